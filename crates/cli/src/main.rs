@@ -1,0 +1,2 @@
+//! The facefold command.
+fn main() {}

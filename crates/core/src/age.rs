@@ -1,0 +1,277 @@
+//! Ages as label files write them, and the groups they are sorted into.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a raw age string says.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum AgeLabel {
+    /// A single number of years, such as `35`.
+    Years(f32),
+    /// Two numbers, such as `(25, 32)`, in the order they are written.
+    Range(u32, u32),
+    /// `None`, empty, or anything that is not an age.
+    Unknown,
+}
+
+impl AgeLabel {
+    /// Reads a raw age string: `(25, 32)`, `25-32`, `60+`, `35`, `35.5`; anything else is unknown.
+    ///
+    /// `60+` and FairFace's `more than 70` become the range from that number to 100.
+    ///
+    /// ```
+    /// use facefold_core::AgeLabel;
+    /// assert_eq!(AgeLabel::parse("(25, 32)"), AgeLabel::Range(25, 32));
+    /// assert_eq!(AgeLabel::parse("35"), AgeLabel::Years(35.0));
+    /// assert_eq!(AgeLabel::parse("None"), AgeLabel::Unknown);
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim();
+        let open_ended = text.strip_suffix('+').or_else(|| text.strip_prefix("more than "));
+        if let Some(low) = open_ended.and_then(|low| low.trim().parse().ok()) {
+            return Self::Range(low, 100);
+        }
+        let bare = text.trim_start_matches('(').trim_end_matches(')');
+        let pair = bare.split_once(',').or_else(|| bare.split_once('-'));
+        if let Some((low, high)) = pair {
+            return match (low.trim().parse(), high.trim().parse()) {
+                (Ok(low), Ok(high)) => Self::Range(low, high),
+                _ => Self::Unknown,
+            };
+        }
+        match bare.parse::<f32>() {
+            Ok(years) if years.is_finite() && (0.0..=130.0).contains(&years) => Self::Years(years),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The number of years, where the label is a single number.
+    #[must_use]
+    pub fn years(self) -> Option<f32> {
+        match self {
+            Self::Years(years) => Some(years),
+            Self::Range(..) | Self::Unknown => None,
+        }
+    }
+}
+
+/// Ages from `low` to `high` years, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AgeRange {
+    /// Youngest age in years.
+    pub low: u32,
+    /// Oldest age in years; none for an open end.
+    pub high: Option<u32>,
+}
+
+impl AgeRange {
+    /// Whether whole years `years` (35.7 counts as 35) lie in the range.
+    #[must_use]
+    pub fn contains(self, years: f32) -> bool {
+        let whole = years.floor();
+        whole >= self.low as f32 && self.high.is_none_or(|high| whole <= high as f32)
+    }
+
+    /// The middle of the range in years; an open end counts as 100.
+    #[must_use]
+    pub fn centre(self) -> f32 {
+        f32::midpoint(self.low as f32, self.high.unwrap_or(100) as f32)
+    }
+}
+
+impl fmt::Display for AgeRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.high {
+            Some(high) => write!(f, "{}-{}", self.low, high),
+            None => write!(f, "{}+", self.low),
+        }
+    }
+}
+
+/// A list of age groups, youngest first, that do not overlap. Gaps are allowed: Adience has them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgeGroups {
+    name: String,
+    ranges: Vec<AgeRange>,
+}
+
+impl AgeGroups {
+    /// The eight groups of the Adience benchmark (Levi and Hassner 2015).
+    #[must_use]
+    pub fn adience() -> Self {
+        let closed = [(0, 2), (4, 6), (8, 12), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100)];
+        let ranges = closed.map(|(low, high)| AgeRange { low, high: Some(high) }).to_vec();
+        Self { name: "adience".to_owned(), ranges }
+    }
+
+    /// Nine groups without gaps: 0-4, 5-9, 10-15, 16-25, 26-35, 36-45, 46-60, 61-75, 76+.
+    #[must_use]
+    pub fn nine() -> Self {
+        let bounds = [0, 5, 10, 16, 26, 36, 46, 61, 76];
+        let ranges = (0..bounds.len())
+            .map(|i| AgeRange { low: bounds[i], high: bounds.get(i + 1).map(|next| next - 1) })
+            .collect();
+        Self { name: "nine".to_owned(), ranges }
+    }
+
+    /// The name or the list that the groups were made from; parses back to the same groups.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The groups, youngest first.
+    #[must_use]
+    pub fn ranges(&self) -> &[AgeRange] {
+        &self.ranges
+    }
+
+    /// One label a group: `0-2`, `60-100`, `76+`.
+    #[must_use]
+    pub fn labels(&self) -> Vec<String> {
+        self.ranges.iter().map(ToString::to_string).collect()
+    }
+
+    /// The group that contains this age in years, if any does.
+    #[must_use]
+    pub fn group_of(&self, years: f32) -> Option<usize> {
+        self.ranges.iter().position(|range| range.contains(years))
+    }
+
+    /// The group whose centre is nearest to this age in years; ties go to the older group.
+    #[must_use]
+    pub fn nearest(&self, years: f32) -> usize {
+        let mut best = 0;
+        for (index, range) in self.ranges.iter().enumerate() {
+            if (range.centre() - years).abs() <= (self.ranges[best].centre() - years).abs() {
+                best = index;
+            }
+        }
+        best
+    }
+}
+
+impl fmt::Display for AgeGroups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl From<AgeGroups> for String {
+    fn from(groups: AgeGroups) -> Self {
+        groups.name
+    }
+}
+
+impl TryFrom<String> for AgeGroups {
+    type Error = InvalidAgeGroups;
+
+    fn try_from(text: String) -> Result<Self, InvalidAgeGroups> {
+        text.parse()
+    }
+}
+
+/// Why a list of age groups cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAgeGroups {
+    /// A part is not `low-high` or `low+`.
+    #[error("expected `adience`, `nine`, or ranges such as `0-12,13-19,20+`; found `{0}`")]
+    Malformed(String),
+    /// A range ends before it starts, or starts before the one before it ends.
+    #[error("age groups must rise without overlap, but `{0}` does not follow `{1}`")]
+    Overlap(String, String),
+    /// One group is no classification.
+    #[error("expected at least two age groups, found {0}")]
+    TooFew(usize),
+}
+
+impl FromStr for AgeGroups {
+    type Err = InvalidAgeGroups;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAgeGroups> {
+        match text.trim() {
+            "adience" => return Ok(Self::adience()),
+            "nine" => return Ok(Self::nine()),
+            _ => {}
+        }
+        let mut ranges: Vec<AgeRange> = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let range =
+                parse_range(part).ok_or_else(|| InvalidAgeGroups::Malformed(part.to_owned()))?;
+            let rises = range.high.is_none_or(|high| high >= range.low);
+            let follows =
+                ranges.last().is_none_or(|before| before.high.is_some_and(|high| range.low > high));
+            if !rises || !follows {
+                let before = ranges.last().map_or_else(|| part.to_owned(), ToString::to_string);
+                return Err(InvalidAgeGroups::Overlap(part.to_owned(), before));
+            }
+            ranges.push(range);
+        }
+        if ranges.len() < 2 {
+            return Err(InvalidAgeGroups::TooFew(ranges.len()));
+        }
+        let name = ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        Ok(Self { name, ranges })
+    }
+}
+
+fn parse_range(part: &str) -> Option<AgeRange> {
+    if let Some(low) = part.strip_suffix('+') {
+        return Some(AgeRange { low: low.trim().parse().ok()?, high: None });
+    }
+    let (low, high) = part.split_once('-')?;
+    Some(AgeRange { low: low.trim().parse().ok()?, high: Some(high.trim().parse().ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AgeGroups, AgeLabel};
+
+    #[test]
+    fn reads_what_label_files_hold() {
+        assert_eq!(AgeLabel::parse("(8, 23)"), AgeLabel::Range(8, 23));
+        assert_eq!(AgeLabel::parse("(25, 23)"), AgeLabel::Range(25, 23));
+        assert_eq!(AgeLabel::parse("20-29"), AgeLabel::Range(20, 29));
+        assert_eq!(AgeLabel::parse("more than 70"), AgeLabel::Range(70, 100));
+        assert_eq!(AgeLabel::parse(" 57 "), AgeLabel::Years(57.0));
+        for unknown in ["None", "", "nan", "-1", "1e9", "x-y"] {
+            assert_eq!(AgeLabel::parse(unknown), AgeLabel::Unknown, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn groups_have_gaps_or_not() {
+        let adience = AgeGroups::adience();
+        assert_eq!(adience.group_of(2.9), Some(0));
+        assert_eq!(adience.group_of(3.0), None);
+        assert_eq!(adience.nearest(3.0), 1, "a tie goes to the older group");
+        assert_eq!(AgeGroups::nine().group_of(116.0), Some(8));
+        assert_eq!(AgeGroups::nine().labels()[8], "76+");
+    }
+
+    #[test]
+    fn parses_its_own_name() {
+        for text in ["adience", "nine", "0-12,13-19,20+"] {
+            let groups: AgeGroups = text.parse().unwrap();
+            assert_eq!(groups.name().parse::<AgeGroups>().unwrap(), groups);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_list_of_groups() {
+        for (text, expected) in [
+            ("abc", "found `abc`"),
+            ("0-12", "at least two"),
+            ("0-12,10-20", "`10-20` does not follow `0-12`"),
+            ("0+,10-20", "does not follow `0+`"),
+            ("5-2,10-20", "must rise"),
+        ] {
+            let message = text.parse::<AgeGroups>().unwrap_err().to_string();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Writing a file so that a reader sees the old content or the new, never a half.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use fs_err as fs;
+
+/// Writes `data` to `path` through a temporary file in the same directory, synced, then renamed;
+/// the directory is created if need be, and synced after the rename.
+///
+/// # Errors
+/// Any error of the file system, naming the path.
+pub fn write_atomic(path: &Path, data: &[u8]) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(directory)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".partial-");
+    // Temporary files are private by default, which would hide results from colleagues.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut temporary = builder.tempfile_in(directory).map_err(|error| named(&error, path))?;
+    temporary
+        .write_all(data)
+        .and_then(|()| temporary.as_file().sync_all())
+        .map_err(|error| named(&error, path))?;
+    temporary.persist(path).map_err(|error| named(&error.error, path))?;
+    sync_directory(directory)
+}
+
+/// Makes a rename or removal in `directory` durable.
+///
+/// # Errors
+/// Any error of the file system, naming the path.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    // A directory can be opened and synced on Unix only; elsewhere the rename alone must do.
+    if cfg!(unix) {
+        fs::File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn named(error: &io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write_atomic;
+
+    #[test]
+    fn replaces_the_content_and_leaves_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/report.json");
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(fs_err::read(&path).unwrap(), b"two");
+        assert_eq!(fs_err::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_error_names_the_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = write_atomic(directory.path(), b"x").unwrap_err();
+        assert!(error.to_string().contains(&directory.path().display().to_string()), "{error}");
+    }
+}

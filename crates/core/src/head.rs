@@ -1,0 +1,304 @@
+//! What a head is: something that fits rows of a feature matrix and then answers for others.
+//!
+//! To add a head, implement [`Head`] and [`FittedHead`] in a file of `facefold-heads` and add a
+//! line to that crate's registry.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array2, ArrayD};
+use serde::{Deserialize, Serialize};
+
+/// Features of all rows of a store, n x d, and of their mirrored crops where the store has them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureMatrix {
+    plain: Array2<f32>,
+    mirrored: Option<Array2<f32>>,
+}
+
+impl FeatureMatrix {
+    /// A matrix with or without mirrored rows.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the two shapes differ.
+    pub fn new(plain: Array2<f32>, mirrored: Option<Array2<f32>>) -> Result<Self, HeadError> {
+        match &mirrored {
+            Some(other) if other.dim() != plain.dim() => Err(HeadError::Shape(format!(
+                "mirrored features have shape {:?}, plain ones {:?}",
+                other.dim(),
+                plain.dim()
+            ))),
+            _ => Ok(Self { plain, mirrored }),
+        }
+    }
+
+    /// The features of the crops as they are, n x d.
+    #[must_use]
+    pub fn plain(&self) -> &Array2<f32> {
+        &self.plain
+    }
+
+    /// The features of the mirrored crops, n x d, where known.
+    #[must_use]
+    pub fn mirrored(&self) -> Option<&Array2<f32>> {
+        self.mirrored.as_ref()
+    }
+
+    /// Number of rows n.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.plain.nrows()
+    }
+
+    /// Number of features d.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.plain.ncols()
+    }
+}
+
+/// What the rows should be told as.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// Class indices below `count`.
+    Classes {
+        /// One index a row.
+        indices: Vec<usize>,
+        /// Number of classes, some of which may have no row here.
+        count: usize,
+    },
+    /// Ages in years.
+    Years(Vec<f32>),
+}
+
+impl Targets {
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { indices, .. } => indices.len(),
+            Self::Years(years) => years.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The kind of target, without its rows.
+    #[must_use]
+    pub fn kind(&self) -> TargetKind {
+        match self {
+            Self::Classes { count, .. } => TargetKind::Classes { count: *count },
+            Self::Years(_) => TargetKind::Years,
+        }
+    }
+}
+
+/// The kind of target a head is fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// Classification into `count` classes.
+    Classes {
+        /// Number of classes.
+        count: usize,
+    },
+    /// Regression of years.
+    Years,
+}
+
+/// Some rows of a feature matrix with their targets: `targets[i]` belongs to row `rows[i]`.
+#[derive(Debug, Clone)]
+pub struct Examples<'a> {
+    matrix: &'a FeatureMatrix,
+    rows: Vec<usize>,
+    targets: Targets,
+}
+
+impl<'a> Examples<'a> {
+    /// Ties rows to targets.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the counts differ, or a row or class index is out of range.
+    pub fn new(
+        matrix: &'a FeatureMatrix,
+        rows: Vec<usize>,
+        targets: Targets,
+    ) -> Result<Self, HeadError> {
+        if rows.len() != targets.len() {
+            return Err(HeadError::Shape(format!(
+                "{} rows with {} targets",
+                rows.len(),
+                targets.len()
+            )));
+        }
+        if let Some(row) = rows.iter().find(|&&row| row >= matrix.rows()) {
+            return Err(HeadError::Shape(format!("row {row} of a matrix of {}", matrix.rows())));
+        }
+        if let Targets::Classes { indices, count } = &targets
+            && let Some(index) = indices.iter().find(|&index| index >= count)
+        {
+            return Err(HeadError::Shape(format!("class {index} of {count}")));
+        }
+        Ok(Self { matrix, rows, targets })
+    }
+
+    /// The matrix that the rows are taken from.
+    #[must_use]
+    pub fn matrix(&self) -> &'a FeatureMatrix {
+        self.matrix
+    }
+
+    /// Row numbers in the matrix.
+    #[must_use]
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// Targets, in the order of [`Self::rows`].
+    #[must_use]
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// Number of examples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no example.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// A head's answers, one a row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Predictions {
+    /// n x classes; each row sums to 1.
+    Classes(Array2<f32>),
+    /// Ages in years.
+    Years(Vec<f32>),
+}
+
+impl Predictions {
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes(probabilities) => probabilities.nrows(),
+            Self::Years(years) => years.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One pass over the training rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// From 1.
+    pub number: usize,
+    /// Mean training loss.
+    pub training_loss: f64,
+    /// Mean loss on the validation rows.
+    pub validation_loss: f64,
+    /// Accuracy (classes) or mean absolute error in years on the validation rows.
+    pub validation_score: f64,
+    /// Learning rate at the end of the epoch.
+    pub learning_rate: f64,
+}
+
+/// How a fit went.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainingLog {
+    /// Learning curve; empty for heads that are not trained in epochs.
+    pub epochs: Vec<Epoch>,
+    /// The epoch whose weights were kept.
+    pub best_epoch: Option<usize>,
+    /// Number of rows the head was really fitted on.
+    pub rows_used: usize,
+    /// What a reader of the report must know: `trained on a stratified subsample of 5,000 of
+    /// 14,000 rows`.
+    pub notes: Vec<String>,
+}
+
+/// All that a fitted head needs to be stored: numbers by name, and settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadParts {
+    /// Which head it is: the name in the registry.
+    pub kind: String,
+    /// Settings that rebuild it.
+    pub config: serde_json::Value,
+    /// Its tensors.
+    pub tensors: BTreeMap<String, ArrayD<f32>>,
+}
+
+/// A head that can be fitted; holds its checked settings.
+pub trait Head: Send + Sync {
+    /// The name on the command line and in reports: `mlp`, `svm`, `linear`.
+    fn name(&self) -> &str;
+
+    /// The checked settings, written into every report.
+    fn settings(&self) -> serde_json::Value;
+
+    /// Fits the training rows, choosing by the validation rows (epoch, temperature) where the
+    /// head chooses at all. The same rows and seed give the same bits.
+    ///
+    /// # Errors
+    /// [`HeadError`] where the rows cannot be learnt from.
+    fn fit(
+        &self,
+        training: &Examples<'_>,
+        validation: &Examples<'_>,
+        seed: u64,
+    ) -> Result<Box<dyn FittedHead>, HeadError>;
+}
+
+/// A head after its fit.
+pub trait FittedHead: Send + Sync {
+    /// Answers for some rows of a matrix that is as wide as the training matrix.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the width differs.
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError>;
+
+    /// How the fit went.
+    fn log(&self) -> &TrainingLog;
+
+    /// What to store of it.
+    fn parts(&self) -> HeadParts;
+}
+
+/// Why a head cannot be fitted, used or stored.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadError {
+    /// Sizes that do not belong together.
+    #[error("sizes do not fit: {0}")]
+    Shape(String),
+    /// Rows that nothing can be learnt from.
+    #[error("cannot train: {0}")]
+    Untrainable(String),
+    /// A setting out of its range.
+    #[error("{0}")]
+    Setting(String),
+    /// A stored head that cannot be read.
+    #[error("cannot read the head: {0}")]
+    Damaged(String),
+    /// A failure inside a library.
+    #[error("{context}: {message}")]
+    Backend {
+        /// What was being done.
+        context: String,
+        /// What the library said.
+        message: String,
+    },
+}

@@ -1,0 +1,55 @@
+//! What a head is asked to tell from a face.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A question to a head. Which groups an age-group task uses is a setting beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Female or male, as annotated.
+    Gender,
+    /// One of a list of age groups.
+    AgeGroup,
+    /// Age in years.
+    Age,
+    /// The folder's name, in a class-per-folder set.
+    Class,
+}
+
+impl Task {
+    /// The name on the command line and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gender => "gender",
+            Self::AgeGroup => "age-group",
+            Self::Age => "age",
+            Self::Class => "class",
+        }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a task `gender`, `age-group`, `age` or `class`, found `{0}`")]
+pub struct InvalidTask(String);
+
+impl FromStr for Task {
+    type Err = InvalidTask;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTask> {
+        [Self::Gender, Self::AgeGroup, Self::Age, Self::Class]
+            .into_iter()
+            .find(|task| task.as_str() == text)
+            .ok_or_else(|| InvalidTask(text.to_owned()))
+    }
+}

@@ -1,0 +1,1 @@
+//! Label files and folders become samples; label policies; the drawn set.

@@ -1,0 +1,57 @@
+//! What every executor of a network offers, whatever it runs on.
+
+use crate::network::{InvalidNetwork, Shape};
+
+/// A batch of pictures of one size, already scaled to the network's range: NHWC, f32.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    /// n x height x width x channels values.
+    pub data: &'a [f32],
+    /// Number of pictures.
+    pub count: usize,
+    /// Shape of each.
+    pub shape: Shape,
+}
+
+/// One output of a network for a batch: NHWC, f32. A row has height and width 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// n x height x width x channels values.
+    pub data: Vec<f32>,
+    /// Number of pictures.
+    pub count: usize,
+    /// Shape for each picture.
+    pub shape: Shape,
+}
+
+/// Runs one network. Called from several threads at once; the bits of a picture's outputs do not
+/// depend on the other pictures in the batch.
+pub trait Executor: Send + Sync {
+    /// Computes the network's outputs, in the order of [`crate::Network::outputs`].
+    ///
+    /// # Errors
+    /// A picture size that the network cannot take, or a failure of the device.
+    fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError>;
+
+    /// What runs, for reports: `candle f32`, `engine bf16x3 (amx)`.
+    fn describe(&self) -> String;
+}
+
+/// Why a network did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The description or the picture size does not fit.
+    #[error(transparent)]
+    Network(#[from] InvalidNetwork),
+    /// The batch does not hold what its shape says.
+    #[error("expected {expected} values for the batch, found {found}")]
+    Batch {
+        /// From the shape.
+        expected: usize,
+        /// In the slice.
+        found: usize,
+    },
+    /// A device or library failed.
+    #[error("{0}")]
+    Device(String),
+}

@@ -1,0 +1,1 @@
+//! MLP, SVM and linear heads, calibration, and bundles.

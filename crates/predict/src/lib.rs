@@ -1,0 +1,1 @@
+//! Pictures to answers with a trained bundle.

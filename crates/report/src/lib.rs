@@ -1,0 +1,1 @@
+//! One result, several faces: Markdown, JSON, terminal tables and SVG plots.

@@ -1,0 +1,1 @@
+//! Embeddings on disk: append, resume, verify, load.
