@@ -1,6 +1,6 @@
 //! What every executor of a network offers, whatever it runs on.
 
-use crate::network::{InvalidNetwork, Shape};
+use crate::network::{InvalidNetwork, Network, Shape};
 
 /// A batch of pictures of one size, already scaled to the network's range: NHWC, f32.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +11,27 @@ pub struct Images<'a> {
     pub count: usize,
     /// Shape of each.
     pub shape: Shape,
+}
+
+impl Images<'_> {
+    /// The shapes of all values of the network for this batch, once the batch is known to hold
+    /// what its shape says.
+    ///
+    /// # Errors
+    /// A batch of another length or number of channels, or a size that the network cannot take.
+    pub(crate) fn checked_shapes(&self, network: &Network) -> Result<Vec<Shape>, EngineError> {
+        let expected = self.count * self.shape.size();
+        if self.data.len() != expected {
+            return Err(EngineError::Batch { expected, found: self.data.len() });
+        }
+        if self.shape.channels != network.input_channels {
+            return Err(EngineError::Channels {
+                expected: network.input_channels,
+                found: self.shape.channels,
+            });
+        }
+        Ok(network.shapes(self.shape.height, self.shape.width)?)
+    }
 }
 
 /// One output of a network for a batch: NHWC, f32. A row has height and width 1.
@@ -49,6 +70,14 @@ pub enum EngineError {
         /// From the shape.
         expected: usize,
         /// In the slice.
+        found: usize,
+    },
+    /// Pictures of another number of channels than the network's input.
+    #[error("the network takes pictures of {expected} channels, found {found}")]
+    Channels {
+        /// The network's.
+        expected: usize,
+        /// The batch's.
         found: usize,
     },
     /// A device or library failed.

@@ -3,6 +3,8 @@
 
 pub mod executor;
 pub mod network;
+pub mod reference;
 
 pub use executor::{EngineError, Executor, Images, Tensor};
 pub use network::{Convolution, InvalidNetwork, Layer, Network, Op, Output, Shape, ValueId};
+pub use reference::Reference;
