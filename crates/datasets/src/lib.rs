@@ -1,1 +1,25 @@
 //! Label files and folders become samples; label policies; the drawn set.
+//!
+//! [`load()`] reads a published set's own layout into [`Sample`](facefold_core::Sample)s without
+//! judging a label; [`select()`] decides, task by task and under a [`LabelPolicy`], which samples
+//! serve and with which target.
+
+pub mod dataset;
+pub mod error;
+pub mod policy;
+pub mod select;
+pub mod tally;
+
+mod adience;
+mod fairface;
+mod folder;
+mod manifest;
+mod pictures;
+mod table;
+mod utkface;
+
+pub use dataset::{Dataset, DatasetKind, LoadOptions, SkipReason, Skipped, Tree, load};
+pub use error::DatasetError;
+pub use policy::{AgeLabelling, DropReason, LabelPolicy};
+pub use select::{Selection, select};
+pub use tally::{LabelCount, Tally};

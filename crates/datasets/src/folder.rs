@@ -1,0 +1,241 @@
+//! Class-per-folder sets: the folder's name is the class as it is, and may also be read as a
+//! gender or an age.
+//!
+//! Understood are `ROOT/class/x.jpg`, `ROOT/train/class/x.jpg` and `ROOT/class/train/x.jpg`,
+//! where `train` stands for any name of a split (`train`, `training`, `validation`, `valid`,
+//! `val`, `test`, `testing`).
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use facefold_core::{AgeLabel, Gender, Sample, Split};
+
+use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, Skipped, require_folder};
+use crate::error::DatasetError;
+use crate::pictures;
+
+/// Where the folders of the splits stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// `ROOT/class`.
+    Classes,
+    /// `ROOT/train/class`.
+    SplitsAbove,
+    /// `ROOT/class/train`.
+    SplitsBelow,
+}
+
+/// What a picture's folders say.
+enum Place<'a> {
+    /// Its class and split, each where there is one.
+    In(Option<&'a str>, Option<Split>),
+    /// Beside the folders of the splits.
+    Beside,
+}
+
+/// Loads the pictures below `root`. A picture without a class folder becomes a sample without
+/// labels; one beside folders of splits is passed over and named.
+///
+/// If every class reads as a gender (`female`, `men`), samples carry it as their gender too; if
+/// every class reads as an age (`0-2`, `(25, 32)`, `60+`, `35`), as their age.
+pub(crate) fn load(root: &Path) -> Result<Dataset, DatasetError> {
+    require_folder(root, "a folder of pictures for each class")?;
+    let found = pictures::below(root)?;
+    if found.paths.is_empty() {
+        return Err(DatasetError::Missing {
+            root: root.to_owned(),
+            expected: "a picture in any folder".to_owned(),
+            advice: "pictures must end in jpg, jpeg, png, webp, bmp, tif, tiff or gif".to_owned(),
+        });
+    }
+    let mut dataset = Dataset::new(DatasetKind::Folder, root);
+    dataset.ignored = found.ignored;
+    let folders: Vec<Vec<&str>> = found.paths.iter().map(|path| folders_of(path)).collect();
+    let layout = layout_of(&folders);
+    let mut samples = Vec::with_capacity(found.paths.len());
+    for (path, folders) in found.paths.iter().zip(&folders) {
+        match place(folders, layout, root)? {
+            Place::In(class, split) => {
+                samples.push(Sample {
+                    class: class.map(str::to_owned),
+                    split,
+                    ..Sample::unlabelled(path)
+                });
+            }
+            Place::Beside => dataset
+                .ignored
+                .push(Skipped { what: path.clone(), reason: SkipReason::BesideSplits }),
+        }
+    }
+    label_from_classes(&mut samples);
+    let mut keys = Deduplication::default();
+    for sample in samples {
+        if let Some(class) = sample.class.clone() {
+            let raw_gender = if sample.gender.is_some() { class.as_str() } else { "" };
+            let key = sample.path.to_string_lossy().into_owned();
+            keys.add(&mut dataset, key, sample, raw_gender);
+        } else {
+            dataset.add_unlabelled(sample);
+        }
+    }
+    Ok(dataset)
+}
+
+fn folders_of(path: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    parts.pop();
+    parts
+}
+
+fn split_at(folders: &[&str], level: usize) -> Option<Split> {
+    folders.get(level).and_then(|name| name.parse().ok())
+}
+
+fn layout_of(folders: &[Vec<&str>]) -> Layout {
+    let any_at = |level| folders.iter().any(|folders| split_at(folders, level).is_some());
+    if any_at(0) {
+        Layout::SplitsAbove
+    } else if any_at(1) {
+        Layout::SplitsBelow
+    } else {
+        Layout::Classes
+    }
+}
+
+fn place<'a>(folders: &[&'a str], layout: Layout, root: &Path) -> Result<Place<'a>, DatasetError> {
+    let name = |level: usize| folders.get(level).copied();
+    Ok(match layout {
+        Layout::Classes => Place::In(name(0), None),
+        Layout::SplitsAbove => match split_at(folders, 0) {
+            Some(split) => Place::In(name(1), Some(split)),
+            None => Place::Beside,
+        },
+        Layout::SplitsBelow => match (split_at(folders, 1), name(0), name(1), name(2)) {
+            // Two class-per-folder sets side by side: pooling them would be a guess.
+            (Some(_), Some(above), Some(split), Some(_)) => {
+                return Err(DatasetError::TwoLevels {
+                    above: root.join(above),
+                    split: split.to_owned(),
+                });
+            }
+            (Some(split), class, ..) => Place::In(class, Some(split)),
+            (None, ..) => Place::Beside,
+        },
+    })
+}
+
+/// Reads classes as genders or ages where every one of them can be read so.
+fn label_from_classes(samples: &mut [Sample]) {
+    let classes: BTreeSet<String> =
+        samples.iter().filter_map(|sample| sample.class.clone()).collect();
+    if classes.iter().all(|class| Gender::parse(class).is_some()) {
+        for sample in samples.iter_mut() {
+            sample.gender = sample.class.as_deref().and_then(Gender::parse);
+        }
+    }
+    if classes.iter().all(|class| AgeLabel::parse(class) != AgeLabel::Unknown) {
+        for sample in samples.iter_mut() {
+            sample.raw_age = sample.class.clone().unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use facefold_core::{Gender, Split};
+
+    use super::load;
+    use crate::dataset::{Dataset, SkipReason};
+
+    fn set(paths: &[&str]) -> Result<Dataset, String> {
+        let directory = tempfile::tempdir().unwrap();
+        for path in paths {
+            let path = directory.path().join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, b"").unwrap();
+        }
+        load(directory.path()).map_err(|error| error.to_string())
+    }
+
+    fn places(dataset: &Dataset) -> Vec<(&str, Option<&str>, Option<Split>)> {
+        dataset
+            .samples
+            .iter()
+            .map(|sample| (sample.path.to_str().unwrap(), sample.class.as_deref(), sample.split))
+            .collect()
+    }
+
+    #[test]
+    fn classes_alone_and_pictures_without_one() {
+        let dataset = set(&["old/1.jpg", "young/deep/2.png", "3.jpg", "old/list.txt"]).unwrap();
+        assert_eq!(
+            places(&dataset),
+            [
+                ("3.jpg", None, None),
+                ("old/1.jpg", Some("old"), None),
+                ("young/deep/2.png", Some("young"), None)
+            ]
+        );
+        assert_eq!((dataset.rows, dataset.unlabelled, dataset.ignored.len()), (2, 1, 1));
+        assert!(dataset.samples.iter().all(|sample| sample.gender.is_none()));
+        assert!(dataset.samples.iter().all(|sample| sample.raw_age.is_empty()));
+    }
+
+    #[test]
+    fn splits_above_the_classes() {
+        let dataset = set(&["train/men/1.jpg", "val/Woman/2.jpg", "predict/x/3.jpg"]).unwrap();
+        assert_eq!(
+            places(&dataset),
+            [
+                ("train/men/1.jpg", Some("men"), Some(Split::Train)),
+                ("val/Woman/2.jpg", Some("Woman"), Some(Split::Validation))
+            ]
+        );
+        assert_eq!(dataset.samples[1].gender, Some(Gender::Female));
+        assert_eq!(dataset.ignored[0].reason, SkipReason::BesideSplits);
+        assert_eq!(dataset.genders.total("men"), 1);
+    }
+
+    #[test]
+    fn splits_below_the_classes() {
+        let dataset = set(&["(0, 2)/train/1.jpg", "60+/test/2.jpg", "60+/3.jpg"]).unwrap();
+        assert_eq!(
+            places(&dataset),
+            [
+                ("(0, 2)/train/1.jpg", Some("(0, 2)"), Some(Split::Train)),
+                ("60+/test/2.jpg", Some("60+"), Some(Split::Test))
+            ]
+        );
+        assert_eq!(dataset.samples[1].raw_age, "60+");
+        assert_eq!(dataset.ignored[0].what, "60+/3.jpg");
+    }
+
+    #[test]
+    fn two_sets_side_by_side_are_refused() {
+        let message = set(&["age/train/old/1.jpg", "gender/train/male/1.jpg"]).unwrap_err();
+        assert!(message.contains("the folder `train`") && message.contains("as ROOT"), "{message}");
+        assert!(set(&["readme.txt"]).unwrap_err().contains("expected a picture in any folder"));
+    }
+
+    #[test]
+    fn the_shared_sets_have_the_counts_of_their_folders() {
+        let Some(folder) = std::env::var_os("FACEFOLD_TEST_DATA") else {
+            println!("skipped: the class-per-folder counts need FACEFOLD_TEST_DATA");
+            return;
+        };
+        let root = Path::new(&folder).join("wiki-gender-age");
+        assert!(load(&root).is_err(), "age-data and gender-data share files");
+        let mut counts = BTreeMap::new();
+        let dataset = load(&root.join("gender-data")).unwrap();
+        for sample in &dataset.samples {
+            assert!(sample.gender.is_some());
+            *counts.entry((sample.split, sample.class.clone())).or_insert(0) += 1;
+        }
+        let counts: Vec<i32> = counts.into_values().collect();
+        assert_eq!(counts, [500, 500, 58, 50]);
+        assert_eq!(dataset.ignored.len(), 8);
+    }
+}

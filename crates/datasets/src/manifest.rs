@@ -1,0 +1,186 @@
+//! A manifest: a CSV list of one's own pictures and what is known of them.
+//!
+//! Columns, of which only `path` must be there, in any order: `path` (relative to ROOT),
+//! `subject`, `age` (years or a range: `35`, `25-32`, `60+`), `gender`, `fold` (a number from 0),
+//! `split`, `race`, `class`. An empty field is unknown. Any other column is an error and not
+//! passed over: a misspelt `subjects` would otherwise let subjects leak between folds.
+
+use std::path::{Component, Path, PathBuf};
+
+use facefold_core::{AgeLabel, Fold, Gender, Sample, SubjectId};
+
+use crate::dataset::{Dataset, DatasetKind, Deduplication, require_folder};
+use crate::error::DatasetError;
+use crate::table::{Columns, Row, Table};
+
+/// The columns that a manifest may have.
+const COLUMNS: [&str; 8] = ["path", "subject", "age", "gender", "fold", "split", "race", "class"];
+
+/// Words for what is not known, besides an empty field.
+const UNKNOWN: [&str; 4] = ["none", "unknown", "u", "nan"];
+
+/// Loads `labels`, else `manifest.csv` in `root`; `root` may also be the list itself, whose
+/// folder is then ROOT.
+pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, DatasetError> {
+    let (root, path) = if root.is_file() && labels.is_none() {
+        let folder = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+        (folder.unwrap_or(Path::new(".")), root.to_owned())
+    } else {
+        (root, labels.map_or_else(|| root.join("manifest.csv"), Path::to_owned))
+    };
+    require_folder(root, "the pictures that the manifest names")?;
+    if labels.is_none() && !path.is_file() {
+        return Err(DatasetError::Missing {
+            root: root.to_owned(),
+            expected: "the list `manifest.csv`".to_owned(),
+            advice: format!(
+                "write one with the columns `{}`, or name it with --labels",
+                COLUMNS.join(",")
+            ),
+        });
+    }
+    let table = Table::read(&path, Columns::Commas)?;
+    let unknown: Vec<&str> = table
+        .header
+        .iter()
+        .map(String::as_str)
+        .filter(|column| !COLUMNS.contains(column))
+        .collect();
+    if !unknown.is_empty() {
+        return Err(DatasetError::File {
+            path,
+            expected: format!("no columns but `{}`", COLUMNS.join("`, `")),
+            found: format!("`{}`", unknown.join("`, `")),
+        });
+    }
+    table.require("path")?;
+    let columns = COLUMNS.map(|name| table.column(name));
+    let mut dataset = Dataset::new(DatasetKind::Manifest, root);
+    let mut keys = Deduplication::default();
+    for row in table.rows() {
+        let sample = sample(row, columns, root)?;
+        let key = sample.path.to_string_lossy().into_owned();
+        keys.add(&mut dataset, key, sample, row.get(columns[3]));
+    }
+    dataset.label_files.push(path);
+    Ok(dataset)
+}
+
+fn sample(row: Row<'_>, columns: [Option<usize>; 8], root: &Path) -> Result<Sample, DatasetError> {
+    let [path, subject, age, gender, fold, split, race, class] = columns;
+    let text = |column| Some(row.get(column)).filter(|text: &&str| !text.is_empty());
+    let known =
+        |column| text(column).filter(|text| !UNKNOWN.contains(&text.to_ascii_lowercase().as_str()));
+    let raw_age = row.get(age);
+    if known(age).is_some() && AgeLabel::parse(raw_age) == AgeLabel::Unknown {
+        return Err(row.error("an age such as `35`, `25-32` or `60+`, or nothing", raw_age));
+    }
+    let gender = match known(gender) {
+        None => None,
+        Some(letter) => Some(
+            Gender::parse(letter)
+                .ok_or_else(|| row.error("a gender `f` or `m`, or nothing", letter))?,
+        ),
+    };
+    let split = match text(split) {
+        None => None,
+        Some(name) => {
+            Some(name.parse().map_err(|_| row.error("a split train, validation or test", name))?)
+        }
+    };
+    Ok(Sample {
+        raw_age: raw_age.to_owned(),
+        gender,
+        race: known(race).map(str::to_owned),
+        subject: text(subject).map(SubjectId::new),
+        fold: row.number(fold, "a fold's number from 0, or nothing")?.map(Fold),
+        split,
+        class: text(class).map(str::to_owned),
+        ..Sample::unlabelled(relative_path(row, row.get(path), root)?)
+    })
+}
+
+/// The path relative to ROOT with `/` between its parts, so that equal pictures have equal keys.
+fn relative_path(row: Row<'_>, text: &str, root: &Path) -> Result<PathBuf, DatasetError> {
+    let path = Path::new(text);
+    let path = path.strip_prefix(root).ok().filter(|_| path.is_absolute()).unwrap_or(path);
+    let mut parts = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => parts.push(part.to_string_lossy()),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(row.error("a path below ROOT", text));
+            }
+        }
+    }
+    if parts.is_empty() {
+        return Err(row.error("a path below ROOT", text));
+    }
+    Ok(parts.join("/").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_core::{Fold, Gender, Split};
+
+    use super::load;
+    use crate::dataset::Dataset;
+
+    fn set(text: &str) -> Result<Dataset, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("manifest.csv");
+        fs_err::write(&path, text).unwrap();
+        let by_file = load(&path, None).map_err(|error| error.to_string());
+        let by_folder = load(directory.path(), None).map_err(|error| error.to_string());
+        assert_eq!(by_file, by_folder);
+        by_folder
+    }
+
+    #[test]
+    fn reads_every_column_and_leaves_out_any() {
+        let dataset = set("path,subject,age,gender,fold,split,race,class\r\n\
+                           ./a/1.jpg,ann,25-32,Female,3,val,Asian,x\r\n\
+                           a/2.jpg,,35,,,,,\r\n\
+                           a/1.jpg,ann,25-32,Female,3,val,Asian,x\r\n\
+                           a/3.jpg,bob,None,u,,,unknown,\r\n")
+        .unwrap();
+        assert_eq!((dataset.rows, dataset.duplicates, dataset.samples.len()), (4, 1, 3));
+        let first = &dataset.samples[0];
+        assert_eq!(first.path.to_str(), Some("a/1.jpg"));
+        assert_eq!((first.fold, first.split), (Some(Fold(3)), Some(Split::Validation)));
+        assert_eq!((first.gender, first.class.as_deref()), (Some(Gender::Female), Some("x")));
+        assert_eq!(dataset.samples[1].subject, None);
+        assert_eq!((dataset.samples[2].gender, dataset.samples[2].race.clone()), (None, None));
+        assert_eq!(set("path\nonly.jpg\n").unwrap().rows, 1);
+    }
+
+    #[test]
+    fn absolute_paths_must_lie_below_root() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let inside = root.join("x.jpg");
+        fs_err::write(root.join("manifest.csv"), format!("path\n{}\n", inside.display())).unwrap();
+        assert_eq!(load(root, None).unwrap().samples[0].path.to_str(), Some("x.jpg"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, expected) in [
+            ("path,subjects,agee\n", "found `subjects`, `agee`"),
+            ("subject\nann\n", "expected a column `path`"),
+            ("path,age\na.jpg,old\n", "line 2: expected an age"),
+            ("path,gender\na.jpg,f\nb.jpg,x\n", "line 3: expected a gender"),
+            ("path,fold\na.jpg,-1\n", "line 2: expected a fold's number"),
+            ("path,split\na.jpg,later\n", "line 2: expected a split"),
+            ("path\n../a.jpg\n", "line 2: expected a path below ROOT, found `../a.jpg`"),
+            ("path\n/etc/a.jpg\n", "expected a path below ROOT"),
+        ] {
+            let message = set(text).unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+        let empty = tempfile::tempdir().unwrap();
+        let message = load(empty.path(), None).unwrap_err().to_string();
+        assert!(message.contains("expected the list `manifest.csv`"), "{message}");
+    }
+}

@@ -1,0 +1,285 @@
+//! Label policies: which age group an age label is taken for.
+//!
+//! Adience labels most faces with one of eight age ranges, and some with odd ranges or single
+//! numbers. Published results differ in what they do with the odd ones, and numbers under
+//! different policies are not comparable, so every report prints its policy.
+
+use std::fmt;
+use std::str::FromStr;
+
+use facefold_core::{AgeGroups, AgeLabel, Sample};
+use serde::{Deserialize, Serialize};
+
+use crate::error::DatasetError;
+use crate::tally::mean_years;
+
+/// What becomes of age labels that are not one of the groups as they stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelPolicy {
+    /// Only labels that need no guess (Levi and Hassner 2015). In a set labelled with ranges:
+    /// ranges that equal a group. In a set labelled with years: years that lie in a group.
+    #[default]
+    Exact,
+    /// As [`LabelPolicy::Nearest`], except under the eight Adience groups: 35 goes to 25-32,
+    /// 57 and 58 to 60-100, 3 to 0-2, and `(8, 23)` to 8-12 (Kuprashevich and Tolstykh 2023,
+    /// `MiVOLO`).
+    Remap,
+    /// Every age finds a group: the one that contains the mean of the label's numbers, else the
+    /// one with the nearest centre, ties to the older (tae898/age-gender).
+    ///
+    /// For every label in the Adience lists this is the nearest centre. A group that contains
+    /// the age comes first because a wide group's centre may lie farther off than its
+    /// neighbour's: 62 years lie in 60-100, yet nearer to the centre of 48-53.
+    Nearest,
+}
+
+impl LabelPolicy {
+    /// All policies, strictest first.
+    pub const ALL: [Self; 3] = [Self::Exact, Self::Remap, Self::Nearest];
+
+    /// The name on the command line and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Remap => "remap",
+            Self::Nearest => "nearest",
+        }
+    }
+
+    /// The index of the group that a label is taken for.
+    ///
+    /// # Errors
+    /// [`DropReason::NoAge`] for what is no age, and [`DropReason::NotAGroup`] for an age that
+    /// [`LabelPolicy::Exact`] gives no group.
+    pub fn group(
+        self,
+        label: AgeLabel,
+        labelling: AgeLabelling,
+        groups: &AgeGroups,
+    ) -> Result<usize, DropReason> {
+        let mean = mean_years(label).ok_or(DropReason::NoAge)?;
+        let nearest = || groups.group_of(mean).unwrap_or_else(|| groups.nearest(mean));
+        match self {
+            Self::Exact => exact(label, labelling, groups).ok_or(DropReason::NotAGroup),
+            Self::Remap => Ok(remapped(label, groups).unwrap_or_else(nearest)),
+            Self::Nearest => Ok(nearest()),
+        }
+    }
+}
+
+impl fmt::Display for LabelPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for LabelPolicy {
+    type Err = DatasetError;
+
+    fn from_str(text: &str) -> Result<Self, DatasetError> {
+        Self::ALL
+            .into_iter()
+            .find(|policy| policy.as_str() == text)
+            .ok_or_else(|| DatasetError::UnknownPolicy(text.to_owned()))
+    }
+}
+
+/// What a set's age labels are as a rule: it decides what a bare number means under
+/// [`LabelPolicy::Exact`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AgeLabelling {
+    /// Ages in years (UTKFace, IMDB-WIKI): `35` is exact.
+    Years,
+    /// Ranges (Adience, FairFace): a bare `35` among them is an odd label.
+    Ranges,
+}
+
+impl AgeLabelling {
+    /// What most of a set's age labels are; ranges where there are as many of both.
+    ///
+    /// To be taken over all samples of a set: a part of it may hold the odd labels only.
+    #[must_use]
+    pub fn of(samples: &[Sample]) -> Self {
+        let (mut years, mut ranges) = (0_usize, 0_usize);
+        for sample in samples {
+            match AgeLabel::parse(&sample.raw_age) {
+                AgeLabel::Years(_) => years += 1,
+                AgeLabel::Range(..) => ranges += 1,
+                AgeLabel::Unknown => {}
+            }
+        }
+        if years > ranges { Self::Years } else { Self::Ranges }
+    }
+}
+
+/// Why a sample does not serve a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DropReason {
+    /// Identical pictures, or rows of one picture, carry labels that disagree.
+    LabelConflict,
+    /// No gender, or one that is not known.
+    NoGender,
+    /// No age, or one that is not known.
+    NoAge,
+    /// An age that the label policy gives no group.
+    NotAGroup,
+    /// A range where the task needs years.
+    NotInYears,
+    /// No class folder.
+    NoClass,
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LabelConflict => "labels of one picture disagree",
+            Self::NoGender => "no known gender",
+            Self::NoAge => "no known age",
+            Self::NotAGroup => "age is no group under this policy",
+            Self::NotInYears => "age is a range, not years",
+            Self::NoClass => "no class folder",
+        })
+    }
+}
+
+fn exact(label: AgeLabel, labelling: AgeLabelling, groups: &AgeGroups) -> Option<usize> {
+    match (label, labelling) {
+        // An open end counts as 100 on both sides, as in `AgeLabel::parse` of `more than 70`.
+        (AgeLabel::Range(low, high), _) => groups
+            .ranges()
+            .iter()
+            .position(|range| (range.low, range.high.unwrap_or(100)) == (low, high)),
+        (AgeLabel::Years(years), AgeLabelling::Years) => groups.group_of(years),
+        (AgeLabel::Years(_), AgeLabelling::Ranges) | (AgeLabel::Unknown, _) => None,
+    }
+}
+
+fn remapped(label: AgeLabel, groups: &AgeGroups) -> Option<usize> {
+    if groups.ranges() != AgeGroups::adience().ranges() {
+        return None;
+    }
+    match label {
+        AgeLabel::Years(years) => match years.floor() as u32 {
+            3 => Some(0),
+            35 => Some(4),
+            57 | 58 => Some(7),
+            _ => None,
+        },
+        AgeLabel::Range(8, 23) => Some(2),
+        AgeLabel::Range(..) | AgeLabel::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_core::{AgeGroups, AgeLabel, Sample};
+    use proptest::prelude::*;
+
+    use super::{AgeLabelling, DropReason, LabelPolicy};
+
+    fn group(policy: LabelPolicy, label: &str) -> Option<usize> {
+        policy.group(AgeLabel::parse(label), AgeLabelling::Ranges, &AgeGroups::adience()).ok()
+    }
+
+    /// Every odd string of the Adience lists, with its group under remap and under nearest, by
+    /// the rules of the two published codes; the numbers are indices of the eight groups.
+    #[test]
+    fn odd_strings_of_adience() {
+        for (label, remap, nearest) in [
+            ("35", 4, 5),
+            ("13", 2, 2),
+            ("22", 3, 3),
+            ("34", 4, 4),
+            ("23", 4, 4),
+            ("45", 5, 5),
+            ("55", 6, 6),
+            ("(27, 32)", 4, 4),
+            ("(25, 23)", 4, 4),
+            ("36", 5, 5),
+            ("(38, 42)", 5, 5),
+            ("57", 7, 6),
+            ("3", 0, 1),
+            ("29", 4, 4),
+            ("(38, 48)", 5, 5),
+            ("58", 7, 6),
+            ("2", 0, 0),
+            ("32", 4, 4),
+            ("56", 6, 6),
+            ("42", 5, 5),
+            ("46", 6, 6),
+            ("(8, 23)", 2, 3),
+        ] {
+            assert_eq!(group(LabelPolicy::Remap, label), Some(remap), "remap {label}");
+            assert_eq!(group(LabelPolicy::Nearest, label), Some(nearest), "nearest {label}");
+            assert_eq!(group(LabelPolicy::Exact, label), None, "exact {label}");
+        }
+    }
+
+    #[test]
+    fn the_eight_strings_are_themselves_under_every_policy() {
+        for (index, range) in AgeGroups::adience().ranges().iter().enumerate() {
+            let label = format!("({}, {})", range.low, range.high.unwrap());
+            for policy in LabelPolicy::ALL {
+                assert_eq!(group(policy, &label), Some(index), "{policy} {label}");
+            }
+        }
+        for policy in LabelPolicy::ALL {
+            assert_eq!(group(policy, "None"), None);
+        }
+    }
+
+    #[test]
+    fn years_of_a_set_labelled_in_years_are_exact() {
+        let groups = AgeGroups::adience();
+        let exact =
+            |years| LabelPolicy::Exact.group(AgeLabel::Years(years), AgeLabelling::Years, &groups);
+        assert_eq!(exact(30.0), Ok(4));
+        assert_eq!(exact(62.0), Ok(7));
+        assert_eq!(exact(35.0), Err(DropReason::NotAGroup));
+        let nearest =
+            LabelPolicy::Nearest.group(AgeLabel::Years(62.0), AgeLabelling::Years, &groups);
+        assert_eq!(nearest, Ok(7), "the group that contains an age comes before a nearer centre");
+    }
+
+    #[test]
+    fn ranges_match_open_ends_and_other_groups_know_no_remap() {
+        let groups: AgeGroups = "0-2,3-9,10-69,70+".parse().unwrap();
+        let of = |policy: LabelPolicy, label: &str| {
+            policy.group(AgeLabel::parse(label), AgeLabelling::Ranges, &groups)
+        };
+        assert_eq!(of(LabelPolicy::Exact, "more than 70"), Ok(3));
+        assert_eq!(of(LabelPolicy::Exact, "3-9"), Ok(1));
+        assert_eq!(of(LabelPolicy::Exact, "4-9"), Err(DropReason::NotAGroup));
+        assert_eq!(of(LabelPolicy::Remap, "3"), Ok(1), "3 lies in 3-9");
+    }
+
+    #[test]
+    fn labelling_is_what_most_labels_are() {
+        let samples = |labels: &[&str]| -> Vec<Sample> {
+            let sample =
+                |age: &&str| Sample { raw_age: (*age).to_owned(), ..Sample::unlabelled("x.jpg") };
+            labels.iter().map(sample).collect()
+        };
+        assert_eq!(AgeLabelling::of(&samples(&["3", "(0, 2)", "None"])), AgeLabelling::Ranges);
+        assert_eq!(AgeLabelling::of(&samples(&["3", "4", "(0, 2)"])), AgeLabelling::Years);
+        assert_eq!(AgeLabelling::of(&[]), AgeLabelling::Ranges);
+    }
+
+    proptest! {
+        #[test]
+        fn an_age_that_lies_in_a_group_is_never_given_another(years in 0_u32..120) {
+            for groups in [AgeGroups::adience(), AgeGroups::nine()] {
+                let label = AgeLabel::Years(years as f32);
+                let nearest = LabelPolicy::Nearest.group(label, AgeLabelling::Years, &groups);
+                if let Ok(group) = LabelPolicy::Exact.group(label, AgeLabelling::Years, &groups) {
+                    prop_assert_eq!(nearest, Ok(group));
+                }
+                prop_assert!(nearest.is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Which samples serve a task, with which target, and why the others do not.
+//!
+//! Task by task: a sample without a gender still serves the age tasks. Works on samples alone,
+//! wherever they come from, so that `cv` and `train` can call it on a store's samples.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use facefold_core::{AgeGroups, AgeLabel, Gender, Sample, Targets, Task};
+
+use crate::policy::{AgeLabelling, DropReason, LabelPolicy};
+
+/// The samples that serve one task. `rows.len()` plus the sum of `dropped` is the number of
+/// samples given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// Indices into the samples given, ascending.
+    pub rows: Vec<usize>,
+    /// The targets of `rows`, in the same order.
+    pub targets: Targets,
+    /// Names of the classes in the order of their indices; empty for years.
+    pub class_names: Vec<String>,
+    /// How many samples were left out, by reason.
+    pub dropped: BTreeMap<DropReason, usize>,
+}
+
+impl Selection {
+    /// Number of samples left out.
+    #[must_use]
+    pub fn dropped_rows(&self) -> usize {
+        self.dropped.values().sum()
+    }
+}
+
+/// Selects the samples that serve `task`. `policy` and `groups` matter to
+/// [`Task::AgeGroup`] only.
+///
+/// All samples of a set belong into one call, also those that will be left out for other
+/// reasons: they decide together whether the set is labelled in years ([`AgeLabelling::of`]) and
+/// which classes there are.
+///
+/// ```
+/// use facefold_core::{AgeGroups, Sample, Targets, Task};
+/// use facefold_datasets::{LabelPolicy, select};
+/// let sample = |age: &str| Sample { raw_age: age.to_owned(), ..Sample::unlabelled("x.jpg") };
+/// let samples = [sample("(0, 2)"), sample("35"), sample("(60, 100)")];
+/// let chosen = select(&samples, Task::AgeGroup, LabelPolicy::Exact, &AgeGroups::adience());
+/// assert_eq!(chosen.rows, [0, 2]);
+/// assert_eq!(chosen.targets, Targets::Classes { indices: vec![0, 7], count: 8 });
+/// assert_eq!(chosen.dropped_rows(), 1);
+/// ```
+#[must_use]
+pub fn select(
+    samples: &[Sample],
+    task: Task,
+    policy: LabelPolicy,
+    groups: &AgeGroups,
+) -> Selection {
+    match task {
+        Task::Gender => {
+            let names = Gender::ALL.map(|gender| gender.to_string()).to_vec();
+            select_classes(samples, names, |sample| {
+                sample.gender.map(Gender::index).ok_or(DropReason::NoGender)
+            })
+        }
+        Task::AgeGroup => {
+            let labelling = AgeLabelling::of(samples);
+            select_classes(samples, groups.labels(), |sample| {
+                policy.group(AgeLabel::parse(&sample.raw_age), labelling, groups)
+            })
+        }
+        Task::Class => {
+            let names: BTreeSet<&str> =
+                samples.iter().filter_map(|sample| sample.class.as_deref()).collect();
+            let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+            let indices: BTreeMap<String, usize> = names.iter().cloned().zip(0..).collect();
+            select_classes(samples, names, |sample| {
+                let class = sample.class.as_ref().ok_or(DropReason::NoClass)?;
+                indices.get(class).copied().ok_or(DropReason::NoClass)
+            })
+        }
+        Task::Age => {
+            let (rows, years, dropped) =
+                partition(samples, |sample| match AgeLabel::parse(&sample.raw_age) {
+                    AgeLabel::Years(years) => Ok(years),
+                    AgeLabel::Range(..) => Err(DropReason::NotInYears),
+                    AgeLabel::Unknown => Err(DropReason::NoAge),
+                });
+            Selection { rows, targets: Targets::Years(years), class_names: Vec::new(), dropped }
+        }
+    }
+}
+
+fn select_classes(
+    samples: &[Sample],
+    class_names: Vec<String>,
+    target: impl Fn(&Sample) -> Result<usize, DropReason>,
+) -> Selection {
+    let (rows, indices, dropped) = partition(samples, target);
+    let targets = Targets::Classes { indices, count: class_names.len() };
+    Selection { rows, targets, class_names, dropped }
+}
+
+/// Rows that serve, their targets, and counts of the rest by reason.
+fn partition<T>(
+    samples: &[Sample],
+    target: impl Fn(&Sample) -> Result<T, DropReason>,
+) -> (Vec<usize>, Vec<T>, BTreeMap<DropReason, usize>) {
+    let (mut rows, mut targets, mut dropped) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for (index, sample) in samples.iter().enumerate() {
+        let outcome =
+            if sample.label_conflict { Err(DropReason::LabelConflict) } else { target(sample) };
+        match outcome {
+            Ok(found) => {
+                rows.push(index);
+                targets.push(found);
+            }
+            Err(reason) => *dropped.entry(reason).or_insert(0) += 1,
+        }
+    }
+    (rows, targets, dropped)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use facefold_core::{AgeGroups, Gender, Sample, Targets, Task};
+
+    use super::select;
+    use crate::policy::{DropReason, LabelPolicy};
+
+    fn samples() -> Vec<Sample> {
+        let sample = |age: &str, gender, class: Option<&str>| Sample {
+            raw_age: age.to_owned(),
+            gender,
+            class: class.map(str::to_owned),
+            ..Sample::unlabelled("x.jpg")
+        };
+        let (f, m) = (Some(Gender::Female), Some(Gender::Male));
+        let mut samples = vec![
+            sample("(0, 2)", None, Some("zebra")),
+            sample("(25, 32)", m, Some("ape")),
+            sample("35", f, None),
+            sample("None", f, Some("zebra")),
+            sample("(8, 12)", m, Some("ape")),
+        ];
+        samples[4].label_conflict = true;
+        samples
+    }
+
+    #[test]
+    fn a_row_without_gender_still_serves_the_age_task() {
+        let groups = AgeGroups::adience();
+        let gender = select(&samples(), Task::Gender, LabelPolicy::Exact, &groups);
+        assert_eq!(gender.rows, [1, 2, 3]);
+        assert_eq!(gender.targets, Targets::Classes { indices: vec![1, 0, 0], count: 2 });
+        assert_eq!(gender.class_names, ["female", "male"]);
+        let age = select(&samples(), Task::AgeGroup, LabelPolicy::Nearest, &groups);
+        assert_eq!(age.rows, [0, 1, 2]);
+        assert_eq!(age.targets, Targets::Classes { indices: vec![0, 4, 5], count: 8 });
+        let dropped = BTreeMap::from([(DropReason::LabelConflict, 1), (DropReason::NoAge, 1)]);
+        assert_eq!(age.dropped, dropped);
+    }
+
+    #[test]
+    fn years_and_classes() {
+        let groups = AgeGroups::nine();
+        let years = select(&samples(), Task::Age, LabelPolicy::Exact, &groups);
+        assert_eq!((years.rows, years.targets), (vec![2], Targets::Years(vec![35.0])));
+        assert_eq!(years.dropped[&DropReason::NotInYears], 2);
+        let class = select(&samples(), Task::Class, LabelPolicy::Exact, &groups);
+        assert_eq!(class.class_names, ["ape", "zebra"]);
+        assert_eq!(class.targets, Targets::Classes { indices: vec![1, 0, 1], count: 2 });
+        assert_eq!(class.dropped[&DropReason::NoClass], 1);
+    }
+
+    #[test]
+    fn every_sum_reconciles() {
+        for task in [Task::Gender, Task::AgeGroup, Task::Age, Task::Class] {
+            for policy in LabelPolicy::ALL {
+                let chosen = select(&samples(), task, policy, &AgeGroups::adience());
+                assert_eq!(chosen.rows.len() + chosen.dropped_rows(), 5, "{task} {policy}");
+                assert_eq!(chosen.rows.len(), chosen.targets.len());
+            }
+        }
+    }
+}
