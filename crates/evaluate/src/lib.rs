@@ -1,1 +1,25 @@
 //! Protocols, cross-validation, metrics and statistics.
+//!
+//! The road: [`protocol::plan`] divides rows into partitions that never share a subject,
+//! [`cross_validate()`] fits every head on every partition under every seed, and
+
+pub mod cross_validate;
+pub mod error;
+mod holdout;
+pub mod journal;
+pub mod metrics;
+pub mod predictions;
+pub mod protocol;
+pub mod result;
+pub mod statistics;
+pub mod subjects;
+pub mod summary;
+
+pub use cross_validate::{CvOutcome, CvPlan, CvRun, Progress, cross_validate};
+pub use error::EvaluateError;
+pub use journal::{DirectoryJournal, FitId, FitRecord, Journal, NoJournal};
+pub use metrics::{Answers, ClassMetrics, Metric, Metrics, YearsMetrics};
+pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
+pub use protocol::{Partition, Protocol, RowInfo, plan};
+pub use result::{CvResult, FitResult, HeadResult, PartitionSummary};
+pub use summary::MetricSummary;

@@ -1,0 +1,475 @@
+//! Fits every head on every partition under every seed, in parallel, and measures the answers.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use facefold_core::{Examples, FeatureMatrix, Head, Targets, Task, TrainingLog};
+use rayon::prelude::*;
+
+use crate::error::EvaluateError;
+use crate::journal::{FitId, FitRecord, Journal};
+use crate::metrics::{Answers, Metrics};
+use crate::predictions::{PredictedRow, PredictionColumn, RowPredictions};
+use crate::protocol::{Partition, Protocol, RowInfo, subject_numbers};
+use crate::result::{CvResult, FitResult, HeadResult, PartitionSummary};
+use crate::summary::summarise;
+
+/// What to fit on what. The answers depend on nothing else.
+pub struct CvPlan<'a> {
+    /// What is asked.
+    pub task: Task,
+    /// Names of the classes, in index order; empty for the age task.
+    pub classes: Vec<String>,
+    /// Features; may have rows that this task does not use.
+    pub matrix: &'a FeatureMatrix,
+    /// The row in `matrix` of each row here.
+    pub matrix_rows: Vec<usize>,
+    /// What is right for each row.
+    pub targets: Targets,
+    /// Path, subject, fold and split of each row.
+    pub rows: Vec<RowInfo>,
+    /// How the rows are divided.
+    pub protocol: Protocol,
+    /// The divisions that [`crate::protocol::plan`] made of the rows.
+    pub partitions: Vec<Partition>,
+    /// The heads, each with a name of its own.
+    pub heads: Vec<Box<dyn Head>>,
+    /// Seed of the partitions and the bootstrap.
+    pub seed: u64,
+    /// Seeds of the fits, at least one.
+    pub seeds: Vec<u64>,
+    /// What else a fit depends on, such as the store's fingerprint and the program's commit: a
+    /// journal's fits made under another one are not used.
+    pub context: String,
+}
+
+/// How to run a plan. Nothing here changes the answers.
+pub struct CvRun<'a> {
+    /// Fits at a time, at least one; each runs on one thread.
+    pub threads: usize,
+    /// Where finished fits are kept.
+    pub journal: &'a dyn Journal,
+    /// Set it to stop before the next fit.
+    pub cancel: &'a AtomicBool,
+    /// Called after every fit, from any thread.
+    pub progress: &'a (dyn Fn(&Progress<'_>) + Sync),
+}
+
+/// A fit that was just finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Fits finished so far.
+    pub done: usize,
+    /// Fits of the whole run.
+    pub total: usize,
+    /// The head.
+    pub head: &'a str,
+    /// The partition.
+    pub partition: &'a str,
+    /// The seed.
+    pub seed: u64,
+    /// Whether the fit was taken from the journal.
+    pub resumed: bool,
+}
+
+/// What a run gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CvOutcome {
+    /// The result.
+    pub result: CvResult,
+    /// Every head's answers for every test row.
+    pub predictions: RowPredictions,
+}
+
+/// Runs a plan.
+///
+/// The outcome depends neither on the number of threads nor on the order in which fits end, but
+/// for the seconds they took.
+///
+/// # Errors
+/// [`EvaluateError`] where parts of the plan do not fit together, a head fails, the journal cannot
+/// be written, or the run is cancelled. Finished fits stay in the journal.
+pub fn cross_validate(plan: &CvPlan<'_>, run: &CvRun<'_>) -> Result<CvOutcome, EvaluateError> {
+    plan.check()?;
+    let base = plan.hash();
+    let mut fits = Vec::new();
+    for head in &plan.heads {
+        for partition in &plan.partitions {
+            for &seed in &plan.seeds {
+                fits.push((head.as_ref(), partition, seed));
+            }
+        }
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(run.threads.max(1)).build().map_err(
+        |error| {
+            EvaluateError::Inconsistent(format!("cannot start {} threads: {error}", run.threads))
+        },
+    )?;
+    let done = AtomicUsize::new(0);
+    let total = fits.len();
+    // One fit runs on: a failed one stops those that have not begun, and is the one reported.
+    let failed: Mutex<Option<EvaluateError>> = Mutex::new(None);
+    let stopped = AtomicBool::new(false);
+    let fit_one = |&(head, partition, seed): &(&dyn Head, &Partition, u64)| {
+        if run.cancel.load(Ordering::Relaxed) || stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        match plan.recall_or_fit(&base, head, partition, seed, run.journal) {
+            Ok((record, resumed)) => {
+                (run.progress)(&Progress {
+                    done: done.fetch_add(1, Ordering::Relaxed) + 1,
+                    total,
+                    head: head.name(),
+                    partition: &partition.name,
+                    seed,
+                    resumed,
+                });
+                Some(record)
+            }
+            Err(error) => {
+                stopped.store(true, Ordering::Relaxed);
+                if let Ok(mut first) = failed.lock() {
+                    first.get_or_insert(error);
+                }
+                None
+            }
+        }
+    };
+    let records: Vec<Option<FitRecord>> =
+        pool.install(|| fits.par_iter().with_max_len(1).map(fit_one).collect());
+    if let Ok(Some(error)) = failed.into_inner() {
+        return Err(error);
+    }
+    match records.into_iter().collect::<Option<Vec<FitRecord>>>() {
+        Some(records) => pool.install(|| plan.gather(&records)),
+        None => Err(EvaluateError::Cancelled { done: done.into_inner(), total }),
+    }
+}
+
+impl CvPlan<'_> {
+    fn check(&self) -> Result<(), EvaluateError> {
+        let inconsistent = |message: String| Err(EvaluateError::Inconsistent(message));
+        let n = self.rows.len();
+        if self.targets.len() != n || self.matrix_rows.len() != n {
+            return inconsistent(format!(
+                "{n} rows with {} targets and {} feature rows",
+                self.targets.len(),
+                self.matrix_rows.len()
+            ));
+        }
+        if let Targets::Classes { count, .. } = self.targets
+            && count != self.classes.len()
+        {
+            return inconsistent(format!("{count} classes with {} names", self.classes.len()));
+        }
+        if self.heads.is_empty() || self.seeds.is_empty() || self.partitions.is_empty() {
+            return inconsistent("expected at least one head, seed and partition".to_owned());
+        }
+        for (index, head) in self.heads.iter().enumerate() {
+            if self.heads[..index].iter().any(|other| other.name() == head.name()) {
+                return inconsistent(format!("head `{}` is given twice", head.name()));
+            }
+        }
+        for (index, seed) in self.seeds.iter().enumerate() {
+            if self.seeds[..index].contains(seed) {
+                return inconsistent(format!("seed {seed} is given twice"));
+            }
+        }
+        for partition in &self.partitions {
+            let lists = [&partition.train, &partition.validation, &partition.test];
+            if let Some(row) = lists.into_iter().flatten().find(|&&row| row >= n) {
+                return inconsistent(format!(
+                    "partition `{}` has row {row} of {n}",
+                    partition.name
+                ));
+            }
+            if partition.train.is_empty() || partition.test.is_empty() {
+                return inconsistent(format!(
+                    "partition `{}` has {} training and {} test rows",
+                    partition.name,
+                    partition.train.len(),
+                    partition.test.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A hash of all that every fit of the plan depends on.
+    fn hash(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 cross-validation v1");
+        for text in [self.context.as_str(), env!("CARGO_PKG_VERSION"), self.task.as_str()] {
+            hasher.update(text.as_bytes());
+            hasher.update(&[0]);
+        }
+        let mut bytes = Vec::new();
+        for matrix in [Some(self.matrix.plain()), self.matrix.mirrored()].into_iter().flatten() {
+            hasher.update(&(matrix.nrows() as u64).to_le_bytes());
+            for row in matrix.rows() {
+                bytes.clear();
+                bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+                hasher.update(&bytes);
+            }
+        }
+        hash_rows(&mut hasher, &self.matrix_rows);
+        match &self.targets {
+            Targets::Classes { indices, .. } => hash_rows(&mut hasher, indices),
+            Targets::Years(years) => {
+                let bytes: Vec<u8> = years.iter().flat_map(|value| value.to_le_bytes()).collect();
+                hasher.update(&bytes);
+            }
+        }
+        hasher.finalize()
+    }
+
+    fn recall_or_fit(
+        &self,
+        base: &blake3::Hash,
+        head: &dyn Head,
+        partition: &Partition,
+        seed: u64,
+        journal: &dyn Journal,
+    ) -> Result<(FitRecord, bool), EvaluateError> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(base.as_bytes());
+        hasher.update(head.name().as_bytes());
+        hasher.update(head.settings().to_string().as_bytes());
+        hasher.update(&seed.to_le_bytes());
+        for rows in [&partition.train, &partition.validation, &partition.test] {
+            hash_rows(&mut hasher, rows);
+        }
+        let id = FitId {
+            task: self.task.to_string(),
+            head: head.name().to_owned(),
+            partition: partition.name.clone(),
+            seed,
+            hash: hasher.finalize().to_hex().to_string(),
+        };
+        let known = journal.load(&id).filter(|record| record.answers.len() == partition.test.len());
+        if let Some(record) = known {
+            return Ok((record, true));
+        }
+        let record = self.fit(id, head, partition, seed)?;
+        journal.save(&record)?;
+        Ok((record, false))
+    }
+
+    fn fit(
+        &self,
+        id: FitId,
+        head: &dyn Head,
+        partition: &Partition,
+        seed: u64,
+    ) -> Result<FitRecord, EvaluateError> {
+        let failed = |source| EvaluateError::Fit {
+            head: head.name().to_owned(),
+            partition: partition.name.clone(),
+            seed,
+            source,
+        };
+        let begin = Instant::now();
+        let examples = |rows: &[usize]| {
+            Examples::new(self.matrix, self.features_of(rows), targets_of(&self.targets, rows))
+        };
+        let training = examples(&partition.train).map_err(failed)?;
+        let validation = examples(&partition.validation).map_err(failed)?;
+        let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
+        let measure = |rows: &[usize]| -> Result<(Answers, Option<Metrics>), EvaluateError> {
+            let predictions =
+                fitted.predict(self.matrix, &self.features_of(rows)).map_err(failed)?;
+            let answers = Answers::from_predictions(&predictions)?;
+            let metrics =
+                Metrics::measure(&answers, &targets_of(&self.targets, rows), self.ordered())?;
+            Ok((answers, metrics))
+        };
+        let (_, train) = measure(&partition.train)?;
+        let (_, validation) = measure(&partition.validation)?;
+        let (answers, test) = measure(&partition.test)?;
+        let Some(test) = test else {
+            return Err(EvaluateError::TooFew(format!("`{}` has no test rows", partition.name)));
+        };
+        let result = FitResult {
+            partition: partition.name.clone(),
+            seed,
+            train,
+            validation,
+            test,
+            log: finite(fitted.log().clone()),
+            seconds: begin.elapsed().as_secs_f64(),
+        };
+        Ok(FitRecord { id, result, answers })
+    }
+
+    fn ordered(&self) -> bool {
+        self.task == Task::AgeGroup
+    }
+
+    fn features_of(&self, rows: &[usize]) -> Vec<usize> {
+        rows.iter().map(|&row| self.matrix_rows[row]).collect()
+    }
+
+    /// Puts the fits together; `records` are in the order heads, partitions, seeds.
+    fn gather(&self, records: &[FitRecord]) -> Result<CvOutcome, EvaluateError> {
+        let tested: Vec<usize> =
+            self.partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
+        let truth = targets_of(&self.targets, &tested);
+        let mut columns = Vec::new();
+        let mut heads = Vec::new();
+        let fits_of_head = self.partitions.len() * self.seeds.len();
+        for (head, fits) in self.heads.iter().zip(records.chunks(fits_of_head)) {
+            let own: Vec<PredictionColumn> = self
+                .seeds
+                .iter()
+                .map(|&seed| PredictionColumn {
+                    head: head.name().to_owned(),
+                    seed,
+                    answers: joined(
+                        fits.iter().filter(|fit| fit.id.seed == seed).map(|fit| &fit.answers),
+                    ),
+                })
+                .collect();
+            let pooled = Metrics::measure(
+                &joined(own.iter().map(|column| &column.answers)),
+                &repeated(&truth, own.len()),
+                self.ordered(),
+            )?;
+            let Some(pooled) = pooled else {
+                return Err(EvaluateError::TooFew("there are no test rows".to_owned()));
+            };
+            let results: Vec<FitResult> = fits.iter().map(|fit| fit.result.clone()).collect();
+            heads.push(HeadResult {
+                name: head.name().to_owned(),
+                settings: head.settings(),
+                fits: results,
+                pooled,
+                summary: Vec::new(),
+            });
+            columns.extend(own);
+        }
+        let predictions = RowPredictions {
+            task: self.task,
+            classes: self.classes.clone(),
+            rows: self.predicted_rows(),
+            truth,
+            columns,
+        };
+        for head in &mut heads {
+            head.summary = summarise(head, &predictions, self.seed)?;
+        }
+        let subjects = subject_numbers(&self.rows).into_iter().max().map_or(0, |last| last + 1);
+        let result = CvResult {
+            task: self.task,
+            classes: self.classes.clone(),
+            protocol: self.protocol,
+            seed: self.seed,
+            seeds: self.seeds.clone(),
+            rows: self.rows.len(),
+            subjects,
+            class_rows: class_rows(&self.targets),
+            features: self.matrix.width(),
+            partitions: self.partitions.iter().map(summary_of).collect(),
+            heads,
+        };
+        Ok(CvOutcome { result, predictions })
+    }
+
+    fn predicted_rows(&self) -> Vec<PredictedRow> {
+        let mut rows = Vec::new();
+        for partition in &self.partitions {
+            rows.extend(partition.test.iter().map(|&row| PredictedRow {
+                path: self.rows[row].path.clone(),
+                subject: self.rows[row].subject_name().to_owned(),
+                partition: partition.name.clone(),
+            }));
+        }
+        rows
+    }
+}
+
+fn hash_rows(hasher: &mut blake3::Hasher, rows: &[usize]) {
+    hasher.update(&(rows.len() as u64).to_le_bytes());
+    let bytes: Vec<u8> = rows.iter().flat_map(|&row| (row as u64).to_le_bytes()).collect();
+    hasher.update(&bytes);
+}
+
+pub(crate) fn targets_of(targets: &Targets, rows: &[usize]) -> Targets {
+    match targets {
+        Targets::Classes { indices, count } => Targets::Classes {
+            indices: rows.iter().map(|&row| indices[row]).collect(),
+            count: *count,
+        },
+        Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
+    }
+}
+
+fn repeated(targets: &Targets, times: usize) -> Targets {
+    match targets {
+        Targets::Classes { indices, count } => {
+            Targets::Classes { indices: indices.repeat(times), count: *count }
+        }
+        Targets::Years(years) => Targets::Years(years.repeat(times)),
+    }
+}
+
+/// Puts answers of one kind behind each other.
+fn joined<'a>(parts: impl Iterator<Item = &'a Answers>) -> Answers {
+    let (mut classes, mut probabilities, mut all_years) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            Answers::Classes { predicted, probability } => {
+                classes.extend_from_slice(predicted);
+                probabilities.extend_from_slice(probability);
+            }
+            Answers::Years(years) => all_years.extend_from_slice(years),
+        }
+    }
+    if all_years.is_empty() {
+        Answers::Classes { predicted: classes, probability: probabilities }
+    } else {
+        Answers::Years(all_years)
+    }
+}
+
+fn class_rows(targets: &Targets) -> Vec<usize> {
+    match targets {
+        Targets::Classes { indices, count } => {
+            let counted: BTreeMap<usize, usize> =
+                indices.iter().fold(BTreeMap::new(), |mut counts, &class| {
+                    *counts.entry(class).or_default() += 1;
+                    counts
+                });
+            (0..*count).map(|class| counted.get(&class).copied().unwrap_or(0)).collect()
+        }
+        Targets::Years(_) => Vec::new(),
+    }
+}
+
+fn summary_of(partition: &Partition) -> PartitionSummary {
+    PartitionSummary {
+        name: partition.name.clone(),
+        train: partition.train.len(),
+        validation: partition.validation.len(),
+        test: partition.test.len(),
+        shared_test_rows: partition.shared_test_rows,
+        notes: partition.notes.clone(),
+    }
+}
+
+/// A log that JSON can hold: a curve that leaves the finite numbers is cut there, and says so.
+fn finite(mut log: TrainingLog) -> TrainingLog {
+    let broken = log.epochs.iter().position(|epoch| {
+        ![epoch.training_loss, epoch.validation_loss, epoch.validation_score, epoch.learning_rate]
+            .iter()
+            .all(|value| value.is_finite())
+    });
+    if let Some(index) = broken {
+        log.notes.push(format!(
+            "the learning curve is cut at epoch {}, where it is not finite",
+            log.epochs[index].number
+        ));
+        log.epochs.truncate(index);
+    }
+    log
+}

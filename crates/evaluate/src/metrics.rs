@@ -1,0 +1,381 @@
+//! How good answers are: accuracies, recall, calibration, and errors in years.
+
+use std::fmt;
+
+use facefold_core::{Predictions, Targets, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::error::EvaluateError;
+
+/// Number of confidence bins of the calibration error.
+const BINS: usize = 15;
+
+/// The cumulative score is kept for 0 to this many years.
+pub const CURVE_YEARS: usize = 20;
+
+/// A head's answers for some rows, reduced to what metrics need.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answers {
+    /// The most probable class of each row, and its probability.
+    Classes {
+        /// Class indices.
+        predicted: Vec<usize>,
+        /// Probability of that class, in [0, 1].
+        probability: Vec<f32>,
+    },
+    /// Ages in years.
+    Years(Vec<f32>),
+}
+
+impl Answers {
+    /// Reduces predictions; of equally probable classes the first is taken.
+    ///
+    /// # Errors
+    /// [`EvaluateError::Inconsistent`] where a probability or an age is not finite.
+    pub fn from_predictions(predictions: &Predictions) -> Result<Self, EvaluateError> {
+        let not_finite = |row: usize, value: f32| {
+            EvaluateError::Inconsistent(format!(
+                "expected finite answers, found {value} for the {row}. row of a head's predictions"
+            ))
+        };
+        match predictions {
+            Predictions::Classes(probabilities) => {
+                let mut predicted = Vec::with_capacity(probabilities.nrows());
+                let mut probability = Vec::with_capacity(probabilities.nrows());
+                for (number, row) in probabilities.rows().into_iter().enumerate() {
+                    let mut best = (0, f32::NEG_INFINITY);
+                    for (class, &value) in row.iter().enumerate() {
+                        if !value.is_finite() {
+                            return Err(not_finite(number, value));
+                        }
+                        if value > best.1 {
+                            best = (class, value);
+                        }
+                    }
+                    predicted.push(best.0);
+                    probability.push(best.1);
+                }
+                Ok(Self::Classes { predicted, probability })
+            }
+            Predictions::Years(years) => match years.iter().position(|years| !years.is_finite()) {
+                Some(row) => Err(not_finite(row, years[row])),
+                None => Ok(Self::Years(years.clone())),
+            },
+        }
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { predicted, .. } => predicted.len(),
+            Self::Years(years) => years.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A number that a head is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Share of rows answered with their class.
+    Accuracy,
+    /// Mean over the classes of their recall.
+    BalancedAccuracy,
+    /// Share of rows answered with their age group or one beside it.
+    OneOffAccuracy,
+    /// Expected calibration error.
+    CalibrationError,
+    /// Mean absolute error in years.
+    MeanAbsoluteError,
+    /// Share of rows whose error is at most 5 years.
+    CumulativeScore5,
+}
+
+impl Metric {
+    /// The metrics of a task, the one that decides first.
+    #[must_use]
+    pub fn of(task: Task) -> &'static [Self] {
+        match task {
+            Task::Gender | Task::Class => {
+                &[Self::Accuracy, Self::BalancedAccuracy, Self::CalibrationError]
+            }
+            Task::AgeGroup => &[
+                Self::Accuracy,
+                Self::BalancedAccuracy,
+                Self::OneOffAccuracy,
+                Self::CalibrationError,
+            ],
+            Task::Age => &[Self::MeanAbsoluteError, Self::CumulativeScore5],
+        }
+    }
+
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::BalancedAccuracy => "balanced accuracy",
+            Self::OneOffAccuracy => "one-off accuracy",
+            Self::CalibrationError => "calibration error (ECE)",
+            Self::MeanAbsoluteError => "MAE (years)",
+            Self::CumulativeScore5 => "CS@5",
+        }
+    }
+
+    /// Whether more is better.
+    #[must_use]
+    pub fn higher_is_better(self) -> bool {
+        !matches!(self, Self::CalibrationError | Self::MeanAbsoluteError)
+    }
+
+    /// Whether it is a share of rows, shown in per cent; else it is in years.
+    #[must_use]
+    pub fn is_share(self) -> bool {
+        self != Self::MeanAbsoluteError
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Everything measured on one list of rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metrics {
+    /// Of a classification.
+    Classes(ClassMetrics),
+    /// Of a regression of years.
+    Years(YearsMetrics),
+}
+
+/// Metrics of a classification.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassMetrics {
+    /// Number of rows, at least 1.
+    pub rows: usize,
+    /// Share of rows answered with their class.
+    pub accuracy: f64,
+    /// Mean recall of the classes that have rows.
+    pub balanced_accuracy: f64,
+    /// Share of rows answered with their class or one beside it; only where classes have an order.
+    pub one_off_accuracy: Option<f64>,
+    /// Share of each class's rows answered with it; none for a class without rows.
+    pub recall: Vec<Option<f64>>,
+    /// Rows of class `i` answered with class `j`, at `[i][j]`.
+    pub confusion: Vec<Vec<u64>>,
+    /// How far confidence and accuracy lie apart.
+    pub calibration: Calibration,
+}
+
+/// Expected calibration error (Guo et al. 2017): 15 bins of equal width, each weighted by its rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The weighted mean of |accuracy - confidence| over bins.
+    pub error: f64,
+    /// The bins that have rows, by rising confidence.
+    pub bins: Vec<ReliabilityBin>,
+}
+
+/// Rows whose answer had about the same probability.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    /// Lower bound of the probability, excluded.
+    pub low: f64,
+    /// Upper bound, included.
+    pub high: f64,
+    /// Number of rows.
+    pub rows: usize,
+    /// Mean probability.
+    pub confidence: f64,
+    /// Share answered with their class.
+    pub accuracy: f64,
+}
+
+/// Metrics of a regression of years.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct YearsMetrics {
+    /// Number of rows, at least 1.
+    pub rows: usize,
+    /// Mean of |predicted - true| in years.
+    pub mean_absolute_error: f64,
+    /// Mean of predicted - true in years: above 0 where people are taken for older.
+    pub mean_error: f64,
+    /// Share of rows with an error of at most `t` years, at index `t` from 0 to [`CURVE_YEARS`].
+    pub cumulative_score: Vec<f64>,
+}
+
+impl Metrics {
+    /// Measures answers against targets; none where there are no rows. `ordered` classes have
+    /// neighbours, as age groups do.
+    ///
+    /// # Errors
+    /// [`EvaluateError::Inconsistent`] where counts, kinds or class indices do not fit together.
+    pub fn measure(
+        answers: &Answers,
+        targets: &Targets,
+        ordered: bool,
+    ) -> Result<Option<Self>, EvaluateError> {
+        if answers.len() != targets.len() {
+            return Err(EvaluateError::Inconsistent(format!(
+                "{} answers for {} rows",
+                answers.len(),
+                targets.len()
+            )));
+        }
+        if answers.is_empty() {
+            return Ok(None);
+        }
+        match (answers, targets) {
+            (Answers::Classes { predicted, probability }, Targets::Classes { indices, count }) => {
+                match predicted.iter().chain(indices).find(|&class| class >= count) {
+                    Some(class) => Err(EvaluateError::Inconsistent(format!(
+                        "expected classes below {count}, found {class}"
+                    ))),
+                    None => Ok(Some(Self::Classes(ClassMetrics::measure(
+                        predicted,
+                        probability,
+                        indices,
+                        *count,
+                        ordered,
+                    )))),
+                }
+            }
+            (Answers::Years(predicted), Targets::Years(years)) => {
+                Ok(Some(Self::Years(YearsMetrics::measure(predicted, years))))
+            }
+            _ => Err(EvaluateError::Inconsistent(
+                "a head answered with classes where years were asked for, or the other way round"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The value of one metric, where it is measured.
+    #[must_use]
+    pub fn get(&self, metric: Metric) -> Option<f64> {
+        match (self, metric) {
+            (Self::Classes(classes), Metric::Accuracy) => Some(classes.accuracy),
+            (Self::Classes(classes), Metric::BalancedAccuracy) => Some(classes.balanced_accuracy),
+            (Self::Classes(classes), Metric::OneOffAccuracy) => classes.one_off_accuracy,
+            (Self::Classes(classes), Metric::CalibrationError) => Some(classes.calibration.error),
+            (Self::Years(years), Metric::MeanAbsoluteError) => Some(years.mean_absolute_error),
+            (Self::Years(years), Metric::CumulativeScore5) => {
+                years.cumulative_score.get(5).copied()
+            }
+            _ => None,
+        }
+    }
+
+    /// Number of rows measured.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Classes(classes) => classes.rows,
+            Self::Years(years) => years.rows,
+        }
+    }
+}
+
+impl ClassMetrics {
+    fn measure(
+        predicted: &[usize],
+        probability: &[f32],
+        truth: &[usize],
+        count: usize,
+        ordered: bool,
+    ) -> Self {
+        let mut confusion = vec![vec![0_u64; count]; count];
+        for (&answer, &class) in predicted.iter().zip(truth) {
+            confusion[class][answer] += 1;
+        }
+        let rows = truth.len();
+        let within = |distance: usize| {
+            let hits: u64 = confusion
+                .iter()
+                .enumerate()
+                .flat_map(|(i, row)| row.iter().enumerate().map(move |(j, &n)| (i.abs_diff(j), n)))
+                .filter(|&(apart, _)| apart <= distance)
+                .map(|(_, n)| n)
+                .sum();
+            hits as f64 / rows as f64
+        };
+        let recall: Vec<Option<f64>> = confusion
+            .iter()
+            .enumerate()
+            .map(|(class, row)| {
+                let all: u64 = row.iter().sum();
+                (all > 0).then(|| row[class] as f64 / all as f64)
+            })
+            .collect();
+        let known: Vec<f64> = recall.iter().copied().flatten().collect();
+        Self {
+            rows,
+            accuracy: within(0),
+            balanced_accuracy: known.iter().sum::<f64>() / known.len() as f64,
+            one_off_accuracy: ordered.then(|| within(1)),
+            calibration: Calibration::measure(predicted, probability, truth),
+            recall,
+            confusion,
+        }
+    }
+}
+
+impl Calibration {
+    fn measure(predicted: &[usize], probability: &[f32], truth: &[usize]) -> Self {
+        let mut sums = [(0_usize, 0.0_f64, 0_usize); BINS];
+        for ((&answer, &class), &probability) in predicted.iter().zip(truth).zip(probability) {
+            let confidence = f64::from(probability);
+            // Bins exclude their lower bound and include their upper one.
+            let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
+            sums[bin].0 += 1;
+            sums[bin].1 += confidence;
+            sums[bin].2 += usize::from(answer == class);
+        }
+        let bins: Vec<ReliabilityBin> = sums
+            .iter()
+            .enumerate()
+            .filter(|(_, sum)| sum.0 > 0)
+            .map(|(bin, &(rows, confidence, hits))| ReliabilityBin {
+                low: bin as f64 / BINS as f64,
+                high: (bin + 1) as f64 / BINS as f64,
+                rows,
+                confidence: confidence / rows as f64,
+                accuracy: hits as f64 / rows as f64,
+            })
+            .collect();
+        let error = bins
+            .iter()
+            .map(|bin| (bin.accuracy - bin.confidence).abs() * bin.rows as f64)
+            .sum::<f64>()
+            / truth.len() as f64;
+        Self { error, bins }
+    }
+}
+
+impl YearsMetrics {
+    fn measure(predicted: &[f32], truth: &[f32]) -> Self {
+        let n = truth.len() as f64;
+        let errors: Vec<f64> =
+            predicted.iter().zip(truth).map(|(&a, &b)| f64::from(a) - f64::from(b)).collect();
+        let within = |years: usize| {
+            errors.iter().filter(|error| error.abs() <= years as f64).count() as f64 / n
+        };
+        Self {
+            rows: truth.len(),
+            mean_absolute_error: errors.iter().map(|error| error.abs()).sum::<f64>() / n,
+            mean_error: errors.iter().sum::<f64>() / n,
+            cumulative_score: (0..=CURVE_YEARS).map(within).collect(),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Answers for every test row, kept beside a result so that results can be compared later.
+
+use std::path::Path;
+
+use facefold_core::{Targets, Task};
+
+use crate::error::EvaluateError;
+use crate::metrics::Answers;
+
+/// Columns that stand before the heads' columns in the file.
+const FIXED: [&str; 4] = ["path", "subject", "partition", "truth"];
+
+/// One test row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PredictedRow {
+    /// The picture, relative to the data set's root.
+    pub path: String,
+    /// Who is in it.
+    pub subject: String,
+    /// The partition whose test row it was.
+    pub partition: String,
+}
+
+/// The answers of one head under one seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PredictionColumn {
+    /// The head's name.
+    pub head: String,
+    /// The seed of its fits.
+    pub seed: u64,
+    /// One answer a row.
+    pub answers: Answers,
+}
+
+/// The answers of all heads for all test rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowPredictions {
+    /// What was asked.
+    pub task: Task,
+    /// Names of the classes; empty for the age task.
+    pub classes: Vec<String>,
+    /// The test rows.
+    pub rows: Vec<PredictedRow>,
+    /// What would have been right.
+    pub truth: Targets,
+    /// One column a head and seed.
+    pub columns: Vec<PredictionColumn>,
+}
+
+impl RowPredictions {
+    /// Names of the heads, in order.
+    #[must_use]
+    pub fn heads(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for column in &self.columns {
+            if !names.contains(&column.head.as_str()) {
+                names.push(&column.head);
+            }
+        }
+        names
+    }
+
+    /// Writes a CSV: `path,subject,partition,truth`, then for each head and seed `mlp/7` and,
+    /// for classes, the probability of that answer `mlp/7/p`. Floats are as short as round-trips
+    /// allow.
+    ///
+    /// # Errors
+    /// Any error of the file system, naming the path.
+    pub fn write_csv(&self, path: &Path) -> Result<(), EvaluateError> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let mut header: Vec<String> = FIXED.map(str::to_owned).to_vec();
+        for column in &self.columns {
+            let name = format!("{}/{}", column.head, column.seed);
+            if let Answers::Classes { .. } = column.answers {
+                header.push(name.clone());
+                header.push(format!("{name}/p"));
+            } else {
+                header.push(name);
+            }
+        }
+        let broken = |error: csv::Error| file_error(path, error.to_string());
+        writer.write_record(&header).map_err(broken)?;
+        for (number, row) in self.rows.iter().enumerate() {
+            let truth = match &self.truth {
+                Targets::Classes { indices, .. } => self.classes[indices[number]].clone(),
+                Targets::Years(years) => years[number].to_string(),
+            };
+            let mut record =
+                vec![row.path.clone(), row.subject.clone(), row.partition.clone(), truth];
+            for column in &self.columns {
+                match &column.answers {
+                    Answers::Classes { predicted, probability } => {
+                        record.push(self.classes[predicted[number]].clone());
+                        record.push(probability[number].to_string());
+                    }
+                    Answers::Years(years) => record.push(years[number].to_string()),
+                }
+            }
+            writer.write_record(&record).map_err(broken)?;
+        }
+        let bytes = writer.into_inner().map_err(|error| file_error(path, error.to_string()))?;
+        facefold_core::files::write_atomic(path, &bytes)?;
+        Ok(())
+    }
+
+    /// Reads what [`Self::write_csv`] wrote for this task and these classes.
+    ///
+    /// # Errors
+    /// [`EvaluateError`] naming the file, the line, what was expected and what was found.
+    pub fn read_csv(path: &Path, task: Task, classes: &[String]) -> Result<Self, EvaluateError> {
+        let mut reader = csv::Reader::from_reader(fs_err::File::open(path)?);
+        let header = reader.headers().map_err(|error| file_error(path, error.to_string()))?.clone();
+        if header.iter().take(FIXED.len()).ne(FIXED) {
+            return Err(file_error(path, format!("expected the columns {}", FIXED.join(","))));
+        }
+        let width = if task == Task::Age { 1 } else { 2 };
+        let mut columns = Vec::new();
+        for name in header.iter().skip(FIXED.len()).step_by(width) {
+            let parsed =
+                name.rsplit_once('/').and_then(|(head, seed)| Some((head, seed.parse().ok()?)));
+            let (head, seed) = parsed.ok_or_else(|| {
+                file_error(path, format!("expected a column `head/seed`, found `{name}`"))
+            })?;
+            let answers = if task == Task::Age {
+                Answers::Years(Vec::new())
+            } else {
+                Answers::Classes { predicted: Vec::new(), probability: Vec::new() }
+            };
+            columns.push(PredictionColumn { head: head.to_owned(), seed, answers });
+        }
+        let mut truth = if task == Task::Age {
+            Targets::Years(Vec::new())
+        } else {
+            Targets::Classes { indices: Vec::new(), count: classes.len() }
+        };
+        let mut rows = Vec::new();
+        for (number, record) in reader.records().enumerate() {
+            let record = record.map_err(|error| file_error(path, error.to_string()))?;
+            let cell = Cells { path, line: number + 2, classes };
+            // The reader has checked that every record is as long as the header.
+            rows.push(PredictedRow {
+                path: record[0].to_owned(),
+                subject: record[1].to_owned(),
+                partition: record[2].to_owned(),
+            });
+            match &mut truth {
+                Targets::Classes { indices, .. } => indices.push(cell.class(&record[3])?),
+                Targets::Years(years) => years.push(cell.number(&record[3])?),
+            }
+            for (index, column) in columns.iter_mut().enumerate() {
+                let at = FIXED.len() + index * width;
+                match &mut column.answers {
+                    Answers::Classes { predicted, probability } => {
+                        predicted.push(cell.class(&record[at])?);
+                        probability.push(cell.number(record.get(at + 1).unwrap_or(""))?);
+                    }
+                    Answers::Years(years) => years.push(cell.number(&record[at])?),
+                }
+            }
+        }
+        Ok(Self { task, classes: classes.to_vec(), rows, truth, columns })
+    }
+}
+
+struct Cells<'a> {
+    path: &'a Path,
+    line: usize,
+    classes: &'a [String],
+}
+
+impl Cells<'_> {
+    fn class(&self, text: &str) -> Result<usize, EvaluateError> {
+        self.classes.iter().position(|class| class == text).ok_or_else(|| {
+            file_error(
+                self.path,
+                format!(
+                    "line {}: expected one of {}, found `{text}`",
+                    self.line,
+                    self.classes.join(", ")
+                ),
+            )
+        })
+    }
+
+    fn number(&self, text: &str) -> Result<f32, EvaluateError> {
+        match text.parse::<f32>() {
+            Ok(number) if number.is_finite() => Ok(number),
+            _ => Err(file_error(
+                self.path,
+                format!("line {}: expected a number, found `{text}`", self.line),
+            )),
+        }
+    }
+}
+
+fn file_error(path: &Path, message: String) -> EvaluateError {
+    EvaluateError::File { path: path.to_owned(), message }
+}

@@ -1,0 +1,400 @@
+//! How rows are divided into training, validation and test rows that share no subject.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::str::FromStr;
+
+use facefold_core::rng::seeded;
+use facefold_core::{Fold, Split, SubjectId, Targets};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use crate::error::EvaluateError;
+use crate::holdout::{deal, hold_out};
+
+/// Share of rows that `random80` tests on.
+const RANDOM_TEST_SHARE: f64 = 0.2;
+
+/// A way to divide rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Protocol {
+    /// The published folds, each the test rows once.
+    Folds,
+    /// K folds dealt out by subject, alike in size and labels.
+    KFold(usize),
+    /// The published training and test rows.
+    Split,
+    /// A fifth of the rows drawn at random as test rows, as many papers do. Subjects may stand on
+    /// both sides; the partition says how many test rows that concerns.
+    Random80,
+}
+
+impl Protocol {
+    /// What the protocol does, in a sentence for a report.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        match self {
+            Self::Folds => "Each published fold is the test set once; the heads are fitted on the \
+                other folds. No subject stands in two folds (checked)."
+                .to_owned(),
+            Self::KFold(k) => format!(
+                "Subjects are dealt into {k} folds of like size and labels; each fold is the test \
+                 set once. No subject stands in two folds."
+            ),
+            Self::Split => "The published training and test rows are used as they are. No subject \
+                stands in both (checked)."
+                .to_owned(),
+            Self::Random80 => {
+                "A fifth of the rows, drawn at random, is the test set. Subjects may \
+                stand on both sides, so the numbers are higher than for people the head has never \
+                seen; use a protocol by subject to know those."
+                    .to_owned()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folds => f.write_str("folds"),
+            Self::KFold(k) => write!(f, "kfold:{k}"),
+            Self::Split => f.write_str("split"),
+            Self::Random80 => f.write_str("random80"),
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = EvaluateError;
+
+    fn from_str(text: &str) -> Result<Self, EvaluateError> {
+        let invalid = || EvaluateError::InvalidProtocol(text.to_owned());
+        match text.trim() {
+            "folds" => Ok(Self::Folds),
+            "split" => Ok(Self::Split),
+            "random80" => Ok(Self::Random80),
+            other => {
+                let count = other.strip_prefix("kfold:").ok_or_else(invalid)?;
+                match count.parse() {
+                    Ok(k) if k >= 2 => Ok(Self::KFold(k)),
+                    _ => Err(invalid()),
+                }
+            }
+        }
+    }
+}
+
+impl From<Protocol> for String {
+    fn from(protocol: Protocol) -> Self {
+        protocol.to_string()
+    }
+}
+
+impl TryFrom<String> for Protocol {
+    type Error = EvaluateError;
+
+    fn try_from(text: String) -> Result<Self, EvaluateError> {
+        text.parse()
+    }
+}
+
+/// What a protocol needs to know of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowInfo {
+    /// The picture, relative to the data set's root; identifies the row across results.
+    pub path: String,
+    /// Who is in it. A row without a subject counts as a subject of its own, so estimate subjects
+    /// first (see [`crate::subjects`]) where the data set names none.
+    pub subject: Option<SubjectId>,
+    /// Published fold.
+    pub fold: Option<Fold>,
+    /// Published split.
+    pub split: Option<Split>,
+}
+
+impl RowInfo {
+    /// The subject's name, or the row's path where it has none.
+    #[must_use]
+    pub fn subject_name(&self) -> &str {
+        self.subject.as_ref().map_or(self.path.as_str(), SubjectId::as_str)
+    }
+}
+
+/// One division of the rows. All three lists are ascending row numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// `fold 0`, `test`, `random 80/20`.
+    pub name: String,
+    /// Rows to fit.
+    pub train: Vec<usize>,
+    /// Rows to choose by; they share no subject with the training rows.
+    pub validation: Vec<usize>,
+    /// Rows to report on.
+    pub test: Vec<usize>,
+    /// Test rows whose subject has training or validation rows: 0 but for `random80`.
+    pub shared_test_rows: usize,
+    /// What a reader of the report must know about this division.
+    pub notes: Vec<String>,
+}
+
+/// A subject with rows in more than one fold or split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leak {
+    /// Who.
+    pub subject: SubjectId,
+    /// The folds or splits, ascending.
+    pub places: Vec<String>,
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` in {}", self.subject, self.places.join(", "))
+    }
+}
+
+/// Subjects with rows in more than one published fold.
+#[must_use]
+pub fn subjects_across_folds(rows: &[RowInfo]) -> Vec<Leak> {
+    across(rows, |row| row.fold.map(|fold| (fold.0, format!("fold {fold}"))))
+}
+
+/// Subjects with rows in more than one published split.
+#[must_use]
+pub fn subjects_across_splits(rows: &[RowInfo]) -> Vec<Leak> {
+    across(rows, |row| row.split.map(|split| (split as u16, split.to_string())))
+}
+
+fn across(rows: &[RowInfo], place: impl Fn(&RowInfo) -> Option<(u16, String)>) -> Vec<Leak> {
+    let mut places: BTreeMap<&SubjectId, BTreeSet<(u16, String)>> = BTreeMap::new();
+    for row in rows {
+        if let (Some(subject), Some(place)) = (&row.subject, place(row)) {
+            places.entry(subject).or_default().insert(place);
+        }
+    }
+    places
+        .into_iter()
+        .filter(|(_, places)| places.len() > 1)
+        .map(|(subject, places)| Leak {
+            subject: subject.clone(),
+            places: places.into_iter().map(|(_, name)| name).collect(),
+        })
+        .collect()
+}
+
+/// Divides rows by a protocol. The same rows and seed give the same partitions.
+///
+/// Validation rows are always taken from the training side and exclusive by subject: about 12.5 %
+/// of it, with labels mixed like the rest where the subjects allow. `targets` (one a row) serve
+/// only to mix them.
+///
+/// # Errors
+/// [`EvaluateError`] where rows lack a fold or split, a subject stands in two of them, or there
+/// are too few rows or subjects to divide.
+pub fn plan(
+    protocol: &Protocol,
+    rows: &[RowInfo],
+    targets: &Targets,
+    seed: u64,
+) -> Result<Vec<Partition>, EvaluateError> {
+    if rows.len() != targets.len() {
+        return Err(EvaluateError::Inconsistent(format!(
+            "{} rows with {} targets",
+            rows.len(),
+            targets.len()
+        )));
+    }
+    if rows.is_empty() {
+        return Err(EvaluateError::TooFew("there are none left for this task".to_owned()));
+    }
+    let divider = Divider { rows, subjects: subject_numbers(rows), strata: strata(targets), seed };
+    match protocol {
+        Protocol::Folds => divider.folds(*protocol),
+        Protocol::KFold(k) => divider.dealt(*k),
+        Protocol::Split => divider.split(*protocol),
+        Protocol::Random80 => divider.random(),
+    }
+}
+
+/// A number for every subject, from 0 in order of appearance; rows without subject have their own.
+pub(crate) fn subject_numbers(rows: &[RowInfo]) -> Vec<usize> {
+    let mut known: HashMap<&SubjectId, usize> = HashMap::new();
+    let mut next = 0;
+    rows.iter()
+        .map(|row| {
+            let fresh = next;
+            let number = match &row.subject {
+                Some(subject) => *known.entry(subject).or_insert(fresh),
+                None => fresh,
+            };
+            next += usize::from(number == fresh);
+            number
+        })
+        .collect()
+}
+
+/// What rows are mixed by: the class, or the decade of life.
+fn strata(targets: &Targets) -> Vec<usize> {
+    match targets {
+        Targets::Classes { indices, .. } => indices.clone(),
+        Targets::Years(years) => {
+            years.iter().map(|years| (years / 10.0).max(0.0) as usize).collect()
+        }
+    }
+}
+
+struct Divider<'a> {
+    rows: &'a [RowInfo],
+    subjects: Vec<usize>,
+    strata: Vec<usize>,
+    seed: u64,
+}
+
+impl Divider<'_> {
+    fn folds(&self, protocol: Protocol) -> Result<Vec<Partition>, EvaluateError> {
+        let folds = self.assigned(protocol, "fold", |row| row.fold)?;
+        let leaks = subjects_across_folds(self.rows);
+        if !leaks.is_empty() {
+            return Err(EvaluateError::SharedSubjects { place: "fold", leaks });
+        }
+        let distinct: BTreeSet<Fold> = folds.iter().copied().collect();
+        if distinct.len() < 2 {
+            return Err(EvaluateError::TooFew(format!(
+                "all rows stand in fold {}; try `--protocol kfold:5`",
+                folds[0]
+            )));
+        }
+        distinct
+            .into_iter()
+            .map(|fold| self.tested_on(format!("fold {fold}"), |row| folds[row] == fold))
+            .collect()
+    }
+
+    fn dealt(&self, k: usize) -> Result<Vec<Partition>, EvaluateError> {
+        let mut generator = seeded(self.seed, "kfold");
+        let fold_of = deal(&self.subjects, &self.strata, k, &mut generator).ok_or_else(|| {
+            EvaluateError::TooFew(format!("fewer than {k} subjects for {k} folds"))
+        })?;
+        (0..k)
+            .map(|fold| self.tested_on(format!("fold {fold}"), |row| fold_of[row] == fold))
+            .collect()
+    }
+
+    fn split(&self, protocol: Protocol) -> Result<Vec<Partition>, EvaluateError> {
+        let splits = self.assigned(protocol, "split", |row| row.split)?;
+        let leaks = subjects_across_splits(self.rows);
+        if !leaks.is_empty() {
+            return Err(EvaluateError::SharedSubjects { place: "split", leaks });
+        }
+        let of = |split: Split| -> Vec<usize> {
+            (0..splits.len()).filter(|&row| splits[row] == split).collect()
+        };
+        let (train, validation, test) = (of(Split::Train), of(Split::Validation), of(Split::Test));
+        let mut notes = Vec::new();
+        // Sets such as FairFace publish training and validation rows only, and papers report on
+        // the latter.
+        let (train, validation, test) = match (validation.is_empty(), test.is_empty()) {
+            (false, false) => (train, validation, test),
+            (true, false) => {
+                let (train, inner) = self.inner("test", &train)?;
+                (train, inner, test)
+            }
+            (false, true) => {
+                notes.push(
+                    "tested on the published validation rows: there are no test rows".to_owned(),
+                );
+                let (train, inner) = self.inner("test", &train)?;
+                (train, inner, validation)
+            }
+            (true, true) => {
+                return Err(EvaluateError::TooFew(
+                    "all rows are published as training rows; try `--protocol kfold:5`".to_owned(),
+                ));
+            }
+        };
+        if train.is_empty() {
+            return Err(EvaluateError::TooFew("no row is published as a training row".to_owned()));
+        }
+        Ok(vec![self.partition("test".to_owned(), train, validation, test, notes)])
+    }
+
+    fn random(&self) -> Result<Vec<Partition>, EvaluateError> {
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.shuffle(&mut seeded(self.seed, "random80"));
+        let tested = (order.len() as f64 * RANDOM_TEST_SHARE).round() as usize;
+        if tested == 0 {
+            return Err(EvaluateError::TooFew(format!(
+                "{} rows leave none to test on",
+                order.len()
+            )));
+        }
+        let mut rest = order.split_off(tested);
+        order.sort_unstable();
+        rest.sort_unstable();
+        let name = "random 80/20".to_owned();
+        let (train, validation) = self.inner(&name, &rest)?;
+        let mut partition = self.partition(name, train, validation, order, Vec::new());
+        partition.notes.push(format!(
+            "{} of {} test rows show a subject that also has training or validation rows",
+            partition.shared_test_rows,
+            partition.test.len()
+        ));
+        Ok(vec![partition])
+    }
+
+    fn assigned<T>(
+        &self,
+        protocol: Protocol,
+        needed: &'static str,
+        get: impl Fn(&RowInfo) -> Option<T>,
+    ) -> Result<Vec<T>, EvaluateError> {
+        let missing: Vec<&RowInfo> = self.rows.iter().filter(|row| get(row).is_none()).collect();
+        match missing.first() {
+            None => Ok(self.rows.iter().filter_map(get).collect()),
+            Some(first) => Err(EvaluateError::Unassigned {
+                protocol: protocol.to_string(),
+                needed,
+                missing: missing.len(),
+                rows: self.rows.len(),
+                path: first.path.clone(),
+            }),
+        }
+    }
+
+    fn tested_on(
+        &self,
+        name: String,
+        tested: impl Fn(usize) -> bool,
+    ) -> Result<Partition, EvaluateError> {
+        let (test, rest): (Vec<usize>, Vec<usize>) =
+            (0..self.rows.len()).partition(|&row| tested(row));
+        let (train, validation) = self.inner(&name, &rest)?;
+        Ok(self.partition(name, train, validation, test, Vec::new()))
+    }
+
+    fn inner(&self, name: &str, rows: &[usize]) -> Result<(Vec<usize>, Vec<usize>), EvaluateError> {
+        let mut generator = seeded(self.seed, &format!("inner validation of {name}"));
+        hold_out(rows, &self.subjects, &self.strata, &mut generator).ok_or_else(|| {
+            EvaluateError::TooFew(format!(
+                "partition `{name}` has training rows of fewer than two subjects, so none can be \
+                 kept for validation"
+            ))
+        })
+    }
+
+    fn partition(
+        &self,
+        name: String,
+        train: Vec<usize>,
+        validation: Vec<usize>,
+        test: Vec<usize>,
+        notes: Vec<String>,
+    ) -> Partition {
+        let seen: BTreeSet<usize> =
+            train.iter().chain(&validation).map(|&row| self.subjects[row]).collect();
+        let shared_test_rows =
+            test.iter().filter(|&&row| seen.contains(&self.subjects[row])).count();
+        Partition { name, train, validation, test, shared_test_rows, notes }
+    }
+}

@@ -1,0 +1,94 @@
+//! What a cross-validation found, in a form that can be stored and reported.
+
+use facefold_core::{Task, TrainingLog};
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::Metrics;
+use crate::protocol::Protocol;
+use crate::summary::MetricSummary;
+
+/// The result of one task under one protocol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CvResult {
+    /// What was asked.
+    pub task: Task,
+    /// Names of the classes, in index order; empty for the age task.
+    pub classes: Vec<String>,
+    /// How rows were divided.
+    pub protocol: Protocol,
+    /// Seed of the partitions, the bootstrap and the tests.
+    pub seed: u64,
+    /// Seeds of the fits; each head is fitted once a partition and seed.
+    pub seeds: Vec<u64>,
+    /// Number of rows.
+    pub rows: usize,
+    /// Number of subjects; rows without a subject count as subjects of their own.
+    pub subjects: usize,
+    /// Rows of each class, in index order; empty for the age task.
+    pub class_rows: Vec<usize>,
+    /// Number of features of a row.
+    pub features: usize,
+    /// The divisions.
+    pub partitions: Vec<PartitionSummary>,
+    /// The heads, in the order they were asked for.
+    pub heads: Vec<HeadResult>,
+}
+
+/// The size of a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionSummary {
+    /// Its name.
+    pub name: String,
+    /// Training rows.
+    pub train: usize,
+    /// Validation rows.
+    pub validation: usize,
+    /// Test rows.
+    pub test: usize,
+    /// Test rows whose subject has training or validation rows.
+    pub shared_test_rows: usize,
+    /// What a reader must know about it.
+    pub notes: Vec<String>,
+}
+
+/// All fits of one head.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeadResult {
+    /// The head's name.
+    pub name: String,
+    /// Its checked settings.
+    pub settings: serde_json::Value,
+    /// One entry a partition and seed, partitions first.
+    pub fits: Vec<FitResult>,
+    /// All test rows of all partitions and seeds together.
+    pub pooled: Metrics,
+    /// Mean, spread and interval of each metric of the task.
+    pub summary: Vec<MetricSummary>,
+}
+
+/// One fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitResult {
+    /// The partition's name.
+    pub partition: String,
+    /// The seed.
+    pub seed: u64,
+    /// Metrics on the rows that were fitted.
+    pub train: Option<Metrics>,
+    /// Metrics on the rows that were chosen by.
+    pub validation: Option<Metrics>,
+    /// Metrics on the test rows.
+    pub test: Metrics,
+    /// How the fit went.
+    pub log: TrainingLog,
+    /// Wall-clock seconds of the fit and its predictions.
+    pub seconds: f64,
+}
+
+impl CvResult {
+    /// The head of this name.
+    #[must_use]
+    pub fn head(&self, name: &str) -> Option<&HeadResult> {
+        self.heads.iter().find(|head| head.name == name)
+    }
+}

@@ -1,0 +1,26 @@
+//! Intervals and tests that treat the subject, not the picture, as the unit that was drawn.
+//!
+//! Pictures of one person are alike, so tests that take rows as independent find differences
+//! where there are none. The permutation test and the bootstrap here draw whole subjects;
+//! `McNemar`'s test and Wilson's interval, which take rows as independent, stand beside them for
+//! readers who know published numbers of that kind.
+
+pub mod bootstrap;
+pub mod sums;
+
+/// Mean; 0 of nothing.
+#[must_use]
+pub fn mean(values: &[f64]) -> f64 {
+    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+}
+
+/// Standard deviation with n - 1; none of fewer than two values.
+#[must_use]
+pub fn standard_deviation(values: &[f64]) -> Option<f64> {
+    if values.len() < 2 {
+        return None;
+    }
+    let centre = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
+    Some((squares / (values.len() - 1) as f64).sqrt())
+}

@@ -1,0 +1,197 @@
+//! Scores of rows, averaged over seeds, and their sums by subject, from which metrics are made.
+
+use std::collections::HashMap;
+
+use facefold_core::{Targets, Task};
+
+use crate::error::EvaluateError;
+use crate::metrics::{Answers, Metric};
+use crate::predictions::{PredictedRow, RowPredictions};
+
+/// What each row adds to the sums that the metrics of a task are quotients of.
+///
+/// Classes: 1, correct, within one class, then for each class 1 and correct in rows of it.
+/// Years: 1, absolute error, error of at most 5 years.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowScores {
+    width: usize,
+    values: Vec<f64>,
+    classes: bool,
+}
+
+impl RowScores {
+    /// The scores of one head, averaged over its seeds first.
+    ///
+    /// # Errors
+    /// [`EvaluateError::Incomparable`] where no column is this head's, or a column has answers of
+    /// another kind or number than the rows.
+    pub fn of_head(predictions: &RowPredictions, head: &str) -> Result<Self, EvaluateError> {
+        let columns: Vec<&Answers> = predictions
+            .columns
+            .iter()
+            .filter(|column| column.head == head)
+            .map(|column| &column.answers)
+            .collect();
+        if columns.is_empty() {
+            return Err(EvaluateError::Incomparable(format!(
+                "there are no predictions of `{head}`, only of {}",
+                predictions.heads().join(", ")
+            )));
+        }
+        let n = predictions.rows.len();
+        let classes = predictions.task != Task::Age;
+        let width = if classes { 3 + 2 * predictions.classes.len() } else { 3 };
+        let weight = 1.0 / columns.len() as f64;
+        let mut values = vec![0.0; n * width];
+        for answers in columns {
+            if answers.len() != n || predictions.truth.len() != n {
+                return Err(EvaluateError::Incomparable(format!(
+                    "{n} rows with {} answers of `{head}`",
+                    answers.len()
+                )));
+            }
+            let rows = values.chunks_exact_mut(width);
+            match (answers, &predictions.truth) {
+                (Answers::Classes { predicted, .. }, Targets::Classes { indices, .. })
+                    if classes =>
+                {
+                    for ((row, &answer), &class) in rows.zip(predicted).zip(indices) {
+                        let correct = f64::from(u8::from(answer == class)) * weight;
+                        row[0] += weight;
+                        row[1] += correct;
+                        row[2] += f64::from(u8::from(answer.abs_diff(class) <= 1)) * weight;
+                        row[3 + 2 * class] += weight;
+                        row[4 + 2 * class] += correct;
+                    }
+                }
+                (Answers::Years(years), Targets::Years(truth)) if !classes => {
+                    for ((row, &answer), &age) in rows.zip(years).zip(truth) {
+                        let error = (f64::from(answer) - f64::from(age)).abs();
+                        row[0] += weight;
+                        row[1] += error * weight;
+                        row[2] += f64::from(u8::from(error <= 5.0)) * weight;
+                    }
+                }
+                _ => {
+                    return Err(EvaluateError::Incomparable(format!(
+                        "`{head}` answered another question than `{}`",
+                        predictions.task
+                    )));
+                }
+            }
+        }
+        Ok(Self { width, values, classes })
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// One row's correctness in [0, 1], or absolute error in years.
+    #[must_use]
+    pub fn deciding(&self, row: usize) -> f64 {
+        self.values[row * self.width + 1]
+    }
+
+    /// A metric from sums over some rows; NaN where these scores do not give it.
+    #[must_use]
+    pub fn metric(&self, sums: &[f64], metric: Metric) -> f64 {
+        match metric {
+            Metric::Accuracy if self.classes => sums[1] / sums[0],
+            Metric::OneOffAccuracy if self.classes => sums[2] / sums[0],
+            Metric::BalancedAccuracy if self.classes => {
+                let known = sums[3..].chunks_exact(2).filter(|class| class[0] > 0.0);
+                let (count, recalls) =
+                    known.fold((0.0, 0.0), |(n, sum), class| (n + 1.0, sum + class[1] / class[0]));
+                recalls / count
+            }
+            Metric::MeanAbsoluteError if !self.classes => sums[1] / sums[0],
+            Metric::CumulativeScore5 if !self.classes => sums[2] / sums[0],
+            _ => f64::NAN,
+        }
+    }
+}
+
+/// Sums over the rows of each subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubjectSums {
+    width: usize,
+    values: Vec<f64>,
+}
+
+impl SubjectSums {
+    /// Sums scores; `rows` name the subject of each.
+    #[must_use]
+    pub fn new(scores: &RowScores, rows: &[PredictedRow]) -> Self {
+        Self::of(&numbers(rows), scores.width, &scores.values)
+    }
+
+    /// For each subject the number of rows and the sum of one value a row: for a paired
+    /// difference, whose mean is the quotient of the two.
+    #[must_use]
+    pub fn of_values(subjects: &[usize], values: &[f64]) -> Self {
+        let pairs: Vec<f64> = values.iter().flat_map(|&value| [1.0, value]).collect();
+        Self::of(subjects, 2, &pairs)
+    }
+
+    fn of(subjects: &[usize], width: usize, rows: &[f64]) -> Self {
+        let count = subjects.iter().max().map_or(0, |&last| last + 1);
+        let mut values = vec![0.0; count * width];
+        for (&subject, row) in subjects.iter().zip(rows.chunks_exact(width)) {
+            for (sum, value) in values[subject * width..][..width].iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+        Self { width, values }
+    }
+
+    /// Sums of one subject.
+    #[must_use]
+    pub fn subject(&self, subject: usize) -> &[f64] {
+        &self.values[subject * self.width..][..self.width]
+    }
+
+    /// Number of subjects.
+    #[must_use]
+    pub fn subjects(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Number of sums a subject has.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Sums over all subjects.
+    #[must_use]
+    pub fn totals(&self) -> Vec<f64> {
+        let mut totals = vec![0.0; self.width];
+        for subject in self.values.chunks_exact(self.width) {
+            for (total, value) in totals.iter_mut().zip(subject) {
+                *total += value;
+            }
+        }
+        totals
+    }
+}
+
+/// A number for the subject of each row, from 0 in order of appearance.
+#[must_use]
+pub fn numbers(rows: &[PredictedRow]) -> Vec<usize> {
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    rows.iter()
+        .map(|row| {
+            let fresh = known.len();
+            *known.entry(row.subject.as_str()).or_insert(fresh)
+        })
+        .collect()
+}

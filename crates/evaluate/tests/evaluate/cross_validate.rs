@@ -1,0 +1,186 @@
+//! Cross-validation: resuming, stopping, and results that do not depend on how they were run.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use facefold_core::{Head, Targets, Task};
+use facefold_evaluate::{
+    CvOutcome, CvPlan, CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric,
+    NoJournal, Protocol, RowPredictions, cross_validate, plan,
+};
+
+use crate::heads::{Dice, Nearest, People, people};
+
+fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> CvPlan<'a> {
+    CvPlan {
+        task: Task::Gender,
+        classes: vec!["female".to_owned(), "male".to_owned()],
+        matrix: &people.matrix,
+        matrix_rows: (0..people.rows.len()).collect(),
+        targets: people.targets.clone(),
+        rows: people.rows.clone(),
+        protocol: Protocol::Folds,
+        partitions: plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap(),
+        heads,
+        seed: 7,
+        seeds: seeds.to_vec(),
+        context: "fingerprint".to_owned(),
+    }
+}
+
+fn run(plan: &CvPlan<'_>, threads: usize, journal: &dyn Journal) -> CvOutcome {
+    let run = CvRun { threads, journal, cancel: &AtomicBool::new(false), progress: &|_| {} };
+    let mut outcome = cross_validate(plan, &run).unwrap();
+    for fit in outcome.result.heads.iter_mut().flat_map(|head| &mut head.fits) {
+        fit.seconds = 0.0;
+    }
+    outcome
+}
+
+fn dice() -> Vec<Box<dyn Head>> {
+    vec![Box::new(Dice("one")), Box::new(Dice("two"))]
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let people = people(30, 4, 1);
+    let plan = plan_of(&people, dice(), &[1, 2]);
+    let outcome = run(&plan, 1, &NoJournal);
+    assert_eq!(outcome, run(&plan, 4, &NoJournal));
+    assert_eq!(outcome.result.heads[0].fits.len(), 10);
+    assert_eq!(outcome.predictions.rows.len(), 120);
+    assert_eq!(outcome.predictions.columns.len(), 4);
+}
+
+#[test]
+fn means_and_spreads_are_those_of_the_fits() {
+    let people = people(30, 4, 1);
+    let outcome = run(&plan_of(&people, dice(), &[1, 2]), 2, &NoJournal);
+    let head = &outcome.result.heads[0];
+    let summary = &head.summary[0];
+    assert_eq!(summary.metric, Metric::Accuracy);
+    let accuracy = |index: usize| head.fits[index].test.get(Metric::Accuracy).unwrap();
+    let folds: Vec<f64> =
+        (0..5).map(|fold| f64::midpoint(accuracy(2 * fold), accuracy(2 * fold + 1))).collect();
+    let seeds: Vec<f64> = (0..2)
+        .map(|seed| (0..5).map(|fold| accuracy(2 * fold + seed)).sum::<f64>() / 5.0)
+        .collect();
+    let mean = folds.iter().sum::<f64>() / 5.0;
+    let deviation = (folds.iter().map(|fold| (fold - mean).powi(2)).sum::<f64>() / 4.0).sqrt();
+    assert!((summary.mean - mean).abs() < 1e-12);
+    assert!((summary.deviation_over_folds.unwrap() - deviation).abs() < 1e-12);
+    let apart = (seeds[0] - seeds[1]).abs() / 2.0_f64.sqrt();
+    assert!((summary.deviation_over_seeds.unwrap() - apart).abs() < 1e-12);
+    assert!((summary.pooled - head.pooled.get(Metric::Accuracy).unwrap()).abs() < 1e-12);
+    assert!(summary.interval.unwrap().contains(summary.pooled));
+    for line in &head.summary {
+        assert!((line.pooled - head.pooled.get(line.metric).unwrap()).abs() < 0.02, "{line:?}");
+    }
+}
+
+#[test]
+fn a_stopped_run_goes_on_without_repeating_a_fit() {
+    static FITS: [AtomicUsize; 1] = [AtomicUsize::new(0)];
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DirectoryJournal::new(directory.path());
+    let people = people(30, 4, 1);
+    let nearest = || -> Vec<Box<dyn Head>> { vec![Box::new(Nearest { fits: &FITS })] };
+    let plan = plan_of(&people, nearest(), &[1]);
+    let cancel = AtomicBool::new(false);
+    let stop_after_two = CvRun {
+        threads: 1,
+        journal: &journal,
+        cancel: &cancel,
+        progress: &|progress| cancel.store(progress.done == 2, Ordering::SeqCst),
+    };
+    let error = cross_validate(&plan, &stop_after_two).unwrap_err();
+    assert!(matches!(error, EvaluateError::Cancelled { done: 2, total: 5 }), "{error}");
+    assert_eq!(FITS[0].load(Ordering::SeqCst), 2);
+
+    let resumed = run(&plan, 1, &journal);
+    assert_eq!(FITS[0].load(Ordering::SeqCst), 5, "two of five fits come from the journal");
+    assert_eq!(resumed, run(&plan, 1, &NoJournal));
+    assert_eq!(FITS[0].load(Ordering::SeqCst), 10);
+
+    // A torn file, other targets, and another context are each as good as no journal.
+    let torn = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+    let bytes = fs_err::read(&torn).unwrap();
+    fs_err::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
+    run(&plan, 1, &journal);
+    assert_eq!(FITS[0].load(Ordering::SeqCst), 11);
+    let mut other = plan_of(&people, nearest(), &[1]);
+    let Targets::Classes { indices, .. } = &mut other.targets else { panic!() };
+    indices[0] = 1 - indices[0];
+    run(&other, 1, &journal);
+    assert_eq!(FITS[0].load(Ordering::SeqCst), 16);
+    other.context = "another fingerprint".to_owned();
+    run(&other, 1, &journal);
+    assert_eq!(FITS[0].load(Ordering::SeqCst), 21);
+}
+
+#[test]
+fn a_head_that_fails_is_named() {
+    let mut people = people(30, 4, 1);
+    people.targets = Targets::Years(vec![30.0; 120]);
+    let mut plan = plan_of(&people, dice(), &[3]);
+    plan.task = Task::Age;
+    plan.classes.clear();
+    let run = CvRun {
+        threads: 1,
+        journal: &NoJournal,
+        cancel: &AtomicBool::new(false),
+        progress: &|_| {},
+    };
+    let message = cross_validate(&plan, &run).unwrap_err().to_string();
+    assert!(message.starts_with("head `one` on partition `fold "), "{message}");
+    assert!(message.ends_with("with seed 3: cannot train: dice have no years"), "{message}");
+}
+
+#[test]
+fn two_heads_of_one_name_are_refused() {
+    let people = people(30, 4, 1);
+    let plan = plan_of(&people, vec![Box::new(Dice("one")), Box::new(Dice("one"))], &[1]);
+    let run = CvRun {
+        threads: 1,
+        journal: &NoJournal,
+        cancel: &AtomicBool::new(false),
+        progress: &|_| {},
+    };
+    let message = cross_validate(&plan, &run).unwrap_err().to_string();
+    assert!(message.contains("head `one` is given twice"), "{message}");
+}
+
+#[test]
+fn results_and_predictions_survive_their_files() {
+    let people = people(30, 4, 1);
+    let outcome = run(&plan_of(&people, dice(), &[1, 2]), 2, &NoJournal);
+    let json = serde_json::to_string(&outcome.result).unwrap();
+    assert_eq!(serde_json::from_str::<CvResult>(&json).unwrap(), outcome.result);
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("predictions.csv");
+    outcome.predictions.write_csv(&path).unwrap();
+    let classes = &outcome.predictions.classes;
+    let read = RowPredictions::read_csv(&path, Task::Gender, classes).unwrap();
+    assert_eq!(read, outcome.predictions);
+
+    let text = fs_err::read_to_string(&path).unwrap();
+    assert!(text.starts_with("path,subject,partition,truth,one/1,one/1/p,one/2,one/2/p,two/1"));
+    fs_err::write(&path, text.replacen("male", "mael", 1)).unwrap();
+    let message = RowPredictions::read_csv(&path, Task::Gender, classes).unwrap_err().to_string();
+    assert!(message.contains("line 2: expected one of female, male"), "{message}");
+}
+
+#[test]
+fn years_survive_their_file_bit_by_bit() {
+    let mut people = people(30, 4, 1);
+    people.targets = Targets::Years((0..120).map(|row| 20.0 + (row as f32).sqrt() * 3.3).collect());
+    let mut plan = plan_of(&people, vec![Box::new(Nearest::default())], &[1]);
+    plan.task = Task::Age;
+    plan.classes.clear();
+    let outcome = run(&plan, 2, &NoJournal);
+    assert_eq!(outcome.result.heads[0].summary[0].metric, Metric::MeanAbsoluteError);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("predictions.csv");
+    outcome.predictions.write_csv(&path).unwrap();
+    assert_eq!(RowPredictions::read_csv(&path, Task::Age, &[]).unwrap(), outcome.predictions);
+}

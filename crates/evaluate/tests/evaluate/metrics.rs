@@ -1,0 +1,79 @@
+//! Metrics against scikit-learn.
+
+use facefold_core::{Predictions, Targets};
+use facefold_evaluate::{Answers, Metric, Metrics};
+use ndarray::array;
+
+fn close(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-7, "found {found}, expected {expected}");
+}
+
+// truth = [0, 0, 0, 1, 1, 2, 2, 2, 2, 3]; predicted = [0, 1, 3, 1, 1, 2, 1, 0, 2, 3]
+// p = [.9, .4, .35, .8, .55, .7, .5, .45, 1.0, .6]
+// accuracy_score(truth, predicted), balanced_accuracy_score(truth, predicted)
+// confusion_matrix(truth, predicted), recall_score(truth, predicted, average=None)
+// (abs(t - q) <= 1).mean()
+// edges = np.linspace(0, 1, 16); ece = 0
+// for lo, hi in zip(edges[:-1], edges[1:]):
+//     m = (p > lo) & (p <= hi)
+//     if m.any(): ece += abs((t == q)[m].mean() - p[m].mean()) * m.mean()
+#[test]
+fn classes_match_scikit_learn() {
+    let answers = Answers::Classes {
+        predicted: vec![0, 1, 3, 1, 1, 2, 1, 0, 2, 3],
+        probability: vec![0.9, 0.4, 0.35, 0.8, 0.55, 0.7, 0.5, 0.45, 1.0, 0.6],
+    };
+    let targets = Targets::Classes { indices: vec![0, 0, 0, 1, 1, 2, 2, 2, 2, 3], count: 4 };
+    let metrics = Metrics::measure(&answers, &targets, true).unwrap().unwrap();
+    close(metrics.get(Metric::Accuracy).unwrap(), 0.6);
+    close(metrics.get(Metric::BalancedAccuracy).unwrap(), 0.708_333_333_333_333_3);
+    close(metrics.get(Metric::OneOffAccuracy).unwrap(), 0.8);
+    close(metrics.get(Metric::CalibrationError).unwrap(), 0.315);
+    let Metrics::Classes(classes) = metrics else { panic!("not classes") };
+    assert_eq!(
+        classes.confusion,
+        [[1, 1, 0, 1], [0, 2, 0, 0], [1, 1, 2, 0], [0, 0, 0, 1]].map(Vec::from)
+    );
+    assert_eq!(classes.recall[2], Some(0.5));
+}
+
+// a = [1, 20, 33.5, 70, 44]; b = [3.5, 20, 38.5, 50, 49.5]
+// mean_absolute_error(a, b), np.mean(np.array(b) - a), [(abs(np.array(a) - b) <= k).mean() for k in (0, 2, 3, 5, 20)]
+#[test]
+fn years_match_scikit_learn() {
+    let truth = Targets::Years(vec![1.0, 20.0, 33.5, 70.0, 44.0]);
+    let answers = Answers::Years(vec![3.5, 20.0, 38.5, 50.0, 49.5]);
+    let metrics = Metrics::measure(&answers, &truth, false).unwrap().unwrap();
+    let Metrics::Years(years) = metrics else { panic!("not years") };
+    close(years.mean_absolute_error, 6.6);
+    close(years.mean_error, -1.4);
+    for (limit, share) in [(0, 0.2), (2, 0.2), (3, 0.4), (5, 0.6), (20, 1.0)] {
+        close(years.cumulative_score[limit], share);
+    }
+}
+
+#[test]
+fn a_class_without_rows_has_no_recall_and_no_weight() {
+    let answers = Answers::Classes { predicted: vec![0, 0], probability: vec![1.0, 1.0] };
+    let targets = Targets::Classes { indices: vec![0, 2], count: 3 };
+    let Some(Metrics::Classes(classes)) = Metrics::measure(&answers, &targets, false).unwrap()
+    else {
+        panic!("not classes")
+    };
+    assert_eq!(classes.recall, [Some(1.0), None, Some(0.0)]);
+    close(classes.balanced_accuracy, 0.5);
+    assert_eq!(classes.one_off_accuracy, None);
+}
+
+#[test]
+fn answers_that_are_no_numbers_are_refused() {
+    let error = Answers::from_predictions(&Predictions::Classes(array![[0.5, f32::NAN]]));
+    assert!(error.unwrap_err().to_string().contains("found NaN"));
+    assert!(Answers::from_predictions(&Predictions::Years(vec![f32::INFINITY])).is_err());
+}
+
+#[test]
+fn no_rows_give_no_metrics() {
+    let empty = Answers::Years(Vec::new());
+    assert_eq!(Metrics::measure(&empty, &Targets::Years(Vec::new()), false).unwrap(), None);
+}
