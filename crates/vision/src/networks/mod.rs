@@ -1,0 +1,1 @@
+//! The embedding networks, each described once as a list of layers.

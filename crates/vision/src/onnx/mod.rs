@@ -1,0 +1,40 @@
+//! Networks out of ONNX files, and into them.
+
+mod import;
+mod node;
+mod proto;
+mod tensor;
+
+pub use import::import;
+
+/// Why an ONNX file did not become a network.
+#[derive(Debug, thiserror::Error)]
+pub enum OnnxError {
+    /// The bytes are no protobuf message of this kind.
+    #[error("this is no ONNX model: {0}; expected the bytes of an .onnx file")]
+    Decode(#[from] prost::DecodeError),
+    /// The file as a whole does not hold one picture network.
+    #[error("ONNX graph: {0}")]
+    Graph(String),
+    /// One node uses something that a network cannot say.
+    #[error("ONNX node `{node}` ({op}): {problem}")]
+    Node {
+        /// The name of its first output, which is unique in a file.
+        node: String,
+        /// The operator.
+        op: String,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// A stored tensor cannot be read.
+    #[error("ONNX tensor `{tensor}`: {problem}")]
+    Tensor {
+        /// The tensor's name.
+        tensor: String,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// The layers do not fit together.
+    #[error(transparent)]
+    Network(#[from] facefold_engine::InvalidNetwork),
+}
