@@ -1,4 +1,9 @@
 //! Bytes become aligned faces and embeddings: decode, SCRFD, five-point alignment, the ArcFace networks in candle, weights from ONNX.
 
-pub mod networks;
-pub mod onnx;
+pub mod align;
+pub mod decode;
+pub mod detect;
+pub mod resize;
+
+#[cfg(test)]
+mod testing;

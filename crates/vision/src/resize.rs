@@ -1,0 +1,158 @@
+//! Bilinear resizing as OpenCV's `INTER_LINEAR` does it, so that a detector sees what it was
+//! trained and is served with elsewhere.
+
+use image::RgbImage;
+
+/// Fractions are whole numbers of 1/2048, as in OpenCV's `resize.cpp` (`INTER_RESIZE_COEF_BITS`).
+const COEFFICIENT_ONE: f32 = 2048.0;
+
+/// Where one output row or column comes from: two places in the picture and their weights.
+///
+/// A place outside the picture has weight 0.
+struct Tap {
+    places: [usize; 2],
+    weights: [i32; 2],
+}
+
+/// Resizes a picture, seen as if `padding` zero pixels lay round it on all sides, to `width` x
+/// `height`: half-pixel centres, no averaging when it shrinks, 11-bit fractions.
+///
+/// Agrees with `cv2.resize(np.pad(...), (width, height))` to one level. The padding costs no
+/// memory, which matters for large pictures.
+#[must_use]
+pub fn resize(picture: &RgbImage, padding: u32, width: u32, height: u32) -> RgbImage {
+    let columns = taps(picture.width() as usize, padding as usize, width as usize);
+    let rows = taps(picture.height() as usize, padding as usize, height as usize);
+    let stride = picture.width() as usize * 3;
+    let source = picture.as_raw();
+    let mut output = Vec::with_capacity(width as usize * height as usize * 3);
+    // The two source rows that the last output row needed, resized to the output's width.
+    let mut cached: [(Option<usize>, Vec<i32>); 2] =
+        [(None, vec![0; width as usize * 3]), (None, vec![0; width as usize * 3])];
+    for row in &rows {
+        if cached[1].0 == Some(row.places[0]) {
+            cached.swap(0, 1);
+        }
+        for (place, (held, buffer)) in row.places.into_iter().zip(&mut cached) {
+            if *held != Some(place) {
+                resize_row(&source[place * stride..(place + 1) * stride], &columns, buffer);
+                *held = Some(place);
+            }
+        }
+        let [above, below] = row.weights;
+        // The rounding of `VResizeLinear`: 22 fractional bits lose 4, then 16, then 2.
+        output.extend(cached[0].1.iter().zip(&cached[1].1).map(|(&a, &b)| {
+            let sum = ((above * (a >> 4)) >> 16) + ((below * (b >> 4)) >> 16);
+            ((sum + 2) >> 2).clamp(0, 255) as u8
+        }));
+    }
+    // The length is right by construction; an empty picture would show a mistake at once.
+    RgbImage::from_raw(width, height, output).unwrap_or_default()
+}
+
+fn resize_row(source: &[u8], columns: &[Tap], output: &mut [i32]) {
+    for (pixel, Tap { places, weights }) in output.chunks_exact_mut(3).zip(columns) {
+        let left = &source[places[0] * 3..places[0] * 3 + 3];
+        let right = &source[places[1] * 3..places[1] * 3 + 3];
+        for channel in 0..3 {
+            pixel[channel] =
+                i32::from(left[channel]) * weights[0] + i32::from(right[channel]) * weights[1];
+        }
+    }
+}
+
+fn taps(length: usize, padding: usize, output: usize) -> Vec<Tap> {
+    let padded = length + 2 * padding;
+    let scale = padded as f64 / output as f64;
+    let tap = |index: usize| {
+        let position = ((index as f64 + 0.5) * scale - 0.5) as f32;
+        let floor = position.floor();
+        let (place, fraction) = if floor < 0.0 {
+            (0, 0.0)
+        } else if floor as usize >= padded - 1 {
+            (padded - 1, 0.0)
+        } else {
+            (floor as usize, position - floor)
+        };
+        let weights = [1.0 - fraction, fraction]
+            .map(|weight| (weight * COEFFICIENT_ONE).round_ties_even() as i32);
+        let mut tap = Tap { places: [0; 2], weights: [0; 2] };
+        for (side, place) in [place, (place + 1).min(padded - 1)].into_iter().enumerate() {
+            if (padding..padding + length).contains(&place) {
+                tap.places[side] = place - padding;
+                tap.weights[side] = weights[side];
+            }
+        }
+        tap
+    };
+    (0..output).map(tap).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::resize;
+    use crate::testing::formula_picture;
+
+    fn agrees(found: &RgbImage, sum: i64, pixels: &[(u32, u32, [u8; 3])]) {
+        for &(x, y, expected) in pixels {
+            let pixel = found.get_pixel(x, y).0;
+            let near = pixel.iter().zip(expected).all(|(&a, b)| a.abs_diff(b) <= 1);
+            assert!(near, "({x}, {y}): {pixel:?} for {expected:?}");
+        }
+        let total: i64 = found.as_raw().iter().map(|&value| i64::from(value)).sum();
+        assert!((total - sum).abs() <= 100, "{total} for {sum}");
+    }
+
+    #[test]
+    fn agrees_with_opencv() {
+        let p = formula_picture(61, 47);
+        // r = cv2.resize(p, (W, H)); r.astype(np.int64).sum()
+        // [r[y, x].tolist() for x, y in [(0, 0), (W // 3, H // 2), (W - 1, H - 1), (W // 2, 1)]]
+        agrees(
+            &resize(&p, 0, 96, 74),
+            2_735_600,
+            &[
+                (0, 0, [0, 0, 0]),
+                (32, 37, [211, 11, 178]),
+                (95, 73, [46, 246, 28]),
+                (48, 1, [213, 154, 78]),
+            ],
+        );
+        agrees(
+            &resize(&p, 0, 32, 24),
+            295_001,
+            &[
+                (0, 0, [4, 3, 6]),
+                (10, 12, [208, 113, 90]),
+                (31, 23, [41, 190, 58]),
+                (16, 1, [224, 202, 97]),
+            ],
+        );
+        assert_eq!(resize(&p, 0, 61, 47), p);
+    }
+
+    #[test]
+    fn padding_is_as_if_zeros_were_there() {
+        // q = np.pad(p, ((15, 15), (15, 15), (0, 0))); r = cv2.resize(q, (64, 54)); r.sum()
+        // [r[y, x].tolist() for x, y in [(0, 0), (10, 10), (11, 12), (32, 27), (63, 53)]]
+        agrees(
+            &resize(&formula_picture(61, 47), 15, 64, 54),
+            543_219,
+            &[
+                (0, 0, [0; 3]),
+                (10, 10, [0; 3]),
+                (11, 12, [13, 12, 20]),
+                (32, 27, [30, 112, 183]),
+                (63, 53, [0; 3]),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_single_pixel_can_be_resized() {
+        let dot = RgbImage::from_pixel(1, 1, image::Rgb([9, 8, 7]));
+        assert!(resize(&dot, 0, 5, 3).pixels().all(|pixel| pixel.0 == [9, 8, 7]));
+    }
+}
