@@ -1,1 +1,68 @@
 //! Embeddings on disk: append, resume, verify, load.
+//!
+//! A store is a directory. [`Store::create_or_open`] gives its one [`StoreWriter`], which appends
+//! the outcome of every picture to a log and seals the log into immutable Parquet shards;
+//! [`Store::open`] reads it, also while a writer is at work or after one was killed. The matrix
+//! that heads are fitted on comes from [`Store::load_matrix`], which keeps a `.npy` copy beside
+//! the shards that can be deleted at any time. `docs/store-format.md` describes every file for
+//! readers without this crate.
+//!
+//! ```
+//! # use facefold_core::{Embedding, Extraction, ExtractorInfo, Face, FaceVariant, Fingerprint};
+//! # use facefold_core::{ImageKey, Precision};
+//! # use facefold_store::{DatasetInfo, Features, Select, Store, StoreHeader};
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path().join("store");
+//! # let info = ExtractorInfo {
+//! #     backend: "local".into(), model: "untrained".into(), detector: "none".into(),
+//! #     network: "mbf".into(), precision: Precision::Exact, execution: "candle f32".into(),
+//! #     embedding_length: 2, taps_length: 0, licence: String::new(),
+//! # };
+//! # let face = Face {
+//! #     index: 0, variant: FaceVariant::PLAIN, embedding: Embedding::new(vec![3.0, 4.0])?,
+//! #     norm: Some(5.0), taps: vec![], bounding_box: [0.0; 4], landmarks: [[0.0; 2]; 5],
+//! #     score: 1.0, luminance: 127.0, sharpness: 50.0,
+//! # };
+//! # let fingerprint = Fingerprint::builder().text("network", "mbf").finish();
+//! let header = StoreHeader::new(fingerprint, info, DatasetInfo::new("folder", "faces"));
+//! let mut writer = Store::create_or_open(&directory, header)?;
+//! let key = ImageKey::of(b"the bytes of a picture");
+//! writer.append(key, &Extraction::Embedded { faces: vec![face], found: 1 })?;
+//! writer.finish()?;
+//!
+//! let store = Store::open(&directory)?;
+//! let keys = [key];
+//! let select = Select { variant: FaceVariant::PLAIN, features: Features::Embedding, keys: &keys };
+//! assert_eq!(store.load_matrix(&select)?, ndarray::arr2(&[[3.0, 4.0]]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#[cfg(target_endian = "big")]
+compile_error!("stores are little-endian and read without turning bytes round");
+
+mod codec;
+mod compare;
+mod error;
+#[cfg(test)]
+mod fixtures;
+mod header;
+mod index;
+mod inspect;
+mod layout;
+mod log;
+mod matrix;
+mod npy;
+mod samples;
+mod shard;
+mod store;
+mod table;
+mod writer;
+
+pub use compare::Difference;
+pub use error::StoreError;
+pub use header::{DatasetInfo, StoreHeader};
+pub use inspect::{ShardCheck, StoreInfo, Verification};
+pub use matrix::{Features, InvalidFeatures, Select};
+pub use samples::SampleRow;
+pub use store::{Outcome, Store};
+pub use writer::{SealLimits, StoreWriter};

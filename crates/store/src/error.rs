@@ -1,0 +1,166 @@
+//! What can go wrong with a store, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use facefold_core::{Fingerprint, ImageKey};
+
+/// A failure to open, write or read a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no store at the path.
+    #[error(
+        "expected a store at `{path}`, found no `store.json` there; `facefold extract` makes one"
+    )]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A new store would lie among somebody else's files.
+    #[error("`{path}` holds `{found}` but no `store.json`: choose a new or an empty directory")]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// One of the files in it.
+        found: String,
+    },
+    /// The store was written by another version of the format.
+    #[error(
+        "`{path}` has store format {found}, expected {expected}: extract again into another --store"
+    )]
+    OtherFormat {
+        /// The directory.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The version this program reads and writes.
+        expected: u32,
+    },
+    /// The store holds embeddings of another network, preprocessing or precision class.
+    #[error(
+        "`{path}` holds embeddings with fingerprint {stored} ({stored_by}), this extractor makes \
+         {wanted} ({wanted_by}), and the two must not be mixed: use another --store, or delete \
+         this one"
+    )]
+    OtherFingerprint {
+        /// The directory.
+        path: PathBuf,
+        /// Fingerprint of the store.
+        stored: Fingerprint,
+        /// Model and precision of the store.
+        stored_by: String,
+        /// Fingerprint asked for.
+        wanted: Fingerprint,
+        /// Model and precision asked for.
+        wanted_by: String,
+    },
+    /// Same fingerprint, but with taps on one side only, or other taps.
+    #[error(
+        "`{path}` holds embeddings of {stored_embedding} values with {stored_taps} taps, this \
+         extractor makes {wanted_embedding} with {wanted_taps}: use another --store, or give the \
+         same --taps"
+    )]
+    OtherLengths {
+        /// The directory.
+        path: PathBuf,
+        /// Length of the embeddings in the store.
+        stored_embedding: usize,
+        /// Length of the taps in the store; 0 without taps.
+        stored_taps: usize,
+        /// Length of the embeddings asked for.
+        wanted_embedding: usize,
+        /// Length of the taps asked for.
+        wanted_taps: usize,
+    },
+    /// Another writer holds the store.
+    #[error("`{path}` is being written by another run: wait until it ends, or use another --store")]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// An earlier write failed and could not be undone.
+    #[error("`{path}` cannot be written since an earlier error: run the same command again")]
+    Poisoned {
+        /// The log.
+        path: PathBuf,
+    },
+    /// An outcome that does not fit the store.
+    #[error("picture {key}: {what}")]
+    Unfit {
+        /// The picture.
+        key: ImageKey,
+        /// What was expected and what was found.
+        what: String,
+    },
+    /// A file holds something else than was written.
+    #[error("`{path}` is damaged: {what}; {remedy}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Rows asked for that the store does not hold.
+    #[error(
+        "{missing} of {asked} pictures have no embedding of variant {variant} in `{path}`, the \
+         first is {first}: run the same `extract` command again"
+    )]
+    Missing {
+        /// The directory.
+        path: PathBuf,
+        /// How many are missing.
+        missing: usize,
+        /// How many were asked for.
+        asked: usize,
+        /// The variant asked for.
+        variant: u32,
+        /// The first that is missing.
+        first: ImageKey,
+    },
+    /// Taps asked for from a store without.
+    #[error(
+        "`{path}` has no taps: extract again with --taps into another --store, or use --features embedding"
+    )]
+    NoTaps {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// No samples table yet.
+    #[error("`{path}` has no samples table yet: let `facefold extract` run to its end")]
+    NoSamples {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The Parquet library failed.
+    #[error("`{path}`: {source}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the library said.
+        source: parquet::errors::ParquetError,
+    },
+    /// The Arrow library failed.
+    #[error("cannot build a table: {0}")]
+    Arrow(#[from] arrow_schema::ArrowError),
+    /// The header cannot be written as JSON.
+    #[error("cannot write the header: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A table for people cannot be written.
+    #[error("cannot write CSV: {0}")]
+    Csv(#[from] csv::Error),
+    /// The file system failed; the message names the path.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What to do about a damaged shard.
+pub(crate) const EXTRACT_AGAIN: &str =
+    "delete the file and run the same `extract` command again: only its pictures are done anew";
+
+impl StoreError {
+    pub(crate) fn damaged_shard(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), what: what.into(), remedy: EXTRACT_AGAIN }
+    }
+}

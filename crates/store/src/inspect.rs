@@ -1,0 +1,251 @@
+//! What a store holds, and whether it still holds what was written.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Read};
+use std::path::Path;
+
+use facefold_core::{FaceVariant, ImageKey, RejectReason};
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::error::StoreError;
+use crate::header::StoreHeader;
+use crate::npy;
+use crate::shard::{self, Kind};
+use crate::store::Store;
+
+/// Counts and sizes of a store.
+#[derive(Debug, Clone, Serialize)]
+pub struct StoreInfo {
+    /// What it was made with.
+    pub header: StoreHeader,
+    /// Pictures with an embedding.
+    pub embedded: usize,
+    /// Pictures without, by reason.
+    pub rejected: BTreeMap<RejectReason, usize>,
+    /// Embeddings by variant: 0 plain, 1 mirrored. All faces count.
+    pub embeddings: BTreeMap<u32, usize>,
+    /// Pictures that are in the log and in no shard yet.
+    pub unsealed: usize,
+    /// Label rows in the samples table; none before an extraction has come to its end.
+    pub samples: Option<usize>,
+    /// Number of sealed shards.
+    pub shards: usize,
+    /// Bytes of shards, log and samples table.
+    pub bytes: u64,
+    /// Bytes of derived files, which can be deleted.
+    pub derived_bytes: u64,
+}
+
+/// A shard and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShardCheck {
+    /// Its file name.
+    pub name: String,
+    /// Number of its rows.
+    pub rows: usize,
+    /// What is wrong, and what to do; none for a sound shard.
+    pub problem: Option<String>,
+}
+
+/// What [`Store::verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Every shard, read whole.
+    pub shards: Vec<ShardCheck>,
+    /// Pictures in the log that can be read.
+    pub log_records: usize,
+    /// Bytes at the log's end that are no whole record: what a killed writer leaves. The next
+    /// extraction cuts them; no picture is lost that was committed.
+    pub log_torn_bytes: u64,
+    /// Label rows whose picture the store has not seen.
+    pub samples_without_outcome: usize,
+    /// Pictures that no label row names.
+    pub pictures_without_sample: usize,
+    /// Everything that makes the store unsound, a sentence each.
+    pub problems: Vec<String>,
+}
+
+impl Verification {
+    /// Whether everything that was written can be read as it was written.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl Store {
+    /// Counts and sizes.
+    ///
+    /// # Errors
+    /// A file that is damaged or cannot be read.
+    pub fn info(&self) -> Result<StoreInfo, StoreError> {
+        let mut embeddings = BTreeMap::new();
+        for entry in self.index.entries().iter().filter(|entry| entry.row().is_some()) {
+            *embeddings.entry(entry.variant().0).or_default() += 1;
+        }
+        for entry in self.logged.values() {
+            if let facefold_core::Extraction::Embedded { faces, .. } =
+                self.read_logged(entry)?.extraction
+            {
+                for FaceVariant(variant) in faces.iter().map(|face| face.variant) {
+                    *embeddings.entry(variant).or_default() += 1;
+                }
+            }
+        }
+        let mut rejected = BTreeMap::new();
+        for rejection in self.rejections()?.values() {
+            *rejected.entry(rejection.reason).or_default() += 1;
+        }
+        let samples = match self.samples() {
+            Ok(rows) => Some(rows.len()),
+            Err(StoreError::NoSamples { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let single = [self.layout.header(), self.layout.log(), self.layout.samples()];
+        let mut bytes = size_of_directory(&self.layout.shards())?;
+        for path in single {
+            bytes += fs::metadata(path).map_or(0, |found| found.len());
+        }
+        Ok(StoreInfo {
+            header: self.header.clone(),
+            embedded: self.embedded_keys().len(),
+            rejected,
+            embeddings,
+            unsealed: self.logged.len(),
+            samples,
+            shards: self.index.shards().len(),
+            bytes,
+            derived_bytes: size_of_directory(&self.layout.derived())?,
+        })
+    }
+
+    /// Reads every file whole and compares it with its checksums and with the others.
+    ///
+    /// # Errors
+    /// A failure of the file system; damage is no error but a problem in the answer.
+    pub fn verify(&self) -> Result<Verification, StoreError> {
+        let mut found = Verification {
+            log_records: self.logged.len(),
+            log_torn_bytes: self.torn,
+            ..Verification::default()
+        };
+        let mut seen = HashSet::new();
+        for shard in self.index.shards() {
+            let rows = self.check_shard(&shard.name, shard.rows, &mut seen);
+            let (rows, problem) = match rows {
+                Ok(rows) => (rows, None),
+                Err(error) => (shard.rows as usize, Some(error.to_string())),
+            };
+            found.problems.extend(problem.clone());
+            found.shards.push(ShardCheck { name: shard.name.clone(), rows, problem });
+        }
+        for entry in self.logged.values() {
+            if let Err(error) = self.read_logged(entry) {
+                found.problems.push(error.to_string());
+            }
+        }
+        self.check_samples(&mut found)?;
+        // A copy of a damaged shard can't be checked against it.
+        if found.is_sound() {
+            for name in ["embedding", "taps"] {
+                found.problems.extend(self.check_copy(name)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Number of rows of a shard that has its own bytes, and no row that another shard has too.
+    fn check_shard(
+        &self,
+        name: &str,
+        expected: u32,
+        seen: &mut HashSet<(ImageKey, u32, u32)>,
+    ) -> Result<usize, StoreError> {
+        let mut rows = 0;
+        let mut twice = None;
+        let mut see = |key: ImageKey, face: u32, variant: u32| {
+            rows += 1;
+            if !seen.insert((key, face, variant)) {
+                twice = Some(key);
+            }
+        };
+        if Kind::of(name) == Some(Kind::Embeddings) {
+            shard::for_each_row(&self.layout, name, |row| {
+                see(row.key, u32::from(row.face.index), row.face.variant.0);
+                Ok(())
+            })?;
+        } else {
+            for (key, _) in shard::read_rejections(&self.layout, name)? {
+                see(key, 0, 0);
+            }
+        }
+        let damaged = |what: String| StoreError::damaged_shard(&self.layout.shard(name), what);
+        if let Some(key) = twice {
+            return Err(damaged(format!("picture {key} is in another shard too")));
+        }
+        if rows != expected as usize {
+            return Err(damaged(format!("expected {expected} rows, found {rows}")));
+        }
+        Ok(rows)
+    }
+
+    fn check_samples(&self, found: &mut Verification) -> Result<(), StoreError> {
+        let samples = match self.samples() {
+            Ok(samples) => samples,
+            Err(StoreError::NoSamples { .. }) => return Ok(()),
+            Err(error @ StoreError::Damaged { .. }) => {
+                found.problems.push(error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let named: HashSet<ImageKey> = samples.iter().filter_map(|row| row.key).collect();
+        let unseen = |key: ImageKey| !self.contains(&key);
+        found.samples_without_outcome =
+            samples.iter().filter(|row| row.key.is_some_and(unseen)).count();
+        let known = named.iter().filter(|key| self.contains(key)).count();
+        found.pictures_without_sample = self.len() - known;
+        if found.samples_without_outcome > 0 {
+            found.problems.push(format!(
+                "{} label rows name pictures that have neither an embedding nor a rejection: run \
+                 the same `extract` command again",
+                found.samples_without_outcome
+            ));
+        }
+        Ok(())
+    }
+
+    /// Compares a derived copy with the shards bit by bit, where there is one.
+    fn check_copy(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let path = npy::path(self, name);
+        let mut file = match fs::File::open(&path) {
+            Ok(file) => io::BufReader::with_capacity(1 << 20, file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut start = vec![0; npy::header(0, 0).len()];
+        let mut same = file.read_exact(&mut start).is_ok();
+        let mut bytes = Vec::new();
+        for shard in self.index.shards_of(Kind::Embeddings) {
+            shard::for_each_block(&self.layout, &shard.name, name, |values| {
+                let expected: &[u8] = bytemuck::cast_slice(values);
+                bytes.resize(expected.len(), 0);
+                same &= file.read_exact(&mut bytes).is_ok() && bytes == expected;
+                Ok(())
+            })?;
+        }
+        let problem = || format!("`{}` differs from the shards: delete it", path.display());
+        Ok((!same).then(problem))
+    }
+}
+
+/// Bytes of the files in a directory; 0 where there is none.
+fn size_of_directory(path: &Path) -> io::Result<u64> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    entries.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}

@@ -1,0 +1,241 @@
+//! The append log: what has been extracted since the last shard was sealed.
+//!
+//! A header of 16 bytes, then for each picture: length of the record (u32), crc32 of that length
+//! and the record (u32), the record. A record counts only when its checksum is right; the first
+//! that is not, and everything after it, is a torn tail, whose pictures are extracted again.
+
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use facefold_core::files::write_atomic;
+use facefold_core::{Extraction, ImageKey};
+use fs_err as fs;
+
+use crate::codec::{self, Record};
+use crate::error::StoreError;
+
+const MAGIC: &[u8; 16] = b"facefold log 1\n\0";
+const PREFIX: usize = 8;
+// Longer records are not written, so a length beyond it is a torn tail and not a reason to
+// allocate gigabytes.
+const LONGEST_RECORD: usize = 1 << 30;
+
+/// A sync at least every so many records …
+const SYNC_RECORDS: usize = 256;
+/// … and at the first append after so long: what a power cut can cost.
+const SYNC_AFTER: Duration = Duration::from_secs(2);
+
+/// Where a record lies in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogEntry {
+    pub(crate) key: ImageKey,
+    pub(crate) rejected: bool,
+    offset: u64,
+    length: usize,
+}
+
+/// The readable part of a log.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    pub(crate) entries: Vec<LogEntry>,
+    /// Length of the part that is whole, with the header.
+    pub(crate) end: u64,
+    /// Bytes after it.
+    pub(crate) torn: u64,
+}
+
+/// Reads a log from its start to the first record that is not whole.
+///
+/// A file shorter than its header is all torn; another header is an error.
+pub(crate) fn replay(file: &fs::File) -> Result<Replay, StoreError> {
+    let size = file.metadata()?.len();
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    reader.seek(SeekFrom::Start(0))?;
+    if size < MAGIC.len() as u64 {
+        return Ok(Replay { torn: size, ..Replay::default() });
+    }
+    let mut magic = [0; MAGIC.len()];
+    reader.read_exact(&mut magic)?;
+    if &magic != MAGIC {
+        return Err(StoreError::Damaged {
+            path: file.path().to_owned(),
+            what: format!("expected a facefold log, found `{}`", magic.escape_ascii()),
+            remedy: "delete the file and run the same `extract` command again: only pictures \
+                     that are in no shard are done anew",
+        });
+    }
+    let mut found = Replay { end: MAGIC.len() as u64, ..Replay::default() };
+    let mut record = Vec::new();
+    while let Some(length) = next_record(&mut reader, size - found.end, &mut record)? {
+        let Some((key, rejected)) = codec::peek(&record) else { break };
+        let offset = found.end + PREFIX as u64;
+        found.entries.push(LogEntry { key, rejected, offset, length });
+        found.end = offset + length as u64;
+    }
+    found.torn = size - found.end;
+    Ok(found)
+}
+
+/// The next record's length, with its bytes in `record`; none at the end or at a torn tail.
+fn next_record(
+    reader: &mut impl Read,
+    left: u64,
+    record: &mut Vec<u8>,
+) -> Result<Option<usize>, StoreError> {
+    if left < PREFIX as u64 {
+        return Ok(None);
+    }
+    let (mut length_bytes, mut sum) = ([0; 4], [0; 4]);
+    reader.read_exact(&mut length_bytes)?;
+    reader.read_exact(&mut sum)?;
+    let length = u32::from_le_bytes(length_bytes) as usize;
+    if length as u64 > left - PREFIX as u64 || length > LONGEST_RECORD {
+        return Ok(None);
+    }
+    record.resize(length, 0);
+    reader.read_exact(record)?;
+    let whole = checksum(length_bytes, record) == u32::from_le_bytes(sum);
+    Ok(whole.then_some(length))
+}
+
+fn checksum(length: [u8; 4], record: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length);
+    hasher.update(record);
+    hasher.finalize()
+}
+
+/// Reads one record that a replay or an append has placed.
+pub(crate) fn read_record(mut file: &fs::File, entry: &LogEntry) -> Result<Record, StoreError> {
+    let mut bytes = vec![0; entry.length];
+    file.seek(SeekFrom::Start(entry.offset))?;
+    file.read_exact(&mut bytes)?;
+    codec::decode(&bytes).filter(|record| record.key == entry.key).ok_or_else(|| {
+        StoreError::Damaged {
+            path: file.path().to_owned(),
+            what: format!("the record at byte {} changed after it was checked", entry.offset),
+            remedy: "check the disk, and run the same command again",
+        }
+    })
+}
+
+/// A log that is open for appending. Its owner holds the store's lock.
+#[derive(Debug)]
+pub(crate) struct Log {
+    path: PathBuf,
+    file: fs::File,
+    end: u64,
+    buffer: Vec<u8>,
+    unsynced: usize,
+    synced_at: Instant,
+    poisoned: bool,
+}
+
+impl Log {
+    /// Opens or makes the log, cuts its torn tail, and gives what is in it.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<LogEntry>), StoreError> {
+        if !path.exists() {
+            write_atomic(path, MAGIC)?;
+        }
+        let mut file = open_read_write(path)?;
+        let mut replay = replay(&file)?;
+        if replay.end == 0 {
+            write_atomic(path, MAGIC)?;
+            file = open_read_write(path)?;
+            replay.end = MAGIC.len() as u64;
+        }
+        if replay.torn > 0 {
+            tracing::warn!(
+                "cut {} bytes of an unfinished record off `{}`; its picture is extracted again",
+                replay.torn,
+                path.display()
+            );
+            file.set_len(replay.end)?;
+            file.sync_data()?;
+        }
+        let log = Self {
+            path: path.to_owned(),
+            file,
+            end: replay.end,
+            buffer: Vec::new(),
+            unsynced: 0,
+            synced_at: Instant::now(),
+            poisoned: false,
+        };
+        Ok((log, replay.entries))
+    }
+
+    /// Bytes of records in the log.
+    pub(crate) fn size(&self) -> u64 {
+        self.end - MAGIC.len() as u64
+    }
+
+    /// Appends a record: whole or not at all, whatever happens to this program.
+    pub(crate) fn append(
+        &mut self,
+        key: &ImageKey,
+        extraction: &Extraction,
+    ) -> Result<LogEntry, StoreError> {
+        if self.poisoned {
+            return Err(StoreError::Poisoned { path: self.path.clone() });
+        }
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&[0; PREFIX]);
+        codec::encode(key, extraction, &mut self.buffer);
+        let length = self.buffer.len() - PREFIX;
+        if length > LONGEST_RECORD {
+            let what = format!("a record of {length} bytes, expected at most {LONGEST_RECORD}");
+            return Err(StoreError::Unfit { key: *key, what });
+        }
+        let length_bytes = (length as u32).to_le_bytes();
+        let sum = checksum(length_bytes, &self.buffer[PREFIX..]);
+        self.buffer[..4].copy_from_slice(&length_bytes);
+        self.buffer[4..PREFIX].copy_from_slice(&sum.to_le_bytes());
+        self.file.seek(SeekFrom::Start(self.end))?;
+        if let Err(error) = self.file.write_all(&self.buffer) {
+            // Half a record in the middle would hide every later one.
+            self.poisoned = self.file.set_len(self.end).is_err();
+            return Err(error.into());
+        }
+        let rejected = matches!(extraction, Extraction::Rejected(_));
+        let entry = LogEntry { key: *key, rejected, offset: self.end + PREFIX as u64, length };
+        self.end += self.buffer.len() as u64;
+        self.unsynced += 1;
+        if self.unsynced >= SYNC_RECORDS || self.synced_at.elapsed() >= SYNC_AFTER {
+            self.sync()?;
+        }
+        Ok(entry)
+    }
+
+    /// Makes everything appended so far survive a power cut.
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        if self.unsynced > 0 {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        self.synced_at = Instant::now();
+        Ok(())
+    }
+
+    /// Reads an entry of this log.
+    pub(crate) fn read(&self, entry: &LogEntry) -> Result<Record, StoreError> {
+        read_record(&self.file, entry)
+    }
+
+    /// Begins an empty log in the place of this one.
+    ///
+    /// The old file is replaced, not shortened, so that a reader which has it open keeps what it
+    /// saw.
+    pub(crate) fn restart(&mut self) -> Result<(), StoreError> {
+        write_atomic(&self.path, MAGIC)?;
+        self.file = open_read_write(&self.path)?;
+        self.end = MAGIC.len() as u64;
+        self.unsynced = 0;
+        Ok(())
+    }
+}
+
+fn open_read_write(path: &Path) -> std::io::Result<fs::File> {
+    fs::OpenOptions::new().read(true).write(true).open(path)
+}

@@ -1,0 +1,174 @@
+//! From keys to the n x d matrix that heads are fitted on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use facefold_core::{Extraction, FaceVariant, FeatureMatrix, ImageKey};
+use ndarray::{Array2, ArrayViewMut2, Axis, Slice};
+
+use crate::error::StoreError;
+use crate::npy;
+use crate::store::Store;
+
+/// Which columns a matrix has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Features {
+    /// The embedding.
+    Embedding,
+    /// The taps.
+    Taps,
+    /// The embedding, then the taps.
+    Both,
+}
+
+impl Features {
+    /// The name on the command line and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Taps => "taps",
+            Self::Both => "both",
+        }
+    }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no features.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected features `embedding`, `taps` or `both`, found `{0}`")]
+pub struct InvalidFeatures(String);
+
+impl FromStr for Features {
+    type Err = InvalidFeatures;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFeatures> {
+        [Self::Embedding, Self::Taps, Self::Both]
+            .into_iter()
+            .find(|features| features.as_str() == text)
+            .ok_or_else(|| InvalidFeatures(text.to_owned()))
+    }
+}
+
+/// Which rows and columns to load.
+#[derive(Debug, Clone, Copy)]
+pub struct Select<'a> {
+    /// As it is, mirrored, or an augmentation.
+    pub variant: FaceVariant,
+    /// The columns.
+    pub features: Features,
+    /// One picture a row, in the order of the rows; a picture may come twice.
+    pub keys: &'a [ImageKey],
+}
+
+impl Store {
+    /// Loads the main faces of some pictures as a matrix, one row a key.
+    ///
+    /// The first load after the store has grown builds `derived/embedding-STAMP.npy` (and the
+    /// same of taps) from the shards; later ones read that file once from front to back, so they
+    /// run at the speed of the disk and need no memory beside the matrix.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where a picture has no embedding in the variant,
+    /// [`StoreError::NoTaps`], or a file that is damaged or cannot be read.
+    pub fn load_matrix(&self, select: &Select<'_>) -> Result<Array2<f32>, StoreError> {
+        let (embedding, taps) = self.header.lengths();
+        let parts: &[(&str, usize)] = match select.features {
+            Features::Embedding => &[("embedding", embedding)],
+            Features::Taps => &[("taps", taps)],
+            Features::Both => &[("embedding", embedding), ("taps", taps)],
+        };
+        if taps == 0 && select.features != Features::Embedding {
+            return Err(StoreError::NoTaps { path: self.directory().to_owned() });
+        }
+        let sealed = self.places(select)?;
+        let width = parts.iter().map(|(_, width)| width).sum();
+        let mut matrix = Array2::zeros((select.keys.len(), width));
+        let mut first = 0;
+        for &(name, width) in parts {
+            let columns = matrix.slice_axis_mut(Axis(1), Slice::from(first..first + width));
+            npy::scatter(self, name, &sealed, columns)?;
+            first += width;
+        }
+        self.copy_logged(select, parts[0].0 == "embedding", matrix.view_mut())?;
+        Ok(matrix)
+    }
+
+    /// Loads the plain rows of some pictures, and their mirrored rows where every one has one.
+    ///
+    /// # Errors
+    /// As [`Self::load_matrix`].
+    pub fn load_features(
+        &self,
+        features: Features,
+        keys: &[ImageKey],
+    ) -> Result<FeatureMatrix, StoreError> {
+        let plain = self.load_matrix(&Select { variant: FaceVariant::PLAIN, features, keys })?;
+        let mirrored =
+            match self.load_matrix(&Select { variant: FaceVariant::MIRRORED, features, keys }) {
+                Ok(matrix) => Some(matrix),
+                Err(StoreError::Missing { .. }) => None,
+                Err(error) => return Err(error),
+            };
+        FeatureMatrix::new(plain, mirrored).map_err(|error| StoreError::Damaged {
+            path: self.directory().to_owned(),
+            what: error.to_string(),
+            remedy: "delete the directory `derived` in it",
+        })
+    }
+
+    /// Pairs of a row in the shards and a row in the matrix, sorted; fails where a key is neither
+    /// there nor in the log.
+    fn places(&self, select: &Select<'_>) -> Result<Vec<(u32, u32)>, StoreError> {
+        let mut pairs = Vec::with_capacity(select.keys.len());
+        let mut missing = Vec::new();
+        for (target, key) in select.keys.iter().enumerate() {
+            if let Some(row) = self.index.row_of(key, select.variant) {
+                pairs.push((row, target as u32));
+            } else if !self.has_variant(key, select.variant)? {
+                missing.push(*key);
+            }
+        }
+        if let Some(&first) = missing.first() {
+            return Err(StoreError::Missing {
+                path: self.directory().to_owned(),
+                missing: missing.len(),
+                asked: select.keys.len(),
+                variant: select.variant.0,
+                first,
+            });
+        }
+        pairs.sort_unstable();
+        Ok(pairs)
+    }
+
+    /// Fills the rows of pictures that are in the log only.
+    fn copy_logged(
+        &self,
+        select: &Select<'_>,
+        with_embedding: bool,
+        mut matrix: ArrayViewMut2<'_, f32>,
+    ) -> Result<(), StoreError> {
+        if self.logged.is_empty() {
+            return Ok(());
+        }
+        for (mut row, key) in matrix.rows_mut().into_iter().zip(select.keys) {
+            let Some(entry) = self.logged.get(key) else { continue };
+            let Extraction::Embedded { faces, .. } = self.read_logged(entry)?.extraction else {
+                continue;
+            };
+            let wanted = faces.iter().find(|f| f.index == 0 && f.variant == select.variant);
+            let Some(face) = wanted else { continue };
+            let embedding = if with_embedding { face.embedding.as_slice() } else { &[] };
+            for (place, value) in row.iter_mut().zip(embedding.iter().chain(&face.taps)) {
+                *place = *value;
+            }
+        }
+        Ok(())
+    }
+}

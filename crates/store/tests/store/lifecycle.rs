@@ -1,0 +1,291 @@
+//! Made, appended to, sealed, reopened, refused.
+
+use facefold_core::{
+    Extraction, FaceVariant, Fold, Gender, RejectReason, Rejection, Sample, Split, SubjectId,
+};
+use facefold_store::{
+    DatasetInfo, Features, Outcome, SampleRow, SealLimits, Select, Store, StoreError,
+};
+use ndarray::{Array2, Axis};
+
+use crate::util::{
+    EMBEDDING, TAPS, append, assert_equal, create, face, fingerprint, finished, header, key,
+    outcome, row, shards,
+};
+
+#[test]
+fn a_matrix_has_the_bits_that_were_appended_wherever_they_lie() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer =
+        create(directory.path()).with_limits(SealLimits { pictures: 8, bytes: 1 << 20 });
+    append(&mut writer, 0..22);
+    writer.commit().unwrap();
+    // Two shards and six pictures in the log, asked for backwards, one of each kind twice.
+    let numbers: Vec<u32> = (0..22).rev().filter(|n| n % 10 != 9).chain([3, 21]).collect();
+    let keys: Vec<_> = numbers.iter().map(|&number| key(number)).collect();
+    let reader = Store::open(directory.path()).unwrap();
+    for store in [&*writer, &reader] {
+        for variant in [FaceVariant::PLAIN, FaceVariant::MIRRORED] {
+            let select = Select { variant, features: Features::Both, keys: &keys };
+            let values = numbers.iter().flat_map(|&number| row(number, variant)).collect();
+            let shape = (keys.len(), EMBEDDING + TAPS);
+            let expected = Array2::from_shape_vec(shape, values).unwrap();
+            assert_eq!(store.load_matrix(&select).unwrap(), expected);
+            for (features, columns) in
+                [(Features::Embedding, 0..EMBEDDING), (Features::Taps, EMBEDDING..EMBEDDING + TAPS)]
+            {
+                let part = store.load_matrix(&Select { features, ..select }).unwrap();
+                assert_eq!(part, expected.select(Axis(1), &columns.collect::<Vec<_>>()));
+            }
+        }
+    }
+    let features = reader.load_features(Features::Both, &keys).unwrap();
+    assert_eq!(features.mirrored().unwrap()[(0, 0)], row(21, FaceVariant::MIRRORED)[0]);
+}
+
+#[test]
+fn a_store_that_grows_gets_a_new_matrix() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = finished(directory.path(), 0..5);
+    let load = |store: &Store, numbers: std::ops::Range<u32>| {
+        let keys: Vec<_> = numbers.map(key).collect();
+        let select =
+            Select { variant: FaceVariant::PLAIN, features: Features::Embedding, keys: &keys };
+        store.load_matrix(&select)
+    };
+    assert_eq!(load(&first, 0..5).unwrap().nrows(), 5);
+    drop(first);
+    let mut writer = create(directory.path());
+    append(&mut writer, 5..9);
+    let second = writer.finish().unwrap();
+    let matrix = load(&second, 0..9).unwrap();
+    for number in 0..9 {
+        let expected = &row(number, FaceVariant::PLAIN)[..EMBEDDING];
+        assert_eq!(matrix.row(number as usize).as_slice().unwrap(), expected);
+    }
+    let copies = fs_err::read_dir(directory.path().join("derived")).unwrap();
+    let copies = copies.filter(|file| {
+        file.as_ref().unwrap().file_name().to_string_lossy().starts_with("embedding-")
+    });
+    assert_eq!(copies.count(), 1, "the old copy is deleted");
+}
+
+#[test]
+fn outcomes_are_known_before_and_after_sealing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    append(&mut writer, 0..10);
+    for _ in 0..2 {
+        assert_eq!(writer.outcome(&key(3)), Some(Outcome::Embedded));
+        assert_eq!(writer.outcome(&key(9)), Some(Outcome::Rejected));
+        assert_eq!(writer.outcome(&key(10)), None);
+        assert!(writer.is_rejected(&key(9)) && writer.contains(&key(9)));
+        let rejections = writer.rejections().unwrap();
+        assert_eq!(rejections.len(), 1);
+        assert_eq!(rejections[&key(9)].detail, "picture 9 shows none");
+        assert_eq!((writer.len(), writer.embedded_keys().len()), (10, 9));
+        writer.seal().unwrap();
+    }
+    assert_eq!(shards(directory.path()).len(), 2, "one of embeddings, one of rejections");
+}
+
+#[test]
+fn a_picture_is_kept_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    append(&mut writer, 0..3);
+    assert!(!writer.append(key(1), &outcome(2)).unwrap(), "in the log");
+    writer.seal().unwrap();
+    assert!(!writer.append(key(1), &outcome(2)).unwrap(), "in a shard");
+    let twice = tempfile::tempdir().unwrap();
+    assert_equal(&writer.finish().unwrap(), &finished(twice.path(), 0..3));
+}
+
+#[test]
+fn an_outcome_that_does_not_fit_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    let mut short = face(0, FaceVariant::PLAIN);
+    short.taps.pop();
+    let plain = face(0, FaceVariant::PLAIN);
+    for (faces, expected) in [
+        (vec![], "at least one face"),
+        (vec![short], "expected an embedding of 8 values and 5 taps, found 8 and 4"),
+        (vec![plain.clone(), plain], "face 0 is given twice in variant 0"),
+    ] {
+        let extraction = Extraction::Embedded { faces, found: 1 };
+        let message = writer.append(key(0), &extraction).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+        assert!(!writer.contains(&key(0)));
+    }
+}
+
+#[test]
+fn another_fingerprint_or_length_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    finished(directory.path(), 0..3);
+    let mut other = header();
+    other.fingerprint = fingerprint("other");
+    let message = Store::create_or_open(directory.path(), other).unwrap_err().to_string();
+    for part in [fingerprint("made-up").as_str(), fingerprint("other").as_str(), "another --store"]
+    {
+        assert!(message.contains(part), "{message}");
+    }
+    let mut without_taps = header();
+    without_taps.extractor.taps_length = 0;
+    let error = Store::create_or_open(directory.path(), without_taps).unwrap_err();
+    assert!(matches!(error, StoreError::OtherLengths { stored_taps: TAPS, wanted_taps: 0, .. }));
+}
+
+#[test]
+fn a_second_writer_waits_and_readers_do_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    append(&mut writer, 0..3);
+    let error = Store::create_or_open(directory.path(), header()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    assert_eq!(Store::open(directory.path()).unwrap().len(), 3);
+    drop(writer);
+    assert_eq!(create(directory.path()).len(), 3);
+}
+
+#[test]
+fn a_reader_keeps_what_it_saw_while_the_log_is_sealed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    append(&mut writer, 0..5);
+    let reader = Store::open(directory.path()).unwrap();
+    writer.seal().unwrap();
+    append(&mut writer, 5..9);
+    let keys: Vec<_> = (0..5).map(key).collect();
+    let select = Select { variant: FaceVariant::PLAIN, features: Features::Both, keys: &keys };
+    let matrix = reader.load_matrix(&select).unwrap();
+    assert_eq!(matrix.row(4).to_vec(), row(4, FaceVariant::PLAIN));
+}
+
+#[test]
+fn what_is_no_store_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = Store::open(directory.path()).unwrap_err();
+    assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+    fs_err::write(directory.path().join("thesis.tex"), "x").unwrap();
+    let message = Store::create_or_open(directory.path(), header()).unwrap_err().to_string();
+    assert!(message.contains("thesis.tex"), "{message}");
+    assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn another_format_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    finished(directory.path(), 0..1);
+    let path = directory.path().join("store.json");
+    let text = fs_err::read_to_string(&path).unwrap();
+    fs_err::write(&path, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    let message = Store::open(directory.path()).unwrap_err().to_string();
+    assert!(message.contains("store format 2, expected 1"), "{message}");
+}
+
+#[test]
+fn missing_rows_and_taps_are_errors_that_say_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = finished(directory.path(), 0..10);
+    let keys = [key(0), key(9), key(77)];
+    let select = Select { variant: FaceVariant::PLAIN, features: Features::Both, keys: &keys };
+    let message = store.load_matrix(&select).unwrap_err().to_string();
+    assert!(message.starts_with("2 of 3 pictures"), "{message}");
+    assert!(message.contains(&key(9).to_string()), "{message}");
+    let other = tempfile::tempdir().unwrap();
+    let mut bare = header();
+    bare.extractor.taps_length = 0;
+    let store = Store::create_or_open(other.path(), bare).unwrap();
+    let message = store.load_matrix(&select).unwrap_err().to_string();
+    assert!(message.contains("--taps"), "{message}");
+}
+
+#[test]
+fn forgotten_rejections_are_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    append(&mut writer, 0..20);
+    writer.seal().unwrap();
+    append(&mut writer, 20..30);
+    assert_eq!(writer.forget_rejections().unwrap(), 3);
+    assert!(!writer.contains(&key(9)) && !writer.contains(&key(29)));
+    assert!(writer.append(key(9), &outcome(8)).unwrap());
+    let store = writer.finish().unwrap();
+    assert_eq!(store.outcome(&key(9)), Some(Outcome::Embedded));
+    assert!(store.rejections().unwrap().is_empty());
+    let reopened = Store::open(directory.path()).unwrap();
+    assert_eq!(reopened.outcome(&key(19)), None);
+    assert_eq!(reopened.len(), 28);
+}
+
+#[test]
+fn samples_come_back_as_they_were_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    assert!(matches!(writer.samples(), Err(StoreError::NoSamples { .. })));
+    let full = Sample {
+        path: "a/b c,\"ü\".jpg".into(),
+        raw_age: "(25, 32)".into(),
+        gender: Some(Gender::Male),
+        race: Some("Others".into()),
+        subject: Some(SubjectId::new("7153718@N04")),
+        fold: Some(Fold(4)),
+        split: Some(Split::Validation),
+        class: Some("young".into()),
+        label_conflict: true,
+    };
+    let rejection = Some(Rejection::new(RejectReason::Unreadable, "permission denied"));
+    let mut rows = vec![
+        SampleRow { sample: full, key: Some(key(1)), rejection: None },
+        SampleRow { sample: Sample::unlabelled("gone.jpg"), key: None, rejection },
+    ];
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let odd = std::ffi::OsStr::from_bytes(b"latin-\xe9.jpg");
+        let sample = Sample::unlabelled(odd);
+        rows.push(SampleRow { sample, key: Some(key(2)), rejection: None });
+    }
+    writer.write_samples(&rows).unwrap();
+    assert_eq!(writer.samples().unwrap(), rows);
+    writer.write_samples(&rows[..1]).unwrap();
+    assert_eq!(Store::open(directory.path()).unwrap().samples().unwrap(), rows[..1]);
+}
+
+#[test]
+fn the_header_takes_over_the_latest_data_set() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(create(directory.path()));
+    let dataset = DatasetInfo {
+        options: serde_json::json!({ "labels": "labels.csv" }),
+        counts: [("rows".to_owned(), 7)].into(),
+        ..DatasetInfo::new("utkface", "other")
+    };
+    let mut newer = header();
+    newer.dataset = dataset.clone();
+    drop(Store::create_or_open(directory.path(), newer).unwrap());
+    assert_eq!(Store::open(directory.path()).unwrap().header().dataset, dataset);
+}
+
+#[test]
+fn derived_files_can_be_deleted_or_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = finished(directory.path(), 0..30);
+    let keys = store.embedded_keys();
+    let select = Select { variant: FaceVariant::MIRRORED, features: Features::Both, keys: &keys };
+    let expected = store.load_matrix(&select).unwrap();
+    drop(store);
+    let derived = directory.path().join("derived");
+    let index = fs_err::read(derived.join("index.bin")).unwrap();
+    for place in (0..index.len()).step_by(37) {
+        let mut damaged = index.clone();
+        damaged[place] ^= 4;
+        fs_err::write(derived.join("index.bin"), damaged).unwrap();
+        assert_eq!(Store::open(directory.path()).unwrap().embedded_keys(), keys, "byte {place}");
+    }
+    fs_err::remove_dir_all(&derived).unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    assert_eq!(store.load_matrix(&select).unwrap(), expected);
+}
