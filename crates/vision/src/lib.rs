@@ -3,6 +3,8 @@
 pub mod align;
 pub mod decode;
 pub mod detect;
+pub mod networks;
+pub mod onnx;
 pub mod resize;
 
 #[cfg(test)]
