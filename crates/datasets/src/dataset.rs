@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
 use crate::tally::Tally;
-use crate::{adience, fairface, folder, manifest, utkface};
+use crate::{adience, fairface, folder, imdb_wiki, manifest, utkface};
 
 /// A layout of pictures and labels that can be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub enum DatasetKind {
     /// A CSV list for each split (Karkkainen and Joo 2021).
     #[serde(rename = "fairface")]
     FairFace,
+    /// MATLAB metadata beside the pictures (Rothe, Timofte and Van Gool 2015).
+    ImdbWiki,
     /// A folder a class, with folders `train` and `test` above or below them or without.
     Folder,
     /// A CSV list of one's own.
@@ -32,8 +34,14 @@ pub enum DatasetKind {
 
 impl DatasetKind {
     /// All kinds, in the order of the command line's help.
-    pub const ALL: [Self; 5] =
-        [Self::Adience, Self::UtkFace, Self::FairFace, Self::Folder, Self::Manifest];
+    pub const ALL: [Self; 6] = [
+        Self::Adience,
+        Self::UtkFace,
+        Self::FairFace,
+        Self::ImdbWiki,
+        Self::Folder,
+        Self::Manifest,
+    ];
 
     /// The name on the command line and in stores.
     #[must_use]
@@ -42,6 +50,7 @@ impl DatasetKind {
             Self::Adience => "adience",
             Self::UtkFace => "utkface",
             Self::FairFace => "fairface",
+            Self::ImdbWiki => "imdb-wiki",
             Self::Folder => "folder",
             Self::Manifest => "manifest",
         }
@@ -280,6 +289,7 @@ pub fn load(
         DatasetKind::Adience => adience::load(root, options),
         DatasetKind::UtkFace => utkface::load(root, options.labels.as_deref()),
         DatasetKind::FairFace => fairface::load(root, options.labels.as_deref()),
+        DatasetKind::ImdbWiki => imdb_wiki::load(root, options.labels.as_deref()),
         DatasetKind::Folder => folder::load(root),
         DatasetKind::Manifest => manifest::load(root, options.labels.as_deref()),
     }

@@ -5,6 +5,7 @@
 //! serve and with which target.
 
 pub mod dataset;
+pub mod drawn;
 pub mod error;
 pub mod policy;
 pub mod select;
@@ -13,7 +14,9 @@ pub mod tally;
 mod adience;
 mod fairface;
 mod folder;
+mod imdb_wiki;
 mod manifest;
+mod mat;
 mod pictures;
 mod table;
 mod utkface;

@@ -1,0 +1,278 @@
+//! IMDB-WIKI: celebrities' pictures with MATLAB metadata, from which the age is computed.
+//!
+//! Rothe, Timofte and Van Gool, "DEX: Deep `EXpectation` of apparent age from a single image",
+//! 2015. `imdb.mat` or `wiki.mat` holds a struct of the same name with a row a face. Labels were
+//! crawled and are noisy; the rows that the authors themselves advise against are dropped.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use facefold_core::{Gender, Sample, SubjectId};
+use fs_err as fs;
+
+use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, require_folder};
+use crate::error::DatasetError;
+use crate::mat::{self, Value};
+
+/// The metadata files, each with the struct that it holds.
+const FILES: [(&str, &str); 2] = [("imdb.mat", "imdb"), ("wiki.mat", "wiki")];
+
+/// The fields that are read.
+const FIELDS: [&str; 8] = [
+    "dob",
+    "photo_taken",
+    "full_path",
+    "gender",
+    "name",
+    "face_score",
+    "second_face_score",
+    "celeb_id",
+];
+
+/// MATLAB's serial number of 1 January 1970.
+const UNIX_EPOCH: f64 = 719_529.0;
+
+/// Ages beyond these are errors of the crawled dates.
+const AGES: std::ops::RangeInclusive<i64> = 0..=100;
+
+/// Loads `labels`, else the one of `imdb.mat` and `wiki.mat` that lies in `root`.
+///
+/// Dropped are rows without a face by the authors' detector (`face_score` not finite), with a
+/// second face (`second_face_score` a number), and with an age below 0 or above 100. The subject
+/// is `celeb_id` where the metadata has it, else the name; a gender that is not a number is not
+/// known.
+pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, DatasetError> {
+    require_folder(root, "imdb.mat or wiki.mat and the folders of its pictures")?;
+    let path = match labels {
+        Some(path) => path.to_owned(),
+        None => default_file(root)?,
+    };
+    let wrong = |expected: String, found: String| DatasetError::File {
+        path: path.clone(),
+        expected,
+        found,
+    };
+    let bytes = fs::read(&path)?;
+    let variables = mat::read(&bytes, &FIELDS)
+        .map_err(|damage| wrong(damage.expected.to_owned(), damage.found))?;
+    let metadata = FILES.iter().find_map(|(_, name)| match variables.get(*name) {
+        Some(Value::Fields(fields)) => Some(fields),
+        _ => None,
+    });
+    let Some(fields) = metadata else {
+        let found: Vec<&str> = variables.keys().map(String::as_str).collect();
+        let found = format!("the variables `{}`", found.join("`, `"));
+        return Err(wrong("a struct `imdb` or `wiki`".to_owned(), found));
+    };
+    let rows = Rows::read(fields)
+        .map_err(|field| wrong(format!("a field `{field}` with a value a face"), "none".into()))?;
+    let mut dataset = Dataset::new(DatasetKind::ImdbWiki, root);
+    let mut keys = Deduplication::default();
+    for row in 0..rows.paths.len() {
+        match rows.sample(row) {
+            Ok(sample) => {
+                let raw_gender = rows.genders[row].to_string();
+                keys.add(&mut dataset, rows.paths[row].clone(), sample, &raw_gender);
+            }
+            Err(reason) => dataset.drop_row(rows.paths[row].clone(), reason),
+        }
+    }
+    dataset.label_files.push(path);
+    Ok(dataset)
+}
+
+fn default_file(root: &Path) -> Result<PathBuf, DatasetError> {
+    let present: Vec<PathBuf> =
+        FILES.iter().map(|(name, _)| root.join(name)).filter(|path| path.is_file()).collect();
+    match present.as_slice() {
+        [path] => Ok(path.clone()),
+        found => Err(DatasetError::Missing {
+            root: root.to_owned(),
+            expected: "one of the lists `imdb.mat` and `wiki.mat`".to_owned(),
+            advice: if found.is_empty() {
+                "give the folder imdb_crop or wiki_crop, or name the list with --labels".to_owned()
+            } else {
+                "both are there, so name one with --labels".to_owned()
+            },
+        }),
+    }
+}
+
+/// The metadata, a column a field.
+struct Rows<'a> {
+    paths: Vec<String>,
+    births: &'a [f64],
+    taken: &'a [f64],
+    genders: &'a [f64],
+    face_scores: &'a [f64],
+    second_face_scores: &'a [f64],
+    /// Empty where the metadata names no one.
+    subjects: Vec<String>,
+}
+
+impl<'a> Rows<'a> {
+    /// The columns, all equally long; else the name of the field that is not as it should be.
+    fn read(fields: &'a BTreeMap<String, Value>) -> Result<Self, &'static str> {
+        let paths = texts(fields, "full_path").ok_or("full_path")?;
+        let column = |name: &'static str| match fields.get(name) {
+            Some(Value::Numbers(numbers)) if numbers.len() == paths.len() => Ok(numbers.as_slice()),
+            _ => Err(name),
+        };
+        let subjects = match column("celeb_id") {
+            Ok(numbers) => numbers.iter().map(|number| format!("celebrity {number}")).collect(),
+            Err(_) => {
+                texts(fields, "name").filter(|names| names.len() == paths.len()).ok_or("name")?
+            }
+        };
+        Ok(Self {
+            births: column("dob")?,
+            taken: column("photo_taken")?,
+            genders: column("gender")?,
+            face_scores: column("face_score")?,
+            second_face_scores: column("second_face_score")?,
+            subjects,
+            paths,
+        })
+    }
+
+    fn sample(&self, row: usize) -> Result<Sample, SkipReason> {
+        let age = age_at_midyear(self.births[row], self.taken[row])
+            .filter(|age| AGES.contains(age))
+            .ok_or(SkipReason::ImpossibleAge)?;
+        if !self.face_scores[row].is_finite() {
+            return Err(SkipReason::NoFaceFound);
+        }
+        if !self.second_face_scores[row].is_nan() {
+            return Err(SkipReason::SecondFace);
+        }
+        let gender = if self.genders[row] == 0.0 {
+            Some(Gender::Female)
+        } else if self.genders[row] == 1.0 {
+            Some(Gender::Male)
+        } else {
+            None
+        };
+        let subject = self.subjects[row].trim();
+        Ok(Sample {
+            raw_age: age.to_string(),
+            gender,
+            subject: (!subject.is_empty()).then(|| SubjectId::new(subject)),
+            ..Sample::unlabelled(&self.paths[row])
+        })
+    }
+}
+
+/// A cell array of texts; an empty cell is an empty text.
+fn texts(fields: &BTreeMap<String, Value>, name: &str) -> Option<Vec<String>> {
+    let Some(Value::Cells(cells)) = fields.get(name) else { return None };
+    cells
+        .iter()
+        .map(|cell| match cell {
+            Value::Text(text) => Some(text.clone()),
+            Value::Numbers(numbers) if numbers.is_empty() => Some(String::new()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Completed years on 1 July of the year in which the photo was taken: the metadata give the
+/// year alone, and the set's authors take its middle. `birth` is MATLAB's serial day number.
+fn age_at_midyear(birth: f64, taken: f64) -> Option<i64> {
+    if !(birth.is_finite() && taken.is_finite()) {
+        return None;
+    }
+    let (year, month, day) = date_of((birth.floor() - UNIX_EPOCH) as i64);
+    let born_later_in_year = (month, day) > (7, 1);
+    Some(taken as i64 - year - i64::from(born_later_in_year))
+}
+
+/// Year, month and day of a number of days since 1 January 1970 in the Gregorian calendar
+/// (Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
+fn date_of(days: i64) -> (i64, i64, i64) {
+    let shifted = days.saturating_add(719_468);
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_core::{Gender, SubjectId};
+
+    use super::{age_at_midyear, date_of, load};
+    use crate::dataset::{Dataset, SkipReason};
+
+    /// Made-up rows, written by `scipy.io.savemat` as the published files are; the script is
+    /// `tests/fixtures/make_mat.py`.
+    const IMDB: &[u8] = include_bytes!("../tests/fixtures/imdb.mat");
+    const WIKI: &[u8] = include_bytes!("../tests/fixtures/wiki.mat");
+
+    fn set(name: &str, bytes: &[u8]) -> Result<Dataset, String> {
+        let directory = tempfile::tempdir().unwrap();
+        fs_err::write(directory.path().join(name), bytes).unwrap();
+        load(directory.path(), None).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_rows_and_drops_the_unusable_with_a_reason() {
+        let dataset = set("wiki.mat", WIKI).unwrap();
+        assert_eq!((dataset.rows, dataset.distinct()), (7, 3));
+        let reasons: Vec<SkipReason> = dataset.dropped.iter().map(|row| row.reason).collect();
+        assert_eq!(
+            reasons,
+            [
+                SkipReason::NoFaceFound,
+                SkipReason::SecondFace,
+                SkipReason::ImpossibleAge,
+                SkipReason::ImpossibleAge
+            ]
+        );
+        let first = &dataset.samples[0];
+        assert_eq!(first.path.to_str(), Some("01/1_1980-07-01_2010.jpg"));
+        assert_eq!((first.raw_age.as_str(), first.gender), ("30", Some(Gender::Male)));
+        assert_eq!(first.subject.as_ref().unwrap().as_str(), "Ann Example");
+        let second = &dataset.samples[1];
+        assert_eq!((second.raw_age.as_str(), second.gender), ("29", None));
+        assert_eq!(dataset.samples[2].subject, None, "an empty name is no subject");
+    }
+
+    #[test]
+    fn celebrities_are_the_subjects_where_they_are_numbered() {
+        let dataset = set("imdb.mat", IMDB).unwrap();
+        let subjects: Vec<&str> = dataset
+            .samples
+            .iter()
+            .filter_map(|s| s.subject.as_ref())
+            .map(SubjectId::as_str)
+            .collect();
+        assert_eq!(subjects, ["celebrity 12", "celebrity 12", "celebrity 7"]);
+    }
+
+    /// Serial numbers by `datetime.date(y, m, d).toordinal() + 366` in Python.
+    #[test]
+    fn ages_count_birthdays_up_to_the_first_of_july() {
+        let born = |ordinal: f64, taken| age_at_midyear(ordinal + 366.0, taken);
+        assert_eq!(born(722_997.0, 2010.0), Some(30), "1980-07-01");
+        assert_eq!(born(722_998.0, 2010.0), Some(29), "1980-07-02");
+        assert_eq!(born(693_596.0, 1968.0), Some(68), "1900-01-01");
+        assert_eq!(born(f64::NAN, 2010.0), None);
+        assert_eq!(date_of(0), (1970, 1, 1));
+        assert_eq!(date_of(11_016), (2000, 2, 29));
+        assert_eq!(date_of(-1), (1969, 12, 31));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(set("other.mat", WIKI).unwrap_err().contains("`imdb.mat` and `wiki.mat`"));
+        let message = set("wiki.mat", b"not a MAT-file").unwrap_err();
+        assert!(message.contains("wiki.mat: expected a MAT-file of level 5"), "{message}");
+        let message = set("wiki.mat", include_bytes!("../tests/fixtures/other.mat")).unwrap_err();
+        assert!(message.contains("found the variables `faces`"), "{message}");
+    }
+}
