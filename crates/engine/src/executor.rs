@@ -1,6 +1,6 @@
 //! What every executor of a network offers, whatever it runs on.
 
-use crate::network::{InvalidNetwork, Network, Shape};
+use crate::network::{InvalidNetwork, Shape};
 
 /// A batch of pictures of one size, already scaled to the network's range: NHWC, f32.
 #[derive(Debug, Clone, Copy)]
@@ -14,23 +14,25 @@ pub struct Images<'a> {
 }
 
 impl Images<'_> {
-    /// The shapes of all values of the network for this batch, once the batch is known to hold
-    /// what its shape says.
+    /// That the batch holds what its shape says, and what a network takes.
     ///
     /// # Errors
-    /// A batch of another length or number of channels, or a size that the network cannot take.
-    pub(crate) fn checked_shapes(&self, network: &Network) -> Result<Vec<Shape>, EngineError> {
-        let expected = self.count * self.shape.size();
+    /// A batch of another length or number of channels, or a value that is not finite.
+    pub(crate) fn check(&self, channels: usize) -> Result<(), EngineError> {
+        let size = self.shape.size();
+        let expected = self.count * size;
         if self.data.len() != expected {
             return Err(EngineError::Batch { expected, found: self.data.len() });
         }
-        if self.shape.channels != network.input_channels {
-            return Err(EngineError::Channels {
-                expected: network.input_channels,
-                found: self.shape.channels,
-            });
+        if self.shape.channels != channels {
+            return Err(EngineError::Channels { expected: channels, found: self.shape.channels });
         }
-        Ok(network.shapes(self.shape.height, self.shape.width)?)
+        // A sum of products with zero is finite exactly where all factors are.
+        let is_finite = |picture: &[f32]| picture.iter().map(|v| v * 0.0).sum::<f32>() == 0.0;
+        match self.data.chunks_exact(size.max(1)).position(|picture| !is_finite(picture)) {
+            Some(picture) => Err(EngineError::NotFinite { picture }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -79,6 +81,12 @@ pub enum EngineError {
         expected: usize,
         /// The batch's.
         found: usize,
+    },
+    /// A picture with a value that is infinite or not a number: it could spread to other pictures.
+    #[error("picture {picture} of the batch holds a value that is not finite; decode it again")]
+    NotFinite {
+        /// Its place in the batch.
+        picture: usize,
     },
     /// A device or library failed.
     #[error("{0}")]

@@ -1,10 +1,21 @@
 //! A network as a list of layers with weights, a plain reference executor, and CPU kernels near
 //! the hardware's limit.
 
+mod buffer;
+pub mod cpu;
+pub mod engine;
 pub mod executor;
+mod kernels;
+mod layout;
+mod lower;
 pub mod network;
+mod pack;
+mod plan;
 pub mod reference;
+mod workspace;
 
+pub use cpu::{ENGINE_VARIABLE, Kernel, Precision};
+pub use engine::Engine;
 pub use executor::{EngineError, Executor, Images, Tensor};
 pub use network::{Convolution, InvalidNetwork, Layer, Network, Op, Output, Shape, ValueId};
 pub use reference::Reference;

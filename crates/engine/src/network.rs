@@ -236,6 +236,49 @@ impl Network {
         self.output("taps", all);
     }
 
+    /// Checks what does not depend on the picture's size: that every layer takes the right number
+    /// of values computed before it, and that its weights fit their channels.
+    ///
+    /// # Errors
+    /// The first layer that does not fit.
+    pub fn validate(&self) -> Result<(), InvalidNetwork> {
+        // Channels of each value; behind a flattening they depend on the size.
+        let mut channels = vec![Some(self.input_channels)];
+        for (index, layer) in self.layers.iter().enumerate() {
+            let problem = |problem| self.problem(index, problem);
+            let mut inputs = Vec::with_capacity(layer.inputs.len());
+            for input in &layer.inputs {
+                let found = channels
+                    .get(input.0)
+                    .ok_or_else(|| problem(format!("value {} is not computed yet", input.0)))?;
+                inputs.push(*found);
+            }
+            channels.push(output_channels(&layer.op, &inputs).map_err(problem)?);
+        }
+        self.check_outputs()
+    }
+
+    fn problem(&self, layer: usize, problem: String) -> InvalidNetwork {
+        let found = &self.layers[layer];
+        InvalidNetwork {
+            network: self.name.clone(),
+            layer: format!("{layer} `{}` ({})", found.name, found.op.name()),
+            problem,
+        }
+    }
+
+    fn check_outputs(&self) -> Result<(), InvalidNetwork> {
+        let values = self.layers.len() + 1;
+        match self.outputs.iter().find(|output| output.value.0 >= values) {
+            Some(output) => Err(InvalidNetwork {
+                network: self.name.clone(),
+                layer: "outputs".to_owned(),
+                problem: format!("`{}` is value {}, of {values}", output.name, output.value.0),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// The shapes of all values (index by [`ValueId`]) for an input of this height and width.
     ///
     /// # Errors
@@ -243,11 +286,7 @@ impl Network {
     pub fn shapes(&self, height: usize, width: usize) -> Result<Vec<Shape>, InvalidNetwork> {
         let mut shapes = vec![Shape { channels: self.input_channels, height, width }];
         for (index, layer) in self.layers.iter().enumerate() {
-            let problem = |problem: String| InvalidNetwork {
-                network: self.name.clone(),
-                layer: format!("{index} `{}` ({})", layer.name, layer.op.name()),
-                problem,
-            };
+            let problem = |problem| self.problem(index, problem);
             let mut inputs = Vec::with_capacity(layer.inputs.len());
             for input in &layer.inputs {
                 let shape = shapes
@@ -257,31 +296,62 @@ impl Network {
             }
             shapes.push(output_shape(&layer.op, &inputs).map_err(problem)?);
         }
-        match self.outputs.iter().find(|output| output.value.0 >= shapes.len()) {
-            Some(output) => Err(InvalidNetwork {
-                network: self.name.clone(),
-                layer: "outputs".to_owned(),
-                problem: format!(
-                    "`{}` is value {}, of {}",
-                    output.name,
-                    output.value.0,
-                    shapes.len()
-                ),
-            }),
-            None => Ok(shapes),
+        self.check_outputs()?;
+        Ok(shapes)
+    }
+}
+
+fn check_arity(op: &Op, found: usize) -> Result<(), String> {
+    let expected = match op {
+        Op::Add => 2,
+        Op::Concat => found.max(1),
+        _ => 1,
+    };
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("expected {expected} inputs, found {found}"))
+    }
+}
+
+/// The channels of a layer's output, where they do not depend on the picture's size.
+fn output_channels(op: &Op, inputs: &[Option<usize>]) -> Result<Option<usize>, String> {
+    check_arity(op, inputs.len())?;
+    let x = inputs[0];
+    let fits = |weights: usize| match x {
+        Some(channels) if channels != weights => {
+            Err(format!("{weights} weights for {channels} channels"))
+        }
+        _ => Ok(Some(weights)),
+    };
+    match op {
+        Op::Convolution(c) => {
+            check_convolution(c)?;
+            match x {
+                Some(channels) if channels != c.input_channels => {
+                    Err(format!("expected {} channels, found {channels}", c.input_channels))
+                }
+                _ => Ok(Some(c.output_channels)),
+            }
+        }
+        Op::PRelu(slope) => fits(slope.len()),
+        Op::Affine { scale, shift } => fits(scale.len()).and(fits(shift.len())),
+        Op::Add => match (x, inputs[1]) {
+            (Some(a), Some(b)) if a != b => Err(format!("cannot add {a} and {b} channels")),
+            _ => Ok(x.or(inputs[1])),
+        },
+        Op::Concat => Ok(inputs.iter().copied().sum()),
+        Op::Flatten => Ok(None),
+        Op::Linear { bias, .. } => Ok(Some(bias.len())),
+        Op::Moments => Ok(x.map(|channels| 2 * channels)),
+        Op::Relu | Op::Sigmoid | Op::Upsample(_) | Op::MaxPool { .. } | Op::AveragePool { .. } => {
+            Ok(x)
         }
     }
 }
 
-fn output_shape(op: &Op, inputs: &[Shape]) -> Result<Shape, String> {
-    let expected = match op {
-        Op::Add => 2,
-        Op::Concat => inputs.len().max(1),
-        _ => 1,
-    };
-    if inputs.len() != expected {
-        return Err(format!("expected {expected} inputs, found {}", inputs.len()));
-    }
+pub(crate) fn output_shape(op: &Op, inputs: &[Shape]) -> Result<Shape, String> {
+    check_arity(op, inputs.len())?;
     let x = inputs[0];
     let per_channel = |count: usize| {
         if count == x.channels {
@@ -329,6 +399,12 @@ fn convolution_shape(c: &Convolution, x: Shape) -> Result<Shape, String> {
     if x.channels != c.input_channels {
         return Err(format!("expected {} channels, found {x}", c.input_channels));
     }
+    check_convolution(c)?;
+    let sides = convolution_sides(x, c.kernel, c.stride, c.padding)?;
+    Ok(Shape { channels: c.output_channels, height: sides[0], width: sides[1] })
+}
+
+fn check_convolution(c: &Convolution) -> Result<(), String> {
     let divides = c.groups > 0
         && c.input_channels.is_multiple_of(c.groups)
         && c.output_channels.is_multiple_of(c.groups);
@@ -347,17 +423,23 @@ fn convolution_shape(c: &Convolution, x: Shape) -> Result<Shape, String> {
             c.bias.len()
         ));
     }
+    Ok(())
+}
+
+/// Height and width of a convolution's output.
+pub(crate) fn convolution_sides(
+    x: Shape,
+    kernel: [usize; 2],
+    stride: usize,
+    padding: usize,
+) -> Result<[usize; 2], String> {
     let side = |length: usize, kernel: usize| {
-        (length + 2 * c.padding)
+        (length + 2 * padding)
             .checked_sub(kernel)
-            .map(|room| room / c.stride + 1)
+            .map(|room| room / stride + 1)
             .ok_or_else(|| format!("a kernel of {kernel} is larger than {x}"))
     };
-    Ok(Shape {
-        channels: c.output_channels,
-        height: side(x.height, c.kernel[0])?,
-        width: side(x.width, c.kernel[1])?,
-    })
+    Ok([side(x.height, kernel[0])?, side(x.width, kernel[1])?])
 }
 
 fn pooled_side(

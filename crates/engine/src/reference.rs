@@ -21,7 +21,8 @@ impl Reference {
 
 impl Executor for Reference {
     fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError> {
-        let shapes = images.checked_shapes(&self.network)?;
+        images.check(self.network.input_channels)?;
+        let shapes = self.network.shapes(images.shape.height, images.shape.width)?;
         let mut outputs: Vec<Tensor> = self
             .network
             .outputs

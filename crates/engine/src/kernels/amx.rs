@@ -1,0 +1,300 @@
+//! Dense convolutions in bf16 on matrix tiles (AMX): products of 16 windows, 32 values of the
+//! window and 16 outputs at a time, summed in f32.
+
+use std::arch::asm;
+use std::marker::PhantomData;
+use std::sync::OnceLock;
+
+use super::finish::Finish;
+use super::lanes::Lanes;
+use super::product::TileSegment;
+use crate::layout::{Tile, Walk};
+use crate::pack::TILE_ROWS;
+
+/// Asks the operating system, once, for the use of tile registers.
+pub(crate) fn tiles_are_permitted() -> bool {
+    static PERMITTED: OnceLock<bool> = OnceLock::new();
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+    const XFEATURE_XTILEDATA: i64 = 18;
+    *PERMITTED.get_or_init(|| {
+        let leaf = std::arch::x86_64::__cpuid_count(7, 0);
+        let has_tiles = leaf.edx & (1 << 24) != 0 && leaf.edx & (1 << 22) != 0;
+        let mut result = ARCH_PRCTL;
+        if has_tiles {
+            // SAFETY: the call changes nothing but the permission; a kernel that does not know
+            // it returns an error.
+            unsafe {
+                asm!(
+                    "syscall",
+                    inlateout("rax") result,
+                    in("rdi") ARCH_REQ_XCOMP_PERM,
+                    in("rsi") XFEATURE_XTILEDATA,
+                    lateout("rcx") _,
+                    lateout("r11") _,
+                    options(nostack),
+                );
+            }
+        }
+        has_tiles && result == 0
+    })
+}
+
+/// The tile registers of this thread, configured as eight full tiles until it is dropped.
+pub(crate) struct Tiles(PhantomData<*const ()>);
+
+/// The operand of `ldtilecfg`.
+#[repr(C, align(64))]
+struct Configuration {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    bytes_a_row: [u16; 16],
+    rows: [u8; 16],
+}
+
+impl Tiles {
+    /// Configures the tiles of this thread.
+    ///
+    /// # Safety
+    /// [`tiles_are_permitted`] has returned true.
+    pub unsafe fn new() -> Self {
+        let mut configuration = Configuration {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            bytes_a_row: [0; 16],
+            rows: [0; 16],
+        };
+        configuration.bytes_a_row[..8].fill(64);
+        configuration.rows[..8].fill(16);
+        // SAFETY: the caller's promise; the operand is 64 bytes of palette 1.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack)) };
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: tiles are there, as `new` has used them; no other code relies on them.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// A dense convolution of some pictures.
+pub(crate) struct TileProduct<'a> {
+    pub source: *const u16,
+    /// Elements from one source pixel to the next.
+    pub pitch: usize,
+    pub walk: &'a Walk,
+    pub segments: &'a [TileSegment],
+    /// Panels of 32 outputs.
+    pub weights: &'a [u16],
+    /// Elements of one panel.
+    pub panel: usize,
+    pub images: usize,
+    /// Whether all windows go through one panel before the next.
+    pub panels_first: bool,
+    pub finish: Finish<'a>,
+}
+
+/// Sums of 32 windows and 32 outputs.
+#[repr(C, align(64))]
+struct Scratch([f32; 32 * 32]);
+
+/// Computes a dense convolution.
+///
+/// # Safety
+/// This thread holds [`Tiles`]. The source can be read for all tiles of the walk, the weights for
+/// all segments of all panels of `finish.pitch` outputs; the planes of the finish hold all pixels
+/// of the walk's pictures, with rows of `finish.pitch` channels.
+#[inline(always)]
+pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
+    let panels = job.finish.pitch.div_ceil(32);
+    let mut scratch = Scratch([0.0; 32 * 32]);
+    if job.panels_first {
+        for panel in 0..panels {
+            for tile in job.walk.tiles(job.images, TILE_ROWS) {
+                // SAFETY: the caller's promise.
+                unsafe { compute(s, job, &tile, panel, &mut scratch) };
+            }
+        }
+    } else {
+        for tile in job.walk.tiles(job.images, TILE_ROWS) {
+            for panel in 0..panels {
+                // SAFETY: the caller's promise.
+                unsafe { compute(s, job, &tile, panel, &mut scratch) };
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn compute<S: Lanes>(
+    s: S,
+    job: &TileProduct<'_>,
+    tile: &Tile,
+    panel: usize,
+    scratch: &mut Scratch,
+) {
+    let weights = job.weights[panel * job.panel..][..job.panel].as_ptr();
+    let source = job.source.wrapping_add(tile.source * job.pitch);
+    let stride = 2 * job.walk.step * job.pitch;
+    let sums = scratch.0.as_mut_ptr();
+    let wide = (panel + 1) * 32 <= job.finish.pitch;
+    let first = panel * 32;
+    // SAFETY: the caller's promise; the scratch holds two by two tiles.
+    unsafe {
+        match (tile.rows > 16, wide) {
+            (true, true) => two_by_two(source, stride, job.segments, weights, sums),
+            (false, true) => one_by_two(source, stride, job.segments, weights, sums),
+            (true, false) => two_by_one(source, stride, job.segments, weights, sums),
+            (false, false) => one_by_one(source, stride, job.segments, weights, sums),
+        }
+        if wide {
+            emit::<S, 2>(s, job, tile, first, scratch);
+        } else {
+            emit::<S, 1>(s, job, tile, first, scratch);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn emit<S: Lanes, const N: usize>(
+    s: S,
+    job: &TileProduct<'_>,
+    tile: &Tile,
+    first: usize,
+    scratch: &Scratch,
+) {
+    let channels = job.finish.channels::<S, N>(s, first);
+    for span in tile.spans() {
+        let cursor = channels.cursor(&job.finish, span.at);
+        for i in 0..span.length {
+            let row = &scratch.0[(span.first + i) * N * 16..][..N * 16];
+            let mut sums = [s.splat(0.0); N];
+            for (j, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the row holds N registers of 16.
+                *sum = unsafe { s.load(row.as_ptr().add(j * 16)) };
+            }
+            // SAFETY: the caller's promise.
+            unsafe { channels.emit(s, &cursor, i, sums) };
+        }
+    }
+}
+
+/// Defines the product of some tiles of windows with some tiles of outputs: tiles 0 to 3 hold the
+/// sums, 4 and 5 windows, 6 and 7 weights. The loops over segments and steps are in assembly, so
+/// that no compiled code runs while sums are in tile registers.
+macro_rules! product {
+    ($name:ident, $columns:literal, [$($zero:literal),*], [$($step:literal),*], [$($store:literal),*]) => {
+        #[inline(always)]
+        unsafe fn $name(
+            source: *const u16,
+            stride: usize,
+            segments: &[TileSegment],
+            weights: *const u16,
+            sums: *mut f32,
+        ) {
+            // SAFETY: the callers vouch for 16 rows a tile of windows at `stride` bytes from
+            // each other, for the weights of all segments, and for the scratch; there is at
+            // least one segment, of at least one step.
+            unsafe {
+                asm!(
+                    $($zero,)*
+                    "2:",
+                    "mov {a0}, [{segment}]",
+                    "mov {b}, [{segment} + 8]",
+                    "mov {k}, [{segment} + 16]",
+                    "add {a0}, {source}",
+                    "lea {a1}, [{a0} + {half}]",
+                    "add {b}, {weights}",
+                    "3:",
+                    $($step,)*
+                    "add {a0}, 64",
+                    "add {a1}, 64",
+                    "add {b}, 2048",
+                    "dec {k}",
+                    "jnz 3b",
+                    "add {segment}, 24",
+                    "dec {count}",
+                    "jnz 2b",
+                    concat!("mov {k}, ", $columns),
+                    $($store,)*
+                    a0 = out(reg) _,
+                    a1 = out(reg) _,
+                    b = out(reg) _,
+                    k = out(reg) _,
+                    segment = inout(reg) segments.as_ptr() => _,
+                    count = inout(reg) segments.len() => _,
+                    source = in(reg) source,
+                    half = in(reg) 16 * stride,
+                    stride = in(reg) stride,
+                    weights = in(reg) weights,
+                    row = in(reg) 64_usize,
+                    sums = in(reg) sums,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+product!(
+    two_by_two,
+    "128",
+    ["tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"],
+    [
+        "tileloadd tmm4, [{a0} + {stride}*1]",
+        "tileloadd tmm6, [{b} + {row}*1]",
+        "tileloadd tmm5, [{a1} + {stride}*1]",
+        "tileloadd tmm7, [{b} + {row}*1 + 1024]",
+        "tdpbf16ps tmm0, tmm4, tmm6",
+        "tdpbf16ps tmm1, tmm4, tmm7",
+        "tdpbf16ps tmm2, tmm5, tmm6",
+        "tdpbf16ps tmm3, tmm5, tmm7"
+    ],
+    [
+        "tilestored [{sums} + {k}*1], tmm0",
+        "tilestored [{sums} + {k}*1 + 64], tmm1",
+        "tilestored [{sums} + {k}*1 + 2048], tmm2",
+        "tilestored [{sums} + {k}*1 + 2112], tmm3"
+    ]
+);
+product!(
+    one_by_two,
+    "128",
+    ["tilezero tmm0", "tilezero tmm1"],
+    [
+        "tileloadd tmm4, [{a0} + {stride}*1]",
+        "tileloadd tmm6, [{b} + {row}*1]",
+        "tileloadd tmm7, [{b} + {row}*1 + 1024]",
+        "tdpbf16ps tmm0, tmm4, tmm6",
+        "tdpbf16ps tmm1, tmm4, tmm7"
+    ],
+    ["tilestored [{sums} + {k}*1], tmm0", "tilestored [{sums} + {k}*1 + 64], tmm1"]
+);
+product!(
+    two_by_one,
+    "64",
+    ["tilezero tmm0", "tilezero tmm2"],
+    [
+        "tileloadd tmm4, [{a0} + {stride}*1]",
+        "tileloadd tmm6, [{b} + {row}*1]",
+        "tileloadd tmm5, [{a1} + {stride}*1]",
+        "tdpbf16ps tmm0, tmm4, tmm6",
+        "tdpbf16ps tmm2, tmm5, tmm6"
+    ],
+    ["tilestored [{sums} + {k}*1], tmm0", "tilestored [{sums} + {k}*1 + 1024], tmm2"]
+);
+product!(
+    one_by_one,
+    "64",
+    ["tilezero tmm0"],
+    [
+        "tileloadd tmm4, [{a0} + {stride}*1]",
+        "tileloadd tmm6, [{b} + {row}*1]",
+        "tdpbf16ps tmm0, tmm4, tmm6"
+    ],
+    ["tilestored [{sums} + {k}*1], tmm0"]
+);

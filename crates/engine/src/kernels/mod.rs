@@ -1,0 +1,126 @@
+//! The kernels, each written once over [`lanes::Lanes`] and compiled for every instruction set.
+
+// Operations on registers must end up inside the function that is compiled for their instruction
+// set: a call would pass registers through memory, in every step of every inner loop.
+#![allow(clippy::inline_always)]
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod amx;
+pub(crate) mod depthwise;
+pub(crate) mod finish;
+pub(crate) mod lanes;
+pub(crate) mod plain;
+pub(crate) mod product;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use depthwise::Depthwise;
+use finish::Place;
+use lanes::{Lanes, Portable};
+use product::Product;
+
+use crate::cpu::Kernel;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use amx::{TileProduct, Tiles, tiles_are_permitted};
+
+/// The kernels of one instruction set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kernels {
+    /// Lanes in a register.
+    pub lanes: usize,
+    /// Rows of a tile of [`Product`].
+    pub rows: usize,
+    /// # Safety
+    /// As for [`product::run`].
+    pub product: unsafe fn(&Product<'_>),
+    /// # Safety
+    /// As for [`depthwise::run`].
+    pub depthwise: unsafe fn(&Depthwise<'_>),
+    /// # Safety
+    /// As for [`plain::write`].
+    pub write: unsafe fn(&[f32], Place),
+    /// # Safety
+    /// As for [`amx::run`].
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    pub tiles: Option<unsafe fn(&TileProduct<'_>)>,
+}
+
+impl Kernels {
+    /// The kernels of an instruction set that this machine has.
+    pub fn of(kernel: Kernel) -> Self {
+        match kernel {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => avx512::KERNELS,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Kernel::Amx => Kernels { tiles: Some(avx512_bf16::tiles), ..avx512_bf16::KERNELS },
+            _ => portable::KERNELS,
+        }
+    }
+}
+
+/// A module with the kernels compiled for an instruction set. `$new` makes the proof that the set
+/// is there: [`Kernels::of`] hands these functions out only for a kernel found available.
+macro_rules! compile {
+    ($name:ident, $lanes:ty, $new:expr $(, $features:literal)?) => {
+        mod $name {
+            use super::*;
+
+            pub(super) const KERNELS: Kernels = Kernels {
+                lanes: <$lanes>::COUNT,
+                rows: <$lanes>::ROWS,
+                product,
+                depthwise,
+                write,
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                tiles: None,
+            };
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn product(job: &Product<'_>) {
+                // SAFETY: the caller's promise.
+                unsafe { product::run($new, job) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn depthwise(job: &Depthwise<'_>) {
+                // SAFETY: the caller's promise.
+                unsafe { depthwise::run($new, job) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn write(values: &[f32], place: Place) {
+                // SAFETY: the caller's promise.
+                unsafe { plain::write($new, values, place) }
+            }
+
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            #[allow(dead_code, reason = "only the set with bf16 conversions is used with tiles")]
+            $(#[target_feature(enable = $features)])?
+            pub(super) unsafe fn tiles(job: &TileProduct<'_>) {
+                // SAFETY: the caller's promise.
+                unsafe { amx::run($new, job) }
+            }
+        }
+    };
+}
+
+compile!(portable, Portable, Portable);
+#[cfg(target_arch = "x86_64")]
+compile!(avx2, x86::Avx2, x86::Avx2::new(), "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+compile!(
+    avx512,
+    x86::Avx512<false>,
+    x86::Avx512::<false>::new(),
+    "avx512f,avx512bw,avx512dq,avx512vl"
+);
+#[cfg(target_arch = "x86_64")]
+compile!(
+    avx512_bf16,
+    x86::Avx512<true>,
+    x86::Avx512::<true>::new(),
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"
+);

@@ -1,0 +1,164 @@
+//! Dense convolutions in f32: a matrix product of windows and weights that reads the windows
+//! where they lie.
+
+use super::finish::Finish;
+use super::lanes::Lanes;
+use crate::layout::{Tile, Walk};
+
+/// Values that lie one after another, in each window at the same distance from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// Elements from the start of the window.
+    pub offset: usize,
+    pub length: usize,
+}
+
+/// The same for matrix tiles, in bytes: where a run of steps of the window starts from the start
+/// of the window, and its weights from the start of their panel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct TileSegment {
+    pub source: usize,
+    pub weights: usize,
+    pub steps: usize,
+}
+
+/// A dense convolution of some pictures.
+pub(crate) struct Product<'a> {
+    pub source: *const f32,
+    /// Elements from one source pixel to the next.
+    pub pitch: usize,
+    pub walk: &'a Walk,
+    pub segments: &'a [Segment],
+    /// Panels of two registers of outputs (the last may have one); in each, for each value of
+    /// the window, its weights.
+    pub weights: &'a [f32],
+    pub images: usize,
+    /// Whether all windows go through one panel before the next: where all panels together do
+    /// not stay in the cache.
+    pub panels_first: bool,
+    pub finish: Finish<'a>,
+}
+
+/// The widest tile: 14 rows of two registers of 16.
+#[repr(C, align(64))]
+struct Scratch([f32; 14 * 32]);
+
+/// Computes a dense convolution.
+///
+/// # Safety
+/// The source can be read for all tiles of the walk; the planes of the finish hold all pixels of
+/// the walk's pictures, with rows of `finish.pitch` channels.
+#[inline(always)]
+pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Product<'_>) {
+    let pairs = job.finish.pitch / (2 * S::COUNT);
+    let odd = job.finish.pitch / S::COUNT % 2 == 1;
+    let mut scratch = Scratch([0.0; 14 * 32]);
+    if job.panels_first {
+        for panel in 0..pairs {
+            for tile in job.walk.tiles(job.images, S::ROWS) {
+                // SAFETY: the caller's promise.
+                unsafe { compute::<S, 2>(s, job, &tile, panel, &mut scratch) };
+            }
+        }
+        if odd {
+            for tile in job.walk.tiles(job.images, S::ROWS) {
+                // SAFETY: the caller's promise.
+                unsafe { compute::<S, 1>(s, job, &tile, pairs, &mut scratch) };
+            }
+        }
+    } else {
+        for tile in job.walk.tiles(job.images, S::ROWS) {
+            for panel in 0..pairs {
+                // SAFETY: the caller's promise.
+                unsafe { compute::<S, 2>(s, job, &tile, panel, &mut scratch) };
+            }
+            if odd {
+                // SAFETY: the caller's promise.
+                unsafe { compute::<S, 1>(s, job, &tile, pairs, &mut scratch) };
+            }
+        }
+    }
+}
+
+/// One tile of one panel.
+#[inline(always)]
+unsafe fn compute<S: Lanes, const N: usize>(
+    s: S,
+    job: &Product<'_>,
+    tile: &Tile,
+    panel: usize,
+    scratch: &mut Scratch,
+) {
+    let depth: usize = job.segments.iter().map(|segment| segment.length).sum();
+    let weights = job.weights[panel * 2 * S::COUNT * depth..][..N * S::COUNT * depth].as_ptr();
+    let source = job.source.wrapping_add(tile.source * job.pitch);
+    let step = job.walk.step * job.pitch;
+    let sums = scratch.0.as_mut_ptr();
+    // SAFETY: the panel holds the weights; the caller vouches for the source; the scratch holds
+    // 14 rows. Fewer rows than the tile has are never computed, more are dropped.
+    unsafe {
+        match tile.rows {
+            1 => multiply::<S, N, 1>(s, source, step, job.segments, weights, sums),
+            2..=4 => multiply::<S, N, 4>(s, source, step, job.segments, weights, sums),
+            _ => match S::ROWS {
+                14 => multiply::<S, N, 14>(s, source, step, job.segments, weights, sums),
+                8 => multiply::<S, N, 8>(s, source, step, job.segments, weights, sums),
+                _ => multiply::<S, N, 6>(s, source, step, job.segments, weights, sums),
+            },
+        }
+    }
+    let channels = job.finish.channels::<S, N>(s, panel * 2 * S::COUNT);
+    for span in tile.spans() {
+        let cursor = channels.cursor(&job.finish, span.at);
+        for i in 0..span.length {
+            let row = &scratch.0[(span.first + i) * N * S::COUNT..][..N * S::COUNT];
+            let mut sums = [s.splat(0.0); N];
+            for (j, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the row holds N registers.
+                *sum = unsafe { s.load(row.as_ptr().add(j * S::COUNT)) };
+            }
+            // SAFETY: the caller's promise.
+            unsafe { channels.emit(s, &cursor, i, sums) };
+        }
+    }
+}
+
+/// `M` windows times one panel, summed in the order of the segments.
+#[inline(always)]
+unsafe fn multiply<S: Lanes, const N: usize, const M: usize>(
+    s: S,
+    source: *const f32,
+    step: usize,
+    segments: &[Segment],
+    weights: *const f32,
+    sums: *mut f32,
+) {
+    let mut registers = [[s.splat(0.0); N]; M];
+    let mut weights = weights;
+    for segment in segments {
+        let mut value = source.wrapping_add(segment.offset);
+        for _ in 0..segment.length {
+            let mut factors = [s.splat(0.0); N];
+            for (j, factor) in factors.iter_mut().enumerate() {
+                // SAFETY: the caller's panel holds N registers for each value.
+                *factor = unsafe { s.load(weights.add(j * S::COUNT)) };
+            }
+            for (i, row) in registers.iter_mut().enumerate() {
+                // SAFETY: the caller vouches for M windows.
+                let value = s.splat(unsafe { *value.add(i * step) });
+                for (sum, &factor) in row.iter_mut().zip(&factors) {
+                    *sum = s.fma(value, factor, *sum);
+                }
+            }
+            weights = weights.wrapping_add(N * S::COUNT);
+            value = value.wrapping_add(1);
+        }
+    }
+    for (i, row) in registers.iter().enumerate() {
+        for (j, &sum) in row.iter().enumerate() {
+            // SAFETY: the caller's scratch holds M rows.
+            unsafe { s.store(sums.add((i * N + j) * S::COUNT), sum) };
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! AVX2 and AVX-512 registers.
+
+use std::arch::x86_64::{
+    __m256, __m256i, __m512, __m512i, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_set1_ps,
+    _mm256_storeu_ps, _mm256_storeu_si256, _mm512_add_ps, _mm512_castsi512_ps,
+    _mm512_castsi512_si256, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
+    _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_mul_ps, _mm512_permute_ps, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps,
+    _mm512_storeu_si512, _mm512_sub_ps,
+};
+
+use super::lanes::Lanes;
+
+/// Eight lanes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// # Safety
+    /// The processor has AVX2 and FMA.
+    #[inline(always)]
+    pub unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Lanes for Avx2 {
+    const COUNT: usize = 8;
+    const ROWS: usize = 6;
+    type Register = __m256;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        // SAFETY: a value of this type exists only where the processor has AVX2; so for all of
+        // these.
+        unsafe { _mm256_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn swap_pairs(self, a: __m256) -> __m256 {
+        // SAFETY: see `splat`.
+        unsafe { _mm256_permute_ps::<0b10_11_00_01>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: see `splat`; the caller vouches for the address.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: __m256) {
+        // SAFETY: see `splat`; the caller vouches for the address.
+        unsafe { _mm256_storeu_ps(to, value) }
+    }
+}
+
+/// Sixteen lanes. With `BF16`, also the conversions of `avx512bf16`; without, values in bf16 are
+/// not asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512<const BF16: bool>(());
+
+impl<const BF16: bool> Avx512<BF16> {
+    /// # Safety
+    /// The processor has AVX-512 F, BW, DQ and VL, and, for `BF16`, its bf16 conversions.
+    #[inline(always)]
+    pub unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+impl<const BF16: bool> Lanes for Avx512<BF16> {
+    const COUNT: usize = 16;
+    const ROWS: usize = 14;
+    type Register = __m512;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        // SAFETY: a value of this type exists only where the processor has AVX-512; so for all
+        // of these.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn swap_pairs(self, a: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_permute_ps::<0b10_11_00_01>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        // SAFETY: see `splat`; the caller vouches for the address.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: __m512) {
+        // SAFETY: see `splat`; the caller vouches for the address.
+        unsafe { _mm512_storeu_ps(to, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, high: *mut u16, low: *mut u16, value: __m512) {
+        assert!(BF16);
+        // SAFETY: with `BF16` the processor converts; the caller vouches for the addresses. The
+        // bf16 registers are reinterpreted as integers of the same size.
+        unsafe {
+            let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(value));
+            _mm256_storeu_si256(high.cast(), rounded);
+            if !low.is_null() {
+                let back = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(rounded));
+                let rest = _mm512_sub_ps(value, _mm512_castsi512_ps(back));
+                let rest: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(rest));
+                _mm256_storeu_si256(low.cast(), rest);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16_pair(self, high: *mut u16, low: *mut u16, pair: [__m512; 2]) {
+        assert!(BF16);
+        // SAFETY: as for `store_bf16`.
+        unsafe {
+            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(pair[1], pair[0]));
+            _mm512_storeu_si512(high.cast(), rounded);
+            if !low.is_null() {
+                let halves =
+                    [_mm512_castsi512_si256(rounded), _mm512_extracti64x4_epi64::<1>(rounded)];
+                let first = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves[0]));
+                let first = _mm512_sub_ps(pair[0], _mm512_castsi512_ps(first));
+                let second = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves[1]));
+                let second = _mm512_sub_ps(pair[1], _mm512_castsi512_ps(second));
+                let rest: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(second, first));
+                _mm512_storeu_si512(low.cast(), rest);
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Where a value's pixels lie in memory, and in which order a convolution visits them.
+
+use crate::network::Shape;
+
+/// Channels of a pixel are padded with zeros to a multiple of this: a cache line of f32.
+pub(crate) const CHANNEL_BLOCK: usize = 16;
+
+/// A value of several pictures in memory: NHWC with `pad` columns of zeros before each row and
+/// `pad` rows of zeros before each picture and after the last. The zeros after a row are those
+/// before the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Layout {
+    pub height: usize,
+    pub width: usize,
+    /// Elements from one pixel to the next.
+    pub pitch: usize,
+    pub pad: usize,
+    /// Pictures that fit.
+    pub capacity: usize,
+}
+
+impl Layout {
+    pub fn new(shape: Shape, pitch: usize, pad: usize, capacity: usize) -> Self {
+        Self { height: shape.height, width: shape.width, pitch, pad, capacity }
+    }
+
+    /// Pixels from one row to the next.
+    pub fn row(&self) -> usize {
+        self.width + self.pad
+    }
+
+    /// Pixels from one picture to the next.
+    pub fn image(&self) -> usize {
+        (self.height + self.pad) * self.row()
+    }
+
+    /// The index of a pixel.
+    pub fn pixel(&self, image: usize, y: usize, x: usize) -> usize {
+        image * self.image() + (y + self.pad) * self.row() + x + self.pad
+    }
+
+    /// Pixels of all pictures with the zeros around them.
+    pub fn pixels(&self) -> usize {
+        self.capacity * self.image() + self.pad * (self.row() + 1)
+    }
+}
+
+/// Kernel, step and zeros around of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub kernel: [usize; 2],
+    pub stride: usize,
+    pub padding: usize,
+}
+
+/// The order in which a convolution visits its outputs: runs of outputs whose windows start at
+/// evenly spaced pixels of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Walk {
+    /// The source pixel under the first cell of the first output's window.
+    start: usize,
+    /// Source pixels from one output to the next in a row.
+    pub step: usize,
+    /// Source pixels from one output row, and from one picture, to the next.
+    row: usize,
+    image: usize,
+    /// Size of the output.
+    pub height: usize,
+    pub width: usize,
+    /// Whether one run goes through all rows and pictures: the windows between the end of a row
+    /// and the start of the next are visited too and their results dropped.
+    through: bool,
+}
+
+impl Walk {
+    /// The cheaper order for tiles of `rows` outputs.
+    pub fn new(source: &Layout, window: Window, output: Shape, rows: usize) -> Self {
+        let walk = Self {
+            start: source.pixel(0, 0, 0) - window.padding * (source.row() + 1),
+            step: window.stride,
+            row: window.stride * source.row(),
+            image: source.image(),
+            height: output.height,
+            width: output.width,
+            through: false,
+        };
+        if (output.height, output.width) == (1, 1) {
+            return Self { step: walk.image, row: walk.image, through: true, ..walk };
+        }
+        // Padding beyond half the window makes rows of outputs longer than rows of the source.
+        let in_order = output.width <= walk.row && output.height * walk.row <= walk.image;
+        let visited = walk.image.div_ceil(rows);
+        let separate = output.height * output.width.div_ceil(rows);
+        Self { through: window.stride == 1 && in_order && visited <= separate, ..walk }
+    }
+
+    /// One past the last source pixel that a tile of `rows` outputs may start a window at.
+    pub fn reach(&self, images: usize, rows: usize) -> usize {
+        let last = (images - 1) * self.image + (self.height - 1) * self.row;
+        self.start + last + (self.width - 1 + rows) * self.step
+    }
+
+    /// The tiles of `rows` outputs, for the first `images` pictures.
+    pub fn tiles(&self, images: usize, rows: usize) -> Tiles<'_> {
+        Tiles { walk: self, images, rows: rows.min(MAX_ROWS), at: [0; 3] }
+    }
+}
+
+/// The most outputs in a tile.
+pub(crate) const MAX_ROWS: usize = 32;
+
+/// Neighbouring outputs in a tile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The first one's row in the tile.
+    pub first: usize,
+    pub length: usize,
+    /// The first one's picture, row and column.
+    pub at: [usize; 3],
+}
+
+/// Outputs that are computed together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tile {
+    /// The source pixel at which the first window starts.
+    pub source: usize,
+    /// Rows that are computed.
+    pub rows: usize,
+    spans: [Span; MAX_ROWS],
+    count: usize,
+}
+
+impl Tile {
+    /// The rows that are kept.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans[..self.count]
+    }
+}
+
+/// Iterator over the tiles of a [`Walk`].
+#[derive(Debug, Clone)]
+pub(crate) struct Tiles<'a> {
+    walk: &'a Walk,
+    images: usize,
+    rows: usize,
+    /// Picture, row and column of the next output.
+    at: [usize; 3],
+}
+
+impl Iterator for Tiles<'_> {
+    type Item = Tile;
+
+    fn next(&mut self) -> Option<Tile> {
+        let walk = self.walk;
+        let [image, y, x] = self.at;
+        if image >= self.images {
+            return None;
+        }
+        let position = image * walk.image + y * walk.row + x * walk.step;
+        let mut tile = Tile {
+            source: walk.start + position,
+            rows: 0,
+            spans: [Span::default(); MAX_ROWS],
+            count: 0,
+        };
+        loop {
+            let [image, y, x] = self.at;
+            let here = image * walk.image + y * walk.row + x * walk.step;
+            let first = (here - position) / walk.step;
+            if first >= self.rows {
+                break;
+            }
+            let length = (walk.width - x).min(self.rows - first);
+            tile.spans[tile.count] = Span { first, length, at: self.at };
+            tile.count += 1;
+            tile.rows = first + length;
+            self.at = if x + length < walk.width {
+                [image, y, x + length]
+            } else if y + 1 < walk.height {
+                [image, y + 1, 0]
+            } else {
+                [image + 1, 0, 0]
+            };
+            if !walk.through || self.at[0] >= self.images {
+                break;
+            }
+        }
+        Some(tile)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, Walk, Window};
+    use crate::network::Shape;
+
+    /// Every output is visited once, in a tile whose rows start at its window.
+    #[test]
+    fn walks_visit_every_output_once() {
+        for (side, kernel, stride, padding, images, rows) in [
+            (7, 3, 1, 1, 3, 16),
+            (7, 3, 2, 1, 2, 14),
+            (5, 1, 1, 0, 4, 32),
+            (5, 5, 1, 0, 9, 4),
+            (40, 3, 1, 1, 1, 6),
+            (4, 1, 1, 2, 2, 16),
+            (6, 3, 1, 0, 2, 32),
+            (6, 1, 2, 0, 2, 8),
+        ] {
+            let shape = |side| Shape { channels: 1, height: side, width: side };
+            let source = Layout::new(shape(side), 16, padding, images);
+            let window = Window { kernel: [kernel; 2], stride, padding };
+            let outputs = (side + 2 * padding - kernel) / stride + 1;
+            let walk = Walk::new(&source, window, shape(outputs), rows);
+            let mut seen = vec![0; images * outputs * outputs];
+            for tile in walk.tiles(images, rows) {
+                assert!(tile.rows <= rows && !tile.spans().is_empty());
+                for span in tile.spans() {
+                    for i in 0..span.length {
+                        let [image, y, x] = [span.at[0], span.at[1], span.at[2] + i];
+                        seen[(image * outputs + y) * outputs + x] += 1;
+                        let window =
+                            source.pixel(image, 0, 0) + y * stride * source.row() + x * stride
+                                - padding * (source.row() + 1);
+                        assert_eq!(tile.source + (span.first + i) * walk.step, window);
+                        assert!(window < walk.reach(images, rows));
+                    }
+                }
+            }
+            assert!(seen.iter().all(|&count| count == 1), "{side} {kernel} {stride}");
+        }
+    }
+}
