@@ -1,1 +1,27 @@
 //! MLP, SVM and linear heads, calibration, and bundles.
+//!
+//! A head turns rows of a feature matrix into classes or years. [`registry::head`] makes one by
+//! name; [`Bundle`] keeps fitted ones in a file with all that they need to answer. To add a head,
+//! write a file that implements `Head` and `FittedHead`, and add a line to [`registry`].
+//!
+//! Every fit runs on the thread that asks for it and starts no other, so run folds and seeds side
+//! by side. The same rows and seed give the same bits.
+
+mod calibration;
+mod features;
+mod lbfgs;
+mod linear;
+mod loss;
+mod majority;
+mod mlp;
+mod options;
+mod parts;
+pub mod registry;
+mod subsample;
+mod svm;
+mod threads;
+
+pub use linear::LinearOptions;
+pub use mlp::{Form, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
+pub use options::{ClassWeights, HeadOptions};
+pub use svm::{Kernel, SvmOptions};

@@ -1,0 +1,188 @@
+//! From rows of a feature matrix to what a head sees: standardised columns.
+
+use facefold_core::{Examples, FeatureMatrix, HeadError};
+use ndarray::{Array1, Array2, ArrayView1};
+
+use crate::parts::{Reader, Tensors};
+
+/// Per-column mean and scale, fitted on training rows only, and the columns scaled to length 1.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Standardiser {
+    mean: Vec<f32>,
+    /// 1 / standard deviation; 0 for a column that never varied in training, which tells nothing.
+    scale: Vec<f32>,
+    unit_columns: Option<(usize, usize)>,
+}
+
+impl Standardiser {
+    /// Mean and standard deviation of the training rows as they are (not their mirrored crops).
+    pub(crate) fn fit(
+        training: &Examples<'_>,
+        unit_columns: Option<(usize, usize)>,
+    ) -> Result<Self, HeadError> {
+        let width = training.matrix().width();
+        if let Some((first, end)) = unit_columns
+            && (first >= end || end > width)
+        {
+            return Err(HeadError::Setting(format!(
+                "`unit_columns` must be a range within {width} columns, found {first}..{end}"
+            )));
+        }
+        if training.is_empty() || width == 0 {
+            return Err(HeadError::Untrainable(format!(
+                "{} training rows of {width} features",
+                training.len()
+            )));
+        }
+        let mut standardiser =
+            Self { mean: vec![0.0; width], scale: vec![1.0; width], unit_columns };
+        let mut row = vec![0.0; width];
+        let (mut sum, mut squares) = (vec![0.0_f64; width], vec![0.0_f64; width]);
+        let plain = training.matrix().plain();
+        for &index in training.rows() {
+            standardiser.apply(plain.row(index), &mut row);
+            for (sum, &value) in sum.iter_mut().zip(&row) {
+                *sum += f64::from(value);
+            }
+        }
+        let n = training.len() as f64;
+        for &index in training.rows() {
+            standardiser.apply(plain.row(index), &mut row);
+            for ((square, &value), sum) in squares.iter_mut().zip(&row).zip(&sum) {
+                *square += (f64::from(value) - sum / n).powi(2);
+            }
+        }
+        if let Some(column) = squares.iter().position(|square| !square.is_finite()) {
+            return Err(HeadError::Untrainable(format!(
+                "column {column} of the training rows holds values that are not finite"
+            )));
+        }
+        for column in 0..width {
+            let mean = sum[column] / n;
+            let deviation = (squares[column] / n).sqrt();
+            let varies = deviation > 1e-6 * mean.abs().max(1e-6);
+            standardiser.mean[column] = mean as f32;
+            standardiser.scale[column] = if varies { (1.0 / deviation) as f32 } else { 0.0 };
+        }
+        Ok(standardiser)
+    }
+
+    /// Number of features d.
+    pub(crate) fn width(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Writes the standardised row into `out`; both have d values.
+    pub(crate) fn apply(&self, row: ArrayView1<'_, f32>, out: &mut [f32]) {
+        match row.as_slice() {
+            Some(values) => out.copy_from_slice(values),
+            None => out.iter_mut().zip(row).for_each(|(out, value)| *out = *value),
+        }
+        if let Some((first, end)) = self.unit_columns {
+            let columns = &mut out[first..end];
+            let norm = columns.iter().map(|value| value * value).sum::<f32>().sqrt();
+            if norm > 0.0 {
+                for value in columns.iter_mut() {
+                    *value /= norm;
+                }
+            }
+        }
+        for ((value, mean), scale) in out.iter_mut().zip(&self.mean).zip(&self.scale) {
+            *value = (*value - mean) * scale;
+        }
+    }
+
+    /// The standardised rows, `rows.len()` x d, times `factor`.
+    pub(crate) fn rows(&self, source: &Array2<f32>, rows: &[usize], factor: f32) -> Vec<f32> {
+        let width = self.width();
+        let mut values = vec![0.0; rows.len() * width];
+        for (&index, out) in rows.iter().zip(values.chunks_exact_mut(width)) {
+            self.apply(source.row(index), out);
+            if factor != 1.0 {
+                for value in out.iter_mut() {
+                    *value *= factor;
+                }
+            }
+        }
+        values
+    }
+
+    /// Refuses a matrix of another width, or rows that it lacks.
+    pub(crate) fn check(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<(), HeadError> {
+        if matrix.width() != self.width() {
+            return Err(HeadError::Shape(format!(
+                "the head was trained on {} features, the matrix has {}",
+                self.width(),
+                matrix.width()
+            )));
+        }
+        match rows.iter().find(|&&row| row >= matrix.rows()) {
+            Some(row) => {
+                Err(HeadError::Shape(format!("row {row} of a matrix of {}", matrix.rows())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Adds its numbers to a head's tensors.
+    pub(crate) fn store(&self, tensors: &mut Tensors) {
+        tensors.insert("features.mean".to_owned(), Array1::from(self.mean.clone()).into_dyn());
+        tensors.insert("features.scale".to_owned(), Array1::from(self.scale.clone()).into_dyn());
+    }
+
+    /// Takes its numbers from a stored head.
+    pub(crate) fn restore(
+        reader: &Reader<'_>,
+        unit_columns: Option<(usize, usize)>,
+    ) -> Result<Self, HeadError> {
+        let mean = reader.vector("features.mean", None)?;
+        let scale = reader.vector("features.scale", Some(mean.len()))?;
+        match unit_columns {
+            _ if mean.is_empty() => Err(HeadError::Damaged("`features.mean` is empty".to_owned())),
+            Some((first, end)) if first >= end || end > mean.len() => Err(HeadError::Damaged(
+                format!("unit columns {first}..{end} of {} features", mean.len()),
+            )),
+            _ => Ok(Self { mean, scale, unit_columns }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Standardiser;
+    use facefold_core::{Examples, FeatureMatrix, Targets};
+    use ndarray::array;
+
+    #[test]
+    fn only_training_rows_count() {
+        let matrix = FeatureMatrix::new(array![[1.0, 5.0], [3.0, 5.0], [900.0, -7.0]], None);
+        let matrix = matrix.unwrap();
+        let training = Examples::new(&matrix, vec![0, 1], Targets::Years(vec![1.0, 2.0])).unwrap();
+        let standardiser = Standardiser::fit(&training, None).unwrap();
+        assert_eq!(standardiser.mean, [2.0, 5.0]);
+        // The second column never varies in training: it is silenced, whatever it holds later.
+        assert_eq!(standardiser.scale, [1.0, 0.0]);
+        assert_eq!(standardiser.rows(matrix.plain(), &[0, 2], 1.0), [-1.0, 0.0, 898.0, 0.0]);
+    }
+
+    #[test]
+    fn unit_columns_lose_their_norm() {
+        let matrix =
+            FeatureMatrix::new(array![[3.0, 4.0, 1.0], [30.0, 40.0, 2.0], [4.0, 3.0, 2.0]], None);
+        let matrix = matrix.unwrap();
+        let targets = Targets::Years(vec![1.0, 2.0, 3.0]);
+        let training = Examples::new(&matrix, vec![0, 1, 2], targets).unwrap();
+        let standardiser = Standardiser::fit(&training, Some((0, 2))).unwrap();
+        let rows = standardiser.rows(matrix.plain(), &[0, 1], 1.0);
+        assert_eq!(rows[0..2], rows[3..5]);
+        assert!(Standardiser::fit(&training, Some((2, 4))).is_err());
+    }
+
+    #[test]
+    fn infinite_features_are_refused() {
+        let matrix = FeatureMatrix::new(array![[1.0], [f32::INFINITY]], None).unwrap();
+        let training = Examples::new(&matrix, vec![0, 1], Targets::Years(vec![1.0, 2.0])).unwrap();
+        let error = Standardiser::fit(&training, None).unwrap_err();
+        assert!(error.to_string().contains("column 0"), "{error}");
+    }
+}

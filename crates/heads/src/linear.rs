@@ -1,0 +1,394 @@
+//! The linear head: logistic regression for classes, ridge regression for years.
+
+use candle_core::{Device, Tensor};
+use facefold_core::{
+    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
+    Targets, TrainingLog,
+};
+use ndarray::{Array1, Array2};
+use serde::{Deserialize, Serialize};
+
+use crate::features::Standardiser;
+use crate::lbfgs::{Limits, minimise};
+use crate::loss::{self, Loss, softmax};
+use crate::options::{ClassWeights, HeadOptions, require};
+use crate::parts::{Reader, Stored, Tensors, backend, json};
+use crate::threads::on_one_thread;
+
+pub(crate) const NAME: &str = "linear";
+
+/// Settings of the linear head.
+///
+/// The objective is mean loss + penalty / 2 * squared length of the weights, over standardised
+/// features: cross-entropy for classes, half the squared error of standardised years.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinearOptions {
+    /// Penalties to try, each > 0; the best on the validation rows is kept (the first, where
+    /// there are none).
+    pub penalties: Vec<f64>,
+    /// At most so many L-BFGS steps for each penalty.
+    pub steps: usize,
+}
+
+impl Default for LinearOptions {
+    fn default() -> Self {
+        Self { penalties: vec![0.1, 0.01, 0.001], steps: 150 }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Linear {
+    options: LinearOptions,
+    class_weights: ClassWeights,
+    unit_columns: Option<(usize, usize)>,
+}
+
+impl Linear {
+    /// Checks the settings.
+    pub(crate) fn new(options: &HeadOptions) -> Result<Self, HeadError> {
+        let linear = options.linear.clone();
+        let positive = |penalty: &f64| *penalty > 0.0 && penalty.is_finite();
+        let ok = !linear.penalties.is_empty() && linear.penalties.iter().all(positive);
+        require(ok, "linear.penalties", "a list of numbers above 0", &linear.penalties)?;
+        require(linear.steps > 0, "linear.steps", "at least 1", linear.steps)?;
+        Ok(Self {
+            options: linear,
+            class_weights: options.class_weights,
+            unit_columns: options.unit_columns,
+        })
+    }
+
+    fn fit_here(
+        &self,
+        training: &Examples<'_>,
+        validation: &Examples<'_>,
+    ) -> Result<Fitted, HeadError> {
+        let features = Standardiser::fit(training, self.unit_columns)?;
+        features.check(validation.matrix(), validation.rows())?;
+        let goal = Goal::new(training.targets(), self.class_weights);
+        let rows = Rows::new(&features, training)?;
+        let outputs = goal.outputs();
+        let mut at = vec![0.0; (features.width() + 1) * outputs];
+        let mut best: Option<(f64, f64, Fitted)> = None;
+        let mut notes = Vec::new();
+        // From the strongest penalty down, each start is near its end.
+        let mut penalties = self.options.penalties.clone();
+        penalties.sort_by(|a, b| b.total_cmp(a));
+        if validation.is_empty() {
+            penalties = vec![self.options.penalties[0]];
+        }
+        for &penalty in &penalties {
+            let limits = Limits { steps: self.options.steps, gradient: 1e-5 };
+            let found = minimise(at, limits, |at| {
+                let (value, mut gradient) = rows.evaluate(at, outputs, &goal)?;
+                let weights = features.width() * outputs;
+                let mut length = 0.0;
+                for (gradient, &weight) in gradient[..weights].iter_mut().zip(at) {
+                    *gradient += penalty * weight;
+                    length += weight * weight;
+                }
+                Ok::<_, HeadError>((value + penalty * length / 2.0, gradient))
+            })?;
+            at = found.at;
+            if found.steps == self.options.steps {
+                notes.push(format!(
+                    "penalty {penalty}: stopped after {} steps, before the gradient vanished",
+                    found.steps
+                ));
+            }
+            let fitted = Fitted::new(&features, &at, &goal, training, self.unit_columns);
+            let error = if validation.is_empty() { 0.0 } else { fitted.error(validation)? };
+            if best.as_ref().is_none_or(|(lowest, ..)| error < *lowest) {
+                best = Some((error, penalty, fitted));
+            }
+        }
+        let (_, penalty, mut fitted) = best
+            .ok_or_else(|| HeadError::Untrainable("the weights did not stay finite".to_owned()))?;
+        let why = if validation.is_empty() { "given" } else { "best on the validation rows" };
+        fitted.stored.log.notes.push(format!("penalty {penalty}, {why}"));
+        fitted.stored.log.notes.extend(notes);
+        Ok(fitted)
+    }
+}
+
+impl Head for Linear {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        serde_json::json!({
+            "class_weights": self.class_weights,
+            "unit_columns": self.unit_columns,
+            "linear": json(&self.options),
+        })
+    }
+
+    fn fit(
+        &self,
+        training: &Examples<'_>,
+        validation: &Examples<'_>,
+        _seed: u64,
+    ) -> Result<Box<dyn FittedHead>, HeadError> {
+        let fitted = on_one_thread(|| self.fit_here(training, validation))?;
+        Ok(Box::new(fitted))
+    }
+}
+
+/// What the outputs should become.
+enum Goal {
+    Classes { soft: Vec<f32>, count: usize },
+    Years { standardised: Vec<f32>, mean: f32, deviation: f32 },
+}
+
+impl Goal {
+    fn new(targets: &Targets, class_weights: ClassWeights) -> Self {
+        match targets {
+            Targets::Classes { indices, count } => {
+                let weights = class_weights.weights(indices, *count);
+                let mut soft = vec![0.0; indices.len() * count];
+                for (row, &index) in indices.iter().enumerate() {
+                    soft[row * count + index] = weights[index];
+                }
+                Self::Classes { soft, count: *count }
+            }
+            Targets::Years(years) => {
+                let (mean, deviation) = mean_and_deviation(years);
+                let standardised = years.iter().map(|year| (year - mean) / deviation).collect();
+                Self::Years { standardised, mean, deviation }
+            }
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Classes { count, .. } => *count,
+            Self::Years { .. } => 1,
+        }
+    }
+
+    fn loss(&self, outputs: &[f32]) -> Loss {
+        match self {
+            Self::Classes { soft, count } => loss::cross_entropy(outputs, soft, *count),
+            Self::Years { standardised, .. } => loss::squared(outputs, standardised),
+        }
+    }
+}
+
+/// Mean and standard deviation of years; the deviation is at least 1.
+pub(crate) fn mean_and_deviation(years: &[f32]) -> (f32, f32) {
+    let n = years.len().max(1) as f64;
+    let mean = years.iter().map(|&year| f64::from(year)).sum::<f64>() / n;
+    let squares = years.iter().map(|&year| (f64::from(year) - mean).powi(2)).sum::<f64>();
+    (mean as f32, (squares / n).sqrt().max(1.0) as f32)
+}
+
+/// The standardised training rows as a tensor, n x d.
+struct Rows {
+    features: Tensor,
+    transposed: Tensor,
+}
+
+impl Rows {
+    fn new(standardiser: &Standardiser, training: &Examples<'_>) -> Result<Self, HeadError> {
+        let shape = (training.len(), standardiser.width());
+        let values = standardiser.rows(training.matrix().plain(), training.rows(), 1.0);
+        let failed = backend("laying out the training rows");
+        let features = Tensor::from_vec(values, shape, &Device::Cpu).map_err(&failed)?;
+        let transposed = features.t().map_err(&failed)?;
+        Ok(Self { features, transposed })
+    }
+
+    /// Mean loss and its gradient at `at`: d x outputs weights, then the biases.
+    fn evaluate(
+        &self,
+        at: &[f64],
+        outputs: usize,
+        goal: &Goal,
+    ) -> Result<(f64, Vec<f64>), HeadError> {
+        let failed = backend("a step of the linear head");
+        let (n, width) = self.features.dims2().map_err(&failed)?;
+        let (weights, biases) = at.split_at(width * outputs);
+        let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
+        let answer = Tensor::from_vec(weights, (width, outputs), &Device::Cpu)
+            .and_then(|weights| self.features.matmul(&weights))
+            .and_then(|answer| answer.flatten_all()?.to_vec1::<f32>())
+            .map_err(&failed)?;
+        let answer: Vec<f32> =
+            answer.iter().enumerate().map(|(i, z)| z + biases[i % outputs] as f32).collect();
+        let loss = goal.loss(&answer);
+        let mut bias_gradient = vec![0.0; outputs];
+        for row in loss.gradient.chunks(outputs) {
+            for (sum, &part) in bias_gradient.iter_mut().zip(row) {
+                *sum += f64::from(part);
+            }
+        }
+        let mut gradient: Vec<f64> = Tensor::from_vec(loss.gradient, (n, outputs), &Device::Cpu)
+            .and_then(|slope| self.transposed.matmul(&slope))
+            .and_then(|gradient| gradient.flatten_all()?.to_vec1::<f32>())
+            .map_err(&failed)?
+            .into_iter()
+            .map(f64::from)
+            .collect();
+        gradient.extend(bias_gradient);
+        Ok((loss.value, gradient))
+    }
+}
+
+#[derive(Debug)]
+struct Fitted {
+    features: Standardiser,
+    /// d x outputs.
+    weights: Array2<f32>,
+    biases: Vec<f32>,
+    /// Mean and standard deviation of the training years.
+    years: (f32, f32),
+    stored: Stored<()>,
+}
+
+impl Fitted {
+    fn new(
+        features: &Standardiser,
+        at: &[f64],
+        goal: &Goal,
+        training: &Examples<'_>,
+        unit_columns: Option<(usize, usize)>,
+    ) -> Self {
+        let outputs = goal.outputs();
+        let weights = Array2::from_shape_fn((features.width(), outputs), |(row, column)| {
+            at[row * outputs + column] as f32
+        });
+        let biases = at[features.width() * outputs..].iter().map(|&bias| bias as f32).collect();
+        let years = match goal {
+            Goal::Years { mean, deviation, .. } => (*mean, *deviation),
+            Goal::Classes { .. } => (0.0, 1.0),
+        };
+        let log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
+        let target = training.targets().kind();
+        let stored = Stored { target, unit_columns, settings: (), log };
+        Self { features: features.clone(), weights, biases, years, stored }
+    }
+
+    /// Mean cross-entropy, or mean absolute error in years.
+    fn error(&self, validation: &Examples<'_>) -> Result<f64, HeadError> {
+        let answers = self.outputs(validation.matrix().plain(), validation.rows())?;
+        let n = validation.len() as f64;
+        match validation.targets() {
+            Targets::Classes { indices, count } => {
+                let mut soft = vec![0.0; indices.len() * count];
+                for (row, &index) in indices.iter().enumerate() {
+                    soft[row * count + index] = 1.0;
+                }
+                if *count != self.biases.len() {
+                    return Err(mismatch(&self.stored.target, &validation.targets().kind()));
+                }
+                Ok(loss::cross_entropy(&answers, &soft, *count).value)
+            }
+            Targets::Years(years) if matches!(self.stored.target, TargetKind::Years) => Ok(answers
+                .iter()
+                .zip(years)
+                .map(|(z, year)| f64::from(z * self.years.1 + self.years.0 - year).abs())
+                .sum::<f64>()
+                / n),
+            Targets::Years(_) => Err(mismatch(&self.stored.target, &TargetKind::Years)),
+        }
+    }
+
+    /// Raw outputs, row by row.
+    fn outputs(&self, source: &Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+        let (width, outputs) = self.weights.dim();
+        let failed = backend("answering with the linear head");
+        let weights: Vec<f32> = self.weights.iter().copied().collect();
+        let weights = Tensor::from_vec(weights, (width, outputs), &Device::Cpu).map_err(&failed)?;
+        let mut all = Vec::with_capacity(rows.len() * outputs);
+        for chunk in rows.chunks(2048) {
+            let values = self.features.rows(source, chunk, 1.0);
+            let answer = Tensor::from_vec(values, (chunk.len(), width), &Device::Cpu)
+                .and_then(|features| features.matmul(&weights)?.flatten_all()?.to_vec1::<f32>())
+                .map_err(&failed)?;
+            all.extend(answer.iter().enumerate().map(|(i, z)| z + self.biases[i % outputs]));
+        }
+        Ok(all)
+    }
+
+    /// Class shares, or years, of plain rows.
+    fn answers(&self, source: &Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+        let mut answers = self.outputs(source, rows)?;
+        match self.stored.target {
+            TargetKind::Classes { count } => {
+                let logits = answers.clone();
+                for (z, out) in logits.chunks(count).zip(answers.chunks_mut(count)) {
+                    softmax(z, out);
+                }
+            }
+            TargetKind::Years => {
+                for z in &mut answers {
+                    *z = *z * self.years.1 + self.years.0;
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// Training and validation rows that are told different things.
+pub(crate) fn mismatch(training: &TargetKind, validation: &TargetKind) -> HeadError {
+    HeadError::Shape(format!("training rows tell {training:?}, validation rows {validation:?}"))
+}
+
+impl FittedHead for Fitted {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+        self.features.check(matrix, rows)?;
+        on_one_thread(|| {
+            let mut answers = self.answers(matrix.plain(), rows)?;
+            if let Some(mirrored) = matrix.mirrored() {
+                for (answer, other) in answers.iter_mut().zip(self.answers(mirrored, rows)?) {
+                    *answer = f32::midpoint(*answer, other);
+                }
+            }
+            predictions(self.stored.target, answers)
+        })
+    }
+
+    fn log(&self) -> &TrainingLog {
+        &self.stored.log
+    }
+
+    fn parts(&self) -> HeadParts {
+        let mut tensors = Tensors::new();
+        self.features.store(&mut tensors);
+        tensors.insert("weights".to_owned(), self.weights.clone().into_dyn());
+        tensors.insert("biases".to_owned(), Array1::from(self.biases.clone()).into_dyn());
+        let years = Array1::from(vec![self.years.0, self.years.1]);
+        tensors.insert("years".to_owned(), years.into_dyn());
+        self.stored.parts(NAME, tensors)
+    }
+}
+
+/// Answers in row order as predictions of a kind.
+pub(crate) fn predictions(target: TargetKind, answers: Vec<f32>) -> Result<Predictions, HeadError> {
+    match target {
+        TargetKind::Years => Ok(Predictions::Years(answers)),
+        TargetKind::Classes { count } => {
+            Array2::from_shape_vec((answers.len() / count.max(1), count), answers)
+                .map(Predictions::Classes)
+                .map_err(|error| HeadError::Shape(error.to_string()))
+        }
+    }
+}
+
+/// Makes the head from its stored parts.
+pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
+    let reader = Reader(parts);
+    let stored: Stored<()> = reader.stored()?;
+    let outputs = match stored.target {
+        TargetKind::Years => 1,
+        TargetKind::Classes { count } => count,
+    };
+    let features = Standardiser::restore(&reader, stored.unit_columns)?;
+    let weights = reader.matrix("weights", (Some(features.width()), Some(outputs)))?;
+    let biases = reader.vector("biases", Some(outputs))?;
+    let years = reader.vector("years", Some(2))?;
+    Ok(Box::new(Fitted { features, weights, biases, years: (years[0], years[1]), stored }))
+}

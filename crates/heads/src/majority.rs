@@ -1,0 +1,121 @@
+//! The head that looks at nothing: the commonest class, or the median of the training years.
+
+use facefold_core::{
+    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
+    Targets, TrainingLog,
+};
+use ndarray::{Array1, Array2};
+
+use crate::parts::{Reader, Stored, Tensors};
+
+pub(crate) const NAME: &str = "majority";
+
+/// Answers what is commonest in training, so that other heads' numbers mean something.
+#[derive(Debug)]
+pub(crate) struct Majority;
+
+/// Class frequencies (whose largest is the answer), or one year.
+#[derive(Debug)]
+struct Fitted {
+    answer: Vec<f32>,
+    stored: Stored<()>,
+}
+
+impl Head for Majority {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        serde_json::json!({})
+    }
+
+    fn fit(
+        &self,
+        training: &Examples<'_>,
+        _validation: &Examples<'_>,
+        _seed: u64,
+    ) -> Result<Box<dyn FittedHead>, HeadError> {
+        if training.is_empty() {
+            return Err(HeadError::Untrainable("no training rows".to_owned()));
+        }
+        let n = training.len();
+        let answer = match training.targets() {
+            Targets::Classes { indices, count } => {
+                let mut shares = vec![0.0; *count];
+                for &index in indices {
+                    shares[index] += 1.0 / n as f32;
+                }
+                shares
+            }
+            Targets::Years(years) => {
+                let mut sorted = years.clone();
+                sorted.sort_by(f32::total_cmp);
+                vec![f32::midpoint(sorted[(n - 1) / 2], sorted[n / 2])]
+            }
+        };
+        let log = TrainingLog { rows_used: n, ..TrainingLog::default() };
+        let target = training.targets().kind();
+        let stored = Stored { target, unit_columns: None, settings: (), log };
+        Ok(Box::new(Fitted { answer, stored }))
+    }
+}
+
+impl FittedHead for Fitted {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+        if let Some(row) = rows.iter().find(|&&row| row >= matrix.rows()) {
+            return Err(HeadError::Shape(format!("row {row} of a matrix of {}", matrix.rows())));
+        }
+        Ok(match self.stored.target {
+            TargetKind::Years => Predictions::Years(vec![self.answer[0]; rows.len()]),
+            TargetKind::Classes { count } => {
+                Predictions::Classes(Array2::from_shape_fn((rows.len(), count), |(_, class)| {
+                    self.answer[class]
+                }))
+            }
+        })
+    }
+
+    fn log(&self) -> &TrainingLog {
+        &self.stored.log
+    }
+
+    fn parts(&self) -> HeadParts {
+        let answer = Array1::from(self.answer.clone()).into_dyn();
+        self.stored.parts(NAME, Tensors::from([("answer".to_owned(), answer)]))
+    }
+}
+
+/// Makes the head from its stored parts.
+pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
+    let reader = Reader(parts);
+    let stored: Stored<()> = reader.stored()?;
+    let length = match stored.target {
+        TargetKind::Years => 1,
+        TargetKind::Classes { count } => count,
+    };
+    Ok(Box::new(Fitted { answer: reader.vector("answer", Some(length))?, stored }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Majority;
+    use facefold_core::{Examples, FeatureMatrix, Head, Predictions, Targets};
+    use ndarray::{Array2, array};
+
+    #[test]
+    fn tells_the_commonest_class_and_the_median_year() {
+        let matrix = FeatureMatrix::new(Array2::zeros((4, 1)), None).unwrap();
+        let rows = vec![0, 1, 2, 3];
+        let classes = Targets::Classes { indices: vec![2, 0, 2, 2], count: 3 };
+        let examples = Examples::new(&matrix, rows.clone(), classes).unwrap();
+        let fitted = Majority.fit(&examples, &examples, 0).unwrap();
+        let expected = Predictions::Classes(array![[0.25, 0.0, 0.75]]);
+        assert_eq!(fitted.predict(&matrix, &[1]).unwrap(), expected);
+
+        let years = Targets::Years(vec![90.0, 20.0, 30.0, 1.0]);
+        let examples = Examples::new(&matrix, rows, years).unwrap();
+        let fitted = Majority.fit(&examples, &examples, 0).unwrap();
+        assert_eq!(fitted.predict(&matrix, &[0]).unwrap(), Predictions::Years(vec![25.0]));
+    }
+}

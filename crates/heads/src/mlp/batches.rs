@@ -1,0 +1,248 @@
+//! Training batches: shuffled rows, mirrored at random, mixed, with features dropped.
+
+use facefold_core::rng::{Rng, seeded};
+use facefold_core::{Examples, Targets};
+use rand::Rng as _;
+use rand::seq::SliceRandom;
+
+use super::network::drop_values;
+use super::{MlpOptions, YearsLoss};
+use crate::features::Standardiser;
+use crate::linear::mean_and_deviation;
+use crate::loss::{
+    Loss, YEARS, absolute, cross_entropy, label_distribution, squared, year_distribution,
+};
+
+/// What the outputs of all of a set's rows should become.
+pub(super) struct Goals {
+    /// Soft targets over classes or years, row by row; empty for a network of one output.
+    soft: Vec<f32>,
+    outputs: usize,
+    /// Ages in years, standardised for a network of one output; empty for classes.
+    years: Vec<f32>,
+    loss: YearsLoss,
+}
+
+/// The goals of one batch.
+pub(super) struct BatchGoals {
+    soft: Vec<f32>,
+    years: Vec<f32>,
+}
+
+impl Goals {
+    /// Goals of `targets`; `class_weights` has one weight a class, `scale` the mean and standard
+    /// deviation of the training years.
+    pub(super) fn new(
+        targets: &Targets,
+        options: &MlpOptions,
+        class_weights: &[f32],
+        (mean, deviation): (f32, f32),
+    ) -> Self {
+        let loss = options.years_loss;
+        match (targets, loss) {
+            (Targets::Classes { indices, count }, _) => {
+                let mut soft = vec![0.0; indices.len() * count];
+                for (row, &index) in indices.iter().enumerate() {
+                    soft[row * count + index] = class_weights[index];
+                }
+                Self { soft, outputs: *count, years: Vec::new(), loss }
+            }
+            (Targets::Years(years), YearsLoss::Distribution { sigma, .. }) => {
+                let mut soft = vec![0.0; years.len() * YEARS];
+                for (&age, row) in years.iter().zip(soft.chunks_mut(YEARS)) {
+                    year_distribution(age, sigma, row);
+                }
+                Self { soft, outputs: YEARS, years: years.clone(), loss }
+            }
+            (Targets::Years(years), YearsLoss::L1 | YearsLoss::L2) => {
+                let years = years.iter().map(|year| (year - mean) / deviation).collect();
+                Self { soft: Vec::new(), outputs: 1, years, loss }
+            }
+        }
+    }
+
+    /// Mean and standard deviation of the training years; (0, 1) for classes.
+    pub(super) fn scale(targets: &Targets) -> (f32, f32) {
+        match targets {
+            Targets::Classes { .. } => (0.0, 1.0),
+            Targets::Years(years) => mean_and_deviation(years),
+        }
+    }
+
+    /// Goals of some rows, each mixed with another by the share that it keeps.
+    fn mixed(&self, pairs: &[(usize, usize, f32)]) -> BatchGoals {
+        let mut goals = BatchGoals { soft: Vec::new(), years: Vec::new() };
+        let mix = |share: f32, one: f32, other: f32| share * one + (1.0 - share) * other;
+        for &(one, other, share) in pairs {
+            if !self.soft.is_empty() {
+                let row = |index: usize| &self.soft[index * self.outputs..][..self.outputs];
+                goals.soft.extend(row(one).iter().zip(row(other)).map(|(a, b)| mix(share, *a, *b)));
+            }
+            if !self.years.is_empty() {
+                goals.years.push(mix(share, self.years[one], self.years[other]));
+            }
+        }
+        goals
+    }
+
+    /// Loss of outputs against a batch's goals.
+    pub(super) fn loss(&self, outputs: &[f32], goals: &BatchGoals) -> Loss {
+        self.loss_of(outputs, &goals.soft, &goals.years)
+    }
+
+    /// Loss of the outputs of all rows.
+    pub(super) fn full_loss(&self, outputs: &[f32]) -> f64 {
+        self.loss_of(outputs, &self.soft, &self.years).value
+    }
+
+    fn loss_of(&self, outputs: &[f32], soft: &[f32], years: &[f32]) -> Loss {
+        match self.loss {
+            _ if years.is_empty() => cross_entropy(outputs, soft, self.outputs),
+            YearsLoss::Distribution { l1, .. } => label_distribution(outputs, soft, years, l1),
+            YearsLoss::L1 => absolute(outputs, years),
+            YearsLoss::L2 => squared(outputs, years),
+        }
+    }
+}
+
+/// Draws the batches of all epochs.
+pub(super) struct Batches<'a> {
+    training: &'a Examples<'a>,
+    features: &'a Standardiser,
+    options: &'a MlpOptions,
+    size: usize,
+    order: Vec<usize>,
+    /// One stream a purpose, so that turning one off leaves the others as they were.
+    shuffle: Rng,
+    mirror: Rng,
+    mix: Rng,
+    dropout: Rng,
+}
+
+impl<'a> Batches<'a> {
+    pub(super) fn new(
+        training: &'a Examples<'a>,
+        features: &'a Standardiser,
+        options: &'a MlpOptions,
+        seed: u64,
+    ) -> Self {
+        let n = training.len();
+        Self {
+            training,
+            features,
+            options,
+            // Small sets need steps more than they need smooth gradients.
+            size: options.batch.min((n / 20).max(32)).min(n),
+            order: (0..n).collect(),
+            shuffle: seeded(seed, "mlp shuffle"),
+            mirror: seeded(seed, "mlp mirror"),
+            mix: seeded(seed, "mlp mixup"),
+            dropout: seeded(seed, "mlp input dropout"),
+        }
+    }
+
+    /// Rows a batch.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Batches an epoch; a last one that is not full is left out, other rows each time.
+    pub(super) fn count(&self) -> usize {
+        self.order.len() / self.size
+    }
+
+    /// Starts an epoch.
+    pub(super) fn shuffle(&mut self) {
+        self.order.shuffle(&mut self.shuffle);
+    }
+
+    /// Standardised features (size x d) and goals of a batch of this epoch.
+    pub(super) fn batch(&mut self, number: usize, goals: &Goals) -> (Vec<f32>, BatchGoals) {
+        let chosen = &self.order[number * self.size..][..self.size];
+        let share = match self.options.mixup {
+            alpha if alpha > 0.0 => beta(alpha, &mut self.mix) as f32,
+            _ => 1.0,
+        };
+        let mut partners = chosen.to_vec();
+        if share < 1.0 {
+            partners.shuffle(&mut self.mix);
+        }
+        let pairs: Vec<(usize, usize, f32)> =
+            chosen.iter().zip(partners).map(|(&one, other)| (one, other, share)).collect();
+        let matrix = self.training.matrix();
+        let width = self.features.width();
+        let mut values = vec![0.0; self.size * width];
+        let mut partner = vec![0.0; width];
+        for (&(one, other, share), out) in pairs.iter().zip(values.chunks_exact_mut(width)) {
+            let mut read = |index: usize, out: &mut [f32]| {
+                let side = match matrix.mirrored() {
+                    Some(mirrored) if self.options.mirror && self.mirror.random() => mirrored,
+                    _ => matrix.plain(),
+                };
+                self.features.apply(side.row(self.training.rows()[index]), out);
+            };
+            read(one, out);
+            if share < 1.0 {
+                read(other, &mut partner);
+                for (out, partner) in out.iter_mut().zip(&partner) {
+                    *out = share * *out + (1.0 - share) * partner;
+                }
+            }
+        }
+        if self.options.input_dropout > 0.0 {
+            drop_values(&mut values, self.options.input_dropout, &mut self.dropout);
+        }
+        (values, goals.mixed(&pairs))
+    }
+}
+
+/// A draw of Beta(a, a), by Jöhnk's method for a <= 1 (Metrika 8, 1964) and by the ratio of two
+/// gamma variates, as sums of the former kind, above it.
+fn beta(alpha: f64, generator: &mut Rng) -> f64 {
+    let (x, y) = (gamma(alpha, generator), gamma(alpha, generator));
+    if x + y > 0.0 { x / (x + y) } else { 0.5 }
+}
+
+/// A draw of Gamma(shape, 1) (Marsaglia and Tsang, ACM Transactions on Mathematical Software 26,
+/// 2000).
+fn gamma(shape: f64, generator: &mut Rng) -> f64 {
+    if shape < 1.0 {
+        let uniform: f64 = generator.random();
+        return gamma(shape + 1.0, generator) * uniform.powf(1.0 / shape);
+    }
+    let d = shape - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        let x = normal(generator);
+        let v = (1.0 + c * x).powi(3);
+        let uniform: f64 = generator.random();
+        if v > 0.0 && uniform.ln() < x * x / 2.0 + d - d * v + d * v.ln() {
+            return d * v;
+        }
+    }
+}
+
+/// A draw of the normal distribution, by Box and Muller.
+fn normal(generator: &mut Rng) -> f64 {
+    let (radius, angle): (f64, f64) = (generator.random(), generator.random());
+    (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beta;
+    use facefold_core::rng::seeded;
+
+    /// Beta(a, a) has mean 1/2 and variance 1 / (4 (2a + 1)): 0.1389 for a = 0.4, 0.05 for a = 2.
+    #[test]
+    fn beta_has_the_right_moments() {
+        let mut generator = seeded(3, "test");
+        for (alpha, variance) in [(0.4, 0.138_9), (2.0, 0.05)] {
+            let draws: Vec<f64> = (0..20_000).map(|_| beta(alpha, &mut generator)).collect();
+            let mean = draws.iter().sum::<f64>() / 2e4;
+            let spread = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2e4;
+            assert!((mean - 0.5).abs() < 0.01, "{mean}");
+            assert!((spread - variance).abs() < 0.003, "{spread}");
+        }
+    }
+}

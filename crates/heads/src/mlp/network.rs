@@ -1,0 +1,350 @@
+//! The network itself: layers as candle tensors, forward for training and for answers.
+
+use candle_core::{Device, Result, Tensor, Var};
+use facefold_core::HeadError;
+use facefold_core::rng::Rng;
+use ndarray::{ArrayD, IxDyn};
+use rand::{Rng as _, RngCore};
+
+use super::optimiser::Parameter;
+use super::product::InputProduct;
+use super::{Form, MlpOptions};
+use crate::parts::{Reader, Tensors, backend};
+
+/// Added to a variance before its root is taken.
+const EPSILON: f64 = 1e-5;
+/// Share of a batch's statistics in the running ones.
+const MOMENTUM: f64 = 0.1;
+
+/// A linear layer: weights are inputs x units.
+#[derive(Debug)]
+struct Dense {
+    weight: Var,
+    bias: Var,
+}
+
+/// Batch norm over the columns of its input.
+#[derive(Debug)]
+struct Norm {
+    gain: Var,
+    offset: Var,
+    /// Running statistics, used for answers.
+    mean: Var,
+    variance: Var,
+}
+
+#[derive(Debug)]
+struct Hidden {
+    dense: Dense,
+    norm: Option<Norm>,
+}
+
+/// A multi-layer perceptron.
+#[derive(Debug)]
+pub(super) struct Network {
+    form: Form,
+    dropout: f32,
+    hidden: Vec<Hidden>,
+    output: Dense,
+    width: usize,
+    outputs: usize,
+}
+
+/// What a forward pass is for.
+enum Pass<'a> {
+    Training(&'a mut Rng),
+    Answer,
+}
+
+/// Makes the tensors of a network: drawn at random or read from a store.
+trait Source {
+    fn dense(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        units: usize,
+    ) -> std::result::Result<Dense, HeadError>;
+    fn norm(&mut self, name: &str, width: usize) -> std::result::Result<Norm, HeadError>;
+}
+
+/// Weights and biases uniform within 1 / sqrt(inputs), as `PyTorch` draws them.
+struct Drawn<'a>(&'a mut Rng);
+
+impl Source for Drawn<'_> {
+    fn dense(
+        &mut self,
+        _name: &str,
+        inputs: usize,
+        units: usize,
+    ) -> std::result::Result<Dense, HeadError> {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        let mut draw =
+            |n: usize| -> Vec<f32> { (0..n).map(|_| self.0.random_range(-bound..bound)).collect() };
+        let weight = draw(inputs * units);
+        let bias = draw(units);
+        dense(weight, bias, inputs, units).map_err(backend("drawing a layer"))
+    }
+
+    fn norm(&mut self, _name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
+        let values = [vec![1.0; width], vec![0.0; width], vec![0.0; width], vec![1.0; width]];
+        norm(values, width).map_err(backend("making a batch norm"))
+    }
+}
+
+struct Kept<'a, 'b>(&'a Reader<'b>);
+
+impl Source for Kept<'_, '_> {
+    fn dense(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        units: usize,
+    ) -> std::result::Result<Dense, HeadError> {
+        let weight = self.0.matrix(&format!("{name}.weight"), (Some(inputs), Some(units)))?;
+        let bias = self.0.vector(&format!("{name}.bias"), Some(units))?;
+        let weight = weight.iter().copied().collect();
+        dense(weight, bias, inputs, units).map_err(backend("reading a layer"))
+    }
+
+    fn norm(&mut self, name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
+        let read = |part: &str| self.0.vector(&format!("{name}.{part}"), Some(width));
+        let values = [read("gain")?, read("offset")?, read("mean")?, read("variance")?];
+        norm(values, width).map_err(backend("reading a batch norm"))
+    }
+}
+
+fn dense(weight: Vec<f32>, bias: Vec<f32>, inputs: usize, units: usize) -> Result<Dense> {
+    Ok(Dense {
+        weight: Var::from_vec(weight, (inputs, units), &Device::Cpu)?,
+        bias: Var::from_vec(bias, units, &Device::Cpu)?,
+    })
+}
+
+fn norm([gain, offset, mean, variance]: [Vec<f32>; 4], width: usize) -> Result<Norm> {
+    Ok(Norm {
+        gain: Var::from_vec(gain, width, &Device::Cpu)?,
+        offset: Var::from_vec(offset, width, &Device::Cpu)?,
+        mean: Var::from_vec(mean, width, &Device::Cpu)?,
+        variance: Var::from_vec(variance, width, &Device::Cpu)?,
+    })
+}
+
+impl Network {
+    /// A network with drawn weights.
+    pub(super) fn draw(
+        form: Form,
+        options: &MlpOptions,
+        width: usize,
+        outputs: usize,
+        generator: &mut Rng,
+    ) -> std::result::Result<Self, HeadError> {
+        Self::build(form, options, width, outputs, &mut Drawn(generator))
+    }
+
+    /// A network from a store.
+    pub(super) fn restore(
+        reader: &Reader<'_>,
+        form: Form,
+        options: &MlpOptions,
+        width: usize,
+        outputs: usize,
+    ) -> std::result::Result<Self, HeadError> {
+        Self::build(form, options, width, outputs, &mut Kept(reader))
+    }
+
+    fn build(
+        form: Form,
+        options: &MlpOptions,
+        width: usize,
+        outputs: usize,
+        source: &mut impl Source,
+    ) -> std::result::Result<Self, HeadError> {
+        let mut inputs = width;
+        let mut hidden = Vec::with_capacity(options.hidden.len());
+        for (index, &units) in options.hidden.iter().enumerate() {
+            let dense = source.dense(&format!("hidden.{index}"), inputs, units)?;
+            // A residual block normalises its input, and the first one's is standardised.
+            let normalised = match form {
+                Form::Plain => Some(units),
+                Form::Residual if index > 0 => Some(inputs),
+                Form::Residual => None,
+            };
+            let norm = match normalised.filter(|_| options.batch_norm) {
+                Some(width) => Some(source.norm(&format!("norm.{index}"), width)?),
+                None => None,
+            };
+            hidden.push(Hidden { dense, norm });
+            inputs = units;
+        }
+        let output = source.dense("output", inputs, outputs)?;
+        Ok(Self { form, dropout: options.dropout, hidden, output, width, outputs })
+    }
+
+    /// Number of features.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Number of outputs.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Everything that training moves.
+    pub(super) fn parameters(&self) -> Vec<Parameter> {
+        let mut parameters = Vec::new();
+        for Dense { weight, bias } in
+            self.hidden.iter().map(|layer| &layer.dense).chain([&self.output])
+        {
+            parameters.push(Parameter { variable: weight.clone(), decays: true });
+            parameters.push(Parameter { variable: bias.clone(), decays: false });
+        }
+        for norm in self.hidden.iter().filter_map(|layer| layer.norm.as_ref()) {
+            parameters.push(Parameter { variable: norm.gain.clone(), decays: false });
+            parameters.push(Parameter { variable: norm.offset.clone(), decays: false });
+        }
+        parameters
+    }
+
+    /// Outputs (rows x outputs) for training, through which gradients flow; moves the running
+    /// statistics of the batch norms.
+    pub(super) fn train(&self, features: &Tensor, generator: &mut Rng) -> Result<Tensor> {
+        self.forward(features, &mut Pass::Training(generator))
+    }
+
+    /// Outputs, row by row, for standardised rows that are laid out one after the other.
+    pub(super) fn answer(&self, rows: Vec<f32>) -> std::result::Result<Vec<f32>, HeadError> {
+        let failed = backend("answering with an MLP");
+        let shape = (rows.len() / self.width, self.width);
+        Tensor::from_vec(rows, shape, &Device::Cpu)
+            .and_then(|features| self.forward(&features, &mut Pass::Answer))
+            .and_then(|outputs| outputs.flatten_all()?.to_vec1())
+            .map_err(&failed)
+    }
+
+    fn forward(&self, features: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let mut at = features.clone();
+        for (index, Hidden { dense, norm }) in self.hidden.iter().enumerate() {
+            at = match self.form {
+                Form::Plain => {
+                    let linear = dense.forward(&at, index == 0)?;
+                    let units = match norm {
+                        Some(norm) => norm.forward(&linear, pass)?,
+                        None => linear,
+                    };
+                    drop_units(&units.relu()?, self.dropout, pass)?
+                }
+                Form::Residual => {
+                    let mut block = match norm {
+                        Some(norm) => norm.forward(&at, pass)?,
+                        None => at.clone(),
+                    };
+                    if index > 0 {
+                        block = drop_units(&block, self.dropout, pass)?;
+                    }
+                    let block = dense.forward(&block, index == 0)?.relu()?;
+                    if index > 0 && block.dims() == at.dims() { (block + at)? } else { block }
+                }
+            };
+        }
+        self.output.forward(&at, self.hidden.is_empty())
+    }
+
+    /// Adds the network's numbers to a head's tensors.
+    pub(super) fn store(&self, tensors: &mut Tensors) {
+        for (name, variable) in self.named() {
+            // The tensor is f32 and lies in main memory, so reading it cannot fail.
+            let values = variable.flatten_all().and_then(|flat| flat.to_vec1());
+            let array = ArrayD::from_shape_vec(IxDyn(variable.dims()), values.unwrap_or_default());
+            tensors.insert(name, array.unwrap_or_default());
+        }
+    }
+
+    /// Copies all numbers from another network of the same shape.
+    pub(super) fn copy_from(&self, other: &Self) -> Result<()> {
+        for ((_, variable), (_, source)) in self.named().into_iter().zip(other.named()) {
+            variable.set(&source.as_detached_tensor())?;
+        }
+        Ok(())
+    }
+
+    fn named(&self) -> Vec<(String, &Var)> {
+        let mut named = Vec::new();
+        for (index, layer) in self.hidden.iter().enumerate() {
+            named.push((format!("hidden.{index}.weight"), &layer.dense.weight));
+            named.push((format!("hidden.{index}.bias"), &layer.dense.bias));
+            if let Some(norm) = &layer.norm {
+                named.push((format!("norm.{index}.gain"), &norm.gain));
+                named.push((format!("norm.{index}.offset"), &norm.offset));
+                named.push((format!("norm.{index}.mean"), &norm.mean));
+                named.push((format!("norm.{index}.variance"), &norm.variance));
+            }
+        }
+        named.push(("output.weight".to_owned(), &self.output.weight));
+        named.push(("output.bias".to_owned(), &self.output.bias));
+        named
+    }
+}
+
+impl Dense {
+    fn forward(&self, input: &Tensor, is_first: bool) -> Result<Tensor> {
+        let product = if is_first {
+            input.apply_op2(self.weight.as_tensor(), InputProduct)?
+        } else {
+            input.matmul(&self.weight)?
+        };
+        product.broadcast_add(&self.bias)
+    }
+}
+
+impl Norm {
+    fn forward(&self, input: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let (mean, variance) = match pass {
+            Pass::Answer => (self.mean.as_detached_tensor(), self.variance.as_detached_tensor()),
+            Pass::Training(_) => {
+                let mean = input.mean(0)?;
+                let variance = input.broadcast_sub(&mean)?.sqr()?.mean(0)?;
+                let n = input.dim(0)? as f64;
+                // The running variance is the unbiased one, as in PyTorch.
+                let unbiased = (variance.detach() * (n / (n - 1.0).max(1.0)))?;
+                follow(&self.mean, &mean.detach())?;
+                follow(&self.variance, &unbiased)?;
+                (mean, variance)
+            }
+        };
+        let scale = ((variance + EPSILON)?.sqrt()?.recip()? * self.gain.as_tensor())?;
+        input.broadcast_sub(&mean)?.broadcast_mul(&scale)?.broadcast_add(&self.offset)
+    }
+}
+
+/// Moves a running statistic towards a batch's.
+fn follow(running: &Var, batch: &Tensor) -> Result<()> {
+    let moved = ((running.as_detached_tensor() * (1.0 - MOMENTUM))? + (batch * MOMENTUM)?)?;
+    running.set(&moved)
+}
+
+fn drop_units(units: &Tensor, share: f32, pass: &mut Pass<'_>) -> Result<Tensor> {
+    match pass {
+        Pass::Training(generator) if share > 0.0 => {
+            let mut mask = vec![1.0; units.elem_count()];
+            drop_values(&mut mask, share, generator);
+            units * Tensor::from_vec(mask, units.shape(), &Device::Cpu)?
+        }
+        _ => Ok(units.clone()),
+    }
+}
+
+/// Sets a random share of the values to 0 and divides the rest by what is kept.
+///
+/// The share is rounded to 1 / 65,536, so that one draw of 64 bits serves four values.
+pub(super) fn drop_values(values: &mut [f32], share: f32, generator: &mut Rng) {
+    let limit = (share * 65_536.0).round() as u64;
+    let kept = 1.0 / (1.0 - share);
+    for four in values.chunks_mut(4) {
+        let mut bits = generator.next_u64();
+        for value in four {
+            *value = if bits & 0xffff < limit { 0.0 } else { *value * kept };
+            bits >>= 16;
+        }
+    }
+}

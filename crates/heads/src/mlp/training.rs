@@ -1,0 +1,225 @@
+//! The training loop: epochs, validation, the best epoch.
+
+use candle_core::{Device, Tensor};
+use facefold_core::rng::{Rng, seeded};
+use facefold_core::{Epoch, Examples, HeadError, TargetKind, Targets, TrainingLog};
+
+use super::batches::{Batches, Goals};
+use super::network::Network;
+use super::optimiser::Stepper;
+use super::schedule::Rate;
+use super::{Fitted, FittedSettings, Mlp, YearsAnswer, YearsLoss};
+use crate::calibration;
+use crate::features::Standardiser;
+use crate::linear::mismatch;
+use crate::loss::{Loss, YEARS, expectation, median, softmax};
+use crate::parts::{Stored, backend};
+
+/// Fits the network on this thread.
+pub(super) fn fit(
+    head: &Mlp,
+    training: &Examples<'_>,
+    validation: &Examples<'_>,
+    seed: u64,
+) -> Result<Fitted, HeadError> {
+    let options = &head.options;
+    let target = training.targets().kind();
+    if training.len() < 2 {
+        return Err(HeadError::Untrainable(format!(
+            "an MLP needs at least 2 training rows, found {}",
+            training.len()
+        )));
+    }
+    if validation.targets().kind() != target {
+        return Err(mismatch(&target, &validation.targets().kind()));
+    }
+    let features = Standardiser::fit(training, head.unit_columns)?;
+    features.check(validation.matrix(), validation.rows())?;
+    let outputs = options.outputs(target);
+    let mut initial = seeded(seed, "mlp initial weights");
+    let draw = |generator: &mut Rng| {
+        Network::draw(head.form, options, features.width(), outputs, generator)
+    };
+    let network = draw(&mut initial)?;
+    let best_network = draw(&mut initial)?;
+    let years = Goals::scale(training.targets());
+    let weights = match training.targets() {
+        Targets::Classes { indices, count } => head.class_weights.weights(indices, *count),
+        Targets::Years(_) => Vec::new(),
+    };
+    let goals = Goals::new(training.targets(), options, &weights, years);
+    let judge = Judge {
+        validation,
+        rows: features.rows(validation.matrix().plain(), validation.rows(), 1.0),
+        goals: Goals::new(validation.targets(), options, &weights, years),
+        years,
+        answer: options.years_answer,
+        loss: options.years_loss,
+    };
+
+    let mut batches = Batches::new(training, &features, options, seed);
+    let epochs = options.epochs.max(options.least_steps.div_ceil(batches.count()));
+    let steps = epochs * batches.count();
+    let mut rate = Rate::new(options.schedule, options.learning_rate, steps);
+    let mut stepper = Stepper::new(options.optimiser, network.parameters());
+    let mut dropout = seeded(seed, "mlp dropout");
+    let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
+    if batches.size() != options.batch || epochs != options.epochs {
+        let (n, size) = (training.len(), batches.size());
+        log.notes.push(format!("{n} training rows: {epochs} epochs in batches of {size}"));
+    }
+    let failed = backend("training an MLP");
+    let mut best = Best::default();
+    for number in 1..=epochs {
+        batches.shuffle();
+        let mut sum = 0.0;
+        let mut now = rate.now();
+        for batch in 0..batches.count() {
+            now = rate.now();
+            let (values, batch_goals) = batches.batch(batch, &goals);
+            sum += step(&network, &mut stepper, values, now, &mut dropout, |outputs| {
+                goals.loss(outputs, &batch_goals)
+            })
+            .map_err(&failed)?;
+            rate.step();
+        }
+        let training_loss = sum / batches.count() as f64;
+        if !training_loss.is_finite() {
+            return Err(HeadError::Untrainable(format!(
+                "the loss of epoch {number} is not finite: use a lower learning rate than {}",
+                options.learning_rate
+            )));
+        }
+        let (validation_loss, validation_score) = judge.judge(&network)?;
+        rate.epoch(validation_loss);
+        let epoch =
+            Epoch { number, training_loss, validation_loss, validation_score, learning_rate: now };
+        if validation.is_empty() || best.improves(&epoch, target) {
+            best.epoch = Some(epoch.clone());
+            best_network.copy_from(&network).map_err(&failed)?;
+        }
+        log.epochs.push(epoch);
+        let waited = number - best.epoch.as_ref().map_or(0, |epoch| epoch.number);
+        if options.patience.is_some_and(|patience| waited >= patience) {
+            log.notes.push(format!("stopped after epoch {number}: none better in {waited}"));
+            break;
+        }
+    }
+    log.best_epoch = best.epoch.map(|epoch| epoch.number);
+    if validation.is_empty() {
+        log.notes.push("no validation rows: the last epoch's weights were kept".to_owned());
+    }
+    let temperature = if options.temperature { judge.temperature(&best_network)? } else { 1.0 };
+    let settings = FittedSettings { form: head.form, options: options.clone() };
+    let stored = Stored { target, unit_columns: head.unit_columns, settings, log };
+    drop(judge);
+    Ok(Fitted { features, network: best_network, temperature, years, stored })
+}
+
+/// One step on a batch; gives the batch's loss.
+fn step(
+    network: &Network,
+    stepper: &mut Stepper,
+    values: Vec<f32>,
+    rate: f64,
+    dropout: &mut Rng,
+    loss: impl Fn(&[f32]) -> Loss,
+) -> candle_core::Result<f64> {
+    let shape = (values.len() / network.width(), network.width());
+    let features = Tensor::from_vec(values, shape, &Device::Cpu)?;
+    let outputs = network.train(&features, dropout)?;
+    let loss = loss(&outputs.flatten_all()?.to_vec1::<f32>()?);
+    // The loss and its slope by the outputs are known in closed form. The sum of outputs times
+    // those slopes has the same slope by the outputs, so backward carries it to the parameters.
+    let slope = Tensor::from_vec(loss.gradient, outputs.shape(), &Device::Cpu)?;
+    let gradients = (outputs * slope)?.sum_all()?.backward()?;
+    stepper.step(&gradients, rate)?;
+    Ok(loss.value)
+}
+
+/// The best epoch so far.
+#[derive(Default)]
+struct Best {
+    epoch: Option<Epoch>,
+}
+
+impl Best {
+    /// Years by the mean absolute error; classes by the loss, which is less jumpy than accuracy.
+    fn improves(&self, epoch: &Epoch, target: TargetKind) -> bool {
+        let error = |epoch: &Epoch| match target {
+            TargetKind::Years => epoch.validation_score,
+            TargetKind::Classes { .. } => epoch.validation_loss,
+        };
+        self.epoch.as_ref().is_none_or(|best| error(epoch) < error(best))
+    }
+}
+
+/// Scores a network on the validation rows.
+struct Judge<'a> {
+    validation: &'a Examples<'a>,
+    /// Standardised rows, one after the other.
+    rows: Vec<f32>,
+    goals: Goals,
+    years: (f32, f32),
+    answer: YearsAnswer,
+    loss: YearsLoss,
+}
+
+impl Judge<'_> {
+    fn outputs(&self, network: &Network) -> Result<Vec<f32>, HeadError> {
+        let mut outputs = Vec::with_capacity(self.validation.len() * network.outputs());
+        for chunk in self.rows.chunks(1024 * network.width()) {
+            outputs.extend(network.answer(chunk.to_vec())?);
+        }
+        Ok(outputs)
+    }
+
+    /// Loss, and accuracy or mean absolute error in years; zeros where there are no rows.
+    fn judge(&self, network: &Network) -> Result<(f64, f64), HeadError> {
+        if self.validation.is_empty() {
+            return Ok((0.0, 0.0));
+        }
+        let outputs = self.outputs(network)?;
+        let n = self.validation.len() as f64;
+        let score = match self.validation.targets() {
+            Targets::Classes { indices, count } => {
+                let right = |(row, index): (&[f32], &usize)| row.iter().all(|z| *z <= row[*index]);
+                outputs.chunks(*count).zip(indices).filter(|&pair| right(pair)).count() as f64 / n
+            }
+            Targets::Years(years) => {
+                let answers = self.answers(&outputs);
+                let errors = answers.iter().zip(years).map(|(a, b)| f64::from((a - b).abs()));
+                errors.sum::<f64>() / n
+            }
+        };
+        Ok((self.goals.full_loss(&outputs), score))
+    }
+
+    fn answers(&self, outputs: &[f32]) -> Vec<f32> {
+        match self.loss {
+            YearsLoss::L1 | YearsLoss::L2 => {
+                outputs.iter().map(|z| z * self.years.1 + self.years.0).collect()
+            }
+            YearsLoss::Distribution { .. } => {
+                let mut shares = [0.0; YEARS];
+                let answer = |row: &[f32]| {
+                    softmax(row, &mut shares);
+                    match self.answer {
+                        YearsAnswer::Median => median(&shares),
+                        YearsAnswer::Expectation => expectation(&shares),
+                    }
+                };
+                outputs.chunks(YEARS).map(answer).collect()
+            }
+        }
+    }
+
+    fn temperature(&self, network: &Network) -> Result<f32, HeadError> {
+        match self.validation.targets() {
+            Targets::Classes { indices, count } if !indices.is_empty() => {
+                Ok(calibration::temperature(&self.outputs(network)?, indices, *count))
+            }
+            _ => Ok(1.0),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The settings of all heads in one place, as a command line or a file gives them.
+
+use facefold_core::HeadError;
+use serde::{Deserialize, Serialize};
+
+use crate::linear::LinearOptions;
+use crate::mlp::MlpOptions;
+use crate::svm::SvmOptions;
+
+/// Settings of every head; each head reads the common ones and its own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeadOptions {
+    /// How much a row of each class counts in training.
+    pub class_weights: ClassWeights,
+    /// Columns (first, one past the last) that are scaled to length 1 before anything else: the
+    /// embedding's, where its norm should not be seen.
+    pub unit_columns: Option<(usize, usize)>,
+    /// Settings of `mlp` and `mlp-residual`.
+    pub mlp: MlpOptions,
+    /// Settings of `svm` and `svm-linear`.
+    pub svm: SvmOptions,
+    /// Settings of `linear`.
+    pub linear: LinearOptions,
+}
+
+/// How much a row of each class counts in training.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// Every row counts 1.
+    #[default]
+    None,
+    /// Every class counts the same in all: n / (classes present * rows of the class).
+    Balanced,
+}
+
+impl ClassWeights {
+    /// One weight a class; a class without rows weighs 0.
+    pub(crate) fn weights(self, indices: &[usize], count: usize) -> Vec<f32> {
+        let mut rows = vec![0_usize; count];
+        for &index in indices {
+            rows[index] += 1;
+        }
+        let present = rows.iter().filter(|&&rows| rows > 0).count();
+        rows.iter()
+            .map(|&rows| match self {
+                _ if rows == 0 => 0.0,
+                Self::None => 1.0,
+                Self::Balanced => indices.len() as f32 / (present * rows) as f32,
+            })
+            .collect()
+    }
+}
+
+/// Fails with a message that names the setting unless `ok`.
+pub(crate) fn require(
+    ok: bool,
+    name: &str,
+    expected: &str,
+    found: impl std::fmt::Debug,
+) -> Result<(), HeadError> {
+    if ok {
+        Ok(())
+    } else {
+        Err(HeadError::Setting(format!("`{name}` must be {expected}, found {found:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClassWeights, HeadOptions};
+
+    #[test]
+    fn balanced_weights_give_each_class_the_same_sum() {
+        let weights = ClassWeights::Balanced.weights(&[0, 0, 0, 2], 3);
+        assert_eq!(weights, [4.0 / 6.0, 0.0, 2.0]);
+        assert_eq!(ClassWeights::None.weights(&[0, 0, 0, 2], 3), [1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn options_survive_json_and_refuse_unknown_names() {
+        let options = HeadOptions::default();
+        let text = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<HeadOptions>(&text).unwrap(), options);
+        let partial: HeadOptions = serde_json::from_str(r#"{"mlp": {"epochs": 3}}"#).unwrap();
+        assert_eq!(partial.mlp.epochs, 3);
+        assert_eq!(partial.mlp.hidden, options.mlp.hidden);
+        assert!(serde_json::from_str::<HeadOptions>(r#"{"mpl": {}}"#).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The heads by name.
+//!
+//! To add a head: write its file, then give it a line in [`HEADS`].
+
+use facefold_core::{FittedHead, Head, HeadError, HeadParts};
+
+use crate::linear::{self, Linear};
+use crate::majority::{self, Majority};
+use crate::mlp::{self, Form, Mlp};
+use crate::options::HeadOptions;
+use crate::svm::{self, Kernel, Svm};
+
+type Make = fn(&HeadOptions) -> Result<Box<dyn Head>, HeadError>;
+type Restore = fn(&HeadParts) -> Result<Box<dyn FittedHead>, HeadError>;
+
+/// A head that can be asked for by name.
+struct Entry {
+    name: &'static str,
+    /// What it is, for `--help`.
+    sentence: &'static str,
+    make: Make,
+    restore: Restore,
+}
+
+const HEADS: [Entry; 6] = [
+    Entry {
+        name: mlp::NAME,
+        sentence: "Multi-layer perceptron with batch norm, dropout and mixup.",
+        make: |options| Ok(Box::new(Mlp::new(Form::Plain, options)?)),
+        restore: mlp::restore,
+    },
+    Entry {
+        name: mlp::RESIDUAL_NAME,
+        sentence: "Multi-layer perceptron of residual blocks: batch norm, dropout, linear, ReLU.",
+        make: |options| Ok(Box::new(Mlp::new(Form::Residual, options)?)),
+        restore: mlp::restore,
+    },
+    Entry {
+        name: svm::NAME,
+        sentence: "Support vector machine, Gaussian kernel, one class against the rest.",
+        make: |options| Ok(Box::new(Svm::new(Kernel::Gaussian, options)?)),
+        restore: svm::restore,
+    },
+    Entry {
+        name: svm::LINEAR_NAME,
+        sentence: "Support vector machine, linear kernel, one class against the rest.",
+        make: |options| Ok(Box::new(Svm::new(Kernel::Linear, options)?)),
+        restore: svm::restore,
+    },
+    Entry {
+        name: linear::NAME,
+        sentence: "Logistic regression for classes, ridge regression for years.",
+        make: |options| Ok(Box::new(Linear::new(options)?)),
+        restore: linear::restore,
+    },
+    Entry {
+        name: majority::NAME,
+        sentence: "The commonest class, or the median age, whatever the face: the floor.",
+        make: |_| Ok(Box::new(Majority)),
+        restore: majority::restore,
+    },
+];
+
+/// Name and a sentence of every head, best first.
+pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    HEADS.iter().map(|entry| (entry.name, entry.sentence))
+}
+
+/// The head of this name, with checked settings.
+///
+/// ```
+/// use facefold_heads::{HeadOptions, registry};
+/// let head = registry::head("mlp", &HeadOptions::default())?;
+/// assert_eq!(head.name(), "mlp");
+/// # Ok::<_, facefold_core::HeadError>(())
+/// ```
+///
+/// # Errors
+/// [`HeadError::Setting`] where no head has the name, or a setting is out of range.
+pub fn head(name: &str, options: &HeadOptions) -> Result<Box<dyn Head>, HeadError> {
+    let entry = HEADS.iter().find(|entry| entry.name == name).ok_or_else(|| {
+        HeadError::Setting(format!("expected a head {}, found `{name}`", known()))
+    })?;
+    (entry.make)(options)
+}
+
+/// Makes a fitted head from its stored parts.
+///
+/// # Errors
+/// [`HeadError::Damaged`] where the parts do not make a head.
+pub fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
+    let entry = HEADS.iter().find(|entry| entry.name == parts.kind).ok_or_else(|| {
+        HeadError::Damaged(format!("expected a head {}, found `{}`", known(), parts.kind))
+    })?;
+    (entry.restore)(parts)
+}
+
+fn known() -> String {
+    let names: Vec<String> = HEADS.iter().map(|entry| format!("`{}`", entry.name)).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{head, names};
+    use crate::HeadOptions;
+
+    #[test]
+    fn every_name_makes_the_head_of_that_name() {
+        for (name, _) in names() {
+            assert_eq!(head(name, &HeadOptions::default()).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = head("mpl", &HeadOptions::default()).err().unwrap().to_string();
+        assert!(error.contains("`mlp`") && error.contains("`mpl`"), "{error}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let mut options = HeadOptions::default();
+        options.mlp.dropout = 1.0;
+        options.svm.cost = 0.0;
+        options.linear.penalties.clear();
+        for (name, setting) in
+            [("mlp", "mlp.dropout"), ("svm", "svm.cost"), ("linear", "linear.penalties")]
+        {
+            let error = head(name, &options).err().unwrap().to_string();
+            assert!(error.contains(setting), "{error}");
+        }
+    }
+}
