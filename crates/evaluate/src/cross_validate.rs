@@ -1,6 +1,5 @@
 //! Fits every head on every partition under every seed, in parallel, and measures the answers.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -9,12 +8,12 @@ use facefold_core::{Examples, FeatureMatrix, Head, Targets, Task, TrainingLog};
 use rayon::prelude::*;
 
 use crate::error::EvaluateError;
+use crate::gather::gather;
 use crate::journal::{FitId, FitRecord, Journal};
 use crate::metrics::{Answers, Metrics};
-use crate::predictions::{PredictedRow, PredictionColumn, RowPredictions};
-use crate::protocol::{Partition, Protocol, RowInfo, subject_numbers};
-use crate::result::{CvResult, FitResult, HeadResult, PartitionSummary};
-use crate::summary::summarise;
+use crate::predictions::RowPredictions;
+use crate::protocol::{Partition, Protocol, RowInfo};
+use crate::result::{CvResult, FitResult};
 
 /// What to fit on what. The answers depend on nothing else.
 pub struct CvPlan<'a> {
@@ -143,7 +142,7 @@ pub fn cross_validate(plan: &CvPlan<'_>, run: &CvRun<'_>) -> Result<CvOutcome, E
         return Err(error);
     }
     match records.into_iter().collect::<Option<Vec<FitRecord>>>() {
-        Some(records) => pool.install(|| plan.gather(&records)),
+        Some(records) => pool.install(|| gather(plan, &records)),
         None => Err(EvaluateError::Cancelled { done: done.into_inner(), total }),
     }
 }
@@ -302,89 +301,12 @@ impl CvPlan<'_> {
         Ok(FitRecord { id, result, answers })
     }
 
-    fn ordered(&self) -> bool {
+    pub(crate) fn ordered(&self) -> bool {
         self.task == Task::AgeGroup
     }
 
     fn features_of(&self, rows: &[usize]) -> Vec<usize> {
         rows.iter().map(|&row| self.matrix_rows[row]).collect()
-    }
-
-    /// Puts the fits together; `records` are in the order heads, partitions, seeds.
-    fn gather(&self, records: &[FitRecord]) -> Result<CvOutcome, EvaluateError> {
-        let tested: Vec<usize> =
-            self.partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
-        let truth = targets_of(&self.targets, &tested);
-        let mut columns = Vec::new();
-        let mut heads = Vec::new();
-        let fits_of_head = self.partitions.len() * self.seeds.len();
-        for (head, fits) in self.heads.iter().zip(records.chunks(fits_of_head)) {
-            let own: Vec<PredictionColumn> = self
-                .seeds
-                .iter()
-                .map(|&seed| PredictionColumn {
-                    head: head.name().to_owned(),
-                    seed,
-                    answers: joined(
-                        fits.iter().filter(|fit| fit.id.seed == seed).map(|fit| &fit.answers),
-                    ),
-                })
-                .collect();
-            let pooled = Metrics::measure(
-                &joined(own.iter().map(|column| &column.answers)),
-                &repeated(&truth, own.len()),
-                self.ordered(),
-            )?;
-            let Some(pooled) = pooled else {
-                return Err(EvaluateError::TooFew("there are no test rows".to_owned()));
-            };
-            let results: Vec<FitResult> = fits.iter().map(|fit| fit.result.clone()).collect();
-            heads.push(HeadResult {
-                name: head.name().to_owned(),
-                settings: head.settings(),
-                fits: results,
-                pooled,
-                summary: Vec::new(),
-            });
-            columns.extend(own);
-        }
-        let predictions = RowPredictions {
-            task: self.task,
-            classes: self.classes.clone(),
-            rows: self.predicted_rows(),
-            truth,
-            columns,
-        };
-        for head in &mut heads {
-            head.summary = summarise(head, &predictions, self.seed)?;
-        }
-        let subjects = subject_numbers(&self.rows).into_iter().max().map_or(0, |last| last + 1);
-        let result = CvResult {
-            task: self.task,
-            classes: self.classes.clone(),
-            protocol: self.protocol,
-            seed: self.seed,
-            seeds: self.seeds.clone(),
-            rows: self.rows.len(),
-            subjects,
-            class_rows: class_rows(&self.targets),
-            features: self.matrix.width(),
-            partitions: self.partitions.iter().map(summary_of).collect(),
-            heads,
-        };
-        Ok(CvOutcome { result, predictions })
-    }
-
-    fn predicted_rows(&self) -> Vec<PredictedRow> {
-        let mut rows = Vec::new();
-        for partition in &self.partitions {
-            rows.extend(partition.test.iter().map(|&row| PredictedRow {
-                path: self.rows[row].path.clone(),
-                subject: self.rows[row].subject_name().to_owned(),
-                partition: partition.name.clone(),
-            }));
-        }
-        rows
     }
 }
 
@@ -401,59 +323,6 @@ pub(crate) fn targets_of(targets: &Targets, rows: &[usize]) -> Targets {
             count: *count,
         },
         Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
-    }
-}
-
-fn repeated(targets: &Targets, times: usize) -> Targets {
-    match targets {
-        Targets::Classes { indices, count } => {
-            Targets::Classes { indices: indices.repeat(times), count: *count }
-        }
-        Targets::Years(years) => Targets::Years(years.repeat(times)),
-    }
-}
-
-/// Puts answers of one kind behind each other.
-fn joined<'a>(parts: impl Iterator<Item = &'a Answers>) -> Answers {
-    let (mut classes, mut probabilities, mut all_years) = (Vec::new(), Vec::new(), Vec::new());
-    for part in parts {
-        match part {
-            Answers::Classes { predicted, probability } => {
-                classes.extend_from_slice(predicted);
-                probabilities.extend_from_slice(probability);
-            }
-            Answers::Years(years) => all_years.extend_from_slice(years),
-        }
-    }
-    if all_years.is_empty() {
-        Answers::Classes { predicted: classes, probability: probabilities }
-    } else {
-        Answers::Years(all_years)
-    }
-}
-
-fn class_rows(targets: &Targets) -> Vec<usize> {
-    match targets {
-        Targets::Classes { indices, count } => {
-            let counted: BTreeMap<usize, usize> =
-                indices.iter().fold(BTreeMap::new(), |mut counts, &class| {
-                    *counts.entry(class).or_default() += 1;
-                    counts
-                });
-            (0..*count).map(|class| counted.get(&class).copied().unwrap_or(0)).collect()
-        }
-        Targets::Years(_) => Vec::new(),
-    }
-}
-
-fn summary_of(partition: &Partition) -> PartitionSummary {
-    PartitionSummary {
-        name: partition.name.clone(),
-        train: partition.train.len(),
-        validation: partition.validation.len(),
-        test: partition.test.len(),
-        shared_test_rows: partition.shared_test_rows,
-        notes: partition.notes.clone(),
     }
 }
 

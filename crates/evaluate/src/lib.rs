@@ -2,9 +2,12 @@
 //!
 //! The road: [`protocol::plan`] divides rows into partitions that never share a subject,
 //! [`cross_validate()`] fits every head on every partition under every seed, and
+//! [`compare()`] says in words which head is better, or that nothing can be said.
 
+pub mod compare;
 pub mod cross_validate;
 pub mod error;
+mod gather;
 mod holdout;
 pub mod journal;
 pub mod metrics;
@@ -14,7 +17,9 @@ pub mod result;
 pub mod statistics;
 pub mod subjects;
 pub mod summary;
+mod words;
 
+pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
 pub use cross_validate::{CvOutcome, CvPlan, CvRun, Progress, cross_validate};
 pub use error::EvaluateError;
 pub use journal::{DirectoryJournal, FitId, FitRecord, Journal, NoJournal};

@@ -6,6 +6,8 @@
 //! readers who know published numbers of that kind.
 
 pub mod bootstrap;
+pub mod classical;
+pub mod permutation;
 pub mod sums;
 
 /// Mean; 0 of nothing.

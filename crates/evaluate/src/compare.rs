@@ -1,0 +1,348 @@
+//! Puts heads side by side on identical rows and says which is better, or that nothing can be
+//! said.
+//!
+//! The rule: one head is better when the sign-flip permutation test by subject, corrected by Holm
+//! for all pairs compared, gives p < 0.05, and the 95 % bootstrap interval by subject of the
+//! difference does not contain 0. Both rest on correctness (0 or 1) or absolute error in years,
+//! averaged over seeds first. `McNemar`'s test, the corrected t-test and Wilson's interval stand
+//! beside them and decide nothing.
+
+use std::collections::HashMap;
+
+use facefold_core::{Targets, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::error::EvaluateError;
+use crate::metrics::Metric;
+use crate::predictions::{PredictedRow, RowPredictions};
+use crate::result::PartitionSummary;
+use crate::statistics::bootstrap::{Interval, bootstrap};
+use crate::statistics::classical::{
+    CorrectedT, McNemar, cohens_d, corrected_t, detectable_difference, holm, mcnemar, wilson,
+};
+use crate::statistics::mean;
+use crate::statistics::permutation::{PermutationTest, sign_flip};
+use crate::statistics::sums::{RowScores, SubjectSums, numbers};
+use crate::words;
+
+/// The p below which a difference counts.
+pub const SIGNIFICANCE: f64 = 0.05;
+
+/// A head of a result, to be compared with others.
+#[derive(Debug, Clone)]
+pub struct Contender<'a> {
+    /// The name in the comparison; tells results apart where heads have the same name.
+    pub label: String,
+    /// The head's name in the predictions.
+    pub head: String,
+    /// The predictions of its result.
+    pub predictions: &'a RowPredictions,
+    /// The partitions of its result.
+    pub partitions: &'a [PartitionSummary],
+}
+
+/// Heads side by side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What was asked.
+    pub task: Task,
+    /// What decides: accuracy, or the mean absolute error.
+    pub metric: Metric,
+    /// Rows that all contenders answered, with the same truth.
+    pub rows: usize,
+    /// Rows that only some have, or that differ in their truth.
+    pub rows_left_out: usize,
+    /// Subjects of the common rows.
+    pub subjects: usize,
+    /// Each contender on the common rows.
+    pub contenders: Vec<ContenderScore>,
+    /// Every pair of contenders.
+    pub pairs: Vec<PairComparison>,
+}
+
+/// One contender on the common rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContenderScore {
+    /// Its name.
+    pub label: String,
+    /// Number of seeds averaged over.
+    pub seeds: usize,
+    /// Accuracy, or mean absolute error in years.
+    pub value: f64,
+    /// 95 % interval by subject.
+    pub interval: Interval,
+    /// Wilson's 95 % interval, which takes rows as independent; for accuracy only.
+    pub wilson: Option<Interval>,
+}
+
+/// Who is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The first of the two.
+    FirstBetter,
+    /// The second of the two.
+    SecondBetter,
+    /// Nothing can be said.
+    Undecided,
+}
+
+/// Two contenders.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairComparison {
+    /// Name of the first.
+    pub first: String,
+    /// Name of the second.
+    pub second: String,
+    /// First less second, in the metric's own unit (a share, or years).
+    pub difference: f64,
+    /// 95 % bootstrap interval by subject of the difference.
+    pub interval: Interval,
+    /// Bootstrap standard error by subject of the difference.
+    pub standard_error: f64,
+    /// The sign-flip test by subject.
+    pub permutation: PermutationTest,
+    /// Its p after Holm's correction for all pairs of this comparison.
+    pub adjusted_p: f64,
+    /// `McNemar`'s test; for classes under one seed each.
+    pub mcnemar: Option<McNemar>,
+    /// The corrected resampled t-test over folds; where there are several, the same in both.
+    pub corrected_t: Option<CorrectedT>,
+    /// Cohen's d of the subjects' mean differences.
+    pub cohens_d: Option<f64>,
+    /// The smallest difference that such a comparison finds four times of five.
+    pub detectable: f64,
+    /// Who is better.
+    pub verdict: Verdict,
+    /// The same in words.
+    pub words: String,
+}
+
+/// Compares every pair of contenders on the rows that all of them answered.
+///
+/// # Errors
+/// [`EvaluateError::Incomparable`] with fewer than two contenders, two of one label, other tasks
+/// or classes, or no common row.
+pub fn compare(contenders: &[Contender<'_>], seed: u64) -> Result<Comparison, EvaluateError> {
+    let common = Common::new(contenders)?;
+    let metric = Metric::of(common.task)[0];
+    let mut scored = Vec::new();
+    for (contender, rows) in contenders.iter().zip(&common.rows_of) {
+        let scores = RowScores::of_head(contender.predictions, &contender.head)?;
+        let values: Vec<f64> = rows.iter().map(|&row| scores.deciding(row)).collect();
+        let sums = SubjectSums::of_values(&common.subjects, &values);
+        let columns =
+            contender.predictions.columns.iter().filter(|column| column.head == contender.head);
+        let estimate = mean_by_subject(&sums, seed);
+        let score = ContenderScore {
+            label: contender.label.clone(),
+            seeds: columns.count(),
+            value: estimate.0,
+            interval: estimate.1,
+            wilson: (metric == Metric::Accuracy).then(|| wilson(estimate.0, values.len())),
+        };
+        scored.push((score, values));
+    }
+    let mut pairs = Vec::new();
+    for first in 0..contenders.len() {
+        for second in first + 1..contenders.len() {
+            let ratio = common.test_to_train(&contenders[first], &contenders[second]);
+            pairs.push(common.pair(metric, &scored[first], &scored[second], ratio, seed));
+        }
+    }
+    let p_values: Vec<f64> = pairs.iter().map(|pair| pair.permutation.p_value).collect();
+    for (pair, adjusted) in pairs.iter_mut().zip(holm(&p_values)) {
+        pair.adjusted_p = adjusted;
+        pair.decide(metric);
+    }
+    Ok(Comparison {
+        task: common.task,
+        metric,
+        rows: common.subjects.len(),
+        rows_left_out: common.left_out,
+        subjects: common.subjects.iter().max().map_or(0, |last| last + 1),
+        contenders: scored.into_iter().map(|(score, _)| score).collect(),
+        pairs,
+    })
+}
+
+fn mean_by_subject(sums: &SubjectSums, seed: u64) -> (f64, Interval, f64) {
+    let estimate = bootstrap(sums, &|totals| vec![totals[1] / totals[0]], seed)[0];
+    (estimate.estimate, estimate.interval, estimate.standard_error)
+}
+
+/// The rows that all contenders answered.
+struct Common<'a> {
+    task: Task,
+    /// For each contender the numbers of the common rows in its predictions, all in one order.
+    rows_of: Vec<Vec<usize>>,
+    /// Subject number and partition of each common row, as the first contender names them.
+    subjects: Vec<usize>,
+    partitions: Vec<&'a str>,
+    left_out: usize,
+}
+
+impl<'a> Common<'a> {
+    fn new(contenders: &[Contender<'a>]) -> Result<Self, EvaluateError> {
+        let incomparable = |message: String| Err(EvaluateError::Incomparable(message));
+        let [first, others @ ..] = contenders else {
+            return incomparable("expected at least two heads, found none".to_owned());
+        };
+        if others.is_empty() {
+            return incomparable(format!(
+                "expected at least two heads, found only `{}`",
+                first.label
+            ));
+        }
+        for (index, other) in contenders.iter().enumerate() {
+            if contenders[..index].iter().any(|before| before.label == other.label) {
+                return incomparable(format!("two heads are called `{}`", other.label));
+            }
+            let (a, b) = (first.predictions, other.predictions);
+            if (a.task, &a.classes) != (b.task, &b.classes) {
+                return incomparable(format!(
+                    "`{}` predicts {} ({}), `{}` predicts {} ({})",
+                    first.label,
+                    a.task,
+                    a.classes.join(", "),
+                    other.label,
+                    b.task,
+                    b.classes.join(", ")
+                ));
+            }
+        }
+        let indices: Vec<HashMap<&str, usize>> =
+            contenders.iter().map(|contender| by_path(contender.predictions)).collect();
+        let mut rows_of = vec![Vec::new(); contenders.len()];
+        let mut chosen: Vec<PredictedRow> = Vec::new();
+        let mut partitions = Vec::new();
+        for (row, info) in first.predictions.rows.iter().enumerate() {
+            let found: Option<Vec<usize>> = contenders
+                .iter()
+                .zip(&indices)
+                .map(|(contender, index)| {
+                    index.get(info.path.as_str()).copied().filter(|&other| {
+                        same_truth(
+                            &first.predictions.truth,
+                            row,
+                            &contender.predictions.truth,
+                            other,
+                        )
+                    })
+                })
+                .collect();
+            if let Some(found) = found {
+                for (rows, row) in rows_of.iter_mut().zip(found) {
+                    rows.push(row);
+                }
+                chosen.push(info.clone());
+                partitions.push(info.partition.as_str());
+            }
+        }
+        if chosen.is_empty() {
+            return incomparable("no row was answered by all heads with the same truth".to_owned());
+        }
+        let mut all: Vec<&str> = contenders
+            .iter()
+            .flat_map(|contender| contender.predictions.rows.iter().map(|row| row.path.as_str()))
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        Ok(Self {
+            task: first.predictions.task,
+            left_out: all.len() - chosen.len(),
+            rows_of,
+            subjects: numbers(&chosen),
+            partitions,
+        })
+    }
+
+    /// The quotient of test to training rows where both contenders have the same partitions.
+    fn test_to_train(&self, first: &Contender<'_>, second: &Contender<'_>) -> Option<f64> {
+        let same = first.partitions == second.partitions && self.left_out == 0;
+        let total = |get: fn(&PartitionSummary) -> usize| -> f64 {
+            first.partitions.iter().map(get).sum::<usize>() as f64
+        };
+        let train = total(|partition| partition.train);
+        (same && train > 0.0).then(|| total(|partition| partition.test) / train)
+    }
+
+    fn pair(
+        &self,
+        metric: Metric,
+        (first, a): &(ContenderScore, Vec<f64>),
+        (second, b): &(ContenderScore, Vec<f64>),
+        test_to_train: Option<f64>,
+        seed: u64,
+    ) -> PairComparison {
+        let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+        let sums = SubjectSums::of_values(&self.subjects, &differences);
+        let (difference, interval, standard_error) = mean_by_subject(&sums, seed);
+        let by_subject: Vec<f64> = (0..sums.subjects())
+            .map(|subject| sums.subject(subject)[1] / sums.subject(subject)[0])
+            .collect();
+        let single = first.seeds == 1 && second.seeds == 1 && metric == Metric::Accuracy;
+        let only = |sign: f64| differences.iter().filter(|&&d| d * sign > 0.5).count() as u64;
+        PairComparison {
+            first: first.label.clone(),
+            second: second.label.clone(),
+            difference,
+            interval,
+            standard_error,
+            permutation: sign_flip(&sums, seed),
+            adjusted_p: 1.0,
+            mcnemar: single.then(|| mcnemar(only(1.0), only(-1.0))),
+            corrected_t: test_to_train
+                .and_then(|ratio| corrected_t(&self.fold_means(&differences), ratio)),
+            cohens_d: cohens_d(&by_subject),
+            detectable: detectable_difference(standard_error),
+            verdict: Verdict::Undecided,
+            words: String::new(),
+        }
+    }
+
+    fn fold_means(&self, differences: &[f64]) -> Vec<f64> {
+        let mut folds: Vec<(&str, Vec<f64>)> = Vec::new();
+        for (&partition, &difference) in self.partitions.iter().zip(differences) {
+            match folds.iter_mut().find(|(name, _)| *name == partition) {
+                Some((_, values)) => values.push(difference),
+                None => folds.push((partition, vec![difference])),
+            }
+        }
+        folds.iter().map(|(_, values)| mean(values)).collect()
+    }
+}
+
+fn by_path(predictions: &RowPredictions) -> HashMap<&str, usize> {
+    predictions.rows.iter().enumerate().map(|(row, info)| (info.path.as_str(), row)).collect()
+}
+
+fn same_truth(a: &Targets, row: usize, b: &Targets, other: usize) -> bool {
+    match (a, b) {
+        (Targets::Classes { indices: a, .. }, Targets::Classes { indices: b, .. }) => {
+            a[row] == b[other]
+        }
+        (Targets::Years(a), Targets::Years(b)) => a[row] == b[other],
+        _ => false,
+    }
+}
+
+impl PairComparison {
+    fn decide(&mut self, metric: Metric) {
+        let decided = self.adjusted_p < SIGNIFICANCE && !self.interval.contains(0.0);
+        self.verdict = match (decided, (self.difference > 0.0) == metric.higher_is_better()) {
+            (false, _) => Verdict::Undecided,
+            (true, true) => Verdict::FirstBetter,
+            (true, false) => Verdict::SecondBetter,
+        };
+        self.words = words::of_pair(metric, self);
+    }
+}
+
+impl Comparison {
+    /// The best contender and its value, and what can be said of it against every other one.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        words::of_comparison(self)
+    }
+}

@@ -1,0 +1,141 @@
+//! Puts the fits of a plan together into one result and one table of predictions.
+
+use facefold_core::Targets;
+
+use crate::cross_validate::{CvOutcome, CvPlan, targets_of};
+use crate::error::EvaluateError;
+use crate::journal::FitRecord;
+use crate::metrics::{Answers, Metrics};
+use crate::predictions::{PredictedRow, PredictionColumn, RowPredictions};
+use crate::protocol::{Partition, subject_numbers};
+use crate::result::{CvResult, FitResult, HeadResult, PartitionSummary};
+use crate::summary::summarise;
+
+/// Puts the fits together; `records` are in the order heads, partitions, seeds.
+pub(crate) fn gather(plan: &CvPlan<'_>, records: &[FitRecord]) -> Result<CvOutcome, EvaluateError> {
+    let tested: Vec<usize> =
+        plan.partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
+    let truth = targets_of(&plan.targets, &tested);
+    let mut columns = Vec::new();
+    let mut heads = Vec::new();
+    let fits_of_head = plan.partitions.len() * plan.seeds.len();
+    for (head, fits) in plan.heads.iter().zip(records.chunks(fits_of_head)) {
+        let own: Vec<PredictionColumn> = plan
+            .seeds
+            .iter()
+            .map(|&seed| PredictionColumn {
+                head: head.name().to_owned(),
+                seed,
+                answers: joined(
+                    fits.iter().filter(|fit| fit.id.seed == seed).map(|fit| &fit.answers),
+                ),
+            })
+            .collect();
+        let pooled = Metrics::measure(
+            &joined(own.iter().map(|column| &column.answers)),
+            &repeated(&truth, own.len()),
+            plan.ordered(),
+        )?;
+        let Some(pooled) = pooled else {
+            return Err(EvaluateError::TooFew("there are no test rows".to_owned()));
+        };
+        let results: Vec<FitResult> = fits.iter().map(|fit| fit.result.clone()).collect();
+        heads.push(HeadResult {
+            name: head.name().to_owned(),
+            settings: head.settings(),
+            fits: results,
+            pooled,
+            summary: Vec::new(),
+        });
+        columns.extend(own);
+    }
+    let predictions = RowPredictions {
+        task: plan.task,
+        classes: plan.classes.clone(),
+        rows: predicted_rows(plan),
+        truth,
+        columns,
+    };
+    for head in &mut heads {
+        head.summary = summarise(head, &predictions, plan.seed)?;
+    }
+    let subjects = subject_numbers(&plan.rows).into_iter().max().map_or(0, |last| last + 1);
+    let result = CvResult {
+        task: plan.task,
+        classes: plan.classes.clone(),
+        protocol: plan.protocol,
+        seed: plan.seed,
+        seeds: plan.seeds.clone(),
+        rows: plan.rows.len(),
+        subjects,
+        class_rows: class_rows(&plan.targets),
+        features: plan.matrix.width(),
+        partitions: plan.partitions.iter().map(summary_of).collect(),
+        heads,
+    };
+    Ok(CvOutcome { result, predictions })
+}
+
+fn predicted_rows(plan: &CvPlan<'_>) -> Vec<PredictedRow> {
+    let mut rows = Vec::new();
+    for partition in &plan.partitions {
+        rows.extend(partition.test.iter().map(|&row| PredictedRow {
+            path: plan.rows[row].path.clone(),
+            subject: plan.rows[row].subject_name().to_owned(),
+            partition: partition.name.clone(),
+        }));
+    }
+    rows
+}
+
+fn repeated(targets: &Targets, times: usize) -> Targets {
+    match targets {
+        Targets::Classes { indices, count } => {
+            Targets::Classes { indices: indices.repeat(times), count: *count }
+        }
+        Targets::Years(years) => Targets::Years(years.repeat(times)),
+    }
+}
+
+/// Puts answers of one kind behind each other.
+fn joined<'a>(parts: impl Iterator<Item = &'a Answers>) -> Answers {
+    let (mut classes, mut probabilities, mut all_years) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            Answers::Classes { predicted, probability } => {
+                classes.extend_from_slice(predicted);
+                probabilities.extend_from_slice(probability);
+            }
+            Answers::Years(years) => all_years.extend_from_slice(years),
+        }
+    }
+    if all_years.is_empty() {
+        Answers::Classes { predicted: classes, probability: probabilities }
+    } else {
+        Answers::Years(all_years)
+    }
+}
+
+fn class_rows(targets: &Targets) -> Vec<usize> {
+    match targets {
+        Targets::Classes { indices, count } => {
+            let mut rows = vec![0; *count];
+            for &class in indices {
+                rows[class] += 1;
+            }
+            rows
+        }
+        Targets::Years(_) => Vec::new(),
+    }
+}
+
+fn summary_of(partition: &Partition) -> PartitionSummary {
+    PartitionSummary {
+        name: partition.name.clone(),
+        train: partition.train.len(),
+        validation: partition.validation.len(),
+        test: partition.test.len(),
+        shared_test_rows: partition.shared_test_rows,
+        notes: partition.notes.clone(),
+    }
+}

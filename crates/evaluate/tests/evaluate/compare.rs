@@ -1,0 +1,209 @@
+//! The words of a comparison, and what they rest on.
+
+use facefold_core::{Targets, Task};
+use facefold_evaluate::{
+    Answers, Comparison, Contender, EvaluateError, PartitionSummary, PredictedRow,
+    PredictionColumn, RowPredictions, Verdict, compare,
+};
+
+/// Whether a head gets this row wrong.
+type Wrong = fn(usize) -> bool;
+
+/// 200 people with two pictures each, answered by heads under seeds.
+fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
+    let truth: Vec<usize> = (0..400).map(|row| row / 2 % 2).collect();
+    RowPredictions {
+        task: Task::Gender,
+        classes: vec!["female".to_owned(), "male".to_owned()],
+        rows: (0..400)
+            .map(|row| PredictedRow {
+                path: format!("{row}.jpg"),
+                subject: format!("person {}", row / 2),
+                partition: format!("fold {}", row / 80),
+            })
+            .collect(),
+        columns: heads
+            .iter()
+            .map(|&(head, seed, wrong)| PredictionColumn {
+                head: head.to_owned(),
+                seed,
+                answers: Answers::Classes {
+                    predicted: truth
+                        .iter()
+                        .enumerate()
+                        .map(|(row, &class)| if wrong(row) { 1 - class } else { class })
+                        .collect(),
+                    probability: vec![0.9; 400],
+                },
+            })
+            .collect(),
+        truth: Targets::Classes { indices: truth, count: 2 },
+    }
+}
+
+fn partitions() -> Vec<PartitionSummary> {
+    (0..5)
+        .map(|fold| PartitionSummary {
+            name: format!("fold {fold}"),
+            train: 280,
+            validation: 40,
+            test: 80,
+            shared_test_rows: 0,
+            notes: Vec::new(),
+        })
+        .collect()
+}
+
+fn compared(predictions: &RowPredictions, heads: &[&str]) -> Comparison {
+    let partitions = partitions();
+    let contenders: Vec<Contender<'_>> = heads
+        .iter()
+        .map(|&head| Contender {
+            label: head.to_owned(),
+            head: head.to_owned(),
+            predictions,
+            partitions: &partitions,
+        })
+        .collect();
+    compare(&contenders, 1).unwrap()
+}
+
+#[test]
+fn the_better_head_is_named_whichever_comes_first() {
+    let predictions =
+        predictions(&[("good", 1, |row| row % 20 == 0), ("poor", 1, |row| row % 5 == 0)]);
+    let comparison = compared(&predictions, &["good", "poor"]);
+    let pair = &comparison.pairs[0];
+    assert_eq!(pair.verdict, Verdict::FirstBetter);
+    assert!((pair.difference - 0.15).abs() < 1e-12);
+    assert!(
+        pair.words.starts_with(
+            "`good` is better than `poor`: its accuracy is higher by 15.00 points (95 % interval 1"
+        ),
+        "{}",
+        pair.words
+    );
+    assert!(pair.words.ends_with("points, p < 0.001)."), "{}", pair.words);
+    let mcnemar = pair.mcnemar.unwrap();
+    assert_eq!((mcnemar.only_first, mcnemar.only_second), (60, 0));
+    assert_eq!(pair.corrected_t.map(|t| t.degrees), None, "every fold differs by the same");
+    assert_eq!(
+        comparison.summary(),
+        "`good` has the best accuracy (95.00 %); it is better than `poor`."
+    );
+
+    let turned = compared(&predictions, &["poor", "good"]);
+    assert_eq!(turned.pairs[0].verdict, Verdict::SecondBetter);
+    assert_eq!(turned.summary(), comparison.summary());
+    let head = |words: &str| words.split(" (").next().unwrap().to_owned();
+    assert_eq!(head(&turned.pairs[0].words), head(&pair.words));
+}
+
+#[test]
+fn without_evidence_nothing_is_said() {
+    // Each is wrong on 40 rows; 21 people against 20.
+    let predictions = predictions(&[
+        ("a", 1, |row| row % 20 < 2),
+        ("b", 1, |row| row % 20 == 4 || row % 20 == 9 && row != 9),
+    ]);
+    let comparison = compared(&predictions, &["a", "b"]);
+    let pair = &comparison.pairs[0];
+    assert_eq!(pair.verdict, Verdict::Undecided);
+    assert!(pair.words.starts_with("Nothing can be said between `a` and `b`"), "{}", pair.words);
+    assert!(pair.words.contains("would be found here four times of five"), "{}", pair.words);
+    assert!(pair.interval.contains(0.0) && pair.detectable > pair.difference.abs());
+    assert!(pair.corrected_t.is_some());
+    assert!(comparison.summary().contains("nothing can be said between it and `a`"));
+}
+
+#[test]
+fn a_head_against_itself_differs_in_nothing() {
+    let predictions = predictions(&[("a", 1, |row| row % 7 == 0), ("b", 1, |row| row % 7 == 0)]);
+    let pair = &compared(&predictions, &["a", "b"]).pairs[0];
+    assert_eq!((pair.difference, pair.permutation.p_value), (0.0, 1.0));
+    assert_eq!((pair.interval.low, pair.interval.high), (0.0, 0.0));
+    assert_eq!(pair.verdict, Verdict::Undecided);
+}
+
+#[test]
+fn seeds_are_averaged_first_and_mcnemar_stands_back() {
+    let predictions = predictions(&[
+        ("a", 1, |row| row % 4 == 0),
+        ("a", 2, |_| false),
+        ("b", 1, |row| row % 8 == 0),
+        ("b", 2, |row| row % 8 == 4),
+    ]);
+    let comparison = compared(&predictions, &["a", "b"]);
+    assert_eq!(comparison.contenders[0].seeds, 2);
+    assert!((comparison.contenders[0].value - 0.875).abs() < 1e-12);
+    let pair = &comparison.pairs[0];
+    assert_eq!((pair.difference, pair.permutation.p_value), (0.0, 1.0), "alike row by row");
+    assert_eq!(pair.mcnemar, None);
+}
+
+#[test]
+fn more_heads_need_more_evidence() {
+    let predictions = predictions(&[
+        ("a", 1, |row| row % 20 == 0),
+        ("b", 1, |row| row % 11 == 0),
+        ("c", 1, |row| row % 9 == 0),
+    ]);
+    let comparison = compared(&predictions, &["a", "b", "c"]);
+    assert_eq!(comparison.pairs.len(), 3);
+    let least = comparison.pairs.iter().map(|pair| pair.permutation.p_value).fold(1.0, f64::min);
+    let adjusted = comparison.pairs.iter().map(|pair| pair.adjusted_p).fold(1.0, f64::min);
+    assert!((adjusted - (3.0 * least).min(1.0)).abs() < 1e-12);
+}
+
+#[test]
+fn results_are_compared_on_the_rows_they_share() {
+    let first = predictions(&[("a", 1, |row| row % 20 == 0)]);
+    let mut second = predictions(&[("a", 1, |row| row % 5 == 0)]);
+    second.rows[0].path = "elsewhere.jpg".to_owned();
+    let Targets::Classes { indices, .. } = &mut second.truth else { panic!() };
+    indices[1] = 1 - indices[1];
+    let partitions = partitions();
+    let contender = |label: &str, predictions| Contender {
+        label: label.to_owned(),
+        head: "a".to_owned(),
+        predictions,
+        partitions: &partitions,
+    };
+    let comparison = compare(&[contender("one", &first), contender("two", &second)], 1).unwrap();
+    assert_eq!((comparison.rows, comparison.rows_left_out, comparison.subjects), (398, 3, 199));
+    assert_eq!(comparison.pairs[0].corrected_t, None, "partitions of other rows");
+
+    let error = compare(&[contender("one", &first), contender("one", &second)], 1).unwrap_err();
+    assert!(error.to_string().contains("two heads are called `one`"), "{error}");
+    let mut third = second.clone();
+    third.classes.reverse();
+    let error = compare(&[contender("one", &first), contender("two", &third)], 1).unwrap_err();
+    assert!(matches!(&error, EvaluateError::Incomparable(_)));
+    assert!(error.to_string().contains("`two` predicts gender (male, female)"), "{error}");
+}
+
+#[test]
+fn fewer_years_of_error_are_better() {
+    let mut predictions = predictions(&[]);
+    predictions.task = Task::Age;
+    predictions.classes.clear();
+    predictions.truth = Targets::Years((0..400).map(|row| (row % 80) as f32).collect());
+    let column = |head: &str, error: f32| PredictionColumn {
+        head: head.to_owned(),
+        seed: 1,
+        answers: Answers::Years(
+            (0..400).map(|row| (row % 80) as f32 + error + (row % 3) as f32).collect(),
+        ),
+    };
+    predictions.columns = vec![column("near", 1.0), column("far", 2.5)];
+    let comparison = compared(&predictions, &["near", "far"]);
+    let pair = &comparison.pairs[0];
+    assert_eq!(pair.verdict, Verdict::FirstBetter);
+    assert!(
+        pair.words
+            .starts_with("`near` is better than `far`: its MAE (years) is lower by 1.50 years"),
+        "{}",
+        pair.words
+    );
+    assert_eq!((pair.mcnemar, comparison.contenders[0].wilson), (None, None));
+}
