@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use facefold_engine::{Network, Shape};
+use facefold_engine::{Network, Op, Shape};
+use facefold_vision::networks::{Architecture, Untrained, backbone_taps};
 use facefold_vision::onnx;
 
 fn published(test: &str, file: &str) -> Option<Network> {
@@ -65,4 +66,47 @@ fn scrfd_500m_has_nine_maps() {
         .flat_map(|&(name, values)| [8, 16, 32].map(|stride| map(name, stride, values)))
         .collect();
     assert_eq!(found, expected);
+}
+
+/// Everything but the weights' values and the names.
+fn structure(network: &Network) -> Vec<String> {
+    let layers = network.layers.iter();
+    layers
+        .map(|layer| {
+            let geometry = match &layer.op {
+                Op::Convolution(c) => {
+                    format!("stride {} padding {} groups {}", c.stride, c.padding, c.groups)
+                }
+                _ => String::new(),
+            };
+            let shapes: Vec<_> =
+                layer.op.tensors().into_iter().map(|(name, shape, _)| (name, shape)).collect();
+            format!("{} {geometry} {shapes:?} of {:?}", layer.op.name(), layer.inputs)
+        })
+        .collect()
+}
+
+#[test]
+fn w600k_mbf_is_the_described_mobile_facenet() {
+    let test = "w600k_mbf_is_the_described_mobile_facenet";
+    let Some(network) = published(test, "w600k_mbf.onnx") else { return };
+    let described = Architecture::MobileFaceNet.build(&mut Untrained { seed: 0 });
+    assert_eq!(structure(&network), structure(&described));
+}
+
+#[test]
+fn w600k_r50_is_the_described_iresnet() {
+    let test = "w600k_r50_is_the_described_iresnet";
+    let Some(network) = published(test, "w600k_r50.onnx") else { return };
+    let described = Architecture::IResNet50.build(&mut Untrained { seed: 0 });
+    assert_eq!(count_ops(&network), count_ops(&described));
+}
+
+#[test]
+fn w600k_mbf_taps_are_the_measured_maps() {
+    let test = "w600k_mbf_taps_are_the_measured_maps";
+    let Some(network) = published(test, "w600k_mbf.onnx") else { return };
+    let taps = backbone_taps(&network).unwrap();
+    let names: Vec<&str> = taps.iter().map(|tap| network.layers[tap.0 - 1].name.as_str()).collect();
+    assert_eq!(names, ["462", "473", "494", "505", "509"]);
 }
