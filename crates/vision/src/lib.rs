@@ -3,6 +3,7 @@
 pub mod align;
 pub mod decode;
 pub mod detect;
+pub mod models;
 pub mod networks;
 pub mod onnx;
 pub mod resize;
