@@ -8,7 +8,8 @@ use super::shot::Shot;
 
 /// The picture that a camera makes of `rgba`, the opaque pixels of a square of `side`.
 pub(super) fn develop(rgba: &[u8], side: u32, shot: &Shot, rng: &mut Rng) -> RgbImage {
-    let mut rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let mut rgb: Vec<u8> =
+        rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
     for _ in 0..shot.blur {
         soften(&mut rgb, side as usize);
     }
@@ -19,10 +20,9 @@ pub(super) fn develop(rgba: &[u8], side: u32, shot: &Shot, rng: &mut Rng) -> Rgb
         let bytes = rng.next_u32().to_le_bytes();
         let grain = (bytes.iter().map(|&byte| f32::from(byte)).sum::<f32>() - 510.0) * strength;
         let mut value: [f32; 3] = std::array::from_fn(|i| curves[i][usize::from(pixel[i])]);
-        if shot.monochrome {
-            // Luma of ITU-R BT.601.
-            value = [0.299 * value[0] + 0.587 * value[1] + 0.114 * value[2]; 3];
-        }
+        // Luma of ITU-R BT.601.
+        let grey = 0.299 * value[0] + 0.587 * value[1] + 0.114 * value[2];
+        value = value.map(|channel| grey + (channel - grey) * shot.saturation);
         for (channel, value) in pixel.iter_mut().zip(value) {
             *channel = (value + grain + 0.5).clamp(0.0, 255.0) as u8;
         }
@@ -36,7 +36,8 @@ fn curve(gain: f32, exponent: f32) -> [f32; 256] {
 
 /// One pass of the binomial filter 1-2-1 in both directions; edges repeat.
 fn soften(rgb: &mut [u8], side: usize) {
-    let weigh = |a: u8, b: u8, c: u8| ((u16::from(a) + 2 * u16::from(b) + u16::from(c) + 2) / 4) as u8;
+    let weigh =
+        |a: u8, b: u8, c: u8| ((u16::from(a) + 2 * u16::from(b) + u16::from(c) + 2) / 4) as u8;
     let row = side * 3;
     let source = rgb.to_vec();
     for (line, from) in rgb.chunks_exact_mut(row).zip(source.chunks_exact(row)) {

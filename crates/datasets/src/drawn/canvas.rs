@@ -24,7 +24,10 @@ impl Pose {
     /// Where a point of the face goes when the head turns.
     pub(super) fn place(self, x: f32, y: f32) -> (f32, f32) {
         let depth = 0.7 * (1.0 - (x / 0.95).powi(2) - (y / 1.15).powi(2)).max(0.0).sqrt();
-        (x * self.yaw.cos() + depth * self.yaw.sin(), y * self.pitch.cos() + depth * self.pitch.sin())
+        (
+            x * self.yaw.cos() + depth * self.yaw.sin(),
+            y * self.pitch.cos() + depth * self.pitch.sin(),
+        )
     }
 }
 
@@ -129,7 +132,12 @@ impl Canvas {
     }
 
     /// Fills from one ink at `from` to another at `to`, both in head units.
-    pub(super) fn fill_linear(&mut self, outline: Outline, from: (f32, f32, Ink), to: (f32, f32, Ink)) {
+    pub(super) fn fill_linear(
+        &mut self,
+        outline: Outline,
+        from: (f32, f32, Ink),
+        to: (f32, f32, Ink),
+    ) {
         let shader = LinearGradient::new(
             Point::from_xy(from.0, from.1),
             Point::from_xy(to.0, to.1),
@@ -143,8 +151,17 @@ impl Canvas {
     }
 
     /// Fills from `inner` at the centre to `outer` at `radius` round it.
-    pub(super) fn fill_radial(&mut self, outline: Outline, at: (f32, f32), radius: f32, inner: Ink, outer: Ink) {
-        if let Some(shader) = radial(inner, outer, Transform::from_row(radius, 0.0, 0.0, radius, at.0, at.1)) {
+    pub(super) fn fill_radial(
+        &mut self,
+        outline: Outline,
+        at: (f32, f32),
+        radius: f32,
+        inner: Ink,
+        outer: Ink,
+    ) {
+        if let Some(shader) =
+            radial(inner, outer, Transform::from_row(radius, 0.0, 0.0, radius, at.0, at.1))
+        {
             self.fill_shader(outline, shader);
         }
     }
@@ -153,7 +170,9 @@ impl Canvas {
     pub(super) fn glow(&mut self, at: (f32, f32), rx: f32, ry: f32, ink: Ink) {
         let place = Transform::from_row(rx, 0.0, 0.0, ry, at.0, at.1);
         let clear = Ink { alpha: 0.0, ..ink };
-        let (Some(shader), Some(path)) = (radial(ink, clear, place), ellipse(at, rx, ry)) else { return };
+        let (Some(shader), Some(path)) = (radial(ink, clear, place), ellipse(at, rx, ry)) else {
+            return;
+        };
         let paint = Paint { shader, anti_alias: false, ..Paint::default() };
         self.pixmap.fill_path(&path, &paint, FillRule::Winding, self.view, self.clip.as_ref());
     }
@@ -209,7 +228,14 @@ fn stop(position: f32, ink: Ink) -> GradientStop {
 
 fn radial(inner: Ink, outer: Ink, place: Transform) -> Option<Shader<'static>> {
     let centre = Point::zero();
-    RadialGradient::new(centre, centre, 1.0, vec![stop(0.0, inner), stop(1.0, outer)], SpreadMode::Pad, place)
+    RadialGradient::new(
+        centre,
+        centre,
+        1.0,
+        vec![stop(0.0, inner), stop(1.0, outer)],
+        SpreadMode::Pad,
+        place,
+    )
 }
 
 fn ellipse(at: (f32, f32), rx: f32, ry: f32) -> Option<Path> {

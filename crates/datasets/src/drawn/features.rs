@@ -52,8 +52,8 @@ impl Features {
     pub(super) fn new(sitter: &Sitter, years: f32) -> Self {
         let age = sitter.apparent_age(years).max(0.0);
         let growth = (age / 18.0).clamp(0.0, 1.0).powf(0.62);
-        // Features of gender grow with puberty; before it only a trace of them is seen.
-        let expression = sitter.expression * mix(0.22, 1.0, smooth(8.0, 19.0, age));
+        // Features of gender grow with puberty; before it they show faintly.
+        let expression = sitter.expression * mix(0.38, 1.0, smooth(7.0, 19.0, age));
         let old = smooth(42.0, 82.0, age);
         let t = &sitter.traits;
         let half_width = mix(0.88, 0.765, growth) - 0.012 * expression + 0.025 * t[0];
@@ -75,13 +75,18 @@ impl Features {
             eye_tilt: 0.012 * expression + 0.012 * t[8] - 0.012 * old,
             droop: 0.75 * old,
             brow_y: eye_y - mix(0.22, 0.20, growth) - 0.014 * expression - 0.008 * t[9],
-            brow_thickness: mix(0.016, 0.045, growth) * (1.0 - 0.26 * expression) * (1.0 + 0.16 * t[10]),
+            brow_thickness: mix(0.016, 0.045, growth)
+                * (1.0 - 0.26 * expression)
+                * (1.0 + 0.16 * t[10]),
             brow_arch: 0.035 + 0.020 * expression + 0.012 * t[11],
             nose_y: mix(mouth_y - 0.20, mouth_y - 0.245, growth) + 0.03 * old,
-            nose_width: mix(0.115, 0.145, growth) - 0.012 * expression + 0.014 * t[12] + 0.012 * old,
+            nose_width: mix(0.115, 0.145, growth) - 0.012 * expression
+                + 0.014 * t[12]
+                + 0.012 * old,
             mouth_y,
             mouth_width: mix(0.19, 0.26, growth) - 0.006 * expression + 0.016 * t[13],
-            lip: (mix(0.055, 0.062, growth) + 0.011 * expression + 0.010 * t[14]) * (1.0 - 0.45 * old),
+            lip: (mix(0.055, 0.062, growth) + 0.011 * expression + 0.010 * t[14])
+                * (1.0 - 0.45 * old),
             ear: mix(0.20, 0.21, growth) * (1.0 + 0.25 * old) + 0.012 * t[15],
             neck: mix(0.36, 0.46, growth) - 0.05 * expression * growth,
             shoulders: mix(0.85, 1.5, growth) - 0.13 * expression * growth,

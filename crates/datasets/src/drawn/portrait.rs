@@ -1,7 +1,7 @@
 //! One drawn picture in memory: the unit from which the set is made, and a fixture for tests.
 
 use facefold_core::Gender;
-use facefold_core::rng::seeded;
+use facefold_core::rng::{Rng, seeded};
 use image::RgbImage;
 use tiny_skia::Transform;
 
@@ -24,10 +24,6 @@ pub struct Portrait {
     /// Eyes (the picture's left first), nose tip, mouth corners, in pixels: the five points that
     /// a detector should find.
     pub landmarks: [[f32; 2]; 5],
-    /// Rotation of the head in the picture plane, degrees, clockwise.
-    pub roll_degrees: f32,
-    /// Turn of the head, degrees, positive to the picture's right.
-    pub yaw_degrees: f32,
 }
 
 impl Sitter {
@@ -37,9 +33,7 @@ impl Sitter {
     #[must_use]
     pub fn portrait(&self, years: f32, seed: u64, shot: usize, side: u32) -> Portrait {
         let side = side.clamp(*SIDE_RANGE.start(), *SIDE_RANGE.end());
-        let mut rng = seeded(seed, &format!("drawn shot {shot}"));
-        let features = Features::new(self, years);
-        let shot = Shot::new(&mut rng, self, &features);
+        let (features, shot, mut rng) = self.sitting(years, seed, shot);
         let view = view(&shot, side);
         let picture = match Canvas::new(side, view) {
             Some(mut canvas) => {
@@ -61,12 +55,22 @@ impl Sitter {
             let (x, y) = shot.pose.place(x, y);
             [view.sx * x + view.kx * y + view.tx, view.ky * x + view.sy * y + view.ty]
         });
-        Portrait {
-            picture,
-            landmarks,
-            roll_degrees: shot.roll.to_degrees(),
-            yaw_degrees: shot.pose.yaw.to_degrees(),
-        }
+        Portrait { picture, landmarks }
+    }
+
+    /// Rotation in the picture plane (clockwise) and turn of the head (to the picture's right) in
+    /// the picture that [`Sitter::portrait`] draws of the same arguments, degrees.
+    pub(super) fn angles(&self, years: f32, seed: u64, shot: usize) -> (f32, f32) {
+        let (_, shot, _) = self.sitting(years, seed, shot);
+        (shot.roll.to_degrees(), shot.pose.yaw.to_degrees())
+    }
+
+    /// The face and the picture's conditions, and the generator for what the camera adds.
+    fn sitting(&self, years: f32, seed: u64, shot: usize) -> (Features, Shot, Rng) {
+        let mut rng = seeded(seed, &format!("drawn shot {shot}"));
+        let features = Features::new(self, years);
+        let shot = Shot::new(&mut rng, self, &features);
+        (features, shot, rng)
     }
 }
 

@@ -51,8 +51,8 @@ pub(super) struct Shot {
     pub blur: usize,
     /// Standard deviation of the noise, in grey levels.
     pub noise: f32,
-    /// No colour at all.
-    pub monochrome: bool,
+    /// 0 (black and white) to above 1 (vivid).
+    pub saturation: f32,
 }
 
 /// The neckline of the day's clothes.
@@ -110,10 +110,13 @@ impl Shot {
             glasses: chance(rng, sitter.glasses * if features.age < 5.0 { 0.1 } else { 1.0 }),
             hat: chance(rng, 0.05)
                 .then(|| Colour::hex(one_of(rng, &colour::CLOTH)).lit(between(rng, 0.8, 1.1))),
-            exposure: ([gain * (1.0 + warmth), gain, gain * (1.0 - warmth)], between(rng, 0.85, 1.18)),
+            exposure: (
+                [gain * (1.0 + warmth), gain, gain * (1.0 - warmth)],
+                between(rng, 0.85, 1.18),
+            ),
             blur: one_of(rng, &[0, 0, 0, 1, 1, 2]),
             noise: between(rng, 1.0, 6.0),
-            monochrome: chance(rng, 0.04),
+            saturation: if chance(rng, 0.04) { 0.0 } else { between(rng, 0.8, 1.15) },
         }
     }
 }

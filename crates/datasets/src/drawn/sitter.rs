@@ -22,7 +22,7 @@ pub struct Sitter {
     pub(super) skin: Colour,
     pub(super) hair: Colour,
     pub(super) iris: Colour,
-    /// Small departures from the average face, standard normal: see [`super::features`].
+    /// Departures from the average face, with a standard deviation of 0.8.
     pub(super) traits: [f32; 16],
     /// Years by which hair greys earlier (positive) or later than usual.
     pub(super) greying: f32,
@@ -70,7 +70,7 @@ impl Sitter {
             Gender::Female => 1.0,
             Gender::Male => -1.0,
         };
-        let expression = side + normal(rng, 0.62);
+        let expression = side + normal(rng, 0.5);
         let melanin = between(rng, 0.0, 1.0).powf(1.3);
         // Fair hair and light eyes go with fair skin, loosely.
         let fairness = ((1.0 - melanin) * 0.9 + normal(rng, 0.22)).clamp(0.0, 1.0);
@@ -84,22 +84,26 @@ impl Sitter {
         let long = chance(rng, logistic(2.6 * expression));
         Self {
             gender,
-            ageing: normal(rng, 0.13).exp(),
+            ageing: normal(rng, 0.08).exp(),
             expression,
             skin: colour::along(&colour::SKIN, melanin).lit(between(rng, 0.96, 1.03)),
             hair: colour::along(&colour::HAIR, hair_tone),
             iris: colour::along(&colour::IRIS, (fairness + normal(rng, 0.2)).clamp(0.0, 1.0)),
-            traits: std::array::from_fn(|_| normal(rng, 1.0)),
-            greying: normal(rng, 7.0),
+            traits: std::array::from_fn(|_| normal(rng, 0.8)),
+            greying: normal(rng, 5.0),
             dyes_hair: chance(rng, 0.12 + 0.3 * logistic(3.0 * expression)),
-            wrinkling: (1.0 + normal(rng, 0.22)).max(0.4),
+            wrinkling: (1.0 + normal(rng, 0.15)).max(0.4),
             balding: if gender == Gender::Male && chance(rng, 0.45) {
                 between(rng, 0.3, 1.0)
             } else {
                 0.0
             },
             hair_length: if long { between(rng, 1.5, 3.0) } else { between(rng, 0.45, 1.05) },
-            curl: if chance(rng, 0.25 + 0.4 * melanin) { between(rng, 0.4, 1.0) } else { between(rng, 0.0, 0.3) },
+            curl: if chance(rng, 0.25 + 0.4 * melanin) {
+                between(rng, 0.4, 1.0)
+            } else {
+                between(rng, 0.0, 0.3)
+            },
             beard: if gender == Gender::Male { beard } else { Beard::None },
             freckles: chance(rng, 0.25 * (1.0 - melanin)),
             glasses: one_of(rng, &[0.0, 0.0, 0.0, 0.1, 0.5, 0.9]),

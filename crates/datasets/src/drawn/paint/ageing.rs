@@ -13,7 +13,8 @@ pub(super) fn skin(scene: &Scene<'_>, canvas: &mut Canvas) {
     let sag = smooth(0.45, 1.0, w);
     for side in [-1.0, 1.0] {
         // Hollow cheeks, then jowls.
-        let hollow = scene.at(side * f.half_width * 0.66, (f.nose_y + f.mouth_y) / 2.0 + 0.05);
+        let hollow =
+            scene.at(side * f.half_width * 0.66, f32::midpoint(f.nose_y, f.mouth_y) + 0.05);
         canvas.glow(hollow, 0.16, 0.28, scene.shade().sheer(0.30 * w));
         let jowl = scene.at(side * f.jaw * 0.62, f.mouth_y + 0.2);
         canvas.glow(jowl, 0.15, 0.13, scene.shade().sheer(0.42 * sag));
@@ -58,10 +59,12 @@ pub(super) fn lines(scene: &Scene<'_>, canvas: &mut Canvas) {
             f.mouth_y + 0.04,
         ]);
         draw(fold, 0.026, 0.14 * smile + 0.72 * smooth(0.06, 0.7, w));
-        let frown = scene
-            .on_face()
-            .start(side * 0.045, f.brow_y + 0.05)
-            .bend(side * 0.035, f.brow_y - 0.02, side * 0.05, f.brow_y - 0.09);
+        let frown = scene.on_face().start(side * 0.045, f.brow_y + 0.05).bend(
+            side * 0.035,
+            f.brow_y - 0.02,
+            side * 0.05,
+            f.brow_y - 0.09,
+        );
         draw(frown, 0.018, 0.6 * smooth(0.25, 0.8, w));
         let outer = f.eye_x + f.eye_width * 1.08;
         for (k, angle) in [-0.30_f32, -0.02, 0.26, 0.52].into_iter().enumerate() {
@@ -78,20 +81,27 @@ pub(super) fn lines(scene: &Scene<'_>, canvas: &mut Canvas) {
         let bag = f.eye_y + f.eye_height * 1.5;
         let width = f.eye_width;
         for (k, drop) in [0.03_f32, 0.10].into_iter().enumerate() {
-            let under = scene
-                .on_face()
-                .start(side * (f.eye_x - width * 0.95), bag)
-                .bend(side * f.eye_x, bag + 0.09 + drop, side * (f.eye_x + width * 0.8), bag + 0.01);
+            let under = scene.on_face().start(side * (f.eye_x - width * 0.95), bag).bend(
+                side * f.eye_x,
+                bag + 0.09 + drop,
+                side * (f.eye_x + width * 0.8),
+                bag + 0.01,
+            );
             draw(under, 0.018, 0.62 * smooth(0.18 + 0.22 * k as f32, 0.85, w));
         }
-        let marionette = scene
-            .on_face()
-            .start(side * f.mouth_width * 1.12, f.mouth_y + 0.05)
-            .bend(side * f.mouth_width * 1.25, f.mouth_y + 0.15, side * f.mouth_width * 1.1, f.mouth_y + 0.26);
+        let marionette = scene.on_face().start(side * f.mouth_width * 1.12, f.mouth_y + 0.05).bend(
+            side * f.mouth_width * 1.25,
+            f.mouth_y + 0.15,
+            side * f.mouth_width * 1.1,
+            f.mouth_y + 0.26,
+        );
         draw(marionette, 0.018, 0.6 * smooth(0.45, 0.95, w));
         for step in 1..3 {
             let x = side * f.mouth_width * 0.33 * step as f32;
-            let crease = scene.on_face().start(x, f.mouth_y - 0.055 - f.lip).line(x * 0.95, f.mouth_y - f.lip * 0.9);
+            let crease = scene
+                .on_face()
+                .start(x, f.mouth_y - 0.055 - f.lip)
+                .line(x * 0.95, f.mouth_y - f.lip * 0.9);
             draw(crease, 0.010, 0.5 * smooth(0.6, 1.0, w));
         }
     }
@@ -122,7 +132,14 @@ pub(super) fn beard(scene: &Scene<'_>, canvas: &mut Canvas) {
             .curve([-jaw * 0.84, 0.86, -chin, 1.05, 0.0, 1.05])
             .curve([chin, 1.05, jaw * 0.84, 0.86, jaw * 0.97, 0.60])
             .curve([jaw * 1.0, 0.52, jaw * 1.03, 0.44, w * 0.99, 0.10])
-            .curve([w * 0.80, 0.45, f.mouth_width * 1.7, lip - 0.02, f.mouth_width * 0.9, lip - 0.03])
+            .curve([
+                w * 0.80,
+                0.45,
+                f.mouth_width * 1.7,
+                lip - 0.02,
+                f.mouth_width * 0.9,
+                lip - 0.03,
+            ])
             .bend(0.0, lip - 0.12, -f.mouth_width * 0.9, lip - 0.03)
             .curve([-f.mouth_width * 1.7, lip - 0.02, -w * 0.80, 0.45, -w * 0.99, 0.10])
             .close();

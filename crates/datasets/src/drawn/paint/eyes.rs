@@ -74,10 +74,20 @@ pub(super) fn sockets(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
     for eye in both(scene) {
         let at = scene.at(eye.x * 0.98, eye.y - 0.02);
-        canvas.glow(at, f.eye_width * 1.75, f.eye_width * 1.35, scene.shade().sheer(0.28 + 0.22 * f.growth));
+        canvas.glow(
+            at,
+            f.eye_width * 1.75,
+            f.eye_width * 1.35,
+            scene.shade().sheer(0.28 + 0.22 * f.growth),
+        );
         if scene.shot.makeup {
             let shadow = scene.shot.cloth.mix(Colour::hex(0x005a_3548), 0.65);
-            canvas.glow(scene.at(eye.x, eye.y - eye.upper), f.eye_width * 1.25, eye.upper * 1.7, shadow.sheer(0.55));
+            canvas.glow(
+                scene.at(eye.x, eye.y - eye.upper),
+                f.eye_width * 1.25,
+                eye.upper * 1.7,
+                shadow.sheer(0.55),
+            );
         }
         let inner = scene.at(eye.x - eye.side * f.eye_width * 1.05, eye.y - 0.02);
         canvas.glow(inner, 0.07, 0.14, scene.shade().sheer(0.30 * f.growth));
@@ -93,13 +103,24 @@ pub(super) fn eyes(scene: &Scene<'_>, canvas: &mut Canvas) {
     for eye in both(scene) {
         let white = Colour::hex(0x00f2_eeea).mix(Colour::hex(0x00d9_c3b0), 0.6 * f.wrinkles);
         canvas.fill(eye.almond(scene.on_face()), white.solid());
-        let at = scene.at(eye.x + shot.gaze.0 * f.eye_width, eye.y - 0.012 + shot.gaze.1 * f.eye_height);
+        let at =
+            scene.at(eye.x + shot.gaze.0 * f.eye_width, eye.y - 0.012 + shot.gaze.1 * f.eye_height);
         canvas.oval(at, f.iris, f.iris, scene.sitter.iris.lit(0.55).solid());
         canvas.oval(at, f.iris * 0.84, f.iris * 0.84, scene.sitter.iris.solid());
-        canvas.glow((at.0, at.1 + f.iris * 0.35), f.iris * 0.7, f.iris * 0.5, Colour::WHITE.sheer(0.35));
+        canvas.glow(
+            (at.0, at.1 + f.iris * 0.35),
+            f.iris * 0.7,
+            f.iris * 0.5,
+            Colour::WHITE.sheer(0.35),
+        );
         canvas.oval(at, f.iris * 0.42, f.iris * 0.42, Colour::BLACK.solid());
         let side = shot.light.0.sin() * 0.35;
-        canvas.oval((at.0 + side * f.iris, at.1 - f.iris * 0.35), f.iris * 0.2, f.iris * 0.2, Colour::WHITE.sheer(0.9));
+        canvas.oval(
+            (at.0 + side * f.iris, at.1 - f.iris * 0.35),
+            f.iris * 0.2,
+            f.iris * 0.2,
+            Colour::WHITE.sheer(0.9),
+        );
         // The upper lid throws a shadow on the eyeball.
         let lid = scene.at(eye.x, eye.y - eye.upper);
         canvas.glow(lid, f.eye_width, eye.upper * 0.7, Colour::BLACK.sheer(0.4));
@@ -110,7 +131,7 @@ pub(super) fn eyes(scene: &Scene<'_>, canvas: &mut Canvas) {
     for eye in both(scene) {
         canvas.stroke(eye.upper_lid(scene.on_face(), 0.0), lashes, lash.sheer(0.85));
         if made_up > 0.0 || f.expression > 0.7 {
-            let (outer, _) = (eye.corners()[0], ());
+            let [outer, _] = eye.corners();
             let flick = scene
                 .on_face()
                 .start(outer.0 - eye.side * 0.03, outer.1 - 0.012)
@@ -119,9 +140,18 @@ pub(super) fn eyes(scene: &Scene<'_>, canvas: &mut Canvas) {
         }
         // The fold above the lid sinks and covers it with age.
         let fold = eye.upper_lid(scene.on_face(), mix(0.045, 0.022, f.droop));
-        canvas.stroke(fold, 0.014 + 0.016 * f.droop, scene.shade().lit(0.8).sheer(0.35 + 0.35 * f.droop));
+        canvas.stroke(
+            fold,
+            0.014 + 0.016 * f.droop,
+            scene.shade().lit(0.8).sheer(0.35 + 0.35 * f.droop),
+        );
         let [outer, inner] = eye.corners();
-        let lower = scene.on_face().start(inner.0, inner.1).bend(eye.x, eye.y + eye.lower * 2.1, outer.0, outer.1);
+        let lower = scene.on_face().start(inner.0, inner.1).bend(
+            eye.x,
+            eye.y + eye.lower * 2.1,
+            outer.0,
+            outer.1,
+        );
         canvas.stroke(lower, 0.010, scene.shade().lit(0.8).sheer(0.45));
     }
 }
@@ -139,10 +169,15 @@ pub(super) fn brows(scene: &Scene<'_>, canvas: &mut Canvas) {
         let brow = scene
             .on_face()
             .start(inner, y + thick * 0.4)
-            .bend((inner + peak) / 2.0, y - f.brow_arch, peak, y - f.brow_arch)
-            .bend((peak + outer) / 2.0, y - f.brow_arch, outer, y + 0.035)
-            .bend((peak + outer) / 2.0, y - f.brow_arch + thick, peak, y - f.brow_arch + thick * 1.15)
-            .bend((inner + peak) / 2.0, y - f.brow_arch + thick * 1.3, inner, y + thick * 1.6)
+            .bend(f32::midpoint(inner, peak), y - f.brow_arch, peak, y - f.brow_arch)
+            .bend(f32::midpoint(peak, outer), y - f.brow_arch, outer, y + 0.035)
+            .bend(
+                f32::midpoint(peak, outer),
+                y - f.brow_arch + thick,
+                peak,
+                y - f.brow_arch + thick * 1.15,
+            )
+            .bend(f32::midpoint(inner, peak), y - f.brow_arch + thick * 1.3, inner, y + thick * 1.6)
             .close();
         canvas.fill(brow, scene.brow().sheer(alpha));
     }

@@ -49,9 +49,14 @@ pub(super) fn behind(scene: &Scene<'_>, canvas: &mut Canvas) {
     for step in 0..6 {
         let x = w * (0.72 + 0.05 * step as f32);
         for side in [-1.0, 1.0] {
-            let strand = Outline::new(Pose::STILL)
-                .start(side * x, -0.1)
-                .curve([side * (x + wave), down * 0.3, side * (x - wave), down * 0.65, side * x * 1.04, down * 0.93]);
+            let strand = Outline::new(Pose::STILL).start(side * x, -0.1).curve([
+                side * (x + wave),
+                down * 0.3,
+                side * (x - wave),
+                down * 0.65,
+                side * x * 1.04,
+                down * 0.93,
+            ]);
             let tone = if step % 2 == 0 { 1.35 } else { 0.75 };
             canvas.stroke(strand, 0.022, scene.hair.lit(tone).sheer(0.35));
         }
@@ -81,11 +86,23 @@ pub(super) fn front(scene: &Scene<'_>, canvas: &mut Canvas) {
             .start(-side, low)
             .curve([-side * 1.04, -0.55, -side * 0.72, crown, 0.0, crown])
             .curve([side * 0.72, crown, side * 1.04, -0.55, side, low]);
-        let outline = outline
-            .line(w * (inner - 0.02), low)
-            .curve([w * inner, -0.05, w * 0.88, temple + 0.12, w * 0.80, temple]);
+        let outline = outline.line(w * (inner - 0.02), low).curve([
+            w * inner,
+            -0.05,
+            w * 0.88,
+            temple + 0.12,
+            w * 0.80,
+            temple,
+        ]);
         outline
-            .curve([w * 0.68, line - 0.10, part + 0.25 * w, line - 0.06, part, line - 0.08 * (1.0 - fringe)])
+            .curve([
+                w * 0.68,
+                line - 0.10,
+                part + 0.25 * w,
+                line - 0.06,
+                part,
+                line - 0.08 * (1.0 - fringe),
+            ])
             .curve([part - 0.25 * w, line - 0.02, -w * 0.68, line - 0.06, -w * 0.80, temple])
             .curve([-w * 0.88, temple + 0.12, -w * inner, -0.05, -w * (inner - 0.02), low])
             .close()
@@ -107,14 +124,18 @@ pub(super) fn front(scene: &Scene<'_>, canvas: &mut Canvas) {
         return;
     }
     // Shadow that the hair throws on the forehead.
-    let shadow = scene.on_face().start(-w * 0.8, temple).bend(part, line - 0.02, w * 0.8, temple);
-    canvas.stroke(shadow, 0.07, scene.shade().sheer(0.25 * top));
+    let edge = scene.at(0.5 * part, line - 0.02);
+    canvas.glow(edge, w * 0.85, 0.16, scene.shade().sheer(0.3 * top));
     let bright = hair.lit(1.18).sheer(top);
-    canvas.fill_linear(cap(scene.on_face()), (part, crown, bright), (0.0, low.max(0.0), hair.lit(0.68).sheer(top)));
+    canvas.fill_linear(
+        cap(scene.on_face()),
+        (part, crown, bright),
+        (0.0, low.max(0.0), hair.lit(0.68).sheer(top)),
+    );
     curls(scene, canvas, side, crown, low, top);
-    strands(scene, canvas, part, line, crown, top);
     let (angle, hardness) = scene.shot.light;
     canvas.clip_to([cap(scene.on_face())]);
+    strands(scene, canvas, part, line, crown, top);
     let shine = (0.5 * angle.sin(), -0.86);
     canvas.glow(shine, 0.5, 0.17, Colour::WHITE.mix(hair, 0.35).sheer(0.32 * hardness * top));
     canvas.release();
@@ -149,7 +170,7 @@ fn curls(scene: &Scene<'_>, canvas: &mut Canvas, side: f32, crown: f32, low: f32
         let x = -angle.cos() * side * wobble;
         let y = mix(low.min(0.1), crown, angle.sin().powf(0.75)) * wobble;
         let size = 0.09 + 0.09 * curl;
-        let tone = 0.72 + 0.35 * ((step * 7 % 5) as f32) / 4.0;
+        let tone = 0.82 + 0.2 * ((step * 7 % 5) as f32) / 4.0;
         canvas.oval((x, y), size, size, scene.hair.lit(tone).sheer(0.85 * top));
     }
 }

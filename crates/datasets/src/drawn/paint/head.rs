@@ -23,13 +23,23 @@ fn silhouette(scene: &Scene<'_>) -> Outline {
 /// Both ears, partly hidden by the turn of the head.
 pub(super) fn ears(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
-    let y = (f.eye_y + f.nose_y) / 2.0;
+    let y = f32::midpoint(f.eye_y, f.nose_y);
     for side in [-1.0, 1.0] {
         // The ear on the side that the face turns to goes behind the head.
         let hidden = side * scene.shot.pose.yaw * 0.35;
         let at = (side * (f.half_width * 1.0 + 0.01) - hidden, y);
-        canvas.oval(at, f.ear * 0.5, f.ear, scene.skin().lit(0.9).mix(Colour::hex(0x00b0_4a3a), 0.12).solid());
-        canvas.oval((at.0 + side * 0.012, y), f.ear * 0.26, f.ear * 0.62, scene.shade().sheer(0.55));
+        canvas.oval(
+            at,
+            f.ear * 0.5,
+            f.ear,
+            scene.skin().lit(0.9).mix(Colour::hex(0x00b0_4a3a), 0.12).solid(),
+        );
+        canvas.oval(
+            (at.0 + side * 0.012, y),
+            f.ear * 0.26,
+            f.ear * 0.62,
+            scene.shade().sheer(0.55),
+        );
     }
 }
 
@@ -39,10 +49,16 @@ pub(super) fn head(scene: &Scene<'_>, canvas: &mut Canvas) {
     let skin = scene.skin();
     let (angle, _) = scene.shot.light;
     let focus = scene.at(0.25 * angle.sin(), -0.1 - 0.15 * angle.cos());
-    canvas.fill_radial(silhouette(scene), focus, 1.35, skin.lit(1.07).solid(), skin.lit(0.76).solid());
+    canvas.fill_radial(
+        silhouette(scene),
+        focus,
+        1.35,
+        skin.lit(1.07).solid(),
+        skin.lit(0.76).solid(),
+    );
     let blush = Colour::hex(0x00d4_5f52);
     let strength = 0.16 + 0.16 * (1.0 - f.growth) + if scene.shot.makeup { 0.10 } else { 0.0 };
-    let cheek = (f.nose_y + f.mouth_y) / 2.0 - 0.04;
+    let cheek = f32::midpoint(f.nose_y, f.mouth_y) - 0.04;
     for side in [-1.0, 1.0] {
         let at = scene.at(side * f.half_width * 0.56, cheek);
         canvas.glow(at, 0.27, 0.21, blush.sheer(strength));
@@ -89,21 +105,30 @@ pub(super) fn nose(scene: &Scene<'_>, canvas: &mut Canvas) {
     let flank = scene
         .on_face()
         .start(dark * 0.055, bridge)
-        .bend(dark * 0.05, (bridge + y) / 2.0, dark * w * 0.92, y - 0.01)
+        .bend(dark * 0.05, f32::midpoint(bridge, y), dark * w * 0.92, y - 0.01)
         .bend(dark * w * 0.5, y + 0.03, dark * 0.02, y - 0.03)
         .close();
     canvas.fill(flank, shade.sheer(0.24 + 0.16 * f.growth));
     // The ridge stands out only once the nose has grown.
-    let ridge = scene.at(0.0, (bridge + y) / 2.0);
+    let ridge = scene.at(0.0, f32::midpoint(bridge, y));
     canvas.glow(ridge, 0.045, (y - bridge) * 0.55, Colour::WHITE.sheer(0.24 * f.growth));
     canvas.glow(scene.at(0.0, y + 0.035), w * 1.1, 0.07, shade.sheer(0.55));
     canvas.glow(scene.at(0.0, y - 0.045), w * 0.5, 0.065, Colour::WHITE.sheer(0.28));
     for side in [-1.0, 1.0] {
-        let wing = scene
-            .on_face()
-            .start(side * w * 0.86, y - 0.075)
-            .curve([side * w * 1.15, y - 0.05, side * w * 1.12, y + 0.03, side * w * 0.62, y + 0.025]);
+        let wing = scene.on_face().start(side * w * 0.86, y - 0.075).curve([
+            side * w * 1.15,
+            y - 0.05,
+            side * w * 1.12,
+            y + 0.03,
+            side * w * 0.62,
+            y + 0.025,
+        ]);
         canvas.stroke(wing, 0.022, shade.sheer(0.30 + 0.30 * f.growth));
-        canvas.oval(scene.at(side * w * 0.43, y + 0.012), w * 0.21, 0.021, shade.lit(0.45).sheer(0.75));
+        canvas.oval(
+            scene.at(side * w * 0.43, y + 0.012),
+            w * 0.21,
+            0.021,
+            shade.lit(0.45).sheer(0.75),
+        );
     }
 }

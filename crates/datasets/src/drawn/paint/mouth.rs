@@ -18,7 +18,9 @@ pub(super) fn mouth(scene: &Scene<'_>, canvas: &mut Canvas) {
         natural.mix(Colour::hex(0x00b0_1e3c), 0.62)
     } else {
         // Children's lips are rosy, and lips pale with age.
-        natural.mix(Colour::hex(0x00d0_6a66), 0.25 * (1.0 - f.growth)).mix(scene.skin(), 0.35 * f.wrinkles)
+        natural
+            .mix(Colour::hex(0x00d0_6a66), 0.25 * (1.0 - f.growth))
+            .mix(scene.skin(), 0.35 * f.wrinkles)
     };
 
     if gap > 0.0 {
@@ -38,7 +40,12 @@ pub(super) fn mouth(scene: &Scene<'_>, canvas: &mut Canvas) {
         // Infants have no teeth to show.
         if f.age > 1.5 {
             let at = scene.at(0.0, y - lip * 0.1);
-            canvas.oval(at, half * 0.86, gap * 0.62 + 0.012, Colour::hex(0x00ee_e8dc).mix(Colour::hex(0x00d8_c8a0), f.wrinkles).solid());
+            canvas.oval(
+                at,
+                half * 0.86,
+                gap * 0.62 + 0.012,
+                Colour::hex(0x00ee_e8dc).mix(Colour::hex(0x00d8_c8a0), f.wrinkles).solid(),
+            );
         }
         canvas.release();
     }
@@ -55,13 +62,25 @@ pub(super) fn mouth(scene: &Scene<'_>, canvas: &mut Canvas) {
         .on_face()
         .start(-half, corner)
         .bend(0.0, y + gap * 2.4, half, corner)
-        .curve([half * 0.55, y + gap * 1.5 + lip * 1.45, -half * 0.55, y + gap * 1.5 + lip * 1.45, -half, corner])
+        .curve([
+            half * 0.55,
+            y + gap * 1.5 + lip * 1.45,
+            -half * 0.55,
+            y + gap * 1.5 + lip * 1.45,
+            -half,
+            corner,
+        ])
         .close();
     canvas.fill(lower, colour.lit(1.06).solid());
     let shine = scene.at(0.0, y + gap * 1.2 + lip * 0.55);
     canvas.glow(shine, half * 0.45, lip * 0.4, Colour::WHITE.sheer(0.2));
     if gap <= 0.0 {
-        let line = scene.on_face().start(-half * 1.02, corner).bend(0.0, y - lip * 0.02, half * 1.02, corner);
+        let line = scene.on_face().start(-half * 1.02, corner).bend(
+            0.0,
+            y - lip * 0.02,
+            half * 1.02,
+            corner,
+        );
         canvas.stroke(line, 0.014, scene.shade().lit(0.55).sheer(0.8));
     }
     for side in [-1.0, 1.0] {

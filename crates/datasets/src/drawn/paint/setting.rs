@@ -8,7 +8,8 @@ use super::Scene;
 /// Two tones with out-of-focus spots.
 pub(super) fn background(scene: &Scene<'_>, canvas: &mut Canvas) {
     let [top, bottom, spots] = scene.shot.background;
-    let all = Outline::new(Pose::STILL).start(-5.0, -5.0).line(5.0, -5.0).line(5.0, 5.0).line(-5.0, 5.0);
+    let all =
+        Outline::new(Pose::STILL).start(-5.0, -5.0).line(5.0, -5.0).line(5.0, 5.0).line(-5.0, 5.0);
     canvas.fill_linear(all.close(), (-0.4, -1.8, top.solid()), (0.5, 1.8, bottom.solid()));
     for &(x, y, radius, tone) in &scene.shot.blurs {
         canvas.glow((x, y), radius, radius, spots.lit(tone).sheer(0.6));
@@ -47,10 +48,21 @@ pub(super) fn body(scene: &Scene<'_>, canvas: &mut Canvas) {
         .line(wide, top + 0.75)
         .curve([wide, top + 0.2, wide * 0.7, top + 0.12, opening, top]);
     garment = match shot.collar {
-        Collar::Round => garment.curve([opening * 0.7, top + depth * 1.3, -opening * 0.7, top + depth * 1.3, -opening, top]),
+        Collar::Round => garment.curve([
+            opening * 0.7,
+            top + depth * 1.3,
+            -opening * 0.7,
+            top + depth * 1.3,
+            -opening,
+            top,
+        ]),
         Collar::Pointed | Collar::Shirt => garment.line(0.0, top + depth).line(-opening, top),
     };
-    canvas.fill_linear(garment.close(), (0.0, top, cloth.lit(1.08).solid()), (0.0, 2.6, cloth.lit(0.62).solid()));
+    canvas.fill_linear(
+        garment.close(),
+        (0.0, top, cloth.lit(1.08).solid()),
+        (0.0, 2.6, cloth.lit(0.62).solid()),
+    );
     if shot.collar == Collar::Shirt {
         for side in [-1.0, 1.0] {
             let flap = Outline::new(Pose::STILL)
@@ -64,7 +76,14 @@ pub(super) fn body(scene: &Scene<'_>, canvas: &mut Canvas) {
     } else {
         let seam = Outline::new(Pose::STILL).start(-opening, top);
         let seam = match shot.collar {
-            Collar::Round => seam.curve([-opening * 0.7, top + depth * 1.3, opening * 0.7, top + depth * 1.3, opening, top]),
+            Collar::Round => seam.curve([
+                -opening * 0.7,
+                top + depth * 1.3,
+                opening * 0.7,
+                top + depth * 1.3,
+                opening,
+                top,
+            ]),
             Collar::Pointed | Collar::Shirt => seam.line(0.0, top + depth).line(opening, top),
         };
         canvas.stroke(seam, 0.045, cloth.lit(0.75).solid());

@@ -10,7 +10,7 @@ pub(super) fn jewellery(scene: &Scene<'_>, canvas: &mut Canvas) {
         return;
     }
     for side in [-1.0, 1.0] {
-        let at = (side * (f.half_width + 0.03), (f.eye_y + f.nose_y) / 2.0 + f.ear * 1.1);
+        let at = (side * (f.half_width + 0.03), f32::midpoint(f.eye_y, f.nose_y) + f.ear * 1.1);
         canvas.oval(at, 0.045, 0.045, Colour::hex(0x00d8_b860).solid());
         canvas.oval((at.0 - 0.012, at.1 - 0.012), 0.014, 0.014, Colour::WHITE.sheer(0.8));
     }
@@ -53,7 +53,11 @@ pub(super) fn hat(scene: &Scene<'_>, canvas: &mut Canvas) {
         .curve([0.6 * w, -1.27, w * 1.02, -1.0, w, rim])
         .bend(0.0, rim - 0.10, -w, rim)
         .close();
-    canvas.fill_linear(crown, (-0.3, -1.2, colour.lit(1.15).solid()), (0.4, rim, colour.lit(0.72).solid()));
+    canvas.fill_linear(
+        crown,
+        (-0.3, -1.2, colour.lit(1.15).solid()),
+        (0.4, rim, colour.lit(0.72).solid()),
+    );
     let band = scene.on_face().start(-w, rim + 0.02).bend(0.0, rim - 0.08, w, rim + 0.02);
     canvas.stroke(band, 0.15, colour.lit(0.85).solid());
 }
