@@ -125,7 +125,7 @@ impl<'a> Entry<'a> {
         for (name, part) in [("user_id", user), ("original_image", image), ("face_id", face)] {
             let leaves_folder = part.contains(['/', '\\']) || part.starts_with("..");
             if part.is_empty() || leaves_folder {
-                return Err(row.error(format!("a {name} that can be part of a path"), part));
+                return Err(row.error(format!("in {name} what can be part of a path"), part));
             }
         }
         Ok(Self { user, image, face, age, gender })

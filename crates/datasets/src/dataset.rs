@@ -199,9 +199,9 @@ pub struct Dataset {
     pub dropped: Vec<Skipped>,
     /// Files and folders below ROOT that were passed over.
     pub ignored: Vec<Skipped>,
-    /// Age strings as they are, over all rows before deduplication.
+    /// Age strings as they are, over all rows but the dropped ones, before deduplication.
     pub ages: Tally,
-    /// Gender strings as they are, over all rows before deduplication.
+    /// Gender strings as they are, over all rows but the dropped ones, before deduplication.
     pub genders: Tally,
     /// What a reader of the counts should know.
     pub notes: Vec<String>,

@@ -143,12 +143,12 @@ fn label_from_classes(samples: &mut [Sample]) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::path::Path;
 
     use facefold_core::{Gender, Split};
 
     use super::load;
     use crate::dataset::{Dataset, SkipReason};
+    use crate::testing::shared_data;
 
     fn set(paths: &[&str]) -> Result<Dataset, String> {
         let directory = tempfile::tempdir().unwrap();
@@ -222,11 +222,10 @@ mod tests {
 
     #[test]
     fn the_shared_sets_have_the_counts_of_their_folders() {
-        let Some(folder) = std::env::var_os("FACEFOLD_TEST_DATA") else {
-            println!("skipped: the class-per-folder counts need FACEFOLD_TEST_DATA");
+        let Some(folder) = shared_data("the_shared_sets_have_the_counts_of_their_folders") else {
             return;
         };
-        let root = Path::new(&folder).join("wiki-gender-age");
+        let root = folder.join("wiki-gender-age");
         assert!(load(&root).is_err(), "age-data and gender-data share files");
         let mut counts = BTreeMap::new();
         let dataset = load(&root.join("gender-data")).unwrap();

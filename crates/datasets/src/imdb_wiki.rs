@@ -86,14 +86,15 @@ fn default_file(root: &Path) -> Result<PathBuf, DatasetError> {
         FILES.iter().map(|(name, _)| root.join(name)).filter(|path| path.is_file()).collect();
     match present.as_slice() {
         [path] => Ok(path.clone()),
-        found => Err(DatasetError::Missing {
+        [] => Err(DatasetError::Missing {
             root: root.to_owned(),
-            expected: "one of the lists `imdb.mat` and `wiki.mat`".to_owned(),
-            advice: if found.is_empty() {
-                "give the folder imdb_crop or wiki_crop, or name the list with --labels".to_owned()
-            } else {
-                "both are there, so name one with --labels".to_owned()
-            },
+            expected: "a list `imdb.mat` or `wiki.mat`".to_owned(),
+            advice: "give the folder imdb_crop or wiki_crop, or name the list with --labels".into(),
+        }),
+        _ => Err(DatasetError::File {
+            path: root.to_owned(),
+            expected: "one of `imdb.mat` and `wiki.mat`".to_owned(),
+            found: "both; name one with --labels".to_owned(),
         }),
     }
 }
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        assert!(set("other.mat", WIKI).unwrap_err().contains("`imdb.mat` and `wiki.mat`"));
+        assert!(set("other.mat", WIKI).unwrap_err().contains("a list `imdb.mat` or `wiki.mat`"));
         let message = set("wiki.mat", b"not a MAT-file").unwrap_err();
         assert!(message.contains("wiki.mat: expected a MAT-file of level 5"), "{message}");
         let message = set("wiki.mat", include_bytes!("../tests/fixtures/other.mat")).unwrap_err();

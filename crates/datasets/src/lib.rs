@@ -2,8 +2,9 @@
 //!
 //! [`load()`] reads a published set's own layout into [`Sample`](facefold_core::Sample)s without
 //! judging a label; [`select()`] decides, task by task and under a [`LabelPolicy`], which samples
-//! serve and with which target.
+//! serve and with which target; [`check()`] counts all of it and shows that the counts add up.
 
+pub mod check;
 pub mod dataset;
 pub mod drawn;
 pub mod error;
@@ -19,8 +20,11 @@ mod manifest;
 mod mat;
 mod pictures;
 mod table;
+#[cfg(test)]
+mod testing;
 mod utkface;
 
+pub use check::{Check, CheckOptions, check};
 pub use dataset::{Dataset, DatasetKind, LoadOptions, SkipReason, Skipped, Tree, load};
 pub use error::DatasetError;
 pub use policy::{AgeLabelling, DropReason, LabelPolicy};

@@ -217,12 +217,11 @@ impl Labels {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use facefold_core::{Fold, Gender};
 
     use super::load;
     use crate::dataset::{Dataset, SkipReason};
+    use crate::testing::shared_data;
 
     fn set(names: &[&str], labels: Option<&str>) -> Result<Dataset, String> {
         let directory = tempfile::tempdir().unwrap();
@@ -306,11 +305,10 @@ mod tests {
 
     #[test]
     fn the_shared_set_has_the_counts_of_its_readme() {
-        let Some(folder) = std::env::var_os("FACEFOLD_TEST_DATA") else {
-            println!("skipped: the UTKFace counts need FACEFOLD_TEST_DATA");
+        let Some(folder) = shared_data("the_shared_set_has_the_counts_of_its_readme") else {
             return;
         };
-        let root = Path::new(&folder).join("utkface/images");
+        let root = folder.join("utkface/images");
         let dataset = load(&root, None).unwrap();
         assert_eq!(dataset.samples.len(), 18_967);
         assert_eq!((dataset.rows, dataset.distinct(), dataset.unlabelled), (18_961, 18_961, 6));

@@ -9,6 +9,7 @@ use super::{HEADER, load};
 use crate::dataset::{Dataset, LoadOptions, Tree};
 use crate::policy::{AgeLabelling, LabelPolicy};
 use crate::select::select;
+use crate::testing::shared_data;
 
 /// A row of a list from its first five columns.
 fn row(user: &str, image: &str, face: &str, age: &str, gender: &str) -> String {
@@ -132,16 +133,12 @@ fn what_is_wrong_is_named() {
         let text = fs_err::read_to_string(&path).unwrap().replace("c.jpg", "../c.jpg");
         fs_err::write(&path, text).unwrap();
     });
-    assert!(message.contains("line 2: expected a original_image that can be part"), "{message}");
+    assert!(message.contains("line 2: expected in original_image what can be part"), "{message}");
 }
 
 /// The official lists, where they are at hand.
-fn official() -> Option<Dataset> {
-    let Some(folder) = std::env::var_os("FACEFOLD_TEST_DATA") else {
-        println!("skipped: the counts of the official Adience lists need FACEFOLD_TEST_DATA");
-        return None;
-    };
-    let root = Path::new(&folder).join("adience");
+fn official(test: &str) -> Option<Dataset> {
+    let root = shared_data(test)?.join("adience");
     Some(load(&root, &LoadOptions::default()).unwrap())
 }
 
@@ -153,7 +150,7 @@ const FIVE: [Fold; 5] = [Fold(0), Fold(1), Fold(2), Fold(3), Fold(4)];
 
 #[test]
 fn official_rows_duplicates_and_folds() {
-    let Some(dataset) = official() else { return };
+    let Some(dataset) = official("official_rows_duplicates_and_folds") else { return };
     assert_eq!((dataset.rows, dataset.duplicates, dataset.distinct()), (19_487, 117, 19_370));
     assert_eq!(dataset.samples.len(), 19_370);
     assert!(dataset.samples.iter().all(|sample| !sample.label_conflict));
@@ -163,7 +160,7 @@ fn official_rows_duplicates_and_folds() {
 
 #[test]
 fn official_users_are_in_one_fold_each() {
-    let Some(dataset) = official() else { return };
+    let Some(dataset) = official("official_users_are_in_one_fold_each") else { return };
     let mut folds: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for sample in &dataset.samples {
         folds.entry(sample.subject.clone()).or_default().insert(sample.fold);
@@ -176,7 +173,7 @@ fn official_users_are_in_one_fold_each() {
 
 #[test]
 fn official_age_strings_before_deduplication() {
-    let Some(dataset) = official() else { return };
+    let Some(dataset) = official("official_age_strings_before_deduplication") else { return };
     let counts = EIGHT.map(|label| dataset.ages.total(label));
     assert_eq!(counts, [2519, 2163, 2132, 1655, 4950, 2300, 830, 875]);
     assert_eq!(counts.iter().sum::<usize>(), 17_424);
@@ -216,7 +213,7 @@ fn official_age_strings_before_deduplication() {
 
 #[test]
 fn official_genders() {
-    let Some(dataset) = official() else { return };
+    let Some(dataset) = official("official_genders") else { return };
     let counts = ["f", "m", "u", ""].map(|label| dataset.genders.total(label));
     assert_eq!(counts, [9411, 8192, 1100, 784]);
     let known = select(&dataset.samples, Task::Gender, LabelPolicy::Exact, &AgeGroups::adience());
@@ -225,7 +222,7 @@ fn official_genders() {
 
 #[test]
 fn official_age_groups_after_deduplication() {
-    let Some(dataset) = official() else { return };
+    let Some(dataset) = official("official_age_groups_after_deduplication") else { return };
     let select = |policy| select(&dataset.samples, Task::AgeGroup, policy, &AgeGroups::adience());
     let exact = select(LabelPolicy::Exact);
     let facefold_core::Targets::Classes { indices, .. } = &exact.targets else { unreachable!() };
@@ -242,7 +239,7 @@ fn official_age_groups_after_deduplication() {
 
 #[test]
 fn official_rows_on_which_remap_and_nearest_differ() {
-    let Some(dataset) = official() else { return };
+    let Some(dataset) = official("official_rows_on_which_remap_and_nearest_differ") else { return };
     let groups = AgeGroups::adience();
     let group = |policy: LabelPolicy, label: &str| {
         policy.group(AgeLabel::parse(label), AgeLabelling::Ranges, &groups).ok()
@@ -262,10 +259,8 @@ fn official_rows_on_which_remap_and_nearest_differ() {
 /// Dropping rows without a gender from the age task would lose 43 % of the babies.
 #[test]
 fn official_babies_without_a_known_gender() {
-    if official().is_none() {
-        return;
-    }
-    let root = Path::new(&std::env::var_os("FACEFOLD_TEST_DATA").unwrap()).join("adience");
+    let Some(folder) = shared_data("official_babies_without_a_known_gender") else { return };
+    let root = folder.join("adience");
     let (mut babies, mut all) = (0, 0);
     for (_, path) in super::Lists::Main.files(&root) {
         for row in super::read_list(&path).unwrap().rows() {
