@@ -22,6 +22,11 @@ fn bare(metric: Metric, value: f64) -> String {
     format!("{shown:.2}")
 }
 
+/// A metric's name without its unit, which the sentence gives.
+fn noun(metric: Metric) -> &'static str {
+    if metric == Metric::MeanAbsoluteError { "mean absolute error" } else { metric.name() }
+}
+
 fn p_value(p: f64) -> String {
     if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
 }
@@ -45,7 +50,7 @@ pub(crate) fn of_pair(metric: Metric, pair: &PairComparison) -> String {
                 "Nothing can be said between `{first}` and `{second}`: the {} of the first less \
                  that of the second is {} ({}). A difference of about {} would be found here four \
                  times of five.",
-                metric.name(),
+                noun(metric),
                 difference(metric, pair.difference),
                 evidence(pair.interval.low, pair.interval.high),
                 difference(metric, pair.detectable)
@@ -60,7 +65,7 @@ pub(crate) fn of_pair(metric: Metric, pair: &PairComparison) -> String {
     };
     format!(
         "`{better}` is better than `{worse}`: its {} is {} by {} ({}).",
-        metric.name(),
+        noun(metric),
         if metric.higher_is_better() { "higher" } else { "lower" },
         difference(metric, pair.difference.abs()),
         evidence(low, high)
@@ -91,7 +96,7 @@ pub(crate) fn of_comparison(comparison: &Comparison) -> String {
     let mut parts = vec![format!(
         "`{}` has the best {} ({})",
         best.label,
-        metric.name(),
+        noun(metric),
         value(metric, best.value)
     )];
     if !beaten.is_empty() {

@@ -200,8 +200,9 @@ fn fewer_years_of_error_are_better() {
     let pair = &comparison.pairs[0];
     assert_eq!(pair.verdict, Verdict::FirstBetter);
     assert!(
-        pair.words
-            .starts_with("`near` is better than `far`: its MAE (years) is lower by 1.50 years"),
+        pair.words.starts_with(
+            "`near` is better than `far`: its mean absolute error is lower by 1.50 years"
+        ),
         "{}",
         pair.words
     );

@@ -1,0 +1,117 @@
+//! A comparison of heads, or of whole results, as Markdown and for the terminal.
+
+use facefold_evaluate::{Comparison, PairComparison};
+
+use crate::format::{self, NONE};
+use crate::table::Table;
+
+/// The comparison as Markdown, without a heading: words first, then the numbers behind them.
+#[must_use]
+pub fn markdown(comparison: &Comparison) -> String {
+    let mut text = format!("**{}**\n\n", comparison.summary());
+    for pair in &comparison.pairs {
+        text.push_str(&format_pair(pair));
+    }
+    text.push('\n');
+    text.push_str(&values(comparison).markdown());
+    text.push('\n');
+    text.push_str(&pairs(comparison).markdown());
+    text.push('\n');
+    text.push_str(&basis(comparison));
+    text.push('\n');
+    text
+}
+
+/// The comparison for the terminal.
+#[must_use]
+pub fn terminal(comparison: &Comparison) -> String {
+    let mut text = values(comparison).terminal();
+    text.push_str(&pairs(comparison).terminal());
+    for pair in &comparison.pairs {
+        text.push_str(&format_pair(pair));
+    }
+    text.push_str(&comparison.summary());
+    text.push('\n');
+    text
+}
+
+fn format_pair(pair: &PairComparison) -> String {
+    format!("- {}\n", pair.words)
+}
+
+fn values(comparison: &Comparison) -> Table {
+    let metric = comparison.metric;
+    let heading = format::heading(metric);
+    let mut table =
+        Table::new(["head", "seeds", &heading, "95 % interval by subject", "Wilson (rows)"]);
+    for contender in &comparison.contenders {
+        table.row([
+            contender.label.clone(),
+            contender.seeds.to_string(),
+            format::value(metric, contender.value),
+            format::interval(metric, contender.interval),
+            contender
+                .wilson
+                .map_or_else(|| NONE.to_owned(), |wilson| format::interval(metric, wilson)),
+        ]);
+    }
+    table
+}
+
+fn pairs(comparison: &Comparison) -> Table {
+    let metric = comparison.metric;
+    let mut table = Table::new([
+        "first less second",
+        "difference",
+        "95 % interval",
+        "standard error",
+        "permutation p",
+        "Holm p",
+        "McNemar exact p",
+        "McNemar χ² p",
+        "corrected t p",
+        "Cohen's d",
+        "detectable",
+    ]);
+    let dash = || NONE.to_owned();
+    for pair in &comparison.pairs {
+        table.row([
+            format!("{} − {}", pair.first, pair.second),
+            format::value(metric, pair.difference),
+            format::interval(metric, pair.interval),
+            format::value(metric, pair.standard_error),
+            format::p_value(pair.permutation.p_value),
+            format::p_value(pair.adjusted_p),
+            pair.mcnemar.map_or_else(dash, |test| format::p_value(test.exact_p)),
+            pair.mcnemar.map_or_else(dash, |test| format::p_value(test.chi_squared_p)),
+            pair.corrected_t.map_or_else(dash, |test| format::p_value(test.p_value)),
+            pair.cohens_d.map_or_else(dash, |d| format!("{d:.2}")),
+            format::value(metric, pair.detectable),
+        ]);
+    }
+    table
+}
+
+fn basis(comparison: &Comparison) -> String {
+    let left_out = match comparison.rows_left_out {
+        0 => String::new(),
+        rows => format!(" ({} rows that only some have are left out)", format::count(rows)),
+    };
+    format!(
+        "On {} identical rows of {} subjects{left_out}. A head is called better when the paired \
+         sign-flip permutation test by subject, corrected by Holm for {} pair(s), gives p < 0.05 \
+         and the bootstrap interval by subject (10,000 draws) does not contain 0; both use {} \
+         averaged over seeds first. McNemar's test (one seed, classes only) and Wilson's interval \
+         take rows as independent, which pictures of one person are not; they and the corrected \
+         resampled t-test over folds (Nadeau and Bengio 2003) are for comparison with other work. \
+         *Detectable* is the smallest difference that such a comparison finds four times of five.\n",
+        format::count(comparison.rows),
+        format::count(comparison.subjects),
+        comparison.pairs.len(),
+        if comparison.metric.is_share() {
+            "correctness (0 or 1)"
+        } else {
+            "absolute error in years"
+        },
+    )
+}

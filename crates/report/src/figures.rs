@@ -1,0 +1,142 @@
+//! The plots of a task: confusion matrices, learning curves, calibration, cumulative scores.
+
+use facefold_evaluate::{CvResult, HeadResult, Metrics};
+
+use crate::plot::{Labels, Series, confusion, lines};
+
+/// A plot with its place in the report.
+pub(crate) struct Figure {
+    /// File name within `plots`.
+    pub(crate) file: String,
+    /// What it shows.
+    pub(crate) caption: String,
+    /// The drawing.
+    pub(crate) svg: String,
+}
+
+/// The plots of a task by section.
+pub(crate) struct Figures {
+    pub(crate) confusion: Vec<Figure>,
+    pub(crate) learning: Vec<Figure>,
+    pub(crate) calibration: Option<Figure>,
+    pub(crate) cumulative: Option<Figure>,
+}
+
+impl Figures {
+    pub(crate) fn of(result: &CvResult) -> Self {
+        Self {
+            confusion: result.heads.iter().filter_map(|head| confusion_of(result, head)).collect(),
+            learning: result.heads.iter().filter_map(|head| learning_of(result, head)).collect(),
+            calibration: calibration_of(result),
+            cumulative: cumulative_of(result),
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Figure> {
+        self.confusion.iter().chain(&self.learning).chain(&self.calibration).chain(&self.cumulative)
+    }
+}
+
+fn confusion_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
+    let Metrics::Classes(classes) = &head.pooled else { return None };
+    let caption = format!("{} by {}: confusion matrix", result.task, head.name);
+    Some(Figure {
+        file: file_name(&[result.task.as_str(), "confusion", &head.name]),
+        svg: confusion(&caption, &result.classes, &classes.confusion),
+        caption,
+    })
+}
+
+/// Training and validation loss of every fit that went in epochs.
+fn learning_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
+    let curves = head.fits.iter().filter(|fit| !fit.log.epochs.is_empty());
+    let opacity = if head.fits.len() > 1 { 0.5 } else { 1.0 };
+    let mut series = Vec::new();
+    for (index, fit) in curves.enumerate() {
+        for (colour, name) in ["training loss", "validation loss"].into_iter().enumerate() {
+            let points = fit
+                .log
+                .epochs
+                .iter()
+                .map(|epoch| {
+                    let loss =
+                        if colour == 0 { epoch.training_loss } else { epoch.validation_loss };
+                    (epoch.number as f64, loss)
+                })
+                .collect();
+            // One entry in the legend stands for the lines of all fits.
+            let label = (index == 0).then(|| name.to_owned());
+            series.push(Series { label, points, colour, opacity, dashed: false });
+        }
+    }
+    let caption = format!("{} by {}: learning curves, a line a fit", result.task, head.name);
+    (!series.is_empty()).then(|| Figure {
+        file: file_name(&[result.task.as_str(), "learning", &head.name]),
+        svg: lines(Labels { title: &caption, x: "epoch", y: "loss" }, &series),
+        caption,
+    })
+}
+
+fn calibration_of(result: &CvResult) -> Option<Figure> {
+    let mut series: Vec<Series> = result
+        .heads
+        .iter()
+        .enumerate()
+        .filter_map(|(number, head)| {
+            let Metrics::Classes(classes) = &head.pooled else { return None };
+            let bins = classes.calibration.bins.iter();
+            Some(Series::new(
+                &head.name,
+                number,
+                bins.map(|bin| (bin.confidence, bin.accuracy)).collect(),
+            ))
+        })
+        .collect();
+    if series.is_empty() {
+        return None;
+    }
+    series.push(Series {
+        label: None,
+        points: vec![(0.0, 0.0), (1.0, 1.0)],
+        colour: 6,
+        opacity: 0.4,
+        dashed: true,
+    });
+    let caption = format!("{}: calibration; the dashed line is perfect", result.task);
+    Some(Figure {
+        file: file_name(&[result.task.as_str(), "calibration"]),
+        svg: lines(
+            Labels { title: &caption, x: "probability of the answer", y: "share right" },
+            &series,
+        ),
+        caption,
+    })
+}
+
+fn cumulative_of(result: &CvResult) -> Option<Figure> {
+    let series: Vec<Series> = result
+        .heads
+        .iter()
+        .enumerate()
+        .filter_map(|(number, head)| {
+            let Metrics::Years(years) = &head.pooled else { return None };
+            let shares = years.cumulative_score.iter().enumerate();
+            let points = shares.map(|(limit, share)| (limit as f64, 100.0 * share)).collect();
+            Some(Series::new(&head.name, number, points))
+        })
+        .collect();
+    let caption = format!("{}: cumulative score", result.task);
+    (!series.is_empty()).then(|| Figure {
+        file: file_name(&[result.task.as_str(), "cumulative-score"]),
+        svg: lines(
+            Labels { title: &caption, x: "error of at most (years)", y: "test rows (%)" },
+            &series,
+        ),
+        caption,
+    })
+}
+
+fn file_name(parts: &[&str]) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
+    format!("{}.svg", parts.join("-").chars().map(safe).collect::<String>())
+}

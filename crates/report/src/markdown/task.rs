@@ -1,0 +1,272 @@
+//! One task of a report: summary, verdict, folds, spread, classes, curves, settings.
+
+use std::collections::BTreeMap;
+
+use facefold_evaluate::{ClassMetrics, CvResult, FitResult, HeadResult, Metric, Metrics};
+
+use super::paragraph;
+use crate::comparison;
+use crate::figures::{Figure, Figures};
+use crate::format::{self, NONE};
+use crate::model::TaskReport;
+use crate::table::Table;
+use crate::terminal::{seeds, summary};
+
+pub(crate) fn write(text: &mut String, task: &TaskReport) {
+    let result = &task.result;
+    let figures = Figures::of(result);
+    paragraph(text, &format!("## {}", title(result)));
+    paragraph(
+        text,
+        &format!(
+            "{} rows of {} subjects, {} features, protocol `{}`, seed {} for the division, fits \
+             with seeds {}.",
+            format::count(result.rows),
+            format::count(result.subjects),
+            format::count(result.features),
+            result.protocol,
+            result.seed,
+            seeds(result)
+        ),
+    );
+    paragraph(text, summary(result).markdown().trim_end());
+    paragraph(text, &reading(result));
+    if let Some(compared) = &task.comparison {
+        paragraph(text, &format!("### Which {} head is better", result.task));
+        paragraph(text, comparison::markdown(compared).trim_end());
+    }
+    protocol(text, result);
+    folds(text, result);
+    spread(text, result);
+    classes(text, result, &figures);
+    years(text, result, &figures);
+    curves(text, result, &figures);
+    settings(text, result);
+}
+
+fn title(result: &CvResult) -> String {
+    let name = result.task.as_str().replace('-', " ");
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn reading(result: &CvResult) -> String {
+    let folds = if result.partitions.len() > 1 {
+        "Mean over folds ± standard deviation over folds, seeds averaged first"
+    } else {
+        "One division only, so there is no spread over folds; seeds are averaged"
+    };
+    format!(
+        "{folds}. The interval is of all test rows together, by drawing subjects with replacement \
+         (10,000 draws)."
+    )
+}
+
+fn protocol(text: &mut String, result: &CvResult) {
+    paragraph(text, &format!("### Protocol of {}", result.task));
+    paragraph(
+        text,
+        &format!(
+            "{} Within the training side about an eighth of the rows, exclusive by subject, is \
+             kept for validation: epochs and other choices are made by it and never by test rows.",
+            result.protocol.explanation()
+        ),
+    );
+    let mut table = Table::new(["division", "training", "validation", "test", "shared test rows"]);
+    for partition in &result.partitions {
+        let counts =
+            [partition.train, partition.validation, partition.test, partition.shared_test_rows];
+        table.row(std::iter::once(partition.name.clone()).chain(counts.map(format::count)));
+    }
+    paragraph(text, table.markdown().trim_end());
+    for partition in &result.partitions {
+        for note in &partition.notes {
+            paragraph(text, &format!("{}: {note}.", partition.name));
+        }
+    }
+}
+
+/// Every metric by fold and head, averaged over seeds.
+fn folds(text: &mut String, result: &CvResult) {
+    paragraph(text, &format!("### Folds of {}", result.task));
+    for &metric in Metric::of(result.task) {
+        let heads = result.heads.iter().map(|head| head.name.clone());
+        let mut table = Table::new(std::iter::once(format::heading(metric)).chain(heads));
+        for partition in &result.partitions {
+            let cells = result.heads.iter().map(|head| {
+                let fits = head.fits.iter().filter(|fit| fit.partition == partition.name);
+                format::optional(metric, average(fits, metric))
+            });
+            table.row(std::iter::once(partition.name.clone()).chain(cells));
+        }
+        paragraph(text, table.markdown().trim_end());
+    }
+}
+
+fn average<'a>(fits: impl Iterator<Item = &'a FitResult>, metric: Metric) -> Option<f64> {
+    let values: Vec<f64> = fits.map(|fit| fit.test.get(metric)).collect::<Option<_>>()?;
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn spread(text: &mut String, result: &CvResult) {
+    paragraph(text, &format!("### Training, validation, test and spread of {}", result.task));
+    let mut table = Table::new([
+        "head",
+        "metric",
+        "training",
+        "validation",
+        "test",
+        "sd over folds",
+        "sd over seeds",
+        "all rows",
+        "95 % interval",
+    ]);
+    for head in &result.heads {
+        for line in &head.summary {
+            let metric = line.metric;
+            table.row([
+                head.name.clone(),
+                format::heading(metric),
+                format::optional(metric, line.train),
+                format::optional(metric, line.validation),
+                format::value(metric, line.mean),
+                format::optional(metric, line.deviation_over_folds),
+                format::optional(metric, line.deviation_over_seeds),
+                format::value(metric, line.pooled),
+                line.interval
+                    .map_or_else(|| NONE.to_owned(), |interval| format::interval(metric, interval)),
+            ]);
+        }
+    }
+    paragraph(text, table.markdown().trim_end());
+}
+
+fn class_metrics(head: &HeadResult) -> Option<&ClassMetrics> {
+    match &head.pooled {
+        Metrics::Classes(classes) => Some(classes),
+        Metrics::Years(_) => None,
+    }
+}
+
+fn classes(text: &mut String, result: &CvResult, figures: &Figures) {
+    if result.classes.is_empty() {
+        return;
+    }
+    paragraph(text, &format!("### Classes of {}", result.task));
+    let heads = result.heads.iter().map(|head| head.name.clone());
+    let header = ["recall (%)".to_owned(), "rows".to_owned()];
+    let mut table = Table::new(header.into_iter().chain(heads));
+    for (class, name) in result.classes.iter().enumerate() {
+        let recalls = result.heads.iter().map(|head| {
+            let recall = class_metrics(head).and_then(|metrics| metrics.recall[class]);
+            format::optional(Metric::Accuracy, recall)
+        });
+        let rows = format::count(result.class_rows.get(class).copied().unwrap_or(0));
+        table.row([name.clone(), rows].into_iter().chain(recalls));
+    }
+    paragraph(text, table.markdown().trim_end());
+    for head in &result.heads {
+        let Some(metrics) = class_metrics(head) else { continue };
+        paragraph(
+            text,
+            &format!(
+                "Confusion matrix of `{}`: rows are what is right, columns what was answered, over \
+                 all test rows and seeds.",
+                head.name
+            ),
+        );
+        let header = std::iter::once(String::new()).chain(result.classes.iter().cloned());
+        let mut table = Table::new(header);
+        for (name, row) in result.classes.iter().zip(&metrics.confusion) {
+            let counts = row.iter().map(|&count| format::count(count as usize));
+            table.row(std::iter::once(name.clone()).chain(counts));
+        }
+        paragraph(text, table.markdown().trim_end());
+    }
+    figures.confusion.iter().for_each(|figure| link(text, figure));
+    figures.calibration.iter().for_each(|figure| link(text, figure));
+}
+
+fn years(text: &mut String, result: &CvResult, figures: &Figures) {
+    let Some(figure) = &figures.cumulative else { return };
+    paragraph(text, &format!("### Errors of {}", result.task));
+    let limits = [1_usize, 3, 5, 7, 10, 15];
+    let header = ["head".to_owned(), "mean error (years)".to_owned()];
+    let mut table =
+        Table::new(header.into_iter().chain(limits.map(|limit| format!("CS@{limit} (%)"))));
+    for head in &result.heads {
+        let Metrics::Years(years) = &head.pooled else { continue };
+        let first = [head.name.clone(), format::value(Metric::MeanAbsoluteError, years.mean_error)];
+        let shares = limits.map(|limit| {
+            let share = years.cumulative_score.get(limit).copied();
+            format::optional(Metric::CumulativeScore5, share)
+        });
+        table.row(first.into_iter().chain(shares));
+    }
+    paragraph(text, table.markdown().trim_end());
+    paragraph(
+        text,
+        "CS@n is the share of test rows with an error of at most n years; a mean error above 0 \
+         takes people for older than they are labelled.",
+    );
+    link(text, figure);
+}
+
+fn curves(text: &mut String, result: &CvResult, figures: &Figures) {
+    paragraph(text, &format!("### Fits of {}", result.task));
+    let mut table = Table::new([
+        "head",
+        "fits",
+        "rows fitted (least to most)",
+        "best epoch (least to most)",
+        "seconds a fit",
+    ]);
+    for head in &result.heads {
+        let rows = range(head.fits.iter().map(|fit| fit.log.rows_used));
+        let epochs = range(head.fits.iter().filter_map(|fit| fit.log.best_epoch));
+        let seconds: f64 = head.fits.iter().map(|fit| fit.seconds).sum();
+        table.row([
+            head.name.clone(),
+            head.fits.len().to_string(),
+            rows,
+            epochs,
+            format!("{:.1}", seconds / head.fits.len().max(1) as f64),
+        ]);
+    }
+    paragraph(text, table.markdown().trim_end());
+    for head in &result.heads {
+        // The same words for several fits are said once.
+        let mut notes: BTreeMap<&str, usize> = BTreeMap::new();
+        for note in head.fits.iter().flat_map(|fit| &fit.log.notes) {
+            *notes.entry(note).or_default() += 1;
+        }
+        for (note, fits) in notes {
+            paragraph(
+                text,
+                &format!("`{}`: {note} ({fits} of {} fits).", head.name, head.fits.len()),
+            );
+        }
+    }
+    figures.learning.iter().for_each(|figure| link(text, figure));
+}
+
+fn range(values: impl Iterator<Item = usize> + Clone) -> String {
+    match (values.clone().min(), values.max()) {
+        (Some(low), Some(high)) if low == high => format::count(low),
+        (Some(low), Some(high)) => format!("{} to {}", format::count(low), format::count(high)),
+        _ => NONE.to_owned(),
+    }
+}
+
+fn settings(text: &mut String, result: &CvResult) {
+    paragraph(text, &format!("### Settings of the {} heads", result.task));
+    for head in &result.heads {
+        let settings =
+            serde_json::to_string_pretty(&head.settings).unwrap_or_else(|error| error.to_string());
+        paragraph(text, &format!("`{}`:\n\n```json\n{settings}\n```", head.name));
+    }
+}
+
+fn link(text: &mut String, figure: &Figure) {
+    paragraph(text, &format!("![{}](plots/{})", figure.caption, figure.file));
+}

@@ -1,0 +1,147 @@
+//! What a report says: every number of the Markdown stands here, and so in `report.json`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use facefold_evaluate::{Comparison, CvResult};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ReportError;
+
+/// The version of `report.json`; raised when a reader of the old one would misread the new.
+pub const FORMAT: u32 = 1;
+
+/// A report on one run, with one or more tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What a reader must know before any number: `untrained network`, `drawn faces`.
+    pub warnings: Vec<String>,
+    /// Where the numbers come from.
+    pub provenance: Provenance,
+    /// The samples.
+    pub dataset: Dataset,
+    /// One entry a task.
+    pub tasks: Vec<TaskReport>,
+}
+
+/// Where the numbers come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The command line that repeats the run.
+    pub command: String,
+    /// facefold's version.
+    pub version: String,
+    /// The commit it was built from, where known.
+    pub commit: Option<String>,
+    /// When the run began, RFC 3339.
+    pub date: String,
+    /// Wall-clock seconds of the run.
+    pub seconds: f64,
+    /// What it ran on.
+    pub machine: Machine,
+    /// What made the embeddings.
+    pub network: Network,
+    /// What the heads saw of the store: `embedding`, `taps` or `both`.
+    pub features: String,
+}
+
+/// A computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Model of the processor.
+    pub cpu: String,
+    /// Number of logical cores.
+    pub cores: usize,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Operating system and architecture.
+    pub system: String,
+}
+
+/// The extractor of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Name of the model: `buffalo_s`, `untrained`.
+    pub name: String,
+    /// The store's fingerprint.
+    pub fingerprint: String,
+    /// Precision class.
+    pub precision: String,
+    /// Terms of the weights.
+    pub licence: String,
+}
+
+/// The samples of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// `adience`, `utkface`, `drawn`, …
+    pub kind: String,
+    /// Last part of the root's name; never a whole path.
+    pub root: String,
+    /// How ages became age groups, where the policy matters to a task here.
+    pub label_policy: Option<String>,
+    /// The age groups, where a task here uses them.
+    pub age_groups: Option<String>,
+    /// Label rows.
+    pub samples: usize,
+    /// Label rows whose picture has an embedding.
+    pub embedded: usize,
+    /// Label rows whose picture has none, by reason.
+    pub rejected: BTreeMap<String, usize>,
+    /// What else a reader must know: how subjects were estimated.
+    pub notes: Vec<String>,
+}
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskReport {
+    /// Which label rows served.
+    pub rows: RowCounts,
+    /// What came of it.
+    pub result: CvResult,
+    /// Heads side by side, where there are at least two.
+    pub comparison: Option<Comparison>,
+}
+
+/// Label rows of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowCounts {
+    /// All label rows.
+    pub samples: usize,
+    /// Rows that were trained or tested on.
+    pub used: usize,
+    /// Rows left out, by reason; a row counts once.
+    pub dropped: BTreeMap<String, usize>,
+}
+
+impl RowCounts {
+    /// Whether used and dropped rows add up to all rows.
+    #[must_use]
+    pub fn reconciles(&self) -> bool {
+        self.used + self.dropped.values().sum::<usize>() == self.samples
+    }
+}
+
+impl Report {
+    /// Reads `report.json`, or the one in a directory.
+    ///
+    /// # Errors
+    /// [`ReportError`] naming the file, where it is absent or is no report of this [`FORMAT`].
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
+        let bytes = fs_err::read(&path)?;
+        let invalid = |message: String| ReportError::Invalid { path: path.clone(), message };
+        let document: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+        match document.get("format").and_then(serde_json::Value::as_u64) {
+            Some(format) if format == u64::from(FORMAT) => {}
+            Some(format) => {
+                return Err(invalid(format!("expected format {FORMAT}, found {format}")));
+            }
+            None => return Err(invalid(format!("expected format {FORMAT}, found none"))),
+        }
+        serde_json::from_value(document).map_err(|error| invalid(error.to_string()))
+    }
+}

@@ -1,0 +1,276 @@
+//! Plots as SVG text: lines, bars, confusion matrices.
+
+use crate::svg::{Anchor, Svg};
+
+/// Colours that people with any colour vision tell apart (Okabe and Ito 2008).
+const PALETTE: [&str; 7] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+const GREY: &str = "#d9d9d9";
+const INK: &str = "#222222";
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 400.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 40.0;
+const BOTTOM: f64 = 48.0;
+
+/// A line in a plot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Name in the legend; none for a line that is one of many with the same meaning.
+    pub label: Option<String>,
+    /// x and y; points that are not finite are left out.
+    pub points: Vec<(f64, f64)>,
+    /// Number of the colour.
+    pub colour: usize,
+    /// 0 (invisible) to 1.
+    pub opacity: f64,
+    /// Drawn with gaps.
+    pub dashed: bool,
+}
+
+impl Series {
+    /// A solid line of a colour.
+    pub fn new(label: impl Into<String>, colour: usize, points: Vec<(f64, f64)>) -> Self {
+        Self { label: Some(label.into()), points, colour, opacity: 1.0, dashed: false }
+    }
+}
+
+/// Title and axes of a plot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Labels<'a> {
+    /// Above the plot.
+    pub title: &'a str,
+    /// Under the x axis.
+    pub x: &'a str,
+    /// Beside the y axis.
+    pub y: &'a str,
+}
+
+/// A plot of lines. The axes cover all points.
+#[must_use]
+pub fn lines(labels: Labels<'_>, series: &[Series]) -> String {
+    let finite = |axis: fn(&(f64, f64)) -> f64| {
+        series
+            .iter()
+            .flat_map(|series| &series.points)
+            .filter(|(x, y)| x.is_finite() && y.is_finite())
+            .map(axis)
+            .collect::<Vec<f64>>()
+    };
+    let (x, y) = (Scale::around(&finite(|p| p.0), LEFT, WIDTH - RIGHT), {
+        Scale::around(&finite(|p| p.1), HEIGHT - BOTTOM, TOP)
+    });
+    let mut svg = Svg::new(WIDTH, HEIGHT);
+    frame(&mut svg, labels);
+    for tick in x.ticks() {
+        svg.line((x.at(tick), TOP), (x.at(tick), HEIGHT - BOTTOM), GREY);
+        let below = (x.at(tick), HEIGHT - BOTTOM + 16.0);
+        svg.text(below, 11.0, Anchor::Middle, INK, &short(tick));
+    }
+    y_axis(&mut svg, &y);
+    for line in series {
+        let points = line.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+        let placed = points.map(|&(px, py)| (x.at(px), y.at(py)));
+        svg.polyline(placed, colour(line.colour), line.opacity, line.dashed);
+    }
+    let named = series.iter().filter_map(|line| Some((line.label.as_deref()?, line.colour)));
+    legend(&mut svg, named);
+    svg.finish()
+}
+
+/// A plot of bars from 0: one group a label, one bar a series in each.
+#[must_use]
+pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]) -> String {
+    let mut values: Vec<f64> = series
+        .iter()
+        .flat_map(|(_, values)| values.iter().copied())
+        .filter(|value| value.is_finite())
+        .collect();
+    values.push(0.0);
+    let y = Scale::around(&values, HEIGHT - BOTTOM, TOP);
+    let mut svg = Svg::new(WIDTH, HEIGHT);
+    frame(&mut svg, labels);
+    y_axis(&mut svg, &y);
+    let step = (WIDTH - LEFT - RIGHT) / groups.len().max(1) as f64;
+    let width = 0.8 * step / series.len().max(1) as f64;
+    // Labels that would overlap are thinned out.
+    let longest = groups.iter().map(|group| group.chars().count()).max().unwrap_or(0);
+    let shown_every = ((longest as f64 * 6.5 + 6.0) / step).ceil().max(1.0) as usize;
+    for (index, group) in groups.iter().enumerate() {
+        let left = LEFT + index as f64 * step + 0.1 * step;
+        for (number, (_, values)) in series.iter().enumerate() {
+            if let Some(&value) = values.get(index).filter(|value| value.is_finite()) {
+                let (top, bottom) = (y.at(value.max(0.0)), y.at(value.min(0.0)));
+                let x = left + number as f64 * width;
+                svg.rectangle(x, top, width, bottom - top, colour(number));
+            }
+        }
+        if index % shown_every == 0 {
+            let below = (left + 0.4 * step, HEIGHT - BOTTOM + 16.0);
+            svg.text(below, 11.0, Anchor::Middle, INK, group);
+        }
+    }
+    if series.len() > 1 {
+        legend(&mut svg, series.iter().enumerate().map(|(n, (name, _))| (name.as_str(), n)));
+    }
+    svg.finish()
+}
+
+/// A confusion matrix: rows are what is right, columns what was answered; each cell has its count
+/// and its share of the row.
+#[must_use]
+pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String {
+    // Above so many classes the numbers would not fit; the table in the report has them.
+    const NUMBERED: usize = 16;
+    let k = classes.len().max(1) as f64;
+    let cell = (560.0 / k).clamp(12.0, 72.0);
+    let longest = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
+    let left = 40.0 + 7.0 * longest.min(24) as f64;
+    let (width, height) = ((left + k * cell + 16.0).max(320.0), TOP + k * cell + 56.0);
+    let mut svg = Svg::new(width, height);
+    svg.text((width / 2.0, 22.0), 15.0, Anchor::Middle, INK, title);
+    svg.upward_text((16.0, TOP + k * cell / 2.0), 12.0, "right");
+    svg.text((left + k * cell / 2.0, height - 10.0), 12.0, Anchor::Middle, INK, "answered");
+    for (i, (class, row)) in classes.iter().zip(counts).enumerate() {
+        let y = TOP + i as f64 * cell;
+        svg.text((left - 6.0, y + cell / 2.0 + 4.0), 11.0, Anchor::End, INK, class);
+        let total: u64 = row.iter().sum();
+        for (j, &count) in row.iter().enumerate() {
+            let share = if total > 0 { count as f64 / total as f64 } else { 0.0 };
+            let x = left + j as f64 * cell;
+            svg.rectangle(x, y, cell - 1.0, cell - 1.0, &shade(share));
+            if classes.len() <= NUMBERED {
+                let ink = if share > 0.5 { "#ffffff" } else { INK };
+                let middle = x + cell / 2.0;
+                svg.text((middle, y + cell / 2.0), 11.0, Anchor::Middle, ink, &count.to_string());
+                let per_cent = format!("{:.0} %", 100.0 * share);
+                svg.text((middle, y + cell / 2.0 + 13.0), 10.0, Anchor::Middle, ink, &per_cent);
+            }
+        }
+        if classes.len() <= NUMBERED {
+            let x = left + i as f64 * cell + cell / 2.0;
+            svg.text((x, TOP + k * cell + 16.0), 11.0, Anchor::Middle, INK, class);
+        }
+    }
+    svg.finish()
+}
+
+fn colour(number: usize) -> &'static str {
+    PALETTE[number % PALETTE.len()]
+}
+
+/// From white to the first colour of the palette.
+fn shade(share: f64) -> String {
+    let mix = |dark: f64| (255.0 + (dark - 255.0) * share).round() as u8;
+    format!("#{:02x}{:02x}{:02x}", mix(0.0), mix(114.0), mix(178.0))
+}
+
+fn frame(svg: &mut Svg, labels: Labels<'_>) {
+    let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
+    svg.text((middle, 22.0), 15.0, Anchor::Middle, INK, labels.title);
+    svg.text((middle, HEIGHT - 10.0), 12.0, Anchor::Middle, INK, labels.x);
+    svg.upward_text((16.0, f64::midpoint(TOP, HEIGHT - BOTTOM)), 12.0, labels.y);
+}
+
+fn y_axis(svg: &mut Svg, y: &Scale) {
+    for tick in y.ticks() {
+        svg.line((LEFT, y.at(tick)), (WIDTH - RIGHT, y.at(tick)), GREY);
+        svg.text((LEFT - 6.0, y.at(tick) + 4.0), 11.0, Anchor::End, INK, &short(tick));
+    }
+}
+
+fn legend<'a>(svg: &mut Svg, entries: impl Iterator<Item = (&'a str, usize)>) {
+    for (index, (name, number)) in entries.enumerate() {
+        let y = TOP + 14.0 + 16.0 * index as f64;
+        let x = WIDTH - RIGHT - 10.0;
+        svg.rectangle(x - 8.0, y - 9.0, 10.0, 10.0, colour(number));
+        svg.text((x - 14.0, y), 11.0, Anchor::End, INK, name);
+    }
+}
+
+/// A linear map from values to pixels, with round bounds.
+struct Scale {
+    low: f64,
+    high: f64,
+    step: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Scale {
+    fn around(values: &[f64], from: f64, to: f64) -> Self {
+        let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (low, high) = match (low.is_finite(), low < high) {
+            (false, _) => (0.0, 1.0),
+            (true, false) => (low - 0.5, low + 0.5),
+            (true, true) => (low, high),
+        };
+        let step = round_step((high - low) / 6.0);
+        Self { low: (low / step).floor() * step, high: (high / step).ceil() * step, step, from, to }
+    }
+
+    fn at(&self, value: f64) -> f64 {
+        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+    }
+
+    fn ticks(&self) -> impl Iterator<Item = f64> {
+        let count = ((self.high - self.low) / self.step).round() as usize;
+        (0..=count).map(|index| self.low + index as f64 * self.step)
+    }
+}
+
+/// The next larger of 1, 2, 5 times a power of ten.
+fn round_step(step: f64) -> f64 {
+    let power = 10_f64.powf(step.log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= step * 0.999_999);
+    factor.unwrap_or(10.0) * power
+}
+
+/// A tick's number without digits that say nothing.
+fn short(value: f64) -> String {
+    let text = format!("{value:.4}");
+    let trimmed = text.trim_end_matches('0').trim_end_matches('.');
+    if trimmed == "-0" { "0".to_owned() } else { trimmed.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Labels, Scale, Series, bars, confusion, lines, round_step};
+
+    const LABELS: Labels<'_> = Labels { title: "a < b", x: "epoch", y: "loss" };
+
+    #[test]
+    fn steps_are_round() {
+        for (raw, expected) in [(0.8, 1.0), (1.1, 2.0), (0.03, 0.05), (6.0, 10.0), (200.0, 200.0)] {
+            assert!((round_step(raw) - expected).abs() < 1e-9 * expected, "{raw}");
+        }
+        let scale = Scale::around(&[0.1, 3.9], 0.0, 100.0);
+        assert_eq!(scale.ticks().collect::<Vec<_>>(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert!((scale.at(1.0) - 25.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn plots_hold_every_label_and_escape_it() {
+        let line = Series::new("mlp & co", 0, vec![(1.0, 0.5), (2.0, f64::NAN), (3.0, 0.2)]);
+        let plot = lines(LABELS, &[line]);
+        for text in ["a &lt; b", "epoch", "loss", "mlp &amp; co"] {
+            assert!(plot.contains(text), "{text}");
+        }
+        assert!(!plot.contains("NaN"));
+        let groups = ["f".to_owned(), "m".to_owned()];
+        let plot = bars(LABELS, &groups, &[("rows".to_owned(), vec![3.0, 4.0])]);
+        assert_eq!(plot.matches("#0072b2").count(), 2, "one bar a group");
+        let plot = confusion("t", &groups, &[vec![3, 1], vec![0, 0]]);
+        assert!(plot.contains(">75 %<") && plot.contains(">3<"), "{plot}");
+    }
+
+    #[test]
+    fn empty_plots_are_still_drawings() {
+        for plot in [lines(LABELS, &[]), bars(LABELS, &[], &[]), confusion("t", &[], &[])] {
+            assert!(plot.starts_with("<svg") && plot.ends_with("</svg>\n"));
+            assert!(!plot.contains("NaN") && !plot.contains("inf"), "{plot}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A report of a small made-up run: what it must say, and that its faces agree.
+#![allow(clippy::unwrap_used, reason = "helpers outside of test functions may unwrap too")]
+
+mod run;
+
+use std::collections::BTreeSet;
+
+use facefold_report::{FORMAT, Report, comparison, markdown, terminal, write};
+
+#[test]
+fn the_markdown_reads_as_before() {
+    insta::assert_snapshot!(markdown(&run::report()));
+}
+
+#[test]
+fn the_markdown_says_what_a_reviewer_asks_for() {
+    let report = run::report();
+    let text = markdown(&report);
+    let opening: String = text.lines().take(5).collect();
+    for first in ["drawn faces", "`untrained`", "0123456789abcdef0123456789abcdef"] {
+        assert!(opening.contains(first), "`{first}` stands at the top:\n{opening}");
+    }
+    for needed in [
+        "facefold cv --store faces",
+        "commit abc1234",
+        "2026-11-22T05:00:00Z",
+        "Test CPU",
+        "7.5 GiB",
+        "2 min 3 s",
+        "Label policy: `exact`",
+        "Age groups: `0-12,13-40,41+`",
+        "− no face",
+        "− no known age",
+        "seed 7 for the division, fits with seeds 1, 2",
+        "balanced accuracy",
+        "one-off accuracy",
+        "MAE (years)",
+        "CS@5",
+        "sd over folds",
+        "sd over seeds",
+        "95 % interval by subject",
+        "permutation p",
+        "McNemar",
+        "corrected t",
+        "Confusion matrix of `sharp`",
+        "learning curves",
+        "non-commercial research only",
+        "what annotators guessed",
+        "one of two",
+        "\"hidden\": 256",
+        "trained on a subsample of 5 of 50 rows (10 of 10 fits)",
+        "is better than",
+    ] {
+        assert!(text.contains(needed), "the report does not say `{needed}`:\n{text}");
+    }
+    assert!(!text.contains("do not add up"), "{text}");
+    assert!(!text.contains("NaN"), "{text}");
+}
+
+#[test]
+fn counts_that_do_not_add_up_are_shown() {
+    let mut report = run::report();
+    report.tasks[0].rows.used += 1;
+    assert_eq!(markdown(&report).matches("do not add up").count(), 1);
+    report.dataset.embedded += 1;
+    assert_eq!(markdown(&report).matches("do not add up").count(), 2);
+}
+
+#[test]
+fn a_written_report_reads_back_and_its_links_lead_somewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = run::report();
+    let written = write(&report, directory.path()).unwrap();
+    assert_eq!(Report::read(directory.path()).unwrap(), report);
+    assert_eq!(Report::read(&written.json).unwrap(), report);
+
+    let text = fs_err::read_to_string(&written.markdown).unwrap();
+    let links: BTreeSet<&str> =
+        text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    let plots: BTreeSet<String> = written
+        .plots
+        .iter()
+        .map(|plot| format!("plots/{}", plot.file_name().unwrap().to_str().unwrap()))
+        .collect();
+    assert_eq!(links, plots.iter().map(String::as_str).collect(), "every plot is linked once");
+    for plot in &written.plots {
+        let svg = fs_err::read_to_string(plot).unwrap();
+        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{}", plot.display());
+        assert!(!svg.contains("NaN"), "{}", plot.display());
+    }
+}
+
+#[test]
+fn no_face_of_the_report_names_a_picture() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = run::report();
+    let written = write(&report, directory.path()).unwrap();
+    let json = fs_err::read_to_string(&written.json).unwrap();
+    for text in [json, markdown(&report), terminal(&report)] {
+        assert!(!text.contains(".jpg"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_report_is_refused_with_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = Report::read(directory.path()).unwrap_err().to_string();
+    assert!(missing.contains("report.json"), "{missing}");
+    let path = directory.path().join("report.json");
+    for (content, reason) in [
+        ("{", "EOF"),
+        ("{}", "found none"),
+        (r#"{"format": 99}"#, "expected format 1, found 99"),
+        (r#"{"format": 1}"#, "missing field"),
+    ] {
+        fs_err::write(&path, content).unwrap();
+        let message = Report::read(&path).unwrap_err().to_string();
+        assert!(message.contains(reason) && message.contains("report.json"), "{message}");
+    }
+    assert_eq!(FORMAT, 1);
+}
+
+#[test]
+fn the_terminal_shows_warnings_numbers_and_the_verdict() {
+    let text = terminal(&run::report());
+    assert!(text.starts_with("! The samples are drawn faces"), "{text}");
+    for needed in ["untrained", "sharp", "MAE (years)", "`sharp` has the best accuracy", "±"] {
+        assert!(text.contains(needed), "{needed}: {text}");
+    }
+}
+
+#[test]
+fn a_comparison_stands_alone() {
+    let report = run::report();
+    let compared = report.tasks[0].comparison.as_ref().unwrap();
+    for text in [comparison::markdown(compared), comparison::terminal(compared)] {
+        assert!(text.contains("`sharp` is better than `blunt`"), "{text}");
+        assert!(text.contains("sharp − blunt"), "{text}");
+    }
+}

@@ -1,0 +1,221 @@
+//! A small run with heads that are right and wrong by rule.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use facefold_core::{
+    Epoch, Examples, FeatureMatrix, FittedHead, Fold, Head, HeadError, HeadParts, Predictions,
+    SubjectId, Targets, Task, TrainingLog,
+};
+use facefold_evaluate::{
+    Contender, CvPlan, CvRun, NoJournal, Protocol, RowInfo, compare, cross_validate, plan,
+};
+use facefold_report::{
+    Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, TaskReport,
+};
+use ndarray::Array2;
+
+const CLASSES: usize = 3;
+
+/// Finds what is right in the row's only feature, and misses it in every `wrong`-th row.
+struct Rule {
+    name: &'static str,
+    wrong: usize,
+    epochs: usize,
+}
+
+impl Head for Rule {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        serde_json::json!({ "hidden": 256, "wrong": self.wrong })
+    }
+
+    fn fit(
+        &self,
+        training: &Examples<'_>,
+        _: &Examples<'_>,
+        seed: u64,
+    ) -> Result<Box<dyn FittedHead>, HeadError> {
+        let epochs = (1..=self.epochs).map(|number| Epoch {
+            number,
+            training_loss: 1.0 / number as f64,
+            validation_loss: 1.2 / number as f64,
+            validation_score: 0.5,
+            learning_rate: 0.001,
+        });
+        let subsampled = "trained on a subsample of 5 of 50 rows".to_owned();
+        Ok(Box::new(Fitted {
+            wrong: self.wrong,
+            seed: seed as usize,
+            classes: matches!(training.targets(), Targets::Classes { .. }),
+            log: TrainingLog {
+                epochs: epochs.collect(),
+                best_epoch: (self.epochs > 0).then_some(self.epochs),
+                rows_used: training.len(),
+                notes: if self.epochs == 0 { vec![subsampled] } else { Vec::new() },
+            },
+        }))
+    }
+}
+
+struct Fitted {
+    wrong: usize,
+    seed: usize,
+    classes: bool,
+    log: TrainingLog,
+}
+
+impl FittedHead for Fitted {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+        let missed = |row: usize| (row * 7 + self.seed).is_multiple_of(self.wrong);
+        let right = |row: usize| matrix.plain()[(row, 0)];
+        if !self.classes {
+            let years = rows.iter().map(|&row| {
+                right(row) * 20.0 + (row % 5) as f32 + if missed(row) { 9.0 } else { 0.5 }
+            });
+            return Ok(Predictions::Years(years.collect()));
+        }
+        let mut probabilities = Array2::from_elem((rows.len(), CLASSES), 0.1);
+        for (number, &row) in rows.iter().enumerate() {
+            let class = right(row) as usize;
+            let answer = if missed(row) { (class + 1) % CLASSES } else { class };
+            probabilities[(number, answer)] = 0.8;
+        }
+        Ok(Predictions::Classes(probabilities))
+    }
+
+    fn log(&self) -> &TrainingLog {
+        &self.log
+    }
+
+    fn parts(&self) -> HeadParts {
+        HeadParts {
+            kind: "rule".to_owned(),
+            config: serde_json::Value::Null,
+            tensors: BTreeMap::new(),
+        }
+    }
+}
+
+/// 50 people with 6 pictures each in five folds.
+fn task(task: Task) -> TaskReport {
+    let n = 300;
+    let feature = |row: usize| (row / 6 % CLASSES) as f32;
+    let plain = Array2::from_shape_fn((n, 1), |(row, _)| feature(row));
+    let matrix = FeatureMatrix::new(plain, None).unwrap();
+    let rows: Vec<RowInfo> = (0..n)
+        .map(|row| RowInfo {
+            path: format!("{row}.jpg"),
+            subject: Some(SubjectId::new(format!("person {}", row / 6))),
+            fold: Some(Fold((row / 6 % 5) as u16)),
+            split: None,
+        })
+        .collect();
+    let targets = match task {
+        Task::Age => {
+            Targets::Years((0..n).map(|row| feature(row) * 20.0 + (row % 5) as f32).collect())
+        }
+        _ => Targets::Classes {
+            indices: (0..n).map(|row| feature(row) as usize).collect(),
+            count: CLASSES,
+        },
+    };
+    let classes = match task {
+        Task::Age => Vec::new(),
+        _ => ["0-12", "13-40", "41+"].map(str::to_owned).to_vec(),
+    };
+    let partitions = plan(&Protocol::Folds, &rows, &targets, 7).unwrap();
+    let plan = CvPlan {
+        task,
+        classes,
+        matrix: &matrix,
+        matrix_rows: (0..n).collect(),
+        targets,
+        rows,
+        protocol: Protocol::Folds,
+        partitions,
+        heads: vec![
+            Box::new(Rule { name: "sharp", wrong: 11, epochs: 3 }),
+            Box::new(Rule { name: "blunt", wrong: 3, epochs: 0 }),
+        ],
+        seed: 7,
+        seeds: vec![1, 2],
+        context: String::new(),
+    };
+    let run = CvRun {
+        threads: 1,
+        journal: &NoJournal,
+        cancel: &AtomicBool::new(false),
+        progress: &|_| {},
+    };
+    let mut outcome = cross_validate(&plan, &run).unwrap();
+    for fit in outcome.result.heads.iter_mut().flat_map(|head| &mut head.fits) {
+        fit.seconds = 1.5;
+    }
+    let contenders: Vec<Contender<'_>> = ["sharp", "blunt"]
+        .into_iter()
+        .map(|head| Contender {
+            label: head.to_owned(),
+            head: head.to_owned(),
+            predictions: &outcome.predictions,
+            partitions: &outcome.result.partitions,
+        })
+        .collect();
+    let comparison = compare(&contenders, 7).unwrap();
+    TaskReport {
+        rows: RowCounts {
+            samples: 310,
+            used: n,
+            dropped: [("no face".to_owned(), 4), ("no known age".to_owned(), 6)].into(),
+        },
+        result: outcome.result,
+        comparison: Some(comparison),
+    }
+}
+
+/// The report of that run.
+pub fn report() -> Report {
+    Report {
+        format: FORMAT,
+        warnings: vec![
+            "The samples are drawn faces and the network is `untrained`: these numbers are no \
+             result."
+                .to_owned(),
+        ],
+        provenance: Provenance {
+            command: "facefold cv --store faces --task age-group,age --out results/made-up"
+                .to_owned(),
+            version: "0.1.0".to_owned(),
+            commit: Some("abc1234".to_owned()),
+            date: "2026-11-22T05:00:00Z".to_owned(),
+            seconds: 123.4,
+            machine: Machine {
+                cpu: "Test CPU".to_owned(),
+                cores: 2,
+                memory: 15 << 29,
+                system: "linux x86_64".to_owned(),
+            },
+            network: Network {
+                name: "untrained".to_owned(),
+                fingerprint: "0123456789abcdef0123456789abcdef".to_owned(),
+                precision: "exact".to_owned(),
+                licence: "for non-commercial research only".to_owned(),
+            },
+            features: "embedding".to_owned(),
+        },
+        dataset: Dataset {
+            kind: "drawn".to_owned(),
+            root: "faces".to_owned(),
+            label_policy: Some("exact".to_owned()),
+            age_groups: Some("0-12,13-40,41+".to_owned()),
+            samples: 310,
+            embedded: 306,
+            rejected: [("no face".to_owned(), 4)].into(),
+            notes: Vec::new(),
+        },
+        tasks: vec![task(Task::AgeGroup), task(Task::Age)],
+    }
+}
