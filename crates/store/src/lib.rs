@@ -43,6 +43,7 @@ compile_error!("stores are little-endian and read without turning bytes round");
 mod codec;
 mod compare;
 mod error;
+mod export;
 #[cfg(test)]
 mod fixtures;
 mod header;
@@ -53,6 +54,7 @@ mod log;
 mod matrix;
 mod npy;
 mod samples;
+mod seal;
 mod shard;
 mod store;
 mod table;
@@ -60,9 +62,10 @@ mod writer;
 
 pub use compare::Difference;
 pub use error::StoreError;
+pub use export::{ExportFormat, Exported, InvalidExportFormat};
 pub use header::{DatasetInfo, StoreHeader};
 pub use inspect::{ShardCheck, StoreInfo, Verification};
 pub use matrix::{Features, InvalidFeatures, Select};
-pub use samples::SampleRow;
+pub use samples::{RejectedSample, SampleRow};
 pub use store::{Outcome, Store};
 pub use writer::{SealLimits, StoreWriter};

@@ -34,7 +34,32 @@ pub struct SampleRow {
     pub rejection: Option<Rejection>,
 }
 
+/// A label row whose picture has no embedding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedSample {
+    /// The picture, relative to the data set's root.
+    pub path: PathBuf,
+    /// The picture's key; none where its file could not be read.
+    pub key: Option<ImageKey>,
+    /// Why it has none.
+    pub rejection: Rejection,
+}
+
 impl Store {
+    /// Every label row whose picture was rejected, in the order of the samples table.
+    ///
+    /// # Errors
+    /// As [`Self::samples`] and [`Self::rejections`].
+    pub fn rejected_samples(&self) -> Result<Vec<RejectedSample>, StoreError> {
+        let rejections = self.rejections()?;
+        let rejected = |row: SampleRow| {
+            let by_key = row.key.and_then(|key| rejections.get(&key).cloned());
+            let rejection = by_key.or(row.rejection)?;
+            Some(RejectedSample { path: row.sample.path, key: row.key, rejection })
+        };
+        Ok(self.samples()?.into_iter().filter_map(rejected).collect())
+    }
+
     /// The samples table, in the loader's order.
     ///
     /// # Errors

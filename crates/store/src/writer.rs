@@ -13,7 +13,8 @@ use crate::index::Index;
 use crate::layout::{Layout, remove_partial_files};
 use crate::log::Log;
 use crate::samples::{self, SampleRow};
-use crate::shard::{self, EmbeddingRow};
+use crate::seal;
+use crate::shard::EmbeddingRow;
 use crate::store::Store;
 
 /// When the log is sealed into a shard.
@@ -99,8 +100,8 @@ impl StoreWriter {
     ///
     /// # Errors
     /// [`StoreError::Unfit`] where an embedding or its taps have another length than the header
-    /// says, or a face is given twice; or a failure to write, after which the picture is not in
-    /// the store.
+    /// says, or a face is given twice; or a failure to write or to seal, after which the store
+    /// holds the picture whole or not at all.
     pub fn append(&mut self, key: ImageKey, extraction: &Extraction) -> Result<bool, StoreError> {
         if self.contains(&key) {
             return Ok(false);
@@ -171,8 +172,8 @@ impl StoreWriter {
             }
         }
         let Store { layout, header, .. } = &self.store;
-        let embeddings = shard::write_embeddings(layout, header, &mut rows)?;
-        let rejections = shard::write_rejections(layout, header, &mut rejections)?;
+        let embeddings = seal::write_embeddings(layout, header, &mut rows)?;
+        let rejections = seal::write_rejections(layout, header, &mut rejections)?;
         let names: Vec<String> = [embeddings, rejections].into_iter().flatten().collect();
         self.log.restart()?;
         self.store.index.add(&self.store.layout, &names)?;

@@ -1,6 +1,15 @@
 //! What a store promises, tested from outside.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests fail as tests do, and tell what they skip"
+)]
 
+mod crash;
+mod damage;
+mod equality;
+mod export;
 mod lifecycle;
+mod python;
 mod util;

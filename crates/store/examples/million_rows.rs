@@ -1,0 +1,204 @@
+//! How fast a store of a million made-up pictures opens and loads, against reading the same bytes.
+//!
+//! `cargo run --release -p facefold-store --example million_rows -- DIR [PICTURES]` writes about
+//! 4.5 GB into `DIR/million-rows`, prints a Markdown table, and leaves the store for a second look.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use facefold_core::rng::{Rng, seeded};
+use facefold_core::{
+    Embedding, Extraction, ExtractorInfo, Face, FaceVariant, Fingerprint, ImageKey, Precision,
+    Sample,
+};
+use facefold_store::{DatasetInfo, Features, SampleRow, Select, Store, StoreHeader};
+
+const WIDTH: usize = 512;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let directory = arguments.next().ok_or("expected a directory for the store")?;
+    let pictures: u32 = arguments.next().map_or(Ok(1_000_000), |count| count.parse())?;
+    let path = PathBuf::from(directory).join("million-rows");
+    let mut table = Table(std::io::stdout());
+    table.line("what", "seconds", "")?;
+    table.line("---", "---:", "---")?;
+
+    let (keys, seconds) = timed(|| append(&path, pictures))?;
+    let rate = f64::from(pictures) / seconds;
+    table.row("append all and seal", seconds, &format!("{rate:.0} pictures a second"))?;
+
+    let (_, seconds) = timed(|| Ok(Store::open(&path)?))?;
+    table.row("open", seconds, &format!("{pictures} pictures"))?;
+    evict(&path.join("derived/index.bin"));
+    let (store, seconds) = timed(|| Ok(Store::open(&path)?))?;
+    table.row("open, key index not in the page cache", seconds, "")?;
+    let (samples, seconds) = timed(|| Ok(store.samples()?))?;
+    table.row("read the samples table", seconds, &format!("{} rows", samples.len()))?;
+    drop(samples);
+
+    let before = peak_memory();
+    let select = Select { variant: FaceVariant::PLAIN, features: Features::Embedding, keys: &keys };
+    let (_, seconds) = timed(|| Ok(store.load_matrix(&select)?))?;
+    table.row("first load, which builds the copy", seconds, "")?;
+    let copy = copy_of(&path)?;
+    let bytes = fs_err::metadata(&copy)?.len() as f64;
+    for warm in [true, false] {
+        let state = if warm { "in the page cache" } else { "not in the page cache" };
+        for reading in [Reading::Plain, Reading::Whole, Reading::Matrix] {
+            if !warm {
+                evict(&copy);
+            }
+            let (_, seconds) = timed(|| match reading {
+                Reading::Plain => read_plainly(&copy),
+                Reading::Whole => Ok(fs_err::read(&copy)?[1000]),
+                Reading::Matrix => Ok(store.load_matrix(&select)?[(0, 0)].to_bits() as u8),
+            })?;
+            let rate = format!("{:.2} GB/s", bytes / seconds / 1e9);
+            table.row(&format!("{}, {state}", reading.name()), seconds, &rate)?;
+        }
+    }
+    let memory = format!(
+        "peak memory {:.2} GB, {:.2} GB before the first load, the matrix is {:.2} GB",
+        peak_memory(),
+        before,
+        bytes / 1e9
+    );
+    writeln!(table.0, "\n{memory}")?;
+
+    drop(store);
+    fs_err::remove_dir_all(path.join("derived"))?;
+    let (_, seconds) = timed(|| Ok(Store::open(&path)?))?;
+    writeln!(table.0, "open after deleting `derived`: {seconds:.2} s")?;
+    Ok(())
+}
+
+/// Three ways to bring the same bytes into memory.
+#[derive(Clone, Copy)]
+enum Reading {
+    Plain,
+    Whole,
+    Matrix,
+}
+
+impl Reading {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "read the file through one buffer of 4 MiB",
+            Self::Whole => "read the file into memory",
+            Self::Matrix => "load the matrix, rows in the order of the samples",
+        }
+    }
+}
+
+struct Table(std::io::Stdout);
+
+impl Table {
+    fn line(&mut self, what: &str, figure: &str, note: &str) -> Outcome<()> {
+        Ok(writeln!(self.0, "| {what} | {figure} | {note} |")?)
+    }
+
+    fn row(&mut self, what: &str, seconds: f64, note: &str) -> Outcome<()> {
+        self.line(what, &format!("{seconds:.3}"), note)
+    }
+}
+
+fn timed<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, f64)> {
+    let start = Instant::now();
+    let result = work()?;
+    Ok((result, start.elapsed().as_secs_f64()))
+}
+
+/// Makes the store, and gives its keys in the order of appending.
+fn append(path: &Path, pictures: u32) -> Outcome<Vec<ImageKey>> {
+    let info = ExtractorInfo {
+        backend: "local".into(),
+        model: "made-up".into(),
+        detector: "none".into(),
+        network: "none".into(),
+        precision: Precision::Exact,
+        execution: "none".into(),
+        embedding_length: WIDTH,
+        taps_length: 0,
+        licence: "none".into(),
+    };
+    let fingerprint = Fingerprint::builder().text("network", "made-up").finish();
+    let header = StoreHeader::new(fingerprint, info, DatasetInfo::new("manifest", "made-up"));
+    let mut writer = Store::create_or_open(path, header)?;
+    let mut rng = seeded(0, "million rows");
+    let mut rows = Vec::new();
+    for number in 0..pictures {
+        let key = ImageKey::of(&number.to_le_bytes());
+        writer.append(key, &Extraction::Embedded { faces: vec![face(&mut rng)?], found: 1 })?;
+        let sample = Sample::unlabelled(format!("{number:07}.jpg"));
+        rows.push(SampleRow { sample, key: Some(key), rejection: None });
+    }
+    writer.write_samples(&rows)?;
+    writer.finish()?;
+    Ok(rows.into_iter().filter_map(|row| row.key).collect())
+}
+
+fn face(rng: &mut Rng) -> Outcome<Face> {
+    use rand::RngCore;
+    let value = |_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5;
+    let embedding = Embedding::new((0..WIDTH).map(value).collect())?;
+    Ok(Face {
+        index: 0,
+        variant: FaceVariant::PLAIN,
+        norm: Some(embedding.norm()),
+        embedding,
+        taps: Vec::new(),
+        bounding_box: [0.0, 0.0, 112.0, 112.0],
+        landmarks: [[56.0, 56.0]; 5],
+        score: 0.9,
+        luminance: 127.0,
+        sharpness: 80.0,
+    })
+}
+
+fn read_plainly(path: &Path) -> Outcome<u8> {
+    let mut file = fs_err::File::open(path)?;
+    let mut buffer = vec![0; 4 << 20];
+    let mut last = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(last),
+            count => last = buffer[count - 1],
+        }
+    }
+}
+
+fn copy_of(path: &Path) -> Outcome<PathBuf> {
+    for entry in fs_err::read_dir(path.join("derived"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "npy") {
+            return Ok(path);
+        }
+    }
+    Err("expected a copy beside the shards".into())
+}
+
+/// Asks the system to drop a file from its page cache, through GNU dd.
+fn evict(path: &Path) {
+    let mut from = std::ffi::OsString::from("if=");
+    from.push(path);
+    let status = Command::new("dd")
+        .arg(from)
+        .args(["iflag=nocache", "count=0"])
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "expected GNU dd");
+}
+
+/// Peak memory of this program in GB, where the system tells it.
+fn peak_memory() -> f64 {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kilobytes.unwrap_or(f64::NAN) * 1024.0 / 1e9
+}

@@ -1,0 +1,322 @@
+//! The store as files for other tools: one row per label row with an embedding.
+//!
+//! The same store gives the same bytes: there are no times in the files, and floats are written
+//! as the shortest decimal that reads back to the same bits.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::{DataType, Field, Schema};
+use facefold_core::{Extraction, FaceVariant, ImageKey};
+use fs_err as fs;
+use ndarray::Array2;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use crate::error::StoreError;
+use crate::layout::{persist, temporary_file};
+use crate::matrix::{Features, Select};
+use crate::npy;
+use crate::samples::SampleRow;
+use crate::shard::{self, FaceSummary, Kind};
+use crate::store::Store;
+use crate::table;
+
+/// Rows loaded at once: at most about 100 MB, with taps.
+const ROWS: usize = 8192;
+
+/// What an export is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// `embeddings.npy` (and `taps.npy`), with `index.csv` for its rows.
+    Npy,
+    /// `embeddings.parquet`.
+    Parquet,
+    /// `embeddings.csv`.
+    Csv,
+}
+
+/// A text that names no export format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a format `npy`, `parquet` or `csv`, found `{0}`")]
+pub struct InvalidExportFormat(String);
+
+impl fmt::Display for ExportFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Npy => "npy",
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+        })
+    }
+}
+
+impl FromStr for ExportFormat {
+    type Err = InvalidExportFormat;
+
+    fn from_str(text: &str) -> Result<Self, InvalidExportFormat> {
+        match text {
+            "npy" => Ok(Self::Npy),
+            "parquet" => Ok(Self::Parquet),
+            "csv" => Ok(Self::Csv),
+            _ => Err(InvalidExportFormat(text.to_owned())),
+        }
+    }
+}
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// The files written.
+    pub files: Vec<PathBuf>,
+    /// Label rows in them.
+    pub rows: usize,
+    /// Label rows that have no embedding.
+    pub left_out: usize,
+}
+
+/// The columns beside the embedding, in order.
+const COLUMNS: [&str; 17] = [
+    "path",
+    "key",
+    "subject",
+    "fold",
+    "split",
+    "gender",
+    "age",
+    "race",
+    "class",
+    "label_conflict",
+    "status",
+    "faces_found",
+    "norm",
+    "score",
+    "luminance",
+    "sharpness",
+    "bounding_box",
+];
+
+/// A label row with the embedding's key and numbers.
+struct Row<'a> {
+    sample: &'a SampleRow,
+    key: ImageKey,
+    face: FaceSummary,
+}
+
+impl Store {
+    /// Writes every label row that has an embedding into `directory`, in the order of the samples
+    /// table: labels, the plain crop's embedding, and its taps where the store has them.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSamples`], a damaged file, or a failure to write.
+    pub fn export(
+        &self,
+        format: ExportFormat,
+        directory: impl AsRef<Path>,
+    ) -> Result<Exported, StoreError> {
+        let directory = directory.as_ref();
+        let samples = self.samples()?;
+        let faces = self.main_faces()?;
+        let rows: Vec<Row<'_>> = samples
+            .iter()
+            .filter_map(|sample| {
+                let key = sample.key?;
+                Some(Row { sample, key, face: *faces.get(&key)? })
+            })
+            .collect();
+        fs::create_dir_all(directory)?;
+        let files = match format {
+            ExportFormat::Npy => self.export_npy(&rows, directory)?,
+            ExportFormat::Parquet => vec![self.export_parquet(&rows, directory)?],
+            ExportFormat::Csv => vec![self.export_csv(&rows, directory)?],
+        };
+        Ok(Exported { files, rows: rows.len(), left_out: samples.len() - rows.len() })
+    }
+
+    /// The numbers beside the plain embedding of every picture's main face.
+    fn main_faces(&self) -> Result<HashMap<ImageKey, FaceSummary>, StoreError> {
+        let mut all = HashMap::new();
+        for shard in self.index.shards_of(Kind::Embeddings) {
+            shard::for_each_main_face(&self.layout, &shard.name, |key, face| {
+                all.insert(key, face);
+            })?;
+        }
+        for entry in self.logged.values() {
+            if let Extraction::Embedded { faces, found } = self.read_logged(entry)?.extraction {
+                let plain = |face: &&facefold_core::Face| {
+                    face.index == 0 && face.variant == FaceVariant::PLAIN
+                };
+                all.extend(
+                    faces.iter().find(plain).map(|face| (entry.key, FaceSummary::of(face, found))),
+                );
+            }
+        }
+        Ok(all)
+    }
+
+    fn chunk(&self, rows: &[Row<'_>], features: Features) -> Result<Array2<f32>, StoreError> {
+        let keys: Vec<ImageKey> = rows.iter().map(|row| row.key).collect();
+        self.load_matrix(&Select { variant: FaceVariant::PLAIN, features, keys: &keys })
+    }
+
+    /// The names of the files' matrices and what is in them.
+    fn parts(&self) -> Vec<(&'static str, Features, usize)> {
+        let (embedding, taps) = self.header.lengths();
+        let mut parts = vec![("embeddings", Features::Embedding, embedding)];
+        if taps > 0 {
+            parts.push(("taps", Features::Taps, taps));
+        }
+        parts
+    }
+
+    fn export_npy(&self, rows: &[Row<'_>], directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
+        let mut files = Vec::new();
+        for (name, features, width) in self.parts() {
+            let path = directory.join(format!("{name}.npy"));
+            let mut file = BufWriter::new(temporary_file(directory)?);
+            file.write_all(&npy::header(rows.len(), width))?;
+            for rows in rows.chunks(ROWS) {
+                let matrix = self.chunk(rows, features)?;
+                file.write_all(bytemuck::cast_slice(matrix.as_slice().unwrap_or_default()))?;
+            }
+            persist(file.into_inner().map_err(std::io::IntoInnerError::into_error)?, &path)?;
+            files.push(path);
+        }
+        let path = directory.join("index.csv");
+        let file = temporary_file(directory)?;
+        let mut writer = csv::Writer::from_writer(file);
+        writer.write_record(COLUMNS)?;
+        for row in rows {
+            writer.write_record(row.cells())?;
+        }
+        persist(finish_csv(writer)?, &path)?;
+        files.push(path);
+        Ok(files)
+    }
+
+    fn export_csv(&self, rows: &[Row<'_>], directory: &Path) -> Result<PathBuf, StoreError> {
+        let path = directory.join("embeddings.csv");
+        let (embedding, taps) = self.header.lengths();
+        let mut writer = csv::Writer::from_writer(temporary_file(directory)?);
+        let values = (0..embedding)
+            .map(|place| format!("embedding_{place}"))
+            .chain((0..taps).map(|place| format!("taps_{place}")));
+        writer.write_record(COLUMNS.iter().map(|&name| name.to_owned()).chain(values))?;
+        let features = if taps > 0 { Features::Both } else { Features::Embedding };
+        for rows in rows.chunks(ROWS) {
+            let matrix = self.chunk(rows, features)?;
+            for (row, values) in rows.iter().zip(matrix.rows()) {
+                let values = values.iter().map(ToString::to_string);
+                writer.write_record(row.cells().into_iter().chain(values))?;
+            }
+        }
+        persist(finish_csv(writer)?, &path)?;
+        Ok(path)
+    }
+
+    fn export_parquet(&self, rows: &[Row<'_>], directory: &Path) -> Result<PathBuf, StoreError> {
+        let path = directory.join("embeddings.parquet");
+        let parquet = |source| StoreError::Parquet { path: path.clone(), source };
+        let parts = self.parts();
+        let mut fields: Vec<Field> = COLUMNS.map(column_field).to_vec();
+        for (name, _, width) in &parts {
+            // A column of one row's values is called as in the store: embedding, taps.
+            let name = if *name == "embeddings" { "embedding" } else { name };
+            fields.push(Field::new(name, table::floats_type(*width), false));
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let level = ZstdLevel::try_new(3).map_err(parquet)?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .set_dictionary_enabled(false)
+            .build();
+        let mut file = temporary_file(directory)?;
+        let mut writer = ArrowWriter::try_new(&mut file, Arc::clone(&schema), Some(properties))
+            .map_err(parquet)?;
+        for rows in rows.chunks(ROWS) {
+            let mut columns: Vec<ArrayRef> =
+                (0..COLUMNS.len()).map(|place| column_of(rows, place)).collect();
+            for (_, features, width) in &parts {
+                let (values, _) = self.chunk(rows, *features)?.into_raw_vec_and_offset();
+                columns.push(Arc::new(table::floats(values, *width)?));
+            }
+            let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+            writer.write(&batch).map_err(parquet)?;
+        }
+        writer.close().map_err(parquet)?;
+        persist(file, &path)?;
+        Ok(path)
+    }
+}
+
+impl Row<'_> {
+    /// One text a column of [`COLUMNS`]; empty where unknown.
+    fn cells(&self) -> [String; COLUMNS.len()] {
+        let Self { sample: SampleRow { sample, .. }, key, face } = self;
+        let [left, top, right, bottom] = face.bounding_box;
+        [
+            sample.path.to_string_lossy().into_owned(),
+            key.to_string(),
+            sample.subject.as_ref().map(ToString::to_string).unwrap_or_default(),
+            sample.fold.map(|fold| fold.to_string()).unwrap_or_default(),
+            sample.split.map(|split| split.to_string()).unwrap_or_default(),
+            sample.gender.map(|gender| gender.letter().to_owned()).unwrap_or_default(),
+            sample.raw_age.clone(),
+            sample.race.clone().unwrap_or_default(),
+            sample.class.clone().unwrap_or_default(),
+            u8::from(sample.label_conflict).to_string(),
+            "embedded".to_owned(),
+            face.found.to_string(),
+            face.norm.map(|norm| norm.to_string()).unwrap_or_default(),
+            face.score.to_string(),
+            face.luminance.to_string(),
+            face.sharpness.to_string(),
+            format!("{left} {top} {right} {bottom}"),
+        ]
+    }
+}
+
+/// The numbers among the columns keep their type in Parquet; all else is text.
+fn column_field(name: &str) -> Field {
+    match name {
+        "norm" => Field::new(name, DataType::Float32, true),
+        "score" | "luminance" | "sharpness" => Field::new(name, DataType::Float32, false),
+        "faces_found" => Field::new(name, DataType::UInt32, false),
+        "subject" | "fold" | "split" | "gender" | "race" | "class" => {
+            Field::new(name, DataType::Utf8, true)
+        }
+        _ => Field::new(name, DataType::Utf8, false),
+    }
+}
+
+fn column_of(rows: &[Row<'_>], place: usize) -> ArrayRef {
+    let float = |value: fn(&FaceSummary) -> Option<f32>| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| value(&row.face)).collect::<Float32Array>())
+    };
+    let field = column_field(COLUMNS[place]);
+    match field.name().as_str() {
+        "norm" => float(|face| face.norm),
+        "score" => float(|face| Some(face.score)),
+        "luminance" => float(|face| Some(face.luminance)),
+        "sharpness" => float(|face| Some(face.sharpness)),
+        "faces_found" => {
+            Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.face.found)))
+        }
+        _ => {
+            let cells = rows.iter().map(|row| std::mem::take(&mut row.cells()[place]));
+            let known =
+                cells.map(|cell| (!field.is_nullable() || !cell.is_empty()).then_some(cell));
+            Arc::new(known.collect::<StringArray>())
+        }
+    }
+}
+
+fn finish_csv<W: Write>(writer: csv::Writer<W>) -> Result<W, StoreError> {
+    writer.into_inner().map_err(|error| StoreError::Io(error.into_error()))
+}
