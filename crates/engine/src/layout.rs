@@ -1,5 +1,7 @@
 //! Where a value's pixels lie in memory, and in which order a convolution visits them.
 
+use std::ops::Range;
+
 use crate::network::Shape;
 
 /// Channels of a pixel are padded with zeros to a multiple of this: a cache line of f32.
@@ -100,9 +102,10 @@ impl Walk {
         self.start + last + (self.width - 1 + rows) * self.step
     }
 
-    /// The tiles of `rows` outputs, for the first `images` pictures.
-    pub fn tiles(&self, images: usize, rows: usize) -> Tiles<'_> {
-        Tiles { walk: self, images, rows: rows.min(MAX_ROWS), at: [0; 3] }
+    /// The tiles of `size` outputs for some rows of the first `images` pictures.
+    pub fn tiles(&self, images: usize, rows: Range<usize>, size: usize) -> Tiles<'_> {
+        let images = if rows.is_empty() { 0 } else { images };
+        Tiles { walk: self, images, at: [0, rows.start, 0], rows, size: size.min(MAX_ROWS) }
     }
 }
 
@@ -142,7 +145,9 @@ impl Tile {
 pub(crate) struct Tiles<'a> {
     walk: &'a Walk,
     images: usize,
-    rows: usize,
+    rows: Range<usize>,
+    /// Outputs in a tile.
+    size: usize,
     /// Picture, row and column of the next output.
     at: [usize; 3],
 }
@@ -167,19 +172,19 @@ impl Iterator for Tiles<'_> {
             let [image, y, x] = self.at;
             let here = image * walk.image + y * walk.row + x * walk.step;
             let first = (here - position) / walk.step;
-            if first >= self.rows {
+            if first >= self.size {
                 break;
             }
-            let length = (walk.width - x).min(self.rows - first);
+            let length = (walk.width - x).min(self.size - first);
             tile.spans[tile.count] = Span { first, length, at: self.at };
             tile.count += 1;
             tile.rows = first + length;
             self.at = if x + length < walk.width {
                 [image, y, x + length]
-            } else if y + 1 < walk.height {
+            } else if y + 1 < self.rows.end {
                 [image, y + 1, 0]
             } else {
-                [image + 1, 0, 0]
+                [image + 1, self.rows.start, 0]
             };
             if !walk.through || self.at[0] >= self.images {
                 break;
@@ -213,7 +218,9 @@ mod tests {
             let outputs = (side + 2 * padding - kernel) / stride + 1;
             let walk = Walk::new(&source, window, shape(outputs), rows);
             let mut seen = vec![0; images * outputs * outputs];
-            for tile in walk.tiles(images, rows) {
+            let middle = outputs / 3;
+            let bands = [0..middle, middle..outputs];
+            for tile in bands.into_iter().flat_map(|band| walk.tiles(images, band, rows)) {
                 assert!(tile.rows <= rows && !tile.spans().is_empty());
                 for span in tile.spans() {
                     for i in 0..span.length {

@@ -47,7 +47,8 @@ impl Workspace {
                         let job = Depthwise {
                             source,
                             window: *window,
-                            size: [shape.height, shape.width],
+                            width: shape.width,
+                            rows: 0..shape.height,
                             weights,
                             pairs: *pairs,
                             images,
@@ -134,6 +135,7 @@ impl Workspace {
                     segments: &sweep.segments,
                     weights: weights.as_slice(),
                     images,
+                    rows: 0..sweep.walk.height,
                     panels_first,
                     finish,
                 };
@@ -151,6 +153,7 @@ impl Workspace {
                     weights: weights.as_slice(),
                     panel: *panel,
                     images,
+                    rows: 0..sweep.walk.height,
                     panels_first,
                     finish,
                 };

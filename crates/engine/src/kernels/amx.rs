@@ -3,9 +3,10 @@
 
 use std::arch::asm;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::finish::Finish;
+use super::finish::{Finish, Style, with_style};
 use super::lanes::Lanes;
 use super::product::TileSegment;
 use crate::layout::{Tile, Walk};
@@ -93,6 +94,8 @@ pub(crate) struct TileProduct<'a> {
     /// Elements of one panel.
     pub panel: usize,
     pub images: usize,
+    /// The rows of outputs to compute.
+    pub rows: Range<usize>,
     /// Whether all windows go through one panel before the next.
     pub panels_first: bool,
     pub finish: Finish<'a>,
@@ -112,18 +115,19 @@ struct Scratch([f32; 32 * 32]);
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
     let panels = job.finish.pitch.div_ceil(32);
     let mut scratch = Scratch([0.0; 32 * 32]);
+    let style = job.finish.style();
     if job.panels_first {
         for panel in 0..panels {
-            for tile in job.walk.tiles(job.images, TILE_ROWS) {
+            for tile in job.walk.tiles(job.images, job.rows.clone(), TILE_ROWS) {
                 // SAFETY: the caller's promise.
-                unsafe { compute(s, job, &tile, panel, &mut scratch) };
+                unsafe { compute(s, job, style, &tile, panel, &mut scratch) };
             }
         }
     } else {
-        for tile in job.walk.tiles(job.images, TILE_ROWS) {
+        for tile in job.walk.tiles(job.images, job.rows.clone(), TILE_ROWS) {
             for panel in 0..panels {
                 // SAFETY: the caller's promise.
-                unsafe { compute(s, job, &tile, panel, &mut scratch) };
+                unsafe { compute(s, job, style, &tile, panel, &mut scratch) };
             }
         }
     }
@@ -133,13 +137,15 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
 unsafe fn compute<S: Lanes>(
     s: S,
     job: &TileProduct<'_>,
+    style: Style,
     tile: &Tile,
     panel: usize,
     scratch: &mut Scratch,
 ) {
     let weights = job.weights[panel * job.panel..][..job.panel].as_ptr();
     let source = job.source.wrapping_add(tile.source * job.pitch);
-    let stride = 2 * job.walk.step * job.pitch;
+    // A single window stands for all rows of its tile: nothing else is read.
+    let stride = if tile.rows == 1 { 0 } else { 2 * job.walk.step * job.pitch };
     let sums = scratch.0.as_mut_ptr();
     let wide = (panel + 1) * 32 <= job.finish.pitch;
     let first = panel * 32;
@@ -151,36 +157,17 @@ unsafe fn compute<S: Lanes>(
             (true, false) => two_by_one(source, stride, job.segments, weights, sums),
             (false, false) => one_by_one(source, stride, job.segments, weights, sums),
         }
-        if wide {
-            emit::<S, 2>(s, job, tile, first, scratch);
-        } else {
-            emit::<S, 1>(s, job, tile, first, scratch);
-        }
     }
-}
-
-#[inline(always)]
-unsafe fn emit<S: Lanes, const N: usize>(
-    s: S,
-    job: &TileProduct<'_>,
-    tile: &Tile,
-    first: usize,
-    scratch: &Scratch,
-) {
-    let channels = job.finish.channels::<S, N>(s, first);
-    for span in tile.spans() {
-        let cursor = channels.cursor(&job.finish, span.at);
-        for i in 0..span.length {
-            let row = &scratch.0[(span.first + i) * N * 16..][..N * 16];
-            let mut sums = [s.splat(0.0); N];
-            for (j, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the row holds N registers of 16.
-                *sum = unsafe { s.load(row.as_ptr().add(j * 16)) };
+    with_style!(style, S::BF16, STYLE => {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if wide {
+                job.finish.tile::<S, 2>(s, STYLE, tile, &scratch.0, first);
+            } else {
+                job.finish.tile::<S, 1>(s, STYLE, tile, &scratch.0, first);
             }
-            // SAFETY: the caller's promise.
-            unsafe { channels.emit(s, &cursor, i, sums) };
         }
-    }
+    });
 }
 
 /// Defines the product of some tiles of windows with some tiles of outputs: tiles 0 to 3 hold the

@@ -1,6 +1,8 @@
 //! Convolutions whose outputs see one input channel, or one pair of channels.
 
-use super::finish::{Channels, Cursor, Finish, Planes};
+use std::ops::Range;
+
+use super::finish::{Channels, Cursor, Finish, Planes, Style, with_style};
 use super::lanes::Lanes;
 use crate::layout::Window;
 
@@ -8,8 +10,10 @@ use crate::layout::Window;
 pub(crate) struct Depthwise<'a> {
     pub source: Planes,
     pub window: Window,
-    /// Rows and columns of the output.
-    pub size: [usize; 2],
+    /// Columns of the output.
+    pub width: usize,
+    /// The rows of outputs to compute.
+    pub rows: Range<usize>,
     /// For each cell of the window one weight a channel; for pairs, then those of the other
     /// channel of the pair.
     pub weights: &'a [f32],
@@ -25,12 +29,15 @@ struct Line<'a, S: Lanes> {
     source: *const f32,
     /// Elements from one source row to the next.
     row: usize,
-    /// Elements from one pixel to the next.
+    /// Elements from one source pixel to the next, and from one output to the next.
     pitch: usize,
     weights: *const f32,
+    kernel: [usize; 2],
+    /// Elements from one window to the next.
+    step: usize,
+    width: usize,
     channels: &'a Channels<S, 1>,
     cursor: Cursor,
-    width: usize,
 }
 
 /// Computes a depthwise convolution.
@@ -40,31 +47,41 @@ struct Line<'a, S: Lanes> {
 /// `finish.pitch` numbers a cell, and the planes of the finish all outputs.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Depthwise<'_>) {
+    with_style!(job.finish.style(), S::BF16, STYLE => {
+        // SAFETY: the caller's promise.
+        unsafe { lines(s, STYLE, job) }
+    });
+}
+
+#[inline(always)]
+unsafe fn lines<S: Lanes>(s: S, style: Style, job: &Depthwise<'_>) {
     let layout = job.source.layout;
     let Window { kernel, stride, padding } = job.window;
     for image in 0..job.images {
         let corner = layout.pixel(image, 0, 0) - padding * (layout.row() + 1);
-        for y in 0..job.size[0] {
+        for y in job.rows.clone() {
+            let pixel = corner + y * stride * layout.row();
             let mut first = 0;
             while first < job.finish.pitch {
-                let channels = job.finish.channels::<S, 1>(s, first);
-                let pixel = corner + y * stride * layout.row();
-                let row = Line {
+                let mut line = Line {
                     source: job.source.f32.wrapping_add(pixel * layout.pitch + first),
                     row: layout.row() * layout.pitch,
                     pitch: layout.pitch,
                     weights: job.weights[first..].as_ptr(),
-                    channels: &channels,
-                    cursor: channels.cursor(&job.finish, [image, y, 0]),
-                    width: job.size[1],
+                    kernel,
+                    step: stride * layout.pitch,
+                    width: job.width,
+                    channels: &job.finish.channels::<S, 1>(s, style, first),
+                    cursor: job.finish.cursor([image, y, 0], first),
                 };
                 // SAFETY: the caller's promise.
                 unsafe {
                     match (job.pairs, kernel, stride) {
-                        (true, ..) => paired(s, &row, kernel, stride),
-                        (false, [3, 3], 1) => sliding(s, &row),
-                        (false, [3, 3], 2) => fixed::<S, 3>(s, &row, stride),
-                        _ => any(s, &row, kernel, stride),
+                        (true, [3, 3], _) => line.pairs_of_three(s, style),
+                        (true, ..) => line.pairs(s, style),
+                        (false, [3, 3], 1) => line.sliding(s, style),
+                        (false, [3, 3], _) => line.three(s, style),
+                        _ => line.any(s, style),
                     }
                 }
                 first += S::COUNT;
@@ -73,102 +90,144 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Depthwise<'_>) {
     }
 }
 
-/// 3x3 windows one pixel apart: each source pixel is read once and goes into three sums.
-#[inline(always)]
-unsafe fn sliding<S: Lanes>(s: S, row: &Line<'_, S>) {
-    let mut w = [s.splat(0.0); 9];
-    for (cell, weight) in w.iter_mut().enumerate() {
-        // SAFETY: the weights hold `pitch` numbers a cell.
-        *weight = unsafe { s.load(row.weights.add(cell * row.pitch)) };
+/// All of these are unsafe for the same reason: the line's addresses must hold all cells of its
+/// windows, their weights and their outputs.
+impl<S: Lanes> Line<'_, S> {
+    #[inline(always)]
+    unsafe fn emit(&mut self, s: S, style: Style, sum: S::Register) {
+        // SAFETY: the caller's promise.
+        unsafe { self.channels.emit(s, style, &mut self.cursor, self.pitch, [sum]) };
     }
-    let zero = s.splat(0.0);
-    // The sums of the window that starts here, and of the one that started a pixel before.
-    let (mut current, mut previous) = (zero, zero);
-    let mut source = row.source;
-    for x in 0..row.width + 2 {
-        // SAFETY: the caller vouches for the windows' cells.
-        let (a, b, c) = unsafe {
-            (s.load(source), s.load(source.add(row.row)), s.load(source.add(2 * row.row)))
-        };
-        let done = s.fma(c, w[8], s.fma(b, w[5], s.fma(a, w[2], previous)));
-        previous = s.fma(c, w[7], s.fma(b, w[4], s.fma(a, w[1], current)));
-        current = s.fma(c, w[6], s.fma(b, w[3], s.mul(a, w[0])));
-        if x >= 2 {
-            // SAFETY: the caller vouches for the outputs.
-            unsafe { row.channels.emit(s, &row.cursor, x - 2, [done]) };
-        }
-        source = source.wrapping_add(row.pitch);
-    }
-}
 
-/// K x K windows, weights kept in registers.
-#[inline(always)]
-unsafe fn fixed<S: Lanes, const K: usize>(s: S, row: &Line<'_, S>, stride: usize) {
-    let mut w = [[s.splat(0.0); K]; K];
-    for (cell, weight) in w.iter_mut().flatten().enumerate() {
-        // SAFETY: the weights hold `pitch` numbers a cell.
-        *weight = unsafe { s.load(row.weights.add(cell * row.pitch)) };
+    /// The `index`-th register of weights.
+    #[inline(always)]
+    unsafe fn weight(&self, s: S, index: usize) -> S::Register {
+        // SAFETY: the caller's promise.
+        unsafe { s.load(self.weights.add(index * self.pitch)) }
     }
-    for x in 0..row.width {
-        let source = row.source.wrapping_add(x * stride * row.pitch);
-        let mut sum = s.splat(0.0);
-        for (i, line) in w.iter().enumerate() {
-            for (j, &weight) in line.iter().enumerate() {
-                // SAFETY: the caller vouches for the window's cells.
-                let value = unsafe { s.load(source.add(i * row.row + j * row.pitch)) };
-                sum = s.fma(value, weight, sum);
+
+    /// 3x3 windows one pixel apart: each source pixel is read once and goes into three sums.
+    #[inline(always)]
+    unsafe fn sliding(&mut self, s: S, style: Style) {
+        let zero = s.splat(0.0);
+        let mut w = [zero; 9];
+        for (index, weight) in w.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *weight = unsafe { self.weight(s, index) };
+        }
+        // The sums of the window that starts here, and of the one that started a pixel before.
+        let (mut current, mut previous) = (zero, zero);
+        let mut source = self.source;
+        for x in 0..self.width + 2 {
+            // SAFETY: the caller's promise.
+            let (a, b, c) = unsafe {
+                (s.load(source), s.load(source.add(self.row)), s.load(source.add(2 * self.row)))
+            };
+            let done = s.fma(c, w[8], s.fma(b, w[5], s.fma(a, w[2], previous)));
+            previous = s.fma(c, w[7], s.fma(b, w[4], s.fma(a, w[1], current)));
+            current = s.fma(c, w[6], s.fma(b, w[3], s.mul(a, w[0])));
+            if x >= 2 {
+                // SAFETY: the caller's promise.
+                unsafe { self.emit(s, style, done) };
+            }
+            source = source.wrapping_add(self.pitch);
+        }
+    }
+
+    /// 3x3 windows, weights kept in registers.
+    #[inline(always)]
+    unsafe fn three(&mut self, s: S, style: Style) {
+        let mut w = [s.splat(0.0); 9];
+        for (index, weight) in w.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *weight = unsafe { self.weight(s, index) };
+        }
+        for x in 0..self.width {
+            let source = self.source.wrapping_add(x * self.step);
+            let mut sums = [s.splat(0.0); 3];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                for j in 0..3 {
+                    // SAFETY: the caller's promise.
+                    let value = unsafe { s.load(source.add(i * self.row + j * self.pitch)) };
+                    *sum = s.fma(value, w[3 * i + j], *sum);
+                }
+            }
+            // SAFETY: the caller's promise.
+            unsafe { self.emit(s, style, s.add(sums[0], s.add(sums[1], sums[2]))) };
+        }
+    }
+
+    /// Windows of any size.
+    #[inline(always)]
+    unsafe fn any(&mut self, s: S, style: Style) {
+        for x in 0..self.width {
+            let source = self.source.wrapping_add(x * self.step);
+            let mut sum = s.splat(0.0);
+            for i in 0..self.kernel[0] {
+                for j in 0..self.kernel[1] {
+                    // SAFETY: the caller's promise.
+                    sum = unsafe {
+                        let value = s.load(source.add(i * self.row + j * self.pitch));
+                        s.fma(value, self.weight(s, i * self.kernel[1] + j), sum)
+                    };
+                }
+            }
+            // SAFETY: the caller's promise.
+            unsafe { self.emit(s, style, sum) };
+        }
+    }
+
+    /// 3x3 windows over pairs of channels, weights kept in registers: for their own channel, and,
+    /// by swapping lanes once at the end, for the pair's other.
+    #[inline(always)]
+    unsafe fn pairs_of_three(&mut self, s: S, style: Style) {
+        let mut own = [s.splat(0.0); 9];
+        let mut other = own;
+        for index in 0..9 {
+            // SAFETY: the caller's promise.
+            unsafe {
+                own[index] = self.weight(s, 2 * index);
+                // The weights are those of the outputs; before the swap they meet the inputs.
+                other[index] = s.swap_pairs(self.weight(s, 2 * index + 1));
             }
         }
-        // SAFETY: the caller vouches for the outputs.
-        unsafe { row.channels.emit(s, &row.cursor, x, [sum]) };
-    }
-}
-
-/// Windows of any size.
-#[inline(always)]
-unsafe fn any<S: Lanes>(s: S, row: &Line<'_, S>, kernel: [usize; 2], stride: usize) {
-    for x in 0..row.width {
-        let source = row.source.wrapping_add(x * stride * row.pitch);
-        let mut sum = s.splat(0.0);
-        for i in 0..kernel[0] {
-            for j in 0..kernel[1] {
-                // SAFETY: the caller vouches for the window's cells and their weights.
-                let (value, weight) = unsafe {
-                    (
-                        s.load(source.add(i * row.row + j * row.pitch)),
-                        s.load(row.weights.add((i * kernel[1] + j) * row.pitch)),
-                    )
-                };
-                sum = s.fma(value, weight, sum);
+        for x in 0..self.width {
+            let source = self.source.wrapping_add(x * self.step);
+            let (mut straight, mut crossed) = ([s.splat(0.0); 3], [s.splat(0.0); 3]);
+            for i in 0..3 {
+                for j in 0..3 {
+                    // SAFETY: the caller's promise.
+                    let value = unsafe { s.load(source.add(i * self.row + j * self.pitch)) };
+                    straight[i] = s.fma(value, own[3 * i + j], straight[i]);
+                    crossed[i] = s.fma(value, other[3 * i + j], crossed[i]);
+                }
             }
+            let straight = s.add(straight[0], s.add(straight[1], straight[2]));
+            let crossed = s.add(crossed[0], s.add(crossed[1], crossed[2]));
+            // SAFETY: the caller's promise.
+            unsafe { self.emit(s, style, s.add(straight, s.swap_pairs(crossed))) };
         }
-        // SAFETY: the caller vouches for the outputs.
-        unsafe { row.channels.emit(s, &row.cursor, x, [sum]) };
     }
-}
 
-/// Outputs that see a pair of channels: their own, and the pair's other by swapping lanes.
-#[inline(always)]
-unsafe fn paired<S: Lanes>(s: S, row: &Line<'_, S>, kernel: [usize; 2], stride: usize) {
-    for x in 0..row.width {
-        let source = row.source.wrapping_add(x * stride * row.pitch);
-        let (mut own, mut other) = (s.splat(0.0), s.splat(0.0));
-        for i in 0..kernel[0] {
-            for j in 0..kernel[1] {
-                let weight = row.weights.wrapping_add(2 * (i * kernel[1] + j) * row.pitch);
-                // SAFETY: the caller vouches for the window's cells and their weights.
-                let (value, first, second) = unsafe {
-                    (
-                        s.load(source.add(i * row.row + j * row.pitch)),
-                        s.load(weight),
-                        s.load(weight.add(row.pitch)),
-                    )
-                };
-                own = s.fma(value, first, own);
-                other = s.fma(s.swap_pairs(value), second, other);
+    /// Windows of any size over pairs of channels.
+    #[inline(always)]
+    unsafe fn pairs(&mut self, s: S, style: Style) {
+        for x in 0..self.width {
+            let source = self.source.wrapping_add(x * self.step);
+            let (mut own, mut other) = (s.splat(0.0), s.splat(0.0));
+            for i in 0..self.kernel[0] {
+                for j in 0..self.kernel[1] {
+                    let index = 2 * (i * self.kernel[1] + j);
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        let value = s.load(source.add(i * self.row + j * self.pitch));
+                        own = s.fma(value, self.weight(s, index), own);
+                        other = s.fma(s.swap_pairs(value), self.weight(s, index + 1), other);
+                    }
+                }
             }
+            // SAFETY: the caller's promise.
+            unsafe { self.emit(s, style, s.add(own, other)) };
         }
-        // SAFETY: the caller vouches for the outputs.
-        unsafe { row.channels.emit(s, &row.cursor, x, [s.add(own, other)]) };
     }
 }

@@ -1,8 +1,8 @@
 //! What happens to a convolution's sums before they are stored: bias, activation, residual,
 //! affine, rounding to bf16.
 
-use super::lanes::Lanes;
-use crate::layout::{CHANNEL_BLOCK, Layout};
+use super::lanes::{Lanes, from_bf16, to_bf16};
+use crate::layout::{CHANNEL_BLOCK, Layout, Tile};
 
 /// The planes of one value. A null plane is not there.
 #[derive(Debug, Clone, Copy)]
@@ -24,12 +24,18 @@ impl Planes {
 
     /// Where a pixel's channel lies in each plane.
     pub fn at(&self, [image, y, x]: [usize; 3], channel: usize) -> Place {
-        self.start().add(self.layout.pixel(image, y, x) * self.layout.pitch + channel)
+        let offset = self.layout.pixel(image, y, x) * self.layout.pitch + channel;
+        Place {
+            f32: further(self.f32, offset),
+            high: further(self.high, offset),
+            low: further(self.low, offset),
+        }
     }
+}
 
-    fn start(&self) -> Place {
-        Place { f32: self.f32, high: self.high, low: self.low }
-    }
+/// An address in a plane; null stays null.
+fn further<T>(start: *mut T, elements: usize) -> *mut T {
+    if start.is_null() { start } else { start.wrapping_add(elements) }
 }
 
 /// Addresses in the planes of one value.
@@ -44,49 +50,80 @@ impl Place {
     const NOWHERE: Self =
         Self { f32: std::ptr::null_mut(), high: std::ptr::null_mut(), low: std::ptr::null_mut() };
 
+    /// The places this many elements further; a place that is not there becomes nonsense that
+    /// no style names.
     #[inline(always)]
     fn add(self, elements: usize) -> Self {
         Self {
-            f32: advance(self.f32, elements),
-            high: advance(self.high, elements),
-            low: advance(self.low, elements),
+            f32: self.f32.wrapping_add(elements),
+            high: self.high.wrapping_add(elements),
+            low: self.low.wrapping_add(elements),
         }
     }
 
-    /// Writes `N` registers to the planes that are there.
+    /// The planes that are there.
+    #[inline(always)]
+    fn style(self) -> Style {
+        let bit = |absent: bool, bit: Style| if absent { 0 } else { bit };
+        bit(self.f32.is_null(), F32)
+            | bit(self.high.is_null(), HIGH)
+            | bit(self.high.is_null() || self.low.is_null(), LOW)
+    }
+
+    /// Writes `N` registers to the planes that the style names.
     ///
     /// # Safety
     /// They can be written there.
     #[inline(always)]
-    pub unsafe fn write<S: Lanes, const N: usize>(
-        self,
-        s: S,
-        offset: usize,
-        values: &[S::Register; N],
-    ) {
+    unsafe fn write<S: Lanes, const N: usize>(self, s: S, style: Style, values: &[S::Register; N]) {
         // SAFETY: the caller's promise.
         unsafe {
-            if !self.f32.is_null() {
+            if style & F32 != 0 {
                 for (i, &value) in values.iter().enumerate() {
-                    s.store(self.f32.add(offset + i * S::COUNT), value);
+                    s.store(self.f32.add(i * S::COUNT), value);
                 }
             }
-            if !self.high.is_null() {
-                let high = self.high.add(offset);
-                let low = advance(self.low, offset);
+            if style & HIGH != 0 {
+                let low = if style & LOW != 0 { self.low } else { std::ptr::null_mut() };
                 if N == 2 {
-                    s.store_bf16_pair(high, low, [values[0], values[1]]);
+                    s.store_bf16_pair(self.high, low, [values[0], values[1]]);
                 } else {
-                    s.store_bf16(high, low, values[0]);
+                    s.store_bf16(self.high, low, values[0]);
                 }
             }
         }
     }
-}
 
-#[inline(always)]
-fn advance<T>(start: *mut T, elements: usize) -> *mut T {
-    if start.is_null() { start } else { start.wrapping_add(elements) }
+    /// Writes values one after another to the planes that are there.
+    ///
+    /// # Safety
+    /// As many values can be written there.
+    #[inline(always)]
+    pub unsafe fn write_all<S: Lanes>(self, s: S, values: &[f32]) {
+        let style = self.style();
+        let mut blocks = values.chunks_exact(S::COUNT);
+        let mut place = self;
+        for block in &mut blocks {
+            // SAFETY: the block holds one register; the caller vouches for the place.
+            unsafe { place.write::<S, 1>(s, style, &[s.load(block.as_ptr())]) };
+            place = place.add(S::COUNT);
+        }
+        for (i, &value) in blocks.remainder().iter().enumerate() {
+            let high = to_bf16(value);
+            // SAFETY: the caller's promise.
+            unsafe {
+                if style & F32 != 0 {
+                    place.f32.add(i).write(value);
+                }
+                if style & HIGH != 0 {
+                    place.high.add(i).write(high);
+                }
+                if style & LOW != 0 {
+                    place.low.add(i).write(to_bf16(value - from_bf16(high)));
+                }
+            }
+        }
+    }
 }
 
 /// One number a channel, followed by zeros, so that whole registers can be read past the last.
@@ -155,12 +192,53 @@ impl<S: Lanes, const N: usize> Activate<S, N> {
             }
             Self::PRelu(slope) => {
                 for (value, &slope) in values.iter_mut().zip(slope) {
-                    *value = s.fma(slope, s.min(*value, zero), s.max(*value, zero));
+                    *value = s.prelu(*value, slope);
                 }
             }
         }
     }
 }
+
+/// What a [`Finish`] does, one bit each. Loops over pixels are compiled for the usual
+/// combinations, so that they test nothing.
+pub(crate) type Style = u32;
+pub(crate) const RELU: Style = 1;
+pub(crate) const PRELU: Style = 2;
+pub(crate) const RESIDUAL: Style = 4;
+/// The main value has an f32 plane, a first and a second bf16 plane.
+pub(crate) const F32: Style = 8;
+pub(crate) const HIGH: Style = 16;
+pub(crate) const LOW: Style = 32;
+/// There is a second activation, or an affine.
+pub(crate) const MORE: Style = 64;
+
+/// Evaluates `$body` with `$style` constant for the usual styles, and variable for the others.
+/// With `$bf16` false, styles with bf16 planes are not among the usual ones.
+macro_rules! with_style {
+    ($value:expr, $bf16:expr, $style:ident => $body:expr) => {{
+        #[allow(clippy::wildcard_imports, reason = "the words of a style")]
+        use $crate::kernels::finish::*;
+        with_style!(
+            @match $value, $bf16, $style, $body,
+            F32, RELU | F32, PRELU | F32, RESIDUAL | F32, HIGH, RELU | HIGH, PRELU | HIGH,
+            RESIDUAL | HIGH, HIGH | LOW, RELU | HIGH | LOW, PRELU | HIGH | LOW,
+            RESIDUAL | HIGH | LOW, F32 | HIGH, RELU | F32 | HIGH, PRELU | F32 | HIGH,
+            RESIDUAL | F32 | HIGH, F32 | HIGH | LOW, RELU | F32 | HIGH | LOW,
+            PRELU | F32 | HIGH | LOW, RESIDUAL | F32 | HIGH | LOW
+        )
+    }};
+    (@match $value:expr, $bf16:expr, $style:ident, $body:expr, $($usual:expr),*) => {
+        match $value {
+            $(value if value == $usual && ($bf16 || ($usual) & HIGH == 0) => {
+                const $style: Style = $usual;
+                $body
+            })*
+            #[allow(non_snake_case, reason = "the name stands for a constant in the arms above")]
+            $style => $body,
+        }
+    };
+}
+pub(crate) use with_style;
 
 /// The steps, in order: add the bias, activate, add the residual, activate again, store; then
 /// scale, shift and store that as another value. All values have the same number of channels.
@@ -179,86 +257,159 @@ pub(crate) struct Finish<'a> {
 /// A [`Finish`] for `N` registers of channels.
 #[derive(Clone, Copy)]
 pub(crate) struct Channels<S: Lanes, const N: usize> {
-    first: usize,
     bias: [S::Register; N],
-    activation: Activate<S, N>,
+    slope: [S::Register; N],
     after: Activate<S, N>,
     scale: [S::Register; N],
     shift: [S::Register; N],
 }
 
-/// Where the values of a span of pixels are read and written.
+/// Where a span of pixels is read and written, at the first of some channels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor {
-    residual: Place,
+    residual: *const f32,
     main: Place,
     affine: Place,
-    pitch: usize,
+    affine_style: Style,
+}
+
+impl Cursor {
+    /// The pixel that lies this many elements further.
+    #[inline(always)]
+    fn advance(&mut self, pitch: usize) {
+        self.residual = self.residual.wrapping_add(pitch);
+        self.main = self.main.add(pitch);
+        self.affine = self.affine.add(pitch);
+    }
 }
 
 impl Finish<'_> {
+    /// What is to be done, in bits.
+    pub fn style(&self) -> Style {
+        let mut style = match self.activation {
+            Activation::None => 0,
+            Activation::Relu => RELU,
+            Activation::PRelu(_) => PRELU,
+        };
+        if self.residual.is_some() {
+            style |= RESIDUAL;
+        }
+        if let Some(main) = self.main {
+            style |= main.at([0; 3], 0).style();
+        }
+        if self.affine.is_some() || *self.after != Activation::None {
+            style |= MORE;
+        }
+        style
+    }
+
     /// Reads the numbers of the channels from `first` on.
     #[inline(always)]
-    pub fn channels<S: Lanes, const N: usize>(&self, s: S, first: usize) -> Channels<S, N> {
-        let (scale, shift) = match self.affine {
-            Some((_, scale, shift)) => (scale.read(s, first), shift.read(s, first)),
-            None => ([s.splat(0.0); N], [s.splat(0.0); N]),
+    pub fn channels<S: Lanes, const N: usize>(
+        &self,
+        s: S,
+        style: Style,
+        first: usize,
+    ) -> Channels<S, N> {
+        let none = [s.splat(0.0); N];
+        let slope = match self.activation {
+            Activation::PRelu(slope) if style & PRELU != 0 => slope.read(s, first),
+            _ => none,
         };
-        Channels {
-            first,
-            bias: self.bias.read(s, first),
-            activation: self.activation.read(s, first),
-            after: self.after.read(s, first),
-            scale,
-            shift,
+        let (mut after, mut scale, mut shift) = (Activate::None, none, none);
+        if style & MORE != 0 {
+            after = self.after.read(s, first);
+            if let Some((_, by, plus)) = self.affine {
+                (scale, shift) = (by.read(s, first), plus.read(s, first));
+            }
+        }
+        Channels { bias: self.bias.read(s, first), slope, after, scale, shift }
+    }
+
+    /// The places of the pixel `at` and its neighbours to the right.
+    #[inline(always)]
+    pub fn cursor(&self, at: [usize; 3], first: usize) -> Cursor {
+        let affine = self.affine.map_or(Place::NOWHERE, |affine| affine.0.at(at, first));
+        Cursor {
+            residual: self.residual.map_or(std::ptr::null(), |planes| planes.at(at, first).f32),
+            main: self.main.map_or(Place::NOWHERE, |planes| planes.at(at, first)),
+            affine,
+            affine_style: affine.style(),
+        }
+    }
+
+    /// Finishes the sums of a tile, which lie pixel by pixel in rows of `N` registers.
+    ///
+    /// # Safety
+    /// The planes hold the pixels of the tile and these channels.
+    #[inline(always)]
+    pub unsafe fn tile<S: Lanes, const N: usize>(
+        &self,
+        s: S,
+        style: Style,
+        tile: &Tile,
+        sums: &[f32],
+        first: usize,
+    ) {
+        let channels = self.channels::<S, N>(s, style, first);
+        for span in tile.spans() {
+            let mut cursor = self.cursor(span.at, first);
+            let rows = &sums[span.first * N * S::COUNT..][..span.length * N * S::COUNT];
+            for row in rows.chunks_exact(N * S::COUNT) {
+                let mut values = [s.splat(0.0); N];
+                for (i, value) in values.iter_mut().enumerate() {
+                    // SAFETY: a row holds N registers.
+                    *value = unsafe { s.load(row.as_ptr().add(i * S::COUNT)) };
+                }
+                // SAFETY: the caller's promise.
+                unsafe { channels.emit(s, style, &mut cursor, self.pitch, values) };
+            }
         }
     }
 }
 
 impl<S: Lanes, const N: usize> Channels<S, N> {
-    /// The places of the pixel `at` and its neighbours to the right.
-    #[inline(always)]
-    pub fn cursor(&self, finish: &Finish<'_>, at: [usize; 3]) -> Cursor {
-        let place = |planes: Option<Planes>| match planes {
-            Some(planes) => planes.at(at, self.first),
-            None => Place::NOWHERE,
-        };
-        Cursor {
-            residual: place(finish.residual),
-            main: place(finish.main),
-            affine: place(finish.affine.map(|affine| affine.0)),
-            pitch: finish.pitch,
-        }
-    }
-
-    /// Finishes the sums of the `index`-th pixel of a span.
+    /// Finishes the sums of the pixel at the cursor, and moves it to the next.
     ///
     /// # Safety
     /// The cursor's planes hold that pixel and these channels.
     #[inline(always)]
-    pub unsafe fn emit(&self, s: S, cursor: &Cursor, index: usize, sums: [S::Register; N]) {
-        let offset = index * cursor.pitch;
+    pub unsafe fn emit(
+        &self,
+        s: S,
+        style: Style,
+        cursor: &mut Cursor,
+        pitch: usize,
+        sums: [S::Register; N],
+    ) {
+        let zero = s.splat(0.0);
         let mut values = sums;
-        for (value, &bias) in values.iter_mut().zip(&self.bias) {
-            *value = s.add(*value, bias);
-        }
-        self.activation.apply(s, &mut values);
-        if !cursor.residual.f32.is_null() {
-            for (i, value) in values.iter_mut().enumerate() {
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = s.add(*value, self.bias[i]);
+            if style & RELU != 0 {
+                *value = s.max(*value, zero);
+            }
+            if style & PRELU != 0 {
+                *value = s.prelu(*value, self.slope[i]);
+            }
+            if style & RESIDUAL != 0 {
                 // SAFETY: the caller's promise.
-                let other = unsafe { s.load(cursor.residual.f32.add(offset + i * S::COUNT)) };
+                let other = unsafe { s.load(cursor.residual.add(i * S::COUNT)) };
                 *value = s.add(*value, other);
             }
         }
-        self.after.apply(s, &mut values);
-        // SAFETY: the caller's promise.
-        unsafe { cursor.main.write(s, offset, &values) };
-        if !(cursor.affine.f32.is_null() && cursor.affine.high.is_null()) {
+        if style & MORE != 0 {
+            self.after.apply(s, &mut values);
+        }
+        // SAFETY: the caller's promise, for this and the writing below.
+        unsafe { cursor.main.write(s, style, &values) };
+        if style & MORE != 0 {
             for (i, value) in values.iter_mut().enumerate() {
                 *value = s.fma(*value, self.scale[i], self.shift[i]);
             }
-            // SAFETY: the caller's promise.
-            unsafe { cursor.affine.write(s, offset, &values) };
+            // SAFETY: see above.
+            unsafe { cursor.affine.write(s, cursor.affine_style, &values) };
         }
+        cursor.advance(pitch);
     }
 }

@@ -8,6 +8,8 @@ pub(crate) trait Lanes: Copy {
     const COUNT: usize;
     /// Rows of a tile in the matrix product: with two registers a row, as many as fit.
     const ROWS: usize;
+    /// Whether kernels for it write bf16 planes.
+    const BF16: bool;
     /// A register.
     type Register: Copy;
 
@@ -25,6 +27,13 @@ pub(crate) trait Lanes: Copy {
     fn min(self, a: Self::Register, b: Self::Register) -> Self::Register;
     /// Lanes 1, 0, 3, 2, and so on.
     fn swap_pairs(self, a: Self::Register) -> Self::Register;
+
+    /// a where it is positive, else a times the slope.
+    #[inline(always)]
+    fn prelu(self, a: Self::Register, slope: Self::Register) -> Self::Register {
+        let zero = self.splat(0.0);
+        self.fma(slope, self.min(a, zero), self.max(a, zero))
+    }
 
     /// # Safety
     /// `COUNT` values can be read from there.
@@ -99,6 +108,7 @@ pub(crate) struct Portable;
 impl Lanes for Portable {
     const COUNT: usize = 4;
     const ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
+    const BF16: bool = false;
     type Register = [f32; 4];
 
     #[inline(always)]

@@ -38,7 +38,7 @@ pub(crate) struct Kernels {
     /// As for [`depthwise::run`].
     pub depthwise: unsafe fn(&Depthwise<'_>),
     /// # Safety
-    /// As for [`plain::write`].
+    /// As for [`Place::write_all`].
     pub write: unsafe fn(&[f32], Place),
     /// # Safety
     /// As for [`amx::run`].
@@ -93,7 +93,7 @@ macro_rules! compile {
             $(#[target_feature(enable = $features)])?
             unsafe fn write(values: &[f32], place: Place) {
                 // SAFETY: the caller's promise.
-                unsafe { plain::write($new, values, place) }
+                unsafe { place.write_all($new, values) }
             }
 
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

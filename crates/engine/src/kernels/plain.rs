@@ -1,38 +1,7 @@
 //! Layers that move or combine values without weights to speak of, in plain loops over rows.
 
-use super::finish::{Place, Planes};
-use super::lanes::{Lanes, from_bf16, to_bf16};
+use super::finish::Planes;
 use crate::network::Op;
-
-/// Writes values one after another to the planes that are there.
-///
-/// # Safety
-/// As many values can be written there.
-#[inline(always)]
-pub(crate) unsafe fn write<S: Lanes>(s: S, values: &[f32], place: Place) {
-    let whole = values.len() / S::COUNT * S::COUNT;
-    let mut i = 0;
-    while i < whole {
-        // SAFETY: i + COUNT <= the number of values.
-        unsafe { place.write::<S, 1>(s, i, &[s.load(values.as_ptr().add(i))]) };
-        i += S::COUNT;
-    }
-    for (i, &value) in values.iter().enumerate().skip(whole) {
-        let high = to_bf16(value);
-        // SAFETY: i is less than the number of values.
-        unsafe {
-            if !place.f32.is_null() {
-                place.f32.add(i).write(value);
-            }
-            if !place.high.is_null() {
-                place.high.add(i).write(high);
-            }
-            if !place.low.is_null() {
-                place.low.add(i).write(to_bf16(value - from_bf16(high)));
-            }
-        }
-    }
-}
 
 /// A value's f32 plane, row by row.
 #[derive(Clone, Copy)]

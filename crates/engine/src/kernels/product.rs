@@ -1,7 +1,9 @@
 //! Dense convolutions in f32: a matrix product of windows and weights that reads the windows
 //! where they lie.
 
-use super::finish::Finish;
+use std::ops::Range;
+
+use super::finish::{Finish, Style, with_style};
 use super::lanes::Lanes;
 use crate::layout::{Tile, Walk};
 
@@ -34,6 +36,8 @@ pub(crate) struct Product<'a> {
     /// the window, its weights.
     pub weights: &'a [f32],
     pub images: usize,
+    /// The rows of outputs to compute.
+    pub rows: Range<usize>,
     /// Whether all windows go through one panel before the next: where all panels together do
     /// not stay in the cache.
     pub panels_first: bool,
@@ -54,28 +58,29 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Product<'_>) {
     let pairs = job.finish.pitch / (2 * S::COUNT);
     let odd = job.finish.pitch / S::COUNT % 2 == 1;
     let mut scratch = Scratch([0.0; 14 * 32]);
+    let style = job.finish.style();
     if job.panels_first {
         for panel in 0..pairs {
-            for tile in job.walk.tiles(job.images, S::ROWS) {
+            for tile in job.walk.tiles(job.images, job.rows.clone(), S::ROWS) {
                 // SAFETY: the caller's promise.
-                unsafe { compute::<S, 2>(s, job, &tile, panel, &mut scratch) };
+                unsafe { compute::<S, 2>(s, job, style, &tile, panel, &mut scratch) };
             }
         }
         if odd {
-            for tile in job.walk.tiles(job.images, S::ROWS) {
+            for tile in job.walk.tiles(job.images, job.rows.clone(), S::ROWS) {
                 // SAFETY: the caller's promise.
-                unsafe { compute::<S, 1>(s, job, &tile, pairs, &mut scratch) };
+                unsafe { compute::<S, 1>(s, job, style, &tile, pairs, &mut scratch) };
             }
         }
     } else {
-        for tile in job.walk.tiles(job.images, S::ROWS) {
+        for tile in job.walk.tiles(job.images, job.rows.clone(), S::ROWS) {
             for panel in 0..pairs {
                 // SAFETY: the caller's promise.
-                unsafe { compute::<S, 2>(s, job, &tile, panel, &mut scratch) };
+                unsafe { compute::<S, 2>(s, job, style, &tile, panel, &mut scratch) };
             }
             if odd {
                 // SAFETY: the caller's promise.
-                unsafe { compute::<S, 1>(s, job, &tile, pairs, &mut scratch) };
+                unsafe { compute::<S, 1>(s, job, style, &tile, pairs, &mut scratch) };
             }
         }
     }
@@ -86,6 +91,7 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Product<'_>) {
 unsafe fn compute<S: Lanes, const N: usize>(
     s: S,
     job: &Product<'_>,
+    style: Style,
     tile: &Tile,
     panel: usize,
     scratch: &mut Scratch,
@@ -108,20 +114,11 @@ unsafe fn compute<S: Lanes, const N: usize>(
             },
         }
     }
-    let channels = job.finish.channels::<S, N>(s, panel * 2 * S::COUNT);
-    for span in tile.spans() {
-        let cursor = channels.cursor(&job.finish, span.at);
-        for i in 0..span.length {
-            let row = &scratch.0[(span.first + i) * N * S::COUNT..][..N * S::COUNT];
-            let mut sums = [s.splat(0.0); N];
-            for (j, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the row holds N registers.
-                *sum = unsafe { s.load(row.as_ptr().add(j * S::COUNT)) };
-            }
-            // SAFETY: the caller's promise.
-            unsafe { channels.emit(s, &cursor, i, sums) };
-        }
-    }
+    let first = panel * 2 * S::COUNT;
+    with_style!(style, S::BF16, STYLE => {
+        // SAFETY: the caller's promise.
+        unsafe { job.finish.tile::<S, N>(s, STYLE, tile, &scratch.0, first) }
+    });
 }
 
 /// `M` windows times one panel, summed in the order of the segments.

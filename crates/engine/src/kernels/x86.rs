@@ -3,11 +3,11 @@
 use std::arch::x86_64::{
     __m256, __m256i, __m512, __m512i, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
     _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_set1_ps,
-    _mm256_storeu_ps, _mm256_storeu_si256, _mm512_add_ps, _mm512_castsi512_ps,
+    _mm256_storeu_ps, _mm256_storeu_si256, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
     _mm512_castsi512_si256, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
-    _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps,
-    _mm512_mul_ps, _mm512_permute_ps, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps,
-    _mm512_storeu_si512, _mm512_sub_ps,
+    _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mul_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps, _mm512_permute_ps, _mm512_set1_ps,
+    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
 use super::lanes::Lanes;
@@ -28,6 +28,7 @@ impl Avx2 {
 impl Lanes for Avx2 {
     const COUNT: usize = 8;
     const ROWS: usize = 6;
+    const BF16: bool = false;
     type Register = __m256;
 
     #[inline(always)]
@@ -103,6 +104,7 @@ impl<const BF16: bool> Avx512<BF16> {
 impl<const BF16: bool> Lanes for Avx512<BF16> {
     const COUNT: usize = 16;
     const ROWS: usize = 14;
+    const BF16: bool = BF16;
     type Register = __m512;
 
     #[inline(always)]
@@ -146,6 +148,15 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
     fn swap_pairs(self, a: __m512) -> __m512 {
         // SAFETY: see `splat`.
         unsafe { _mm512_permute_ps::<0b10_11_00_01>(a) }
+    }
+
+    #[inline(always)]
+    fn prelu(self, a: __m512, slope: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe {
+            let negative = _mm512_movepi32_mask(_mm512_castps_si512(a));
+            _mm512_mask_mul_ps(a, negative, a, slope)
+        }
     }
 
     #[inline(always)]
