@@ -1,4 +1,5 @@
 //! The described networks have the sizes, taps and repeatability that the rest relies on.
+#![allow(clippy::unwrap_used)]
 
 use facefold_core::Fingerprint;
 use facefold_engine::{Network, Op, Shape};

@@ -1,6 +1,7 @@
 //! The published ONNX files come in as the networks that DESIGN and papers say they are.
 //!
 //! Set `FACEFOLD_MODELS` to a folder with `w600k_mbf.onnx` and `scrfd_500m_bnkps.onnx`.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

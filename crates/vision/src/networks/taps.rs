@@ -25,7 +25,8 @@ pub enum NoTaps {
 /// the two smallest map sizes, and the widest map between the last of them and the flattening.
 ///
 /// For `w600k_mbf` these are 256x14x14 twice, 256x7x7 twice and 512x7x7, so that
-/// [`Network::add_taps`] gives 3,072 values; for IResNets 256x14x14 twice and 512x7x7 three times.
+/// [`Network::add_taps`] gives 3,072 values; for an IResNet 256x14x14 twice and 512x7x7 three
+/// times.
 ///
 /// # Errors
 /// A network of another kind.
@@ -44,7 +45,7 @@ pub fn backbone_taps(network: &Network) -> Result<Vec<ValueId>, NoTaps> {
     let (earlier, late) = sums.split_at(first_late);
     let &[.., c, d] = late else { return Err(structure()) };
     let &[.., a, b] = earlier else { return Err(structure()) };
-    let flattening = made_by(|op| matches!(op, Op::Flatten)).last().ok_or_else(structure)?;
+    let flattening = made_by(|op| matches!(op, Op::Flatten)).next_back().ok_or_else(structure)?;
     if side(&a) != side(&b) || last >= flattening {
         return Err(structure());
     }

@@ -1,13 +1,18 @@
 //! Networks out of ONNX files, and into them.
 
+mod export;
 mod import;
 mod node;
+mod operators;
 mod proto;
 mod tensor;
+#[cfg(test)]
+mod tests;
 
+pub use export::export;
 pub use import::import;
 
-/// Why an ONNX file did not become a network.
+/// Why an ONNX file did not become a network, or a network an ONNX file.
 #[derive(Debug, thiserror::Error)]
 pub enum OnnxError {
     /// The bytes are no protobuf message of this kind.
