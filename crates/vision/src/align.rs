@@ -3,8 +3,7 @@
 use facefold_core::{RejectReason, Rejection};
 use image::RgbImage;
 
-/// Side of a crop in pixels.
-pub const CROP_SIDE: usize = 112;
+pub use crate::networks::CROP_SIDE;
 
 /// Where left eye, right eye, nose, left and right mouth corner lie in a crop (`arcface_dst` in
 /// InsightFace's `face_align.py`); `left` is the viewer's left.
@@ -92,6 +91,13 @@ impl Crop {
     #[must_use]
     pub fn from_pixels(pixels: Vec<u8>) -> Option<Self> {
         (pixels.len() == CROP_SIDE * CROP_SIDE * 3).then_some(Self { pixels })
+    }
+
+    /// The upper left 112 x 112 pixels of a picture; what it does not cover is black.
+    #[must_use]
+    pub fn from_picture(picture: &RgbImage) -> Self {
+        let unmoved = Similarity { a: 1.0, b: 0.0, c: 0.0, d: 0.0 };
+        warp(picture, &unmoved)
     }
 
     /// The 112 x 112 x 3 bytes.

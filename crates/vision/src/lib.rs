@@ -4,6 +4,7 @@ pub mod align;
 pub mod candle_executor;
 pub mod decode;
 pub mod detect;
+pub mod extractor;
 pub mod models;
 pub mod networks;
 pub mod onnx;
@@ -11,3 +12,5 @@ pub mod resize;
 
 #[cfg(test)]
 mod testing;
+
+pub use extractor::{Backend, LocalExtractor, LocalOptions};

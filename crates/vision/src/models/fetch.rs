@@ -43,7 +43,7 @@ impl Default for Sources {
             pip: vec![command(&["python3", "-m", "pip"]), command(&["pip3"]), command(&["pip"])],
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(30),
-            pip_timeout: Duration::from_secs(600),
+            pip_timeout: Duration::from_mins(10),
             offline: false,
         }
     }

@@ -206,7 +206,9 @@ pub enum ModelsError {
 }
 
 fn list(failures: &[Failure]) -> String {
-    failures.iter().map(|failure| format!("\n  {}: {}", failure.source, failure.reason)).collect()
+    failures.iter().fold(String::new(), |list, failure| {
+        list + "\n  " + &failure.source + ": " + &failure.reason
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,356 @@
+//! The extractor that runs in this process: decode, detect, align, embed.
+
+mod backend;
+mod embedder;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use facefold_core::{
+    Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, Fingerprint,
+    RejectReason, Rejection,
+};
+use facefold_engine::Network;
+use image::RgbImage;
+
+use crate::align::{CROP_SIDE, Crop, TEMPLATE, align};
+use crate::decode::{Inspected, Limits, inspect};
+use crate::detect::{Detection, Detector, SCORE_THRESHOLD};
+use crate::models::{self, LoadedFile, ModelPack};
+use crate::networks::{Architecture, Untrained, add_network, backbone_taps};
+use crate::onnx;
+
+pub use backend::Backend;
+pub use embedder::{CropEmbedding, Embedder};
+
+/// Part of every fingerprint. To be raised whenever decoding, detection, alignment, the choice of
+/// taps or anything else before the head changes what a picture gives.
+pub const PREPROCESSING: &str = "facefold preprocessing 1";
+
+/// Seed of the `untrained` pack's weights.
+pub const UNTRAINED_SEED: u64 = 2026;
+
+/// A best score from here up to the threshold is a face of low score; below it is no face.
+const NEAR_MISS: f32 = 0.3;
+
+/// Pictures with more pixels than this are extracted one at a time, so that memory stays bounded
+/// however many threads there are.
+const LARGE_PIXELS: u64 = 12_000_000;
+
+/// What a [`LocalExtractor`] is made from.
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    /// Which networks.
+    pub pack: &'static ModelPack,
+    /// The models directory that holds the pack's files.
+    pub models: PathBuf,
+    /// What runs the networks.
+    pub backend: Backend,
+    /// Whether to pool intermediate maps too, and to run the mirrored crop.
+    pub taps: bool,
+    /// Whether to skip detection and take each whole picture as the crop. A pack without a
+    /// detector always does.
+    pub aligned: bool,
+    /// Whether to embed all faces of a picture, not only the main one.
+    pub all_faces: bool,
+    /// What a picture may cost.
+    pub limits: Limits,
+    /// Least length of a face box's longer side, in pixels of the picture.
+    pub smallest_face: f32,
+}
+
+impl LocalOptions {
+    /// A pack from the default models directory on the CPU engine: main face only, no taps,
+    /// default limits, faces of 16 pixels or more.
+    #[must_use]
+    pub fn new(pack: &'static ModelPack) -> Self {
+        Self {
+            pack,
+            models: models::default_directory(),
+            backend: Backend::default(),
+            taps: false,
+            aligned: false,
+            all_faces: false,
+            limits: Limits::default(),
+            smallest_face: 16.0,
+        }
+    }
+}
+
+/// Turns pictures into embeddings with networks that run in this process.
+///
+/// Each call to [`Extractor::extract`] keeps to the calling thread and takes one picture after
+/// another: use one thread a core.
+pub struct LocalExtractor {
+    detector: Option<Detector>,
+    embedder: Embedder,
+    mirror: bool,
+    all_faces: bool,
+    limits: Limits,
+    smallest_face: f32,
+    large: Mutex<()>,
+    fingerprint: Fingerprint,
+    info: ExtractorInfo,
+}
+
+/// A face cut out of a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocatedFace {
+    /// Box, landmarks and score; the whole picture where detection is skipped.
+    pub detection: Detection,
+    /// The aligned crop.
+    pub crop: Crop,
+}
+
+/// The faces of a picture that can be embedded, and how many the detector found in all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located {
+    /// The main face first.
+    pub faces: Vec<LocatedFace>,
+    /// Number of faces found.
+    pub found: u32,
+}
+
+/// Why a picture gives nothing: the picture's own fault, or the extractor's.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The picture is rejected.
+    #[error("{}: {}", .0.reason, .0.detail)]
+    Rejected(Rejection),
+    /// The extractor failed.
+    #[error(transparent)]
+    Failed(#[from] ExtractorError),
+}
+
+impl From<Rejection> for PictureError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl LocalExtractor {
+    /// Loads the networks and makes them ready to run.
+    ///
+    /// # Errors
+    /// Weights that are missing or damaged, taps that the network does not have, or a backend
+    /// that does not run here. Each message says what to do.
+    pub fn new(options: &LocalOptions) -> Result<Self, ExtractorError> {
+        let pack = options.pack;
+        let (detector_file, network_file) =
+            models::load(pack, &options.models).map_err(|error| failure(&pack.name, error))?;
+        let detector = match detector_file {
+            Some(file) if !options.aligned => Some(imported(&file)?),
+            _ => None,
+        };
+        let mut network = match &network_file {
+            Some(file) => imported(file)?,
+            None => Architecture::MobileFaceNet.build(&mut Untrained { seed: UNTRAINED_SEED }),
+        };
+        let precision = options.backend.class().map_err(|error| failure(&pack.name, error))?;
+        let fingerprint = fingerprint(detector.as_ref(), &network, precision);
+        if options.taps {
+            let maps = backbone_taps(&network).map_err(|error| failure(&pack.name, error))?;
+            network.add_taps(&maps);
+        }
+        let embedder = options
+            .backend
+            .executor(&network)
+            .and_then(|executor| Embedder::new(&network, executor))
+            .map_err(|error| failure(&network.name, error))?;
+        let info = ExtractorInfo {
+            backend: "local".to_owned(),
+            model: pack.name.to_owned(),
+            detector: detector.as_ref().map_or_else(|| "none".to_owned(), |d| d.name.clone()),
+            network: network.name.clone(),
+            precision,
+            execution: embedder.describe(),
+            embedding_length: embedder.embedding_length(),
+            taps_length: embedder.taps_length(),
+            licence: pack.licence.to_owned(),
+        };
+        let detector = match detector {
+            Some(network) => {
+                // Landmarks move the crop, so the detector is exact in every precision class.
+                let executor = options.backend.exact().executor(&network);
+                let detector = executor.and_then(|executor| Ok(Detector::new(&network, executor)?));
+                Some(detector.map_err(|error| failure(&network.name, error))?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            detector,
+            embedder,
+            mirror: options.taps,
+            all_faces: options.all_faces,
+            limits: options.limits,
+            smallest_face: options.smallest_face,
+            large: Mutex::new(()),
+            fingerprint,
+            info,
+        })
+    }
+
+    /// Decodes a picture under the extractor's limits, upright.
+    ///
+    /// # Errors
+    /// As [`crate::decode::decode`].
+    pub fn decode(&self, bytes: &[u8]) -> Result<RgbImage, Rejection> {
+        inspect(bytes, &self.limits)?.decode()
+    }
+
+    /// Finds and aligns the main face, or all faces where the extractor was made for them.
+    ///
+    /// # Errors
+    /// `NoFace`, `LowScore`, `TooSmall` or `BadLandmarks` for the main face; other faces that
+    /// cannot be used are left out. Or a failure of the detector.
+    pub fn locate(&self, picture: &RgbImage) -> Result<Located, PictureError> {
+        let Some(detector) = &self.detector else {
+            return Ok(Located { faces: vec![whole(picture)], found: 1 });
+        };
+        let detections =
+            detector.detect(picture).map_err(|error| failure(&self.info.detector, error))?;
+        let found = detections.faces.len() as u32;
+        let (main, others) =
+            detections.faces.split_first().ok_or_else(|| nothing_found(detections.best_score))?;
+        let mut faces = vec![self.cut(picture, main)?];
+        if self.all_faces {
+            faces.extend(others.iter().filter_map(|face| self.cut(picture, face).ok()));
+        }
+        Ok(Located { faces, found })
+    }
+
+    /// Embeds crops, with taps where the extractor was made for them. In order, and with the same
+    /// bits whatever the number of crops.
+    ///
+    /// # Errors
+    /// A failure of the embedding network, or values that are no embedding.
+    pub fn embed(&self, crops: &[Crop]) -> Result<Vec<CropEmbedding>, PictureError> {
+        self.embedder.embed(crops)
+    }
+
+    fn cut(&self, picture: &RgbImage, detection: &Detection) -> Result<LocatedFace, Rejection> {
+        let [left, top, right, bottom] = detection.bounding_box;
+        let longer = (right - left).max(bottom - top);
+        if longer < self.smallest_face {
+            let least = self.smallest_face;
+            let detail =
+                format!("the face is {longer:.1} pixels high or wide, of at least {least}");
+            return Err(Rejection::new(RejectReason::TooSmall, detail));
+        }
+        let crop = align(picture, &detection.landmarks)?;
+        Ok(LocatedFace { detection: *detection, crop })
+    }
+
+    fn picture(&self, bytes: &[u8]) -> Result<Extraction, PictureError> {
+        let inspected = inspect(bytes, &self.limits)?;
+        // Held until the large picture is dropped.
+        let _turn = (inspected.pixels() > LARGE_PIXELS)
+            .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        self.inspected(&inspected)
+    }
+
+    fn inspected(&self, inspected: &Inspected<'_>) -> Result<Extraction, PictureError> {
+        let located = self.locate(&inspected.decode()?)?;
+        let mut faces = Vec::new();
+        for (index, face) in (0..).zip(&located.faces) {
+            let mut crops = vec![face.crop.clone()];
+            if self.mirror {
+                crops.push(face.crop.mirrored());
+            }
+            let variants = [FaceVariant::PLAIN, FaceVariant::MIRRORED];
+            for (variant, embedded) in variants.into_iter().zip(self.embed(&crops)?) {
+                faces.push(Face {
+                    index,
+                    variant,
+                    norm: Some(embedded.embedding.norm()),
+                    embedding: embedded.embedding,
+                    taps: embedded.taps,
+                    bounding_box: face.detection.bounding_box,
+                    landmarks: face.detection.landmarks,
+                    score: face.detection.score,
+                    luminance: face.crop.luminance(),
+                    sharpness: face.crop.sharpness(),
+                });
+            }
+        }
+        Ok(Extraction::Embedded { faces, found: located.found })
+    }
+}
+
+impl Extractor for LocalExtractor {
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn info(&self) -> &ExtractorInfo {
+        &self.info
+    }
+
+    fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError> {
+        pictures
+            .iter()
+            .map(|bytes| match self.picture(bytes) {
+                Ok(extraction) => Ok(extraction),
+                Err(PictureError::Rejected(rejection)) => Ok(Extraction::Rejected(rejection)),
+                Err(PictureError::Failed(error)) => Err(error),
+            })
+            .collect()
+    }
+}
+
+fn fingerprint(
+    detector: Option<&Network>,
+    network: &Network,
+    precision: facefold_core::Precision,
+) -> Fingerprint {
+    let mut builder = Fingerprint::builder()
+        .text("preprocessing", PREPROCESSING)
+        .text("precision", &precision.to_string())
+        .text("crops", if detector.is_some() { "detected" } else { "whole pictures" });
+    if let Some(detector) = detector {
+        builder = add_network(builder, "detector", detector);
+    }
+    add_network(builder, "network", network).finish()
+}
+
+fn imported(file: &LoadedFile) -> Result<Network, ExtractorError> {
+    let mut network = onnx::import(&file.bytes).map_err(|error| failure(&file.file.name, error))?;
+    file.file.stem().clone_into(&mut network.name);
+    Ok(network)
+}
+
+fn failure(
+    what: &dyn std::fmt::Display,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> ExtractorError {
+    ExtractorError { message: format!("{what}: {source}"), source: Some(Box::new(source)) }
+}
+
+fn nothing_found(best_score: f32) -> Rejection {
+    let detail = format!("best score {best_score:.2}, expected at least {SCORE_THRESHOLD:.2}");
+    let near = best_score >= NEAR_MISS;
+    Rejection::new(if near { RejectReason::LowScore } else { RejectReason::NoFace }, detail)
+}
+
+/// The whole picture as a crop, averaged where it shrinks; landmarks where the template has them.
+fn whole(picture: &RgbImage) -> LocatedFace {
+    let side = CROP_SIDE as u32;
+    let [width, height] = [picture.width() as f32, picture.height() as f32];
+    let scale = [width / CROP_SIDE as f32, height / CROP_SIDE as f32];
+    let pixels = if picture.dimensions() == (side, side) {
+        picture.clone()
+    } else {
+        image::imageops::resize(picture, side, side, image::imageops::FilterType::Triangle)
+    };
+    LocatedFace {
+        detection: Detection {
+            bounding_box: [0.0, 0.0, width, height],
+            landmarks: TEMPLATE.map(|[x, y]| [x * scale[0], y * scale[1]]),
+            score: 1.0,
+        },
+        crop: Crop::from_picture(&pixels),
+    }
+}
+
+#[cfg(test)]
+mod tests;
