@@ -84,7 +84,7 @@ impl Sitter {
         let long = chance(rng, logistic(2.6 * expression));
         Self {
             gender,
-            ageing: normal(rng, 0.08).exp(),
+            ageing: normal(rng, 0.06).exp(),
             expression,
             skin: colour::along(&colour::SKIN, melanin).lit(between(rng, 0.96, 1.03)),
             hair: colour::along(&colour::HAIR, hair_tone),
@@ -121,7 +121,7 @@ impl Sitter {
 
     /// Hair at an apparent age: its own colour, greyed by the years.
     pub(super) fn hair_at(&self, apparent: f32) -> Colour {
-        let grey = smooth(38.0, 70.0, apparent + self.greying);
+        let grey = smooth(34.0, 66.0, apparent + self.greying);
         let shown = if self.dyes_hair && apparent < 72.0 { grey * 0.15 } else { grey };
         // A small child's hair is finer and lighter than it will be.
         let light = mix(1.25, 1.0, smooth(1.0, 12.0, apparent));

@@ -120,7 +120,6 @@ fn a_default_set_has_every_kind_of_label_and_folds_without_a_leak() {
     let mut fold_of = BTreeMap::new();
     for (fold, columns) in &rows {
         assert_eq!(*fold_of.entry(columns[0].clone()).or_insert(*fold), *fold, "{}", columns[0]);
-        // A subject's pictures agree where they name a gender.
     }
     assert_eq!(fold_of.len(), 60);
     for fold in 0..5 {
@@ -129,6 +128,7 @@ fn a_default_set_has_every_kind_of_label_and_folds_without_a_leak() {
             here.map(|(_, columns)| columns[3].clone()).filter(|age| age.contains(", ")).collect();
         assert!(kinds.len() >= 8, "fold {fold} has {kinds:?} only");
     }
+    // A subject's pictures agree wherever they name a gender.
     for subject in fold_of.keys() {
         let named: BTreeSet<_> = rows
             .iter()

@@ -19,6 +19,13 @@ pub(super) fn skin(scene: &Scene<'_>, canvas: &mut Canvas) {
         let jowl = scene.at(side * f.jaw * 0.62, f.mouth_y + 0.2);
         canvas.glow(jowl, 0.15, 0.13, scene.shade().sheer(0.42 * sag));
     }
+    // Pimples of the teens.
+    let teens = smooth(11.5, 15.0, f.age) * (1.0 - smooth(18.0, 25.0, f.age));
+    for (i, trait_) in scene.sitter.traits.iter().enumerate().take(11) {
+        let place = i as f32 * 1.9 + trait_;
+        let at = scene.at(f.half_width * 0.72 * place.sin(), 0.25 + 0.58 * (place * 1.7).cos());
+        canvas.oval(at, 0.022, 0.020, Colour::hex(0x00b8_3c34).sheer(0.42 * teens));
+    }
     if f.age > 55.0 {
         let strength = 0.4 * smooth(55.0, 85.0, f.age);
         for (i, trait_) in scene.sitter.traits.iter().enumerate().take(9) {

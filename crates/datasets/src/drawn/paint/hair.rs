@@ -4,6 +4,7 @@ use super::super::canvas::{Canvas, Outline, Pose};
 use super::super::colour::Colour;
 use super::super::dice::mix;
 use super::Scene;
+use super::head::silhouette;
 
 /// How far down the hair hangs today, y in head units; below 0.3 it does not show behind the face.
 fn hanging(scene: &Scene<'_>) -> f32 {
@@ -107,6 +108,9 @@ pub(super) fn front(scene: &Scene<'_>, canvas: &mut Canvas) {
             .curve([-w * 0.88, temple + 0.12, -w * inner, -0.05, -w * (inner - 0.02), low])
             .close()
     };
+    if cover < 0.4 {
+        return down(scene, canvas, part);
+    }
     // What is left on a balding head lies thin over the top.
     let top = mix(mix(0.35, 1.0, cover), 0.12, f.bald);
     let hair = scene.hair;
@@ -138,6 +142,16 @@ pub(super) fn front(scene: &Scene<'_>, canvas: &mut Canvas) {
     strands(scene, canvas, part, line, crown, top);
     let shine = (0.5 * angle.sin(), -0.86);
     canvas.glow(shine, 0.5, 0.17, Colour::WHITE.mix(hair, 0.35).sheer(0.32 * hardness * top));
+    canvas.release();
+}
+
+/// The first hair of an infant, no more than a tint on the skull.
+fn down(scene: &Scene<'_>, canvas: &mut Canvas, part: f32) {
+    let thick = 0.45 + 0.9 * scene.features.hair_cover;
+    canvas.clip_to([silhouette(scene)]);
+    let tint = scene.hair.sheer(thick);
+    canvas.glow(scene.at(0.0, -0.98), scene.features.half_width * 1.1, 0.52, tint);
+    strands(scene, canvas, part, -0.66, -1.0, thick);
     canvas.release();
 }
 

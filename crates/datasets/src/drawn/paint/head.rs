@@ -5,7 +5,7 @@ use super::super::colour::Colour;
 use super::Scene;
 
 /// The silhouette, from the crown round the jaw.
-fn silhouette(scene: &Scene<'_>) -> Outline {
+pub(super) fn silhouette(scene: &Scene<'_>) -> Outline {
     let f = scene.features;
     let (w, jaw, chin) = (f.half_width, f.jaw, f.chin);
     let mut outline = scene.on_face().start(0.0, -1.0);
