@@ -74,8 +74,18 @@ pub fn lines(labels: Labels<'_>, series: &[Series]) -> String {
         let placed = points.map(|&(px, py)| (x.at(px), y.at(py)));
         svg.polyline(placed, colour(line.colour), line.opacity, line.dashed);
     }
-    let named = series.iter().filter_map(|line| Some((line.label.as_deref()?, line.colour)));
-    legend(&mut svg, named);
+    let named: Vec<(&str, usize)> =
+        series.iter().filter_map(|line| Some((line.label.as_deref()?, line.colour))).collect();
+    // Curves that rise end in the upper right corner, so their legend goes to the lower one.
+    let right = series.iter().flat_map(|line| &line.points).filter(|p| x.at(p.0) > WIDTH / 2.0);
+    let (above, below): (Vec<f64>, Vec<f64>) =
+        right.map(|p| y.at(p.1)).filter(|y| y.is_finite()).partition(|&y| y < HEIGHT / 2.0);
+    let corner = if above.len() > below.len() {
+        HEIGHT - BOTTOM - 16.0 * named.len() as f64
+    } else {
+        TOP + 14.0
+    };
+    legend(&mut svg, corner, named.into_iter());
     svg.finish()
 }
 
@@ -112,7 +122,11 @@ pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]
         }
     }
     if series.len() > 1 {
-        legend(&mut svg, series.iter().enumerate().map(|(n, (name, _))| (name.as_str(), n)));
+        legend(
+            &mut svg,
+            TOP + 14.0,
+            series.iter().enumerate().map(|(n, (name, _))| (name.as_str(), n)),
+        );
     }
     svg.finish()
 }
@@ -180,9 +194,9 @@ fn y_axis(svg: &mut Svg, y: &Scale) {
     }
 }
 
-fn legend<'a>(svg: &mut Svg, entries: impl Iterator<Item = (&'a str, usize)>) {
+fn legend<'a>(svg: &mut Svg, top: f64, entries: impl Iterator<Item = (&'a str, usize)>) {
     for (index, (name, number)) in entries.enumerate() {
-        let y = TOP + 14.0 + 16.0 * index as f64;
+        let y = top + 16.0 * index as f64;
         let x = WIDTH - RIGHT - 10.0;
         svg.rectangle(x - 8.0, y - 9.0, 10.0, 10.0, colour(number));
         svg.text((x - 14.0, y), 11.0, Anchor::End, INK, name);
@@ -264,6 +278,18 @@ mod tests {
         assert_eq!(plot.matches("#0072b2").count(), 2, "one bar a group");
         let plot = confusion("t", &groups, &[vec![3, 1], vec![0, 0]]);
         assert!(plot.contains(">75 %<") && plot.contains(">3<"), "{plot}");
+    }
+
+    #[test]
+    fn the_legend_keeps_out_of_the_lines_way() {
+        let legend_at = |end: f64| {
+            let line = Series::new("mlp", 0, vec![(0.0, 0.5), (0.9, end), (1.0, end)]);
+            let plot = lines(LABELS, &[line]);
+            let label = plot.lines().find(|element| element.contains(">mlp<")).unwrap().to_owned();
+            let y = label.split(" y=\"").nth(1).unwrap().split('"').next().unwrap();
+            y.parse::<f64>().unwrap()
+        };
+        assert!(legend_at(1.0) > 200.0 && legend_at(0.0) < 200.0);
     }
 
     #[test]
