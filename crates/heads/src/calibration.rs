@@ -73,7 +73,8 @@ impl Sigmoid {
                 break;
             }
         }
-        at
+        // A stored head keeps f32: with no more than that here, it answers the same bits.
+        Self { a: f64::from(at.a as f32), b: f64::from(at.b as f32) }
     }
 
     /// The probability at a decision.

@@ -7,6 +7,7 @@
 //! Every fit runs on the thread that asks for it and starts no other, so run folds and seeds side
 //! by side. The same rows and seed give the same bits.
 
+mod bundle;
 mod calibration;
 mod features;
 mod lbfgs;
@@ -21,6 +22,7 @@ mod subsample;
 mod svm;
 mod threads;
 
+pub use bundle::{Bundle, BundleError, FeatureChoice, TaskHead};
 pub use linear::LinearOptions;
 pub use mlp::{Form, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
 pub use options::{ClassWeights, HeadOptions};

@@ -26,6 +26,12 @@ pub use schedule::Schedule;
 pub(crate) const NAME: &str = "mlp";
 pub(crate) const RESIDUAL_NAME: &str = "mlp-residual";
 
+/// Rows answered at a time, which bounds the memory of their standardised copies.
+///
+/// candle hands elementwise operations on 65,536 values or more to a pool of threads of its own;
+/// 250 rows of 256 units stay on the thread that runs the fit.
+const ANSWER_ROWS: usize = 250;
+
 /// How the layers are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,7 +111,8 @@ pub struct MlpOptions {
     pub epochs: usize,
     /// Few rows get more passes, until there are this many steps.
     pub least_steps: usize,
-    /// Rows a step; fewer where an epoch would have less than 20 steps, but not below 32.
+    /// Rows a step (250 times 256 units stays below the 65,536 values from which candle works with
+    /// threads of its own); fewer where an epoch would have less than 20 steps, but not below 32.
     pub batch: usize,
     /// Stop after so many epochs without a better validation score.
     pub patience: Option<usize>,
@@ -134,7 +141,7 @@ impl Default for MlpOptions {
             schedule: Schedule::OneCycle { warmup: 0.3 },
             epochs: 12,
             least_steps: 600,
-            batch: 256,
+            batch: 250,
             patience: None,
             mirror: true,
             mixup: 0.4,
@@ -262,8 +269,7 @@ impl Fitted {
     fn shares(&self, source: &ndarray::Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
         let outputs = self.network.outputs();
         let mut answers = Vec::with_capacity(rows.len() * outputs);
-        // Chunks bound the memory that standardised copies of wide rows take.
-        for chunk in rows.chunks(1024) {
+        for chunk in rows.chunks(ANSWER_ROWS) {
             answers.extend(self.network.answer(self.features.rows(source, chunk, 1.0))?);
         }
         if outputs == 1 && self.stored.target == TargetKind::Years {

@@ -7,7 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 use rand::{Rng as _, RngCore};
 
 use super::optimiser::Parameter;
-use super::product::InputProduct;
+use super::product::{Product, Sink};
 use super::{Form, MlpOptions};
 use crate::parts::{Reader, Tensors, backend};
 
@@ -21,6 +21,8 @@ const MOMENTUM: f64 = 0.1;
 struct Dense {
     weight: Var,
     bias: Var,
+    /// Where the weight's gradient comes from.
+    sink: Sink,
 }
 
 /// Batch norm over the columns of its input.
@@ -117,6 +119,7 @@ fn dense(weight: Vec<f32>, bias: Vec<f32>, inputs: usize, units: usize) -> Resul
     Ok(Dense {
         weight: Var::from_vec(weight, (inputs, units), &Device::Cpu)?,
         bias: Var::from_vec(bias, units, &Device::Cpu)?,
+        sink: Sink::default(),
     })
 }
 
@@ -193,15 +196,19 @@ impl Network {
     /// Everything that training moves.
     pub(super) fn parameters(&self) -> Vec<Parameter> {
         let mut parameters = Vec::new();
-        for Dense { weight, bias } in
+        for Dense { weight, bias, sink } in
             self.hidden.iter().map(|layer| &layer.dense).chain([&self.output])
         {
-            parameters.push(Parameter { variable: weight.clone(), decays: true });
-            parameters.push(Parameter { variable: bias.clone(), decays: false });
+            parameters.push(Parameter {
+                variable: weight.clone(),
+                decays: true,
+                sink: Some(sink.clone()),
+            });
+            parameters.push(Parameter { variable: bias.clone(), decays: false, sink: None });
         }
         for norm in self.hidden.iter().filter_map(|layer| layer.norm.as_ref()) {
-            parameters.push(Parameter { variable: norm.gain.clone(), decays: false });
-            parameters.push(Parameter { variable: norm.offset.clone(), decays: false });
+            parameters.push(Parameter { variable: norm.gain.clone(), decays: false, sink: None });
+            parameters.push(Parameter { variable: norm.offset.clone(), decays: false, sink: None });
         }
         parameters
     }
@@ -288,12 +295,8 @@ impl Network {
 
 impl Dense {
     fn forward(&self, input: &Tensor, is_first: bool) -> Result<Tensor> {
-        let product = if is_first {
-            input.apply_op2(self.weight.as_tensor(), InputProduct)?
-        } else {
-            input.matmul(&self.weight)?
-        };
-        product.broadcast_add(&self.bias)
+        let product = Product { derives_input: !is_first, sink: self.sink.clone() };
+        input.apply_op2(self.weight.as_tensor(), product)?.broadcast_add(&self.bias)
     }
 }
 
@@ -346,5 +349,42 @@ pub(super) fn drop_values(values: &mut [f32], share: f32, generator: &mut Rng) {
             *value = if bits & 0xffff < limit { 0.0 } else { *value * kept };
             bits >>= 16;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Drawn, Pass, Source, drop_values};
+    use candle_core::{Device, Tensor};
+    use candle_nn::{BatchNorm, ModuleT};
+    use facefold_core::rng::seeded;
+
+    #[test]
+    fn batch_norm_agrees_with_candle_nn() {
+        let mut generator = seeded(1, "test");
+        let norm = Drawn(&mut generator).norm("", 3).unwrap();
+        let zeros = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let ones = zeros.ones_like().unwrap();
+        let reference = BatchNorm::new(3, zeros.clone(), ones.clone(), ones, zeros, 1e-5).unwrap();
+        let values: Vec<f32> = (0..15).map(|i| (i as f32 * 1.7).sin() + i as f32).collect();
+        let input = Tensor::from_vec(values, (5, 3), &Device::Cpu).unwrap();
+        for training in [true, true, false] {
+            let pass = if training { Pass::Training(&mut generator) } else { Pass::Answer };
+            let ours = norm.forward(&input, &pass).unwrap().flatten_all().unwrap();
+            let theirs = reference.forward_t(&input, training).unwrap().flatten_all().unwrap();
+            let theirs = theirs.to_vec1::<f32>().unwrap();
+            for (ours, theirs) in ours.to_vec1::<f32>().unwrap().iter().zip(theirs) {
+                assert!((ours - theirs).abs() < 1e-5, "{ours} {theirs}");
+            }
+        }
+    }
+
+    #[test]
+    fn dropout_keeps_the_sum_on_average() {
+        let mut values = vec![1.0; 40_000];
+        drop_values(&mut values, 0.4, &mut seeded(1, "test"));
+        let dropped = values.iter().filter(|value| **value == 0.0).count();
+        assert!((15_500..16_500).contains(&dropped), "{dropped}");
+        assert!((values.iter().sum::<f32>() / 4e4 - 1.0).abs() < 0.02);
     }
 }

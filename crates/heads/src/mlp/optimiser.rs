@@ -8,6 +8,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Var, bail};
 
 use super::Optimiser;
+use super::product::Sink;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -19,6 +20,8 @@ pub(super) struct Parameter {
     pub(super) variable: Var,
     /// Whether weight decay acts on it.
     pub(super) decays: bool,
+    /// Where its gradient is, if not in candle's store.
+    pub(super) sink: Option<Sink>,
 }
 
 /// What an optimiser remembers of one parameter.
@@ -54,7 +57,11 @@ impl Stepper {
     pub(super) fn step(&mut self, gradients: &GradStore, rate: f64) -> Result<()> {
         self.steps += 1;
         for (parameter, memory) in &mut self.parameters {
-            let Some(gradient) = gradients.get(&parameter.variable) else { continue };
+            let gradient = match &parameter.sink {
+                Some(sink) => sink.take(),
+                None => gradients.get(&parameter.variable).cloned(),
+            };
+            let Some(gradient) = gradient else { continue };
             let update = Update {
                 optimiser: self.optimiser,
                 rate,
@@ -170,7 +177,7 @@ mod tests {
         let expected = steps(|loss| reference.backward_step(loss).unwrap(), &theirs);
 
         let ours = Var::new(&start, &Device::Cpu).unwrap();
-        let parameter = Parameter { variable: ours.clone(), decays: true };
+        let parameter = Parameter { variable: ours.clone(), decays: true, sink: None };
         let mut stepper = Stepper::new(Optimiser::AdamW { weight_decay: 0.05 }, vec![parameter]);
         let found = steps(|loss| stepper.step(&loss.backward().unwrap(), 0.1).unwrap(), &ours);
         for (found, expected) in found.iter().zip(expected) {
@@ -183,7 +190,7 @@ mod tests {
     #[test]
     fn sgd_has_momentum_and_decay() {
         let variable = Var::new(&[1.0_f32], &Device::Cpu).unwrap();
-        let parameter = Parameter { variable: variable.clone(), decays: true };
+        let parameter = Parameter { variable: variable.clone(), decays: true, sink: None };
         let sgd = Optimiser::Sgd { momentum: 0.5, weight_decay: 0.1 };
         let mut stepper = Stepper::new(sgd, vec![parameter]);
         for expected in [0.69, 0.385_27] {

@@ -8,7 +8,7 @@ use super::batches::{Batches, Goals};
 use super::network::Network;
 use super::optimiser::Stepper;
 use super::schedule::Rate;
-use super::{Fitted, FittedSettings, Mlp, YearsAnswer, YearsLoss};
+use super::{ANSWER_ROWS, Fitted, FittedSettings, Mlp, YearsAnswer, YearsLoss};
 use crate::calibration;
 use crate::features::Standardiser;
 use crate::linear::mismatch;
@@ -50,7 +50,7 @@ pub(super) fn fit(
     let goals = Goals::new(training.targets(), options, &weights, years);
     let judge = Judge {
         validation,
-        rows: features.rows(validation.matrix().plain(), validation.rows(), 1.0),
+        features: &features,
         goals: Goals::new(validation.targets(), options, &weights, years),
         years,
         answer: options.years_answer,
@@ -112,7 +112,6 @@ pub(super) fn fit(
     let temperature = if options.temperature { judge.temperature(&best_network)? } else { 1.0 };
     let settings = FittedSettings { form: head.form, options: options.clone() };
     let stored = Stored { target, unit_columns: head.unit_columns, settings, log };
-    drop(judge);
     Ok(Fitted { features, network: best_network, temperature, years, stored })
 }
 
@@ -157,8 +156,7 @@ impl Best {
 /// Scores a network on the validation rows.
 struct Judge<'a> {
     validation: &'a Examples<'a>,
-    /// Standardised rows, one after the other.
-    rows: Vec<f32>,
+    features: &'a Standardiser,
     goals: Goals,
     years: (f32, f32),
     answer: YearsAnswer,
@@ -168,8 +166,9 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn outputs(&self, network: &Network) -> Result<Vec<f32>, HeadError> {
         let mut outputs = Vec::with_capacity(self.validation.len() * network.outputs());
-        for chunk in self.rows.chunks(1024 * network.width()) {
-            outputs.extend(network.answer(chunk.to_vec())?);
+        for chunk in self.validation.rows().chunks(ANSWER_ROWS) {
+            let rows = self.features.rows(self.validation.matrix().plain(), chunk, 1.0);
+            outputs.extend(network.answer(rows)?);
         }
         Ok(outputs)
     }

@@ -13,7 +13,7 @@ use crate::parts::{Reader, Tensors, backend};
 
 /// When linfa stops: at its default of 1e-7 it runs many times longer for the same answers.
 const STOP: f64 = 1e-3;
-/// Coefficients below this are rounding, as linfa takes them.
+/// Rows whose coefficients are all below this are left out: they change no answer.
 const LEAST_COEFFICIENT: f64 = 1e-9;
 
 /// One fitted machine: a coefficient for each training row, and what is taken from the sum.

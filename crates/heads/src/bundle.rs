@@ -1,0 +1,436 @@
+//! A bundle: one file with trained heads and all that they need to answer for new pictures.
+//!
+//! The file is in the safetensors format, readable without facefold: its metadata key `facefold`
+//! holds the JSON manifest, a head's tensors are named `<number of the head>/<name>`, and the
+//! tensor `checksum` is the BLAKE3 hash of the manifest and of the other tensors. It holds no
+//! time and no path, so the same heads give the same bytes.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use facefold_core::{
+    AgeGroups, ExtractorInfo, Fingerprint, FittedHead, HeadError, HeadParts, TargetKind, Task,
+    files,
+};
+use ndarray::{ArrayD, IxDyn};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::registry;
+
+/// Version of the manifest; a reader refuses any other.
+const FORMAT: u32 = 1;
+/// The metadata key of the manifest.
+const MANIFEST: &str = "facefold";
+/// The name of the hash's tensor.
+const CHECKSUM: &str = "checksum";
+
+/// Which of a face's numbers a head sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureChoice {
+    /// The embedding alone.
+    Embedding,
+    /// The taps alone.
+    Taps,
+    /// The embedding, then the taps.
+    Both,
+}
+
+impl FeatureChoice {
+    /// The name on the command line and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Taps => "taps",
+            Self::Both => "both",
+        }
+    }
+
+    /// Number of features that an extractor gives a head.
+    #[must_use]
+    pub fn width(self, extractor: &ExtractorInfo) -> usize {
+        match self {
+            Self::Embedding => extractor.embedding_length,
+            Self::Taps => extractor.taps_length,
+            Self::Both => extractor.embedding_length + extractor.taps_length,
+        }
+    }
+}
+
+impl fmt::Display for FeatureChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for FeatureChoice {
+    type Err = HeadError;
+
+    fn from_str(text: &str) -> Result<Self, HeadError> {
+        [Self::Embedding, Self::Taps, Self::Both]
+            .into_iter()
+            .find(|choice| choice.as_str() == text)
+            .ok_or_else(|| {
+                HeadError::Setting(format!(
+                    "expected features `embedding`, `taps` or `both`, found `{text}`"
+                ))
+            })
+    }
+}
+
+/// A head and what its answers mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskHead {
+    /// What it tells.
+    pub task: Task,
+    /// Names of its classes in the order of its shares; empty for years.
+    pub classes: Vec<String>,
+    /// The groups behind the classes of an age-group head.
+    pub age_groups: Option<AgeGroups>,
+    /// The head itself.
+    pub parts: HeadParts,
+}
+
+impl TaskHead {
+    /// The head, ready to answer.
+    ///
+    /// # Errors
+    /// [`HeadError::Damaged`] where its parts do not make a head for its task and classes.
+    pub fn fitted(&self) -> Result<Box<dyn FittedHead>, HeadError> {
+        let fitted = registry::restore(&self.parts)?;
+        let target: TargetKind = serde_json::from_value(self.parts.config["target"].clone())
+            .map_err(|error| {
+                HeadError::Damaged(format!("target of a `{}` head: {error}", self.parts.kind))
+            })?;
+        let (expected, groups) = match self.task {
+            Task::Age => (TargetKind::Years, None),
+            Task::AgeGroup => {
+                let groups = self.age_groups.as_ref().map(|groups| groups.ranges().len());
+                (TargetKind::Classes { count: self.classes.len() }, groups)
+            }
+            Task::Gender | Task::Class => (TargetKind::Classes { count: self.classes.len() }, None),
+        };
+        if target != expected || groups.is_some_and(|groups| groups != self.classes.len()) {
+            return Err(HeadError::Damaged(format!(
+                "a head for `{}` with {} class names tells {target:?}",
+                self.task,
+                self.classes.len()
+            )));
+        }
+        Ok(fitted)
+    }
+}
+
+/// Trained heads with all that they need to answer, and where they come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    /// One head a task.
+    pub heads: Vec<TaskHead>,
+    /// What the heads see of a face.
+    pub features: FeatureChoice,
+    /// What the training embeddings were made with.
+    pub fingerprint: Fingerprint,
+    /// The extractor that made them.
+    pub extractor: ExtractorInfo,
+    /// How labels became targets.
+    pub label_policy: String,
+    /// The command that trained the heads.
+    pub command: String,
+    /// What they scored, as the report has it.
+    pub metrics: serde_json::Value,
+    /// Terms of the weights and the pictures, one line.
+    pub licence: String,
+    /// Seed of the training.
+    pub seed: u64,
+    /// Version of facefold that trained the heads.
+    pub facefold_version: String,
+}
+
+/// The manifest: a bundle without its tensors.
+#[derive(Serialize, Deserialize)]
+struct Manifest<'a> {
+    format: u32,
+    heads: Vec<ManifestHead<'a>>,
+    features: FeatureChoice,
+    fingerprint: Cow<'a, Fingerprint>,
+    extractor: Cow<'a, ExtractorInfo>,
+    label_policy: Cow<'a, str>,
+    command: Cow<'a, str>,
+    metrics: Cow<'a, serde_json::Value>,
+    licence: Cow<'a, str>,
+    seed: u64,
+    facefold_version: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ManifestHead<'a> {
+    task: Task,
+    classes: Cow<'a, [String]>,
+    age_groups: Cow<'a, Option<AgeGroups>>,
+    kind: Cow<'a, str>,
+    config: Cow<'a, serde_json::Value>,
+}
+
+impl Bundle {
+    /// Writes the bundle to one file, atomically.
+    ///
+    /// # Errors
+    /// [`BundleError::Write`] naming the path.
+    pub fn save(&self, path: &Path) -> Result<(), BundleError> {
+        let bytes = self.to_bytes()?;
+        files::write_atomic(path, &bytes)
+            .map_err(|source| BundleError::Write { path: path.to_owned(), source })
+    }
+
+    /// Reads a bundle and makes sure that each of its heads can be used.
+    ///
+    /// # Errors
+    /// [`BundleError::Read`] where the file cannot be read, [`BundleError::Damaged`] where it is
+    /// no bundle; both name the path.
+    pub fn load(path: &Path) -> Result<Self, BundleError> {
+        let bytes = fs_err::read(path).map_err(|source| BundleError::Read { source })?;
+        Self::from_bytes(&bytes)
+            .map_err(|reason| BundleError::Damaged { path: path.to_owned(), reason })
+    }
+
+    /// The bytes of the bundle's file; the same bundle gives the same bytes.
+    ///
+    /// # Errors
+    /// [`BundleError::Unwritable`] where a part has no form in the file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
+        let unwritable = |error: &dyn fmt::Display| BundleError::Unwritable(error.to_string());
+        let manifest = serde_json::to_string(&self.manifest()).map_err(|e| unwritable(&e))?;
+        let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        for (number, head) in self.heads.iter().enumerate() {
+            for (name, tensor) in &head.parts.tensors {
+                let bytes = tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
+                tensors.insert(format!("{number}/{name}"), (tensor.shape().to_vec(), bytes));
+            }
+        }
+        let checksum = checksum(
+            &manifest,
+            tensors.iter().map(|(name, (shape, bytes))| (name.as_str(), &shape[..], &bytes[..])),
+        );
+        let mut views = Vec::with_capacity(tensors.len() + 1);
+        for (name, (shape, bytes)) in &tensors {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            views.push((name.as_str(), view.map_err(|e| unwritable(&e))?));
+        }
+        let view = TensorView::new(Dtype::U8, vec![checksum.len()], &checksum);
+        views.push((CHECKSUM, view.map_err(|e| unwritable(&e))?));
+        let metadata = HashMap::from([(MANIFEST.to_owned(), manifest)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|e| unwritable(&e))
+    }
+
+    /// Reads the bytes of a bundle's file.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, in words.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let (_, header) = SafeTensors::read_metadata(bytes)
+            .map_err(|error| format!("it is not a whole safetensors file: {error}"))?;
+        let manifest = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get(MANIFEST))
+            .ok_or_else(|| format!("its metadata lack the key `{MANIFEST}`"))?;
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|error| format!("it is not a whole safetensors file: {error}"))?;
+        let mut tensors = file.tensors();
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let stored =
+            file.tensor(CHECKSUM).map_err(|_| format!("it lacks the tensor `{CHECKSUM}`"))?;
+        tensors.retain(|(name, _)| name != CHECKSUM);
+        let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.shape(), view.data()));
+        if stored.data() != checksum(manifest, parts) {
+            return Err("its checksum does not fit its content".to_owned());
+        }
+        let manifest: Manifest<'_> = serde_json::from_str(manifest)
+            .map_err(|error| format!("its manifest cannot be read: {error}"))?;
+        if manifest.format != FORMAT {
+            return Err(format!(
+                "it has format {}, this facefold reads format {FORMAT}",
+                manifest.format
+            ));
+        }
+        let bundle = Self::assemble(manifest, &tensors)?;
+        for head in &bundle.heads {
+            head.fitted().map_err(|error| error.to_string())?;
+        }
+        Ok(bundle)
+    }
+
+    /// The heads, ready to answer, in the order of [`Self::heads`].
+    ///
+    /// # Errors
+    /// [`HeadError::Damaged`] where the parts of one do not make a head.
+    pub fn fitted(&self) -> Result<Vec<Box<dyn FittedHead>>, HeadError> {
+        self.heads.iter().map(TaskHead::fitted).collect()
+    }
+
+    /// Refuses embeddings that were made with something else than the training embeddings.
+    ///
+    /// # Errors
+    /// [`BundleError::Fingerprint`] naming both and what to do.
+    pub fn check(&self, fingerprint: &Fingerprint) -> Result<(), BundleError> {
+        if *fingerprint == self.fingerprint {
+            return Ok(());
+        }
+        Err(BundleError::Fingerprint {
+            trained: self.fingerprint.clone(),
+            found: fingerprint.clone(),
+            model: self.extractor.model.clone(),
+            network: self.extractor.network.clone(),
+            precision: self.extractor.precision.to_string(),
+        })
+    }
+
+    fn manifest(&self) -> Manifest<'_> {
+        let heads = self.heads.iter().map(|head| ManifestHead {
+            task: head.task,
+            classes: Cow::Borrowed(&head.classes),
+            age_groups: Cow::Borrowed(&head.age_groups),
+            kind: Cow::Borrowed(&head.parts.kind),
+            config: Cow::Borrowed(&head.parts.config),
+        });
+        Manifest {
+            format: FORMAT,
+            heads: heads.collect(),
+            features: self.features,
+            fingerprint: Cow::Borrowed(&self.fingerprint),
+            extractor: Cow::Borrowed(&self.extractor),
+            label_policy: Cow::Borrowed(&self.label_policy),
+            command: Cow::Borrowed(&self.command),
+            metrics: Cow::Borrowed(&self.metrics),
+            licence: Cow::Borrowed(&self.licence),
+            seed: self.seed,
+            facefold_version: Cow::Borrowed(&self.facefold_version),
+        }
+    }
+
+    fn assemble(
+        manifest: Manifest<'_>,
+        tensors: &[(String, TensorView<'_>)],
+    ) -> Result<Self, String> {
+        let mut heads: Vec<TaskHead> = manifest
+            .heads
+            .into_iter()
+            .map(|head| TaskHead {
+                task: head.task,
+                classes: head.classes.into_owned(),
+                age_groups: head.age_groups.into_owned(),
+                parts: HeadParts {
+                    kind: head.kind.into_owned(),
+                    config: head.config.into_owned(),
+                    tensors: BTreeMap::new(),
+                },
+            })
+            .collect();
+        for (name, view) in tensors {
+            let (head, part) = name
+                .split_once('/')
+                .and_then(|(number, part)| {
+                    Some((heads.get_mut(number.parse::<usize>().ok()?)?, part))
+                })
+                .ok_or_else(|| format!("its tensor `{name}` belongs to no head"))?;
+            head.parts.tensors.insert(part.to_owned(), array(name, view)?);
+        }
+        Ok(Self {
+            heads,
+            features: manifest.features,
+            fingerprint: manifest.fingerprint.into_owned(),
+            extractor: manifest.extractor.into_owned(),
+            label_policy: manifest.label_policy.into_owned(),
+            command: manifest.command.into_owned(),
+            metrics: manifest.metrics.into_owned(),
+            licence: manifest.licence.into_owned(),
+            seed: manifest.seed,
+            facefold_version: manifest.facefold_version.into_owned(),
+        })
+    }
+}
+
+fn array(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>, String> {
+    if view.dtype() != Dtype::F32 {
+        return Err(format!("its tensor `{name}` holds {:?}, expected F32", view.dtype()));
+    }
+    let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    ArrayD::from_shape_vec(IxDyn(view.shape()), values.collect())
+        .map_err(|error| format!("its tensor `{name}`: {error}"))
+}
+
+/// Hash of the manifest's text and of tensors in the order of their names.
+fn checksum<'a>(
+    manifest: &str,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
+) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 bundle v1");
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    part(manifest.as_bytes());
+    for (name, shape, bytes) in tensors {
+        part(name.as_bytes());
+        part(format!("{shape:?}").as_bytes());
+        part(bytes);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Why a bundle cannot be written, read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The file cannot be read.
+    #[error("cannot read the bundle: {source}")]
+    Read {
+        /// Names the path.
+        source: std::io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the bundle `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: std::io::Error,
+    },
+    /// The file is no bundle, or not a whole one.
+    #[error(
+        "`{}` is not a bundle that can be used: {reason}; make it again with `facefold train`",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A part has no form in the file.
+    #[error("the bundle cannot be written: {0}")]
+    Unwritable(String),
+    /// The embeddings were made with something else.
+    #[error(
+        "the bundle was trained on embeddings with fingerprint {trained} ({model}, {network}, \
+         precision class {precision}), these have {found}: use the model that the bundle was \
+         trained with, or train a new bundle on a store of these"
+    )]
+    Fingerprint {
+        /// Of the training embeddings.
+        trained: Fingerprint,
+        /// Of the embeddings at hand.
+        found: Fingerprint,
+        /// The model pack trained with.
+        model: String,
+        /// The network trained with.
+        network: String,
+        /// The precision class trained with.
+        precision: String,
+    },
+}

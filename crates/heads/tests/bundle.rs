@@ -1,0 +1,205 @@
+//! Bundles: the same answers after a round trip, the same bytes, clear errors for damaged files.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::OnceLock;
+
+use facefold_core::rng::seeded;
+use facefold_core::{
+    AgeGroups, Examples, ExtractorInfo, FeatureMatrix, Fingerprint, Precision, Predictions,
+    Targets, Task,
+};
+use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
+use ndarray::{Array2, ArrayD, IxDyn};
+use proptest::prelude::*;
+use rand::Rng as _;
+
+const ROWS: usize = 120;
+
+fn matrix() -> FeatureMatrix {
+    let mut generator = seeded(1, "bundle");
+    let mut draw = || Array2::from_shape_fn((ROWS, 6), |_| generator.random_range(-1.0..1.0_f32));
+    let (plain, mirrored) = (draw(), draw());
+    FeatureMatrix::new(plain, Some(mirrored)).unwrap()
+}
+
+fn targets(task: Task, rows: &[usize]) -> Targets {
+    match task {
+        Task::Age => Targets::Years(rows.iter().map(|&row| 20.0 + (row % 50) as f32).collect()),
+        Task::AgeGroup => {
+            Targets::Classes { indices: rows.iter().map(|row| row % 8).collect(), count: 8 }
+        }
+        Task::Gender | Task::Class => {
+            Targets::Classes { indices: rows.iter().map(|row| row % 2).collect(), count: 2 }
+        }
+    }
+}
+
+fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Predictions) {
+    let mut options = HeadOptions { unit_columns: Some((0, 4)), ..HeadOptions::default() };
+    options.mlp.hidden = vec![16, 16];
+    options.mlp.least_steps = 20;
+    options.mlp.epochs = 2;
+    let examples = |rows: std::ops::Range<usize>| {
+        let rows: Vec<usize> = rows.collect();
+        let targets = targets(task, &rows);
+        Examples::new(matrix, rows, targets).unwrap()
+    };
+    let (training, validation) = (examples(0..80), examples(80..ROWS));
+    let fitted = registry::head(kind, &options).unwrap().fit(&training, &validation, 3).unwrap();
+    let answers = fitted.predict(matrix, &(0..ROWS).collect::<Vec<_>>()).unwrap();
+    let (classes, age_groups) = match task {
+        Task::Age => (Vec::new(), None),
+        Task::AgeGroup => (AgeGroups::adience().labels(), Some(AgeGroups::adience())),
+        Task::Gender | Task::Class => (vec!["f".to_owned(), "m".to_owned()], None),
+    };
+    (TaskHead { task, classes, age_groups, parts: fitted.parts() }, answers)
+}
+
+fn fingerprint(text: &str) -> Fingerprint {
+    Fingerprint::builder().text("test", text).finish()
+}
+
+fn bundle(heads: Vec<TaskHead>) -> Bundle {
+    Bundle {
+        heads,
+        features: FeatureChoice::Both,
+        fingerprint: fingerprint("one"),
+        extractor: ExtractorInfo {
+            backend: "local".to_owned(),
+            model: "untrained".to_owned(),
+            detector: "none".to_owned(),
+            network: "drawn".to_owned(),
+            precision: Precision::Exact,
+            execution: "candle f32".to_owned(),
+            embedding_length: 4,
+            taps_length: 2,
+            licence: "none".to_owned(),
+        },
+        label_policy: "exact".to_owned(),
+        command: "facefold train --seed 3".to_owned(),
+        metrics: serde_json::json!({"accuracy": 0.1 + 0.2}),
+        licence: "drawn faces: no terms".to_owned(),
+        seed: 3,
+        facefold_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+#[test]
+fn every_head_answers_the_same_bits_after_a_round_trip() {
+    let (matrix, directory) = (matrix(), tempfile::tempdir().unwrap());
+    let rows: Vec<usize> = (0..ROWS).collect();
+    for (kind, _) in registry::names() {
+        let tasks = [Task::Gender, Task::AgeGroup, Task::Age, Task::Class];
+        let made: Vec<_> = tasks.iter().map(|&task| head(kind, task, &matrix)).collect();
+        let (heads, answers): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+        let bundle = bundle(heads);
+        let path = directory.path().join(format!("{kind}.facefold"));
+        bundle.save(&path).unwrap();
+        let loaded = Bundle::load(&path).unwrap();
+        assert!(loaded == bundle, "{kind}");
+        for ((fitted, expected), task) in loaded.fitted().unwrap().iter().zip(&answers).zip(tasks) {
+            assert!(fitted.predict(&matrix, &rows).unwrap() == *expected, "{kind} {task}");
+        }
+    }
+}
+
+#[test]
+fn the_same_training_gives_the_same_bytes() {
+    let matrix = matrix();
+    let make = || bundle(vec![head("mlp", Task::Gender, &matrix).0]).to_bytes().unwrap();
+    assert!(make() == make());
+}
+
+#[test]
+fn another_fingerprint_is_refused_naming_both() {
+    let bundle = bundle(Vec::new());
+    bundle.check(&fingerprint("one")).unwrap();
+    let other = fingerprint("two");
+    let error = bundle.check(&other).unwrap_err().to_string();
+    for part in [bundle.fingerprint.as_str(), other.as_str(), "untrained", "train a new bundle"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn files_that_are_no_bundle_say_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gender.facefold");
+    let error = Bundle::load(&path).unwrap_err().to_string();
+    assert!(error.contains("gender.facefold"), "{error}");
+    std::fs::write(&path, "not a bundle").unwrap();
+    let error = Bundle::load(&path).unwrap_err().to_string();
+    assert!(error.contains("gender.facefold") && error.contains("facefold train"), "{error}");
+    assert!(Bundle::from_bytes(&[]).is_err());
+}
+
+#[test]
+fn parts_that_do_not_belong_together_are_refused() {
+    let matrix = matrix();
+    for (kind, _) in registry::names() {
+        let (whole, _) = head(kind, Task::AgeGroup, &matrix);
+        whole.fitted().unwrap();
+        for name in whole.parts.tensors.keys() {
+            let mut missing = whole.clone();
+            missing.parts.tensors.remove(name);
+            assert!(missing.fitted().is_err(), "{kind} without {name}");
+            let mut wrong = whole.clone();
+            wrong.parts.tensors.insert(name.clone(), ArrayD::zeros(IxDyn(&[3, 1, 2])));
+            assert!(wrong.fitted().is_err(), "{kind} with a wrong {name}");
+            let mut infinite = whole.clone();
+            infinite.parts.tensors.get_mut(name).unwrap().fill(f32::NAN);
+            assert!(infinite.fitted().is_err(), "{kind} with NaN in {name}");
+        }
+        let mut fewer = whole.clone();
+        fewer.classes.pop();
+        assert!(fewer.fitted().is_err(), "{kind} with 7 names for 8 classes");
+        let mut years = whole.clone();
+        years.task = Task::Age;
+        assert!(years.fitted().is_err(), "{kind} for years");
+        for count in [0_u64, 3, 1 << 60] {
+            let mut other = whole.clone();
+            other.parts.config["target"]["classes"]["count"] = count.into();
+            assert!(other.fitted().is_err(), "{kind} with {count} classes");
+        }
+    }
+}
+
+/// The bytes of a bundle of two small heads.
+fn sample() -> &'static (Bundle, Vec<u8>) {
+    static SAMPLE: OnceLock<(Bundle, Vec<u8>)> = OnceLock::new();
+    SAMPLE.get_or_init(|| {
+        let matrix = matrix();
+        let heads = [("linear", Task::Gender), ("mlp", Task::Age)]
+            .map(|(kind, task)| head(kind, task, &matrix).0);
+        let bundle = bundle(heads.to_vec());
+        let bytes = bundle.to_bytes().unwrap();
+        (bundle, bytes)
+    })
+}
+
+proptest! {
+    #[test]
+    fn damaged_bytes_are_refused_or_harmless(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        header_only in any::<bool>(),
+    ) {
+        let (bundle, bytes) = sample();
+        let mut damaged = bytes.clone();
+        let end = if header_only { 3000.min(bytes.len()) } else { bytes.len() };
+        for (position, value) in changes {
+            damaged[position.index(end)] = value;
+        }
+        // A space of the header's padding may become another blank; nothing else gets through.
+        if let Ok(loaded) = Bundle::from_bytes(&damaged) {
+            prop_assert!(loaded == *bundle);
+        }
+    }
+
+    #[test]
+    fn shortened_and_lengthened_files_are_refused(at in any::<prop::sample::Index>(), more in 1..9_usize) {
+        let (_, bytes) = sample();
+        prop_assert!(Bundle::from_bytes(&bytes[..at.index(bytes.len())]).is_err());
+        prop_assert!(Bundle::from_bytes(&[&bytes[..], &vec![0; more]].concat()).is_err());
+    }
+}
