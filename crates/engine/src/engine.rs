@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::buffer::Numbers;
+use crate::buffer::{Buffer, LINE};
 use crate::cpu::{Kernel, Precision};
 use crate::executor::{EngineError, Executor, Images, Tensor};
 use crate::kernels::Kernels;
+use crate::layout::CHANNEL_BLOCK;
 use crate::lower::{Step, lower};
 use crate::network::{Network, Shape, ValueId};
-use crate::pack::Weights;
+use crate::pack::{self, TILE_DEPTH};
 use crate::plan::{Plan, Request, input_pitch, parts};
 use crate::workspace::Workspace;
 
@@ -25,41 +26,49 @@ pub struct Engine {
     values: usize,
     outputs: Vec<ValueId>,
     pub(crate) steps: Vec<Step>,
-    /// By step; of dense steps whose window does not depend on the picture's size.
-    packed: Vec<Option<Packed>>,
+    /// By step: whether it runs on matrix tiles.
+    tiles: Vec<bool>,
+    /// Weights of dense steps whose window does not depend on the picture's size.
+    weights: Weights,
     kernel: Kernel,
     pub(crate) kernels: Kernels,
     precision: Precision,
     sizes: Mutex<HashMap<[usize; 2], Arc<Size>>>,
 }
 
-/// The packed weights of a dense step.
-#[derive(Debug)]
+/// Where the packed weights of a dense step are.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Packed {
-    F32(Numbers<f32>),
-    Tiles {
-        weights: Numbers<u16>,
-        /// Elements of a panel.
-        panel: usize,
-    },
+    /// Bytes from the start of the buffer, and elements.
+    F32 { offset: usize, count: usize },
+    /// The same, and the elements of a panel.
+    Tiles { offset: usize, count: usize, panel: usize },
 }
 
 impl Packed {
     /// Bytes of all weights.
-    pub fn bytes(&self) -> usize {
+    pub fn bytes(self) -> usize {
         match self {
-            Self::F32(weights) => size_of_val(weights.as_slice()),
-            Self::Tiles { weights, .. } => size_of_val(weights.as_slice()),
+            Self::F32 { count, .. } => count * size_of::<f32>(),
+            Self::Tiles { count, .. } => count * size_of::<u16>(),
         }
     }
+}
+
+/// Packed weights of some steps.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    /// By step.
+    packed: Vec<Option<Packed>>,
+    buffer: Buffer,
 }
 
 /// What one picture size needs.
 #[derive(Debug)]
 pub(crate) struct Size {
     pub plan: Plan,
-    /// By step; of dense steps whose window is the whole picture.
-    packed: Vec<Option<Packed>>,
+    /// Weights of dense steps whose window is the whole picture.
+    weights: Weights,
     /// Workspaces that no call uses at the moment.
     idle: Mutex<Vec<Workspace>>,
 }
@@ -82,24 +91,28 @@ impl Engine {
             (Kernel::Amx, Precision::F32) => Kernel::Avx512,
             _ => kernel,
         };
+        let mut steps = lower(network);
+        let tiles = steps.iter().map(|step| runs_on_tiles(step, precision)).collect();
         let mut engine = Self {
             name: network.name.clone(),
             input_channels: network.input_channels,
             values: network.layers.len() + 1,
             outputs: network.outputs.iter().map(|output| output.value).collect(),
-            steps: lower(network),
-            packed: Vec::new(),
+            steps: Vec::new(),
+            tiles,
+            weights: Weights { packed: Vec::new(), buffer: Buffer::zeroed(0) },
             kernel,
             kernels: Kernels::of(kernel),
             precision,
             sizes: Mutex::default(),
         };
-        engine.packed = (0..engine.steps.len()).map(|step| engine.pack(step, None)).collect();
-        for step in &mut engine.steps {
+        engine.weights = engine.pack(&steps, None);
+        for step in &mut steps {
             if let Step::Dense { weights, window: Some(_), .. } = step {
                 *weights = Vec::new();
             }
         }
+        engine.steps = steps;
         Ok(engine)
     }
 
@@ -124,39 +137,70 @@ impl Engine {
         self.precision
     }
 
-    /// Packs the weights of a dense step, where its window is known: its own, or `whole`.
-    fn pack(&self, step: usize, whole: Option<Shape>) -> Option<Packed> {
-        let Step::Dense { source, weights, window, fused, .. } = &self.steps[step] else {
-            return None;
-        };
-        let kernel = match (window, whole) {
-            (Some(window), None) => window.kernel,
-            (None, Some(shape)) => [shape.height, shape.width],
-            _ => return None,
-        };
-        let outputs = fused.channels;
-        let inputs = weights.len() / (outputs * kernel[0] * kernel[1]);
-        let weights = Weights { values: weights, outputs, inputs, kernel };
-        if self.precision == Precision::F32 {
-            return Some(Packed::F32(weights.panels(self.kernels.lanes)));
+    /// Packs the weights of the dense steps whose window is known: their own, or, given the
+    /// shapes of all values, the whole picture.
+    fn pack(&self, steps: &[Step], shapes: Option<&[Option<Shape>]>) -> Weights {
+        let unpacked: Vec<Option<(pack::Weights<'_>, usize, usize)>> = steps
+            .iter()
+            .map(|step| {
+                let Step::Dense { source, weights, window, fused, .. } = step else { return None };
+                let kernel = match (window, shapes) {
+                    (Some(window), None) => window.kernel,
+                    (None, Some(shapes)) => {
+                        shapes[source.0].map(|shape| [shape.height, shape.width])?
+                    }
+                    _ => return None,
+                };
+                let outputs = fused.channels;
+                let inputs = weights.len() / (outputs * kernel[0] * kernel[1]);
+                let pitch = match *source {
+                    ValueId::INPUT => input_pitch(steps, inputs),
+                    _ => inputs.next_multiple_of(CHANNEL_BLOCK),
+                };
+                let weights = pack::Weights { values: weights, outputs, inputs, kernel };
+                Some((weights, pitch, parts(self.precision, *source)))
+            })
+            .collect();
+        let mut end = 0;
+        let places = unpacked.iter().zip(&self.tiles).map(|(unpacked, &tiles)| {
+            let (weights, pitch, parts) = unpacked.as_ref()?;
+            let offset = end;
+            let packed = if tiles {
+                let count = weights.tiles_length(*pitch, *parts);
+                Packed::Tiles { offset, count, panel: weights.tile_panel(*pitch, *parts) }
+            } else {
+                Packed::F32 { offset, count: weights.panels_length() }
+            };
+            end = (end + packed.bytes()).next_multiple_of(LINE);
+            Some(packed)
+        });
+        let packed: Vec<Option<Packed>> = places.collect();
+        let mut buffer = Buffer::zeroed(end);
+        for (packed, unpacked) in packed.iter().zip(&unpacked) {
+            let (Some(packed), Some((weights, pitch, parts))) = (packed, unpacked) else {
+                continue;
+            };
+            match *packed {
+                Packed::F32 { offset, count } => {
+                    weights.panels(self.kernels.lanes, buffer.numbers_mut(offset, count));
+                }
+                Packed::Tiles { offset, count, .. } => {
+                    weights.tiles(*pitch, *parts, buffer.numbers_mut(offset, count));
+                }
+            }
         }
-        let pitch = self.pitch(*source, inputs);
-        let parts = parts(self.precision, *source);
-        let panel = weights.tile_panel(pitch, parts);
-        Some(Packed::Tiles { weights: weights.tiles(pitch, parts), panel })
-    }
-
-    fn pitch(&self, value: ValueId, channels: usize) -> usize {
-        if value == ValueId::INPUT {
-            input_pitch(&self.steps, channels)
-        } else {
-            channels.next_multiple_of(crate::layout::CHANNEL_BLOCK)
-        }
+        Weights { packed, buffer }
     }
 
     /// The weights of a dense step.
-    pub(crate) fn weights<'a>(&'a self, size: &'a Size, step: usize) -> Option<&'a Packed> {
-        self.packed[step].as_ref().or(size.packed[step].as_ref())
+    pub(crate) fn weights<'a>(
+        &'a self,
+        size: &'a Size,
+        step: usize,
+    ) -> Option<(Packed, &'a Buffer)> {
+        [&self.weights, &size.weights]
+            .into_iter()
+            .find_map(|weights| Some((weights.packed[step]?, &weights.buffer)))
     }
 
     /// What pictures of a shape need, made on the first call with that shape.
@@ -174,15 +218,11 @@ impl Engine {
             input,
             kernels: self.kernels,
             precision: self.precision,
+            tiles: &self.tiles,
         };
         let plan = request.plan()?;
-        let packed = (0..self.steps.len())
-            .map(|step| {
-                let whole = self.steps[step].source().and_then(|source| plan.shapes[source.0]);
-                self.pack(step, whole)
-            })
-            .collect();
-        let size = Arc::new(Size { plan, packed, idle: Mutex::default() });
+        let weights = self.pack(&self.steps, Some(&plan.shapes));
+        let size = Arc::new(Size { plan, weights, idle: Mutex::default() });
         sizes.insert(key, Arc::clone(&size));
         Ok(size)
     }
@@ -220,4 +260,19 @@ impl Executor for Engine {
     fn describe(&self) -> String {
         format!("engine {} ({})", self.precision, self.kernel)
     }
+}
+
+/// Whether a step is faster on matrix tiles than in f32 registers, by cycles a window: two sums
+/// of 16 outputs a cycle in registers; on tiles half a cycle for each 16 values by 16 outputs at
+/// the rate that memory allows, and the rounding of the source before.
+fn runs_on_tiles(step: &Step, precision: Precision) -> bool {
+    let Step::Dense { source, weights_count, window, fused, .. } = step else { return false };
+    let Some(window) = window else { return precision != Precision::F32 };
+    let depth = weights_count / fused.channels;
+    let inputs = depth / (window.kernel[0] * window.kernel[1]);
+    let products = if parts(precision, *source) == 2 { 3 } else { 1 };
+    let steps = window.kernel[0] * (window.kernel[1] * inputs).div_ceil(TILE_DEPTH);
+    let registers = depth * fused.channels.div_ceil(16) / 2;
+    let tiles = 4 * steps * products * fused.channels.div_ceil(32) + 6 * inputs.div_ceil(16);
+    precision != Precision::F32 && tiles < registers
 }

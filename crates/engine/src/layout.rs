@@ -55,6 +55,16 @@ pub(crate) struct Window {
     pub padding: usize,
 }
 
+/// How a window lies in a bf16 plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TileWindow {
+    pub rows: usize,
+    /// Steps of 32 values in a row.
+    pub steps: usize,
+    /// Elements from one row to the next.
+    pub row: usize,
+}
+
 /// The order in which a convolution visits its outputs: runs of outputs whose windows start at
 /// evenly spaced pixels of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,8 +12,9 @@ pub(crate) enum Step {
     Dense {
         name: String,
         source: ValueId,
-        /// out x in x kernel height x kernel width.
+        /// out x in x kernel height x kernel width; dropped once they are packed.
         weights: Vec<f32>,
+        weights_count: usize,
         /// None: the window is the whole picture.
         window: Option<Window>,
         fused: Fused,
@@ -174,7 +175,8 @@ impl<'a> Lowering<'a> {
         if c.groups > 1 {
             weights = without_groups(&weights, c);
         }
-        Step::Dense { name, source, weights, window: Some(window), fused }
+        let weights_count = weights.len();
+        Step::Dense { name, source, weights, weights_count, window: Some(window), fused }
     }
 
     fn linear(&mut self, weight: &[f32], bias: &[f32], index: usize) -> Step {
@@ -192,7 +194,8 @@ impl<'a> Lowering<'a> {
             }
             _ => source,
         };
-        Step::Dense { name, source, weights, window: None, fused }
+        let weights_count = weights.len();
+        Step::Dense { name, source, weights, weights_count, window: None, fused }
     }
 
     /// Takes over the layers that follow; an affine that follows at once goes into the weights.

@@ -1,6 +1,5 @@
 //! Weights in the order in which the kernels read them.
 
-use crate::buffer::Numbers;
 use crate::kernels::lanes::{from_bf16, to_bf16};
 use crate::layout::CHANNEL_BLOCK;
 
@@ -32,69 +31,74 @@ impl Weights<'_> {
         self.outputs.next_multiple_of(CHANNEL_BLOCK)
     }
 
+    /// Values of the window.
+    fn depth(&self) -> usize {
+        self.inputs * self.kernel[0] * self.kernel[1]
+    }
+
+    /// Elements of all panels of [`Self::panels`].
+    pub fn panels_length(&self) -> usize {
+        self.output_pitch() * self.depth()
+    }
+
     /// Panels of two registers of outputs; in each, cell by cell and channel by channel, the
     /// weights of the panel's outputs. A last panel may have one register.
-    pub fn panels(&self, lanes: usize) -> Numbers<f32> {
-        let depth = self.inputs * self.kernel[0] * self.kernel[1];
-        let pitch = self.output_pitch();
-        let mut packed = Numbers::zeroed(pitch * depth);
-        let to = packed.as_mut_slice();
+    pub fn panels(&self, lanes: usize, to: &mut [f32]) {
         for output in 0..self.outputs {
             let first = output / (2 * lanes) * 2 * lanes;
-            let width = (pitch - first).min(2 * lanes);
+            let width = (self.output_pitch() - first).min(2 * lanes);
             for i in 0..self.kernel[0] {
                 for j in 0..self.kernel[1] {
                     for input in 0..self.inputs {
                         let k = (i * self.kernel[1] + j) * self.inputs + input;
-                        to[first * depth + k * width + output - first] =
+                        to[first * self.depth() + k * width + output - first] =
                             self.at(output, input, [i, j]);
                     }
                 }
             }
         }
-        packed
     }
 
     /// Steps of 32 values for one row of the window, whose pixels are `pitch` elements apart.
-    fn steps_a_row(&self, pitch: usize) -> usize {
+    pub fn steps_a_row(&self, pitch: usize) -> usize {
         (self.kernel[1] * pitch).div_ceil(TILE_DEPTH)
     }
 
     /// Elements of one panel of [`Self::tiles`].
     pub fn tile_panel(&self, pitch: usize, parts: usize) -> usize {
-        parts * self.kernel[0] * self.steps_a_row(pitch) * STEP_ELEMENTS
+        self.kernel[0] * self.steps_a_row(pitch) * parts * STEP_ELEMENTS
     }
 
-    /// Panels of 32 outputs for matrix tiles. In each: the weights rounded to bf16, row of the
-    /// window by row, 32 values a step (zeros between pixels and after a row); then, with two
-    /// `parts`, what the rounding took away. A step is two tiles of 16 outputs, each 16 rows of
-    /// pairs of values: (k, n), (k + 1, n), (k, n + 1), and so on.
-    pub fn tiles(&self, pitch: usize, parts: usize) -> Numbers<u16> {
+    /// Elements of all panels of [`Self::tiles`].
+    pub fn tiles_length(&self, pitch: usize, parts: usize) -> usize {
+        self.outputs.div_ceil(32) * self.tile_panel(pitch, parts)
+    }
+
+    /// Panels of 32 outputs for matrix tiles. In each, row of the window by row, 32 values a step
+    /// (zeros between pixels and after a row): the weights rounded to bf16, then, with two
+    /// `parts`, what the rounding took away. Each is two tiles of 16 outputs, 16 rows of pairs of
+    /// values: (k, n), (k + 1, n), (k, n + 1), and so on.
+    pub fn tiles(&self, pitch: usize, parts: usize, to: &mut [u16]) {
         let steps = self.steps_a_row(pitch);
-        let part = self.kernel[0] * steps * STEP_ELEMENTS;
-        let panels = self.outputs.div_ceil(32);
-        let mut packed = Numbers::zeroed(panels * parts * part);
-        let to = packed.as_mut_slice();
         for output in 0..self.outputs {
-            let panel = output / 32 * parts * part;
+            let panel = output / 32 * self.tile_panel(pitch, parts);
             let (tile, column) = (output % 32 / 16, output % 16);
             for i in 0..self.kernel[0] {
                 for j in 0..self.kernel[1] {
                     for input in 0..self.inputs {
                         let k = j * pitch + input;
-                        let step =
-                            panel + (i * steps + k / TILE_DEPTH) * STEP_ELEMENTS + tile * 512;
-                        let index = step + (k % TILE_DEPTH / 2) * 32 + column * 2 + k % 2;
+                        let step = (i * steps + k / TILE_DEPTH) * parts * STEP_ELEMENTS;
+                        let index = (k % TILE_DEPTH / 2) * 32 + column * 2 + k % 2;
+                        let at = panel + step + tile * 512 + index;
                         let value = self.at(output, input, [i, j]);
-                        to[index] = to_bf16(value);
+                        to[at] = to_bf16(value);
                         if parts == 2 {
-                            to[index + part] = to_bf16(value - from_bf16(to_bf16(value)));
+                            to[at + STEP_ELEMENTS] = to_bf16(value - from_bf16(to_bf16(value)));
                         }
                     }
                 }
             }
         }
-        packed
     }
 }
 
@@ -108,11 +112,12 @@ mod tests {
         let values: Vec<f32> = (0..40).map(|v| v as f32).collect();
         let weights = Weights { values: &values, outputs: 20, inputs: 2, kernel: [1, 1] };
         // 20 outputs in 32 channels: one panel of 32 with 16 lanes, four of 8 with 4.
-        let wide = weights.panels(16);
-        assert_eq!((wide.as_slice()[1], wide.as_slice()[32]), (2.0, 1.0));
-        assert_eq!(wide.as_slice()[20], 0.0);
-        let narrow = weights.panels(4);
-        assert_eq!((narrow.as_slice()[16], narrow.as_slice()[24]), (16.0, 17.0));
+        let (mut wide, mut narrow) = (vec![0.0; 64], vec![0.0; 64]);
+        weights.panels(16, &mut wide);
+        assert_eq!((wide[1], wide[32]), (2.0, 1.0));
+        assert_eq!(wide[20], 0.0);
+        weights.panels(4, &mut narrow);
+        assert_eq!((narrow[16], narrow[24]), (16.0, 17.0));
     }
 
     #[test]
@@ -121,11 +126,12 @@ mod tests {
         // 16, 17, 18 of one step.
         let values = [1.0, 10.0, 2.0, 20.0, 3.0, 1.0 + 1.0 / 1024.0];
         let weights = Weights { values: &values, outputs: 1, inputs: 3, kernel: [1, 2] };
-        let packed = weights.tiles(16, 2);
-        let at = |k: usize| from_bf16(packed.as_slice()[k / 2 * 32 + k % 2]);
+        assert_eq!(weights.tiles_length(16, 2), 2048);
+        let mut packed = vec![0; 2048];
+        weights.tiles(16, 2, &mut packed);
+        let at = |k: usize| from_bf16(packed[k / 2 * 32 + k % 2]);
         assert_eq!([at(0), at(1), at(2), at(3)], [1., 2., 3., 0.]);
         assert_eq!([at(16), at(17), at(18)], [10., 20., 1.]);
-        assert_eq!(from_bf16(packed.as_slice()[1024 + 9 * 32]), 1.0 / 1024.0);
-        assert_eq!(packed.as_slice().len(), weights.tile_panel(16, 2));
+        assert_eq!(from_bf16(packed[1024 + 9 * 32]), 1.0 / 1024.0);
     }
 }

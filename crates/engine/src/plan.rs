@@ -2,14 +2,15 @@
 //! source. Memory is assigned here, once; running allocates nothing.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::cpu::Precision;
 use crate::kernels::Kernels;
-use crate::kernels::product::{Segment, TileSegment};
-use crate::layout::{CHANNEL_BLOCK, Layout, Walk, Window};
+use crate::kernels::product::Segment;
+use crate::layout::{CHANNEL_BLOCK, Layout, TileWindow, Walk, Window};
 use crate::lower::{Fused, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
-use crate::pack::{STEP_ELEMENTS, TILE_DEPTH, TILE_ROWS};
+use crate::pack::{TILE_DEPTH, TILE_ROWS};
 
 /// Where the planes of a value are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +30,10 @@ pub(crate) struct Slot {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sweep {
     pub walk: Walk,
-    /// Height and width of the window.
-    pub kernel: [usize; 2],
     /// The window in the source's f32 plane.
     pub segments: Vec<Segment>,
-    /// The window in the source's bf16 planes, with its weights.
-    pub tiles: Vec<TileSegment>,
+    /// The window in the source's bf16 planes.
+    pub tiles: TileWindow,
 }
 
 /// Everything that depends on the picture's size.
@@ -49,7 +48,32 @@ pub(crate) struct Plan {
     pub buffers: Vec<usize>,
     /// Pictures that are computed together.
     pub capacity: usize,
+    /// The steps before this one are computed picture by picture: their values are larger than
+    /// their weights. From here on all pictures go through a step before the next.
+    pub split: usize,
+    /// Runs of steps before the split that are computed some rows at a time, so that their
+    /// values stay in the cache from one step to the next.
+    pub chains: Vec<Chain>,
 }
+
+/// Steps that are computed in turn, some rows at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Chain {
+    pub steps: Range<usize>,
+    /// Number of parts that the rows are cut into.
+    pub bands: usize,
+}
+
+/// The most steps in a chain.
+pub(crate) const MAX_CHAIN: usize = 64;
+
+/// Values of a chain that are in use at a time, in bytes: half of a common second-level cache,
+/// which weights and scratch share.
+const BAND_BYTES: usize = 1 << 20;
+
+/// A step belongs to a chain where one of its values is larger than this, in bytes: it would not
+/// stay in the cache as a whole.
+const CHAIN_BYTES: usize = 3 << 18;
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +86,8 @@ pub(crate) struct Request<'a> {
     pub input: Shape,
     pub kernels: Kernels,
     pub precision: Precision,
+    /// By step: whether it runs on matrix tiles.
+    pub tiles: &'a [bool],
 }
 
 /// bf16 planes of a value, and of the weights of a dense step that takes it. The picture keeps
@@ -96,8 +122,11 @@ impl Request<'_> {
     /// Plans for pictures of this size.
     pub fn plan(&self) -> Result<Plan, InvalidNetwork> {
         let shapes = self.shapes()?;
-        let uses = self.uses();
-        let capacity = if self.input.height * self.input.width <= 128 * 128 { 8 } else { 1 };
+        let block = if self.input.height * self.input.width <= 128 * 128 { 8 } else { 1 };
+        let split = if block == 1 { self.steps.len() } else { self.split(&shapes) };
+        let chains = self.chains(split, &shapes);
+        let uses = self.uses(&chains);
+        let crossing = self.crossing(split);
         let mut slots: Vec<Option<Slot>> = Vec::with_capacity(self.values);
         for (value, shape) in shapes.iter().enumerate() {
             slots.push(shape.map(|shape| {
@@ -106,6 +135,7 @@ impl Request<'_> {
                 } else {
                     shape.channels.next_multiple_of(CHANNEL_BLOCK)
                 };
+                let capacity = if crossing[value] { block } else { 1 };
                 let layout = Layout::new(shape, pitch, uses[value].pad, capacity);
                 let length = layout.pixels() * pitch;
                 let parts = parts(self.precision, ValueId(value));
@@ -113,25 +143,83 @@ impl Request<'_> {
             }));
         }
         let mut walks = Vec::with_capacity(self.steps.len());
-        for step in self.steps {
-            walks.push(self.walk(step, &shapes, &mut slots));
+        for (index, step) in self.steps.iter().enumerate() {
+            walks.push(self.walk(index, step, &shapes, &mut slots));
         }
         let sweeps = walks.into_iter().map(|walk| {
             walk.map(|(walk, kernel, source)| Self::sweep(walk, kernel, source, &shapes, &slots))
         });
         let sweeps = sweeps.collect();
-        let buffers = self.assign(&uses, &mut slots);
-        Ok(Plan { shapes, slots, sweeps, buffers, capacity })
+        let buffers = self.assign(&uses, &chains, &mut slots);
+        Ok(Plan { shapes, slots, sweeps, buffers, capacity: block, split, chains })
     }
 
-    /// Whether dense steps run on matrix tiles.
-    fn on_tiles(&self) -> bool {
-        self.precision != Precision::F32
+    /// The first step with more weights than values.
+    fn split(&self, shapes: &[Option<Shape>]) -> usize {
+        let size = |value: ValueId| shapes[value.0].map_or(0, Shape::size);
+        let is_heavy = |step: &Step| match step {
+            Step::Dense { source, weights_count, .. } => {
+                *weights_count
+                    > size(*source) + step.outputs().iter().map(|v| size(*v)).sum::<usize>()
+            }
+            _ => false,
+        };
+        self.steps.iter().position(is_heavy).unwrap_or(self.steps.len())
+    }
+
+    /// Values of which all pictures of a block are kept: all but those that are made and used
+    /// before the split.
+    fn crossing(&self, split: usize) -> Vec<bool> {
+        let mut crossing = vec![false; self.values];
+        for step in &self.steps[split..] {
+            for value in step.inputs().into_iter().chain(step.outputs()) {
+                crossing[value.0] = true;
+            }
+        }
+        for value in self.outputs {
+            crossing[value.0] = true;
+        }
+        crossing
+    }
+
+    /// Runs of convolutions on values too large for the cache.
+    fn chains(&self, split: usize, shapes: &[Option<Shape>]) -> Vec<Chain> {
+        let bytes = |value: ValueId| {
+            let shape = shapes[value.0];
+            shape.map_or(0, |s| {
+                s.height * s.width * s.channels.next_multiple_of(CHANNEL_BLOCK) * size_of::<f32>()
+            })
+        };
+        let belongs = |step: &Step| {
+            let is_local = match step {
+                Step::Dense { window, .. } => window.is_some(),
+                Step::Depthwise { .. } => true,
+                Step::Plain { .. } => false,
+            };
+            let values = step.source().into_iter().chain(step.outputs());
+            is_local && values.map(bytes).max() > Some(CHAIN_BYTES)
+        };
+        let mut chains = Vec::new();
+        let mut start = 0;
+        for index in 0..=split {
+            if index < split && index - start < MAX_CHAIN && belongs(&self.steps[index]) {
+                continue;
+            }
+            if index > start + 1 {
+                let steps = start..index;
+                let outputs = self.steps[steps.clone()].iter().flat_map(Step::outputs);
+                let total: usize = outputs.map(bytes).sum();
+                chains.push(Chain { steps, bands: total.div_ceil(BAND_BYTES) });
+            }
+            start = index + 1;
+        }
+        chains
     }
 
     /// The order in which a dense step goes through its source, which is made long enough for it.
     fn walk(
         &self,
+        index: usize,
         step: &Step,
         shapes: &[Option<Shape>],
         slots: &mut [Option<Slot>],
@@ -141,7 +229,7 @@ impl Request<'_> {
         let slot = slots[source.0].as_mut()?;
         let whole = Window { kernel: [from.height, from.width], stride: 1, padding: 0 };
         let window = window.unwrap_or(whole);
-        let rows = if self.on_tiles() { TILE_ROWS } else { self.kernels.rows };
+        let rows = if self.tiles[index] { TILE_ROWS } else { self.kernels.rows };
         let walk = Walk::new(&slot.layout, window, shapes[step.outputs()[0].0]?, rows);
         let [height, width] = window.kernel;
         let reach = walk.reach(slot.layout.capacity, rows) + (height - 1) * slot.layout.row();
@@ -159,15 +247,9 @@ impl Request<'_> {
     ) -> Sweep {
         let [height, width] = kernel;
         let channels = shapes[source.0].map_or(0, |shape| shape.channels);
-        let (pitch, row, length, parts) = slots[source.0].map_or((0, 0, 0, 1), |slot| {
-            (slot.layout.pitch, slot.layout.row() * slot.layout.pitch, slot.length, slot.parts)
-        });
+        let (pitch, row) = slots[source.0]
+            .map_or((1, 1), |slot| (slot.layout.pitch, slot.layout.row() * slot.layout.pitch));
         let mut segments = Vec::new();
-        let mut tiles = Vec::new();
-        let steps = (width * pitch).div_ceil(TILE_DEPTH);
-        // High by high, high by low, low by high; low by low is below f32's own rounding.
-        let products: &[(usize, usize)] =
-            if parts == 2 { &[(0, 0), (0, 1), (1, 0)] } else { &[(0, 0)] };
         for i in 0..height {
             if pitch == channels {
                 segments.push(Segment { offset: i * row, length: width * channels });
@@ -176,13 +258,9 @@ impl Request<'_> {
                     (0..width).map(|j| Segment { offset: i * row + j * pitch, length: channels }),
                 );
             }
-            tiles.extend(products.iter().map(|&(values, weights)| TileSegment {
-                source: size_of::<u16>() * (values * length + i * row),
-                weights: size_of::<u16>() * (weights * height + i) * steps * STEP_ELEMENTS,
-                steps,
-            }));
         }
-        Sweep { walk, kernel, segments, tiles }
+        let steps = (width * pitch).div_ceil(TILE_DEPTH);
+        Sweep { walk, segments, tiles: TileWindow { rows: height, steps, row } }
     }
 
     /// The shapes of all values that are stored.
@@ -233,13 +311,16 @@ impl Request<'_> {
         Ok(shapes)
     }
 
-    fn uses(&self) -> Vec<Use> {
+    fn uses(&self, chains: &[Chain]) -> Vec<Use> {
         let mut uses = vec![Use::default(); self.values];
         for (index, step) in self.steps.iter().enumerate() {
+            // The next band of a chain reads again what its first step reads.
+            let on_tiles = self.tiles[index];
+            let index = chain_of(chains, index).map_or(index, |chain| chain.steps.end - 1);
             let window = match step {
                 Step::Dense { source, window, .. } => {
                     let used = &mut uses[source.0];
-                    if self.on_tiles() {
+                    if on_tiles {
                         used.bf16 = Some(index);
                     } else {
                         used.f32 = Some(index);
@@ -270,7 +351,7 @@ impl Request<'_> {
 
     /// Gives every plane a buffer, which it shares with planes of the same layout that live at
     /// other times: the same layout, so that the zeros around pictures stay zeros.
-    fn assign(&self, uses: &[Use], slots: &mut [Option<Slot>]) -> Vec<usize> {
+    fn assign(&self, uses: &[Use], chains: &[Chain], slots: &mut [Option<Slot>]) -> Vec<usize> {
         let mut pool = Pool::default();
         if let Some(slot) = &mut slots[ValueId::INPUT.0] {
             slot.f32 = uses[0].f32.map(|_| pool.take(Kind::of(slot, false)));
@@ -288,7 +369,9 @@ impl Request<'_> {
                         let residual = fused.residual.filter(|_| fused.main == Some(value))?;
                         let other = slots[residual.0]?;
                         let last = uses[residual.0].f32 == Some(index);
+                        let alone = chain_of(chains, index).is_none();
                         (last
+                            && alone
                             && step.source() != Some(residual)
                             && Kind::of(&other, false) == Kind::of(&slot, false))
                         .then_some(residual)
@@ -306,18 +389,15 @@ impl Request<'_> {
                 }
                 slots[value.0] = Some(slot);
             }
-            let mut inputs = step.inputs();
-            inputs.sort_unstable();
-            inputs.dedup();
-            for value in inputs {
-                let Some(slot) = &slots[value.0] else { continue };
-                if let (Some(buffer), Some(last)) = (slot.f32, uses[value.0].f32)
+            for (value, used) in uses.iter().enumerate() {
+                let Some(slot) = &slots[value] else { continue };
+                if let (Some(buffer), Some(last)) = (slot.f32, used.f32)
                     && last == index
-                    && kept != Some(value)
+                    && kept != Some(ValueId(value))
                 {
                     pool.give(Kind::of(slot, false), buffer);
                 }
-                if let (Some(buffer), Some(last)) = (slot.bf16, uses[value.0].bf16)
+                if let (Some(buffer), Some(last)) = (slot.bf16, used.bf16)
                     && last == index
                 {
                     pool.give(Kind::of(slot, true), buffer);
@@ -326,6 +406,11 @@ impl Request<'_> {
         }
         pool.buffers
     }
+}
+
+/// The chain that a step belongs to.
+fn chain_of(chains: &[Chain], step: usize) -> Option<&Chain> {
+    chains.iter().find(|chain| chain.steps.contains(&step))
 }
 
 fn windows(x: Shape, window: Window, fused: &Fused) -> Result<Shape, String> {

@@ -1,5 +1,7 @@
 //! The memory of one thread for pictures of one size, and the steps computed in it.
 
+use std::ops::Range;
+
 use crate::buffer::Buffer;
 use crate::engine::{Engine, Packed, Size};
 use crate::kernels::depthwise::Depthwise;
@@ -9,7 +11,7 @@ use crate::kernels::product::Product;
 use crate::layout::CHANNEL_BLOCK;
 use crate::lower::{Fused, Step};
 use crate::network::ValueId;
-use crate::plan::{Plan, Sweep};
+use crate::plan::{Chain, MAX_CHAIN, Plan, Sweep};
 
 /// Weights beyond this many bytes do not stay in the second-level cache while the windows of a
 /// picture go by: then all windows go through one panel of outputs before the next.
@@ -29,74 +31,33 @@ impl Workspace {
     /// Computes all steps for some pictures, at most the plan's capacity.
     pub fn run(&mut self, engine: &Engine, size: &Size, pictures: &[f32]) {
         let plan = &size.plan;
+        let Some(shape) = plan.shapes[ValueId::INPUT.0] else { return };
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         // SAFETY: an engine has tile kernels only where tiles are permitted.
         let _tiles = engine.kernels.tiles.map(|_| unsafe { crate::kernels::Tiles::new() });
-        let images = self.stage(engine, plan, pictures);
-        for (index, step) in engine.steps.iter().enumerate() {
-            match step {
-                Step::Dense { source, fused, .. } => {
-                    let sweep = plan.sweeps[index].as_ref();
-                    if let (Some(sweep), Some(packed)) = (sweep, engine.weights(size, index)) {
-                        self.dense(engine, plan, *source, fused, sweep, packed, images);
-                    }
-                }
-                Step::Depthwise { source, weights, pairs, window, fused, .. } => {
-                    let shape = step.outputs().first().and_then(|value| plan.shapes[value.0]);
-                    if let (Some(source), Some(shape)) = (self.planes(plan, *source), shape) {
-                        let job = Depthwise {
-                            source,
-                            window: *window,
-                            width: shape.width,
-                            rows: 0..shape.height,
-                            weights,
-                            pairs: *pairs,
-                            images,
-                            finish: self.finish(plan, fused),
-                        };
-                        // SAFETY: the plan gives every value planes of its shape and layout,
-                        // with the padding that its readers need.
-                        unsafe { (engine.kernels.depthwise)(&job) };
-                    }
-                }
-                Step::Plain { op, inputs, output, .. } => {
-                    if let Some(rows) = self.rows(plan, *output) {
-                        let input = |i: usize| self.rows(plan, *inputs.get(i)?);
-                        (0..images).for_each(|image| plain::run(op, &input, rows, image));
-                        self.round(engine, plan, *output, images);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Copies the pictures to the planes that the first steps read; how many they are.
-    fn stage(&self, engine: &Engine, plan: &Plan, pictures: &[f32]) -> usize {
-        let (Some(shape), Some(planes)) =
-            (plan.shapes[ValueId::INPUT.0], self.planes(plan, ValueId::INPUT))
-        else {
-            return 0;
-        };
-        let row = shape.width * shape.channels;
-        for (image, picture) in pictures.chunks_exact(shape.size()).enumerate() {
-            for (y, row) in picture.chunks_exact(row).enumerate() {
-                if planes.layout.pitch == shape.channels {
-                    // SAFETY: a row of the picture is a row of the plane.
-                    unsafe { (engine.kernels.write)(row, planes.at([image, y, 0], 0)) };
+        let pictures = pictures.chunks_exact(shape.size());
+        let images = pictures.len();
+        for (image, picture) in pictures.enumerate() {
+            let pass = Pass { workspace: self, engine, size, plan, first: image, images: 1 };
+            pass.stage(picture);
+            let mut step = 0;
+            while step < plan.split {
+                if let Some(chain) = plan.chains.iter().find(|chain| chain.steps.start == step) {
+                    pass.chain(chain);
+                    step = chain.steps.end;
                 } else {
-                    for (x, pixel) in row.chunks_exact(shape.channels).enumerate() {
-                        // SAFETY: the plane's pixels have at least the picture's channels.
-                        unsafe { (engine.kernels.write)(pixel, planes.at([image, y, x], 0)) };
-                    }
+                    pass.step(step);
+                    step += 1;
                 }
             }
         }
-        pictures.len() / shape.size()
+        let pass = Pass { workspace: self, engine, size, plan, first: 0, images };
+        (plan.split..engine.steps.len()).for_each(|step| pass.step(step));
     }
 
     /// Appends a value of the first `images` pictures, NHWC without padding.
     pub fn read(&self, plan: &Plan, value: ValueId, images: usize, to: &mut Vec<f32>) {
-        let (Some(rows), Some(shape)) = (self.rows(plan, value), plan.shapes[value.0]) else {
+        let (Some(rows), Some(shape)) = (self.rows(plan, value, 0), plan.shapes[value.0]) else {
             return;
         };
         for image in 0..images {
@@ -108,56 +69,199 @@ impl Workspace {
         }
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the parts of one step, taken apart by its caller"
-    )]
+    /// The planes of a value, from the place of picture `first` on.
+    fn planes(&self, plan: &Plan, value: ValueId, first: usize) -> Option<Planes> {
+        let slot = plan.slots[value.0]?;
+        let skip = first % slot.layout.capacity * slot.layout.image() * slot.layout.pitch;
+        let mut planes = Planes::absent(slot.layout);
+        if let Some(buffer) = slot.f32 {
+            planes.f32 = self.buffers[buffer].plane::<f32>().wrapping_add(skip);
+        }
+        if let Some(buffer) = slot.bf16 {
+            planes.high = self.buffers[buffer].plane::<u16>().wrapping_add(skip);
+            if slot.parts == 2 {
+                planes.low = planes.high.wrapping_add(slot.length);
+            }
+        }
+        Some(planes)
+    }
+
+    fn rows(&self, plan: &Plan, value: ValueId, first: usize) -> Option<Rows> {
+        let (planes, shape) = (self.planes(plan, value, first)?, plan.shapes[value.0]?);
+        // SAFETY: the buffers outlive the steps, which take one another's values in turn.
+        (!planes.f32.is_null()).then(|| unsafe { Rows::new(planes, shape.channels) })
+    }
+}
+
+/// Some pictures on their way through the steps.
+struct Pass<'a> {
+    workspace: &'a Workspace,
+    engine: &'a Engine,
+    size: &'a Size,
+    plan: &'a Plan,
+    /// The first picture's place in the block.
+    first: usize,
+    images: usize,
+}
+
+impl<'a> Pass<'a> {
+    /// Copies a picture to the planes that the first steps read.
+    fn stage(&self, picture: &[f32]) {
+        let (Some(shape), Some(planes)) =
+            (self.plan.shapes[ValueId::INPUT.0], self.planes(ValueId::INPUT))
+        else {
+            return;
+        };
+        for (y, row) in picture.chunks_exact(shape.width * shape.channels).enumerate() {
+            if planes.layout.pitch == shape.channels {
+                // SAFETY: a row of the picture is a row of the plane.
+                unsafe { (self.engine.kernels.write)(row, planes.at([0, y, 0], 0)) };
+            } else {
+                for (x, pixel) in row.chunks_exact(shape.channels).enumerate() {
+                    // SAFETY: the plane's pixels have at least the picture's channels.
+                    unsafe { (self.engine.kernels.write)(pixel, planes.at([0, y, x], 0)) };
+                }
+            }
+        }
+    }
+
+    /// Computes one step.
+    fn step(&self, index: usize) {
+        if let Step::Plain { op, inputs, output, .. } = &self.engine.steps[index] {
+            if let Some(rows) = self.rows(*output) {
+                let input = |i: usize| self.rows(*inputs.get(i)?);
+                (0..self.images).for_each(|image| plain::run(op, &input, rows, image));
+                self.round(*output);
+            }
+        } else {
+            self.convolve(index, 0..self.height(index));
+        }
+    }
+
+    /// Rows of a step's output.
+    fn height(&self, index: usize) -> usize {
+        let output = self.engine.steps[index].outputs().first().copied();
+        output.and_then(|value| self.plan.shapes[value.0]).map_or(0, |shape| shape.height)
+    }
+
+    /// Computes the steps of a chain, band by band: of each step the rows of the band, as far as
+    /// the steps before have come.
+    fn chain(&self, chain: &Chain) {
+        let steps = &self.engine.steps;
+        let mut done = [0; MAX_CHAIN];
+        for band in 1..=chain.bands {
+            for index in chain.steps.clone() {
+                let rows_done = |value: ValueId| {
+                    let maker = chain.steps.clone().find(|&i| steps[i].outputs().contains(&value));
+                    maker.map(|maker| (done[maker - chain.steps.start], self.height(maker)))
+                };
+                let height = self.height(index);
+                let mut end = (height * band).div_ceil(chain.bands);
+                let window = match &steps[index] {
+                    Step::Dense { window, .. } => *window,
+                    Step::Depthwise { window, .. } => Some(*window),
+                    Step::Plain { .. } => None,
+                };
+                if let (Some(source), Some(window)) = (steps[index].source(), window)
+                    && let Some((rows, all)) = rows_done(source)
+                    && rows < all
+                {
+                    // Windows that end within the rows that are there.
+                    let room =
+                        (rows + window.padding + window.stride).saturating_sub(window.kernel[0]);
+                    end = end.min(room / window.stride);
+                }
+                if let Some(residual) = steps[index].fused().and_then(|fused| fused.residual)
+                    && let Some((rows, _)) = rows_done(residual)
+                {
+                    end = end.min(rows);
+                }
+                let start = done[index - chain.steps.start];
+                if end > start {
+                    self.convolve(index, start..end);
+                    done[index - chain.steps.start] = end;
+                }
+            }
+        }
+    }
+
+    /// Computes some rows of a convolution.
+    fn convolve(&self, index: usize, rows: Range<usize>) {
+        match &self.engine.steps[index] {
+            Step::Dense { source, fused, .. } => {
+                let sweep = self.plan.sweeps[index].as_ref();
+                let weights = self.engine.weights(self.size, index);
+                if let (Some(sweep), Some(weights), Some(source)) =
+                    (sweep, weights, self.planes(*source))
+                {
+                    self.dense(source, fused, sweep, weights, rows);
+                }
+            }
+            Step::Depthwise { source, weights, pairs, window, fused, .. } => {
+                let shape = fused.main.and_then(|value| self.plan.shapes[value.0]);
+                let shape = shape.or_else(|| self.plan.shapes[fused.affine.as_ref()?.0.0]);
+                if let (Some(source), Some(shape)) = (self.planes(*source), shape) {
+                    let job = Depthwise {
+                        source,
+                        window: *window,
+                        width: shape.width,
+                        rows,
+                        weights,
+                        pairs: *pairs,
+                        images: self.images,
+                        finish: self.finish(fused),
+                    };
+                    // SAFETY: the plan gives every value planes of its shape and layout, with
+                    // the padding that its readers need.
+                    unsafe { (self.engine.kernels.depthwise)(&job) };
+                }
+            }
+            Step::Plain { .. } => {}
+        }
+    }
+
     fn dense(
         &self,
-        engine: &Engine,
-        plan: &Plan,
-        source: ValueId,
+        source: Planes,
         fused: &Fused,
         sweep: &Sweep,
-        packed: &Packed,
-        images: usize,
+        (packed, buffer): (Packed, &Buffer),
+        rows: Range<usize>,
     ) {
-        let Some(source) = self.planes(plan, source) else { return };
-        let pitch = source.layout.pitch;
-        let finish = self.finish(plan, fused);
         let panels_first = packed.bytes() > RESIDENT_WEIGHTS;
         match packed {
-            Packed::F32(weights) => {
+            Packed::F32 { offset, count } => {
                 let job = Product {
                     source: source.f32,
-                    pitch,
+                    pitch: source.layout.pitch,
                     walk: &sweep.walk,
                     segments: &sweep.segments,
-                    weights: weights.as_slice(),
-                    images,
-                    rows: 0..sweep.walk.height,
+                    weights: buffer.numbers(offset, count),
+                    images: self.images,
+                    rows,
                     panels_first,
-                    finish,
+                    finish: self.finish(fused),
                 };
                 // SAFETY: the plan makes the source's plane as long as the walk reaches, and
                 // gives the outputs planes of their shape.
-                unsafe { (engine.kernels.product)(&job) };
+                unsafe { (self.engine.kernels.product)(&job) };
             }
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Packed::Tiles { weights, panel } => {
+            Packed::Tiles { offset, count, panel } => {
                 let job = crate::kernels::TileProduct {
                     source: source.high,
-                    pitch,
+                    low: source.low,
+                    pitch: source.layout.pitch,
                     walk: &sweep.walk,
-                    segments: &sweep.tiles,
-                    weights: weights.as_slice(),
-                    panel: *panel,
-                    images,
-                    rows: 0..sweep.walk.height,
+                    window: sweep.tiles,
+                    weights: buffer.numbers(offset, count),
+                    panel,
+                    images: self.images,
+                    rows,
                     panels_first,
-                    finish,
+                    finish: self.finish(fused),
                 };
-                if let Some(tiles) = engine.kernels.tiles {
+                if let Some(tiles) = self.engine.kernels.tiles {
                     // SAFETY: as above, and `run` holds the tiles of this thread.
                     unsafe { tiles(&job) };
                 }
@@ -167,8 +271,8 @@ impl Workspace {
         }
     }
 
-    fn finish<'a>(&self, plan: &Plan, fused: &'a Fused) -> Finish<'a> {
-        let planes = |value: ValueId| self.planes(plan, value);
+    fn finish(&self, fused: &'a Fused) -> Finish<'a> {
+        let planes = |value: ValueId| self.planes(value);
         Finish {
             bias: &fused.bias,
             activation: &fused.activation,
@@ -183,43 +287,28 @@ impl Workspace {
         }
     }
 
-    fn planes(&self, plan: &Plan, value: ValueId) -> Option<Planes> {
-        let slot = plan.slots[value.0]?;
-        let mut planes = Planes::absent(slot.layout);
-        if let Some(buffer) = slot.f32 {
-            planes.f32 = self.buffers[buffer].address().cast();
-        }
-        if let Some(buffer) = slot.bf16 {
-            planes.high = self.buffers[buffer].address().cast();
-            if slot.parts == 2 {
-                planes.low = planes.high.wrapping_add(slot.length);
-            }
-        }
-        Some(planes)
-    }
-
-    fn rows(&self, plan: &Plan, value: ValueId) -> Option<Rows> {
-        let (planes, shape) = (self.planes(plan, value)?, plan.shapes[value.0]?);
-        // SAFETY: the buffers outlive the steps, which take one another's values in turn.
-        (!planes.f32.is_null()).then(|| unsafe { Rows::new(planes, shape.channels) })
-    }
-
     /// Fills the bf16 planes of a value from its f32 plane.
-    fn round(&self, engine: &Engine, plan: &Plan, value: ValueId, images: usize) {
-        let (Some(rows), Some(planes)) = (self.rows(plan, value), self.planes(plan, value)) else {
-            return;
-        };
+    fn round(&self, value: ValueId) {
+        let (Some(rows), Some(planes)) = (self.rows(value), self.planes(value)) else { return };
         if planes.high.is_null() {
             return;
         }
         let rounded = Planes { f32: std::ptr::null_mut(), ..planes };
-        for image in 0..images {
+        for image in 0..self.images {
             for y in 0..planes.layout.height {
                 // SAFETY: the bf16 planes have the layout of the f32 plane.
                 unsafe {
-                    (engine.kernels.write)(rows.row(image, y), rounded.at([image, y, 0], 0));
+                    (self.engine.kernels.write)(rows.row(image, y), rounded.at([image, y, 0], 0));
                 }
             }
         }
+    }
+
+    fn planes(&self, value: ValueId) -> Option<Planes> {
+        self.workspace.planes(self.plan, value, self.first)
+    }
+
+    fn rows(&self, value: ValueId) -> Option<Rows> {
+        self.workspace.rows(self.plan, value, self.first)
     }
 }

@@ -260,6 +260,32 @@ fn a_residual_network_agrees() {
     compare(&network, shape, 19, 1).unwrap();
 }
 
+/// Pictures whose values are larger than the cache: their steps are computed some rows at a time.
+#[test]
+fn a_large_picture_agrees() {
+    let mut draw = Draw::new(4);
+    let mut network = Network::new("large", 3);
+    let relu = |network: &mut Network, x| network.push("relu", Op::Relu, &[x]);
+    let depthwise = |stride| Geometry { groups: 20, ..square(20, 20, 3, stride) };
+    let x = network.push("stem", draw.convolution(square(3, 20, 3, 2)), &[ValueId::INPUT]);
+    let first = relu(&mut network, x);
+    let x = network.push("dw", draw.convolution(depthwise(1)), &[first]);
+    let x = relu(&mut network, x);
+    let x = network.push("pw", draw.convolution(square(20, 20, 1, 1)), &[x]);
+    let second = network.push("sum", Op::Add, &[x, first]);
+    let x = network.push("3x3", draw.convolution(square(20, 20, 3, 1)), &[second]);
+    let third = network.push("sum", Op::Add, &[x, second]);
+    let x = network.push("dw", draw.convolution(depthwise(1)), &[third]);
+    let x = network.push("pw", draw.convolution(square(20, 20, 1, 1)), &[x]);
+    // Must not take the place of the other value: windows of the next rows still see it.
+    let fourth = network.push("sum", Op::Add, &[x, third]);
+    let x = network.push("dw", draw.convolution(depthwise(2)), &[fourth]);
+    let x = network.push("pw", draw.convolution(square(20, 40, 1, 1)), &[x]);
+    network.output("x", x);
+    network.add_taps(&[second]);
+    compare(&network, Shape { channels: 3, height: 277, width: 301 }, 2, 4).unwrap();
+}
+
 /// A detector's neck and head: pools, upsampling, sums of values in either order, concatenation.
 #[test]
 fn a_detector_agrees() {

@@ -8,9 +8,8 @@ use std::sync::OnceLock;
 
 use super::finish::{Finish, Style, with_style};
 use super::lanes::Lanes;
-use super::product::TileSegment;
-use crate::layout::{Tile, Walk};
-use crate::pack::TILE_ROWS;
+use crate::layout::{Tile, TileWindow, Walk};
+use crate::pack::{TILE_DEPTH, TILE_ROWS};
 
 /// Asks the operating system, once, for the use of tile registers.
 pub(crate) fn tiles_are_permitted() -> bool {
@@ -84,11 +83,14 @@ impl Drop for Tiles {
 
 /// A dense convolution of some pictures.
 pub(crate) struct TileProduct<'a> {
+    /// The first bf16 plane.
     pub source: *const u16,
+    /// The second bf16 plane; null: products of the first planes alone.
+    pub low: *const u16,
     /// Elements from one source pixel to the next.
     pub pitch: usize,
     pub walk: &'a Walk,
-    pub segments: &'a [TileSegment],
+    pub window: TileWindow,
     /// Panels of 32 outputs.
     pub weights: &'a [u16],
     /// Elements of one panel.
@@ -108,8 +110,8 @@ struct Scratch([f32; 32 * 32]);
 /// Computes a dense convolution.
 ///
 /// # Safety
-/// This thread holds [`Tiles`]. The source can be read for all tiles of the walk, the weights for
-/// all segments of all panels of `finish.pitch` outputs; the planes of the finish hold all pixels
+/// This thread holds [`Tiles`]. The planes can be read for all tiles of the walk, the weights hold
+/// all steps of all panels of `finish.pitch` outputs; the planes of the finish hold all pixels
 /// of the walk's pictures, with rows of `finish.pitch` channels.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
@@ -146,16 +148,27 @@ unsafe fn compute<S: Lanes>(
     let source = job.source.wrapping_add(tile.source * job.pitch);
     // A single window stands for all rows of its tile: nothing else is read.
     let stride = if tile.rows == 1 { 0 } else { 2 * job.walk.step * job.pitch };
-    let sums = scratch.0.as_mut_ptr();
     let wide = (panel + 1) * 32 <= job.finish.pitch;
     let first = panel * 32;
+    let operands = Operands {
+        source,
+        low: job.low.wrapping_add(tile.source * job.pitch),
+        stride,
+        window: job.window,
+        weights,
+        sums: scratch.0.as_mut_ptr(),
+    };
     // SAFETY: the caller's promise; the scratch holds two by two tiles.
     unsafe {
-        match (tile.rows > 16, wide) {
-            (true, true) => two_by_two(source, stride, job.segments, weights, sums),
-            (false, true) => one_by_two(source, stride, job.segments, weights, sums),
-            (true, false) => two_by_one(source, stride, job.segments, weights, sums),
-            (false, false) => one_by_one(source, stride, job.segments, weights, sums),
+        match (job.low.is_null(), tile.rows > 16, wide) {
+            (true, true, true) => single::two_by_two(&operands),
+            (true, false, true) => single::one_by_two(&operands),
+            (true, true, false) => single::two_by_one(&operands),
+            (true, false, false) => single::one_by_one(&operands),
+            (false, true, true) => triple::two_by_two(&operands),
+            (false, false, true) => triple::one_by_two(&operands),
+            (false, true, false) => triple::two_by_one(&operands),
+            (false, false, false) => triple::one_by_one(&operands),
         }
     }
     with_style!(style, S::BF16, STYLE => {
@@ -170,55 +183,64 @@ unsafe fn compute<S: Lanes>(
     });
 }
 
+/// What a product of tiles reads and writes.
+struct Operands {
+    source: *const u16,
+    low: *const u16,
+    /// Bytes from one window to the next.
+    stride: usize,
+    window: TileWindow,
+    weights: *const u16,
+    sums: *mut f32,
+}
+
 /// Defines the product of some tiles of windows with some tiles of outputs: tiles 0 to 3 hold the
-/// sums, 4 and 5 windows, 6 and 7 weights. The loops over segments and steps are in assembly, so
-/// that no compiled code runs while sums are in tile registers.
+/// sums, 4 and 5 windows, 6 and 7 weights. The loops over rows and steps are in assembly, so that
+/// no compiled code runs while sums are in tile registers.
 macro_rules! product {
-    ($name:ident, $columns:literal, [$($zero:literal),*], [$($step:literal),*], [$($store:literal),*]) => {
+    ($name:ident, $weights:literal, $columns:literal, [$($zero:literal)*], [$($step:literal)*], [$($store:literal)*]) => {
         #[inline(always)]
-        unsafe fn $name(
-            source: *const u16,
-            stride: usize,
-            segments: &[TileSegment],
-            weights: *const u16,
-            sums: *mut f32,
-        ) {
+        pub(super) unsafe fn $name(operands: &Operands) {
+            let Operands { source, low, stride, window, weights, sums } = *operands;
+            let step_bytes = size_of::<u16>() * TILE_DEPTH;
+            // From the end of one row of the window to the start of the next.
+            let skip = (size_of::<u16>() * window.row).wrapping_sub(window.steps * step_bytes);
             // SAFETY: the callers vouch for 16 rows a tile of windows at `stride` bytes from
-            // each other, for the weights of all segments, and for the scratch; there is at
-            // least one segment, of at least one step.
+            // each other, for the weights of all steps, and for the scratch; a window has at
+            // least one row of one step.
             unsafe {
                 asm!(
                     $($zero,)*
                     "2:",
-                    "mov {a0}, [{segment}]",
-                    "mov {b}, [{segment} + 8]",
-                    "mov {k}, [{segment} + 16]",
-                    "add {a0}, {source}",
-                    "lea {a1}, [{a0} + {half}]",
-                    "add {b}, {weights}",
+                    "mov {k}, {steps}",
                     "3:",
                     $($step,)*
                     "add {a0}, 64",
                     "add {a1}, 64",
-                    "add {b}, 2048",
+                    "add {l0}, 64",
+                    "add {l1}, 64",
+                    concat!("add {b}, ", $weights),
                     "dec {k}",
                     "jnz 3b",
-                    "add {segment}, 24",
-                    "dec {count}",
+                    "add {a0}, {skip}",
+                    "add {a1}, {skip}",
+                    "add {l0}, {skip}",
+                    "add {l1}, {skip}",
+                    "dec {rows}",
                     "jnz 2b",
                     concat!("mov {k}, ", $columns),
                     $($store,)*
-                    a0 = out(reg) _,
-                    a1 = out(reg) _,
-                    b = out(reg) _,
+                    a0 = inout(reg) source => _,
+                    a1 = inout(reg) source.wrapping_byte_add(16 * stride) => _,
+                    l0 = inout(reg) low => _,
+                    l1 = inout(reg) low.wrapping_byte_add(16 * stride) => _,
+                    b = inout(reg) weights => _,
                     k = out(reg) _,
-                    segment = inout(reg) segments.as_ptr() => _,
-                    count = inout(reg) segments.len() => _,
-                    source = in(reg) source,
-                    half = in(reg) 16 * stride,
+                    rows = inout(reg) window.rows => _,
+                    steps = in(reg) window.steps,
+                    skip = in(reg) skip,
                     stride = in(reg) stride,
-                    weights = in(reg) weights,
-                    row = in(reg) 64_usize,
+                    line = in(reg) 64_usize,
                     sums = in(reg) sums,
                     options(nostack),
                 );
@@ -227,61 +249,155 @@ macro_rules! product {
     };
 }
 
-product!(
-    two_by_two,
-    "128",
-    ["tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3"],
-    [
-        "tileloadd tmm4, [{a0} + {stride}*1]",
-        "tileloadd tmm6, [{b} + {row}*1]",
-        "tileloadd tmm5, [{a1} + {stride}*1]",
-        "tileloadd tmm7, [{b} + {row}*1 + 1024]",
-        "tdpbf16ps tmm0, tmm4, tmm6",
-        "tdpbf16ps tmm1, tmm4, tmm7",
-        "tdpbf16ps tmm2, tmm5, tmm6",
-        "tdpbf16ps tmm3, tmm5, tmm7"
-    ],
-    [
-        "tilestored [{sums} + {k}*1], tmm0",
-        "tilestored [{sums} + {k}*1 + 64], tmm1",
-        "tilestored [{sums} + {k}*1 + 2048], tmm2",
-        "tilestored [{sums} + {k}*1 + 2112], tmm3"
-    ]
-);
-product!(
-    one_by_two,
-    "128",
-    ["tilezero tmm0", "tilezero tmm1"],
-    [
-        "tileloadd tmm4, [{a0} + {stride}*1]",
-        "tileloadd tmm6, [{b} + {row}*1]",
-        "tileloadd tmm7, [{b} + {row}*1 + 1024]",
-        "tdpbf16ps tmm0, tmm4, tmm6",
-        "tdpbf16ps tmm1, tmm4, tmm7"
-    ],
-    ["tilestored [{sums} + {k}*1], tmm0", "tilestored [{sums} + {k}*1 + 64], tmm1"]
-);
-product!(
-    two_by_one,
-    "64",
-    ["tilezero tmm0", "tilezero tmm2"],
-    [
-        "tileloadd tmm4, [{a0} + {stride}*1]",
-        "tileloadd tmm6, [{b} + {row}*1]",
-        "tileloadd tmm5, [{a1} + {stride}*1]",
-        "tdpbf16ps tmm0, tmm4, tmm6",
-        "tdpbf16ps tmm2, tmm5, tmm6"
-    ],
-    ["tilestored [{sums} + {k}*1], tmm0", "tilestored [{sums} + {k}*1 + 1024], tmm2"]
-);
-product!(
-    one_by_one,
-    "64",
-    ["tilezero tmm0"],
-    [
-        "tileloadd tmm4, [{a0} + {stride}*1]",
-        "tileloadd tmm6, [{b} + {row}*1]",
-        "tdpbf16ps tmm0, tmm4, tmm6"
-    ],
-    ["tilestored [{sums} + {k}*1], tmm0"]
-);
+/// Products of bf16 planes: each step multiplies windows (tiles 4, 5) and weights (6, 7).
+mod single {
+    use super::{Operands, TILE_DEPTH, asm};
+
+    product!(
+        two_by_two, "2048", "128",
+        ["tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"],
+        [
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tileloadd tmm5, [{a1} + {stride}*1]"
+            "tileloadd tmm7, [{b} + {line}*1 + 1024]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+        ],
+        [
+            "tilestored [{sums} + {k}*1], tmm0"
+            "tilestored [{sums} + {k}*1 + 64], tmm1"
+            "tilestored [{sums} + {k}*1 + 2048], tmm2"
+            "tilestored [{sums} + {k}*1 + 2112], tmm3"
+        ]
+    );
+    product!(
+        one_by_two, "2048", "128",
+        ["tilezero tmm0" "tilezero tmm1"],
+        [
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tileloadd tmm7, [{b} + {line}*1 + 1024]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+        ],
+        ["tilestored [{sums} + {k}*1], tmm0" "tilestored [{sums} + {k}*1 + 64], tmm1"]
+    );
+    product!(
+        two_by_one, "2048", "64",
+        ["tilezero tmm0" "tilezero tmm2"],
+        [
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tileloadd tmm5, [{a1} + {stride}*1]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+        ],
+        ["tilestored [{sums} + {k}*1], tmm0" "tilestored [{sums} + {k}*1 + 1024], tmm2"]
+    );
+    product!(
+        one_by_one, "2048", "64",
+        ["tilezero tmm0"],
+        [
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+        ],
+        ["tilestored [{sums} + {k}*1], tmm0"]
+    );
+}
+
+/// Products of values in two parts each: high by high, high by low, low by high. Low by low is
+/// below f32's own rounding.
+mod triple {
+    use super::{Operands, TILE_DEPTH, asm};
+
+    product!(
+        two_by_two, "4096", "128",
+        ["tilezero tmm0" "tilezero tmm1" "tilezero tmm2" "tilezero tmm3"],
+        [
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tileloadd tmm5, [{a1} + {stride}*1]"
+            "tileloadd tmm7, [{b} + {line}*1 + 1024]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+            "tileloadd tmm6, [{b} + {line}*1 + 2048]"
+            "tileloadd tmm7, [{b} + {line}*1 + 3072]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+            "tileloadd tmm4, [{l0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tileloadd tmm5, [{l1} + {stride}*1]"
+            "tileloadd tmm7, [{b} + {line}*1 + 1024]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+        ],
+        [
+            "tilestored [{sums} + {k}*1], tmm0"
+            "tilestored [{sums} + {k}*1 + 64], tmm1"
+            "tilestored [{sums} + {k}*1 + 2048], tmm2"
+            "tilestored [{sums} + {k}*1 + 2112], tmm3"
+        ]
+    );
+    product!(
+        one_by_two, "4096", "128",
+        ["tilezero tmm0" "tilezero tmm1"],
+        [
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm5, [{l0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tileloadd tmm7, [{b} + {line}*1 + 1024]"
+            "tileloadd tmm2, [{b} + {line}*1 + 2048]"
+            "tileloadd tmm3, [{b} + {line}*1 + 3072]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tdpbf16ps tmm0, tmm4, tmm2"
+            "tdpbf16ps tmm1, tmm4, tmm3"
+            "tdpbf16ps tmm0, tmm5, tmm6"
+            "tdpbf16ps tmm1, tmm5, tmm7"
+        ],
+        ["tilestored [{sums} + {k}*1], tmm0" "tilestored [{sums} + {k}*1 + 64], tmm1"]
+    );
+    product!(
+        two_by_one, "4096", "64",
+        ["tilezero tmm0" "tilezero tmm2"],
+        [
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tileloadd tmm5, [{a1} + {stride}*1]"
+            "tileloadd tmm7, [{b} + {line}*1 + 2048]"
+            "tileloadd tmm1, [{l0} + {stride}*1]"
+            "tileloadd tmm3, [{l1} + {stride}*1]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm0, tmm4, tmm7"
+            "tdpbf16ps tmm2, tmm5, tmm7"
+            "tdpbf16ps tmm0, tmm1, tmm6"
+            "tdpbf16ps tmm2, tmm3, tmm6"
+        ],
+        ["tilestored [{sums} + {k}*1], tmm0" "tilestored [{sums} + {k}*1 + 1024], tmm2"]
+    );
+    product!(
+        one_by_one, "4096", "64",
+        ["tilezero tmm0"],
+        [
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm6, [{b} + {line}*1]"
+            "tileloadd tmm7, [{b} + {line}*1 + 2048]"
+            "tileloadd tmm5, [{l0} + {stride}*1]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm0, tmm4, tmm7"
+            "tdpbf16ps tmm0, tmm5, tmm6"
+        ],
+        ["tilestored [{sums} + {k}*1], tmm0"]
+    );
+}

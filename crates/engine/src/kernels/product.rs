@@ -15,16 +15,6 @@ pub(crate) struct Segment {
     pub length: usize,
 }
 
-/// The same for matrix tiles, in bytes: where a run of steps of the window starts from the start
-/// of the window, and its weights from the start of their panel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct TileSegment {
-    pub source: usize,
-    pub weights: usize,
-    pub steps: usize,
-}
-
 /// A dense convolution of some pictures.
 pub(crate) struct Product<'a> {
     pub source: *const f32,
