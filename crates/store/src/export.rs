@@ -71,7 +71,7 @@ impl FromStr for ExportFormat {
 }
 
 /// What was exported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Exported {
     /// The files written.
     pub files: Vec<PathBuf>,

@@ -32,6 +32,13 @@ pub(crate) struct Entry {
 
 const REJECTED: u32 = u32::MAX;
 
+/// How many values the first 16 bits of a key have.
+const PREFIXES: usize = 1 << 16;
+
+fn prefix(key: &[u8; 32]) -> usize {
+    usize::from(u16::from_be_bytes([key[0], key[1]]))
+}
+
 impl Entry {
     pub(crate) fn key(&self) -> ImageKey {
         ImageKey::from_bytes(self.key)
@@ -65,6 +72,11 @@ pub(crate) struct Index {
     shards: Vec<IndexedShard>,
     entries: Vec<Entry>,
     rows: u32,
+    /// Place of the first entry whose key begins with at least these 16 bits, for each of them.
+    ///
+    /// Keys are hashes, so a million entries leave 15 to search, where halving all of them would
+    /// wait for memory twenty times a key.
+    starts: Vec<u32>,
 }
 
 impl Index {
@@ -116,12 +128,25 @@ impl Index {
         // Finds the sorted run that is already there, so adding a shard is cheap.
         self.entries.sort();
         self.entries.dedup_by_key(|entry| (entry.key, entry.face, entry.variant));
+        self.find_starts();
         Ok(())
+    }
+
+    fn find_starts(&mut self) {
+        self.starts.clear();
+        for (place, entry) in self.entries.iter().enumerate() {
+            let prefix = prefix(&entry.key);
+            while self.starts.len() <= prefix {
+                self.starts.push(place as u32);
+            }
+        }
+        self.starts.resize(PREFIXES + 1, self.entries.len() as u32);
     }
 
     /// Forgets all rejections, and gives the names of the shards that held them.
     pub(crate) fn forget_rejections(&mut self) -> Vec<String> {
         self.entries.retain(|entry| entry.row != REJECTED);
+        self.find_starts();
         let rejections = |shard: &IndexedShard| Kind::of(&shard.name) == Some(Kind::Rejections);
         let gone = self.shards.iter().filter(|shard| rejections(shard));
         let gone = gone.map(|shard| shard.name.clone()).collect();
@@ -131,8 +156,13 @@ impl Index {
 
     /// Entries of one picture: main face first, each face's variants in order.
     pub(crate) fn of(&self, key: &ImageKey) -> &[Entry] {
-        let start = self.entries.partition_point(|entry| entry.key < *key.as_bytes());
-        let rest = &self.entries[start..];
+        let prefix = prefix(key.as_bytes());
+        let [start, end] = match self.starts.get(prefix..prefix + 2) {
+            Some(&[start, end]) => [start as usize, end as usize],
+            _ => return &[],
+        };
+        let near = &self.entries[start..end];
+        let rest = &near[near.partition_point(|entry| entry.key < *key.as_bytes())..];
         let count = rest.iter().take_while(|entry| entry.key == *key.as_bytes()).count();
         &rest[..count]
     }
@@ -199,7 +229,8 @@ impl Index {
             return None;
         }
         let shards: Vec<IndexedShard> = serde_json::from_slice(&header).ok()?;
-        let mut index = Self { shards, entries, rows: 0 };
+        let mut index = Self { shards, entries, ..Self::default() };
+        index.find_starts();
         index.rows = index.shards_of(Kind::Embeddings).map(|shard| shard.rows).sum();
         Some(index)
     }
