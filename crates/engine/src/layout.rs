@@ -144,13 +144,21 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
+    /// A tile to be filled by [`Tiles::next`].
+    pub const EMPTY: Self = Self {
+        source: 0,
+        rows: 0,
+        spans: [Span { first: 0, length: 0, at: [0; 3] }; MAX_ROWS],
+        count: 0,
+    };
+
     /// The rows that are kept.
     pub fn spans(&self) -> &[Span] {
         &self.spans[..self.count]
     }
 }
 
-/// Iterator over the tiles of a [`Walk`].
+/// Goes through the tiles of a [`Walk`].
 #[derive(Debug, Clone)]
 pub(crate) struct Tiles<'a> {
     walk: &'a Walk,
@@ -162,29 +170,21 @@ pub(crate) struct Tiles<'a> {
     at: [usize; 3],
 }
 
-impl Iterator for Tiles<'_> {
-    type Item = Tile;
-
-    fn next(&mut self) -> Option<Tile> {
+impl Tiles<'_> {
+    /// Makes the next tile, if there is one. Not an iterator: a tile is large, and copying it
+    /// would cost more than many a tile's product.
+    pub fn next(&mut self, tile: &mut Tile) -> bool {
         let walk = self.walk;
         let [image, y, x] = self.at;
         if image >= self.images {
-            return None;
+            return false;
         }
         let position = image * walk.image + y * walk.row + x * walk.step;
-        let mut tile = Tile {
-            source: walk.start + position,
-            rows: 0,
-            spans: [Span::default(); MAX_ROWS],
-            count: 0,
-        };
+        tile.source = walk.start + position;
+        tile.count = 0;
+        let mut first = 0;
         loop {
             let [image, y, x] = self.at;
-            let here = image * walk.image + y * walk.row + x * walk.step;
-            let first = (here - position) / walk.step;
-            if first >= self.size {
-                break;
-            }
             let length = (walk.width - x).min(self.size - first);
             tile.spans[tile.count] = Span { first, length, at: self.at };
             tile.count += 1;
@@ -196,17 +196,22 @@ impl Iterator for Tiles<'_> {
             } else {
                 [image + 1, self.rows.start, 0]
             };
-            if !walk.through || self.at[0] >= self.images {
-                break;
+            if !walk.through || self.at[0] >= self.images || tile.rows == self.size {
+                return true;
+            }
+            let [image, y, x] = self.at;
+            let here = image * walk.image + y * walk.row + x * walk.step;
+            first = (here - position) / walk.step;
+            if first >= self.size {
+                return true;
             }
         }
-        Some(tile)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, Walk, Window};
+    use super::{Layout, Tile, Walk, Window};
     use crate::network::Shape;
 
     /// Every output is visited once, in a tile whose rows start at its window.
@@ -230,7 +235,17 @@ mod tests {
             let mut seen = vec![0; images * outputs * outputs];
             let middle = outputs / 3;
             let bands = [0..middle, middle..outputs];
-            for tile in bands.into_iter().flat_map(|band| walk.tiles(images, band, rows)) {
+            let mut tile = Tile::EMPTY;
+            let mut tiles = bands.into_iter().map(|band| walk.tiles(images, band, rows));
+            let mut current = tiles.next().unwrap();
+            loop {
+                if !current.next(&mut tile) {
+                    match tiles.next() {
+                        Some(next) => current = next,
+                        None => break,
+                    }
+                    continue;
+                }
                 assert!(tile.rows <= rows && !tile.spans().is_empty());
                 for span in tile.spans() {
                     for i in 0..span.length {

@@ -118,15 +118,18 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
     let panels = job.finish.pitch.div_ceil(32);
     let mut scratch = Scratch([0.0; 32 * 32]);
     let style = job.finish.style();
+    let mut tile = Tile::EMPTY;
     if job.panels_first {
         for panel in 0..panels {
-            for tile in job.walk.tiles(job.images, job.rows.clone(), TILE_ROWS) {
+            let mut tiles = job.walk.tiles(job.images, job.rows.clone(), TILE_ROWS);
+            while tiles.next(&mut tile) {
                 // SAFETY: the caller's promise.
                 unsafe { compute(s, job, style, &tile, panel, &mut scratch) };
             }
         }
     } else {
-        for tile in job.walk.tiles(job.images, job.rows.clone(), TILE_ROWS) {
+        let mut tiles = job.walk.tiles(job.images, job.rows.clone(), TILE_ROWS);
+        while tiles.next(&mut tile) {
             for panel in 0..panels {
                 // SAFETY: the caller's promise.
                 unsafe { compute(s, job, style, &tile, panel, &mut scratch) };

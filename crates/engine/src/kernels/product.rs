@@ -49,21 +49,25 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Product<'_>) {
     let odd = job.finish.pitch / S::COUNT % 2 == 1;
     let mut scratch = Scratch([0.0; 14 * 32]);
     let style = job.finish.style();
+    let mut tile = Tile::EMPTY;
     if job.panels_first {
         for panel in 0..pairs {
-            for tile in job.walk.tiles(job.images, job.rows.clone(), S::ROWS) {
+            let mut tiles = job.walk.tiles(job.images, job.rows.clone(), S::ROWS);
+            while tiles.next(&mut tile) {
                 // SAFETY: the caller's promise.
                 unsafe { compute::<S, 2>(s, job, style, &tile, panel, &mut scratch) };
             }
         }
         if odd {
-            for tile in job.walk.tiles(job.images, job.rows.clone(), S::ROWS) {
+            let mut tiles = job.walk.tiles(job.images, job.rows.clone(), S::ROWS);
+            while tiles.next(&mut tile) {
                 // SAFETY: the caller's promise.
                 unsafe { compute::<S, 1>(s, job, style, &tile, pairs, &mut scratch) };
             }
         }
     } else {
-        for tile in job.walk.tiles(job.images, job.rows.clone(), S::ROWS) {
+        let mut tiles = job.walk.tiles(job.images, job.rows.clone(), S::ROWS);
+        while tiles.next(&mut tile) {
             for panel in 0..pairs {
                 // SAFETY: the caller's promise.
                 unsafe { compute::<S, 2>(s, job, style, &tile, panel, &mut scratch) };
