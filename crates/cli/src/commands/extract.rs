@@ -1,0 +1,199 @@
+//! `facefold extract`: a data set's pictures become embeddings in a store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use facefold_core::{Extractor, RejectReason, Rejection};
+use facefold_datasets::{Dataset, LoadOptions};
+use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Usage, threads};
+use crate::arguments::{ExtractArguments, SourceArguments, Tree};
+use crate::output::{self, Output};
+use crate::{Outcome, interrupt, network, pipeline, progress};
+
+/// What an extraction did, as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    /// The store.
+    pub store: PathBuf,
+    /// Label rows of the data set, duplicates left out.
+    pub rows: usize,
+    /// Pictures with bytes of their own, embedded or rejected, in this run or before.
+    pub distinct_pictures: usize,
+    /// Pictures embedded in this run.
+    pub embedded: u64,
+    /// Pictures that the store knew, or with the same bytes as another.
+    pub known: u64,
+    /// Pictures rejected, in this run or before, by reason.
+    pub rejected: BTreeMap<RejectReason, u64>,
+    /// Pictures per second of wall-clock time.
+    pub pictures_per_second: f64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Whether the user stopped it before its end.
+    pub interrupted: bool,
+    /// What computed the embeddings.
+    pub execution: String,
+    /// The fingerprint of the store.
+    pub fingerprint: String,
+    /// Terms of the weights.
+    pub licence: String,
+}
+
+/// Loads the data set that the arguments name.
+///
+/// # Errors
+/// [`Usage`] for an unknown kind, else whatever is wrong with the label files.
+pub fn load_source(source: &SourceArguments) -> Result<Dataset> {
+    let kind = source.kind.parse().map_err(Usage::new)?;
+    let tree = match source.tree {
+        Tree::Aligned => facefold_datasets::Tree::Aligned,
+        Tree::Faces => facefold_datasets::Tree::Faces,
+    };
+    let options = LoadOptions { labels: source.labels.clone(), tree, ..LoadOptions::default() };
+    Ok(facefold_datasets::load(kind, &source.root, &options)?)
+}
+
+/// Runs `extract`.
+///
+/// # Errors
+/// If the label files, the model or the store cannot be used.
+pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
+    let dataset = load_source(&arguments.source)?;
+    let extractor = network::extractor(
+        &arguments.network,
+        network::Faces { taps: arguments.taps, aligned: arguments.aligned, all: false },
+    )?;
+    let interrupted = interrupt::listen()?;
+    let answer = extract(arguments, &dataset, extractor.as_ref(), &interrupted)?;
+    output.answer(&answer, || text(&answer))?;
+    Ok(match &answer {
+        answer if answer.interrupted => Outcome::Interrupted,
+        answer if arguments.strict && !answer.rejected.is_empty() => Outcome::Rejected,
+        _ => Outcome::Done,
+    })
+}
+
+/// Extracts a loaded data set into the store that the arguments name.
+///
+/// # Errors
+/// If the extractor or the store fails; what was extracted until then is kept.
+pub fn extract(
+    arguments: &ExtractArguments,
+    dataset: &Dataset,
+    extractor: &dyn Extractor,
+    interrupted: &AtomicBool,
+) -> Result<Answer> {
+    let mut info = DatasetInfo::new(dataset.kind.as_str(), &dataset.root);
+    info.options = json!({
+        "labels": arguments.source.labels,
+        "tree": format!("{:?}", arguments.source.tree).to_lowercase(),
+        "aligned": arguments.aligned,
+        "taps": arguments.taps,
+    });
+    info.counts = BTreeMap::from([
+        ("rows".to_owned(), dataset.rows as u64),
+        ("duplicates".to_owned(), dataset.duplicates as u64),
+        ("unlabelled".to_owned(), dataset.unlabelled as u64),
+        ("dropped".to_owned(), dataset.dropped.len() as u64),
+    ]);
+    let header = StoreHeader::new(extractor.fingerprint().clone(), extractor.info().clone(), info);
+    let mut store = Store::create_or_open(&arguments.store, header)?;
+    if arguments.retry_rejected {
+        let forgotten = store.forget_rejections()?;
+        output::note(&format!("trying {forgotten} rejected pictures again"));
+    }
+
+    let paths: Vec<PathBuf> = dataset.samples.iter().map(|sample| sample.path.clone()).collect();
+    let bar = progress::bar(paths.len() as u64, "extracting");
+    let workers = threads(arguments.network.threads);
+    let summary =
+        pipeline::run(extractor, &mut store, &dataset.root, &paths, workers, interrupted, &bar)?;
+    bar.finish_and_clear();
+
+    let rows: Vec<SampleRow> = dataset
+        .samples
+        .iter()
+        .zip(&summary.reached)
+        .map(|(sample, reached)| {
+            let (key, rejection) = match reached {
+                Some(Ok(key)) => (Some(*key), None),
+                Some(Err(rejection)) => (None, Some(rejection.clone())),
+                None => (None, None),
+            };
+            SampleRow { sample: sample.clone(), key, rejection }
+        })
+        .collect();
+    store.write_samples(&rows)?;
+    let store = store.finish()?;
+
+    let stored = store.rejections()?;
+    let mut rejected: BTreeMap<RejectReason, u64> = BTreeMap::new();
+    let mut listed: Vec<(String, &Rejection)> = Vec::new();
+    for row in &rows {
+        let rejection = row.rejection.as_ref().or_else(|| stored.get(row.key.as_ref()?));
+        if let Some(rejection) = rejection {
+            *rejected.entry(rejection.reason).or_default() += 1;
+            listed.push((row.sample.path.display().to_string(), rejection));
+        }
+    }
+    list_rejected(&arguments.store, &listed);
+    let done = summary.reached.iter().flatten().count() as f64;
+    Ok(Answer {
+        store: arguments.store.clone(),
+        rows: rows.len(),
+        distinct_pictures: store.embedded_keys().len() + stored.len(),
+        embedded: summary.embedded,
+        known: summary.known,
+        rejected,
+        pictures_per_second: done / summary.duration.as_secs_f64().max(1e-9),
+        seconds: summary.duration.as_secs_f64(),
+        interrupted: summary.interrupted,
+        execution: extractor.info().execution.clone(),
+        fingerprint: extractor.fingerprint().to_string(),
+        licence: extractor.info().licence.clone(),
+    })
+}
+
+/// Names the rejected pictures on stderr: the first few, and where the rest are listed.
+fn list_rejected(store: &std::path::Path, listed: &[(String, &Rejection)]) {
+    const SHOWN: usize = 20;
+    for (path, rejection) in listed.iter().take(SHOWN) {
+        output::note(&format!("rejected {path}: {} ({})", rejection.reason, rejection.detail));
+    }
+    if listed.len() > SHOWN {
+        output::note(&format!(
+            "and {} more: facefold store info {} --rejections",
+            listed.len() - SHOWN,
+            store.display()
+        ));
+    }
+}
+
+fn text(answer: &Answer) -> String {
+    let total: u64 = answer.rejected.values().sum();
+    let mut lines = vec![format!(
+        "{} rows: {} pictures embedded now, {} known before, {total} rejected; {:.1} pictures/s in \
+         {:.1} s ({})",
+        answer.rows,
+        answer.embedded,
+        answer.known,
+        answer.pictures_per_second,
+        answer.seconds,
+        answer.execution
+    )];
+    for (reason, count) in &answer.rejected {
+        lines.push(format!("  {count:>7} {reason}"));
+    }
+    if answer.interrupted {
+        lines.push("stopped before the end; the same command goes on from here".to_owned());
+    }
+    lines.push(format!("store {} (fingerprint {})", answer.store.display(), answer.fingerprint));
+    lines.push(answer.licence.clone());
+    lines.join("\n")
+}

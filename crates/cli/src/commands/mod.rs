@@ -1,0 +1,79 @@
+//! The commands, one file each, and what they share.
+
+mod compare;
+mod cv;
+mod data;
+mod demo;
+mod extract;
+mod models;
+mod predict;
+mod report;
+mod store;
+mod train;
+
+pub use models::obtain;
+
+use std::fmt;
+
+use anyhow::Result;
+use clap::CommandFactory;
+
+use crate::Outcome;
+use crate::arguments::{Arguments, Command};
+use crate::output::Output;
+
+/// Wrong usage that clap cannot see: exit code 2.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl Usage {
+    /// Wrong usage, from the words of whoever parsed it.
+    pub fn new(error: impl fmt::Display) -> anyhow::Error {
+        Self(error.to_string()).into()
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever the command could not do; [`Usage`] where it was asked wrongly.
+pub fn run(command: Command, output: Output) -> Result<Outcome> {
+    match command {
+        Command::Demo(arguments) => demo::run(&arguments, output),
+        Command::Models(command) => models::run(command, output),
+        Command::Data(command) => data::run(command, output),
+        Command::Extract(arguments) => extract::run(&arguments, output),
+        Command::Store(command) => store::run(command, output),
+        Command::Cv(arguments) => cv::run(&arguments, output),
+        Command::Compare(arguments) => compare::run(&arguments, output),
+        Command::Train(arguments) => train::run(&arguments, output),
+        Command::Predict(arguments) => predict::run(&arguments, output),
+        Command::Report(command) => report::run(command, output),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "facefold",
+                &mut std::io::stdout(),
+            );
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// The number of worker threads asked for; 0 means all cores.
+#[must_use]
+pub fn threads(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        asked => asked,
+    }
+}

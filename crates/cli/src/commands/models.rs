@@ -1,0 +1,177 @@
+//! `facefold models`: list, fetch and verify weights.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use facefold_engine::{Kernel, Precision};
+use facefold_vision::models::{
+    FileState, ModelPack, PACKS, Progress, Sources, default_directory, fetch, install_from, status,
+};
+use serde::Serialize;
+
+use super::Usage;
+use crate::Outcome;
+use crate::arguments::ModelsCommand;
+use crate::output::{self, Output};
+use crate::progress;
+
+/// Runs `models`.
+///
+/// # Errors
+/// If no source gives a model, or a file that is there is not what it should be.
+pub fn run(command: ModelsCommand, output: Output) -> Result<Outcome> {
+    match command {
+        ModelsCommand::List => list(output),
+        ModelsCommand::Fetch { name, from } => {
+            let pack = ModelPack::named(&name).map_err(Usage::new)?;
+            let directory = default_directory();
+            if let Some(file) = from {
+                install_from(pack, &directory, &file)?;
+            } else {
+                obtain(pack, &directory, false)?;
+            }
+            list_pack(pack, &directory, output)
+        }
+        ModelsCommand::Verify => verify(output),
+    }
+}
+
+/// Fetches what is missing of a pack, with a progress bar, and prints its terms if it fetched any.
+///
+/// # Errors
+/// If no source has it: which file to put where.
+pub fn obtain(pack: &ModelPack, directory: &Path, offline: bool) -> Result<()> {
+    let bar = progress::bytes(0, "fetching");
+    let sources = Sources { offline, ..Sources::default() };
+    let fetched = fetch(pack, directory, &sources, &mut |event| match event {
+        Progress::Asking(source) => {
+            bar.suspend(|| output::note(&format!("fetching {} from {source}", pack.name)));
+        }
+        Progress::Downloaded(bytes, total) => {
+            bar.set_length(total.unwrap_or(bytes));
+            bar.set_position(bytes);
+        }
+        Progress::Failed(failure) => bar.suspend(|| {
+            output::note(&format!("{}: {}", failure.source, failure.reason));
+        }),
+    });
+    bar.finish_and_clear();
+    if !fetched?.written.is_empty() {
+        output::note(pack.licence);
+    }
+    Ok(())
+}
+
+/// A model pack, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct PackAnswer {
+    name: &'static str,
+    summary: &'static str,
+    /// Whether it can be used as it is.
+    present: bool,
+    files: Vec<FileAnswer>,
+    licence: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct FileAnswer {
+    path: PathBuf,
+    sha256: &'static str,
+    /// `good`, `absent` or `damaged`.
+    state: &'static str,
+}
+
+fn describe(pack: &ModelPack, directory: &Path) -> Result<PackAnswer> {
+    let files: Vec<FileAnswer> = status(pack, directory)?
+        .into_iter()
+        .map(|found| FileAnswer {
+            path: found.path,
+            sha256: found.file.sha256,
+            state: match found.state {
+                FileState::Good => "good",
+                FileState::Absent => "absent",
+                FileState::Damaged(_) => "damaged",
+            },
+        })
+        .collect();
+    let offline = Sources { offline: true, caches: Vec::new(), ..Sources::default() };
+    Ok(PackAnswer {
+        name: pack.name,
+        summary: pack.summary,
+        present: fetch(pack, directory, &offline, &mut |_| {}).is_ok(),
+        files,
+        licence: pack.licence,
+    })
+}
+
+impl PackAnswer {
+    fn text(&self) -> String {
+        let state = if self.present { "here" } else { "not here" };
+        let mut lines = vec![format!("{} ({state}): {}", self.name, self.summary)];
+        let files = self.files.iter();
+        lines.extend(files.map(|file| format!("  {:<8} {}", file.state, file.path.display())));
+        lines.push(format!("  {}", self.licence));
+        lines.join("\n")
+    }
+}
+
+fn list(output: Output) -> Result<Outcome> {
+    let directory = default_directory();
+    let packs: Vec<PackAnswer> =
+        PACKS.iter().map(|pack| describe(pack, &directory)).collect::<Result<_>>()?;
+    output
+        .answer(&packs, || packs.iter().map(PackAnswer::text).collect::<Vec<_>>().join("\n\n"))?;
+    Ok(Outcome::Done)
+}
+
+fn list_pack(pack: &ModelPack, directory: &Path, output: Output) -> Result<Outcome> {
+    let answer = describe(pack, directory)?;
+    output.answer(&answer, || answer.text())?;
+    Ok(Outcome::Done)
+}
+
+/// What would run, and whether the files are what they should be.
+#[derive(Debug, Serialize)]
+struct VerifyAnswer {
+    kernels: String,
+    default_precision: String,
+    available_kernels: Vec<String>,
+    packs: Vec<PackAnswer>,
+}
+
+fn verify(output: Output) -> Result<Outcome> {
+    let directory = default_directory();
+    let kernel = Kernel::choose()?;
+    let precision: Precision = kernel.default_precision();
+    let answer = VerifyAnswer {
+        kernels: kernel.to_string(),
+        default_precision: precision.to_string(),
+        available_kernels: Kernel::available().iter().map(ToString::to_string).collect(),
+        packs: PACKS.iter().map(|pack| describe(pack, &directory)).collect::<Result<_>>()?,
+    };
+    output.answer(&answer, || {
+        let mut lines = vec![format!(
+            "CPU engine: {} kernels, {} by default (this machine can run {})",
+            answer.kernels,
+            answer.default_precision,
+            answer.available_kernels.join(", ")
+        )];
+        lines.extend(answer.packs.iter().map(PackAnswer::text));
+        lines.join("\n")
+    })?;
+    let damaged: Vec<String> = answer
+        .packs
+        .iter()
+        .flat_map(|pack| &pack.files)
+        .filter(|file| file.state == "damaged")
+        .map(|file| file.path.display().to_string())
+        .collect();
+    if damaged.is_empty() {
+        Ok(Outcome::Done)
+    } else {
+        bail!(
+            "not the pinned bytes: {}; delete them and run `facefold models fetch`",
+            damaged.join(", ")
+        )
+    }
+}

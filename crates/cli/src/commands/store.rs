@@ -1,0 +1,169 @@
+//! `facefold store`: look into, verify, compare and export a store.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use facefold_core::Rejection;
+use facefold_store::{ExportFormat, Store};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::Outcome;
+use crate::arguments::{ExportFormatName, StoreCommand};
+use crate::output::Output;
+
+/// Runs `store`.
+///
+/// # Errors
+/// If a store cannot be read, is damaged, or differs from the one it is compared with.
+pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
+    match command {
+        StoreCommand::Info { dir, rejections } => info(&dir, rejections, output),
+        StoreCommand::Verify { dir } => verify(&dir, output),
+        StoreCommand::Compare { first, second } => compare(&first, &second, output),
+        StoreCommand::Export { dir, format, out } => {
+            let format = match format {
+                ExportFormatName::Npy => ExportFormat::Npy,
+                ExportFormatName::Parquet => ExportFormat::Parquet,
+                ExportFormatName::Csv => ExportFormat::Csv,
+            };
+            let summary = Store::open(&dir)?.export(format, &out)?;
+            output.answer(&summary, || {
+                format!(
+                    "{} rows in {}, {} without an embedding left out",
+                    summary.rows,
+                    out.display(),
+                    summary.left_out
+                )
+            })?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// A label row without an embedding.
+#[derive(Debug, Serialize)]
+struct RejectedRow {
+    path: String,
+    #[serde(flatten)]
+    rejection: Rejection,
+}
+
+fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
+    let store = Store::open(dir)?;
+    let info = store.info()?;
+    let mut rejections = Vec::new();
+    if list {
+        let stored = store.rejections()?;
+        for row in store.samples()? {
+            let by_key = row.key.and_then(|key| stored.get(&key).cloned());
+            if let Some(rejection) = row.rejection.or(by_key) {
+                rejections
+                    .push(RejectedRow { path: row.sample.path.display().to_string(), rejection });
+            }
+        }
+    }
+    let mut answer = serde_json::to_value(&info)?;
+    if list {
+        answer["rejections"] = serde_json::to_value(&rejections)?;
+    }
+    output.answer(&answer, || {
+        let extractor = &info.header.extractor;
+        let mut lines = vec![
+            format!(
+                "made from     {} at {}",
+                info.header.dataset.kind,
+                info.header.dataset.root.display()
+            ),
+            format!(
+                "network       {} ({}), detector {}",
+                extractor.network, extractor.model, extractor.detector
+            ),
+            format!(
+                "computed by   {}, precision class {}",
+                extractor.execution, extractor.precision
+            ),
+            format!("fingerprint   {}", info.header.fingerprint),
+            format!(
+                "features      embedding {}, taps {}",
+                extractor.embedding_length, extractor.taps_length
+            ),
+            format!(
+                "pictures      {} embedded, {} rejected",
+                info.embedded,
+                info.rejected.values().sum::<usize>()
+            ),
+        ];
+        lines.extend(info.rejected.iter().map(|(reason, count)| format!("{count:>14} {reason}")));
+        lines.push(match info.samples {
+            Some(rows) => format!("label rows    {rows}"),
+            None => "label rows    none yet: the extraction has not come to its end".to_owned(),
+        });
+        lines.push(format!(
+            "on disk       {} shards, {:.1} MB, and {:.1} MB that can be made again",
+            info.shards,
+            info.bytes as f64 / 1e6,
+            info.derived_bytes as f64 / 1e6
+        ));
+        lines.push(format!("terms         {}", extractor.licence));
+        lines.extend(rejections.iter().map(|row| {
+            format!("rejected {}: {} ({})", row.path, row.rejection.reason, row.rejection.detail)
+        }));
+        lines.join("\n")
+    })?;
+    Ok(Outcome::Done)
+}
+
+fn verify(dir: &Path, output: Output) -> Result<Outcome> {
+    let verification = Store::open(dir)?.verify()?;
+    let mut answer = serde_json::to_value(&verification)?;
+    answer["ok"] = verification.is_sound().into();
+    output.answer(&answer, || {
+        let rows: usize = verification.shards.iter().map(|shard| shard.rows).sum();
+        let mut lines = vec![format!(
+            "{} shards with {rows} rows, {} pictures in the log",
+            verification.shards.len(),
+            verification.log_records
+        )];
+        if verification.log_torn_bytes > 0 {
+            lines.push(format!(
+                "{} bytes at the log's end are cut off; the next extraction clears them",
+                verification.log_torn_bytes
+            ));
+        }
+        lines.extend(verification.problems.iter().cloned());
+        lines.push(if verification.is_sound() { "sound" } else { "damaged" }.to_owned());
+        lines.join("\n")
+    })?;
+    if verification.is_sound() {
+        Ok(Outcome::Done)
+    } else {
+        bail!("the store `{}` is damaged", dir.display())
+    }
+}
+
+fn compare(first: &Path, second: &Path, output: Output) -> Result<Outcome> {
+    let difference = Store::open(first)?.compare(&Store::open(second)?)?;
+    let answer = json!({
+        "equal": difference.is_empty(),
+        "fingerprints": difference.fingerprints,
+        "only_first": difference.only_first,
+        "only_second": difference.only_second,
+        "different": difference.different,
+    });
+    output.answer(&answer, || match &difference.fingerprints {
+        _ if difference.is_empty() => "equal: the same keys and the same bits".to_owned(),
+        Some((first, second)) => format!("different networks: fingerprints {first} and {second}"),
+        None => format!(
+            "{} pictures only in the first, {} only in the second, {} with other bits",
+            difference.only_first.len(),
+            difference.only_second.len(),
+            difference.different.len()
+        ),
+    })?;
+    if difference.is_empty() {
+        Ok(Outcome::Done)
+    } else {
+        bail!("`{}` and `{}` differ", first.display(), second.display())
+    }
+}

@@ -1,0 +1,141 @@
+//! `facefold train`: a head trained on the rows of a store becomes a bundle.
+
+use anyhow::Result;
+use facefold_core::{Examples, Targets, Task};
+use facefold_evaluate::{Answers, Metrics, Partition, Protocol, plan};
+use facefold_heads::{Bundle, FeatureChoice, TaskHead};
+use facefold_store::Features;
+use serde_json::json;
+
+use super::Usage;
+use crate::arguments::TrainArguments;
+use crate::learning::{self, Learning, Settings, TaskRows};
+use crate::output::{self, Output};
+use crate::{Outcome, provenance};
+
+/// One subject in this many is kept for choosing: the epoch, the calibration.
+const VALIDATION_SHARE: usize = 8;
+
+/// Runs `train`.
+///
+/// # Errors
+/// If the store cannot be read or a head cannot be fitted.
+pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
+    let settings = Settings::check(&arguments.learning)?;
+    learning::head(&arguments.head, &settings.heads)?;
+    let learning = Learning::open(&arguments.learning)?;
+    let header = learning.store.header();
+    let mut heads = Vec::new();
+    let mut metrics = serde_json::Map::new();
+    for &task in &settings.tasks {
+        let rows = learning.task(task, &settings)?;
+        learning::announce(&rows);
+        let (head, measured) = fit(arguments, &settings, &learning, rows)?;
+        metrics.insert(task.to_string(), measured);
+        heads.push(head);
+    }
+    let bundle = Bundle {
+        heads,
+        features: match learning.features {
+            Features::Embedding => FeatureChoice::Embedding,
+            Features::Taps => FeatureChoice::Taps,
+            Features::Both => FeatureChoice::Both,
+        },
+        fingerprint: header.fingerprint.clone(),
+        extractor: header.extractor.clone(),
+        label_policy: settings.policy.to_string(),
+        command: provenance::command_line(),
+        metrics: metrics.into(),
+        licence: header.extractor.licence.clone(),
+        seed: arguments.learning.seed,
+        facefold_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    bundle.save(&arguments.out)?;
+    let answer = json!({ "bundle": arguments.out, "metrics": bundle.metrics });
+    output.answer(&answer, || {
+        let mut lines: Vec<String> = bundle
+            .metrics
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(task, measured)| format!("{task}: {}", summary(measured)))
+            .collect();
+        lines.push(bundle.licence.clone());
+        lines.push(arguments.out.display().to_string());
+        lines.join("\n")
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// Fits one task's head, and measures it on the subjects it did not see.
+fn fit(
+    arguments: &TrainArguments,
+    settings: &Settings,
+    learning: &Learning,
+    rows: TaskRows,
+) -> Result<(TaskHead, serde_json::Value)> {
+    let seed = arguments.learning.seed;
+    // A fold by subject is what is kept for choosing; everything else is trained on.
+    let by_subject = Protocol::KFold(VALIDATION_SHARE);
+    let partitions = plan(&by_subject, &rows.rows, &rows.targets, seed)?;
+    let Partition { train, validation, test, .. } = &partitions[0];
+    let training: Vec<usize> = train.iter().chain(validation).copied().collect();
+    let examples = |chosen: &[usize]| {
+        let matrix_rows = chosen.iter().map(|&row| rows.matrix_rows[row]).collect();
+        Examples::new(&learning.matrix, matrix_rows, pick(&rows.targets, chosen))
+    };
+    let (training, kept) = (examples(&training)?, examples(test)?);
+    let head = learning::head(&arguments.head, &settings.heads).map_err(Usage::new)?;
+    output::note(&format!("{}: fitting {} on {} rows", rows.task, head.name(), training.len()));
+    let fitted = head.fit(&training, &kept, seed)?;
+    let predictions = fitted.predict(&learning.matrix, kept.rows())?;
+    let answers = Answers::from_predictions(&predictions)?;
+    let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
+    let task_head = TaskHead {
+        task: rows.task,
+        classes: rows.classes,
+        age_groups: (rows.task == Task::AgeGroup).then(|| settings.groups.clone()),
+        parts: fitted.parts(),
+    };
+    let metrics = json!({
+        "head": arguments.head,
+        "training_rows": training.len(),
+        "validation_rows": kept.len(),
+        "validation": measured,
+        "log": fitted.log(),
+    });
+    Ok((task_head, metrics))
+}
+
+fn pick(targets: &Targets, rows: &[usize]) -> Targets {
+    match targets {
+        Targets::Classes { indices, count } => Targets::Classes {
+            indices: rows.iter().map(|&row| indices[row]).collect(),
+            count: *count,
+        },
+        Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
+    }
+}
+
+/// One line for a person: rows, and how the head does on subjects it did not see.
+fn summary(measured: &serde_json::Value) -> String {
+    let validation = &measured["validation"];
+    let found = [("accuracy", "accuracy"), ("mean_absolute_error", "mean absolute error")]
+        .into_iter()
+        .find_map(|(key, name)| {
+            let value = find(validation, key)?;
+            Some(format!("{name} {value:.3}"))
+        });
+    format!(
+        "trained on {} rows; on {} rows of other subjects, which chose the epoch: {}",
+        measured["training_rows"],
+        measured["validation_rows"],
+        found.unwrap_or_else(|| "nothing measured".to_owned())
+    )
+}
+
+fn find(value: &serde_json::Value, key: &str) -> Option<f64> {
+    let object = value.as_object()?;
+    let here = object.get(key).and_then(serde_json::Value::as_f64);
+    here.or_else(|| object.values().find_map(|inner| find(inner, key)))
+}

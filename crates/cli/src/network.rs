@@ -1,0 +1,57 @@
+//! From the network options of a command to an extractor, fetching a missing model on the way.
+
+use anyhow::Result;
+use facefold_core::Extractor;
+use facefold_engine::Precision;
+use facefold_vision::candle_executor::open_device;
+use facefold_vision::extractor::{Backend, LocalExtractor, LocalOptions};
+use facefold_vision::models::{ModelPack, default_directory};
+
+use crate::arguments::{NetworkArguments, PrecisionName};
+use crate::commands::{Usage, obtain};
+
+/// What to do with each picture.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faces {
+    /// Keep pooled intermediate maps, and run the mirrored crop.
+    pub taps: bool,
+    /// The whole picture is the crop.
+    pub aligned: bool,
+    /// Embed all faces, not only the main one.
+    pub all: bool,
+}
+
+/// An extractor as the options say.
+///
+/// # Errors
+/// [`Usage`] for an unknown model or device; a model that cannot be had or does not run here.
+pub fn extractor(network: &NetworkArguments, faces: Faces) -> Result<Box<dyn Extractor>> {
+    let pack = ModelPack::named(&network.model).map_err(Usage::new)?;
+    let backend = backend(network)?;
+    obtain(pack, &default_directory(), network.offline)?;
+    let options = LocalOptions {
+        backend,
+        taps: faces.taps,
+        aligned: faces.aligned,
+        all_faces: faces.all,
+        ..LocalOptions::new(pack)
+    };
+    Ok(Box::new(LocalExtractor::new(&options)?))
+}
+
+fn backend(network: &NetworkArguments) -> Result<Backend> {
+    let precision = network.precision.map(|name| match name {
+        PrecisionName::F32 => Precision::F32,
+        PrecisionName::Bf16x3 => Precision::Bf16x3,
+        PrecisionName::Bf16 => Precision::Bf16,
+    });
+    match (network.device.as_str(), precision) {
+        ("cpu", precision) => Ok(Backend::Engine(precision)),
+        (device, Some(precision)) => Err(Usage::new(format!(
+            "--precision {precision} is for the CPU engine, and --device {device} runs candle in \
+             f32: leave one out"
+        ))),
+        ("candle", None) => Ok(Backend::Candle(open_device("cpu").map_err(Usage::new)?)),
+        (device, None) => Ok(Backend::Candle(open_device(device).map_err(Usage::new)?)),
+    }
+}

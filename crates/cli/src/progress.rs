@@ -1,0 +1,33 @@
+//! Progress bars with rate and remaining time on a terminal; silence elsewhere.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar over `length` items of work.
+#[must_use]
+pub fn bar(length: u64, what: &'static str) -> ProgressBar {
+    styled(
+        length,
+        what,
+        "{prefix:>12} [{bar:32}] {human_pos}/{human_len} {per_sec} {eta} left {msg}",
+    )
+}
+
+/// A bar over `length` bytes.
+#[must_use]
+pub fn bytes(length: u64, what: &'static str) -> ProgressBar {
+    styled(length, what, "{prefix:>12} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
+}
+
+fn styled(length: u64, what: &'static str, template: &str) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr_with_hz(5)
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    ProgressBar::with_draw_target(Some(length), target).with_style(style).with_prefix(what)
+}

@@ -1,0 +1,134 @@
+//! Where a result comes from: command, commit, machine.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use facefold_core::{ExtractorInfo, Task};
+use facefold_report::{Dataset, Machine, Network, Provenance};
+
+use crate::learning::{Learning, Settings};
+
+/// The commit that the binary was built from, or `unknown`.
+pub const COMMIT: &str = env!("FACEFOLD_COMMIT");
+
+/// The command as it was typed, with the program's name without its directory.
+#[must_use]
+pub fn command_line() -> String {
+    let mut words = vec!["facefold".to_owned()];
+    words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// The machine, as far as the system tells.
+#[must_use]
+pub fn machine() -> Machine {
+    let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        text.lines()
+            .find(|line| line.starts_with(name))
+            .and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+    };
+    let kibibytes = field(&read("/proc/meminfo"), "MemTotal")
+        .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    Machine {
+        cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned()),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        memory: kibibytes * 1024,
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    }
+}
+
+/// Where the numbers of a run on a store come from.
+#[must_use]
+pub fn of(learning: &Learning, duration: Duration) -> Provenance {
+    let header = learning.store.header();
+    Provenance {
+        command: command_line(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: (COMMIT != "unknown").then(|| COMMIT.to_owned()),
+        date: today(),
+        seconds: duration.as_secs_f64(),
+        machine: machine(),
+        network: Network {
+            name: network_name(&header.extractor),
+            fingerprint: header.fingerprint.to_string(),
+            precision: header.extractor.precision.to_string(),
+            licence: header.extractor.licence.clone(),
+        },
+        features: learning.features.as_str().to_owned(),
+    }
+}
+
+/// Network, pack and detector in one line: `w600k_mbf (buffalo_s, detector scrfd_500m_bnkps)`.
+#[must_use]
+pub fn network_name(extractor: &ExtractorInfo) -> String {
+    format!("{} ({}, detector {})", extractor.network, extractor.model, extractor.detector)
+}
+
+/// The samples of a run, without any path.
+#[must_use]
+pub fn dataset(learning: &Learning, settings: &Settings) -> Dataset {
+    let info = &learning.store.header().dataset;
+    let by_groups = settings.tasks.contains(&Task::AgeGroup);
+    let root = info.root.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
+    let rejected = &learning.rejected;
+    Dataset {
+        kind: info.kind.clone(),
+        root,
+        label_policy: by_groups.then(|| settings.policy.to_string()),
+        age_groups: by_groups.then(|| settings.groups.to_string()),
+        samples: learning.samples.len(),
+        embedded: learning.samples.len() - rejected.values().sum::<usize>(),
+        rejected: rejected.clone(),
+        notes: learning.notes.clone(),
+    }
+}
+
+/// Today's date in UTC, `2026-11-22`.
+#[must_use]
+pub fn today() -> String {
+    let days = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() / 86_400) as i64;
+    // Howard Hinnant, chrono-compatible low-level date algorithms, civil_from_days.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{quoted, today};
+
+    #[test]
+    fn words_are_quoted_as_a_shell_needs_them() {
+        assert_eq!(quoted("results/a-b"), "results/a-b");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn today_is_a_date() {
+        let today = today();
+        assert_eq!(today.len(), 10, "{today}");
+        assert!(today.as_str() > "2026-01-01" && today.as_str() < "2100", "{today}");
+    }
+}

@@ -1,0 +1,39 @@
+//! What needs real label lists, real faces or real weights; skipped by name where they are absent.
+
+use crate::support::{Dir, has_weights, json, line, skipped, succeed, test_data};
+
+#[test]
+fn the_official_adience_lists_count_as_published() {
+    let Some(data) = test_data() else {
+        return skipped("the_official_adience_lists_count_as_published", "FACEFOLD_TEST_DATA");
+    };
+    let report = json(line("data check adience {}", &[&data.join("adience")]));
+    assert_eq!(report["rows"], 19_487);
+    assert_eq!(report["distinct"], 19_370);
+    assert_eq!(report["distinct_per_fold"], serde_json::json!([4484, 3730, 3894, 3446, 3816]));
+}
+
+#[test]
+fn real_faces_are_found_and_told_apart() {
+    let Some(data) = test_data() else {
+        return skipped("real_faces_are_found_and_told_apart", "FACEFOLD_TEST_DATA");
+    };
+    if !has_weights() {
+        return skipped("real_faces_are_found_and_told_apart", "the weights of buffalo_s");
+    }
+    // The published gender folders: train on one, test on the other, an SVM on embeddings.
+    let dir = Dir::new();
+    let (store, out) = (dir.path("store"), dir.path("out"));
+    let root = data.join("wiki-gender-age/gender-data");
+    let summary = json(line("extract folder {} --store {}", &[&root, &store]));
+    let rows = summary["rows"].as_f64().expect("rows");
+    let rejected = summary["rejected"].as_object().expect("counts");
+    let rejected: f64 = rejected.values().filter_map(serde_json::Value::as_f64).sum();
+    assert!(rejected / rows < 0.05, "{rejected} of {rows} rejected");
+    succeed(line(
+        "cv --store {} --task class --protocol split --head svm,linear --out {}",
+        &[&store, &out],
+    ));
+    let markdown = std::fs::read_to_string(out.join("report.md")).expect("a report");
+    assert!(!markdown.contains(data.to_str().expect("a path")), "a report names no private path");
+}

@@ -1,0 +1,105 @@
+//! Helpers that let a test read like the commands a user types.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory of its own for a test, removed at its end.
+pub struct Dir(TempDir);
+
+impl Dir {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+/// The command with these arguments, not started yet.
+pub fn facefold<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_facefold"));
+    command.args(arguments);
+    command
+}
+
+/// A command line with words split at spaces; `{}` stands for the paths, in order.
+pub fn line(template: &str, paths: &[&Path]) -> Command {
+    let mut paths = paths.iter();
+    facefold(template.split_whitespace().map(|word| match word {
+        "{}" => paths.next().expect("a path for each {}").as_os_str().to_owned(),
+        word => word.into(),
+    }))
+}
+
+pub fn run(mut command: Command) -> Output {
+    command.output().expect("facefold starts")
+}
+
+/// Runs a command that must succeed, and gives its stdout.
+pub fn succeed(command: Command) -> String {
+    let output = run(command);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).expect("stdout is UTF-8")
+}
+
+/// Runs a command that must succeed with `--json`, and gives its document.
+pub fn json(mut command: Command) -> Value {
+    command.arg("--json");
+    let stdout = succeed(command);
+    serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
+}
+
+/// Runs a command that must exit with this code, and gives its stderr.
+pub fn fail(command: Command, code: i32) -> String {
+    let output = run(command);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    stderr
+}
+
+/// A small drawn set, drawn once for all tests.
+pub fn drawn() -> &'static Path {
+    static DRAWN: OnceLock<Dir> = OnceLock::new();
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let root = DRAWN.get_or_init(Dir::new).path("drawn");
+        succeed(line("data draw {} --subjects 20 --pictures 120 --seed 7", &[&root]));
+        root
+    })
+}
+
+/// A store of the drawn set, made with the untrained network, extracted once for all tests.
+pub fn drawn_store() -> &'static Path {
+    static STORE: OnceLock<Dir> = OnceLock::new();
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let store = STORE.get_or_init(Dir::new).path("store");
+        succeed(line("extract adience {} --store {} --model untrained --taps", &[drawn(), &store]));
+        store
+    })
+}
+
+/// Says that a test did not run, and why.
+pub fn skipped(test: &str, needs: &str) {
+    println!("skipped: {test} needs {needs}");
+}
+
+/// Real pictures and lists, where the machine has them.
+pub fn test_data() -> Option<PathBuf> {
+    std::env::var_os("FACEFOLD_TEST_DATA").map(PathBuf::from)
+}
+
+/// Whether the weights of `buffalo_s` lie where facefold looks for them.
+pub fn has_weights() -> bool {
+    let list = json(line("models list", &[]));
+    list.as_array()
+        .expect("a list of packs")
+        .iter()
+        .any(|pack| pack["name"] == "buffalo_s" && pack["present"].as_bool() == Some(true))
+}

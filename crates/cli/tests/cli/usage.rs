@@ -1,0 +1,61 @@
+//! Help, wrong usage and exit codes.
+
+use crate::support::{drawn_store, fail, line, succeed};
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for command in [
+        "demo",
+        "models fetch",
+        "data check",
+        "data draw",
+        "extract",
+        "store export",
+        "cv",
+        "compare",
+        "train",
+        "predict",
+    ] {
+        let help = succeed(line(&format!("{command} --help"), &[]));
+        assert!(help.contains("Example"), "`{command} --help` shows no example:\n{help}");
+    }
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let script = succeed(line("completions bash", &[]));
+    for command in ["extract", "predict", "cv"] {
+        assert!(script.contains(command), "{command}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_what_was_expected() {
+    let store = drawn_store();
+    for (arguments, expected) in [
+        ("cv --store {} --task shoe-size --out nowhere", "expected a task `gender`"),
+        ("cv --store {} --task gender --head oracle --out nowhere", "oracle"),
+        ("cv --store {} --task gender --protocol kfold:1 --out nowhere", "kfold:1"),
+        ("cv --store {} --task age-group --age-groups 0-12,10-20 --out nowhere", "does not follow"),
+        ("cv --store {} --task age-group --label-policy vague --out nowhere", "vague"),
+        ("extract adience {} --store x --model best", "best"),
+    ] {
+        let message = fail(line(arguments, &[store]), 2);
+        assert!(message.contains(expected), "{arguments}: {message}");
+    }
+}
+
+#[test]
+fn a_path_that_is_not_there_is_named() {
+    let missing = std::path::Path::new("no/such/place");
+    for arguments in [
+        "cv --store {} --task gender --out nowhere",
+        "store info {}",
+        "data check adience {}",
+        "predict --bundle {} picture.jpg",
+        "report open {}",
+    ] {
+        let message = fail(line(arguments, &[missing]), 1);
+        assert!(message.contains("no/such/place"), "{arguments}: {message}");
+    }
+}

@@ -1,0 +1,106 @@
+//! What a bundle tells about a face.
+
+use facefold_core::{Gender, Rejection};
+use serde::{Serialize, Serializer};
+
+/// How a picture ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// A face was found and told about.
+    Ok,
+    /// No face can be told about, and why.
+    Rejected(Rejection),
+}
+
+impl Status {
+    /// `ok`, or the reason of the rejection.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Rejected(rejection) => rejection.reason.as_str(),
+        }
+    }
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One of several classes with its probability.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassAnswer {
+    /// The most probable class.
+    pub label: String,
+    /// Its probability in [0, 1], as calibrated on validation rows.
+    pub probability: f32,
+    /// The probability of every class, in the bundle's order.
+    pub probabilities: Vec<(String, f32)>,
+}
+
+/// What one bundle tells about one face; what the bundle has no head for is none.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// The picture.
+    pub path: String,
+    /// How it ended.
+    pub status: Status,
+    /// What exactly was wrong with a rejected picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The bundle that answers.
+    pub bundle: String,
+    /// 0 for the main face.
+    pub face_index: u16,
+    /// Number of faces found in the picture.
+    pub faces: u32,
+    /// Left, top, right, bottom in pixels of the upright picture.
+    pub bounding_box: Option<[f32; 4]>,
+    /// Detector score in [0, 1].
+    pub score: Option<f32>,
+    /// Gender as annotators would put it.
+    pub gender: Option<ClassAnswer>,
+    /// Age group.
+    pub age_group: Option<ClassAnswer>,
+    /// Age in years.
+    pub age: Option<f32>,
+    /// Folder name, for a class-per-folder bundle.
+    pub class: Option<ClassAnswer>,
+}
+
+impl Answer {
+    /// An answer without a face.
+    #[must_use]
+    pub fn rejected(path: &str, bundle: &str, rejection: &Rejection) -> Self {
+        Self {
+            status: Status::Rejected(rejection.clone()),
+            detail: Some(rejection.detail.clone()),
+            ..Self::empty(path, bundle)
+        }
+    }
+
+    pub(crate) fn empty(path: &str, bundle: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            status: Status::Ok,
+            detail: None,
+            bundle: bundle.to_owned(),
+            face_index: 0,
+            faces: 0,
+            bounding_box: None,
+            score: None,
+            gender: None,
+            age_group: None,
+            age: None,
+            class: None,
+        }
+    }
+
+    /// `f` or `m`, where the bundle tells gender.
+    #[must_use]
+    pub fn gender_letter(&self) -> Option<&'static str> {
+        Gender::parse(&self.gender.as_ref()?.label).map(Gender::letter)
+    }
+}

@@ -1,0 +1,82 @@
+//! Answers as CSV: one row a picture, or a face where all faces were asked for.
+
+use crate::answer::Answer;
+
+/// The columns. `age_low` and `age_high` bound an 80 % interval, where the bundle has one.
+pub const COLUMNS: [&str; 8] =
+    ["path", "status", "gender", "gender_probability", "age_group", "age", "age_low", "age_high"];
+
+/// The header line. With all faces there is a `face_index`; with several bundles a `bundle`.
+#[must_use]
+pub fn header(all_faces: bool, several_bundles: bool) -> String {
+    let mut columns: Vec<&str> = COLUMNS.to_vec();
+    if all_faces {
+        columns.push("face_index");
+    }
+    if several_bundles {
+        columns.push("bundle");
+    }
+    columns.join(",")
+}
+
+/// The line of one answer; what the bundle cannot tell is empty.
+#[must_use]
+pub fn line(answer: &Answer, all_faces: bool, several_bundles: bool) -> String {
+    let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value}"));
+    let gender = answer.gender.as_ref();
+    let group = answer.age_group.as_ref();
+    let mut cells = vec![
+        quoted(&answer.path),
+        answer.status.as_str().to_owned(),
+        answer.gender_letter().unwrap_or_default().to_owned(),
+        number(gender.map(|gender| gender.probability)),
+        group.map_or_else(String::new, |group| quoted(&group.label)),
+        number(answer.age),
+        String::new(),
+        String::new(),
+    ];
+    if all_faces {
+        cells.push(answer.face_index.to_string());
+    }
+    if several_bundles {
+        cells.push(quoted(&answer.bundle));
+    }
+    cells.join(",")
+}
+
+/// Quotes a cell where CSV (RFC 4180) needs it.
+fn quoted(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_core::{RejectReason, Rejection};
+
+    use super::{header, line};
+    use crate::answer::{Answer, ClassAnswer};
+
+    #[test]
+    fn an_answer_is_one_line_with_a_cell_a_column() {
+        let gender = ClassAnswer {
+            label: "male".to_owned(),
+            probability: 0.75,
+            probabilities: vec![("female".to_owned(), 0.25), ("male".to_owned(), 0.75)],
+        };
+        let answer = Answer {
+            gender: Some(gender),
+            age: Some(31.5),
+            ..Answer::empty("a, \"b\".jpg", "faces.facefold")
+        };
+        assert_eq!(line(&answer, false, false), r#""a, ""b"".jpg",ok,m,0.75,,31.5,,"#);
+        let cells = |text: &str| text.matches(',').count();
+        let rejection = Rejection::new(RejectReason::NoFace, "no face");
+        let rejected = Answer::rejected("c.jpg", "x", &rejection);
+        assert_eq!(line(&rejected, true, true), "c.jpg,no-face,,,,,,,0,x");
+        assert_eq!(cells(&line(&rejected, true, true)), cells(&header(true, true)));
+    }
+}

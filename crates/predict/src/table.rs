@@ -1,0 +1,56 @@
+//! Answers as a table for a person.
+
+use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+
+use crate::answer::{Answer, ClassAnswer};
+
+/// One line a face; columns that no answer fills are left out.
+#[must_use]
+pub fn table(answers: &[Answer]) -> String {
+    let percent = |class: &Option<ClassAnswer>| {
+        class.as_ref().map(|class| format!("{} ({:.0} %)", class.label, 100.0 * class.probability))
+    };
+    type Column<'a> = (&'static str, Box<dyn Fn(&Answer) -> Option<String> + 'a>);
+    let several = answers.iter().any(|answer| answer.bundle != answers[0].bundle);
+    let columns: Vec<Column<'_>> = vec![
+        ("picture", Box::new(|answer| Some(answer.path.clone()))),
+        ("face", Box::new(|answer| (answer.face_index > 0).then(|| answer.face_index.to_string()))),
+        ("bundle", Box::new(|answer| several.then(|| answer.bundle.clone()))),
+        ("gender", Box::new(|answer| percent(&answer.gender))),
+        ("age group", Box::new(|answer| percent(&answer.age_group))),
+        ("age", Box::new(|answer| answer.age.map(|age| format!("{age:.0}")))),
+        ("class", Box::new(|answer| percent(&answer.class))),
+        (
+            "rejected",
+            Box::new(|answer| {
+                let detail = answer.detail.as_ref()?;
+                Some(format!("{}: {detail}", answer.status.as_str()))
+            }),
+        ),
+    ];
+    let shown: Vec<&Column<'_>> = columns
+        .iter()
+        .filter(|(_, cell)| answers.iter().any(|answer| cell(answer).is_some()))
+        .collect();
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(shown.iter().map(|(name, _)| *name));
+    for answer in answers {
+        table.add_row(shown.iter().map(|(_, cell)| cell(answer).unwrap_or_default()));
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use crate::answer::Answer;
+
+    #[test]
+    fn only_filled_columns_are_shown() {
+        let answer = Answer { age: Some(30.4), ..Answer::empty("a.jpg", "b") };
+        let text = table(&[answer]);
+        assert!(text.contains("age") && text.contains("30"), "{text}");
+        assert!(!text.contains("gender") && !text.contains("rejected"), "{text}");
+    }
+}
