@@ -12,6 +12,7 @@ pub mod network;
 mod pack;
 mod plan;
 pub mod reference;
+mod schedule;
 mod workspace;
 
 pub use cpu::{ENGINE_VARIABLE, Kernel, Precision};

@@ -11,6 +11,7 @@ use crate::layout::{CHANNEL_BLOCK, Layout, TileWindow, Walk, Window};
 use crate::lower::{Fused, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
+use crate::schedule::Schedule;
 
 /// Where the planes of a value are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +61,20 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
     pub steps: Range<usize>,
-    /// Number of parts that the rows are cut into.
-    pub bands: usize,
+    pub tasks: Vec<Task>,
 }
 
-/// The most steps in a chain.
-pub(crate) const MAX_CHAIN: usize = 64;
+/// A part of a chain's work. Of values that only the chain reads, just the rows in use are kept:
+/// when the first of them is no longer needed, the rest moves up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Compute these rows of a step.
+    Compute { step: usize, rows: Range<usize> },
+    /// Keep these rows of a value, and make the first of them the first that is kept.
+    Keep { value: ValueId, rows: Range<usize> },
+    /// Clear what lies below the last row of a value.
+    Close { value: ValueId },
+}
 
 /// Values of a chain that are in use at a time, in bytes: half of a common second-level cache,
 /// which weights and scratch share.
@@ -124,8 +133,8 @@ impl Request<'_> {
         let shapes = self.shapes()?;
         let block = if self.input.height * self.input.width <= 128 * 128 { 8 } else { 1 };
         let split = if block == 1 { self.steps.len() } else { self.split(&shapes) };
-        let chains = self.chains(split, &shapes);
-        let uses = self.uses(&chains);
+        let runs = self.runs(split, &shapes);
+        let uses = self.uses(&runs);
         let crossing = self.crossing(split);
         let mut slots: Vec<Option<Slot>> = Vec::with_capacity(self.values);
         for (value, shape) in shapes.iter().enumerate() {
@@ -146,11 +155,15 @@ impl Request<'_> {
         for (index, step) in self.steps.iter().enumerate() {
             walks.push(self.walk(index, step, &shapes, &mut slots));
         }
+        let chains = runs
+            .iter()
+            .map(|run| Schedule::new(self.steps, run, &shapes, &crossing, &mut slots).chain())
+            .collect();
         let sweeps = walks.into_iter().map(|walk| {
             walk.map(|(walk, kernel, source)| Self::sweep(walk, kernel, source, &shapes, &slots))
         });
         let sweeps = sweeps.collect();
-        let buffers = self.assign(&uses, &chains, &mut slots);
+        let buffers = self.assign(&uses, &runs, &mut slots);
         Ok(Plan { shapes, slots, sweeps, buffers, capacity: block, split, chains })
     }
 
@@ -183,7 +196,7 @@ impl Request<'_> {
     }
 
     /// Runs of convolutions on values too large for the cache.
-    fn chains(&self, split: usize, shapes: &[Option<Shape>]) -> Vec<Chain> {
+    fn runs(&self, split: usize, shapes: &[Option<Shape>]) -> Vec<Run> {
         let bytes = |value: ValueId| {
             let shape = shapes[value.0];
             shape.map_or(0, |s| {
@@ -199,21 +212,21 @@ impl Request<'_> {
             let values = step.source().into_iter().chain(step.outputs());
             is_local && values.map(bytes).max() > Some(CHAIN_BYTES)
         };
-        let mut chains = Vec::new();
+        let mut runs = Vec::new();
         let mut start = 0;
         for index in 0..=split {
-            if index < split && index - start < MAX_CHAIN && belongs(&self.steps[index]) {
+            if index < split && belongs(&self.steps[index]) {
                 continue;
             }
             if index > start + 1 {
                 let steps = start..index;
                 let outputs = self.steps[steps.clone()].iter().flat_map(Step::outputs);
                 let total: usize = outputs.map(bytes).sum();
-                chains.push(Chain { steps, bands: total.div_ceil(BAND_BYTES) });
+                runs.push(Run { steps, bands: total.div_ceil(BAND_BYTES) });
             }
             start = index + 1;
         }
-        chains
+        runs
     }
 
     /// The order in which a dense step goes through its source, which is made long enough for it.
@@ -311,12 +324,12 @@ impl Request<'_> {
         Ok(shapes)
     }
 
-    fn uses(&self, chains: &[Chain]) -> Vec<Use> {
+    fn uses(&self, runs: &[Run]) -> Vec<Use> {
         let mut uses = vec![Use::default(); self.values];
         for (index, step) in self.steps.iter().enumerate() {
             // The next band of a chain reads again what its first step reads.
             let on_tiles = self.tiles[index];
-            let index = chain_of(chains, index).map_or(index, |chain| chain.steps.end - 1);
+            let index = run_of(runs, index).map_or(index, |run| run.steps.end - 1);
             let window = match step {
                 Step::Dense { source, window, .. } => {
                     let used = &mut uses[source.0];
@@ -351,7 +364,7 @@ impl Request<'_> {
 
     /// Gives every plane a buffer, which it shares with planes of the same layout that live at
     /// other times: the same layout, so that the zeros around pictures stay zeros.
-    fn assign(&self, uses: &[Use], chains: &[Chain], slots: &mut [Option<Slot>]) -> Vec<usize> {
+    fn assign(&self, uses: &[Use], runs: &[Run], slots: &mut [Option<Slot>]) -> Vec<usize> {
         let mut pool = Pool::default();
         if let Some(slot) = &mut slots[ValueId::INPUT.0] {
             slot.f32 = uses[0].f32.map(|_| pool.take(Kind::of(slot, false)));
@@ -369,7 +382,7 @@ impl Request<'_> {
                         let residual = fused.residual.filter(|_| fused.main == Some(value))?;
                         let other = slots[residual.0]?;
                         let last = uses[residual.0].f32 == Some(index);
-                        let alone = chain_of(chains, index).is_none();
+                        let alone = run_of(runs, index).is_none();
                         (last
                             && alone
                             && step.source() != Some(residual)
@@ -408,9 +421,16 @@ impl Request<'_> {
     }
 }
 
-/// The chain that a step belongs to.
-fn chain_of(chains: &[Chain], step: usize) -> Option<&Chain> {
-    chains.iter().find(|chain| chain.steps.contains(&step))
+/// Neighbouring steps that make a chain, and the number of bands that their rows are cut into.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub steps: Range<usize>,
+    pub bands: usize,
+}
+
+/// The run that a step belongs to.
+fn run_of(runs: &[Run], step: usize) -> Option<&Run> {
+    runs.iter().find(|run| run.steps.contains(&step))
 }
 
 fn windows(x: Shape, window: Window, fused: &Fused) -> Result<Shape, String> {

@@ -1,5 +1,6 @@
 //! The memory of one thread for pictures of one size, and the steps computed in it.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::buffer::Buffer;
@@ -11,7 +12,7 @@ use crate::kernels::product::Product;
 use crate::layout::CHANNEL_BLOCK;
 use crate::lower::{Fused, Step};
 use crate::network::ValueId;
-use crate::plan::{Chain, MAX_CHAIN, Plan, Sweep};
+use crate::plan::{Chain, Plan, Sweep, Task};
 
 /// Weights beyond this many bytes do not stay in the second-level cache while the windows of a
 /// picture go by: then all windows go through one panel of outputs before the next.
@@ -21,11 +22,16 @@ const RESIDENT_WEIGHTS: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Workspace {
     buffers: Vec<Buffer>,
+    /// By value: the first row that is kept at the moment.
+    first_rows: Vec<Cell<usize>>,
 }
 
 impl Workspace {
     pub fn new(plan: &Plan) -> Self {
-        Self { buffers: plan.buffers.iter().map(|&bytes| Buffer::zeroed(bytes)).collect() }
+        Self {
+            buffers: plan.buffers.iter().map(|&bytes| Buffer::zeroed(bytes)).collect(),
+            first_rows: vec![Cell::new(0); plan.slots.len()],
+        }
     }
 
     /// Computes all steps for some pictures, at most the plan's capacity.
@@ -72,7 +78,11 @@ impl Workspace {
     /// The planes of a value, from the place of picture `first` on.
     fn planes(&self, plan: &Plan, value: ValueId, first: usize) -> Option<Planes> {
         let slot = plan.slots[value.0]?;
-        let skip = first % slot.layout.capacity * slot.layout.image() * slot.layout.pitch;
+        let layout = slot.layout;
+        let picture = first % layout.capacity * layout.image() * layout.pitch;
+        // Where the first rows are no longer kept, the plane would start before its buffer.
+        let dropped = self.first_rows[value.0].get() * layout.row() * layout.pitch;
+        let skip = picture.wrapping_sub(dropped);
         let mut planes = Planes::absent(slot.layout);
         if let Some(buffer) = slot.f32 {
             planes.f32 = self.buffers[buffer].plane::<f32>().wrapping_add(skip);
@@ -144,43 +154,60 @@ impl<'a> Pass<'a> {
         output.and_then(|value| self.plan.shapes[value.0]).map_or(0, |shape| shape.height)
     }
 
-    /// Computes the steps of a chain, band by band: of each step the rows of the band, as far as
-    /// the steps before have come.
+    /// Computes the steps of a chain.
     fn chain(&self, chain: &Chain) {
-        let steps = &self.engine.steps;
-        let mut done = [0; MAX_CHAIN];
-        for band in 1..=chain.bands {
-            for index in chain.steps.clone() {
-                let rows_done = |value: ValueId| {
-                    let maker = chain.steps.clone().find(|&i| steps[i].outputs().contains(&value));
-                    maker.map(|maker| (done[maker - chain.steps.start], self.height(maker)))
-                };
-                let height = self.height(index);
-                let mut end = (height * band).div_ceil(chain.bands);
-                let window = match &steps[index] {
-                    Step::Dense { window, .. } => *window,
-                    Step::Depthwise { window, .. } => Some(*window),
-                    Step::Plain { .. } => None,
-                };
-                if let (Some(source), Some(window)) = (steps[index].source(), window)
-                    && let Some((rows, all)) = rows_done(source)
-                    && rows < all
-                {
-                    // Windows that end within the rows that are there.
-                    let room =
-                        (rows + window.padding + window.stride).saturating_sub(window.kernel[0]);
-                    end = end.min(room / window.stride);
-                }
-                if let Some(residual) = steps[index].fused().and_then(|fused| fused.residual)
-                    && let Some((rows, _)) = rows_done(residual)
-                {
-                    end = end.min(rows);
-                }
-                let start = done[index - chain.steps.start];
-                if end > start {
-                    self.convolve(index, start..end);
-                    done[index - chain.steps.start] = end;
-                }
+        for task in &chain.tasks {
+            match task {
+                Task::Compute { step, rows } => self.convolve(*step, rows.clone()),
+                Task::Keep { value, rows } => self.keep(*value, rows),
+                Task::Close { value } => self.close(*value),
+            }
+        }
+        let outputs = self.engine.steps[chain.steps.clone()].iter().flat_map(Step::outputs);
+        outputs.for_each(|value| self.workspace.first_rows[value.0].set(0));
+    }
+
+    /// Moves rows of a value to where its first row was.
+    fn keep(&self, value: ValueId, rows: &Range<usize>) {
+        let Some(from) = self.planes(value) else { return };
+        self.workspace.first_rows[value.0].set(rows.start);
+        let Some(to) = self.planes(value) else { return };
+        let layout = to.layout;
+        let (from, to) = (from.at([0, rows.start, 0], 0), to.at([0, rows.start, 0], 0));
+        let count = rows.len() * layout.row() * layout.pitch;
+        // SAFETY: the schedule makes the planes long enough for the rows that are kept, before
+        // and after.
+        unsafe {
+            if !from.f32.is_null() {
+                std::ptr::copy(from.f32, to.f32, count);
+            }
+            if !from.high.is_null() {
+                std::ptr::copy(from.high, to.high, count);
+            }
+            if !from.low.is_null() {
+                std::ptr::copy(from.low, to.low, count);
+            }
+        }
+    }
+
+    /// Clears the rows below a value, where other rows of it may have been.
+    fn close(&self, value: ValueId) {
+        let Some(planes) = self.planes(value) else { return };
+        let layout = planes.layout;
+        // From after the last pixel to the end of the zeros below.
+        let below = planes.at([0, layout.height - 1, layout.width - 1], 0);
+        let skip = layout.pitch;
+        let count = (layout.pad * layout.row() + layout.pad) * layout.pitch;
+        // SAFETY: the schedule makes the planes long enough for the zeros below the last row.
+        unsafe {
+            if !below.f32.is_null() {
+                below.f32.add(skip).write_bytes(0, count);
+            }
+            if !below.high.is_null() {
+                below.high.add(skip).write_bytes(0, count);
+            }
+            if !below.low.is_null() {
+                below.low.add(skip).write_bytes(0, count);
             }
         }
     }

@@ -1,0 +1,168 @@
+//! In which order a chain of steps is computed, some rows at a time, and how much of its values is
+//! kept at a time.
+
+use std::ops::Range;
+
+use crate::layout::Window;
+use crate::lower::Step;
+use crate::network::{Shape, ValueId};
+use crate::pack::{TILE_DEPTH, TILE_ROWS};
+use crate::plan::{Chain, Run, Slot, Task};
+
+/// Walks through a chain band by band before the first picture does: of each step the rows of the
+/// band, as far as the steps before have come.
+pub(crate) struct Schedule<'a> {
+    steps: &'a [Step],
+    run: &'a Run,
+    shapes: &'a [Option<Shape>],
+    /// Rows that each step of the run has computed.
+    done: Vec<usize>,
+    /// Values that only the run reads.
+    kept: Vec<Kept>,
+    tasks: Vec<Task>,
+}
+
+/// A value of which some rows are kept at a time.
+struct Kept {
+    value: ValueId,
+    /// The first row that is kept.
+    first: usize,
+    /// The most rows that were kept at a time.
+    most: usize,
+}
+
+impl<'a> Schedule<'a> {
+    /// Goes through the run, and shortens the planes of values that need not be kept whole.
+    pub fn new(
+        steps: &'a [Step],
+        run: &'a Run,
+        shapes: &'a [Option<Shape>],
+        crossing: &[bool],
+        slots: &mut [Option<Slot>],
+    ) -> Self {
+        let inside = &steps[run.steps.clone()];
+        let read_outside = |value: ValueId| {
+            let mut others = steps[..run.steps.start].iter().chain(&steps[run.steps.end..]);
+            crossing[value.0] || others.any(|step| step.inputs().contains(&value))
+        };
+        let kept = inside
+            .iter()
+            .flat_map(Step::outputs)
+            .filter(|&value| !read_outside(value))
+            .map(|value| Kept { value, first: 0, most: 0 })
+            .collect();
+        let done = vec![0; inside.len()];
+        let mut schedule = Self { steps, run, shapes, done, kept, tasks: Vec::new() };
+        for band in 1..=run.bands {
+            for index in run.steps.clone() {
+                schedule.compute(index, band);
+            }
+        }
+        for kept in &schedule.kept {
+            if let Some(slot) = &mut slots[kept.value.0] {
+                let layout = slot.layout;
+                // The rows kept, zeros above and below, and what tiles read past the end.
+                let rows = kept.most + 2 * layout.pad + schedule.reach(kept.value);
+                let pixels = rows * layout.row() + schedule.overrun(kept.value);
+                slot.length = slot.length.min(pixels * layout.pitch + TILE_DEPTH);
+            }
+        }
+        schedule
+    }
+
+    /// The outcome.
+    pub fn chain(self) -> Chain {
+        Chain { steps: self.run.steps.clone(), tasks: self.tasks }
+    }
+
+    fn height(&self, value: ValueId) -> usize {
+        self.shapes[value.0].map_or(0, |shape| shape.height)
+    }
+
+    /// The steps of the run that read windows of a value, with the rows they have computed.
+    fn readers(&self, value: ValueId) -> impl Iterator<Item = (Window, usize)> {
+        self.run.steps.clone().zip(&self.done).filter_map(move |(index, &done)| {
+            let step = &self.steps[index];
+            (step.source() == Some(value)).then_some((window(step)?, done))
+        })
+    }
+
+    /// Rows of the tallest window on a value.
+    fn reach(&self, value: ValueId) -> usize {
+        self.readers(value).map(|(window, _)| window.kernel[0]).max().unwrap_or(0)
+    }
+
+    /// Pixels that a tile may read past its last window.
+    fn overrun(&self, value: ValueId) -> usize {
+        let of = |window: Window| TILE_ROWS * window.stride + window.kernel[1] + TILE_DEPTH;
+        self.readers(value).map(|(window, _)| of(window)).max().unwrap_or(0)
+    }
+
+    /// The step of the run that makes a value.
+    fn maker(&self, value: ValueId) -> Option<usize> {
+        self.run.steps.clone().find(|&index| self.steps[index].outputs().contains(&value))
+    }
+
+    fn compute(&mut self, index: usize, band: usize) {
+        let step = &self.steps[index];
+        let outputs = step.outputs();
+        let Some(&output) = outputs.first() else { return };
+        let height = self.height(output);
+        let mut end = (height * band).div_ceil(self.run.bands);
+        if let (Some(source), Some(window)) = (step.source(), window(step))
+            && let Some(maker) = self.maker(source)
+        {
+            let rows = self.done[maker - self.run.steps.start];
+            if rows < self.height(source) {
+                // Windows that end within the rows that are there.
+                let room = (rows + window.padding + window.stride).saturating_sub(window.kernel[0]);
+                end = end.min(room / window.stride);
+            }
+        }
+        if let Some(maker) = step.fused().and_then(|f| f.residual).and_then(|v| self.maker(v)) {
+            end = end.min(self.done[maker - self.run.steps.start]);
+        }
+        let start = self.done[index - self.run.steps.start];
+        if end <= start {
+            return;
+        }
+        for &value in &outputs {
+            self.make_room(value, start..end);
+        }
+        self.tasks.push(Task::Compute { step: index, rows: start..end });
+        self.done[index - self.run.steps.start] = end;
+        if end == height {
+            for value in outputs {
+                if self.kept.iter().any(|kept| kept.value == value) {
+                    self.tasks.push(Task::Close { value });
+                }
+            }
+        }
+    }
+
+    /// Drops the rows of a value that nobody will read again, before others are computed.
+    fn make_room(&mut self, value: ValueId, rows: Range<usize>) {
+        let windows = self
+            .readers(value)
+            .map(|(window, done)| (done * window.stride).saturating_sub(window.padding));
+        let residuals = self.run.steps.clone().zip(&self.done).filter_map(|(index, &done)| {
+            let residual = self.steps[index].fused()?.residual;
+            (residual == Some(value)).then_some(done)
+        });
+        let needed = windows.chain(residuals).min().unwrap_or(0).min(rows.start);
+        let Some(kept) = self.kept.iter_mut().find(|kept| kept.value == value) else { return };
+        if needed > kept.first {
+            kept.first = needed;
+            self.tasks.push(Task::Keep { value, rows: needed..rows.start });
+        }
+        kept.most = kept.most.max(rows.end - kept.first);
+    }
+}
+
+fn window(step: &Step) -> Option<Window> {
+    match step {
+        Step::Dense { window, .. } => *window,
+        Step::Depthwise { window, .. } => Some(*window),
+        Step::Plain { .. } => None,
+    }
+}
