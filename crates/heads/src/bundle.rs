@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use facefold_core::{
     AgeGroups, ExtractorInfo, Fingerprint, FittedHead, HeadError, HeadParts, TargetKind, Task,
@@ -20,6 +19,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::choice::FeatureChoice;
 use crate::registry;
 
 /// Version of the manifest; a reader refuses any other.
@@ -28,61 +28,6 @@ const FORMAT: u32 = 1;
 const MANIFEST: &str = "facefold";
 /// The name of the hash's tensor.
 const CHECKSUM: &str = "checksum";
-
-/// Which of a face's numbers a head sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FeatureChoice {
-    /// The embedding alone.
-    Embedding,
-    /// The taps alone.
-    Taps,
-    /// The embedding, then the taps.
-    Both,
-}
-
-impl FeatureChoice {
-    /// The name on the command line and in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Embedding => "embedding",
-            Self::Taps => "taps",
-            Self::Both => "both",
-        }
-    }
-
-    /// Number of features that an extractor gives a head.
-    #[must_use]
-    pub fn width(self, extractor: &ExtractorInfo) -> usize {
-        match self {
-            Self::Embedding => extractor.embedding_length,
-            Self::Taps => extractor.taps_length,
-            Self::Both => extractor.embedding_length + extractor.taps_length,
-        }
-    }
-}
-
-impl fmt::Display for FeatureChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for FeatureChoice {
-    type Err = HeadError;
-
-    fn from_str(text: &str) -> Result<Self, HeadError> {
-        [Self::Embedding, Self::Taps, Self::Both]
-            .into_iter()
-            .find(|choice| choice.as_str() == text)
-            .ok_or_else(|| {
-                HeadError::Setting(format!(
-                    "expected features `embedding`, `taps` or `both`, found `{text}`"
-                ))
-            })
-    }
-}
 
 /// A head and what its answers mean.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,6 +9,7 @@
 
 mod bundle;
 mod calibration;
+mod choice;
 mod features;
 mod lbfgs;
 mod linear;
@@ -22,7 +23,8 @@ mod subsample;
 mod svm;
 mod threads;
 
-pub use bundle::{Bundle, BundleError, FeatureChoice, TaskHead};
+pub use bundle::{Bundle, BundleError, TaskHead};
+pub use choice::FeatureChoice;
 pub use linear::LinearOptions;
 pub use mlp::{Form, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
 pub use options::{ClassWeights, HeadOptions};

@@ -1,6 +1,6 @@
 //! The heads by name.
 //!
-//! To add a head: write its file, then give it a line in [`HEADS`].
+//! To add a head: write its file, then give it a line in the table `HEADS`.
 
 use facefold_core::{FittedHead, Head, HeadError, HeadParts};
 

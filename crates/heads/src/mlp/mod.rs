@@ -90,6 +90,11 @@ pub enum YearsAnswer {
 }
 
 /// Settings of the multi-layer perceptron.
+///
+/// The defaults are those of the recipe that reached a mean absolute error of about 4.1 years on
+/// UTKFace (random 80 / 20, embedding and taps of `w600k_mbf`, mirrored rows). There, the median
+/// was 0.3 years better than the expectation on embeddings alone (4.8 against 5.2), and mixing
+/// changed ages by no more than seeds do and gained 0.1 % of gender.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpOptions {
