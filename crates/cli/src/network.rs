@@ -21,6 +21,16 @@ pub struct Faces {
     pub all: bool,
 }
 
+/// Checks the options before anything is read or fetched.
+///
+/// # Errors
+/// [`Usage`] for an unknown model or device.
+pub fn check(network: &NetworkArguments) -> Result<()> {
+    ModelPack::named(&network.model).map_err(Usage::new)?;
+    backend(network)?;
+    Ok(())
+}
+
 /// An extractor as the options say.
 ///
 /// # Errors

@@ -64,6 +64,7 @@ pub fn load_source(source: &SourceArguments) -> Result<Dataset> {
 /// # Errors
 /// If the label files, the model or the store cannot be used.
 pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
+    network::check(&arguments.network)?;
     let dataset = load_source(&arguments.source)?;
     let extractor = network::extractor(
         &arguments.network,

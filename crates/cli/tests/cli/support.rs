@@ -103,3 +103,8 @@ pub fn has_weights() -> bool {
         .iter()
         .any(|pack| pack["name"] == "buffalo_s" && pack["present"].as_bool() == Some(true))
 }
+
+/// Whether bf16 is really computed here, and not f32 in its place.
+pub fn has_tiles() -> bool {
+    json(line("models verify", &[]))["kernels"] == "amx"
+}
