@@ -87,7 +87,7 @@ pub struct DemoArguments {
     /// Number of subjects to draw.
     #[arg(long, default_value_t = 60)]
     pub subjects: usize,
-    /// Model pack; by default buffalo_s, or `untrained` if it cannot be had.
+    /// Model pack; by default `buffalo_s`, or `untrained` if it cannot be had.
     #[arg(long)]
     pub model: Option<String>,
     /// Seed of the drawing, the folds' inner validation and the heads.
@@ -195,6 +195,8 @@ Examples:
   facefold extract adience data/adience --store stores/adience
   facefold extract utkface data/utkface --store stores/utkface --taps
   facefold extract folder data/crops --store stores/crops --aligned")]
+// Switches of a command line are independent of each other.
+#[allow(clippy::struct_excessive_bools)]
 pub struct ExtractArguments {
     #[command(flatten)]
     pub source: SourceArguments,
@@ -223,7 +225,7 @@ pub struct ExtractArguments {
 /// How embeddings are computed; shared by all commands that compute some.
 #[derive(Debug, Args, Clone)]
 pub struct NetworkArguments {
-    /// Model pack: buffalo_s, buffalo_l or untrained.
+    /// Model pack: `buffalo_s`, `buffalo_l` or `untrained`.
     #[arg(long, default_value = "buffalo_s")]
     pub model: String,
     /// Arithmetic of the CPU engine; by default the fastest that stays within 1e-6 of f32.
@@ -329,7 +331,7 @@ pub struct LearningArguments {
     /// First seed of heads, inner validation and random splits.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// A setting of a head, such as mlp.epochs=20 (repeat for more; see `facefold heads`).
+    /// A setting of a head, such as mlp.epochs=20 (repeat for more; `results/*/report.json` lists them).
     #[arg(long = "set", value_name = "HEAD.KEY=VALUE")]
     pub settings: Vec<String>,
     /// Worker threads; 0 takes all cores.
@@ -460,7 +462,7 @@ pub enum AnswerFormat {
     Json,
     /// One JSON document a line.
     Jsonl,
-    /// path,status,gender,gender_probability,age_group,age,age_low,age_high
+    /// Columns `path,status,gender,gender_probability,age_group,age,age_low,age_high`.
     Csv,
 }
 

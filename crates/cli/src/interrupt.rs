@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::output;
+
 /// Set once the user asked to stop.
 pub type Interrupted = Arc<AtomicBool>;
 
@@ -17,7 +19,7 @@ pub fn listen() -> anyhow::Result<Interrupted> {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("stopping; what is done is kept (press Ctrl-C again to stop at once)");
+        output::note("stopping; what is done is kept (press Ctrl-C again to stop at once)");
     })?;
     Ok(interrupted)
 }

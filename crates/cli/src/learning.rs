@@ -37,15 +37,15 @@ impl Settings {
     pub fn check(arguments: &LearningArguments) -> Result<Self> {
         let mut tasks = Vec::new();
         for name in &arguments.task {
-            let task = name.parse().map_err(Usage::new)?;
+            let task = name.parse().map_err(Usage::error)?;
             if !tasks.contains(&task) {
                 tasks.push(task);
             }
         }
         Ok(Self {
             tasks,
-            policy: arguments.label_policy.parse().map_err(Usage::new)?,
-            groups: arguments.age_groups.parse().map_err(Usage::new)?,
+            policy: arguments.label_policy.parse().map_err(Usage::error)?,
+            groups: arguments.age_groups.parse().map_err(Usage::error)?,
             heads: head_options(&arguments.settings)?,
         })
     }
@@ -56,19 +56,19 @@ fn head_options(settings: &[String]) -> Result<HeadOptions> {
     let mut options = serde_json::to_value(HeadOptions::default())?;
     for setting in settings {
         let (path, value) = setting.split_once('=').ok_or_else(|| {
-            Usage::new(format!("expected --set HEAD.KEY=VALUE, found `{setting}`"))
+            Usage::error(format!("expected --set HEAD.KEY=VALUE, found `{setting}`"))
         })?;
         let mut place = &mut options;
         for key in path.split('.') {
             place = place.get_mut(key).ok_or_else(|| {
-                Usage::new(format!("`{path}` is no setting of a head (at `{key}`)"))
+                Usage::error(format!("`{path}` is no setting of a head (at `{key}`)"))
             })?;
         }
         // A bare word is a string; everything else is JSON.
         *place = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }
     serde_json::from_value(options)
-        .map_err(|error| Usage::new(format!("--set {}: {error}", settings.join(" --set "))))
+        .map_err(|error| Usage::error(format!("--set {}: {error}", settings.join(" --set "))))
 }
 
 /// The rows of a store that have an embedding, with their features and subjects.
@@ -125,23 +125,26 @@ impl Learning {
             Some(FeaturesName::Embedding) => Features::Embedding,
             Some(FeaturesName::Taps) => Features::Taps,
             Some(FeaturesName::Both) => Features::Both,
-            None if store.has_taps() => Features::Both,
-            None => Features::Embedding,
+            None => {
+                if store.has_taps() {
+                    Features::Both
+                } else {
+                    Features::Embedding
+                }
+            }
         };
         let rejections = store.rejections()?;
         let mut keys: Vec<ImageKey> = Vec::new();
         let mut matrix_rows = Vec::with_capacity(table.len());
         let mut rejected = BTreeMap::new();
         for row in &table {
-            match row.key.filter(|key| store.contains(key) && !rejections.contains_key(key)) {
-                Some(key) => {
-                    matrix_rows.push(Some(keys.len()));
-                    keys.push(key);
-                }
-                None => {
-                    matrix_rows.push(None);
-                    *rejected.entry(why_not(row, &rejections)).or_default() += 1;
-                }
+            let embedded = |key: &ImageKey| store.contains(key) && !rejections.contains_key(key);
+            if let Some(key) = row.key.filter(embedded) {
+                matrix_rows.push(Some(keys.len()));
+                keys.push(key);
+            } else {
+                matrix_rows.push(None);
+                *rejected.entry(why_not(row, &rejections)).or_default() += 1;
             }
         }
         if keys.is_empty() {
@@ -280,7 +283,7 @@ impl Learning {
     /// [`Usage`] where the name is none.
     pub fn protocol(&self, asked: Option<&str>) -> Result<Protocol> {
         if let Some(asked) = asked {
-            return asked.parse().map_err(Usage::new);
+            return asked.parse().map_err(Usage::error);
         }
         let has_test = |sample: &Sample| sample.split == Some(facefold_core::Split::Test);
         Ok(if self.samples.iter().any(|sample| sample.fold.is_some()) {
@@ -314,5 +317,5 @@ pub fn announce(rows: &TaskRows) {
 /// # Errors
 /// [`Usage`] where there is no such head or a setting is out of range.
 pub fn head(name: &str, options: &HeadOptions) -> Result<Box<dyn facefold_core::Head>> {
-    facefold_heads::registry::head(name, options).map_err(Usage::new)
+    facefold_heads::registry::head(name, options).map_err(Usage::error)
 }

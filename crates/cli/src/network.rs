@@ -26,7 +26,7 @@ pub struct Faces {
 /// # Errors
 /// [`Usage`] for an unknown model or device.
 pub fn check(network: &NetworkArguments) -> Result<()> {
-    ModelPack::named(&network.model).map_err(Usage::new)?;
+    ModelPack::named(&network.model).map_err(Usage::error)?;
     backend(network)?;
     Ok(())
 }
@@ -36,7 +36,7 @@ pub fn check(network: &NetworkArguments) -> Result<()> {
 /// # Errors
 /// [`Usage`] for an unknown model or device; a model that cannot be had or does not run here.
 pub fn extractor(network: &NetworkArguments, faces: Faces) -> Result<Box<dyn Extractor>> {
-    let pack = ModelPack::named(&network.model).map_err(Usage::new)?;
+    let pack = ModelPack::named(&network.model).map_err(Usage::error)?;
     let backend = backend(network)?;
     obtain(pack, &default_directory(), network.offline)?;
     let options = LocalOptions {
@@ -57,11 +57,11 @@ fn backend(network: &NetworkArguments) -> Result<Backend> {
     });
     match (network.device.as_str(), precision) {
         ("cpu", precision) => Ok(Backend::Engine(precision)),
-        (device, Some(precision)) => Err(Usage::new(format!(
+        (device, Some(precision)) => Err(Usage::error(format!(
             "--precision {precision} is for the CPU engine, and --device {device} runs candle in \
              f32: leave one out"
         ))),
-        ("candle", None) => Ok(Backend::Candle(open_device("cpu").map_err(Usage::new)?)),
-        (device, None) => Ok(Backend::Candle(open_device(device).map_err(Usage::new)?)),
+        ("candle", None) => Ok(Backend::Candle(open_device("cpu").map_err(Usage::error)?)),
+        (device, None) => Ok(Backend::Candle(open_device(device).map_err(Usage::error)?)),
     }
 }

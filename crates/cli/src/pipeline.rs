@@ -79,8 +79,8 @@ pub fn run(
         // A short queue keeps memory flat: workers wait when the disk is slower.
         let (sender, receiver) = sync_channel(2 * threads);
         for _ in 0..threads {
-            let sender = sender.clone();
-            scope.spawn(|| work.run(sender));
+            let (work, sender) = (&work, sender.clone());
+            scope.spawn(move || work.run(&sender));
         }
         drop(sender);
         let written = write(&receiver, store, &mut summary, progress);
@@ -142,7 +142,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn run(&self, sender: SyncSender<Message>) {
+    fn run(&self, sender: &SyncSender<Message>) {
         while !self.stop.load(Ordering::Relaxed) && !self.interrupted.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(path) = self.paths.get(index) else { return };

@@ -1,5 +1,8 @@
 //! Holds the crates' dependencies to the table in `crates/README.md`.
 
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::expect_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
@@ -21,7 +24,7 @@ fn allowed() -> Arrows {
         .collect();
     let all: BTreeSet<String> = arrows.keys().cloned().collect();
     for uses in arrows.values_mut().filter(|uses| uses.contains("all")) {
-        *uses = all.clone();
+        uses.clone_from(&all);
     }
     arrows
 }

@@ -4,13 +4,15 @@ use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use crate::answer::{Answer, ClassAnswer};
 
+/// A column's name, and what it says of an answer.
+type Column<'a> = (&'static str, Box<dyn Fn(&Answer) -> Option<String> + 'a>);
+
 /// One line a face; columns that no answer fills are left out.
 #[must_use]
 pub fn table(answers: &[Answer]) -> String {
     let percent = |class: &Option<ClassAnswer>| {
         class.as_ref().map(|class| format!("{} ({:.0} %)", class.label, 100.0 * class.probability))
     };
-    type Column<'a> = (&'static str, Box<dyn Fn(&Answer) -> Option<String> + 'a>);
     let several = answers.iter().any(|answer| answer.bundle != answers[0].bundle);
     let columns: Vec<Column<'_>> = vec![
         ("picture", Box::new(|answer| Some(answer.path.clone()))),

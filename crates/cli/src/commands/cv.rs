@@ -52,7 +52,7 @@ pub fn cross_validate(
     // Names and settings are checked before anything is read.
     heads(&arguments.head, &settings)?;
     let asked = arguments.protocol.as_deref().map(str::parse::<Protocol>).transpose();
-    asked.map_err(super::Usage::new)?;
+    asked.map_err(super::Usage::error)?;
 
     let learning = Learning::open(&arguments.learning)?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;

@@ -50,7 +50,7 @@ pub struct Answer {
 /// # Errors
 /// [`Usage`] for an unknown kind, else whatever is wrong with the label files.
 pub fn load_source(source: &SourceArguments) -> Result<Dataset> {
-    let kind = source.kind.parse().map_err(Usage::new)?;
+    let kind = source.kind.parse().map_err(Usage::error)?;
     let tree = match source.tree {
         Tree::Aligned => facefold_datasets::Tree::Aligned,
         Tree::Faces => facefold_datasets::Tree::Faces,

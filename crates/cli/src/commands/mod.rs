@@ -28,7 +28,7 @@ pub struct Usage(String);
 
 impl Usage {
     /// Wrong usage, from the words of whoever parsed it.
-    pub fn new(error: impl fmt::Display) -> anyhow::Error {
+    pub fn error(error: impl fmt::Display) -> anyhow::Error {
         Self(error.to_string()).into()
     }
 }

@@ -23,7 +23,7 @@ pub fn run(command: ModelsCommand, output: Output) -> Result<Outcome> {
     match command {
         ModelsCommand::List => list(output),
         ModelsCommand::Fetch { name, from } => {
-            let pack = ModelPack::named(&name).map_err(Usage::new)?;
+            let pack = ModelPack::named(&name).map_err(Usage::error)?;
             let directory = default_directory();
             if let Some(file) = from {
                 install_from(pack, &directory, &file)?;

@@ -85,7 +85,7 @@ fn fit(
         Examples::new(&learning.matrix, matrix_rows, pick(&rows.targets, chosen))
     };
     let (training, kept) = (examples(&training)?, examples(test)?);
-    let head = learning::head(&arguments.head, &settings.heads).map_err(Usage::new)?;
+    let head = learning::head(&arguments.head, &settings.heads).map_err(Usage::error)?;
     output::note(&format!("{}: fitting {} on {} rows", rows.task, head.name(), training.len()));
     let fitted = head.fit(&training, &kept, seed)?;
     let predictions = fitted.predict(&learning.matrix, kept.rows())?;
