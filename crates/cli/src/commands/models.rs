@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use facefold_engine::{Kernel, Precision};
 use facefold_vision::models::{
-    FileState, ModelPack, PACKS, Progress, Sources, default_directory, fetch, install_from, status,
+    FileState, ModelPack, PACKS, Progress, Sources, default_directory, fetch, install_from,
+    is_complete, status,
 };
 use serde::Serialize;
 
@@ -82,7 +83,9 @@ struct FileAnswer {
 }
 
 fn describe(pack: &ModelPack, directory: &Path) -> Result<PackAnswer> {
-    let files: Vec<FileAnswer> = status(pack, directory)?
+    let found = status(pack, directory)?;
+    let present = is_complete(pack, &found);
+    let files: Vec<FileAnswer> = found
         .into_iter()
         .map(|found| FileAnswer {
             path: found.path,
@@ -94,11 +97,10 @@ fn describe(pack: &ModelPack, directory: &Path) -> Result<PackAnswer> {
             },
         })
         .collect();
-    let offline = Sources { offline: true, caches: Vec::new(), ..Sources::default() };
     Ok(PackAnswer {
         name: pack.name,
         summary: pack.summary,
-        present: fetch(pack, directory, &offline, &mut |_| {}).is_ok(),
+        present,
         files,
         licence: pack.licence,
     })
