@@ -97,13 +97,7 @@ fn describe(pack: &ModelPack, directory: &Path) -> Result<PackAnswer> {
             },
         })
         .collect();
-    Ok(PackAnswer {
-        name: pack.name,
-        summary: pack.summary,
-        present,
-        files,
-        licence: pack.licence,
-    })
+    Ok(PackAnswer { name: pack.name, summary: pack.summary, present, files, licence: pack.licence })
 }
 
 impl PackAnswer {
