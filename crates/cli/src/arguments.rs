@@ -174,6 +174,9 @@ pub struct SourceArguments {
     /// Which of Adience's two picture trees to read.
     #[arg(long, value_enum, default_value_t = Tree::Aligned)]
     pub tree: Tree,
+    /// Read Adience's lists of near-frontal faces instead of its main lists.
+    #[arg(long)]
+    pub frontal: bool,
 }
 
 /// Adience's picture trees.

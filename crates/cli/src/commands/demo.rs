@@ -104,6 +104,7 @@ fn extract_arguments(
             root: pictures.to_owned(),
             labels: None,
             tree: Tree::Aligned,
+            frontal: false,
         },
         store: store.to_owned(),
         network: NetworkArguments {

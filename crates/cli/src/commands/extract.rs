@@ -55,7 +55,7 @@ pub fn load_source(source: &SourceArguments) -> Result<Dataset> {
         Tree::Aligned => facefold_datasets::Tree::Aligned,
         Tree::Faces => facefold_datasets::Tree::Faces,
     };
-    let options = LoadOptions { labels: source.labels.clone(), tree, ..LoadOptions::default() };
+    let options = LoadOptions { labels: source.labels.clone(), tree, frontal: source.frontal };
     Ok(facefold_datasets::load(kind, &source.root, &options)?)
 }
 
@@ -94,6 +94,7 @@ pub fn extract(
     info.options = json!({
         "labels": arguments.source.labels,
         "tree": format!("{:?}", arguments.source.tree).to_lowercase(),
+        "frontal": arguments.source.frontal,
         "aligned": arguments.aligned,
         "taps": arguments.taps,
     });
