@@ -88,7 +88,7 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
         assert!(markdown.contains(needed), "`{needed}` is not in the report");
     }
     let report = read_json(&out.join("report.json"));
-    assert_eq!(report["results"].as_array().expect("results").len(), 2);
+    assert_eq!(report["tasks"].as_array().expect("tasks").len(), 2);
 
     // The same command gives the same numbers, and repeats no fit.
     let before = without_times(report);
@@ -105,9 +105,10 @@ fn the_same_seed_gives_the_same_numbers_on_one_thread_and_two() {
             "cv --store {{}} --task gender --head mlp,linear --set mlp.epochs=2 --threads {threads} --out {{}}"
         );
         succeed(line(&arguments, &[drawn_store(), &out]));
-        read_json(&out.join("report.json"))["results"].clone()
+        read_json(&out.join("report.json"))["tasks"].clone()
     };
     let one = without_times(numbers("one", 1));
+    assert_eq!(one.as_array().map(Vec::len), Some(1), "one task: {one}");
     assert_eq!(one, without_times(numbers("two", 2)));
 }
 
