@@ -9,7 +9,7 @@ use crate::kernels::Kernels;
 use crate::kernels::product::Segment;
 use crate::layout::{CHANNEL_BLOCK, Layout, TileWindow, Walk, Window};
 use crate::lower::{Fused, Step};
-use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
+use crate::network::{InvalidNetwork, Op, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
 use crate::schedule::Schedule;
 
@@ -131,7 +131,11 @@ impl Request<'_> {
     /// Plans for pictures of this size.
     pub fn plan(&self) -> Result<Plan, InvalidNetwork> {
         let shapes = self.shapes()?;
-        let block = if self.input.height * self.input.width <= 128 * 128 { 8 } else { 1 };
+        // Pooled maps are read after the last convolution, long after the split: with them pictures
+        // go one at a time.
+        let is_moments = |step: &Step| matches!(step, Step::Plain { op: Op::Moments, .. });
+        let is_small = self.input.height * self.input.width <= 128 * 128;
+        let block = if is_small && !self.steps.iter().any(is_moments) { 8 } else { 1 };
         let split = if block == 1 { self.steps.len() } else { self.split(&shapes) };
         let runs = self.runs(split, &shapes);
         let uses = self.uses(&runs);

@@ -4,15 +4,17 @@ use std::io::Cursor;
 use std::sync::Mutex;
 
 use facefold_core::{
-    Extraction, Extractor, ExtractorInfo, Face, FaceVariant, Fingerprint, Precision, RejectReason,
+    Embedding, Extraction, Extractor, ExtractorInfo, Face, FaceVariant, Fingerprint, Precision,
+    RejectReason,
 };
-use facefold_engine::{EngineError, Executor, Images, Network, Op, Tensor, ValueId};
+use facefold_engine::{EngineError, Executor, Images, Network, Op, Shape, Tensor, ValueId};
 use image::{ImageFormat, RgbImage, imageops};
 
 use super::{Backend, Embedder, LocalExtractor, LocalOptions, PictureError, nothing_found};
 use crate::align::CROP_SIDE;
 use crate::decode::Limits;
 use crate::models::{BUFFALO_S, ModelPack, UNTRAINED};
+use crate::networks::{Architecture, Untrained, backbone_taps};
 use crate::testing::formula_picture;
 
 fn png(picture: &RgbImage) -> Vec<u8> {
@@ -198,4 +200,27 @@ fn a_pack_without_a_detector_shows_in_the_fingerprint() {
     assert_ne!(exact, of(None, Precision::Bf16));
     assert_ne!(exact, of(Some(&network), Precision::Exact));
     assert_eq!(ModelPack::named("untrained").unwrap(), &UNTRAINED);
+}
+
+#[test]
+fn engine_and_candle_agree_on_embedding_and_taps_of_every_crop_in_a_batch() {
+    let mut network = Architecture::MobileFaceNet.build(&mut Untrained { seed: 3 });
+    let maps = backbone_taps(&network).unwrap();
+    network.add_taps(&maps);
+    let shape = Shape { channels: 3, height: 112, width: 112 };
+    let data: Vec<f32> = (0..3 * shape.size())
+        .map(|i| ((i * 7 + i / 112 * 13 + i / 5000 * 29) % 256) as f32 / 127.5 - 1.0)
+        .collect();
+    let images = Images { data: &data, count: 3, shape };
+    let run = |backend: &Backend| backend.executor(&network).unwrap().run(images).unwrap();
+    let candle = run(&Backend::Candle(candle_core::Device::Cpu));
+    let engine = run(&Backend::Engine(None));
+    for (expected, found) in candle.iter().zip(&engine) {
+        let width = expected.shape.size();
+        for (image, (a, b)) in expected.data.chunks(width).zip(found.data.chunks(width)).enumerate()
+        {
+            let (a, b) = (Embedding::new(a.to_vec()).unwrap(), Embedding::new(b.to_vec()).unwrap());
+            assert!(1.0 - a.cosine(&b) <= 1e-6, "picture {image}: cosine {}", a.cosine(&b));
+        }
+    }
 }
