@@ -132,7 +132,7 @@ struct Constant(Vec<f32>);
 
 impl Executor for Constant {
     fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError> {
-        let shape = facefold_engine::Shape { channels: self.0.len(), height: 1, width: 1 };
+        let shape = Shape { channels: self.0.len(), height: 1, width: 1 };
         let data = self.0.repeat(images.count);
         Ok(vec![Tensor { data, count: images.count, shape }])
     }
