@@ -119,7 +119,24 @@ pub(crate) fn lower(network: &Network) -> Vec<Step> {
         }
         steps.push(step);
     }
-    steps
+    pool_at_once(steps)
+}
+
+/// Moves the pooling of a map to where the map has just been made, so that the map need not be
+/// kept.
+fn pool_at_once(steps: Vec<Step>) -> Vec<Step> {
+    let (mut pooling, others): (Vec<_>, Vec<_>) =
+        steps.into_iter().partition(|step| matches!(step, Step::Plain { op: Op::Moments, .. }));
+    let mut sorted = Vec::with_capacity(pooling.len() + others.len());
+    let mut made = vec![ValueId::INPUT];
+    for step in others {
+        let read = |pool: &mut Step| pool.inputs().iter().any(|input| made.contains(input));
+        sorted.extend(pooling.extract_if(.., read));
+        made = step.outputs();
+        sorted.push(step);
+    }
+    sorted.extend(pooling);
+    sorted
 }
 
 struct Lowering<'a> {

@@ -9,7 +9,7 @@ use crate::kernels::Kernels;
 use crate::kernels::product::Segment;
 use crate::layout::{CHANNEL_BLOCK, Layout, TileWindow, Walk, Window};
 use crate::lower::{Fused, Step};
-use crate::network::{InvalidNetwork, Op, Shape, ValueId, convolution_sides, output_shape};
+use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
 use crate::schedule::Schedule;
 
@@ -131,11 +131,8 @@ impl Request<'_> {
     /// Plans for pictures of this size.
     pub fn plan(&self) -> Result<Plan, InvalidNetwork> {
         let shapes = self.shapes()?;
-        // Pooled maps are read after the last convolution, long after the split: with them pictures
-        // go one at a time.
-        let is_moments = |step: &Step| matches!(step, Step::Plain { op: Op::Moments, .. });
         let is_small = self.input.height * self.input.width <= 128 * 128;
-        let block = if is_small && !self.steps.iter().any(is_moments) { 8 } else { 1 };
+        let block = if is_small { 8 } else { 1 };
         let split = if block == 1 { self.steps.len() } else { self.split(&shapes) };
         let runs = self.runs(split, &shapes);
         let uses = self.uses(&runs);
@@ -447,13 +444,16 @@ fn windows(x: Shape, window: Window, fused: &Fused) -> Result<Shape, String> {
 struct Kind {
     layout: Layout,
     length: usize,
+    /// Two bf16 planes take as many bytes as one f32 plane, but their pictures and the zeros
+    /// around them are elsewhere.
+    bf16: bool,
     bytes: usize,
 }
 
 impl Kind {
     fn of(slot: &Slot, bf16: bool) -> Self {
         let each = if bf16 { size_of::<u16>() * slot.parts } else { size_of::<f32>() };
-        Self { layout: slot.layout, length: slot.length, bytes: slot.length * each }
+        Self { layout: slot.layout, length: slot.length, bf16, bytes: slot.length * each }
     }
 }
 

@@ -233,6 +233,33 @@ proptest! {
     }
 }
 
+/// The first steps run picture by picture and the rest, from the first heavy layer on, for a block
+/// of pictures: maps of one shape that are read on both sides must not take each other's memory.
+#[test]
+fn maps_read_after_the_heavy_layer_agree() {
+    let mut draw = Draw::new(3);
+    let mut network = Network::new("late", 3);
+    let mut x = network.push("stem", draw.convolution(square(3, 32, 3, 1)), &[ValueId::INPUT]);
+    let mut maps = vec![x];
+    for _ in 0..4 {
+        let y = network.push("first", draw.convolution(square(32, 32, 3, 1)), &[x]);
+        let y = network.push("prelu", Op::PRelu(draw.numbers(32, 0.3)), &[y]);
+        let y = network.push("second", draw.convolution(square(32, 32, 3, 1)), &[y]);
+        x = network.push("sum", Op::Add, &[y, x]);
+        maps.push(x);
+    }
+    // 256 x 32 x 3 x 3 weights on 7 x 6 pixels: heavier than its values.
+    let heavy = network.push("heavy", draw.convolution(square(32, 256, 3, 2)), &[x]);
+    network.output("heavy", heavy);
+    for pair in [[0, 1], [1, 3], [2, 4]] {
+        let sum = network.push("late", Op::Add, &pair.map(|map| maps[map]));
+        let late = network.push("conv", draw.convolution(square(32, 8, 1, 1)), &[sum]);
+        network.output("late", late);
+    }
+    let shape = Shape { channels: 3, height: 7, width: 6 };
+    compare(&network, shape, 11, 3).unwrap();
+}
+
 /// A residual network like IResNet, to its flattened end, with taps.
 #[test]
 fn a_residual_network_agrees() {
