@@ -10,6 +10,7 @@
 mod bundle;
 mod calibration;
 mod choice;
+mod ensemble;
 mod features;
 mod lbfgs;
 mod linear;
@@ -25,6 +26,7 @@ mod threads;
 
 pub use bundle::{Bundle, BundleError, TaskHead};
 pub use choice::FeatureChoice;
+pub use ensemble::EnsembleOptions;
 pub use linear::LinearOptions;
 pub use mlp::{Form, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
 pub use options::{ClassWeights, HeadOptions};

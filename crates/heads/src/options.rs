@@ -3,6 +3,7 @@
 use facefold_core::HeadError;
 use serde::{Deserialize, Serialize};
 
+use crate::ensemble::EnsembleOptions;
 use crate::linear::LinearOptions;
 use crate::mlp::MlpOptions;
 use crate::svm::SvmOptions;
@@ -16,8 +17,10 @@ pub struct HeadOptions {
     /// Columns (first, one past the last) that are scaled to length 1 before anything else: the
     /// embedding's, where its norm should not be seen.
     pub unit_columns: Option<(usize, usize)>,
-    /// Settings of `mlp` and `mlp-residual`.
+    /// Settings of `mlp` and `mlp-residual`, and of the members of `mlp-ensemble`.
     pub mlp: MlpOptions,
+    /// Settings of `mlp-ensemble`.
+    pub ensemble: EnsembleOptions,
     /// Settings of `svm` and `svm-linear`.
     pub svm: SvmOptions,
     /// Settings of `linear`.

@@ -4,6 +4,7 @@
 
 use facefold_core::{FittedHead, Head, HeadError, HeadParts};
 
+use crate::ensemble::{self, Ensemble};
 use crate::linear::{self, Linear};
 use crate::majority::{self, Majority};
 use crate::mlp::{self, Form, Mlp};
@@ -22,12 +23,23 @@ struct Entry {
     restore: Restore,
 }
 
-const HEADS: [Entry; 6] = [
+const MLP_ENSEMBLE: &str = "mlp-ensemble";
+
+const HEADS: [Entry; 7] = [
     Entry {
         name: mlp::NAME,
         sentence: "Multi-layer perceptron with batch norm, dropout and mixup.",
         make: |options| Ok(Box::new(Mlp::new(Form::Plain, options)?)),
         restore: mlp::restore,
+    },
+    Entry {
+        name: MLP_ENSEMBLE,
+        sentence: "The mean of several `mlp` fits under different seeds.",
+        make: |options| {
+            let member = Box::new(Mlp::new(Form::Plain, options)?);
+            Ok(Box::new(Ensemble::new(MLP_ENSEMBLE, member, options)?))
+        },
+        restore: |parts| ensemble::restore(parts, mlp::restore),
     },
     Entry {
         name: mlp::RESIDUAL_NAME,

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use facefold_core::rng::seeded;
-use facefold_core::{Examples, FeatureMatrix, FittedHead, Predictions, Targets};
+use facefold_core::{Examples, FeatureMatrix, FittedHead, HeadParts, Predictions, Targets};
 use facefold_heads::{
     ClassWeights, HeadOptions, Optimiser, Schedule, YearsAnswer, YearsLoss, registry,
 };
@@ -218,7 +218,7 @@ fn the_same_seed_gives_the_same_bits_in_any_pool() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert!(pool.install(|| run(7)) == reference, "{name} on {threads} threads");
         }
-        let random = ["mlp", "mlp-residual", "svm", "svm-linear"].contains(&name);
+        let random = ["mlp", "mlp-ensemble", "mlp-residual", "svm", "svm-linear"].contains(&name);
         assert_eq!(run(8) != reference, random, "{name}: another seed");
     }
 }
@@ -366,6 +366,34 @@ fn one_class_alone_and_no_validation_rows_are_no_crash() {
         assert!(told.column(1).iter().all(|&share| share > 0.5), "{name}: {told}");
         assert!(head.fit(&none, &none, 1).is_err(), "{name}: no training rows");
         assert_eq!(fitted.predict(&matrix, &[]).unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn an_ensemble_answers_with_the_mean_of_its_members() {
+    let (matrix, targets) = mirrored();
+    let rows = test_rows(&matrix);
+    let told = |members: usize| {
+        let mut options = quick();
+        options.ensemble.members = members;
+        let fitted = fit("mlp-ensemble", &options, &matrix, &targets, 1);
+        (shares(fitted.predict(&matrix, &rows).unwrap()), fitted.parts())
+    };
+    let alone = fit("mlp", &quick(), &matrix, &targets, 1);
+    let alone = shares(alone.predict(&matrix, &rows).unwrap());
+    assert_eq!(told(1).0, alone);
+    let (mean, parts) = told(2);
+    // The second member, taken out of the stored ensemble.
+    let other = parts
+        .tensors
+        .iter()
+        .filter_map(|(name, tensor)| Some((name.strip_prefix("1.")?.to_owned(), tensor.clone())));
+    let config = parts.config["settings"][1]["config"].clone();
+    let other = HeadParts { kind: "mlp".to_owned(), config, tensors: other.collect() };
+    let other = shares(registry::restore(&other).unwrap().predict(&matrix, &rows).unwrap());
+    assert_ne!(other, alone);
+    for (mean, (one, other)) in mean.iter().zip(alone.iter().zip(&other)) {
+        assert!((mean - f32::midpoint(*one, *other)).abs() < 1e-6);
     }
 }
 

@@ -1,0 +1,170 @@
+//! Several fits of one head under different seeds, answering together: their mean.
+
+use facefold_core::{
+    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
+    TrainingLog,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::options::{HeadOptions, require};
+use crate::parts::{Reader, Stored, Tensors};
+
+/// Settings of `mlp-ensemble`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnsembleOptions {
+    /// Number of fits.
+    pub members: usize,
+}
+
+impl Default for EnsembleOptions {
+    fn default() -> Self {
+        Self { members: 5 }
+    }
+}
+
+/// Makes a fitted head from its parts.
+type Restore = fn(&HeadParts) -> Result<Box<dyn FittedHead>, HeadError>;
+
+/// Several fits of one head.
+pub(crate) struct Ensemble {
+    name: &'static str,
+    member: Box<dyn Head>,
+    members: usize,
+}
+
+impl Ensemble {
+    /// An ensemble of this name, of fits of `member`.
+    pub(crate) fn new(
+        name: &'static str,
+        member: Box<dyn Head>,
+        options: &HeadOptions,
+    ) -> Result<Self, HeadError> {
+        let members = options.ensemble.members;
+        require((1..=1000).contains(&members), "ensemble.members", "1 to 1,000", members)?;
+        Ok(Self { name, member, members })
+    }
+}
+
+impl Head for Ensemble {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        serde_json::json!({ "members": self.members, "member": self.member.settings() })
+    }
+
+    fn fit(
+        &self,
+        training: &Examples<'_>,
+        validation: &Examples<'_>,
+        seed: u64,
+    ) -> Result<Box<dyn FittedHead>, HeadError> {
+        let fits = (0..self.members as u64).map(|member| {
+            // The first member is the head alone under this seed; golden-ratio steps keep the
+            // others' seeds away from those of a run over neighbouring seeds.
+            let seed = seed.wrapping_add(member.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            self.member.fit(training, validation, seed)
+        });
+        let members = fits.collect::<Result<Vec<_>, _>>()?;
+        let mut log = members.first().map(|member| member.log().clone()).unwrap_or_default();
+        log.notes.push(format!(
+            "mean of {} fits under different seeds; the learning curve is the first one's",
+            self.members
+        ));
+        let target = training.targets().kind();
+        Ok(Box::new(Fitted { kind: self.name.to_owned(), members, target, log }))
+    }
+}
+
+/// The fits.
+struct Fitted {
+    kind: String,
+    members: Vec<Box<dyn FittedHead>>,
+    target: TargetKind,
+    log: TrainingLog,
+}
+
+impl FittedHead for Fitted {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+        let mut sum: Option<Predictions> = None;
+        for member in &self.members {
+            let answers = member.predict(matrix, rows)?;
+            sum = Some(match sum {
+                None => answers,
+                Some(sum) => add(sum, answers)?,
+            });
+        }
+        let share = 1.0 / self.members.len() as f32;
+        match sum {
+            Some(Predictions::Classes(sum)) => Ok(Predictions::Classes(sum * share)),
+            Some(Predictions::Years(sum)) => {
+                Ok(Predictions::Years(sum.into_iter().map(|years| years * share).collect()))
+            }
+            None => Err(HeadError::Damaged("an ensemble without members".to_owned())),
+        }
+    }
+
+    fn log(&self) -> &TrainingLog {
+        &self.log
+    }
+
+    fn parts(&self) -> HeadParts {
+        let mut tensors = Tensors::new();
+        let mut members = Vec::with_capacity(self.members.len());
+        for (index, member) in self.members.iter().enumerate() {
+            let parts = member.parts();
+            let named = parts.tensors.into_iter();
+            tensors.extend(named.map(|(name, tensor)| (format!("{index}.{name}"), tensor)));
+            members.push(Member { kind: parts.kind, config: parts.config });
+        }
+        let (target, log) = (self.target, self.log.clone());
+        let stored = Stored { target, unit_columns: None, settings: members, log };
+        stored.parts(&self.kind, tensors)
+    }
+}
+
+/// What an ensemble stores of a member beside its tensors.
+#[derive(Serialize, Deserialize)]
+struct Member {
+    kind: String,
+    config: serde_json::Value,
+}
+
+/// Makes the ensemble from its stored parts, and each member by `restore_member`.
+pub(crate) fn restore(
+    parts: &HeadParts,
+    restore_member: Restore,
+) -> Result<Box<dyn FittedHead>, HeadError> {
+    let stored: Stored<Vec<Member>> = Reader(parts).stored()?;
+    if stored.settings.is_empty() {
+        return Err(HeadError::Damaged(format!("a `{}` head without members", parts.kind)));
+    }
+    let member = |(index, Member { kind, config }): (usize, Member)| {
+        let prefix = format!("{index}.");
+        let tensors = parts.tensors.iter().filter_map(|(name, tensor)| {
+            Some((name.strip_prefix(&prefix)?.to_owned(), tensor.clone()))
+        });
+        restore_member(&HeadParts { kind, config, tensors: tensors.collect() })
+    };
+    let members = stored.settings.into_iter().enumerate().map(member);
+    Ok(Box::new(Fitted {
+        kind: parts.kind.clone(),
+        members: members.collect::<Result<_, _>>()?,
+        target: stored.target,
+        log: stored.log,
+    }))
+}
+
+fn add(one: Predictions, other: Predictions) -> Result<Predictions, HeadError> {
+    match (one, other) {
+        (Predictions::Classes(one), Predictions::Classes(other)) if one.dim() == other.dim() => {
+            Ok(Predictions::Classes(one + other))
+        }
+        (Predictions::Years(one), Predictions::Years(other)) if one.len() == other.len() => {
+            Ok(Predictions::Years(one.iter().zip(other).map(|(a, b)| a + b).collect()))
+        }
+        _ => Err(HeadError::Damaged("members of an ensemble answer differently".to_owned())),
+    }
+}
