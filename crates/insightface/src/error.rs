@@ -1,0 +1,127 @@
+//! Why a client cannot begin or go on, and what to do about it.
+
+use facefold_core::ExtractorError;
+
+/// A failure of the servers or of what was asked of them, not of a picture.
+#[derive(Debug, thiserror::Error)]
+pub enum InsightfaceError {
+    /// A URL that no request can be sent to.
+    #[error(
+        "expected the URL of an insightface container such as `http://127.0.0.1:18081`, found `{0}`"
+    )]
+    InvalidUrl(String),
+    /// No URL at all.
+    #[error("expected the URL of at least one insightface container")]
+    NoUrl,
+    /// The dialect cannot embed aligned crops.
+    #[error(
+        "the dialect face-detection-recognition has no way to embed crops that are aligned already: \
+         use a container of the dialect rest, or the local extractor"
+    )]
+    NoCrops,
+    /// No replica answers.
+    #[error(
+        "no insightface container answers ({tried}); start one, or correct the URLs. The same \
+         command goes on where it stopped"
+    )]
+    NoReplica {
+        /// Each URL with its last failure.
+        tried: String,
+    },
+    /// A server that is up, and does not speak the dialect.
+    #[error(
+        "`{url}` does not answer as a container of the dialect {dialect} does: {found}. {advice}"
+    )]
+    WrongDialect {
+        /// The server.
+        url: String,
+        /// The dialect expected.
+        dialect: &'static str,
+        /// What it answered.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Replicas that run different models or settings.
+    #[error(
+        "`{url}` is no replica of `{reference}`: {differences}. Embeddings of different models \
+         must not be mixed: leave one of them out"
+    )]
+    DifferentReplica {
+        /// The server that differs.
+        url: String,
+        /// The server it was compared with.
+        reference: String,
+        /// What differs, with both values.
+        differences: String,
+    },
+    /// A server keeps failing on one picture, and it cannot be told whose fault that is.
+    #[error(
+        "`{url}` failed {attempts} times on one picture: {found}. See the server's own log; the \
+         same command goes on where it stopped"
+    )]
+    GaveUp {
+        /// The last server tried.
+        url: String,
+        /// How often.
+        attempts: u32,
+        /// The last failure.
+        found: String,
+    },
+    /// Picture after picture fails, although the server seems to be in good health.
+    #[error(
+        "the last {pictures} pictures all failed on the server, the last one so: {found}. See the \
+         server's own log. Once it is mended, the same command with --retry-rejected tries these \
+         pictures again"
+    )]
+    TooManyFailures {
+        /// How many in a row.
+        pictures: u32,
+        /// The last failure.
+        found: String,
+    },
+    /// The HTTP client could not be made.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+impl From<InsightfaceError> for ExtractorError {
+    fn from(error: InsightfaceError) -> Self {
+        Self { message: error.to_string(), source: Some(Box::new(error)) }
+    }
+}
+
+/// What went wrong with one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection.
+    Unreachable(String),
+    /// A connection that broke, or an answer that was not whole in time.
+    Broken(String),
+    /// Asked to come back later.
+    Busy(Option<std::time::Duration>),
+    /// A status from 500.
+    Status(u16),
+    /// A status from 300 to 499, other than those with a meaning of their own.
+    Refused(u16),
+    /// The picture is larger than the server takes.
+    TooLarge,
+    /// Whole, with status 200, and no answer to the question.
+    Unreadable(String),
+    /// The server says that it failed on this picture. What else it says stays with it: its
+    /// tracebacks name files and lines of another machine.
+    Item,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(found) | Self::Broken(found) => f.write_str(found),
+            Self::Busy(_) => f.write_str("it is too busy (status 429 or 503)"),
+            Self::Status(status) | Self::Refused(status) => write!(f, "status {status}"),
+            Self::TooLarge => f.write_str("status 413"),
+            Self::Unreadable(found) => write!(f, "an answer that cannot be read ({found})"),
+            Self::Item => f.write_str("it reports that the picture failed"),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The extractor that asks servers: opens a picture, asks, checks, and chooses the face.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use facefold_core::{
+    Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, Fingerprint,
+    Precision, RejectReason, Rejection,
+};
+
+use crate::client::{Client, Dialect, NoAnswer};
+use crate::error::InsightfaceError;
+use crate::faces::{EMBEDDING_LENGTH, Embedded, Found, Reply, SCORE_THRESHOLD, main_face};
+use crate::patience::Patience;
+use crate::pictures::{Picture, Pictures, Quality};
+use crate::{face_detection_recognition as fdr, rest};
+
+/// Part of every fingerprint. To be raised whenever what is sent, or what is made of an answer,
+/// changes what a picture gives.
+const PREPROCESSING: &str = "facefold insightface 1";
+
+const LICENCE: &str = "The weights are the container's, with terms of their own; those published by \
+                       InsightFace are for non-commercial research only.";
+
+/// What an [`InsightfaceExtractor`] is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Base URLs of the replicas: `http://127.0.0.1:18081`.
+    pub urls: Vec<String>,
+    /// How they are spoken to.
+    pub dialect: Dialect,
+    /// Whether to skip detection and take each whole picture as the crop.
+    pub aligned: bool,
+    /// Most requests at a time to one replica.
+    pub in_flight: usize,
+    /// How long to wait and how often to try.
+    pub patience: Patience,
+    /// Least length of a face box's longer side, in pixels of the picture.
+    pub smallest_face: f32,
+}
+
+impl Options {
+    /// These replicas, InsightFace-REST, with detection, 4 requests at a time to each, faces of 16
+    /// pixels or more.
+    #[must_use]
+    pub fn new(urls: Vec<String>) -> Self {
+        Self {
+            urls,
+            dialect: Dialect::Rest,
+            aligned: false,
+            in_flight: 4,
+            patience: Patience::default(),
+            smallest_face: 16.0,
+        }
+    }
+}
+
+/// Turns pictures into embeddings by asking insightface containers.
+pub struct InsightfaceExtractor {
+    client: Client,
+    pictures: Box<dyn Pictures>,
+    options: Options,
+    /// The server is facefold: it pads pictures without faces itself.
+    pads: bool,
+    fingerprint: Fingerprint,
+    info: ExtractorInfo,
+}
+
+impl InsightfaceExtractor {
+    /// Connects to the replicas and asks what they run.
+    ///
+    /// # Errors
+    /// URLs that are none, replicas that differ or speak another dialect, or none that answers.
+    pub fn connect(
+        options: Options,
+        pictures: Box<dyn Pictures>,
+    ) -> Result<Self, InsightfaceError> {
+        let client = Client::connect(&options)?;
+        let models = client.info().map(|info| &info.models);
+        let facefold = models.and_then(|models| models.fingerprint.clone());
+        let precision = models.and_then(|models| models.precision).unwrap_or(Precision::Exact);
+        let (detector, network) = match client.info() {
+            Some(info) => (info.models.det_name.clone(), info.models.rec_name.clone()),
+            None => (fdr::DETECTOR.to_owned(), fdr::NETWORK.to_owned()),
+        };
+        let fingerprint = match &facefold {
+            // Its crops are cut by the local extractor's own code, from the same pixels.
+            Some(fingerprint) if !options.aligned => fingerprint.clone(),
+            _ => fingerprint(&options, client.info(), &detector, &network),
+        };
+        let info = ExtractorInfo {
+            backend: "insightface".to_owned(),
+            model: network.clone(),
+            detector: if options.aligned { "none".to_owned() } else { detector },
+            network,
+            precision,
+            execution: client.describe(),
+            embedding_length: EMBEDDING_LENGTH,
+            taps_length: 0,
+            licence: LICENCE.to_owned(),
+        };
+        Ok(Self { client, pictures, options, pads: facefold.is_some(), fingerprint, info })
+    }
+
+    fn picture(&self, bytes: &[u8]) -> Result<Extraction, NoAnswer> {
+        let picture = self.pictures.open(bytes).map_err(NoAnswer::Rejected)?;
+        if self.options.aligned {
+            return self.crop(picture.as_ref());
+        }
+        let [width, height] = picture.size();
+        let quarter = width.max(height) / 4;
+        let paddings: &[u32] = if self.pads { &[0] } else { &[0, quarter] };
+        for &padding in paddings {
+            let png = picture.png(padding).map_err(NoAnswer::Rejected)?;
+            let faces = match self.client.ask(&png)? {
+                Reply::Faces(faces) => faces,
+                Reply::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
+                Reply::Crop(_) => Vec::new(),
+            };
+            let faces = faces.into_iter().map(|face| face.without_padding(padding as f32));
+            if let Some((face, found)) = main_face(faces.collect(), [width, height]) {
+                return self.face(picture.as_ref(), face, found);
+            }
+        }
+        let detail = format!("the server found no face of score {SCORE_THRESHOLD:.2} or more");
+        Ok(Extraction::Rejected(Rejection::new(RejectReason::NoFace, detail)))
+    }
+
+    fn face(&self, picture: &dyn Picture, face: Found, found: u32) -> Result<Extraction, NoAnswer> {
+        let (longer, least) = (face.longer_side(), self.options.smallest_face);
+        if longer < least {
+            let detail =
+                format!("the face is {longer:.1} pixels high or wide, of at least {least}");
+            let rejection = Rejection::new(RejectReason::TooSmall, detail);
+            return Err(NoAnswer::Rejected(rejection));
+        }
+        let quality = picture.quality(&face.landmarks).map_err(NoAnswer::Rejected)?;
+        let embedded = self.embedded(face.embedding)?;
+        let (bounding_box, landmarks) = (face.bounding_box, face.landmarks);
+        let face = assembled(embedded, bounding_box, landmarks, face.score, quality);
+        Ok(Extraction::Embedded { faces: vec![face], found })
+    }
+
+    fn crop(&self, picture: &dyn Picture) -> Result<Extraction, NoAnswer> {
+        let crop = picture.crop().map_err(NoAnswer::Rejected)?;
+        let embedded = match self.client.ask(&crop.png)? {
+            Reply::Crop(embedded) => self.embedded(embedded)?,
+            Reply::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
+            Reply::Faces(_) => {
+                let found = "faces were told where the embedding of a crop was asked for";
+                return Err(self.client.blame(RejectReason::BadEmbedding, found.to_owned()));
+            }
+        };
+        let face = assembled(embedded, crop.bounding_box, crop.landmarks, 1.0, crop.quality);
+        Ok(Extraction::Embedded { faces: vec![face], found: 1 })
+    }
+
+    fn embedded(
+        &self,
+        embedded: Result<Embedded, crate::faces::BadEmbedding>,
+    ) -> Result<Embedded, NoAnswer> {
+        match embedded {
+            Ok(embedded) => {
+                self.client.praise();
+                Ok(embedded)
+            }
+            Err(bad) => Err(self.client.blame(RejectReason::BadEmbedding, bad.to_string())),
+        }
+    }
+
+    fn outcome(&self, bytes: &[u8]) -> Result<Extraction, ExtractorError> {
+        match self.picture(bytes) {
+            Ok(extraction) => Ok(extraction),
+            Err(NoAnswer::Rejected(rejection)) => Ok(Extraction::Rejected(rejection)),
+            Err(NoAnswer::Failed(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl Extractor for InsightfaceExtractor {
+    fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn info(&self) -> &ExtractorInfo {
+        &self.info
+    }
+
+    /// Waits for servers most of the time: give it as many threads as requests may be under way.
+    /// A list is worked through by as many threads as the replicas take requests.
+    fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError> {
+        let workers = (self.options.in_flight * self.options.urls.len()).min(pictures.len());
+        if workers <= 1 {
+            return pictures.iter().map(|bytes| self.outcome(bytes)).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let outcomes = Mutex::new(Vec::with_capacity(pictures.len()));
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    while let Some((at, bytes)) = {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        pictures.get(at).map(|bytes| (at, bytes))
+                    } {
+                        let outcome = self.outcome(bytes);
+                        if outcome.is_err() {
+                            next.store(pictures.len(), Ordering::Relaxed);
+                        }
+                        outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
+                    }
+                });
+            }
+        });
+        let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Each outcome carries the place of its picture; the order of the answers is chance.
+        outcomes.sort_by_key(|(at, _)| *at);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+}
+
+fn assembled(
+    embedded: Embedded,
+    bounding_box: [f32; 4],
+    landmarks: [[f32; 2]; 5],
+    score: f32,
+    quality: Quality,
+) -> Face {
+    Face {
+        index: 0,
+        variant: FaceVariant::PLAIN,
+        embedding: embedded.embedding,
+        norm: embedded.norm,
+        taps: Vec::new(),
+        bounding_box,
+        landmarks,
+        score,
+        luminance: quality.luminance,
+        sharpness: quality.sharpness,
+    }
+}
+
+/// What is known of the embeddings' making: names, where the local extractor hashes tensors.
+fn fingerprint(
+    options: &Options,
+    info: Option<&rest::Info>,
+    detector: &str,
+    network: &str,
+) -> Fingerprint {
+    let mut builder = Fingerprint::builder()
+        .text("preprocessing", PREPROCESSING)
+        .text("dialect", options.dialect.as_str())
+        .text("crops", if options.aligned { "whole pictures" } else { "detected" })
+        .text("network name", network);
+    if !options.aligned {
+        builder = builder.text("detector name", detector);
+    }
+    if let Some(models) = info.map(|info| &info.models) {
+        builder = builder.text("half precision", &models.force_fp16.unwrap_or(false).to_string());
+        if !options.aligned {
+            builder = builder.text("detector input", &format!("{:?}", models.max_size));
+        }
+    }
+    builder.finish()
+}

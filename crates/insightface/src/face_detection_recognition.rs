@@ -1,0 +1,64 @@
+//! The dialect of the container `face-detection-recognition`: `POST /` with jsonpickle both ways.
+//!
+//! Taken from `app.py` of its repository, version 0.1. It shows its detector a square of 640 pixels,
+//! takes RGB where ArcFace expects BGR, tells no norm and has no `/info`: its embeddings are worth
+//! comparing with each other only, and whether replicas are the same cannot be checked.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use crate::error::Failure;
+use crate::faces::{BadEmbedding, Found, Reply, embedded};
+use crate::jsonpickle::{self, Value};
+use crate::nan;
+use crate::transport::{Answer, Question};
+
+/// The detector that `app.py` names.
+pub const DETECTOR: &str = "retinaface_r50_v1";
+
+/// The embedding network that `app.py` names.
+pub const NETWORK: &str = "arcface_r100_v1";
+
+pub(crate) fn question(picture: &[u8]) -> Question {
+    let pickled = json!({ "image": { "py/b64": STANDARD.encode(picture) } }).to_string();
+    // The body is a JSON string that holds a JSON document.
+    let body = json!(pickled).to_string().into_bytes();
+    Question { path: "/", content_type: "application/json", accept: "application/json", body }
+}
+
+pub(crate) fn reply(answer: &Answer) -> Result<Reply, Failure> {
+    let unreadable = |found: String| Failure::Unreadable(found);
+    let root = jsonpickle::parse(&nan::to_null(&answer.body))
+        .map_err(|error| unreadable(error.to_string()))?;
+    let faces = root.get("face_detection_recognition");
+    let Some(Value::List(faces)) = faces else {
+        return Err(unreadable("no list face_detection_recognition".to_owned()));
+    };
+    let faces: Result<Vec<Found>, String> = faces.iter().map(found).collect();
+    faces.map(Reply::Faces).map_err(unreadable)
+}
+
+fn found(face: &Value) -> Result<Found, String> {
+    let numbers = |name: &str| face.get(name).and_then(Value::numbers);
+    let exactly = |name: &str, count: usize| {
+        numbers(name)
+            .filter(|found| found.len() == count && found.iter().all(|value| value.is_finite()))
+            .ok_or_else(|| format!("a face without {count} finite numbers as {name}"))
+    };
+    let score = exactly("det_score", 1)?[0];
+    if !(0.0..=1.0).contains(&score) {
+        return Err(format!("a face with det_score {score}"));
+    }
+    let bounding_box = exactly("bbox", 4)?;
+    let landmarks = exactly("landmark", 10)?;
+    let embedding = numbers("normed_embedding").ok_or(BadEmbedding::NoList);
+    Ok(Found {
+        bounding_box: std::array::from_fn(|index| bounding_box[index] as f32),
+        landmarks: std::array::from_fn(|point| {
+            std::array::from_fn(|axis| landmarks[2 * point + axis] as f32)
+        }),
+        score: score as f32,
+        embedding: embedding.and_then(|values| embedded(&values, None)),
+    })
+}

@@ -1,0 +1,351 @@
+//! The wire types of the dialect of InsightFace-REST: `POST /extract` and `GET /info`.
+//!
+//! Taken from InsightFace-REST 0.9.5 (`if_rest/schemas.py`, `core/face_model.py`,
+//! `api/routes/v1`). Fields that facefold does not use are left out of the answers.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use facefold_core::{Fingerprint, Precision, RejectReason, Rejection};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::error::Failure;
+use crate::faces::{BadEmbedding, Embedded, Found, Reply, SCORE_THRESHOLD, embedded};
+use crate::nan;
+use crate::transport::{Answer, Question};
+
+/// How bodies are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// JSON with pictures in base64: every server reads it.
+    Json,
+    /// `MessagePack` with pictures as they are: a third smaller, and quicker to write and read.
+    Msgpack,
+}
+
+impl Encoding {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Msgpack => "application/msgpack",
+        }
+    }
+
+    /// The server compares this header with the one text, so nothing may be added to it.
+    fn accept(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Msgpack => "application/x-msgpack",
+        }
+    }
+}
+
+/// The body of `POST /extract`.
+#[derive(Debug, Clone, Serialize)]
+// Switches of someone else's interface.
+#[allow(clippy::struct_excessive_bools)]
+pub struct ExtractRequest<'a> {
+    /// The pictures; its other form, `urls`, makes the server fetch them, and is never used.
+    pub images: Images<'a>,
+    /// Least detector score.
+    pub threshold: f32,
+    /// The pictures are aligned crops of 112 x 112.
+    pub embed_only: bool,
+    /// Whether to send crops back.
+    pub return_face_data: bool,
+    /// Whether to send landmarks back.
+    pub return_landmarks: bool,
+    /// Whether to embed.
+    pub extract_embedding: bool,
+    /// Whether to tell gender and age with the server's own model.
+    pub extract_ga: bool,
+    /// Whether to look for medical masks.
+    pub detect_masks: bool,
+    /// Most faces a picture, by area alone; 0 for all, so that the choice is made here.
+    pub limit_faces: u32,
+    /// Always 0: above 0 the server mixes up the faces of a batch. Small faces are left out here.
+    pub min_face_size: u32,
+    /// Whether to report how long each step took.
+    pub verbose_timings: bool,
+    /// Whether to answer in `MessagePack`.
+    pub msgpack: bool,
+    /// Headers for the `urls` form; empty.
+    pub img_req_headers: BTreeMap<String, String>,
+}
+
+/// The pictures of a request.
+#[derive(Debug, Clone, Serialize)]
+pub struct Images<'a> {
+    /// Each picture's file.
+    pub data: Vec<ImageBytes<'a>>,
+}
+
+/// The bytes of a picture's file, as the encoding wants them.
+#[derive(Debug, Clone)]
+pub enum ImageBytes<'a> {
+    /// For JSON.
+    Base64(&'a [u8]),
+    /// For `MessagePack`.
+    Raw(&'a [u8]),
+}
+
+impl Serialize for ImageBytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Base64(bytes) => serializer.serialize_str(&STANDARD.encode(bytes)),
+            Self::Raw(bytes) => serializer.serialize_bytes(bytes),
+        }
+    }
+}
+
+impl<'a> ExtractRequest<'a> {
+    /// The request for one picture: all its faces, with landmarks and embeddings, nothing else.
+    #[must_use]
+    pub fn of(picture: &'a [u8], embed_only: bool, encoding: Encoding) -> Self {
+        let image = match encoding {
+            Encoding::Json => ImageBytes::Base64(picture),
+            Encoding::Msgpack => ImageBytes::Raw(picture),
+        };
+        Self {
+            images: Images { data: vec![image] },
+            threshold: SCORE_THRESHOLD,
+            embed_only,
+            return_face_data: false,
+            return_landmarks: true,
+            extract_embedding: true,
+            extract_ga: false,
+            detect_masks: false,
+            limit_faces: 0,
+            min_face_size: 0,
+            verbose_timings: false,
+            msgpack: encoding == Encoding::Msgpack,
+            img_req_headers: BTreeMap::new(),
+        }
+    }
+}
+
+/// The answer of `POST /extract`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ExtractReply {
+    /// Only with `embed_only`: `ok`, or `failed` where even the items cannot be relied on.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// One item a picture, in order.
+    pub data: Vec<Item>,
+}
+
+/// What became of one picture.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Item {
+    /// `ok` or `failed`. What else a failed item holds, such as a traceback, is not read.
+    pub status: String,
+    /// The faces.
+    #[serde(default)]
+    pub faces: Vec<Face>,
+    /// Why there is no face: an extension of `facefold serve`.
+    #[serde(default)]
+    pub rejection: Option<Rejection>,
+}
+
+/// One face.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Face {
+    /// Only with `embed_only`, where a failure hides here under an item that is `ok`.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// Detector score in [0, 1].
+    #[serde(default)]
+    pub prob: Option<f64>,
+    /// Left, top, right, bottom; InsightFace-REST cuts them to whole pixels.
+    #[serde(default)]
+    pub bbox: Option<[f64; 4]>,
+    /// Left eye, right eye, nose, left and right mouth corner; cut to whole pixels too.
+    #[serde(default)]
+    pub landmarks: Option<[[f64; 2]; 5]>,
+    /// Norm of the embedding.
+    #[serde(default)]
+    pub norm: Option<f64>,
+    /// The embedding divided by its norm.
+    #[serde(default)]
+    pub vec: Option<Values>,
+}
+
+/// The values of an embedding, or whatever else stands in their place.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Values {
+    /// Numbers; none for what is no number.
+    Numbers(Vec<Option<f64>>),
+    /// Anything else.
+    Other(Anything),
+}
+
+/// Any value, not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(from = "IgnoredAny")]
+pub struct Anything;
+
+impl From<IgnoredAny> for Anything {
+    fn from(_: IgnoredAny) -> Self {
+        Self
+    }
+}
+
+/// The answer of `GET /info`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Info {
+    /// Version of the container.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Which models run, and how.
+    pub models: Models,
+}
+
+/// What of a container's settings can change an embedding.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Models {
+    /// Name of the detector.
+    pub det_name: String,
+    /// Name of the embedding network.
+    pub rec_name: String,
+    /// Width and height of the detector's input.
+    #[serde(default)]
+    pub max_size: Option<Vec<u32>>,
+    /// `onnx`, `trt` or `triton`.
+    #[serde(default)]
+    pub inference_backend: Option<String>,
+    /// Whether networks run in half precision.
+    #[serde(default)]
+    pub force_fp16: Option<bool>,
+    /// The fingerprint of its extractor with detection: an extension of `facefold serve`, whose
+    /// embeddings are those of the local extractor.
+    #[serde(default)]
+    pub fingerprint: Option<Fingerprint>,
+    /// The precision class of its extractor: an extension of `facefold serve`.
+    #[serde(default)]
+    pub precision: Option<Precision>,
+}
+
+impl Info {
+    /// What differs, in words; nothing between replicas.
+    #[must_use]
+    pub fn differences(&self, reference: &Self) -> Option<String> {
+        let texts = |info: &Self| {
+            let models = &info.models;
+            [
+                ("det_name", models.det_name.clone()),
+                ("rec_name", models.rec_name.clone()),
+                ("max_size", format!("{:?}", models.max_size)),
+                ("inference_backend", format!("{:?}", models.inference_backend)),
+                ("force_fp16", format!("{:?}", models.force_fp16)),
+                ("version", format!("{:?}", info.version)),
+                ("fingerprint", format!("{:?}", models.fingerprint)),
+                ("precision", format!("{:?}", models.precision)),
+            ]
+        };
+        let pairs = texts(self).into_iter().zip(texts(reference));
+        let differing: Vec<String> = pairs
+            .filter(|(ours, theirs)| ours.1 != theirs.1)
+            .map(|((name, ours), (_, theirs))| format!("{name} is {ours}, there {theirs}"))
+            .collect();
+        (!differing.is_empty()).then(|| differing.join("; "))
+    }
+}
+
+pub(crate) fn question(picture: &[u8], aligned: bool, encoding: Encoding) -> Question {
+    let request = ExtractRequest::of(picture, aligned, encoding);
+    // Neither format can fail on these types: no maps with other keys than texts, no writer.
+    let body = match encoding {
+        Encoding::Json => serde_json::to_vec(&request).unwrap_or_default(),
+        Encoding::Msgpack => rmp_serde::to_vec_named(&request).unwrap_or_default(),
+    };
+    let (content_type, accept) = (encoding.content_type(), encoding.accept());
+    Question { path: "/extract", content_type, accept, body }
+}
+
+pub(crate) fn info(answer: &Answer) -> Result<Info, Failure> {
+    serde_json::from_slice(&answer.body).map_err(unreadable)
+}
+
+/// Reads the answer to a question about one picture.
+pub(crate) fn reply(answer: &Answer, aligned: bool) -> Result<Reply, Failure> {
+    let reply: ExtractReply = if answer.content_type.contains("msgpack") {
+        rmp_serde::from_slice(&answer.body).map_err(unreadable)?
+    } else {
+        serde_json::from_slice(&nan::to_null(&answer.body)).map_err(unreadable)?
+    };
+    if reply.status.is_some_and(|status| status != "ok") {
+        return Err(Failure::Item);
+    }
+    let count = reply.data.len();
+    let Ok([item]) = <[Item; 1]>::try_from(reply.data) else {
+        return Err(Failure::Unreadable(format!("{count} items for one picture")));
+    };
+    if let Some(rejection) = &item.rejection {
+        return Ok(trusted(rejection));
+    }
+    if item.status != "ok" {
+        return Err(Failure::Item);
+    }
+    if aligned {
+        let count = item.faces.len();
+        let Ok([face]) = <[Face; 1]>::try_from(item.faces) else {
+            return Err(Failure::Unreadable(format!("{count} embeddings of one crop")));
+        };
+        return if face.failed() { Err(Failure::Item) } else { Ok(Reply::Crop(face.embedded())) };
+    }
+    if item.faces.iter().any(Face::failed) {
+        return Err(Failure::Item);
+    }
+    item.faces.iter().map(Face::found).collect::<Result<_, _>>().map(Reply::Faces)
+}
+
+impl Face {
+    fn failed(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status != "ok")
+    }
+
+    fn embedded(&self) -> Result<Embedded, BadEmbedding> {
+        let Some(Values::Numbers(values)) = &self.vec else { return Err(BadEmbedding::NoList) };
+        let values: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
+        embedded(&values, self.norm)
+    }
+
+    fn found(&self) -> Result<Found, Failure> {
+        let lacks = |what: &str| Failure::Unreadable(format!("a face without {what}"));
+        let score = self.prob.ok_or_else(|| lacks("prob"))?;
+        if !(0.0..=1.0).contains(&score) {
+            return Err(Failure::Unreadable(format!("a face with prob {score}")));
+        }
+        let landmarks = self.landmarks.ok_or_else(|| lacks("landmarks"))?;
+        Ok(Found {
+            bounding_box: self.bbox.ok_or_else(|| lacks("bbox"))?.map(|value| value as f32),
+            landmarks: landmarks.map(|point| point.map(|value| value as f32)),
+            score: score as f32,
+            embedding: self.embedded(),
+        })
+    }
+}
+
+/// A rejection from another facefold, its words kept short in case it is none.
+fn trusted(rejection: &Rejection) -> Reply {
+    const LONGEST: usize = 200;
+    let detail: String =
+        rejection.detail.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    match rejection.reason {
+        // Only the one who reads files can say this.
+        RejectReason::Unreadable => {
+            Reply::Rejected(Rejection::new(RejectReason::Undecodable, detail))
+        }
+        reason => Reply::Rejected(Rejection::new(reason, detail)),
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Failure {
+    Failure::Unreadable(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! One request over HTTP: bounded in time and size, and typed in how it fails.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+
+use crate::error::{Failure, InsightfaceError};
+use crate::patience::Patience;
+
+/// Largest answer: a thousand faces as JSON are 12 MB.
+const LARGEST_ANSWER: u64 = 64 << 20;
+
+/// Servers behind uvicorn drop a connection after 5 idle seconds; drop it first.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// A body to post, with the types of question and answer.
+pub(crate) struct Question {
+    pub path: &'static str,
+    pub content_type: &'static str,
+    /// InsightFace-REST answers 500 where this header is missing.
+    pub accept: &'static str,
+    pub body: Vec<u8>,
+}
+
+/// A whole answer with status 200.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub content_type: String,
+    pub body: Vec<u8>,
+}
+
+/// Sends requests.
+pub(crate) struct Transport {
+    client: Client,
+    patience: Duration,
+}
+
+impl Transport {
+    pub(crate) fn new(patience: &Patience) -> Result<Self, InsightfaceError> {
+        let client = Client::builder()
+            .connect_timeout(patience.connect)
+            .timeout(patience.answer)
+            .pool_idle_timeout(IDLE)
+            // Faces go to the servers that were named, and nowhere else.
+            .no_proxy()
+            .redirect(Policy::none())
+            .user_agent(concat!("facefold/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(InsightfaceError::Client)?;
+        Ok(Self { client, patience: patience.answer })
+    }
+
+    pub(crate) fn get(&self, url: &str) -> Result<Answer, Failure> {
+        self.send(self.client.get(url).header(ACCEPT, "application/json"))
+    }
+
+    pub(crate) fn post(&self, url: &str, question: Question) -> Result<Answer, Failure> {
+        let request = self
+            .client
+            .post(format!("{url}{}", question.path))
+            .header(CONTENT_TYPE, question.content_type)
+            .header(ACCEPT, question.accept);
+        self.send(request.body(question.body))
+    }
+
+    fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let start = Instant::now();
+        let response = request.send().map_err(|error| self.failure(&error))?;
+        let status = response.status();
+        match status {
+            StatusCode::OK => self.read(response, start),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Err(Failure::Busy(retry_after(&response)))
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::TooLarge),
+            status if status.is_server_error() => Err(Failure::Status(status.as_u16())),
+            status => Err(Failure::Refused(status.as_u16())),
+        }
+    }
+
+    /// The client's own timeout begins anew with every byte of a body, so the whole is timed here.
+    fn read(&self, mut response: Response, start: Instant) -> Result<Answer, Failure> {
+        let content_type = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let (mut body, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+        loop {
+            let count = response.read(&mut buffer).map_err(|error| {
+                let cause = error.get_ref().and_then(|error| error.downcast_ref());
+                cause.map_or_else(|| cut(body.len()), |error| self.broken(error, body.len()))
+            })?;
+            if count == 0 {
+                return Ok(Answer { content_type, body });
+            }
+            body.extend_from_slice(&buffer[..count]);
+            if body.len() as u64 > LARGEST_ANSWER {
+                let found = format!("more than {LARGEST_ANSWER} bytes");
+                return Err(Failure::Unreadable(found));
+            }
+            if start.elapsed() > self.patience {
+                return Err(self.late(body.len()));
+            }
+        }
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> Failure {
+        if error.is_connect() {
+            Failure::Unreachable(format!("no connection: {}", innermost(error)))
+        } else {
+            self.broken(error, 0)
+        }
+    }
+
+    fn broken(&self, error: &reqwest::Error, received: usize) -> Failure {
+        if error.is_timeout() {
+            self.late(received)
+        } else if received > 0 {
+            cut(received)
+        } else {
+            Failure::Broken(format!("the connection broke: {}", innermost(error)))
+        }
+    }
+
+    fn late(&self, received: usize) -> Failure {
+        let patience = self.patience.as_secs_f64();
+        Failure::Broken(format!("no whole answer within {patience} s ({received} bytes came)"))
+    }
+}
+
+fn cut(received: usize) -> Failure {
+    Failure::Broken(format!("the answer was cut after {received} bytes"))
+}
+
+/// Only the form in seconds: servers of these dialects send no dates.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The cause that tells most: outer messages repeat the URL and say that something failed.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
