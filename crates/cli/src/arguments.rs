@@ -361,14 +361,15 @@ test rows do). The majority baseline is always included.
 
 Examples:
   facefold cv --store stores/adience --task gender,age-group --head mlp,svm --out results/adience
-  facefold cv --store stores/utkface --task age --head mlp --protocol random80 --seeds 3 --out results/age")]
+  facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age")]
 pub struct CvArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
     /// Heads: mlp, mlp-residual, svm, svm-linear, linear, majority; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "mlp,svm,linear")]
     pub head: Vec<String>,
-    /// folds (published), kfold:K (by subject), split (published train/test), or random80 (by row).
+    /// folds (published), kfold:K (by subject), split (published train/test), or random80 (a fifth
+    /// of the rows at random; random80:N draws N such divisions).
     #[arg(long)]
     pub protocol: Option<String>,
     /// Number of seeds.

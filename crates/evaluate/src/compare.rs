@@ -71,7 +71,8 @@ pub struct ContenderScore {
     pub value: f64,
     /// 95 % interval by subject.
     pub interval: Interval,
-    /// Wilson's 95 % interval, which takes rows as independent; for accuracy only.
+    /// Wilson's 95 % interval, which takes rows as independent; for accuracy, each picture tested
+    /// once.
     pub wilson: Option<Interval>,
 }
 
@@ -104,7 +105,7 @@ pub struct PairComparison {
     pub permutation: PermutationTest,
     /// Its p after Holm's correction for all pairs of this comparison.
     pub adjusted_p: f64,
-    /// `McNemar`'s test; for classes under one seed each.
+    /// `McNemar`'s test; for classes under one seed each, each picture tested once.
     pub mcnemar: Option<McNemar>,
     /// The corrected resampled t-test over folds; where there are several, the same in both.
     pub corrected_t: Option<CorrectedT>,
@@ -139,7 +140,8 @@ pub fn compare(contenders: &[Contender<'_>], seed: u64) -> Result<Comparison, Ev
             seeds: columns.count(),
             value: estimate.0,
             interval: estimate.1,
-            wilson: (metric == Metric::Accuracy).then(|| wilson(estimate.0, values.len())),
+            wilson: (metric == Metric::Accuracy && !common.repeats)
+                .then(|| wilson(estimate.0, values.len())),
         };
         scored.push((score, values));
     }
@@ -180,6 +182,8 @@ struct Common<'a> {
     subjects: Vec<usize>,
     partitions: Vec<&'a str>,
     left_out: usize,
+    /// Whether pictures stand in several rows.
+    repeats: bool,
 }
 
 impl<'a> Common<'a> {
@@ -211,17 +215,18 @@ impl<'a> Common<'a> {
                 ));
             }
         }
-        let indices: Vec<HashMap<&str, usize>> =
+        let indices: Vec<HashMap<(&str, usize), usize>> =
             contenders.iter().map(|contender| by_path(contender.predictions)).collect();
         let mut rows_of = vec![Vec::new(); contenders.len()];
         let mut chosen: Vec<PredictedRow> = Vec::new();
         let mut partitions = Vec::new();
-        for (row, info) in first.predictions.rows.iter().enumerate() {
+        let turns = turns(first.predictions);
+        for (row, (info, &turn)) in first.predictions.rows.iter().zip(&turns).enumerate() {
             let found: Option<Vec<usize>> = contenders
                 .iter()
                 .zip(&indices)
                 .map(|(contender, index)| {
-                    index.get(info.path.as_str()).copied().filter(|&other| {
+                    index.get(&(info.path.as_str(), turn)).copied().filter(|&other| {
                         same_truth(
                             &first.predictions.truth,
                             row,
@@ -242,10 +247,8 @@ impl<'a> Common<'a> {
         if chosen.is_empty() {
             return incomparable("no row was answered by all heads with the same truth".to_owned());
         }
-        let mut all: Vec<&str> = contenders
-            .iter()
-            .flat_map(|contender| contender.predictions.rows.iter().map(|row| row.path.as_str()))
-            .collect();
+        let mut all: Vec<(&str, usize)> =
+            indices.iter().flat_map(|index| index.keys().copied()).collect();
         all.sort_unstable();
         all.dedup();
         Ok(Self {
@@ -254,6 +257,7 @@ impl<'a> Common<'a> {
             rows_of,
             subjects: numbers(&chosen),
             partitions,
+            repeats: turns.iter().any(|&turn| turn > 0),
         })
     }
 
@@ -281,7 +285,8 @@ impl<'a> Common<'a> {
         let by_subject: Vec<f64> = (0..sums.subjects())
             .map(|subject| sums.subject(subject)[1] / sums.subject(subject)[0])
             .collect();
-        let single = first.seeds == 1 && second.seeds == 1 && metric == Metric::Accuracy;
+        let single =
+            first.seeds == 1 && second.seeds == 1 && !self.repeats && metric == Metric::Accuracy;
         let only = |sign: f64| differences.iter().filter(|&&d| d * sign > 0.5).count() as u64;
         PairComparison {
             first: first.label.clone(),
@@ -313,8 +318,23 @@ impl<'a> Common<'a> {
     }
 }
 
-fn by_path(predictions: &RowPredictions) -> HashMap<&str, usize> {
-    predictions.rows.iter().enumerate().map(|(row, info)| (info.path.as_str(), row)).collect()
+/// Where each picture's answers are; a picture that several divisions test has several.
+fn by_path(predictions: &RowPredictions) -> HashMap<(&str, usize), usize> {
+    let turns = turns(predictions).into_iter();
+    let keys = predictions.rows.iter().zip(turns).map(|(info, turn)| (info.path.as_str(), turn));
+    keys.enumerate().map(|(row, key)| (key, row)).collect()
+}
+
+/// For each row how many rows before it show the same picture.
+fn turns(predictions: &RowPredictions) -> Vec<usize> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let rows = predictions.rows.iter();
+    rows.map(|info| {
+        let count = seen.entry(info.path.as_str()).or_insert(0);
+        *count += 1;
+        *count - 1
+    })
+    .collect()
 }
 
 fn same_truth(a: &Targets, row: usize, b: &Targets, other: usize) -> bool {

@@ -11,7 +11,7 @@ use crate::protocol::Leak;
 pub enum EvaluateError {
     /// A text that names no protocol.
     #[error(
-        "expected a protocol `folds`, `kfold:K` with K of at least 2, `split` or `random80`, \
+        "expected a protocol `folds`, `kfold:K` with K of at least 2, `split`, `random80` or `random80:N`, \
          found `{0}`"
     )]
     InvalidProtocol(String),

@@ -25,9 +25,10 @@ pub enum Protocol {
     KFold(usize),
     /// The published training and test rows.
     Split,
-    /// A fifth of the rows drawn at random as test rows, as many papers do. Subjects may stand on
-    /// both sides; the partition says how many test rows that concerns.
-    Random80,
+    /// A fifth of the rows drawn at random as test rows, as many papers do, and that so many times
+    /// over: division k is drawn from the run's seed + k. Subjects may stand on both sides; each
+    /// partition says how many test rows that concerns.
+    Random80(usize),
 }
 
 impl Protocol {
@@ -45,11 +46,16 @@ impl Protocol {
             Self::Split => "The published training and test rows are used as they are. No subject \
                 stands in both (checked)."
                 .to_owned(),
-            Self::Random80 => {
-                "A fifth of the rows, drawn at random, is the test set. Subjects may \
-                stand on both sides, so the numbers are higher than for people the head has never \
-                seen; use a protocol by subject to know those."
-                    .to_owned()
+            Self::Random80(times) => {
+                let often = match times {
+                    1 => String::new(),
+                    _ => format!(", {times} times over, each from a seed of its own"),
+                };
+                format!(
+                    "A fifth of the rows, drawn at random, is the test set{often}. Subjects may \
+                     stand on both sides, so the numbers are higher than for people the head has \
+                     never seen; use a protocol by subject to know those."
+                )
             }
         }
     }
@@ -61,7 +67,8 @@ impl fmt::Display for Protocol {
             Self::Folds => f.write_str("folds"),
             Self::KFold(k) => write!(f, "kfold:{k}"),
             Self::Split => f.write_str("split"),
-            Self::Random80 => f.write_str("random80"),
+            Self::Random80(1) => f.write_str("random80"),
+            Self::Random80(times) => write!(f, "random80:{times}"),
         }
     }
 }
@@ -74,14 +81,12 @@ impl FromStr for Protocol {
         match text.trim() {
             "folds" => Ok(Self::Folds),
             "split" => Ok(Self::Split),
-            "random80" => Ok(Self::Random80),
-            other => {
-                let count = other.strip_prefix("kfold:").ok_or_else(invalid)?;
-                match count.parse() {
-                    Ok(k) if k >= 2 => Ok(Self::KFold(k)),
-                    _ => Err(invalid()),
-                }
-            }
+            "random80" => Ok(Self::Random80(1)),
+            other => match other.split_once(':').map(|(name, count)| (name, count.parse())) {
+                Some(("kfold", Ok(k))) if k >= 2 => Ok(Self::KFold(k)),
+                Some(("random80", Ok(times))) if times >= 1 => Ok(Self::Random80(times)),
+                _ => Err(invalid()),
+            },
         }
     }
 }
@@ -125,7 +130,7 @@ impl RowInfo {
 /// One division of the rows. All three lists are ascending row numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// `fold 0`, `test`, `random 80/20`.
+    /// `fold 0`, `test`, `random 80/20 of seed 0`.
     pub name: String,
     /// Rows to fit.
     pub train: Vec<usize>,
@@ -213,7 +218,9 @@ pub fn plan(
         Protocol::Folds => divider.folds(*protocol),
         Protocol::KFold(k) => divider.dealt(*k),
         Protocol::Split => divider.split(*protocol),
-        Protocol::Random80 => divider.random(),
+        Protocol::Random80(times) => {
+            (0..*times as u64).map(|division| divider.random(seed + division)).collect()
+        }
     }
 }
 
@@ -319,9 +326,9 @@ impl Divider<'_> {
         Ok(vec![self.partition("test".to_owned(), train, validation, test, notes)])
     }
 
-    fn random(&self) -> Result<Vec<Partition>, EvaluateError> {
+    fn random(&self, seed: u64) -> Result<Partition, EvaluateError> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
-        order.shuffle(&mut seeded(self.seed, "random80"));
+        order.shuffle(&mut seeded(seed, "random80"));
         let tested = (order.len() as f64 * RANDOM_TEST_SHARE).round() as usize;
         if tested == 0 {
             return Err(EvaluateError::TooFew(format!(
@@ -332,7 +339,7 @@ impl Divider<'_> {
         let mut rest = order.split_off(tested);
         order.sort_unstable();
         rest.sort_unstable();
-        let name = "random 80/20".to_owned();
+        let name = format!("random 80/20 of seed {seed}");
         let (train, validation) = self.inner(&name, &rest)?;
         let mut partition = self.partition(name, train, validation, order, Vec::new());
         partition.notes.push(format!(
@@ -340,7 +347,7 @@ impl Divider<'_> {
             partition.shared_test_rows,
             partition.test.len()
         ));
-        Ok(vec![partition])
+        Ok(partition)
     }
 
     fn assigned<T>(

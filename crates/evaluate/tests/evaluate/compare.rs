@@ -99,6 +99,22 @@ fn the_better_head_is_named_whichever_comes_first() {
     assert_eq!(head(&turned.pairs[0].words), head(&pair.words));
 }
 
+/// As `random80:N` makes them: the same picture in several divisions.
+#[test]
+fn a_picture_tested_twice_counts_twice_with_its_own_answers() {
+    let mut predictions =
+        predictions(&[("late", 1, |row| row >= 360), ("never", 1, |row| row >= 400)]);
+    for row in 200..400 {
+        predictions.rows[row].path = format!("{}.jpg", row - 200);
+    }
+    let comparison = compared(&predictions, &["late", "never"]);
+    assert_eq!((comparison.rows, comparison.rows_left_out), (400, 0));
+    let pair = &comparison.pairs[0];
+    assert!((pair.difference + 0.1).abs() < 1e-12, "{}", pair.difference);
+    // Both take the rows as independent, which they are not.
+    assert!(pair.mcnemar.is_none() && comparison.contenders[0].wilson.is_none());
+}
+
 #[test]
 fn without_evidence_nothing_is_said() {
     // Each is wrong on 40 rows; 21 people against 20.

@@ -50,6 +50,6 @@ fn protocols_by_subject_fall_to_chance() {
 
 #[test]
 fn a_random_split_by_row_stays_above_chance() {
-    let accuracy = accuracy(Protocol::Random80);
+    let accuracy = accuracy(Protocol::Random80(1));
     assert!(accuracy > 0.9, "{accuracy}");
 }

@@ -33,7 +33,7 @@ fn covers_all(partition: &Partition, n: usize) {
 
 #[test]
 fn names_parse_and_print() {
-    for text in ["folds", "kfold:5", "split", "random80"] {
+    for text in ["folds", "kfold:5", "split", "random80", "random80:3"] {
         assert_eq!(text.parse::<Protocol>().unwrap().to_string(), text);
         let json = serde_json::to_string(&text.parse::<Protocol>().unwrap()).unwrap();
         assert_eq!(json, format!("\"{text}\""));
@@ -128,7 +128,7 @@ fn a_published_split_is_used_as_it_is() {
 #[test]
 fn random80_counts_the_test_rows_it_leaks() {
     let people = people(60, 5, 1);
-    let [partition] = &plan(&Protocol::Random80, &people.rows, &people.targets, 7).unwrap()[..]
+    let [partition] = &plan(&Protocol::Random80(1), &people.rows, &people.targets, 7).unwrap()[..]
     else {
         panic!()
     };
@@ -151,9 +151,24 @@ fn random80_counts_the_test_rows_it_leaks() {
 }
 
 #[test]
+fn random80_draws_each_division_from_a_seed_of_its_own() {
+    let people = people(60, 5, 1);
+    let tested = |times: usize, seed: u64| -> Vec<Vec<usize>> {
+        let partitions = plan(&Protocol::Random80(times), &people.rows, &people.targets, seed);
+        partitions.unwrap().into_iter().map(|partition| partition.test).collect()
+    };
+    let divisions = tested(3, 7);
+    assert_eq!(divisions.len(), 3);
+    assert!(divisions[0] != divisions[1] && divisions[1] != divisions[2]);
+    for (division, seed) in divisions.into_iter().zip(7..) {
+        assert_eq!(tested(1, seed), [division]);
+    }
+}
+
+#[test]
 fn one_subject_cannot_be_divided() {
     let people = people(1, 20, 1);
-    for protocol in [Protocol::KFold(2), Protocol::Random80] {
+    for protocol in [Protocol::KFold(2), Protocol::Random80(2)] {
         let error = plan(&protocol, &people.rows, &people.targets, 7).unwrap_err();
         assert!(matches!(error, EvaluateError::TooFew(_)), "{error}");
     }
