@@ -13,6 +13,7 @@ mod pack;
 mod plan;
 pub mod reference;
 mod schedule;
+mod wide;
 mod workspace;
 
 pub use cpu::{ENGINE_VARIABLE, Kernel, Precision};
@@ -20,3 +21,4 @@ pub use engine::Engine;
 pub use executor::{EngineError, Executor, Images, Tensor};
 pub use network::{Convolution, InvalidNetwork, Layer, Network, Op, Output, Shape, ValueId};
 pub use reference::Reference;
+pub use wide::{Vectorised, widest};

@@ -21,7 +21,7 @@ pub struct HeadOptions {
     pub mlp: MlpOptions,
     /// Settings of `mlp-ensemble`.
     pub ensemble: EnsembleOptions,
-    /// Settings of `svm` and `svm-linear`.
+    /// Settings of `svm`, `svm-linear` and `svm-linfa`.
     pub svm: SvmOptions,
     /// Settings of `linear`.
     pub linear: LinearOptions,

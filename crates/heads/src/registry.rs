@@ -9,7 +9,7 @@ use crate::linear::{self, Linear};
 use crate::majority::{self, Majority};
 use crate::mlp::{self, Form, Mlp};
 use crate::options::HeadOptions;
-use crate::svm::{self, Kernel, Svm};
+use crate::svm::{self, Svm};
 
 type Make = fn(&HeadOptions) -> Result<Box<dyn Head>, HeadError>;
 type Restore = fn(&HeadParts) -> Result<Box<dyn FittedHead>, HeadError>;
@@ -25,7 +25,7 @@ struct Entry {
 
 const MLP_ENSEMBLE: &str = "mlp-ensemble";
 
-const HEADS: [Entry; 7] = [
+const HEADS: [Entry; 8] = [
     Entry {
         name: mlp::NAME,
         sentence: "Multi-layer perceptron with batch norm, dropout and mixup.",
@@ -49,14 +49,20 @@ const HEADS: [Entry; 7] = [
     },
     Entry {
         name: svm::NAME,
-        sentence: "Support vector machine, Gaussian kernel, one class against the rest.",
-        make: |options| Ok(Box::new(Svm::new(Kernel::Gaussian, options)?)),
+        sentence: "Support vector machine, Gaussian kernel, a machine for each pair of classes.",
+        make: |options| Ok(Box::new(Svm::new(svm::NAME, options)?)),
         restore: svm::restore,
     },
     Entry {
         name: svm::LINEAR_NAME,
-        sentence: "Support vector machine, linear kernel, one class against the rest.",
-        make: |options| Ok(Box::new(Svm::new(Kernel::Linear, options)?)),
+        sentence: "Support vector machine, linear kernel, a machine for each pair of classes.",
+        make: |options| Ok(Box::new(Svm::new(svm::LINEAR_NAME, options)?)),
+        restore: svm::restore,
+    },
+    Entry {
+        name: svm::REFERENCE_NAME,
+        sentence: "Support vector machine by linfa-svm, one class against the rest: the reference, slow.",
+        make: |options| Ok(Box::new(Svm::new(svm::REFERENCE_NAME, options)?)),
         restore: svm::restore,
     },
     Entry {
@@ -134,7 +140,7 @@ mod tests {
     fn settings_out_of_range_are_named() {
         let mut options = HeadOptions::default();
         options.mlp.dropout = 1.0;
-        options.svm.cost = 0.0;
+        options.svm.cost = vec![0.0];
         options.linear.penalties.clear();
         for (name, setting) in
             [("mlp", "mlp.dropout"), ("svm", "svm.cost"), ("linear", "linear.penalties")]

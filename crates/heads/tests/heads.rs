@@ -127,6 +127,7 @@ fn bent_boundaries_need_a_bent_head() {
         ("svm", 0.98..1.01),
         ("mlp", 0.95..1.01),
         ("mlp-residual", 0.95..1.01),
+        ("svm-linfa", 0.98..1.01),
         ("svm-linear", 0.3..0.75),
         ("linear", 0.3..0.75),
     ] {
@@ -155,9 +156,14 @@ fn mean_absolute_error(fitted: &dyn FittedHead, matrix: &FeatureMatrix, targets:
 #[test]
 fn every_head_but_the_majority_learns_years() {
     let (matrix, targets) = aged(600, 3);
-    for (name, most) in
-        [("linear", 0.2), ("svm-linear", 1.5), ("svm", 2.0), ("mlp", 3.0), ("mlp-residual", 3.0)]
-    {
+    for (name, most) in [
+        ("linear", 0.2),
+        ("svm-linear", 1.5),
+        ("svm", 2.0),
+        ("svm-linfa", 2.0),
+        ("mlp", 3.0),
+        ("mlp-residual", 3.0),
+    ] {
         let fitted = fit(name, &quick(), &matrix, &targets, 1);
         let error = mean_absolute_error(fitted.as_ref(), &matrix, &targets);
         assert!(error < most, "{name}: {error}");
@@ -218,7 +224,7 @@ fn the_same_seed_gives_the_same_bits_in_any_pool() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert!(pool.install(|| run(7)) == reference, "{name} on {threads} threads");
         }
-        let random = ["mlp", "mlp-ensemble", "mlp-residual", "svm", "svm-linear"].contains(&name);
+        let random = ["mlp", "mlp-ensemble", "mlp-residual", "svm-linfa"].contains(&name);
         assert_eq!(run(8) != reference, random, "{name}: another seed");
     }
 }
@@ -244,13 +250,15 @@ fn validation_rows_choose_but_do_not_teach() {
     let Targets::Classes { indices, count } = &targets else { panic!("expected classes") };
     let mut options = quick();
     options.linear.penalties = vec![0.01];
+    options.svm.cost = vec![2.0];
+    options.svm.gamma = vec![1.0];
     let n = matrix.rows();
     // Validation rows whose classes are turned round: another epoch, temperature or sigmoid may
     // come of it, but no other weights.
     let turned = indices.iter().enumerate();
     let turned = turned.map(|(row, &class)| if row < n / 2 { class } else { 1 - class }).collect();
     let turned = Targets::Classes { indices: turned, count: *count };
-    for name in ["svm", "svm-linear", "linear"] {
+    for name in ["svm", "svm-linear", "svm-linfa", "linear"] {
         let mut one = fit(name, &options, &matrix, &targets, 1).parts().tensors;
         let mut other = fit(name, &options, &matrix, &turned, 1).parts().tensors;
         assert_eq!(one.remove("sigmoids").is_some(), other.remove("sigmoids").is_some());
@@ -329,13 +337,13 @@ fn class_weights_help_the_rare_class() {
 }
 
 #[test]
-fn a_large_set_is_thinned_for_the_svm_and_says_so() {
+fn a_large_set_is_thinned_for_linfa_and_says_so() {
     let (matrix, targets) = mirrored();
     let mut options = quick();
-    let all = fit("svm", &options, &matrix, &targets, 1);
+    let all = fit("svm-linfa", &options, &matrix, &targets, 1);
     assert_eq!((all.log().rows_used, all.log().notes.len()), (100, 0));
     options.svm.max_rows = Some(40);
-    let some = fit("svm", &options, &matrix, &targets, 1);
+    let some = fit("svm-linfa", &options, &matrix, &targets, 1);
     assert_eq!(some.log().rows_used, 40);
     assert!(some.log().notes[0].contains("subsample of 40 of 100 rows"), "{:?}", some.log().notes);
 }

@@ -1,0 +1,191 @@
+//! Inner products of all pairs of rows, computed once for all classes and hyper-parameters.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use candle_core::{Device, Tensor};
+use facefold_core::HeadError;
+
+use super::kernel::KernelFunction;
+use super::solver::stride;
+use crate::parts::backend;
+
+/// Rows of a stripe: enough for a fast product.
+const HEIGHT: usize = 256;
+/// Side of the squares by which a matrix is mirrored at its diagonal.
+const TILE: usize = 64;
+
+/// The inner products of n rows with each other: n² / 2 values.
+///
+/// A stripe holds a few rows, from its first row's own column on. Whoever asks for the products
+/// computes stripes that nobody else is at, so fits that share them share the work.
+#[derive(Debug)]
+pub(super) struct Gram {
+    features: Tensor,
+    count: usize,
+    next: AtomicUsize,
+    stripes: Vec<OnceLock<Result<Vec<f32>, String>>>,
+}
+
+impl Gram {
+    /// Lays out `values`, rows of `width` features; nothing is multiplied yet.
+    pub(super) fn new(values: Vec<f32>, width: usize) -> Result<Self, HeadError> {
+        let count = values.len() / width.max(1);
+        let features = Tensor::from_vec(values, (count, width), &Device::Cpu)
+            .map_err(backend("laying out rows for an SVM"))?;
+        let stripes = (0..count.div_ceil(HEIGHT)).map(|_| OnceLock::new()).collect();
+        Ok(Self { features, count, next: AtomicUsize::new(0), stripes })
+    }
+
+    /// All products.
+    pub(super) fn products(&self) -> Result<Products<'_>, HeadError> {
+        loop {
+            let stripe = self.next.fetch_add(1, Ordering::Relaxed);
+            if stripe >= self.stripes.len() {
+                // Not to run over after many calls.
+                self.next.store(self.stripes.len(), Ordering::Relaxed);
+                break;
+            }
+            self.stripe(stripe)?;
+        }
+        // What is left is in other hands: this waits for them.
+        let stripes: Vec<&[f32]> =
+            (0..self.stripes.len()).map(|stripe| self.stripe(stripe)).collect::<Result<_, _>>()?;
+        let mut products = Products { stripes, count: self.count, lengths: Vec::new() };
+        products.lengths = (0..self.count).map(|row| products.of(row, row)).collect();
+        Ok(products)
+    }
+
+    fn stripe(&self, stripe: usize) -> Result<&[f32], HeadError> {
+        let made = self.stripes[stripe].get_or_init(|| {
+            let first = stripe * HEIGHT;
+            let height = HEIGHT.min(self.count - first);
+            let multiply = || {
+                let rows = self.features.narrow(0, first, height)?;
+                let others = self.features.narrow(0, first, self.count - first)?;
+                rows.matmul(&others.t()?)?.flatten_all()?.to_vec1::<f32>()
+            };
+            multiply().map_err(|error| error.to_string())
+        });
+        made.as_deref().map_err(|message| HeadError::Backend {
+            context: "multiplying rows for an SVM".to_owned(),
+            message: message.clone(),
+        })
+    }
+}
+
+/// The products of a [`Gram`].
+#[derive(Debug)]
+pub(super) struct Products<'a> {
+    stripes: Vec<&'a [f32]>,
+    count: usize,
+    /// The squared length of each row.
+    lengths: Vec<f32>,
+}
+
+impl Products<'_> {
+    /// The products of a row with the rows from its stripe's first row on, and that first row.
+    fn upper(&self, row: usize) -> (&[f32], usize) {
+        let first = row / HEIGHT * HEIGHT;
+        let width = self.count - first;
+        (&self.stripes[row / HEIGHT][(row - first) * width..][..width], first)
+    }
+
+    fn of(&self, one: usize, other: usize) -> f32 {
+        let (values, first) = self.upper(one.min(other));
+        values[one.max(other) - first]
+    }
+
+    fn lengths_of(&self, rows: &[usize]) -> Vec<f32> {
+        rows.iter().map(|&row| self.lengths[row]).collect()
+    }
+
+    /// Kernel values of rows, in ascending order, with each other, as the solver wants them.
+    pub(super) fn among(&self, rows: &[usize], function: KernelFunction, matrix: &mut Vec<f32>) {
+        let (n, stride) = (rows.len(), stride(rows.len()));
+        matrix.resize(n * stride, 0.0);
+        let lengths = self.lengths_of(rows);
+        for (at, &row) in rows.iter().enumerate() {
+            let (products, first) = self.upper(row);
+            let values = &mut matrix[at * stride..(at + 1) * stride];
+            for (value, &other) in values[at..n].iter_mut().zip(&rows[at..]) {
+                *value = products[other - first];
+            }
+            values[n..].fill(0.0);
+            function.apply(&mut values[at..n], self.lengths[row], &lengths[at..]);
+        }
+        for top in (0..n).step_by(TILE) {
+            for left in (0..=top).step_by(TILE) {
+                for row in top..(top + TILE).min(n) {
+                    for column in left..(left + TILE).min(row) {
+                        matrix[row * stride + column] = matrix[column * stride + row];
+                    }
+                }
+            }
+        }
+    }
+
+    /// Kernel values of some rows with others, row by row.
+    pub(super) fn between(
+        &self,
+        rows: &[usize],
+        others: &[usize],
+        function: KernelFunction,
+    ) -> Vec<f32> {
+        let lengths = self.lengths_of(others);
+        let mut values = Vec::with_capacity(rows.len() * others.len());
+        for &row in rows {
+            let (products, first) = self.upper(row);
+            let from = values.len();
+            values.extend(others.iter().map(|&other| match other.checked_sub(first) {
+                Some(column) => products[column],
+                None => self.of(row, other),
+            }));
+            function.apply(&mut values[from..], self.lengths[row], &lengths);
+        }
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gram;
+    use crate::svm::kernel::KernelFunction;
+    use crate::svm::options::Kernel;
+    use facefold_core::rng::seeded;
+    use rand::Rng as _;
+
+    #[test]
+    fn values_are_inner_products_whichever_stripe_holds_them() {
+        let (count, width) = (600, 7);
+        let mut generator = seeded(1, "gram");
+        let values: Vec<f32> =
+            (0..count * width).map(|_| generator.random_range(-1.0..1.0)).collect();
+        let gram = Gram::new(values.clone(), width).unwrap();
+        // Two at a time, as two fits would.
+        let lengths = std::thread::scope(|scope| {
+            let other = scope.spawn(|| gram.products().unwrap().lengths);
+            assert_eq!(gram.products().unwrap().lengths.len(), count);
+            other.join().unwrap()
+        });
+        let row = |row: usize| &values[row * width..(row + 1) * width];
+        let dot = |i: usize, j: usize| row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum::<f32>();
+        assert!((lengths[300] - dot(300, 300)).abs() < 1e-5);
+
+        let products = gram.products().unwrap();
+        let linear = KernelFunction { kernel: Kernel::Linear, gamma: 1.0, degree: 1 };
+        let rows = [0, 3, 255, 256, 257, 511, 512, 599];
+        let mut matrix = Vec::new();
+        products.among(&rows, linear, &mut matrix);
+        let others = [599, 256, 0, 255];
+        let cross = products.between(&rows, &others, linear);
+        for (i, &one) in rows.iter().enumerate() {
+            for (j, &other) in rows.iter().enumerate() {
+                assert!((matrix[i * 32 + j] - dot(one, other)).abs() < 1e-5, "{one} {other}");
+            }
+            for (j, &other) in others.iter().enumerate() {
+                assert!((cross[i * 4 + j] - dot(one, other)).abs() < 1e-5, "{one} {other}");
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Settings of the support vector machines.
+
+use facefold_core::HeadError;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::options::require;
+
+/// How two rows are compared, after their features were scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernel {
+    /// exp(-gamma * squared distance).
+    Gaussian,
+    /// The inner product.
+    Linear,
+    /// (gamma * inner product + 1) to the power of the degree.
+    Polynomial,
+}
+
+/// How machines, each of which tells two kinds of rows apart, tell several classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// A machine for each pair of classes.
+    OneVsOne,
+    /// A machine for each class, against all others.
+    OneVsRest,
+}
+
+/// Settings of `svm`, `svm-linear` and `svm-linfa`.
+///
+/// Lists are tried in all combinations, and the best on the validation rows is kept (the first of
+/// each list, where there are none).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SvmOptions {
+    /// How `svm` and `svm-linfa` compare two rows; `svm-linear` is always linear.
+    pub kernel: Kernel,
+    /// What a row inside the margin costs, C: one number or a list. `svm-linfa` takes the first.
+    #[serde(deserialize_with = "one_or_more")]
+    pub cost: Vec<f64>,
+    /// Of the Gaussian and the polynomial kernel: one number or a list; 1 is scikit-learn's
+    /// `gamma='scale'`. `svm-linfa` takes the first.
+    #[serde(deserialize_with = "one_or_more")]
+    pub gamma: Vec<f64>,
+    /// Of the polynomial kernel.
+    pub degree: u32,
+    /// For years: errors below this share of their standard deviation cost nothing.
+    pub epsilon: f64,
+    /// How several classes are told; `svm-linfa` is always one-vs-rest.
+    pub scheme: Scheme,
+    /// `svm-linfa` leaves out training rows above this number by a stratified draw. `None`: as
+    /// many stay as fit into about a minute, which at 512 features is 7,900 for two classes and
+    /// 2,800 for eight.
+    pub max_rows: Option<usize>,
+}
+
+impl Default for SvmOptions {
+    fn default() -> Self {
+        Self {
+            kernel: Kernel::Gaussian,
+            cost: vec![4.0],
+            gamma: vec![0.7],
+            degree: 3,
+            epsilon: 0.1,
+            scheme: Scheme::OneVsOne,
+            max_rows: None,
+        }
+    }
+}
+
+impl SvmOptions {
+    /// Refuses values out of range, naming the setting.
+    pub(crate) fn check(&self) -> Result<(), HeadError> {
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let list = |values: &[f64]| !values.is_empty() && values.iter().all(|&v| positive(v));
+        let expected = "a number above 0, or a list of them";
+        require(list(&self.cost), "svm.cost", expected, &self.cost)?;
+        require(list(&self.gamma), "svm.gamma", expected, &self.gamma)?;
+        require((1..=10).contains(&self.degree), "svm.degree", "1 to 10", self.degree)?;
+        require(positive(self.epsilon), "svm.epsilon", "above 0", self.epsilon)?;
+        let rows = self.max_rows;
+        require(rows.is_none_or(|rows| rows >= 2), "svm.max_rows", "at least 2", rows)
+    }
+}
+
+/// Reads one number or a list of them.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(f64),
+        More(Vec<f64>),
+    }
+    Ok(match OneOrMore::deserialize(deserializer)? {
+        OneOrMore::One(value) => vec![value],
+        OneOrMore::More(values) => values,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SvmOptions;
+
+    #[test]
+    fn a_cost_may_be_one_number_or_a_list() {
+        let one: SvmOptions = serde_json::from_str(r#"{"cost": 3}"#).unwrap();
+        assert_eq!(one.cost, [3.0]);
+        let more: SvmOptions = serde_json::from_str(r#"{"cost": [1, 2.5]}"#).unwrap();
+        assert_eq!(more.cost, [1.0, 2.5]);
+        more.check().unwrap();
+        let none: SvmOptions = serde_json::from_str(r#"{"cost": []}"#).unwrap();
+        assert!(none.check().unwrap_err().to_string().contains("svm.cost"));
+    }
+}

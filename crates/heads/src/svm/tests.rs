@@ -1,0 +1,199 @@
+//! The machines against linfa-svm and scikit-learn.
+
+use facefold_core::rng::seeded;
+use facefold_core::{Examples, FeatureMatrix, FittedHead, Predictions, Targets};
+use ndarray::Array2;
+use rand::Rng as _;
+
+use super::{Fitted, Kernel, LINEAR_NAME, NAME, REFERENCE_NAME, Scheme, Svm, vote};
+use crate::HeadOptions;
+
+fn options(kernel: Kernel) -> HeadOptions {
+    let mut options = HeadOptions::default();
+    options.svm.kernel = kernel;
+    options.svm.cost = vec![4.0];
+    options.svm.gamma = vec![0.7];
+    options
+}
+
+/// Rows 0 to `n` of the matrix for training, none for validation.
+fn fit(name: &'static str, options: &HeadOptions, matrix: &FeatureMatrix, y: &Targets) -> Fitted {
+    let n = y.len();
+    let none = match y {
+        Targets::Classes { count, .. } => Targets::Classes { indices: Vec::new(), count: *count },
+        Targets::Years(_) => Targets::Years(Vec::new()),
+    };
+    let training = Examples::new(matrix, (0..n).collect(), y.clone()).unwrap();
+    let validation = Examples::new(matrix, Vec::new(), none).unwrap();
+    Svm::new(name, options).unwrap().fit_here(&training, &validation, 1).unwrap()
+}
+
+/// Four classes in 16 features that overlap: a third of the rows lie on the wrong side.
+fn overlapping(n: usize, seed: u64) -> (FeatureMatrix, Vec<usize>) {
+    let mut generator = seeded(seed, "overlapping classes");
+    let classes: Vec<usize> = (0..n).map(|_| generator.random_range(0..4)).collect();
+    let plain = Array2::from_shape_fn((n, 16), |(row, column)| {
+        let noise: f32 = (0..4).map(|_| generator.random_range(-1.0..1.0_f32)).sum();
+        let bent = if column % 4 == classes[row] { noise.abs() } else { 0.0 };
+        noise + 0.5 * bent + 0.25 * f32::from(u8::from(column == classes[row]))
+    });
+    (FeatureMatrix::new(plain, None).unwrap(), classes)
+}
+
+#[test]
+fn decisions_are_those_of_linfa() {
+    let (matrix, classes) = overlapping(3_000, 1);
+    let indices: Vec<usize> = classes[..2_000].iter().map(|class| class % 2).collect();
+    let two = Targets::Classes { indices, count: 2 };
+    let mut settings = options(Kernel::Gaussian);
+    settings.svm.max_rows = Some(2_000);
+    let ours = fit(NAME, &settings, &matrix, &two);
+    let theirs = fit(REFERENCE_NAME, &settings, &matrix, &two);
+    assert_eq!(theirs.stored.log.rows_used, 2_000);
+    let rows: Vec<usize> = (0..3_000).collect();
+    let decide = |head: &Fitted| head.decisions(matrix.plain(), &rows).unwrap();
+    let (ours, theirs) = (decide(&ours), decide(&theirs));
+    let same = ours.iter().zip(&theirs).filter(|(a, b)| (**a > 0.0) == (**b > 0.0)).count();
+    assert!(same >= 2_985, "{same} of 3,000");
+    // The classes do overlap: many training rows lie inside the margin.
+    assert!(ours[..2_000].iter().filter(|decision| decision.abs() < 0.9).count() > 300);
+}
+
+/// The case of the golden values below: rows of sines, whose first 60 are trained on.
+fn sines() -> FeatureMatrix {
+    let plain = Array2::from_shape_fn((90, 4), |(i, j)| {
+        (1.7 * i as f64 * (j as f64 + 1.0) + j as f64).sin() as f32
+    });
+    FeatureMatrix::new(plain, None).unwrap()
+}
+
+/// Golden values from scikit-learn 1.9, whose SVC and SVR are LIBSVM:
+/// ```python
+/// import numpy as np
+/// from sklearn.preprocessing import StandardScaler
+/// from sklearn.svm import SVC, SVR
+/// i, j = np.arange(90)[:, None], np.arange(4)[None]
+/// x = np.sin(1.7 * i * (j + 1) + j).astype(np.float32)
+/// two = (x[:, 0] + x[:, 1] * x[:, 2] + 0.5 * np.sin(5.0 * i[:, 0]) > 0).astype(int)
+/// three, years, m = i[:, 0] % 3, 40 + 20 * x[:, 0] + 10 * x[:, 1] ** 2, 60
+/// y, d = years[:m].mean(), years[:m].std()
+/// for kernel in ("rbf", "linear", "poly"):
+///     s = StandardScaler().fit(x[:m]).transform(x) / (2 if kernel == "linear" else 1)
+///     k = dict(kernel=kernel, gamma=0.7 / 4, degree=3, coef0=1, C=4, tol=1e-5)
+///     print(SVC(**k).fit(s[:m], two[:m]).decision_function(s[m:m+6]))
+///     print(SVR(epsilon=0.1, **k).fit(s[:m], (years[:m] - y) / d).predict(s[m:m+6]) * d + y)
+///     print(SVC(**k).fit(s[:m], three[:m]).predict(s[m:]))
+/// ```
+#[test]
+fn answers_are_those_of_scikit_learn() {
+    let matrix = sines();
+    let x = |i: usize, j: usize| matrix.plain()[[i, j]];
+    let wave = |i: usize| 0.5 * (5.0 * i as f64).sin();
+    let two = (0..60)
+        .map(|i| usize::from(f64::from(x(i, 0) + x(i, 1) * x(i, 2)) + wave(i) > 0.0))
+        .collect();
+    let two = Targets::Classes { indices: two, count: 2 };
+    let three = Targets::Classes { indices: (0..60).map(|i| i % 3).collect(), count: 3 };
+    let years =
+        Targets::Years((0..60).map(|i| 40.0 + 20.0 * x(i, 0) + 10.0 * x(i, 1).powi(2)).collect());
+    let rows: Vec<usize> = (60..66).collect();
+    for (name, kernel, decisions, ages, classes) in [
+        (
+            NAME,
+            Kernel::Gaussian,
+            [1.8581, -1.6569, -0.5232, 1.1282, 0.036, -0.7855],
+            [63.562, 48.35, 30.421, 54.193, 66.636, 38.655],
+            "120220021122210220210122101202",
+        ),
+        (
+            LINEAR_NAME,
+            Kernel::Linear,
+            [1.5478, -0.1897, -1.6085, 0.1325, 1.126, -0.982],
+            [62.499, 44.318, 26.864, 54.584, 67.565, 38.91],
+            "120210022002202120210022021202",
+        ),
+        (
+            NAME,
+            Kernel::Polynomial,
+            [3.5193, -3.289, -0.3375, 1.6289, -0.9935, -0.3462],
+            [63.568, 45.786, 28.366, 54.292, 66.548, 38.566],
+            "121120121221210220112120101201",
+        ),
+    ] {
+        let options = options(kernel);
+        // scikit-learn's decisions are for the second class, ours for the first.
+        let found = fit(name, &options, &matrix, &two).decisions(matrix.plain(), &rows).unwrap();
+        for (found, expected) in found.iter().zip(decisions) {
+            assert!((found + expected).abs() < 4e-3, "{kernel:?}: {found} {expected}");
+        }
+        let fitted = fit(name, &options, &matrix, &years);
+        let Predictions::Years(found) = fitted.predict(&matrix, &rows).unwrap() else { panic!() };
+        for (found, expected) in found.iter().zip(ages) {
+            assert!((found - expected).abs() < 0.05, "{kernel:?}: {found} {expected}");
+        }
+        let fitted = fit(name, &options, &matrix, &three);
+        let decisions = fitted.decisions(matrix.plain(), &(60..90).collect::<Vec<_>>()).unwrap();
+        let voted: String =
+            decisions.chunks(3).map(|row| vote(&fitted.contests, row, 3).to_string()).collect();
+        assert_eq!(voted, classes, "{kernel:?}");
+    }
+}
+
+#[test]
+fn one_against_the_rest_tells_the_classes_too() {
+    let (matrix, classes) = overlapping(900, 2);
+    let told = Targets::Classes { indices: classes[..600].to_vec(), count: 4 };
+    let right = |scheme| {
+        let mut options = options(Kernel::Gaussian);
+        options.svm.scheme = scheme;
+        let fitted = fit(NAME, &options, &matrix, &told);
+        let rows: Vec<usize> = (600..900).collect();
+        let Predictions::Classes(shares) = fitted.predict(&matrix, &rows).unwrap() else {
+            panic!()
+        };
+        let right = shares.rows().into_iter().zip(&classes[600..]).filter(|(row, class)| {
+            assert!((row.sum() - 1.0).abs() < 1e-5);
+            row.iter().all(|share| *share <= row[**class])
+        });
+        (fitted.contests.len(), right.count())
+    };
+    let (one_vs_one, one_vs_rest) = (right(Scheme::OneVsOne), right(Scheme::OneVsRest));
+    assert_eq!((one_vs_one.0, one_vs_rest.0), (6, 4));
+    assert!(one_vs_one.1 > 100 && one_vs_rest.1 > 100, "{one_vs_one:?} {one_vs_rest:?}");
+}
+
+#[test]
+fn the_grid_keeps_what_validation_likes_best_and_says_so() {
+    let (matrix, classes) = overlapping(900, 3);
+    let part = |rows: std::ops::Range<usize>| {
+        let indices = classes[rows.clone()].to_vec();
+        let targets = Targets::Classes { indices, count: 4 };
+        Examples::new(&matrix, rows.collect(), targets).unwrap()
+    };
+    let (training, validation) = (part(0..600), part(600..900));
+    let alone = |cost: f64, gamma: f64| {
+        let mut options = options(Kernel::Gaussian);
+        (options.svm.cost, options.svm.gamma) = (vec![cost], vec![gamma]);
+        let svm = Svm::new(NAME, &options).unwrap();
+        svm.fit_here(&training, &validation, 1).unwrap()
+    };
+    let mut options = options(Kernel::Gaussian);
+    (options.svm.cost, options.svm.gamma) = (vec![8.0, 0.5], vec![0.2, 3.0]);
+    let svm = Svm::new(NAME, &options).unwrap();
+    let chosen = svm.fit_here(&training, &validation, 1).unwrap();
+    let accuracy = |fitted: &Fitted| {
+        let decisions = fitted.decisions(matrix.plain(), validation.rows()).unwrap();
+        let rows = decisions.chunks(6).zip(&classes[600..]);
+        rows.filter(|(row, class)| vote(&fitted.contests, row, 4) == **class).count()
+    };
+    let all: Vec<usize> = [(8.0, 0.2), (0.5, 0.2), (8.0, 3.0), (0.5, 3.0)]
+        .map(|(cost, gamma)| accuracy(&alone(cost, gamma)))
+        .to_vec();
+    // A warm start ends within the tolerance of a cold one, not at the same bits.
+    let best = all.iter().max().unwrap();
+    assert!(accuracy(&chosen).abs_diff(*best) <= 2, "{} {all:?}", accuracy(&chosen));
+    assert!(all.iter().min().unwrap() + 10 < *best, "{all:?}");
+    let note = &chosen.stored.log.notes[0];
+    assert!(note.contains("best of 4 on 300 validation rows"), "{note}");
+    assert!(note.contains("cost 0.5 gamma 3"), "{note}");
+}
