@@ -142,18 +142,19 @@ impl Reader {
                     self.objects += 1;
                     self.reduced(parts)
                 }
-                [(tag, Node::Text(name)), ..] if tag == "py/object" => {
-                    self.objects += 1;
-                    array::from_extension(name, entries)
-                }
                 entries => {
-                    if let Some((tag, _)) = entries.iter().find(|(tag, _)| tag.starts_with("py/")) {
-                        return Err(JsonpickleError::Tag(tag.clone()));
-                    }
                     self.objects += 1;
-                    let entries = entries.iter();
-                    let read = entries.map(|(name, node)| Ok((name.clone(), self.value(node)?)));
-                    read.collect::<Result<_, _>>().map(Value::Dictionary)
+                    match entries.iter().find(|(tag, _)| tag.starts_with("py/")) {
+                        Some((tag, Node::Text(class))) if tag == "py/object" => {
+                            array::from_extension(class, entries)
+                        }
+                        Some((tag, _)) => Err(JsonpickleError::Tag(tag.clone())),
+                        None => entries
+                            .iter()
+                            .map(|(name, node)| Ok((name.clone(), self.value(node)?)))
+                            .collect::<Result<_, _>>()
+                            .map(Value::Dictionary),
+                    }
                 }
             },
         }

@@ -1,0 +1,231 @@
+//! Each way to misbehave has an outcome of its own, and none gives an embedding.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use facefold_core::{Extraction, Extractor};
+use facefold_insightface::{Dialect, InsightfaceError};
+use serde_json::{Value, json};
+
+use crate::dialects::{BOTH, connect, face, faces, good, is_of, options, server, unit};
+use crate::mock::Act;
+
+/// What becomes of a picture, in a word or two.
+fn told(extractor: &dyn Extractor, name: &str) -> String {
+    match extractor.extract(&[name.as_bytes()]).as_deref() {
+        Ok([Extraction::Embedded { .. }]) => "embedded".to_owned(),
+        Ok([Extraction::Rejected(rejection)]) => {
+            format!("{}: {}", rejection.reason, rejection.detail)
+        }
+        Ok(_) => panic!("one outcome was asked for"),
+        Err(error) => format!("stopped: {error}"),
+    }
+}
+
+/// How the one bad picture ends when the server does this with it, and that others still work.
+fn ends(dialect: Dialect, act: fn(Dialect) -> Act) -> String {
+    let mock = server(dialect, move |name, _| (name == "bad").then(|| act(dialect)));
+    let extractor = connect(options(dialect, &[&mock])).unwrap();
+    let bad = told(&extractor, "bad");
+    assert_eq!(told(&extractor, "good"), "embedded");
+    bad
+}
+
+fn values(dialect: Dialect, change: impl Fn(&mut Vec<Value>)) -> Act {
+    let mut values: Vec<Value> = unit("bad").into_iter().map(Value::from).collect();
+    change(&mut values);
+    Act::ok(faces(dialect, &[face(dialect, &json!(values), 20.0)]))
+}
+
+#[test]
+fn a_server_that_fails_on_one_picture_only_rejects_that_picture() {
+    let traceback = || json!({ "status": "failed", "traceback": "File \"/app/secret.py\"" });
+    for dialect in BOTH {
+        let ended = ends(dialect, |_| Act::Json(500, json!({ "detail": "secret" })));
+        assert_eq!(
+            ended,
+            "bad-embedding: the server failed 2 times on this picture alone: status 500"
+        );
+        let ended = ends(dialect, |_| Act::Json(422, json!({ "detail": "secret" })));
+        assert!(ended.starts_with("undecodable: ") && !ended.contains("secret"), "{ended}");
+        let ended = ends(dialect, |_| Act::Json(413, Value::Null));
+        assert!(ended.starts_with("too-large: "), "{ended}");
+        let garbage = |_| Act::Full(200, Vec::new(), b"<html>\xff\x00 busy".to_vec());
+        let ended = ends(dialect, garbage);
+        assert!(
+            ended.starts_with("bad-embedding: ") && ended.contains("cannot be read"),
+            "{ended}"
+        );
+        let ended = ends(dialect, |_| Act::ok(json!({})));
+        assert!(ended.starts_with("bad-embedding: "), "{ended}");
+    }
+    let mock = server(Dialect::Rest, move |name, _| {
+        (name == "bad").then(|| Act::ok(json!({ "data": [traceback()] })))
+    });
+    let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
+    let ended = told(&extractor, "bad");
+    assert!(ended.starts_with("undecodable: ") && !ended.contains("secret"), "{ended}");
+}
+
+#[test]
+fn fewer_and_more_items_than_sent_are_no_answer() {
+    for count in [0, 2] {
+        let mock = server(Dialect::Rest, move |name, _| {
+            let item = json!({ "status": "ok",
+                "faces": [face(Dialect::Rest, &json!(unit("bad")), 20.0)] });
+            (name == "bad").then(|| Act::ok(json!({ "data": vec![item; count] })))
+        });
+        let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
+        let ended = told(&extractor, "bad");
+        assert!(ended.contains(&format!("{count} items for one picture")), "{ended}");
+    }
+    let ended = ends(Dialect::FaceDetectionRecognition, |_| {
+        Act::ok(json!({ "face_detection_recognition": null }))
+    });
+    assert!(ended.starts_with("bad-embedding: "), "{ended}");
+}
+
+#[test]
+fn values_that_are_no_embedding_are_never_stored() {
+    for dialect in BOTH {
+        let ended = ends(dialect, |dialect| values(dialect, |values| values[7] = Value::Null));
+        assert_eq!(
+            ended,
+            "bad-embedding: expected finite values, found one at index 7 that is not"
+        );
+        let ended = ends(dialect, |dialect| values(dialect, |values| values.truncate(128)));
+        assert_eq!(ended, "bad-embedding: expected 512 values, found 128");
+        let zero = |dialect| values(dialect, |values| *values = vec![json!(0.0); 512]);
+        assert!(ends(dialect, zero).contains("unit length, found length 0"));
+        let nan = |dialect| {
+            let body = good(dialect, "bad").to_string().replacen("[0.0,", "[NaN,", 1);
+            Act::Full(200, vec![("content-type", "application/json".into())], body.into_bytes())
+        };
+        assert!(ends(dialect, nan).contains("expected finite values"));
+    }
+    let zero_norm = ends(Dialect::Rest, |dialect| {
+        Act::ok(faces(dialect, &[face(dialect, &json!(unit("bad")), 0.0)]))
+    });
+    assert_eq!(zero_norm, "bad-embedding: expected a norm above 0, found 0");
+    let odd = ends(Dialect::Rest, |dialect| {
+        Act::ok(faces(dialect, &[face(dialect, &json!("[nan nan]"), 0.0)]))
+    });
+    assert!(odd.contains("no list of numbers"), "{odd}");
+}
+
+#[test]
+fn answers_that_do_not_come_whole_in_time_stop_the_extraction_and_nothing_else() {
+    for dialect in BOTH {
+        let hang = ends(dialect, |_| Act::Hang);
+        assert!(hang.starts_with("stopped: ") && hang.contains("within 0.8 s"), "{hang}");
+        let drip =
+            ends(dialect, |dialect| Act::Drip(good(dialect, "bad"), Duration::from_millis(30)));
+        assert!(drip.starts_with("stopped: ") && drip.contains("within 0.8 s"), "{drip}");
+        let cut = ends(dialect, |dialect| Act::Cut(good(dialect, "bad")));
+        assert!(cut.starts_with("stopped: ") && cut.contains("cut after"), "{cut}");
+        let closed = ends(dialect, |_| Act::Wire(Vec::new()));
+        assert!(closed.starts_with("stopped: "), "{closed}");
+        let noise = ends(dialect, |_| Act::Wire(b"\x00\xff\x13 no HTTP\r\n\r\n".to_vec()));
+        assert!(noise.starts_with("stopped: "), "{noise}");
+        for ended in [hang, drip, cut] {
+            assert!(ended.contains("the same command goes on"), "{ended}");
+        }
+    }
+}
+
+#[test]
+fn what_passes_is_forgiven() {
+    for dialect in BOTH {
+        for act in [
+            (|_| Act::Json(500, Value::Null)) as fn(Dialect) -> Act,
+            |_| Act::Full(503, vec![("retry-after", "0".to_owned())], Vec::new()),
+            |_| Act::Full(429, Vec::new(), Vec::new()),
+            |dialect| Act::Cut(good(dialect, "x")),
+            |_| Act::Wire(Vec::new()),
+            |_| Act::Full(200, Vec::new(), b"{\"data\": [".to_vec()),
+        ] {
+            let asked = AtomicUsize::new(0);
+            let mock = server(dialect, move |_, _| {
+                (asked.fetch_add(1, Ordering::SeqCst) == 0).then(|| act(dialect))
+            });
+            let extractor = connect(options(dialect, &[&mock])).unwrap();
+            assert_eq!(told(&extractor, "x"), "embedded");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_fails_on_everything_is_not_the_pictures_fault() {
+    // It breaks after the client has connected: the probe at the end of the attempts fails too.
+    let broken = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&broken);
+    let behave = crate::dialects::behaving(Dialect::Rest, "w600k_mbf", |_, _| None);
+    let mock = crate::mock::Mock::start(move |asked| match now.load(Ordering::SeqCst) {
+        0 => behave(asked),
+        _ => Act::Json(500, Value::Null),
+    });
+    let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
+    broken.store(1, Ordering::SeqCst);
+    let ended = told(&extractor, "a");
+    assert!(ended.starts_with("stopped: ") && ended.contains("status 500"), "{ended}");
+    broken.store(0, Ordering::SeqCst);
+    assert_eq!(told(&extractor, "a"), "embedded");
+}
+
+#[test]
+fn a_network_that_fails_on_every_face_stops_the_extraction() {
+    // Detection works, so the probe passes; every embedding is NaN.
+    let mock = server(Dialect::Rest, |_, _| {
+        Some(values(Dialect::Rest, |values| *values = vec![Value::Null; 512]))
+    });
+    let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
+    let ended: Vec<String> = (0..8).map(|at| told(&extractor, &at.to_string())).collect();
+    assert!(ended[..7].iter().all(|ended| ended.starts_with("bad-embedding")), "{ended:?}");
+    assert!(ended[7].starts_with("stopped: the last 8 pictures"), "{}", ended[7]);
+    assert!(ended[7].contains("--retry-rejected"), "{}", ended[7]);
+}
+
+#[test]
+fn answers_in_another_order_belong_to_their_pictures() {
+    for dialect in BOTH {
+        // The first of each four to be asked is answered last.
+        let turn = Arc::new((Mutex::new(0_usize), Condvar::new()));
+        let mock = server(dialect, move |name, _| {
+            let (count, changed) = &*turn;
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            changed.notify_all();
+            if *count % 4 == 1 {
+                let until = *count + 3;
+                let wait = Duration::from_millis(300);
+                drop(changed.wait_timeout_while(count, wait, |count| *count < until).unwrap());
+            }
+            Some(Act::ok(good(dialect, name)))
+        });
+        let extractor = connect(options(dialect, &[&mock])).unwrap();
+        let names: Vec<String> = (0..24).map(|at| format!("picture {at}")).collect();
+        let bytes: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        let outcomes = extractor.extract(&bytes).unwrap();
+        assert_eq!(outcomes.len(), names.len());
+        for (name, outcome) in names.iter().zip(outcomes) {
+            let Extraction::Embedded { faces, .. } = outcome else { panic!("{outcome:?}") };
+            assert!(is_of(&faces[0].embedding, name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_server_of_another_dialect_is_told_at_once() {
+    let rest = server(Dialect::Rest, |_, _| None);
+    let other = server(Dialect::FaceDetectionRecognition, |_, _| None);
+    let cases = [
+        (Dialect::FaceDetectionRecognition, &rest, "--dialect rest"),
+        (Dialect::Rest, &other, "--dialect face-detection-recognition"),
+    ];
+    for (dialect, mock, advice) in cases {
+        let error = connect(options(dialect, &[mock])).err().unwrap();
+        assert!(matches!(error, InsightfaceError::WrongDialect { .. }), "{error}");
+        assert!(error.to_string().contains(advice), "{error}");
+    }
+}
