@@ -360,6 +360,27 @@ impl PairComparison {
 }
 
 impl Comparison {
+    /// The contenders from best to worst; of equal ones the first asked for comes first.
+    #[must_use]
+    pub fn ranked(&self) -> Vec<&ContenderScore> {
+        let sign = if self.metric.higher_is_better() { -1.0 } else { 1.0 };
+        let mut ranked: Vec<&ContenderScore> = self.contenders.iter().collect();
+        ranked.sort_by(|a, b| (sign * a.value).total_cmp(&(sign * b.value)));
+        ranked
+    }
+
+    /// The best contender beside the next best one.
+    #[must_use]
+    pub fn leading_pair(&self) -> Option<&PairComparison> {
+        let ranked = self.ranked();
+        let [best, next, ..] = ranked.as_slice() else { return None };
+        let wanted = [&best.label, &next.label];
+        let both = |pair: &&PairComparison| {
+            wanted.contains(&&pair.first) && wanted.contains(&&pair.second)
+        };
+        self.pairs.iter().find(both)
+    }
+
     /// The best contender and its value, and what can be said of it against every other one.
     #[must_use]
     pub fn summary(&self) -> String {

@@ -75,12 +75,7 @@ pub(crate) fn of_pair(metric: Metric, pair: &PairComparison) -> String {
 /// The best head, those it is better than, and those it may not be better than.
 pub(crate) fn of_comparison(comparison: &Comparison) -> String {
     let metric = comparison.metric;
-    let beats = |a: f64, b: f64| if metric.higher_is_better() { a > b } else { a < b };
-    let best = comparison
-        .contenders
-        .iter()
-        .reduce(|best, other| if beats(other.value, best.value) { other } else { best });
-    let Some(best) = best else { return String::new() };
+    let Some(&best) = comparison.ranked().first() else { return String::new() };
     let (mut beaten, mut open) = (Vec::new(), Vec::new());
     for pair in &comparison.pairs {
         let (other, better) = if pair.first == best.label {

@@ -1,25 +1,27 @@
 //! A comparison of heads, or of whole results, as Markdown and for the terminal.
 
-use facefold_evaluate::{Comparison, PairComparison};
+use facefold_evaluate::Comparison;
 
 use crate::format::{self, NONE};
+use crate::markdown::render;
+use crate::page::{Block, Page};
 use crate::table::Table;
 
 /// The comparison as Markdown, without a heading: words first, then the numbers behind them.
 #[must_use]
 pub fn markdown(comparison: &Comparison) -> String {
-    let mut text = format!("**{}**\n\n", comparison.summary());
-    for pair in &comparison.pairs {
-        text.push_str(&format_pair(pair));
-    }
-    text.push('\n');
-    text.push_str(&values(comparison).markdown());
-    text.push('\n');
-    text.push_str(&pairs(comparison).markdown());
-    text.push('\n');
-    text.push_str(&basis(comparison));
-    text.push('\n');
-    text
+    let mut page = Page::default();
+    fill(&mut page, comparison);
+    render(&page)
+}
+
+/// Adds the comparison to a page.
+pub(crate) fn fill(page: &mut Page, comparison: &Comparison) {
+    page.paragraph(format!("**{}**", comparison.summary()));
+    page.push(Block::List(comparison.pairs.iter().map(|pair| pair.words.clone()).collect()));
+    page.table(values(comparison));
+    page.table(pairs(comparison));
+    page.paragraph(basis(comparison));
 }
 
 /// The comparison for the terminal.
@@ -28,15 +30,11 @@ pub fn terminal(comparison: &Comparison) -> String {
     let mut text = values(comparison).terminal();
     text.push_str(&pairs(comparison).terminal());
     for pair in &comparison.pairs {
-        text.push_str(&format_pair(pair));
+        text.extend(["- ", &pair.words, "\n"]);
     }
     text.push_str(&comparison.summary());
     text.push('\n');
     text
-}
-
-fn format_pair(pair: &PairComparison) -> String {
-    format!("- {}\n", pair.words)
 }
 
 fn values(comparison: &Comparison) -> Table {
@@ -104,7 +102,7 @@ fn basis(comparison: &Comparison) -> String {
          averaged over seeds first. McNemar's test (one seed, classes only) and Wilson's interval \
          take rows as independent, which pictures of one person are not; they and the corrected \
          resampled t-test over folds (Nadeau and Bengio 2003) are for comparison with other work. \
-         *Detectable* is the smallest difference that such a comparison finds four times of five.\n",
+         **Detectable** is the smallest difference that such a comparison finds four times of five.",
         format::count(comparison.rows),
         format::count(comparison.subjects),
         comparison.pairs.len(),

@@ -14,30 +14,8 @@ pub(crate) struct Figure {
     pub(crate) svg: String,
 }
 
-/// The plots of a task by section.
-pub(crate) struct Figures {
-    pub(crate) confusion: Vec<Figure>,
-    pub(crate) learning: Vec<Figure>,
-    pub(crate) calibration: Option<Figure>,
-    pub(crate) cumulative: Option<Figure>,
-}
-
-impl Figures {
-    pub(crate) fn of(result: &CvResult) -> Self {
-        Self {
-            confusion: result.heads.iter().filter_map(|head| confusion_of(result, head)).collect(),
-            learning: result.heads.iter().filter_map(|head| learning_of(result, head)).collect(),
-            calibration: calibration_of(result),
-            cumulative: cumulative_of(result),
-        }
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Figure> {
-        self.confusion.iter().chain(&self.learning).chain(&self.calibration).chain(&self.cumulative)
-    }
-}
-
-fn confusion_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
+/// What was answered for what is right.
+pub(crate) fn confusion_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
     let Metrics::Classes(classes) = &head.pooled else { return None };
     let caption = format!("{} by {}: confusion matrix", result.task, head.name);
     Some(Figure {
@@ -48,7 +26,7 @@ fn confusion_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
 }
 
 /// Training and validation loss of every fit that went in epochs.
-fn learning_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
+pub(crate) fn learning_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
     let curves = head.fits.iter().filter(|fit| !fit.log.epochs.is_empty());
     let opacity = if head.fits.len() > 1 { 0.5 } else { 1.0 };
     let mut series = Vec::new();
@@ -77,7 +55,8 @@ fn learning_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
     })
 }
 
-fn calibration_of(result: &CvResult) -> Option<Figure> {
+/// Share right by told probability, a line a head.
+pub(crate) fn calibration_of(result: &CvResult) -> Option<Figure> {
     let mut series: Vec<Series> = result
         .heads
         .iter()
@@ -113,7 +92,8 @@ fn calibration_of(result: &CvResult) -> Option<Figure> {
     })
 }
 
-fn cumulative_of(result: &CvResult) -> Option<Figure> {
+/// Share of rows by error, a line a head.
+pub(crate) fn cumulative_of(result: &CvResult) -> Option<Figure> {
     let series: Vec<Series> = result
         .heads
         .iter()

@@ -1,14 +1,18 @@
-//! One result, several faces: Markdown, JSON, terminal tables and SVG plots.
+//! One result, several faces: HTML, Markdown, JSON, terminal tables and SVG plots.
 //!
 //! [`Report`] holds everything that a reviewer asks for; [`write()`] puts it into a directory as
-//! `report.md`, `report.json` and `plots/*.svg`, [`terminal()`] into tables for the terminal.
+//! `report.html`, `report.md`, `report.json` and `plots/*.svg`, [`terminal()`] into tables for the
+//! terminal.
 
 pub mod comparison;
+mod contents;
 pub mod error;
 mod figures;
 mod format;
+mod html;
 mod markdown;
 mod model;
+mod page;
 pub mod plot;
 mod svg;
 mod table;
@@ -16,6 +20,7 @@ mod terminal;
 mod write;
 
 pub use error::ReportError;
+pub use html::html;
 pub use markdown::markdown;
 pub use model::{Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, TaskReport};
 pub use terminal::terminal;

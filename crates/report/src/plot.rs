@@ -1,15 +1,11 @@
-//! Plots as SVG text: lines, bars, confusion matrices.
+//! Plots as SVG text: lines, bars, gaps, confusion matrices.
 
-use crate::svg::{Anchor, Svg};
+use crate::svg::{Anchor, Paint, Svg};
 
-/// Colours that people with any colour vision tell apart (Okabe and Ito 2008).
-const PALETTE: [&str; 7] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
-const GREY: &str = "#d9d9d9";
-const INK: &str = "#222222";
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 400.0;
-const LEFT: f64 = 64.0;
+const INK: Paint = Paint::Ink;
+const WIDTH: f64 = 480.0;
+const HEIGHT: f64 = 340.0;
+const LEFT: f64 = 60.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 48.0;
@@ -64,15 +60,15 @@ pub fn lines(labels: Labels<'_>, series: &[Series]) -> String {
     let mut svg = Svg::new(WIDTH, HEIGHT);
     frame(&mut svg, labels);
     for tick in x.ticks() {
-        svg.line((x.at(tick), TOP), (x.at(tick), HEIGHT - BOTTOM), GREY);
+        svg.line((x.at(tick), TOP), (x.at(tick), HEIGHT - BOTTOM), Paint::Grid);
         let below = (x.at(tick), HEIGHT - BOTTOM + 16.0);
-        svg.text(below, 11.0, Anchor::Middle, INK, &short(tick));
+        svg.text(below, 12.0, Anchor::Middle, INK, &short(tick));
     }
     y_axis(&mut svg, &y);
     for line in series {
         let points = line.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
         let placed = points.map(|&(px, py)| (x.at(px), y.at(py)));
-        svg.polyline(placed, colour(line.colour), line.opacity, line.dashed);
+        svg.polyline(placed, Paint::Series(line.colour), line.opacity, line.dashed);
     }
     let named: Vec<(&str, usize)> =
         series.iter().filter_map(|line| Some((line.label.as_deref()?, line.colour))).collect();
@@ -106,19 +102,19 @@ pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]
     let width = 0.8 * step / series.len().max(1) as f64;
     // Labels that would overlap are thinned out.
     let longest = groups.iter().map(|group| group.chars().count()).max().unwrap_or(0);
-    let shown_every = ((longest as f64 * 6.5 + 6.0) / step).ceil().max(1.0) as usize;
+    let shown_every = ((longest as f64 * 7.0 + 6.0) / step).ceil().max(1.0) as usize;
     for (index, group) in groups.iter().enumerate() {
         let left = LEFT + index as f64 * step + 0.1 * step;
         for (number, (_, values)) in series.iter().enumerate() {
             if let Some(&value) = values.get(index).filter(|value| value.is_finite()) {
                 let (top, bottom) = (y.at(value.max(0.0)), y.at(value.min(0.0)));
                 let x = left + number as f64 * width;
-                svg.rectangle(x, top, width, bottom - top, colour(number));
+                svg.rectangle(x, top, width, bottom - top, Paint::Series(number));
             }
         }
         if index % shown_every == 0 {
             let below = (left + 0.4 * step, HEIGHT - BOTTOM + 16.0);
-            svg.text(below, 11.0, Anchor::Middle, INK, group);
+            svg.text(below, 12.0, Anchor::Middle, INK, group);
         }
     }
     if series.len() > 1 {
@@ -136,61 +132,57 @@ pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]
 #[must_use]
 pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String {
     // Above so many classes the numbers would not fit; the table in the report has them.
-    const NUMBERED: usize = 16;
+    const NUMBERED: usize = 12;
     let k = classes.len().max(1) as f64;
-    let cell = (560.0 / k).clamp(12.0, 72.0);
     let longest = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
     let left = 40.0 + 7.0 * longest.min(24) as f64;
-    let (width, height) = ((left + k * cell + 16.0).max(320.0), TOP + k * cell + 56.0);
+    let cell = ((WIDTH - left - RIGHT) / k).clamp(12.0, 90.0);
+    let (width, height) = ((left + k * cell + RIGHT).max(WIDTH), TOP + k * cell + 56.0);
+    // A small matrix stands in the middle.
+    let left = left + (width - left - k * cell - RIGHT) / 2.0;
     let mut svg = Svg::new(width, height);
     svg.text((width / 2.0, 22.0), 15.0, Anchor::Middle, INK, title);
-    svg.upward_text((16.0, TOP + k * cell / 2.0), 12.0, "right");
-    svg.text((left + k * cell / 2.0, height - 10.0), 12.0, Anchor::Middle, INK, "answered");
+    svg.upward_text(
+        (left - 7.0 * longest.min(24) as f64 - 24.0, TOP + k * cell / 2.0),
+        13.0,
+        "right",
+    );
+    svg.text((left + k * cell / 2.0, height - 10.0), 13.0, Anchor::Middle, INK, "answered");
     for (i, (class, row)) in classes.iter().zip(counts).enumerate() {
         let y = TOP + i as f64 * cell;
-        svg.text((left - 6.0, y + cell / 2.0 + 4.0), 11.0, Anchor::End, INK, class);
+        svg.text((left - 6.0, y + cell / 2.0 + 4.0), 12.0, Anchor::End, INK, class);
         let total: u64 = row.iter().sum();
         for (j, &count) in row.iter().enumerate() {
             let share = if total > 0 { count as f64 / total as f64 } else { 0.0 };
             let x = left + j as f64 * cell;
-            svg.rectangle(x, y, cell - 1.0, cell - 1.0, &shade(share));
+            svg.cell(x, y, cell - 1.0, share);
             if classes.len() <= NUMBERED {
-                let ink = if share > 0.5 { "#ffffff" } else { INK };
+                let ink = if share > 0.5 { Paint::OnCell } else { INK };
                 let middle = x + cell / 2.0;
-                svg.text((middle, y + cell / 2.0), 11.0, Anchor::Middle, ink, &count.to_string());
+                svg.text((middle, y + cell / 2.0), 12.0, Anchor::Middle, ink, &count.to_string());
                 let per_cent = format!("{:.0} %", 100.0 * share);
                 svg.text((middle, y + cell / 2.0 + 13.0), 10.0, Anchor::Middle, ink, &per_cent);
             }
         }
         if classes.len() <= NUMBERED {
             let x = left + i as f64 * cell + cell / 2.0;
-            svg.text((x, TOP + k * cell + 16.0), 11.0, Anchor::Middle, INK, class);
+            svg.text((x, TOP + k * cell + 16.0), 12.0, Anchor::Middle, INK, class);
         }
     }
     svg.finish()
 }
 
-fn colour(number: usize) -> &'static str {
-    PALETTE[number % PALETTE.len()]
-}
-
-/// From white to the first colour of the palette.
-fn shade(share: f64) -> String {
-    let mix = |dark: f64| (255.0 + (dark - 255.0) * share).round() as u8;
-    format!("#{:02x}{:02x}{:02x}", mix(0.0), mix(114.0), mix(178.0))
-}
-
 fn frame(svg: &mut Svg, labels: Labels<'_>) {
     let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
     svg.text((middle, 22.0), 15.0, Anchor::Middle, INK, labels.title);
-    svg.text((middle, HEIGHT - 10.0), 12.0, Anchor::Middle, INK, labels.x);
-    svg.upward_text((16.0, f64::midpoint(TOP, HEIGHT - BOTTOM)), 12.0, labels.y);
+    svg.text((middle, HEIGHT - 10.0), 13.0, Anchor::Middle, INK, labels.x);
+    svg.upward_text((16.0, f64::midpoint(TOP, HEIGHT - BOTTOM)), 13.0, labels.y);
 }
 
 fn y_axis(svg: &mut Svg, y: &Scale) {
     for tick in y.ticks() {
-        svg.line((LEFT, y.at(tick)), (WIDTH - RIGHT, y.at(tick)), GREY);
-        svg.text((LEFT - 6.0, y.at(tick) + 4.0), 11.0, Anchor::End, INK, &short(tick));
+        svg.line((LEFT, y.at(tick)), (WIDTH - RIGHT, y.at(tick)), Paint::Grid);
+        svg.text((LEFT - 6.0, y.at(tick) + 4.0), 12.0, Anchor::End, INK, &short(tick));
     }
 }
 
@@ -198,8 +190,8 @@ fn legend<'a>(svg: &mut Svg, top: f64, entries: impl Iterator<Item = (&'a str, u
     for (index, (name, number)) in entries.enumerate() {
         let y = top + 16.0 * index as f64;
         let x = WIDTH - RIGHT - 10.0;
-        svg.rectangle(x - 8.0, y - 9.0, 10.0, 10.0, colour(number));
-        svg.text((x - 14.0, y), 11.0, Anchor::End, INK, name);
+        svg.rectangle(x - 8.0, y - 9.0, 10.0, 10.0, Paint::Series(number));
+        svg.text((x - 14.0, y), 12.0, Anchor::End, INK, name);
     }
 }
 

@@ -9,6 +9,56 @@ pub(crate) enum Anchor {
     End,
 }
 
+/// What a colour is for. A drawing has the light colours as attributes, which a file of its own
+/// shows, and a class beside each, by which a page lays its own colours over them.
+#[derive(Clone, Copy)]
+pub(crate) enum Paint {
+    /// The ground.
+    Sheet,
+    /// Text.
+    Ink,
+    /// Lines behind what is shown.
+    Grid,
+    /// What is shown, by number.
+    Series(usize),
+    /// The cell of a matrix, as strong as its share.
+    Cell,
+    /// Text on a strong cell.
+    OnCell,
+}
+
+/// Colours that people with any colour vision tell apart (Okabe and Ito 2008).
+const PALETTE: [&str; 7] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
+
+impl Paint {
+    fn class(self) -> String {
+        match self {
+            Self::Sheet => "sheet".to_owned(),
+            Self::Ink => "ink".to_owned(),
+            Self::Grid => "grid".to_owned(),
+            Self::Series(number) => format!("s{}", number % PALETTE.len()),
+            Self::Cell => "cell".to_owned(),
+            Self::OnCell => "on-cell".to_owned(),
+        }
+    }
+
+    fn colour(self) -> &'static str {
+        match self {
+            Self::Sheet | Self::OnCell => "#ffffff",
+            Self::Ink => "#222222",
+            Self::Grid => "#d9d9d9",
+            Self::Series(number) => PALETTE[number % PALETTE.len()],
+            Self::Cell => PALETTE[0],
+        }
+    }
+
+    /// The class and the attribute (`fill`, `stroke`) that paint an element so.
+    fn as_attributes(self, attribute: &str) -> String {
+        format!(r#"class="{}" {attribute}="{}""#, self.class(), self.colour())
+    }
+}
+
 /// An SVG document under construction; lengths in pixels, y downwards.
 pub(crate) struct Svg {
     body: String,
@@ -17,22 +67,32 @@ pub(crate) struct Svg {
 }
 
 impl Svg {
-    /// A white sheet.
+    /// An empty sheet.
     pub(crate) fn new(width: f64, height: f64) -> Self {
         let mut svg = Self { body: String::new(), width, height };
-        svg.rectangle(0.0, 0.0, width, height, "#ffffff");
+        svg.rectangle(0.0, 0.0, width, height, Paint::Sheet);
         svg
     }
 
-    pub(crate) fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
+    pub(crate) fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, paint: Paint) {
+        let paint = paint.as_attributes("fill");
         self.push(format_args!(
-            r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" fill="{fill}"/>"#
+            r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" {paint}/>"#
         ));
     }
 
-    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: &str) {
+    /// A square that is the stronger, the larger its share of 1.
+    pub(crate) fn cell(&mut self, x: f64, y: f64, side: f64, share: f64) {
+        let (paint, frame) = (Paint::Cell.as_attributes("fill"), Paint::Grid.colour());
         self.push(format_args!(
-            r#"<line x1="{:.1}" y1="{:.1}" x2="{:.1}" y2="{:.1}" stroke="{colour}"/>"#,
+            r#"<rect x="{x:.1}" y="{y:.1}" width="{side:.1}" height="{side:.1}" {paint} fill-opacity="{share:.3}" stroke="{frame}"/>"#
+        ));
+    }
+
+    pub(crate) fn line(&mut self, from: (f64, f64), to: (f64, f64), paint: Paint) {
+        let paint = paint.as_attributes("stroke");
+        self.push(format_args!(
+            r#"<line x1="{:.1}" y1="{:.1}" x2="{:.1}" y2="{:.1}" {paint}/>"#,
             from.0, from.1, to.0, to.1
         ));
     }
@@ -40,14 +100,15 @@ impl Svg {
     pub(crate) fn polyline(
         &mut self,
         points: impl Iterator<Item = (f64, f64)>,
-        colour: &str,
+        paint: Paint,
         opacity: f64,
         dashed: bool,
     ) {
         let points: Vec<String> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         let dash = if dashed { r#" stroke-dasharray="5 4""# } else { "" };
+        let paint = paint.as_attributes("stroke");
         self.push(format_args!(
-            r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-opacity="{opacity:.2}"{dash}/>"#,
+            r#"<polyline points="{}" {paint} fill="none" stroke-width="1.8" stroke-opacity="{opacity:.2}"{dash}/>"#,
             points.join(" ")
         ));
     }
@@ -57,16 +118,16 @@ impl Svg {
         at: (f64, f64),
         size: f64,
         anchor: Anchor,
-        colour: &str,
+        paint: Paint,
         text: &str,
     ) {
-        self.label(at, size, anchor, colour, "", text);
+        self.label(at, size, anchor, paint, "", text);
     }
 
     /// A label that reads upwards, for the y axis.
     pub(crate) fn upward_text(&mut self, (x, y): (f64, f64), size: f64, text: &str) {
         let turn = format!(r#" transform="rotate(-90 {x:.1} {y:.1})""#);
-        self.label((x, y), size, Anchor::Middle, "#222222", &turn, text);
+        self.label((x, y), size, Anchor::Middle, Paint::Ink, &turn, text);
     }
 
     pub(crate) fn finish(self) -> String {
@@ -84,7 +145,7 @@ impl Svg {
         (x, y): (f64, f64),
         size: f64,
         anchor: Anchor,
-        colour: &str,
+        paint: Paint,
         more: &str,
         text: &str,
     ) {
@@ -92,8 +153,9 @@ impl Svg {
             Anchor::Middle => "middle",
             Anchor::End => "end",
         };
+        let paint = paint.as_attributes("fill");
         self.push(format_args!(
-            r#"<text x="{x:.1}" y="{y:.1}" font-size="{size:.0}" text-anchor="{anchor}" fill="{colour}"{more}>{}</text>"#,
+            r#"<text x="{x:.1}" y="{y:.1}" font-size="{size:.0}" text-anchor="{anchor}" {paint}{more}>{}</text>"#,
             escaped(text)
         ));
     }
@@ -104,6 +166,7 @@ impl Svg {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it may stand between tags and in an attribute's double quotes, in SVG and HTML.
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

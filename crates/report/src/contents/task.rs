@@ -1,50 +1,49 @@
-//! One task of a report: summary, verdict, folds, spread, classes, curves, settings.
+//! One task of a report: its heads, folds, classes or errors, fits, calibration, significance,
+//! settings.
 
 use std::collections::BTreeMap;
 
 use facefold_evaluate::{ClassMetrics, CvResult, FitResult, HeadResult, Metric, Metrics};
 
-use super::paragraph;
 use crate::comparison;
-use crate::figures::{Figure, Figures};
+use crate::figures;
 use crate::format::{self, NONE};
 use crate::model::TaskReport;
+use crate::page::{Block, Page};
 use crate::table::Table;
 use crate::terminal::{seeds, summary};
 
-pub(crate) fn write(text: &mut String, task: &TaskReport) {
+pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     let result = &task.result;
-    let figures = Figures::of(result);
-    paragraph(text, &format!("## {}", title(result)));
-    paragraph(
-        text,
-        &format!(
-            "{} rows of {} subjects, {} features, protocol `{}`, seed {} for the division, fits \
-             with seeds {}.",
-            format::count(result.rows),
-            format::count(result.subjects),
-            format::count(result.features),
-            result.protocol,
-            result.seed,
-            seeds(result)
-        ),
-    );
-    paragraph(text, summary(result).markdown().trim_end());
-    paragraph(text, &reading(result));
+    page.section(title(result));
+    page.paragraph(format!(
+        "{} rows of {} subjects, {} features, protocol `{}`, seed {} for the division, fits with \
+         seeds {}.",
+        format::count(result.rows),
+        format::count(result.subjects),
+        format::count(result.features),
+        result.protocol,
+        result.seed,
+        seeds(result)
+    ));
+    page.table(summary(result));
+    page.paragraph(reading(result));
+    protocol(page, result);
+    folds(page, result);
+    spread(page, result);
+    classes(page, result);
+    years(page, result);
+    fits(page, result);
+    calibration(page, result);
     if let Some(compared) = &task.comparison {
-        paragraph(text, &format!("### Which {} head is better", result.task));
-        paragraph(text, comparison::markdown(compared).trim_end());
+        page.subsection(format!("Which {} head is better", result.task));
+        comparison::fill(page, compared);
     }
-    protocol(text, result);
-    folds(text, result);
-    spread(text, result);
-    classes(text, result, &figures);
-    years(text, result, &figures);
-    curves(text, result, &figures);
-    settings(text, result);
+    settings(page, result);
 }
 
-fn title(result: &CvResult) -> String {
+/// The task's name as a heading: `Age group`.
+pub(crate) fn title(result: &CvResult) -> String {
     let name = result.task.as_str().replace('-', " ");
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
@@ -62,33 +61,30 @@ fn reading(result: &CvResult) -> String {
     )
 }
 
-fn protocol(text: &mut String, result: &CvResult) {
-    paragraph(text, &format!("### Protocol of {}", result.task));
-    paragraph(
-        text,
-        &format!(
-            "{} Within the training side about an eighth of the rows, exclusive by subject, is \
+fn protocol(page: &mut Page, result: &CvResult) {
+    page.subsection(format!("Protocol of {}", result.task));
+    page.paragraph(format!(
+        "{} Within the training side about an eighth of the rows, exclusive by subject, is \
              kept for validation: epochs and other choices are made by it and never by test rows.",
-            result.protocol.explanation()
-        ),
-    );
+        result.protocol.explanation()
+    ));
     let mut table = Table::new(["division", "training", "validation", "test", "shared test rows"]);
     for partition in &result.partitions {
         let counts =
             [partition.train, partition.validation, partition.test, partition.shared_test_rows];
         table.row(std::iter::once(partition.name.clone()).chain(counts.map(format::count)));
     }
-    paragraph(text, table.markdown().trim_end());
+    page.table(table);
     for partition in &result.partitions {
         for note in &partition.notes {
-            paragraph(text, &format!("{}: {note}.", partition.name));
+            page.paragraph(format!("{}: {note}.", partition.name));
         }
     }
 }
 
 /// Every metric by fold and head, averaged over seeds.
-fn folds(text: &mut String, result: &CvResult) {
-    paragraph(text, &format!("### Folds of {}", result.task));
+fn folds(page: &mut Page, result: &CvResult) {
+    page.subsection(format!("Folds of {}", result.task));
     for &metric in Metric::of(result.task) {
         let heads = result.heads.iter().map(|head| head.name.clone());
         let mut table = Table::new(std::iter::once(format::heading(metric)).chain(heads));
@@ -99,7 +95,7 @@ fn folds(text: &mut String, result: &CvResult) {
             });
             table.row(std::iter::once(partition.name.clone()).chain(cells));
         }
-        paragraph(text, table.markdown().trim_end());
+        page.table(table);
     }
 }
 
@@ -108,8 +104,8 @@ fn average<'a>(fits: impl Iterator<Item = &'a FitResult>, metric: Metric) -> Opt
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn spread(text: &mut String, result: &CvResult) {
-    paragraph(text, &format!("### Training, validation, test and spread of {}", result.task));
+fn spread(page: &mut Page, result: &CvResult) {
+    page.subsection(format!("Training, validation, test and spread of {}", result.task));
     let mut table = Table::new([
         "head",
         "metric",
@@ -138,7 +134,7 @@ fn spread(text: &mut String, result: &CvResult) {
             ]);
         }
     }
-    paragraph(text, table.markdown().trim_end());
+    page.table(table);
 }
 
 fn class_metrics(head: &HeadResult) -> Option<&ClassMetrics> {
@@ -148,11 +144,11 @@ fn class_metrics(head: &HeadResult) -> Option<&ClassMetrics> {
     }
 }
 
-fn classes(text: &mut String, result: &CvResult, figures: &Figures) {
+fn classes(page: &mut Page, result: &CvResult) {
     if result.classes.is_empty() {
         return;
     }
-    paragraph(text, &format!("### Classes of {}", result.task));
+    page.subsection(format!("Classes of {}", result.task));
     let heads = result.heads.iter().map(|head| head.name.clone());
     let header = ["recall (%)".to_owned(), "rows".to_owned()];
     let mut table = Table::new(header.into_iter().chain(heads));
@@ -164,32 +160,30 @@ fn classes(text: &mut String, result: &CvResult, figures: &Figures) {
         let rows = format::count(result.class_rows.get(class).copied().unwrap_or(0));
         table.row([name.clone(), rows].into_iter().chain(recalls));
     }
-    paragraph(text, table.markdown().trim_end());
+    page.table(table);
     for head in &result.heads {
         let Some(metrics) = class_metrics(head) else { continue };
-        paragraph(
-            text,
-            &format!(
-                "Confusion matrix of `{}`: rows are what is right, columns what was answered, over \
+        page.paragraph(format!(
+            "Confusion matrix of `{}`: rows are what is right, columns what was answered, over \
                  all test rows and seeds.",
-                head.name
-            ),
-        );
+            head.name
+        ));
         let header = std::iter::once(String::new()).chain(result.classes.iter().cloned());
         let mut table = Table::new(header);
         for (name, row) in result.classes.iter().zip(&metrics.confusion) {
             let counts = row.iter().map(|&count| format::count(count as usize));
             table.row(std::iter::once(name.clone()).chain(counts));
         }
-        paragraph(text, table.markdown().trim_end());
+        page.table(table);
     }
-    figures.confusion.iter().for_each(|figure| link(text, figure));
-    figures.calibration.iter().for_each(|figure| link(text, figure));
+    for figure in result.heads.iter().filter_map(|head| figures::confusion_of(result, head)) {
+        page.figure(figure);
+    }
 }
 
-fn years(text: &mut String, result: &CvResult, figures: &Figures) {
-    let Some(figure) = &figures.cumulative else { return };
-    paragraph(text, &format!("### Errors of {}", result.task));
+fn years(page: &mut Page, result: &CvResult) {
+    let Some(figure) = figures::cumulative_of(result) else { return };
+    page.subsection(format!("Errors of {}", result.task));
     let limits = [1_usize, 3, 5, 7, 10, 15];
     let header = ["head".to_owned(), "mean error (years)".to_owned()];
     let mut table =
@@ -203,17 +197,16 @@ fn years(text: &mut String, result: &CvResult, figures: &Figures) {
         });
         table.row(first.into_iter().chain(shares));
     }
-    paragraph(text, table.markdown().trim_end());
-    paragraph(
-        text,
+    page.table(table);
+    page.paragraph(
         "CS@n is the share of test rows with an error of at most n years; a mean error above 0 \
          takes people for older than they are labelled.",
     );
-    link(text, figure);
+    page.figure(figure);
 }
 
-fn curves(text: &mut String, result: &CvResult, figures: &Figures) {
-    paragraph(text, &format!("### Fits of {}", result.task));
+fn fits(page: &mut Page, result: &CvResult) {
+    page.subsection(format!("Fits of {}", result.task));
     let mut table = Table::new([
         "head",
         "fits",
@@ -233,7 +226,7 @@ fn curves(text: &mut String, result: &CvResult, figures: &Figures) {
             format!("{:.1}", seconds / head.fits.len().max(1) as f64),
         ]);
     }
-    paragraph(text, table.markdown().trim_end());
+    page.table(table);
     for head in &result.heads {
         // The same words for several fits are said once.
         let mut notes: BTreeMap<&str, usize> = BTreeMap::new();
@@ -241,13 +234,35 @@ fn curves(text: &mut String, result: &CvResult, figures: &Figures) {
             *notes.entry(note).or_default() += 1;
         }
         for (note, fits) in notes {
-            paragraph(
-                text,
-                &format!("`{}`: {note} ({fits} of {} fits).", head.name, head.fits.len()),
-            );
+            page.paragraph(format!(
+                "`{}`: {note} ({fits} of {} fits).",
+                head.name,
+                head.fits.len()
+            ));
         }
     }
-    figures.learning.iter().for_each(|figure| link(text, figure));
+    for figure in result.heads.iter().filter_map(|head| figures::learning_of(result, head)) {
+        page.figure(figure);
+    }
+}
+
+/// Whether a probability of 0.9 is right nine times of ten.
+fn calibration(page: &mut Page, result: &CvResult) {
+    let Some(figure) = figures::calibration_of(result) else { return };
+    page.subsection(format!("Calibration of {}", result.task));
+    page.paragraph(
+        "Of the answers given with a probability of 0.9, nine of ten should be right: a line below \
+         the dashed one is too sure of itself. The calibration error is the mean distance from it \
+         over all test rows and seeds.",
+    );
+    let mut table = Table::new(["head", "calibration error (%)"]);
+    for head in &result.heads {
+        let Some(metrics) = class_metrics(head) else { continue };
+        let error = format::value(Metric::CalibrationError, metrics.calibration.error);
+        table.row([head.name.clone(), error]);
+    }
+    page.table(table);
+    page.figure(figure);
 }
 
 fn range(values: impl Iterator<Item = usize> + Clone) -> String {
@@ -258,15 +273,11 @@ fn range(values: impl Iterator<Item = usize> + Clone) -> String {
     }
 }
 
-fn settings(text: &mut String, result: &CvResult) {
-    paragraph(text, &format!("### Settings of the {} heads", result.task));
+fn settings(page: &mut Page, result: &CvResult) {
+    page.subsection(format!("Settings of the {} heads", result.task));
     for head in &result.heads {
         let settings =
             serde_json::to_string_pretty(&head.settings).unwrap_or_else(|error| error.to_string());
-        paragraph(text, &format!("`{}`:\n\n```json\n{settings}\n```", head.name));
+        page.push(Block::Folded(format!("`{}`", head.name), "json", settings));
     }
-}
-
-fn link(text: &mut String, figure: &Figure) {
-    paragraph(text, &format!("![{}](plots/{})", figure.caption, figure.file));
 }

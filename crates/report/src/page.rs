@@ -1,0 +1,70 @@
+//! A report as a list of blocks, from which Markdown and HTML are written with the same numbers.
+
+use crate::figures::Figure;
+use crate::table::Table;
+
+/// A part of a page. Texts may have `` `code` `` and `**strong**` words, and nothing else of
+/// Markdown.
+pub(crate) enum Block {
+    /// The one first line.
+    Title(String),
+    /// A heading of level 2 or 3.
+    Heading(u8, String),
+    /// What a reader must know before any number.
+    Warning(String),
+    /// Some sentences.
+    Paragraph(String),
+    /// Sentences under each other.
+    List(Vec<String>),
+    /// Numbers.
+    Table(Table),
+    /// A plot.
+    Figure(Figure),
+    /// A command, in the language of its first word: `sh`.
+    Code(&'static str, String),
+    /// A long text in a language, which few need to see, under a label.
+    Folded(String, &'static str, String),
+}
+
+/// A report as it is read, from top to bottom.
+#[derive(Default)]
+pub(crate) struct Page {
+    blocks: Vec<Block>,
+}
+
+impl Page {
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    pub(crate) fn figures(&self) -> impl Iterator<Item = &Figure> {
+        self.blocks.iter().filter_map(|block| match block {
+            Block::Figure(figure) => Some(figure),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn push(&mut self, block: Block) {
+        self.blocks.push(block);
+    }
+
+    pub(crate) fn section(&mut self, heading: impl Into<String>) {
+        self.push(Block::Heading(2, heading.into()));
+    }
+
+    pub(crate) fn subsection(&mut self, heading: impl Into<String>) {
+        self.push(Block::Heading(3, heading.into()));
+    }
+
+    pub(crate) fn paragraph(&mut self, text: impl Into<String>) {
+        self.push(Block::Paragraph(text.into()));
+    }
+
+    pub(crate) fn table(&mut self, table: Table) {
+        self.push(Block::Table(table));
+    }
+
+    pub(crate) fn figure(&mut self, figure: Figure) {
+        self.push(Block::Figure(figure));
+    }
+}

@@ -1,0 +1,106 @@
+//! The HTML face: the numbers of the Markdown, nothing fetched, nothing taken for markup.
+
+use facefold_report::{Report, html, markdown};
+
+use crate::run;
+
+/// The cells of every Markdown table, in order.
+fn markdown_cells(text: &str) -> Vec<String> {
+    text.lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+        .flat_map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()))
+        .filter(|cell| !cell.is_empty())
+        .collect()
+}
+
+/// The text of every cell of every HTML table, in order.
+fn html_cells(text: &str) -> Vec<String> {
+    text.split("<t")
+        .filter_map(|piece| piece.strip_prefix("d>").or_else(|| piece.strip_prefix("h>")))
+        .filter_map(|piece| Some(piece.split_once("</t")?.0))
+        .map(|cell| cell.replace("<code>", "`").replace("</code>", "`").replace("&lt;", "<"))
+        .filter(|cell| !cell.is_empty())
+        .collect()
+}
+
+#[test]
+fn the_html_holds_every_number_of_the_markdown() {
+    let report = run::report();
+    let (text, page) = (markdown(&report), html(&report));
+    let cells = markdown_cells(&text);
+    assert!(cells.len() > 200, "{}", cells.len());
+    assert_eq!(html_cells(&page), cells);
+    // What stands outside of tables: sentences, the command, the warning.
+    for sentence in [
+        "`sharp` has the best accuracy",
+        "facefold cv --store faces --task age-group,age --out results/made-up",
+        "The samples are drawn faces",
+        "300 rows of 50 subjects",
+        "non-commercial research only",
+    ] {
+        let marked = sentence.replacen('`', "<code>", 1).replacen('`', "</code>", 1);
+        assert!(text.contains(sentence) && page.contains(&marked), "{sentence}");
+    }
+}
+
+#[test]
+fn the_summary_comes_first_and_names_difference_interval_and_p() {
+    let page = html(&run::report());
+    let first = page.split("<h2").nth(1).unwrap();
+    for needed in
+        ["Summary", "is better than", "95 % interval 22.83 to 25.83 points", "p &lt; 0.001"]
+    {
+        assert!(first.contains(needed), "{needed}: {first}");
+    }
+}
+
+#[test]
+fn the_html_needs_no_other_file_and_runs_nothing() {
+    let page = html(&run::report());
+    assert!(page.starts_with("<!DOCTYPE html>"));
+    for reference in
+        ["<script", "<img", "<link", "<iframe", "@import", "url(", "src=", "href=\"http"]
+    {
+        assert!(!page.contains(reference), "{reference}");
+    }
+    assert!(page.contains("default-src 'none'"));
+    assert!(page.contains("prefers-color-scheme: dark") && page.contains("@media print"));
+    assert_eq!(
+        page.matches("<figure>").count(),
+        markdown(&run::report()).matches("](plots/").count()
+    );
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+}
+
+#[test]
+fn names_from_outside_stay_text() {
+    const HOSTILE: &str = "</title><script>alert(\"1\")</script> `x` **y** & <img src=x onerror=z>";
+    let mut report: Report = run::report();
+    report.warnings.push(HOSTILE.to_owned());
+    report.dataset.kind = HOSTILE.to_owned();
+    report.dataset.root = HOSTILE.to_owned();
+    report.dataset.notes.push(HOSTILE.to_owned());
+    report.provenance.command = HOSTILE.to_owned();
+    report.provenance.network.name = HOSTILE.to_owned();
+    report.provenance.network.licence = HOSTILE.to_owned();
+    report.tasks[0].rows.dropped.insert(HOSTILE.to_owned(), 0);
+    let result = &mut report.tasks[0].result;
+    result.classes[0] = HOSTILE.to_owned();
+    result.heads[0].name = HOSTILE.to_owned();
+    result.heads[0].settings = serde_json::json!({ HOSTILE: HOSTILE });
+    result.heads[0].fits[0].log.notes.push(HOSTILE.to_owned());
+    result.partitions[0].name = HOSTILE.to_owned();
+    result.partitions[0].notes.push(HOSTILE.to_owned());
+    let compared = report.tasks[0].comparison.as_mut().unwrap();
+    compared.contenders[0].label = HOSTILE.to_owned();
+    compared.pairs[0].first = HOSTILE.to_owned();
+    compared.pairs[0].words = HOSTILE.to_owned();
+    let page = html(&report);
+    for markup in ["<script", "<img", "</title><", "onerror=z>"] {
+        assert!(!page.contains(markup), "{markup}");
+    }
+    assert!(page.matches("&lt;script&gt;").count() >= 12, "{}", page.matches("&lt;script").count());
+    assert_eq!(page.matches("<title>").count(), 1);
+    // Every attribute that holds a name keeps to its quotes.
+    assert!(page.contains("aria-label=\"age-group by &lt;/title&gt;&lt;script&gt;alert(&quot;1"));
+}
