@@ -349,7 +349,7 @@ pub enum FeaturesName {
     Embedding,
     /// Pooled intermediate maps.
     Taps,
-    /// Taps, then the embedding.
+    /// The embedding, then taps.
     Both,
 }
 

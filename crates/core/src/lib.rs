@@ -9,6 +9,7 @@ pub mod extraction;
 pub mod files;
 pub mod fingerprint;
 pub mod head;
+pub mod intervals;
 pub mod rng;
 pub mod sample;
 pub mod task;
@@ -23,5 +24,6 @@ pub use head::{
     Epoch, Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions,
     TargetKind, Targets, TrainingLog,
 };
+pub use intervals::AgeIntervals;
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
 pub use task::Task;

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{Examples, FeatureMatrix, Head, Targets, Task, TrainingLog};
+use facefold_core::{AgeIntervals, Examples, FeatureMatrix, Head, Targets, Task, TrainingLog};
 use rayon::prelude::*;
 
 use crate::error::EvaluateError;
@@ -13,7 +13,7 @@ use crate::journal::{FitId, FitRecord, Journal};
 use crate::metrics::{Answers, Metrics};
 use crate::predictions::RowPredictions;
 use crate::protocol::{Partition, Protocol, RowInfo};
-use crate::result::{CvResult, FitResult};
+use crate::result::{CvResult, FitResult, IntervalCheck};
 
 /// What to fit on what. The answers depend on nothing else.
 pub struct CvPlan<'a> {
@@ -284,7 +284,7 @@ impl CvPlan<'_> {
             Ok((answers, metrics))
         };
         let (_, train) = measure(&partition.train)?;
-        let (_, validation) = measure(&partition.validation)?;
+        let (chosen, validation) = measure(&partition.validation)?;
         let (answers, test) = measure(&partition.test)?;
         let Some(test) = test else {
             return Err(EvaluateError::TooFew(format!("`{}` has no test rows", partition.name)));
@@ -295,10 +295,37 @@ impl CvPlan<'_> {
             train,
             validation,
             test,
+            intervals: self.check_intervals(partition, &chosen, &answers),
             log: finite(fitted.log().clone()),
             seconds: begin.elapsed().as_secs_f64(),
         };
         Ok(FitRecord { id, result, answers })
+    }
+
+    /// Makes intervals of the answers for the validation rows and tries them on the test rows.
+    fn check_intervals(
+        &self,
+        partition: &Partition,
+        validation: &Answers,
+        test: &Answers,
+    ) -> Option<IntervalCheck> {
+        let years = |rows: &[usize]| match targets_of(&self.targets, rows) {
+            Targets::Years(years) => Some(years),
+            Targets::Classes { .. } => None,
+        };
+        let (Answers::Years(chosen), Answers::Years(told)) = (validation, test) else {
+            return None;
+        };
+        let intervals = AgeIntervals::fit(chosen, &years(&partition.validation)?)?;
+        let truth = years(&partition.test)?;
+        let (mut inside, mut width) = (0_usize, 0.0);
+        for (&told, truth) in told.iter().zip(&truth) {
+            let (low, high) = intervals.around(told);
+            inside += usize::from((low..=high).contains(truth));
+            width += f64::from(high - low);
+        }
+        let n = truth.len() as f64;
+        Some(IntervalCheck { coverage: inside as f64 / n, width: width / n })
     }
 
     pub(crate) fn ordered(&self) -> bool {

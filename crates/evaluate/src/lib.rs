@@ -26,5 +26,5 @@ pub use journal::{DirectoryJournal, FitId, FitRecord, Journal, NoJournal};
 pub use metrics::{Answers, ClassMetrics, Metric, Metrics, YearsMetrics};
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
-pub use result::{CvResult, FitResult, HeadResult, PartitionSummary};
+pub use result::{CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};
 pub use summary::MetricSummary;

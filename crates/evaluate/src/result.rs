@@ -79,10 +79,22 @@ pub struct FitResult {
     pub validation: Option<Metrics>,
     /// Metrics on the test rows.
     pub test: Metrics,
+    /// How intervals made on the validation rows do on the test rows; years only.
+    #[serde(default)]
+    pub intervals: Option<IntervalCheck>,
     /// How the fit went.
     pub log: TrainingLog,
     /// Wall-clock seconds of the fit and its predictions.
     pub seconds: f64,
+}
+
+/// Intervals around told ages, made on the validation rows to hold eight of ten true ages.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct IntervalCheck {
+    /// Share of test rows whose age lies in its interval.
+    pub coverage: f64,
+    /// Mean width in years on the test rows.
+    pub width: f64,
 }
 
 impl CvResult {

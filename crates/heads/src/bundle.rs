@@ -11,8 +11,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{
-    AgeGroups, ExtractorInfo, Fingerprint, FittedHead, HeadError, HeadParts, TargetKind, Task,
-    files,
+    AgeGroups, AgeIntervals, ExtractorInfo, Fingerprint, FittedHead, HeadError, HeadParts,
+    TargetKind, Task, files,
 };
 use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::TensorView;
@@ -38,6 +38,8 @@ pub struct TaskHead {
     pub classes: Vec<String>,
     /// The groups behind the classes of an age-group head.
     pub age_groups: Option<AgeGroups>,
+    /// Intervals around the years it tells, where rows were kept to measure them.
+    pub age_intervals: Option<AgeIntervals>,
     /// The head itself.
     pub parts: HeadParts,
 }
@@ -67,6 +69,9 @@ impl TaskHead {
                 self.task,
                 self.classes.len()
             )));
+        }
+        if self.age_intervals.as_ref().is_some_and(|intervals| !intervals.is_sound()) {
+            return Err(HeadError::Damaged("the intervals of its ages do not fit".to_owned()));
         }
         Ok(fitted)
     }
@@ -118,6 +123,8 @@ struct ManifestHead<'a> {
     task: Task,
     classes: Cow<'a, [String]>,
     age_groups: Cow<'a, Option<AgeGroups>>,
+    #[serde(default)]
+    age_intervals: Cow<'a, Option<AgeIntervals>>,
     kind: Cow<'a, str>,
     config: Cow<'a, serde_json::Value>,
 }
@@ -241,6 +248,7 @@ impl Bundle {
             task: head.task,
             classes: Cow::Borrowed(&head.classes),
             age_groups: Cow::Borrowed(&head.age_groups),
+            age_intervals: Cow::Borrowed(&head.age_intervals),
             kind: Cow::Borrowed(&head.parts.kind),
             config: Cow::Borrowed(&head.parts.config),
         });
@@ -270,6 +278,7 @@ impl Bundle {
                 task: head.task,
                 classes: head.classes.into_owned(),
                 age_groups: head.age_groups.into_owned(),
+                age_intervals: head.age_intervals.into_owned(),
                 parts: HeadParts {
                     kind: head.kind.into_owned(),
                     config: head.config.into_owned(),

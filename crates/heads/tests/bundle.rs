@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, Examples, ExtractorInfo, FeatureMatrix, Fingerprint, Precision, Predictions,
-    Targets, Task,
+    AgeGroups, AgeIntervals, Examples, ExtractorInfo, FeatureMatrix, Fingerprint, Precision,
+    Predictions, Targets, Task,
 };
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -53,7 +53,13 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
         Task::AgeGroup => (AgeGroups::adience().labels(), Some(AgeGroups::adience())),
         Task::Gender | Task::Class => (vec!["f".to_owned(), "m".to_owned()], None),
     };
-    (TaskHead { task, classes, age_groups, parts: fitted.parts() }, answers)
+    let told: Vec<f32> = (0..40_u8).map(f32::from).collect();
+    let truth: Vec<f32> = told.iter().map(|age| age * 1.1).collect();
+    let age_intervals = match task {
+        Task::Age => AgeIntervals::fit(&told, &truth),
+        _ => None,
+    };
+    (TaskHead { task, classes, age_groups, age_intervals, parts: fitted.parts() }, answers)
 }
 
 fn fingerprint(text: &str) -> Fingerprint {

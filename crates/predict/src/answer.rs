@@ -66,6 +66,10 @@ pub struct Answer {
     pub age_group: Option<ClassAnswer>,
     /// Age in years.
     pub age: Option<f32>,
+    /// Lower end of the interval in which eight of ten true ages lie, where the bundle has one.
+    pub age_low: Option<f32>,
+    /// Upper end of that interval.
+    pub age_high: Option<f32>,
     /// Folder name, for a class-per-folder bundle.
     pub class: Option<ClassAnswer>,
 }
@@ -94,6 +98,8 @@ impl Answer {
             gender: None,
             age_group: None,
             age: None,
+            age_low: None,
+            age_high: None,
             class: None,
         }
     }

@@ -32,8 +32,8 @@ pub fn line(answer: &Answer, all_faces: bool, several_bundles: bool) -> String {
         number(gender.map(|gender| gender.probability)),
         group.map_or_else(String::new, |group| quoted(&group.label)),
         number(answer.age),
-        String::new(),
-        String::new(),
+        number(answer.age_low),
+        number(answer.age_high),
     ];
     if all_faces {
         cells.push(answer.face_index.to_string());
@@ -70,9 +70,11 @@ mod tests {
         let answer = Answer {
             gender: Some(gender),
             age: Some(31.5),
+            age_low: Some(28.0),
+            age_high: Some(36.25),
             ..Answer::empty("a, \"b\".jpg", "faces.facefold")
         };
-        assert_eq!(line(&answer, false, false), r#""a, ""b"".jpg",ok,m,0.75,,31.5,,"#);
+        assert_eq!(line(&answer, false, false), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25"#);
         let cells = |text: &str| text.matches(',').count();
         let rejection = Rejection::new(RejectReason::NoFace, "no face");
         let rejected = Answer::rejected("c.jpg", "x", &rejection);

@@ -147,7 +147,12 @@ impl Loaded {
         for (head, fitted) in self.bundle.heads.iter().zip(&self.heads) {
             let predictions = fitted.predict(matrix, &[0])?;
             match (head.task, predictions) {
-                (Task::Age, Predictions::Years(years)) => answer.age = years.first().copied(),
+                (Task::Age, Predictions::Years(years)) => {
+                    answer.age = years.first().copied();
+                    let ends = head.age_intervals.as_ref().zip(answer.age);
+                    let ends = ends.map(|(intervals, age)| intervals.around(age));
+                    (answer.age_low, answer.age_high) = ends.unzip();
+                }
                 (Task::Gender, Predictions::Classes(shares)) => {
                     answer.gender = class_answer(&head.classes, &shares);
                 }

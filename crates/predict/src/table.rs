@@ -7,6 +7,15 @@ use crate::answer::{Answer, ClassAnswer};
 /// A column's name, and what it says of an answer.
 type Column<'a> = (&'static str, Box<dyn Fn(&Answer) -> Option<String> + 'a>);
 
+/// `31`, or `31 (26 to 37)` with the interval in which eight of ten true ages lie.
+fn age(answer: &Answer) -> Option<String> {
+    let age = answer.age?;
+    Some(match answer.age_low.zip(answer.age_high) {
+        Some((low, high)) => format!("{age:.0} ({low:.0} to {high:.0})"),
+        None => format!("{age:.0}"),
+    })
+}
+
 /// One line a face; columns that no answer fills are left out.
 #[must_use]
 pub fn table(answers: &[Answer]) -> String {
@@ -20,7 +29,7 @@ pub fn table(answers: &[Answer]) -> String {
         ("bundle", Box::new(|answer| several.then(|| answer.bundle.clone()))),
         ("gender", Box::new(|answer| percent(&answer.gender))),
         ("age group", Box::new(|answer| percent(&answer.age_group))),
-        ("age", Box::new(|answer| answer.age.map(|age| format!("{age:.0}")))),
+        ("age", Box::new(age)),
         ("class", Box::new(|answer| percent(&answer.class))),
         (
             "rejected",

@@ -1,7 +1,7 @@
 //! `facefold train`: a head trained on the rows of a store becomes a bundle.
 
 use anyhow::Result;
-use facefold_core::{Examples, Targets, Task};
+use facefold_core::{AgeIntervals, Examples, Predictions, Targets, Task};
 use facefold_evaluate::{Answers, Metrics, Partition, Protocol, plan};
 use facefold_heads::{Bundle, FeatureChoice, TaskHead};
 use facefold_store::Features;
@@ -95,6 +95,10 @@ fn fit(
         task: rows.task,
         classes: rows.classes,
         age_groups: (rows.task == Task::AgeGroup).then(|| settings.groups.clone()),
+        age_intervals: match (&predictions, kept.targets()) {
+            (Predictions::Years(told), Targets::Years(truth)) => AgeIntervals::fit(told, truth),
+            _ => None,
+        },
         parts: fitted.parts(),
     };
     let metrics = json!({

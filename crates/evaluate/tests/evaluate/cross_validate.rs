@@ -184,3 +184,25 @@ fn years_survive_their_file_bit_by_bit() {
     outcome.predictions.write_csv(&path).unwrap();
     assert_eq!(RowPredictions::read_csv(&path, Task::Age, &[]).unwrap(), outcome.predictions);
 }
+
+#[test]
+fn intervals_made_on_validation_rows_hold_eight_of_ten_test_rows() {
+    let mut people = people(250, 4, 1);
+    let mut generator = facefold_core::rng::seeded(5, "years");
+    people.targets = Targets::Years(
+        (0..people.rows.len())
+            .map(|_| rand::Rng::random_range(&mut generator, 1.0..90.0))
+            .collect(),
+    );
+    let mut plan = plan_of(&people, vec![Box::new(Nearest::default())], &[1]);
+    plan.task = Task::Age;
+    plan.classes.clear();
+    let outcome = run(&plan, 2, &NoJournal);
+    let fits = &outcome.result.heads[0].fits;
+    let checks: Vec<_> = fits.iter().map(|fit| fit.intervals.unwrap()).collect();
+    let coverage = checks.iter().map(|check| check.coverage).sum::<f64>() / 5.0;
+    assert!((0.74..0.86).contains(&coverage), "{coverage}");
+    // Told and true ages are both spread evenly over 89 years: eight of ten differences lie within
+    // 89 (1 - sqrt(0.2)) = 49 years of 0.
+    assert!(checks.iter().all(|check| (60.0..110.0).contains(&check.width)), "{checks:?}");
+}

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use facefold_evaluate::{ClassMetrics, CvResult, FitResult, HeadResult, Metric, Metrics};
+use facefold_evaluate::{
+    ClassMetrics, CvResult, FitResult, HeadResult, IntervalCheck, Metric, Metrics,
+};
 
 use crate::comparison;
 use crate::figures;
@@ -202,7 +204,36 @@ fn years(page: &mut Page, result: &CvResult) {
         "CS@n is the share of test rows with an error of at most n years; a mean error above 0 \
          takes people for older than they are labelled.",
     );
+    intervals(page, result);
     page.figure(figure);
+}
+
+/// How the intervals around told ages did, over all fits of a head.
+fn intervals(page: &mut Page, result: &CvResult) {
+    let mut table = Table::new(["head", "inside (%)", "least fold (%)", "width (years)"]);
+    for head in &result.heads {
+        let checks: Vec<_> = head.fits.iter().filter_map(|fit| fit.intervals).collect();
+        let mean = |get: fn(&IntervalCheck) -> f64| {
+            checks.iter().map(get).sum::<f64>() / checks.len() as f64
+        };
+        let Some(least) = checks.iter().map(|check| check.coverage).min_by(f64::total_cmp) else {
+            continue;
+        };
+        table.row([
+            head.name.clone(),
+            format::value(Metric::CumulativeScore5, mean(|check| check.coverage)),
+            format::value(Metric::CumulativeScore5, least),
+            format::value(Metric::MeanAbsoluteError, mean(|check| check.width)),
+        ]);
+    }
+    if table.rows().is_empty() {
+        return;
+    }
+    page.paragraph(
+        "Intervals meant to hold 80 % of the true ages (conformal, by told age, made on the \
+         validation rows), tried on the test rows:",
+    );
+    page.table(table);
 }
 
 fn fits(page: &mut Page, result: &CvResult) {
