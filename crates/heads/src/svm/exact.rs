@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use super::gram::Products;
 use super::kernel::KernelFunction;
 use super::machines::{Column, add_biases};
-use super::options::SvmOptions;
+use super::options::{Kernel, SvmOptions};
 use super::questions::{Question, Questions};
 use super::solver::{Problem, Solution, TOLERANCE, solve};
 use crate::parts::backend;
@@ -25,6 +25,18 @@ pub(super) struct Trial {
     pub(super) decisions: Vec<f32>,
     /// Machines that were stopped before their optimum.
     pub(super) unfinished: usize,
+}
+
+impl Trial {
+    /// Where in the grid it stands.
+    pub(super) fn name(&self, kernel: Kernel) -> String {
+        match kernel {
+            Kernel::Linear => format!("cost {}", self.cost),
+            Kernel::Gaussian | Kernel::Polynomial => {
+                format!("cost {} gamma {}", self.cost, self.gamma)
+            }
+        }
+    }
 }
 
 /// What is fitted on what.
@@ -167,6 +179,7 @@ impl Exact<'_> {
     }
 }
 
-fn in_order<T: Copy>(values: &[T], order: &[usize]) -> Vec<T> {
+/// The values at some places.
+pub(super) fn in_order<T: Copy>(values: &[T], order: &[usize]) -> Vec<T> {
     order.iter().map(|&at| values[at]).collect()
 }

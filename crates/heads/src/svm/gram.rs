@@ -100,19 +100,30 @@ impl Products<'_> {
         rows.iter().map(|&row| self.lengths[row]).collect()
     }
 
-    /// Kernel values of rows, in ascending order, with each other, as the solver wants them.
+    /// Kernel values of rows, in ascending order and none twice, with each other, as the solver
+    /// wants them.
     pub(super) fn among(&self, rows: &[usize], function: KernelFunction, matrix: &mut Vec<f32>) {
         let (n, stride) = (rows.len(), stride(rows.len()));
         matrix.resize(n * stride, 0.0);
         let lengths = self.lengths_of(rows);
+        // Rows of one class lie together, so whole runs of products can be copied.
+        let mut runs = runs(rows);
         for (at, &row) in rows.iter().enumerate() {
             let (products, first) = self.upper(row);
             let values = &mut matrix[at * stride..(at + 1) * stride];
-            for (value, &other) in values[at..n].iter_mut().zip(&rows[at..]) {
-                *value = products[other - first];
+            let mut place = at;
+            for &(from, to) in &runs {
+                let length = to - from;
+                values[place..place + length].copy_from_slice(&products[from - first..to - first]);
+                place += length;
             }
             values[n..].fill(0.0);
             function.apply(&mut values[at..n], self.lengths[row], &lengths[at..]);
+            // The next row begins with itself.
+            runs[0].0 += 1;
+            if runs[0].0 == runs[0].1 {
+                runs.remove(0);
+            }
         }
         for top in (0..n).step_by(TILE) {
             for left in (0..=top).step_by(TILE) {
@@ -125,7 +136,7 @@ impl Products<'_> {
         }
     }
 
-    /// Kernel values of some rows with others, row by row.
+    /// Kernel values of some rows with others, row by row; fastest where the others come later.
     pub(super) fn between(
         &self,
         rows: &[usize],
@@ -145,6 +156,18 @@ impl Products<'_> {
         }
         values
     }
+}
+
+/// Consecutive numbers, as their first and one past their last.
+fn runs(rows: &[usize]) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &row in rows {
+        match runs.last_mut() {
+            Some((_, end)) if *end == row => *end += 1,
+            _ => runs.push((row, row + 1)),
+        }
+    }
+    runs
 }
 
 #[cfg(test)]

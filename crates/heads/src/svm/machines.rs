@@ -29,39 +29,31 @@ pub(super) struct Machines {
 }
 
 impl Machines {
-    /// Joins machines over training rows, `values` of `width` features each; rows that no machine
-    /// needs are left out.
+    /// Joins machines over training rows, of `width` features each; `rows` gives the scaled
+    /// features of those at some positions. Rows that no machine needs are left out.
     pub(super) fn join(
         function: KernelFunction,
-        (values, width): (&[f32], usize),
+        width: usize,
         columns: &[Column],
+        rows: impl Fn(&[usize]) -> Vec<f32>,
     ) -> Result<Self, HeadError> {
-        let count = columns.len();
-        let rows = values.chunks_exact(width);
+        let n = columns.first().map_or(0, |column| column.coefficients.len());
+        let needed = |at: &usize| columns.iter().any(|column| column.coefficients[*at] != 0.0);
+        let positions: Vec<usize> = (0..n).filter(needed).collect();
+        let support = rows(&positions);
         let (support, coefficients) = if function.kernel == Kernel::Linear {
-            let mut weights = Vec::with_capacity(count * width);
-            for column in columns {
+            let weights = columns.iter().flat_map(|column| {
                 let mut sum = vec![0.0_f64; width];
-                for (row, &coefficient) in rows.clone().zip(&column.coefficients) {
-                    if coefficient != 0.0 {
-                        let coefficient = f64::from(coefficient);
-                        sum.iter_mut()
-                            .zip(row)
-                            .for_each(|(s, &v)| *s += coefficient * f64::from(v));
-                    }
+                for (row, &at) in support.chunks_exact(width).zip(&positions) {
+                    let coefficient = f64::from(column.coefficients[at]);
+                    sum.iter_mut().zip(row).for_each(|(s, &v)| *s += coefficient * f64::from(v));
                 }
-                weights.extend(sum.iter().map(|&value| value as f32));
-            }
-            (weights, Array2::eye(count).into_raw_vec_and_offset().0)
+                sum.into_iter().map(|value| value as f32)
+            });
+            (weights.collect(), Array2::eye(columns.len()).into_raw_vec_and_offset().0)
         } else {
-            let (mut support, mut coefficients) = (Vec::new(), Vec::new());
-            for (at, row) in rows.enumerate() {
-                if columns.iter().any(|column| column.coefficients[at] != 0.0) {
-                    support.extend_from_slice(row);
-                    coefficients.extend(columns.iter().map(|column| column.coefficients[at]));
-                }
-            }
-            (support, coefficients)
+            let of = |&at: &usize| columns.iter().map(move |column| column.coefficients[at]);
+            (support, positions.iter().flat_map(of).collect())
         };
         let biases = columns.iter().map(|column| column.bias).collect();
         Self::new(function, (support, width), coefficients, biases)

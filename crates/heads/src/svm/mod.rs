@@ -22,7 +22,7 @@ use crate::options::{ClassWeights, HeadOptions};
 use crate::parts::{Stored, json};
 use crate::subsample::stratified;
 use crate::threads::on_one_thread;
-use exact::{Exact, Trial};
+use exact::{Exact, Trial, in_order};
 use fitted::{Fitted, FittedSettings, scale};
 use gram::Gram;
 use machines::Machines;
@@ -128,23 +128,35 @@ impl Svm {
     ) -> Result<Fitted, HeadError> {
         let questions = self.questions(training.targets())?;
         let width = features.width();
-        let mut values = features.rows(training.matrix().plain(), training.rows(), scale(width));
-        values.extend(features.rows(validation.matrix().plain(), validation.rows(), scale(width)));
-        let gram = Gram::new(values.clone(), width)?;
-        let all: Vec<usize> = (0..training.len() + validation.len()).collect();
-        let (training_rows, validation_rows) = all.split_at(training.len());
+        // Validation rows first, then the training rows class by class: what is read together lies
+        // together.
+        let mut order: Vec<usize> = (0..training.len()).collect();
+        if let Targets::Classes { indices, .. } = training.targets() {
+            order.sort_by_key(|&position| indices[position]);
+        }
+        let validation_rows: Vec<usize> = (0..validation.len()).collect();
+        let mut training_rows = vec![0; training.len()];
+        for (at, &position) in order.iter().enumerate() {
+            training_rows[position] = validation.len() + at;
+        }
+        let own = |examples: &Examples<'_>, rows: &[usize]| {
+            features.rows(examples.matrix().plain(), rows, scale(width))
+        };
+        let mut values = own(validation, validation.rows());
+        values.extend(own(training, &in_order(training.rows(), &order)));
+        let gram = Gram::new(values, width)?;
         let exact = Exact {
             products: gram.products()?,
-            training: training_rows,
-            validation: validation_rows,
+            training: &training_rows,
+            validation: &validation_rows,
             questions: &questions,
             options: &self.options,
         };
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let trial = choose(&exact, validation.targets(), &mut log)?;
         let function = exact.function(trial.gamma);
-        let fitted_on = &values[..training.len() * width];
-        let machines = Machines::join(function, (fitted_on, width), &trial.columns)?;
+        let support = |rows: &[usize]| own(training, &in_order(training.rows(), rows));
+        let machines = Machines::join(function, width, &trial.columns, support)?;
         let chosen = (trial.cost, trial.gamma);
         let mut head = self.head(features, machines, &questions, (training.targets(), log), chosen);
         let held_out = |question: &Question| exact.held_out(question, &trial, seed);
@@ -171,15 +183,12 @@ impl Svm {
                 kept.len()
             ));
         }
-        let rows: Vec<usize> = kept.iter().map(|&position| training.rows()[position]).collect();
+        let rows = in_order(training.rows(), &kept);
         let targets = match training.targets() {
-            Targets::Classes { indices, count } => Targets::Classes {
-                indices: kept.iter().map(|&position| indices[position]).collect(),
-                count: *count,
-            },
-            Targets::Years(years) => {
-                Targets::Years(kept.iter().map(|&position| years[position]).collect())
+            Targets::Classes { indices, count } => {
+                Targets::Classes { indices: in_order(indices, &kept), count: *count }
             }
+            Targets::Years(years) => Targets::Years(in_order(years, &kept)),
         };
         let questions = self.questions(&targets)?;
         let values = features.rows(training.matrix().plain(), &rows, scale(width));
@@ -193,7 +202,10 @@ impl Svm {
             .collect::<Result<Vec<_>, _>>()?;
         let chosen = (self.options.cost[0], self.options.gamma[0]);
         let function = kernel::KernelFunction::new(&self.options, chosen.1);
-        let machines = Machines::join(function, (&values, width), &columns)?;
+        let support = |chosen: &[usize]| {
+            features.rows(training.matrix().plain(), &in_order(&rows, chosen), scale(width))
+        };
+        let machines = Machines::join(function, width, &columns, support)?;
         let mut head = self.head(features, machines, &questions, (&targets, log), chosen);
         let decisions = head.decisions(validation.matrix().plain(), validation.rows())?;
         calibrate(&mut head, &questions, (&decisions, validation.targets()), None);
@@ -213,25 +225,24 @@ fn choose(
     for &gamma in &options.gamma {
         for trial in exact.trials(gamma)? {
             let score = score(exact.questions, &trial, validation);
-            tried.push(format!("cost {} gamma {} {:.4}", trial.cost, trial.gamma, score.abs()));
+            tried.push(format!("{} {:.4}", trial.name(options.kernel), score.abs()));
             if best.as_ref().is_none_or(|(highest, _)| score > *highest) {
                 best = Some((score, trial));
             }
         }
     }
     let (_, trial) = best.ok_or_else(|| HeadError::Setting("no cost or gamma".to_owned()))?;
+    let name = trial.name(options.kernel);
     if tried.len() > 1 {
         let (measure, rows) = match validation {
             Targets::Classes { .. } => ("accuracy", validation.len()),
             Targets::Years(_) => ("mean absolute error in years", validation.len()),
         };
         log.notes.push(if rows == 0 {
-            format!("cost {} and gamma {}, the first given", trial.cost, trial.gamma)
+            format!("{name}, the first given")
         } else {
             format!(
-                "cost {} and gamma {}, best of {} on {rows} validation rows ({measure}: {})",
-                trial.cost,
-                trial.gamma,
+                "{name}, best of {} on {rows} validation rows ({measure}: {})",
                 tried.len(),
                 tried.join("; ")
             )

@@ -30,7 +30,10 @@ pub enum Scheme {
 /// Settings of `svm`, `svm-linear` and `svm-linfa`.
 ///
 /// Lists are tried in all combinations, and the best on the validation rows is kept (the first of
-/// each list, where there are none).
+/// each list, where there are none). On UTKFace with `w600k_mbf` (training on three folds, looking
+/// at a fourth) the best were cost 4 to 8 and gamma 0.25 to 0.7 on embeddings, cost 1 to 2 and
+/// gamma 0.25 to 0.5 with taps, and among those of the default grid no more than 0.3 % or 0.05
+/// years from the best of a finer one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SvmOptions {
@@ -59,8 +62,8 @@ impl Default for SvmOptions {
     fn default() -> Self {
         Self {
             kernel: Kernel::Gaussian,
-            cost: vec![4.0],
-            gamma: vec![0.7],
+            cost: vec![2.0, 0.5, 1.0, 4.0, 8.0],
+            gamma: vec![0.5, 0.25],
             degree: 3,
             epsilon: 0.1,
             scheme: Scheme::OneVsOne,

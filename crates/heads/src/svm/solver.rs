@@ -14,6 +14,8 @@ use facefold_engine::{Vectorised, widest};
 
 /// Values that are worked on side by side; rows are padded to a multiple of it.
 pub(super) const LANES: usize = 32;
+/// Runs of lanes among which the largest value is looked for before its place is.
+const RUNS: usize = 4;
 /// Stop when the best pair promises less; LIBSVM's and scikit-learn's default.
 pub(super) const TOLERANCE: f32 = 1e-3;
 /// The least curvature, for rows that are the same.
@@ -156,55 +158,65 @@ impl<'a> Solver<'a> {
     #[inline(always)]
     fn advance(&mut self, taken: &Step) -> (usize, f32, f32) {
         let (up, down) = (self.kernel_row(taken.up), self.kernel_row(taken.down));
+        let runs = self.residuals.as_chunks_mut::<LANES>().0.chunks_mut(RUNS);
+        let runs = runs.zip(up.as_chunks::<LANES>().0.chunks(RUNS));
+        let runs = runs.zip(down.as_chunks::<LANES>().0.chunks(RUNS));
+        let runs = runs.zip(self.raise.as_chunks::<LANES>().0.chunks(RUNS));
+        let runs = runs.zip(self.lower.as_chunks::<LANES>().0.chunks(RUNS));
         let mut best = Best::new();
         let mut lows = [f32::NEG_INFINITY; LANES];
-        let parts = self.residuals.as_chunks_mut::<LANES>().0.iter_mut();
-        let parts = parts.zip(up.as_chunks::<LANES>().0).zip(down.as_chunks::<LANES>().0);
-        let parts = parts
-            .zip(self.raise.as_chunks::<LANES>().0)
-            .zip(self.lower.as_chunks::<LANES>().0)
-            .enumerate();
-        for (part, ((((residuals, up), down), raise), lower)) in parts {
-            let mut gains = [0.0; LANES];
-            for lane in 0..LANES {
-                let residual = residuals[lane] - taken.size * (up[lane] - down[lane]);
-                residuals[lane] = residual;
-                gains[lane] = residual + raise[lane];
-                let low = lower[lane] - residual;
-                lows[lane] = if low > lows[lane] { low } else { lows[lane] };
+        for (at, ((((residuals, up), down), raise), lower)) in runs.enumerate() {
+            let mut most = [f32::NEG_INFINITY; LANES];
+            let lines = residuals.iter_mut().zip(up).zip(down).zip(raise).zip(lower);
+            for ((((residuals, up), down), raise), lower) in lines {
+                let (mut highs, mut deeps) = ([0.0; LANES], [0.0; LANES]);
+                for lane in 0..LANES {
+                    let residual = residuals[lane] - taken.size * (up[lane] - down[lane]);
+                    residuals[lane] = residual;
+                    highs[lane] = residual + raise[lane];
+                    deeps[lane] = lower[lane] - residual;
+                }
+                most = larger_lanes(highs, most);
+                lows = larger_lanes(deeps, lows);
             }
-            best.offer(&gains, part as u32);
+            best.offer(at, most);
         }
-        let (row, gain) = best.row();
-        (row, gain, lows.iter().copied().fold(f32::NEG_INFINITY, f32::max))
+        let row = best.row(self.residuals.len(), |row| self.residuals[row] + self.raise[row]);
+        (row, best.value, largest(lows))
     }
 
     /// The row that, going down while `up` goes up, gains most by second order.
     #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
     #[inline(always)]
     fn partner(&self, up: usize, gain: f32) -> Option<usize> {
-        let (row, own) = (self.kernel_row(up), self.diagonal[up]);
+        let (kernel, own) = (self.kernel_row(up), self.diagonal[up]);
+        let promise = |residual: f32, lower: f32, diagonal: f32, kernel: f32| {
+            let slope = larger(gain + (lower - residual), 0.0);
+            let curvature = larger(own + diagonal - 2.0 * kernel, LEAST_CURVATURE);
+            slope * slope / curvature
+        };
+        let runs = self.residuals.as_chunks::<LANES>().0.chunks(RUNS);
+        let runs = runs.zip(self.lower.as_chunks::<LANES>().0.chunks(RUNS));
+        let runs = runs.zip(self.diagonal.as_chunks::<LANES>().0.chunks(RUNS));
+        let runs = runs.zip(kernel.as_chunks::<LANES>().0.chunks(RUNS));
         let mut best = Best::new();
-        let parts = self.residuals.as_chunks::<LANES>().0.iter();
-        let parts = parts
-            .zip(self.lower.as_chunks::<LANES>().0)
-            .zip(self.diagonal.as_chunks::<LANES>().0)
-            .zip(row.as_chunks::<LANES>().0)
-            .enumerate();
-        for (part, (((residuals, lower), diagonal), kernel)) in parts {
-            let mut gains = [0.0; LANES];
-            for lane in 0..LANES {
-                let slope = gain + (lower[lane] - residuals[lane]);
-                let slope = if slope > 0.0 { slope } else { 0.0 };
-                let curvature = own + diagonal[lane] - 2.0 * kernel[lane];
-                let curvature =
-                    if curvature > LEAST_CURVATURE { curvature } else { LEAST_CURVATURE };
-                gains[lane] = slope * slope / curvature;
+        for (at, (((residuals, lower), diagonal), kernel)) in runs.enumerate() {
+            let mut most = [0.0; LANES];
+            let lines = residuals.iter().zip(lower).zip(diagonal).zip(kernel);
+            for (((residuals, lower), diagonal), kernel) in lines {
+                let mut values = [0.0; LANES];
+                for lane in 0..LANES {
+                    let (residual, lower) = (residuals[lane], lower[lane]);
+                    values[lane] = promise(residual, lower, diagonal[lane], kernel[lane]);
+                }
+                most = larger_lanes(values, most);
             }
-            best.offer(&gains, part as u32);
+            best.offer(at, most);
         }
-        let (row, gain) = best.row();
-        (gain > 0.0).then_some(row)
+        let row = best.row(self.residuals.len(), |row| {
+            promise(self.residuals[row], self.lower[row], self.diagonal[row], kernel[row])
+        });
+        (best.value > 0.0).then_some(row)
     }
 
     /// The step that a pair takes: to the top of the parabola, or to where one of them must stop.
@@ -318,43 +330,71 @@ impl Vectorised for Solver<'_> {
     }
 }
 
-/// The largest of many values and where it stands, lane by lane.
+/// The largest of many values, and the runs of lanes that it is among.
 struct Best {
-    values: [f32; LANES],
-    parts: [u32; LANES],
+    value: f32,
+    runs: usize,
 }
 
 impl Best {
     #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
     #[inline(always)]
     fn new() -> Self {
-        Self { values: [f32::NEG_INFINITY; LANES], parts: [0; LANES] }
+        Self { value: f32::NEG_INFINITY, runs: 0 }
     }
 
     #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
     #[inline(always)]
-    fn offer(&mut self, values: &[f32; LANES], part: u32) {
-        let best = self.values.iter_mut().zip(&mut self.parts);
-        for ((best, place), &value) in best.zip(values) {
-            let larger = value > *best;
-            *best = if larger { value } else { *best };
-            *place = if larger { part } else { *place };
+    fn offer(&mut self, runs: usize, values: [f32; LANES]) {
+        let value = largest(values);
+        if value > self.value {
+            *self = Self { value, runs };
         }
     }
 
-    /// The first row with the largest value, and the value.
+    /// The first row whose value is the largest.
     #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
     #[inline(always)]
-    fn row(&self) -> (usize, f32) {
-        let mut found = (0, f32::NEG_INFINITY);
-        for (lane, (&value, &part)) in self.values.iter().zip(&self.parts).enumerate() {
-            let row = part as usize * LANES + lane;
-            if value > found.1 || (value == found.1 && row < found.0) {
-                found = (row, value);
-            }
+    fn row(&self, rows: usize, value: impl Fn(usize) -> f32) -> usize {
+        let first = self.runs * RUNS * LANES;
+        let mut row = first;
+        while row < (first + RUNS * LANES).min(rows) && value(row) != self.value {
+            row += 1;
         }
-        found
+        row
     }
+}
+
+/// The larger of two numbers, in one instruction.
+#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[inline(always)]
+fn larger(one: f32, other: f32) -> f32 {
+    if one > other { one } else { other }
+}
+
+/// The larger of two numbers, lane by lane, as a new array: the compiler keeps it in registers.
+#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[inline(always)]
+fn larger_lanes(one: [f32; LANES], other: [f32; LANES]) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    for lane in 0..LANES {
+        lanes[lane] = larger(one[lane], other[lane]);
+    }
+    lanes
+}
+
+/// The largest of the lanes.
+#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[inline(always)]
+fn largest(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = larger(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 #[cfg(test)]

@@ -1,0 +1,124 @@
+//! Fits a head on all folds but one and asks it for the one left out, for each fold or only some:
+//! `folds FEATURES.npy TARGETS.npy FOLDS.npy HEAD [SETTINGS.json] [FOLD...]`.
+//!
+//! Features are f32, n x d; targets are i32 class indices, or f32 years; folds are i32. Prints a
+//! JSON object for each fold. The rows left out are the validation rows too, so a list of settings
+//! is tried as scikit-learn's `GridSearchCV` tries it. `scripts/bench_heads.py` measures with it.
+
+#![allow(clippy::print_stdout, reason = "a program: stdout is its answer")]
+
+use std::error::Error;
+
+use facefold_core::{Examples, FeatureMatrix, Predictions, Targets};
+use facefold_heads::{HeadOptions, registry};
+use ndarray::Array2;
+use serde_json::json;
+
+/// Shape, type and bytes of a `.npy` file.
+struct Npy {
+    shape: Vec<usize>,
+    header: String,
+    values: Vec<[u8; 4]>,
+}
+
+fn load(path: &str) -> Result<Npy, Box<dyn Error>> {
+    let bytes = fs_err::read(path)?;
+    let length: [u8; 2] = bytes.get(8..10).ok_or("no .npy file")?.try_into()?;
+    let start = 10 + usize::from(u16::from_le_bytes(length));
+    let header = String::from_utf8_lossy(bytes.get(10..start).ok_or("a cut header")?).into_owned();
+    let shape = header.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')'));
+    let (shape, _) = shape.ok_or("a header without a shape")?;
+    let shape = shape.split(',').filter_map(|part| part.trim().parse().ok()).collect();
+    let values = bytes[start..].as_chunks().0.to_vec();
+    Ok(Npy { shape, header, values })
+}
+
+impl Npy {
+    fn floats(&self) -> Vec<f32> {
+        self.values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+
+    fn integers(&self) -> Vec<i32> {
+        self.values.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [features, targets, folds, head, rest @ ..] = arguments.as_slice() else {
+        return Err("expected FEATURES TARGETS FOLDS HEAD [SETTINGS] [FOLD...]".into());
+    };
+    let features = load(features)?;
+    let shape = (features.shape[0], features.shape[1]);
+    let matrix = FeatureMatrix::new(Array2::from_shape_vec(shape, features.floats())?, None)?;
+    let targets = load(targets)?;
+    let targets = if targets.header.contains("<f4") {
+        Targets::Years(targets.floats())
+    } else {
+        let indices: Vec<usize> =
+            targets.integers().into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
+        let count = indices.iter().max().map_or(0, |last| last + 1);
+        Targets::Classes { indices, count }
+    };
+    let folds = load(folds)?.integers();
+    let (settings, asked) = match rest {
+        [first, asked @ ..] => (serde_json::from_str(first)?, asked),
+        [] => (HeadOptions::default(), rest),
+    };
+    let head = registry::head(head, &settings)?;
+    let mut chosen: Vec<i32> = asked.iter().map(|fold| fold.parse()).collect::<Result<_, _>>()?;
+    if chosen.is_empty() {
+        chosen.clone_from(&folds);
+        chosen.sort_unstable();
+        chosen.dedup();
+    }
+    for fold in chosen {
+        // A negative fold is used by nobody.
+        let rows = |left_out: bool| -> Vec<usize> {
+            let used = |row: &usize| folds[*row] >= 0 && (folds[*row] == fold) == left_out;
+            (0..folds.len()).filter(used).collect()
+        };
+        let examples = |rows: Vec<usize>| {
+            let targets = pick(&targets, &rows);
+            Examples::new(&matrix, rows, targets)
+        };
+        let (training, left_out) = (examples(rows(false))?, examples(rows(true))?);
+        let fitted = head.fit(&training, &left_out, 0)?;
+        let answers = fitted.predict(&matrix, left_out.rows())?;
+        let line = json!({
+            "fold": fold,
+            "rows": training.len(),
+            "score": score(&answers, left_out.targets()),
+            "notes": fitted.log().notes,
+        });
+        println!("{line}");
+    }
+    Ok(())
+}
+
+fn pick(targets: &Targets, rows: &[usize]) -> Targets {
+    match targets {
+        Targets::Classes { indices, count } => Targets::Classes {
+            indices: rows.iter().map(|&row| indices[row]).collect(),
+            count: *count,
+        },
+        Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
+    }
+}
+
+/// Accuracy, or mean absolute error in years.
+fn score(answers: &Predictions, targets: &Targets) -> f64 {
+    match (answers, targets) {
+        (Predictions::Classes(shares), Targets::Classes { indices, .. }) => {
+            let right = shares.rows().into_iter().zip(indices).filter(|(row, class)| {
+                row.iter().enumerate().all(|(at, share)| at == **class || *share < row[**class])
+            });
+            right.count() as f64 / indices.len() as f64
+        }
+        (Predictions::Years(told), Targets::Years(years)) => {
+            let errors = told.iter().zip(years).map(|(told, year)| f64::from((told - year).abs()));
+            errors.sum::<f64>() / years.len() as f64
+        }
+        _ => f64::NAN,
+    }
+}
