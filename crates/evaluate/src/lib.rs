@@ -2,8 +2,10 @@
 //!
 //! The road: [`protocol::plan`] divides rows into partitions that never share a subject,
 //! [`cross_validate()`] fits every head on every partition under every seed, and
-//! [`compare()`] says in words which head is better, or that nothing can be said.
+//! [`compare()`] says in words which head is better, or that nothing can be said; [`slices()`] says
+//! on whom it does worse, and [`suspects()`] which labels it doubts.
 
+pub mod attributes;
 pub mod compare;
 pub mod cross_validate;
 pub mod error;
@@ -14,11 +16,14 @@ pub mod metrics;
 pub mod predictions;
 pub mod protocol;
 pub mod result;
+pub mod slices;
 pub mod statistics;
 pub mod subjects;
 pub mod summary;
+pub mod suspects;
 mod words;
 
+pub use attributes::{Attribute, AttributeValues, Attributes};
 pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
 pub use cross_validate::{CvOutcome, CvPlan, CvRun, Progress, cross_validate};
 pub use error::EvaluateError;
@@ -27,4 +32,6 @@ pub use metrics::{Answers, ClassMetrics, Metric, Metrics, YearsMetrics};
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
 pub use result::{CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};
+pub use slices::{AttributeSlices, Slice, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
+pub use suspects::{Suspect, Suspects, suspects};

@@ -107,8 +107,16 @@ fn below(count: usize, bits: u32) -> usize {
     ((u64::from(bits) * count as u64) >> 32) as usize
 }
 
+/// Draws as many subjects as there are, with replacement: how often each was drawn.
+pub(crate) fn draw_counts(generator: &mut impl RngCore, drawn: &mut [u32]) {
+    drawn.fill(0);
+    for _ in 0..drawn.len() {
+        drawn[below(drawn.len(), generator.next_u32())] += 1;
+    }
+}
+
 /// Linear interpolation between order statistics, as `numpy.quantile` does by default.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     if sorted.is_empty() {
         return f64::NAN;
     }

@@ -7,4 +7,5 @@ mod heads;
 mod leak;
 mod metrics;
 mod protocol;
+mod slices;
 mod statistics;

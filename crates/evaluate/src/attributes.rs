@@ -1,0 +1,185 @@
+//! What is known of test rows beside their labels and answers, by which results are cut into slices.
+
+use std::collections::HashMap;
+
+use crate::error::EvaluateError;
+use crate::predictions::PredictedRow;
+use crate::statistics::bootstrap::quantile;
+
+/// Numbers are cut at the quantiles that divide their rows into so many bins.
+pub const BINS: usize = 5;
+
+/// What is known of pictures, by their paths.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attributes {
+    rows: HashMap<String, usize>,
+    columns: Vec<Attribute>,
+}
+
+/// One thing known of pictures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribute {
+    /// Its name: `gender`, `face size (pixels)`.
+    pub name: String,
+    /// Its value for every picture; none where unknown.
+    pub values: AttributeValues,
+}
+
+/// The values of an attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttributeValues {
+    /// One of a few names.
+    Names(Vec<Option<String>>),
+    /// A number; what is not finite counts as unknown.
+    Numbers(Vec<Option<f32>>),
+}
+
+impl AttributeValues {
+    fn len(&self) -> usize {
+        match self {
+            Self::Names(values) => values.len(),
+            Self::Numbers(values) => values.len(),
+        }
+    }
+}
+
+/// The name of the slice that each of some rows belongs to.
+pub(crate) struct Cut {
+    pub(crate) name: String,
+    pub(crate) of_row: Vec<Option<String>>,
+    /// Whether it may be combined with others: names are, bins of numbers are not.
+    pub(crate) crossed: bool,
+}
+
+impl Attributes {
+    /// Puts columns beside the paths of the pictures.
+    ///
+    /// # Errors
+    /// [`EvaluateError::Inconsistent`] where a column has another length than `paths`.
+    pub fn new(paths: Vec<String>, columns: Vec<Attribute>) -> Result<Self, EvaluateError> {
+        for column in &columns {
+            if column.values.len() != paths.len() {
+                return Err(EvaluateError::Inconsistent(format!(
+                    "attribute `{}` has {} values for {} pictures",
+                    column.name,
+                    column.values.len(),
+                    paths.len()
+                )));
+            }
+        }
+        Ok(Self {
+            rows: paths.into_iter().enumerate().map(|(row, path)| (path, row)).collect(),
+            columns,
+        })
+    }
+
+    /// Every attribute as slices of these rows.
+    pub(crate) fn cuts(&self, rows: &[PredictedRow]) -> Vec<Cut> {
+        let places: Vec<Option<usize>> =
+            rows.iter().map(|row| self.rows.get(&row.path).copied()).collect();
+        let cut = |column: &Attribute| {
+            let (of_row, crossed) = match &column.values {
+                AttributeValues::Names(names) => {
+                    (places.iter().map(|place| names[(*place)?].clone()).collect(), true)
+                }
+                AttributeValues::Numbers(numbers) => {
+                    let values: Vec<Option<f32>> =
+                        places.iter().map(|place| numbers[(*place)?]).collect();
+                    (binned(&values), false)
+                }
+            };
+            Cut { name: column.name.clone(), of_row, crossed }
+        };
+        self.columns.iter().map(cut).collect()
+    }
+}
+
+impl Cut {
+    /// The slices of two attributes together.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let both = self.of_row.iter().zip(&other.of_row);
+        Self {
+            name: format!("{} × {}", self.name, other.name),
+            of_row: both.map(|(a, b)| Some(format!("{}, {}", a.as_ref()?, b.as_ref()?))).collect(),
+            crossed: false,
+        }
+    }
+}
+
+/// The quantile bin of each value, by name. Equal values are never parted, so there may be fewer
+/// than [`BINS`] bins, and bins of unequal size.
+fn binned(values: &[Option<f32>]) -> Vec<Option<String>> {
+    let known = |value: &Option<f32>| value.filter(|value| value.is_finite()).map(f64::from);
+    let mut sorted: Vec<f64> = values.iter().filter_map(known).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let Some(&least) = sorted.first() else { return vec![None; values.len()] };
+    let mut edges: Vec<f64> =
+        (1..BINS).map(|bin| quantile(&sorted, bin as f64 / BINS as f64)).collect();
+    edges.dedup();
+    // Below an edge at the least value there is nothing.
+    edges.retain(|&edge| edge > least);
+    let names = bin_names(&edges);
+    let name = |value: f64| names[edges.partition_point(|&edge| edge <= value)].clone();
+    values.iter().map(|value| known(value).map(name)).collect()
+}
+
+fn bin_names(edges: &[f64]) -> Vec<String> {
+    let shown = distinct(edges);
+    let (Some(first), Some(last)) = (shown.first(), shown.last()) else {
+        return vec!["all".to_owned()];
+    };
+    let between = shown.windows(2).map(|pair| format!("{} to {}", pair[0], pair[1]));
+    std::iter::once(format!("under {first}"))
+        .chain(between)
+        .chain([format!("{last} and more")])
+        .collect()
+}
+
+/// Numbers with three digits that say something, or as many more as keep them apart.
+fn distinct(numbers: &[f64]) -> Vec<String> {
+    let largest = numbers.iter().fold(0.0_f64, |largest, number| largest.max(number.abs()));
+    let least_decimals = (2.0 - largest.max(1e-6).log10().floor()).clamp(0.0, 8.0) as usize;
+    let shown = |decimals: usize| -> Vec<String> {
+        numbers.iter().map(|number| format!("{number:.decimals$}")).collect()
+    };
+    let apart = |texts: &[String]| texts.windows(2).all(|pair| pair[0] != pair[1]);
+    let decimals = (least_decimals..9).find(|&decimals| apart(&shown(decimals)));
+    shown(decimals.unwrap_or(9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{binned, distinct};
+
+    fn names(values: &[Option<f32>]) -> Vec<String> {
+        binned(values).into_iter().map(|name| name.unwrap_or_else(|| "-".to_owned())).collect()
+    }
+
+    #[test]
+    fn bins_hold_equal_parts_and_leave_out_what_is_unknown() {
+        let values: Vec<Option<f32>> = (0..10).map(|value| Some(value as f32)).collect();
+        let found = names(&values);
+        // numpy.quantile(range(10), [0.2, 0.4, 0.6, 0.8]) -> 1.8, 3.6, 5.4, 7.2
+        assert_eq!(found[..3], ["under 1.80", "under 1.80", "1.80 to 3.60"]);
+        assert_eq!(found[8..], ["7.20 and more", "7.20 and more"]);
+        assert_eq!(names(&[None, Some(f32::NAN), Some(3.0)]), ["-", "-", "all"]);
+    }
+
+    #[test]
+    fn equal_values_are_never_parted() {
+        // Most scores are 1: the upper quantiles are one edge, under which the rest stands.
+        let mut values = vec![Some(1.0); 8];
+        values.extend([Some(0.5), Some(0.6)]);
+        let found = names(&values);
+        assert!(found[..8].iter().all(|name| name == "0.920 and more" || name == &found[0]));
+        assert_eq!(found[8], found[9]);
+        assert_ne!(found[0], found[8]);
+        assert_eq!(names(&[Some(2.0), Some(2.0)]), ["all", "all"]);
+    }
+
+    #[test]
+    fn edges_are_told_apart() {
+        assert_eq!(distinct(&[123.4, 1234.0]), ["123", "1234"]);
+        assert_eq!(distinct(&[0.9991, 0.9992]), ["0.9991", "0.9992"]);
+    }
+}

@@ -1,0 +1,264 @@
+//! How a head does on parts of the test rows: by age group, gender, race, quality of the picture,
+//! and combinations of two.
+
+use std::collections::BTreeMap;
+
+use facefold_core::rng::seeded;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::attributes::{Attributes, Cut};
+use crate::error::EvaluateError;
+use crate::metrics::Metric;
+use crate::predictions::RowPredictions;
+use crate::statistics::bootstrap::{Interval, LEVEL, draw_counts, quantile};
+use crate::statistics::mean;
+use crate::statistics::sums::{RowScores, numbers};
+
+/// A slice of fewer rows is listed and not measured.
+pub const LEAST_ROWS: usize = 30;
+
+/// A slice of fewer subjects is listed and not measured: an interval by subject needs several.
+pub const LEAST_SUBJECTS: usize = 10;
+
+const GROUPS: usize = 100;
+const DRAWS_IN_GROUP: usize = 20;
+
+/// Number of resampled sets of subjects behind the intervals of slices.
+pub const SLICE_DRAWS: usize = GROUPS * DRAWS_IN_GROUP;
+
+/// One head on all slices, by the metric that decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceReport {
+    /// The head.
+    pub head: String,
+    /// Accuracy, or the mean absolute error; averaged over seeds first.
+    pub metric: Metric,
+    /// Test rows.
+    pub rows: usize,
+    /// The metric over all of them.
+    pub value: f64,
+    /// Resampled sets of subjects behind each interval; the same sets for all slices.
+    pub draws: usize,
+    /// Attributes and pairs of them that part the rows.
+    pub attributes: Vec<AttributeSlices>,
+}
+
+/// The rows by one attribute, or by two together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttributeSlices {
+    /// `gender`, `gender × race`.
+    pub name: String,
+    /// Rows of which it is not known.
+    pub unknown_rows: usize,
+    /// Worst first.
+    pub slices: Vec<Slice>,
+    /// Too few rows or subjects to say anything.
+    pub small: Vec<SmallSlice>,
+}
+
+/// One part of the rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// What its rows have in common.
+    pub name: String,
+    /// Its rows.
+    pub rows: usize,
+    /// Their subjects.
+    pub subjects: usize,
+    /// The metric on them.
+    pub value: f64,
+    /// Its 95 % interval by subject.
+    pub interval: Interval,
+    /// The metric here less the metric on all other test rows.
+    pub gap: f64,
+    /// Its 95 % interval by subject.
+    pub gap_interval: Interval,
+}
+
+/// A part of the rows that is too small to measure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmallSlice {
+    /// What its rows have in common.
+    pub name: String,
+    /// Its rows.
+    pub rows: usize,
+    /// Their subjects.
+    pub subjects: usize,
+}
+
+impl SliceReport {
+    /// All slices with the names of their attributes, worst first.
+    #[must_use]
+    pub fn worst_first(&self) -> Vec<(&str, &Slice)> {
+        let mut all: Vec<(&str, &Slice)> = self
+            .attributes
+            .iter()
+            .flat_map(|attribute| attribute.slices.iter().map(|s| (attribute.name.as_str(), s)))
+            .collect();
+        all.sort_by(|a, b| badness(self.metric, b.1).total_cmp(&badness(self.metric, a.1)));
+        all
+    }
+}
+
+/// How far a slice is on the bad side of the rest.
+fn badness(metric: Metric, slice: &Slice) -> f64 {
+    if metric.higher_is_better() { -slice.gap } else { slice.gap }
+}
+
+/// Measures a head on every slice that the attributes give, and on every pair of attributes that
+/// are names. An attribute that does not part the rows is left out.
+///
+/// Intervals are percentile intervals from [`SLICE_DRAWS`] sets of subjects drawn with
+/// replacement, the same for all slices, so a slice and the rest are drawn together.
+///
+/// # Errors
+/// [`EvaluateError::Incomparable`] where the head has no predictions.
+pub fn slices(
+    predictions: &RowPredictions,
+    head: &str,
+    attributes: &Attributes,
+    seed: u64,
+) -> Result<SliceReport, EvaluateError> {
+    let scores = RowScores::of_head(predictions, head)?;
+    let metric = Metric::of(predictions.task)[0];
+    let values: Vec<f64> = (0..scores.len()).map(|row| scores.deciding(row)).collect();
+    let subjects = numbers(&predictions.rows);
+    let mut cuts = attributes.cuts(&predictions.rows);
+    let named: Vec<usize> = (0..cuts.len()).filter(|&cut| cuts[cut].crossed).collect();
+    for (position, &first) in named.iter().enumerate() {
+        for &second in &named[position + 1..] {
+            let both = cuts[first].with(&cuts[second]);
+            cuts.push(both);
+        }
+    }
+    let mut found: Vec<AttributeSlices> = Vec::new();
+    let mut parts = Vec::new();
+    for cut in &cuts {
+        let (attribute, of_attribute) = parted(cut, &subjects, &values);
+        if attribute.slices.len() + attribute.small.len() > 1 {
+            found.push(attribute);
+            parts.push(of_attribute);
+        }
+    }
+    let whole = Part::of(0..values.len(), &subjects, &values);
+    let flat: Vec<&Part> = parts.iter().flatten().collect();
+    let mut intervals = intervals(&flat, &whole, seed).into_iter();
+    for attribute in &mut found {
+        for (slice, (interval, gap)) in attribute.slices.iter_mut().zip(intervals.by_ref()) {
+            slice.interval = interval;
+            slice.gap_interval = gap;
+        }
+        attribute.slices.sort_by(|a, b| badness(metric, b).total_cmp(&badness(metric, a)));
+    }
+    Ok(SliceReport {
+        head: head.to_owned(),
+        metric,
+        rows: values.len(),
+        value: mean(&values),
+        draws: SLICE_DRAWS,
+        attributes: found,
+    })
+}
+
+/// For each subject of a part of the rows: its number, its rows there and the sum of their values.
+struct Part(Vec<(usize, f64, f64)>);
+
+impl Part {
+    fn of(rows: impl Iterator<Item = usize>, subjects: &[usize], values: &[f64]) -> Self {
+        let mut sums: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+        for row in rows {
+            let sum = sums.entry(subjects[row]).or_default();
+            sum.0 += 1.0;
+            sum.1 += values[row];
+        }
+        Self(sums.into_iter().map(|(subject, (rows, sum))| (subject, rows, sum)).collect())
+    }
+
+    /// Rows and sum of values where each subject counts as often as it was drawn.
+    fn sums(&self, drawn: &[u32]) -> (f64, f64) {
+        self.0.iter().fold((0.0, 0.0), |(all, total), &(subject, rows, sum)| {
+            let times = f64::from(drawn[subject]);
+            (all + times * rows, total + times * sum)
+        })
+    }
+}
+
+/// The slices of one attribute, without intervals yet, and what those are computed from.
+fn parted(cut: &Cut, subjects: &[usize], values: &[f64]) -> (AttributeSlices, Vec<Part>) {
+    let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (row, name) in cut.of_row.iter().enumerate() {
+        if let Some(name) = name {
+            rows_of.entry(name).or_default().push(row);
+        }
+    }
+    let total: f64 = values.iter().sum();
+    let mut attribute = AttributeSlices {
+        name: cut.name.clone(),
+        unknown_rows: cut.of_row.iter().filter(|name| name.is_none()).count(),
+        slices: Vec::new(),
+        small: Vec::new(),
+    };
+    let mut parts = Vec::new();
+    for (name, rows) in rows_of {
+        let part = Part::of(rows.iter().copied(), subjects, values);
+        let (name, rows, own) = (name.to_owned(), rows.len(), part.0.len());
+        if rows < LEAST_ROWS || own < LEAST_SUBJECTS {
+            attribute.small.push(SmallSlice { name, rows, subjects: own });
+            continue;
+        }
+        let sum: f64 = part.0.iter().map(|&(.., sum)| sum).sum();
+        let value = sum / rows as f64;
+        let rest = values.len() - rows;
+        let nothing = Interval { low: value, high: value };
+        attribute.slices.push(Slice {
+            name,
+            rows,
+            subjects: own,
+            value,
+            interval: nothing,
+            gap: if rest == 0 { 0.0 } else { value - (total - sum) / rest as f64 },
+            gap_interval: nothing,
+        });
+        parts.push(part);
+    }
+    (attribute, parts)
+}
+
+/// The interval of each part's mean, and of its gap to the mean of all other rows.
+fn intervals(parts: &[&Part], whole: &Part, seed: u64) -> Vec<(Interval, Interval)> {
+    let draws: Vec<Vec<(f64, f64)>> = (0..GROUPS)
+        .into_par_iter()
+        .flat_map_iter(|group| {
+            let mut generator = seeded(seed, &format!("bootstrap {group}"));
+            let mut drawn = vec![0; whole.0.len()];
+            let set = move |_| {
+                draw_counts(&mut generator, &mut drawn);
+                let (rows, total) = whole.sums(&drawn);
+                let of_part = |part: &&Part| {
+                    let (own, sum) = part.sums(&drawn);
+                    let value = sum / own;
+                    (value, value - (total - sum) / (rows - own))
+                };
+                parts.iter().map(of_part).collect()
+            };
+            (0..DRAWS_IN_GROUP).map(set).collect::<Vec<_>>()
+        })
+        .collect();
+    (0..parts.len())
+        .into_par_iter()
+        .map(|part| {
+            let interval = |get: fn(&(f64, f64)) -> f64| {
+                let mut values: Vec<f64> = draws
+                    .iter()
+                    .map(|draw| get(&draw[part]))
+                    .filter(|value| value.is_finite())
+                    .collect();
+                values.sort_unstable_by(f64::total_cmp);
+                let tail = (1.0 - LEVEL) / 2.0;
+                Interval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail) }
+            };
+            (interval(|draw| draw.0), interval(|draw| draw.1))
+        })
+        .collect()
+}
