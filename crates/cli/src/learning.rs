@@ -8,9 +8,9 @@ use facefold_core::{
     AgeGroups, AgeLabel, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
 };
 use facefold_datasets::{LabelPolicy, select};
-use facefold_evaluate::{Protocol, RowInfo, subjects};
+use facefold_evaluate::{Attribute, AttributeValues, Attributes, Protocol, RowInfo, subjects};
 use facefold_heads::HeadOptions;
-use facefold_store::{Features, SampleRow, Select, Store};
+use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
 
 use crate::arguments::{FeaturesName, LearningArguments};
 use crate::commands::Usage;
@@ -81,6 +81,8 @@ pub struct Learning {
     matrix_rows: Vec<Option<usize>>,
     /// What the heads see.
     pub features: Features,
+    /// The picture of each row of the matrix.
+    keys: Vec<ImageKey>,
     /// Features of the embedded rows.
     pub matrix: FeatureMatrix,
     /// Label rows without an embedding, by the reason of the rejection.
@@ -165,24 +167,25 @@ impl Learning {
             samples,
             matrix_rows,
             features,
+            keys,
             matrix,
             rejected,
             notes: Vec::new(),
         };
-        learning.find_subjects(&keys)?;
-        learning.warn_of_shared_pictures(&keys);
+        learning.find_subjects()?;
+        learning.warn_of_shared_pictures();
         Ok(learning)
     }
 
     /// Where a data set names no subject, groups faces that are surely of one person.
-    fn find_subjects(&mut self, keys: &[ImageKey]) -> Result<()> {
+    fn find_subjects(&mut self) -> Result<()> {
         if self.subjects.iter().any(Option::is_some) {
             return Ok(());
         }
         let embeddings = self.store.load_matrix(&Select {
             variant: facefold_core::FaceVariant::PLAIN,
             features: Features::Embedding,
-            keys,
+            keys: &self.keys,
         })?;
         let embedded = || self.matrix_rows.iter().enumerate().filter(|(_, row)| row.is_some());
         // A row without a known age is grouped like an adult's: most faces are.
@@ -193,8 +196,12 @@ impl Learning {
                 AgeLabel::Unknown => Some(subjects::LEAST_AGE),
             })
             .collect();
-        let found =
-            subjects::group_by_similarity(keys, embeddings.view(), &ages, subjects::THRESHOLD)?;
+        let found = subjects::group_by_similarity(
+            &self.keys,
+            embeddings.view(),
+            &ages,
+            subjects::THRESHOLD,
+        )?;
         let indices: Vec<usize> = embedded().map(|(index, _)| index).collect();
         for (index, subject) in indices.into_iter().zip(found) {
             self.subjects[index] = Some(subject);
@@ -208,13 +215,13 @@ impl Learning {
         Ok(())
     }
 
-    fn warn_of_shared_pictures(&mut self, keys: &[ImageKey]) {
+    fn warn_of_shared_pictures(&mut self) {
         let mut owner: BTreeMap<ImageKey, &Option<SubjectId>> = BTreeMap::new();
         let mut shared = 0;
         for (index, row) in self.matrix_rows.iter().enumerate() {
             let Some(row) = row else { continue };
             let subject = &self.subjects[index];
-            if *owner.entry(keys[*row]).or_insert(subject) != subject {
+            if *owner.entry(self.keys[*row]).or_insert(subject) != subject {
                 shared += 1;
             }
         }
@@ -274,6 +281,49 @@ impl Learning {
             targets,
             dropped,
         })
+    }
+
+    /// What is known of the pictures, to cut results into slices by: labels, and the quality of
+    /// the face.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn attributes(&self, settings: &Settings) -> Result<Attributes> {
+        let faces = self.store.main_faces()?;
+        let face = |row: &Option<usize>| faces.get(&self.keys[(*row)?]);
+        let number = |name: &str, get: fn(&FaceSummary) -> Option<f32>| Attribute {
+            name: name.to_owned(),
+            values: AttributeValues::Numbers(
+                self.matrix_rows.iter().map(|row| get(face(row)?)).collect(),
+            ),
+        };
+        let names = |name: &str, values: Vec<Option<String>>| Attribute {
+            name: name.to_owned(),
+            values: AttributeValues::Names(values),
+        };
+        let of_samples =
+            |get: fn(&Sample) -> Option<String>| self.samples.iter().map(get).collect();
+        let selection = select(&self.samples, Task::AgeGroup, settings.policy, &settings.groups);
+        let mut groups: Vec<Option<String>> = vec![None; self.samples.len()];
+        if let Targets::Classes { indices, .. } = &selection.targets {
+            for (&row, &class) in selection.rows.iter().zip(indices) {
+                groups[row] = Some(selection.class_names[class].clone());
+            }
+        }
+        let path = |sample: &Sample| sample.path.to_string_lossy().into_owned();
+        Ok(Attributes::new(
+            self.samples.iter().map(path).collect(),
+            vec![
+                names("age group", groups),
+                names("gender", of_samples(|sample| Some(sample.gender?.to_string()))),
+                names("race", of_samples(|sample| sample.race.clone())),
+                number("face size (pixels)", |face| Some(face.size())),
+                number("detector score", |face| Some(face.score)),
+                number("embedding norm", |face| face.norm),
+                number("luminance", |face| Some(face.luminance)),
+                number("sharpness", |face| Some(face.sharpness)),
+            ],
+        )?)
     }
 
     /// The protocol asked for, or the best the label rows allow: published folds, else a published

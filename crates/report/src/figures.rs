@@ -1,8 +1,10 @@
 //! The plots of a task: confusion matrices, learning curves, calibration, cumulative scores.
 
-use facefold_evaluate::{CvResult, HeadResult, Metrics};
+use facefold_core::Task;
+use facefold_evaluate::{AttributeSlices, CvResult, HeadResult, Metrics, Slice, SliceReport};
 
-use crate::plot::{Labels, Series, confusion, lines};
+use crate::format;
+use crate::plot::{Gap, Labels, Series, confusion, gaps, lines};
 
 /// A plot with its place in the report.
 pub(crate) struct Figure {
@@ -116,7 +118,34 @@ pub(crate) fn cumulative_of(result: &CvResult) -> Option<Figure> {
     })
 }
 
+/// The slices of an attribute, worst on top; of many the worst.
+pub(crate) fn slices_of(
+    task: Task,
+    report: &SliceReport,
+    attribute: &AttributeSlices,
+) -> Option<Figure> {
+    const SHOWN: usize = 24;
+    let metric = report.metric;
+    let scale = if metric.is_share() { 100.0 } else { 1.0 };
+    let part = |slice: &Slice| Gap {
+        label: slice.name.clone(),
+        value: scale * slice.value,
+        interval: (scale * slice.interval.low, scale * slice.interval.high),
+        worse: (slice.gap > 0.0) != metric.higher_is_better(),
+    };
+    let parts: Vec<Gap> = attribute.slices.iter().take(SHOWN).map(part).collect();
+    let which = if attribute.slices.len() > SHOWN { "worst " } else { "" };
+    let caption = format!("{task} by {which}{}, and 95 % intervals", attribute.name);
+    (!parts.is_empty()).then(|| Figure {
+        file: file_name(&[task.as_str(), "slices", &attribute.name]),
+        svg: gaps(&caption, &format::heading(metric), scale * report.value, &parts),
+        caption,
+    })
+}
+
 fn file_name(parts: &[&str]) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
-    format!("{}.svg", parts.join("-").chars().map(safe).collect::<String>())
+    let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = parts.join("-").chars().map(safe).collect();
+    let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();
+    format!("{}.svg", words.join("-"))
 }

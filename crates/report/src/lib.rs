@@ -22,6 +22,8 @@ mod write;
 pub use error::ReportError;
 pub use html::html;
 pub use markdown::markdown;
-pub use model::{Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, TaskReport};
+pub use model::{
+    Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
+};
 pub use terminal::terminal;
 pub use write::{Written, write};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use facefold_evaluate::{Comparison, CvResult};
+use facefold_evaluate::{Comparison, CvResult, SliceReport};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
@@ -103,6 +103,26 @@ pub struct TaskReport {
     pub result: CvResult,
     /// Heads side by side, where there are at least two.
     pub comparison: Option<Comparison>,
+    /// The best head on parts of the test rows; none in reports from before there were slices.
+    #[serde(default)]
+    pub slices: Option<SliceReport>,
+    /// Labels that the best head doubts; none in reports from before they were listed.
+    #[serde(default)]
+    pub suspects: Option<SuspectCount>,
+}
+
+/// How many labels of a task a head doubts. Their pictures are named in a file beside the report,
+/// never in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspectCount {
+    /// The head.
+    pub head: String,
+    /// Pictures whose label it doubts.
+    pub found: usize,
+    /// Pictures in the file, the most doubted ones.
+    pub listed: usize,
+    /// The file, relative to the report.
+    pub file: String,
 }
 
 /// Label rows of one task.

@@ -127,6 +127,54 @@ pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]
     svg.finish()
 }
 
+/// A part of what a plot of gaps shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gap {
+    /// Its name, left of the bar.
+    pub label: String,
+    /// Where the bar ends.
+    pub value: f64,
+    /// Where its interval begins and ends.
+    pub interval: (f64, f64),
+    /// Whether the value lies on the bad side of the whole.
+    pub worse: bool,
+}
+
+/// A plot of parts under each other: a bar from the value of the whole to that of each part, with
+/// the part's interval as a whisker.
+#[must_use]
+pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> String {
+    const ROW: f64 = 22.0;
+    let longest = parts.iter().map(|part| part.label.chars().count()).max().unwrap_or(0);
+    let left = 20.0 + 6.6 * longest.min(32) as f64;
+    let bottom = TOP + ROW * parts.len() as f64 + 4.0;
+    let mut values = vec![whole];
+    values.extend(parts.iter().flat_map(|part| [part.value, part.interval.0, part.interval.1]));
+    values.retain(|value| value.is_finite());
+    let x = Scale::around(&values, left, WIDTH - RIGHT);
+    let mut svg = Svg::new(WIDTH, bottom + BOTTOM);
+    svg.text((WIDTH / 2.0, 22.0), 15.0, Anchor::Middle, INK, title);
+    svg.text((f64::midpoint(left, WIDTH - RIGHT), bottom + 38.0), 13.0, Anchor::Middle, INK, axis);
+    for tick in x.ticks() {
+        svg.line((x.at(tick), TOP), (x.at(tick), bottom), Paint::Grid);
+        svg.text((x.at(tick), bottom + 16.0), 12.0, Anchor::Middle, INK, &short(tick));
+    }
+    for (index, part) in parts.iter().enumerate() {
+        let middle = TOP + ROW * (index as f64 + 0.5) + 2.0;
+        svg.text((left - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &part.label);
+        let (from, to) = (x.at(whole.min(part.value)), x.at(whole.max(part.value)));
+        let paint = Paint::Series(usize::from(part.worse));
+        svg.rectangle(from, middle - 6.0, to - from, 12.0, paint);
+        let (low, high) = (x.at(part.interval.0), x.at(part.interval.1));
+        svg.rectangle(low, middle - 0.75, high - low, 1.5, INK);
+        for end in [low, high] {
+            svg.rectangle(end - 0.75, middle - 3.5, 1.5, 7.0, INK);
+        }
+    }
+    svg.rectangle(x.at(whole) - 0.5, TOP, 1.0, bottom - TOP, INK);
+    svg.finish()
+}
+
 /// A confusion matrix: rows are what is right, columns what was answered; each cell has its count
 /// and its share of the row.
 #[must_use]
@@ -243,7 +291,7 @@ fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Labels, Scale, Series, bars, confusion, lines, round_step};
+    use super::{Gap, Labels, Scale, Series, bars, confusion, gaps, lines, round_step};
 
     const LABELS: Labels<'_> = Labels { title: "a < b", x: "epoch", y: "loss" };
 
@@ -273,6 +321,25 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_is_a_bar_from_the_whole_to_the_part() {
+        let part = |label: &str, value: f64, worse: bool| Gap {
+            label: label.to_owned(),
+            value,
+            interval: (value - 1.0, value + 1.0),
+            worse,
+        };
+        let plot = gaps("t", "MAE", 5.0, &[part("a < b", 9.0, true), part("c", 3.0, false)]);
+        assert!(plot.contains("a &lt; b") && plot.contains(">MAE<"), "{plot}");
+        let width = |class: &str| -> f64 {
+            let bar = plot.lines().find(|line| line.contains(class)).unwrap();
+            let rest = bar.split(" width=\"").nth(1).unwrap();
+            rest.split('"').next().unwrap().parse().unwrap()
+        };
+        let quotient = width("class=\"s1\"") / width("class=\"s0\"");
+        assert!((quotient - 2.0).abs() < 0.01, "4 and 2 from the whole: {quotient}");
+    }
+
+    #[test]
     fn the_legend_keeps_out_of_the_lines_way() {
         let legend_at = |end: f64| {
             let line = Series::new("mlp", 0, vec![(0.0, 0.5), (0.9, end), (1.0, end)]);
@@ -286,7 +353,12 @@ mod tests {
 
     #[test]
     fn empty_plots_are_still_drawings() {
-        for plot in [lines(LABELS, &[]), bars(LABELS, &[], &[]), confusion("t", &[], &[])] {
+        for plot in [
+            lines(LABELS, &[]),
+            bars(LABELS, &[], &[]),
+            confusion("t", &[], &[]),
+            gaps("t", "x", 0.5, &[]),
+        ] {
             assert!(plot.starts_with("<svg") && plot.ends_with("</svg>\n"));
             assert!(!plot.contains("NaN") && !plot.contains("inf"), "{plot}");
         }

@@ -140,7 +140,10 @@ impl Store {
     }
 
     /// The numbers beside the plain embedding of every picture's main face.
-    fn main_faces(&self) -> Result<HashMap<ImageKey, FaceSummary>, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`] where a shard or the log is damaged or cannot be read.
+    pub fn main_faces(&self) -> Result<HashMap<ImageKey, FaceSummary>, StoreError> {
         let mut all = HashMap::new();
         for shard in self.index.shards_of(Kind::Embeddings) {
             shard::for_each_main_face(&self.layout, &shard.name, |key, face| {

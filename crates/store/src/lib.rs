@@ -67,5 +67,6 @@ pub use header::{DatasetInfo, StoreHeader};
 pub use inspect::{ShardCheck, StoreInfo, Verification};
 pub use matrix::{Features, InvalidFeatures, Select};
 pub use samples::{RejectedSample, SampleRow};
+pub use shard::FaceSummary;
 pub use store::{Outcome, Store};
 pub use writer::{SealLimits, StoreWriter};

@@ -53,15 +53,21 @@ pub(crate) struct EmbeddingRow {
     pub(crate) face: Face,
 }
 
-/// The numbers of a face that tell its quality.
+/// The numbers of a picture's main face that tell its quality.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct FaceSummary {
-    pub(crate) found: u32,
-    pub(crate) norm: Option<f32>,
-    pub(crate) score: f32,
-    pub(crate) luminance: f32,
-    pub(crate) sharpness: f32,
-    pub(crate) bounding_box: [f32; 4],
+pub struct FaceSummary {
+    /// Faces found in the picture.
+    pub found: u32,
+    /// The embedding's norm as the backend gave it, where it did.
+    pub norm: Option<f32>,
+    /// Detector score in [0, 1]; 1 where detection was skipped.
+    pub score: f32,
+    /// Mean luma of the aligned crop, 0 to 255.
+    pub luminance: f32,
+    /// Variance of the Laplacian of the aligned crop's luma; higher is sharper.
+    pub sharpness: f32,
+    /// Left, top, right, bottom in pixels of the upright picture.
+    pub bounding_box: [f32; 4],
 }
 
 impl FaceSummary {
@@ -74,6 +80,13 @@ impl FaceSummary {
             sharpness: face.sharpness,
             bounding_box: face.bounding_box,
         }
+    }
+
+    /// The side of the square that is as large as the face's box, in pixels.
+    #[must_use]
+    pub fn size(&self) -> f32 {
+        let [left, top, right, bottom] = self.bounding_box;
+        ((right - left).max(0.0) * (bottom - top).max(0.0)).sqrt()
     }
 }
 

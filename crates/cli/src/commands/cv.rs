@@ -1,5 +1,6 @@
 //! `facefold cv`: cross-validates heads on a store and writes a report.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -7,15 +8,18 @@ use anyhow::Result;
 use facefold_core::Head;
 use facefold_evaluate::{
     Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
-    compare, plan,
+    RowPredictions, compare, plan, slices, suspects,
 };
-use facefold_report::{FORMAT, Report, RowCounts, TaskReport};
+use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport};
 
 use super::threads;
 use crate::arguments::{CvArguments, LearningArguments};
 use crate::learning::{self, Learning, Settings, TaskRows};
 use crate::output::Output;
 use crate::{Outcome, interrupt, progress, provenance};
+
+/// Pictures with a doubtful label that are named in a file; more nobody looks through.
+const MOST_SUSPECTS: usize = 200;
 
 /// Stands first in every report on an untrained network.
 const UNTRAINED: &str = "The embeddings come from an untrained network (seeded random weights): \
@@ -56,6 +60,7 @@ pub fn cross_validate(
 
     let learning = Learning::open(&arguments.learning)?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
+    let attributes = learning.attributes(&settings)?;
     let mut tasks = Vec::new();
     for &task in &settings.tasks {
         let rows = learning.task(task, &settings)?;
@@ -68,9 +73,21 @@ pub fn cross_validate(
         let path = arguments.out.join(predictions_file(task.as_str()));
         outcome.predictions.write_csv(&path)?;
         let comparison = compare_heads(&outcome, arguments.learning.seed)?;
+        let (mut sliced, mut doubted) = (None, None);
+        if let Some(best) = comparison.as_ref().and_then(best_head) {
+            let predictions = &outcome.predictions;
+            sliced = Some(slices(predictions, best, &attributes, arguments.learning.seed)?);
+            doubted = Some(write_suspects(predictions, best, &arguments.out)?);
+        }
         let rows =
             RowCounts { samples: learning.samples.len(), used: outcome.result.rows, dropped };
-        tasks.push(TaskReport { rows, result: outcome.result, comparison });
+        tasks.push(TaskReport {
+            rows,
+            result: outcome.result,
+            comparison,
+            slices: sliced,
+            suspects: doubted,
+        });
     }
     let mut warnings = warnings.to_vec();
     if learning.store.header().extractor.model == "untrained" {
@@ -156,6 +173,25 @@ fn compare_heads(outcome: &CvOutcome, seed: u64) -> Result<Option<Comparison>> {
         return Ok(None);
     }
     Ok(Some(compare(&contenders, seed)?))
+}
+
+/// The best head that looks at pictures.
+fn best_head(comparison: &Comparison) -> Option<&str> {
+    let mut ranked = comparison.ranked().into_iter().map(|contender| contender.label.as_str());
+    ranked.find(|&label| label != "majority")
+}
+
+/// Names the pictures whose label a head doubts in a file beside the predictions.
+fn write_suspects(
+    predictions: &RowPredictions,
+    head: &str,
+    directory: &Path,
+) -> Result<SuspectCount> {
+    let suspects = suspects(predictions, head)?;
+    let file = format!("{}/suspects.csv", predictions.task);
+    suspects.write_csv(&directory.join(&file), MOST_SUSPECTS)?;
+    let found = suspects.rows.len();
+    Ok(SuspectCount { head: suspects.head, found, listed: found.min(MOST_SUSPECTS), file })
 }
 
 /// The heads asked for, each once, and always the majority baseline.

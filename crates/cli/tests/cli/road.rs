@@ -89,6 +89,19 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
     }
     let report = read_json(&out.join("report.json"));
     assert_eq!(report["tasks"].as_array().expect("tasks").len(), 2);
+    let slices = &report["tasks"][0]["slices"];
+    assert_eq!(slices["rows"], report["tasks"][0]["rows"]["used"], "slices are of all test rows");
+    let attributes = slices["attributes"].as_array().expect("attributes").iter();
+    let attributes: Vec<&str> = attributes.filter_map(|found| found["name"].as_str()).collect();
+    for needed in ["age group", "gender", "age group × gender", "face size (pixels)", "sharpness"] {
+        assert!(attributes.contains(&needed), "`{needed}` is not in {attributes:?}");
+    }
+    for file in ["gender/suspects.csv", "age-group/suspects.csv"] {
+        let suspects = std::fs::read_to_string(out.join(file)).expect(file);
+        assert!(suspects.starts_with("path,subject,partition,label,answer,"), "{suspects}");
+    }
+    let page = std::fs::read_to_string(out.join("report.html")).expect("report.html");
+    assert!(page.contains("Slices of gender") && page.contains("facefold cv"), "the same report");
 
     // The same command gives the same numbers, and repeats no fit.
     let before = without_times(report);

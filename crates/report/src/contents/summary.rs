@@ -3,6 +3,7 @@
 
 use facefold_evaluate::Metric;
 
+use super::slices;
 use crate::format::{self, NONE};
 use crate::model::{Report, TaskReport};
 use crate::page::{Block, Page};
@@ -26,6 +27,7 @@ fn of_task(task: &TaskReport) -> Option<String> {
     let comparison = task.comparison.as_ref()?;
     let mut sentences = vec![format!("**{}:** {}", task.result.task, comparison.summary())];
     sentences.extend(comparison.leading_pair().map(|pair| pair.words.clone()));
+    sentences.extend(task.slices.as_ref().and_then(slices::worst_in_words));
     Some(sentences.join(" "))
 }
 

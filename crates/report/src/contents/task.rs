@@ -7,6 +7,7 @@ use facefold_evaluate::{
     ClassMetrics, CvResult, FitResult, HeadResult, IntervalCheck, Metric, Metrics,
 };
 
+use super::slices;
 use crate::comparison;
 use crate::figures;
 use crate::format::{self, NONE};
@@ -37,6 +38,7 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     years(page, result);
     fits(page, result);
     calibration(page, result);
+    slices::write(page, task);
     if let Some(compared) = &task.comparison {
         page.subsection(format!("Which {} head is better", result.task));
         comparison::fill(page, compared);

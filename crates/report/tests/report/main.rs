@@ -6,7 +6,7 @@ mod run;
 
 use std::collections::BTreeSet;
 
-use facefold_report::{FORMAT, Report, comparison, markdown, terminal, write};
+use facefold_report::{FORMAT, Report, comparison, html, markdown, terminal, write};
 
 #[test]
 fn the_markdown_reads_as_before() {
@@ -51,6 +51,15 @@ fn the_markdown_says_what_a_reviewer_asks_for() {
         "\"hidden\": 256",
         "trained on a subsample of 5 of 50 rows (10 of 10 fits)",
         "is better than",
+        "Its worst slice is",
+        "| light | rows | subjects | accuracy (%) |",
+        "light, too small: `dusk` (12 rows, 2 subjects)",
+        "light: not known of 6 rows",
+        "face size (pixels)",
+        "For 1,234 pictures `sharp`",
+        "`age/suspects.csv`",
+        "probability of 90 % or more",
+        "off by 4 times its mean error",
     ] {
         assert!(text.contains(needed), "the report does not say `{needed}`:\n{text}");
     }
@@ -92,12 +101,29 @@ fn a_written_report_reads_back_and_its_links_lead_somewhere() {
 }
 
 #[test]
+fn reports_from_before_there_were_slices_still_load() {
+    let mut report = run::report();
+    for task in &mut report.tasks {
+        (task.slices, task.suspects) = (None, None);
+    }
+    let mut document = serde_json::to_value(&report).unwrap();
+    for task in document["tasks"].as_array_mut().unwrap() {
+        let fields = task.as_object_mut().unwrap();
+        assert!(fields.remove("slices").is_some() && fields.remove("suspects").is_some());
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs_err::write(directory.path().join("report.json"), document.to_string()).unwrap();
+    assert_eq!(Report::read(directory.path()).unwrap(), report);
+    assert!(!markdown(&report).contains("Slices of"));
+}
+
+#[test]
 fn no_face_of_the_report_names_a_picture() {
     let directory = tempfile::tempdir().unwrap();
     let report = run::report();
     let written = write(&report, directory.path()).unwrap();
     let json = fs_err::read_to_string(&written.json).unwrap();
-    for text in [json, markdown(&report), terminal(&report)] {
+    for text in [json, markdown(&report), html(&report), terminal(&report)] {
         assert!(!text.contains(".jpg"), "{text}");
     }
 }

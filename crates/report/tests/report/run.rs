@@ -8,10 +8,11 @@ use facefold_core::{
     SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
-    Contender, CvPlan, CvRun, NoJournal, Protocol, RowInfo, compare, cross_validate, plan,
+    Attribute, AttributeValues, Attributes, Contender, CvPlan, CvRun, NoJournal, Protocol, RowInfo,
+    RowPredictions, SliceReport, compare, cross_validate, plan, slices,
 };
 use facefold_report::{
-    Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, TaskReport,
+    Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
 };
 use ndarray::Array2;
 
@@ -171,9 +172,40 @@ fn task(task: Task) -> TaskReport {
             used: n,
             dropped: [("no face".to_owned(), 4), ("no known age".to_owned(), 6)].into(),
         },
+        slices: Some(sliced(&outcome.predictions)),
+        suspects: Some(SuspectCount {
+            head: "sharp".to_owned(),
+            found: 1234,
+            listed: 200,
+            file: format!("{task}/suspects.csv"),
+        }),
         result: outcome.result,
         comparison: Some(comparison),
     }
+}
+
+/// Slices by an attribute with a small slice and unknown rows, and by a number.
+fn sliced(predictions: &RowPredictions) -> SliceReport {
+    let light = |row: usize| match row {
+        0..12 => Some("dusk"),
+        12..18 => None,
+        _ if (row / 6).is_multiple_of(2) => Some("day"),
+        _ => Some("night"),
+    };
+    let columns = vec![
+        Attribute {
+            name: "light".to_owned(),
+            values: AttributeValues::Names(
+                (0..300).map(|row| light(row).map(str::to_owned)).collect(),
+            ),
+        },
+        Attribute {
+            name: "face size (pixels)".to_owned(),
+            values: AttributeValues::Numbers((0..300).map(|row| Some((row % 50) as f32)).collect()),
+        },
+    ];
+    let paths = (0..300).map(|row| format!("{row}.jpg")).collect();
+    slices(predictions, "sharp", &Attributes::new(paths, columns).unwrap(), 7).unwrap()
 }
 
 /// The report of that run.

@@ -1,0 +1,148 @@
+//! On whom the best head does worse, and which labels it doubts.
+
+use facefold_evaluate::slices::{LEAST_ROWS, LEAST_SUBJECTS};
+use facefold_evaluate::suspects::{SURE, TIMES_OFF};
+use facefold_evaluate::{AttributeSlices, Metric, Slice, SliceReport};
+
+use crate::figures;
+use crate::format;
+use crate::model::{SuspectCount, TaskReport};
+use crate::page::Page;
+use crate::table::Table;
+
+/// Rows of the table over all attributes.
+const WORST: usize = 10;
+
+pub(crate) fn write(page: &mut Page, task: &TaskReport) {
+    if let Some(report) = &task.slices {
+        page.subsection(format!("Slices of {}", task.result.task));
+        all(page, report);
+        for attribute in &report.attributes {
+            one(page, task, report, attribute);
+        }
+    }
+    if let Some(suspects) = &task.suspects {
+        page.subsection(format!("Doubtful labels of {}", task.result.task));
+        page.paragraph(doubts(task, suspects));
+    }
+}
+
+/// The worst slice in a sentence.
+pub(crate) fn worst_in_words(report: &SliceReport) -> Option<String> {
+    let (attribute, worst) = *report.worst_first().first()?;
+    let metric = report.metric;
+    let unit = if metric.is_share() { " %" } else { " years" };
+    Some(format!(
+        "Its worst slice is {attribute} `{}` with {}{unit}; the gap to the rest is {} (95 % \
+         interval {}).",
+        worst.name,
+        format::value(metric, worst.value),
+        format::value(metric, worst.gap),
+        format::interval(metric, worst.gap_interval),
+    ))
+}
+
+fn all(page: &mut Page, report: &SliceReport) {
+    let metric = report.metric;
+    if report.attributes.is_empty() {
+        page.paragraph("Nothing known of the test rows parts them.");
+        return;
+    }
+    page.paragraph(format!(
+        "`{}` on parts of its {} test rows; over all of them: {} {}. The gap is a slice less all \
+         other test rows. Every table begins with the worst slice. Intervals draw subjects ({} \
+         draws, the same for all slices) and are not corrected for the number of slices: of twenty \
+         gaps that mean nothing, one has an interval without 0. Numbers are cut at their quintiles. \
+         Slices of fewer than {LEAST_ROWS} rows or {LEAST_SUBJECTS} subjects are too small to \
+         measure. Luminance and sharpness are those of the aligned crop.",
+        report.head,
+        format::count(report.rows),
+        format::heading(metric),
+        format::value(metric, report.value),
+        format::count(report.draws),
+    ));
+    let mut table = Table::new(header("slice", metric));
+    for (attribute, slice) in report.worst_first().into_iter().take(WORST) {
+        table.row(cells(format!("{attribute}: {}", slice.name), metric, slice));
+    }
+    page.table(table);
+}
+
+fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &AttributeSlices) {
+    let metric = report.metric;
+    if !attribute.slices.is_empty() {
+        let mut table = Table::new(header(&attribute.name, metric));
+        for slice in &attribute.slices {
+            table.row(cells(slice.name.clone(), metric, slice));
+        }
+        page.table(table);
+    }
+    let mut notes = Vec::new();
+    if attribute.unknown_rows > 0 {
+        notes.push(format!(
+            "{}: not known of {} rows.",
+            attribute.name,
+            format::count(attribute.unknown_rows)
+        ));
+    }
+    if !attribute.small.is_empty() {
+        let small = attribute.small.iter().map(|slice| {
+            let (rows, subjects) = (format::count(slice.rows), format::count(slice.subjects));
+            format!("`{}` ({rows} rows, {subjects} subjects)", slice.name)
+        });
+        notes.push(format!(
+            "{}, too small: {}.",
+            attribute.name,
+            small.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if !notes.is_empty() {
+        page.paragraph(notes.join(" "));
+    }
+    if let Some(figure) = figures::slices_of(task.result.task, report, attribute) {
+        page.figure(figure);
+    }
+}
+
+fn header(first: &str, metric: Metric) -> [String; 7] {
+    [
+        first.to_owned(),
+        "rows".to_owned(),
+        "subjects".to_owned(),
+        format::heading(metric),
+        "95 % interval".to_owned(),
+        "gap to the rest".to_owned(),
+        "95 % interval of the gap".to_owned(),
+    ]
+}
+
+fn cells(name: String, metric: Metric, slice: &Slice) -> [String; 7] {
+    [
+        name,
+        format::count(slice.rows),
+        format::count(slice.subjects),
+        format::value(metric, slice.value),
+        format::interval(metric, slice.interval),
+        format::value(metric, slice.gap),
+        format::interval(metric, slice.gap_interval),
+    ]
+}
+
+fn doubts(task: &TaskReport, suspects: &SuspectCount) -> String {
+    let SuspectCount { head, found, listed, file } = suspects;
+    let rule = if task.result.classes.is_empty() {
+        format!("tells an age that is off by {TIMES_OFF} times its mean error or more")
+    } else {
+        format!(
+            "gives another class under every seed, with a probability of {:.0} % or more",
+            100.0 * SURE
+        )
+    };
+    format!(
+        "For {} pictures `{head}`, which did not see them in training, {rule}: their labels may be \
+         wrong, or the pictures hard. The {} most doubted are named in `{file}`, beside this report \
+         and not in it.",
+        format::count(*found),
+        format::count(*listed),
+    )
+}
