@@ -1,6 +1,7 @@
 //! How a head does on parts of the test rows: by age group, gender, race, quality of the picture,
 //! and combinations of two.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use facefold_core::rng::seeded;
@@ -96,14 +97,16 @@ impl SliceReport {
             .iter()
             .flat_map(|attribute| attribute.slices.iter().map(|s| (attribute.name.as_str(), s)))
             .collect();
-        all.sort_by(|a, b| badness(self.metric, b.1).total_cmp(&badness(self.metric, a.1)));
+        all.sort_by(|a, b| worse(self.metric, a.1, b.1));
         all
     }
 }
 
-/// How far a slice is on the bad side of the rest.
-fn badness(metric: Metric, slice: &Slice) -> f64 {
-    if metric.higher_is_better() { -slice.gap } else { slice.gap }
+/// Orders slices from the worst value to the best; of equal ones the larger comes first.
+fn worse(metric: Metric, a: &Slice, b: &Slice) -> Ordering {
+    let by_value = a.value.total_cmp(&b.value);
+    let by_value = if metric.higher_is_better() { by_value } else { by_value.reverse() };
+    by_value.then(b.rows.cmp(&a.rows))
 }
 
 /// Measures a head on every slice that the attributes give, and on every pair of attributes that
@@ -149,7 +152,7 @@ pub fn slices(
             slice.interval = interval;
             slice.gap_interval = gap;
         }
-        attribute.slices.sort_by(|a, b| badness(metric, b).total_cmp(&badness(metric, a)));
+        attribute.slices.sort_by(|a, b| worse(metric, a, b));
     }
     Ok(SliceReport {
         head: head.to_owned(),

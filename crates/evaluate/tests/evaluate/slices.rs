@@ -102,8 +102,8 @@ fn names_are_combined_numbers_are_binned_and_what_parts_nothing_is_left_out() {
     for attribute in &report.attributes {
         let rows: usize = attribute.slices.iter().map(|slice| slice.rows).sum();
         assert_eq!(rows, 400, "{}", attribute.name);
-        let gaps: Vec<f64> = attribute.slices.iter().map(|slice| slice.gap).collect();
-        assert!(gaps.is_sorted(), "worst first: {gaps:?}");
+        let values: Vec<f64> = attribute.slices.iter().map(|slice| slice.value).collect();
+        assert!(values.is_sorted(), "worst first: {values:?}");
     }
 }
 
