@@ -9,7 +9,7 @@ use crate::cpu::{Kernel, Precision};
 use crate::executor::{EngineError, Executor, Images, Tensor};
 use crate::kernels::Kernels;
 use crate::layout::CHANNEL_BLOCK;
-use crate::lower::{Step, lower};
+use crate::lower::{Lowered, Part, Step, lower};
 use crate::network::{Network, Shape, ValueId};
 use crate::pack::{self, TILE_DEPTH};
 use crate::plan::{Plan, Request, input_pitch, parts};
@@ -24,7 +24,7 @@ pub struct Engine {
     name: String,
     input_channels: usize,
     values: usize,
-    outputs: Vec<ValueId>,
+    outputs: Vec<Part>,
     pub(crate) steps: Vec<Step>,
     /// By step: whether it runs on matrix tiles.
     tiles: Vec<bool>,
@@ -91,13 +91,13 @@ impl Engine {
             (Kernel::Amx, Precision::F32) => Kernel::Avx512,
             _ => kernel,
         };
-        let mut steps = lower(network);
+        let Lowered { mut steps, outputs, values } = lower(network);
         let tiles = steps.iter().map(|step| runs_on_tiles(step, precision)).collect();
         let mut engine = Self {
             name: network.name.clone(),
             input_channels: network.input_channels,
-            values: network.layers.len() + 1,
-            outputs: network.outputs.iter().map(|output| output.value).collect(),
+            values,
+            outputs,
             steps: Vec::new(),
             tiles,
             weights: Weights { packed: Vec::new(), buffer: Buffer::zeroed(0) },
@@ -230,12 +230,12 @@ impl Engine {
 
 impl Executor for Engine {
     fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError> {
-        images.check(self.input_channels)?;
+        images.check_size(self.input_channels)?;
         let size = self.size(images.shape)?;
         let mut outputs: Vec<Tensor> = self
             .outputs
             .iter()
-            .filter_map(|value| size.plan.shapes[value.0])
+            .filter_map(|part| part.shape(&size.plan.shapes))
             .map(|shape| Tensor {
                 data: Vec::with_capacity(images.count * shape.size()),
                 count: images.count,
@@ -246,11 +246,15 @@ impl Executor for Engine {
         let waiting = idle().pop();
         let mut workspace = waiting.unwrap_or_else(|| Workspace::new(&size.plan));
         let block = size.plan.capacity * images.shape.size();
-        for pictures in images.data.chunks(block.max(1)) {
-            workspace.run(self, &size, pictures);
-            for (tensor, value) in outputs.iter_mut().zip(&self.outputs) {
+        for (index, pictures) in images.data.chunks(block.max(1)).enumerate() {
+            if let Err(picture) = workspace.run(self, &size, pictures) {
+                idle().push(workspace);
+                let picture = index * size.plan.capacity + picture;
+                return Err(EngineError::NotFinite { picture });
+            }
+            for (tensor, part) in outputs.iter_mut().zip(&self.outputs) {
                 let count = pictures.len() / images.shape.size().max(1);
-                workspace.read(&size.plan, *value, count, &mut tensor.data);
+                workspace.read(&size.plan, part, count, &mut tensor.data);
             }
         }
         idle().push(workspace);
@@ -262,9 +266,9 @@ impl Executor for Engine {
     }
 }
 
-/// Whether a step is faster on matrix tiles than in f32 registers, by cycles a window: two sums
-/// of 16 outputs a cycle in registers; on tiles half a cycle for each 16 values by 16 outputs at
-/// the rate that memory allows, and the rounding of the source before.
+/// Whether a step is faster on matrix tiles than in f32 registers, by cycles a window as they were
+/// measured: three quarters for each value and 16 outputs in registers, a whole one where there are
+/// only 16; on tiles two for each 32 values and 16 outputs, and the rounding of the source before.
 fn runs_on_tiles(step: &Step, precision: Precision) -> bool {
     let Step::Dense { source, weights_count, window, fused, .. } = step else { return false };
     let Some(window) = window else { return precision != Precision::F32 };
@@ -272,7 +276,8 @@ fn runs_on_tiles(step: &Step, precision: Precision) -> bool {
     let inputs = depth / (window.kernel[0] * window.kernel[1]);
     let products = if parts(precision, *source) == 2 { 3 } else { 1 };
     let steps = window.kernel[0] * (window.kernel[1] * inputs).div_ceil(TILE_DEPTH);
-    let registers = depth * fused.channels.div_ceil(16) / 2;
-    let tiles = 4 * steps * products * fused.channels.div_ceil(32) + 6 * inputs.div_ceil(16);
+    let outputs = fused.channels.div_ceil(16);
+    let registers = depth * (3 * outputs).div_ceil(4);
+    let tiles = 2 * steps * products * outputs + 6 * inputs.div_ceil(16);
     precision != Precision::F32 && tiles < registers
 }

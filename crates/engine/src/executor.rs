@@ -17,25 +17,36 @@ impl Images<'_> {
     /// That the batch holds what its shape says, and what a network takes.
     ///
     /// # Errors
-    /// A batch of another length or number of channels, or a value that is not finite.
-    pub(crate) fn check(&self, channels: usize) -> Result<(), EngineError> {
-        let size = self.shape.size();
-        let expected = self.count * size;
+    /// A batch of another length or number of channels.
+    pub(crate) fn check_size(&self, channels: usize) -> Result<(), EngineError> {
+        let expected = self.count * self.shape.size();
         if self.data.len() != expected {
             return Err(EngineError::Batch { expected, found: self.data.len() });
         }
         if self.shape.channels != channels {
             return Err(EngineError::Channels { expected: channels, found: self.shape.channels });
         }
-        // Not `all`: without an early way out, compilers test many values at once.
-        let is_finite = |picture: &[f32]| {
-            !picture.iter().fold(false, |found, value| found | !value.is_finite())
-        };
-        match self.data.chunks_exact(size.max(1)).position(|picture| !is_finite(picture)) {
+        Ok(())
+    }
+
+    /// The same, and that all values are finite.
+    ///
+    /// # Errors
+    /// As for [`Self::check_size`], or a value that is not finite.
+    pub(crate) fn check(&self, channels: usize) -> Result<(), EngineError> {
+        self.check_size(channels)?;
+        let mut pictures = self.data.chunks_exact(self.shape.size().max(1));
+        match pictures.position(|picture| !are_finite(picture)) {
             Some(picture) => Err(EngineError::NotFinite { picture }),
             None => Ok(()),
         }
     }
+}
+
+/// Whether all values are finite. Not `all`: without an early way out, compilers test many values
+/// at once.
+pub(crate) fn are_finite(values: &[f32]) -> bool {
+    !values.iter().fold(false, |found, value| found | !value.is_finite())
 }
 
 /// One output of a network for a batch: NHWC, f32. A row has height and width 1.

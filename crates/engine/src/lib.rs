@@ -8,6 +8,7 @@ pub mod executor;
 mod kernels;
 mod layout;
 mod lower;
+mod merge;
 pub mod network;
 mod pack;
 mod plan;

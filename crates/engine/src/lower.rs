@@ -1,9 +1,12 @@
 //! A network's layers become fewer steps: whatever can be done to a convolution's sums before
 //! they are stored is done there.
 
+use std::ops::Range;
+
 use crate::kernels::finish::{Activation, PerChannel};
 use crate::layout::{CHANNEL_BLOCK, Window};
-use crate::network::{Convolution, Network, Op, ValueId};
+use crate::merge::merge;
+use crate::network::{Convolution, Network, Op, Shape, ValueId};
 
 /// What is computed at once.
 #[derive(Debug, Clone)]
@@ -30,7 +33,38 @@ pub(crate) enum Step {
         fused: Fused,
     },
     /// A layer as it is.
-    Plain { name: String, op: Op, inputs: Vec<ValueId>, output: ValueId },
+    Plain { name: String, op: Op, inputs: Vec<Part>, output: ValueId },
+}
+
+/// A value of the network, as it is stored: a value of its own, or some channels of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub value: ValueId,
+    /// None: all.
+    pub channels: Option<Range<usize>>,
+}
+
+impl Part {
+    pub fn whole(value: ValueId) -> Self {
+        Self { value, channels: None }
+    }
+
+    /// Its shape, given those of the values that are stored.
+    pub fn shape(&self, shapes: &[Option<Shape>]) -> Option<Shape> {
+        let whole = shapes[self.value.0]?;
+        let channels = self.channels.as_ref().map_or(whole.channels, Range::len);
+        Some(Shape { channels, ..whole })
+    }
+}
+
+/// What a network becomes.
+pub(crate) struct Lowered {
+    /// In an order in which they can be computed.
+    pub steps: Vec<Step>,
+    /// The network's outputs.
+    pub outputs: Vec<Part>,
+    /// Number of values, with those that only the steps have.
+    pub values: usize,
 }
 
 /// Layers that follow a convolution and are computed with it.
@@ -79,7 +113,7 @@ impl Step {
             Self::Dense { source, fused, .. } | Self::Depthwise { source, fused, .. } => {
                 std::iter::once(*source).chain(fused.residual).collect()
             }
-            Self::Plain { inputs, .. } => inputs.clone(),
+            Self::Plain { inputs, .. } => inputs.iter().map(|input| input.value).collect(),
         }
     }
 
@@ -94,8 +128,8 @@ impl Step {
     }
 }
 
-/// The steps of a network, in an order in which they can be computed.
-pub(crate) fn lower(network: &Network) -> Vec<Step> {
+/// The steps of a network.
+pub(crate) fn lower(network: &Network) -> Lowered {
     let mut lowering = Lowering::new(network);
     let mut steps = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {
@@ -110,7 +144,7 @@ pub(crate) fn lower(network: &Network) -> Vec<Step> {
             op => Step::Plain {
                 name: layer.name.clone(),
                 op: op.clone(),
-                inputs: layer.inputs.clone(),
+                inputs: layer.inputs.iter().copied().map(Part::whole).collect(),
                 output,
             },
         };
@@ -119,7 +153,28 @@ pub(crate) fn lower(network: &Network) -> Vec<Step> {
         }
         steps.push(step);
     }
-    pool_at_once(steps)
+    let outputs = network.outputs.iter().map(|output| Part::whole(output.value)).collect();
+    let mut lowered = Lowered { steps, outputs, values: network.layers.len() + 1 };
+    merge(&mut lowered);
+    lowered.steps = narrow_at_once(pool_at_once(lowered.steps));
+    lowered
+}
+
+/// Moves a convolution to fewer channels to where its source has just been made, so that the
+/// source need not be fetched from memory again, or not be kept at all.
+fn narrow_at_once(steps: Vec<Step>) -> Vec<Step> {
+    let mut sorted: Vec<Step> = Vec::with_capacity(steps.len());
+    for step in steps {
+        let maker = |source| sorted.iter().position(|earlier| earlier.outputs().contains(&source));
+        let place = match &step {
+            Step::Dense { source, fused, .. } if fused.residual.is_none() => maker(*source)
+                .filter(|&maker| sorted[maker].fused().is_some_and(|f| f.channels > fused.channels))
+                .map(|maker| maker + 1),
+            _ => None,
+        };
+        sorted.insert(place.unwrap_or(sorted.len()), step);
+    }
+    sorted
 }
 
 /// Moves the pooling of a map to where the map has just been made, so that the map need not be
@@ -361,7 +416,7 @@ mod tests {
         let scaled =
             network.push("scaled", Op::Affine { scale: vec![1.0; 3], shift: vec![0.0; 3] }, &[row]);
         network.output("row", scaled);
-        let steps = lower(&network);
+        let steps = lower(&network).steps;
         assert_eq!(steps.len(), 4);
         assert_eq!(steps[0].outputs(), [stem, bn]);
         assert_eq!(steps[1].outputs(), [act]);
@@ -379,7 +434,7 @@ mod tests {
         let y = network.push("relu", Op::Relu, &[x]);
         network.output("before", x);
         network.output("after", y);
-        let steps = lower(&network);
+        let steps = lower(&network).steps;
         assert_eq!(steps[0].outputs(), [x]);
         assert!(matches!(steps[1], Step::Plain { .. }));
         // The sum's other value comes later: the later convolution adds.
@@ -388,7 +443,7 @@ mod tests {
         let y = network.push("second", pointwise(2), &[ValueId::INPUT]);
         let z = network.push("sum", Op::Add, &[x, y]);
         network.output("sum", z);
-        let steps = lower(&network);
+        let steps = lower(&network).steps;
         assert_eq!((steps[0].outputs(), steps[1].outputs()), (vec![x], vec![z]));
     }
 

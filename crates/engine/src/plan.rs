@@ -8,7 +8,7 @@ use crate::cpu::Precision;
 use crate::kernels::Kernels;
 use crate::kernels::product::Segment;
 use crate::layout::{CHANNEL_BLOCK, Layout, TileWindow, Walk, Window};
-use crate::lower::{Fused, Step};
+use crate::lower::{Fused, Part, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
 use crate::schedule::Schedule;
@@ -64,10 +64,19 @@ pub(crate) struct Chain {
     pub tasks: Vec<Task>,
 }
 
+impl Chain {
+    /// Whether its tasks copy the picture.
+    pub fn stages(&self) -> bool {
+        self.tasks.iter().any(|task| matches!(task, Task::Stage { .. }))
+    }
+}
+
 /// A part of a chain's work. Of values that only the chain reads, just the rows in use are kept:
 /// when the first of them is no longer needed, the rest moves up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Task {
+    /// Copy these rows of the picture to the planes that the first step reads.
+    Stage { rows: Range<usize> },
     /// Compute these rows of a step.
     Compute { step: usize, rows: Range<usize> },
     /// Keep these rows of a value, and make the first of them the first that is kept.
@@ -89,7 +98,7 @@ const CHAIN_BYTES: usize = 3 << 18;
 pub(crate) struct Request<'a> {
     pub network: &'a str,
     pub steps: &'a [Step],
-    pub outputs: &'a [ValueId],
+    pub outputs: &'a [Part],
     /// Number of values.
     pub values: usize,
     pub input: Shape,
@@ -113,7 +122,7 @@ pub(crate) fn input_pitch(steps: &[Step], channels: usize) -> usize {
         Step::Depthwise { source, fused, .. } => {
             *source != ValueId::INPUT && fused.residual != Some(ValueId::INPUT)
         }
-        Step::Plain { inputs, .. } => !inputs.contains(&ValueId::INPUT),
+        Step::Plain { .. } => !step.inputs().contains(&ValueId::INPUT),
     });
     if only_dense { channels } else { channels.next_multiple_of(CHANNEL_BLOCK) }
 }
@@ -190,8 +199,8 @@ impl Request<'_> {
                 crossing[value.0] = true;
             }
         }
-        for value in self.outputs {
-            crossing[value.0] = true;
+        for output in self.outputs {
+            crossing[output.value.0] = true;
         }
         crossing
     }
@@ -292,8 +301,11 @@ impl Request<'_> {
             };
             let shape = match step {
                 Step::Plain { op, inputs, .. } => {
-                    let inputs =
-                        inputs.iter().map(|&v| stored(v)).collect::<Result<Vec<_>, _>>()?;
+                    let part = |part: &Part| {
+                        stored(part.value)?;
+                        Ok(part.shape(&shapes).unwrap_or(self.input))
+                    };
+                    let inputs = inputs.iter().map(part).collect::<Result<Vec<_>, _>>()?;
                     output_shape(op, &inputs).map_err(problem)?
                 }
                 Step::Dense { source, weights, window, fused, .. } => {
@@ -347,7 +359,7 @@ impl Request<'_> {
                 }
                 Step::Plain { inputs, .. } => {
                     for input in inputs {
-                        uses[input.0].f32 = Some(index);
+                        uses[input.value.0].f32 = Some(index);
                     }
                     None
                 }
@@ -359,7 +371,7 @@ impl Request<'_> {
                 uses[residual.0].f32 = Some(index);
             }
         }
-        self.outputs.iter().for_each(|output| uses[output.0].f32 = Some(usize::MAX));
+        self.outputs.iter().for_each(|output| uses[output.value.0].f32 = Some(usize::MAX));
         uses
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Schedule<'a> {
     done: Vec<usize>,
     /// Values that only the run reads.
     kept: Vec<Kept>,
+    /// Rows of the picture that have been copied.
+    staged: usize,
     tasks: Vec<Task>,
 }
 
@@ -45,14 +47,16 @@ impl<'a> Schedule<'a> {
             let mut others = steps[..run.steps.start].iter().chain(&steps[run.steps.end..]);
             crossing[value.0] || others.any(|step| step.inputs().contains(&value))
         };
+        let read = inside.iter().any(|step| step.source() == Some(ValueId::INPUT));
         let kept = inside
             .iter()
             .flat_map(Step::outputs)
+            .chain(read.then_some(ValueId::INPUT))
             .filter(|&value| !read_outside(value))
             .map(|value| Kept { value, first: 0, most: 0 })
             .collect();
         let done = vec![0; inside.len()];
-        let mut schedule = Self { steps, run, shapes, done, kept, tasks: Vec::new() };
+        let mut schedule = Self { steps, run, shapes, done, kept, staged: 0, tasks: Vec::new() };
         for band in 1..=run.bands {
             for index in run.steps.clone() {
                 schedule.compute(index, band);
@@ -126,6 +130,7 @@ impl<'a> Schedule<'a> {
         if end <= start {
             return;
         }
+        self.stage(step, end);
         for &value in &outputs {
             self.make_room(value, start..end);
         }
@@ -137,6 +142,28 @@ impl<'a> Schedule<'a> {
                     self.tasks.push(Task::Close { value });
                 }
             }
+        }
+    }
+
+    /// Copies the rows of the picture that a step needs for its rows up to `end`, where only the
+    /// run reads it.
+    fn stage(&mut self, step: &Step, end: usize) {
+        let is_kept = self.kept.iter().any(|kept| kept.value == ValueId::INPUT);
+        let (true, Some(ValueId::INPUT), Some(window)) = (is_kept, step.source(), window(step))
+        else {
+            return;
+        };
+        let height = self.height(ValueId::INPUT);
+        let below = (end - 1) * window.stride + window.kernel[0];
+        let rows = self.staged..below.saturating_sub(window.padding).min(height);
+        if rows.is_empty() {
+            return;
+        }
+        self.make_room(ValueId::INPUT, rows.clone());
+        self.staged = rows.end;
+        self.tasks.push(Task::Stage { rows });
+        if self.staged == height {
+            self.tasks.push(Task::Close { value: ValueId::INPUT });
         }
     }
 

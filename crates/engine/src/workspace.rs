@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::engine::{Engine, Packed, Size};
+use crate::executor::are_finite;
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::finish::{Finish, Planes};
 use crate::kernels::plain::{self, Rows};
 use crate::kernels::product::Product;
 use crate::layout::CHANNEL_BLOCK;
-use crate::lower::{Fused, Step};
+use crate::lower::{Fused, Part, Step};
 use crate::network::ValueId;
 use crate::plan::{Chain, Plan, Sweep, Task};
 
@@ -35,21 +36,27 @@ impl Workspace {
     }
 
     /// Computes all steps for some pictures, at most the plan's capacity.
-    pub fn run(&mut self, engine: &Engine, size: &Size, pictures: &[f32]) {
+    ///
+    /// # Errors
+    /// The index of a picture with a value that is not finite.
+    pub fn run(&mut self, engine: &Engine, size: &Size, pictures: &[f32]) -> Result<(), usize> {
         let plan = &size.plan;
-        let Some(shape) = plan.shapes[ValueId::INPUT.0] else { return };
+        let Some(shape) = plan.shapes[ValueId::INPUT.0] else { return Ok(()) };
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         // SAFETY: an engine has tile kernels only where tiles are permitted.
         let _tiles = engine.kernels.tiles.map(|_| unsafe { crate::kernels::Tiles::new() });
         let pictures = pictures.chunks_exact(shape.size());
         let images = pictures.len();
         for (image, picture) in pictures.enumerate() {
-            let pass = Pass { workspace: self, engine, size, plan, first: image, images: 1 };
-            pass.stage(picture);
+            let pass =
+                Pass { workspace: self, engine, size, plan, picture, first: image, images: 1 };
+            if !plan.chains.iter().any(Chain::stages) {
+                pass.stage(0..shape.height).map_err(|NotFinite| image)?;
+            }
             let mut step = 0;
             while step < plan.split {
                 if let Some(chain) = plan.chains.iter().find(|chain| chain.steps.start == step) {
-                    pass.chain(chain);
+                    pass.chain(chain).map_err(|NotFinite| image)?;
                     step = chain.steps.end;
                 } else {
                     pass.step(step);
@@ -57,19 +64,28 @@ impl Workspace {
                 }
             }
         }
-        let pass = Pass { workspace: self, engine, size, plan, first: 0, images };
+        let pass = Pass { workspace: self, engine, size, plan, picture: &[], first: 0, images };
         (plan.split..engine.steps.len()).for_each(|step| pass.step(step));
+        Ok(())
     }
 
     /// Appends a value of the first `images` pictures, NHWC without padding.
-    pub fn read(&self, plan: &Plan, value: ValueId, images: usize, to: &mut Vec<f32>) {
-        let (Some(rows), Some(shape)) = (self.rows(plan, value, 0), plan.shapes[value.0]) else {
+    pub fn read(&self, plan: &Plan, part: &Part, images: usize, to: &mut Vec<f32>) {
+        let (Some(rows), Some(shape)) = (self.rows(plan, part, 0), part.shape(&plan.shapes)) else {
             return;
         };
         for image in 0..images {
             for y in 0..shape.height {
-                for pixel in rows.row(image, y).chunks_exact(rows.pitch()) {
-                    to.extend_from_slice(&pixel[..shape.channels]);
+                let row = rows.row(image, y);
+                if rows.pitch() == shape.channels {
+                    to.extend_from_slice(row);
+                    continue;
+                }
+                let start = to.len();
+                to.resize(start + shape.width * shape.channels, 0.0);
+                let pixels = to[start..].chunks_exact_mut(shape.channels);
+                for (to, from) in pixels.zip(row.chunks_exact(rows.pitch())) {
+                    to.copy_from_slice(&from[rows.channels()]);
                 }
             }
         }
@@ -96,12 +112,16 @@ impl Workspace {
         Some(planes)
     }
 
-    fn rows(&self, plan: &Plan, value: ValueId, first: usize) -> Option<Rows> {
-        let (planes, shape) = (self.planes(plan, value, first)?, plan.shapes[value.0]?);
+    fn rows(&self, plan: &Plan, part: &Part, first: usize) -> Option<Rows> {
+        let (planes, shape) = (self.planes(plan, part.value, first)?, plan.shapes[part.value.0]?);
+        let channels = part.channels.clone().unwrap_or(0..shape.channels);
         // SAFETY: the buffers outlive the steps, which take one another's values in turn.
-        (!planes.f32.is_null()).then(|| unsafe { Rows::new(planes, shape.channels) })
+        (!planes.f32.is_null()).then(|| unsafe { Rows::new(planes, channels) })
     }
 }
+
+/// The picture holds a value that is not finite.
+struct NotFinite;
 
 /// Some pictures on their way through the steps.
 struct Pass<'a> {
@@ -109,20 +129,28 @@ struct Pass<'a> {
     engine: &'a Engine,
     size: &'a Size,
     plan: &'a Plan,
+    /// The picture, on the way to the split.
+    picture: &'a [f32],
     /// The first picture's place in the block.
     first: usize,
     images: usize,
 }
 
 impl<'a> Pass<'a> {
-    /// Copies a picture to the planes that the first steps read.
-    fn stage(&self, picture: &[f32]) {
+    /// Copies rows of the picture to the planes that the first steps read. A value that is not
+    /// finite must not get there: what is left of it could spread to the next picture.
+    fn stage(&self, rows: Range<usize>) -> Result<(), NotFinite> {
         let (Some(shape), Some(planes)) =
             (self.plan.shapes[ValueId::INPUT.0], self.planes(ValueId::INPUT))
         else {
-            return;
+            return Ok(());
         };
-        for (y, row) in picture.chunks_exact(shape.width * shape.channels).enumerate() {
+        let length = shape.width * shape.channels;
+        for y in rows {
+            let row = &self.picture[y * length..(y + 1) * length];
+            if !are_finite(row) {
+                return Err(NotFinite);
+            }
             if planes.layout.pitch == shape.channels {
                 // SAFETY: a row of the picture is a row of the plane.
                 unsafe { (self.engine.kernels.write)(row, planes.at([0, y, 0], 0)) };
@@ -133,13 +161,14 @@ impl<'a> Pass<'a> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Computes one step.
     fn step(&self, index: usize) {
         if let Step::Plain { op, inputs, output, .. } = &self.engine.steps[index] {
-            if let Some(rows) = self.rows(*output) {
-                let input = |i: usize| self.rows(*inputs.get(i)?);
+            if let Some(rows) = self.rows(&Part::whole(*output)) {
+                let input = |i: usize| self.rows(inputs.get(i)?);
                 (0..self.images).for_each(|image| plain::run(op, &input, rows, image));
                 self.round(*output);
             }
@@ -155,16 +184,18 @@ impl<'a> Pass<'a> {
     }
 
     /// Computes the steps of a chain.
-    fn chain(&self, chain: &Chain) {
-        for task in &chain.tasks {
+    fn chain(&self, chain: &Chain) -> Result<(), NotFinite> {
+        let done = chain.tasks.iter().try_for_each(|task| {
             match task {
+                Task::Stage { rows } => self.stage(rows.clone())?,
                 Task::Compute { step, rows } => self.convolve(*step, rows.clone()),
                 Task::Keep { value, rows } => self.keep(*value, rows),
                 Task::Close { value } => self.close(*value),
             }
-        }
-        let outputs = self.engine.steps[chain.steps.clone()].iter().flat_map(Step::outputs);
-        outputs.for_each(|value| self.workspace.first_rows[value.0].set(0));
+            Ok(())
+        });
+        self.workspace.first_rows.iter().for_each(|first| first.set(0));
+        done
     }
 
     /// Moves rows of a value to where its first row was.
@@ -316,7 +347,10 @@ impl<'a> Pass<'a> {
 
     /// Fills the bf16 planes of a value from its f32 plane.
     fn round(&self, value: ValueId) {
-        let (Some(rows), Some(planes)) = (self.rows(value), self.planes(value)) else { return };
+        let (Some(rows), Some(planes)) = (self.rows(&Part::whole(value)), self.planes(value))
+        else {
+            return;
+        };
         if planes.high.is_null() {
             return;
         }
@@ -335,7 +369,7 @@ impl<'a> Pass<'a> {
         self.workspace.planes(self.plan, value, self.first)
     }
 
-    fn rows(&self, value: ValueId) -> Option<Rows> {
-        self.workspace.rows(self.plan, value, self.first)
+    fn rows(&self, part: &Part) -> Option<Rows> {
+        self.workspace.rows(self.plan, part, self.first)
     }
 }

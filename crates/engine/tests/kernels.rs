@@ -344,7 +344,39 @@ fn a_detector_agrees() {
     network.output("score", score);
     network.output("box", head);
     network.output("picture", ValueId::INPUT);
+    // Three on one map, which are computed as one; an activation takes a part of it.
+    for (index, outputs) in [2, 8, 20].into_iter().enumerate() {
+        let value = network.push("three", draw.convolution(square(44, outputs, 3, 1)), &[both]);
+        let sigmoid = network.push("sigmoid", Op::Sigmoid, &[value]);
+        network.output("three", if index == 1 { sigmoid } else { value });
+    }
     compare(&network, Shape { channels: 3, height: 24, width: 32 }, 3, 2).unwrap();
+}
+
+/// A picture that is refused halfway through leaves nothing behind for the next.
+#[test]
+fn a_refused_picture_leaves_nothing_behind() {
+    let mut draw = Draw::new(5);
+    let mut network = Network::new("large", 3);
+    let mut x = ValueId::INPUT;
+    for (inputs, outputs, stride) in [(3, 16, 2), (16, 24, 1), (24, 16, 1)] {
+        x = network.push("conv", draw.convolution(square(inputs, outputs, 3, stride)), &[x]);
+        x = network.push("relu", Op::Relu, &[x]);
+    }
+    network.output("x", x);
+    let shape = Shape { channels: 3, height: 300, width: 310 };
+    let good = draw.numbers(shape.size(), 1.0);
+    let mut bad = good.clone();
+    bad[shape.size() / 2] = f32::INFINITY;
+    for engine in engines(&network).unwrap() {
+        let run = |data: &[f32]| engine.run(Images { data, count: 1, shape });
+        let before = run(&good).unwrap();
+        assert!(matches!(run(&bad), Err(EngineError::NotFinite { picture: 0 })));
+        let two = [good.clone(), bad.clone()].concat();
+        let refused = engine.run(Images { data: &two, count: 2, shape });
+        assert!(matches!(refused, Err(EngineError::NotFinite { picture: 1 })));
+        assert_eq!(run(&good).unwrap(), before, "{}", engine.describe());
+    }
 }
 
 #[test]

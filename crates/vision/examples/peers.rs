@@ -96,9 +96,7 @@ impl Bench {
                 let detector = Detector::new(&network, Box::new(engine))?;
                 Ok(measure(threads, rounds * self.samples.len(), 1, |range| {
                     for index in range {
-                        detector
-                            .detect(&self.samples[index % self.samples.len()].picture)
-                            .unwrap();
+                        detector.detect(&self.samples[index % self.samples.len()].picture).unwrap();
                     }
                 }))
             }
@@ -129,8 +127,9 @@ impl Bench {
 
     /// Reads pictures, evenly spread over a folder's names, and takes those with a face.
     fn load(&mut self, request: &Value, folder: &Path, count: usize) -> Result<Value, Failure> {
-        let mut paths: Vec<PathBuf> =
-            fs_err::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_, Failure>>()?;
+        let mut paths: Vec<PathBuf> = fs_err::read_dir(folder)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_, Failure>>()?;
         paths.sort();
         let step = (paths.len() / count).max(1);
         let detector = json!({"model": request["detector"]});

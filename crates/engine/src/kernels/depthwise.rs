@@ -23,6 +23,9 @@ pub(crate) struct Depthwise<'a> {
     pub finish: Finish<'a>,
 }
 
+/// Columns of outputs in a strip.
+const STRIP: usize = 96;
+
 /// One register of channels of one row of outputs.
 struct Line<'a, S: Lanes> {
     /// The first cell of the first window.
@@ -59,33 +62,41 @@ unsafe fn lines<S: Lanes>(s: S, style: Style, job: &Depthwise<'_>) {
     let Window { kernel, stride, padding } = job.window;
     for image in 0..job.images {
         let corner = layout.pixel(image, 0, 0) - padding * (layout.row() + 1);
-        for y in job.rows.clone() {
-            let pixel = corner + y * stride * layout.row();
+        // Strips of columns, a register of channels at a time: the rows that the windows of
+        // neighbouring rows share stay in the first-level cache.
+        let mut column = 0;
+        while column < job.width {
+            let width = STRIP.min(job.width - column);
             let mut first = 0;
             while first < job.finish.pitch {
-                let mut line = Line {
-                    source: job.source.f32.wrapping_add(pixel * layout.pitch + first),
-                    row: layout.row() * layout.pitch,
-                    pitch: layout.pitch,
-                    weights: job.weights[first..].as_ptr(),
-                    kernel,
-                    step: stride * layout.pitch,
-                    width: job.width,
-                    channels: &job.finish.channels::<S, 1>(s, style, first),
-                    cursor: job.finish.cursor([image, y, 0], first),
-                };
-                // SAFETY: the caller's promise.
-                unsafe {
-                    match (job.pairs, kernel, stride) {
-                        (true, [3, 3], _) => line.pairs_of_three(s, style),
-                        (true, ..) => line.pairs(s, style),
-                        (false, [3, 3], 1) => line.sliding(s, style),
-                        (false, [3, 3], _) => line.three(s, style),
-                        _ => line.any(s, style),
+                let channels = job.finish.channels::<S, 1>(s, style, first);
+                for y in job.rows.clone() {
+                    let pixel = corner + y * stride * layout.row() + column * stride;
+                    let mut line = Line {
+                        source: job.source.f32.wrapping_add(pixel * layout.pitch + first),
+                        row: layout.row() * layout.pitch,
+                        pitch: layout.pitch,
+                        weights: job.weights[first..].as_ptr(),
+                        kernel,
+                        step: stride * layout.pitch,
+                        width,
+                        channels: &channels,
+                        cursor: job.finish.cursor([image, y, column], first),
+                    };
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        match (job.pairs, kernel, stride) {
+                            (true, [3, 3], _) => line.pairs_of_three(s, style),
+                            (true, ..) => line.pairs(s, style),
+                            (false, [3, 3], 1) => line.sliding(s, style),
+                            (false, [3, 3], _) => line.three(s, style),
+                            _ => line.any(s, style),
+                        }
                     }
                 }
                 first += S::COUNT;
             }
+            column += width;
         }
     }
 }

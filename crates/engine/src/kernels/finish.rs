@@ -138,6 +138,11 @@ impl PerChannel {
         Self(padded)
     }
 
+    /// The numbers of the first channels.
+    pub fn values(&self, channels: usize) -> &[f32] {
+        &self.0[..channels]
+    }
+
     /// The numbers of `N` registers of channels.
     #[inline(always)]
     fn read<S: Lanes, const N: usize>(&self, s: S, first: usize) -> [S::Register; N] {

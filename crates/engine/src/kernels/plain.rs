@@ -1,5 +1,7 @@
 //! Layers that move or combine values without weights to speak of, in plain loops over rows.
 
+use std::ops::Range;
+
 use super::finish::Planes;
 use crate::network::Op;
 
@@ -7,7 +9,8 @@ use crate::network::Op;
 #[derive(Clone, Copy)]
 pub(crate) struct Rows {
     planes: Planes,
-    /// Channels that mean something; the rest of a pixel is left alone.
+    /// The channels that mean something.
+    first: usize,
     channels: usize,
 }
 
@@ -15,8 +18,13 @@ impl Rows {
     /// # Safety
     /// The f32 plane is there and outlives this; while a row of it is borrowed, nothing else
     /// writes to it.
-    pub unsafe fn new(planes: Planes, channels: usize) -> Self {
-        Self { planes, channels }
+    pub unsafe fn new(planes: Planes, channels: Range<usize>) -> Self {
+        Self { planes, first: channels.start, channels: channels.len() }
+    }
+
+    /// The channels of a pixel that are the value's; the others are left alone.
+    pub fn channels(&self) -> Range<usize> {
+        self.first..self.first + self.channels
     }
 
     /// Elements from one pixel to the next.
@@ -47,7 +55,7 @@ impl Rows {
 
     /// The channels of one pixel.
     fn pixel(&self, image: usize, y: usize, x: usize) -> &[f32] {
-        &self.row(image, y)[x * self.pitch()..][..self.channels]
+        &self.row(image, y)[x * self.pitch()..][self.channels()]
     }
 }
 
@@ -129,7 +137,7 @@ fn each(x: &Rows, output: &mut Rows, image: usize, function: impl Fn(usize, f32)
     for y in 0..output.height() {
         let to = output.row_mut(image, y).chunks_exact_mut(pitch);
         for (to, from) in to.zip(x.row(image, y).chunks_exact(x.pitch())) {
-            for (c, (to, &from)) in to[..channels].iter_mut().zip(from).enumerate() {
+            for (c, (to, &from)) in to[..channels].iter_mut().zip(&from[x.first..]).enumerate() {
                 *to = function(c, from);
             }
         }
