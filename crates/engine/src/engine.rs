@@ -267,8 +267,9 @@ impl Executor for Engine {
 }
 
 /// Whether a step is faster on matrix tiles than in f32 registers, by cycles a window as they were
-/// measured: three quarters for each value and 16 outputs in registers, a whole one where there are
-/// only 16; on tiles two for each 32 values and 16 outputs, and the rounding of the source before.
+/// measured: three quarters for each value and 16 outputs in registers; on tiles two for each 32
+/// values and 16 outputs, and more for each row of a window on the picture, whose three channels
+/// lie across cache lines.
 fn runs_on_tiles(step: &Step, precision: Precision) -> bool {
     let Step::Dense { source, weights_count, window, fused, .. } = step else { return false };
     let Some(window) = window else { return precision != Precision::F32 };
@@ -277,7 +278,8 @@ fn runs_on_tiles(step: &Step, precision: Precision) -> bool {
     let products = if parts(precision, *source) == 2 { 3 } else { 1 };
     let steps = window.kernel[0] * (window.kernel[1] * inputs).div_ceil(TILE_DEPTH);
     let outputs = fused.channels.div_ceil(16);
-    let registers = depth * (3 * outputs).div_ceil(4);
-    let tiles = 2 * steps * products * outputs + 6 * inputs.div_ceil(16);
+    let registers = depth * outputs * 3 / 4;
+    let across = if *source == ValueId::INPUT { 4 * window.kernel[0] } else { 0 };
+    let tiles = 2 * steps * products * outputs + across;
     precision != Precision::F32 && tiles < registers
 }

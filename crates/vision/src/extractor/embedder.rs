@@ -3,7 +3,7 @@
 use facefold_core::{Embedding, ExtractorError, RejectReason, Rejection};
 use facefold_engine::{EngineError, Executor, Images, InvalidNetwork, Network, Shape, Tensor};
 
-use super::{PictureError, failure};
+use super::failure;
 use crate::align::{CROP_SIDE, Crop};
 
 /// An ArcFace network on some executor.
@@ -67,15 +67,21 @@ impl Embedder {
         self.executor.describe()
     }
 
-    /// Embeds crops, in order.
+    /// Embeds crops, in order; a crop whose values are no embedding does not touch the others.
     ///
     /// # Errors
-    /// A failure of the executor, or [`RejectReason::BadEmbedding`].
-    pub fn embed(&self, crops: &[Crop]) -> Result<Vec<CropEmbedding>, PictureError> {
-        let input: Vec<f32> = crops
-            .iter()
-            .flat_map(|crop| crop.pixels().iter().map(|&value| (f32::from(value) - 127.5) / 127.5))
-            .collect();
+    /// A failure of the executor; for a crop, [`RejectReason::BadEmbedding`].
+    pub fn embed(
+        &self,
+        crops: &[Crop],
+    ) -> Result<Vec<Result<CropEmbedding, Rejection>>, ExtractorError> {
+        if crops.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut input = Vec::with_capacity(crops.len() * CROP_SIDE * CROP_SIDE * 3);
+        for crop in crops {
+            input.extend(crop.pixels().iter().map(|&value| (f32::from(value) - 127.5) / 127.5));
+        }
         let shape = Shape { channels: 3, height: CROP_SIDE, width: CROP_SIDE };
         let outputs = self
             .executor
@@ -89,12 +95,12 @@ impl Embedder {
         if !expected || outputs.len() != 1 + usize::from(self.taps_length > 0) {
             let found: Vec<_> = outputs.iter().map(|tensor| tensor.shape).collect();
             let message = format!("{}: expected rows of {lengths:?}, found {found:?}", self.name);
-            return Err(ExtractorError::new(message).into());
+            return Err(ExtractorError::new(message));
         }
-        (0..crops.len()).map(|index| self.one(&outputs, index)).collect()
+        Ok((0..crops.len()).map(|index| self.one(&outputs, index)).collect())
     }
 
-    fn one(&self, outputs: &[Tensor], index: usize) -> Result<CropEmbedding, PictureError> {
+    fn one(&self, outputs: &[Tensor], index: usize) -> Result<CropEmbedding, Rejection> {
         let row = |tensor: &Tensor, length: usize| {
             tensor.data[index * length..(index + 1) * length].to_vec()
         };
@@ -102,11 +108,11 @@ impl Embedder {
         let embedding = Embedding::new(row(&outputs[0], self.embedding_length))
             .map_err(|error| bad(error.to_string()))?;
         if embedding.norm() == 0.0 {
-            return Err(bad("every value is zero".to_owned()).into());
+            return Err(bad("every value is zero".to_owned()));
         }
         let taps = outputs.get(1).map_or_else(Vec::new, |taps| row(taps, self.taps_length));
         if taps.iter().any(|value| !value.is_finite()) {
-            return Err(bad("a tap is not finite".to_owned()).into());
+            return Err(bad("a tap is not finite".to_owned()));
         }
         Ok(CropEmbedding { embedding, taps })
     }

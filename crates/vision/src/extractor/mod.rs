@@ -14,7 +14,7 @@ use facefold_engine::Network;
 use image::RgbImage;
 
 use crate::align::{CROP_SIDE, Crop, TEMPLATE, align};
-use crate::decode::{Inspected, Limits, inspect};
+use crate::decode::{Limits, inspect};
 use crate::detect::{Detection, Detector, SCORE_THRESHOLD};
 use crate::models::{self, LoadedFile, ModelPack};
 use crate::networks::{Architecture, Untrained, add_network, backbone_taps};
@@ -79,8 +79,8 @@ impl LocalOptions {
 
 /// Turns pictures into embeddings with networks that run in this process.
 ///
-/// Each call to [`Extractor::extract`] keeps to the calling thread and takes one picture after
-/// another: use one thread a core.
+/// Each call to [`Extractor::extract`] keeps to the calling thread: use one thread a core, and give
+/// each call several pictures.
 pub struct LocalExtractor {
     detector: Option<Detector>,
     embedder: Embedder,
@@ -225,7 +225,8 @@ impl LocalExtractor {
     /// # Errors
     /// A failure of the embedding network, or values that are no embedding.
     pub fn embed(&self, crops: &[Crop]) -> Result<Vec<CropEmbedding>, PictureError> {
-        self.embedder.embed(crops)
+        let embedded = self.embedder.embed(crops)?;
+        Ok(embedded.into_iter().collect::<Result<_, Rejection>>()?)
     }
 
     fn cut(&self, picture: &RgbImage, detection: &Detection) -> Result<LocatedFace, Rejection> {
@@ -241,37 +242,54 @@ impl LocalExtractor {
         Ok(LocatedFace { detection: *detection, crop })
     }
 
-    fn picture(&self, bytes: &[u8]) -> Result<Extraction, PictureError> {
+    /// Decodes a picture and cuts its faces out.
+    fn faces(&self, bytes: &[u8]) -> Result<Located, PictureError> {
         let inspected = inspect(bytes, &self.limits)?;
         // Held until the large picture is dropped.
         let _turn = (inspected.pixels() > LARGE_PIXELS)
             .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
-        self.inspected(&inspected)
+        self.locate(&inspected.decode()?)
     }
 
-    fn inspected(&self, inspected: &Inspected<'_>) -> Result<Extraction, PictureError> {
-        let located = self.locate(&inspected.decode()?)?;
-        let mut faces = Vec::new();
-        for (index, face) in (0..).zip(&located.faces) {
-            let mut crops = vec![face.crop.clone()];
-            if self.mirror {
-                crops.push(face.crop.mirrored());
-            }
-            let variants = [FaceVariant::PLAIN, FaceVariant::MIRRORED];
-            for (variant, embedded) in variants.into_iter().zip(self.embed(&crops)?) {
-                faces.push(Face {
-                    index,
-                    variant,
-                    norm: Some(embedded.embedding.norm()),
-                    embedding: embedded.embedding,
-                    taps: embedded.taps,
-                    bounding_box: face.detection.bounding_box,
-                    landmarks: face.detection.landmarks,
-                    score: face.detection.score,
-                    luminance: face.crop.luminance(),
-                    sharpness: face.crop.sharpness(),
-                });
-            }
+    /// The crops of a face that are embedded, as many as [`Self::variants`].
+    fn crops(&self, face: &LocatedFace) -> impl Iterator<Item = Crop> + use<> {
+        let mirrored = self.mirror.then(|| face.crop.mirrored());
+        std::iter::once(face.crop.clone()).chain(mirrored)
+    }
+
+    /// The variants of a face that are embedded, in order.
+    fn variants(&self) -> &'static [FaceVariant] {
+        let variants = &[FaceVariant::PLAIN, FaceVariant::MIRRORED];
+        if self.mirror { variants } else { &variants[..1] }
+    }
+
+    /// The faces of a picture, given what the network makes of their crops, in order.
+    fn embedded(
+        &self,
+        located: &Located,
+        results: &mut impl Iterator<Item = Result<CropEmbedding, Rejection>>,
+    ) -> Result<Extraction, Rejection> {
+        let variants = self.variants();
+        // All of the picture's results are taken, also where one of them rejects it.
+        let results: Vec<_> = results.take(located.faces.len() * variants.len()).collect();
+        let mut faces = Vec::with_capacity(results.len());
+        let crops = (0..)
+            .zip(&located.faces)
+            .flat_map(|(index, face)| variants.iter().map(move |&variant| (index, face, variant)));
+        for ((index, face, variant), result) in crops.zip(results) {
+            let embedded = result?;
+            faces.push(Face {
+                index,
+                variant,
+                norm: Some(embedded.embedding.norm()),
+                embedding: embedded.embedding,
+                taps: embedded.taps,
+                bounding_box: face.detection.bounding_box,
+                landmarks: face.detection.landmarks,
+                score: face.detection.score,
+                luminance: face.crop.luminance(),
+                sharpness: face.crop.sharpness(),
+            });
         }
         Ok(Extraction::Embedded { faces, found: located.found })
     }
@@ -286,15 +304,27 @@ impl Extractor for LocalExtractor {
         &self.info
     }
 
+    /// Pictures are decoded and searched one after another; the crops of all of them are embedded
+    /// together, which is faster.
     fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError> {
-        pictures
-            .iter()
-            .map(|bytes| match self.picture(bytes) {
-                Ok(extraction) => Ok(extraction),
-                Err(PictureError::Rejected(rejection)) => Ok(Extraction::Rejected(rejection)),
-                Err(PictureError::Failed(error)) => Err(error),
-            })
-            .collect()
+        let mut located = Vec::with_capacity(pictures.len());
+        let mut crops = Vec::new();
+        for bytes in pictures {
+            located.push(match self.faces(bytes) {
+                Ok(found) => {
+                    crops.extend(found.faces.iter().flat_map(|face| self.crops(face)));
+                    Ok(found)
+                }
+                Err(PictureError::Rejected(rejection)) => Err(rejection),
+                Err(PictureError::Failed(error)) => return Err(error),
+            });
+        }
+        let mut results = self.embedder.embed(&crops)?.into_iter();
+        Ok(located
+            .into_iter()
+            .map(|located| located.and_then(|located| self.embedded(&located, &mut results)))
+            .map(|outcome| outcome.unwrap_or_else(Extraction::Rejected))
+            .collect())
     }
 }
 

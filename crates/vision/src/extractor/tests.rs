@@ -127,13 +127,15 @@ fn only_bf16_on_tiles_is_its_own_class() {
     }
 }
 
-/// Gives the same values for every crop.
+/// Gives the same values for every crop but those that begin black, which get zeros.
 struct Constant(Vec<f32>);
 
 impl Executor for Constant {
     fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError> {
         let shape = Shape { channels: self.0.len(), height: 1, width: 1 };
-        let data = self.0.repeat(images.count);
+        let values =
+            |crop: &[f32]| if crop[0] > -1.0 { self.0.clone() } else { vec![0.0; shape.size()] };
+        let data = images.data.chunks_exact(images.shape.size()).flat_map(values).collect();
         Ok(vec![Tensor { data, count: images.count, shape }])
     }
 
@@ -177,7 +179,7 @@ fn constant(values: &[f32]) -> LocalExtractor {
 
 #[test]
 fn values_that_are_no_embedding_are_rejected() {
-    let picture = formula_picture(64, 64);
+    let picture = RgbImage::from_pixel(64, 64, image::Rgb([90, 80, 70]));
     for values in [[1.0, f32::NAN], [0.0, 0.0], [f32::INFINITY, 1.0]] {
         let extractor = constant(&values);
         let located = extractor.locate(&picture).unwrap();
@@ -189,6 +191,28 @@ fn values_that_are_no_embedding_are_rejected() {
         }
     }
     assert_eq!(faces(&constant(&[3.0, 4.0]), &png(&picture))[0].norm, Some(5.0));
+}
+
+#[test]
+fn a_crop_without_an_embedding_rejects_its_picture_alone() {
+    let mut extractor = constant(&[3.0, 4.0]);
+    extractor.mirror = true;
+    let good = png(&RgbImage::from_pixel(64, 64, image::Rgb([90, 80, 70])));
+    let black = png(&RgbImage::new(64, 64));
+    let outcomes = extractor.extract(&[&good, &black, b"no picture", &good]).unwrap();
+    let reasons: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Extraction::Rejected(rejection) => Some(rejection.reason),
+            Extraction::Embedded { faces, .. } => {
+                assert_eq!(faces.len(), 2);
+                None
+            }
+        })
+        .collect();
+    let bad = Some(RejectReason::BadEmbedding);
+    assert_eq!(reasons, [None, bad, Some(RejectReason::NotAPicture), None]);
+    assert_eq!(outcomes[0], outcomes[3]);
 }
 
 #[test]
