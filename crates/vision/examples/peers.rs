@@ -107,7 +107,9 @@ impl Bench {
                     (0..batch).flat_map(|_| self.samples.iter().map(|s| s.crop.clone())).collect();
                 Ok(measure(threads, rounds * self.samples.len(), batch, |range| {
                     let start = range.start % self.samples.len();
-                    embedder.embed(&crops[start..start + range.len()]).unwrap();
+                    for embedded in embedder.embed(&crops[start..start + range.len()]).unwrap() {
+                        embedded.unwrap();
+                    }
                 }))
             }
             "network" => {
@@ -141,7 +143,8 @@ impl Bench {
             let bytes = fs_err::read(&path)?;
             let inspected = inspect(&bytes, &Limits::default());
             let decoded = inspected.and_then(|picture| picture.decode());
-            let picture = decoded.map_err(|rejection| format!("{path:?}: {rejection:?}"))?;
+            let picture =
+                decoded.map_err(|rejection| format!("{}: {rejection:?}", path.display()))?;
             let Some(face) = detector.detect(&picture)?.faces.first().copied() else { continue };
             let Ok(crop) = align(&picture, &face.landmarks) else { continue };
             self.samples.push(Sample { bytes, picture, landmarks: face.landmarks, crop });
