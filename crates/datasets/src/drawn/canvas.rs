@@ -33,51 +33,76 @@ impl Pose {
 
 /// A path in head units under a pose.
 pub(super) struct Outline {
-    path: PathBuilder,
+    segments: Vec<Segment>,
     pose: Pose,
+}
+
+/// A part of a path, in posed head units.
+enum Segment {
+    Start([f32; 2]),
+    Line([f32; 2]),
+    /// A control point, then the end.
+    Bend([f32; 4]),
+    /// Two control points, then the end.
+    Curve([f32; 6]),
+    Close,
 }
 
 impl Outline {
     pub(super) fn new(pose: Pose) -> Self {
-        Self { path: PathBuilder::new(), pose }
+        Self { segments: Vec::new(), pose }
     }
 
-    pub(super) fn start(mut self, x: f32, y: f32) -> Self {
+    pub(super) fn start(self, x: f32, y: f32) -> Self {
         let (x, y) = self.pose.place(x, y);
-        self.path.move_to(x, y);
-        self
+        self.with(Segment::Start([x, y]))
     }
 
-    pub(super) fn line(mut self, x: f32, y: f32) -> Self {
+    pub(super) fn line(self, x: f32, y: f32) -> Self {
         let (x, y) = self.pose.place(x, y);
-        self.path.line_to(x, y);
-        self
+        self.with(Segment::Line([x, y]))
     }
 
     /// A quadratic curve with one control point.
-    pub(super) fn bend(mut self, cx: f32, cy: f32, x: f32, y: f32) -> Self {
+    pub(super) fn bend(self, cx: f32, cy: f32, x: f32, y: f32) -> Self {
         let (cx, cy) = self.pose.place(cx, cy);
         let (x, y) = self.pose.place(x, y);
-        self.path.quad_to(cx, cy, x, y);
-        self
+        self.with(Segment::Bend([cx, cy, x, y]))
     }
 
     /// A cubic curve: two control points, then the end.
-    pub(super) fn curve(mut self, [c1x, c1y, c2x, c2y, x, y]: [f32; 6]) -> Self {
+    pub(super) fn curve(self, [c1x, c1y, c2x, c2y, x, y]: [f32; 6]) -> Self {
         let (c1x, c1y) = self.pose.place(c1x, c1y);
         let (c2x, c2y) = self.pose.place(c2x, c2y);
         let (x, y) = self.pose.place(x, y);
-        self.path.cubic_to(c1x, c1y, c2x, c2y, x, y);
+        self.with(Segment::Curve([c1x, c1y, c2x, c2y, x, y]))
+    }
+
+    pub(super) fn close(self) -> Self {
+        self.with(Segment::Close)
+    }
+
+    fn with(mut self, segment: Segment) -> Self {
+        self.segments.push(segment);
         self
     }
 
-    pub(super) fn close(mut self) -> Self {
-        self.path.close();
-        self
-    }
-
+    /// The path. tiny-skia's builder is made and used up here: handed from call to call by value,
+    /// rustc 1.95 wrote through a copy of it that was no longer the owner (opt-level 3).
     fn finish(self) -> Option<Path> {
-        self.path.finish()
+        let mut path = PathBuilder::new();
+        for segment in self.segments {
+            match segment {
+                Segment::Start([x, y]) => path.move_to(x, y),
+                Segment::Line([x, y]) => path.line_to(x, y),
+                Segment::Bend([cx, cy, x, y]) => path.quad_to(cx, cy, x, y),
+                Segment::Curve([c1x, c1y, c2x, c2y, x, y]) => {
+                    path.cubic_to(c1x, c1y, c2x, c2y, x, y);
+                }
+                Segment::Close => path.close(),
+            }
+        }
+        path.finish()
     }
 }
 
