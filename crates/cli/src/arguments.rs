@@ -376,7 +376,7 @@ pub struct CvArguments {
     /// Number of seeds.
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
-    /// Directory of the report.
+    /// Directory of the report (report.html, report.md, report.json, plots) and of every row's predictions.
     #[arg(long)]
     pub out: PathBuf,
 }

@@ -93,8 +93,7 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
     assert_eq!(slices["rows"], report["tasks"][0]["rows"]["used"], "slices are of all test rows");
     let attributes = slices["attributes"].as_array().expect("attributes").iter();
     let attributes: Vec<&str> = attributes.filter_map(|found| found["name"].as_str()).collect();
-    for needed in ["age group", "gender", "age group × gender", "face size (pixels)", "sharpness"]
-    {
+    for needed in ["age group", "gender", "age group × gender", "embedding norm", "sharpness"] {
         assert!(attributes.contains(&needed), "`{needed}` is not in {attributes:?}");
     }
     for file in ["gender/suspects.csv", "age-group/suspects.csv"] {
