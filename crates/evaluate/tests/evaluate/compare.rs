@@ -224,3 +224,18 @@ fn fewer_years_of_error_are_better() {
     );
     assert_eq!((pair.mcnemar, comparison.contenders[0].wilson), (None, None));
 }
+
+#[test]
+fn the_leading_pair_is_the_best_head_and_the_next_best() {
+    let predictions = predictions(&[
+        ("poor", 1, |row| row % 5 == 0),
+        ("good", 1, |row| row % 20 == 0),
+        ("fair", 1, |row| row % 10 == 0),
+    ]);
+    let comparison = compared(&predictions, &["poor", "good", "fair"]);
+    let ranked: Vec<&str> = comparison.ranked().iter().map(|head| head.label.as_str()).collect();
+    assert_eq!(ranked, ["good", "fair", "poor"]);
+    let pair = comparison.leading_pair().unwrap();
+    assert_eq!((pair.first.as_str(), pair.second.as_str()), ("good", "fair"));
+    assert!(comparison.summary().starts_with("`good` has the best accuracy"));
+}

@@ -31,10 +31,11 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
 pub(crate) fn worst_in_words(report: &SliceReport) -> Option<String> {
     let (attribute, worst) = *report.worst_first().first()?;
     let metric = report.metric;
-    let unit = if metric.is_share() { " %" } else { " years" };
+    let (unit, points) = if metric.is_share() { ("%", "points") } else { ("years", "years") };
     Some(format!(
-        "Its worst slice is {attribute} `{}` with {}{unit}; the gap to the rest is {} (95 % \
-         interval {}).",
+        "The worst slice of `{}` is {attribute} `{}` with {} {unit}; its gap to the rest is {} \
+         {points} (95 % interval {}).",
+        report.head,
         worst.name,
         format::value(metric, worst.value),
         format::value(metric, worst.gap),

@@ -51,7 +51,7 @@ fn the_markdown_says_what_a_reviewer_asks_for() {
         "\"hidden\": 256",
         "trained on a subsample of 5 of 50 rows (10 of 10 fits)",
         "is better than",
-        "Its worst slice is",
+        "The worst slice of `sharp` is",
         "| light | rows | subjects | accuracy (%) |",
         "light, too small: `dusk` (12 rows, 2 subjects)",
         "light: not known of 6 rows",
