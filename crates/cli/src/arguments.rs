@@ -337,6 +337,10 @@ pub struct LearningArguments {
     /// A setting of a head, such as mlp.epochs=20 (repeat for more; `results/*/report.json` lists them).
     #[arg(long = "set", value_name = "HEAD.KEY=VALUE")]
     pub settings: Vec<String>,
+    /// Gigabytes that the kernel values of one fit of an SVM may take; above, it is approximated.
+    /// Fits run side by side on --threads. Default: svm.memory, which is 4.
+    #[arg(long, value_name = "GB")]
+    pub memory: Option<f64>,
     /// Worker threads; 0 takes all cores.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,

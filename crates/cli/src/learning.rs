@@ -46,13 +46,13 @@ impl Settings {
             tasks,
             policy: arguments.label_policy.parse().map_err(Usage::error)?,
             groups: arguments.age_groups.parse().map_err(Usage::error)?,
-            heads: head_options(&arguments.settings)?,
+            heads: head_options(&arguments.settings, arguments.memory)?,
         })
     }
 }
 
-/// Lays `mlp.epochs=20` and the like over the defaults.
-fn head_options(settings: &[String]) -> Result<HeadOptions> {
+/// Lays `mlp.epochs=20` and the like, and the memory given, over the defaults.
+fn head_options(settings: &[String], memory: Option<f64>) -> Result<HeadOptions> {
     let mut options = serde_json::to_value(HeadOptions::default())?;
     for setting in settings {
         let (path, value) = setting.split_once('=').ok_or_else(|| {
@@ -66,6 +66,9 @@ fn head_options(settings: &[String]) -> Result<HeadOptions> {
         }
         // A bare word is a string; everything else is JSON.
         *place = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    }
+    if let Some(gigabytes) = memory {
+        options["svm"]["memory"] = gigabytes.into();
     }
     serde_json::from_value(options)
         .map_err(|error| Usage::error(format!("--set {}: {error}", settings.join(" --set "))))

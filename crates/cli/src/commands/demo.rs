@@ -132,6 +132,7 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
             age_groups: "adience".to_owned(),
             seed: arguments.seed,
             settings: Vec::new(),
+            memory: None,
             threads: arguments.threads,
         },
         head: ["mlp", "svm", "linear"].map(str::to_owned).to_vec(),

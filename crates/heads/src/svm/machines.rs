@@ -15,14 +15,47 @@ pub(super) struct Column {
     pub(super) bias: f32,
 }
 
+/// Rows that others are compared with.
+#[derive(Debug)]
+pub(super) struct Support {
+    /// m x d.
+    rows: Tensor,
+    /// Squared length of each row.
+    lengths: Vec<f32>,
+}
+
+impl Support {
+    /// Lays out rows of `width` scaled features.
+    pub(super) fn new(values: Vec<f32>, width: usize) -> Result<Self, HeadError> {
+        let lengths: Vec<f32> = values.chunks_exact(width).map(squared_length).collect();
+        let rows = Tensor::from_vec(values, (lengths.len(), width), &Device::Cpu)
+            .map_err(backend("laying out an SVM"))?;
+        Ok(Self { rows, lengths })
+    }
+
+    /// Kernel values of rows of scaled features with these, rows x m.
+    pub(super) fn similar(
+        &self,
+        values: Vec<f32>,
+        function: KernelFunction,
+    ) -> candle_core::Result<Tensor> {
+        let (count, width) = self.rows.dims2()?;
+        let lengths: Vec<f32> = values.chunks_exact(width).map(squared_length).collect();
+        let rows = Tensor::from_vec(values, (lengths.len(), width), &Device::Cpu)?;
+        let mut products = rows.matmul(&self.rows.t()?)?.flatten_all()?.to_vec1::<f32>()?;
+        for (row, &length) in products.chunks_exact_mut(count).zip(&lengths) {
+            function.apply(row, length, &self.lengths);
+        }
+        Tensor::from_vec(products, (lengths.len(), count), &Device::Cpu)
+    }
+}
+
 /// All machines of a head over shared support rows.
 #[derive(Debug)]
 pub(super) struct Machines {
     function: KernelFunction,
-    /// Support rows, m x d; for a linear kernel one row of weights a machine.
-    support: Tensor,
-    /// Squared length of each support row.
-    lengths: Vec<f32>,
+    /// For a linear kernel one row of weights a machine.
+    support: Support,
     /// m x machines; for a linear kernel the identity.
     coefficients: Tensor,
     biases: Vec<f32>,
@@ -65,13 +98,23 @@ impl Machines {
         coefficients: Vec<f32>,
         biases: Vec<f32>,
     ) -> Result<Self, HeadError> {
-        let failed = backend("laying out an SVM");
-        let lengths: Vec<f32> = support.chunks_exact(width).map(squared_length).collect();
-        let shape = (lengths.len(), biases.len());
-        let support = Tensor::from_vec(support, (lengths.len(), width), &Device::Cpu);
-        let coefficients = Tensor::from_vec(coefficients, shape, &Device::Cpu);
-        let (support, coefficients) = (support.map_err(&failed)?, coefficients.map_err(&failed)?);
-        Ok(Self { function, support, lengths, coefficients, biases })
+        let support = Support::new(support, width)?;
+        let shape = (support.lengths.len(), biases.len());
+        let coefficients = Tensor::from_vec(coefficients, shape, &Device::Cpu)
+            .map_err(backend("laying out an SVM"))?;
+        Ok(Self { function, support, coefficients, biases })
+    }
+
+    /// Machines whose coefficients are the weights of `width` features.
+    pub(super) fn linear(
+        function: KernelFunction,
+        width: usize,
+        columns: &[Column],
+    ) -> Result<Self, HeadError> {
+        let weights = columns.iter().flat_map(|column| column.coefficients.iter().copied());
+        let biases = columns.iter().map(|column| column.bias).collect();
+        let identity = Array2::eye(columns.len()).into_raw_vec_and_offset().0;
+        Self::new(function, (weights.collect(), width), identity, biases)
     }
 
     /// Number of machines.
@@ -81,32 +124,24 @@ impl Machines {
 
     /// Decisions (rows x machines, row by row) for `rows` rows of scaled features.
     pub(super) fn decide(&self, values: Vec<f32>, rows: usize) -> Result<Vec<f32>, HeadError> {
-        let mut decisions = if self.lengths.is_empty() || self.biases.is_empty() || rows == 0 {
-            vec![0.0; rows * self.biases.len()]
-        } else {
-            self.sums(values, rows).map_err(backend("answering with an SVM"))?
-        };
+        let mut decisions =
+            if self.support.lengths.is_empty() || self.biases.is_empty() || rows == 0 {
+                vec![0.0; rows * self.biases.len()]
+            } else {
+                self.sums(values).map_err(backend("answering with an SVM"))?
+            };
         add_biases(&mut decisions, &self.biases);
         Ok(decisions)
     }
 
-    fn sums(&self, values: Vec<f32>, rows: usize) -> candle_core::Result<Vec<f32>> {
-        let (count, width) = self.support.dims2()?;
-        let lengths: Vec<f32> = values.chunks_exact(width).map(squared_length).collect();
-        let mut products = Tensor::from_vec(values, (rows, width), &Device::Cpu)?
-            .matmul(&self.support.t()?)?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
-        for (row, length) in products.chunks_exact_mut(count).zip(lengths) {
-            self.function.apply(row, length, &self.lengths);
-        }
-        let similar = Tensor::from_vec(products, (rows, count), &Device::Cpu)?;
+    fn sums(&self, values: Vec<f32>) -> candle_core::Result<Vec<f32>> {
+        let similar = self.support.similar(values, self.function)?;
         similar.matmul(&self.coefficients)?.flatten_all()?.to_vec1()
     }
 
     /// Adds its numbers to a head's tensors.
     pub(super) fn store(&self, tensors: &mut Tensors) {
-        tensors.insert("support".to_owned(), array(&self.support));
+        tensors.insert("support".to_owned(), array(&self.support.rows));
         tensors.insert("coefficients".to_owned(), array(&self.coefficients));
         tensors.insert("biases".to_owned(), Array1::from(self.biases.clone()).into_dyn());
     }

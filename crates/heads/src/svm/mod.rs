@@ -9,8 +9,10 @@ mod kernel;
 mod linfa;
 mod machines;
 mod options;
+mod primal;
 mod questions;
 mod solver;
+mod whiten;
 
 use facefold_core::{Examples, FittedHead, Head, HeadError, Targets, TrainingLog};
 use ndarray::Array2;
@@ -26,6 +28,7 @@ use exact::{Exact, Trial, in_order};
 use fitted::{Fitted, FittedSettings, scale};
 use gram::Gram;
 use machines::Machines;
+use primal::{Plan, Primal};
 use questions::{Contest, Question, Questions};
 
 pub(crate) use fitted::restore;
@@ -82,12 +85,65 @@ impl Svm {
         if self.name == REFERENCE_NAME {
             self.fit_reference(features, training, validation, seed)
         } else {
-            self.fit_exactly(features, training, validation, seed)
+            let questions = self.questions(training.targets())?;
+            let rows = training.len() + validation.len();
+            match primal::plan(&self.options, rows, &questions) {
+                None => self.fit_exactly(features, training, validation, (&questions, seed)),
+                Some(plan) => {
+                    self.fit_primal(features, training, validation, (&questions, &plan, seed))
+                }
+            }
         }
     }
 
     fn questions(&self, targets: &Targets) -> Result<Questions, HeadError> {
         Questions::new(targets, self.options.scheme, self.class_weights, self.options.epsilon)
+    }
+
+    /// The trial that does best on the validation rows; the first where there are none.
+    fn choose(
+        &self,
+        questions: &Questions,
+        mut trials: impl FnMut(f64) -> Result<Vec<Trial>, HeadError>,
+        validation: &Targets,
+        log: &mut TrainingLog,
+    ) -> Result<Trial, HeadError> {
+        let mut best: Option<(f64, Trial)> = None;
+        let mut tried = Vec::new();
+        for &gamma in &self.options.gamma {
+            for trial in trials(gamma)? {
+                let score = score(questions, &trial, validation);
+                tried.push(format!("{} {:.4}", trial.name(self.options.kernel), score.abs()));
+                if best.as_ref().is_none_or(|(highest, _)| score > *highest) {
+                    best = Some((score, trial));
+                }
+            }
+        }
+        let (_, trial) = best.ok_or_else(|| HeadError::Setting("no cost or gamma".to_owned()))?;
+        let name = trial.name(self.options.kernel);
+        if tried.len() > 1 {
+            let (measure, rows) = match validation {
+                Targets::Classes { .. } => ("accuracy", validation.len()),
+                Targets::Years(_) => ("mean absolute error in years", validation.len()),
+            };
+            log.notes.push(if rows == 0 {
+                format!("{name}, the first given")
+            } else {
+                format!(
+                    "{name}, best of {} on {rows} validation rows ({measure}: {})",
+                    tried.len(),
+                    tried.join("; ")
+                )
+            });
+        }
+        if trial.unfinished > 0 {
+            let of = trial.columns.len();
+            log.notes.push(format!(
+                "{} of {of} machines were stopped before their optimum",
+                trial.unfinished
+            ));
+        }
+        Ok(trial)
     }
 
     /// The head of some machines, not calibrated yet.
@@ -124,9 +180,8 @@ impl Svm {
         features: Standardiser,
         training: &Examples<'_>,
         validation: &Examples<'_>,
-        seed: u64,
+        (questions, seed): (&Questions, u64),
     ) -> Result<Fitted, HeadError> {
-        let questions = self.questions(training.targets())?;
         let width = features.width();
         // Validation rows first, then the training rows class by class: what is read together lies
         // together.
@@ -149,18 +204,50 @@ impl Svm {
             products: gram.products()?,
             training: &training_rows,
             validation: &validation_rows,
-            questions: &questions,
+            questions,
             options: &self.options,
         };
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
-        let trial = choose(&exact, validation.targets(), &mut log)?;
+        let trials = |gamma| exact.trials(gamma);
+        let trial = self.choose(questions, trials, validation.targets(), &mut log)?;
         let function = exact.function(trial.gamma);
         let support = |rows: &[usize]| own(training, &in_order(training.rows(), rows));
         let machines = Machines::join(function, width, &trial.columns, support)?;
         let chosen = (trial.cost, trial.gamma);
-        let mut head = self.head(features, machines, &questions, (training.targets(), log), chosen);
+        let mut head = self.head(features, machines, questions, (training.targets(), log), chosen);
         let held_out = |question: &Question| exact.held_out(question, &trial, seed);
-        calibrate(&mut head, &questions, (&trial.decisions, validation.targets()), Some(&held_out));
+        calibrate(&mut head, questions, (&trial.decisions, validation.targets()), Some(&held_out));
+        Ok(head)
+    }
+
+    fn fit_primal(
+        &self,
+        features: Standardiser,
+        training: &Examples<'_>,
+        validation: &Examples<'_>,
+        (questions, plan, seed): (&Questions, &Plan, u64),
+    ) -> Result<Fitted, HeadError> {
+        let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
+        let landmarks = stratified(training.targets(), plan.landmarks, seed);
+        let on = match self.options.kernel {
+            Kernel::Linear => "the features".to_owned(),
+            Kernel::Gaussian | Kernel::Polynomial => format!("{} landmarks", landmarks.len()),
+        };
+        log.notes.push(format!(
+            "approximate: solved in the primal with a squared loss on {on}, because the products \
+             of all pairs of {} rows need {:.3} GB, and svm.memory allows {}",
+            training.len() + validation.len(),
+            plan.exact / 1e9,
+            self.options.memory
+        ));
+        let examples = (training, validation);
+        let primal = Primal::new(&features, examples, questions, &self.options, &landmarks);
+        let trials = |gamma| primal.trials(gamma);
+        let trial = self.choose(questions, trials, validation.targets(), &mut log)?;
+        let (machines, chosen) = (primal.machines(&trial)?, (trial.cost, trial.gamma));
+        drop(primal);
+        let mut head = self.head(features, machines, questions, (training.targets(), log), chosen);
+        calibrate(&mut head, questions, (&trial.decisions, validation.targets()), None);
         Ok(head)
     }
 
@@ -211,51 +298,6 @@ impl Svm {
         calibrate(&mut head, &questions, (&decisions, validation.targets()), None);
         Ok(head)
     }
-}
-
-/// The trial that does best on the validation rows; the first where there are none.
-fn choose(
-    exact: &Exact<'_>,
-    validation: &Targets,
-    log: &mut TrainingLog,
-) -> Result<Trial, HeadError> {
-    let options = exact.options;
-    let mut best: Option<(f64, Trial)> = None;
-    let mut tried = Vec::new();
-    for &gamma in &options.gamma {
-        for trial in exact.trials(gamma)? {
-            let score = score(exact.questions, &trial, validation);
-            tried.push(format!("{} {:.4}", trial.name(options.kernel), score.abs()));
-            if best.as_ref().is_none_or(|(highest, _)| score > *highest) {
-                best = Some((score, trial));
-            }
-        }
-    }
-    let (_, trial) = best.ok_or_else(|| HeadError::Setting("no cost or gamma".to_owned()))?;
-    let name = trial.name(options.kernel);
-    if tried.len() > 1 {
-        let (measure, rows) = match validation {
-            Targets::Classes { .. } => ("accuracy", validation.len()),
-            Targets::Years(_) => ("mean absolute error in years", validation.len()),
-        };
-        log.notes.push(if rows == 0 {
-            format!("{name}, the first given")
-        } else {
-            format!(
-                "{name}, best of {} on {rows} validation rows ({measure}: {})",
-                tried.len(),
-                tried.join("; ")
-            )
-        });
-    }
-    if trial.unfinished > 0 {
-        let of = trial.columns.len();
-        log.notes.push(format!(
-            "{} of {of} machines were stopped before their optimum",
-            trial.unfinished
-        ));
-    }
-    Ok(trial)
 }
 
 /// Accuracy by votes, or minus the mean absolute error in years; 0 without validation rows.

@@ -52,6 +52,12 @@ pub struct SvmOptions {
     pub epsilon: f64,
     /// How several classes are told; `svm-linfa` is always one-vs-rest.
     pub scheme: Scheme,
+    /// Gigabytes that the kernel values of one fit of `svm` or `svm-linear` may take. Where the
+    /// exact solver would need more (6 bytes for each pair of rows, for two classes or years; less
+    /// for many), the primal problem is solved instead, on landmarks.
+    pub memory: f64,
+    /// Landmarks of the primal problem; fewer where the memory allows no more.
+    pub landmarks: usize,
     /// `svm-linfa` leaves out training rows above this number by a stratified draw. `None`: as
     /// many stay as fit into about a minute, which at 512 features is 7,900 for two classes and
     /// 2,800 for eight.
@@ -67,6 +73,8 @@ impl Default for SvmOptions {
             degree: 3,
             epsilon: 0.1,
             scheme: Scheme::OneVsOne,
+            memory: 4.0,
+            landmarks: 2_000,
             max_rows: None,
         }
     }
@@ -82,6 +90,8 @@ impl SvmOptions {
         require(list(&self.gamma), "svm.gamma", expected, &self.gamma)?;
         require((1..=10).contains(&self.degree), "svm.degree", "1 to 10", self.degree)?;
         require(positive(self.epsilon), "svm.epsilon", "above 0", self.epsilon)?;
+        require(positive(self.memory), "svm.memory", "above 0 gigabytes", self.memory)?;
+        require(self.landmarks >= 2, "svm.landmarks", "at least 2", self.landmarks)?;
         let rows = self.max_rows;
         require(rows.is_none_or(|rows| rows >= 2), "svm.max_rows", "at least 2", rows)
     }

@@ -59,12 +59,20 @@ fn decisions_are_those_of_linfa() {
     assert!(ours[..2_000].iter().filter(|decision| decision.abs() < 0.9).count() > 300);
 }
 
-/// The case of the golden values below: rows of sines, whose first 60 are trained on.
-fn sines() -> FeatureMatrix {
+/// The case of the golden values below: rows of sines, whose first 60 are trained on, with two
+/// classes and with years.
+fn sines() -> (FeatureMatrix, Targets, Targets) {
     let plain = Array2::from_shape_fn((90, 4), |(i, j)| {
         (1.7 * i as f64 * (j as f64 + 1.0) + j as f64).sin() as f32
     });
-    FeatureMatrix::new(plain, None).unwrap()
+    let x = |i: usize, j: usize| plain[[i, j]];
+    let wave = |i: usize| 0.5 * (5.0 * i as f64).sin();
+    let two = (0..60)
+        .map(|i| usize::from(f64::from(x(i, 0) + x(i, 1) * x(i, 2)) + wave(i) > 0.0))
+        .collect();
+    let years = (0..60).map(|i| 40.0 + 20.0 * x(i, 0) + 10.0 * x(i, 1).powi(2)).collect();
+    let two = Targets::Classes { indices: two, count: 2 };
+    (FeatureMatrix::new(plain, None).unwrap(), two, Targets::Years(years))
 }
 
 /// Golden values from scikit-learn 1.9, whose SVC and SVR are LIBSVM:
@@ -86,16 +94,8 @@ fn sines() -> FeatureMatrix {
 /// ```
 #[test]
 fn answers_are_those_of_scikit_learn() {
-    let matrix = sines();
-    let x = |i: usize, j: usize| matrix.plain()[[i, j]];
-    let wave = |i: usize| 0.5 * (5.0 * i as f64).sin();
-    let two = (0..60)
-        .map(|i| usize::from(f64::from(x(i, 0) + x(i, 1) * x(i, 2)) + wave(i) > 0.0))
-        .collect();
-    let two = Targets::Classes { indices: two, count: 2 };
+    let (matrix, two, years) = sines();
     let three = Targets::Classes { indices: (0..60).map(|i| i % 3).collect(), count: 3 };
-    let years =
-        Targets::Years((0..60).map(|i| 40.0 + 20.0 * x(i, 0) + 10.0 * x(i, 1).powi(2)).collect());
     let rows: Vec<usize> = (60..66).collect();
     for (name, kernel, decisions, ages, classes) in [
         (
@@ -196,4 +196,82 @@ fn the_grid_keeps_what_validation_likes_best_and_says_so() {
     let note = &chosen.stored.log.notes[0];
     assert!(note.contains("best of 4 on 300 validation rows"), "{note}");
     assert!(note.contains("cost 0.5 gamma 3"), "{note}");
+}
+
+/// The minimum of the primal objective, by scipy, on the rows of sines:
+/// ```python
+/// import numpy as np
+/// from scipy.optimize import minimize
+/// from sklearn.preprocessing import StandardScaler
+/// i, j = np.arange(90)[:, None], np.arange(4)[None]
+/// x = np.sin(1.7 * i * (j + 1) + j).astype(np.float32)
+/// two = np.where(x[:, 0] + x[:, 1] * x[:, 2] + 0.5 * np.sin(5.0 * i[:, 0]) > 0, -1, 1)
+/// years, m, C = 40 + 20 * x[:, 0] + 10 * x[:, 1] ** 2, 60, 4
+/// y, d = years[:m].mean(), years[:m].std()
+/// s = StandardScaler().fit(x[:m]).transform(x).astype(float) / 2
+/// gaussian = np.exp(-0.7 * ((s[:, None] - s[None, :m]) ** 2).sum(-1))
+/// l = np.linalg.cholesky(gaussian[:m] + 1e-4 * np.eye(m))
+/// def hinge(f): return (np.maximum(0, 1 - two[:m] * f) ** 2).sum()
+/// def tube(f): return (np.maximum(0, np.abs(f - (years[:m] - y) / d) - 0.1) ** 2).sum()
+/// for v in (s, np.linalg.solve(l, gaussian.T).T):
+///     for loss, back in ((hinge, lambda f: f), (tube, lambda f: f * d + y)):
+///         goal = lambda w: w[:-1] @ w[:-1] / 2 + C * loss(v[:m] @ w[:-1] + w[-1])
+///         w = minimize(goal, np.zeros(v.shape[1] + 1), method="L-BFGS-B",
+///                      options=dict(ftol=1e-15, gtol=1e-9, maxiter=9999, maxfun=10**7)).x
+///         print(back(v[m:m+6] @ w[:-1] + w[-1]))
+/// ```
+#[test]
+fn the_primal_is_solved_to_its_minimum() {
+    let (matrix, two, years) = sines();
+    let rows: Vec<usize> = (60..66).collect();
+    for (name, kernel, decisions, ages) in [
+        (
+            LINEAR_NAME,
+            Kernel::Linear,
+            [-0.7067, 0.0405, 0.6762, -0.1671, -0.6022, 0.3272],
+            [62.612, 44.2504, 27.1918, 54.1097, 67.3733, 38.4326],
+        ),
+        (
+            NAME,
+            Kernel::Gaussian,
+            [-1.4519, 1.7249, 0.2907, -1.0924, 0.3757, 0.1544],
+            [62.4561, 48.023, 30.9801, 53.5876, 65.1132, 39.3856],
+        ),
+    ] {
+        let mut options = options(kernel);
+        // 60 rows need 21,600 bytes; this leaves room for all of them as landmarks.
+        options.svm.memory = 20_000e-9;
+        let fitted = fit(name, &options, &matrix, &two);
+        let found = fitted.decisions(matrix.plain(), &rows).unwrap();
+        for (found, expected) in found.iter().zip(decisions) {
+            assert!((found - expected).abs() < 4e-3, "{kernel:?}: {found} {expected}");
+        }
+        let note = &fitted.stored.log.notes[0];
+        assert!(note.contains("approximate") && note.contains("svm.memory"), "{note}");
+        let fitted = fit(name, &options, &matrix, &years);
+        let Predictions::Years(found) = fitted.predict(&matrix, &rows).unwrap() else { panic!() };
+        for (found, expected) in found.iter().zip(ages) {
+            assert!((found - expected).abs() < 0.03, "{kernel:?}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_few_landmarks_come_near_to_the_exact_machines() {
+    let (matrix, classes) = overlapping(1_500, 4);
+    let targets = Targets::Classes { indices: classes[..1_000].to_vec(), count: 4 };
+    let rows: Vec<usize> = (1_000..1_500).collect();
+    let right = |memory: f64| {
+        let mut options = options(Kernel::Gaussian);
+        options.svm.gamma = vec![0.2];
+        (options.svm.memory, options.svm.landmarks) = (memory, 200);
+        let fitted = fit(NAME, &options, &matrix, &targets);
+        let decisions = fitted.decisions(matrix.plain(), &rows).unwrap();
+        let votes = decisions.chunks(6).map(|row| vote(&fitted.contests, row, 4));
+        let right = votes.zip(&classes[1_000..]).filter(|(voted, class)| voted == *class);
+        (right.count(), fitted.stored.log.notes.iter().any(|note| note.contains("200 landmarks")))
+    };
+    let (exact, approximate) = (right(1.0), right(0.001));
+    assert_eq!((exact.1, approximate.1), (false, true));
+    assert!(exact.0 > 200 && approximate.0 + 25 > exact.0, "{exact:?} {approximate:?}");
 }
