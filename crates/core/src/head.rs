@@ -4,15 +4,37 @@
 //! line to that crate's registry.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
 /// Features of all rows of a store, n x d, and of their mirrored crops where the store has them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct FeatureMatrix {
     plain: Array2<f32>,
     mirrored: Option<Array2<f32>>,
+    identity: MatrixIdentity,
+}
+
+/// Which matrix it is: what was computed from the values of one is good for all with its identity.
+///
+/// Each matrix that is made has one of its own; a clone shares it, as its values are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MatrixIdentity(u64);
+
+impl MatrixIdentity {
+    fn next() -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        Self(MADE.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Equal values make equal matrices, whoever made them.
+impl PartialEq for FeatureMatrix {
+    fn eq(&self, other: &Self) -> bool {
+        self.plain == other.plain && self.mirrored == other.mirrored
+    }
 }
 
 impl FeatureMatrix {
@@ -27,7 +49,7 @@ impl FeatureMatrix {
                 other.dim(),
                 plain.dim()
             ))),
-            _ => Ok(Self { plain, mirrored }),
+            _ => Ok(Self { plain, mirrored, identity: MatrixIdentity::next() }),
         }
     }
 
@@ -41,6 +63,12 @@ impl FeatureMatrix {
     #[must_use]
     pub fn mirrored(&self) -> Option<&Array2<f32>> {
         self.mirrored.as_ref()
+    }
+
+    /// Which matrix this is.
+    #[must_use]
+    pub fn identity(&self) -> MatrixIdentity {
+        self.identity
     }
 
     /// Number of rows n.
@@ -301,4 +329,19 @@ pub enum HeadError {
         /// What the library said.
         message: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FeatureMatrix;
+    use ndarray::Array2;
+
+    #[test]
+    fn equal_matrices_have_identities_of_their_own() {
+        let made = || FeatureMatrix::new(Array2::zeros((2, 3)), None).unwrap();
+        let (one, other) = (made(), made());
+        assert_eq!(one, other);
+        assert_ne!(one.identity(), other.identity());
+        assert_eq!(one.identity(), one.clone().identity());
+    }
 }

@@ -21,8 +21,8 @@ pub use extraction::{
 };
 pub use fingerprint::{Fingerprint, Precision};
 pub use head::{
-    Epoch, Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions,
-    TargetKind, Targets, TrainingLog,
+    Epoch, Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, MatrixIdentity,
+    Predictions, TargetKind, Targets, TrainingLog,
 };
 pub use intervals::AgeIntervals;
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};

@@ -20,22 +20,8 @@ impl Standardiser {
         training: &Examples<'_>,
         unit_columns: Option<(usize, usize)>,
     ) -> Result<Self, HeadError> {
-        let width = training.matrix().width();
-        if let Some((first, end)) = unit_columns
-            && (first >= end || end > width)
-        {
-            return Err(HeadError::Setting(format!(
-                "`unit_columns` must be a range within {width} columns, found {first}..{end}"
-            )));
-        }
-        if training.is_empty() || width == 0 {
-            return Err(HeadError::Untrainable(format!(
-                "{} training rows of {width} features",
-                training.len()
-            )));
-        }
-        let mut standardiser =
-            Self { mean: vec![0.0; width], scale: vec![1.0; width], unit_columns };
+        let mut standardiser = Self::unscaled(training, unit_columns)?;
+        let width = standardiser.width();
         let mut row = vec![0.0; width];
         let (mut sum, mut squares) = (vec![0.0_f64; width], vec![0.0_f64; width]);
         let plain = training.matrix().plain();
@@ -65,6 +51,53 @@ impl Standardiser {
             standardiser.scale[column] = if varies { (1.0 / deviation) as f32 } else { 0.0 };
         }
         Ok(standardiser)
+    }
+
+    /// Rows as they are, but for the columns scaled to length 1.
+    fn unscaled(
+        training: &Examples<'_>,
+        unit_columns: Option<(usize, usize)>,
+    ) -> Result<Self, HeadError> {
+        let width = training.matrix().width();
+        if let Some((first, end)) = unit_columns
+            && (first >= end || end > width)
+        {
+            return Err(HeadError::Setting(format!(
+                "`unit_columns` must be a range within {width} columns, found {first}..{end}"
+            )));
+        }
+        if training.is_empty() || width == 0 {
+            return Err(HeadError::Untrainable(format!(
+                "{} training rows of {width} features",
+                training.len()
+            )));
+        }
+        Ok(Self { mean: vec![0.0; width], scale: vec![1.0; width], unit_columns })
+    }
+
+    /// Rows scaled to a length of the root of d, whatever the training rows: by all columns, or by
+    /// those given.
+    pub(crate) fn unit(
+        training: &Examples<'_>,
+        unit_columns: Option<(usize, usize)>,
+    ) -> Result<Self, HeadError> {
+        let mut standardiser = Self::unscaled(training, unit_columns)?;
+        let width = standardiser.width();
+        let plain = training.matrix().plain();
+        let finite = |&row: &usize| plain.row(row).iter().all(|value| value.is_finite());
+        if let Some(row) = training.rows().iter().find(|row| !finite(row)) {
+            return Err(HeadError::Untrainable(format!(
+                "row {row} holds values that are not finite"
+            )));
+        }
+        standardiser.unit_columns.get_or_insert((0, width));
+        standardiser.scale.fill((width as f32).sqrt());
+        Ok(standardiser)
+    }
+
+    /// Columns scaled to length 1.
+    pub(crate) fn unit_columns(&self) -> Option<(usize, usize)> {
+        self.unit_columns
     }
 
     /// Number of features d.

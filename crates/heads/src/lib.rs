@@ -30,4 +30,4 @@ pub use ensemble::EnsembleOptions;
 pub use linear::LinearOptions;
 pub use mlp::{Form, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
 pub use options::{ClassWeights, HeadOptions};
-pub use svm::{Kernel, Scheme, SvmOptions};
+pub use svm::{Kernel, Scaling, Scheme, SvmOptions};

@@ -49,12 +49,14 @@ pub(super) struct Exact<'a> {
     pub(super) validation: &'a [usize],
     pub(super) questions: &'a Questions,
     pub(super) options: &'a SvmOptions,
+    /// What a gamma of 1 is for rows scaled like these.
+    pub(super) unit_gamma: f64,
 }
 
 impl Exact<'_> {
     /// The kernel at a gamma.
     pub(super) fn function(&self, gamma: f64) -> KernelFunction {
-        KernelFunction::new(self.options, gamma)
+        KernelFunction::new(self.options, gamma * self.unit_gamma)
     }
 
     /// The members of a question, in the order of their rows among the products, and those rows.

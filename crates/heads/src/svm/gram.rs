@@ -52,7 +52,11 @@ impl Gram {
         let stripes: Vec<&[f32]> =
             (0..self.stripes.len()).map(|stripe| self.stripe(stripe)).collect::<Result<_, _>>()?;
         let mut products = Products { stripes, count: self.count, lengths: Vec::new() };
-        products.lengths = (0..self.count).map(|row| products.of(row, row)).collect();
+        let length = |row| {
+            let (values, first) = products.upper(row);
+            values[row - first]
+        };
+        products.lengths = (0..self.count).map(length).collect();
         Ok(products)
     }
 
@@ -91,11 +95,6 @@ impl Products<'_> {
         (&self.stripes[row / HEIGHT][(row - first) * width..][..width], first)
     }
 
-    fn of(&self, one: usize, other: usize) -> f32 {
-        let (values, first) = self.upper(one.min(other));
-        values[one.max(other) - first]
-    }
-
     fn lengths_of(&self, rows: &[usize]) -> Vec<f32> {
         rows.iter().map(|&row| self.lengths[row]).collect()
     }
@@ -106,16 +105,23 @@ impl Products<'_> {
         let (n, stride) = (rows.len(), stride(rows.len()));
         matrix.resize(n * stride, 0.0);
         let lengths = self.lengths_of(rows);
-        // Rows of one class lie together, so whole runs of products can be copied.
+        // Where rows of one class lie together, whole runs of products can be copied.
         let mut runs = runs(rows);
+        let scattered = runs.len() * 8 > n;
         for (at, &row) in rows.iter().enumerate() {
             let (products, first) = self.upper(row);
             let values = &mut matrix[at * stride..(at + 1) * stride];
-            let mut place = at;
-            for &(from, to) in &runs {
-                let length = to - from;
-                values[place..place + length].copy_from_slice(&products[from - first..to - first]);
-                place += length;
+            if scattered {
+                for (value, &other) in values[at..n].iter_mut().zip(&rows[at..]) {
+                    *value = products[other - first];
+                }
+            } else {
+                let mut place = at;
+                for &(from, to) in &runs {
+                    let part = &products[from - first..to - first];
+                    values[place..place + part.len()].copy_from_slice(part);
+                    place += part.len();
+                }
             }
             values[n..].fill(0.0);
             function.apply(&mut values[at..n], self.lengths[row], &lengths[at..]);
@@ -136,25 +142,39 @@ impl Products<'_> {
         }
     }
 
-    /// Kernel values of some rows with others, row by row; fastest where the others come later.
+    /// Kernel values of some rows with others, row by row.
     pub(super) fn between(
         &self,
         rows: &[usize],
         others: &[usize],
         function: KernelFunction,
     ) -> Vec<f32> {
-        let lengths = self.lengths_of(others);
-        let mut values = Vec::with_capacity(rows.len() * others.len());
-        for &row in rows {
+        let (lengths, width) = (self.lengths_of(others), others.len());
+        let mut matrix = vec![0.0; rows.len() * width];
+        for (values, &row) in matrix.chunks_exact_mut(width.max(1)).zip(rows) {
             let (products, first) = self.upper(row);
-            let from = values.len();
-            values.extend(others.iter().map(|&other| match other.checked_sub(first) {
-                Some(column) => products[column],
-                None => self.of(row, other),
-            }));
-            function.apply(&mut values[from..], self.lengths[row], &lengths);
+            for (value, &other) in values.iter_mut().zip(others) {
+                if other >= first {
+                    *value = products[other - first];
+                }
+            }
         }
-        values
+        // What is left stands in the stripes of the others.
+        let last = rows.iter().copied().max().unwrap_or(0);
+        for (column, &other) in others.iter().enumerate() {
+            let (products, first) = self.upper(other);
+            if last >= first + HEIGHT {
+                for (values, &row) in matrix.chunks_exact_mut(width).zip(rows) {
+                    if row >= first + HEIGHT {
+                        values[column] = products[row - first];
+                    }
+                }
+            }
+        }
+        for (values, &row) in matrix.chunks_exact_mut(width.max(1)).zip(rows) {
+            function.apply(values, self.lengths[row], &lengths);
+        }
+        matrix
     }
 }
 

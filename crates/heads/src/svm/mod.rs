@@ -14,7 +14,9 @@ mod questions;
 mod solver;
 mod whiten;
 
-use facefold_core::{Examples, FittedHead, Head, HeadError, Targets, TrainingLog};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use facefold_core::{Examples, FittedHead, Head, HeadError, MatrixIdentity, Targets, TrainingLog};
 use ndarray::Array2;
 
 use crate::calibration::Sigmoid;
@@ -32,7 +34,7 @@ use primal::{Plan, Primal};
 use questions::{Contest, Question, Questions};
 
 pub(crate) use fitted::restore;
-pub use options::{Kernel, Scheme, SvmOptions};
+pub use options::{Kernel, Scaling, Scheme, SvmOptions};
 
 pub(crate) const NAME: &str = "svm";
 pub(crate) const LINEAR_NAME: &str = "svm-linear";
@@ -48,6 +50,9 @@ pub(crate) struct Svm {
     options: SvmOptions,
     class_weights: ClassWeights,
     unit_columns: Option<(usize, usize)>,
+    /// The products of all rows of the matrix fitted on last, where rows are scaled alike in every
+    /// fold.
+    shared: Mutex<Option<(MatrixIdentity, Arc<Gram>)>>,
 }
 
 impl Svm {
@@ -63,11 +68,13 @@ impl Svm {
         }
         if name == REFERENCE_NAME {
             svm.scheme = Scheme::OneVsRest;
+            svm.scaling = Scaling::Standard;
             svm.cost.truncate(1);
             svm.gamma.truncate(1);
         }
         let (class_weights, unit_columns) = (options.class_weights, options.unit_columns);
-        Ok(Self { name, options: svm, class_weights, unit_columns })
+        let shared = Mutex::default();
+        Ok(Self { name, options: svm, class_weights, unit_columns, shared })
     }
 
     fn fit_here(
@@ -80,7 +87,10 @@ impl Svm {
         if validation.targets().kind() != target {
             return Err(mismatch(&target, &validation.targets().kind()));
         }
-        let features = Standardiser::fit(training, self.unit_columns)?;
+        let features = match self.options.scaling {
+            Scaling::Standard => Standardiser::fit(training, self.unit_columns)?,
+            Scaling::Unit => Standardiser::unit(training, self.unit_columns)?,
+        };
         features.check(validation.matrix(), validation.rows())?;
         if self.name == REFERENCE_NAME {
             self.fit_reference(features, training, validation, seed)
@@ -162,7 +172,7 @@ impl Svm {
             degree: self.options.degree,
             scheme: self.options.scheme,
         };
-        let target = training.kind();
+        let (target, unit_columns) = (training.kind(), features.unit_columns());
         Fitted {
             name: self.name.to_owned(),
             features,
@@ -171,8 +181,69 @@ impl Svm {
             sigmoids: vec![Sigmoid::PLAIN; questions.contests.len()],
             class_rows: class_rows(training),
             years: questions.years,
-            stored: Stored { target, unit_columns: self.unit_columns, settings, log },
+            stored: Stored { target, unit_columns, settings, log },
         }
+    }
+
+    /// The products of the rows, and where the validation rows and the training rows are among
+    /// them.
+    fn products(
+        &self,
+        features: &Standardiser,
+        training: &Examples<'_>,
+        validation: &Examples<'_>,
+    ) -> Result<(Arc<Gram>, [Vec<usize>; 2]), HeadError> {
+        let (matrix, width) = (training.matrix(), features.width());
+        let identity = matrix.identity();
+        if self.options.scaling == Scaling::Unit
+            && validation.matrix().identity() == identity
+            && primal::pairs(matrix.rows()) <= self.options.memory * 1e9
+        {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let gram = match &*shared {
+                Some((known, gram)) if *known == identity => Arc::clone(gram),
+                _ => {
+                    let all: Vec<usize> = (0..matrix.rows()).collect();
+                    Arc::new(Gram::new(scaled(features, training, &all), width)?)
+                }
+            };
+            *shared = Some((identity, Arc::clone(&gram)));
+            return Ok((gram, [validation.rows().to_vec(), training.rows().to_vec()]));
+        }
+        // Validation rows first, then the training rows class by class: what is read together lies
+        // together.
+        let mut order: Vec<usize> = (0..training.len()).collect();
+        if let Targets::Classes { indices, .. } = training.targets() {
+            order.sort_by_key(|&position| indices[position]);
+        }
+        let mut training_rows = vec![0; training.len()];
+        for (at, &position) in order.iter().enumerate() {
+            training_rows[position] = validation.len() + at;
+        }
+        let mut values = scaled(features, validation, validation.rows());
+        values.extend(scaled(features, training, &in_order(training.rows(), &order)));
+        let gram = Gram::new(values, width)?;
+        Ok((Arc::new(gram), [(0..validation.len()).collect(), training_rows]))
+    }
+
+    /// What a gamma of 1 is: as for standardised features, 1 over the mean squared distance of the
+    /// training rows from their mean.
+    fn unit_gamma(&self, features: &Standardiser, training: &Examples<'_>) -> f64 {
+        if self.options.scaling == Scaling::Standard {
+            return 1.0;
+        }
+        let (mut squares, mut sum) = (0.0, vec![0.0; features.width()]);
+        let n = training.len() as f64;
+        for rows in training.rows().chunks(1024) {
+            for row in scaled(features, training, rows).chunks_exact(sum.len()) {
+                for (sum, &value) in sum.iter_mut().zip(row) {
+                    *sum += f64::from(value);
+                    squares += f64::from(value).powi(2);
+                }
+            }
+        }
+        let spread = squares / n - sum.iter().map(|sum| (sum / n).powi(2)).sum::<f64>();
+        if spread > 1e-9 { 1.0 / spread } else { 1.0 }
     }
 
     fn fit_exactly(
@@ -182,38 +253,25 @@ impl Svm {
         validation: &Examples<'_>,
         (questions, seed): (&Questions, u64),
     ) -> Result<Fitted, HeadError> {
-        let width = features.width();
-        // Validation rows first, then the training rows class by class: what is read together lies
-        // together.
-        let mut order: Vec<usize> = (0..training.len()).collect();
-        if let Targets::Classes { indices, .. } = training.targets() {
-            order.sort_by_key(|&position| indices[position]);
-        }
-        let validation_rows: Vec<usize> = (0..validation.len()).collect();
-        let mut training_rows = vec![0; training.len()];
-        for (at, &position) in order.iter().enumerate() {
-            training_rows[position] = validation.len() + at;
-        }
-        let own = |examples: &Examples<'_>, rows: &[usize]| {
-            features.rows(examples.matrix().plain(), rows, scale(width))
-        };
-        let mut values = own(validation, validation.rows());
-        values.extend(own(training, &in_order(training.rows(), &order)));
-        let gram = Gram::new(values, width)?;
+        let unit_gamma = self.unit_gamma(&features, training);
+        let (gram, [validation_rows, training_rows]) =
+            self.products(&features, training, validation)?;
         let exact = Exact {
             products: gram.products()?,
             training: &training_rows,
             validation: &validation_rows,
             questions,
             options: &self.options,
+            unit_gamma,
         };
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let trials = |gamma| exact.trials(gamma);
         let trial = self.choose(questions, trials, validation.targets(), &mut log)?;
-        let function = exact.function(trial.gamma);
-        let support = |rows: &[usize]| own(training, &in_order(training.rows(), rows));
+        let (function, width) = (exact.function(trial.gamma), features.width());
+        let support =
+            |chosen: &[usize]| scaled(&features, training, &in_order(training.rows(), chosen));
         let machines = Machines::join(function, width, &trial.columns, support)?;
-        let chosen = (trial.cost, trial.gamma);
+        let chosen = (trial.cost, f64::from(function.gamma));
         let mut head = self.head(features, machines, questions, (training.targets(), log), chosen);
         let held_out = |question: &Question| exact.held_out(question, &trial, seed);
         calibrate(&mut head, questions, (&trial.decisions, validation.targets()), Some(&held_out));
@@ -241,10 +299,12 @@ impl Svm {
             self.options.memory
         ));
         let examples = (training, validation);
-        let primal = Primal::new(&features, examples, questions, &self.options, &landmarks);
+        let options = (&self.options, self.unit_gamma(&features, training));
+        let primal = Primal::new(&features, examples, questions, options, &landmarks);
         let trials = |gamma| primal.trials(gamma);
         let trial = self.choose(questions, trials, validation.targets(), &mut log)?;
-        let (machines, chosen) = (primal.machines(&trial)?, (trial.cost, trial.gamma));
+        let chosen = (trial.cost, f64::from(primal.function(trial.gamma).gamma));
+        let machines = primal.machines(&trial)?;
         drop(primal);
         let mut head = self.head(features, machines, questions, (training.targets(), log), chosen);
         calibrate(&mut head, questions, (&trial.decisions, validation.targets()), None);
@@ -298,6 +358,11 @@ impl Svm {
         calibrate(&mut head, &questions, (&decisions, validation.targets()), None);
         Ok(head)
     }
+}
+
+/// Scaled features of rows of the matrix of some examples.
+fn scaled(features: &Standardiser, examples: &Examples<'_>, rows: &[usize]) -> Vec<f32> {
+    features.rows(examples.matrix().plain(), rows, scale(features.width()))
 }
 
 /// Accuracy by votes, or minus the mean absolute error in years; 0 without validation rows.

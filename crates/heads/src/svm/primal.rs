@@ -43,8 +43,8 @@ pub(super) struct Plan {
 /// A plan where the exact solver would need more memory than the options allow.
 pub(super) fn plan(options: &SvmOptions, rows: usize, questions: &Questions) -> Option<Plan> {
     let members = questions.asked.iter().map(|question| question.members.len()).max();
-    // Products in half a square, and the kernel matrix of the largest question, in f32.
-    let exact = 2.0 * (rows as f64).powi(2) + 4.0 * (members.unwrap_or(0) as f64).powi(2);
+    // The products, and the kernel matrix of the largest question.
+    let exact = pairs(rows) + 4.0 * (members.unwrap_or(0) as f64).powi(2);
     let allowed = options.memory * 1e9;
     if exact <= allowed {
         return None;
@@ -55,6 +55,11 @@ pub(super) fn plan(options: &SvmOptions, rows: usize, questions: &Questions) -> 
     Some(Plan { landmarks, exact })
 }
 
+/// Bytes that the products of all pairs of rows take: f32, half a square.
+pub(super) fn pairs(rows: usize) -> f64 {
+    2.0 * (rows as f64).powi(2)
+}
+
 /// What is fitted on what.
 pub(super) struct Primal<'a> {
     pub(super) features: &'a Standardiser,
@@ -62,6 +67,8 @@ pub(super) struct Primal<'a> {
     pub(super) validation: &'a Examples<'a>,
     pub(super) questions: &'a Questions,
     pub(super) options: &'a SvmOptions,
+    /// What a gamma of 1 is for rows scaled like these.
+    unit_gamma: f64,
     /// Positions of the landmarks among the training rows.
     pub(super) landmarks: &'a [usize],
     /// For each training row and machine: its weight, with the sign of the side that it is on (0
@@ -74,7 +81,7 @@ impl<'a> Primal<'a> {
         features: &'a Standardiser,
         (training, validation): (&'a Examples<'a>, &'a Examples<'a>),
         questions: &'a Questions,
-        options: &'a SvmOptions,
+        (options, unit_gamma): (&'a SvmOptions, f64),
         landmarks: &'a [usize],
     ) -> Self {
         let machines = questions.asked.len();
@@ -85,12 +92,12 @@ impl<'a> Primal<'a> {
                 goals[member * machines + machine] = goal * weight;
             }
         }
-        Self { features, training, validation, questions, options, landmarks, goals }
+        Self { features, training, validation, questions, options, unit_gamma, landmarks, goals }
     }
 
     /// The kernel at a gamma.
     pub(super) fn function(&self, gamma: f64) -> KernelFunction {
-        KernelFunction::new(self.options, gamma)
+        KernelFunction::new(self.options, gamma * self.unit_gamma)
     }
 
     /// Scaled features of examples at some positions.

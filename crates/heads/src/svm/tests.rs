@@ -1,11 +1,11 @@
 //! The machines against linfa-svm and scikit-learn.
 
 use facefold_core::rng::seeded;
-use facefold_core::{Examples, FeatureMatrix, FittedHead, Predictions, Targets};
+use facefold_core::{Examples, FeatureMatrix, FittedHead, Head, Predictions, Targets};
 use ndarray::Array2;
 use rand::Rng as _;
 
-use super::{Fitted, Kernel, LINEAR_NAME, NAME, REFERENCE_NAME, Scheme, Svm, vote};
+use super::{Fitted, Kernel, LINEAR_NAME, NAME, REFERENCE_NAME, Scaling, Scheme, Svm, vote};
 use crate::HeadOptions;
 
 fn options(kernel: Kernel) -> HeadOptions {
@@ -274,4 +274,42 @@ fn a_few_landmarks_come_near_to_the_exact_machines() {
     let (exact, approximate) = (right(1.0), right(0.001));
     assert_eq!((exact.1, approximate.1), (false, true));
     assert!(exact.0 > 200 && approximate.0 + 25 > exact.0, "{exact:?} {approximate:?}");
+}
+
+#[test]
+fn folds_of_unit_rows_share_their_products() {
+    let (matrix, classes) = overlapping(600, 5);
+    let (copy, none) = (FeatureMatrix::new(matrix.plain().clone(), None).unwrap(), Vec::new());
+    let mut options = options(Kernel::Gaussian);
+    options.svm.scaling = Scaling::Unit;
+    let svm = Svm::new(NAME, &options).unwrap();
+    let rows =
+        |fold: usize| -> Vec<usize> { (0..600).rev().filter(|row| row % 3 != fold).collect() };
+    let examples = |matrix, rows: Vec<usize>| {
+        let indices = rows.iter().map(|&row| classes[row]).collect();
+        Examples::new(matrix, rows, Targets::Classes { indices, count: 4 }).unwrap()
+    };
+    let held = || svm.shared.lock().unwrap().as_ref().map(|(_, gram)| std::sync::Arc::as_ptr(gram));
+    let fit = |matrix, fold: usize| {
+        let validation: Vec<usize> = (0..600).filter(|row| row % 3 == fold).collect();
+        svm.fit_here(&examples(matrix, rows(fold)), &examples(matrix, validation), 1).unwrap()
+    };
+    let first = fit(&matrix, 0);
+    let products = held();
+    let second = fit(&matrix, 1);
+    assert!(products.is_some() && held() == products);
+    // Another matrix has other products, though its values are the same; and so are the answers.
+    let again = fit(&copy, 1);
+    assert_ne!(held(), products);
+    assert!(again.parts() == second.parts() && first.parts() != second.parts());
+
+    // Products of only the rows of the fit, which another validation matrix asks for, agree.
+    let (training, validation) = (examples(&matrix, rows(1)), examples(&copy, none));
+    let alone = Svm::new(NAME, &options).unwrap().fit_here(&training, &validation, 1).unwrap();
+    let all: Vec<usize> = (0..600).collect();
+    let decide = |head: &Fitted| head.decisions(matrix.plain(), &all).unwrap();
+    for (one, other) in decide(&alone).iter().zip(decide(&second)) {
+        assert!((one - other).abs() < 5e-3, "{one} {other}");
+    }
+    assert!(svm.fit(&training, &validation, 1).is_ok());
 }
