@@ -20,6 +20,7 @@ mod mlp;
 mod options;
 mod parts;
 pub mod registry;
+mod sides;
 mod subsample;
 mod svm;
 mod threads;

@@ -13,6 +13,7 @@ use crate::lbfgs::{Limits, minimise};
 use crate::loss::{self, Loss, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
 use crate::parts::{Reader, Stored, Tensors, backend, json};
+use crate::sides::answer_both;
 use crate::threads::on_one_thread;
 
 pub(crate) const NAME: &str = "linear";
@@ -339,16 +340,8 @@ pub(crate) fn mismatch(training: &TargetKind, validation: &TargetKind) -> HeadEr
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        self.features.check(matrix, rows)?;
-        on_one_thread(|| {
-            let mut answers = self.answers(matrix.plain(), rows)?;
-            if let Some(mirrored) = matrix.mirrored() {
-                for (answer, other) in answers.iter_mut().zip(self.answers(mirrored, rows)?) {
-                    *answer = f32::midpoint(*answer, other);
-                }
-            }
-            predictions(self.stored.target, answers)
-        })
+        let side = |source: &Array2<f32>, rows: &[usize]| self.answers(source, rows);
+        predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
     }
 
     fn log(&self) -> &TrainingLog {

@@ -19,6 +19,7 @@ use crate::linear::predictions;
 use crate::loss::{YEARS, expectation, median, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
 use crate::parts::{Reader, Stored, Tensors, json};
+use crate::sides::answer_both;
 use crate::threads::on_one_thread;
 use network::Network;
 pub use schedule::Schedule;
@@ -297,16 +298,8 @@ impl Fitted {
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        self.features.check(matrix, rows)?;
-        let answers = on_one_thread(|| {
-            let mut answers = self.shares(matrix.plain(), rows)?;
-            if let Some(mirrored) = matrix.mirrored() {
-                for (answer, other) in answers.iter_mut().zip(self.shares(mirrored, rows)?) {
-                    *answer = f32::midpoint(*answer, other);
-                }
-            }
-            Ok(answers)
-        })?;
+        let side = |source: &ndarray::Array2<f32>, rows: &[usize]| self.shares(source, rows);
+        let answers = answer_both(&self.features, matrix, rows, side)?;
         if self.stored.target == TargetKind::Years && self.network.outputs() == YEARS {
             let year = match self.stored.settings.options.years_answer {
                 YearsAnswer::Median => median,

@@ -15,7 +15,7 @@ use crate::calibration::Sigmoid;
 use crate::features::Standardiser;
 use crate::linear::predictions;
 use crate::parts::{Reader, Stored, Tensors};
-use crate::threads::on_one_thread;
+use crate::sides::answer_both;
 
 /// No pair of classes is surer than this, as in LIBSVM: a certain pair would end the coupling.
 const LEAST_PROBABILITY: f64 = 1e-7;
@@ -133,17 +133,8 @@ impl Fitted {
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        self.features.check(matrix, rows)?;
-        let answers = on_one_thread(|| {
-            let mut answers = self.answers(matrix.plain(), rows)?;
-            if let Some(mirrored) = matrix.mirrored() {
-                for (answer, other) in answers.iter_mut().zip(self.answers(mirrored, rows)?) {
-                    *answer = f32::midpoint(*answer, other);
-                }
-            }
-            Ok(answers)
-        })?;
-        predictions(self.stored.target, answers)
+        let side = |source: &Array2<f32>, rows: &[usize]| self.answers(source, rows);
+        predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
     }
 
     fn log(&self) -> &TrainingLog {

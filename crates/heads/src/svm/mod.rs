@@ -1,11 +1,14 @@
 //! Support vector machines: a solver that computes the products of all pairs of rows once for all
 //! classes and hyper-parameters, and linfa-svm beside it as the reference.
 
+mod calibrate;
+mod choose;
 mod coupling;
 mod exact;
 mod fitted;
 mod gram;
 mod kernel;
+mod lanes;
 mod linfa;
 mod machines;
 mod options;
@@ -26,12 +29,14 @@ use crate::options::{ClassWeights, HeadOptions};
 use crate::parts::{Stored, json};
 use crate::subsample::stratified;
 use crate::threads::on_one_thread;
-use exact::{Exact, Trial, in_order};
+use calibrate::calibrate;
+use choose::choose;
+use exact::{Exact, in_order};
 use fitted::{Fitted, FittedSettings, scale};
 use gram::Gram;
 use machines::Machines;
 use primal::{Plan, Primal};
-use questions::{Contest, Question, Questions};
+use questions::{Question, Questions};
 
 pub(crate) use fitted::restore;
 pub use options::{Kernel, Scaling, Scheme, SvmOptions};
@@ -39,9 +44,6 @@ pub use options::{Kernel, Scaling, Scheme, SvmOptions};
 pub(crate) const NAME: &str = "svm";
 pub(crate) const LINEAR_NAME: &str = "svm-linear";
 pub(crate) const REFERENCE_NAME: &str = "svm-linfa";
-
-/// Validation rows of either side from which a machine's probabilities are calibrated on them.
-const LEAST_CALIBRATION_ROWS: usize = 8;
 
 /// A support vector machine to be fitted.
 #[derive(Debug)]
@@ -97,10 +99,19 @@ impl Svm {
         } else {
             let questions = self.questions(training.targets())?;
             let rows = training.len() + validation.len();
-            match primal::plan(&self.options, rows, &questions) {
-                None => self.fit_exactly(features, training, validation, (&questions, seed)),
+            // Without validation rows nothing chooses: the first of each list is taken.
+            let mut options = self.options.clone();
+            if validation.is_empty() {
+                options.cost.truncate(1);
+                options.gamma.truncate(1);
+            }
+            match primal::plan(&options, rows, &questions) {
+                None => {
+                    self.fit_exactly(features, training, validation, (&questions, &options, seed))
+                }
                 Some(plan) => {
-                    self.fit_primal(features, training, validation, (&questions, &plan, seed))
+                    let how = (&questions, &options, &plan, seed);
+                    self.fit_primal(features, training, validation, how)
                 }
             }
         }
@@ -108,52 +119,6 @@ impl Svm {
 
     fn questions(&self, targets: &Targets) -> Result<Questions, HeadError> {
         Questions::new(targets, self.options.scheme, self.class_weights, self.options.epsilon)
-    }
-
-    /// The trial that does best on the validation rows; the first where there are none.
-    fn choose(
-        &self,
-        questions: &Questions,
-        mut trials: impl FnMut(f64) -> Result<Vec<Trial>, HeadError>,
-        validation: &Targets,
-        log: &mut TrainingLog,
-    ) -> Result<Trial, HeadError> {
-        let mut best: Option<(f64, Trial)> = None;
-        let mut tried = Vec::new();
-        for &gamma in &self.options.gamma {
-            for trial in trials(gamma)? {
-                let score = score(questions, &trial, validation);
-                tried.push(format!("{} {:.4}", trial.name(self.options.kernel), score.abs()));
-                if best.as_ref().is_none_or(|(highest, _)| score > *highest) {
-                    best = Some((score, trial));
-                }
-            }
-        }
-        let (_, trial) = best.ok_or_else(|| HeadError::Setting("no cost or gamma".to_owned()))?;
-        let name = trial.name(self.options.kernel);
-        if tried.len() > 1 {
-            let (measure, rows) = match validation {
-                Targets::Classes { .. } => ("accuracy", validation.len()),
-                Targets::Years(_) => ("mean absolute error in years", validation.len()),
-            };
-            log.notes.push(if rows == 0 {
-                format!("{name}, the first given")
-            } else {
-                format!(
-                    "{name}, best of {} on {rows} validation rows ({measure}: {})",
-                    tried.len(),
-                    tried.join("; ")
-                )
-            });
-        }
-        if trial.unfinished > 0 {
-            let of = trial.columns.len();
-            log.notes.push(format!(
-                "{} of {of} machines were stopped before their optimum",
-                trial.unfinished
-            ));
-        }
-        Ok(trial)
     }
 
     /// The head of some machines, not calibrated yet.
@@ -251,7 +216,7 @@ impl Svm {
         features: Standardiser,
         training: &Examples<'_>,
         validation: &Examples<'_>,
-        (questions, seed): (&Questions, u64),
+        (questions, options, seed): (&Questions, &SvmOptions, u64),
     ) -> Result<Fitted, HeadError> {
         let unit_gamma = self.unit_gamma(&features, training);
         let (gram, [validation_rows, training_rows]) =
@@ -261,12 +226,12 @@ impl Svm {
             training: &training_rows,
             validation: &validation_rows,
             questions,
-            options: &self.options,
+            options,
             unit_gamma,
         };
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let trials = |gamma| exact.trials(gamma);
-        let trial = self.choose(questions, trials, validation.targets(), &mut log)?;
+        let trial = choose(options, questions, trials, validation.targets(), &mut log)?;
         let (function, width) = (exact.function(trial.gamma), features.width());
         let support =
             |chosen: &[usize]| scaled(&features, training, &in_order(training.rows(), chosen));
@@ -283,7 +248,7 @@ impl Svm {
         features: Standardiser,
         training: &Examples<'_>,
         validation: &Examples<'_>,
-        (questions, plan, seed): (&Questions, &Plan, u64),
+        (questions, options, plan, seed): (&Questions, &SvmOptions, &Plan, u64),
     ) -> Result<Fitted, HeadError> {
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let landmarks = stratified(training.targets(), plan.landmarks, seed);
@@ -299,10 +264,10 @@ impl Svm {
             self.options.memory
         ));
         let examples = (training, validation);
-        let options = (&self.options, self.unit_gamma(&features, training));
-        let primal = Primal::new(&features, examples, questions, options, &landmarks);
+        let setting = (options, self.unit_gamma(&features, training));
+        let primal = Primal::new(&features, examples, questions, setting, &landmarks);
         let trials = |gamma| primal.trials(gamma);
-        let trial = self.choose(questions, trials, validation.targets(), &mut log)?;
+        let trial = choose(options, questions, trials, validation.targets(), &mut log)?;
         let chosen = (trial.cost, f64::from(primal.function(trial.gamma).gamma));
         let machines = primal.machines(&trial)?;
         drop(primal);
@@ -363,92 +328,6 @@ impl Svm {
 /// Scaled features of rows of the matrix of some examples.
 fn scaled(features: &Standardiser, examples: &Examples<'_>, rows: &[usize]) -> Vec<f32> {
     features.rows(examples.matrix().plain(), rows, scale(features.width()))
-}
-
-/// Accuracy by votes, or minus the mean absolute error in years; 0 without validation rows.
-fn score(questions: &Questions, trial: &Trial, validation: &Targets) -> f64 {
-    let n = validation.len().max(1) as f64;
-    match validation {
-        Targets::Classes { indices, count } => {
-            let machines = questions.contests.len().max(1);
-            let rows = trial.decisions.chunks_exact(machines).zip(indices);
-            let right =
-                rows.filter(|(row, class)| vote(&questions.contests, row, *count) == **class);
-            right.count() as f64 / n
-        }
-        Targets::Years(years) => {
-            let errors =
-                trial.decisions.iter().zip(years).map(|(z, year)| {
-                    f64::from(z * questions.years.1 + questions.years.0 - year).abs()
-                });
-            -errors.sum::<f64>() / n
-        }
-    }
-}
-
-/// The class with the most pairs won, the first of equals, as in LIBSVM; or, one against the rest,
-/// with the highest decision.
-fn vote(contests: &[Contest], decisions: &[f32], count: usize) -> usize {
-    let mut votes = vec![f32::NEG_INFINITY; count];
-    for (contest, &decision) in contests.iter().zip(decisions) {
-        match contest.second {
-            None => votes[contest.first] = decision,
-            Some(second) => {
-                let (won, lost) =
-                    if decision > 0.0 { (contest.first, second) } else { (second, contest.first) };
-                votes[won] = votes[won].max(0.0) + 1.0;
-                votes[lost] = votes[lost].max(0.0);
-            }
-        }
-    }
-    let most = votes.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    votes.iter().position(|&votes| votes == most).unwrap_or(0)
-}
-
-/// Decisions on the members of a question, each by a machine that did not see it.
-type HeldOut<'a> = &'a dyn Fn(&Question) -> Vec<f64>;
-
-/// Fits the sigmoids on decisions on the validation rows, or, where a side has too few of them, on
-/// decisions on training rows by machines that did not see those.
-fn calibrate(
-    head: &mut Fitted,
-    questions: &Questions,
-    (decisions, validation): (&[f32], &Targets),
-    held_out: Option<HeldOut<'_>>,
-) {
-    let Targets::Classes { indices, .. } = validation else { return };
-    let machines = questions.contests.len();
-    let (mut from_training, mut plain) = (0, 0);
-    for (at, contest) in questions.contests.iter().enumerate() {
-        let rows = indices.iter().zip(decisions.chunks_exact(machines));
-        let (values, positive): (Vec<f64>, Vec<bool>) = rows
-            .filter_map(|(&class, row)| Some((f64::from(row[at]), contest.side(class)?)))
-            .unzip();
-        let first = positive.iter().filter(|&&first| first).count();
-        head.sigmoids[at] = if first.min(positive.len() - first) >= LEAST_CALIBRATION_ROWS {
-            Sigmoid::fit(&values, &positive)
-        } else if let Some(held_out) = held_out {
-            from_training += 1;
-            let question = &questions.asked[at];
-            let positive: Vec<bool> = question.goals.iter().map(|&goal| goal > 0.0).collect();
-            Sigmoid::fit(&held_out(question), &positive)
-        } else {
-            plain += 1;
-            Sigmoid::PLAIN
-        };
-    }
-    let notes = &mut head.stored.log.notes;
-    if from_training > 0 {
-        notes.push(format!(
-            "for want of validation rows, {from_training} of {machines} machines are calibrated \
-             on held-out parts of the training rows"
-        ));
-    }
-    if plain > 0 {
-        notes.push(format!(
-            "for want of validation rows, {plain} of {machines} machines are not calibrated"
-        ));
-    }
 }
 
 /// Number of rows of each class; empty for years.

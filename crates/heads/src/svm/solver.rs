@@ -12,10 +12,8 @@
 
 use facefold_engine::{Vectorised, widest};
 
-/// Values that are worked on side by side; rows are padded to a multiple of it.
-pub(super) const LANES: usize = 32;
-/// Runs of lanes among which the largest value is looked for before its place is.
-const RUNS: usize = 4;
+use super::lanes::{Best, LANES, RUNS, larger, larger_lanes, largest};
+
 /// Stop when the best pair promises less; LIBSVM's and scikit-learn's default.
 pub(super) const TOLERANCE: f32 = 1e-3;
 /// The least curvature, for rows that are the same.
@@ -328,73 +326,6 @@ impl Vectorised for Solver<'_> {
             violation: gain + low,
         }
     }
-}
-
-/// The largest of many values, and the runs of lanes that it is among.
-struct Best {
-    value: f32,
-    runs: usize,
-}
-
-impl Best {
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
-    #[inline(always)]
-    fn new() -> Self {
-        Self { value: f32::NEG_INFINITY, runs: 0 }
-    }
-
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
-    #[inline(always)]
-    fn offer(&mut self, runs: usize, values: [f32; LANES]) {
-        let value = largest(values);
-        if value > self.value {
-            *self = Self { value, runs };
-        }
-    }
-
-    /// The first row whose value is the largest.
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
-    #[inline(always)]
-    fn row(&self, rows: usize, value: impl Fn(usize) -> f32) -> usize {
-        let first = self.runs * RUNS * LANES;
-        let mut row = first;
-        while row < (first + RUNS * LANES).min(rows) && value(row) != self.value {
-            row += 1;
-        }
-        row
-    }
-}
-
-/// The larger of two numbers, in one instruction.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
-#[inline(always)]
-fn larger(one: f32, other: f32) -> f32 {
-    if one > other { one } else { other }
-}
-
-/// The larger of two numbers, lane by lane, as a new array: the compiler keeps it in registers.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
-#[inline(always)]
-fn larger_lanes(one: [f32; LANES], other: [f32; LANES]) -> [f32; LANES] {
-    let mut lanes = [0.0; LANES];
-    for lane in 0..LANES {
-        lanes[lane] = larger(one[lane], other[lane]);
-    }
-    lanes
-}
-
-/// The largest of the lanes.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
-#[inline(always)]
-fn largest(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            lanes[lane] = larger(lanes[lane], lanes[lane + half]);
-        }
-        half /= 2;
-    }
-    lanes[0]
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use facefold_core::{Examples, FeatureMatrix, FittedHead, Head, Predictions, Targ
 use ndarray::Array2;
 use rand::Rng as _;
 
-use super::{Fitted, Kernel, LINEAR_NAME, NAME, REFERENCE_NAME, Scaling, Scheme, Svm, vote};
+use super::choose::vote;
+use super::{Fitted, Kernel, LINEAR_NAME, NAME, REFERENCE_NAME, Scaling, Scheme, Svm};
 use crate::HeadOptions;
 
 fn options(kernel: Kernel) -> HeadOptions {
