@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures facefold against onnxruntime + OpenCV and against the insightface package.
 
-    scripts/bench_peers.py --quick                  a few rounds, under three minutes once all is built
+    scripts/bench_peers.py --quick                  a few rounds, some three minutes on a quiet machine once all is built
     scripts/bench_peers.py --rounds 15 --out results/bench/engine.md
 
 All take turns in one run, so that what else the machine does meets all of them; figures are
@@ -11,7 +11,8 @@ side, threshold and, onnxruntime, its retries; each process of a peer keeps to o
 thread of facefold does, and there are as many of them. onnxruntime embeds in the batch that suits
 it best. Nobody decodes at reduced size. The whole road of facefold is the command `facefold extract`
 from its start to its end, with its store; the peers' road starts with the networks loaded and ends
-with embeddings in a .npy file.
+with embeddings in a .npy file. With few pictures, as with --quick, starting the command weighs much.
+Its detector runs in bf16x3 where bf16 is asked for, so the stage `detect` in bf16 is not on its road.
 
 Needs cargo, python3 with pip, and pictures: FACEFOLD_TEST_DATA names a folder with `utkface/images`
 and `wiki-gender-age`, whose pictures are enlarged to 816 x 816. Makes a virtual environment, the
@@ -184,12 +185,13 @@ class Straight:
                 crops = []
         if crops:
             rows.append(self.embed(model, crops))
-        return self.store(rows)
+        return self.store(rows, paths)
 
-    def store(self, rows):
+    def store(self, rows, paths):
+        """Pictures done: those without a face cost time too."""
         with tempfile.TemporaryDirectory() as folder:
-            self.numpy.save(f"{folder}/embeddings.npy", self.numpy.concatenate(rows))
-        return sum(map(len, rows))
+            self.numpy.save(f"{folder}/embeddings.npy", self.numpy.concatenate(rows or [[]]))
+        return len(paths)
 
 
 class Package(Straight):
@@ -201,7 +203,7 @@ class Package(Straight):
 
         allowed = ["detection", "recognition"]
         self.app = FaceAnalysis(str(models["package"]), allowed_modules=allowed, providers=["CPUExecutionProvider"])
-        self.app.prepare(ctx_id=-1, det_thresh=0.5, det_size=(640, 640))
+        self.side = None
 
     def road(self, paths, model, batch):
         rows = []
@@ -209,10 +211,12 @@ class Package(Straight):
             picture = self.decode(pathlib.Path(path).read_bytes())
             height, width = picture.shape[:2]
             side = -(-min(max(height, width, 256), 640) // 32) * 32
-            self.app.det_model.input_size = (side, side)
+            if side != self.side:
+                self.app.prepare(ctx_id=-1, det_thresh=0.5, det_size=(side, side))
+                self.side = side
             faces = self.app.get(picture, max_num=1)
             rows.extend(face.embedding[None] for face in faces)
-        return self.store(rows)
+        return self.store(rows, paths)
 
 
 def serve(kind, models, core, pipe):
@@ -375,9 +379,9 @@ def networks(arguments, models, facefold, straight, threads_of):
     """Images per second of each network alone, on noise."""
     table, rows = Table(), []
     sizes = {"SCRFD-500M 640x640": (models["detector"], 640, (1,)), "w600k_mbf": (models["mbf"], 112, BATCHES)}
-    sizes["IResNet-50"] = (models["r50"], 112, BATCHES)
+    sizes["IResNet-50"] = (models["r50"], 112, BATCHES[:2] if arguments.quick else BATCHES)
     for name, (model, side, batches) in sizes.items():
-        work = {640: 8, 112: 32}[side] if name != "IResNet-50" else 16 if arguments.quick else 32
+        work = 8 if arguments.quick or side == 640 else 32
         for threads in threads_of:
             for batch in batches:
                 rounds = max(work // batch, 1)
@@ -412,7 +416,7 @@ def stages(arguments, models, facefold, straight, folders, threads_of):
     lines = ["| pictures | stage | what | threads | a second | to onnxruntime + OpenCV |", "| --- | --- | --- | ---: | ---: | ---: |"]
     rows = []
     for name, folder in folders.items():
-        count = min(arguments.pictures, 32)
+        count = min(arguments.pictures, 16 if arguments.quick else 64)
         loaded = facefold.ask(stage="load", folder=folder / "pictures", count=count, detector=models["detector"])
         for threads in {1, max(threads_of)}:
             straight.ask("load", loaded["pictures"], threads)
@@ -486,18 +490,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three rounds, few pictures, only the fast kernels on the road")
     parser.add_argument("--rounds", type=int, help="rounds of each table (3 with --quick, else 9)")
-    parser.add_argument("--pictures", type=int, help="pictures of each kind (48 with --quick, else 400)")
+    parser.add_argument("--pictures", type=int, help="pictures of each kind (24 with --quick, else 400)")
     parser.add_argument("--models", type=pathlib.Path, default=os.environ.get("FACEFOLD_MODELS"), help="folder with the buffalo_s files (default: FACEFOLD_MODELS, else fetched)")
+    parser.add_argument("--no-build", action="store_true", help="take the binaries that are there")
     parser.add_argument("--only", choices=["networks", "stages", "road"], nargs="*", default=["networks", "stages", "road"])
     parser.add_argument("--out", type=pathlib.Path, help="Markdown file; beside it goes a .json")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 9)
-    arguments.pictures = arguments.pictures or (48 if arguments.quick else 400)
+    arguments.pictures = arguments.pictures or (24 if arguments.quick else 400)
     enter_environment()
     multiprocessing.set_start_method("spawn")
 
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    for package in (["facefold-cli"], ["facefold-vision", "--example", "peers"]):
+    for package in [] if arguments.no_build else (["facefold-cli"], ["facefold-vision", "--example", "peers"]):
         subprocess.run(["cargo", "build", "--release", "--quiet", "-p", *package], cwd=ROOT, check=True)
     binary = target / "release" / "facefold"
     facefold = Facefold(target / "release" / "examples" / "peers")

@@ -80,7 +80,9 @@ fn every_kernel_and_precision_agrees_with_candle_on_200_real_crops() {
     let expected = CandleExecutor::new(&network, &Device::Cpu).unwrap().run(images).unwrap();
     for kernel in Kernel::available() {
         for precision in [Precision::F32, Precision::Bf16x3, Precision::Bf16] {
-            if precision.on(kernel) != precision {
+            // On tiles f32 is computed by the AVX-512 kernels.
+            let elsewhere = (kernel, precision) == (Kernel::Amx, Precision::F32);
+            if precision.on(kernel) != precision || elsewhere {
                 continue;
             }
             let engine = Engine::new(&network, precision, kernel).unwrap();
