@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::containers::BackendArguments;
+
 /// Age and gender heads on ArcFace embeddings: extract once, train and compare in seconds.
 #[derive(Debug, Parser)]
 #[command(
@@ -197,7 +199,9 @@ goes on where it was cut off and never does a picture twice.
 Examples:
   facefold extract adience data/adience --store stores/adience
   facefold extract utkface data/utkface --store stores/utkface --taps
-  facefold extract folder data/crops --store stores/crops --aligned")]
+  facefold extract folder data/crops --store stores/crops --aligned
+  facefold extract utkface data/utkface --store stores/container --backend insightface \\
+      --url http://127.0.0.1:18081 --url http://127.0.0.1:18082")]
 // Switches of a command line are independent of each other.
 #[allow(clippy::struct_excessive_bools)]
 pub struct ExtractArguments {
@@ -208,9 +212,8 @@ pub struct ExtractArguments {
     pub store: PathBuf,
     #[command(flatten)]
     pub network: NetworkArguments,
-    /// What computes the embeddings.
-    #[arg(long, value_enum, default_value_t = BackendKind::Local)]
-    pub backend: BackendKind,
+    #[command(flatten)]
+    pub backend: BackendArguments,
     /// Keep pooled intermediate maps beside the embedding, of the crop and of its mirror image.
     #[arg(long)]
     pub taps: bool,
@@ -225,17 +228,23 @@ pub struct ExtractArguments {
     pub strict: bool,
 }
 
+/// The model pack that commands take where none is named.
+pub const DEFAULT_MODEL: &str = "buffalo_s";
+
+/// What runs the networks where nothing is named.
+pub const DEFAULT_DEVICE: &str = "cpu";
+
 /// How embeddings are computed; shared by all commands that compute some.
 #[derive(Debug, Args, Clone)]
 pub struct NetworkArguments {
     /// Model pack: `buffalo_s`, `buffalo_l` or `untrained`.
-    #[arg(long, default_value = "buffalo_s")]
+    #[arg(long, default_value = DEFAULT_MODEL)]
     pub model: String,
     /// Arithmetic of the CPU engine; by default the fastest that stays within 1e-6 of f32.
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionName>,
     /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = DEFAULT_DEVICE)]
     pub device: String,
     /// Worker threads; 0 takes all cores.
     #[arg(long, default_value_t = 0)]
@@ -243,13 +252,6 @@ pub struct NetworkArguments {
     /// Never use the network to fetch a missing model.
     #[arg(long)]
     pub offline: bool,
-}
-
-/// What computes embeddings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BackendKind {
-    /// In process.
-    Local,
 }
 
 /// Arithmetic of the CPU engine.

@@ -2,10 +2,12 @@
 
 mod arguments;
 mod commands;
+mod containers;
 mod interrupt;
 mod learning;
 mod network;
 mod output;
+mod pictures;
 mod pipeline;
 mod progress;
 mod provenance;

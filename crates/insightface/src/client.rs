@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use facefold_core::{RejectReason, Rejection};
-use reqwest::Url;
 
 use crate::error::{Failure, InsightfaceError};
 use crate::extractor::Options;
@@ -117,20 +116,12 @@ impl Client {
     /// # Errors
     /// A URL that is none, no replica that is fit, or one that never will be.
     pub(crate) fn connect(options: &Options) -> Result<Self, InsightfaceError> {
-        let urls: Vec<String> =
-            options.urls.iter().map(|url| checked(url)).collect::<Result<_, _>>()?;
-        if urls.is_empty() {
-            return Err(InsightfaceError::NoUrl);
-        }
-        if options.aligned && options.dialect == Dialect::FaceDetectionRecognition {
-            return Err(InsightfaceError::NoCrops);
-        }
         let client = Self {
             dialect: options.dialect,
             aligned: options.aligned,
             patience: options.patience,
             transport: Transport::new(&options.patience)?,
-            pool: Pool::new(urls, options.in_flight.max(1), &options.patience),
+            pool: Pool::new(options.addresses()?, options.in_flight.max(1), &options.patience),
             reference: OnceLock::new(),
             failed_pictures: AtomicU32::new(0),
         };
@@ -306,12 +297,4 @@ impl Client {
             failure => Unfit::Now(failure),
         }
     }
-}
-
-/// A URL that requests can be sent to, without a slash at its end.
-fn checked(text: &str) -> Result<String, InsightfaceError> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none());
-    let url = url.ok_or_else(|| InsightfaceError::InvalidUrl(text.to_owned()))?;
-    Ok(url.as_str().trim_end_matches('/').to_owned())
 }

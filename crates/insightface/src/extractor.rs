@@ -8,6 +8,8 @@ use facefold_core::{
     Precision, RejectReason, Rejection,
 };
 
+use reqwest::Url;
+
 use crate::client::{Client, Dialect, NoAnswer};
 use crate::error::InsightfaceError;
 use crate::faces::{EMBEDDING_LENGTH, Embedded, Found, Reply, SCORE_THRESHOLD, main_face};
@@ -53,6 +55,34 @@ impl Options {
             smallest_face: 16.0,
         }
     }
+
+    /// Checks what can be checked without asking anybody.
+    ///
+    /// # Errors
+    /// [`InsightfaceError::NoUrl`], [`InsightfaceError::InvalidUrl`] or
+    /// [`InsightfaceError::NoCrops`].
+    pub fn check(&self) -> Result<(), InsightfaceError> {
+        self.addresses().map(drop)
+    }
+
+    /// The URLs, without slashes at their ends.
+    pub(crate) fn addresses(&self) -> Result<Vec<String>, InsightfaceError> {
+        if self.urls.is_empty() {
+            return Err(InsightfaceError::NoUrl);
+        }
+        if self.aligned && self.dialect == Dialect::FaceDetectionRecognition {
+            return Err(InsightfaceError::NoCrops);
+        }
+        self.urls.iter().map(|url| address(url)).collect()
+    }
+}
+
+/// A URL that requests can be sent to, without a slash at its end.
+fn address(text: &str) -> Result<String, InsightfaceError> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = url.filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none());
+    let url = url.ok_or_else(|| InsightfaceError::InvalidUrl(text.to_owned()))?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Turns pictures into embeddings by asking insightface containers.

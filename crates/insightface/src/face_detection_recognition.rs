@@ -62,3 +62,42 @@ fn found(face: &Value) -> Result<Found, String> {
         embedding: embedding.and_then(|values| embedded(&values, None)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{question, reply};
+    use crate::faces::Reply;
+    use crate::transport::Answer;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn the_question_is_a_text_that_holds_a_pickled_dictionary() {
+        let question = question(b"\x89PNG");
+        // In Python: json.dumps(jsonpickle.encode({"image": b"\x89PNG"})), but for spaces.
+        let text: String = serde_json::from_slice(&question.body).unwrap();
+        let pickled: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(pickled, json!({ "image": { "py/b64": "iVBORw==" } }));
+        assert_eq!(question.path, "/");
+    }
+
+    #[test]
+    fn faces_are_read_from_every_form_of_arrays_without_a_norm() {
+        for golden in [
+            include_str!("jsonpickle/golden/plain.json"),
+            include_str!("jsonpickle/golden/extension.json"),
+        ] {
+            let body = golden.as_bytes().to_vec();
+            // Flask serves a text as HTML.
+            let answer = Answer { content_type: "text/html; charset=utf-8".to_owned(), body };
+            let Reply::Faces(faces) = reply(&answer).unwrap() else { panic!() };
+            assert_eq!(faces.iter().map(|face| face.score).collect::<Vec<_>>(), [0.8125, 0.75]);
+            assert_eq!(faces[0].bounding_box, [58.0, 95.0, 38.0, 104.0]);
+            assert_eq!(faces[1].landmarks[0], [112.710_16, 153.289_6]);
+            for face in faces {
+                let embedded = face.embedding.unwrap();
+                assert!((embedded.embedding.norm() - 1.0).abs() < 1e-6);
+                assert_eq!(embedded.norm, None);
+            }
+        }
+    }
+}

@@ -187,6 +187,10 @@ impl Turn<'_> {
                 state.rests_until = Some(Instant::now() + rest);
                 return;
             }
+            // It answered, and promptly: it is as fit as before.
+            if matches!(failure, Failure::Item | Failure::Refused(_)) {
+                return;
+            }
             state.failures += 1;
             let lost = matches!(failure, Failure::Unreachable(_) | Failure::Broken(_));
             if lost {

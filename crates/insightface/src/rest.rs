@@ -16,6 +16,9 @@ use crate::faces::{BadEmbedding, Embedded, Found, Reply, SCORE_THRESHOLD, embedd
 use crate::nan;
 use crate::transport::{Answer, Question};
 
+/// Most bytes of a text from a server that is shown or kept.
+const LONGEST_TEXT: usize = 200;
+
 /// How bodies are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -266,15 +269,25 @@ pub(crate) fn question(picture: &[u8], aligned: bool, encoding: Encoding) -> Que
 }
 
 pub(crate) fn info(answer: &Answer) -> Result<Info, Failure> {
-    serde_json::from_slice(&answer.body).map_err(unreadable)
+    let info: Info = serde_json::from_slice(&answer.body).map_err(|error| other_json(&error))?;
+    let printable = |name: &str| {
+        !name.is_empty() && name.len() <= LONGEST_TEXT && !name.chars().any(char::is_control)
+    };
+    if printable(&info.models.det_name) && printable(&info.models.rec_name) {
+        Ok(info)
+    } else {
+        Err(Failure::Unreadable("names of models that are no names".to_owned()))
+    }
 }
 
 /// Reads the answer to a question about one picture.
 pub(crate) fn reply(answer: &Answer, aligned: bool) -> Result<Reply, Failure> {
     let reply: ExtractReply = if answer.content_type.contains("msgpack") {
-        rmp_serde::from_slice(&answer.body).map_err(unreadable)?
+        let other = |_| Failure::Unreadable("MessagePack of another form, or none".to_owned());
+        rmp_serde::from_slice(&answer.body).map_err(other)?
     } else {
-        serde_json::from_slice(&nan::to_null(&answer.body)).map_err(unreadable)?
+        let read = serde_json::from_slice(&nan::to_null(&answer.body));
+        read.map_err(|error| other_json(&error))?
     };
     if reply.status.is_some_and(|status| status != "ok") {
         return Err(Failure::Item);
@@ -331,9 +344,8 @@ impl Face {
 
 /// A rejection from another facefold, its words kept short in case it is none.
 fn trusted(rejection: &Rejection) -> Reply {
-    const LONGEST: usize = 200;
-    let detail: String =
-        rejection.detail.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    let detail = rejection.detail.chars().filter(|c| !c.is_control());
+    let detail: String = detail.take(LONGEST_TEXT).collect();
     match rejection.reason {
         // Only the one who reads files can say this.
         RejectReason::Unreadable => {
@@ -343,8 +355,11 @@ fn trusted(rejection: &Rejection) -> Reply {
     }
 }
 
-fn unreadable(error: impl std::fmt::Display) -> Failure {
-    Failure::Unreadable(error.to_string())
+/// Where the JSON goes wrong. The parser's own words may quote what the server wrote.
+fn other_json(error: &serde_json::Error) -> Failure {
+    let what = if error.is_data() { "JSON of another form" } else { "no JSON" };
+    let (line, column) = (error.line(), error.column());
+    Failure::Unreadable(format!("{what}, at line {line}, column {column}"))
 }
 
 #[cfg(test)]

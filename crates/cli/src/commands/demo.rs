@@ -4,11 +4,12 @@ use anyhow::Result;
 use facefold_core::Extractor;
 use facefold_datasets::drawn::DrawOptions;
 
-use super::{cv, data, extract};
+use super::{cv, data, extract, threads};
 use crate::arguments::{
-    BackendKind, CvArguments, DemoArguments, ExtractArguments, LearningArguments, NetworkArguments,
+    CvArguments, DemoArguments, ExtractArguments, LearningArguments, NetworkArguments,
     SourceArguments, Tree,
 };
+use crate::containers::BackendArguments;
 use crate::network::{self, Faces};
 use crate::output::{self, Output};
 use crate::{Outcome, interrupt, provenance};
@@ -47,7 +48,13 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     let store = arguments.out.join(format!("store-{model}"));
     let extraction = extract_arguments(arguments, &model, &pictures, &store);
     let dataset = extract::load_source(&extraction.source)?;
-    let extracted = extract::extract(&extraction, &dataset, extractor.as_ref(), &interrupted)?;
+    let extracted = extract::extract(
+        &extraction,
+        &dataset,
+        extractor.as_ref(),
+        threads(arguments.threads),
+        &interrupted,
+    )?;
     if extracted.interrupted {
         return Ok(Outcome::Interrupted);
     }
@@ -114,7 +121,7 @@ fn extract_arguments(
             threads: arguments.threads,
             offline: arguments.offline,
         },
-        backend: BackendKind::Local,
+        backend: BackendArguments::default(),
         taps: false,
         aligned: false,
         retry_rejected: false,

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Usage, threads};
 use crate::arguments::{ExtractArguments, SourceArguments, Tree};
 use crate::output::{self, Output};
-use crate::{Outcome, interrupt, network, pipeline, progress};
+use crate::{Outcome, containers, interrupt, network, pipeline, progress};
 
 /// What an extraction did, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -65,13 +65,18 @@ pub fn load_source(source: &SourceArguments) -> Result<Dataset> {
 /// If the label files, the model or the store cannot be used.
 pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     network::check(&arguments.network)?;
+    let containers = containers::check(arguments)?;
     let dataset = load_source(&arguments.source)?;
-    let extractor = network::extractor(
-        &arguments.network,
-        network::Faces { taps: arguments.taps, aligned: arguments.aligned, all: false },
-    )?;
+    let asked = arguments.network.threads;
+    let (extractor, workers) = if let Some(options) = containers {
+        containers::extractor(options, asked)?
+    } else {
+        let (taps, aligned) = (arguments.taps, arguments.aligned);
+        let faces = network::Faces { taps, aligned, all: false };
+        (network::extractor(&arguments.network, faces)?, threads(asked))
+    };
     let interrupted = interrupt::listen()?;
-    let answer = extract(arguments, &dataset, extractor.as_ref(), &interrupted)?;
+    let answer = extract(arguments, &dataset, extractor.as_ref(), workers, &interrupted)?;
     output.answer(&answer, || text(&answer))?;
     Ok(match &answer {
         answer if answer.interrupted => Outcome::Interrupted,
@@ -88,6 +93,7 @@ pub fn extract(
     arguments: &ExtractArguments,
     dataset: &Dataset,
     extractor: &dyn Extractor,
+    workers: usize,
     interrupted: &AtomicBool,
 ) -> Result<Answer> {
     let mut info = DatasetInfo::new(dataset.kind.as_str(), &dataset.root);
@@ -113,7 +119,6 @@ pub fn extract(
 
     let paths: Vec<PathBuf> = dataset.samples.iter().map(|sample| sample.path.clone()).collect();
     let bar = progress::bar(paths.len() as u64, "extracting");
-    let workers = threads(arguments.network.threads);
     let summary =
         pipeline::run(extractor, &mut store, &dataset.root, &paths, workers, interrupted, &bar)?;
     bar.finish_and_clear();

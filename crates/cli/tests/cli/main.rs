@@ -4,7 +4,12 @@
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
 mod hostile;
+mod insightface;
 mod kill;
+// The server of the client's own tests.
+#[path = "../../../insightface/tests/contract/mock.rs"]
+#[allow(dead_code, clippy::unwrap_used)]
+mod mock;
 mod real;
 mod road;
 mod support;

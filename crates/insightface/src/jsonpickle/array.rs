@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 
 use super::node::{Node, index};
-use super::{JsonpickleError, Value, bytes, form};
+use super::{JsonpickleError, Value, bytes, form, tag};
 
 /// Most values of an array: nothing in a face's entry has more than an embedding's 512.
 const MOST_VALUES: usize = 1 << 16;
@@ -30,7 +30,7 @@ impl Kind {
             "f8" => Ok(Self::Float64),
             "i4" => Ok(Self::Int32),
             "i8" => Ok(Self::Int64),
-            other => Err(JsonpickleError::Tag(other.to_owned())),
+            other => Err(tag(other)),
         }
     }
 
@@ -40,7 +40,7 @@ impl Kind {
             "float64" => Ok(Self::Float64),
             "int32" => Ok(Self::Int32),
             "int64" => Ok(Self::Int64),
-            other => Err(JsonpickleError::Tag(other.to_owned())),
+            other => Err(tag(other)),
         }
     }
 
@@ -90,7 +90,7 @@ pub(super) fn from_extension(
     };
     let known = ["py/object", "dtype", "values", "value", "shape", "byteorder", "order"];
     if let Some((unknown, _)) = entries.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-        return Err(JsonpickleError::Tag(unknown.clone()));
+        return Err(tag(unknown));
     }
     if let Some(scalar) = name.strip_prefix("numpy.")
         && scalar != "ndarray"
@@ -103,7 +103,7 @@ pub(super) fn from_extension(
         };
     }
     if name != "numpy.ndarray" {
-        return Err(JsonpickleError::Tag(name.to_owned()));
+        return Err(tag(name));
     }
     let kind = Kind::from_name(text("dtype")?)?;
     match entry("values") {

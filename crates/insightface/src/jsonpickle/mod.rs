@@ -86,8 +86,8 @@ pub enum JsonpickleError {
     /// No JSON.
     #[error("expected JSON: {0}")]
     Json(String),
-    /// A tag or a name that is not in the subset.
-    #[error("expected plain values and NumPy arrays, found `{0}`")]
+    /// A tag or a name that is not in the subset; its beginning, if it is long.
+    #[error("expected plain values and NumPy arrays, found `{}`", .0.escape_debug())]
     Tag(String),
     /// An entry that begins as one of the subset and goes on otherwise.
     #[error("expected {expected}, found something else")]
@@ -148,7 +148,7 @@ impl Reader {
                         Some((tag, Node::Text(class))) if tag == "py/object" => {
                             array::from_extension(class, entries)
                         }
-                        Some((tag, _)) => Err(JsonpickleError::Tag(tag.clone())),
+                        Some((unknown, _)) => Err(tag(unknown)),
                         None => entries
                             .iter()
                             .map(|(name, node)| Ok((name.clone(), self.value(node)?)))
@@ -233,6 +233,11 @@ impl Reader {
     }
 }
 
+fn tag(found: &str) -> JsonpickleError {
+    const LONGEST: usize = 60;
+    JsonpickleError::Tag(found.chars().take(LONGEST).collect())
+}
+
 fn form(expected: &'static str) -> JsonpickleError {
     JsonpickleError::Form { expected }
 }
@@ -256,7 +261,7 @@ fn named(node: &Node, tag: &str, names: &[&str]) -> Result<bool, JsonpickleError
             [(found, Node::Text(name))] if found == tag => match names.contains(&name.as_str()) {
                 true => Ok(true),
                 false if known(name) => Ok(false),
-                false => Err(JsonpickleError::Tag(name.clone())),
+                false => Err(self::tag(name)),
             },
             _ => Err(form("the name of a NumPy function or class")),
         },

@@ -148,10 +148,12 @@ fn answers_to_another_question_are_unreadable() {
         ok(&[with("bbox", json!([1, 2, 3]))]),
         ok(&[with("prob", json!(1.5))]),
         json!({ "detail": "Not Found" }),
+        json!({ "data": "File /app/secret.py" }),
         json!([]),
     ] {
         let read = reply(&answer(&body), false);
-        assert!(matches!(read, Err(Failure::Unreadable(_))), "{body}: {read:?}");
+        let Err(Failure::Unreadable(found)) = read else { panic!("{body}: {read:?}") };
+        assert!(!found.contains("secret"), "{found}");
     }
 }
 
@@ -197,4 +199,6 @@ fn replicas_are_compared_by_what_changes_embeddings() {
     let half = read(&|body| body["models"]["force_fp16"] = json!(true));
     assert!(half.differences(&reference).is_some());
     assert!(info(&answer(&json!({ "status": "ok" }))).is_err());
+    let odd = json!({ "models": { "det_name": "a\u{1b}[2J", "rec_name": "b" } });
+    assert!(info(&answer(&odd)).is_err());
 }

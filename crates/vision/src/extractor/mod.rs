@@ -35,7 +35,7 @@ const NEAR_MISS: f32 = 0.3;
 
 /// Pictures with more pixels than this are extracted one at a time, so that memory stays bounded
 /// however many threads there are.
-const LARGE_PIXELS: u64 = 12_000_000;
+pub const LARGE_PIXELS: u64 = 12_000_000;
 
 /// What a [`LocalExtractor`] is made from.
 #[derive(Debug, Clone)]
@@ -363,7 +363,8 @@ fn nothing_found(best_score: f32) -> Rejection {
 }
 
 /// The whole picture as a crop, averaged where it shrinks; landmarks where the template has them.
-fn whole(picture: &RgbImage) -> LocatedFace {
+#[must_use]
+pub fn whole(picture: &RgbImage) -> LocatedFace {
     let side = CROP_SIDE as u32;
     let [width, height] = [picture.width() as f32, picture.height() as f32];
     let scale = [width / CROP_SIDE as f32, height / CROP_SIDE as f32];

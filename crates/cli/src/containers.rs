@@ -1,0 +1,136 @@
+//! From `--backend insightface` and its options to an extractor that asks containers.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use facefold_core::Extractor;
+use facefold_insightface::{Dialect, InsightfaceError, InsightfaceExtractor, Options, Patience};
+
+use crate::arguments::{DEFAULT_DEVICE, DEFAULT_MODEL, ExtractArguments, NetworkArguments};
+use crate::commands::Usage;
+use crate::pictures::Decoder;
+
+/// Requests at a time to one container, where `--threads` does not say.
+const REQUESTS: usize = 4;
+
+/// What computes the embeddings, and where.
+#[derive(Debug, Args, Clone, Default)]
+pub struct BackendArguments {
+    /// What computes the embeddings: this program, or insightface containers.
+    #[arg(long, value_enum, default_value_t = BackendKind::Local)]
+    pub backend: BackendKind,
+    /// Address of an insightface container, such as `http://127.0.0.1:18081`; several replicas
+    /// share the load.
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// How the containers are spoken to; `rest` is that of InsightFace-REST and `facefold serve`.
+    #[arg(long, value_name = "rest|face-detection-recognition")]
+    pub dialect: Option<Dialect>,
+    /// Seconds to wait for a container's answer about one picture (default 60).
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+    /// Seconds to go on trying while no container answers (default 60).
+    #[arg(long, value_name = "SECONDS")]
+    pub patience: Option<f64>,
+}
+
+/// What computes embeddings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum BackendKind {
+    /// In process.
+    #[default]
+    Local,
+    /// Insightface containers at `--url`.
+    Insightface,
+}
+
+/// Checks the options before anything is read or asked; `None` for the local backend.
+///
+/// # Errors
+/// [`Usage`] for options that the backend does not have, or that make no sense together.
+pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
+    let backend = &arguments.backend;
+    if backend.backend == BackendKind::Local {
+        let given = [
+            ("--url", !backend.url.is_empty()),
+            ("--dialect", backend.dialect.is_some()),
+            ("--timeout", backend.timeout.is_some()),
+            ("--patience", backend.patience.is_some()),
+        ];
+        return match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(Usage::error(format!(
+                "{name} is for containers: add --backend insightface, or leave it out"
+            ))),
+            None => Ok(None),
+        };
+    }
+    if arguments.taps {
+        return Err(Usage::error(
+            "--backend insightface gives embeddings only, no taps: leave --taps out, or extract \
+             with --backend local",
+        ));
+    }
+    of_local_only(&arguments.network)?;
+    let seconds = |name: &str, given: Option<f64>, default: Duration| match given {
+        None => Ok(default),
+        // Written so that what is not a number is refused too.
+        Some(seconds) => Duration::try_from_secs_f64(seconds)
+            .ok()
+            .filter(|duration| !duration.is_zero())
+            .ok_or_else(|| {
+                Usage::error(format!("expected seconds above 0 as {name}, found {seconds}"))
+            }),
+    };
+    let patience = Patience::default();
+    let threads = arguments.network.threads;
+    let options = Options {
+        dialect: backend.dialect.unwrap_or_default(),
+        aligned: arguments.aligned,
+        in_flight: match threads {
+            0 => REQUESTS,
+            threads => threads.div_ceil(backend.url.len().max(1)),
+        },
+        patience: Patience {
+            answer: seconds("--timeout", backend.timeout, patience.answer)?,
+            outage: seconds("--patience", backend.patience, patience.outage)?,
+            ..patience
+        },
+        ..Options::new(backend.url.clone())
+    };
+    options.check().map_err(|error| match error {
+        InsightfaceError::NoUrl => Usage::error(
+            "--backend insightface needs the address of a container: --url http://127.0.0.1:18081",
+        ),
+        error => Usage::error(error),
+    })?;
+    Ok(Some(options))
+}
+
+/// The containers choose networks and arithmetic themselves.
+fn of_local_only(network: &NetworkArguments) -> Result<()> {
+    let given = [
+        ("--model", network.model != DEFAULT_MODEL),
+        ("--precision", network.precision.is_some()),
+        ("--device", network.device != DEFAULT_DEVICE),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(Usage::error(format!(
+            "{name} is for --backend local: a container runs the networks that it was started with"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// An extractor that asks containers, and how many workers keep them busy.
+///
+/// # Errors
+/// If no container answers, or one is no replica of the others.
+pub fn extractor(options: Options, threads: usize) -> Result<(Box<dyn Extractor>, usize)> {
+    let workers = match threads {
+        0 => options.in_flight * options.urls.len(),
+        threads => threads,
+    };
+    let pictures = Box::new(Decoder::default());
+    Ok((Box::new(InsightfaceExtractor::connect(options, pictures)?), workers))
+}

@@ -1,0 +1,131 @@
+//! Pictures for containers: decoded, turned upright and measured by the local extractor's code.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use facefold_core::{RejectReason, Rejection};
+use facefold_insightface::{Crop, Picture, Pictures, Quality};
+use facefold_vision::align::{self, CROP_SIDE};
+use facefold_vision::decode::{Limits, inspect};
+use facefold_vision::extractor::{LARGE_PIXELS, whole};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
+
+/// Decodes pictures as the local extractor does, under the same limits.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    limits: Limits,
+    /// Held while a large picture is in memory: one at a time.
+    large: Mutex<()>,
+}
+
+struct Upright<'a> {
+    picture: RgbImage,
+    _turn: Option<MutexGuard<'a, ()>>,
+}
+
+impl Pictures for Decoder {
+    fn open(&self, bytes: &[u8]) -> Result<Box<dyn Picture + '_>, Rejection> {
+        let inspected = inspect(bytes, &self.limits)?;
+        let turn = (inspected.pixels() > LARGE_PIXELS)
+            .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Box::new(Upright { picture: inspected.decode()?, _turn: turn }))
+    }
+}
+
+impl Picture for Upright<'_> {
+    fn size(&self) -> [u32; 2] {
+        [self.picture.width(), self.picture.height()]
+    }
+
+    fn png(&self, padding: u32) -> Result<Vec<u8>, Rejection> {
+        if padding == 0 {
+            return png(self.picture.as_raw(), self.size());
+        }
+        let [width, height] = self.size().map(|side| side + 2 * padding);
+        let mut padded = RgbImage::new(width, height);
+        let place = i64::from(padding);
+        image::imageops::replace(&mut padded, &self.picture, place, place);
+        png(padded.as_raw(), [width, height])
+    }
+
+    fn crop(&self) -> Result<Crop, Rejection> {
+        let face = whole(&self.picture);
+        Ok(Crop {
+            png: png(face.crop.pixels(), [CROP_SIDE as u32; 2])?,
+            bounding_box: face.detection.bounding_box,
+            landmarks: face.detection.landmarks,
+            quality: measured(&face.crop),
+        })
+    }
+
+    fn quality(&self, landmarks: &[[f32; 2]; 5]) -> Result<Quality, Rejection> {
+        align::align(&self.picture, landmarks).map(|crop| measured(&crop))
+    }
+}
+
+fn measured(crop: &align::Crop) -> Quality {
+    Quality { luminance: crop.luminance(), sharpness: crop.sharpness() }
+}
+
+/// RGB pixels as PNG, quickly: it goes over a network once and is thrown away.
+fn png(pixels: &[u8], [width, height]: [u32; 2]) -> Result<Vec<u8>, Rejection> {
+    let mut bytes = Vec::new();
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Sub)
+        .write_image(pixels, width, height, ExtendedColorType::Rgb8)
+        .map_err(|error| {
+            let detail = format!("{width}x{height} cannot be sent as PNG: {error}");
+            Rejection::new(RejectReason::TooLarge, detail)
+        })?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Decoder;
+    use facefold_insightface::Pictures;
+    use image::{Rgb, RgbImage};
+
+    fn picture() -> RgbImage {
+        RgbImage::from_fn(40, 24, |x, y| Rgb([x as u8, y as u8, 200]))
+    }
+
+    fn written(picture: &RgbImage) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn what_is_sent_has_the_same_pixels_with_zeros_around() {
+        let decoder = Decoder::default();
+        let bytes = written(&picture());
+        let opened = decoder.open(&bytes).unwrap();
+        let sent = image::load_from_memory(&opened.png(0).unwrap()).unwrap().into_rgb8();
+        assert_eq!(sent, picture());
+        let padded = image::load_from_memory(&opened.png(10).unwrap()).unwrap().into_rgb8();
+        assert_eq!(padded.dimensions(), (60, 44));
+        assert_eq!(padded.get_pixel(9, 20), &Rgb([0, 0, 0]));
+        assert_eq!(padded.get_pixel(10, 10), &Rgb([0, 0, 200]));
+        assert_eq!(padded.get_pixel(49, 33), &Rgb([39, 23, 200]));
+        let crop = opened.crop().unwrap();
+        let small = image::load_from_memory(&crop.png).unwrap();
+        assert_eq!((small.width(), small.height()), (112, 112));
+        assert_eq!(crop.bounding_box, [0.0, 0.0, 40.0, 24.0]);
+    }
+
+    #[test]
+    fn exif_orientation_is_applied_before_sending() {
+        // A JPEG of 40 x 24 with an EXIF segment that says 6: turn right by a quarter.
+        let mut jpeg = std::io::Cursor::new(Vec::new());
+        picture().write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+        let mut exif = b"\xff\xe1\x00\x22Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00".to_vec();
+        exif.extend(b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00");
+        let turned = [&jpeg.get_ref()[..2], &exif, &jpeg.get_ref()[2..]].concat();
+        let decoder = Decoder::default();
+        assert_eq!(decoder.open(jpeg.get_ref()).unwrap().size(), [40, 24]);
+        let opened = decoder.open(&turned).unwrap();
+        assert_eq!(opened.size(), [24, 40]);
+        let sent = image::load_from_memory(&opened.png(0).unwrap()).unwrap();
+        assert_eq!((sent.width(), sent.height()), (24, 40));
+    }
+}

@@ -1,0 +1,289 @@
+//! Extraction through insightface containers.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use facefold_core::{FaceVariant, ImageKey};
+use facefold_store::{Features, Select, Store};
+use serde_json::{Value, json};
+
+use crate::mock::{Act, Asked, Mock};
+use crate::support::{Dir, drawn, facefold, fail, json, line, skipped, succeed, test_data};
+
+/// One face in every picture, with an embedding that depends on the picture alone; of some
+/// pictures it says that they failed.
+fn container(asked: &Asked) -> Act {
+    if asked.path == "/info" {
+        return Act::ok(json!({ "version": "0.9.5.0", "models": {
+            "inference_backend": "onnx", "det_name": "scrfd", "rec_name": "mbf",
+            "max_size": [640, 640], "force_fp16": false } }));
+    }
+    if asked.header("content-type") != Some("application/json") {
+        return Act::Json(422, Value::Null);
+    }
+    let hash = asked
+        .body
+        .iter()
+        .fold(7_u64, |hash, byte| hash.wrapping_mul(0x0100_0000_01b3) ^ u64::from(*byte));
+    if hash % 30 == 0 {
+        let failed = json!({ "status": "failed", "traceback": "File /app/secret.py" });
+        return Act::ok(json!({ "data": [failed] }));
+    }
+    let mut values = vec![0.0; 512];
+    values[(hash % 512) as usize] = 0.6;
+    values[(hash / 512 % 512) as usize] += 0.8;
+    let length = values.iter().map(|value: &f64| value * value).sum::<f64>().sqrt();
+    for value in &mut values {
+        *value /= length;
+    }
+    Act::ok(json!({ "data": [{ "status": "ok", "faces": [{
+        "prob": 0.9, "bbox": [40, 40, 400, 400], "norm": 20.5, "vec": values,
+        "landmarks": [[150, 180], [290, 180], [220, 250], [165, 330], [275, 330]] }] }] }))
+}
+
+fn through(urls: &[String], more: &[&str], root: &Path, store: &Path) -> Command {
+    let mut command = facefold(["extract", "adience"]);
+    command.arg(root).arg("--store").arg(store).args(["--backend", "insightface"]).args(more);
+    for url in urls {
+        command.args(["--url", url]);
+    }
+    command
+}
+
+#[test]
+fn an_extraction_through_a_container_resumes_where_it_was_cut() {
+    let dir = Dir::new();
+    let [whole, cut] = ["whole", "cut"].map(|name| dir.path(name));
+    let mock = Mock::start(container);
+    let first = json(through(&[mock.url()], &[], drawn(), &whole));
+    assert!(first["embedded"].as_u64() > Some(80), "{first}");
+
+    // The container dies after 40 answers, and every connection breaks from then on.
+    let left = Arc::new(AtomicUsize::new(40));
+    let counter = Arc::clone(&left);
+    let dying = Mock::start(move |asked| {
+        let count = |left: usize| left.checked_sub(1);
+        match counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count) {
+            Ok(_) => container(asked),
+            Err(_) => Act::Wire(Vec::new()),
+        }
+    });
+    let quick = ["--patience", "0.3", "--timeout", "5"];
+    let message = fail(through(&[dying.url()], &quick, drawn(), &cut), 1);
+    assert!(message.contains("goes on where it stopped"), "{message}");
+    assert!(!message.contains("secret"), "{message}");
+    assert_eq!(json(line("store verify {}", &[&cut]))["ok"], true);
+
+    left.store(usize::MAX, Ordering::SeqCst);
+    let second = json(through(&[dying.url()], &quick, drawn(), &cut));
+    let (rest, all) = (second["embedded"].as_u64(), first["embedded"].as_u64());
+    assert!(rest > Some(0) && rest < all, "{rest:?} of {all:?}");
+    assert_eq!(second["rejected"], first["rejected"]);
+    let difference = json(line("store compare {} {}", &[&whole, &cut]));
+    assert_eq!(difference["equal"], true, "{difference}");
+    let told = succeed(line("store info {} --rejections", &[&whole]));
+    assert!(!told.contains("secret"), "{told}");
+}
+
+#[test]
+fn a_store_of_one_container_takes_no_embeddings_of_another() {
+    let dir = Dir::new();
+    let store = dir.path("store");
+    let mock = Mock::start(container);
+    succeed(through(&[mock.url()], &[], drawn(), &store));
+    let other = Mock::start(|asked| match container(asked) {
+        Act::Json(status, mut body) => {
+            if asked.path == "/info" {
+                body["models"]["rec_name"] = json!("glintr100");
+            }
+            Act::Json(status, body)
+        }
+        act => act,
+    });
+    let message = fail(through(&[other.url()], &[], drawn(), &store), 1);
+    assert!(message.contains("fingerprint"), "{message}");
+    let message = fail(through(&[mock.url(), other.url()], &[], drawn(), &store), 1);
+    assert!(message.contains("rec_name is glintr100, there mbf"), "{message}");
+}
+
+#[test]
+fn options_that_do_not_fit_the_backend_are_wrong_usage() {
+    let store = Path::new("nowhere");
+    let url = "http://127.0.0.1:9".to_owned();
+    for (more, expected) in [
+        (&["--taps"][..], "--taps"),
+        (&["--precision", "bf16"], "--precision"),
+        (&["--device", "candle"], "--device"),
+        (&["--model", "buffalo_l"], "--model"),
+        (&["--timeout", "0"], "--timeout"),
+        (&["--dialect", "soap"], "face-detection-recognition"),
+        (&["--aligned", "--dialect", "face-detection-recognition"], "aligned already"),
+        (&["--url", "localhost:18081"], "localhost:18081"),
+    ] {
+        let command = through(std::slice::from_ref(&url), more, drawn(), store);
+        let message = fail(command, 2);
+        assert!(message.contains(expected), "{more:?}: {message}");
+    }
+    let message = fail(through(&[], &[], drawn(), store), 2);
+    assert!(message.contains("--url"), "{message}");
+    let message = fail(line("extract adience {} --store x --url http://h", &[drawn()]), 2);
+    assert!(message.contains("--backend insightface"), "{message}");
+    assert!(!store.exists());
+}
+
+/// `scripts/insightface_server.py`, stopped when dropped.
+struct Peer {
+    child: Child,
+    url: String,
+}
+
+impl Peer {
+    fn start(python: &Path, models: &Path, more: &[&str]) -> Self {
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/insightface_server.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .arg(models)
+            .args(["--port", "0"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python starts");
+        let mut url = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut url).expect("an address");
+        Self { child, url: url.trim().to_owned() }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Pictures of real people, as a data set of one class.
+fn real_pictures(dir: &Dir, data: &Path, count: usize) -> PathBuf {
+    let images = data.join("utkface/images");
+    let mut files: Vec<PathBuf> =
+        walk(&images).into_iter().filter(|path| path.extension().is_some()).collect();
+    files.sort();
+    let root = dir.path("pictures");
+    std::fs::create_dir_all(root.join("face")).expect("a folder");
+    let step = (files.len() / count).max(1);
+    for (at, file) in files.iter().step_by(step).take(count).enumerate() {
+        std::fs::copy(file, root.join(format!("face/{at}.jpg"))).expect("a copy");
+    }
+    root
+}
+
+fn walk(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(path) else { return vec![path.to_owned()] };
+    entries.flatten().flat_map(|entry| walk(&entry.path())).collect()
+}
+
+fn keys(store: &Store) -> BTreeSet<ImageKey> {
+    store.embedded_keys().into_iter().collect()
+}
+
+fn embeddings(store: &Store, keys: &[ImageKey]) -> Vec<Vec<f64>> {
+    let select = Select { variant: FaceVariant::PLAIN, features: Features::Embedding, keys };
+    let matrix = store.load_matrix(&select).expect("embeddings");
+    matrix
+        .rows()
+        .into_iter()
+        .map(|row| row.iter().map(|&value| f64::from(value)).collect())
+        .collect()
+}
+
+fn cosine(a: &[f64], b: &[f64]) -> f64 {
+    let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(x, y)| x * y).sum() };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn two_python_peers_one_killed_give_what_the_local_extractor_gives() {
+    let test = "two_python_peers_one_killed_give_what_the_local_extractor_gives";
+    let variable = |name: &str| {
+        let value = std::env::var_os(name).map(PathBuf::from);
+        if value.is_none() {
+            skipped(test, name);
+        }
+        value
+    };
+    let Some(python) = variable("FACEFOLD_PARITY_PYTHON") else { return };
+    let Some(models) = variable("FACEFOLD_MODELS") else { return };
+    if test_data().is_none() {
+        return skipped(test, "FACEFOLD_TEST_DATA");
+    }
+    let data = test_data().expect("data");
+    let dir = Dir::new();
+    let root = real_pictures(&dir, &data, 200);
+    let [local, remote, crops, remote_crops] =
+        ["local", "remote", "crops", "remote-crops"].map(|name| dir.path(name));
+    let mut peers =
+        [Peer::start(&python, &models, &[]), Peer::start(&python, &models, &["--without-msgpack"])];
+    let urls: Vec<String> = peers.iter().map(|peer| peer.url.clone()).collect();
+
+    // Aligned crops go through embed_only, of both encodings.
+    succeed(line("extract folder {} --store {} --aligned", &[&root, &crops]));
+    let urls_of = format!("--backend insightface --url {} --url {}", urls[0], urls[1]);
+    succeed(line(
+        &format!("extract folder {{}} --store {{}} --aligned {urls_of}"),
+        &[&root, &remote_crops],
+    ));
+    let worst = compared(&crops, &remote_crops, 0);
+    println!("aligned crops: smallest cosine {worst}");
+
+    succeed(line("extract folder {} --store {}", &[&root, &local]));
+    let child = line(&format!("extract folder {{}} --store {{}} {urls_of}"), &[&root, &remote])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("facefold starts");
+    // Half way: the log of the store grows with every picture, 2 kB each.
+    let start = Instant::now();
+    let log = remote.join("log");
+    let size = || std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
+    while size() < 100 * 2_000 && start.elapsed() < Duration::from_mins(2) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let before = size();
+    peers[1].child.kill().expect("a peer to kill");
+    let output = child.wait_with_output().expect("facefold ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(before < 180 * 2_000, "the peer was killed too late: {before} bytes were written");
+    let worst = compared(&local, &remote, 2);
+    println!("detected faces: smallest cosine {worst}");
+}
+
+/// The smallest cosine of embeddings of the same picture in two stores, which differ in at most so
+/// many pictures that one of them rejects.
+fn compared(local: &Path, remote: &Path, differing: usize) -> f64 {
+    let [local, remote] = [local, remote].map(|path| Store::open(path).expect("a store"));
+    let [ours, theirs] = [keys(&local), keys(&remote)];
+    let only: Vec<_> = ours.symmetric_difference(&theirs).collect();
+    println!("{} here, {} there, {} in one only", ours.len(), theirs.len(), only.len());
+    assert!(only.len() <= differing, "{only:?}");
+    let common: Vec<ImageKey> = ours.intersection(&theirs).copied().collect();
+    assert!(common.len() >= 180, "{} pictures", common.len());
+    let [ours, theirs] = [&local, &remote].map(|store| embeddings(store, &common));
+    let cosines = ours.iter().zip(&theirs).map(|(a, b)| cosine(a, b));
+    let worst = cosines.fold(1.0, f64::min);
+    assert!(worst >= 0.99, "{worst}");
+    let norms = |rows: &[Vec<f64>]| -> Vec<f64> { rows.iter().map(|row| length(row)).collect() };
+    for (a, b) in norms(&ours).iter().zip(norms(&theirs)) {
+        assert!((a / b - 1.0).abs() < 0.05, "norms {a} and {b}");
+    }
+    worst
+}
+
+fn length(row: &[f64]) -> f64 {
+    row.iter().map(|value| value * value).sum::<f64>().sqrt()
+}
