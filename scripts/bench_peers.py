@@ -39,6 +39,8 @@ PRECISIONS = {"amx": ["bf16", "bf16x3"], "avx512": ["f32"], "avx2": ["f32"], "po
 PACKAGES = ["numpy", "onnx", "onnxruntime", "opencv-python-headless"]
 INSIGHTFACE = ["insightface", "scipy", "scikit-image", "requests", "tqdm"]
 BATCHES = (1, 8, 32)
+# In memory where there is such a place: how soon a disk says that it has written is not what is measured.
+STORES = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 def enter_environment():
@@ -189,7 +191,7 @@ class Straight:
 
     def store(self, rows, paths):
         """Pictures done: those without a face cost time too."""
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=STORES) as folder:
             self.numpy.save(f"{folder}/embeddings.npy", self.numpy.concatenate(rows or [[]]))
         return len(paths)
 
@@ -309,7 +311,7 @@ class Facefold:
 
 def extract(binary, folder, models, precision, kernel, threads):
     """The command, from its start to its end."""
-    with tempfile.TemporaryDirectory() as store:
+    with tempfile.TemporaryDirectory(dir=STORES) as store:
         environment = dict(os.environ, FACEFOLD_MODELS=str(models), FACEFOLD_ENGINE=kernel)
         command = [binary, "extract", "folder", folder, "--store", f"{store}/store", "--offline", "--json"]
         command += ["--precision", precision, "--threads", str(threads)]
