@@ -299,6 +299,19 @@ pub trait FittedHead: Send + Sync {
     /// [`HeadError::Shape`] where the width differs.
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError>;
 
+    /// How a head for years spreads its belief over the ages 0, 1, 2, …: one row a row, each of
+    /// sum 1. None for heads that tell a class or a number only.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    fn year_distribution(
+        &self,
+        _matrix: &FeatureMatrix,
+        _rows: &[usize],
+    ) -> Result<Option<Array2<f32>>, HeadError> {
+        Ok(None)
+    }
+
     /// How the fit went.
     fn log(&self) -> &TrainingLog;
 

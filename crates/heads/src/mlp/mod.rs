@@ -11,7 +11,7 @@ use facefold_core::{
     Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
     TrainingLog,
 };
-use ndarray::Array1;
+use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use crate::features::Standardiser;
@@ -272,7 +272,7 @@ struct Fitted {
 
 impl Fitted {
     /// Class shares or years by the rows of one of the matrix's two sides.
-    fn shares(&self, source: &ndarray::Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+    fn shares(&self, source: &Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
         let outputs = self.network.outputs();
         let mut answers = Vec::with_capacity(rows.len() * outputs);
         for chunk in rows.chunks(ANSWER_ROWS) {
@@ -296,11 +296,21 @@ impl Fitted {
     }
 }
 
+impl Fitted {
+    /// Class shares or years, averaged over the crop and its mirror image where there is one.
+    fn averaged(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+        answer_both(&self.features, matrix, rows, |source, rows| self.shares(source, rows))
+    }
+
+    fn tells_distribution(&self) -> bool {
+        self.stored.target == TargetKind::Years && self.network.outputs() == YEARS
+    }
+}
+
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &ndarray::Array2<f32>, rows: &[usize]| self.shares(source, rows);
-        let answers = answer_both(&self.features, matrix, rows, side)?;
-        if self.stored.target == TargetKind::Years && self.network.outputs() == YEARS {
+        let answers = self.averaged(matrix, rows)?;
+        if self.tells_distribution() {
             let year = match self.stored.settings.options.years_answer {
                 YearsAnswer::Median => median,
                 YearsAnswer::Expectation => expectation,
@@ -308,6 +318,20 @@ impl FittedHead for Fitted {
             return Ok(Predictions::Years(answers.chunks(YEARS).map(year).collect()));
         }
         predictions(self.stored.target, answers)
+    }
+
+    fn year_distribution(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Option<Array2<f32>>, HeadError> {
+        if !self.tells_distribution() {
+            return Ok(None);
+        }
+        let shares = self.averaged(matrix, rows)?;
+        Array2::from_shape_vec((rows.len(), YEARS), shares)
+            .map(Some)
+            .map_err(|error| HeadError::Shape(error.to_string()))
     }
 
     fn log(&self) -> &TrainingLog {

@@ -1,14 +1,14 @@
 //! The extractor that runs in this process: decode, detect, align, embed.
 
 mod backend;
+mod batch;
 mod embedder;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use facefold_core::{
-    Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, Fingerprint,
-    RejectReason, Rejection,
+    Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason, Rejection,
 };
 use facefold_engine::Network;
 use image::RgbImage;
@@ -21,6 +21,7 @@ use crate::networks::{Architecture, Untrained, add_network, backbone_taps};
 use crate::onnx;
 
 pub use backend::Backend;
+pub use batch::Wanted;
 pub use embedder::{CropEmbedding, Embedder};
 
 /// Part of every fingerprint. To be raised whenever decoding, detection, alignment, the choice of
@@ -204,6 +205,11 @@ impl LocalExtractor {
     /// `NoFace`, `LowScore`, `TooSmall` or `BadLandmarks` for the main face; other faces that
     /// cannot be used are left out. Or a failure of the detector.
     pub fn locate(&self, picture: &RgbImage) -> Result<Located, PictureError> {
+        self.locate_most(picture, if self.all_faces { usize::MAX } else { 1 })
+    }
+
+    /// [`Self::locate`] for at most so many faces, whatever the extractor was made for.
+    fn locate_most(&self, picture: &RgbImage, most: usize) -> Result<Located, PictureError> {
         let Some(detector) = &self.detector else {
             return Ok(Located { faces: vec![whole(picture)], found: 1 });
         };
@@ -213,9 +219,8 @@ impl LocalExtractor {
         let (main, others) =
             detections.faces.split_first().ok_or_else(|| nothing_found(detections.best_score))?;
         let mut faces = vec![self.cut(picture, main)?];
-        if self.all_faces {
-            faces.extend(others.iter().filter_map(|face| self.cut(picture, face).ok()));
-        }
+        let others = others.iter().filter_map(|face| self.cut(picture, face).ok());
+        faces.extend(others.take(most.saturating_sub(1)));
         Ok(Located { faces, found })
     }
 
@@ -241,58 +246,6 @@ impl LocalExtractor {
         let crop = align(picture, &detection.landmarks)?;
         Ok(LocatedFace { detection: *detection, crop })
     }
-
-    /// Decodes a picture and cuts its faces out.
-    fn faces(&self, bytes: &[u8]) -> Result<Located, PictureError> {
-        let inspected = inspect(bytes, &self.limits)?;
-        // Held until the large picture is dropped.
-        let _turn = (inspected.pixels() > LARGE_PIXELS)
-            .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
-        self.locate(&inspected.decode()?)
-    }
-
-    /// The crops of a face that are embedded, as many as [`Self::variants`].
-    fn crops(&self, face: &LocatedFace) -> impl Iterator<Item = Crop> + use<> {
-        let mirrored = self.mirror.then(|| face.crop.mirrored());
-        std::iter::once(face.crop.clone()).chain(mirrored)
-    }
-
-    /// The variants of a face that are embedded, in order.
-    fn variants(&self) -> &'static [FaceVariant] {
-        let variants = &[FaceVariant::PLAIN, FaceVariant::MIRRORED];
-        if self.mirror { variants } else { &variants[..1] }
-    }
-
-    /// The faces of a picture, given what the network makes of their crops, in order.
-    fn embedded(
-        &self,
-        located: &Located,
-        results: &mut impl Iterator<Item = Result<CropEmbedding, Rejection>>,
-    ) -> Result<Extraction, Rejection> {
-        let variants = self.variants();
-        // All of the picture's results are taken, also where one of them rejects it.
-        let results: Vec<_> = results.take(located.faces.len() * variants.len()).collect();
-        let mut faces = Vec::with_capacity(results.len());
-        let crops = (0..)
-            .zip(&located.faces)
-            .flat_map(|(index, face)| variants.iter().map(move |&variant| (index, face, variant)));
-        for ((index, face, variant), result) in crops.zip(results) {
-            let embedded = result?;
-            faces.push(Face {
-                index,
-                variant,
-                norm: Some(embedded.embedding.norm()),
-                embedding: embedded.embedding,
-                taps: embedded.taps,
-                bounding_box: face.detection.bounding_box,
-                landmarks: face.detection.landmarks,
-                score: face.detection.score,
-                luminance: face.crop.luminance(),
-                sharpness: face.crop.sharpness(),
-            });
-        }
-        Ok(Extraction::Embedded { faces, found: located.found })
-    }
 }
 
 impl Extractor for LocalExtractor {
@@ -307,24 +260,10 @@ impl Extractor for LocalExtractor {
     /// Pictures are decoded and searched one after another; the crops of all of them are embedded
     /// together, which is faster.
     fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError> {
-        let mut located = Vec::with_capacity(pictures.len());
-        let mut crops = Vec::new();
-        for bytes in pictures {
-            located.push(match self.faces(bytes) {
-                Ok(found) => {
-                    crops.extend(found.faces.iter().flat_map(|face| self.crops(face)));
-                    Ok(found)
-                }
-                Err(PictureError::Rejected(rejection)) => Err(rejection),
-                Err(PictureError::Failed(error)) => return Err(error),
-            });
-        }
-        let mut results = self.embedder.embed(&crops)?.into_iter();
-        Ok(located
-            .into_iter()
-            .map(|located| located.and_then(|located| self.embedded(&located, &mut results)))
-            .map(|outcome| outcome.unwrap_or_else(Extraction::Rejected))
-            .collect())
+        let faces = if self.all_faces { usize::MAX } else { 1 };
+        let wanted = Wanted { faces, aligned: false, mirrored: self.mirror };
+        let pictures: Vec<_> = pictures.iter().map(|bytes| (*bytes, wanted)).collect();
+        self.extract_together(&pictures)
     }
 }
 

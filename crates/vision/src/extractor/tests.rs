@@ -10,7 +10,7 @@ use facefold_core::{
 use facefold_engine::{EngineError, Executor, Images, Network, Op, Shape, Tensor, ValueId};
 use image::{ImageFormat, RgbImage, imageops};
 
-use super::{Backend, Embedder, LocalExtractor, LocalOptions, PictureError, nothing_found};
+use super::{Backend, Embedder, LocalExtractor, LocalOptions, PictureError, Wanted, nothing_found};
 use crate::align::CROP_SIDE;
 use crate::decode::Limits;
 use crate::models::{BUFFALO_S, ModelPack, UNTRAINED};
@@ -85,6 +85,32 @@ fn bits_do_not_depend_on_order_or_threads() {
     });
     for (index, extraction) in seen.into_inner().unwrap() {
         assert_eq!(extraction, Extraction::Embedded { faces: alone[index].clone(), found: 1 });
+    }
+}
+
+#[test]
+fn pictures_extracted_together_have_the_bits_of_each_alone() {
+    let extractor = untrained(true);
+    let pictures: Vec<_> = (0..5).map(|i| png(&formula_picture(90 + 10 * i, 120))).collect();
+    let mut wanted: Vec<(&[u8], Wanted)> = pictures
+        .iter()
+        .map(|p| (p.as_slice(), Wanted { faces: 1, aligned: false, mirrored: true }))
+        .collect();
+    wanted.insert(2, (b"no picture", wanted[0].1));
+    wanted[4].1.mirrored = false;
+    let together = extractor.extract_together(&wanted).unwrap();
+    assert_eq!(together.len(), 6);
+    for (index, (bytes, wanted)) in wanted.iter().enumerate() {
+        match &together[index] {
+            Extraction::Embedded { faces: found, .. } => {
+                let mut alone = faces(&extractor, bytes);
+                alone.truncate(1 + usize::from(wanted.mirrored));
+                assert_eq!(found, &alone, "picture {index}");
+            }
+            Extraction::Rejected(rejection) => {
+                assert_eq!((index, rejection.reason), (2, RejectReason::NotAPicture));
+            }
+        }
     }
 }
 
@@ -191,6 +217,18 @@ fn values_that_are_no_embedding_are_rejected() {
         }
     }
     assert_eq!(faces(&constant(&[3.0, 4.0]), &png(&picture))[0].norm, Some(5.0));
+    let bytes = png(&picture);
+    let wanted = Wanted { faces: 1, aligned: false, mirrored: false };
+    let together = constant(&[0.0, 0.0]).extract_together(&[(&bytes, wanted), (b"x", wanted)]);
+    let reasons: Vec<_> = together
+        .unwrap()
+        .into_iter()
+        .map(|outcome| match outcome {
+            Extraction::Rejected(rejection) => rejection.reason,
+            Extraction::Embedded { .. } => panic!("embedded"),
+        })
+        .collect();
+    assert_eq!(reasons, [RejectReason::BadEmbedding, RejectReason::NotAPicture]);
 }
 
 #[test]

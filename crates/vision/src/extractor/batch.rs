@@ -1,0 +1,113 @@
+//! Several pictures at once, each with settings of its own: they are decoded and searched one after
+//! another, and the crops of all of them are embedded together, which is faster.
+
+use std::sync::PoisonError;
+
+use facefold_core::{Extraction, ExtractorError, Face, FaceVariant, Rejection};
+
+use super::{
+    CropEmbedding, LARGE_PIXELS, LocalExtractor, Located, LocatedFace, PictureError, whole,
+};
+use crate::align::Crop;
+use crate::decode::inspect;
+
+/// What is wanted of one picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// At most so many faces, the main one first; at least 1.
+    pub faces: usize,
+    /// Take the whole picture as the crop.
+    pub aligned: bool,
+    /// Embed the mirrored crop too.
+    pub mirrored: bool,
+}
+
+impl LocalExtractor {
+    /// Extracts pictures given as the bytes of their files: one outcome a picture, in order, with
+    /// the same bits as one at a time.
+    ///
+    /// # Errors
+    /// Only when the extractor itself fails; a bad picture is an [`Extraction::Rejected`].
+    pub fn extract_together(
+        &self,
+        pictures: &[(&[u8], Wanted)],
+    ) -> Result<Vec<Extraction>, ExtractorError> {
+        let mut located = Vec::with_capacity(pictures.len());
+        let mut crops = Vec::new();
+        for (bytes, wanted) in pictures {
+            located.push(match self.located(bytes, *wanted) {
+                Ok(found) => {
+                    crops.extend(found.faces.iter().flat_map(|face| wanted.crops(face)));
+                    Ok(found)
+                }
+                Err(PictureError::Rejected(rejection)) => Err(rejection),
+                Err(PictureError::Failed(error)) => return Err(error),
+            });
+        }
+        let mut results = self.embedder.embed(&crops)?.into_iter();
+        let outcomes = located.into_iter().zip(pictures).map(|(located, (_, wanted))| {
+            located
+                .and_then(|located| wanted.embedded(&located, &mut results))
+                .unwrap_or_else(Extraction::Rejected)
+        });
+        Ok(outcomes.collect())
+    }
+
+    /// Decodes a picture and cuts its faces out.
+    fn located(&self, bytes: &[u8], wanted: Wanted) -> Result<Located, PictureError> {
+        let inspected = inspect(bytes, &self.limits)?;
+        // Held until the large picture is dropped.
+        let _turn = (inspected.pixels() > LARGE_PIXELS)
+            .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
+        let picture = inspected.decode()?;
+        if wanted.aligned {
+            return Ok(Located { faces: vec![whole(&picture)], found: 1 });
+        }
+        self.locate_most(&picture, wanted.faces)
+    }
+}
+
+impl Wanted {
+    /// The crops of a face that are embedded, as many as [`Self::variants`].
+    fn crops(self, face: &LocatedFace) -> impl Iterator<Item = Crop> + use<> {
+        let mirrored = self.mirrored.then(|| face.crop.mirrored());
+        std::iter::once(face.crop.clone()).chain(mirrored)
+    }
+
+    /// The variants of a face that are embedded, in order.
+    fn variants(self) -> &'static [FaceVariant] {
+        let variants = &[FaceVariant::PLAIN, FaceVariant::MIRRORED];
+        if self.mirrored { variants } else { &variants[..1] }
+    }
+
+    /// The faces of a picture, given what the network makes of their crops, in order.
+    fn embedded(
+        self,
+        located: &Located,
+        results: &mut impl Iterator<Item = Result<CropEmbedding, Rejection>>,
+    ) -> Result<Extraction, Rejection> {
+        let variants = self.variants();
+        // All of the picture's results are taken, also where one of them rejects it.
+        let results: Vec<_> = results.take(located.faces.len() * variants.len()).collect();
+        let mut faces = Vec::with_capacity(results.len());
+        let crops = (0..)
+            .zip(&located.faces)
+            .flat_map(|(index, face)| variants.iter().map(move |&variant| (index, face, variant)));
+        for ((index, face, variant), result) in crops.zip(results) {
+            let embedded = result?;
+            faces.push(Face {
+                index,
+                variant,
+                norm: Some(embedded.embedding.norm()),
+                embedding: embedded.embedding,
+                taps: embedded.taps,
+                bounding_box: face.detection.bounding_box,
+                landmarks: face.detection.landmarks,
+                score: face.detection.score,
+                luminance: face.crop.luminance(),
+                sharpness: face.crop.sharpness(),
+            });
+        }
+        Ok(Extraction::Embedded { faces, found: located.found })
+    }
+}
