@@ -70,6 +70,9 @@ pub struct Answer {
     pub age_low: Option<f32>,
     /// Upper end of that interval.
     pub age_high: Option<f32>,
+    /// How the head's belief is spread over the ages 0, 1, 2, …; of sum 1.
+    #[serde(skip)]
+    pub age_distribution: Option<Vec<f32>>,
     /// Folder name, for a class-per-folder bundle.
     pub class: Option<ClassAnswer>,
 }
@@ -100,6 +103,7 @@ impl Answer {
             age: None,
             age_low: None,
             age_high: None,
+            age_distribution: None,
             class: None,
         }
     }
