@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use facefold_evaluate::EvaluateError;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -16,4 +18,22 @@ pub enum ReportError {
         /// What was expected and what was found.
         message: String,
     },
+    /// A result without every row's predictions.
+    #[error(
+        "comparing needs every row's predictions, and `{}` cannot be read ({source}); run the \
+         report's `facefold cv` again",
+        path.display()
+    )]
+    Predictions {
+        /// The file.
+        path: PathBuf,
+        /// What failed.
+        source: Box<EvaluateError>,
+    },
+    /// Results whose heads cannot be put side by side.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// No task with two heads.
+    #[error("nothing to compare: no task has two heads in these results")]
+    NothingToCompare,
 }

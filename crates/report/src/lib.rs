@@ -14,6 +14,7 @@ mod markdown;
 mod model;
 mod page;
 pub mod plot;
+mod side_by_side;
 mod svg;
 mod table;
 mod terminal;
@@ -25,5 +26,6 @@ pub use markdown::markdown;
 pub use model::{
     Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
 };
+pub use side_by_side::{compare_results, predictions_file};
 pub use terminal::terminal;
 pub use write::{Written, write};

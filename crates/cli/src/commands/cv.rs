@@ -10,7 +10,9 @@ use facefold_evaluate::{
     Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
     RowPredictions, compare, plan, slices, suspects,
 };
-use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport};
+use facefold_report::{
+    FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file,
+};
 
 use super::threads;
 use crate::arguments::{CvArguments, LearningArguments};
@@ -70,7 +72,7 @@ pub fn cross_validate(
         else {
             return Ok(None);
         };
-        let path = arguments.out.join(predictions_file(task.as_str()));
+        let path = arguments.out.join(predictions_file(task));
         outcome.predictions.write_csv(&path)?;
         let comparison = compare_heads(&outcome, arguments.learning.seed)?;
         let (mut sliced, mut doubted) = (None, None);
@@ -102,12 +104,6 @@ pub fn cross_validate(
     };
     facefold_report::write(&report, &arguments.out)?;
     Ok(Some(report))
-}
-
-/// Where the answers for the test rows of a task are kept, in the directory of a report.
-#[must_use]
-pub fn predictions_file(task: &str) -> String {
-    format!("{task}/predictions.csv")
 }
 
 fn run_task(
