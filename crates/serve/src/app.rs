@@ -1,0 +1,80 @@
+//! The routes, and the small ones among their handlers.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::problem::Problem;
+use crate::state::Shared;
+use crate::{dialect, guard, page, predict, results};
+
+/// Every route: its method and path.
+pub const ROUTES: [(&str, &str); 17] = [
+    ("get", "/"),
+    ("get", "/page.css"),
+    ("get", "/page.js"),
+    ("get", "/health"),
+    ("get", "/ready"),
+    ("get", "/metrics"),
+    ("get", "/openapi.json"),
+    ("get", "/v1/models"),
+    ("post", "/v1/predict"),
+    ("post", "/v1/embed"),
+    ("get", "/v1/results"),
+    ("get", "/v1/results/{name}"),
+    ("get", "/v1/results/{name}/plots/{file}"),
+    ("get", "/v1/compare"),
+    ("get", "/info"),
+    ("post", "/extract"),
+    ("get", "/favicon.ico"),
+];
+
+/// The `OpenAPI` document of [`ROUTES`].
+pub const OPENAPI: &str = include_str!("../assets/openapi.json");
+
+/// The service.
+pub(crate) fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(page::html))
+        .route("/page.css", get(page::css))
+        .route("/page.js", get(page::script))
+        .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
+        .route("/health", get(|| async { "ok\n" }))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(openapi))
+        .route("/v1/models", get(predict::models))
+        .route("/v1/predict", post(predict::predict))
+        .route("/v1/embed", post(predict::embed))
+        .route("/v1/results", get(results::list))
+        .route("/v1/results/{name}", get(results::one))
+        .route("/v1/results/{name}/plots/{file}", get(results::plot))
+        .route("/v1/compare", get(results::compare))
+        .route("/info", get(dialect::info))
+        .route("/extract", post(dialect::extract))
+        .method_not_allowed_fallback(|| async {
+            let message = "this route has another method";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", message)
+        })
+        .fallback(|| async { Problem::not_found() })
+        .layer(from_fn_with_state(Arc::clone(shared), guard::guard))
+        .with_state(Arc::clone(shared))
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> Result<&'static str, Problem> {
+    if shared.is_draining() { Err(Problem::draining()) } else { Ok("ready\n") }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], shared.metrics.text(&shared)).into_response()
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+}

@@ -1,0 +1,312 @@
+//! The dialect of `InsightFace-REST`, so that facefold can stand in for such a container.
+//!
+//! Request and reply have the shapes of its version 0.9.5 (`if_rest/schemas.py`,
+//! `if_rest/core/face_model.py`), but for three things: coordinates are not cut to whole pixels, a
+//! picture without a usable face says why in `rejection`, and a picture that cannot be read is
+//! `failed` under `embed_only` too, where the container says `ok` around a failed face. URLs are
+//! never fetched.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use facefold_core::{Extraction, Face, FaceVariant, RejectReason};
+use facefold_predict::Wanted;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
+
+use crate::problem::Problem;
+use crate::queue::Told;
+use crate::state::Shared;
+
+/// The content type of a reply in `MessagePack`, as the container calls it.
+const MSGPACK: &str = "application/x-msgpack";
+
+/// A request, as far as it is heeded; the rest is accepted and changes nothing.
+#[derive(Deserialize)]
+struct Extract {
+    images: Pictures,
+    /// Faces of a lower score are left out. Under 0.5 it changes nothing.
+    threshold: Option<f32>,
+    /// The pictures are crops: no detection.
+    embed_only: Option<bool>,
+    return_landmarks: Option<bool>,
+    #[serde(rename = "extract_embedding")]
+    with_embedding: Option<bool>,
+    /// 0 for no limit.
+    limit_faces: Option<usize>,
+    /// Faces that are less wide are left out.
+    min_face_size: Option<f32>,
+    msgpack: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Pictures {
+    data: Option<Vec<Encoded>>,
+    urls: Option<Vec<String>>,
+}
+
+/// A picture: base64 in JSON, bytes in `MessagePack`.
+enum Encoded {
+    Base64(String),
+    Bytes(Vec<u8>),
+}
+
+impl<'de> Deserialize<'de> for Encoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Encoded;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a picture, as base64 or as bytes")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Encoded, E> {
+                Ok(Encoded::Base64(text.to_owned()))
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Encoded, E> {
+                Ok(Encoded::Base64(text))
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Encoded, E> {
+                Ok(Encoded::Bytes(bytes.to_owned()))
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Encoded, E> {
+                Ok(Encoded::Bytes(bytes))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    took: Took,
+    data: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Took {
+    total_ms: f64,
+}
+
+/// A picture's outcome.
+#[derive(Serialize)]
+struct Item<'a> {
+    /// `ok`, with or without a face, or `failed` where the picture cannot be read.
+    status: &'static str,
+    took_ms: f64,
+    faces: Vec<FaceItem>,
+    /// One line, and no traceback: how this program is built is nobody's business.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceback: Option<String>,
+    /// Why there is no face.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejection: Option<RejectionItem<'a>>,
+}
+
+#[derive(Serialize)]
+struct RejectionItem<'a> {
+    reason: RejectReason,
+    detail: &'a str,
+}
+
+#[derive(Serialize)]
+struct FaceItem {
+    status: &'static str,
+    num_det: u16,
+    prob: f32,
+    bbox: [f32; 4],
+    /// Width of the box.
+    size: f32,
+    /// Length of the embedding as the network gives it.
+    norm: Option<f32>,
+    /// The embedding at unit length.
+    vec: Option<Vec<f32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    landmarks: Option<[[f32; 2]; 5]>,
+    /// Mean luma of the crop, 0 to 255.
+    luminance: f32,
+    /// Variance of the Laplacian of the crop's luma.
+    sharpness: f32,
+    gender: Option<u8>,
+    age: Option<u8>,
+    mask_probs: Option<f32>,
+}
+
+impl Extract {
+    fn face(&self, face: &Face) -> FaceItem {
+        let norm = face.embedding.norm();
+        let with_embedding = self.with_embedding.unwrap_or(true);
+        FaceItem {
+            status: "ok",
+            num_det: face.index,
+            prob: face.score,
+            bbox: face.bounding_box,
+            size: width(face),
+            norm: with_embedding.then_some(norm),
+            vec: with_embedding
+                .then(|| face.embedding.as_slice().iter().map(|value| value / norm).collect()),
+            landmarks: self.return_landmarks.unwrap_or(false).then_some(face.landmarks),
+            luminance: face.luminance,
+            sharpness: face.sharpness,
+            gender: None,
+            age: None,
+            mask_probs: None,
+        }
+    }
+
+    fn item<'a>(&self, told: &'a Told, took_ms: f64) -> Item<'a> {
+        match &told.extraction {
+            Extraction::Embedded { faces, .. } => {
+                let wide_enough = |face: &&Face| {
+                    face.score >= self.threshold.unwrap_or(0.0)
+                        && width(face) >= self.min_face_size.unwrap_or(0.0)
+                };
+                let plain = faces.iter().filter(|face| face.variant == FaceVariant::PLAIN);
+                let faces = plain.filter(wide_enough).map(|face| self.face(face)).collect();
+                Item { status: "ok", took_ms, faces, traceback: None, rejection: None }
+            }
+            Extraction::Rejected(rejection) => {
+                // In the container's eyes a picture without a face is no failure.
+                let is_read = matches!(
+                    rejection.reason,
+                    RejectReason::NoFace
+                        | RejectReason::LowScore
+                        | RejectReason::TooSmall
+                        | RejectReason::BadLandmarks
+                );
+                let line = || format!("{}: {}", rejection.reason, rejection.detail);
+                Item {
+                    status: if is_read { "ok" } else { "failed" },
+                    took_ms,
+                    faces: Vec::new(),
+                    traceback: (!is_read).then(line),
+                    rejection: Some(RejectionItem {
+                        reason: rejection.reason,
+                        detail: &rejection.detail,
+                    }),
+                }
+            }
+        }
+    }
+}
+
+fn width(face: &Face) -> f32 {
+    face.bounding_box[2] - face.bounding_box[0]
+}
+
+/// `POST /extract`.
+pub(crate) async fn extract(
+    State(shared): State<Arc<Shared>>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let start = Instant::now();
+    let (admitted, head, body) = shared.admit(request).await?;
+    let mut extract: Extract = if is_msgpack(&head.headers)? {
+        rmp_serde::from_slice(&body).map_err(|error| unreadable(&error))?
+    } else {
+        serde_json::from_slice(&body).map_err(|error| unreadable(&error))?
+    };
+    drop(body);
+    let pictures = extract.pictures(&shared)?;
+    let told = admitted.tell(pictures, false).await?;
+    let took = start.elapsed().as_secs_f64() * 1000.0;
+    let each = took / told.len().max(1) as f64;
+    let data = told.iter().map(|told| extract.item(told, each)).collect();
+    let reply = Reply { took: Took { total_ms: took }, data };
+    let wants = head.headers.get_all(header::ACCEPT).iter();
+    let mut wants = wants.filter_map(|value| value.to_str().ok());
+    if extract.msgpack.unwrap_or(false) || wants.any(|value| value.contains(MSGPACK)) {
+        let bytes = rmp_serde::to_vec_named(&reply).map_err(|error| {
+            tracing::error!("a reply cannot be written as MessagePack: {error}");
+            Problem::failed()
+        })?;
+        return Ok(([(header::CONTENT_TYPE, MSGPACK)], bytes).into_response());
+    }
+    Ok(Json(reply).into_response())
+}
+
+/// Whether a request is in `MessagePack`; else it is in JSON.
+fn is_msgpack(headers: &HeaderMap) -> Result<bool, Problem> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    match value.unwrap_or_default().split(';').next().unwrap_or_default().trim() {
+        "application/json" => Ok(false),
+        "application/msgpack" | MSGPACK => Ok(true),
+        _ => Err(Problem::wrong_type("expected application/json or application/msgpack")),
+    }
+}
+
+fn unreadable(error: &dyn fmt::Display) -> Problem {
+    Problem::unusable(format!("the request cannot be read: {error}"))
+}
+
+impl Extract {
+    /// Takes the pictures out of the request, decoded from base64.
+    fn pictures(&mut self, shared: &Shared) -> Result<Vec<(Bytes, Wanted)>, Problem> {
+        if self.images.urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
+            return Err(Problem::unusable("send pictures in images.data: URLs are never fetched"));
+        }
+        let pictures = self.images.data.take().unwrap_or_default();
+        let most = shared.limits.pictures;
+        if pictures.len() > most {
+            return Err(Problem::too_large(format!("a request has at most {most} pictures")));
+        }
+        let faces = match self.limit_faces.unwrap_or(0) {
+            0 => shared.limits.faces,
+            asked => asked.min(shared.limits.faces),
+        };
+        let aligned = self.embed_only.unwrap_or(false);
+        let wanted = Wanted { faces, aligned, mirrored: false };
+        let bytes = |picture| match picture {
+            // What is not base64 is no picture either, and is rejected as such in its turn.
+            Encoded::Base64(text) => Bytes::from(STANDARD.decode(text).unwrap_or_default()),
+            Encoded::Bytes(bytes) => Bytes::from(bytes),
+        };
+        Ok(pictures.into_iter().map(|picture| (bytes(picture), wanted)).collect())
+    }
+}
+
+/// `GET /info`: the models, in the container's words. The same for every server with the same
+/// networks and precision class.
+pub(crate) async fn info(State(shared): State<Arc<Shared>>) -> Response {
+    let info = shared.pipeline.info();
+    Json(json!({
+        "version": concat!("facefold ", env!("CARGO_PKG_VERSION")),
+        "tensorrt_version": null,
+        "log_level": "WARNING",
+        "models": {
+            "inference_backend": "facefold",
+            "det_name": info.detector,
+            "rec_name": info.network,
+            "max_size": [640, 640],
+            "rec_batch_size": 1,
+            "det_batch_size": 1,
+            "force_fp16": false,
+            "triton_uri": null,
+            "fingerprint": shared.pipeline.fingerprint().to_string(),
+            "precision": info.precision.to_string(),
+        },
+        "defaults": {
+            "return_face_data": false,
+            "return_landmarks": false,
+            "extract_embedding": true,
+            "extract_ga": false,
+            "detect_masks": false,
+            "det_thresh": 0.5,
+        },
+    }))
+    .into_response()
+}

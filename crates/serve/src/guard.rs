@@ -1,0 +1,116 @@
+//! What stands before every route: counting, who may come in, and headers on the way out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+
+use crate::problem::Problem;
+use crate::state::{Shared, discard};
+
+/// Nothing from elsewhere is loaded, and nobody may frame the page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'";
+
+/// On every answer.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("permissions-policy"), "camera=(self), microphone=(), geolocation=()"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Routes that say nothing that is worth a token: whether the server lives, and the empty page,
+/// which asks for the token itself.
+const OPEN: [&str; 6] = ["/health", "/ready", "/", "/page.css", "/page.js", "/openapi.json"];
+
+/// Runs a request past the guards, and counts it.
+pub(crate) async fn guard(
+    State(shared): State<Arc<Shared>>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let start = Instant::now();
+    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    let mut response = match admit(&shared, route, request.method(), request.headers()) {
+        // A panic is a fault of ours, and ends one request, not a connection.
+        Ok(()) => std::panic::AssertUnwindSafe(next.run(request))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Problem::failed().into_response()),
+        Err(problem) => {
+            discard(request.into_body(), shared.limits.body).await;
+            problem.into_response()
+        }
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    let caching = HeaderValue::from_static("no-store");
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(caching);
+    let (status, time) = (response.status(), start.elapsed());
+    shared.metrics.request(route, status.as_u16(), time);
+    tracing::debug!("{route} {} in {:.1} ms", status.as_u16(), time.as_secs_f64() * 1000.0);
+    response
+}
+
+fn admit(
+    shared: &Shared,
+    route: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    // A page elsewhere that got its name to point here would be of the same origin to a browser.
+    if shared.loopback && shared.tokens.is_open() && !is_local(headers.get(header::HOST)) {
+        return Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "wrong-host",
+            "this server answers to localhost only; with --token it answers to any name",
+        ));
+    }
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if *method != Method::GET && matches!(site, Some(b"cross-site" | b"same-site")) {
+        let message = "pages of other sites may not send pictures here";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "cross-site", message));
+    }
+    if !OPEN.contains(&route) && !shared.tokens.admit(headers) {
+        let message = "expected the header `Authorization: Bearer TOKEN` with a known token";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "no-token", message));
+    }
+    Ok(())
+}
+
+/// Whether a Host header names this machine; without one it is no browser that asks.
+fn is_local(host: Option<&HeaderValue>) -> bool {
+    let Some(host) = host else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    let name = name.unwrap_or_default();
+    let address = name.parse::<std::net::IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::is_local;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        let local = |host| is_local(Some(&HeaderValue::from_static(host)));
+        assert!(local("localhost:8080") && local("127.0.0.1") && local("[::1]:80"));
+        assert!(!local("example.org") && !local("localhost.example.org") && !local("10.0.0.1:80"));
+        assert!(!local("") && !local("[") && is_local(None));
+    }
+}

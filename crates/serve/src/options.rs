@@ -1,0 +1,69 @@
+//! What a server is told: where to listen, whom to let in, and what a request may cost.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of a server.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Number of pictures in work at a time, at least 1: one a core.
+    pub threads: usize,
+    /// Bearer tokens, any of which opens the service; none leaves it open.
+    pub tokens: Vec<String>,
+    /// Directory of the reports to show, if any.
+    pub results: Option<PathBuf>,
+    /// What a request may cost.
+    pub limits: Limits,
+}
+
+/// What a request may cost, and what all of them may. The limit on pixels is the extractor's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of a request's body; more is 413.
+    pub body: usize,
+    /// Most bytes of all bodies held at a time; more is 429.
+    pub memory: usize,
+    /// Most pictures of a request; more is 413.
+    pub pictures: usize,
+    /// Most faces of a picture that are looked at, the main one first.
+    pub faces: usize,
+    /// Most requests with pictures at a time; more is 429.
+    pub requests: usize,
+    /// Most pictures that wait for a worker; further ones of the same requests wait their turn.
+    pub waiting: usize,
+    /// Most pictures that a worker takes at once; 1 turns batching off.
+    pub batch: usize,
+    /// Most connections at a time; further ones wait unaccepted.
+    pub connections: usize,
+    /// From a request's head to its answer. A body that is not there by then is 408, a picture
+    /// that is not done 503. A client that takes nothing of its answer for so long is cut off.
+    pub time: Duration,
+    /// From a connection's start, or its last answer, to the end of the next request's head; then
+    /// the connection is closed.
+    pub head_time: Duration,
+    /// From the wish to stop until requests in work are given up.
+    pub drain_time: Duration,
+}
+
+impl Default for Limits {
+    /// 32 MiB a body, 256 MiB for all, 64 pictures of 32 faces, 64 requests, 8 pictures a batch,
+    /// 1,024 connections; 30 seconds a request, 10 for its head, 30 to drain.
+    fn default() -> Self {
+        Self {
+            body: 32 << 20,
+            memory: 256 << 20,
+            pictures: 64,
+            faces: 32,
+            requests: 64,
+            waiting: 128,
+            batch: 8,
+            connections: 1024,
+            time: Duration::from_secs(30),
+            head_time: Duration::from_secs(10),
+            drain_time: Duration::from_secs(30),
+        }
+    }
+}

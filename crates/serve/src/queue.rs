@@ -1,0 +1,125 @@
+//! The bounded queue on which requests put pictures and from which workers take them.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use facefold_core::Extraction;
+use facefold_predict::{Answer, Wanted};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// A picture and what to do with it.
+pub(crate) struct Job {
+    pub picture: Bytes,
+    pub wanted: Wanted,
+    /// Whether the bundles are to answer too.
+    pub answers: bool,
+    /// Closed when nobody waits for the outcome any more.
+    pub reply: oneshot::Sender<Outcome>,
+}
+
+/// What became of a picture; none where the server failed on it.
+pub(crate) type Outcome = Option<Told>;
+
+/// An extracted picture, with the bundles' answers if they were wanted.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub extraction: Extraction,
+    /// By face, then by bundle.
+    pub answers: Vec<Vec<Answer>>,
+}
+
+/// Jobs in the order of their coming.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Each with its place, which is free again once a worker has taken the job.
+    jobs: VecDeque<(Job, OwnedSemaphorePermit)>,
+    closed: bool,
+}
+
+impl Queue {
+    pub fn put(&self, job: Job, place: OwnedSemaphorePermit) {
+        self.lock().jobs.push_back((job, place));
+        self.changed.notify_one();
+    }
+
+    /// Waits for jobs and takes up to `most` of them, but no more than one worker's share of what
+    /// waits: two pictures on two idle cores are done side by side, not one after the other.
+    /// None once the queue is closed and empty.
+    pub fn take(&self, most: usize, workers: usize) -> Option<Vec<Job>> {
+        let mut state = self.lock();
+        loop {
+            let share = state.jobs.len().div_ceil(workers.max(1)).min(most.max(1));
+            if share > 0 {
+                let taken = state.jobs.drain(..share);
+                return Some(taken.map(|(job, _)| job).collect());
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Number of pictures that wait.
+    pub fn len(&self) -> usize {
+        self.lock().jobs.len()
+    }
+
+    /// Lets workers go once nothing waits.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use facefold_predict::Wanted;
+    use tokio::sync::{Semaphore, oneshot};
+
+    use super::{Job, Queue};
+
+    fn job(number: u8) -> Job {
+        Job {
+            picture: Bytes::from(vec![number]),
+            wanted: Wanted { faces: 1, aligned: false, mirrored: false },
+            answers: false,
+            reply: oneshot::channel().0,
+        }
+    }
+
+    #[test]
+    fn a_worker_takes_its_share_in_order_and_at_most_a_batch() {
+        let (queue, places) = (Queue::default(), Arc::new(Semaphore::new(16)));
+        for number in 0..10 {
+            queue.put(job(number), Arc::clone(&places).try_acquire_owned().unwrap());
+        }
+        assert_eq!(places.available_permits(), 6);
+        let mut taken = Vec::new();
+        let mut sizes = Vec::new();
+        while queue.len() > 0 {
+            let jobs = queue.take(4, 2).unwrap();
+            sizes.push(jobs.len());
+            taken.extend(jobs.iter().map(|job| job.picture[0]));
+        }
+        assert_eq!(sizes, [4, 3, 2, 1]);
+        assert_eq!(taken, (0..10).collect::<Vec<u8>>());
+        assert_eq!(places.available_permits(), 16);
+        queue.close();
+        assert!(queue.take(4, 2).is_none());
+    }
+}

@@ -1,0 +1,225 @@
+//! What all requests share, and how a request with pictures gets in and through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use facefold_predict::{BundleCard, Pipeline, Wanted};
+use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::{Duration, Instant, timeout_at};
+
+use crate::metrics::Metrics;
+use crate::options::Limits;
+use crate::problem::Problem;
+use crate::queue::{Job, Queue, Told};
+use crate::results::Results;
+use crate::tokens::Tokens;
+
+/// Bodies are counted against the memory of all in pieces of this many bytes.
+const PIECE: usize = 16 << 10;
+/// A body that is refused is read and dropped for so long, so that a client that sends first and
+/// reads then gets to see why.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub pipeline: Pipeline,
+    pub cards: Vec<BundleCard>,
+    pub queue: Queue,
+    pub limits: Limits,
+    pub threads: usize,
+    pub tokens: Tokens,
+    pub results: Option<Results>,
+    pub metrics: Metrics,
+    /// Whether only this machine can reach the server.
+    pub loopback: bool,
+    draining: AtomicBool,
+    requests: Semaphore,
+    memory: Semaphore,
+    places: Arc<Semaphore>,
+    /// Comparisons of results take seconds on a core: one at a time.
+    pub comparisons: Semaphore,
+}
+
+/// A request with pictures that may send its body.
+pub(crate) struct Admitted<'a> {
+    shared: &'a Shared,
+    memory: Option<SemaphorePermit<'a>>,
+    counted: usize,
+    deadline: Instant,
+}
+
+impl Shared {
+    pub fn new(
+        pipeline: Pipeline,
+        options: &crate::Options,
+        results: Option<Results>,
+        loopback: bool,
+    ) -> Self {
+        let limits = options.limits;
+        Self {
+            cards: pipeline.cards(),
+            pipeline,
+            queue: Queue::default(),
+            limits,
+            threads: options.threads.max(1),
+            tokens: Tokens::new(&options.tokens),
+            results,
+            metrics: Metrics::default(),
+            loopback,
+            draining: AtomicBool::new(false),
+            requests: Semaphore::new(limits.requests),
+            memory: Semaphore::new(limits.memory.div_ceil(PIECE)),
+            places: Arc::new(Semaphore::new(limits.waiting.max(1))),
+            comparisons: Semaphore::new(1),
+        }
+    }
+
+    /// Turns away requests with pictures from now on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Number of requests with pictures in work.
+    pub fn in_work(&self) -> usize {
+        self.limits.requests.saturating_sub(self.requests.available_permits())
+    }
+
+    /// Reads a request's body within the limits, or says why not.
+    pub async fn admit(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(Admitted<'_>, Parts, Bytes), Problem> {
+        let mut admitted = Admitted {
+            shared: self,
+            memory: None,
+            counted: 0,
+            deadline: Instant::now() + self.limits.time,
+        };
+        let (head, mut body) = request.into_parts();
+        match admitted.read(&head.headers, &mut body).await {
+            Ok(bytes) => Ok((admitted, head, bytes)),
+            Err(problem) => {
+                if problem.status != StatusCode::REQUEST_TIMEOUT {
+                    discard(body, self.limits.body).await;
+                }
+                Err(problem)
+            }
+        }
+    }
+
+    /// A place among the requests in work.
+    fn place(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        if self.is_draining() {
+            return Err(Problem::draining());
+        }
+        self.requests.try_acquire().map_err(|_| {
+            self.busy(&format!("{} requests are in work already", self.limits.requests))
+        })
+    }
+
+    fn busy(&self, message: &str) -> Problem {
+        Problem::busy(format!("{message}: try again later"), self.retry_after())
+    }
+
+    /// Whole seconds until what waits now should be done, from the time that pictures took so far.
+    fn retry_after(&self) -> u64 {
+        let waiting = (self.queue.len() + self.in_work()) as f64;
+        let seconds = waiting * self.metrics.seconds_a_picture() / self.threads as f64;
+        (seconds.ceil() as u64).clamp(1, 60)
+    }
+}
+
+impl Admitted<'_> {
+    /// Counts more bytes against the memory of all requests.
+    fn count(&mut self, bytes: usize) -> Result<(), Problem> {
+        self.counted += bytes;
+        let held = self.memory.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let more = self.counted.div_ceil(PIECE).saturating_sub(held);
+        let permit = self.shared.memory.try_acquire_many(u32::try_from(more).unwrap_or(u32::MAX));
+        let permit =
+            permit.map_err(|_| self.shared.busy("other requests hold all memory for pictures"))?;
+        match &mut self.memory {
+            Some(memory) => memory.merge(permit),
+            None => self.memory = Some(permit),
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, headers: &HeaderMap, body: &mut Body) -> Result<Bytes, Problem> {
+        // Given back at once: a client that sends slowly must not hold a place in work.
+        drop(self.shared.place()?);
+        let most = self.shared.limits.body;
+        let too_large = || Problem::too_large(format!("a request's body has at most {most} bytes"));
+        let announced = headers.get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > most as u64) {
+            return Err(too_large());
+        }
+        let mut bytes = BytesMut::new();
+        loop {
+            let frame = timeout_at(self.deadline, body.frame()).await;
+            let frame = frame.map_err(|_| Problem::late_body())?;
+            let Some(frame) = frame else { return Ok(bytes.freeze()) };
+            let frame = frame.map_err(|_| Problem::unusable("the request's body broke off"))?;
+            if let Ok(piece) = frame.into_data() {
+                if bytes.len() + piece.len() > most {
+                    return Err(too_large());
+                }
+                self.count(piece.len())?;
+                bytes.extend_from_slice(&piece);
+            }
+        }
+    }
+
+    /// Takes a place in work, puts pictures on the queue and waits for what becomes of them, in order.
+    pub async fn tell(
+        &self,
+        pictures: Vec<(Bytes, Wanted)>,
+        answers: bool,
+    ) -> Result<Vec<Told>, Problem> {
+        let _place = self.shared.place()?;
+        let work = async {
+            let mut waiting = Vec::with_capacity(pictures.len());
+            for (picture, wanted) in pictures {
+                let place = Arc::clone(&self.shared.places).acquire_owned().await;
+                let place = place.map_err(|_| Problem::draining())?;
+                let (reply, outcome) = oneshot::channel();
+                self.shared.queue.put(Job { picture, wanted, answers, reply }, place);
+                waiting.push(outcome);
+            }
+            let mut told = Vec::with_capacity(waiting.len());
+            for outcome in waiting {
+                told.push(outcome.await.ok().flatten().ok_or_else(Problem::failed)?);
+            }
+            Ok(told)
+        };
+        timeout_at(self.deadline, work)
+            .await
+            .unwrap_or_else(|_| Err(Problem::out_of_time(self.shared.retry_after())))
+    }
+}
+
+/// Reads on for a moment without keeping anything.
+pub(crate) async fn discard(mut body: Body, most: usize) {
+    let read = async {
+        let mut left = most;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whether it was all read makes no difference to the answer.
+    let _ = tokio::time::timeout(GRACE, read).await;
+}

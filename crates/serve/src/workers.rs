@@ -1,0 +1,86 @@
+//! The threads that do the work: they take pictures from the queue, several at a time where
+//! several wait, and send back what became of each.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use facefold_core::Extraction;
+use facefold_predict::{Pipeline, Wanted};
+
+use crate::queue::{Job, Outcome, Told};
+use crate::state::Shared;
+
+/// Starts the workers; they end when the queue is closed and empty.
+pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    (0..shared.threads)
+        .map(|number| {
+            let shared = Arc::clone(shared);
+            std::thread::Builder::new().name(format!("worker {number}")).spawn(move || {
+                while let Some(jobs) = shared.queue.take(shared.limits.batch, shared.threads) {
+                    work(&shared, jobs);
+                }
+            })
+        })
+        .collect()
+}
+
+fn work(shared: &Shared, jobs: Vec<Job>) {
+    // Whoever gave up waiting gets no work done for them.
+    let jobs: Vec<Job> = jobs.into_iter().filter(|job| !job.reply.is_closed()).collect();
+    if jobs.is_empty() {
+        return;
+    }
+    let start = Instant::now();
+    let outcomes = catch_unwind(AssertUnwindSafe(|| outcomes(&shared.pipeline, &jobs)));
+    shared.metrics.batch(jobs.len(), start.elapsed());
+    let outcomes = outcomes.unwrap_or_else(|_| {
+        tracing::error!("a worker panicked on a batch of {} pictures", jobs.len());
+        Vec::new()
+    });
+    let mut outcomes = outcomes.into_iter();
+    for job in jobs {
+        let outcome = outcomes.next().flatten();
+        shared.metrics.picture(match &outcome {
+            Some(Told { extraction: Extraction::Embedded { .. }, .. }) => "embedded",
+            Some(Told { extraction: Extraction::Rejected(rejection), .. }) => {
+                rejection.reason.as_str()
+            }
+            None => "failed",
+        });
+        // Nothing is lost where nobody listens.
+        let _ = job.reply.send(outcome);
+    }
+}
+
+fn outcomes(pipeline: &Pipeline, jobs: &[Job]) -> Vec<Outcome> {
+    let pictures: Vec<(&[u8], Wanted)> =
+        jobs.iter().map(|job| (job.picture.as_ref(), job.wanted)).collect();
+    let extractions = match pipeline.extract(&pictures) {
+        Ok(extractions) => extractions,
+        Err(error) => {
+            tracing::error!("the extractor failed: {error}");
+            return Vec::new();
+        }
+    };
+    extractions
+        .into_iter()
+        .zip(jobs)
+        .map(|(extraction, job)| told(pipeline, extraction, job))
+        .collect()
+}
+
+fn told(pipeline: &Pipeline, extraction: Extraction, job: &Job) -> Outcome {
+    let answers = match &extraction {
+        Extraction::Embedded { faces, found } if job.answers => pipeline.answers(faces, *found),
+        _ => Ok(Vec::new()),
+    };
+    match answers {
+        Ok(answers) => Some(Told { extraction, answers }),
+        Err(error) => {
+            tracing::error!("a head failed: {error}");
+            None
+        }
+    }
+}

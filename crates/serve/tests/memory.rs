@@ -1,0 +1,127 @@
+//! Nonsense and overload leave memory as it is: in a binary of its own, where no other test's
+//! memory is counted.
+
+// Helpers of tests fail by panicking and say what they saw, as tests do; not all are used here.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout, dead_code)]
+
+#[path = "serve/client.rs"]
+mod client;
+#[path = "serve/support.rs"]
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use crate::client::{Client, form, get, post};
+use crate::support::{Running, options, picture};
+
+/// Held by the one test that runs.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes of memory, as the server counts them; 0 where the system does not tell.
+fn resident(server: &Running) -> f64 {
+    let metrics = get(server.address, "/metrics").text();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+    line.map_or(0.0, |bytes| bytes.parse().unwrap())
+}
+
+#[test]
+fn a_thousand_random_bodies_end_in_answers_and_memory_stays() {
+    let _alone = alone();
+    let server = Running::start(&options());
+    let mut rng = facefold_core::rng::seeded(1, "random bodies");
+    let good = picture(3);
+    let (kind, whole_form) = form(&[("a", &good), ("b", b"x")]);
+    let json = r#"{"images":{"data":["aGVsbG8=",""]},"embed_only":true,"threshold":0.6}"#;
+    let mut before = 0.0;
+    for round in 0..1000 {
+        let (path, kind, template): (&str, &str, &[u8]) = match round % 5 {
+            0 => ("/v1/predict", "image/jpeg", &good),
+            1 => ("/v1/predict?faces=all", &kind, &whole_form),
+            2 => ("/extract", "application/json", json.as_bytes()),
+            3 => ("/extract", "application/msgpack", json.as_bytes()),
+            _ => ("/v1/embed", "application/octet-stream", &good),
+        };
+        // Half of them pure noise, half of them real but cut, and with some bytes changed.
+        let body: Vec<u8> = if rng.random() {
+            (0..rng.random_range(0..4000)).map(|_| rng.random()).collect()
+        } else {
+            let mut body = template[..rng.random_range(0..=template.len())].to_vec();
+            for _ in 0..rng.random_range(0..5) {
+                if !body.is_empty() {
+                    let at = rng.random_range(0..body.len());
+                    body[at] = rng.random();
+                }
+            }
+            body
+        };
+        let reply = post(server.address, path, kind, &body);
+        assert!([200, 413, 415, 422].contains(&reply.status), "round {round}: {}", reply.text());
+        if round == 400 {
+            before = resident(&server);
+        }
+    }
+    let after = resident(&server);
+    assert!(after <= before * 1.05 + 4e6, "from {before} to {after} bytes");
+    assert_eq!(get(server.address, "/health").status, 200);
+}
+
+#[test]
+fn under_ten_times_the_load_some_are_answered_and_the_rest_turned_away() {
+    let _alone = alone();
+    let mut options = options();
+    options.limits.requests = 2;
+    let server = Running::start(&options);
+    let bytes = picture(1);
+    let is_over = AtomicBool::new(false);
+    let counts: Vec<(u64, u64)> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = Client::connect(server.address);
+                    let (mut done, mut turned_away) = (0, 0);
+                    while !is_over.load(Ordering::Relaxed) {
+                        let kind = "content-type: image/png\r\n";
+                        let reply = client.request("POST", "/v1/predict", kind, &bytes);
+                        match reply.status {
+                            200 => done += 1,
+                            429 => {
+                                let seconds: u64 =
+                                    reply.header("retry-after").unwrap().parse().unwrap();
+                                assert!((1..=60).contains(&seconds));
+                                turned_away += 1;
+                            }
+                            status => panic!("{status}: {}", reply.text()),
+                        }
+                    }
+                    (done, turned_away)
+                })
+            })
+            .collect();
+        let end = Instant::now() + Duration::from_secs(6);
+        let mut before = None;
+        while Instant::now() < end {
+            let start = Instant::now();
+            if before.is_none() && end - start < Duration::from_secs(4) {
+                before = Some(resident(&server));
+            }
+            assert_eq!(get(server.address, "/health").status, 200);
+            assert!(start.elapsed() < Duration::from_secs(5), "health took {:?}", start.elapsed());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let (before, after) = (before.unwrap_or_default(), resident(&server));
+        assert!(after <= before * 1.05 + 4e6, "from {before} to {after} bytes");
+        is_over.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let done: u64 = counts.iter().map(|(done, _)| done).sum();
+    let turned_away: u64 = counts.iter().map(|(_, turned_away)| turned_away).sum();
+    assert!(done > 0 && turned_away > 0, "{done} done, {turned_away} turned away");
+    println!("{done} answered, {turned_away} turned away in 6 s");
+}

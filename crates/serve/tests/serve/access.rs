@@ -1,0 +1,50 @@
+//! Who may come in: tokens, names of hosts, and pages of other sites.
+
+use crate::client::{Client, get, post};
+use crate::support::{Running, options, picture};
+
+#[test]
+fn a_token_opens_everything_but_the_page_and_health() {
+    let mut options = options();
+    options.tokens = vec!["a secret".to_owned(), "another".to_owned()];
+    let server = Running::start(&options);
+    for path in ["/health", "/ready", "/", "/page.js", "/page.css", "/openapi.json"] {
+        assert_eq!(get(server.address, path).status, 200, "{path}");
+    }
+    for path in ["/v1/models", "/metrics", "/info", "/v1/results", "/v1/results/x", "/nothing"] {
+        let reply = get(server.address, path);
+        assert_eq!(
+            (reply.status, reply.header("www-authenticate")),
+            (401, Some("Bearer")),
+            "{path}"
+        );
+    }
+    assert_eq!(post(server.address, "/v1/predict", "image/png", &picture(1)).status, 401);
+    let mut client = Client::connect(server.address);
+    for (header, status) in [
+        ("authorization: Bearer a secret\r\n", 200),
+        ("authorization: bearer another\r\n", 200),
+        ("authorization: Bearer a secre\r\n", 401),
+        ("authorization: Basic a secret\r\n", 401),
+    ] {
+        assert_eq!(client.request("GET", "/v1/models", header, b"").status, status, "{header}");
+    }
+}
+
+#[test]
+fn without_a_token_only_this_machine_and_its_own_pages_are_answered() {
+    let server = Running::start(&options());
+    let ask = |text: &str| {
+        let mut client = Client::connect(server.address);
+        client.send(text.as_bytes());
+        client.reply().expect("an answer").status
+    };
+    assert_eq!(ask("GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1:80\r\n\r\n"), 200);
+    assert_eq!(ask("GET /v1/models HTTP/1.1\r\nhost: example.org\r\n\r\n"), 421);
+    let post = "POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n";
+    assert_eq!(ask(&format!("{post}sec-fetch-site: cross-site\r\ncontent-length: 0\r\n\r\n")), 403);
+    assert_eq!(
+        ask(&format!("{post}sec-fetch-site: same-origin\r\ncontent-length: 0\r\n\r\n")),
+        422
+    );
+}

@@ -1,0 +1,85 @@
+//! More work than can be done in time, and a server that is told to stop.
+
+use std::time::Duration;
+
+use crate::client::{Client, form, get, post};
+use crate::support::{Running, options, picture};
+
+/// A form of as many pictures as a request may have.
+fn many() -> (String, Vec<u8>) {
+    let bytes = picture(1);
+    let files: Vec<(&str, &[u8])> = (0..64).map(|_| ("p", bytes.as_slice())).collect();
+    form(&files)
+}
+
+#[test]
+fn a_picture_that_is_not_done_in_time_is_503_and_its_work_is_dropped() {
+    let mut options = options();
+    options.threads = 1;
+    options.limits.time = Duration::from_millis(300);
+    // One at a time, so that what is given up is not in a batch already.
+    options.limits.batch = 1;
+    let server = Running::start(&options);
+    let bytes = large_picture();
+    let files: Vec<(&str, &[u8])> = (0..64).map(|_| ("p", bytes.as_slice())).collect();
+    let (kind, body) = form(&files);
+    let reply = post(server.address, "/v1/predict", &kind, &body);
+    assert_eq!((reply.status, reply.code().as_str()), (503, "out-of-time"));
+    assert!(reply.header("retry-after").is_some());
+    std::thread::sleep(Duration::from_millis(500));
+    let metrics = get(server.address, "/metrics").text();
+    assert!(metrics.contains("facefold_pictures_waiting 0\n"), "{metrics}");
+    let done = metrics.lines().find_map(|l| l.strip_prefix("facefold_batch_pictures_sum "));
+    assert!(done.unwrap().parse::<f64>().unwrap() < 64.0, "all was done for nobody");
+}
+
+/// A picture that takes long to decode.
+fn large_picture() -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(1900, 1900, |x, y| {
+        image::Rgb([(x / 8) as u8, (y / 8) as u8, (x / 16 + y / 16) as u8])
+    });
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    let bytes = bytes.into_inner();
+    assert!(bytes.len() * 64 < 32 << 20, "{} bytes", bytes.len());
+    bytes
+}
+
+#[test]
+fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
+    let mut server = Running::start(&options());
+    let address = server.address;
+    let (kind, body) = many();
+    let mut waiting = Client::connect(address);
+    assert_eq!(waiting.request("GET", "/health", "", b"").status, 200);
+    let long = std::thread::spawn(move || post(address, "/v1/predict", &kind, &body));
+    while !get(address, "/metrics").text().contains("facefold_requests_in_work 1\n") {
+        assert!(!long.is_finished(), "the request was done before it was seen");
+        std::thread::yield_now();
+    }
+    server.stopper.stop();
+    let mut turned_away = 0;
+    while !long.is_finished() {
+        // In the last moment the listener may be gone already.
+        let Ok(stream) = std::net::TcpStream::connect(address) else { break };
+        drop(stream);
+        let reply = waiting.request("POST", "/v1/predict", "content-type: image/png\r\n", b"x");
+        if reply.status == 503 {
+            assert_eq!(reply.code(), "draining");
+            assert!(reply.header("retry-after").is_some());
+            let ready = waiting.request("GET", "/ready", "", b"");
+            let health = waiting.request("GET", "/health", "", b"");
+            assert_eq!((ready.status, health.status), (503, 200));
+            turned_away += 1;
+            break;
+        }
+        // The word to stop has not come through yet.
+        assert_eq!(reply.status, 415);
+    }
+    assert_eq!(turned_away, 1, "nobody was turned away while the server stopped");
+    let reply = long.join().unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.json()["pictures"].as_array().unwrap().len(), 64);
+    server.join();
+    assert!(std::net::TcpStream::connect(address).is_err(), "still listening");
+}

@@ -1,0 +1,175 @@
+//! Our own routes, and the document that describes them.
+
+use facefold_serve::{OPENAPI, ROUTES};
+use serde_json::Value;
+
+use crate::client::{Client, form, get, post};
+use crate::support::{Running, face, options, picture};
+
+#[test]
+fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
+    let server = Running::start(&options());
+    let reply = post(server.address, "/v1/predict", "image/png", &picture(1));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let reply = reply.json();
+    let pictures = reply["pictures"].as_array().unwrap();
+    assert_eq!((pictures.len(), &pictures[0]["status"]), (1, &Value::from("ok")));
+    let face = &pictures[0]["faces"][0];
+    assert_eq!(face["box"].as_array().unwrap().len(), 4);
+    assert_eq!(face["landmarks"].as_array().unwrap().len(), 5);
+    let answer = &face["answers"][0];
+    assert_eq!(answer["bundle"], "drawn");
+    let sum = |shares: &Value| -> f64 {
+        shares.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum()
+    };
+    let gender = &answer["gender"];
+    let second = |pair: &Value| pair[1].clone();
+    let shares: Value = gender["probabilities"].as_array().unwrap().iter().map(second).collect();
+    assert!((sum(&shares) - 1.0).abs() < 1e-5, "{gender}");
+    assert!(["female", "male"].contains(&gender["label"].as_str().unwrap()));
+    assert_eq!(answer["age_group"]["probabilities"].as_array().unwrap().len(), 9);
+    let ages = answer["age_distribution"].as_array().unwrap();
+    assert_eq!(ages.len(), 117);
+    assert!((sum(&answer["age_distribution"]) - 1.0).abs() < 1e-4);
+    assert!((0.0..=116.0).contains(&answer["age"].as_f64().unwrap()));
+}
+
+#[test]
+fn a_form_of_many_pictures_keeps_names_and_order_and_tells_each_apart() {
+    let server = Running::start(&options());
+    let (one, two) = (picture(1), picture(2));
+    let files: [(&str, &[u8]); 3] =
+        [("one.png", &one), ("broken.png", b"GIF89a"), ("two.png", &two)];
+    let (kind, body) = form(&files);
+    let reply = post(server.address, "/v1/predict?faces=all", &kind, &body);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let pictures = reply.json()["pictures"].as_array().unwrap().clone();
+    let told: Vec<_> = pictures.iter().map(|p| (&p["name"], &p["status"])).collect();
+    assert_eq!(told[0], (&Value::from("one.png"), &Value::from("ok")));
+    assert_eq!(told[1].0, "broken.png");
+    assert_ne!(told[1].1, "ok");
+    assert_eq!(told[2], (&Value::from("two.png"), &Value::from("ok")));
+    // The same answers as each picture alone.
+    for (index, bytes) in [(0, &one), (2, &two)] {
+        let alone = post(server.address, "/v1/predict", "image/png", bytes).json();
+        assert_eq!(alone["pictures"][0]["faces"], pictures[index]["faces"]);
+    }
+}
+
+#[test]
+fn embeddings_are_those_of_the_extractor_bit_for_bit_however_batched() {
+    let server = Running::start(&options());
+    let pictures: Vec<Vec<u8>> = (0..24).map(picture).collect();
+    let files: Vec<(&str, &[u8])> = pictures.iter().map(|bytes| ("p", bytes.as_slice())).collect();
+    let (kind, body) = form(&files);
+    let reply = post(server.address, "/v1/embed", &kind, &body).json();
+    for (index, bytes) in pictures.iter().enumerate() {
+        let found = &reply["pictures"][index]["faces"][0];
+        let embedding: Vec<f32> = serde_json::from_value(found["embedding"].clone()).unwrap();
+        let expected = face(bytes);
+        assert_eq!(embedding, expected.embedding.as_slice(), "picture {index}");
+        assert_eq!(found["norm"].as_f64().unwrap() as f32, expected.embedding.norm());
+    }
+    // Workers took several at once.
+    let metrics = get(server.address, "/metrics").text();
+    let value = |name: &str| -> f64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in {metrics}")).trim().parse().unwrap()
+    };
+    assert_eq!(value("facefold_batch_pictures_sum"), 24.0);
+    assert!(value("facefold_batch_pictures_count") < 24.0);
+    assert_eq!(value("facefold_pictures_total{outcome=\"embedded\"}"), 24.0);
+}
+
+#[test]
+fn what_is_wrong_with_a_request_has_a_status_of_its_own() {
+    let server = Running::start(&options());
+    let at = server.address;
+    let good = picture(1);
+    let cut = &good[..good.len() / 2];
+    // A BMP header that promises 30,000 x 30,000 pixels of 3 bytes.
+    let side = 30_000_u32.to_le_bytes();
+    let bomb = [
+        b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".as_slice(),
+        &side,
+        &side,
+        &[1, 0, 24, 0],
+        &[0; 24],
+    ];
+    let bomb = bomb.concat();
+    let (form_kind, empty_form) = form(&[]);
+    let cases: [(&str, &str, &[u8], u16); 9] = [
+        ("/v1/predict", "image/png", b"no picture", 415),
+        ("/v1/predict", "text/plain", &good, 415),
+        ("/v1/predict", "multipart/form-data", &good, 415),
+        ("/v1/predict", "image/png", b"", 422),
+        ("/v1/predict", "image/png", cut, 422),
+        ("/v1/predict?faces=some", "image/png", &good, 422),
+        ("/v1/predict", &form_kind, &empty_form, 422),
+        ("/v1/predict", "image/bmp", &bomb, 413),
+        ("/v1/embed", "image/png", cut, 422),
+    ];
+    for (path, kind, body, status) in cases {
+        let reply = post(at, path, kind, body);
+        assert_eq!(reply.status, status, "{path} {kind}: {}", reply.text());
+        assert!(!reply.code().is_empty());
+    }
+    let files: Vec<(&str, &[u8])> = (0..65).map(|_| ("p", good.as_slice())).collect();
+    let (kind, body) = form(&files);
+    assert_eq!(post(at, "/v1/predict", &kind, &body).status, 413);
+    let reply = get(at, "/v1/predict");
+    assert_eq!((reply.status, reply.header("allow")), (405, Some("POST")));
+}
+
+#[test]
+fn models_say_what_the_numbers_are_worth() {
+    let server = Running::start(&options());
+    let models = get(server.address, "/v1/models").json();
+    let bundle = &models["bundles"][0];
+    assert_eq!(models["model"], "untrained");
+    assert_eq!(bundle["tasks"].as_array().unwrap().len(), 3);
+    assert_eq!(bundle["metrics"]["age"]["validation"]["years"]["mean_absolute_error"], 9.9);
+    assert_eq!(bundle["licence"], "none");
+    assert_eq!(bundle["fingerprint"], models["fingerprint"]);
+}
+
+#[test]
+fn the_page_is_served_with_a_policy_that_loads_nothing_from_elsewhere() {
+    let server = Running::start(&options());
+    for (path, kind) in
+        [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
+    {
+        let reply = get(server.address, path);
+        assert_eq!(reply.status, 200);
+        assert!(reply.header("content-type").unwrap().starts_with(kind));
+        let policy = reply.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        let text = reply.text();
+        assert!(!text.contains("http://") && !text.contains("https://"), "{path} names a host");
+    }
+}
+
+#[test]
+fn the_document_describes_every_route_and_no_other() {
+    let server = Running::start(&options());
+    let document: Value = serde_json::from_str(OPENAPI).unwrap();
+    assert_eq!(get(server.address, "/openapi.json").json(), document);
+    let mut described: Vec<(String, String)> = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            described.push((method.clone(), path.clone()));
+        }
+    }
+    let mut routes: Vec<(String, String)> =
+        ROUTES.map(|(method, path)| (method.to_owned(), path.to_owned())).to_vec();
+    routes.sort();
+    described.sort();
+    assert_eq!(described, routes);
+    // And every route is there: it answers something else than that there is nothing.
+    let mut client = Client::connect(server.address);
+    for (method, path) in ROUTES.iter().filter(|(_, path)| !path.contains('{')) {
+        let reply = client.request(&method.to_uppercase(), path, "", b"");
+        assert!(![404, 405].contains(&reply.status) || *path == "/v1/compare", "{method} {path}");
+    }
+}
