@@ -4,6 +4,7 @@ use anyhow::Result;
 use facefold_core::Extractor;
 use facefold_engine::Precision;
 use facefold_vision::candle_executor::open_device;
+use facefold_vision::decode::Limits;
 use facefold_vision::extractor::{Backend, LocalExtractor, LocalOptions};
 use facefold_vision::models::{ModelPack, default_directory};
 
@@ -36,6 +37,18 @@ pub fn check(network: &NetworkArguments) -> Result<()> {
 /// # Errors
 /// [`Usage`] for an unknown model or device; a model that cannot be had or does not run here.
 pub fn extractor(network: &NetworkArguments, faces: Faces) -> Result<Box<dyn Extractor>> {
+    Ok(Box::new(local_extractor(network, faces, Limits::default())?))
+}
+
+/// The extractor in this process as the options say, for pictures within these limits.
+///
+/// # Errors
+/// As [`extractor`].
+pub fn local_extractor(
+    network: &NetworkArguments,
+    faces: Faces,
+    limits: Limits,
+) -> Result<LocalExtractor> {
     let pack = ModelPack::named(&network.model).map_err(Usage::error)?;
     let backend = backend(network)?;
     obtain(pack, &default_directory(), network.offline)?;
@@ -44,9 +57,10 @@ pub fn extractor(network: &NetworkArguments, faces: Faces) -> Result<Box<dyn Ext
         taps: faces.taps,
         aligned: faces.aligned,
         all_faces: faces.all,
+        limits,
         ..LocalOptions::new(pack)
     };
-    Ok(Box::new(LocalExtractor::new(&options)?))
+    Ok(LocalExtractor::new(&options)?)
 }
 
 fn backend(network: &NetworkArguments) -> Result<Backend> {

@@ -194,6 +194,10 @@ function ages(answer) {
   if (answer.age === null) return [];
   const caption = make("p", { className: "caption" }, "age");
   const told = make("p", { className: "told" }, `${answer.age.toFixed(1)} years`);
+  if (answer.age_low !== null) {
+    const interval = `, ${answer.age_low.toFixed(0)} to ${answer.age_high.toFixed(0)} for four of five people`;
+    told.append(make("span", { className: "quiet" }, interval));
+  }
   const shares = answer.age_distribution;
   if (!shares) return [caption, told];
   let [sum, low, high] = [0, 0, shares.length - 1];

@@ -66,6 +66,9 @@ struct BundleAnswer<'a> {
     gender: Option<&'a ClassAnswer>,
     age_group: Option<&'a ClassAnswer>,
     age: Option<f32>,
+    /// Ends of the interval in which eight of ten true ages lie, where the bundle has one.
+    age_low: Option<f32>,
+    age_high: Option<f32>,
     /// How the belief is spread over the ages 0, 1, 2, …
     #[serde(skip_serializing_if = "Option::is_none")]
     age_distribution: Option<&'a [f32]>,
@@ -79,6 +82,8 @@ impl<'a> From<&'a Answer> for BundleAnswer<'a> {
             gender: answer.gender.as_ref(),
             age_group: answer.age_group.as_ref(),
             age: answer.age,
+            age_low: answer.age_low,
+            age_high: answer.age_high,
             age_distribution: answer.age_distribution.as_deref(),
             class: answer.class.as_ref(),
         }

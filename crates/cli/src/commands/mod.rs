@@ -8,6 +8,7 @@ mod extract;
 mod models;
 mod predict;
 mod report;
+mod serve;
 mod store;
 mod train;
 
@@ -56,6 +57,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Compare(arguments) => compare::run(&arguments, output),
         Command::Train(arguments) => train::run(&arguments, output),
         Command::Predict(arguments) => predict::run(&arguments, output),
+        Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Report(command) => report::run(command, output),
         Command::Completions { shell } => {
             clap_complete::generate(

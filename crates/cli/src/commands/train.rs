@@ -1,7 +1,7 @@
 //! `facefold train`: a head trained on the rows of a store becomes a bundle.
 
 use anyhow::Result;
-use facefold_core::{AgeIntervals, Examples, Predictions, Targets, Task};
+use facefold_core::{AgeGroups, AgeIntervals, Examples, Predictions, Targets, Task};
 use facefold_evaluate::{Answers, Metrics, Partition, Protocol, plan};
 use facefold_heads::{Bundle, FeatureChoice, TaskHead};
 use facefold_store::Features;
@@ -91,6 +91,7 @@ fn fit(
     let predictions = fitted.predict(&learning.matrix, kept.rows())?;
     let answers = Answers::from_predictions(&predictions)?;
     let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
+    let by_age_group = by_age_group(&answers, kept.targets())?;
     let task_head = TaskHead {
         task: rows.task,
         classes: rows.classes,
@@ -106,9 +107,33 @@ fn fit(
         "training_rows": training.len(),
         "validation_rows": kept.len(),
         "validation": measured,
+        "by_age_group": by_age_group,
         "log": fitted.log(),
     });
     Ok((task_head, metrics))
+}
+
+/// The error in years for each group of true ages that has rows: a mean over all ages hides how
+/// much worse old people are told. Empty for heads that tell classes.
+fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::Value>> {
+    let (Answers::Years(told), Targets::Years(truth)) = (answers, targets) else {
+        return Ok(Vec::new());
+    };
+    let mut groups = Vec::new();
+    for range in AgeGroups::nine().ranges() {
+        let inside = || told.iter().zip(truth).filter(|(_, truth)| range.contains(**truth));
+        let answers = Answers::Years(inside().map(|(told, _)| *told).collect());
+        let targets = Targets::Years(inside().map(|(_, truth)| *truth).collect());
+        if let Some(Metrics::Years(years)) = Metrics::measure(&answers, &targets, false)? {
+            groups.push(json!({
+                "group": range.to_string(),
+                "rows": years.rows,
+                "mean_absolute_error": years.mean_absolute_error,
+                "mean_error": years.mean_error,
+            }));
+        }
+    }
+    Ok(groups)
 }
 
 fn pick(targets: &Targets, rows: &[usize]) -> Targets {

@@ -12,5 +12,6 @@ mod kill;
 mod mock;
 mod real;
 mod road;
+mod serve;
 mod support;
 mod usage;

@@ -32,6 +32,7 @@ fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
     assert_eq!(ages.len(), 117);
     assert!((sum(&answer["age_distribution"]) - 1.0).abs() < 1e-4);
     assert!((0.0..=116.0).contains(&answer["age"].as_f64().unwrap()));
+    assert!(answer["age_low"].as_f64().unwrap() <= answer["age_high"].as_f64().unwrap());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use facefold_core::{
-    AgeGroups, Examples, Extraction, Extractor, Face, FeatureMatrix, Targets, Task,
+    AgeGroups, AgeIntervals, Examples, Extraction, Extractor, Face, FeatureMatrix, Targets, Task,
 };
 use facefold_datasets::drawn::portrait;
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
@@ -74,8 +74,10 @@ fn train() -> Bundle {
         let examples = Examples::new(&matrix, (0..12).collect(), targets).unwrap();
         let head = registry::head(head, &options).unwrap();
         let parts = head.fit(&examples, &examples, 0).unwrap().parts();
+        let age_intervals = (task == Task::Age)
+            .then(|| AgeIntervals::fit(&[30.0; 40], &[25.0; 40]).expect("enough rows"));
         let age_groups = (task == Task::AgeGroup).then(|| groups.clone());
-        TaskHead { task, classes, age_groups, parts }
+        TaskHead { task, classes, age_groups, age_intervals, parts }
     };
     let genders = vec!["female".to_owned(), "male".to_owned()];
     Bundle {

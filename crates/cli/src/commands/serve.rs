@@ -1,0 +1,119 @@
+//! `facefold serve`: answers over HTTP, and a web page.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use facefold_heads::Bundle;
+use facefold_predict::{Pipeline, Predictor};
+use facefold_serve::{Limits, Options, Server};
+use facefold_vision::decode;
+use serde_json::json;
+
+use super::{Usage, threads};
+use crate::Outcome;
+use crate::arguments::{NetworkArguments, ServeArguments};
+use crate::network::{self, Faces};
+use crate::output::{self, Output};
+
+/// The model pack of a server without a bundle.
+const DEFAULT_MODEL: &str = "buffalo_s";
+
+/// Runs `serve` until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// If a bundle cannot be read or was made with another network, or the address is taken.
+pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
+    let options = Options {
+        listen: arguments.listen,
+        threads: threads(arguments.threads),
+        tokens: arguments.token.clone(),
+        results: arguments.results.clone(),
+        limits: limits(arguments)?,
+    };
+    let server = Server::bind(pipeline(arguments)?, &options)?;
+    let stopper = server.stopper();
+    let asked = std::sync::atomic::AtomicBool::new(false);
+    ctrlc::set_handler(move || {
+        if asked.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        output::note("stopping; what is in work is finished (press Ctrl-C again to stop at once)");
+        stopper.stop();
+    })?;
+    let address = server.address();
+    if !address.ip().is_loopback() && arguments.token.is_empty() {
+        output::note(
+            "warning: whoever reaches this address can send pictures here; --token lets in only \
+             those who know it",
+        );
+    }
+    output.answer(&json!({ "listening": format!("http://{address}") }), || {
+        format!("listening on http://{address}")
+    })?;
+    server.run()?;
+    Ok(Outcome::Done)
+}
+
+fn limits(arguments: &ServeArguments) -> Result<Limits> {
+    let least_one = [
+        ("--max-body", arguments.max_body),
+        ("--max-pictures", arguments.max_pictures),
+        ("--max-faces", arguments.max_faces),
+        ("--max-requests", arguments.max_requests),
+        ("--batch", arguments.batch),
+    ];
+    if let Some((name, _)) = least_one.iter().find(|(_, value)| *value == 0) {
+        return Err(Usage::error(format!("{name} 0 would refuse everything: give at least 1")));
+    }
+    let body = arguments.max_body << 20;
+    let memory = Limits::default().memory.max(4 * body);
+    Ok(Limits {
+        body,
+        memory,
+        pictures: arguments.max_pictures,
+        faces: arguments.max_faces,
+        requests: arguments.max_requests,
+        batch: arguments.batch,
+        time: Duration::from_secs(arguments.timeout.max(1)),
+        drain_time: Duration::from_secs(arguments.timeout.max(1)),
+        ..Limits::default()
+    })
+}
+
+fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
+    let mut bundles = Vec::new();
+    for path in &arguments.bundle {
+        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        if bundles.iter().any(|(name, _)| *name == stem) {
+            return Err(Usage::error(format!("two bundles are called `{stem}`: rename one")));
+        }
+        bundles.push((stem, Bundle::load(path)?));
+    }
+    // The bundle says which networks its features come from.
+    let told = bundles.first().map(|(_, bundle)| bundle.extractor.model.clone());
+    let model = match (told, &arguments.model) {
+        (Some(told), Some(asked)) if told != *asked => {
+            return Err(Usage::error(format!(
+                "the bundle was trained on `{told}`, and --model asks for `{asked}`: leave it out"
+            )));
+        }
+        (Some(model), _) => model,
+        (None, asked) => asked.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+    };
+    let network = NetworkArguments {
+        model,
+        precision: arguments.precision,
+        device: arguments.device.clone(),
+        threads: arguments.threads,
+        offline: arguments.offline,
+    };
+    let faces = Faces {
+        taps: Predictor::needs_taps(&bundles),
+        aligned: bundles.iter().any(|(_, bundle)| bundle.extractor.detector == "none"),
+        all: true,
+    };
+    let limits =
+        decode::Limits { pixels: arguments.max_pixels * 1_000_000, ..decode::Limits::default() };
+    let extractor = network::local_extractor(&network, faces, limits)?;
+    Ok(Pipeline::new(extractor, bundles)?)
+}

@@ -1,0 +1,174 @@
+//! `facefold serve` as a user starts, uses and stops it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Dir, drawn, drawn_store, fail, json, line, skipped, succeed};
+
+/// A server that is ended with the test.
+struct Served {
+    child: Child,
+    address: String,
+}
+
+impl Served {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("facefold starts");
+        let mut first = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut first).expect("a first line");
+        let address = first.trim().rsplit_once("//").expect("an address").1.to_owned();
+        Self { child, address }
+    }
+
+    /// Status and body of a request; the connection is closed after it.
+    fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).expect("the server listens");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).expect("a request is sent");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("an answer");
+        let (head, body) = reply.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+        (status, body.to_owned())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Already ended where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn bundle(dir: &Dir, extra: &str) -> PathBuf {
+    let bundle = dir.path("faces.facefold");
+    let train = format!("train --store {{}} --task gender,age --out {{}} {extra}");
+    succeed(line(&train, &[drawn_store(), &bundle]));
+    bundle
+}
+
+fn first_picture(directory: &Path) -> PathBuf {
+    let mut open = vec![directory.to_owned()];
+    let mut pictures = Vec::new();
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            match path.extension() {
+                _ if path.is_dir() => open.push(path),
+                Some(extension) if extension == "jpg" => pictures.push(path),
+                _ => {}
+            }
+        }
+    }
+    pictures.sort();
+    pictures.swap_remove(0)
+}
+
+#[test]
+fn a_served_bundle_answers_as_predict_does_and_ends_on_sigterm() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir, "--head linear");
+    let command = line("serve --bundle {} --listen 127.0.0.1:0 --threads 1", &[&bundle]);
+    let mut served = Served::start(command);
+    let picture = first_picture(drawn());
+    let bytes = std::fs::read(&picture).expect("a picture");
+    let (status, body) = served.ask("POST", "/v1/predict", "image/jpeg", &bytes);
+    assert_eq!(status, 200, "{body}");
+    let reply: Value = serde_json::from_str(&body).expect("JSON");
+    let answer = &reply["pictures"][0]["faces"][0]["answers"][0];
+    let told = json(line("predict --bundle {} {}", &[&bundle, &picture]));
+    assert_eq!(answer["bundle"], "faces");
+    for key in ["gender", "age"] {
+        assert_eq!(answer[key], told[0][key], "{key}");
+    }
+    assert_eq!(served.ask("GET", "/ready", "text/plain", b"").0, 200);
+    let id = served.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    assert_eq!(served.child.wait().expect("an end").code(), Some(0));
+}
+
+#[test]
+fn age_errors_are_told_by_age_group() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir, "--head mlp --set mlp.epochs=2");
+    let served = Served::start(line("serve --bundle {} --listen 127.0.0.1:0", &[&bundle]));
+    let (status, body) = served.ask("GET", "/v1/models", "text/plain", b"");
+    assert_eq!(status, 200, "{body}");
+    let models: Value = serde_json::from_str(&body).expect("JSON");
+    let age = &models["bundles"][0]["metrics"]["age"];
+    let groups = age["by_age_group"].as_array().expect("groups");
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let rows: f64 = groups.iter().map(|group| number(&group["rows"])).sum();
+    let sum: f64 = groups
+        .iter()
+        .map(|group| number(&group["rows"]) * number(&group["mean_absolute_error"]))
+        .sum();
+    let whole = &age["validation"]["years"];
+    assert_eq!(rows, number(&whole["rows"]));
+    assert!((sum / rows - number(&whole["mean_absolute_error"])).abs() < 1e-6);
+}
+
+#[test]
+fn what_cannot_be_served_is_said_before_anything_listens() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir, "--head linear");
+    let message = fail(line("serve --bundle {} --bundle {}", &[&bundle, &bundle]), 2);
+    assert!(message.contains("two bundles are called `faces`"), "{message}");
+    let message = fail(line("serve --bundle {} --model buffalo_s", &[&bundle]), 2);
+    assert!(message.contains("trained on `untrained`"), "{message}");
+    let message = fail(line("serve --bundle {} --max-requests 0", &[&bundle]), 2);
+    assert!(message.contains("--max-requests"), "{message}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let command = line(&format!("serve --bundle {{}} --listen {address}"), &[&bundle]);
+    let message = fail(command, 1);
+    assert!(message.contains("cannot listen on") && message.contains("--listen"), "{message}");
+}
+
+/// Runs `scripts/browser_test.py`; none where there is no browser to run it with.
+fn browser(test: &str, extra: &[&str]) -> Option<std::process::Output> {
+    let there = |program: &str| {
+        Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok()
+    };
+    if !["python3", "chromium", "chromedriver"].into_iter().all(there) {
+        skipped(test, "python3, chromium and chromedriver");
+        return None;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let output = Command::new("python3")
+        .arg(root.join("scripts/browser_test.py"))
+        .arg(env!("CARGO_BIN_EXE_facefold"))
+        .args(extra)
+        .output();
+    Some(output.expect("python3 runs"))
+}
+
+#[test]
+fn the_page_works_in_a_browser() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results");
+    let results = results.to_str().expect("a path in UTF-8");
+    let Some(output) = browser("the_page_works_in_a_browser", &["--results", results]) else {
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_browser_test_notices_a_broken_page() {
+    let name = "the_browser_test_notices_a_broken_page";
+    let broken = ["--break", "picture.append(box)=void box"];
+    let Some(output) = browser(name, &broken) else { return };
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "a page without boxes passes");
+    assert!(message.contains("a box over the dropped picture"), "{message}");
+}

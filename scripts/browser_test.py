@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+"""Drives Chromium through the page of `facefold serve`: pictures in, boxes, labels and bars out.
+
+Needs Debian's `chromium` and `chromium-driver` (or a chromedriver that fits the browser), and nothing
+else but Python's standard library. It draws its own faces, trains a bundle on them with the untrained
+network, serves it on a free port of this machine, and ends all that it began.
+
+    scripts/browser_test.py target/debug/facefold
+    scripts/browser_test.py target/debug/facefold --screenshots /tmp/shots --results results
+    scripts/browser_test.py target/debug/facefold --break 'picture.append(box)=void box'
+
+With --break the page's script is changed on its way to the browser, which the test must notice.
+"""
+
+import argparse
+import base64
+import http.client
+import http.server
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+# The key under which WebDriver names elements (https://www.w3.org/TR/webdriver2/#elements).
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+# Their code points as WebDriver's keys (https://www.w3.org/TR/webdriver2/#keyboard-actions).
+TAB, ENTER = "\ue004", "\ue007"
+PATIENCE = 30.0
+
+
+class Browser:
+    """A headless Chromium, through chromedriver's HTTP interface."""
+
+    def __init__(self, chromium, driver, directory):
+        self.log = open(directory / "chromedriver.log", "wb")
+        self.driver = subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.base = None
+        for line in self.driver.stdout:
+            if "on port " in line:
+                self.base = f"http://127.0.0.1:{line.rsplit('on port ', 1)[1].strip().rstrip('.')}"
+                break
+        assert self.base, "chromedriver did not start"
+        threading.Thread(target=self.driver.stdout.read, daemon=True).start()
+        arguments = [
+            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en",
+            "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--user-data-dir={directory / 'profile'}",
+        ]
+        options = {"binary": chromium, "args": arguments}
+        capabilities = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        self.session = ""
+        self.session = "/session/" + self.ask("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
+
+    def ask(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + self.session + path, data, {"content-type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as reply:
+                return json.load(reply)["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(json.load(error)["value"]["message"]) from None
+
+    def open(self, address):
+        self.ask("POST", "/url", {"url": address})
+
+    def run(self, script, *arguments):
+        """The value of a script's return."""
+        return self.ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def find(self, selector):
+        return self.ask("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
+
+    def click(self, selector):
+        self.ask("POST", f"/element/{self.find(selector)}/click", {})
+
+    def type(self, selector, text):
+        self.ask("POST", f"/element/{self.find(selector)}/value", {"text": text})
+
+    def key(self, key):
+        actions = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
+        self.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def wait(self, what, script, *arguments):
+        """Waits until a script's return is true."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            value = self.run(script, *arguments)
+            if value:
+                return value
+            time.sleep(0.1)
+        raise AssertionError(f"waited {PATIENCE:.0f} s in vain for {what}")
+
+    def developer(self, command, **parameters):
+        self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def look(self, width, height, scheme):
+        """A window of this size, light or dark."""
+        mobile = width < 600
+        self.developer("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+        self.developer("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def screenshot(self, path):
+        path.write_bytes(base64.b64decode(self.ask("GET", "/screenshot")))
+
+    def complaints(self):
+        """Errors on the browser's console."""
+        return [entry["message"] for entry in self.ask("POST", "/se/log", {"type": "browser"}) if entry["level"] == "SEVERE"]
+
+    def close(self):
+        try:
+            self.ask("DELETE", "")
+        finally:
+            self.driver.terminate()
+            self.driver.wait(timeout=30)
+            self.log.close()
+
+
+class Served:
+    """`facefold serve` on a free port, with a bundle trained on drawn faces."""
+
+    def __init__(self, facefold, directory, results):
+        drawn, store, bundle = directory / "drawn", directory / "store", directory / "faces.facefold"
+
+        def run(*arguments):
+            subprocess.run([facefold, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        run("data", "draw", drawn, "--subjects", 12, "--pictures", 60, "--seed", 3)
+        run("extract", "adience", drawn, "--store", store, "--model", "untrained")
+        run("train", "--store", store, "--task", "gender,age-group", "--head", "linear", "--out", bundle)
+        extra = ["--results", str(results)] if results else []
+        command = [facefold, "serve", "--bundle", str(bundle), "--listen", "127.0.0.1:0", "--offline", *extra]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        assert "http://" in line, f"expected an address, found {line!r}"
+        self.address = "http://" + line.split("http://", 1)[1].strip()
+        self.pictures = sorted(drawn.rglob("*.jpg"))[:3]
+
+    def close(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=60) == 0, "facefold serve did not end well"
+
+
+def meddler(address, change):
+    """A proxy that replaces one text by another in the page's script."""
+    old, new = change.split("=", 1)
+    host, port = address.removeprefix("http://").split(":")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def forward(self):
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            upstream = http.client.HTTPConnection(host, int(port))
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            upstream.request(self.command, self.path, body, headers)
+            reply = upstream.getresponse()
+            content = reply.read()
+            if self.path == "/page.js":
+                assert old.encode() in content, f"the script has no {old!r}"
+                content = content.replace(old.encode(), new.encode())
+            self.send_response(reply.status)
+            for name, value in reply.getheaders():
+                if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                    self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = forward
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+DROP = """
+const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+const transfer = new DataTransfer();
+transfer.items.add(new File([bytes], arguments[1], { type: "image/jpeg" }));
+const drop = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+document.getElementById("drop").dispatchEvent(drop);
+"""
+
+BOX = """
+const box = document.querySelector("#answers .answer .face-box");
+if (!box) return null;
+const [inner, outer] = [box.getBoundingClientRect(), box.parentElement.getBoundingClientRect()];
+const label = box.querySelector(".face-label").getBoundingClientRect();
+return { width: inner.width, height: inner.height, text: box.textContent,
+         inside: inner.left >= outer.left - 2 && inner.right <= outer.right + 2 && label.width > 0 };
+"""
+
+
+def check_page(browser, address, pictures):
+    browser.look(1280, 900, "light")
+    browser.open(address)
+    browser.wait("what the numbers are worth", "return !document.getElementById('worth').hidden")
+    worth = browser.run("return document.getElementById('worth').innerText")
+    assert "Right for" in worth and "told right" in worth, worth
+    assert "random weights" in worth, "the terms are missing"
+
+    browser.run(DROP, base64.b64encode(pictures[0].read_bytes()).decode(), "dropped.jpg")
+    box = browser.wait("a box over the dropped picture", BOX)
+    assert box["width"] > 40 and box["height"] > 40 and box["inside"], f"the box is misplaced: {box}"
+    assert "male" in box["text"], f"the label says {box['text']!r}"
+    heading = browser.run("return document.querySelector('.answer h2').textContent")
+    assert heading == "dropped.jpg", heading
+    shares = browser.run("return [...document.querySelectorAll('.answer .fill')].map((bar) => parseFloat(bar.style.width))")
+    assert len(shares) == 2 + 8, f"expected bars for 2 genders and 8 age groups, found {len(shares)}"
+    assert abs(sum(shares) - 200) < 1, f"the bars do not add up: {shares}"
+    drawn = browser.run("const [bar] = document.querySelectorAll('.answer .fill'); return [bar.getBoundingClientRect().width, bar.parentElement.getBoundingClientRect().width]")
+    assert abs(100 * drawn[0] / drawn[1] - shares[0]) < 1, "a bar is not as long as it says"
+
+
+def check_ways_in(browser, pictures, directory):
+    """The file chooser, a picture that is none, and the camera."""
+    browser.type("#files", "\n".join(map(str, pictures[1:3])))
+    browser.wait("two chosen pictures", "return document.querySelectorAll('.answer .face-box').length === 3")
+    noise = directory / "noise.jpg"
+    noise.write_bytes(b"this is no picture")
+    browser.type("#files", str(noise))
+    alert = browser.wait("a word on what is no picture", "return document.querySelector('.answer [role=alert]')?.textContent")
+    assert "not-a-picture" in alert, alert
+    browser.run("document.querySelector('.answer:has([role=alert])').remove()")
+    browser.click("#camera")
+    browser.wait("the camera", "return document.getElementById('video').videoWidth > 0 && !document.getElementById('viewfinder').hidden")
+    browser.click("#shoot")
+    browser.wait("an answer to the camera's picture", "return document.querySelectorAll('.answer .face-box').length === 4")
+    browser.click("#stop")
+    browser.wait("the camera's end", "return document.getElementById('viewfinder').hidden")
+    browser.run("document.querySelector('.answer').remove()")
+
+
+def check_keyboard(browser):
+    """Everything can be reached with Tab, and a box leads to its answers."""
+    browser.run("document.activeElement.blur(); window.scrollTo(0, 0)")
+    seen = []
+    for _ in range(12):
+        browser.key(TAB)
+        seen.append(browser.run("const at = document.activeElement; return at.id || at.className"))
+        if seen[-1] == "face-box":
+            break
+    assert "files" in seen and "camera" in seen, f"Tab does not reach the buttons: {seen}"
+    assert seen[-1] == "face-box" or "face-box lit" in seen[-1], f"Tab does not reach a box: {seen}"
+    browser.key(ENTER)
+    browser.wait("the face's answers in focus", "return document.activeElement.classList.contains('face')")
+
+
+def check_looks(browser, screenshots, with_reports):
+    """Nothing is cut off or runs over, at two widths, light and dark."""
+    for name, width, height in [("wide", 1280, 900), ("phone", 390, 844)]:
+        for scheme in ("light", "dark"):
+            browser.look(width, height, scheme)
+            browser.run("window.scrollTo(0, 0)")
+            over = browser.run("return document.documentElement.scrollWidth - window.innerWidth")
+            assert over <= 0, f"{name}: the page is {over} pixels too wide"
+            ground = browser.run("return getComputedStyle(document.body).backgroundColor")
+            bright = sum(int(part) for part in ground.removeprefix("rgb(").rstrip(")").split(",")) > 382
+            assert bright == (scheme == "light"), f"{scheme}: the ground is {ground}"
+            if screenshots:
+                browser.screenshot(screenshots / f"{name}-{scheme}.png")
+                browser.run("document.querySelector('.answer').scrollIntoView()")
+                browser.screenshot(screenshots / f"{name}-{scheme}-answer.png")
+                browser.run("document.getElementById('worth').scrollIntoView()")
+                browser.screenshot(screenshots / f"{name}-{scheme}-worth.png")
+    if with_reports:
+        check_reports(browser, screenshots)
+
+
+def check_reports(browser, screenshots):
+    browser.look(1280, 900, "light")
+    browser.run("window.scrollTo(0, 0)")
+    browser.click("#show-reports")
+    names = browser.wait("the list of reports", "return [...document.querySelectorAll('#list td button')].map((button) => button.textContent)")
+    browser.click("#list td button")
+    browser.wait("a report with its tables and plots", "return document.querySelectorAll('#report table').length > 0 && document.querySelectorAll('#report img').length > 0")
+    heading = browser.run("return document.querySelector('#report h2').textContent")
+    assert heading == names[0], heading
+    if screenshots:
+        browser.screenshot(screenshots / "report.png")
+    if len(names) > 1:
+        browser.run("document.querySelectorAll('#list input').forEach((tick, at) => { if (at < 2) tick.click(); })")
+        browser.click("#compare")
+        browser.wait("two reports side by side", "return document.querySelector('#report h2')?.textContent.includes(' and ')")
+        browser.look(390, 844, "dark")
+        over = browser.run("return document.documentElement.scrollWidth - window.innerWidth")
+        assert over <= 0, f"reports: the page is {over} pixels too wide on a phone"
+        if screenshots:
+            browser.screenshot(screenshots / "compare-phone.png")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("facefold", help="the program")
+    parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("chromium-browser"))
+    parser.add_argument("--driver", default=shutil.which("chromedriver"))
+    parser.add_argument("--screenshots", type=pathlib.Path, help="directory for screenshots")
+    parser.add_argument("--results", type=pathlib.Path, help="reports to show")
+    parser.add_argument("--break", dest="change", metavar="OLD=NEW", help="change the script, which must make the test fail")
+    arguments = parser.parse_args()
+    if not arguments.chromium or not arguments.driver:
+        sys.exit("no chromium or no chromedriver: apt-get install chromium chromium-driver")
+    if arguments.screenshots:
+        arguments.screenshots.mkdir(parents=True, exist_ok=True)
+    facefold = str(pathlib.Path(arguments.facefold).resolve())
+    with tempfile.TemporaryDirectory(prefix="facefold-browser-") as temporary:
+        directory = pathlib.Path(temporary)
+        served = Served(facefold, directory, arguments.results)
+        try:
+            browser = Browser(arguments.chromium, arguments.driver, directory)
+            try:
+                address = meddler(served.address, arguments.change) if arguments.change else served.address
+                check_page(browser, address, served.pictures)
+                check_ways_in(browser, served.pictures, directory)
+                check_keyboard(browser)
+                check_looks(browser, arguments.screenshots, arguments.results is not None)
+                # The answer to what is no picture is 415, which the console reports as an error.
+                complaints = [text for text in browser.complaints() if "415" not in text and "/v1/compare" not in text]
+                assert not complaints, complaints
+            finally:
+                browser.close()
+        finally:
+            served.close()
+    print("the page works: dropped, chosen and taken pictures are told about; keyboard, two widths, light and dark")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AssertionError as error:
+        sys.exit(f"browser test failed: {error}")
