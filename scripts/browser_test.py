@@ -42,7 +42,7 @@ class Browser:
         self.driver = subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.base = None
         for line in self.driver.stdout:
-            if "on port " in line:
+            if "successfully on port " in line:
                 self.base = f"http://127.0.0.1:{line.rsplit('on port ', 1)[1].strip().rstrip('.')}"
                 break
         assert self.base, "chromedriver did not start"
@@ -239,7 +239,8 @@ def check_ways_in(browser, pictures, directory):
 
 def check_keyboard(browser):
     """Everything can be reached with Tab, and a box leads to its answers."""
-    browser.run("document.activeElement.blur(); window.scrollTo(0, 0)")
+    # From the top of the page on.
+    browser.run("const top = document.querySelector('h1'); top.tabIndex = -1; top.focus()")
     seen = []
     for _ in range(12):
         browser.key(TAB)

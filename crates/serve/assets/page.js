@@ -195,8 +195,8 @@ function ages(answer) {
   const caption = make("p", { className: "caption" }, "age");
   const told = make("p", { className: "told" }, `${answer.age.toFixed(1)} years`);
   if (answer.age_low !== null) {
-    const interval = `, ${answer.age_low.toFixed(0)} to ${answer.age_high.toFixed(0)} for four of five people`;
-    told.append(make("span", { className: "quiet" }, interval));
+    const interval = ` – ${answer.age_low.toFixed(0)} to ${answer.age_high.toFixed(0)} for four of five people`;
+    told.append(make("span", { className: "interval" }, interval));
   }
   const shares = answer.age_distribution;
   if (!shares) return [caption, told];
@@ -209,7 +209,7 @@ function ages(answer) {
   const most = Math.max(...shares);
   const chart = make("div", { className: "ages", role: "img", "aria-label": `Distribution over ages; four fifths of it lie from ${low} to ${high} years` });
   shares.forEach((share, year) => {
-    const column = make("div", { className: year === Math.round(answer.age) ? "year answer" : "year", title: `${year}: ${percent(share)}` });
+    const column = make("div", { className: year === Math.round(answer.age) ? "year told-year" : "year", title: `${year}: ${percent(share)}` });
     column.style.height = `${(100 * share) / most}%`;
     chart.append(column);
   });
@@ -269,7 +269,7 @@ function worthOf(task, measured) {
   const classes = validation?.classes;
   if (!years && !classes) return [...parts, make("p", {}, "The bundle does not say how good this head is.")];
   const rows = (years ?? classes).rows.toLocaleString("en");
-  const basis = `on ${rows} pictures of people it was not fitted on (they chose its training's end, so expect a little worse)`;
+  const basis = `on ${rows} pictures of people it was not fitted on (they chose its settings, so expect a little worse)`;
   if (years) {
     parts.push(make("p", {}, `Off by ${years.mean_absolute_error.toFixed(1)} years on average ${basis}.`));
     const groups = measured.by_age_group ?? [];

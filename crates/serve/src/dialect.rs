@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, header};
@@ -24,6 +23,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::queue::Told;
 use crate::state::Shared;

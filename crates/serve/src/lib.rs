@@ -7,6 +7,7 @@
 mod app;
 mod dialect;
 mod guard;
+mod json;
 mod metrics;
 mod options;
 mod page;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Uri};
@@ -12,6 +11,7 @@ use facefold_core::{Extraction, Face, FaceVariant};
 use facefold_predict::{Answer, BundleCard, ClassAnswer, Wanted};
 use serde::Serialize;
 
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::queue::Told;
 use crate::state::Shared;

@@ -1,10 +1,11 @@
 //! Answers that say what was wrong with a request, as one JSON object.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use facefold_core::{RejectReason, Rejection};
 use serde_json::json;
+
+use crate::json::Json;
 
 /// What was wrong, for a program and for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]

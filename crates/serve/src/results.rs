@@ -1,10 +1,10 @@
 //! Reports of past runs: a list, one in short, its plots, and two side by side.
 
+use std::collections::BTreeMap;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path as Segments, State};
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +13,7 @@ use facefold_report::{Dataset, Provenance, Report, compare_results};
 use fs_err as fs;
 use serde::Serialize;
 
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::state::Shared;
 
@@ -182,12 +183,15 @@ pub(crate) async fn compare(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let names = axum::extract::Query::<Two>::try_from_uri(&uri)
-        .map_err(|_| Problem::unusable("expected `first` and `second` in the query"))?
-        .0;
+    let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let query: BTreeMap<String, String> = query.into_owned().collect();
+    let names = ["first", "second"].map(|key| query.get(key).cloned());
+    let [Some(first), Some(second)] = names else {
+        return Err(Problem::unusable("expected `first` and `second` in the query"));
+    };
     blocking(move || {
         let reports = shared.reports()?;
-        let two = [reports.directory(&names.first)?, reports.directory(&names.second)?];
+        let two = [reports.directory(&first)?, reports.directory(&second)?];
         let _turn = shared
             .comparisons
             .try_acquire()
@@ -205,12 +209,6 @@ pub(crate) async fn compare(
         Ok(Json(compared).into_response())
     })
     .await
-}
-
-#[derive(serde::Deserialize)]
-struct Two {
-    first: String,
-    second: String,
 }
 
 impl Shared {

@@ -23,6 +23,9 @@ const DEFAULT_MODEL: &str = "buffalo_s";
 /// # Errors
 /// If a bundle cannot be read or was made with another network, or the address is taken.
 pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
+    if arguments.token.iter().any(String::is_empty) {
+        return Err(Usage::error("an empty token would let everybody in: unset FACEFOLD_TOKEN"));
+    }
     let options = Options {
         listen: arguments.listen,
         threads: threads(arguments.threads),

@@ -128,6 +128,9 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
     assert!(message.contains("trained on `untrained`"), "{message}");
     let message = fail(line("serve --bundle {} --max-requests 0", &[&bundle]), 2);
     assert!(message.contains("--max-requests"), "{message}");
+    let mut command = line("serve --bundle {}", &[&bundle]);
+    command.env("FACEFOLD_TOKEN", "");
+    assert!(fail(command, 2).contains("empty token"));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address").to_string();
     let command = line(&format!("serve --bundle {{}} --listen {address}"), &[&bundle]);
