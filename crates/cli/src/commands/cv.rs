@@ -10,9 +10,7 @@ use facefold_evaluate::{
     Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
     RowPredictions, compare, plan, slices, suspects,
 };
-use facefold_report::{
-    FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file,
-};
+use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file};
 
 use super::threads;
 use crate::arguments::{CvArguments, LearningArguments};
