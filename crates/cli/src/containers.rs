@@ -10,6 +10,7 @@ use facefold_insightface::{Dialect, InsightfaceError, InsightfaceExtractor, Opti
 use crate::arguments::{DEFAULT_DEVICE, DEFAULT_MODEL, ExtractArguments, NetworkArguments};
 use crate::commands::Usage;
 use crate::pictures::Decoder;
+use crate::pipeline::BLOCK;
 
 /// Requests at a time to one container, where `--threads` does not say.
 const REQUESTS: usize = 4;
@@ -127,10 +128,12 @@ fn of_local_only(network: &NetworkArguments) -> Result<()> {
 /// # Errors
 /// If no container answers, or one is no replica of the others.
 pub fn extractor(options: Options, threads: usize) -> Result<(Box<dyn Extractor>, usize)> {
-    let workers = match threads {
+    let requests = match threads {
         0 => options.in_flight * options.urls.len(),
         threads => threads,
     };
+    // Each worker's block is asked about all at once, and one block more is being read.
+    let workers = requests.div_ceil(BLOCK) + 1;
     let pictures = Box::new(Decoder::default());
     Ok((Box::new(InsightfaceExtractor::connect(options, pictures)?), workers))
 }

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 
 /// Pictures that a worker gives to the extractor at a time: with fewer, the networks' weights are
 /// fetched anew for each; with more, nothing is gained.
-const BLOCK: usize = 8;
+pub const BLOCK: usize = 8;
 
 /// A worker reads no more pictures into its block once these have so many bytes together.
 const BLOCK_BYTES: usize = 16 << 20;

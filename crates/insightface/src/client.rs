@@ -191,12 +191,15 @@ impl Client {
             };
             tracing::debug!("`{}`: {failure}", turn.url());
             turn.failed(&failure);
-            trouble.get_or_insert_with(Instant::now);
             if asked && !matches!(failure, Failure::Unreachable(_) | Failure::Busy(_)) {
                 attempts += 1;
+                // Attempts that reach a server are counted; those that reach none are timed.
+                trouble = None;
                 if attempts >= self.patience.attempts {
                     return Err(self.verdict(turn.url(), &failure, attempts));
                 }
+            } else {
+                trouble.get_or_insert_with(Instant::now);
             }
             avoid = Some(turn.replica);
             drop(turn);

@@ -87,7 +87,8 @@ pub enum InsightfaceError {
 
 impl From<InsightfaceError> for ExtractorError {
     fn from(error: InsightfaceError) -> Self {
-        Self { message: error.to_string(), source: Some(Box::new(error)) }
+        // The message says all; as a source it would be printed twice.
+        Self::new(error.to_string())
     }
 }
 

@@ -92,7 +92,7 @@ mod tests {
             let Reply::Faces(faces) = reply(&answer).unwrap() else { panic!() };
             assert_eq!(faces.iter().map(|face| face.score).collect::<Vec<_>>(), [0.8125, 0.75]);
             assert_eq!(faces[0].bounding_box, [58.0, 95.0, 38.0, 104.0]);
-            assert_eq!(faces[1].landmarks[0], [112.710_16, 153.289_6]);
+            assert_eq!(faces[1].landmarks[0], [112.710_16, 153.289_61]);
             for face in faces {
                 let embedded = face.embedding.unwrap();
                 assert!((embedded.embedding.norm() - 1.0).abs() < 1e-6);

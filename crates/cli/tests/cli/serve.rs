@@ -56,7 +56,8 @@ fn bundle(dir: &Dir, extra: &str) -> PathBuf {
     for (number, picture) in pictures(drawn()).iter().take(80).enumerate() {
         let (subject, age) = (number / 2, 20 + number / 2);
         let gender = if subject % 2 == 0 { "f" } else { "m" };
-        manifest += &format!("{},s{subject},{age},{gender}\n", picture.display());
+        std::fs::copy(picture, dir.path(&format!("{number}.jpg"))).expect("a copy");
+        manifest += &format!("{number}.jpg,s{subject},{age},{gender}\n");
     }
     let (list, store, bundle) =
         (dir.path("faces.csv"), dir.path("store"), dir.path("faces.facefold"));

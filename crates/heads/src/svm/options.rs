@@ -51,7 +51,7 @@ pub struct SvmOptions {
     /// How features are scaled; `svm-linfa` always standardises. On UTKFace (3,000 training rows)
     /// unit rows were as good as standardised ones on embeddings (0.886 and 0.543, gender and nine
     /// age groups, against 0.886 and 0.544), and worse with taps, whose columns differ in size
-    /// (0.932 and 0.592 against 0.940 and 0.611, and 5.5 years against 5.1): hence the default.
+    /// (0.932 and 0.592 against 0.940 and 0.611): hence the default.
     pub scaling: Scaling,
     /// How `svm` and `svm-linfa` compare two rows; `svm-linear` is always linear.
     pub kernel: Kernel,
