@@ -52,12 +52,12 @@ impl Drop for Served {
 
 /// A bundle for gender and years. The drawn set's own ages are ranges, so a manifest gives years.
 fn bundle(dir: &Dir, extra: &str) -> PathBuf {
-    let mut manifest = "path,subject,age,gender\n".to_owned();
+    let mut manifest = b"path,subject,age,gender\n".to_vec();
     for (number, picture) in pictures(drawn()).iter().take(80).enumerate() {
         let (subject, age) = (number / 2, 20 + number / 2);
         let gender = if subject % 2 == 0 { "f" } else { "m" };
         std::fs::copy(picture, dir.path(&format!("{number}.jpg"))).expect("a copy");
-        manifest += &format!("{number}.jpg,s{subject},{age},{gender}\n");
+        writeln!(manifest, "{number}.jpg,s{subject},{age},{gender}").expect("a line");
     }
     let (list, store, bundle) =
         (dir.path("faces.csv"), dir.path("store"), dir.path("faces.facefold"));
