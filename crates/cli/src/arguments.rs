@@ -375,8 +375,8 @@ Examples:
 pub struct CvArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
-    /// Heads: mlp, mlp-residual, svm, svm-linear, svm-linfa (the reference, slow), linear, majority;
-    /// several with commas.
+    /// Heads: mlp, mlp-ensemble, mlp-residual, svm, svm-linear, svm-linfa (the reference, slow),
+    /// linear, majority; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "mlp,svm,linear")]
     pub head: Vec<String>,
     /// folds (published), kfold:K (by subject), split (published train/test), or random80 (a fifth
