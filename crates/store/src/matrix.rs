@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use facefold_core::{Extraction, FaceVariant, FeatureMatrix, ImageKey};
 use ndarray::{Array2, ArrayViewMut2, Axis, Slice};
+use rayon::prelude::*;
 
 use crate::error::StoreError;
 use crate::npy;
@@ -125,10 +126,12 @@ impl Store {
     /// Pairs of a row in the shards and a row in the matrix, sorted; fails where a key is neither
     /// there nor in the log.
     fn places(&self, select: &Select<'_>) -> Result<Vec<(u32, u32)>, StoreError> {
+        let rows: Vec<Option<u32>> =
+            select.keys.par_iter().map(|key| self.index.row_of(key, select.variant)).collect();
         let mut pairs = Vec::with_capacity(select.keys.len());
         let mut missing = Vec::new();
-        for (target, key) in select.keys.iter().enumerate() {
-            if let Some(row) = self.index.row_of(key, select.variant) {
+        for (target, (key, row)) in select.keys.iter().zip(rows).enumerate() {
+            if let Some(row) = row {
                 pairs.push((row, target as u32));
             } else if !self.has_variant(key, select.variant)? {
                 missing.push(*key);
@@ -143,7 +146,7 @@ impl Store {
                 first,
             });
         }
-        pairs.sort_unstable();
+        pairs.par_sort_unstable();
         Ok(pairs)
     }
 

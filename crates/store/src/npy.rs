@@ -5,9 +5,14 @@
 //! read into memory, not mapped: a memory map needs `unsafe`.
 
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::iter;
+use std::panic::resume_unwind;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use fs_err as fs;
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayViewMut2, Axis};
+use rayon::prelude::*;
 
 use crate::error::StoreError;
 use crate::index::IndexedShard;
@@ -20,6 +25,9 @@ const BLOCK: usize = 1 << 20;
 
 /// Bytes that are cheaper to read and drop than to seek over.
 const GAP: usize = 128 << 10;
+
+/// Blocks that are read ahead of the copying.
+const AHEAD: usize = 2;
 
 /// Copies rows of a column of the shards (`embedding` or `taps`) to rows of `target`.
 ///
@@ -34,16 +42,18 @@ pub(crate) fn scatter<'a>(
         return Ok(());
     }
     let width = target.ncols();
-    let mut scatter = Scatter { places, target };
+    let mut scatter = Scatter::new(places, target);
     match open_or_build(store, name, width) {
         Ok(file) => scatter.read(file, width),
         Err(StoreError::Io(error)) if cannot_write(&error) => {
             tracing::debug!("reading the shards directly: {error}");
-            let mut row = 0;
+            let mut first = 0;
             for shard in store.index.shards_of(Kind::Embeddings) {
                 shard::for_each_block(&store.layout, &shard.name, name, |values| {
-                    scatter.block(row, values, width);
-                    row += (values.len() / width) as u32;
+                    let end = first + (values.len() / width) as u32;
+                    let place = |row| places.partition_point(|(other, _)| *other < row);
+                    scatter.copy(first, &places[place(first)..place(end)], values);
+                    first = end;
                     Ok(())
                 })?;
             }
@@ -59,52 +69,107 @@ fn cannot_write(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
 }
 
-/// The rows still to be copied.
+/// Copies rows to where they are wanted, on all cores: memory that is touched for the first time
+/// costs more than the disk does.
 struct Scatter<'a> {
     places: &'a [(u32, u32)],
-    target: ArrayViewMut2<'a, f32>,
+    /// The target, cut into as many parts as there are threads; each fills its own.
+    parts: Vec<ArrayViewMut2<'a, f32>>,
+    part_rows: usize,
 }
 
-impl Scatter<'_> {
-    /// Copies what is wanted of the rows from `first` on.
-    fn block(&mut self, first: u32, values: &[f32], width: usize) {
-        let end = first + (values.len() / width) as u32;
-        while let Some((&(row, target), rest)) = self.places.split_first() {
-            if row >= end {
-                break;
-            }
-            let start = (row - first) as usize * width;
-            let mut to = self.target.row_mut(target as usize);
-            if let Some(to) = to.as_slice_mut() {
-                to.copy_from_slice(&values[start..start + width]);
-            }
-            self.places = rest;
+/// Rows that are read together.
+struct Run<'a> {
+    first: u32,
+    rows: usize,
+    /// Where they go.
+    places: &'a [(u32, u32)],
+}
+
+impl<'a> Scatter<'a> {
+    fn new(places: &'a [(u32, u32)], mut target: ArrayViewMut2<'a, f32>) -> Self {
+        let part_rows = target.nrows().div_ceil(rayon::current_num_threads()).max(1);
+        let mut parts = Vec::new();
+        while target.nrows() > part_rows {
+            let (part, rest) = target.split_at(Axis(0), part_rows);
+            parts.push(part);
+            target = rest;
         }
+        parts.push(target);
+        Self { places, parts, part_rows }
     }
 
-    /// Reads a `.npy` file from front to back, skipping long stretches that nobody wants.
+    /// Copies rows from `values`, which begin with row `first`.
+    fn copy(&mut self, first: u32, places: &[(u32, u32)], values: &[f32]) {
+        let part_rows = self.part_rows;
+        self.parts.par_iter_mut().enumerate().for_each(|(index, part)| {
+            let (start, width) = (index * part_rows, part.ncols());
+            for &(row, target) in places {
+                let local = (target as usize).wrapping_sub(start);
+                if local >= part.nrows() {
+                    continue;
+                }
+                let from = (row - first) as usize * width;
+                if let Some(to) = part.row_mut(local).as_slice_mut() {
+                    to.copy_from_slice(&values[from..from + width]);
+                }
+            }
+        });
+    }
+
+    /// Reads a `.npy` file from front to back, skipping long stretches that nobody wants, and
+    /// copies what was read while more is being read.
     fn read(&mut self, mut file: fs::File, width: usize) -> Result<(), StoreError> {
         let start = header(0, width).len() as u64;
         let row_bytes = (width * size_of::<f32>()) as u64;
-        let gap = (GAP as u64 / row_bytes).max(1) as u32;
-        let longest = (BLOCK / width).max(1);
-        let mut buffer = vec![0.0f32; longest * width];
-        while let Some(&(first, _)) = self.places.first() {
-            let limit = first.saturating_add(longest as u32);
-            let mut last = first;
-            for &(row, _) in self.places {
-                if row >= limit || row - last > gap {
-                    break;
+        let places = self.places;
+        let (full, blocks) = sync_channel::<(Run<'a>, Vec<f32>)>(AHEAD);
+        let (emptied, empty) = sync_channel(AHEAD + 1);
+        thread::scope(|scope| {
+            let reader = scope.spawn(move || -> io::Result<()> {
+                for run in runs(places, width) {
+                    let mut values = empty.try_recv().unwrap_or_else(|_| Vec::new());
+                    values.resize(run.rows * width, 0.0f32);
+                    file.seek(SeekFrom::Start(start + u64::from(run.first) * row_bytes))?;
+                    file.read_exact(bytemuck::cast_slice_mut(&mut values))?;
+                    // The other side hangs up only where it panics, and then so does this one.
+                    if full.send((run, values)).is_err() {
+                        break;
+                    }
                 }
-                last = row;
+                Ok(())
+            });
+            for (run, values) in blocks {
+                self.copy(run.first, run.places, &values);
+                // A reader that has read its last needs no buffer any more.
+                let _ = emptied.try_send(values);
             }
-            let values = &mut buffer[..(last - first + 1) as usize * width];
-            file.seek(SeekFrom::Start(start + u64::from(first) * row_bytes))?;
-            file.read_exact(bytemuck::cast_slice_mut(values))?;
-            self.block(first, values, width);
-        }
+            reader.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })?;
         Ok(())
     }
+}
+
+/// What to read at once: rows that lie close together, at most [`BLOCK`] floats of them.
+fn runs(mut places: &[(u32, u32)], width: usize) -> impl Iterator<Item = Run<'_>> {
+    let row_bytes = width * size_of::<f32>();
+    let gap = (GAP / row_bytes).max(1) as u32;
+    let longest = (BLOCK / width).max(1) as u32;
+    iter::from_fn(move || {
+        let &(first, _) = places.first()?;
+        let limit = first.saturating_add(longest);
+        let mut last = first;
+        let near = |&&(row, _): &&(u32, u32)| {
+            let is_near = row < limit && row - last <= gap;
+            last = row.max(last);
+            is_near
+        };
+        let count = places.iter().take_while(near).count();
+        let (these, rest) = places.split_at(count);
+        places = rest;
+        let last = these.last().map_or(first, |(row, _)| *row);
+        Some(Run { first, rows: (last - first + 1) as usize, places: these })
+    })
 }
 
 /// Opens the copy that belongs to the index; builds it where there is none.
