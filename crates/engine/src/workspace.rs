@@ -7,7 +7,7 @@ use crate::buffer::Buffer;
 use crate::engine::{Engine, Packed, Size};
 use crate::executor::are_finite;
 use crate::kernels::depthwise::Depthwise;
-use crate::kernels::finish::{Finish, Planes};
+use crate::kernels::finish::{Finish, Place, Planes};
 use crate::kernels::plain::{self, Rows};
 use crate::kernels::product::Product;
 use crate::layout::CHANNEL_BLOCK;
@@ -18,6 +18,31 @@ use crate::plan::{Chain, Plan, Sweep, Task};
 /// Weights beyond this many bytes do not stay in the second-level cache while the windows of a
 /// picture go by: then all windows go through one panel of outputs before the next.
 const RESIDENT_WEIGHTS: usize = 1 << 20;
+
+/// Pictures as they are given, one after another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pictures<'a> {
+    Values(&'a [f32]),
+    /// With the mean and the scale that make them the network's input.
+    Bytes(&'a [u8], [f32; 2]),
+}
+
+impl Pictures<'_> {
+    pub fn len(self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Bytes(bytes, _) => bytes.len(),
+        }
+    }
+
+    /// Some of the values.
+    pub fn part(self, range: Range<usize>) -> Self {
+        match self {
+            Self::Values(values) => Pictures::Values(&values[range]),
+            Self::Bytes(bytes, scaling) => Pictures::Bytes(&bytes[range], scaling),
+        }
+    }
+}
 
 /// The planes of all values.
 #[derive(Debug)]
@@ -39,15 +64,20 @@ impl Workspace {
     ///
     /// # Errors
     /// The index of a picture with a value that is not finite.
-    pub fn run(&mut self, engine: &Engine, size: &Size, pictures: &[f32]) -> Result<(), usize> {
+    pub fn run(
+        &mut self,
+        engine: &Engine,
+        size: &Size,
+        pictures: Pictures<'_>,
+    ) -> Result<(), usize> {
         let plan = &size.plan;
         let Some(shape) = plan.shapes[ValueId::INPUT.0] else { return Ok(()) };
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         // SAFETY: an engine has tile kernels only where tiles are permitted.
         let _tiles = engine.kernels.tiles.map(|_| unsafe { crate::kernels::Tiles::new() });
-        let pictures = pictures.chunks_exact(shape.size());
-        let images = pictures.len();
-        for (image, picture) in pictures.enumerate() {
+        let images = pictures.len() / shape.size().max(1);
+        for image in 0..images {
+            let picture = pictures.part(image * shape.size()..(image + 1) * shape.size());
             let pass =
                 Pass { workspace: self, engine, size, plan, picture, first: image, images: 1 };
             if !plan.chains.iter().any(Chain::stages) {
@@ -64,7 +94,8 @@ impl Workspace {
                 }
             }
         }
-        let pass = Pass { workspace: self, engine, size, plan, picture: &[], first: 0, images };
+        let pass =
+            Pass { workspace: self, engine, size, plan, picture: pictures, first: 0, images };
         (plan.split..engine.steps.len()).for_each(|step| pass.step(step));
         Ok(())
     }
@@ -130,7 +161,7 @@ struct Pass<'a> {
     size: &'a Size,
     plan: &'a Plan,
     /// The picture, on the way to the split.
-    picture: &'a [f32],
+    picture: Pictures<'a>,
     /// The first picture's place in the block.
     first: usize,
     images: usize,
@@ -146,22 +177,41 @@ impl<'a> Pass<'a> {
             return Ok(());
         };
         let length = shape.width * shape.channels;
+        let whole_rows = planes.layout.pitch == shape.channels;
         for y in rows {
-            let row = &self.picture[y * length..(y + 1) * length];
-            if !are_finite(row) {
+            let row = self.picture.part(y * length..(y + 1) * length);
+            if let Pictures::Values(values) = row
+                && !are_finite(values)
+            {
                 return Err(NotFinite);
             }
-            if planes.layout.pitch == shape.channels {
+            if whole_rows {
                 // SAFETY: a row of the picture is a row of the plane.
-                unsafe { (self.engine.kernels.write)(row, planes.at([0, y, 0], 0)) };
-            } else {
-                for (x, pixel) in row.chunks_exact(shape.channels).enumerate() {
-                    // SAFETY: the plane's pixels have at least the picture's channels.
-                    unsafe { (self.engine.kernels.write)(pixel, planes.at([0, y, x], 0)) };
-                }
+                unsafe { self.write(row, planes.at([0, y, 0], 0)) };
+                continue;
+            }
+            for x in 0..shape.width {
+                let pixel = row.part(x * shape.channels..(x + 1) * shape.channels);
+                // SAFETY: the plane's pixels have at least the picture's channels.
+                unsafe { self.write(pixel, planes.at([0, y, x], 0)) };
             }
         }
         Ok(())
+    }
+
+    /// Writes values of the picture.
+    ///
+    /// # Safety
+    /// As many can be written there.
+    unsafe fn write(&self, values: Pictures<'_>, place: Place) {
+        let kernels = &self.engine.kernels;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match values {
+                Pictures::Values(values) => (kernels.write)(values, place),
+                Pictures::Bytes(bytes, scaling) => (kernels.write_bytes)(bytes, scaling, place),
+            }
+        }
     }
 
     /// Computes one step.

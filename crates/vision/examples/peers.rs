@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use facefold_engine::{
-    Engine, EngineError, Executor, Images, Kernel, Network, Precision, Shape, Tensor,
+    ByteImages, Engine, EngineError, Executor, Images, Kernel, Network, Precision, Shape, Tensor,
 };
 use facefold_vision::align::{Crop, align};
 use facefold_vision::decode::{Limits, inspect};
@@ -47,6 +47,10 @@ struct Shared(Arc<Engine>);
 impl Executor for Shared {
     fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError> {
         self.0.run(images)
+    }
+
+    fn run_bytes(&self, images: ByteImages<'_>) -> Result<Vec<Tensor>, EngineError> {
+        self.0.run_bytes(images)
     }
 
     fn describe(&self) -> String {

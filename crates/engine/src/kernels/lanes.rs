@@ -38,6 +38,11 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// `COUNT` values can be read from there.
     unsafe fn load(self, from: *const f32) -> Self::Register;
+    /// Bytes as numbers.
+    ///
+    /// # Safety
+    /// `COUNT` bytes can be read from there.
+    unsafe fn load_bytes(self, from: *const u8) -> Self::Register;
     /// # Safety
     /// `COUNT` values can be written there.
     unsafe fn store(self, to: *mut f32, value: Self::Register);
@@ -160,6 +165,12 @@ impl Lanes for Portable {
     unsafe fn load(self, from: *const f32) -> [f32; 4] {
         // SAFETY: the caller's promise; arrays of f32 need no more alignment than f32.
         unsafe { from.cast::<[f32; 4]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> [f32; 4] {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[u8; 4]>().read() }.map(f32::from)
     }
 
     #[inline(always)]

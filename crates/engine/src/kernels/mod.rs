@@ -41,6 +41,9 @@ pub(crate) struct Kernels {
     /// As for [`Place::write_all`].
     pub write: unsafe fn(&[f32], Place),
     /// # Safety
+    /// As for [`Place::write_bytes`].
+    pub write_bytes: unsafe fn(&[u8], [f32; 2], Place),
+    /// # Safety
     /// As for [`amx::run`].
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     pub tiles: Option<unsafe fn(&TileProduct<'_>)>,
@@ -74,6 +77,7 @@ macro_rules! compile {
                 product,
                 depthwise,
                 write,
+                write_bytes,
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 tiles: None,
             };
@@ -94,6 +98,12 @@ macro_rules! compile {
             unsafe fn write(values: &[f32], place: Place) {
                 // SAFETY: the caller's promise.
                 unsafe { place.write_all($new, values) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn write_bytes(bytes: &[u8], scaling: [f32; 2], place: Place) {
+                // SAFETY: the caller's promise.
+                unsafe { place.write_bytes($new, bytes, scaling) }
             }
 
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
