@@ -43,13 +43,15 @@ pub(crate) enum Packed {
     F32 { offset: usize, count: usize },
     /// The same, and the elements of a panel.
     Tiles { offset: usize, count: usize, panel: usize },
+    /// As for f32, transformed.
+    Winograd { offset: usize, count: usize },
 }
 
 impl Packed {
     /// Bytes of all weights.
     pub fn bytes(self) -> usize {
         match self {
-            Self::F32 { count, .. } => count * size_of::<f32>(),
+            Self::F32 { count, .. } | Self::Winograd { count, .. } => count * size_of::<f32>(),
             Self::Tiles { count, .. } => count * size_of::<u16>(),
         }
     }
@@ -162,18 +164,21 @@ impl Engine {
             })
             .collect();
         let mut end = 0;
-        let places = unpacked.iter().zip(&self.tiles).map(|(unpacked, &tiles)| {
-            let (weights, pitch, parts) = unpacked.as_ref()?;
-            let offset = end;
-            let packed = if tiles {
-                let count = weights.tiles_length(*pitch, *parts);
-                Packed::Tiles { offset, count, panel: weights.tile_panel(*pitch, *parts) }
-            } else {
-                Packed::F32 { offset, count: weights.panels_length() }
-            };
-            end = (end + packed.bytes()).next_multiple_of(LINE);
-            Some(packed)
-        });
+        let places =
+            unpacked.iter().zip(steps).zip(&self.tiles).map(|((unpacked, step), &tiles)| {
+                let (weights, pitch, parts) = unpacked.as_ref()?;
+                let offset = end;
+                let packed = if !tiles && step.has_short_form() {
+                    Packed::Winograd { offset, count: weights.winograd_length() }
+                } else if tiles {
+                    let count = weights.tiles_length(*pitch, *parts);
+                    Packed::Tiles { offset, count, panel: weights.tile_panel(*pitch, *parts) }
+                } else {
+                    Packed::F32 { offset, count: weights.panels_length() }
+                };
+                end = (end + packed.bytes()).next_multiple_of(LINE);
+                Some(packed)
+            });
         let packed: Vec<Option<Packed>> = places.collect();
         let mut buffer = Buffer::zeroed(end);
         for (packed, unpacked) in packed.iter().zip(&unpacked) {
@@ -183,6 +188,9 @@ impl Engine {
             match *packed {
                 Packed::F32 { offset, count } => {
                     weights.panels(self.kernels.lanes, buffer.numbers_mut(offset, count));
+                }
+                Packed::Winograd { offset, count } => {
+                    weights.winograd(self.kernels.lanes, buffer.numbers_mut(offset, count));
                 }
                 Packed::Tiles { offset, count, .. } => {
                     weights.tiles(*pitch, *parts, buffer.numbers_mut(offset, count));

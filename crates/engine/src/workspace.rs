@@ -10,7 +10,8 @@ use crate::kernels::depthwise::Depthwise;
 use crate::kernels::finish::{Finish, Place, Planes};
 use crate::kernels::plain::{self, Rows};
 use crate::kernels::product::Product;
-use crate::layout::CHANNEL_BLOCK;
+use crate::kernels::winograd::{PLACES, Winograd};
+use crate::layout::{CHANNEL_BLOCK, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::ValueId;
 use crate::plan::{Chain, Plan, Sweep, Task};
@@ -48,6 +49,8 @@ impl Pictures<'_> {
 #[derive(Debug)]
 pub(crate) struct Workspace {
     buffers: Vec<Buffer>,
+    /// For a step that needs memory of its own.
+    scratch: Buffer,
     /// By value: the first row that is kept at the moment.
     first_rows: Vec<Cell<usize>>,
 }
@@ -56,6 +59,7 @@ impl Workspace {
     pub fn new(plan: &Plan) -> Self {
         Self {
             buffers: plan.buffers.iter().map(|&bytes| Buffer::zeroed(bytes)).collect(),
+            scratch: Buffer::zeroed(plan.scratch * size_of::<f32>()),
             first_rows: vec![Cell::new(0); plan.slots.len()],
         }
     }
@@ -296,13 +300,19 @@ impl<'a> Pass<'a> {
     /// Computes some rows of a convolution.
     fn convolve(&self, index: usize, rows: Range<usize>) {
         match &self.engine.steps[index] {
-            Step::Dense { source, fused, .. } => {
+            Step::Dense { source, fused, window, .. } => {
                 let sweep = self.plan.sweeps[index].as_ref();
                 let weights = self.engine.weights(self.size, index);
                 if let (Some(sweep), Some(weights), Some(source)) =
                     (sweep, weights, self.planes(*source))
                 {
-                    self.dense(source, fused, sweep, weights, rows);
+                    if let (Packed::Winograd { offset, count }, Some(window)) = (weights.0, window)
+                    {
+                        let weights = weights.1.numbers(offset, count);
+                        self.winograd(source, fused, sweep, window, weights, rows);
+                    } else {
+                        self.dense(source, fused, sweep, weights, rows);
+                    }
                 }
             }
             Step::Depthwise { source, weights, pairs, window, fused, .. } => {
@@ -326,6 +336,33 @@ impl<'a> Pass<'a> {
             }
             Step::Plain { .. } => {}
         }
+    }
+
+    fn winograd(
+        &self,
+        source: Planes,
+        fused: &Fused,
+        sweep: &Sweep,
+        window: &Window,
+        weights: &[f32],
+        rows: Range<usize>,
+    ) {
+        let finish = self.finish(fused);
+        let job = Winograd {
+            source: source.f32,
+            layout: source.layout,
+            padding: window.padding,
+            inputs: weights.len() / (PLACES * finish.pitch),
+            width: sweep.walk.width,
+            rows,
+            images: self.images,
+            weights,
+            scratch: self.workspace.scratch.plane(),
+            finish,
+        };
+        // SAFETY: the plan makes the source's plane and the scratch long enough, and gives the
+        // outputs planes of their shape.
+        unsafe { (self.engine.kernels.winograd)(&job) };
     }
 
     fn dense(
@@ -376,6 +413,7 @@ impl<'a> Pass<'a> {
             }
             #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
             Packed::Tiles { .. } => {}
+            Packed::Winograd { .. } => {}
         }
     }
 

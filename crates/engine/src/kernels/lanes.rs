@@ -17,6 +17,8 @@ pub(crate) trait Lanes: Copy {
     fn splat(self, value: f32) -> Self::Register;
     /// a + b.
     fn add(self, a: Self::Register, b: Self::Register) -> Self::Register;
+    /// a - b.
+    fn sub(self, a: Self::Register, b: Self::Register) -> Self::Register;
     /// a b.
     fn mul(self, a: Self::Register, b: Self::Register) -> Self::Register;
     /// a b + c, rounded once where the set has such an instruction.
@@ -124,6 +126,11 @@ impl Lanes for Portable {
     #[inline(always)]
     fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
+    }
+
+    #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        [a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]]
     }
 
     #[inline(always)]

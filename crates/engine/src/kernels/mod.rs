@@ -11,6 +11,7 @@ pub(crate) mod finish;
 pub(crate) mod lanes;
 pub(crate) mod plain;
 pub(crate) mod product;
+pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -18,6 +19,7 @@ use depthwise::Depthwise;
 use finish::Place;
 use lanes::{Lanes, Portable};
 use product::Product;
+use winograd::Winograd;
 
 use crate::cpu::Kernel;
 
@@ -34,6 +36,9 @@ pub(crate) struct Kernels {
     /// # Safety
     /// As for [`product::run`].
     pub product: unsafe fn(&Product<'_>),
+    /// # Safety
+    /// As for [`winograd::run`].
+    pub winograd: unsafe fn(&Winograd<'_>),
     /// # Safety
     /// As for [`depthwise::run`].
     pub depthwise: unsafe fn(&Depthwise<'_>),
@@ -75,6 +80,7 @@ macro_rules! compile {
                 lanes: <$lanes>::COUNT,
                 rows: <$lanes>::ROWS,
                 product,
+                winograd,
                 depthwise,
                 write,
                 write_bytes,
@@ -86,6 +92,12 @@ macro_rules! compile {
             unsafe fn product(job: &Product<'_>) {
                 // SAFETY: the caller's promise.
                 unsafe { product::run($new, job) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn winograd(job: &Winograd<'_>) {
+                // SAFETY: the caller's promise.
+                unsafe { winograd::run($new, job) }
             }
 
             $(#[target_feature(enable = $features)])?
