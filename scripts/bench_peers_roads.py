@@ -200,7 +200,10 @@ def serve(kind, models, core, pipe):
         return
     kept = {}
     while True:
-        stage, arguments = pipe.recv()
+        try:
+            stage, arguments = pipe.recv()
+        except EOFError:  # The measurement is over.
+            return
         if stage == "load":
             pictures = [pathlib.Path(path).read_bytes() for path in arguments]
             kept = {"content": pictures, "pictures": [peer.decode(content) for content in pictures]}
