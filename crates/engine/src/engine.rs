@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::buffer::{Buffer, LINE};
 use crate::cpu::{Kernel, Precision};
-use crate::executor::{EngineError, Executor, Images, Tensor};
+use crate::executor::{ByteImages, EngineError, Executor, Images, Tensor, are_finite, check_size};
 use crate::kernels::Kernels;
 use crate::layout::CHANNEL_BLOCK;
 use crate::lower::{Lowered, Part, Step, lower};
 use crate::network::{Network, Shape, ValueId};
 use crate::pack::{self, TILE_DEPTH};
 use crate::plan::{Plan, Request, input_pitch, parts};
-use crate::workspace::Workspace;
+use crate::workspace::{Pictures, Workspace};
 
 /// Runs a network on the CPU, one thread a call.
 ///
@@ -43,13 +43,15 @@ pub(crate) enum Packed {
     F32 { offset: usize, count: usize },
     /// The same, and the elements of a panel.
     Tiles { offset: usize, count: usize, panel: usize },
+    /// As for f32, transformed.
+    Winograd { offset: usize, count: usize },
 }
 
 impl Packed {
     /// Bytes of all weights.
     pub fn bytes(self) -> usize {
         match self {
-            Self::F32 { count, .. } => count * size_of::<f32>(),
+            Self::F32 { count, .. } | Self::Winograd { count, .. } => count * size_of::<f32>(),
             Self::Tiles { count, .. } => count * size_of::<u16>(),
         }
     }
@@ -162,18 +164,21 @@ impl Engine {
             })
             .collect();
         let mut end = 0;
-        let places = unpacked.iter().zip(&self.tiles).map(|(unpacked, &tiles)| {
-            let (weights, pitch, parts) = unpacked.as_ref()?;
-            let offset = end;
-            let packed = if tiles {
-                let count = weights.tiles_length(*pitch, *parts);
-                Packed::Tiles { offset, count, panel: weights.tile_panel(*pitch, *parts) }
-            } else {
-                Packed::F32 { offset, count: weights.panels_length() }
-            };
-            end = (end + packed.bytes()).next_multiple_of(LINE);
-            Some(packed)
-        });
+        let places =
+            unpacked.iter().zip(steps).zip(&self.tiles).map(|((unpacked, step), &tiles)| {
+                let (weights, pitch, parts) = unpacked.as_ref()?;
+                let offset = end;
+                let packed = if !tiles && step.has_short_form() {
+                    Packed::Winograd { offset, count: weights.winograd_length() }
+                } else if tiles {
+                    let count = weights.tiles_length(*pitch, *parts);
+                    Packed::Tiles { offset, count, panel: weights.tile_panel(*pitch, *parts) }
+                } else {
+                    Packed::F32 { offset, count: weights.panels_length() }
+                };
+                end = (end + packed.bytes()).next_multiple_of(LINE);
+                Some(packed)
+            });
         let packed: Vec<Option<Packed>> = places.collect();
         let mut buffer = Buffer::zeroed(end);
         for (packed, unpacked) in packed.iter().zip(&unpacked) {
@@ -183,6 +188,9 @@ impl Engine {
             match *packed {
                 Packed::F32 { offset, count } => {
                     weights.panels(self.kernels.lanes, buffer.numbers_mut(offset, count));
+                }
+                Packed::Winograd { offset, count } => {
+                    weights.winograd(self.kernels.lanes, buffer.numbers_mut(offset, count));
                 }
                 Packed::Tiles { offset, count, .. } => {
                     weights.tiles(*pitch, *parts, buffer.numbers_mut(offset, count));
@@ -228,37 +236,52 @@ impl Engine {
     }
 }
 
-impl Executor for Engine {
-    fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError> {
-        images.check_size(self.input_channels)?;
-        let size = self.size(images.shape)?;
+impl Engine {
+    fn run_pictures(
+        &self,
+        pictures: Pictures<'_>,
+        count: usize,
+        shape: Shape,
+    ) -> Result<Vec<Tensor>, EngineError> {
+        check_size(pictures.len(), count, shape, self.input_channels)?;
+        let size = self.size(shape)?;
         let mut outputs: Vec<Tensor> = self
             .outputs
             .iter()
             .filter_map(|part| part.shape(&size.plan.shapes))
-            .map(|shape| Tensor {
-                data: Vec::with_capacity(images.count * shape.size()),
-                count: images.count,
-                shape,
-            })
+            .map(|shape| Tensor { data: Vec::with_capacity(count * shape.size()), count, shape })
             .collect();
         let idle = || size.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = idle().pop();
         let mut workspace = waiting.unwrap_or_else(|| Workspace::new(&size.plan));
-        let block = size.plan.capacity * images.shape.size();
-        for (index, pictures) in images.data.chunks(block.max(1)).enumerate() {
-            if let Err(picture) = workspace.run(self, &size, pictures) {
+        for first in (0..count).step_by(size.plan.capacity) {
+            let block = size.plan.capacity.min(count - first);
+            let values = first * shape.size()..(first + block) * shape.size();
+            if let Err(picture) = workspace.run(self, &size, pictures.part(values)) {
                 idle().push(workspace);
-                let picture = index * size.plan.capacity + picture;
-                return Err(EngineError::NotFinite { picture });
+                return Err(EngineError::NotFinite { picture: first + picture });
             }
             for (tensor, part) in outputs.iter_mut().zip(&self.outputs) {
-                let count = pictures.len() / images.shape.size().max(1);
-                workspace.read(&size.plan, part, count, &mut tensor.data);
+                workspace.read(&size.plan, part, block, &mut tensor.data);
             }
         }
         idle().push(workspace);
         Ok(outputs)
+    }
+}
+
+impl Executor for Engine {
+    fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError> {
+        self.run_pictures(Pictures::Values(images.data), images.count, images.shape)
+    }
+
+    fn run_bytes(&self, images: ByteImages<'_>) -> Result<Vec<Tensor>, EngineError> {
+        let scaling = [images.mean, images.scale];
+        if images.count > 0 && !are_finite(&scaling) {
+            return Err(EngineError::NotFinite { picture: 0 });
+        }
+        let pictures = Pictures::Bytes(images.data, scaling);
+        self.run_pictures(pictures, images.count, images.shape)
     }
 
     fn describe(&self) -> String {

@@ -13,33 +13,62 @@ pub struct Images<'a> {
     pub shape: Shape,
 }
 
-impl Images<'_> {
-    /// That the batch holds what its shape says, and what a network takes.
-    ///
-    /// # Errors
-    /// A batch of another length or number of channels.
-    pub(crate) fn check_size(&self, channels: usize) -> Result<(), EngineError> {
-        let expected = self.count * self.shape.size();
-        if self.data.len() != expected {
-            return Err(EngineError::Batch { expected, found: self.data.len() });
-        }
-        if self.shape.channels != channels {
-            return Err(EngineError::Channels { expected: channels, found: self.shape.channels });
-        }
-        Ok(())
+/// That a batch of so many values holds what its shape says, and what a network takes.
+///
+/// # Errors
+/// A batch of another length or number of channels.
+pub(crate) fn check_size(
+    found: usize,
+    count: usize,
+    shape: Shape,
+    channels: usize,
+) -> Result<(), EngineError> {
+    let expected = count * shape.size();
+    if found != expected {
+        return Err(EngineError::Batch { expected, found });
     }
+    if shape.channels != channels {
+        return Err(EngineError::Channels { expected: channels, found: shape.channels });
+    }
+    Ok(())
+}
 
-    /// The same, and that all values are finite.
+impl Images<'_> {
+    /// That the batch has the size that its shape says and the network's channels, and that all
+    /// values are finite.
     ///
     /// # Errors
-    /// As for [`Self::check_size`], or a value that is not finite.
+    /// As for [`check_size`], or a value that is not finite.
     pub(crate) fn check(&self, channels: usize) -> Result<(), EngineError> {
-        self.check_size(channels)?;
+        check_size(self.data.len(), self.count, self.shape, channels)?;
         let mut pictures = self.data.chunks_exact(self.shape.size().max(1));
         match pictures.position(|picture| !are_finite(picture)) {
             Some(picture) => Err(EngineError::NotFinite { picture }),
             None => Ok(()),
         }
+    }
+}
+
+/// A batch of pictures of one size in bytes: NHWC. The network takes `(byte - mean) * scale`.
+#[derive(Debug, Clone, Copy)]
+pub struct ByteImages<'a> {
+    /// n x height x width x channels bytes.
+    pub data: &'a [u8],
+    /// Number of pictures.
+    pub count: usize,
+    /// Shape of each.
+    pub shape: Shape,
+    /// The byte that becomes 0.
+    pub mean: f32,
+    /// What one step of a byte becomes.
+    pub scale: f32,
+}
+
+impl ByteImages<'_> {
+    /// The network's input, as [`Images`] hold it.
+    #[must_use]
+    pub fn scaled(&self) -> Vec<f32> {
+        self.data.iter().map(|&byte| (f32::from(byte) - self.mean) * self.scale).collect()
     }
 }
 
@@ -68,6 +97,15 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// A picture size that the network cannot take, or a failure of the device.
     fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError>;
+
+    /// The same for pictures in bytes, to the bit; executors may scale them on the way.
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
+    fn run_bytes(&self, images: ByteImages<'_>) -> Result<Vec<Tensor>, EngineError> {
+        let data = images.scaled();
+        self.run(Images { data: &data, count: images.count, shape: images.shape })
+    }
 
     /// What runs, for reports: `candle f32`, `engine bf16x3 (amx)`.
     fn describe(&self) -> String;

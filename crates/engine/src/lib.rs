@@ -19,7 +19,7 @@ mod workspace;
 
 pub use cpu::{ENGINE_VARIABLE, Kernel, Precision};
 pub use engine::Engine;
-pub use executor::{EngineError, Executor, Images, Tensor};
+pub use executor::{ByteImages, EngineError, Executor, Images, Tensor};
 pub use network::{Convolution, InvalidNetwork, Layer, Network, Op, Output, Shape, ValueId};
 pub use reference::Reference;
 pub use wide::{Vectorised, widest};

@@ -107,6 +107,18 @@ impl Step {
         }
     }
 
+    /// Whether it is a convolution of 3x3 windows one pixel apart with channels enough that the
+    /// transforms of `kernels::winograd` cost less than they save.
+    pub fn has_short_form(&self) -> bool {
+        const LEAST_CHANNELS: usize = 16;
+        let Self::Dense { weights_count, window: Some(window), fused, .. } = self else {
+            return false;
+        };
+        let inputs = weights_count / (9 * fused.channels);
+        (window.kernel, window.stride) == ([3, 3], 1)
+            && inputs.min(fused.channels) >= LEAST_CHANNELS
+    }
+
     /// The values that it reads.
     pub fn inputs(&self) -> Vec<ValueId> {
         match self {

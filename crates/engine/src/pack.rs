@@ -1,6 +1,7 @@
 //! Weights in the order in which the kernels read them.
 
 use crate::kernels::lanes::{from_bf16, to_bf16};
+use crate::kernels::winograd::{PLACES, transposed};
 use crate::layout::CHANNEL_BLOCK;
 
 /// Values of a window that matrix tiles multiply in one step.
@@ -53,6 +54,32 @@ impl Weights<'_> {
                         let k = (i * self.kernel[1] + j) * self.inputs + input;
                         to[first * self.depth() + k * width + output - first] =
                             self.at(output, input, [i, j]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Elements of all panels of [`Self::winograd`].
+    pub fn winograd_length(&self) -> usize {
+        PLACES * self.output_pitch() * self.inputs
+    }
+
+    /// Panels of two registers of outputs for `kernels::winograd`; in each, place by place and
+    /// channel by channel, the weights G g G' of the panel's outputs with
+    /// G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1). For 3x3 windows.
+    pub fn winograd(&self, lanes: usize, to: &mut [f32]) {
+        let along = |[a, b, c]: [f32; 3]| [a, f32::midpoint(a + b, c), f32::midpoint(a - b, c), c];
+        for output in 0..self.outputs {
+            let first = output / (2 * lanes) * 2 * lanes;
+            let width = (self.output_pitch() - first).min(2 * lanes);
+            for input in 0..self.inputs {
+                let row = |i: usize| along([0, 1, 2].map(|j| self.at(output, input, [i, j])));
+                let rows = [row(0), row(1), row(2), [0.0; 4]];
+                for (j, [a, b, c, _]) in transposed(rows).into_iter().enumerate() {
+                    for (i, value) in along([a, b, c]).into_iter().enumerate() {
+                        let k = (4 * i + j) * self.inputs + input;
+                        to[first * PLACES * self.inputs + k * width + output - first] = value;
                     }
                 }
             }
@@ -133,5 +160,19 @@ mod tests {
         assert_eq!([at(0), at(1), at(2), at(3)], [1., 2., 3., 0.]);
         assert_eq!([at(16), at(17), at(18)], [10., 20., 1.]);
         assert_eq!(from_bf16(packed[1024 + 9 * 32]), 1.0 / 1024.0);
+    }
+
+    #[test]
+    fn transformed_weights_are_sums_along_both_axes() {
+        // One output, one channel: 1 to 9. Along the first row: 1, (1 + 2 + 3) / 2, (1 - 2 + 3) / 2, 3.
+        let values: Vec<f32> = (1..=9).map(|v| v as f32).collect();
+        let weights = Weights { values: &values, outputs: 1, inputs: 1, kernel: [3, 3] };
+        let mut packed = vec![0.0; weights.winograd_length()];
+        weights.winograd(4, &mut packed);
+        // Sixteen places of a register pair each.
+        let at = |place: usize| packed[place * 8];
+        assert_eq!([at(0), at(1), at(2), at(3)], [1.0, 3.0, 1.0, 3.0]);
+        assert_eq!([at(4), at(5), at(15)], [6.0, 11.25, 9.0]);
+        assert_eq!(packed.len(), 256);
     }
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 use crate::cpu::Precision;
 use crate::kernels::Kernels;
 use crate::kernels::product::Segment;
+use crate::kernels::winograd::{Blocks, PLACES};
 use crate::layout::{CHANNEL_BLOCK, Layout, TileWindow, Walk, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     pub sweeps: Vec<Option<Sweep>>,
     /// Bytes of each buffer.
     pub buffers: Vec<usize>,
+    /// Numbers that a step may need for itself.
+    pub scratch: usize,
     /// Pictures that are computed together.
     pub capacity: usize,
     /// The steps before this one are computed picture by picture: their values are larger than
@@ -146,6 +149,7 @@ impl Request<'_> {
         let runs = self.runs(split, &shapes);
         let uses = self.uses(&runs);
         let crossing = self.crossing(split);
+        let mut scratch = 0;
         let mut slots: Vec<Option<Slot>> = Vec::with_capacity(self.values);
         for (value, shape) in shapes.iter().enumerate() {
             slots.push(shape.map(|shape| {
@@ -164,6 +168,9 @@ impl Request<'_> {
         let mut walks = Vec::with_capacity(self.steps.len());
         for (index, step) in self.steps.iter().enumerate() {
             walks.push(self.walk(index, step, &shapes, &mut slots));
+            if !self.tiles[index] && step.has_short_form() {
+                scratch = scratch.max(self.short_form(step, &shapes, &mut slots).unwrap_or(0));
+            }
         }
         let chains = runs
             .iter()
@@ -174,7 +181,7 @@ impl Request<'_> {
         });
         let sweeps = sweeps.collect();
         let buffers = self.assign(&uses, &runs, &mut slots);
-        Ok(Plan { shapes, slots, sweeps, buffers, capacity: block, split, chains })
+        Ok(Plan { shapes, slots, sweeps, buffers, scratch, capacity: block, split, chains })
     }
 
     /// The first step with more weights than values.
@@ -259,6 +266,34 @@ impl Request<'_> {
         let row = (width * slot.layout.pitch).next_multiple_of(TILE_DEPTH);
         slot.length = slot.length.max(reach * slot.layout.pitch + row);
         Some((walk, window.kernel, *source))
+    }
+
+    /// Makes a source long enough for windows of four by four; gives the numbers of scratch that
+    /// the step needs at most.
+    fn short_form(
+        &self,
+        step: &Step,
+        shapes: &[Option<Shape>],
+        slots: &mut [Option<Slot>],
+    ) -> Option<usize> {
+        let Step::Dense { source, weights_count, fused, .. } = step else { return None };
+        let output = shapes[step.outputs()[0].0]?;
+        let slot = slots[source.0].as_mut()?;
+        let Slot { layout, length, .. } = slot;
+        // The last window of two by two outputs may lie a row and a column further.
+        *length = (*length).max((layout.pixels() + layout.row() + 4) * layout.pitch);
+        let inputs = weights_count / (9 * fused.channels);
+        let weights = PLACES * inputs * fused.channels.next_multiple_of(CHANNEL_BLOCK);
+        let scratch = |height: usize, images: usize| {
+            let size = [height, output.width, images];
+            Blocks::new(size, layout.pitch, weights, self.kernels.rows).scratch()
+        };
+        // Fewer rows at a time may make smaller blocks, but also blocks that are whole.
+        let images = 1..=layout.capacity;
+        images
+            .flat_map(|n| (1..=output.height).map(move |h| (h, n)))
+            .map(|(h, n)| scratch(h, n))
+            .max()
     }
 
     fn sweep(

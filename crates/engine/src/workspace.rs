@@ -7,10 +7,11 @@ use crate::buffer::Buffer;
 use crate::engine::{Engine, Packed, Size};
 use crate::executor::are_finite;
 use crate::kernels::depthwise::Depthwise;
-use crate::kernels::finish::{Finish, Planes};
+use crate::kernels::finish::{Finish, Place, Planes};
 use crate::kernels::plain::{self, Rows};
 use crate::kernels::product::Product;
-use crate::layout::CHANNEL_BLOCK;
+use crate::kernels::winograd::{PLACES, Winograd};
+use crate::layout::{CHANNEL_BLOCK, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::ValueId;
 use crate::plan::{Chain, Plan, Sweep, Task};
@@ -19,10 +20,37 @@ use crate::plan::{Chain, Plan, Sweep, Task};
 /// picture go by: then all windows go through one panel of outputs before the next.
 const RESIDENT_WEIGHTS: usize = 1 << 20;
 
+/// Pictures as they are given, one after another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pictures<'a> {
+    Values(&'a [f32]),
+    /// With the mean and the scale that make them the network's input.
+    Bytes(&'a [u8], [f32; 2]),
+}
+
+impl Pictures<'_> {
+    pub fn len(self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Bytes(bytes, _) => bytes.len(),
+        }
+    }
+
+    /// Some of the values.
+    pub fn part(self, range: Range<usize>) -> Self {
+        match self {
+            Self::Values(values) => Pictures::Values(&values[range]),
+            Self::Bytes(bytes, scaling) => Pictures::Bytes(&bytes[range], scaling),
+        }
+    }
+}
+
 /// The planes of all values.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     buffers: Vec<Buffer>,
+    /// For a step that needs memory of its own.
+    scratch: Buffer,
     /// By value: the first row that is kept at the moment.
     first_rows: Vec<Cell<usize>>,
 }
@@ -31,6 +59,7 @@ impl Workspace {
     pub fn new(plan: &Plan) -> Self {
         Self {
             buffers: plan.buffers.iter().map(|&bytes| Buffer::zeroed(bytes)).collect(),
+            scratch: Buffer::zeroed(plan.scratch * size_of::<f32>()),
             first_rows: vec![Cell::new(0); plan.slots.len()],
         }
     }
@@ -39,15 +68,20 @@ impl Workspace {
     ///
     /// # Errors
     /// The index of a picture with a value that is not finite.
-    pub fn run(&mut self, engine: &Engine, size: &Size, pictures: &[f32]) -> Result<(), usize> {
+    pub fn run(
+        &mut self,
+        engine: &Engine,
+        size: &Size,
+        pictures: Pictures<'_>,
+    ) -> Result<(), usize> {
         let plan = &size.plan;
         let Some(shape) = plan.shapes[ValueId::INPUT.0] else { return Ok(()) };
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         // SAFETY: an engine has tile kernels only where tiles are permitted.
         let _tiles = engine.kernels.tiles.map(|_| unsafe { crate::kernels::Tiles::new() });
-        let pictures = pictures.chunks_exact(shape.size());
-        let images = pictures.len();
-        for (image, picture) in pictures.enumerate() {
+        let images = pictures.len() / shape.size().max(1);
+        for image in 0..images {
+            let picture = pictures.part(image * shape.size()..(image + 1) * shape.size());
             let pass =
                 Pass { workspace: self, engine, size, plan, picture, first: image, images: 1 };
             if !plan.chains.iter().any(Chain::stages) {
@@ -64,7 +98,8 @@ impl Workspace {
                 }
             }
         }
-        let pass = Pass { workspace: self, engine, size, plan, picture: &[], first: 0, images };
+        let pass =
+            Pass { workspace: self, engine, size, plan, picture: pictures, first: 0, images };
         (plan.split..engine.steps.len()).for_each(|step| pass.step(step));
         Ok(())
     }
@@ -130,7 +165,7 @@ struct Pass<'a> {
     size: &'a Size,
     plan: &'a Plan,
     /// The picture, on the way to the split.
-    picture: &'a [f32],
+    picture: Pictures<'a>,
     /// The first picture's place in the block.
     first: usize,
     images: usize,
@@ -146,22 +181,41 @@ impl<'a> Pass<'a> {
             return Ok(());
         };
         let length = shape.width * shape.channels;
+        let whole_rows = planes.layout.pitch == shape.channels;
         for y in rows {
-            let row = &self.picture[y * length..(y + 1) * length];
-            if !are_finite(row) {
+            let row = self.picture.part(y * length..(y + 1) * length);
+            if let Pictures::Values(values) = row
+                && !are_finite(values)
+            {
                 return Err(NotFinite);
             }
-            if planes.layout.pitch == shape.channels {
+            if whole_rows {
                 // SAFETY: a row of the picture is a row of the plane.
-                unsafe { (self.engine.kernels.write)(row, planes.at([0, y, 0], 0)) };
-            } else {
-                for (x, pixel) in row.chunks_exact(shape.channels).enumerate() {
-                    // SAFETY: the plane's pixels have at least the picture's channels.
-                    unsafe { (self.engine.kernels.write)(pixel, planes.at([0, y, x], 0)) };
-                }
+                unsafe { self.write(row, planes.at([0, y, 0], 0)) };
+                continue;
+            }
+            for x in 0..shape.width {
+                let pixel = row.part(x * shape.channels..(x + 1) * shape.channels);
+                // SAFETY: the plane's pixels have at least the picture's channels.
+                unsafe { self.write(pixel, planes.at([0, y, x], 0)) };
             }
         }
         Ok(())
+    }
+
+    /// Writes values of the picture.
+    ///
+    /// # Safety
+    /// As many can be written there.
+    unsafe fn write(&self, values: Pictures<'_>, place: Place) {
+        let kernels = &self.engine.kernels;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match values {
+                Pictures::Values(values) => (kernels.write)(values, place),
+                Pictures::Bytes(bytes, scaling) => (kernels.write_bytes)(bytes, scaling, place),
+            }
+        }
     }
 
     /// Computes one step.
@@ -246,13 +300,19 @@ impl<'a> Pass<'a> {
     /// Computes some rows of a convolution.
     fn convolve(&self, index: usize, rows: Range<usize>) {
         match &self.engine.steps[index] {
-            Step::Dense { source, fused, .. } => {
+            Step::Dense { source, fused, window, .. } => {
                 let sweep = self.plan.sweeps[index].as_ref();
                 let weights = self.engine.weights(self.size, index);
                 if let (Some(sweep), Some(weights), Some(source)) =
                     (sweep, weights, self.planes(*source))
                 {
-                    self.dense(source, fused, sweep, weights, rows);
+                    if let (Packed::Winograd { offset, count }, Some(window)) = (weights.0, window)
+                    {
+                        let weights = weights.1.numbers(offset, count);
+                        self.winograd(source, fused, sweep, window, weights, rows);
+                    } else {
+                        self.dense(source, fused, sweep, weights, rows);
+                    }
                 }
             }
             Step::Depthwise { source, weights, pairs, window, fused, .. } => {
@@ -276,6 +336,33 @@ impl<'a> Pass<'a> {
             }
             Step::Plain { .. } => {}
         }
+    }
+
+    fn winograd(
+        &self,
+        source: Planes,
+        fused: &Fused,
+        sweep: &Sweep,
+        window: &Window,
+        weights: &[f32],
+        rows: Range<usize>,
+    ) {
+        let finish = self.finish(fused);
+        let job = Winograd {
+            source: source.f32,
+            layout: source.layout,
+            padding: window.padding,
+            inputs: weights.len() / (PLACES * finish.pitch),
+            width: sweep.walk.width,
+            rows,
+            images: self.images,
+            weights,
+            scratch: self.workspace.scratch.plane(),
+            finish,
+        };
+        // SAFETY: the plan makes the source's plane and the scratch long enough, and gives the
+        // outputs planes of their shape.
+        unsafe { (self.engine.kernels.winograd)(&job) };
     }
 
     fn dense(
@@ -326,6 +413,7 @@ impl<'a> Pass<'a> {
             }
             #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
             Packed::Tiles { .. } => {}
+            Packed::Winograd { .. } => {}
         }
     }
 

@@ -1,8 +1,8 @@
 //! Every kernel that this machine has, in every precision, against the reference executor.
 
 use facefold_engine::{
-    Convolution, Engine, EngineError, Executor, Images, Kernel, Network, Op, Precision, Reference,
-    Shape, Tensor, ValueId,
+    ByteImages, Convolution, Engine, EngineError, Executor, Images, Kernel, Network, Op, Precision,
+    Reference, Shape, Tensor, ValueId,
 };
 use proptest::prelude::{ProptestConfig, Strategy, prop_assert, proptest};
 use rand::{Rng, SeedableRng};
@@ -164,7 +164,8 @@ fn geometry() -> impl Strategy<Value = (Geometry, Shape, usize, u64)> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 96,
+        // Fewer for the tools that watch every access to memory.
+        cases: std::env::var("PROPTEST_CASES").map_or(96, |cases| cases.parse().unwrap()),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -199,6 +200,29 @@ proptest! {
             network.output("scaled", scaled);
         }
         network.output("x", x);
+        let outcome = compare(&network, shape, count, seed);
+        prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
+    }
+
+    /// 3x3 windows one pixel apart over channels enough for the form with fewer products: whole and
+    /// cut tiles of two by two outputs, in blocks that do and do not end with a picture.
+    #[test]
+    fn short_forms_agree(
+        (inputs, outputs, padding) in (16_usize..=80, 16_usize..=80, 0_usize..=2),
+        sides in (3_usize..=23, 3_usize..=23),
+        count in 1_usize..=5,
+        seed in 0_u64..1 << 32,
+    ) {
+        let mut draw = Draw::new(seed);
+        let mut network = Network::new("short", inputs);
+        let geometry = Geometry { padding, ..square(inputs, outputs, 3, 1) };
+        let x = network.push("first", draw.convolution(geometry), &[ValueId::INPUT]);
+        let x = network.push("prelu", Op::PRelu(draw.numbers(outputs, 0.5)), &[x]);
+        let y = network.push("second", draw.convolution(square(outputs, outputs, 3, 1)), &[x]);
+        let sum = network.push("sum", Op::Add, &[y, x]);
+        network.output("sum", sum);
+        network.output("x", x);
+        let shape = Shape { channels: inputs, height: sides.0, width: sides.1 };
         let outcome = compare(&network, shape, count, seed);
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
     }
@@ -351,6 +375,41 @@ fn a_detector_agrees() {
         network.output("three", if index == 1 { sigmoid } else { value });
     }
     compare(&network, Shape { channels: 3, height: 24, width: 32 }, 3, 2).unwrap();
+}
+
+/// Bytes are scaled on the way into the first layer, to the bit as if they had been scaled before:
+/// where only windows of the picture are read, where its pixels are padded for others, and where
+/// it is staged some rows at a time.
+#[test]
+fn pictures_in_bytes_agree_to_the_bit() {
+    let mut draw = Draw::new(6);
+    for (side, read_as_it_is) in [(21, false), (21, true), (330, false)] {
+        let mut network = Network::new("bytes", 3);
+        let mut x = ValueId::INPUT;
+        for (inputs, outputs, stride) in [(3, 16, 2), (16, 24, 1), (24, 16, 1)] {
+            x = network.push("conv", draw.convolution(square(inputs, outputs, 3, stride)), &[x]);
+        }
+        network.output("x", x);
+        if read_as_it_is {
+            network.output("picture", ValueId::INPUT);
+        }
+        let shape = Shape { channels: 3, height: side + 3, width: side };
+        let data: Vec<u8> = (0..2 * shape.size()).map(|_| draw.0.random()).collect();
+        let bytes = ByteImages { data: &data, count: 2, shape, mean: 127.5, scale: 1.0 / 127.5 };
+        let scaled = bytes.scaled();
+        for engine in engines(&network).unwrap() {
+            let expected = engine.run(Images { data: &scaled, count: 2, shape }).unwrap();
+            assert_eq!(engine.run_bytes(bytes).unwrap(), expected, "{}", engine.describe());
+            let short = ByteImages { count: 3, ..bytes };
+            assert!(matches!(engine.run_bytes(short), Err(EngineError::Batch { .. })));
+            let unscaled = ByteImages { scale: f32::INFINITY, ..bytes };
+            assert!(matches!(engine.run_bytes(unscaled), Err(EngineError::NotFinite { .. })));
+        }
+        assert_eq!(
+            Reference::new(&network).run_bytes(bytes).unwrap(),
+            Reference::new(&network).run(Images { data: &scaled, count: 2, shape }).unwrap()
+        );
+    }
 }
 
 /// A picture that is refused halfway through leaves nothing behind for the next.

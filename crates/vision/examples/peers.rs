@@ -4,7 +4,8 @@
 //! - `{"stage": "load", "folder", "count", "detector"}`: read, decode, detect and align these pictures once;
 //! - `{"stage": "decode" | "detect" | "align" | "embed" | "network", "threads", "rounds", ...}`: do that for
 //!   all of them on so many threads. `detect` and `embed` take `model`, `precision` and `kernel`,
-//!   `embed` a `batch`; `network` also a `side`, and runs the network alone on noise;
+//!   `embed` a `batch`; `network` also a `side`, and runs the network alone on noise, with
+//!   `bytes` true on bytes that it scales;
 //! - `{"stage": "export", "model", "architecture"}`: write an untrained network to that file.
 //!
 //! Answers hold the pictures done, the wall-clock seconds and the processor seconds of the
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use facefold_engine::{
-    Engine, EngineError, Executor, Images, Kernel, Network, Precision, Shape, Tensor,
+    ByteImages, Engine, EngineError, Executor, Images, Kernel, Network, Precision, Shape, Tensor,
 };
 use facefold_vision::align::{Crop, align};
 use facefold_vision::decode::{Limits, inspect};
@@ -47,6 +48,10 @@ struct Shared(Arc<Engine>);
 impl Executor for Shared {
     fn run(&self, images: Images<'_>) -> Result<Vec<Tensor>, EngineError> {
         self.0.run(images)
+    }
+
+    fn run_bytes(&self, images: ByteImages<'_>) -> Result<Vec<Tensor>, EngineError> {
+        self.0.run_bytes(images)
     }
 
     fn describe(&self) -> String {
@@ -116,11 +121,25 @@ impl Bench {
                 let (_, engine) = self.engine(request)?;
                 let side = number("side");
                 let shape = Shape { channels: 3, height: side, width: side };
-                let data: Vec<f32> =
-                    (0..batch * shape.size()).map(|i| (i * 7919 % 2017) as f32 / 1008.0).collect();
+                let noise = (0..batch * shape.size()).map(|i| (i * 7919 % 2017) as u8);
+                let bytes: Vec<u8> = noise.collect();
+                let all = ByteImages {
+                    data: &bytes,
+                    count: batch,
+                    shape,
+                    mean: 127.5,
+                    scale: 1.0 / 128.0,
+                };
+                let values = all.scaled();
+                let in_bytes = request["bytes"] == true;
                 Ok(measure(threads, rounds, batch, |range| {
-                    let data = &data[..range.len() * shape.size()];
-                    engine.run(Images { data, count: range.len(), shape }).unwrap();
+                    let (count, size) = (range.len(), range.len() * shape.size());
+                    let outputs = if in_bytes {
+                        engine.run_bytes(ByteImages { data: &bytes[..size], count, ..all })
+                    } else {
+                        engine.run(Images { data: &values[..size], count, shape })
+                    };
+                    outputs.unwrap();
                 }))
             }
             other => Err(format!("no stage is called `{other}`").into()),

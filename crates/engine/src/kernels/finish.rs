@@ -100,15 +100,51 @@ impl Place {
     /// As many values can be written there.
     #[inline(always)]
     pub unsafe fn write_all<S: Lanes>(self, s: S, values: &[f32]) {
+        // SAFETY: a block holds one register; the caller vouches for the place.
+        unsafe {
+            let whole = |block: &[f32]| s.load(block.as_ptr());
+            self.write_each(s, values, whole, |value| value);
+        }
+    }
+
+    /// Writes bytes less the mean, times the scale, one after another to the planes that are
+    /// there.
+    ///
+    /// # Safety
+    /// As many values can be written there.
+    #[inline(always)]
+    pub unsafe fn write_bytes<S: Lanes>(self, s: S, bytes: &[u8], [mean, scale]: [f32; 2]) {
+        let (less, times) = (s.splat(-mean), s.splat(scale));
+        // SAFETY: a block holds as many bytes as a register has lanes; the caller vouches for the
+        // place.
+        unsafe {
+            let whole = |block: &[u8]| s.mul(s.add(s.load_bytes(block.as_ptr()), less), times);
+            self.write_each(s, bytes, whole, |byte| (f32::from(byte) - mean) * scale);
+        }
+    }
+
+    /// Writes what becomes of values, a register at a time as long as there are enough.
+    ///
+    /// # Safety
+    /// As many values can be written there.
+    #[inline(always)]
+    unsafe fn write_each<S: Lanes, T: Copy>(
+        self,
+        s: S,
+        values: &[T],
+        whole: impl Fn(&[T]) -> S::Register,
+        single: impl Fn(T) -> f32,
+    ) {
         let style = self.style();
         let mut blocks = values.chunks_exact(S::COUNT);
         let mut place = self;
         for block in &mut blocks {
-            // SAFETY: the block holds one register; the caller vouches for the place.
-            unsafe { place.write::<S, 1>(s, style, &[s.load(block.as_ptr())]) };
+            // SAFETY: the caller's promise.
+            unsafe { place.write::<S, 1>(s, style, &[whole(block)]) };
             place = place.add(S::COUNT);
         }
         for (i, &value) in blocks.remainder().iter().enumerate() {
+            let value = single(value);
             let high = to_bf16(value);
             // SAFETY: the caller's promise.
             unsafe {

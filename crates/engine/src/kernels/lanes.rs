@@ -17,6 +17,8 @@ pub(crate) trait Lanes: Copy {
     fn splat(self, value: f32) -> Self::Register;
     /// a + b.
     fn add(self, a: Self::Register, b: Self::Register) -> Self::Register;
+    /// a - b.
+    fn sub(self, a: Self::Register, b: Self::Register) -> Self::Register;
     /// a b.
     fn mul(self, a: Self::Register, b: Self::Register) -> Self::Register;
     /// a b + c, rounded once where the set has such an instruction.
@@ -38,6 +40,11 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// `COUNT` values can be read from there.
     unsafe fn load(self, from: *const f32) -> Self::Register;
+    /// Bytes as numbers.
+    ///
+    /// # Safety
+    /// `COUNT` bytes can be read from there.
+    unsafe fn load_bytes(self, from: *const u8) -> Self::Register;
     /// # Safety
     /// `COUNT` values can be written there.
     unsafe fn store(self, to: *mut f32, value: Self::Register);
@@ -122,6 +129,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        [a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]]
+    }
+
+    #[inline(always)]
     fn mul(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         [a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3]]
     }
@@ -160,6 +172,12 @@ impl Lanes for Portable {
     unsafe fn load(self, from: *const f32) -> [f32; 4] {
         // SAFETY: the caller's promise; arrays of f32 need no more alignment than f32.
         unsafe { from.cast::<[f32; 4]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> [f32; 4] {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<[u8; 4]>().read() }.map(f32::from)
     }
 
     #[inline(always)]

@@ -11,6 +11,7 @@ pub(crate) mod finish;
 pub(crate) mod lanes;
 pub(crate) mod plain;
 pub(crate) mod product;
+pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -18,6 +19,7 @@ use depthwise::Depthwise;
 use finish::Place;
 use lanes::{Lanes, Portable};
 use product::Product;
+use winograd::Winograd;
 
 use crate::cpu::Kernel;
 
@@ -35,11 +37,17 @@ pub(crate) struct Kernels {
     /// As for [`product::run`].
     pub product: unsafe fn(&Product<'_>),
     /// # Safety
+    /// As for [`winograd::run`].
+    pub winograd: unsafe fn(&Winograd<'_>),
+    /// # Safety
     /// As for [`depthwise::run`].
     pub depthwise: unsafe fn(&Depthwise<'_>),
     /// # Safety
     /// As for [`Place::write_all`].
     pub write: unsafe fn(&[f32], Place),
+    /// # Safety
+    /// As for [`Place::write_bytes`].
+    pub write_bytes: unsafe fn(&[u8], [f32; 2], Place),
     /// # Safety
     /// As for [`amx::run`].
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -72,8 +80,10 @@ macro_rules! compile {
                 lanes: <$lanes>::COUNT,
                 rows: <$lanes>::ROWS,
                 product,
+                winograd,
                 depthwise,
                 write,
+                write_bytes,
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 tiles: None,
             };
@@ -82,6 +92,12 @@ macro_rules! compile {
             unsafe fn product(job: &Product<'_>) {
                 // SAFETY: the caller's promise.
                 unsafe { product::run($new, job) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn winograd(job: &Winograd<'_>) {
+                // SAFETY: the caller's promise.
+                unsafe { winograd::run($new, job) }
             }
 
             $(#[target_feature(enable = $features)])?
@@ -94,6 +110,12 @@ macro_rules! compile {
             unsafe fn write(values: &[f32], place: Place) {
                 // SAFETY: the caller's promise.
                 unsafe { place.write_all($new, values) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn write_bytes(bytes: &[u8], scaling: [f32; 2], place: Place) {
+                // SAFETY: the caller's promise.
+                unsafe { place.write_bytes($new, bytes, scaling) }
             }
 
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -117,7 +117,7 @@ unsafe fn compute<S: Lanes, const N: usize>(
 
 /// `M` windows times one panel, summed in the order of the segments.
 #[inline(always)]
-unsafe fn multiply<S: Lanes, const N: usize, const M: usize>(
+pub(super) unsafe fn multiply<S: Lanes, const N: usize, const M: usize>(
     s: S,
     source: *const f32,
     step: usize,

@@ -5,7 +5,7 @@ mod suppress;
 
 use std::array;
 
-use facefold_engine::{EngineError, Executor, Images, InvalidNetwork, Network, Shape, Tensor};
+use facefold_engine::{ByteImages, EngineError, Executor, InvalidNetwork, Network, Shape, Tensor};
 use image::RgbImage;
 
 use crate::resize::resize;
@@ -160,9 +160,10 @@ impl Detector {
         let Attempt { padding, side } = attempt;
         let padded = [picture.width() + 2 * padding, picture.height() + 2 * padding];
         let [width, height] = fitted(padded, side);
-        let input = input(&resize(picture, padding, width, height), side as usize);
+        let input = input(resize(picture, padding, width, height), side as usize);
         let shape = Shape { channels: 3, height: side as usize, width: side as usize };
-        let outputs = self.executor.run(Images { data: &input, count: 1, shape })?;
+        let images = ByteImages { data: &input, count: 1, shape, mean: 127.5, scale: 1.0 / 128.0 };
+        let outputs = self.executor.run_bytes(images)?;
         let output = |index: usize| values(&outputs, index);
         let scale = [padded[0] as f32 / width as f32, padded[1] as f32 / height as f32];
         let place = output::Placement { scale, offset: padding as f32 };
@@ -214,15 +215,18 @@ fn fitted(size: [u32; 2], side: u32) -> [u32; 2] {
     array::from_fn(|axis| ((f64::from(side) * f64::from(size[axis]) / longer) as u32).max(1))
 }
 
-/// The network's input: the picture top left on zero pixels, (x - 127.5) / 128.
-fn input(picture: &RgbImage, side: usize) -> Vec<f32> {
-    let scaled = |value: u8| (f32::from(value) - 127.5) / 128.0;
-    let mut input = vec![scaled(0); side * side * 3];
-    let width = picture.width() as usize * 3;
-    for (to, from) in input.chunks_exact_mut(side * 3).zip(picture.as_raw().chunks_exact(width)) {
-        for (to, &from) in to.iter_mut().zip(from) {
-            *to = scaled(from);
-        }
+/// The network's input: the picture top left on zero pixels.
+fn input(picture: RgbImage, side: usize) -> Vec<u8> {
+    let length = picture.width() as usize * 3;
+    let mut bytes = picture.into_raw();
+    if length == side * 3 {
+        // Nothing to the right: zeros below, if any.
+        bytes.resize(side * side * 3, 0);
+        return bytes;
+    }
+    let mut input = vec![0; side * side * 3];
+    for (to, from) in input.chunks_exact_mut(side * 3).zip(bytes.chunks_exact(length)) {
+        to[..length].copy_from_slice(from);
     }
     input
 }

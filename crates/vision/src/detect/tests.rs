@@ -97,10 +97,15 @@ fn a_second_look_is_padded_and_a_third_has_another_size() {
 
 #[test]
 fn the_picture_lies_top_left_on_zero_pixels() {
-    let values = input(&RgbImage::from_pixel(2, 1, image::Rgb([255, 0, 128])), 4);
-    assert_eq!(values.len(), 48);
-    assert_eq!(values[..6], [0.996_093_75, -0.996_093_75, 0.003_906_25].repeat(2));
-    assert!(values[6..].iter().all(|&value| value == -0.996_093_75));
+    for (width, height) in [(2, 1), (4, 1), (1, 4), (4, 4)] {
+        let colour = [255, 7, 128];
+        let bytes = input(RgbImage::from_pixel(width, height, image::Rgb(colour)), 4);
+        assert_eq!(bytes.len(), 48);
+        for (index, pixel) in (0..).zip(bytes.as_chunks().0) {
+            let covered = index % 4 < width && index / 4 < height;
+            assert_eq!(*pixel, if covered { colour } else { [0; 3] });
+        }
+    }
 }
 
 #[test]
