@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use facefold_core::{
-    AgeGroups, AgeLabel, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
-};
-use facefold_datasets::{LabelPolicy, select};
+use facefold_core::{AgeLabel, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task};
+use facefold_datasets::select;
 use facefold_evaluate::{Attribute, AttributeValues, Attributes, Protocol, RowInfo, subjects};
 use facefold_heads::HeadOptions;
 use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
@@ -15,64 +13,7 @@ use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
 use crate::arguments::{FeaturesName, LearningArguments};
 use crate::commands::Usage;
 use crate::output;
-
-/// The options of `cv` and `train`, checked.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Tasks, each once, in the order given.
-    pub tasks: Vec<Task>,
-    /// How age strings become groups.
-    pub policy: LabelPolicy,
-    /// The groups.
-    pub groups: AgeGroups,
-    /// Settings of all heads.
-    pub heads: HeadOptions,
-}
-
-impl Settings {
-    /// Checks the options that need no store.
-    ///
-    /// # Errors
-    /// [`Usage`] naming the option.
-    pub fn check(arguments: &LearningArguments) -> Result<Self> {
-        let mut tasks = Vec::new();
-        for name in &arguments.task {
-            let task = name.parse().map_err(Usage::error)?;
-            if !tasks.contains(&task) {
-                tasks.push(task);
-            }
-        }
-        Ok(Self {
-            tasks,
-            policy: arguments.label_policy.parse().map_err(Usage::error)?,
-            groups: arguments.age_groups.parse().map_err(Usage::error)?,
-            heads: head_options(&arguments.settings, arguments.memory)?,
-        })
-    }
-}
-
-/// Lays `mlp.epochs=20` and the like, and the memory given, over the defaults.
-fn head_options(settings: &[String], memory: Option<f64>) -> Result<HeadOptions> {
-    let mut options = serde_json::to_value(HeadOptions::default())?;
-    for setting in settings {
-        let (path, value) = setting.split_once('=').ok_or_else(|| {
-            Usage::error(format!("expected --set HEAD.KEY=VALUE, found `{setting}`"))
-        })?;
-        let mut place = &mut options;
-        for key in path.split('.') {
-            place = place.get_mut(key).ok_or_else(|| {
-                Usage::error(format!("`{path}` is no setting of a head (at `{key}`)"))
-            })?;
-        }
-        // A bare word is a string; everything else is JSON.
-        *place = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-    }
-    if let Some(gigabytes) = memory {
-        options["svm"]["memory"] = gigabytes.into();
-    }
-    serde_json::from_value(options)
-        .map_err(|error| Usage::error(format!("--set {}: {error}", settings.join(" --set "))))
-}
+use crate::settings::Settings;
 
 /// The rows of a store that have an embedding, with their features and subjects.
 pub struct Learning {

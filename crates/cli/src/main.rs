@@ -11,6 +11,8 @@ mod pictures;
 mod pipeline;
 mod progress;
 mod provenance;
+mod settings;
+mod trials;
 
 use std::process::ExitCode;
 

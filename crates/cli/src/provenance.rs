@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use facefold_core::{ExtractorInfo, Task};
 use facefold_report::{Dataset, Machine, Network, Provenance};
 
-use crate::learning::{Learning, Settings};
+use crate::learning::Learning;
+use crate::settings::Settings;
 
 /// The commit that the binary was built from, or `unknown`.
 pub const COMMIT: &str = env!("FACEFOLD_COMMIT");

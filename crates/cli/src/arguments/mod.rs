@@ -5,6 +5,7 @@ mod compare;
 mod cv;
 mod data;
 mod demo;
+mod evaluation;
 mod extract;
 mod learning;
 mod models;
@@ -14,6 +15,7 @@ mod report;
 mod serve;
 mod store;
 mod train;
+mod tune;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +23,7 @@ pub use compare::CompareArguments;
 pub use cv::CvArguments;
 pub use data::{DataCommand, SourceArguments, Tree};
 pub use demo::DemoArguments;
+pub use evaluation::EvaluationArguments;
 pub use extract::ExtractArguments;
 pub use learning::{FeaturesName, LearningArguments};
 pub use models::ModelsCommand;
@@ -30,6 +33,7 @@ pub use report::ReportCommand;
 pub use serve::ServeArguments;
 pub use store::{ExportFormatName, StoreCommand};
 pub use train::TrainArguments;
+pub use tune::TuneArguments;
 
 /// Age and gender heads on ArcFace embeddings: extract once, train and compare in seconds.
 #[derive(Debug, Parser)]
@@ -78,6 +82,8 @@ pub enum Command {
     Store(StoreCommand),
     /// Cross-validate heads on a store and write a report. The same command resumes.
     Cv(CvArguments),
+    /// Like `cv`, with a search for the heads' settings that never looks at test rows.
+    Tune(TuneArguments),
     /// Put the results of several `cv` runs side by side, on the rows they share.
     Compare(CompareArguments),
     /// Train a head on all rows of a store and write it as a bundle.

@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::Usage;
 use crate::arguments::TrainArguments;
-use crate::learning::{self, Learning, Settings, TaskRows};
+use crate::learning::{self, Learning, TaskRows};
 use crate::output::{self, Output};
+use crate::settings::Settings;
 use crate::{Outcome, provenance};
 
 /// One subject in this many is kept for choosing: the epoch, the calibration.

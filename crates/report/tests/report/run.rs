@@ -173,6 +173,7 @@ fn task(task: Task) -> TaskReport {
             dropped: [("no face".to_owned(), 4), ("no known age".to_owned(), 6)].into(),
         },
         slices: Some(sliced(&outcome.predictions)),
+        searches: Vec::new(),
         suspects: Some(SuspectCount {
             head: "sharp".to_owned(),
             found: 1234,
