@@ -11,6 +11,7 @@ mod pictures;
 mod pipeline;
 mod progress;
 mod provenance;
+mod quality;
 mod settings;
 mod trials;
 

@@ -83,8 +83,12 @@ pub fn dataset(learning: &Learning, settings: &Settings) -> Dataset {
     let by_groups = settings.tasks.contains(&Task::AgeGroup);
     let root = info.root.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     let rejected = &learning.rejected;
+    let kind = match learning.tested() {
+        Some(store) => format!("{}, tested on {}", info.kind, store.header().dataset.kind),
+        None => info.kind.clone(),
+    };
     Dataset {
-        kind: info.kind.clone(),
+        kind,
         root,
         label_policy: by_groups.then(|| settings.policy.to_string()),
         age_groups: by_groups.then(|| settings.groups.to_string()),

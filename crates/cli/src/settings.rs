@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::arguments::LearningArguments;
 use crate::commands::Usage;
+use crate::quality::LeastQuality;
 
 /// The options of `cv` and `train`, checked.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub policy: LabelPolicy,
     /// The groups.
     pub groups: AgeGroups,
+    /// The least quality of a face that is used.
+    pub quality: Vec<LeastQuality>,
     /// Settings of all heads.
     pub heads: HeadOptions,
 }
@@ -39,6 +42,11 @@ impl Settings {
             tasks,
             policy: arguments.label_policy.parse().map_err(Usage::error)?,
             groups: arguments.age_groups.parse().map_err(Usage::error)?,
+            quality: arguments
+                .min_quality
+                .iter()
+                .map(|text| text.parse().map_err(Usage::error))
+                .collect::<Result<_>>()?,
             heads: head_options(&arguments.settings, arguments.memory)?,
         })
     }

@@ -12,7 +12,8 @@ test rows do). The majority baseline is always included.
 
 Examples:
   facefold cv --store stores/adience --task gender,age-group --head mlp,svm --out results/adience
-  facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age")]
+  facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age
+  facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across")]
 pub struct CvArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,

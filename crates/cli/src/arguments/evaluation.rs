@@ -11,6 +11,10 @@ use super::LearningArguments;
 pub struct EvaluationArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
+    /// Test on the rows of this store, having trained on all of --store: how a head does on another
+    /// data set. Pictures that stand in both are left out of training, with their subjects.
+    #[arg(long, value_name = "STORE", conflicts_with = "protocol")]
+    pub test_store: Option<PathBuf>,
     /// folds (published), kfold:K (by subject), split (published train/test), or random80 (a fifth
     /// of the rows at random; random80:N draws N such divisions).
     #[arg(long)]

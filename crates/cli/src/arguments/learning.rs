@@ -22,6 +22,11 @@ pub struct LearningArguments {
     /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
     #[arg(long, default_value = "adience")]
     pub age_groups: String,
+    /// Leave out rows whose face is worse than this: size=40 (pixels), score=0.6 (of the detector),
+    /// norm=15 (of the embedding), luminance=30, sharpness=50; several with commas. They are neither
+    /// trained nor tested on, and counted in the report.
+    #[arg(long, value_delimiter = ',', value_name = "WHAT=LEAST")]
+    pub min_quality: Vec<String>,
     /// First seed of heads, inner validation and random splits.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

@@ -57,7 +57,10 @@ pub fn evaluate(
     let asked = arguments.protocol.as_deref().map(str::parse::<Protocol>).transpose();
     asked.map_err(super::Usage::error)?;
 
-    let learning = Learning::open(&arguments.learning)?;
+    let learning = match &arguments.test_store {
+        Some(tested) => Learning::across(&arguments.learning, tested, settings)?,
+        None => Learning::open(&arguments.learning, settings)?,
+    };
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
     let attributes = learning.attributes(settings)?;
     let mut tasks = Vec::new();

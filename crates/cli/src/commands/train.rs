@@ -24,7 +24,7 @@ const VALIDATION_SHARE: usize = 8;
 pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let settings = Settings::check(&arguments.learning)?;
     learning::head(&arguments.head, &settings.heads)?;
-    let learning = Learning::open(&arguments.learning)?;
+    let learning = Learning::open(&arguments.learning, &settings)?;
     let header = learning.store.header();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
