@@ -139,7 +139,6 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
                 label_policy: "exact".to_owned(),
                 age_groups: "adience".to_owned(),
                 min_quality: Vec::new(),
-                min_quality: Vec::new(),
                 seed: arguments.seed,
                 settings: Vec::new(),
                 memory: None,

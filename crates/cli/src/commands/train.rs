@@ -45,7 +45,7 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
         fingerprint: header.fingerprint.clone(),
         extractor: header.extractor.clone(),
         label_policy: settings.policy.to_string(),
-        command: provenance::command_line(),
+        command: provenance::training_command(),
         metrics: metrics.into(),
         licence: header.extractor.licence.clone(),
         seed: arguments.learning.seed,

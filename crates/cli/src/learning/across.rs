@@ -43,6 +43,16 @@ impl Learning {
         let mut training = Self::load(store, features, settings)?;
         let test = Self::load(test_store, features, settings)?;
         training.leave_out_subjects_of(&test);
+        let usable =
+            |row: usize| training.matrix_rows[row].is_some() && training.left_out[row].is_none();
+        if !(0..training.samples.len()).any(usable) {
+            bail!(
+                "nothing is left to train on: every usable row of the store `{}` is of a subject with a \
+                 picture in the store `{}`",
+                arguments.store.display(),
+                tested.display()
+            );
+        }
         training.join(test)
     }
 

@@ -10,7 +10,15 @@ use crate::svg::{Anchor, Paint, Svg};
 pub fn dots(labels: Labels<'_>, series: &[(String, Vec<(usize, f64)>)]) -> String {
     let all = || series.iter().flat_map(|(_, dots)| dots).filter(|(_, y)| y.is_finite());
     let last = all().map(|&(x, _)| x).max().unwrap_or(1);
-    let y = Scale::around(&all().map(|&(_, y)| y).collect::<Vec<_>>(), HEIGHT - BOTTOM, TOP);
+    let mut values: Vec<f64> = all().map(|&(_, y)| y).collect();
+    if series.len() > 1 {
+        // The legend stands above all dots.
+        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        values.push(highest + 0.12 * series.len() as f64 * (highest - lowest));
+        values.retain(|value| value.is_finite());
+    }
+    let y = Scale::around(&values, HEIGHT - BOTTOM, TOP);
     let step = (WIDTH - LEFT - RIGHT) / last as f64;
     let at = |x: usize| LEFT + (x as f64 - 0.5) * step;
     let mut svg = Svg::new(WIDTH, HEIGHT);
