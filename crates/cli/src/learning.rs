@@ -1,13 +1,12 @@
 //! From a store to what heads learn from: rows, features, subjects, targets task by task.
 
-use std::collections::BTreeMap;
+mod across;
+
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use facefold_core::{
-    AgeGroups, AgeLabel, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
-};
-use facefold_datasets::{LabelPolicy, select};
+use facefold_core::{AgeLabel, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task};
 use facefold_evaluate::{Attribute, AttributeValues, Attributes, Protocol, RowInfo, subjects};
 use facefold_heads::HeadOptions;
 use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
@@ -15,64 +14,8 @@ use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
 use crate::arguments::{FeaturesName, LearningArguments};
 use crate::commands::Usage;
 use crate::output;
-
-/// The options of `cv` and `train`, checked.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Tasks, each once, in the order given.
-    pub tasks: Vec<Task>,
-    /// How age strings become groups.
-    pub policy: LabelPolicy,
-    /// The groups.
-    pub groups: AgeGroups,
-    /// Settings of all heads.
-    pub heads: HeadOptions,
-}
-
-impl Settings {
-    /// Checks the options that need no store.
-    ///
-    /// # Errors
-    /// [`Usage`] naming the option.
-    pub fn check(arguments: &LearningArguments) -> Result<Self> {
-        let mut tasks = Vec::new();
-        for name in &arguments.task {
-            let task = name.parse().map_err(Usage::error)?;
-            if !tasks.contains(&task) {
-                tasks.push(task);
-            }
-        }
-        Ok(Self {
-            tasks,
-            policy: arguments.label_policy.parse().map_err(Usage::error)?,
-            groups: arguments.age_groups.parse().map_err(Usage::error)?,
-            heads: head_options(&arguments.settings, arguments.memory)?,
-        })
-    }
-}
-
-/// Lays `mlp.epochs=20` and the like, and the memory given, over the defaults.
-fn head_options(settings: &[String], memory: Option<f64>) -> Result<HeadOptions> {
-    let mut options = serde_json::to_value(HeadOptions::default())?;
-    for setting in settings {
-        let (path, value) = setting.split_once('=').ok_or_else(|| {
-            Usage::error(format!("expected --set HEAD.KEY=VALUE, found `{setting}`"))
-        })?;
-        let mut place = &mut options;
-        for key in path.split('.') {
-            place = place.get_mut(key).ok_or_else(|| {
-                Usage::error(format!("`{path}` is no setting of a head (at `{key}`)"))
-            })?;
-        }
-        // A bare word is a string; everything else is JSON.
-        *place = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-    }
-    if let Some(gigabytes) = memory {
-        options["svm"]["memory"] = gigabytes.into();
-    }
-    serde_json::from_value(options)
-        .map_err(|error| Usage::error(format!("--set {}: {error}", settings.join(" --set "))))
-}
+use crate::quality::{MEASURES, Measure};
+use crate::settings::Settings;
 
 /// The rows of a store that have an embedding, with their features and subjects.
 pub struct Learning {
@@ -92,6 +35,11 @@ pub struct Learning {
     pub rejected: BTreeMap<String, usize>,
     /// Subject of each label row.
     subjects: Vec<Option<SubjectId>>,
+    /// Why a label row with an embedding is not used.
+    left_out: Vec<Option<String>>,
+    /// The store that is tested on, and its first label row, where it is another than
+    /// [`Self::store`].
+    tested: Option<(Store, usize)>,
     /// What a reader must know about the rows.
     pub notes: Vec<String>,
 }
@@ -113,31 +61,26 @@ pub struct TaskRows {
 }
 
 impl Learning {
-    /// Opens a store and loads its features.
+    /// Opens the store of the arguments and loads its features.
     ///
     /// # Errors
     /// If the store cannot be read, has no label rows, or lacks the features asked for.
-    pub fn open(arguments: &LearningArguments) -> Result<Self> {
+    pub fn open(arguments: &LearningArguments, settings: &Settings) -> Result<Self> {
         let store = Store::open(&arguments.store)?;
+        let features = features(arguments.features, store.has_taps());
+        Self::load(store, features, settings)
+    }
+
+    /// Loads the features of an open store.
+    fn load(store: Store, features: Features, settings: &Settings) -> Result<Self> {
+        let directory = store.directory().to_owned();
         let table = store.samples()?;
         if table.is_empty() {
             bail!(
                 "the store `{}` has no label rows; run `facefold extract` to its end first",
-                arguments.store.display()
+                directory.display()
             );
         }
-        let features = match arguments.features {
-            Some(FeaturesName::Embedding) => Features::Embedding,
-            Some(FeaturesName::Taps) => Features::Taps,
-            Some(FeaturesName::Both) => Features::Both,
-            None => {
-                if store.has_taps() {
-                    Features::Both
-                } else {
-                    Features::Embedding
-                }
-            }
-        };
         let rejections = store.rejections()?;
         let mut keys: Vec<ImageKey> = Vec::new();
         let mut matrix_rows = Vec::with_capacity(table.len());
@@ -153,7 +96,7 @@ impl Learning {
             }
         }
         if keys.is_empty() {
-            bail!("no label row of the store `{}` has an embedding", arguments.store.display());
+            bail!("no label row of the store `{}` has an embedding", directory.display());
         }
         let start = Instant::now();
         let matrix = store.load_features(features, &keys)?;
@@ -173,11 +116,27 @@ impl Learning {
             keys,
             matrix,
             rejected,
+            left_out: Vec::new(),
+            tested: None,
             notes: Vec::new(),
         };
+        learning.left_out = learning.refused(settings)?;
         learning.find_subjects()?;
         learning.warn_of_shared_pictures();
         Ok(learning)
+    }
+
+    /// Which label rows show a face that is not good enough, and why.
+    fn refused(&self, settings: &Settings) -> Result<Vec<Option<String>>> {
+        if settings.quality.is_empty() {
+            return Ok(vec![None; self.samples.len()]);
+        }
+        let faces = self.store.main_faces()?;
+        let refused = |row: &Option<usize>| {
+            let face = faces.get(&self.keys[(*row)?])?;
+            settings.quality.iter().find_map(|least| least.refuses(face))
+        };
+        Ok(self.matrix_rows.iter().map(refused).collect())
     }
 
     /// Where a data set names no subject, groups faces that are surely of one person.
@@ -240,14 +199,15 @@ impl Learning {
     /// # Errors
     /// If there is none.
     pub fn task(&self, task: Task, settings: &Settings) -> Result<TaskRows> {
-        let selection = select(&self.samples, task, settings.policy, &settings.groups);
+        let selection = self.selection(task, settings)?;
         let mut dropped: BTreeMap<String, usize> =
             selection.dropped.iter().map(|(reason, &count)| (reason.to_string(), count)).collect();
         let mut kept = Vec::new();
         for (position, &index) in selection.rows.iter().enumerate() {
-            match self.matrix_rows[index] {
-                Some(row) => kept.push((position, index, row)),
-                None => *dropped.entry("no embedding".to_owned()).or_default() += 1,
+            match (self.matrix_rows[index], &self.left_out[index]) {
+                (Some(row), None) => kept.push((position, index, row)),
+                (Some(_), Some(reason)) => *dropped.entry(reason.clone()).or_default() += 1,
+                (None, _) => *dropped.entry("no embedding".to_owned()).or_default() += 1,
             }
         }
         if kept.is_empty() {
@@ -292,21 +252,24 @@ impl Learning {
     /// # Errors
     /// If the store cannot be read.
     pub fn attributes(&self, settings: &Settings) -> Result<Attributes> {
-        let faces = self.store.main_faces()?;
+        // Rows that are only trained on have no slices.
+        let first = self.tested.as_ref().map_or(0, |&(_, first)| first);
+        let store = self.tested.as_ref().map_or(&self.store, |(store, _)| store);
+        let faces: HashMap<ImageKey, FaceSummary> = store.main_faces()?;
         let face = |row: &Option<usize>| faces.get(&self.keys[(*row)?]);
-        let number = |name: &str, get: fn(&FaceSummary) -> Option<f32>| Attribute {
-            name: name.to_owned(),
+        let number = |measure: Measure| Attribute {
+            name: measure.title.to_owned(),
             values: AttributeValues::Numbers(
-                self.matrix_rows.iter().map(|row| get(face(row)?)).collect(),
+                self.matrix_rows[first..].iter().map(|row| (measure.of)(face(row)?)).collect(),
             ),
         };
         let names = |name: &str, values: Vec<Option<String>>| Attribute {
             name: name.to_owned(),
-            values: AttributeValues::Names(values),
+            values: AttributeValues::Names(values[first..].to_vec()),
         };
         let of_samples =
             |get: fn(&Sample) -> Option<String>| self.samples.iter().map(get).collect();
-        let selection = select(&self.samples, Task::AgeGroup, settings.policy, &settings.groups);
+        let selection = self.selection(Task::AgeGroup, settings)?;
         let mut groups: Vec<Option<String>> = vec![None; self.samples.len()];
         if let Targets::Classes { indices, .. } = &selection.targets {
             for (&row, &class) in selection.rows.iter().zip(indices) {
@@ -314,29 +277,32 @@ impl Learning {
             }
         }
         let path = |sample: &Sample| sample.path.to_string_lossy().into_owned();
+        let labels = [
+            names("age group", groups),
+            names("gender", of_samples(|sample| Some(sample.gender?.to_string()))),
+            names("race", of_samples(|sample| sample.race.clone())),
+        ];
         Ok(Attributes::new(
-            self.samples.iter().map(path).collect(),
-            vec![
-                names("age group", groups),
-                names("gender", of_samples(|sample| Some(sample.gender?.to_string()))),
-                names("race", of_samples(|sample| sample.race.clone())),
-                number("face size (pixels)", |face| Some(face.size())),
-                number("detector score", |face| Some(face.score)),
-                number("embedding norm", |face| face.norm),
-                number("luminance", |face| Some(face.luminance)),
-                number("sharpness", |face| Some(face.sharpness)),
-            ],
+            self.samples[first..].iter().map(path).collect(),
+            labels.into_iter().chain(MEASURES.map(number)).collect(),
         )?)
     }
 
     /// The protocol asked for, or the best the label rows allow: published folds, else a published
-    /// test split, else five folds by subject.
+    /// test split, else five folds by subject. With a store to test on, that is the protocol.
     ///
     /// # Errors
     /// [`Usage`] where the name is none.
     pub fn protocol(&self, asked: Option<&str>) -> Result<Protocol> {
-        if let Some(asked) = asked {
-            return asked.parse().map_err(Usage::error);
+        if self.tested.is_some() {
+            return Ok(Protocol::Stores);
+        }
+        match asked.map(str::parse) {
+            Some(Ok(Protocol::Stores)) => {
+                return Err(Usage::error("the protocol `stores` is asked for with --test-store"));
+            }
+            Some(asked) => return asked.map_err(Usage::error),
+            None => {}
         }
         let has_test = |sample: &Sample| sample.split == Some(facefold_core::Split::Test);
         Ok(if self.samples.iter().any(|sample| sample.fold.is_some()) {
@@ -346,6 +312,17 @@ impl Learning {
         } else {
             Protocol::KFold(5)
         })
+    }
+}
+
+/// The features asked for; where nothing is, all there are.
+fn features(asked: Option<FeaturesName>, has_taps: bool) -> Features {
+    match asked {
+        Some(FeaturesName::Embedding) => Features::Embedding,
+        Some(FeaturesName::Taps) => Features::Taps,
+        Some(FeaturesName::Both) => Features::Both,
+        None if has_taps => Features::Both,
+        None => Features::Embedding,
     }
 }
 

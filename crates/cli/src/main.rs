@@ -11,6 +11,9 @@ mod pictures;
 mod pipeline;
 mod progress;
 mod provenance;
+mod quality;
+mod settings;
+mod trials;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use facefold_core::{ExtractorInfo, Task};
 use facefold_report::{Dataset, Machine, Network, Provenance};
 
-use crate::learning::{Learning, Settings};
+use crate::learning::Learning;
+use crate::settings::Settings;
 
 /// The commit that the binary was built from, or `unknown`.
 pub const COMMIT: &str = env!("FACEFOLD_COMMIT");
@@ -13,9 +14,36 @@ pub const COMMIT: &str = env!("FACEFOLD_COMMIT");
 /// The command as it was typed, with the program's name without its directory.
 #[must_use]
 pub fn command_line() -> String {
-    let mut words = vec!["facefold".to_owned()];
-    words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
-    words.join(" ")
+    joined(words())
+}
+
+/// The same without the number of threads, which changes nothing of what is trained: so the bytes
+/// of a bundle do not tell it either.
+#[must_use]
+pub fn training_command() -> String {
+    joined(without_threads(words()))
+}
+
+fn words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+fn joined(words: Vec<String>) -> String {
+    let words = words.iter().map(|word| quoted(word));
+    std::iter::once("facefold".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn without_threads(words: Vec<String>) -> Vec<String> {
+    let mut kept = Vec::with_capacity(words.len());
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        if word == "--threads" {
+            words.next();
+        } else if !word.starts_with("--threads=") {
+            kept.push(word);
+        }
+    }
+    kept
 }
 
 fn quoted(word: &str) -> String {
@@ -82,8 +110,12 @@ pub fn dataset(learning: &Learning, settings: &Settings) -> Dataset {
     let by_groups = settings.tasks.contains(&Task::AgeGroup);
     let root = info.root.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     let rejected = &learning.rejected;
+    let kind = match learning.tested() {
+        Some(store) => format!("{}, tested on {}", info.kind, store.header().dataset.kind),
+        None => info.kind.clone(),
+    };
     Dataset {
-        kind: info.kind.clone(),
+        kind,
         root,
         label_policy: by_groups.then(|| settings.policy.to_string()),
         age_groups: by_groups.then(|| settings.groups.to_string()),
@@ -116,7 +148,16 @@ pub fn today() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{quoted, today};
+    use super::{joined, quoted, today, without_threads};
+
+    #[test]
+    fn a_training_command_does_not_tell_its_threads() {
+        for typed in ["train --threads 2 --seed 3", "train --threads=1 --seed 3", "train --seed 3"]
+        {
+            let words = typed.split(' ').map(str::to_owned).collect();
+            assert_eq!(joined(without_threads(words)), "facefold train --seed 3");
+        }
+    }
 
     #[test]
     fn words_are_quoted_as_a_shell_needs_them() {

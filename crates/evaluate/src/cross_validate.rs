@@ -1,19 +1,16 @@
-//! Fits every head on every partition under every seed, in parallel, and measures the answers.
+//! Fits every head on every partition under every seed, in parallel, and puts the answers together.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
 
-use facefold_core::{AgeIntervals, Examples, FeatureMatrix, Head, Targets, Task, TrainingLog};
-use rayon::prelude::*;
+use facefold_core::{FeatureMatrix, Head, Targets, Task};
 
 use crate::error::EvaluateError;
+use crate::fits::{Fits, Job};
 use crate::gather::gather;
-use crate::journal::{FitId, FitRecord, Journal};
-use crate::metrics::{Answers, Metrics};
+use crate::journal::Journal;
 use crate::predictions::RowPredictions;
 use crate::protocol::{Partition, Protocol, RowInfo};
-use crate::result::{CvResult, FitResult, IntervalCheck};
+use crate::result::CvResult;
 
 /// What to fit on what. The answers depend on nothing else.
 pub struct CvPlan<'a> {
@@ -73,6 +70,14 @@ pub struct Progress<'a> {
     pub resumed: bool,
 }
 
+/// A head with the settings that were chosen for each division on its own.
+pub struct ChosenHead {
+    /// Its name in the results.
+    pub name: String,
+    /// One head a partition of the plan, in its order.
+    pub heads: Vec<Box<dyn Head>>,
+}
+
 /// What a run gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CvOutcome {
@@ -91,64 +96,44 @@ pub struct CvOutcome {
 /// [`EvaluateError`] where parts of the plan do not fit together, a head fails, the journal cannot
 /// be written, or the run is cancelled. Finished fits stay in the journal.
 pub fn cross_validate(plan: &CvPlan<'_>, run: &CvRun<'_>) -> Result<CvOutcome, EvaluateError> {
-    plan.check()?;
-    let base = plan.hash();
-    let mut fits = Vec::new();
+    cross_validate_with(plan, &[], run)
+}
+
+/// Runs a plan with further heads, whose settings were chosen for each of its divisions.
+///
+/// # Errors
+/// As [`cross_validate`], and where a chosen head has not one head a division.
+pub fn cross_validate_with(
+    plan: &CvPlan<'_>,
+    chosen: &[ChosenHead],
+    run: &CvRun<'_>,
+) -> Result<CvOutcome, EvaluateError> {
+    plan.check(chosen)?;
+    let mut heads = Vec::new();
+    let mut jobs = Vec::new();
+    for ChosenHead { name, heads: of_partition } in chosen {
+        let settings = plan.partitions.iter().zip(of_partition);
+        let settings = settings.map(|(partition, head)| (partition.name.clone(), head.settings()));
+        heads.push((name.as_str(), settings.collect::<serde_json::Map<_, _>>().into()));
+        for (partition, head) in plan.partitions.iter().zip(of_partition) {
+            let job = |&seed| Job { name, head: head.as_ref(), partition, seed };
+            jobs.extend(plan.seeds.iter().map(job));
+        }
+    }
     for head in &plan.heads {
+        heads.push((head.name(), head.settings()));
         for partition in &plan.partitions {
-            for &seed in &plan.seeds {
-                fits.push((head.as_ref(), partition, seed));
-            }
+            let job = |&seed| Job { name: head.name(), head: head.as_ref(), partition, seed };
+            jobs.extend(plan.seeds.iter().map(job));
         }
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(run.threads.max(1)).build().map_err(
-        |error| {
-            EvaluateError::Inconsistent(format!("cannot start {} threads: {error}", run.threads))
-        },
-    )?;
-    let done = AtomicUsize::new(0);
-    let total = fits.len();
-    // One fit runs on: a failed one stops those that have not begun, and is the one reported.
-    let failed: Mutex<Option<EvaluateError>> = Mutex::new(None);
-    let stopped = AtomicBool::new(false);
-    let fit_one = |&(head, partition, seed): &(&dyn Head, &Partition, u64)| {
-        if run.cancel.load(Ordering::Relaxed) || stopped.load(Ordering::Relaxed) {
-            return None;
-        }
-        match plan.recall_or_fit(&base, head, partition, seed, run.journal) {
-            Ok((record, resumed)) => {
-                (run.progress)(&Progress {
-                    done: done.fetch_add(1, Ordering::Relaxed) + 1,
-                    total,
-                    head: head.name(),
-                    partition: &partition.name,
-                    seed,
-                    resumed,
-                });
-                Some(record)
-            }
-            Err(error) => {
-                stopped.store(true, Ordering::Relaxed);
-                if let Ok(mut first) = failed.lock() {
-                    first.get_or_insert(error);
-                }
-                None
-            }
-        }
-    };
-    let records: Vec<Option<FitRecord>> =
-        pool.install(|| fits.par_iter().with_max_len(1).map(fit_one).collect());
-    if let Ok(Some(error)) = failed.into_inner() {
-        return Err(error);
-    }
-    match records.into_iter().collect::<Option<Vec<FitRecord>>>() {
-        Some(records) => pool.install(|| gather(plan, &records)),
-        None => Err(EvaluateError::Cancelled { done: done.into_inner(), total }),
-    }
+    let fits = Fits::new(plan, run)?;
+    let records = fits.all(&jobs)?;
+    fits.pool().install(|| gather(plan, &heads, &records))
 }
 
 impl CvPlan<'_> {
-    fn check(&self) -> Result<(), EvaluateError> {
+    pub(crate) fn check(&self, chosen: &[ChosenHead]) -> Result<(), EvaluateError> {
         let inconsistent = |message: String| Err(EvaluateError::Inconsistent(message));
         let n = self.rows.len();
         if self.targets.len() != n || self.matrix_rows.len() != n {
@@ -163,12 +148,26 @@ impl CvPlan<'_> {
         {
             return inconsistent(format!("{count} classes with {} names", self.classes.len()));
         }
-        if self.heads.is_empty() || self.seeds.is_empty() || self.partitions.is_empty() {
+        let names: Vec<&str> = chosen
+            .iter()
+            .map(|head| head.name.as_str())
+            .chain(self.heads.iter().map(|head| head.name()))
+            .collect();
+        if names.is_empty() || self.seeds.is_empty() || self.partitions.is_empty() {
             return inconsistent("expected at least one head, seed and partition".to_owned());
         }
-        for (index, head) in self.heads.iter().enumerate() {
-            if self.heads[..index].iter().any(|other| other.name() == head.name()) {
-                return inconsistent(format!("head `{}` is given twice", head.name()));
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].contains(name) {
+                return inconsistent(format!("head `{name}` is given twice"));
+            }
+        }
+        for ChosenHead { name, heads } in chosen {
+            if heads.len() != self.partitions.len() {
+                return inconsistent(format!(
+                    "head `{name}` has settings for {} of {} partitions",
+                    heads.len(),
+                    self.partitions.len()
+                ));
             }
         }
         for (index, seed) in self.seeds.iter().enumerate() {
@@ -196,151 +195,9 @@ impl CvPlan<'_> {
         Ok(())
     }
 
-    /// A hash of all that every fit of the plan depends on.
-    fn hash(&self) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 cross-validation v1");
-        for text in [self.context.as_str(), env!("CARGO_PKG_VERSION"), self.task.as_str()] {
-            hasher.update(text.as_bytes());
-            hasher.update(&[0]);
-        }
-        let mut bytes = Vec::new();
-        for matrix in [Some(self.matrix.plain()), self.matrix.mirrored()].into_iter().flatten() {
-            hasher.update(&(matrix.nrows() as u64).to_le_bytes());
-            for row in matrix.rows() {
-                bytes.clear();
-                bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
-                hasher.update(&bytes);
-            }
-        }
-        hash_rows(&mut hasher, &self.matrix_rows);
-        match &self.targets {
-            Targets::Classes { indices, .. } => hash_rows(&mut hasher, indices),
-            Targets::Years(years) => {
-                let bytes: Vec<u8> = years.iter().flat_map(|value| value.to_le_bytes()).collect();
-                hasher.update(&bytes);
-            }
-        }
-        hasher.finalize()
-    }
-
-    fn recall_or_fit(
-        &self,
-        base: &blake3::Hash,
-        head: &dyn Head,
-        partition: &Partition,
-        seed: u64,
-        journal: &dyn Journal,
-    ) -> Result<(FitRecord, bool), EvaluateError> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(base.as_bytes());
-        hasher.update(head.name().as_bytes());
-        hasher.update(head.settings().to_string().as_bytes());
-        hasher.update(&seed.to_le_bytes());
-        for rows in [&partition.train, &partition.validation, &partition.test] {
-            hash_rows(&mut hasher, rows);
-        }
-        let id = FitId {
-            task: self.task.to_string(),
-            head: head.name().to_owned(),
-            partition: partition.name.clone(),
-            seed,
-            hash: hasher.finalize().to_hex().to_string(),
-        };
-        let known = journal.load(&id).filter(|record| record.answers.len() == partition.test.len());
-        if let Some(record) = known {
-            return Ok((record, true));
-        }
-        let record = self.fit(id, head, partition, seed)?;
-        journal.save(&record)?;
-        Ok((record, false))
-    }
-
-    fn fit(
-        &self,
-        id: FitId,
-        head: &dyn Head,
-        partition: &Partition,
-        seed: u64,
-    ) -> Result<FitRecord, EvaluateError> {
-        let failed = |source| EvaluateError::Fit {
-            head: head.name().to_owned(),
-            partition: partition.name.clone(),
-            seed,
-            source,
-        };
-        let begin = Instant::now();
-        let examples = |rows: &[usize]| {
-            Examples::new(self.matrix, self.features_of(rows), targets_of(&self.targets, rows))
-        };
-        let training = examples(&partition.train).map_err(failed)?;
-        let validation = examples(&partition.validation).map_err(failed)?;
-        let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
-        let measure = |rows: &[usize]| -> Result<(Answers, Option<Metrics>), EvaluateError> {
-            let predictions =
-                fitted.predict(self.matrix, &self.features_of(rows)).map_err(failed)?;
-            let answers = Answers::from_predictions(&predictions)?;
-            let metrics =
-                Metrics::measure(&answers, &targets_of(&self.targets, rows), self.ordered())?;
-            Ok((answers, metrics))
-        };
-        let (_, train) = measure(&partition.train)?;
-        let (chosen, validation) = measure(&partition.validation)?;
-        let (answers, test) = measure(&partition.test)?;
-        let Some(test) = test else {
-            return Err(EvaluateError::TooFew(format!("`{}` has no test rows", partition.name)));
-        };
-        let result = FitResult {
-            partition: partition.name.clone(),
-            seed,
-            train,
-            validation,
-            test,
-            intervals: self.check_intervals(partition, &chosen, &answers),
-            log: finite(fitted.log().clone()),
-            seconds: begin.elapsed().as_secs_f64(),
-        };
-        Ok(FitRecord { id, result, answers })
-    }
-
-    /// Makes intervals of the answers for the validation rows and tries them on the test rows.
-    fn check_intervals(
-        &self,
-        partition: &Partition,
-        validation: &Answers,
-        test: &Answers,
-    ) -> Option<IntervalCheck> {
-        let years = |rows: &[usize]| match targets_of(&self.targets, rows) {
-            Targets::Years(years) => Some(years),
-            Targets::Classes { .. } => None,
-        };
-        let (Answers::Years(chosen), Answers::Years(told)) = (validation, test) else {
-            return None;
-        };
-        let intervals = AgeIntervals::fit(chosen, &years(&partition.validation)?)?;
-        let truth = years(&partition.test)?;
-        let (mut inside, mut width) = (0_usize, 0.0);
-        for (&told, truth) in told.iter().zip(&truth) {
-            let (low, high) = intervals.around(told);
-            inside += usize::from((low..=high).contains(truth));
-            width += f64::from(high - low);
-        }
-        let n = truth.len() as f64;
-        Some(IntervalCheck { coverage: inside as f64 / n, width: width / n })
-    }
-
     pub(crate) fn ordered(&self) -> bool {
         self.task == Task::AgeGroup
     }
-
-    fn features_of(&self, rows: &[usize]) -> Vec<usize> {
-        rows.iter().map(|&row| self.matrix_rows[row]).collect()
-    }
-}
-
-fn hash_rows(hasher: &mut blake3::Hasher, rows: &[usize]) {
-    hasher.update(&(rows.len() as u64).to_le_bytes());
-    let bytes: Vec<u8> = rows.iter().flat_map(|&row| (row as u64).to_le_bytes()).collect();
-    hasher.update(&bytes);
 }
 
 pub(crate) fn targets_of(targets: &Targets, rows: &[usize]) -> Targets {
@@ -351,21 +208,4 @@ pub(crate) fn targets_of(targets: &Targets, rows: &[usize]) -> Targets {
         },
         Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
     }
-}
-
-/// A log that JSON can hold: a curve that leaves the finite numbers is cut there, and says so.
-fn finite(mut log: TrainingLog) -> TrainingLog {
-    let broken = log.epochs.iter().position(|epoch| {
-        ![epoch.training_loss, epoch.validation_loss, epoch.validation_score, epoch.learning_rate]
-            .iter()
-            .all(|value| value.is_finite())
-    });
-    if let Some(index) = broken {
-        log.notes.push(format!(
-            "the learning curve is cut at epoch {}, where it is not finite",
-            log.epochs[index].number
-        ));
-        log.epochs.truncate(index);
-    }
-    log
 }

@@ -11,20 +11,25 @@ use crate::protocol::{Partition, subject_numbers};
 use crate::result::{CvResult, FitResult, HeadResult, PartitionSummary};
 use crate::summary::summarise;
 
-/// Puts the fits together; `records` are in the order heads, partitions, seeds.
-pub(crate) fn gather(plan: &CvPlan<'_>, records: &[FitRecord]) -> Result<CvOutcome, EvaluateError> {
+/// Puts the fits of heads, given by name and settings, together; `records` are in the order heads,
+/// partitions, seeds.
+pub(crate) fn gather(
+    plan: &CvPlan<'_>,
+    named: &[(&str, serde_json::Value)],
+    records: &[FitRecord],
+) -> Result<CvOutcome, EvaluateError> {
     let tested: Vec<usize> =
         plan.partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
     let truth = targets_of(&plan.targets, &tested);
     let mut columns = Vec::new();
     let mut heads = Vec::new();
     let fits_of_head = plan.partitions.len() * plan.seeds.len();
-    for (head, fits) in plan.heads.iter().zip(records.chunks(fits_of_head)) {
+    for ((name, settings), fits) in named.iter().zip(records.chunks(fits_of_head)) {
         let own: Vec<PredictionColumn> = plan
             .seeds
             .iter()
             .map(|&seed| PredictionColumn {
-                head: head.name().to_owned(),
+                head: (*name).to_owned(),
                 seed,
                 answers: joined(
                     fits.iter().filter(|fit| fit.id.seed == seed).map(|fit| &fit.answers),
@@ -41,8 +46,8 @@ pub(crate) fn gather(plan: &CvPlan<'_>, records: &[FitRecord]) -> Result<CvOutco
         };
         let results: Vec<FitResult> = fits.iter().map(|fit| fit.result.clone()).collect();
         heads.push(HeadResult {
-            name: head.name().to_owned(),
-            settings: head.settings(),
+            name: (*name).to_owned(),
+            settings: settings.clone(),
             fits: results,
             pooled,
             summary: Vec::new(),

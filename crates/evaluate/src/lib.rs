@@ -1,6 +1,7 @@
 //! Protocols, cross-validation, metrics and statistics.
 //!
 //! The road: [`protocol::plan`] divides rows into partitions that never share a subject,
+//! [`search()`] chooses settings without a look at the test rows where that is asked for,
 //! [`cross_validate()`] fits every head on every partition under every seed, and
 //! [`compare()`] says in words which head is better, or that nothing can be said; [`slices()`] says
 //! on whom it does worse, and [`suspects()`] which labels it doubts.
@@ -9,6 +10,7 @@ pub mod attributes;
 pub mod compare;
 pub mod cross_validate;
 pub mod error;
+mod fits;
 mod gather;
 mod holdout;
 pub mod journal;
@@ -16,6 +18,7 @@ pub mod metrics;
 pub mod predictions;
 pub mod protocol;
 pub mod result;
+pub mod search;
 pub mod slices;
 pub mod statistics;
 pub mod subjects;
@@ -25,13 +28,18 @@ mod words;
 
 pub use attributes::{Attribute, AttributeValues, Attributes};
 pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
-pub use cross_validate::{CvOutcome, CvPlan, CvRun, Progress, cross_validate};
+pub use cross_validate::{
+    ChosenHead, CvOutcome, CvPlan, CvRun, Progress, cross_validate, cross_validate_with,
+};
 pub use error::EvaluateError;
 pub use journal::{DirectoryJournal, FitId, FitRecord, Journal, NoJournal};
 pub use metrics::{Answers, ClassMetrics, Metric, Metrics, YearsMetrics};
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
 pub use result::{CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};
+pub use search::{
+    Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
+};
 pub use slices::{AttributeSlices, Slice, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
 pub use suspects::{Suspect, Suspects, suspects};

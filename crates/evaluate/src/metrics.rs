@@ -65,6 +65,17 @@ impl Answers {
         }
     }
 
+    /// The answers for some of the rows.
+    pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Classes { predicted, probability } => Self::Classes {
+                predicted: rows.iter().map(|&row| predicted[row]).collect(),
+                probability: rows.iter().map(|&row| probability[row]).collect(),
+            },
+            Self::Years(years) => Self::Years(rows.iter().map(|&row| years[row]).collect()),
+        }
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -97,6 +108,9 @@ pub enum Metric {
     MeanAbsoluteError,
     /// Share of rows whose error is at most 5 years.
     CumulativeScore5,
+    /// Mean of told less true years: above 0 where people are taken for older. Neither more nor
+    /// less of it is better, so it stands in slices only.
+    MeanError,
 }
 
 impl Metric {
@@ -117,6 +131,15 @@ impl Metric {
         }
     }
 
+    /// What is told of a slice beside the metric that decides.
+    #[must_use]
+    pub fn beside(task: Task) -> &'static [Self] {
+        match task {
+            Task::Age => &[Self::MeanError, Self::CumulativeScore5],
+            _ => &Self::of(task)[1..],
+        }
+    }
+
     /// The name in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -127,19 +150,20 @@ impl Metric {
             Self::CalibrationError => "calibration error (ECE)",
             Self::MeanAbsoluteError => "MAE (years)",
             Self::CumulativeScore5 => "CS@5",
+            Self::MeanError => "mean error (years)",
         }
     }
 
     /// Whether more is better.
     #[must_use]
     pub fn higher_is_better(self) -> bool {
-        !matches!(self, Self::CalibrationError | Self::MeanAbsoluteError)
+        !matches!(self, Self::CalibrationError | Self::MeanAbsoluteError | Self::MeanError)
     }
 
     /// Whether it is a share of rows, shown in per cent; else it is in years.
     #[must_use]
     pub fn is_share(self) -> bool {
-        self != Self::MeanAbsoluteError
+        !matches!(self, Self::MeanAbsoluteError | Self::MeanError)
     }
 }
 
@@ -273,6 +297,7 @@ impl Metrics {
             (Self::Years(years), Metric::CumulativeScore5) => {
                 years.cumulative_score.get(5).copied()
             }
+            (Self::Years(years), Metric::MeanError) => Some(years.mean_error),
             _ => None,
         }
     }

@@ -25,6 +25,9 @@ pub enum Protocol {
     KFold(usize),
     /// The published training and test rows.
     Split,
+    /// Trained on one data set's rows, which stand in the training split, and tested on another's,
+    /// which stand in the test split.
+    Stores,
     /// A fifth of the rows drawn at random as test rows, as many papers do, and that so many times
     /// over: division k is drawn from the run's seed + k. Subjects may stand on both sides; each
     /// partition says how many test rows that concerns.
@@ -46,6 +49,11 @@ impl Protocol {
             Self::Split => "The published training and test rows are used as they are. No subject \
                 stands in both (checked)."
                 .to_owned(),
+            Self::Stores => {
+                "The heads are fitted on one store and tested on another. Pictures that \
+                stand in both are left out of training, with all others of their subjects."
+                    .to_owned()
+            }
             Self::Random80(times) => {
                 let often = match times {
                     1 => String::new(),
@@ -67,6 +75,7 @@ impl fmt::Display for Protocol {
             Self::Folds => f.write_str("folds"),
             Self::KFold(k) => write!(f, "kfold:{k}"),
             Self::Split => f.write_str("split"),
+            Self::Stores => f.write_str("stores"),
             Self::Random80(1) => f.write_str("random80"),
             Self::Random80(times) => write!(f, "random80:{times}"),
         }
@@ -81,6 +90,7 @@ impl FromStr for Protocol {
         match text.trim() {
             "folds" => Ok(Self::Folds),
             "split" => Ok(Self::Split),
+            "stores" => Ok(Self::Stores),
             "random80" => Ok(Self::Random80(1)),
             other => match other.split_once(':').map(|(name, count)| (name, count.parse())) {
                 Some(("kfold", Ok(k))) if k >= 2 => Ok(Self::KFold(k)),
@@ -217,7 +227,7 @@ pub fn plan(
     match protocol {
         Protocol::Folds => divider.folds(*protocol),
         Protocol::KFold(k) => divider.dealt(*k),
-        Protocol::Split => divider.split(*protocol),
+        Protocol::Split | Protocol::Stores => divider.split(*protocol),
         Protocol::Random80(times) => {
             (0..*times as u64).map(|division| divider.random(seed + division)).collect()
         }

@@ -4,13 +4,15 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use facefold_core::Task;
 use facefold_core::rng::seeded;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Attributes, Cut};
+use crate::cross_validate::targets_of;
 use crate::error::EvaluateError;
-use crate::metrics::Metric;
+use crate::metrics::{Answers, Metric, Metrics};
 use crate::predictions::RowPredictions;
 use crate::statistics::bootstrap::{Interval, LEVEL, draw_counts, quantile};
 use crate::statistics::mean;
@@ -75,6 +77,10 @@ pub struct Slice {
     pub gap: f64,
     /// Its 95 % interval by subject.
     pub gap_interval: Interval,
+    /// The other metrics of the task ([`Metric::beside`]), averaged over seeds; none in reports
+    /// from before they were kept.
+    #[serde(default)]
+    pub beside: Vec<(Metric, f64)>,
 }
 
 /// A part of the rows that is too small to measure.
@@ -137,8 +143,9 @@ pub fn slices(
     }
     let mut found: Vec<AttributeSlices> = Vec::new();
     let mut parts = Vec::new();
+    let told = Told::of_head(predictions, head);
     for cut in &cuts {
-        let (attribute, of_attribute) = parted(cut, &subjects, &values);
+        let (attribute, of_attribute) = parted(cut, &subjects, &values, &told)?;
         if attribute.slices.len() + attribute.small.len() > 1 {
             found.push(attribute);
             parts.push(of_attribute);
@@ -187,8 +194,45 @@ impl Part {
     }
 }
 
+/// A head's answers under each seed beside what is right.
+struct Told<'a> {
+    predictions: &'a RowPredictions,
+    columns: Vec<&'a Answers>,
+}
+
+impl<'a> Told<'a> {
+    fn of_head(predictions: &'a RowPredictions, head: &str) -> Self {
+        let columns = predictions.columns.iter().filter(|column| column.head == head);
+        Self { predictions, columns: columns.map(|column| &column.answers).collect() }
+    }
+
+    /// The metrics beside the deciding one on some rows, averaged over seeds.
+    fn beside(&self, rows: &[usize]) -> Result<Vec<(Metric, f64)>, EvaluateError> {
+        let task = self.predictions.task;
+        let truth = targets_of(&self.predictions.truth, rows);
+        let measured: Vec<Metrics> = self
+            .columns
+            .iter()
+            .filter_map(|answers| {
+                Metrics::measure(&answers.of_rows(rows), &truth, task == Task::AgeGroup).transpose()
+            })
+            .collect::<Result<_, _>>()?;
+        let of_metric = |&metric: &Metric| {
+            let values: Vec<f64> =
+                measured.iter().map(|metrics| metrics.get(metric)).collect::<Option<_>>()?;
+            Some((metric, mean(&values)))
+        };
+        Ok(Metric::beside(task).iter().filter_map(of_metric).collect())
+    }
+}
+
 /// The slices of one attribute, without intervals yet, and what those are computed from.
-fn parted(cut: &Cut, subjects: &[usize], values: &[f64]) -> (AttributeSlices, Vec<Part>) {
+fn parted(
+    cut: &Cut,
+    subjects: &[usize],
+    values: &[f64],
+    told: &Told<'_>,
+) -> Result<(AttributeSlices, Vec<Part>), EvaluateError> {
     let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, name) in cut.of_row.iter().enumerate() {
         if let Some(name) = name {
@@ -205,11 +249,13 @@ fn parted(cut: &Cut, subjects: &[usize], values: &[f64]) -> (AttributeSlices, Ve
     let mut parts = Vec::new();
     for (name, rows) in rows_of {
         let part = Part::of(rows.iter().copied(), subjects, values);
-        let (name, rows, own) = (name.to_owned(), rows.len(), part.0.len());
-        if rows < LEAST_ROWS || own < LEAST_SUBJECTS {
-            attribute.small.push(SmallSlice { name, rows, subjects: own });
+        let (name, own) = (name.to_owned(), part.0.len());
+        if rows.len() < LEAST_ROWS || own < LEAST_SUBJECTS {
+            attribute.small.push(SmallSlice { name, rows: rows.len(), subjects: own });
             continue;
         }
+        let beside = told.beside(&rows)?;
+        let rows = rows.len();
         let sum: f64 = part.0.iter().map(|&(.., sum)| sum).sum();
         let value = sum / rows as f64;
         let rest = values.len() - rows;
@@ -222,10 +268,11 @@ fn parted(cut: &Cut, subjects: &[usize], values: &[f64]) -> (AttributeSlices, Ve
             interval: nothing,
             gap: if rest == 0 { 0.0 } else { value - (total - sum) / rest as f64 },
             gap_interval: nothing,
+            beside,
         });
         parts.push(part);
     }
-    (attribute, parts)
+    Ok((attribute, parts))
 }
 
 /// The interval of each part's mean, and of its gap to the mean of all other rows.

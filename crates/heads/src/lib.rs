@@ -21,6 +21,7 @@ mod options;
 mod parts;
 pub mod registry;
 mod sides;
+pub mod spaces;
 mod subsample;
 mod svm;
 mod threads;

@@ -1,6 +1,7 @@
 //! A comparison of heads, or of whole results, as Markdown and for the terminal.
 
-use facefold_evaluate::Comparison;
+use facefold_evaluate::compare::ContenderScore;
+use facefold_evaluate::{Comparison, Metric};
 
 use crate::format::{self, NONE};
 use crate::markdown::render;
@@ -40,12 +41,19 @@ pub fn terminal(comparison: &Comparison) -> String {
 fn values(comparison: &Comparison) -> Table {
     let metric = comparison.metric;
     let heading = format::heading(metric);
-    let mut table =
-        Table::new(["head", "seeds", &heading, "95 % interval by subject", "Wilson (rows)"]);
+    let mut table = Table::new([
+        "head",
+        "seeds",
+        "wrong",
+        &heading,
+        "95 % interval by subject",
+        "Wilson (rows)",
+    ]);
     for contender in &comparison.contenders {
         table.row([
             contender.label.clone(),
             contender.seeds.to_string(),
+            wrong(comparison, contender).unwrap_or_else(|| NONE.to_owned()),
             format::value(metric, contender.value),
             format::interval(metric, contender.interval),
             contender
@@ -54,6 +62,15 @@ fn values(comparison: &Comparison) -> Table {
         ]);
     }
     table
+}
+
+/// `2 of 108`, for classes under one seed.
+fn wrong(comparison: &Comparison, contender: &ContenderScore) -> Option<String> {
+    if comparison.metric != Metric::Accuracy || contender.seeds != 1 {
+        return None;
+    }
+    let wrong = ((1.0 - contender.value) * comparison.rows as f64).round() as usize;
+    Some(format!("{} of {}", format::count(wrong), format::count(comparison.rows)))
 }
 
 fn pairs(comparison: &Comparison) -> Table {

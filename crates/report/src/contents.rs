@@ -1,6 +1,7 @@
 //! What a report says, from top to bottom: a summary, the numbers task by task, and what they
 //! rest on.
 
+mod search;
 mod slices;
 mod summary;
 mod task;

@@ -143,7 +143,7 @@ pub(crate) fn slices_of(
     })
 }
 
-fn file_name(parts: &[&str]) -> String {
+pub(crate) fn file_name(parts: &[&str]) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = parts.join("-").chars().map(safe).collect();
     let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use facefold_evaluate::{Comparison, CvResult, SliceReport};
+use facefold_evaluate::{Comparison, CvResult, SearchResult, SliceReport};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
@@ -109,6 +109,9 @@ pub struct TaskReport {
     /// Labels that the best head doubts; none in reports from before they were listed.
     #[serde(default)]
     pub suspects: Option<SuspectCount>,
+    /// How settings were searched for; one entry a head whose settings were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub searches: Vec<SearchResult>,
 }
 
 /// How many labels of a task a head doubts. Their pictures are named in a file beside the report,

@@ -1,4 +1,8 @@
-//! Plots as SVG text: lines, bars, gaps, confusion matrices.
+//! Plots as SVG text: lines, dots, bars, gaps, confusion matrices.
+
+mod dots;
+
+pub use dots::dots;
 
 use crate::svg::{Anchor, Paint, Svg};
 

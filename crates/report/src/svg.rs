@@ -113,6 +113,13 @@ impl Svg {
         ));
     }
 
+    pub(crate) fn dot(&mut self, (x, y): (f64, f64), radius: f64, paint: Paint) {
+        let paint = paint.as_attributes("fill");
+        self.push(format_args!(
+            r#"<circle cx="{x:.1}" cy="{y:.1}" r="{radius:.1}" {paint} fill-opacity="0.7"/>"#
+        ));
+    }
+
     pub(crate) fn text(
         &mut self,
         at: (f64, f64),

@@ -6,8 +6,8 @@ use facefold_datasets::drawn::DrawOptions;
 
 use super::{cv, data, extract, threads};
 use crate::arguments::{
-    CvArguments, DemoArguments, ExtractArguments, LearningArguments, NetworkArguments,
-    SourceArguments, Tree,
+    CvArguments, DemoArguments, EvaluationArguments, ExtractArguments, LearningArguments,
+    NetworkArguments, SourceArguments, Tree,
 };
 use crate::containers::BackendArguments;
 use crate::network::{self, Faces};
@@ -131,20 +131,24 @@ fn extract_arguments(
 
 fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArguments {
     CvArguments {
-        learning: LearningArguments {
-            store: store.to_owned(),
-            task: vec!["gender".to_owned(), "age-group".to_owned()],
-            features: None,
-            label_policy: "exact".to_owned(),
-            age_groups: "adience".to_owned(),
-            seed: arguments.seed,
-            settings: Vec::new(),
-            memory: None,
-            threads: arguments.threads,
+        evaluation: EvaluationArguments {
+            learning: LearningArguments {
+                store: store.to_owned(),
+                task: vec!["gender".to_owned(), "age-group".to_owned()],
+                features: None,
+                label_policy: "exact".to_owned(),
+                age_groups: "adience".to_owned(),
+                min_quality: Vec::new(),
+                seed: arguments.seed,
+                settings: Vec::new(),
+                memory: None,
+                threads: arguments.threads,
+            },
+            test_store: None,
+            protocol: None,
+            seeds: 1,
+            out: arguments.out.clone(),
         },
         head: ["mlp", "svm", "linear"].map(str::to_owned).to_vec(),
-        protocol: None,
-        seeds: 1,
-        out: arguments.out.clone(),
     }
 }

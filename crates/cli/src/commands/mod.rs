@@ -4,6 +4,7 @@ mod compare;
 mod cv;
 mod data;
 mod demo;
+mod evaluation;
 mod extract;
 mod models;
 mod predict;
@@ -11,6 +12,7 @@ mod report;
 mod serve;
 mod store;
 mod train;
+mod tune;
 
 pub use models::obtain;
 
@@ -54,6 +56,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Extract(arguments) => extract::run(&arguments, output),
         Command::Store(command) => store::run(command, output),
         Command::Cv(arguments) => cv::run(&arguments, output),
+        Command::Tune(arguments) => tune::run(&arguments, output),
         Command::Compare(arguments) => compare::run(&arguments, output),
         Command::Train(arguments) => train::run(&arguments, output),
         Command::Predict(arguments) => predict::run(&arguments, output),

@@ -9,8 +9,9 @@ use serde_json::json;
 
 use super::Usage;
 use crate::arguments::TrainArguments;
-use crate::learning::{self, Learning, Settings, TaskRows};
+use crate::learning::{self, Learning, TaskRows};
 use crate::output::{self, Output};
+use crate::settings::Settings;
 use crate::{Outcome, provenance};
 
 /// One subject in this many is kept for choosing: the epoch, the calibration.
@@ -23,7 +24,7 @@ const VALIDATION_SHARE: usize = 8;
 pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let settings = Settings::check(&arguments.learning)?;
     learning::head(&arguments.head, &settings.heads)?;
-    let learning = Learning::open(&arguments.learning)?;
+    let learning = Learning::open(&arguments.learning, &settings)?;
     let header = learning.store.header();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
@@ -44,7 +45,7 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
         fingerprint: header.fingerprint.clone(),
         extractor: header.extractor.clone(),
         label_policy: settings.policy.to_string(),
-        command: provenance::command_line(),
+        command: provenance::training_command(),
         metrics: metrics.into(),
         licence: header.extractor.licence.clone(),
         seed: arguments.learning.seed,

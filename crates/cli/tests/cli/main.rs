@@ -3,6 +3,7 @@
 // Helpers of tests fail by panicking and say what is skipped, as tests do.
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
+mod across;
 mod hostile;
 mod insightface;
 mod kill;
@@ -14,4 +15,5 @@ mod real;
 mod road;
 mod serve;
 mod support;
+mod tune;
 mod usage;

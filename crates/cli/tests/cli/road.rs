@@ -110,18 +110,21 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_numbers_on_one_thread_and_two() {
+fn the_same_seed_gives_the_same_numbers_twice_and_on_one_thread_and_two() {
     let dir = Dir::new();
     let numbers = |name: &str, threads: usize| {
         let out = dir.path(name);
         let arguments = format!(
-            "cv --store {{}} --task gender --head mlp,linear --set mlp.epochs=2 --threads {threads} --out {{}}"
+            "cv --store {{}} --task gender,age-group --head mlp,svm,linear --set mlp.epochs=2 \
+             --threads {threads} --out {{}}"
         );
         succeed(line(&arguments, &[drawn_store(), &out]));
         read_json(&out.join("report.json"))["tasks"].clone()
     };
     let one = without_times(numbers("one", 1));
-    assert_eq!(one.as_array().map(Vec::len), Some(1), "one task: {one}");
+    assert_eq!(one.as_array().map(Vec::len), Some(2), "two tasks: {one}");
+    // Each into a directory of its own, so that no fit is taken from a journal.
+    assert_eq!(one, without_times(numbers("again", 1)));
     assert_eq!(one, without_times(numbers("two", 2)));
 }
 
@@ -177,19 +180,23 @@ fn a_trained_bundle_predicts_and_refuses_another_network() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bundle() {
+fn the_same_seed_gives_the_same_bundle_twice_and_on_one_thread_and_two() {
     let dir = Dir::new();
-    let train = |name: &str| {
-        let out = dir.path(name);
-        succeed(line(
-            "train --store {} --task gender --head mlp --set mlp.epochs=2 --out {}",
-            &[drawn_store(), &out],
-        ));
-        std::fs::read(out).expect("a bundle")
-    };
-    // The command line is part of a bundle, so both are trained under one name.
-    let first = train("same.facefold");
-    assert!(first == train("same.facefold"), "two bundles of one seed differ");
+    // The command is part of a bundle, so all are trained under one name.
+    let out = dir.path("same.facefold");
+    for head in ["mlp", "svm", "linear"] {
+        let train = |threads: usize| {
+            let arguments = format!(
+                "train --store {{}} --task gender,age-group --head {head} --set mlp.epochs=2 \
+                 --threads {threads} --out {{}}"
+            );
+            succeed(line(&arguments, &[drawn_store(), &out]));
+            std::fs::read(&out).expect("a bundle")
+        };
+        let first = train(1);
+        assert!(first == train(1), "two bundles of one seed differ: {head}");
+        assert!(first == train(2), "a bundle depends on the number of threads: {head}");
+    }
 }
 
 #[test]
@@ -223,13 +230,13 @@ fn a_store_is_exported_for_other_programs() {
     }
 }
 
-fn read_json(path: &std::path::Path) -> Value {
+pub fn read_json(path: &std::path::Path) -> Value {
     let text = std::fs::read_to_string(path).expect("a JSON file");
     serde_json::from_str(&text).expect("JSON")
 }
 
 /// Drops what may differ between two runs of one command: how long things took, and when.
-fn without_times(mut value: Value) -> Value {
+pub fn without_times(mut value: Value) -> Value {
     match &mut value {
         Value::Object(map) => {
             map.retain(|name, _| !name.contains("seconds") && name != "date" && name != "command");

@@ -7,5 +7,6 @@ mod heads;
 mod leak;
 mod metrics;
 mod protocol;
+mod search;
 mod slices;
 mod statistics;

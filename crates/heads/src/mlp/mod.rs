@@ -54,6 +54,11 @@ pub enum Optimiser {
         /// keep theirs.
         weight_decay: f64,
     },
+    /// Kingma and Ba, "Adam" (2015), with the betas above and an L2 penalty, as in `PyTorch`.
+    Adam {
+        /// Added to the gradient, times the weight.
+        weight_decay: f64,
+    },
     /// Stochastic gradient descent with momentum, as in `PyTorch`.
     Sgd {
         /// Share of the last step that is kept.
@@ -109,6 +114,9 @@ pub struct MlpOptions {
     pub dropout: f32,
     /// How a gradient becomes a step.
     pub optimiser: Optimiser,
+    /// Penalty on the absolute weights: a step brings each nearer to 0 by this times the learning
+    /// rate. Biases and batch norms are free of it.
+    pub l1: f64,
     /// Learning rate: the first, or the highest of a cycle.
     pub learning_rate: f64,
     /// How the learning rate changes.
@@ -143,6 +151,7 @@ impl Default for MlpOptions {
             input_dropout: 0.2,
             dropout: 0.4,
             optimiser: Optimiser::AdamW { weight_decay: 0.05 },
+            l1: 0.0,
             learning_rate: 3e-3,
             schedule: Schedule::OneCycle { warmup: 0.3 },
             epochs: 12,
@@ -171,11 +180,14 @@ impl MlpOptions {
         let rate = self.learning_rate;
         require(positive(rate), "mlp.learning_rate", "above 0", rate)?;
         let (momentum, decay) = match self.optimiser {
-            Optimiser::AdamW { weight_decay } => (0.0, weight_decay),
+            Optimiser::AdamW { weight_decay } | Optimiser::Adam { weight_decay } => {
+                (0.0, weight_decay)
+            }
             Optimiser::Sgd { momentum, weight_decay } => (momentum, weight_decay),
         };
         require((0.0..1.0).contains(&momentum), "momentum", "at least 0 and below 1", momentum)?;
         require(decay >= 0.0 && decay.is_finite(), "weight_decay", "at least 0", decay)?;
+        require(self.l1 >= 0.0 && self.l1.is_finite(), "mlp.l1", "at least 0", self.l1)?;
         require(self.epochs > 0, "mlp.epochs", "at least 1", self.epochs)?;
         require(self.batch > 1, "mlp.batch", "at least 2", self.batch)?;
         require(self.patience != Some(0), "mlp.patience", "at least 1", self.patience)?;

@@ -61,7 +61,7 @@ pub(super) fn fit(
     let epochs = options.epochs.max(options.least_steps.div_ceil(batches.count()));
     let steps = epochs * batches.count();
     let mut rate = Rate::new(options.schedule, options.learning_rate, steps);
-    let mut stepper = Stepper::new(options.optimiser, network.parameters());
+    let mut stepper = Stepper::new(options.optimiser, options.l1, network.parameters());
     let mut dropout = seeded(seed, "mlp dropout");
     let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
     if batches.size() != options.batch || epochs != options.epochs {

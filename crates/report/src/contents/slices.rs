@@ -63,7 +63,7 @@ fn all(page: &mut Page, report: &SliceReport) {
         format::value(metric, report.value),
         format::count(report.draws),
     ));
-    let mut table = Table::new(header("slice", metric));
+    let mut table = Table::new(header("slice", report));
     for (attribute, slice) in report.worst_first().into_iter().take(WORST) {
         table.row(cells(format!("{attribute}: {}", slice.name), metric, slice));
     }
@@ -71,9 +71,9 @@ fn all(page: &mut Page, report: &SliceReport) {
 }
 
 fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &AttributeSlices) {
-    let metric = report.metric;
     if !attribute.slices.is_empty() {
-        let mut table = Table::new(header(&attribute.name, metric));
+        let metric = report.metric;
+        let mut table = Table::new(header(&attribute.name, report));
         for slice in &attribute.slices {
             table.row(cells(slice.name.clone(), metric, slice));
         }
@@ -106,19 +106,18 @@ fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &Att
     }
 }
 
-fn header(first: &str, metric: Metric) -> [String; 7] {
-    [
-        first.to_owned(),
-        "rows".to_owned(),
-        "subjects".to_owned(),
-        format::heading(metric),
-        "95 % interval".to_owned(),
-        "gap to the rest".to_owned(),
-        "95 % interval of the gap".to_owned(),
-    ]
+fn header(first: &str, report: &SliceReport) -> Vec<String> {
+    let beside = report.attributes.iter().flat_map(|attribute| &attribute.slices).next();
+    let beside = beside.map_or(&[][..], |slice| &slice.beside);
+    [first, "rows", "subjects", &format::heading(report.metric), "95 % interval"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(["gap to the rest", "95 % interval of the gap"].map(str::to_owned))
+        .chain(beside.iter().map(|(metric, _)| format::heading(*metric)))
+        .collect()
 }
 
-fn cells(name: String, metric: Metric, slice: &Slice) -> [String; 7] {
+fn cells(name: String, metric: Metric, slice: &Slice) -> Vec<String> {
     [
         name,
         format::count(slice.rows),
@@ -128,6 +127,9 @@ fn cells(name: String, metric: Metric, slice: &Slice) -> [String; 7] {
         format::value(metric, slice.gap),
         format::interval(metric, slice.gap_interval),
     ]
+    .into_iter()
+    .chain(slice.beside.iter().map(|&(metric, value)| format::value(metric, value)))
+    .collect()
 }
 
 fn doubts(task: &TaskReport, suspects: &SuspectCount) -> String {

@@ -7,7 +7,7 @@ use facefold_evaluate::{
     ClassMetrics, CvResult, FitResult, HeadResult, IntervalCheck, Metric, Metrics,
 };
 
-use super::slices;
+use super::{search, slices};
 use crate::comparison;
 use crate::figures;
 use crate::format::{self, NONE};
@@ -32,6 +32,9 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     page.table(summary(result));
     page.paragraph(reading(result));
     protocol(page, result);
+    for found in &task.searches {
+        search::write(page, result, found);
+    }
     folds(page, result);
     spread(page, result);
     classes(page, result);

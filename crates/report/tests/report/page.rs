@@ -95,6 +95,10 @@ fn names_from_outside_stay_text() {
     sliced.attributes[0].name = HOSTILE.to_owned();
     sliced.attributes[0].slices[0].name = HOSTILE.to_owned();
     sliced.attributes[0].small[0].name = HOSTILE.to_owned();
+    let search = &mut report.tasks[1].searches[0];
+    search.head = HOSTILE.to_owned();
+    search.configurations[1].0.insert(HOSTILE.to_owned(), HOSTILE.into());
+    search.trials[2].failure = Some(HOSTILE.to_owned());
     let compared = report.tasks[0].comparison.as_mut().unwrap();
     compared.contenders[0].label = HOSTILE.to_owned();
     compared.pairs[0].first = HOSTILE.to_owned();

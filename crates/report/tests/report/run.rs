@@ -8,8 +8,9 @@ use facefold_core::{
     SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, Contender, CvPlan, CvRun, NoJournal, Protocol, RowInfo,
-    RowPredictions, SliceReport, compare, cross_validate, plan, slices,
+    Attribute, AttributeValues, Attributes, Budget, Choice, Configuration, Contender, CvPlan,
+    CvResult, CvRun, Inner, Metric, NoJournal, Protocol, RowInfo, RowPredictions, SearchResult,
+    SliceReport, Trial, compare, cross_validate, plan, slices,
 };
 use facefold_report::{
     Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
@@ -173,6 +174,7 @@ fn task(task: Task) -> TaskReport {
             dropped: [("no face".to_owned(), 4), ("no known age".to_owned(), 6)].into(),
         },
         slices: Some(sliced(&outcome.predictions)),
+        searches: if task == Task::Age { vec![searched(&outcome.result)] } else { Vec::new() },
         suspects: Some(SuspectCount {
             head: "sharp".to_owned(),
             found: 1234,
@@ -181,6 +183,54 @@ fn task(task: Task) -> TaskReport {
         }),
         result: outcome.result,
         comparison: Some(comparison),
+    }
+}
+
+/// A search of three configurations in two rungs, of which one could not be fitted.
+fn searched(result: &CvResult) -> SearchResult {
+    let configuration = |settings: serde_json::Value| -> Configuration {
+        serde_json::from_value(settings).unwrap()
+    };
+    let mut trials = Vec::new();
+    let mut choices = Vec::new();
+    for (fold, partition) in result.partitions.iter().enumerate() {
+        let trial = |configuration: usize, rung: usize, score: Option<f64>| Trial {
+            partition: partition.name.clone(),
+            configuration,
+            rung,
+            rows: 30,
+            score,
+            failure: score.is_none().then(|| "cannot train: the loss is not finite".to_owned()),
+            seconds: 0.5,
+        };
+        let years = fold as f64 / 10.0;
+        trials.extend([
+            trial(0, 0, Some(5.0 + years)),
+            trial(1, 0, Some(4.5 + years)),
+            trial(2, 0, None),
+            trial(1, 1, Some(4.0 + years)),
+        ]);
+        choices.push(Choice {
+            partition: partition.name.clone(),
+            configuration: 1,
+            score: 4.0 + years,
+        });
+    }
+    SearchResult {
+        head: "sharp".to_owned(),
+        name: "sharp-tuned".to_owned(),
+        metric: Metric::MeanAbsoluteError,
+        budget: Budget::Epochs,
+        halving: 3,
+        inner: Inner::HoldOut,
+        shares: vec![1.0 / 3.0, 1.0],
+        configurations: vec![
+            Configuration::default(),
+            configuration(serde_json::json!({ "sharp.wrong": 7, "sharp.scaling": "unit" })),
+            configuration(serde_json::json!({ "sharp.hidden": [64, 32] })),
+        ],
+        trials,
+        choices,
     }
 }
 

@@ -1,0 +1,24 @@
+//! Options of `cv`.
+
+use clap::Args;
+
+use super::EvaluationArguments;
+
+/// Options of `cv`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Training, validation and test never share a subject (except under random80, which says how many
+test rows do). The majority baseline is always included.
+
+Examples:
+  facefold cv --store stores/adience --task gender,age-group --head mlp,svm --out results/adience
+  facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age
+  facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across")]
+pub struct CvArguments {
+    #[command(flatten)]
+    pub evaluation: EvaluationArguments,
+    /// Heads: mlp, mlp-ensemble, mlp-residual, svm, svm-linear, svm-linfa (the reference, slow),
+    /// linear, majority; several with commas.
+    #[arg(long, value_delimiter = ',', default_value = "mlp,svm,linear")]
+    pub head: Vec<String>,
+}

@@ -1,0 +1,67 @@
+//! What `data` can do, and how a data set is named.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// What to do with a data set.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Read the label files and print folds, labels, dropped rows and leaks. Needs no picture.
+    #[command(after_help = "\
+Examples:
+  facefold data check adience data/adience
+  facefold data check utkface data/utkface --images --plot utkface.svg")]
+    Check {
+        #[command(flatten)]
+        source: SourceArguments,
+        /// Also check that every picture is there.
+        #[arg(long)]
+        images: bool,
+        /// Draw the distributions of age, gender and subject sizes here (SVG).
+        #[arg(long, value_name = "FILE")]
+        plot: Option<PathBuf>,
+    },
+    /// Draw a set of faces in Adience's layout.
+    #[command(after_help = "Example: facefold data draw data/drawn --subjects 100 --pictures 2000")]
+    Draw {
+        /// Directory to write.
+        out: PathBuf,
+        /// Number of subjects.
+        #[arg(long, default_value_t = 60)]
+        subjects: usize,
+        /// Number of pictures.
+        #[arg(long, default_value_t = 600)]
+        pictures: usize,
+        /// Seed: the same seed draws the same bytes.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+}
+
+/// Which data set, and where.
+#[derive(Debug, Args)]
+pub struct SourceArguments {
+    /// Kind of data set: adience, utkface, fairface, imdb-wiki, folder or manifest.
+    pub kind: String,
+    /// Its directory (for `manifest`, the CSV file).
+    pub root: PathBuf,
+    /// Label file with subjects and folds, where it does not lie in its usual place.
+    #[arg(long, value_name = "CSV")]
+    pub labels: Option<PathBuf>,
+    /// Which of Adience's two picture trees to read.
+    #[arg(long, value_enum, default_value_t = Tree::Aligned)]
+    pub tree: Tree,
+    /// Read Adience's lists of near-frontal faces instead of its main lists.
+    #[arg(long)]
+    pub frontal: bool,
+}
+
+/// Adience's picture trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tree {
+    /// Aligned faces, 816x816.
+    Aligned,
+    /// Loose crops.
+    Faces,
+}

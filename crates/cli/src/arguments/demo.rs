@@ -1,0 +1,37 @@
+//! Options of `demo`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Draws a seeded set of faces (no real person), embeds them with the network that can be had, and
+cross-validates MLP against SVM on five folds that no subject crosses. The figures say that the
+pipeline works; they are no result.
+
+Example: facefold demo --out results/demo")]
+pub struct DemoArguments {
+    /// Where pictures, store and report go.
+    #[arg(long, default_value = "results/demo")]
+    pub out: PathBuf,
+    /// Number of pictures to draw.
+    #[arg(long, default_value_t = 600)]
+    pub pictures: usize,
+    /// Number of subjects to draw.
+    #[arg(long, default_value_t = 60)]
+    pub subjects: usize,
+    /// Model pack; by default `buffalo_s`, or `untrained` if it cannot be had.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Seed of the drawing, the folds' inner validation and the heads.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Worker threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Never use the network.
+    #[arg(long)]
+    pub offline: bool,
+}

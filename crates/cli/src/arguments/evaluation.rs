@@ -1,0 +1,28 @@
+//! How heads are tried on a store: the options that `cv` and `tune` share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::LearningArguments;
+
+/// Which rows heads are fitted and tested on, how often, and where the report goes.
+#[derive(Debug, Args)]
+pub struct EvaluationArguments {
+    #[command(flatten)]
+    pub learning: LearningArguments,
+    /// Test on the rows of this store, having trained on all of --store: how a head does on another
+    /// data set. Pictures that stand in both are left out of training, with their subjects.
+    #[arg(long, value_name = "STORE", conflicts_with = "protocol")]
+    pub test_store: Option<PathBuf>,
+    /// folds (published), kfold:K (by subject), split (published train/test), or random80 (a fifth
+    /// of the rows at random; random80:N draws N such divisions).
+    #[arg(long)]
+    pub protocol: Option<String>,
+    /// Number of seeds.
+    #[arg(long, default_value_t = 1)]
+    pub seeds: u64,
+    /// Directory of the report (report.html, report.md, report.json, plots) and of every row's predictions.
+    #[arg(long)]
+    pub out: PathBuf,
+}

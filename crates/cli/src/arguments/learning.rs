@@ -1,0 +1,54 @@
+//! What to learn, from which rows and features: the options of every command that trains.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// What to learn, from which rows and features; shared by `cv` and `train`.
+#[derive(Debug, Args, Clone)]
+pub struct LearningArguments {
+    /// Directory of the store.
+    #[arg(long)]
+    pub store: PathBuf,
+    /// Tasks: gender, age-group, age, class; several with commas.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub task: Vec<String>,
+    /// What the heads see: embedding, taps or both. Default: both where the store has taps.
+    #[arg(long, value_enum)]
+    pub features: Option<FeaturesName>,
+    /// How age strings become age groups: exact, remap or nearest.
+    #[arg(long, default_value = "exact")]
+    pub label_policy: String,
+    /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
+    #[arg(long, default_value = "adience")]
+    pub age_groups: String,
+    /// Leave out rows whose face is worse than this: size=40 (pixels), score=0.6 (of the detector),
+    /// norm=15 (of the embedding), luminance=30, sharpness=50; several with commas. They are neither
+    /// trained nor tested on, and counted in the report.
+    #[arg(long, value_delimiter = ',', value_name = "WHAT=LEAST")]
+    pub min_quality: Vec<String>,
+    /// First seed of heads, inner validation and random splits.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// A setting of a head, such as mlp.epochs=20 (repeat for more; `results/*/report.json` lists them).
+    #[arg(long = "set", value_name = "HEAD.KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Gigabytes that the kernel values of one fit of an SVM may take; above, it is approximated.
+    /// Fits run side by side on --threads. Default: svm.memory, which is 4.
+    #[arg(long, value_name = "GB")]
+    pub memory: Option<f64>,
+    /// Worker threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// What a head sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FeaturesName {
+    /// The network's last layer.
+    Embedding,
+    /// Pooled intermediate maps.
+    Taps,
+    /// The embedding, then taps.
+    Both,
+}

@@ -1,0 +1,106 @@
+//! The command line, as clap reads it: a file for each command's options. Names here are a contract:
+//! scripts rely on them.
+
+mod compare;
+mod cv;
+mod data;
+mod demo;
+mod evaluation;
+mod extract;
+mod learning;
+mod models;
+mod network;
+mod predict;
+mod report;
+mod serve;
+mod store;
+mod train;
+mod tune;
+
+use clap::{Parser, Subcommand};
+
+pub use compare::CompareArguments;
+pub use cv::CvArguments;
+pub use data::{DataCommand, SourceArguments, Tree};
+pub use demo::DemoArguments;
+pub use evaluation::EvaluationArguments;
+pub use extract::ExtractArguments;
+pub use learning::{FeaturesName, LearningArguments};
+pub use models::ModelsCommand;
+pub use network::{DEFAULT_DEVICE, DEFAULT_MODEL, NetworkArguments, PrecisionName};
+pub use predict::{AnswerFormat, FacesName, PredictArguments};
+pub use report::ReportCommand;
+pub use serve::ServeArguments;
+pub use store::{ExportFormatName, StoreCommand};
+pub use train::TrainArguments;
+pub use tune::TuneArguments;
+
+/// Age and gender heads on ArcFace embeddings: extract once, train and compare in seconds.
+#[derive(Debug, Parser)]
+#[command(
+    name = "facefold",
+    version,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  facefold demo                                        the whole road on drawn faces
+  facefold extract utkface data/utkface --store stores/utkface --taps
+  facefold cv --store stores/utkface --task gender,age --head mlp,svm,linear --out results/utkface
+  facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
+  facefold predict --bundle faces.facefold picture.jpg
+  facefold serve --bundle faces.facefold --results results/
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but inputs were rejected and --strict was given."
+)]
+pub struct Arguments {
+    /// Print one JSON document on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more on stderr (repeat for still more).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What facefold can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole pipeline on drawn faces; the last line is the report's path.
+    Demo(DemoArguments),
+    /// List, fetch and verify the weights of detectors and embedding networks.
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Check a data set's label files, or draw a set of faces.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Turn a data set's pictures into embeddings in a store. The same command resumes.
+    Extract(ExtractArguments),
+    /// Look into, verify or export a store.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Cross-validate heads on a store and write a report. The same command resumes.
+    Cv(CvArguments),
+    /// Like `cv`, with a search for the heads' settings that never looks at test rows.
+    Tune(TuneArguments),
+    /// Put the results of several `cv` runs side by side, on the rows they share.
+    Compare(CompareArguments),
+    /// Train a head on all rows of a store and write it as a bundle.
+    Train(TrainArguments),
+    /// Tell gender and age from pictures with a trained bundle.
+    Predict(PredictArguments),
+    /// Answer over HTTP with trained bundles, and show a page to try them on.
+    Serve(ServeArguments),
+    /// Show a report that was written before.
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example: facefold completions bash > ~/.local/share/bash-completion/completions/facefold"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}

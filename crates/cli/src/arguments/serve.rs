@@ -1,0 +1,74 @@
+//! Options of `serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::PrecisionName;
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The page is at the address itself; /openapi.json describes the routes, /metrics counts for
+Prometheus, and /extract answers like an InsightFace-REST container. Ctrl-C or SIGTERM finishes what
+is in work. No picture is written to disk or logged.
+
+Examples:
+  facefold serve --bundle faces.facefold
+  facefold serve --bundle faces.facefold --results results/ --listen 127.0.0.1:9000
+  FACEFOLD_TOKEN=$(openssl rand -hex 24) facefold serve --bundle faces.facefold --listen 0.0.0.0:8080
+  facefold serve --model buffalo_s                     no bundle: embeddings only
+  curl -H 'content-type: image/jpeg' --data-binary @picture.jpg http://127.0.0.1:8080/v1/predict
+  curl -F a=@one.jpg -F b=@two.jpg 'http://127.0.0.1:8080/v1/predict?faces=all'")]
+pub struct ServeArguments {
+    /// Trained bundle; several answer side by side. Without one the server only embeds.
+    #[arg(long)]
+    pub bundle: Vec<PathBuf>,
+    /// Address and port; port 0 takes a free one, and the first line of the output says which.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Directory of the reports to show on the page.
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+    /// Bearer token that opens the server; several with commas. Better given in the environment,
+    /// where other users of the machine do not see it.
+    #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
+    pub token: Vec<String>,
+    /// Model pack of a server without a bundle.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Most mebibytes of a request.
+    #[arg(long, default_value_t = 32, value_name = "MIB")]
+    pub max_body: usize,
+    /// Most millions of pixels of a picture.
+    #[arg(long, default_value_t = 40, value_name = "MEGAPIXELS")]
+    pub max_pixels: u64,
+    /// Most pictures of a request.
+    #[arg(long, default_value_t = 64)]
+    pub max_pictures: usize,
+    /// Most faces of a picture.
+    #[arg(long, default_value_t = 32)]
+    pub max_faces: usize,
+    /// Most requests with pictures at a time; further ones hear 429.
+    #[arg(long, default_value_t = 64)]
+    pub max_requests: usize,
+    /// Most pictures that a worker takes at once; 1 turns batching off.
+    #[arg(long, default_value_t = 8)]
+    pub batch: usize,
+    /// Seconds for a request, and for finishing what is in work when the server stops.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub timeout: u64,
+    /// Arithmetic of the CPU engine; must be of the bundle's precision class.
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionName>,
+    /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Worker threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Never use the network to fetch a missing model.
+    #[arg(long)]
+    pub offline: bool,
+}

@@ -1,0 +1,23 @@
+//! Options of `train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::LearningArguments;
+
+/// Options of `train`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold"
+)]
+pub struct TrainArguments {
+    #[command(flatten)]
+    pub learning: LearningArguments,
+    /// The head.
+    #[arg(long, default_value = "mlp")]
+    pub head: String,
+    /// The bundle to write.
+    #[arg(long)]
+    pub out: PathBuf,
+}

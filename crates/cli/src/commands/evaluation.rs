@@ -1,0 +1,204 @@
+//! From a store to a report: what `cv` and `tune` do alike.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::Result;
+use facefold_core::Head;
+use facefold_evaluate::{
+    Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
+    RowPredictions, SearchResult, compare, plan, slices, suspects,
+};
+use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file};
+
+use super::threads;
+use crate::arguments::{EvaluationArguments, LearningArguments};
+use crate::learning::{self, Learning, TaskRows};
+use crate::settings::Settings;
+use crate::{progress, provenance};
+
+/// Pictures with a doubtful label that are named in a file; more nobody looks through.
+const MOST_SUSPECTS: usize = 200;
+
+/// Stands first in every report on an untrained network.
+const UNTRAINED: &str = "The embeddings come from an untrained network (seeded random weights): \
+                         these figures say that the pipeline runs, and nothing about faces.";
+
+/// What came of one task: the outcome, and how settings were searched for, where they were.
+pub type Evaluated = Result<(CvOutcome, Vec<SearchResult>), EvaluateError>;
+
+/// What a command gives to [`evaluate`] beside its arguments.
+pub struct Evaluation<'a> {
+    /// The arguments, checked.
+    pub settings: &'a Settings,
+    /// Names of the heads with the settings given; the majority baseline is always added.
+    pub heads: &'a [String],
+    /// Come first in the report.
+    pub warnings: &'a [String],
+    /// Set when the user stops it.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Evaluates heads task by task by `how`, and writes the report into the directory that the
+/// arguments name; none if the user stopped it.
+///
+/// # Errors
+/// If the store cannot be read, a subject leaks, or a head fails; finished fits are kept.
+pub fn evaluate(
+    arguments: &EvaluationArguments,
+    evaluation: &Evaluation<'_>,
+    how: impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
+) -> Result<Option<Report>> {
+    let start = Instant::now();
+    let Evaluation { settings, warnings, .. } = *evaluation;
+    // Names and settings are checked before anything is read.
+    heads(evaluation.heads, settings)?;
+    let asked = arguments.protocol.as_deref().map(str::parse::<Protocol>).transpose();
+    asked.map_err(super::Usage::error)?;
+
+    let learning = match &arguments.test_store {
+        Some(tested) => Learning::across(&arguments.learning, tested, settings)?,
+        None => Learning::open(&arguments.learning, settings)?,
+    };
+    let protocol = learning.protocol(arguments.protocol.as_deref())?;
+    let attributes = learning.attributes(settings)?;
+    let mut tasks = Vec::new();
+    for &task in &settings.tasks {
+        let rows = learning.task(task, settings)?;
+        learning::announce(&rows);
+        let dropped = rows.dropped.clone();
+        let Some((outcome, searches)) =
+            run_task(arguments, evaluation, &learning, rows, protocol, &how)?
+        else {
+            return Ok(None);
+        };
+        let path = arguments.out.join(predictions_file(task));
+        outcome.predictions.write_csv(&path)?;
+        let comparison = compare_heads(&outcome, arguments.learning.seed)?;
+        let (mut sliced, mut doubted) = (None, None);
+        if let Some(best) = comparison.as_ref().and_then(best_head) {
+            let predictions = &outcome.predictions;
+            sliced = Some(slices(predictions, best, &attributes, arguments.learning.seed)?);
+            doubted = Some(write_suspects(predictions, best, &arguments.out)?);
+        }
+        let rows =
+            RowCounts { samples: learning.samples.len(), used: outcome.result.rows, dropped };
+        tasks.push(TaskReport {
+            rows,
+            result: outcome.result,
+            comparison,
+            slices: sliced,
+            suspects: doubted,
+            searches,
+        });
+    }
+    let mut warnings = warnings.to_vec();
+    if learning.store.header().extractor.model == "untrained" {
+        warnings.push(UNTRAINED.to_owned());
+    }
+    let report = Report {
+        format: FORMAT,
+        warnings,
+        provenance: provenance::of(&learning, start.elapsed()),
+        dataset: provenance::dataset(&learning, settings),
+        tasks,
+    };
+    facefold_report::write(&report, &arguments.out)?;
+    Ok(Some(report))
+}
+
+fn run_task(
+    arguments: &EvaluationArguments,
+    evaluation: &Evaluation<'_>,
+    learning: &Learning,
+    rows: TaskRows,
+    protocol: Protocol,
+    how: &impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
+) -> Result<Option<(CvOutcome, Vec<SearchResult>)>> {
+    let LearningArguments { seed, threads: asked, .. } = arguments.learning;
+    let partitions = plan(&protocol, &rows.rows, &rows.targets, seed)?;
+    let plan = CvPlan {
+        task: rows.task,
+        classes: rows.classes,
+        matrix: &learning.matrix,
+        matrix_rows: rows.matrix_rows,
+        targets: rows.targets,
+        rows: rows.rows,
+        protocol,
+        partitions,
+        heads: heads(evaluation.heads, evaluation.settings)?,
+        seed,
+        seeds: (seed..seed + arguments.seeds.max(1)).collect(),
+        context: format!("{} {}", learning.store.header().fingerprint, provenance::COMMIT),
+    };
+    let bar = progress::bar(0, "fitting");
+    let journal = DirectoryJournal::new(arguments.out.join("fits"));
+    let outcome = how(
+        &plan,
+        &CvRun {
+            threads: threads(asked),
+            journal: &journal,
+            cancel: evaluation.interrupted,
+            progress: &|fit| {
+                bar.set_length(fit.total as u64);
+                bar.set_position(fit.done as u64);
+                bar.set_message(format!("{} {}", fit.head, fit.partition));
+            },
+        },
+    );
+    bar.finish_and_clear();
+    match outcome {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(EvaluateError::Cancelled { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn compare_heads(outcome: &CvOutcome, seed: u64) -> Result<Option<Comparison>> {
+    let contenders: Vec<Contender<'_>> = outcome
+        .result
+        .heads
+        .iter()
+        .map(|head| Contender {
+            label: head.name.clone(),
+            head: head.name.clone(),
+            predictions: &outcome.predictions,
+            partitions: &outcome.result.partitions,
+        })
+        .collect();
+    if contenders.len() < 2 {
+        return Ok(None);
+    }
+    Ok(Some(compare(&contenders, seed)?))
+}
+
+/// The best head that looks at pictures.
+fn best_head(comparison: &Comparison) -> Option<&str> {
+    let mut ranked = comparison.ranked().into_iter().map(|contender| contender.label.as_str());
+    ranked.find(|&label| label != "majority")
+}
+
+/// Names the pictures whose label a head doubts in a file beside the predictions.
+fn write_suspects(
+    predictions: &RowPredictions,
+    head: &str,
+    directory: &Path,
+) -> Result<SuspectCount> {
+    let suspects = suspects(predictions, head)?;
+    let file = format!("{}/suspects.csv", predictions.task);
+    suspects.write_csv(&directory.join(&file), MOST_SUSPECTS)?;
+    let found = suspects.rows.len();
+    Ok(SuspectCount { head: suspects.head, found, listed: found.min(MOST_SUSPECTS), file })
+}
+
+/// The heads asked for, each once, and always the majority baseline.
+fn heads(names: &[String], settings: &Settings) -> Result<Vec<Box<dyn Head>>> {
+    let mut wanted: Vec<&str> = Vec::new();
+    for name in names.iter().map(String::as_str).chain(["majority"]) {
+        if !wanted.contains(&name) {
+            wanted.push(name);
+        }
+    }
+    wanted.into_iter().map(|name| learning::head(name, &settings.heads)).collect()
+}

@@ -1,0 +1,86 @@
+//! The options of the commands that learn, checked before anything is read.
+
+use anyhow::Result;
+use facefold_core::{AgeGroups, Task};
+use facefold_datasets::LabelPolicy;
+use facefold_heads::HeadOptions;
+use serde_json::Value;
+
+use crate::arguments::LearningArguments;
+use crate::commands::Usage;
+use crate::quality::LeastQuality;
+
+/// The options of `cv` and `train`, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Tasks, each once, in the order given.
+    pub tasks: Vec<Task>,
+    /// How age strings become groups.
+    pub policy: LabelPolicy,
+    /// The groups.
+    pub groups: AgeGroups,
+    /// The least quality of a face that is used.
+    pub quality: Vec<LeastQuality>,
+    /// Settings of all heads.
+    pub heads: HeadOptions,
+}
+
+impl Settings {
+    /// Checks the options that need no store.
+    ///
+    /// # Errors
+    /// [`Usage`] naming the option.
+    pub fn check(arguments: &LearningArguments) -> Result<Self> {
+        let mut tasks = Vec::new();
+        for name in &arguments.task {
+            let task = name.parse().map_err(Usage::error)?;
+            if !tasks.contains(&task) {
+                tasks.push(task);
+            }
+        }
+        Ok(Self {
+            tasks,
+            policy: arguments.label_policy.parse().map_err(Usage::error)?,
+            groups: arguments.age_groups.parse().map_err(Usage::error)?,
+            quality: arguments
+                .min_quality
+                .iter()
+                .map(|text| text.parse().map_err(Usage::error))
+                .collect::<Result<_>>()?,
+            heads: head_options(&arguments.settings, arguments.memory)?,
+        })
+    }
+}
+
+/// Lays `mlp.epochs=20` and the like, and the memory given, over the defaults.
+fn head_options(settings: &[String], memory: Option<f64>) -> Result<HeadOptions> {
+    let mut options = serde_json::to_value(HeadOptions::default())?;
+    for setting in settings {
+        let (path, value) = setting.split_once('=').ok_or_else(|| {
+            Usage::error(format!("expected --set HEAD.KEY=VALUE, found `{setting}`"))
+        })?;
+        // A bare word is a string; everything else is JSON.
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        lay_over(&mut options, path, value).map_err(Usage::error)?;
+    }
+    if let Some(gigabytes) = memory {
+        options["svm"]["memory"] = gigabytes.into();
+    }
+    serde_json::from_value(options)
+        .map_err(|error| Usage::error(format!("--set {}: {error}", settings.join(" --set "))))
+}
+
+/// Puts a value in the place of a setting, `mlp.epochs`, in a document of all of them.
+///
+/// # Errors
+/// Where there is no such setting.
+pub fn lay_over(options: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    let mut place = options;
+    for key in path.split('.') {
+        place = place
+            .get_mut(key)
+            .ok_or_else(|| format!("`{path}` is no setting of a head (at `{key}`)"))?;
+    }
+    *place = value;
+    Ok(())
+}

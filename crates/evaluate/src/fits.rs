@@ -1,0 +1,260 @@
+//! Runs fits side by side: takes each from the journal or makes it, and measures its answers.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use facefold_core::{AgeIntervals, Examples, Head, Targets, TrainingLog};
+use rayon::prelude::*;
+
+use crate::cross_validate::{CvPlan, CvRun, Progress, targets_of};
+use crate::error::EvaluateError;
+use crate::journal::{FitId, FitRecord};
+use crate::metrics::{Answers, Metrics};
+use crate::protocol::Partition;
+use crate::result::{FitResult, IntervalCheck};
+
+/// A fit to run: a head, under the name it has in results, on a division under a seed.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) head: &'a dyn Head,
+    pub(crate) partition: &'a Partition,
+    pub(crate) seed: u64,
+}
+
+/// Runs fits on the rows of a plan.
+pub(crate) struct Fits<'a> {
+    plan: &'a CvPlan<'a>,
+    run: &'a CvRun<'a>,
+    base: blake3::Hash,
+    pool: rayon::ThreadPool,
+}
+
+impl<'a> Fits<'a> {
+    pub(crate) fn new(plan: &'a CvPlan<'a>, run: &'a CvRun<'a>) -> Result<Self, EvaluateError> {
+        let threads = run.threads.max(1);
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
+                EvaluateError::Inconsistent(format!("cannot start {threads} threads: {error}"))
+            })?;
+        Ok(Self { plan, run, base: plan.hash(), pool })
+    }
+
+    /// Where parallel work belongs that comes after the fits.
+    pub(crate) fn pool(&self) -> &rayon::ThreadPool {
+        &self.pool
+    }
+
+    /// The records of all jobs, in their order.
+    pub(crate) fn all(&self, jobs: &[Job<'_>]) -> Result<Vec<FitRecord>, EvaluateError> {
+        self.results(jobs, |_| false)?.into_iter().collect()
+    }
+
+    /// What came of each job, in their order, where a head that fails spoils only its own.
+    pub(crate) fn each(
+        &self,
+        jobs: &[Job<'_>],
+    ) -> Result<Vec<Result<FitRecord, EvaluateError>>, EvaluateError> {
+        self.results(jobs, |error| matches!(error, EvaluateError::Fit { .. }))
+    }
+
+    /// Runs the jobs. A failure that is not `borne` stops the jobs that have not begun, and is the
+    /// one reported.
+    fn results(
+        &self,
+        jobs: &[Job<'_>],
+        borne: impl Fn(&EvaluateError) -> bool + Sync,
+    ) -> Result<Vec<Result<FitRecord, EvaluateError>>, EvaluateError> {
+        let (total, done) = (jobs.len(), AtomicUsize::new(0));
+        let failed: Mutex<Option<EvaluateError>> = Mutex::new(None);
+        let stopped = AtomicBool::new(false);
+        let one = |job: &Job<'_>| {
+            if self.run.cancel.load(Ordering::Relaxed) || stopped.load(Ordering::Relaxed) {
+                return None;
+            }
+            let outcome = self.recall_or_fit(job);
+            let (outcome, resumed) = match outcome {
+                Ok((record, resumed)) => (Ok(record), resumed),
+                Err(error) if borne(&error) => (Err(error), false),
+                Err(error) => {
+                    stopped.store(true, Ordering::Relaxed);
+                    if let Ok(mut first) = failed.lock() {
+                        first.get_or_insert(error);
+                    }
+                    return None;
+                }
+            };
+            (self.run.progress)(&Progress {
+                done: done.fetch_add(1, Ordering::Relaxed) + 1,
+                total,
+                head: job.name,
+                partition: &job.partition.name,
+                seed: job.seed,
+                resumed,
+            });
+            Some(outcome)
+        };
+        let outcomes: Vec<Option<_>> =
+            self.pool.install(|| jobs.par_iter().with_max_len(1).map(one).collect());
+        if let Ok(Some(error)) = failed.into_inner() {
+            return Err(error);
+        }
+        outcomes
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or(EvaluateError::Cancelled { done: done.into_inner(), total })
+    }
+
+    fn recall_or_fit(&self, job: &Job<'_>) -> Result<(FitRecord, bool), EvaluateError> {
+        let Job { name, head, partition, seed } = *job;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.base.as_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(head.settings().to_string().as_bytes());
+        hasher.update(&seed.to_le_bytes());
+        for rows in [&partition.train, &partition.validation, &partition.test] {
+            hash_rows(&mut hasher, rows);
+        }
+        let id = FitId {
+            task: self.plan.task.to_string(),
+            head: name.to_owned(),
+            partition: partition.name.clone(),
+            seed,
+            hash: hasher.finalize().to_hex().to_string(),
+        };
+        let journal = self.run.journal;
+        let known = journal.load(&id).filter(|record| record.answers.len() == partition.test.len());
+        if let Some(record) = known {
+            return Ok((record, true));
+        }
+        let record = self.fit(id, job)?;
+        journal.save(&record)?;
+        Ok((record, false))
+    }
+
+    fn fit(&self, id: FitId, job: &Job<'_>) -> Result<FitRecord, EvaluateError> {
+        let Job { name, head, partition, seed } = *job;
+        let plan = self.plan;
+        let failed = |source| EvaluateError::Fit {
+            head: name.to_owned(),
+            partition: partition.name.clone(),
+            seed,
+            source,
+        };
+        let begin = Instant::now();
+        let examples = |rows: &[usize]| {
+            Examples::new(plan.matrix, self.features_of(rows), targets_of(&plan.targets, rows))
+        };
+        let training = examples(&partition.train).map_err(failed)?;
+        let validation = examples(&partition.validation).map_err(failed)?;
+        let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
+        let measure = |rows: &[usize]| -> Result<(Answers, Option<Metrics>), EvaluateError> {
+            let predictions =
+                fitted.predict(plan.matrix, &self.features_of(rows)).map_err(failed)?;
+            let answers = Answers::from_predictions(&predictions)?;
+            let metrics =
+                Metrics::measure(&answers, &targets_of(&plan.targets, rows), plan.ordered())?;
+            Ok((answers, metrics))
+        };
+        let (_, train) = measure(&partition.train)?;
+        let (chosen, validation) = measure(&partition.validation)?;
+        let (answers, test) = measure(&partition.test)?;
+        let Some(test) = test else {
+            return Err(EvaluateError::TooFew(format!("`{}` has no test rows", partition.name)));
+        };
+        let result = FitResult {
+            partition: partition.name.clone(),
+            seed,
+            train,
+            validation,
+            test,
+            intervals: self.check_intervals(partition, &chosen, &answers),
+            log: finite(fitted.log().clone()),
+            seconds: begin.elapsed().as_secs_f64(),
+        };
+        Ok(FitRecord { id, result, answers })
+    }
+
+    /// Makes intervals of the answers for the validation rows and tries them on the test rows.
+    fn check_intervals(
+        &self,
+        partition: &Partition,
+        validation: &Answers,
+        test: &Answers,
+    ) -> Option<IntervalCheck> {
+        let years = |rows: &[usize]| match targets_of(&self.plan.targets, rows) {
+            Targets::Years(years) => Some(years),
+            Targets::Classes { .. } => None,
+        };
+        let (Answers::Years(chosen), Answers::Years(told)) = (validation, test) else {
+            return None;
+        };
+        let intervals = AgeIntervals::fit(chosen, &years(&partition.validation)?)?;
+        let truth = years(&partition.test)?;
+        let (mut inside, mut width) = (0_usize, 0.0);
+        for (&told, truth) in told.iter().zip(&truth) {
+            let (low, high) = intervals.around(told);
+            inside += usize::from((low..=high).contains(truth));
+            width += f64::from(high - low);
+        }
+        let n = truth.len() as f64;
+        Some(IntervalCheck { coverage: inside as f64 / n, width: width / n })
+    }
+
+    fn features_of(&self, rows: &[usize]) -> Vec<usize> {
+        rows.iter().map(|&row| self.plan.matrix_rows[row]).collect()
+    }
+}
+
+impl CvPlan<'_> {
+    /// A hash of all that every fit of the plan depends on.
+    fn hash(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 cross-validation v1");
+        for text in [self.context.as_str(), env!("CARGO_PKG_VERSION"), self.task.as_str()] {
+            hasher.update(text.as_bytes());
+            hasher.update(&[0]);
+        }
+        let mut bytes = Vec::new();
+        for matrix in [Some(self.matrix.plain()), self.matrix.mirrored()].into_iter().flatten() {
+            hasher.update(&(matrix.nrows() as u64).to_le_bytes());
+            for row in matrix.rows() {
+                bytes.clear();
+                bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+                hasher.update(&bytes);
+            }
+        }
+        hash_rows(&mut hasher, &self.matrix_rows);
+        match &self.targets {
+            Targets::Classes { indices, .. } => hash_rows(&mut hasher, indices),
+            Targets::Years(years) => {
+                let bytes: Vec<u8> = years.iter().flat_map(|value| value.to_le_bytes()).collect();
+                hasher.update(&bytes);
+            }
+        }
+        hasher.finalize()
+    }
+}
+
+fn hash_rows(hasher: &mut blake3::Hasher, rows: &[usize]) {
+    hasher.update(&(rows.len() as u64).to_le_bytes());
+    let bytes: Vec<u8> = rows.iter().flat_map(|&row| (row as u64).to_le_bytes()).collect();
+    hasher.update(&bytes);
+}
+
+/// A log that JSON can hold: a curve that leaves the finite numbers is cut there, and says so.
+fn finite(mut log: TrainingLog) -> TrainingLog {
+    let broken = log.epochs.iter().position(|epoch| {
+        ![epoch.training_loss, epoch.validation_loss, epoch.validation_score, epoch.learning_rate]
+            .iter()
+            .all(|value| value.is_finite())
+    });
+    if let Some(index) = broken {
+        log.notes.push(format!(
+            "the learning curve is cut at epoch {}, where it is not finite",
+            log.epochs[index].number
+        ));
+        log.epochs.truncate(index);
+    }
+    log
+}

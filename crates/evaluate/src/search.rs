@@ -1,0 +1,313 @@
+//! Chooses a head's settings on inner, subject-exclusive validation rows, division by division.
+//!
+//! The test rows of a division have no part in it: the fits of a search are made on partitions of
+//! its training and validation rows alone, and the head with the settings chosen meets the test
+//! rows once, in [`crate::cross_validate_with`].
+
+mod divisions;
+mod halving;
+
+use std::collections::BTreeMap;
+
+use facefold_core::{Head, HeadError};
+use serde::{Deserialize, Serialize};
+
+use crate::cross_validate::{ChosenHead, CvPlan, CvRun};
+use crate::error::EvaluateError;
+use crate::fits::{Fits, Job};
+use crate::metrics::{Metric, Metrics};
+use crate::protocol::Partition;
+use divisions::Division;
+
+/// Settings that are tried together, by name: `mlp.dropout` is 0.2. Empty for the settings that
+/// the search starts from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Configuration(pub BTreeMap<String, serde_json::Value>);
+
+/// What the early rungs of a search give less of than the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Budget {
+    /// Passes over the training rows.
+    Epochs,
+    /// Training rows, by whole subjects; a later rung has those of the earlier ones and more.
+    Subjects,
+}
+
+/// Where the rows come from that configurations are scored on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inner {
+    /// The division's validation rows.
+    HoldOut,
+    /// Folds by subject dealt from training and validation rows; each scores once. Steadier where
+    /// rows are few, and as many times dearer.
+    Folds(usize),
+}
+
+/// A search for the settings of one head.
+pub struct Search<'a> {
+    /// The head's name.
+    pub head: String,
+    /// The name in the results of the head with the settings chosen.
+    pub name: String,
+    /// What is tried; of equally good ones the first is chosen.
+    pub configurations: Vec<Configuration>,
+    /// What is saved on where many are tried.
+    pub budget: Budget,
+    /// Makes the head of a configuration that gets this share of its epochs, above 0 and at most
+    /// 1; always 1 where the budget is subjects.
+    pub make: &'a MakeHead<'a>,
+    /// One in so many configurations goes on to the next rung, with so many times the budget; 1
+    /// tries all of them with the whole budget.
+    pub halving: usize,
+    /// Where the scoring rows come from.
+    pub inner: Inner,
+}
+
+/// Makes the head of a configuration with a share of its epochs.
+pub type MakeHead<'a> = dyn Fn(&Configuration, f64) -> Result<Box<dyn Head>, HeadError> + Sync + 'a;
+
+/// All that a search tried, and what it chose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchResult {
+    /// The head's name.
+    pub head: String,
+    /// The name in the results of the head with the settings chosen.
+    pub name: String,
+    /// What decided: accuracy, or the mean absolute error in years.
+    pub metric: Metric,
+    /// What the early rungs give less of.
+    pub budget: Budget,
+    /// One in so many configurations went on from a rung.
+    pub halving: usize,
+    /// Where the scoring rows came from.
+    pub inner: Inner,
+    /// The share of the budget at each rung; the last is 1.
+    pub shares: Vec<f64>,
+    /// What was tried.
+    pub configurations: Vec<Configuration>,
+    /// Every configuration at every rung that it reached, by division.
+    pub trials: Vec<Trial>,
+    /// One entry a division.
+    pub choices: Vec<Choice>,
+}
+
+/// One configuration at one rung of one division.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The division.
+    pub partition: String,
+    /// The configuration, by its place in [`SearchResult::configurations`].
+    pub configuration: usize,
+    /// The rung, from 0.
+    pub rung: usize,
+    /// Rows that it was scored on.
+    pub rows: usize,
+    /// The deciding metric on them; none where the head failed.
+    pub score: Option<f64>,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Wall-clock seconds of its fits.
+    pub seconds: f64,
+}
+
+/// What was chosen for a division.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The division.
+    pub partition: String,
+    /// The configuration, by its place in [`SearchResult::configurations`].
+    pub configuration: usize,
+    /// Its score with the whole budget.
+    pub score: f64,
+}
+
+/// What a search gives: the head for [`crate::cross_validate_with`], and how it was found.
+pub struct Found {
+    /// The head, with settings for each partition of the plan.
+    pub head: ChosenHead,
+    /// All that was tried.
+    pub result: SearchResult,
+}
+
+/// Searches the settings of a head for every partition of a plan, with the plan's first seed.
+/// Trials are kept in the journal, so that a search that was stopped goes on where it ended.
+///
+/// Successive halving (Jamieson and Talwalkar 2016): all configurations begin with a small share of
+/// the budget, and the better part goes on with more. Epochs start anew at each rung, so that a
+/// schedule runs to its end in each.
+///
+/// # Errors
+/// [`EvaluateError`] where a setting is out of range, a division cannot be divided further, every
+/// configuration fails, the journal cannot be written, or the run is cancelled.
+pub fn search(
+    plan: &CvPlan<'_>,
+    search: &Search<'_>,
+    run: &CvRun<'_>,
+) -> Result<Found, EvaluateError> {
+    plan.check(&[])?;
+    if search.configurations.is_empty() {
+        return Err(EvaluateError::Inconsistent("a search without configurations".to_owned()));
+    }
+    let fits = Fits::new(plan, run)?;
+    let metric = Metric::of(plan.task)[0];
+    let shares = halving::shares(search.configurations.len(), search.halving);
+    let divisions: Vec<Division> = plan
+        .partitions
+        .iter()
+        .map(|partition| Division::new(plan, partition, search.inner))
+        .collect::<Result<_, _>>()?;
+    let mut alive: Vec<Vec<usize>> =
+        divisions.iter().map(|_| (0..search.configurations.len()).collect()).collect();
+    let mut trials = Vec::new();
+    for (rung, &share) in shares.iter().enumerate() {
+        let rung = Rung { plan, search, divisions: &divisions, number: rung, share };
+        let tried = rung.run(&alive, metric, &fits)?;
+        for (division, alive) in divisions.iter().zip(&mut alive) {
+            let of_division: Vec<&Trial> =
+                tried.iter().filter(|trial| trial.partition == division.name).collect();
+            *alive = halving::best(&of_division, metric, rung.number + 1 == shares.len(), search);
+            if alive.is_empty() {
+                return Err(all_failed(&of_division));
+            }
+        }
+        trials.extend(tried);
+    }
+    let mut choices = Vec::new();
+    let mut heads = Vec::new();
+    for (division, best) in divisions.iter().zip(alive) {
+        let configuration = best[0];
+        let last = |trial: &&Trial| {
+            trial.partition == division.name && trial.configuration == configuration
+        };
+        let score = trials.iter().rfind(last).and_then(|trial| trial.score);
+        choices.push(Choice {
+            partition: division.name.clone(),
+            configuration,
+            score: score.unwrap_or(f64::NAN),
+        });
+        heads.push(search.head_of(configuration, 1.0)?);
+    }
+    Ok(Found {
+        head: ChosenHead { name: search.name.clone(), heads },
+        result: SearchResult {
+            head: search.head.clone(),
+            name: search.name.clone(),
+            metric,
+            budget: search.budget,
+            halving: search.halving,
+            inner: search.inner,
+            shares,
+            configurations: search.configurations.clone(),
+            trials,
+            choices,
+        },
+    })
+}
+
+impl Search<'_> {
+    fn head_of(&self, configuration: usize, share: f64) -> Result<Box<dyn Head>, EvaluateError> {
+        let share = if self.budget == Budget::Epochs { share } else { 1.0 };
+        (self.make)(&self.configurations[configuration], share).map_err(|source| {
+            EvaluateError::Inconsistent(format!("a configuration of `{}`: {source}", self.head))
+        })
+    }
+}
+
+/// All trials with one share of the budget.
+struct Rung<'a> {
+    plan: &'a CvPlan<'a>,
+    search: &'a Search<'a>,
+    divisions: &'a [Division],
+    number: usize,
+    share: f64,
+}
+
+impl Rung<'_> {
+    fn run(
+        &self,
+        alive: &[Vec<usize>],
+        metric: Metric,
+        fits: &Fits<'_>,
+    ) -> Result<Vec<Trial>, EvaluateError> {
+        let seed = self.plan.seeds[0];
+        let mut heads: BTreeMap<usize, Box<dyn Head>> = BTreeMap::new();
+        for &configuration in alive.iter().flatten() {
+            if !heads.contains_key(&configuration) {
+                heads.insert(configuration, self.search.head_of(configuration, self.share)?);
+            }
+        }
+        // The inner partitions of every trial, and where each trial begins among them.
+        let mut partitions: Vec<(usize, Partition)> = Vec::new();
+        let mut begun: Vec<(usize, usize, usize)> = Vec::new();
+        for (&configuration, head) in &heads {
+            for (number, division) in self.divisions.iter().enumerate() {
+                if alive[number].contains(&configuration) {
+                    begun.push((number, configuration, partitions.len()));
+                    let share = match self.search.budget {
+                        Budget::Epochs => 1.0,
+                        Budget::Subjects => self.share,
+                    };
+                    let inner = division.partitions(self.plan, head.as_ref(), self.share, share);
+                    partitions
+                        .extend(inner.into_iter().map(|partition| (configuration, partition)));
+                }
+            }
+        }
+        let jobs: Vec<Job<'_>> = partitions
+            .iter()
+            .map(|(configuration, partition)| Job {
+                name: &self.search.head,
+                head: heads[configuration].as_ref(),
+                partition,
+                seed,
+            })
+            .collect();
+        let outcomes = fits.each(&jobs)?;
+        Ok(begun
+            .into_iter()
+            .map(|(number, configuration, first)| {
+                let division = &self.divisions[number];
+                let outcomes = &outcomes[first..first + division.inner()];
+                let mut trial = Trial {
+                    partition: division.name.clone(),
+                    configuration,
+                    rung: self.number,
+                    rows: 0,
+                    score: None,
+                    failure: None,
+                    seconds: 0.0,
+                };
+                let mut sum = 0.0;
+                for outcome in outcomes {
+                    match outcome {
+                        Ok(record) => {
+                            let measured = &record.result.test;
+                            trial.rows += measured.rows();
+                            trial.seconds += record.result.seconds;
+                            sum += weighted(measured, metric);
+                        }
+                        Err(error) => trial.failure = Some(error.to_string()),
+                    }
+                }
+                trial.score = trial.failure.is_none().then(|| sum / trial.rows as f64);
+                trial
+            })
+            .collect())
+    }
+}
+
+/// A metric times the rows it is a mean over.
+fn weighted(measured: &Metrics, metric: Metric) -> f64 {
+    measured.get(metric).unwrap_or(f64::NAN) * measured.rows() as f64
+}
+
+fn all_failed(trials: &[&Trial]) -> EvaluateError {
+    let first = trials.iter().find_map(|trial| trial.failure.as_deref()).unwrap_or("no trial");
+    EvaluateError::Inconsistent(format!(
+        "none of the {} configurations could be fitted; the first failed so: {first}",
+        trials.len()
+    ))
+}

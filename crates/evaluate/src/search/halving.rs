@@ -1,0 +1,53 @@
+//! Which share of the budget each rung gives, and who goes on to the next.
+
+use super::{Search, Trial};
+use crate::metrics::Metric;
+
+/// Most rungs: a first share below a ninth (with the usual 3) says little of the whole.
+const MOST_RUNGS: u32 = 3;
+
+/// Shares of the budget by rung, the last 1. There are so many rungs that at the last one still
+/// `factor` configurations or more compete, but no more than [`MOST_RUNGS`].
+pub(super) fn shares(configurations: usize, factor: usize) -> Vec<f64> {
+    let mut rungs = 1;
+    while factor > 1 && rungs < MOST_RUNGS && configurations >= factor.pow(rungs + 1) {
+        rungs += 1;
+    }
+    (0..rungs).rev().map(|left| 1.0 / factor.pow(left) as f64).collect()
+}
+
+/// The configurations that go on from a division's trials at a rung, best first: one in
+/// `search.halving`, or at the end of the search the best one. Of equal ones the first tried is
+/// the better. Empty where all failed.
+pub(super) fn best(
+    trials: &[&Trial],
+    metric: Metric,
+    last: bool,
+    search: &Search<'_>,
+) -> Vec<usize> {
+    let sign = if metric.higher_is_better() { -1.0 } else { 1.0 };
+    let mut scored: Vec<(f64, usize)> = trials
+        .iter()
+        .filter_map(|trial| Some((sign * trial.score?, trial.configuration)))
+        .filter(|(score, _)| !score.is_nan())
+        .collect();
+    scored.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let kept = if last { 1 } else { trials.len().div_ceil(search.halving.max(1)) };
+    scored.into_iter().take(kept).map(|(_, configuration)| configuration).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn rungs_leave_enough_to_choose_from_at_the_end() {
+        assert_eq!(shares(1, 3), [1.0]);
+        assert_eq!(shares(8, 3), [1.0]);
+        assert_eq!(shares(9, 3), [1.0 / 3.0, 1.0]);
+        assert_eq!(shares(27, 3), [1.0 / 9.0, 1.0 / 3.0, 1.0]);
+        assert_eq!(shares(1000, 3), [1.0 / 9.0, 1.0 / 3.0, 1.0]);
+        assert_eq!(shares(1000, 1), [1.0]);
+        assert_eq!(shares(4, 2), [0.5, 1.0]);
+    }
+}

@@ -1,0 +1,202 @@
+//! How the settings of a head were searched for: what was chosen, and everything that was tried.
+
+use facefold_evaluate::{Budget, Configuration, CvResult, Inner, SearchResult, Trial};
+
+use crate::figures::{Figure, file_name};
+use crate::format::{self, NONE};
+use crate::page::{Block, Page};
+use crate::plot::{Labels, dots};
+use crate::table::Table;
+
+pub(crate) fn write(page: &mut Page, result: &CvResult, search: &SearchResult) {
+    page.subsection(format!("Settings tried for {} with {}", result.task, search.head));
+    page.paragraph(in_words(search));
+    let ranked = Ranked::new(search);
+    choices(page, search, &ranked);
+    tried(page, search, &ranked);
+    failures(page, search, &ranked);
+    page.figure(trials(result, search, &ranked));
+}
+
+/// Configurations from best to worst: by the last rung that they reached in any division, then by
+/// the mean score there.
+struct Ranked<'a> {
+    search: &'a SearchResult,
+    order: Vec<usize>,
+}
+
+impl<'a> Ranked<'a> {
+    fn new(search: &'a SearchResult) -> Self {
+        let sign = if search.metric.higher_is_better() { -1.0 } else { 1.0 };
+        let mut keyed: Vec<((usize, f64), usize)> = (0..search.configurations.len())
+            .map(|configuration| {
+                let reached = (0..search.shares.len())
+                    .rev()
+                    .find_map(|rung| Some((rung, mean_score(search, configuration, rung)?)));
+                let key = reached.map_or((usize::MAX, f64::INFINITY), |(rung, score)| {
+                    (search.shares.len() - 1 - rung, sign * score)
+                });
+                (key, configuration)
+            })
+            .collect();
+        keyed.sort_by(|(a, one), (b, other)| {
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(one.cmp(other))
+        });
+        Self { search, order: keyed.into_iter().map(|(_, configuration)| configuration).collect() }
+    }
+
+    /// The place of a configuration, from 1.
+    fn place(&self, configuration: usize) -> usize {
+        self.order.iter().position(|&other| other == configuration).map_or(0, |place| place + 1)
+    }
+
+    fn settings(&self, configuration: usize) -> String {
+        settings(&self.search.configurations[configuration])
+    }
+}
+
+fn settings(Configuration(settings): &Configuration) -> String {
+    if settings.is_empty() {
+        return "as the command gives them".to_owned();
+    }
+    let each = settings.iter().map(|(name, value)| match value {
+        serde_json::Value::String(text) => format!("`{name}={text}`"),
+        other => format!("`{name}={other}`"),
+    });
+    each.collect::<Vec<_>>().join(" ")
+}
+
+fn of_rung<'a>(
+    search: &'a SearchResult,
+    configuration: usize,
+    rung: usize,
+) -> impl Iterator<Item = &'a Trial> {
+    search
+        .trials
+        .iter()
+        .filter(move |trial| trial.configuration == configuration && trial.rung == rung)
+}
+
+fn mean_score(search: &SearchResult, configuration: usize, rung: usize) -> Option<f64> {
+    let scores: Vec<f64> =
+        of_rung(search, configuration, rung).filter_map(|trial| trial.score).collect();
+    (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
+}
+
+fn in_words(search: &SearchResult) -> String {
+    let scored_on = match search.inner {
+        Inner::HoldOut => "its validation rows".to_owned(),
+        Inner::Folds(folds) => {
+            format!("{folds} folds by subject dealt from its training and validation rows")
+        }
+    };
+    let budget = match search.budget {
+        Budget::Epochs => "epochs",
+        Budget::Subjects => "training subjects",
+    };
+    let rungs = if search.shares.len() == 1 {
+        format!("All got their whole {budget}.")
+    } else {
+        let early = search.shares[..search.shares.len() - 1].iter().map(|share| percent(*share));
+        format!(
+            "By successive halving they began with {} of the {budget}; the best of each {} went on, \
+             the last ones with all.",
+            early.collect::<Vec<_>>().join(", then "),
+            search.halving
+        )
+    };
+    format!(
+        "{} configurations were tried for `{}`, which has the settings chosen, in every division on \
+         its own and scored on {scored_on}. The test rows had no part in it. {rungs} A score here \
+         was chosen by, so it is better than what to expect of other rows: the test results above \
+         are those to quote.",
+        format::count(search.configurations.len()),
+        search.name,
+    )
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+fn choices(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
+    let score = format!("inner {}", format::heading(search.metric));
+    let mut table = Table::new(["division", "place", "settings chosen", &score]);
+    for choice in &search.choices {
+        table.row([
+            choice.partition.clone(),
+            ranked.place(choice.configuration).to_string(),
+            ranked.settings(choice.configuration),
+            format::value(search.metric, choice.score),
+        ]);
+    }
+    page.table(table);
+}
+
+fn tried(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
+    let metric = search.metric;
+    page.paragraph(format!(
+        "Everything tried, best first: the mean over divisions of the inner {}, and in how many of {} \
+         divisions the configuration came so far.",
+        metric.name(),
+        search.choices.len()
+    ));
+    let rungs = search.shares.iter().map(|&share| {
+        if search.shares.len() == 1 { format::heading(metric) } else { percent(share) }
+    });
+    let header = ["settings".to_owned(), "place".to_owned()];
+    let mut table = Table::new(header.into_iter().chain(rungs).chain(["chosen in".to_owned()]));
+    for (place, &configuration) in ranked.order.iter().enumerate() {
+        let scores = (0..search.shares.len()).map(|rung| {
+            mean_score(search, configuration, rung).map_or_else(
+                || NONE.to_owned(),
+                |score| {
+                    let divisions = of_rung(search, configuration, rung).count();
+                    format!("{} ({divisions})", format::value(metric, score))
+                },
+            )
+        });
+        let chosen =
+            search.choices.iter().filter(|choice| choice.configuration == configuration).count();
+        let first = [ranked.settings(configuration), (place + 1).to_string()];
+        table.row(first.into_iter().chain(scores).chain([chosen.to_string()]));
+    }
+    page.table(table);
+}
+
+fn failures(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
+    let failed = search.trials.iter().filter_map(|trial| {
+        let why = trial.failure.as_deref()?;
+        Some(format!("Place {}, {}: {why}.", ranked.place(trial.configuration), trial.partition))
+    });
+    let failed: Vec<String> = failed.collect();
+    if !failed.is_empty() {
+        page.paragraph("Fits that failed, which count as worst:");
+        page.push(Block::List(failed));
+    }
+}
+
+/// Every trial as a dot: the place of its configuration, its score, a colour a share of the budget.
+fn trials(result: &CvResult, search: &SearchResult, ranked: &Ranked<'_>) -> Figure {
+    let scale = if search.metric.is_share() { 100.0 } else { 1.0 };
+    let series: Vec<(String, Vec<(usize, f64)>)> = search
+        .shares
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(rung, &share)| {
+            let trials = search.trials.iter().filter(|trial| trial.rung == rung);
+            let dots = trials.filter_map(|trial| {
+                Some((ranked.place(trial.configuration), scale * trial.score?))
+            });
+            (percent(share), dots.collect())
+        })
+        .collect();
+    let caption = format!("{}: trials of {}, a dot a division", result.task, search.head);
+    let y = format!("inner {}", format::heading(search.metric));
+    Figure {
+        file: file_name(&[result.task.as_str(), "trials", &search.head]),
+        svg: dots(Labels { title: &caption, x: "place of the configuration", y: &y }, &series),
+        caption,
+    }
+}
