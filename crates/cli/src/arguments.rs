@@ -347,6 +347,10 @@ pub struct LearningArguments {
     /// Fits run side by side on --threads. Default: svm.memory, which is 4.
     #[arg(long, value_name = "GB")]
     pub memory: Option<f64>,
+    /// A bundle whose MLPs this run's start from instead of at random (same features and hidden
+    /// layers; their scaling of the features is kept): train on one store, go on with another.
+    #[arg(long, value_name = "BUNDLE")]
+    pub init: Option<PathBuf>,
     /// Worker threads; 0 takes all cores.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
@@ -371,12 +375,16 @@ test rows do). The majority baseline is always included.
 
 Examples:
   facefold cv --store stores/adience --task gender,age-group --head mlp,svm --out results/adience
-  facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age")]
+  facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age
+  facefold cv --store stores/utkface --task gender,age --head mlp,mlp-joint --out results/joint
+  facefold cv --store stores/adience --task age-group --head mlp --init wiki.facefold --out results/tuned")]
 pub struct CvArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
-    /// Heads: mlp, mlp-ensemble, mlp-residual, svm, svm-linear, svm-linfa (the reference, slow),
-    /// linear, majority; several with commas.
+    /// Heads: mlp, mlp-ensemble, mlp-joint (learns the tasks of --task together),
+    /// mlp-joint-ensemble, mlp-by-years (age groups from years), mlp-two-step (years from groups),
+    /// mlp-residual, svm, svm-linear, svm-linfa (the reference, slow), trees, knn, linear,
+    /// majority; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "mlp,svm,linear")]
     pub head: Vec<String>,
     /// folds (published), kfold:K (by subject), split (published train/test), or random80 (a fifth
@@ -405,13 +413,14 @@ pub struct CompareArguments {
 
 /// Options of `train`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold"
-)]
+#[command(after_help = "\
+Examples:
+  facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
+  facefold train --store stores/utkface --task gender,age --head mlp-joint-ensemble --out joint.facefold")]
 pub struct TrainArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
-    /// The head.
+    /// The head: any of those that `cv` compares.
     #[arg(long, default_value = "mlp")]
     pub head: String,
     /// The bundle to write.

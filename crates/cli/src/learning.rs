@@ -8,13 +8,16 @@ use facefold_core::{
     AgeGroups, AgeLabel, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
 };
 use facefold_datasets::{LabelPolicy, select};
-use facefold_evaluate::{Attribute, AttributeValues, Attributes, Protocol, RowInfo, subjects};
+use facefold_evaluate::{
+    Attribute, AttributeValues, Attributes, Protocol, RowInfo, Surroundings, TaskLabels, subjects,
+};
 use facefold_heads::HeadOptions;
 use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
 
 use crate::arguments::{FeaturesName, LearningArguments};
 use crate::commands::Usage;
 use crate::output;
+use crate::start::Start;
 
 /// The options of `cv` and `train`, checked.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct Settings {
     pub groups: AgeGroups,
     /// Settings of all heads.
     pub heads: HeadOptions,
+    /// What they start from.
+    pub start: Start,
 }
 
 impl Settings {
@@ -47,6 +52,7 @@ impl Settings {
             policy: arguments.label_policy.parse().map_err(Usage::error)?,
             groups: arguments.age_groups.parse().map_err(Usage::error)?,
             heads: head_options(&arguments.settings, arguments.memory)?,
+            start: Start::load(arguments.init.as_deref())?,
         })
     }
 }
@@ -255,15 +261,8 @@ impl Learning {
                 dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
             bail!("no row of the store serves the task `{task}`: {}", reasons.join(", "));
         }
-        let targets = match &selection.targets {
-            Targets::Classes { indices, count } => Targets::Classes {
-                indices: kept.iter().map(|&(position, ..)| indices[position]).collect(),
-                count: *count,
-            },
-            Targets::Years(years) => {
-                Targets::Years(kept.iter().map(|&(position, ..)| years[position]).collect())
-            }
-        };
+        let positions: Vec<usize> = kept.iter().map(|&(position, ..)| position).collect();
+        let targets = selection.targets.pick(&positions);
         let rows = kept
             .iter()
             .map(|&(_, index, _)| {
@@ -283,6 +282,29 @@ impl Learning {
             rows,
             targets,
             dropped,
+        })
+    }
+
+    /// What else is known of the rows of a task, for heads that learn tasks together: the labels of
+    /// the other tasks asked for; for age groups, years too, where they are known.
+    ///
+    /// # Errors
+    /// As [`Self::task`], of the tasks asked for.
+    pub fn surroundings(&self, of: Task, settings: &Settings) -> Result<Surroundings> {
+        let others = settings.tasks.iter().copied().filter(|&task| task != of);
+        let mut tasks = others.map(|task| self.task(task, settings)).collect::<Result<Vec<_>>>()?;
+        if of == Task::AgeGroup && !settings.tasks.contains(&Task::Age) {
+            tasks.extend(self.task(Task::Age, settings).ok());
+        }
+        let labels = tasks.into_iter().map(|rows| TaskLabels {
+            task: rows.task,
+            matrix_rows: rows.matrix_rows,
+            rows: rows.rows,
+            targets: rows.targets,
+        });
+        Ok(Surroundings {
+            tasks: labels.collect(),
+            age_groups: (of == Task::AgeGroup).then(|| settings.groups.clone()),
         })
     }
 

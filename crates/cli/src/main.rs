@@ -11,6 +11,7 @@ mod pictures;
 mod pipeline;
 mod progress;
 mod provenance;
+mod start;
 
 use std::process::ExitCode;
 

@@ -4,9 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{AgeIntervals, Examples, FeatureMatrix, Head, Targets, Task, TrainingLog};
+use facefold_core::{AgeGroups, AgeIntervals, FeatureMatrix, Head, Targets, Task, TrainingLog};
 use rayon::prelude::*;
 
+use crate::companions::{OwnRows, Surroundings};
 use crate::error::EvaluateError;
 use crate::gather::gather;
 use crate::journal::{FitId, FitRecord, Journal};
@@ -27,6 +28,8 @@ pub struct CvPlan<'a> {
     pub matrix_rows: Vec<usize>,
     /// What is right for each row.
     pub targets: Targets,
+    /// What else is known of the rows, for heads that learn tasks together.
+    pub surroundings: Surroundings,
     /// Path, subject, fold and split of each row.
     pub rows: Vec<RowInfo>,
     /// How the rows are divided.
@@ -212,14 +215,7 @@ impl CvPlan<'_> {
                 hasher.update(&bytes);
             }
         }
-        hash_rows(&mut hasher, &self.matrix_rows);
-        match &self.targets {
-            Targets::Classes { indices, .. } => hash_rows(&mut hasher, indices),
-            Targets::Years(years) => {
-                let bytes: Vec<u8> = years.iter().flat_map(|value| value.to_le_bytes()).collect();
-                hasher.update(&bytes);
-            }
-        }
+        hash_labels(&mut hasher, &self.matrix_rows, &self.targets);
         hasher.finalize()
     }
 
@@ -236,6 +232,14 @@ impl CvPlan<'_> {
         hasher.update(head.name().as_bytes());
         hasher.update(head.settings().to_string().as_bytes());
         hasher.update(&seed.to_le_bytes());
+        if head.uses_companions() {
+            for labels in &self.surroundings.tasks {
+                hasher.update(labels.task.as_str().as_bytes());
+                hash_labels(&mut hasher, &labels.matrix_rows, &labels.targets);
+            }
+            let groups = self.surroundings.age_groups.as_ref().map_or("", AgeGroups::name);
+            hasher.update(groups.as_bytes());
+        }
         for rows in [&partition.train, &partition.validation, &partition.test] {
             hash_rows(&mut hasher, rows);
         }
@@ -269,18 +273,22 @@ impl CvPlan<'_> {
             source,
         };
         let begin = Instant::now();
-        let examples = |rows: &[usize]| {
-            Examples::new(self.matrix, self.features_of(rows), targets_of(&self.targets, rows))
+        let own = OwnRows {
+            matrix: self.matrix,
+            matrix_rows: &self.matrix_rows,
+            rows: &self.rows,
+            targets: &self.targets,
         };
-        let training = examples(&partition.train).map_err(failed)?;
-        let validation = examples(&partition.validation).map_err(failed)?;
+        let alone = Surroundings::default();
+        let surroundings = if head.uses_companions() { &self.surroundings } else { &alone };
+        let (training, validation) =
+            surroundings.examples(own, &partition.train, &partition.validation).map_err(failed)?;
         let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
         let measure = |rows: &[usize]| -> Result<(Answers, Option<Metrics>), EvaluateError> {
             let predictions =
                 fitted.predict(self.matrix, &self.features_of(rows)).map_err(failed)?;
             let answers = Answers::from_predictions(&predictions)?;
-            let metrics =
-                Metrics::measure(&answers, &targets_of(&self.targets, rows), self.ordered())?;
+            let metrics = Metrics::measure(&answers, &self.targets.pick(rows), self.ordered())?;
             Ok((answers, metrics))
         };
         let (_, train) = measure(&partition.train)?;
@@ -309,7 +317,7 @@ impl CvPlan<'_> {
         validation: &Answers,
         test: &Answers,
     ) -> Option<IntervalCheck> {
-        let years = |rows: &[usize]| match targets_of(&self.targets, rows) {
+        let years = |rows: &[usize]| match self.targets.pick(rows) {
             Targets::Years(years) => Some(years),
             Targets::Classes { .. } => None,
         };
@@ -343,13 +351,14 @@ fn hash_rows(hasher: &mut blake3::Hasher, rows: &[usize]) {
     hasher.update(&bytes);
 }
 
-pub(crate) fn targets_of(targets: &Targets, rows: &[usize]) -> Targets {
+fn hash_labels(hasher: &mut blake3::Hasher, matrix_rows: &[usize], targets: &Targets) {
+    hash_rows(hasher, matrix_rows);
     match targets {
-        Targets::Classes { indices, count } => Targets::Classes {
-            indices: rows.iter().map(|&row| indices[row]).collect(),
-            count: *count,
-        },
-        Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
+        Targets::Classes { indices, .. } => hash_rows(hasher, indices),
+        Targets::Years(years) => {
+            let bytes: Vec<u8> = years.iter().flat_map(|value| value.to_le_bytes()).collect();
+            hasher.update(&bytes);
+        }
     }
 }
 

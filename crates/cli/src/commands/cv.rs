@@ -10,6 +10,7 @@ use facefold_evaluate::{
     Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
     RowPredictions, compare, plan, slices, suspects,
 };
+use facefold_heads::HeadOptions;
 use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file};
 
 use super::threads;
@@ -54,11 +55,12 @@ pub fn cross_validate(
     let start = Instant::now();
     let settings = Settings::check(&arguments.learning)?;
     // Names and settings are checked before anything is read.
-    heads(&arguments.head, &settings)?;
+    heads(&arguments.head, &settings.heads)?;
     let asked = arguments.protocol.as_deref().map(str::parse::<Protocol>).transpose();
     asked.map_err(super::Usage::error)?;
 
     let learning = Learning::open(&arguments.learning)?;
+    settings.start.check(&learning.store)?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
     let attributes = learning.attributes(&settings)?;
     let mut tasks = Vec::new();
@@ -114,8 +116,10 @@ fn run_task(
 ) -> Result<Option<CvOutcome>> {
     let LearningArguments { seed, threads: asked, .. } = arguments.learning;
     let partitions = plan(&protocol, &rows.rows, &rows.targets, seed)?;
+    let surroundings = learning.surroundings(rows.task, settings)?;
     let plan = CvPlan {
         task: rows.task,
+        surroundings,
         classes: rows.classes,
         matrix: &learning.matrix,
         matrix_rows: rows.matrix_rows,
@@ -123,7 +127,7 @@ fn run_task(
         rows: rows.rows,
         protocol,
         partitions,
-        heads: heads(&arguments.head, settings)?,
+        heads: heads(&arguments.head, &settings.start.options(rows.task, &settings.heads))?,
         seed,
         seeds: (seed..seed + arguments.seeds.max(1)).collect(),
         context: format!("{} {}", learning.store.header().fingerprint, provenance::COMMIT),
@@ -189,12 +193,12 @@ fn write_suspects(
 }
 
 /// The heads asked for, each once, and always the majority baseline.
-fn heads(names: &[String], settings: &Settings) -> Result<Vec<Box<dyn Head>>> {
+fn heads(names: &[String], settings: &HeadOptions) -> Result<Vec<Box<dyn Head>>> {
     let mut wanted: Vec<&str> = Vec::new();
     for name in names.iter().map(String::as_str).chain(["majority"]) {
         if !wanted.contains(&name) {
             wanted.push(name);
         }
     }
-    wanted.into_iter().map(|name| learning::head(name, &settings.heads)).collect()
+    wanted.into_iter().map(|name| learning::head(name, settings)).collect()
 }

@@ -140,6 +140,7 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
             seed: arguments.seed,
             settings: Vec::new(),
             memory: None,
+            init: None,
             threads: arguments.threads,
         },
         head: ["mlp", "svm", "linear"].map(str::to_owned).to_vec(),

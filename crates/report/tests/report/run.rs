@@ -9,7 +9,7 @@ use facefold_core::{
 };
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, Contender, CvPlan, CvRun, NoJournal, Protocol, RowInfo,
-    RowPredictions, SliceReport, compare, cross_validate, plan, slices,
+    RowPredictions, SliceReport, Surroundings, compare, cross_validate, plan, slices,
 };
 use facefold_report::{
     Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
@@ -135,6 +135,7 @@ fn task(task: Task) -> TaskReport {
         matrix: &matrix,
         matrix_rows: (0..n).collect(),
         targets,
+        surroundings: Surroundings::default(),
         rows,
         protocol: Protocol::Folds,
         partitions,
