@@ -74,6 +74,50 @@ impl<'a> Examples<'a> {
         }
     }
 
+    /// These examples and others of the same matrix together, with the labels beside both.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the two are of different kinds.
+    pub fn joined(&self, other: &Examples<'_>) -> Result<Self, HeadError> {
+        let rows = |one: &[usize], two: &[usize]| [one, two].concat();
+        let mut companions = self.companions.clone();
+        for more in &other.companions {
+            match companions.iter_mut().find(|known| known.task == more.task) {
+                Some(known) => {
+                    known.rows.extend(&more.rows);
+                    known.targets = known.targets.joined(&more.targets)?;
+                }
+                None => companions.push(more.clone()),
+            }
+        }
+        let joined = Self {
+            matrix: self.matrix,
+            rows: rows(&self.rows, &other.rows),
+            targets: self.targets.joined(&other.targets)?,
+            companions,
+            age_groups: self.age_groups.clone(),
+        };
+        check(joined.matrix, &joined.rows, &joined.targets)?;
+        Ok(joined)
+    }
+
+    /// No example of the same kind.
+    #[must_use]
+    pub fn none(&self) -> Self {
+        let companion = |known: &Companion| Companion {
+            task: known.task,
+            rows: Vec::new(),
+            targets: known.targets.pick(&[]),
+        };
+        Self {
+            matrix: self.matrix,
+            rows: Vec::new(),
+            targets: self.targets.pick(&[]),
+            companions: self.companions.iter().map(companion).collect(),
+            age_groups: self.age_groups.clone(),
+        }
+    }
+
     /// The matrix that the rows are taken from.
     #[must_use]
     pub fn matrix(&self) -> &'a FeatureMatrix {
@@ -156,6 +200,17 @@ mod tests {
         assert_eq!(ages(vec![1, 2], vec![3.0, 4.0]).unwrap().companions().len(), 1);
         assert!(ages(vec![3], vec![3.0]).is_err());
         assert!(ages(vec![1, 2], vec![3.0]).is_err());
+        let (one, other) = (ages(vec![2], vec![3.0]).unwrap(), ages(vec![1], vec![4.0]).unwrap());
+        let both = one.joined(&other).unwrap();
+        assert_eq!(both.rows(), [0, 2, 0, 2]);
+        assert_eq!(both.targets(), &Targets::Classes { indices: vec![0, 8, 0, 8], count: 9 });
+        let companion = &both.companions()[0];
+        assert_eq!(
+            (&companion.rows, &companion.targets),
+            (&vec![2, 1], &Targets::Years(vec![3.0, 4.0]))
+        );
+        let years = Examples::new(&matrix, vec![0], Targets::Years(vec![1.0])).unwrap();
+        assert!(one.joined(&years).is_err());
         assert!(examples.clone().with_age_groups(AgeGroups::nine()).is_ok());
         assert!(examples.with_age_groups(AgeGroups::adience()).is_err());
     }

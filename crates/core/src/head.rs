@@ -118,6 +118,22 @@ impl Targets {
         }
     }
 
+    /// These targets, then others of the same kind.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the kinds differ.
+    pub fn joined(&self, other: &Self) -> Result<Self, HeadError> {
+        match (self, other) {
+            (Self::Years(one), Self::Years(two)) => Ok(Self::Years([&one[..], two].concat())),
+            (Self::Classes { indices, count }, Self::Classes { indices: more, count: same })
+                if count == same =>
+            {
+                Ok(Self::Classes { indices: [&indices[..], more].concat(), count: *count })
+            }
+            _ => Err(HeadError::Shape(format!("{:?} with {:?}", self.kind(), other.kind()))),
+        }
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -255,6 +271,19 @@ pub trait FittedHead: Send + Sync {
     /// # Errors
     /// [`HeadError::Shape`] where the width differs.
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError>;
+
+    /// Answers for the validation rows of the fit, by what did not learn from them: for a head that
+    /// in the end learns from those too, what it was before.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    fn predict_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Predictions, HeadError> {
+        self.predict(matrix, rows)
+    }
 
     /// How a head for years spreads its belief over the ages 0, 1, 2, …: one row a row, each of
     /// sum 1. None for heads that tell a class or a number only.

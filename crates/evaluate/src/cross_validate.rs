@@ -285,8 +285,13 @@ impl CvPlan<'_> {
             surroundings.examples(own, &partition.train, &partition.validation).map_err(failed)?;
         let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
         let measure = |rows: &[usize]| -> Result<(Answers, Option<Metrics>), EvaluateError> {
-            let predictions =
-                fitted.predict(self.matrix, &self.features_of(rows)).map_err(failed)?;
+            let matrix_rows = self.features_of(rows);
+            let predictions = if rows == partition.validation {
+                fitted.predict_validation(self.matrix, &matrix_rows)
+            } else {
+                fitted.predict(self.matrix, &matrix_rows)
+            };
+            let predictions = predictions.map_err(failed)?;
             let answers = Answers::from_predictions(&predictions)?;
             let metrics = Metrics::measure(&answers, &self.targets.pick(rows), self.ordered())?;
             Ok((answers, metrics))

@@ -89,11 +89,15 @@ struct Fitted {
     log: TrainingLog,
 }
 
-impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+impl Fitted {
+    /// The mean of what the members answer.
+    fn mean(
+        &self,
+        answer: impl Fn(&dyn FittedHead) -> Result<Predictions, HeadError>,
+    ) -> Result<Predictions, HeadError> {
         let mut sum: Option<Predictions> = None;
         for member in &self.members {
-            let answers = member.predict(matrix, rows)?;
+            let answers = answer(member.as_ref())?;
             sum = Some(match sum {
                 None => answers,
                 Some(sum) => add(sum, answers)?,
@@ -107,6 +111,20 @@ impl FittedHead for Fitted {
             }
             None => Err(HeadError::Damaged("an ensemble without members".to_owned())),
         }
+    }
+}
+
+impl FittedHead for Fitted {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+        self.mean(|member| member.predict(matrix, rows))
+    }
+
+    fn predict_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Predictions, HeadError> {
+        self.mean(|member| member.predict_validation(matrix, rows))
     }
 
     fn year_distribution(

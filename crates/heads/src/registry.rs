@@ -64,14 +64,14 @@ const HEADS: [Entry; 14] = [
     Entry {
         name: by_years::NAME,
         sentence: "Age groups by an `mlp` that is trained on years; other tasks as `mlp`.",
-        make: |options| Ok(Box::new(ByYears::new(Box::new(Mlp::new(Form::Plain, options)?)))),
+        make: |options| Ok(Box::new(ByYears::new(Box::new(Mlp::fitted_once(options)?)))),
         restore: |parts| by_years::restore(parts, mlp::restore),
     },
     Entry {
         name: two_step::NAME,
         sentence: "Years by an `mlp` that also sees what another tells of age groups.",
         make: |options| {
-            let member = Box::new(Mlp::new(Form::Plain, options)?);
+            let member = Box::new(Mlp::fitted_once(options)?);
             Ok(Box::new(TwoStep::new(member, &options.two_step)?))
         },
         restore: |parts| two_step::restore(parts, mlp::restore),

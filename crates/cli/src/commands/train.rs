@@ -96,7 +96,7 @@ fn fit(
     let (training, kept) = surroundings.examples(own, &training, test)?;
     output::note(&format!("{}: fitting {} on {} rows", rows.task, head.name(), training.len()));
     let fitted = head.fit(&training, &kept, seed)?;
-    let predictions = fitted.predict(&learning.matrix, kept.rows())?;
+    let predictions = fitted.predict_validation(&learning.matrix, kept.rows())?;
     let answers = Answers::from_predictions(&predictions)?;
     let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&answers, kept.targets())?;

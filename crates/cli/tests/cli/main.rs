@@ -3,6 +3,7 @@
 // Helpers of tests fail by panicking and say what is skipped, as tests do.
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
+mod heads;
 mod hostile;
 mod insightface;
 mod kill;

@@ -156,6 +156,10 @@ pub struct MlpOptions {
     pub years_answer: YearsAnswer,
     /// Whether class probabilities are sharpened or softened to fit the validation rows.
     pub temperature: bool,
+    /// Whether a second fit, on the training and the validation rows together, answers in the end.
+    /// The first one's validation rows choose nothing of it but the temperature: it runs through
+    /// all epochs.
+    pub refit: bool,
     /// Passes with units dropped as in training, by which a fitted head says how sure it is of an
     /// answer; 0 for none. (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016.)
     pub spread_passes: usize,
@@ -180,6 +184,7 @@ impl Default for MlpOptions {
             years_loss: YearsLoss::Distribution { sigma: 2.0, l1: 0.1 },
             years_answer: YearsAnswer::Median,
             temperature: true,
+            refit: false,
             spread_passes: 0,
         }
     }
@@ -274,6 +279,13 @@ impl Mlp {
 }
 
 impl Mlp {
+    /// A plain one that leaves the validation rows to heads made of it, which choose by them, too.
+    pub(crate) fn fitted_once(options: &HeadOptions) -> Result<Self, HeadError> {
+        let mut head = Self::new(Form::Plain, options)?;
+        head.options.refit = false;
+        Ok(head)
+    }
+
     /// A network that several tasks share but for its outputs; checks the settings.
     ///
     /// Each task has a fit of its own, whose best epoch and temperature are chosen by that task's
@@ -323,7 +335,25 @@ impl Head for Mlp {
         validation: &Examples<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fitted = on_one_thread(|| training::fit(self, training, validation, seed))?;
+        let fitted = on_one_thread(|| {
+            let chosen = training::fit(self, training, validation, seed)?;
+            if !self.options.refit || validation.is_empty() {
+                return Ok(chosen);
+            }
+            let (all, none) = (training.joined(validation)?, validation.none());
+            let mut fitted = training::fit(self, &all, &none, seed)?;
+            fitted.telling.temperature = chosen.telling.temperature;
+            let log = &mut fitted.stored.log;
+            log.epochs.clone_from(&chosen.stored.log.epochs);
+            log.best_epoch = chosen.stored.log.best_epoch;
+            log.notes.push(format!(
+                "fitted anew on training and validation rows, {} in all; the learning curve is that \
+                 of the fit before, on {} rows",
+                log.rows_used, chosen.stored.log.rows_used
+            ));
+            fitted.before = Some(Box::new(chosen));
+            Ok(fitted)
+        })?;
         Ok(Box::new(fitted))
     }
 }
@@ -344,6 +374,8 @@ struct Fitted {
     network: Network,
     telling: Telling,
     stored: Stored<FittedSettings>,
+    /// The fit that did not see the validation rows, where this one did.
+    before: Option<Box<Fitted>>,
 }
 
 impl Fitted {
@@ -369,6 +401,14 @@ impl FittedHead for Fitted {
             TargetKind::Years => Ok(Predictions::Years(self.telling.years_of(answers))),
             TargetKind::Classes { .. } => predictions(self.stored.target, answers),
         }
+    }
+
+    fn predict_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Predictions, HeadError> {
+        self.before.as_deref().unwrap_or(self).predict(matrix, rows)
     }
 
     fn year_distribution(
@@ -430,5 +470,5 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
         telling.set_thresholds(reader.vector("thresholds", Some(YEARS - 1))?);
     }
     let network = Network::restore(&reader, *form, options, features.width(), telling.outputs())?;
-    Ok(Box::new(Fitted { features, network, telling, stored }))
+    Ok(Box::new(Fitted { features, network, telling, stored, before: None }))
 }

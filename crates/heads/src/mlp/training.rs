@@ -144,7 +144,7 @@ pub(super) fn fit(
     let settings =
         FittedSettings { form: head.form, joint: head.joint.is_some(), options: options.clone() };
     let stored = Stored { target, unit_columns: head.unit_columns, settings, log };
-    Ok(Fitted { features, network, telling, stored })
+    Ok(Fitted { features, network, telling, stored, before: None })
 }
 
 /// One step on a batch; gives the batch's loss.

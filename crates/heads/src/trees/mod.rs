@@ -124,13 +124,12 @@ impl Trees {
             Bins::new(&values, width, options.bins)
         };
         let kept = features.rows(validation.matrix().plain(), validation.rows(), 1.0);
-        let weights = match training.targets() {
-            Targets::Classes { indices, count } => {
-                let of_class = self.class_weights.weights(indices, *count);
-                indices.iter().map(|&class| of_class[class]).collect()
-            }
-            Targets::Years(_) => vec![1.0; training.len()],
+        let of_class = match training.targets() {
+            Targets::Classes { indices, count } => self.class_weights.weights(indices, *count),
+            Targets::Years(_) => Vec::new(),
         };
+        let weights = weights_of(training.targets(), &of_class);
+        let kept_weights = weights_of(validation.targets(), &of_class);
         let mut model = Model { target, start: start(training.targets(), &weights), trees: vec![] };
         let outputs = model.start.len();
         let mut told = model.start.repeat(training.len());
@@ -159,8 +158,8 @@ impl Trees {
                 }
                 model.trees.push(tree);
             }
-            let training_loss = loss(training.targets(), &told);
-            let validation_loss = loss(validation.targets(), &kept_told);
+            let training_loss = loss(training.targets(), &told, &weights);
+            let validation_loss = loss(validation.targets(), &kept_told, &kept_weights);
             log.epochs.push(Epoch {
                 number,
                 training_loss,
@@ -207,6 +206,14 @@ fn start(targets: &Targets, weights: &[f32]) -> Vec<f32> {
                 }
             }
         }
+    }
+}
+
+/// One weight a row, by its class; 1 for years.
+fn weights_of(targets: &Targets, of_class: &[f32]) -> Vec<f32> {
+    match targets {
+        Targets::Classes { indices, .. } => indices.iter().map(|&class| of_class[class]).collect(),
+        Targets::Years(years) => vec![1.0; years.len()],
     }
 }
 
@@ -275,24 +282,25 @@ fn shares_of(z: &[f32], shares: &mut [f32]) {
     }
 }
 
-/// Mean cross-entropy, or half the mean squared error; 0 of no rows.
-fn loss(targets: &Targets, told: &[f32]) -> f64 {
-    let sum: f64 = match targets {
+/// Weighted mean of the cross-entropy, or of half the squared error; 0 of no rows.
+fn loss(targets: &Targets, told: &[f32], weights: &[f32]) -> f64 {
+    let losses: Vec<f64> = match targets {
         Targets::Years(years) => {
-            told.iter().zip(years).map(|(z, year)| f64::from(z - year).powi(2) / 2.0).sum()
+            told.iter().zip(years).map(|(z, year)| f64::from(z - year).powi(2) / 2.0).collect()
         }
         Targets::Classes { indices, count } => {
-            let outputs = outputs_of(*count);
             let mut shares = vec![0.0; *count];
-            let rows = told.chunks(outputs).zip(indices);
+            let rows = told.chunks(outputs_of(*count)).zip(indices);
             rows.map(|(z, &class)| {
                 shares_of(z, &mut shares);
                 -f64::from(shares[class].max(f32::MIN_POSITIVE)).ln()
             })
-            .sum()
+            .collect()
         }
     };
-    sum / targets.len().max(1) as f64
+    let sum: f64 = losses.iter().zip(weights).map(|(loss, &weight)| loss * f64::from(weight)).sum();
+    let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+    sum / total.max(f64::MIN_POSITIVE)
 }
 
 /// Accuracy, or mean absolute error in years; 0 of no rows.

@@ -4,7 +4,7 @@ use facefold_core::{Examples, FeatureMatrix, Head, Predictions, Targets};
 use ndarray::Array2;
 
 use super::{TreeOptions, Trees};
-use crate::HeadOptions;
+use crate::{ClassWeights, HeadOptions};
 
 /// The rows of the script below; every number but the sine's is exact.
 fn drawn() -> (FeatureMatrix, Vec<f32>) {
@@ -103,4 +103,21 @@ fn the_trees_of_the_best_round_are_kept() {
     let errors = told.iter().zip(truth).map(|(told, year)| f64::from((told - year).abs()));
     let error = errors.sum::<f64>() / 400.0;
     assert!((error - epochs[best - 1].validation_score).abs() < 1e-4, "{error}");
+}
+
+#[test]
+fn class_weights_count() {
+    // Three rows of four are of the first class, and no feature tells which.
+    let matrix = FeatureMatrix::new(Array2::zeros((400, 1)), None).unwrap();
+    let rows: Vec<usize> = (0..400).collect();
+    let indices = rows.iter().map(|row| usize::from(row % 4 == 0)).collect();
+    let training = Examples::new(&matrix, rows, Targets::Classes { indices, count: 2 }).unwrap();
+    for (class_weights, expected) in [(ClassWeights::None, 0.25), (ClassWeights::Balanced, 0.5)] {
+        let options = HeadOptions { class_weights, ..HeadOptions::default() };
+        let fitted = Trees::new(&options).unwrap().fit(&training, &training, 0).unwrap();
+        let Predictions::Classes(shares) = fitted.predict(&matrix, &[0]).unwrap() else {
+            panic!("expected classes")
+        };
+        assert!((shares[[0, 1]] - expected).abs() < 0.01, "{shares}");
+    }
 }
