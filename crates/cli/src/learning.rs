@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use facefold_core::{AgeLabel, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task};
-use facefold_evaluate::{Attribute, AttributeValues, Attributes, Protocol, RowInfo, subjects};
+use facefold_evaluate::{
+    Attribute, AttributeValues, Attributes, Protocol, RowInfo, Surroundings, TaskLabels, subjects,
+};
 use facefold_heads::HeadOptions;
 use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
 
@@ -215,15 +217,8 @@ impl Learning {
                 dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
             bail!("no row of the store serves the task `{task}`: {}", reasons.join(", "));
         }
-        let targets = match &selection.targets {
-            Targets::Classes { indices, count } => Targets::Classes {
-                indices: kept.iter().map(|&(position, ..)| indices[position]).collect(),
-                count: *count,
-            },
-            Targets::Years(years) => {
-                Targets::Years(kept.iter().map(|&(position, ..)| years[position]).collect())
-            }
-        };
+        let positions: Vec<usize> = kept.iter().map(|&(position, ..)| position).collect();
+        let targets = selection.targets.pick(&positions);
         let rows = kept
             .iter()
             .map(|&(_, index, _)| {
@@ -243,6 +238,29 @@ impl Learning {
             rows,
             targets,
             dropped,
+        })
+    }
+
+    /// What else is known of the rows of a task, for heads that learn tasks together: the labels of
+    /// the other tasks asked for; for age groups, years too, where they are known.
+    ///
+    /// # Errors
+    /// As [`Self::task`], of the tasks asked for.
+    pub fn surroundings(&self, of: Task, settings: &Settings) -> Result<Surroundings> {
+        let others = settings.tasks.iter().copied().filter(|&task| task != of);
+        let mut tasks = others.map(|task| self.task(task, settings)).collect::<Result<Vec<_>>>()?;
+        if of == Task::AgeGroup && !settings.tasks.contains(&Task::Age) {
+            tasks.extend(self.task(Task::Age, settings).ok());
+        }
+        let labels = tasks.into_iter().map(|rows| TaskLabels {
+            task: rows.task,
+            matrix_rows: rows.matrix_rows,
+            rows: rows.rows,
+            targets: rows.targets,
+        });
+        Ok(Surroundings {
+            tasks: labels.collect(),
+            age_groups: (of == Task::AgeGroup).then(|| settings.groups.clone()),
         })
     }
 

@@ -13,6 +13,7 @@ mod progress;
 mod provenance;
 mod quality;
 mod settings;
+mod start;
 mod trials;
 
 use std::process::ExitCode;

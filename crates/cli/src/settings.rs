@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::arguments::LearningArguments;
 use crate::commands::Usage;
 use crate::quality::LeastQuality;
+use crate::start::Start;
 
 /// The options of `cv` and `train`, checked.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub quality: Vec<LeastQuality>,
     /// Settings of all heads.
     pub heads: HeadOptions,
+    /// What they start from.
+    pub start: Start,
 }
 
 impl Settings {
@@ -48,6 +51,7 @@ impl Settings {
                 .map(|text| text.parse().map_err(Usage::error))
                 .collect::<Result<_>>()?,
             heads: head_options(&arguments.settings, arguments.memory)?,
+            start: Start::load(arguments.init.as_deref())?,
         })
     }
 }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
+use crate::examples::Examples;
+
 /// Features of all rows of a store, n x d, and of their mirrored crops where the store has them.
 #[derive(Debug, Clone)]
 pub struct FeatureMatrix {
@@ -99,6 +101,39 @@ pub enum Targets {
 }
 
 impl Targets {
+    /// The targets at these positions, in this order.
+    ///
+    /// # Panics
+    /// Where a position is past the end.
+    #[must_use]
+    pub fn pick(&self, positions: &[usize]) -> Self {
+        match self {
+            Self::Classes { indices, count } => Self::Classes {
+                indices: positions.iter().map(|&position| indices[position]).collect(),
+                count: *count,
+            },
+            Self::Years(years) => {
+                Self::Years(positions.iter().map(|&position| years[position]).collect())
+            }
+        }
+    }
+
+    /// These targets, then others of the same kind.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the kinds differ.
+    pub fn joined(&self, other: &Self) -> Result<Self, HeadError> {
+        match (self, other) {
+            (Self::Years(one), Self::Years(two)) => Ok(Self::Years([&one[..], two].concat())),
+            (Self::Classes { indices, count }, Self::Classes { indices: more, count: same })
+                if count == same =>
+            {
+                Ok(Self::Classes { indices: [&indices[..], more].concat(), count: *count })
+            }
+            _ => Err(HeadError::Shape(format!("{:?} with {:?}", self.kind(), other.kind()))),
+        }
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -135,73 +170,6 @@ pub enum TargetKind {
     },
     /// Regression of years.
     Years,
-}
-
-/// Some rows of a feature matrix with their targets: `targets[i]` belongs to row `rows[i]`.
-#[derive(Debug, Clone)]
-pub struct Examples<'a> {
-    matrix: &'a FeatureMatrix,
-    rows: Vec<usize>,
-    targets: Targets,
-}
-
-impl<'a> Examples<'a> {
-    /// Ties rows to targets.
-    ///
-    /// # Errors
-    /// [`HeadError::Shape`] where the counts differ, or a row or class index is out of range.
-    pub fn new(
-        matrix: &'a FeatureMatrix,
-        rows: Vec<usize>,
-        targets: Targets,
-    ) -> Result<Self, HeadError> {
-        if rows.len() != targets.len() {
-            return Err(HeadError::Shape(format!(
-                "{} rows with {} targets",
-                rows.len(),
-                targets.len()
-            )));
-        }
-        if let Some(row) = rows.iter().find(|&&row| row >= matrix.rows()) {
-            return Err(HeadError::Shape(format!("row {row} of a matrix of {}", matrix.rows())));
-        }
-        if let Targets::Classes { indices, count } = &targets
-            && let Some(index) = indices.iter().find(|&index| index >= count)
-        {
-            return Err(HeadError::Shape(format!("class {index} of {count}")));
-        }
-        Ok(Self { matrix, rows, targets })
-    }
-
-    /// The matrix that the rows are taken from.
-    #[must_use]
-    pub fn matrix(&self) -> &'a FeatureMatrix {
-        self.matrix
-    }
-
-    /// Row numbers in the matrix.
-    #[must_use]
-    pub fn rows(&self) -> &[usize] {
-        &self.rows
-    }
-
-    /// Targets, in the order of [`Self::rows`].
-    #[must_use]
-    pub fn targets(&self) -> &Targets {
-        &self.targets
-    }
-
-    /// Number of examples.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether there is no example.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
 }
 
 /// A head's answers, one a row.
@@ -278,6 +246,11 @@ pub trait Head: Send + Sync {
     /// The checked settings, written into every report.
     fn settings(&self) -> serde_json::Value;
 
+    /// Whether the fit also looks at the other labels of its rows: [`Examples::companions`].
+    fn uses_companions(&self) -> bool {
+        false
+    }
+
     /// Fits the training rows, choosing by the validation rows (epoch, temperature) where the
     /// head chooses at all. The same rows and seed give the same bits.
     ///
@@ -299,6 +272,19 @@ pub trait FittedHead: Send + Sync {
     /// [`HeadError::Shape`] where the width differs.
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError>;
 
+    /// Answers for the validation rows of the fit, by what did not learn from them: for a head that
+    /// in the end learns from those too, what it was before.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    fn predict_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Predictions, HeadError> {
+        self.predict(matrix, rows)
+    }
+
     /// How a head for years spreads its belief over the ages 0, 1, 2, …: one row a row, each of
     /// sum 1. None for heads that tell a class or a number only.
     ///
@@ -309,6 +295,19 @@ pub trait FittedHead: Send + Sync {
         _matrix: &FeatureMatrix,
         _rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
+        Ok(None)
+    }
+
+    /// How unsure the head is of each answer, in years or as a probability, one number a row. None
+    /// for heads that cannot tell or were not asked to.
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    fn spread(
+        &self,
+        _matrix: &FeatureMatrix,
+        _rows: &[usize],
+    ) -> Result<Option<Vec<f32>>, HeadError> {
         Ok(None)
     }
 

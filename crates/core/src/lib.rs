@@ -5,6 +5,7 @@
 //! faces; a head turns a feature matrix into answers. Nothing else is known of either.
 
 pub mod age;
+pub mod examples;
 pub mod extraction;
 pub mod files;
 pub mod fingerprint;
@@ -15,14 +16,15 @@ pub mod sample;
 pub mod task;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
+pub use examples::{Companion, Examples};
 pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,
     RejectReason, Rejection,
 };
 pub use fingerprint::{Fingerprint, Precision};
 pub use head::{
-    Epoch, Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, MatrixIdentity,
-    Predictions, TargetKind, Targets, TrainingLog,
+    Epoch, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, MatrixIdentity, Predictions,
+    TargetKind, Targets, TrainingLog,
 };
 pub use intervals::AgeIntervals;
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};

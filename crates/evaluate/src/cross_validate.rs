@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use facefold_core::{FeatureMatrix, Head, Targets, Task};
 
+use crate::companions::Surroundings;
 use crate::error::EvaluateError;
 use crate::fits::{Fits, Job};
 use crate::gather::gather;
@@ -24,6 +25,8 @@ pub struct CvPlan<'a> {
     pub matrix_rows: Vec<usize>,
     /// What is right for each row.
     pub targets: Targets,
+    /// What else is known of the rows, for heads that learn tasks together.
+    pub surroundings: Surroundings,
     /// Path, subject, fold and split of each row.
     pub rows: Vec<RowInfo>,
     /// How the rows are divided.
@@ -197,15 +200,5 @@ impl CvPlan<'_> {
 
     pub(crate) fn ordered(&self) -> bool {
         self.task == Task::AgeGroup
-    }
-}
-
-pub(crate) fn targets_of(targets: &Targets, rows: &[usize]) -> Targets {
-    match targets {
-        Targets::Classes { indices, count } => Targets::Classes {
-            indices: rows.iter().map(|&row| indices[row]).collect(),
-            count: *count,
-        },
-        Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{AgeIntervals, Examples, Head, Targets, TrainingLog};
+use facefold_core::{AgeGroups, AgeIntervals, Head, Targets, TrainingLog};
 use rayon::prelude::*;
 
-use crate::cross_validate::{CvPlan, CvRun, Progress, targets_of};
+use crate::companions::{OwnRows, Surroundings};
+use crate::cross_validate::{CvPlan, CvRun, Progress};
 use crate::error::EvaluateError;
 use crate::journal::{FitId, FitRecord};
 use crate::metrics::{Answers, Metrics};
@@ -113,6 +114,14 @@ impl<'a> Fits<'a> {
         hasher.update(name.as_bytes());
         hasher.update(head.settings().to_string().as_bytes());
         hasher.update(&seed.to_le_bytes());
+        if head.uses_companions() {
+            for labels in &self.plan.surroundings.tasks {
+                hasher.update(labels.task.as_str().as_bytes());
+                hash_labels(&mut hasher, &labels.matrix_rows, &labels.targets);
+            }
+            let groups = self.plan.surroundings.age_groups.as_ref().map_or("", AgeGroups::name);
+            hasher.update(groups.as_bytes());
+        }
         for rows in [&partition.train, &partition.validation, &partition.test] {
             hash_rows(&mut hasher, rows);
         }
@@ -143,18 +152,26 @@ impl<'a> Fits<'a> {
             source,
         };
         let begin = Instant::now();
-        let examples = |rows: &[usize]| {
-            Examples::new(plan.matrix, self.features_of(rows), targets_of(&plan.targets, rows))
+        let own = OwnRows {
+            matrix: plan.matrix,
+            matrix_rows: &plan.matrix_rows,
+            rows: &plan.rows,
+            targets: &plan.targets,
         };
-        let training = examples(&partition.train).map_err(failed)?;
-        let validation = examples(&partition.validation).map_err(failed)?;
+        let alone = Surroundings::default();
+        let surroundings = if head.uses_companions() { &plan.surroundings } else { &alone };
+        let (training, validation) =
+            surroundings.examples(own, &partition.train, &partition.validation).map_err(failed)?;
         let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
         let measure = |rows: &[usize]| -> Result<(Answers, Option<Metrics>), EvaluateError> {
-            let predictions =
-                fitted.predict(plan.matrix, &self.features_of(rows)).map_err(failed)?;
-            let answers = Answers::from_predictions(&predictions)?;
-            let metrics =
-                Metrics::measure(&answers, &targets_of(&plan.targets, rows), plan.ordered())?;
+            let matrix_rows = self.features_of(rows);
+            let predictions = if rows == partition.validation {
+                fitted.predict_validation(plan.matrix, &matrix_rows)
+            } else {
+                fitted.predict(plan.matrix, &matrix_rows)
+            };
+            let answers = Answers::from_predictions(&predictions.map_err(failed)?)?;
+            let metrics = Metrics::measure(&answers, &plan.targets.pick(rows), plan.ordered())?;
             Ok((answers, metrics))
         };
         let (_, train) = measure(&partition.train)?;
@@ -183,7 +200,7 @@ impl<'a> Fits<'a> {
         validation: &Answers,
         test: &Answers,
     ) -> Option<IntervalCheck> {
-        let years = |rows: &[usize]| match targets_of(&self.plan.targets, rows) {
+        let years = |rows: &[usize]| match self.plan.targets.pick(rows) {
             Targets::Years(years) => Some(years),
             Targets::Classes { .. } => None,
         };
@@ -224,15 +241,19 @@ impl CvPlan<'_> {
                 hasher.update(&bytes);
             }
         }
-        hash_rows(&mut hasher, &self.matrix_rows);
-        match &self.targets {
-            Targets::Classes { indices, .. } => hash_rows(&mut hasher, indices),
-            Targets::Years(years) => {
-                let bytes: Vec<u8> = years.iter().flat_map(|value| value.to_le_bytes()).collect();
-                hasher.update(&bytes);
-            }
-        }
+        hash_labels(&mut hasher, &self.matrix_rows, &self.targets);
         hasher.finalize()
+    }
+}
+
+fn hash_labels(hasher: &mut blake3::Hasher, matrix_rows: &[usize], targets: &Targets) {
+    hash_rows(hasher, matrix_rows);
+    match targets {
+        Targets::Classes { indices, .. } => hash_rows(hasher, indices),
+        Targets::Years(years) => {
+            let bytes: Vec<u8> = years.iter().flat_map(|value| value.to_le_bytes()).collect();
+            hasher.update(&bytes);
+        }
     }
 }
 

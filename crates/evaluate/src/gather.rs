@@ -2,7 +2,7 @@
 
 use facefold_core::Targets;
 
-use crate::cross_validate::{CvOutcome, CvPlan, targets_of};
+use crate::cross_validate::{CvOutcome, CvPlan};
 use crate::error::EvaluateError;
 use crate::journal::FitRecord;
 use crate::metrics::{Answers, Metrics};
@@ -20,7 +20,7 @@ pub(crate) fn gather(
 ) -> Result<CvOutcome, EvaluateError> {
     let tested: Vec<usize> =
         plan.partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
-    let truth = targets_of(&plan.targets, &tested);
+    let truth = plan.targets.pick(&tested);
     let mut columns = Vec::new();
     let mut heads = Vec::new();
     let fits_of_head = plan.partitions.len() * plan.seeds.len();

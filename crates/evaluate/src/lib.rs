@@ -7,6 +7,7 @@
 //! on whom it does worse, and [`suspects()`] which labels it doubts.
 
 pub mod attributes;
+pub mod companions;
 pub mod compare;
 pub mod cross_validate;
 pub mod error;
@@ -27,6 +28,7 @@ pub mod suspects;
 mod words;
 
 pub use attributes::{Attribute, AttributeValues, Attributes};
+pub use companions::{OwnRows, Surroundings, TaskLabels};
 pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
 pub use cross_validate::{
     ChosenHead, CvOutcome, CvPlan, CvRun, Progress, cross_validate, cross_validate_with,

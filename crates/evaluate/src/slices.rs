@@ -10,7 +10,6 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Attributes, Cut};
-use crate::cross_validate::targets_of;
 use crate::error::EvaluateError;
 use crate::metrics::{Answers, Metric, Metrics};
 use crate::predictions::RowPredictions;
@@ -209,7 +208,7 @@ impl<'a> Told<'a> {
     /// The metrics beside the deciding one on some rows, averaged over seeds.
     fn beside(&self, rows: &[usize]) -> Result<Vec<(Metric, f64)>, EvaluateError> {
         let task = self.predictions.task;
-        let truth = targets_of(&self.predictions.truth, rows);
+        let truth = self.predictions.truth.pick(rows);
         let measured: Vec<Metrics> = self
             .columns
             .iter()

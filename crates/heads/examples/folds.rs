@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             (0..folds.len()).filter(used).collect()
         };
         let examples = |rows: Vec<usize>| {
-            let targets = pick(&targets, &rows);
+            let targets = targets.pick(&rows);
             Examples::new(&matrix, rows, targets)
         };
         let (training, left_out) = (examples(rows(false))?, examples(rows(true))?);
@@ -94,16 +94,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{line}");
     }
     Ok(())
-}
-
-fn pick(targets: &Targets, rows: &[usize]) -> Targets {
-    match targets {
-        Targets::Classes { indices, count } => Targets::Classes {
-            indices: rows.iter().map(|&row| indices[row]).collect(),
-            count: *count,
-        },
-        Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
-    }
 }
 
 /// Accuracy, or mean absolute error in years.

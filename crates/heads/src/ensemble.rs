@@ -4,12 +4,14 @@ use facefold_core::{
     Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
     TrainingLog,
 };
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use crate::members::{self, Member};
 use crate::options::{HeadOptions, require};
-use crate::parts::{Reader, Stored, Tensors};
+use crate::parts::{Reader, Stored};
 
-/// Settings of `mlp-ensemble`.
+/// Settings of `mlp-ensemble` and `mlp-joint-ensemble`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnsembleOptions {
@@ -22,9 +24,6 @@ impl Default for EnsembleOptions {
         Self { members: 5 }
     }
 }
-
-/// Makes a fitted head from its parts.
-type Restore = fn(&HeadParts) -> Result<Box<dyn FittedHead>, HeadError>;
 
 /// Several fits of one head.
 pub(crate) struct Ensemble {
@@ -53,6 +52,10 @@ impl Head for Ensemble {
 
     fn settings(&self) -> serde_json::Value {
         serde_json::json!({ "members": self.members, "member": self.member.settings() })
+    }
+
+    fn uses_companions(&self) -> bool {
+        self.member.uses_companions()
     }
 
     fn fit(
@@ -86,11 +89,15 @@ struct Fitted {
     log: TrainingLog,
 }
 
-impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+impl Fitted {
+    /// The mean of what the members answer.
+    fn mean(
+        &self,
+        answer: impl Fn(&dyn FittedHead) -> Result<Predictions, HeadError>,
+    ) -> Result<Predictions, HeadError> {
         let mut sum: Option<Predictions> = None;
         for member in &self.members {
-            let answers = member.predict(matrix, rows)?;
+            let answers = answer(member.as_ref())?;
             sum = Some(match sum {
                 None => answers,
                 Some(sum) => add(sum, answers)?,
@@ -105,53 +112,63 @@ impl FittedHead for Fitted {
             None => Err(HeadError::Damaged("an ensemble without members".to_owned())),
         }
     }
+}
+
+impl FittedHead for Fitted {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+        self.mean(|member| member.predict(matrix, rows))
+    }
+
+    fn predict_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Predictions, HeadError> {
+        self.mean(|member| member.predict_validation(matrix, rows))
+    }
+
+    fn year_distribution(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Option<Array2<f32>>, HeadError> {
+        let mut sum: Option<Array2<f32>> = None;
+        for member in &self.members {
+            let Some(shares) = member.year_distribution(matrix, rows)? else { return Ok(None) };
+            sum = Some(match sum {
+                None => shares,
+                Some(sum) => sum + shares,
+            });
+        }
+        Ok(sum.map(|sum| sum / self.members.len() as f32))
+    }
 
     fn log(&self) -> &TrainingLog {
         &self.log
     }
 
     fn parts(&self) -> HeadParts {
-        let mut tensors = Tensors::new();
-        let mut members = Vec::with_capacity(self.members.len());
-        for (index, member) in self.members.iter().enumerate() {
-            let parts = member.parts();
-            let named = parts.tensors.into_iter();
-            tensors.extend(named.map(|(name, tensor)| (format!("{index}.{name}"), tensor)));
-            members.push(Member { kind: parts.kind, config: parts.config });
-        }
+        let (members, tensors) = members::join(self.members.iter().map(|member| member.parts()));
         let (target, log) = (self.target, self.log.clone());
         let stored = Stored { target, unit_columns: None, settings: members, log };
         stored.parts(&self.kind, tensors)
     }
 }
 
-/// What an ensemble stores of a member beside its tensors.
-#[derive(Serialize, Deserialize)]
-struct Member {
-    kind: String,
-    config: serde_json::Value,
-}
-
 /// Makes the ensemble from its stored parts, and each member by `restore_member`.
 pub(crate) fn restore(
     parts: &HeadParts,
-    restore_member: Restore,
+    restore_member: members::Restore,
 ) -> Result<Box<dyn FittedHead>, HeadError> {
     let stored: Stored<Vec<Member>> = Reader(parts).stored()?;
     if stored.settings.is_empty() {
         return Err(HeadError::Damaged(format!("a `{}` head without members", parts.kind)));
     }
-    let member = |(index, Member { kind, config }): (usize, Member)| {
-        let prefix = format!("{index}.");
-        let tensors = parts.tensors.iter().filter_map(|(name, tensor)| {
-            Some((name.strip_prefix(&prefix)?.to_owned(), tensor.clone()))
-        });
-        restore_member(&HeadParts { kind, config, tensors: tensors.collect() })
-    };
-    let members = stored.settings.into_iter().enumerate().map(member);
+    let members = members::split(parts, stored.settings);
+    let members = members.iter().map(restore_member).collect::<Result<_, _>>()?;
     Ok(Box::new(Fitted {
         kind: parts.kind.clone(),
-        members: members.collect::<Result<_, _>>()?,
+        members,
         target: stored.target,
         log: stored.log,
     }))

@@ -1,4 +1,4 @@
-//! MLP, SVM and linear heads, calibration, and bundles.
+//! MLP, SVM, trees, neighbours and linear heads, calibration, and bundles.
 //!
 //! A head turns rows of a feature matrix into classes or years. [`registry::head`] makes one by
 //! name; [`Bundle`] keeps fitted ones in a file with all that they need to answer. To add a head,
@@ -8,14 +8,17 @@
 //! by side. The same rows and seed give the same bits.
 
 mod bundle;
+mod by_years;
 mod calibration;
 mod choice;
 mod ensemble;
 mod features;
+mod knn;
 mod lbfgs;
 mod linear;
 mod loss;
 mod majority;
+mod members;
 mod mlp;
 mod options;
 mod parts;
@@ -25,11 +28,16 @@ pub mod spaces;
 mod subsample;
 mod svm;
 mod threads;
+mod trees;
+mod two_step;
 
 pub use bundle::{Bundle, BundleError, TaskHead};
 pub use choice::FeatureChoice;
 pub use ensemble::EnsembleOptions;
+pub use knn::KnnOptions;
 pub use linear::LinearOptions;
-pub use mlp::{Form, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
+pub use mlp::{Form, JointOptions, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
 pub use options::{ClassWeights, HeadOptions};
 pub use svm::{Kernel, Scaling, Scheme, SvmOptions};
+pub use trees::TreeOptions;
+pub use two_step::TwoStepOptions;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::Standardiser;
 use crate::lbfgs::{Limits, minimise};
-use crate::loss::{self, Loss, softmax};
+use crate::loss::{self, Known, Loss, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
 use crate::parts::{Reader, Stored, Tensors, backend, json};
 use crate::sides::answer_both;
@@ -140,7 +140,7 @@ impl Head for Linear {
 /// What the outputs should become.
 enum Goal {
     Classes { soft: Vec<f32>, count: usize },
-    Years { standardised: Vec<f32>, mean: f32, deviation: f32 },
+    Years { standardised: Vec<Known>, mean: f32, deviation: f32 },
 }
 
 impl Goal {
@@ -156,7 +156,8 @@ impl Goal {
             }
             Targets::Years(years) => {
                 let (mean, deviation) = mean_and_deviation(years);
-                let standardised = years.iter().map(|year| (year - mean) / deviation).collect();
+                let standardised = years.iter().map(|year| (year - mean) / deviation);
+                let standardised = standardised.map(Known::surely).collect();
                 Self::Years { standardised, mean, deviation }
             }
         }

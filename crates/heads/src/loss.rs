@@ -51,19 +51,20 @@ pub(crate) fn cross_entropy(logits: &[f32], soft: &[f32], classes: usize) -> Los
 /// distribution's expectation.
 ///
 /// After Gao et al., "Age Estimation Using Expectation of Label Distribution Learning" (IJCAI
-/// 2018), who use weight 1 for the second term.
-pub(crate) fn label_distribution(logits: &[f32], soft: &[f32], years: &[f32], l1: f32) -> Loss {
+/// 2018), who use weight 1 for the second term. `years` has one age a row.
+pub(crate) fn label_distribution(logits: &[f32], soft: &[f32], years: &[Known], l1: f32) -> Loss {
     let mut loss = cross_entropy(logits, soft, YEARS);
-    let n = years.len() as f64;
+    let n = total_weight(years);
     let mut share = [0.0; YEARS];
-    for ((z, &age), gradient) in
+    for ((z, known), gradient) in
         logits.chunks(YEARS).zip(years).zip(loss.gradient.chunks_mut(YEARS))
     {
         softmax(z, &mut share);
         let expected = expectation(&share);
-        let error = f64::from(expected - age);
-        loss.value += f64::from(l1) * error.abs() / n;
-        let slope = (f64::from(l1) * error.signum() / n) as f32;
+        let error = f64::from(expected - known.value);
+        let weight = f64::from(l1) * f64::from(known.weight);
+        loss.value += weight * error.abs() / n;
+        let slope = (weight * error.signum() / n) as f32;
         for (year, (gradient, share)) in gradient.iter_mut().zip(share).enumerate() {
             *gradient += slope * share * (year as f32 - expected);
         }
@@ -71,27 +72,103 @@ pub(crate) fn label_distribution(logits: &[f32], soft: &[f32], years: &[f32], l1
     loss
 }
 
+/// A number that a row should be told as, and how much the row counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) value: f32,
+    /// 1; 0 where the number is not known; between them for a row mixed of such rows.
+    pub(crate) weight: f32,
+}
+
+impl Known {
+    /// A number that is known.
+    pub(crate) fn surely(value: f32) -> Self {
+        Self { value, weight: 1.0 }
+    }
+}
+
+fn total_weight(targets: &[Known]) -> f64 {
+    targets.iter().map(|known| f64::from(known.weight)).sum::<f64>().max(f64::MIN_POSITIVE)
+}
+
 /// Mean absolute error of one output a row.
-pub(crate) fn absolute(outputs: &[f32], targets: &[f32]) -> Loss {
+pub(crate) fn absolute(outputs: &[f32], targets: &[Known]) -> Loss {
     residual_loss(outputs, targets, f64::abs, f64::signum)
 }
 
 /// Half the mean squared error of one output a row.
-pub(crate) fn squared(outputs: &[f32], targets: &[f32]) -> Loss {
+pub(crate) fn squared(outputs: &[f32], targets: &[Known]) -> Loss {
     residual_loss(outputs, targets, |error| error * error / 2.0, |error| error)
 }
 
 fn residual_loss(
     outputs: &[f32],
-    targets: &[f32],
+    targets: &[Known],
     value: fn(f64) -> f64,
     slope: fn(f64) -> f64,
 ) -> Loss {
-    let n = outputs.len() as f64;
-    let errors = outputs.iter().zip(targets).map(|(&z, &t)| f64::from(z) - f64::from(t));
+    let n = total_weight(targets);
+    let errors = outputs
+        .iter()
+        .zip(targets)
+        .map(|(&z, t)| (f64::from(z) - f64::from(t.value), f64::from(t.weight)));
     Loss {
-        value: errors.clone().map(value).sum::<f64>() / n,
-        gradient: errors.map(|error| (slope(error) / n) as f32).collect(),
+        value: errors.clone().map(|(error, weight)| weight * value(error)).sum::<f64>() / n,
+        gradient: errors.map(|(error, weight)| (weight * slope(error) / n) as f32).collect(),
+    }
+}
+
+/// The binary cross-entropies of "older than k years", summed over k and averaged over rows.
+///
+/// `outputs` has one number z a row; the probability of "older than k" is sigmoid(z + b) with the
+/// k-th of the `thresholds` b. `levels` has the wanted probabilities, rows x thresholds; `years`
+/// the weight of each row. Gives the loss, and its derivative by the thresholds.
+///
+/// After Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks with
+/// application to age estimation" (Pattern Recognition Letters 140, 2020).
+pub(crate) fn ordinal(
+    outputs: &[f32],
+    thresholds: &[f32],
+    levels: &[f32],
+    years: &[Known],
+) -> (Loss, Vec<f32>) {
+    let n = total_weight(years);
+    let mut by_threshold = vec![0.0_f64; thresholds.len()];
+    let (mut value, mut gradient) = (0.0, Vec::with_capacity(outputs.len()));
+    for ((&z, levels), known) in outputs.iter().zip(levels.chunks(thresholds.len())).zip(years) {
+        let weight = f64::from(known.weight) / n;
+        let mut slope = 0.0;
+        for ((&threshold, &level), by_threshold) in
+            thresholds.iter().zip(levels).zip(&mut by_threshold)
+        {
+            let s = f64::from(z) + f64::from(threshold);
+            // softplus(s) - level * s, written so that no exponent is positive.
+            value += weight * (s.max(0.0) + (-s.abs()).exp().ln_1p() - f64::from(level) * s);
+            let part = weight * (sigmoid(s) - f64::from(level));
+            slope += part;
+            *by_threshold += part;
+        }
+        gradient.push(slope as f32);
+    }
+    (Loss { value, gradient }, by_threshold.into_iter().map(|part| part as f32).collect())
+}
+
+fn sigmoid(s: f64) -> f64 {
+    if s >= 0.0 { 1.0 / (1.0 + (-s).exp()) } else { s.exp() / (1.0 + s.exp()) }
+}
+
+/// Shares of the years 0 to 116 by the ordinal output z: a year's is the probability of being
+/// older than the year before, less that of being older than it. The thresholds fall, so that no
+/// share is negative.
+pub(crate) fn ordinal_shares(z: f32, falling_thresholds: &[f32], out: &mut [f32]) {
+    let mut above = 1.0;
+    for (out, &threshold) in out.iter_mut().zip(falling_thresholds) {
+        let older = sigmoid(f64::from(z) + f64::from(threshold));
+        *out = (above - older) as f32;
+        above = older;
+    }
+    if let Some(last) = out.last_mut() {
+        *last = above as f32;
     }
 }
 
@@ -130,8 +207,8 @@ pub(crate) fn median(shares: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::{
-        Loss, YEARS, absolute, cross_entropy, expectation, label_distribution, median, softmax,
-        squared, year_distribution,
+        Known, Loss, YEARS, absolute, cross_entropy, expectation, label_distribution, median,
+        ordinal, ordinal_shares, softmax, squared, year_distribution,
     };
 
     /// Compares a gradient with central differences.
@@ -158,9 +235,51 @@ mod tests {
         let mut years = vec![0.0; 2 * YEARS];
         year_distribution(30.0, 2.0, &mut years[..YEARS]);
         year_distribution(4.0, 2.0, &mut years[YEARS..]);
-        assert_gradient(&wave(2 * YEARS), |z| label_distribution(z, &years, &[30.0, 4.0], 0.1));
-        assert_gradient(&wave(5), |z| squared(z, &[1.0, 0.0, 3.0, -1.0, 0.5]));
-        assert_gradient(&wave(5), |z| absolute(z, &[1.0, 0.3, 3.0, -1.0, 0.5]));
+        let ages = [Known { value: 30.0, weight: 0.3 }, Known::surely(4.0)];
+        assert_gradient(&wave(2 * YEARS), |z| label_distribution(z, &years, &ages, 0.1));
+        let mut known = [1.0, 0.3, 3.0, -1.0, 0.5].map(Known::surely);
+        assert_gradient(&wave(5), |z| squared(z, &known));
+        known[2].weight = 0.25;
+        known[3].weight = 0.0;
+        assert_gradient(&wave(5), |z| absolute(z, &known));
+        let (levels, thresholds) = ([1.0, 0.6, 0.0, 1.0, 1.0, 1.0], [0.4, -0.2, -0.9]);
+        assert_gradient(&wave(2), |z| ordinal(z, &thresholds, &levels, &known[1..3]).0);
+        assert_gradient(&thresholds, |thresholds| {
+            let (loss, gradient) = ordinal(&wave(2), thresholds, &levels, &known[1..3]);
+            Loss { value: loss.value, gradient }
+        });
+    }
+
+    #[test]
+    fn rows_without_a_label_count_nothing() {
+        let unknown = Known { value: 77.0, weight: 0.0 };
+        let one = squared(&[2.0], &[Known::surely(1.0)]);
+        let both = squared(&[2.0, 5.0], &[Known::surely(1.0), unknown]);
+        assert_eq!((one.value, one.gradient[0]), (both.value, both.gradient[0]));
+        assert_eq!(both.gradient[1], 0.0);
+        assert_eq!(squared(&[2.0], &[unknown]).value, 0.0);
+    }
+
+    /// Golden values from the formula of the paper, in numpy:
+    /// ```python
+    /// import numpy as np
+    /// z, b = np.array([0.5, -1.0]), np.array([1.0, 0.0, -2.0])
+    /// t = np.array([[1, 1, 0], [1, 0, 0]]); s = z[:, None] + b
+    /// p = 1 / (1 + np.exp(-s))
+    /// print(-(np.log(p) * t + np.log(1 - p) * (1 - t)).sum(1).mean())
+    /// print(np.append(1, p[0])[:3] - p[0], p[0][2])
+    /// ```
+    #[test]
+    fn ordinal_loss_and_shares_agree_with_numpy() {
+        let (z, thresholds) = ([0.5, -1.0], [1.0, 0.0, -2.0]);
+        let levels = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0];
+        let (loss, _) = ordinal(&z, &thresholds, &levels, &[Known::surely(9.0); 2]);
+        assert!((loss.value - 0.965950).abs() < 1e-6, "{}", loss.value);
+        let mut shares = [0.0; 4];
+        ordinal_shares(z[0], &thresholds, &mut shares);
+        for (share, golden) in shares.iter().zip([0.182426, 0.195115, 0.440034, 0.182426]) {
+            assert!((share - golden).abs() < 1e-6, "{shares:?}");
+        }
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! The settings of all heads in one place, as a command line or a file gives them.
 
-use facefold_core::HeadError;
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use facefold_core::{HeadError, HeadParts};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ensemble::EnsembleOptions;
+use crate::knn::KnnOptions;
 use crate::linear::LinearOptions;
-use crate::mlp::MlpOptions;
+use crate::mlp::{JointOptions, MlpOptions};
 use crate::svm::SvmOptions;
+use crate::trees::TreeOptions;
+use crate::two_step::TwoStepOptions;
 
 /// Settings of every head; each head reads the common ones and its own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -17,14 +22,27 @@ pub struct HeadOptions {
     /// Columns (first, one past the last) that are scaled to length 1 before anything else: the
     /// embedding's, where its norm should not be seen.
     pub unit_columns: Option<(usize, usize)>,
-    /// Settings of `mlp` and `mlp-residual`, and of the members of `mlp-ensemble`.
+    /// Settings of all heads that are or hold an MLP: `mlp`, `mlp-joint`, `mlp-residual`, and the
+    /// members of the ensembles.
     pub mlp: MlpOptions,
-    /// Settings of `mlp-ensemble`.
+    /// Settings of `mlp-joint` and of the members of `mlp-joint-ensemble`.
+    pub joint: JointOptions,
+    /// Settings of `mlp-ensemble` and `mlp-joint-ensemble`.
     pub ensemble: EnsembleOptions,
     /// Settings of `svm`, `svm-linear` and `svm-linfa`.
     pub svm: SvmOptions,
     /// Settings of `linear`.
     pub linear: LinearOptions,
+    /// Settings of `trees`.
+    pub trees: TreeOptions,
+    /// Settings of `knn`.
+    pub knn: KnnOptions,
+    /// Settings of `mlp-two-step`.
+    pub two_step: TwoStepOptions,
+    /// A trained head that MLPs start from, instead of from weights drawn at random. It must see
+    /// as many features and have the same hidden layers; its scaling of the features is kept.
+    #[serde(skip)]
+    pub start: Option<Arc<HeadParts>>,
 }
 
 /// How much a row of each class counts in training.
@@ -36,6 +54,9 @@ pub enum ClassWeights {
     None,
     /// Every class counts the same in all: n / (classes present * rows of the class).
     Balanced,
+    /// An MLP draws its training rows, with replacement, so that each class fills an equal part of
+    /// every epoch; heads that are not trained in batches weigh them as under `balanced`.
+    Sampled,
 }
 
 impl ClassWeights {
@@ -50,7 +71,7 @@ impl ClassWeights {
             .map(|&rows| match self {
                 _ if rows == 0 => 0.0,
                 Self::None => 1.0,
-                Self::Balanced => indices.len() as f32 / (present * rows) as f32,
+                Self::Balanced | Self::Sampled => indices.len() as f32 / (present * rows) as f32,
             })
             .collect()
     }
@@ -68,6 +89,22 @@ pub(crate) fn require(
     } else {
         Err(HeadError::Setting(format!("`{name}` must be {expected}, found {found:?}")))
     }
+}
+
+/// Reads one number or a list of them.
+pub(crate) fn one_or_more<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore<T> {
+        One(T),
+        More(Vec<T>),
+    }
+    Ok(match OneOrMore::deserialize(deserializer)? {
+        OneOrMore::One(value) => vec![value],
+        OneOrMore::More(values) => values,
+    })
 }
 
 #[cfg(test)]

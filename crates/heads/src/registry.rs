@@ -4,12 +4,16 @@
 
 use facefold_core::{FittedHead, Head, HeadError, HeadParts};
 
+use crate::by_years::{self, ByYears};
 use crate::ensemble::{self, Ensemble};
+use crate::knn::{self, Knn};
 use crate::linear::{self, Linear};
 use crate::majority::{self, Majority};
 use crate::mlp::{self, Form, Mlp};
 use crate::options::HeadOptions;
 use crate::svm::{self, Svm};
+use crate::trees::{self, Trees};
+use crate::two_step::{self, TwoStep};
 
 type Make = fn(&HeadOptions) -> Result<Box<dyn Head>, HeadError>;
 type Restore = fn(&HeadParts) -> Result<Box<dyn FittedHead>, HeadError>;
@@ -24,8 +28,9 @@ struct Entry {
 }
 
 const MLP_ENSEMBLE: &str = "mlp-ensemble";
+const MLP_JOINT_ENSEMBLE: &str = "mlp-joint-ensemble";
 
-const HEADS: [Entry; 8] = [
+const HEADS: [Entry; 14] = [
     Entry {
         name: mlp::NAME,
         sentence: "Multi-layer perceptron with batch norm, dropout and mixup.",
@@ -40,6 +45,36 @@ const HEADS: [Entry; 8] = [
             Ok(Box::new(Ensemble::new(MLP_ENSEMBLE, member, options)?))
         },
         restore: |parts| ensemble::restore(parts, mlp::restore),
+    },
+    Entry {
+        name: mlp::JOINT_NAME,
+        sentence: "An `mlp` that learns the tasks of a run together: one trunk, outputs a task.",
+        make: |options| Ok(Box::new(Mlp::joint(options)?)),
+        restore: mlp::restore,
+    },
+    Entry {
+        name: MLP_JOINT_ENSEMBLE,
+        sentence: "The mean of several `mlp-joint` fits under different seeds.",
+        make: |options| {
+            let member = Box::new(Mlp::joint(options)?);
+            Ok(Box::new(Ensemble::new(MLP_JOINT_ENSEMBLE, member, options)?))
+        },
+        restore: |parts| ensemble::restore(parts, mlp::restore),
+    },
+    Entry {
+        name: by_years::NAME,
+        sentence: "Age groups by an `mlp` that is trained on years; other tasks as `mlp`.",
+        make: |options| Ok(Box::new(ByYears::new(Box::new(Mlp::fitted_once(options)?)))),
+        restore: |parts| by_years::restore(parts, mlp::restore),
+    },
+    Entry {
+        name: two_step::NAME,
+        sentence: "Years by an `mlp` that also sees what another tells of age groups.",
+        make: |options| {
+            let member = Box::new(Mlp::fitted_once(options)?);
+            Ok(Box::new(TwoStep::new(member, &options.two_step)?))
+        },
+        restore: |parts| two_step::restore(parts, mlp::restore),
     },
     Entry {
         name: mlp::RESIDUAL_NAME,
@@ -64,6 +99,18 @@ const HEADS: [Entry; 8] = [
         sentence: "Support vector machine by linfa-svm, one class against the rest: the reference, slow.",
         make: |options| Ok(Box::new(Svm::new(svm::REFERENCE_NAME, options)?)),
         restore: svm::restore,
+    },
+    Entry {
+        name: trees::NAME,
+        sentence: "Gradient-boosted trees over binned features.",
+        make: |options| Ok(Box::new(Trees::new(options)?)),
+        restore: trees::restore,
+    },
+    Entry {
+        name: knn::NAME,
+        sentence: "The nearest training rows by cosine.",
+        make: |options| Ok(Box::new(Knn::new(options)?)),
+        restore: knn::restore,
     },
     Entry {
         name: linear::NAME,

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, AgeIntervals, Examples, ExtractorInfo, FeatureMatrix, Fingerprint, Precision,
-    Predictions, Targets, Task,
+    AgeGroups, AgeIntervals, Companion, Examples, ExtractorInfo, FeatureMatrix, Fingerprint,
+    Precision, Predictions, Targets, Task,
 };
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -45,7 +45,17 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
         let targets = targets(task, &rows);
         Examples::new(matrix, rows, targets).unwrap()
     };
-    let (training, validation) = (examples(0..80), examples(80..ROWS));
+    let companion = |rows: std::ops::Range<usize>| {
+        let rows: Vec<usize> = rows.collect();
+        let years = rows.iter().map(|&row| 20.0 + (row % 50) as f32).collect();
+        let (task, targets) = match task {
+            Task::Age => (Task::Gender, targets(Task::Gender, &rows)),
+            _ => (Task::Age, Targets::Years(years)),
+        };
+        vec![Companion { task, rows, targets }]
+    };
+    let training = examples(0..80).with_companions(companion(0..80)).unwrap();
+    let validation = examples(80..ROWS).with_companions(companion(80..ROWS)).unwrap();
     let fitted = registry::head(kind, &options).unwrap().fit(&training, &validation, 3).unwrap();
     let answers = fitted.predict(matrix, &(0..ROWS).collect::<Vec<_>>()).unwrap();
     let (classes, age_groups) = match task {

@@ -70,6 +70,10 @@ pub struct Answer {
     pub age_low: Option<f32>,
     /// Upper end of that interval.
     pub age_high: Option<f32>,
+    /// How much the age varies while units of the network are dropped as in training, as a standard
+    /// deviation in years; for heads that were trained to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_spread: Option<f32>,
     /// How the head's belief is spread over the ages 0, 1, 2, …; of sum 1.
     #[serde(skip)]
     pub age_distribution: Option<Vec<f32>>,
@@ -103,6 +107,7 @@ impl Answer {
             age: None,
             age_low: None,
             age_high: None,
+            age_spread: None,
             age_distribution: None,
             class: None,
         }

@@ -97,6 +97,8 @@ impl Loaded {
                     let ends = head.age_intervals.as_ref().zip(answer.age);
                     let ends = ends.map(|(intervals, age)| intervals.around(age));
                     (answer.age_low, answer.age_high) = ends.unzip();
+                    let spread = fitted.spread(matrix, &[0])?;
+                    answer.age_spread = spread.and_then(|spread| spread.first().copied());
                     let distribution = fitted.year_distribution(matrix, &[0])?;
                     answer.age_distribution =
                         distribution.map(|shares| shares.iter().copied().collect());

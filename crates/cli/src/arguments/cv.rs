@@ -13,12 +13,16 @@ test rows do). The majority baseline is always included.
 Examples:
   facefold cv --store stores/adience --task gender,age-group --head mlp,svm --out results/adience
   facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age
+  facefold cv --store stores/utkface --task gender,age --head mlp,mlp-joint --out results/joint
+  facefold cv --store stores/adience --task age-group --head mlp --init wiki.facefold --out results/tuned
   facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across")]
 pub struct CvArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,
-    /// Heads: mlp, mlp-ensemble, mlp-residual, svm, svm-linear, svm-linfa (the reference, slow),
-    /// linear, majority; several with commas.
+    /// Heads: mlp, mlp-ensemble, mlp-joint (learns the tasks of --task together),
+    /// mlp-joint-ensemble, mlp-by-years (age groups from years), mlp-two-step (years from groups),
+    /// mlp-residual, svm, svm-linear, svm-linfa (the reference, slow), trees, knn, linear,
+    /// majority; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "mlp,svm,linear")]
     pub head: Vec<String>,
 }

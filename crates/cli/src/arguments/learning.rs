@@ -37,6 +37,10 @@ pub struct LearningArguments {
     /// Fits run side by side on --threads. Default: svm.memory, which is 4.
     #[arg(long, value_name = "GB")]
     pub memory: Option<f64>,
+    /// A bundle whose MLPs this run's start from instead of at random (same features and hidden
+    /// layers; their scaling of the features is kept): train on one store, go on with another.
+    #[arg(long, value_name = "BUNDLE")]
+    pub init: Option<PathBuf>,
     /// Worker threads; 0 takes all cores.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,

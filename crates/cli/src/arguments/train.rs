@@ -8,13 +8,14 @@ use super::LearningArguments;
 
 /// Options of `train`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold"
-)]
+#[command(after_help = "\
+Examples:
+  facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
+  facefold train --store stores/utkface --task gender,age --head mlp-joint-ensemble --out joint.facefold")]
 pub struct TrainArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
-    /// The head.
+    /// The head: any of those that `cv` compares.
     #[arg(long, default_value = "mlp")]
     pub head: String,
     /// The bundle to write.

@@ -142,6 +142,7 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
                 seed: arguments.seed,
                 settings: Vec::new(),
                 memory: None,
+                init: None,
                 threads: arguments.threads,
             },
             test_store: None,

@@ -10,6 +10,7 @@ use facefold_evaluate::{
     Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
     RowPredictions, SearchResult, compare, plan, slices, suspects,
 };
+use facefold_heads::HeadOptions;
 use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file};
 
 use super::threads;
@@ -53,7 +54,7 @@ pub fn evaluate(
     let start = Instant::now();
     let Evaluation { settings, warnings, .. } = *evaluation;
     // Names and settings are checked before anything is read.
-    heads(evaluation.heads, settings)?;
+    heads(evaluation.heads, &settings.heads)?;
     let asked = arguments.protocol.as_deref().map(str::parse::<Protocol>).transpose();
     asked.map_err(super::Usage::error)?;
 
@@ -61,6 +62,7 @@ pub fn evaluate(
         Some(tested) => Learning::across(&arguments.learning, tested, settings)?,
         None => Learning::open(&arguments.learning, settings)?,
     };
+    settings.start.check(&learning.store)?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
     let attributes = learning.attributes(settings)?;
     let mut tasks = Vec::new();
@@ -118,8 +120,11 @@ fn run_task(
 ) -> Result<Option<(CvOutcome, Vec<SearchResult>)>> {
     let LearningArguments { seed, threads: asked, .. } = arguments.learning;
     let partitions = plan(&protocol, &rows.rows, &rows.targets, seed)?;
+    let settings = evaluation.settings;
+    let surroundings = learning.surroundings(rows.task, settings)?;
     let plan = CvPlan {
         task: rows.task,
+        surroundings,
         classes: rows.classes,
         matrix: &learning.matrix,
         matrix_rows: rows.matrix_rows,
@@ -127,7 +132,7 @@ fn run_task(
         rows: rows.rows,
         protocol,
         partitions,
-        heads: heads(evaluation.heads, evaluation.settings)?,
+        heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
         seed,
         seeds: (seed..seed + arguments.seeds.max(1)).collect(),
         context: format!("{} {}", learning.store.header().fingerprint, provenance::COMMIT),
@@ -193,12 +198,12 @@ fn write_suspects(
 }
 
 /// The heads asked for, each once, and always the majority baseline.
-fn heads(names: &[String], settings: &Settings) -> Result<Vec<Box<dyn Head>>> {
+fn heads(names: &[String], settings: &HeadOptions) -> Result<Vec<Box<dyn Head>>> {
     let mut wanted: Vec<&str> = Vec::new();
     for name in names.iter().map(String::as_str).chain(["majority"]) {
         if !wanted.contains(&name) {
             wanted.push(name);
         }
     }
-    wanted.into_iter().map(|name| learning::head(name, &settings.heads)).collect()
+    wanted.into_iter().map(|name| learning::head(name, settings)).collect()
 }

@@ -1,8 +1,8 @@
 //! `facefold train`: a head trained on the rows of a store becomes a bundle.
 
 use anyhow::Result;
-use facefold_core::{AgeGroups, AgeIntervals, Examples, Predictions, Targets, Task};
-use facefold_evaluate::{Answers, Metrics, Partition, Protocol, plan};
+use facefold_core::{AgeGroups, AgeIntervals, Examples, FittedHead, Predictions, Targets, Task};
+use facefold_evaluate::{Answers, Metrics, OwnRows, Partition, Protocol, Surroundings, plan};
 use facefold_heads::{Bundle, FeatureChoice, TaskHead};
 use facefold_store::Features;
 use serde_json::json;
@@ -25,6 +25,7 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let settings = Settings::check(&arguments.learning)?;
     learning::head(&arguments.head, &settings.heads)?;
     let learning = Learning::open(&arguments.learning, &settings)?;
+    settings.start.check(&learning.store)?;
     let header = learning.store.header();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
@@ -81,15 +82,22 @@ fn fit(
     let partitions = plan(&by_subject, &rows.rows, &rows.targets, seed)?;
     let Partition { train, validation, test, .. } = &partitions[0];
     let training: Vec<usize> = train.iter().chain(validation).copied().collect();
-    let examples = |chosen: &[usize]| {
-        let matrix_rows = chosen.iter().map(|&row| rows.matrix_rows[row]).collect();
-        Examples::new(&learning.matrix, matrix_rows, pick(&rows.targets, chosen))
+    let options = settings.start.options(rows.task, &settings.heads);
+    let head = learning::head(&arguments.head, &options).map_err(Usage::error)?;
+    let surroundings = match head.uses_companions() {
+        true => learning.surroundings(rows.task, settings)?,
+        false => Surroundings::default(),
     };
-    let (training, kept) = (examples(&training)?, examples(test)?);
-    let head = learning::head(&arguments.head, &settings.heads).map_err(Usage::error)?;
+    let own = OwnRows {
+        matrix: &learning.matrix,
+        matrix_rows: &rows.matrix_rows,
+        rows: &rows.rows,
+        targets: &rows.targets,
+    };
+    let (training, kept) = surroundings.examples(own, &training, test)?;
     output::note(&format!("{}: fitting {} on {} rows", rows.task, head.name(), training.len()));
     let fitted = head.fit(&training, &kept, seed)?;
-    let predictions = fitted.predict(&learning.matrix, kept.rows())?;
+    let predictions = fitted.predict_validation(&learning.matrix, kept.rows())?;
     let answers = Answers::from_predictions(&predictions)?;
     let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&answers, kept.targets())?;
@@ -109,9 +117,42 @@ fn fit(
         "validation_rows": kept.len(),
         "validation": measured,
         "by_age_group": by_age_group,
+        "spread": spread(fitted.as_ref(), &answers, &kept)?,
         "log": fitted.log(),
     });
     Ok((task_head, metrics))
+}
+
+/// What a head says of how sure it is, and whether it is right in that: its mean spread on rows that
+/// it is right about and on the others; for years, on the half of the rows with the smaller errors
+/// and on the other. None for heads that say nothing.
+fn spread(
+    fitted: &dyn FittedHead,
+    answers: &Answers,
+    kept: &Examples<'_>,
+) -> Result<Option<serde_json::Value>> {
+    let Some(spread) = fitted.spread(kept.matrix(), kept.rows())? else { return Ok(None) };
+    let errors: Vec<f32> = match (answers, kept.targets()) {
+        (Answers::Years(told), Targets::Years(truth)) => {
+            told.iter().zip(truth).map(|(told, truth)| (told - truth).abs()).collect()
+        }
+        (Answers::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
+            predicted.iter().zip(indices).map(|(a, b)| f32::from(a != b)).collect()
+        }
+        _ => return Ok(None),
+    };
+    let mut sorted = errors.clone();
+    sorted.sort_by(f32::total_cmp);
+    let border = match kept.targets() {
+        Targets::Years(_) => sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
+        Targets::Classes { .. } => 0.5,
+    };
+    let mean = |large: bool| {
+        let chosen = spread.iter().zip(&errors).filter(|(_, error)| (**error >= border) == large);
+        let chosen: Vec<f64> = chosen.map(|(spread, _)| f64::from(*spread)).collect();
+        (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
+    };
+    Ok(Some(json!({ "of_small_errors": mean(false), "of_large_errors": mean(true) })))
 }
 
 /// The error in years for each group of true ages that has rows: a mean over all ages hides how
@@ -135,16 +176,6 @@ fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::
         }
     }
     Ok(groups)
-}
-
-fn pick(targets: &Targets, rows: &[usize]) -> Targets {
-    match targets {
-        Targets::Classes { indices, count } => Targets::Classes {
-            indices: rows.iter().map(|&row| indices[row]).collect(),
-            count: *count,
-        },
-        Targets::Years(years) => Targets::Years(rows.iter().map(|&row| years[row]).collect()),
-    }
 }
 
 /// One line for a person: rows, and how the head does on subjects it did not see.

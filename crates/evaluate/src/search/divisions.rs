@@ -5,7 +5,7 @@ use facefold_core::rng::seeded;
 use rand::seq::SliceRandom;
 
 use super::Inner;
-use crate::cross_validate::{CvPlan, targets_of};
+use crate::cross_validate::CvPlan;
 use crate::error::EvaluateError;
 use crate::protocol::{Partition, Protocol, RowInfo, plan as divide, subject_numbers};
 
@@ -35,7 +35,7 @@ impl Division {
                 let mut rows: Vec<usize> = train.iter().chain(validation).copied().collect();
                 rows.sort_unstable();
                 let known: Vec<RowInfo> = rows.iter().map(|&row| plan.rows[row].clone()).collect();
-                let targets = targets_of(&plan.targets, &rows);
+                let targets = plan.targets.pick(&rows);
                 let original = |part: &[usize]| part.iter().map(|&at| rows[at]).collect();
                 divide(&Protocol::KFold(folds), &known, &targets, plan.seed)?
                     .iter()

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use facefold_core::{Head, Targets, Task};
 use facefold_evaluate::{
     CvOutcome, CvPlan, CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric,
-    NoJournal, Protocol, RowPredictions, cross_validate, plan,
+    NoJournal, Protocol, RowPredictions, Surroundings, cross_validate, plan,
 };
 
 use crate::heads::{Dice, Nearest, People, people};
@@ -17,6 +17,7 @@ fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> 
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
+        surroundings: Surroundings::default(),
         rows: people.rows.clone(),
         protocol: Protocol::Folds,
         partitions: plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap(),

@@ -3,7 +3,9 @@
 use std::sync::atomic::AtomicBool;
 
 use facefold_core::Task;
-use facefold_evaluate::{CvPlan, CvRun, Metric, NoJournal, Protocol, cross_validate, plan};
+use facefold_evaluate::{
+    CvPlan, CvRun, Metric, NoJournal, Protocol, Surroundings, cross_validate, plan,
+};
 
 use crate::heads::{Nearest, people};
 
@@ -16,6 +18,7 @@ fn accuracy(protocol: Protocol) -> f64 {
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
+        surroundings: Surroundings::default(),
         rows: people.rows,
         protocol,
         partitions,

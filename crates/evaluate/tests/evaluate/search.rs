@@ -10,7 +10,7 @@ use facefold_core::{
 };
 use facefold_evaluate::{
     Budget, Configuration, CvPlan, CvRun, DirectoryJournal, EvaluateError, Found, Inner, Journal,
-    NoJournal, Protocol, RowInfo, Search, Trial, cross_validate_with, plan, search,
+    NoJournal, Protocol, RowInfo, Search, Surroundings, Trial, cross_validate_with, plan, search,
 };
 use ndarray::Array2;
 use serde_json::json;
@@ -116,6 +116,7 @@ fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPla
     let targets = Targets::Classes { indices: rows.indices.clone(), count: 2 };
     CvPlan {
         task: Task::Gender,
+        surroundings: Surroundings::default(),
         classes: vec!["female".to_owned(), "male".to_owned()],
         matrix: &rows.matrix,
         matrix_rows: (0..rows.rows.len()).collect(),

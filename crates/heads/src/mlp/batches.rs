@@ -1,117 +1,26 @@
 //! Training batches: shuffled rows, mirrored at random, mixed, with features dropped.
 
+use facefold_core::FeatureMatrix;
 use facefold_core::rng::{Rng, seeded};
-use facefold_core::{Examples, Targets};
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 
+use super::MlpOptions;
+use super::goals::{BatchGoals, Goals};
 use super::network::drop_values;
-use super::{MlpOptions, YearsLoss};
 use crate::features::Standardiser;
-use crate::linear::mean_and_deviation;
-use crate::loss::{
-    Loss, YEARS, absolute, cross_entropy, label_distribution, squared, year_distribution,
-};
-
-/// What the outputs of all of a set's rows should become.
-pub(super) struct Goals {
-    /// Soft targets over classes or years, row by row; empty for a network of one output.
-    soft: Vec<f32>,
-    outputs: usize,
-    /// Ages in years, standardised for a network of one output; empty for classes.
-    years: Vec<f32>,
-    loss: YearsLoss,
-}
-
-/// The goals of one batch.
-pub(super) struct BatchGoals {
-    soft: Vec<f32>,
-    years: Vec<f32>,
-}
-
-impl Goals {
-    /// Goals of `targets`; `class_weights` has one weight a class, `scale` the mean and standard
-    /// deviation of the training years.
-    pub(super) fn new(
-        targets: &Targets,
-        options: &MlpOptions,
-        class_weights: &[f32],
-        (mean, deviation): (f32, f32),
-    ) -> Self {
-        let loss = options.years_loss;
-        match (targets, loss) {
-            (Targets::Classes { indices, count }, _) => {
-                let mut soft = vec![0.0; indices.len() * count];
-                for (row, &index) in indices.iter().enumerate() {
-                    soft[row * count + index] = class_weights[index];
-                }
-                Self { soft, outputs: *count, years: Vec::new(), loss }
-            }
-            (Targets::Years(years), YearsLoss::Distribution { sigma, .. }) => {
-                let mut soft = vec![0.0; years.len() * YEARS];
-                for (&age, row) in years.iter().zip(soft.chunks_mut(YEARS)) {
-                    year_distribution(age, sigma, row);
-                }
-                Self { soft, outputs: YEARS, years: years.clone(), loss }
-            }
-            (Targets::Years(years), YearsLoss::L1 | YearsLoss::L2) => {
-                let years = years.iter().map(|year| (year - mean) / deviation).collect();
-                Self { soft: Vec::new(), outputs: 1, years, loss }
-            }
-        }
-    }
-
-    /// Mean and standard deviation of the training years; (0, 1) for classes.
-    pub(super) fn scale(targets: &Targets) -> (f32, f32) {
-        match targets {
-            Targets::Classes { .. } => (0.0, 1.0),
-            Targets::Years(years) => mean_and_deviation(years),
-        }
-    }
-
-    /// Goals of some rows, each mixed with another by the share that it keeps.
-    fn mixed(&self, pairs: &[(usize, usize, f32)]) -> BatchGoals {
-        let mut goals = BatchGoals { soft: Vec::new(), years: Vec::new() };
-        let mix = |share: f32, one: f32, other: f32| share * one + (1.0 - share) * other;
-        for &(one, other, share) in pairs {
-            if !self.soft.is_empty() {
-                let row = |index: usize| &self.soft[index * self.outputs..][..self.outputs];
-                goals.soft.extend(row(one).iter().zip(row(other)).map(|(a, b)| mix(share, *a, *b)));
-            }
-            if !self.years.is_empty() {
-                goals.years.push(mix(share, self.years[one], self.years[other]));
-            }
-        }
-        goals
-    }
-
-    /// Loss of outputs against a batch's goals.
-    pub(super) fn loss(&self, outputs: &[f32], goals: &BatchGoals) -> Loss {
-        self.loss_of(outputs, &goals.soft, &goals.years)
-    }
-
-    /// Loss of the outputs of all rows.
-    pub(super) fn full_loss(&self, outputs: &[f32]) -> f64 {
-        self.loss_of(outputs, &self.soft, &self.years).value
-    }
-
-    fn loss_of(&self, outputs: &[f32], soft: &[f32], years: &[f32]) -> Loss {
-        match self.loss {
-            _ if years.is_empty() => cross_entropy(outputs, soft, self.outputs),
-            YearsLoss::Distribution { l1, .. } => label_distribution(outputs, soft, years, l1),
-            YearsLoss::L1 => absolute(outputs, years),
-            YearsLoss::L2 => squared(outputs, years),
-        }
-    }
-}
 
 /// Draws the batches of all epochs.
 pub(super) struct Batches<'a> {
-    training: &'a Examples<'a>,
+    matrix: &'a FeatureMatrix,
+    /// Rows of the matrix; batches name them by their positions here.
+    rows: &'a [usize],
     features: &'a Standardiser,
     options: &'a MlpOptions,
     size: usize,
     order: Vec<usize>,
+    /// Positions class by class, where each class shall fill an equal part of every epoch.
+    balanced: Option<Vec<Vec<usize>>>,
     /// One stream a purpose, so that turning one off leaves the others as they were.
     shuffle: Rng,
     mirror: Rng,
@@ -121,19 +30,22 @@ pub(super) struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     pub(super) fn new(
-        training: &'a Examples<'a>,
+        (matrix, rows): (&'a FeatureMatrix, &'a [usize]),
         features: &'a Standardiser,
         options: &'a MlpOptions,
+        balanced: Option<Vec<Vec<usize>>>,
         seed: u64,
     ) -> Self {
-        let n = training.len();
+        let n = rows.len();
         Self {
-            training,
+            matrix,
+            rows,
             features,
             options,
             // Small sets need steps more than they need smooth gradients.
             size: options.batch.min((n / 20).max(32)).min(n),
             order: (0..n).collect(),
+            balanced,
             shuffle: seeded(seed, "mlp shuffle"),
             mirror: seeded(seed, "mlp mirror"),
             mix: seeded(seed, "mlp mixup"),
@@ -153,6 +65,13 @@ impl<'a> Batches<'a> {
 
     /// Starts an epoch.
     pub(super) fn shuffle(&mut self) {
+        if let Some(classes) = &self.balanced {
+            // Classes take turns; which of a class's rows, and how often, is drawn.
+            for (place, row) in self.order.iter_mut().enumerate() {
+                let class = &classes[place % classes.len()];
+                *row = class[self.shuffle.random_range(0..class.len())];
+            }
+        }
         self.order.shuffle(&mut self.shuffle);
     }
 
@@ -169,7 +88,7 @@ impl<'a> Batches<'a> {
         }
         let pairs: Vec<(usize, usize, f32)> =
             chosen.iter().zip(partners).map(|(&one, other)| (one, other, share)).collect();
-        let matrix = self.training.matrix();
+        let matrix = self.matrix;
         let width = self.features.width();
         let mut values = vec![0.0; self.size * width];
         let mut partner = vec![0.0; width];
@@ -179,7 +98,7 @@ impl<'a> Batches<'a> {
                     Some(mirrored) if self.options.mirror && self.mirror.random() => mirrored,
                     _ => matrix.plain(),
                 };
-                self.features.apply(side.row(self.training.rows()[index]), out);
+                self.features.apply(side.row(self.rows[index]), out);
             };
             read(one, out);
             if share < 1.0 {

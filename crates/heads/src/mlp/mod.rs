@@ -1,11 +1,19 @@
 //! The multi-layer perceptron: its settings, and the head made of them.
 
 mod batches;
+mod goals;
+mod init;
+mod lesson;
 mod network;
 mod optimiser;
 mod product;
 mod schedule;
+mod spread;
+mod telling;
+mod thresholds;
 mod training;
+
+use std::sync::Arc;
 
 use facefold_core::{
     Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
@@ -16,16 +24,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::Standardiser;
 use crate::linear::predictions;
-use crate::loss::{YEARS, expectation, median, softmax};
+use crate::loss::YEARS;
 use crate::options::{ClassWeights, HeadOptions, require};
 use crate::parts::{Reader, Stored, Tensors, json};
 use crate::sides::answer_both;
 use crate::threads::on_one_thread;
 use network::Network;
 pub use schedule::Schedule;
+use telling::Telling;
 
 pub(crate) const NAME: &str = "mlp";
 pub(crate) const RESIDUAL_NAME: &str = "mlp-residual";
+pub(crate) const JOINT_NAME: &str = "mlp-joint";
 
 /// Rows answered at a time, which bounds the memory of their standardised copies.
 ///
@@ -79,10 +89,23 @@ pub enum YearsLoss {
         /// Weight of the absolute error of the expectation.
         l1: f32,
     },
+    /// One output and a threshold for each year: "older than k years" for every k at once.
+    /// (CORAL: Cao, Mirjalili and Raschka, Pattern Recognition Letters 140, 2020.)
+    Ordinal,
     /// One output, absolute error.
     L1,
     /// One output, squared error.
     L2,
+}
+
+impl YearsLoss {
+    /// Outputs of the network.
+    fn outputs(self) -> usize {
+        match self {
+            Self::Distribution { .. } => YEARS,
+            Self::Ordinal | Self::L1 | Self::L2 => 1,
+        }
+    }
 }
 
 /// Which year of the told distribution is the answer.
@@ -141,6 +164,13 @@ pub struct MlpOptions {
     pub years_answer: YearsAnswer,
     /// Whether class probabilities are sharpened or softened to fit the validation rows.
     pub temperature: bool,
+    /// Whether a second fit, on the training and the validation rows together, answers in the end.
+    /// The first one's validation rows choose nothing of it but the temperature: it runs through
+    /// all epochs.
+    pub refit: bool,
+    /// Passes with units dropped as in training, by which a fitted head says how sure it is of an
+    /// answer; 0 for none. (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016.)
+    pub spread_passes: usize,
 }
 
 impl Default for MlpOptions {
@@ -163,6 +193,8 @@ impl Default for MlpOptions {
             years_loss: YearsLoss::Distribution { sigma: 2.0, l1: 0.1 },
             years_answer: YearsAnswer::Median,
             temperature: true,
+            refit: false,
+            spread_passes: 0,
         }
     }
 }
@@ -190,6 +222,8 @@ impl MlpOptions {
         require(self.l1 >= 0.0 && self.l1.is_finite(), "mlp.l1", "at least 0", self.l1)?;
         require(self.epochs > 0, "mlp.epochs", "at least 1", self.epochs)?;
         require(self.batch > 1, "mlp.batch", "at least 2", self.batch)?;
+        let passes = self.spread_passes;
+        require(passes != 1 && passes <= 10_000, "mlp.spread_passes", "0, or 2 to 10,000", passes)?;
         require(self.patience != Some(0), "mlp.patience", "at least 1", self.patience)?;
         let mixes = self.mixup >= 0.0 && self.mixup.is_finite();
         require(mixes, "mlp.mixup", "at least 0", self.mixup)?;
@@ -199,14 +233,32 @@ impl MlpOptions {
         }
         self.schedule.check()
     }
+}
 
-    /// Outputs of the network for a kind of target.
-    fn outputs(&self, target: TargetKind) -> usize {
-        match (target, self.years_loss) {
-            (TargetKind::Classes { count }, _) => count,
-            (TargetKind::Years, YearsLoss::Distribution { .. }) => YEARS,
-            (TargetKind::Years, YearsLoss::L1 | YearsLoss::L2) => 1,
+/// Settings of `mlp-joint`: what the losses of its tasks count beside each other.
+///
+/// Of the network the tasks share all but the outputs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JointOptions {
+    /// Of a task that tells years, above 0.
+    pub years: f64,
+    /// Of a task that tells classes, above 0.
+    pub classes: f64,
+}
+
+impl Default for JointOptions {
+    fn default() -> Self {
+        Self { years: 1.0, classes: 0.5 }
+    }
+}
+
+impl JointOptions {
+    fn check(&self) -> Result<(), HeadError> {
+        for (name, weight) in [("joint.years", self.years), ("joint.classes", self.classes)] {
+            require(weight > 0.0 && weight.is_finite(), name, "above 0", weight)?;
         }
+        Ok(())
     }
 }
 
@@ -214,6 +266,10 @@ impl MlpOptions {
 #[derive(Debug)]
 pub(crate) struct Mlp {
     form: Form,
+    /// Where it learns the tasks of the training rows' companions beside its own.
+    joint: Option<JointOptions>,
+    /// The trained head that it starts from, where it does not start at random.
+    start: Option<Arc<HeadParts>>,
     options: MlpOptions,
     class_weights: ClassWeights,
     unit_columns: Option<(usize, usize)>,
@@ -225,6 +281,8 @@ impl Mlp {
         options.mlp.check()?;
         Ok(Self {
             form,
+            joint: None,
+            start: options.start.clone(),
             options: options.mlp.clone(),
             class_weights: options.class_weights,
             unit_columns: options.unit_columns,
@@ -232,8 +290,28 @@ impl Mlp {
     }
 }
 
-fn name_of(form: Form) -> &'static str {
+impl Mlp {
+    /// A plain one that leaves the validation rows to heads made of it, which choose by them, too.
+    pub(crate) fn fitted_once(options: &HeadOptions) -> Result<Self, HeadError> {
+        let mut head = Self::new(Form::Plain, options)?;
+        head.options.refit = false;
+        Ok(head)
+    }
+
+    /// A network that several tasks share but for its outputs; checks the settings.
+    ///
+    /// Each task has a fit of its own, whose best epoch and temperature are chosen by that task's
+    /// validation rows. What is kept of a fit is its trunk and the outputs of that task, so that a
+    /// fitted one answers as an `mlp` does.
+    pub(crate) fn joint(options: &HeadOptions) -> Result<Self, HeadError> {
+        options.joint.check()?;
+        Ok(Self { joint: Some(options.joint.clone()), ..Self::new(Form::Plain, options)? })
+    }
+}
+
+fn name_of(form: Form, joint: bool) -> &'static str {
     match form {
+        Form::Plain if joint => JOINT_NAME,
         Form::Plain => NAME,
         Form::Residual => RESIDUAL_NAME,
     }
@@ -241,15 +319,26 @@ fn name_of(form: Form) -> &'static str {
 
 impl Head for Mlp {
     fn name(&self) -> &str {
-        name_of(self.form)
+        name_of(self.form, self.joint.is_some())
     }
 
     fn settings(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut settings = serde_json::json!({
             "class_weights": self.class_weights,
             "unit_columns": self.unit_columns,
             "mlp": json(&self.options),
-        })
+        });
+        if let Some(joint) = &self.joint {
+            settings["joint"] = json(joint);
+        }
+        if let Some(start) = &self.start {
+            settings["start"] = init::hash(start).into();
+        }
+        settings
+    }
+
+    fn uses_companions(&self) -> bool {
+        self.joint.is_some()
     }
 
     fn fit(
@@ -258,7 +347,25 @@ impl Head for Mlp {
         validation: &Examples<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fitted = on_one_thread(|| training::fit(self, training, validation, seed))?;
+        let fitted = on_one_thread(|| {
+            let chosen = training::fit(self, training, validation, seed)?;
+            if !self.options.refit || validation.is_empty() {
+                return Ok(chosen);
+            }
+            let (all, none) = (training.joined(validation)?, validation.none());
+            let mut fitted = training::fit(self, &all, &none, seed)?;
+            fitted.telling.temperature = chosen.telling.temperature;
+            let log = &mut fitted.stored.log;
+            log.epochs.clone_from(&chosen.stored.log.epochs);
+            log.best_epoch = chosen.stored.log.best_epoch;
+            log.notes.push(format!(
+                "fitted anew on training and validation rows, {} in all; the learning curve is that \
+                 of the fit before, on {} rows",
+                log.rows_used, chosen.stored.log.rows_used
+            ));
+            fitted.before = Some(Box::new(chosen));
+            Ok(fitted)
+        })?;
         Ok(Box::new(fitted))
     }
 }
@@ -267,6 +374,8 @@ impl Head for Mlp {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct FittedSettings {
     form: Form,
+    #[serde(default)]
+    joint: bool,
     options: MlpOptions,
 }
 
@@ -275,61 +384,43 @@ struct FittedSettings {
 struct Fitted {
     features: Standardiser,
     network: Network,
-    /// What the logits of classes are divided by.
-    temperature: f32,
-    /// Mean and standard deviation of the training years, for a network of one output.
-    years: (f32, f32),
+    telling: Telling,
     stored: Stored<FittedSettings>,
+    /// The fit that did not see the validation rows, where this one did.
+    before: Option<Box<Fitted>>,
 }
 
 impl Fitted {
-    /// Class shares or years by the rows of one of the matrix's two sides.
+    /// Class shares, shares of years, or years, by the rows of one of the matrix's two sides.
     fn shares(&self, source: &Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
-        let outputs = self.network.outputs();
-        let mut answers = Vec::with_capacity(rows.len() * outputs);
+        let mut outputs = Vec::with_capacity(rows.len() * self.network.outputs());
         for chunk in rows.chunks(ANSWER_ROWS) {
-            answers.extend(self.network.answer(self.features.rows(source, chunk, 1.0))?);
+            outputs.extend(self.network.answer(self.features.rows(source, chunk, 1.0))?);
         }
-        if outputs == 1 && self.stored.target == TargetKind::Years {
-            for z in &mut answers {
-                *z = *z * self.years.1 + self.years.0;
-            }
-            return Ok(answers);
-        }
-        let mut share = vec![0.0; outputs];
-        for row in answers.chunks_mut(outputs) {
-            for z in row.iter_mut() {
-                *z /= self.temperature;
-            }
-            softmax(row, &mut share);
-            row.copy_from_slice(&share);
-        }
-        Ok(answers)
+        Ok(self.telling.shares(outputs))
     }
-}
 
-impl Fitted {
-    /// Class shares or years, averaged over the crop and its mirror image where there is one.
+    /// The same, averaged over the crop and its mirror image where there is one.
     fn averaged(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
         answer_both(&self.features, matrix, rows, |source, rows| self.shares(source, rows))
-    }
-
-    fn tells_distribution(&self) -> bool {
-        self.stored.target == TargetKind::Years && self.network.outputs() == YEARS
     }
 }
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
         let answers = self.averaged(matrix, rows)?;
-        if self.tells_distribution() {
-            let year = match self.stored.settings.options.years_answer {
-                YearsAnswer::Median => median,
-                YearsAnswer::Expectation => expectation,
-            };
-            return Ok(Predictions::Years(answers.chunks(YEARS).map(year).collect()));
+        match self.stored.target {
+            TargetKind::Years => Ok(Predictions::Years(self.telling.years_of(answers))),
+            TargetKind::Classes { .. } => predictions(self.stored.target, answers),
         }
-        predictions(self.stored.target, answers)
+    }
+
+    fn predict_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Predictions, HeadError> {
+        self.before.as_deref().unwrap_or(self).predict(matrix, rows)
     }
 
     fn year_distribution(
@@ -337,13 +428,21 @@ impl FittedHead for Fitted {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        if !self.tells_distribution() {
+        if !self.telling.tells_distribution() {
             return Ok(None);
         }
         let shares = self.averaged(matrix, rows)?;
         Array2::from_shape_vec((rows.len(), YEARS), shares)
             .map(Some)
             .map_err(|error| HeadError::Shape(error.to_string()))
+    }
+
+    fn spread(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Option<Vec<f32>>, HeadError> {
+        spread::spread(self, matrix, rows)
     }
 
     fn log(&self) -> &TrainingLog {
@@ -354,9 +453,15 @@ impl FittedHead for Fitted {
         let mut tensors = Tensors::new();
         self.features.store(&mut tensors);
         self.network.store(&mut tensors);
-        let answer = Array1::from(vec![self.temperature, self.years.0, self.years.1]);
+        let (temperature, years) = (self.telling.temperature, self.telling.years);
+        let answer = Array1::from(vec![temperature, years.0, years.1]);
         tensors.insert("answer".to_owned(), answer.into_dyn());
-        self.stored.parts(name_of(self.stored.settings.form), tensors)
+        if !self.telling.thresholds.is_empty() {
+            let thresholds = Array1::from(self.telling.thresholds.clone());
+            tensors.insert("thresholds".to_owned(), thresholds.into_dyn());
+        }
+        let FittedSettings { form, joint, .. } = self.stored.settings;
+        self.stored.parts(name_of(form, joint), tensors)
     }
 }
 
@@ -364,15 +469,18 @@ impl FittedHead for Fitted {
 pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
     let reader = Reader(parts);
     let stored: Stored<FittedSettings> = reader.stored()?;
-    let FittedSettings { form, options } = &stored.settings;
+    let FittedSettings { form, options, .. } = &stored.settings;
     options.check().map_err(|error| HeadError::Damaged(error.to_string()))?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
-    let outputs = options.outputs(stored.target);
-    let network = Network::restore(&reader, *form, options, features.width(), outputs)?;
     let answer = reader.vector("answer", Some(3))?;
-    let (temperature, years) = (answer[0], (answer[1], answer[2]));
-    if temperature <= 0.0 {
-        return Err(HeadError::Damaged(format!("a temperature of {temperature}")));
+    let mut telling = Telling::new(stored.target, options, (answer[1], answer[2]));
+    telling.temperature = answer[0];
+    if telling.temperature <= 0.0 {
+        return Err(HeadError::Damaged(format!("a temperature of {}", telling.temperature)));
     }
-    Ok(Box::new(Fitted { features, network, temperature, years, stored }))
+    if stored.target == TargetKind::Years && options.years_loss == YearsLoss::Ordinal {
+        telling.set_thresholds(reader.vector("thresholds", Some(YEARS - 1))?);
+    }
+    let network = Network::restore(&reader, *form, options, features.width(), telling.outputs())?;
+    Ok(Box::new(Fitted { features, network, telling, stored, before: None }))
 }

@@ -56,6 +56,8 @@ pub(super) struct Network {
 enum Pass<'a> {
     Training(&'a mut Rng),
     Answer,
+    /// An answer with units dropped as in training.
+    Dropping(&'a mut Rng),
 }
 
 /// Makes the tensors of a network: drawn at random or read from a store.
@@ -183,6 +185,19 @@ impl Network {
         Ok(Self { form, dropout: options.dropout, hidden, output, width, outputs })
     }
 
+    /// The same network with no more than its first outputs.
+    pub(super) fn first_outputs(mut self, outputs: usize) -> Result<Self> {
+        if outputs < self.outputs {
+            let first = |variable: &Var, dimension| {
+                Var::from_tensor(&variable.narrow(dimension, 0, outputs)?.contiguous()?)
+            };
+            self.output.weight = first(&self.output.weight, 1)?;
+            self.output.bias = first(&self.output.bias, 0)?;
+            self.outputs = outputs;
+        }
+        Ok(self)
+    }
+
     /// Number of features.
     pub(super) fn width(&self) -> usize {
         self.width
@@ -221,10 +236,27 @@ impl Network {
 
     /// Outputs, row by row, for standardised rows that are laid out one after the other.
     pub(super) fn answer(&self, rows: Vec<f32>) -> std::result::Result<Vec<f32>, HeadError> {
+        self.answer_in(rows, &mut Pass::Answer)
+    }
+
+    /// The same with hidden units dropped as in training.
+    pub(super) fn answer_dropping(
+        &self,
+        rows: Vec<f32>,
+        generator: &mut Rng,
+    ) -> std::result::Result<Vec<f32>, HeadError> {
+        self.answer_in(rows, &mut Pass::Dropping(generator))
+    }
+
+    fn answer_in(
+        &self,
+        rows: Vec<f32>,
+        pass: &mut Pass<'_>,
+    ) -> std::result::Result<Vec<f32>, HeadError> {
         let failed = backend("answering with an MLP");
         let shape = (rows.len() / self.width, self.width);
         Tensor::from_vec(rows, shape, &Device::Cpu)
-            .and_then(|features| self.forward(&features, &mut Pass::Answer))
+            .and_then(|features| self.forward(&features, pass))
             .and_then(|outputs| outputs.flatten_all()?.to_vec1())
             .map_err(&failed)
     }
@@ -275,6 +307,23 @@ impl Network {
         Ok(())
     }
 
+    /// Copies the hidden layers of a network with the same ones, and, if asked, its outputs over
+    /// the first of these.
+    pub(super) fn start_from(&self, other: &Self, outputs: bool) -> Result<()> {
+        for ((name, variable), (_, source)) in self.named().into_iter().zip(other.named()) {
+            let source = source.as_detached_tensor();
+            let last = variable.rank() - 1;
+            let (own, given) = (variable.dim(last)?, source.dim(last)?);
+            if !name.starts_with("output.") || own == given && outputs {
+                variable.set(&source)?;
+            } else if outputs {
+                let rest = variable.narrow(last, given, own - given)?;
+                variable.set(&Tensor::cat(&[&source, &rest], last)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn named(&self) -> Vec<(String, &Var)> {
         let mut named = Vec::new();
         for (index, layer) in self.hidden.iter().enumerate() {
@@ -303,7 +352,9 @@ impl Dense {
 impl Norm {
     fn forward(&self, input: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let (mean, variance) = match pass {
-            Pass::Answer => (self.mean.as_detached_tensor(), self.variance.as_detached_tensor()),
+            Pass::Answer | Pass::Dropping(_) => {
+                (self.mean.as_detached_tensor(), self.variance.as_detached_tensor())
+            }
             Pass::Training(_) => {
                 let mean = input.mean(0)?;
                 let variance = input.broadcast_sub(&mean)?.sqr()?.mean(0)?;
@@ -328,7 +379,7 @@ fn follow(running: &Var, batch: &Tensor) -> Result<()> {
 
 fn drop_units(units: &Tensor, share: f32, pass: &mut Pass<'_>) -> Result<Tensor> {
     match pass {
-        Pass::Training(generator) if share > 0.0 => {
+        Pass::Training(generator) | Pass::Dropping(generator) if share > 0.0 => {
             let mut mask = vec![1.0; units.elem_count()];
             drop_values(&mut mask, share, generator);
             units * Tensor::from_vec(mask, units.shape(), &Device::Cpu)?

@@ -14,7 +14,8 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 pub(super) struct Sink(Arc<Mutex<Option<Tensor>>>);
 
 impl Sink {
-    fn put(&self, gradient: Tensor) {
+    /// Keeps a gradient until the optimiser takes it.
+    pub(super) fn put(&self, gradient: Tensor) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradient);
     }
 

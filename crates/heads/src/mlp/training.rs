@@ -4,15 +4,20 @@ use candle_core::{Device, Tensor};
 use facefold_core::rng::{Rng, seeded};
 use facefold_core::{Epoch, Examples, HeadError, TargetKind, Targets, TrainingLog};
 
-use super::batches::{Batches, Goals};
+use super::batches::Batches;
+use super::goals::{BatchLoss, Goals, Labels};
+use super::init::Start;
+use super::lesson::Lesson;
 use super::network::Network;
 use super::optimiser::Stepper;
 use super::schedule::Rate;
-use super::{ANSWER_ROWS, Fitted, FittedSettings, Mlp, YearsAnswer, YearsLoss};
+use super::telling::Telling;
+use super::thresholds::Thresholds;
+use super::{ANSWER_ROWS, Fitted, FittedSettings, Mlp};
 use crate::calibration;
 use crate::features::Standardiser;
 use crate::linear::mismatch;
-use crate::loss::{Loss, YEARS, expectation, median, softmax};
+use crate::loss::Loss;
 use crate::parts::{Stored, backend};
 
 /// Fits the network on this thread.
@@ -33,39 +38,56 @@ pub(super) fn fit(
     if validation.targets().kind() != target {
         return Err(mismatch(&target, &validation.targets().kind()));
     }
-    let features = Standardiser::fit(training, head.unit_columns)?;
+    let start = Start::of(head, training.matrix().width())?;
+    let features = match &start {
+        Some(start) => start.features.clone(),
+        None => Standardiser::fit(training, head.unit_columns)?,
+    };
     features.check(validation.matrix(), validation.rows())?;
-    let outputs = options.outputs(target);
+    let mut log = TrainingLog::default();
+    let lesson = Lesson::of(head, training, &mut log)?;
+    let goals = lesson.goals(options);
     let mut initial = seeded(seed, "mlp initial weights");
     let draw = |generator: &mut Rng| {
-        Network::draw(head.form, options, features.width(), outputs, generator)
+        Network::draw(head.form, options, features.width(), goals.outputs(), generator)
     };
     let network = draw(&mut initial)?;
     let best_network = draw(&mut initial)?;
+    if let Some(start) = &start {
+        log.notes.push(start.copy_to(&network, target)?);
+    }
+    let thresholds = Thresholds::new(options, &lesson)?;
     let years = Goals::scale(training.targets());
-    let weights = match training.targets() {
-        Targets::Classes { indices, count } => head.class_weights.weights(indices, *count),
-        Targets::Years(_) => Vec::new(),
+    let mut telling = Telling::new(target, options, years);
+    let validation_labels = Labels {
+        targets: validation.targets(),
+        positions: (0..validation.len()).collect(),
+        class_weights: lesson.labels[0].class_weights.clone(),
+        weight: 1.0,
     };
-    let goals = Goals::new(training.targets(), options, &weights, years);
-    let judge = Judge {
+    let mut judge = Judge {
         validation,
         features: &features,
-        goals: Goals::new(validation.targets(), options, &weights, years),
-        years,
-        answer: options.years_answer,
-        loss: options.years_loss,
+        goals: Goals::new(validation.len(), &[validation_labels], options, |_| years),
+        telling: telling.clone(),
     };
 
-    let mut batches = Batches::new(training, &features, options, seed);
+    let mut batches = Batches::new(
+        (training.matrix(), &lesson.rows),
+        &features,
+        options,
+        lesson.balanced(head.class_weights),
+        seed,
+    );
     let epochs = options.epochs.max(options.least_steps.div_ceil(batches.count()));
     let steps = epochs * batches.count();
     let mut rate = Rate::new(options.schedule, options.learning_rate, steps);
-    let mut stepper = Stepper::new(options.optimiser, options.l1, network.parameters());
+    let mut parameters = network.parameters();
+    parameters.extend(thresholds.parameter());
+    let mut stepper = Stepper::new(options.optimiser, options.l1, parameters);
     let mut dropout = seeded(seed, "mlp dropout");
-    let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
     if batches.size() != options.batch || epochs != options.epochs {
-        let (n, size) = (training.len(), batches.size());
+        let (n, size) = (lesson.rows.len(), batches.size());
         log.notes.push(format!("{n} training rows: {epochs} epochs in batches of {size}"));
     }
     let failed = backend("training an MLP");
@@ -77,8 +99,11 @@ pub(super) fn fit(
         for batch in 0..batches.count() {
             now = rate.now();
             let (values, batch_goals) = batches.batch(batch, &goals);
+            let known = thresholds.values().map_err(&failed)?;
             sum += step(&network, &mut stepper, values, now, &mut dropout, |outputs| {
-                goals.loss(outputs, &batch_goals)
+                let BatchLoss { loss, by_threshold } = goals.loss(outputs, &batch_goals, &known);
+                thresholds.pull(by_threshold)?;
+                Ok(loss)
             })
             .map_err(&failed)?;
             rate.step();
@@ -90,6 +115,8 @@ pub(super) fn fit(
                 options.learning_rate
             )));
         }
+        let now_thresholds = thresholds.values().map_err(&failed)?;
+        judge.telling.set_thresholds(now_thresholds.clone());
         let (validation_loss, validation_score) = judge.judge(&network)?;
         rate.epoch(validation_loss);
         let epoch =
@@ -97,6 +124,7 @@ pub(super) fn fit(
         if validation.is_empty() || best.improves(&epoch, target) {
             best.epoch = Some(epoch.clone());
             best_network.copy_from(&network).map_err(&failed)?;
+            telling.set_thresholds(now_thresholds);
         }
         log.epochs.push(epoch);
         let waited = number - best.epoch.as_ref().map_or(0, |epoch| epoch.number);
@@ -109,10 +137,14 @@ pub(super) fn fit(
     if validation.is_empty() {
         log.notes.push("no validation rows: the last epoch's weights were kept".to_owned());
     }
-    let temperature = if options.temperature { judge.temperature(&best_network)? } else { 1.0 };
-    let settings = FittedSettings { form: head.form, options: options.clone() };
+    if options.temperature {
+        telling.temperature = judge.temperature(&best_network)?;
+    }
+    let network = best_network.first_outputs(telling.outputs()).map_err(&failed)?;
+    let settings =
+        FittedSettings { form: head.form, joint: head.joint.is_some(), options: options.clone() };
     let stored = Stored { target, unit_columns: head.unit_columns, settings, log };
-    Ok(Fitted { features, network: best_network, temperature, years, stored })
+    Ok(Fitted { features, network, telling, stored, before: None })
 }
 
 /// One step on a batch; gives the batch's loss.
@@ -122,12 +154,12 @@ fn step(
     values: Vec<f32>,
     rate: f64,
     dropout: &mut Rng,
-    loss: impl Fn(&[f32]) -> Loss,
+    loss: impl Fn(&[f32]) -> candle_core::Result<Loss>,
 ) -> candle_core::Result<f64> {
     let shape = (values.len() / network.width(), network.width());
     let features = Tensor::from_vec(values, shape, &Device::Cpu)?;
     let outputs = network.train(&features, dropout)?;
-    let loss = loss(&outputs.flatten_all()?.to_vec1::<f32>()?);
+    let loss = loss(&outputs.flatten_all()?.to_vec1::<f32>()?)?;
     // The loss and its slope by the outputs are known in closed form. The sum of outputs times
     // those slopes has the same slope by the outputs, so backward carries it to the parameters.
     let slope = Tensor::from_vec(loss.gradient, outputs.shape(), &Device::Cpu)?;
@@ -158,17 +190,18 @@ struct Judge<'a> {
     validation: &'a Examples<'a>,
     features: &'a Standardiser,
     goals: Goals,
-    years: (f32, f32),
-    answer: YearsAnswer,
-    loss: YearsLoss,
+    telling: Telling,
 }
 
 impl Judge<'_> {
+    /// The outputs of the task that is asked for; those of its companions are left out.
     fn outputs(&self, network: &Network) -> Result<Vec<f32>, HeadError> {
-        let mut outputs = Vec::with_capacity(self.validation.len() * network.outputs());
+        let (own, all) = (self.telling.outputs(), network.outputs());
+        let mut outputs = Vec::with_capacity(self.validation.len() * own);
         for chunk in self.validation.rows().chunks(ANSWER_ROWS) {
             let rows = self.features.rows(self.validation.matrix().plain(), chunk, 1.0);
-            outputs.extend(network.answer(rows)?);
+            let answers = network.answer(rows)?;
+            outputs.extend(answers.chunks(all).flat_map(|row| row[..own].iter().copied()));
         }
         Ok(outputs)
     }
@@ -179,6 +212,7 @@ impl Judge<'_> {
             return Ok((0.0, 0.0));
         }
         let outputs = self.outputs(network)?;
+        let loss = self.goals.full_loss(&outputs, &self.telling.thresholds);
         let n = self.validation.len() as f64;
         let score = match self.validation.targets() {
             Targets::Classes { indices, count } => {
@@ -186,31 +220,12 @@ impl Judge<'_> {
                 outputs.chunks(*count).zip(indices).filter(|&pair| right(pair)).count() as f64 / n
             }
             Targets::Years(years) => {
-                let answers = self.answers(&outputs);
+                let answers = self.telling.years_of(self.telling.shares(outputs));
                 let errors = answers.iter().zip(years).map(|(a, b)| f64::from((a - b).abs()));
                 errors.sum::<f64>() / n
             }
         };
-        Ok((self.goals.full_loss(&outputs), score))
-    }
-
-    fn answers(&self, outputs: &[f32]) -> Vec<f32> {
-        match self.loss {
-            YearsLoss::L1 | YearsLoss::L2 => {
-                outputs.iter().map(|z| z * self.years.1 + self.years.0).collect()
-            }
-            YearsLoss::Distribution { .. } => {
-                let mut shares = [0.0; YEARS];
-                let answer = |row: &[f32]| {
-                    softmax(row, &mut shares);
-                    match self.answer {
-                        YearsAnswer::Median => median(&shares),
-                        YearsAnswer::Expectation => expectation(&shares),
-                    }
-                };
-                outputs.chunks(YEARS).map(answer).collect()
-            }
-        }
+        Ok((loss, score))
     }
 
     fn temperature(&self, network: &Network) -> Result<f32, HeadError> {

@@ -1,9 +1,9 @@
 //! Settings of the support vector machines.
 
 use facefold_core::HeadError;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::options::require;
+use crate::options::{one_or_more, require};
 
 /// How two rows are compared, after their features were scaled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,20 +112,6 @@ impl SvmOptions {
         let rows = self.max_rows;
         require(rows.is_none_or(|rows| rows >= 2), "svm.max_rows", "at least 2", rows)
     }
-}
-
-/// Reads one number or a list of them.
-fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMore {
-        One(f64),
-        More(Vec<f64>),
-    }
-    Ok(match OneOrMore::deserialize(deserializer)? {
-        OneOrMore::One(value) => vec![value],
-        OneOrMore::More(values) => values,
-    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use facefold_core::{
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, Budget, Choice, Configuration, Contender, CvPlan,
     CvResult, CvRun, Inner, Metric, NoJournal, Protocol, RowInfo, RowPredictions, SearchResult,
-    SliceReport, Trial, compare, cross_validate, plan, slices,
+    SliceReport, Surroundings, Trial, compare, cross_validate, plan, slices,
 };
 use facefold_report::{
     Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
@@ -136,6 +136,7 @@ fn task(task: Task) -> TaskReport {
         matrix: &matrix,
         matrix_rows: (0..n).collect(),
         targets,
+        surroundings: Surroundings::default(),
         rows,
         protocol: Protocol::Folds,
         partitions,

@@ -1,0 +1,217 @@
+//! What a head is fitted on: rows of a matrix, what is right for each, and what else is known of
+//! them.
+
+use crate::age::AgeGroups;
+use crate::head::{FeatureMatrix, HeadError, Targets};
+use crate::task::Task;
+
+/// Some rows of a feature matrix with their targets: `targets[i]` belongs to row `rows[i]`.
+#[derive(Debug, Clone)]
+pub struct Examples<'a> {
+    matrix: &'a FeatureMatrix,
+    rows: Vec<usize>,
+    targets: Targets,
+    companions: Vec<Companion>,
+    age_groups: Option<AgeGroups>,
+}
+
+/// Labels of another task for rows of the same matrix, for heads that learn tasks together.
+///
+/// Its rows need not be those of the examples beside which it stands: a row may lack this label,
+/// or have none but this one. They come from the same side of a division, though: training rows
+/// beside training rows, validation rows beside validation rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Companion {
+    /// The other task.
+    pub task: Task,
+    /// Row numbers in the matrix.
+    pub rows: Vec<usize>,
+    /// What is right for each of them.
+    pub targets: Targets,
+}
+
+impl<'a> Examples<'a> {
+    /// Ties rows to targets.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the counts differ, or a row or class index is out of range.
+    pub fn new(
+        matrix: &'a FeatureMatrix,
+        rows: Vec<usize>,
+        targets: Targets,
+    ) -> Result<Self, HeadError> {
+        check(matrix, &rows, &targets)?;
+        Ok(Self { matrix, rows, targets, companions: Vec::new(), age_groups: None })
+    }
+
+    /// The same examples with labels of other tasks beside them.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_companions(mut self, companions: Vec<Companion>) -> Result<Self, HeadError> {
+        for companion in &companions {
+            check(self.matrix, &companion.rows, &companion.targets)?;
+        }
+        self.companions = companions;
+        Ok(self)
+    }
+
+    /// The same examples, whose classes are these age groups.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where there are not as many groups as classes.
+    pub fn with_age_groups(mut self, groups: AgeGroups) -> Result<Self, HeadError> {
+        match self.targets {
+            Targets::Classes { count, .. } if count == groups.ranges().len() => {
+                self.age_groups = Some(groups);
+                Ok(self)
+            }
+            _ => Err(HeadError::Shape(format!(
+                "{} age groups for targets of kind {:?}",
+                groups.ranges().len(),
+                self.targets.kind()
+            ))),
+        }
+    }
+
+    /// These examples and others of the same matrix together, with the labels beside both.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the two are of different kinds.
+    pub fn joined(&self, other: &Examples<'_>) -> Result<Self, HeadError> {
+        let rows = |one: &[usize], two: &[usize]| [one, two].concat();
+        let mut companions = self.companions.clone();
+        for more in &other.companions {
+            match companions.iter_mut().find(|known| known.task == more.task) {
+                Some(known) => {
+                    known.rows.extend(&more.rows);
+                    known.targets = known.targets.joined(&more.targets)?;
+                }
+                None => companions.push(more.clone()),
+            }
+        }
+        let joined = Self {
+            matrix: self.matrix,
+            rows: rows(&self.rows, &other.rows),
+            targets: self.targets.joined(&other.targets)?,
+            companions,
+            age_groups: self.age_groups.clone(),
+        };
+        check(joined.matrix, &joined.rows, &joined.targets)?;
+        Ok(joined)
+    }
+
+    /// No example of the same kind.
+    #[must_use]
+    pub fn none(&self) -> Self {
+        let companion = |known: &Companion| Companion {
+            task: known.task,
+            rows: Vec::new(),
+            targets: known.targets.pick(&[]),
+        };
+        Self {
+            matrix: self.matrix,
+            rows: Vec::new(),
+            targets: self.targets.pick(&[]),
+            companions: self.companions.iter().map(companion).collect(),
+            age_groups: self.age_groups.clone(),
+        }
+    }
+
+    /// The matrix that the rows are taken from.
+    #[must_use]
+    pub fn matrix(&self) -> &'a FeatureMatrix {
+        self.matrix
+    }
+
+    /// Row numbers in the matrix.
+    #[must_use]
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// Targets, in the order of [`Self::rows`].
+    #[must_use]
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// Labels of other tasks, at most one companion a task.
+    #[must_use]
+    pub fn companions(&self) -> &[Companion] {
+        &self.companions
+    }
+
+    /// The ages of each class, where the classes are age groups.
+    #[must_use]
+    pub fn age_groups(&self) -> Option<&AgeGroups> {
+        self.age_groups.as_ref()
+    }
+
+    /// Number of examples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no example.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+fn check(matrix: &FeatureMatrix, rows: &[usize], targets: &Targets) -> Result<(), HeadError> {
+    if rows.len() != targets.len() {
+        return Err(HeadError::Shape(format!(
+            "{} rows with {} targets",
+            rows.len(),
+            targets.len()
+        )));
+    }
+    if let Some(row) = rows.iter().find(|&&row| row >= matrix.rows()) {
+        return Err(HeadError::Shape(format!("row {row} of a matrix of {}", matrix.rows())));
+    }
+    if let Targets::Classes { indices, count } = targets
+        && let Some(index) = indices.iter().find(|&index| index >= count)
+    {
+        return Err(HeadError::Shape(format!("class {index} of {count}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Companion, Examples};
+    use crate::age::AgeGroups;
+    use crate::head::{FeatureMatrix, Targets};
+    use crate::task::Task;
+    use ndarray::Array2;
+
+    #[test]
+    fn companions_and_groups_must_fit() {
+        let matrix = FeatureMatrix::new(Array2::zeros((3, 2)), None).unwrap();
+        let classes = Targets::Classes { indices: vec![0, 8], count: 9 };
+        let examples = Examples::new(&matrix, vec![0, 2], classes).unwrap();
+        let ages = |rows: Vec<usize>, years: Vec<f32>| {
+            let targets = Targets::Years(years);
+            examples.clone().with_companions(vec![Companion { task: Task::Age, rows, targets }])
+        };
+        assert_eq!(ages(vec![1, 2], vec![3.0, 4.0]).unwrap().companions().len(), 1);
+        assert!(ages(vec![3], vec![3.0]).is_err());
+        assert!(ages(vec![1, 2], vec![3.0]).is_err());
+        let (one, other) = (ages(vec![2], vec![3.0]).unwrap(), ages(vec![1], vec![4.0]).unwrap());
+        let both = one.joined(&other).unwrap();
+        assert_eq!(both.rows(), [0, 2, 0, 2]);
+        assert_eq!(both.targets(), &Targets::Classes { indices: vec![0, 8, 0, 8], count: 9 });
+        let companion = &both.companions()[0];
+        assert_eq!(
+            (&companion.rows, &companion.targets),
+            (&vec![2, 1], &Targets::Years(vec![3.0, 4.0]))
+        );
+        let years = Examples::new(&matrix, vec![0], Targets::Years(vec![1.0])).unwrap();
+        assert!(one.joined(&years).is_err());
+        assert!(examples.clone().with_age_groups(AgeGroups::nine()).is_ok());
+        assert!(examples.with_age_groups(AgeGroups::adience()).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! Labels of other tasks, for heads that learn tasks together, without a leak.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use facefold_core::{AgeGroups, Companion, Examples, FeatureMatrix, HeadError, Targets, Task};
+
+use crate::protocol::RowInfo;
+
+/// One task's labels of rows of a matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskLabels {
+    /// The task.
+    pub task: Task,
+    /// The row in the matrix of each row here.
+    pub matrix_rows: Vec<usize>,
+    /// Path, subject, fold and split of each row.
+    pub rows: Vec<RowInfo>,
+    /// What is right for each row.
+    pub targets: Targets,
+}
+
+/// What else is known of the rows of a task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Surroundings {
+    /// The labels of other tasks, at most once a task.
+    pub tasks: Vec<TaskLabels>,
+    /// The ages of each class, where the classes are age groups.
+    pub age_groups: Option<AgeGroups>,
+}
+
+/// The rows of the task that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnRows<'a> {
+    /// The matrix.
+    pub matrix: &'a FeatureMatrix,
+    /// The row in the matrix of each row here.
+    pub matrix_rows: &'a [usize],
+    /// Path, subject, fold and split of each row.
+    pub rows: &'a [RowInfo],
+    /// What is right for each row.
+    pub targets: &'a Targets,
+}
+
+impl Surroundings {
+    /// Training rows, and validation rows, with what else is known of them.
+    ///
+    /// A row of another task serves training if it is a training row here; or, where it has no
+    /// label here, if its subject has no row outside the training rows, and its fold and its split
+    /// are ones that training rows have. Any other could tell a head of the rows that it is to be
+    /// tested on. Of validation rows only their own further labels are told.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the parts do not fit together.
+    pub fn examples<'a>(
+        &self,
+        own: OwnRows<'a>,
+        training: &[usize],
+        validation: &[usize],
+    ) -> Result<(Examples<'a>, Examples<'a>), HeadError> {
+        let trained: BTreeSet<usize> = training.iter().copied().collect();
+        let mut seen_elsewhere = BTreeSet::new();
+        let mut places = BTreeSet::new();
+        for (row, info) in own.rows.iter().enumerate() {
+            if trained.contains(&row) {
+                places.insert((info.fold, info.split));
+            } else {
+                seen_elsewhere.insert(info.subject_name());
+            }
+        }
+        let numbers: BTreeMap<usize, usize> =
+            own.matrix_rows.iter().enumerate().map(|(row, &at)| (at, row)).collect();
+        let teaches = |at: usize, info: &RowInfo| match numbers.get(&at) {
+            Some(row) => trained.contains(row),
+            None => {
+                !seen_elsewhere.contains(info.subject_name())
+                    && places.contains(&(info.fold, info.split))
+            }
+        };
+        let kept: BTreeSet<usize> = validation.iter().map(|&row| own.matrix_rows[row]).collect();
+        Ok((
+            self.examples_of(own, training, teaches)?,
+            self.examples_of(own, validation, |at, _| kept.contains(&at))?,
+        ))
+    }
+
+    fn examples_of<'a>(
+        &self,
+        own: OwnRows<'a>,
+        chosen: &[usize],
+        belongs: impl Fn(usize, &RowInfo) -> bool,
+    ) -> Result<Examples<'a>, HeadError> {
+        let matrix_rows = chosen.iter().map(|&row| own.matrix_rows[row]).collect();
+        let examples = Examples::new(own.matrix, matrix_rows, own.targets.pick(chosen))?;
+        let examples = match &self.age_groups {
+            Some(groups) => examples.with_age_groups(groups.clone())?,
+            None => examples,
+        };
+        let companion = |labels: &TaskLabels| {
+            let rows = labels.matrix_rows.iter().zip(&labels.rows).enumerate();
+            let positions: Vec<usize> = rows
+                .filter(|(_, (at, info))| belongs(**at, info))
+                .map(|(position, _)| position)
+                .collect();
+            Companion {
+                task: labels.task,
+                rows: positions.iter().map(|&position| labels.matrix_rows[position]).collect(),
+                targets: labels.targets.pick(&positions),
+            }
+        };
+        examples.with_companions(self.tasks.iter().map(companion).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OwnRows, Surroundings, TaskLabels};
+    use crate::protocol::RowInfo;
+    use facefold_core::{AgeGroups, FeatureMatrix, Fold, SubjectId, Targets, Task};
+    use ndarray::Array2;
+
+    fn row(subject: &str, fold: u16) -> RowInfo {
+        RowInfo {
+            path: format!("{subject}-{fold}"),
+            subject: Some(SubjectId::new(subject)),
+            fold: Some(Fold(fold)),
+            split: None,
+        }
+    }
+
+    #[test]
+    fn no_row_outside_training_teaches() {
+        let matrix = FeatureMatrix::new(Array2::zeros((8, 1)), None).unwrap();
+        // Rows 0 and 1 train, 2 validates, 3 tests; the others have an age only: of a training
+        // subject, of the validation and of the test subject, of nobody else in the training
+        // folds, of nobody else in the test fold.
+        let own_rows = [row("a", 0), row("b", 0), row("c", 0), row("d", 1)];
+        let only_aged = [row("a", 0), row("c", 0), row("e", 0), row("e", 1)];
+        let targets = Targets::Classes { indices: vec![0, 1, 0, 1], count: 2 };
+        let own = OwnRows {
+            matrix: &matrix,
+            matrix_rows: &[0, 1, 2, 3],
+            rows: &own_rows,
+            targets: &targets,
+        };
+        let labels = TaskLabels {
+            task: Task::Age,
+            matrix_rows: vec![1, 2, 3, 4, 5, 6, 7],
+            rows: own_rows[1..].iter().chain(&only_aged).cloned().collect(),
+            targets: Targets::Years((1..8_u8).map(f32::from).collect()),
+        };
+        let groups: AgeGroups = "0-3,4-9".parse().unwrap();
+        let surroundings = Surroundings { tasks: vec![labels], age_groups: Some(groups.clone()) };
+        let (training, validation) = surroundings.examples(own, &[0, 1], &[2]).unwrap();
+        assert_eq!((training.rows(), validation.rows()), (&[0, 1][..], &[2][..]));
+        assert_eq!(training.age_groups(), Some(&groups));
+        let taught = &training.companions()[0];
+        assert_eq!((taught.task, &taught.rows), (Task::Age, &vec![1, 4, 6]));
+        assert_eq!(taught.targets, Targets::Years(vec![1.0, 4.0, 6.0]));
+        assert_eq!(validation.companions()[0].rows, [2]);
+    }
+}

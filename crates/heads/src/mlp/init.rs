@@ -1,0 +1,86 @@
+//! Starting from a trained head instead of from drawn weights.
+
+use facefold_core::{HeadError, HeadParts, TargetKind};
+
+use super::network::Network;
+use super::{FittedSettings, JOINT_NAME, Mlp, NAME, RESIDUAL_NAME};
+use crate::features::Standardiser;
+use crate::parts::{Reader, Stored, backend};
+
+/// A trained head to start from: its network, and the scaling that its weights were fitted to.
+///
+/// The scaling is kept and not fitted anew: under another one the same weights would tell
+/// something else.
+pub(super) struct Start {
+    pub(super) features: Standardiser,
+    network: Network,
+    target: TargetKind,
+}
+
+impl Start {
+    /// The head to start from, if `head` has one, for features of this width.
+    pub(super) fn of(head: &Mlp, width: usize) -> Result<Option<Self>, HeadError> {
+        let Some(parts) = &head.start else { return Ok(None) };
+        if ![NAME, JOINT_NAME, RESIDUAL_NAME].contains(&parts.kind.as_str()) {
+            return Err(HeadError::Setting(format!(
+                "an MLP can start from a trained `{NAME}`, `{JOINT_NAME}` or `{RESIDUAL_NAME}`, \
+                 found a `{}`",
+                parts.kind
+            )));
+        }
+        let reader = Reader(parts);
+        let Stored { target, unit_columns, settings, .. }: Stored<FittedSettings> =
+            reader.stored()?;
+        let features = Standardiser::restore(&reader, unit_columns)?;
+        let same = |name: &str, ours: String, theirs: String| {
+            if ours == theirs {
+                return Ok(());
+            }
+            Err(HeadError::Setting(format!(
+                "the head to start from has {name} {theirs}, this one {ours}: they must be the same"
+            )))
+        };
+        let (ours, theirs) = (&head.options, &settings.options);
+        same("features", width.to_string(), features.width().to_string())?;
+        same("the form", format!("{:?}", head.form), format!("{:?}", settings.form))?;
+        same("mlp.hidden", format!("{:?}", ours.hidden), format!("{:?}", theirs.hidden))?;
+        same("mlp.batch_norm", ours.batch_norm.to_string(), theirs.batch_norm.to_string())?;
+        let unit = |columns: Option<(usize, usize)>| format!("{columns:?}");
+        same("unit_columns", unit(head.unit_columns), unit(unit_columns))?;
+        let outputs = match target {
+            TargetKind::Classes { count } => count,
+            TargetKind::Years => theirs.years_loss.outputs(),
+        };
+        let network = Network::restore(&reader, settings.form, theirs, width, outputs)?;
+        Ok(Some(Self { features, network, target }))
+    }
+
+    /// Copies the trained weights into a network: its hidden layers, and its first outputs where
+    /// both tell the same kind of target. Gives a note for the log.
+    pub(super) fn copy_to(
+        &self,
+        network: &Network,
+        target: TargetKind,
+    ) -> Result<String, HeadError> {
+        let failed = backend("copying a trained network");
+        let outputs = target == self.target && self.network.outputs() <= network.outputs();
+        network.start_from(&self.network, outputs).map_err(failed)?;
+        let drawn =
+            if outputs { "" } else { "; its outputs are for another question, and drawn anew" };
+        Ok(format!("started from a trained head, whose scaling of the features is kept{drawn}"))
+    }
+}
+
+/// Which head it is, for reports and for telling fits apart.
+pub(super) fn hash(parts: &HeadParts) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 trained head v1");
+    hasher.update(parts.kind.as_bytes());
+    hasher.update(parts.config.to_string().as_bytes());
+    for (name, tensor) in &parts.tensors {
+        hasher.update(name.as_bytes());
+        for value in tensor {
+            hasher.update(&value.to_le_bytes());
+        }
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}

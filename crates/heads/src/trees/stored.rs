@@ -1,0 +1,85 @@
+//! Trees as tensors, and back without trusting them.
+
+use facefold_core::{FittedHead, HeadError, HeadParts, TargetKind};
+use ndarray::{Array1, Array2};
+
+use super::tree::{Node, Tree};
+use super::{Fitted, Model, TreeOptions, outputs_of};
+use crate::features::Standardiser;
+use crate::parts::{Reader, Stored, Tensors};
+
+/// Adds the trees to a head's tensors: `nodes` is nodes x (column, or -1 for a leaf; cut, or the
+/// leaf's value; left; right), tree after tree, and `sizes` has the nodes of each tree. Children
+/// are numbered within their tree; all numbers are below 2^24, which f32 holds exactly.
+pub(super) fn store(trees: &[Tree], tensors: &mut Tensors) {
+    let nodes: Vec<f32> = trees
+        .iter()
+        .flat_map(|tree| &tree.0)
+        .flat_map(|node| match *node {
+            Node::Split { column, cut, left, right } => {
+                [column as f32, cut, left as f32, right as f32]
+            }
+            Node::Leaf(value) => [-1.0, value, 0.0, 0.0],
+        })
+        .collect();
+    let sizes: Array1<f32> = trees.iter().map(|tree| tree.0.len() as f32).collect();
+    let nodes = Array2::from_shape_vec((nodes.len() / 4, 4), nodes).unwrap_or_default();
+    tensors.insert("nodes".to_owned(), nodes.into_dyn());
+    tensors.insert("sizes".to_owned(), sizes.into_dyn());
+}
+
+/// Makes the head from its stored parts.
+pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
+    let reader = Reader(parts);
+    let stored: Stored<TreeOptions> = reader.stored()?;
+    let features = Standardiser::restore(&reader, stored.unit_columns)?;
+    let outputs = match stored.target {
+        TargetKind::Years => 1,
+        TargetKind::Classes { count } => outputs_of(count),
+    };
+    let start = reader.vector("start", Some(outputs))?;
+    let nodes = reader.matrix("nodes", (None, Some(4)))?;
+    let sizes = reader.vector("sizes", None)?;
+    let mut trees = Vec::with_capacity(sizes.len());
+    let mut first = 0;
+    for &size in &sizes {
+        let size = size.max(0.0) as usize;
+        let node = |number: usize| {
+            node(nodes.row(first + number).as_slice()?, number, size, features.width())
+        };
+        let tree = if size > 0 && size <= nodes.nrows() - first {
+            (0..size).map(node).collect::<Option<Vec<Node>>>()
+        } else {
+            None
+        };
+        trees.push(Tree(tree.ok_or_else(|| {
+            HeadError::Damaged(format!(
+                "tree {} of a `{}` head is no tree",
+                trees.len(),
+                parts.kind
+            ))
+        })?));
+        first += size;
+    }
+    if first != nodes.nrows() || trees.len() % outputs != 0 {
+        return Err(HeadError::Damaged(format!(
+            "{} trees of {first} nodes for {outputs} outputs and {} nodes",
+            trees.len(),
+            nodes.nrows()
+        )));
+    }
+    let model = Model { target: stored.target, start, trees };
+    Ok(Box::new(Fitted { features, model, stored }))
+}
+
+/// The node of a stored row; children come after it, so that no row walks in circles.
+fn node(row: &[f32], number: usize, size: usize, width: usize) -> Option<Node> {
+    let [column, value, left, right] = *row else { return None };
+    if column < 0.0 {
+        return Some(Node::Leaf(value));
+    }
+    let (column, left, right) = (column as usize, left as usize, right as usize);
+    let follows = |child: usize| child > number && child < size;
+    let sound = column < width && follows(left) && follows(right);
+    sound.then_some(Node::Split { column, cut: value, left, right })
+}
