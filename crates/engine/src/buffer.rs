@@ -34,7 +34,7 @@ impl Buffer {
         let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
             handle_alloc_error(layout)
         };
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(miri)))]
         if bytes >= PAGE {
             // SAFETY: the range was just allocated; the advice changes no contents, and its
             // refusal no behaviour.
