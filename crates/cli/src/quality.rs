@@ -5,7 +5,7 @@ use std::str::FromStr;
 use facefold_store::FaceSummary;
 
 /// A number that tells something of a face's quality: the higher, the better or brighter.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Measure {
     /// The name on the command line.
     pub name: &'static str,
@@ -25,7 +25,7 @@ pub const MEASURES: [Measure; 5] = [
 ];
 
 /// The least value of a measure that a row may have.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct LeastQuality {
     measure: Measure,
     least: f32,

@@ -115,8 +115,8 @@ fn the_same_seed_gives_the_same_numbers_twice_and_on_one_thread_and_two() {
     let numbers = |name: &str, threads: usize| {
         let out = dir.path(name);
         let arguments = format!(
-            "cv --store {{}} --task gender,age-group --head mlp,svm,linear --set mlp.epochs=2 \
-             --threads {threads} --out {{}}"
+            "cv --store {{}} --task gender,age-group --head mlp,svm,linear --features embedding \
+             --set mlp.epochs=2 --set mlp.least_steps=20 --threads {threads} --out {{}}"
         );
         succeed(line(&arguments, &[drawn_store(), &out]));
         read_json(&out.join("report.json"))["tasks"].clone()
@@ -187,8 +187,8 @@ fn the_same_seed_gives_the_same_bundle_twice_and_on_one_thread_and_two() {
     for head in ["mlp", "svm", "linear"] {
         let train = |threads: usize| {
             let arguments = format!(
-                "train --store {{}} --task gender,age-group --head {head} --set mlp.epochs=2 \
-                 --threads {threads} --out {{}}"
+                "train --store {{}} --task gender,age-group --head {head} --features embedding \
+                 --set mlp.epochs=2 --set mlp.least_steps=20 --threads {threads} --out {{}}"
             );
             succeed(line(&arguments, &[drawn_store(), &out]));
             std::fs::read(&out).expect("a bundle")

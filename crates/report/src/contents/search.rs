@@ -121,13 +121,13 @@ fn percent(share: f64) -> String {
 
 fn choices(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
     let score = format!("inner {}", format::heading(search.metric));
-    let mut table = Table::new(["division", "place", "settings chosen", &score]);
+    let mut table = Table::new(["division", &score, "place", "settings chosen"]);
     for choice in &search.choices {
         table.row([
             choice.partition.clone(),
+            format::value(search.metric, choice.score),
             ranked.place(choice.configuration).to_string(),
             ranked.settings(choice.configuration),
-            format::value(search.metric, choice.score),
         ]);
     }
     page.table(table);

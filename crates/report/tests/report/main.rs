@@ -63,7 +63,7 @@ fn the_markdown_says_what_a_reviewer_asks_for() {
         "Settings tried for age with sharp",
         "3 configurations were tried for `sharp-tuned`",
         "began with 33 % of the epochs; the best of each 3 went on",
-        "| fold 2 | 1 | `sharp.scaling=unit` `sharp.wrong=7` | 4.20 |",
+        "| fold 2 | 4.20 | 1 | `sharp.scaling=unit` `sharp.wrong=7` |",
         "| `sharp.scaling=unit` `sharp.wrong=7` | 1 | 4.70 (5) | 4.20 (5) | 5 |",
         "| as the command gives them | 2 | 5.20 (5) | – | 0 |",
         "Place 3, fold 0: cannot train: the loss is not finite.",
