@@ -9,6 +9,7 @@ pub(crate) mod amx;
 pub(crate) mod depthwise;
 pub(crate) mod finish;
 pub(crate) mod lanes;
+pub(crate) mod matrix;
 pub(crate) mod plain;
 pub(crate) mod product;
 #[cfg(target_arch = "x86_64")]
@@ -17,6 +18,7 @@ mod x86;
 use depthwise::Depthwise;
 use finish::Place;
 use lanes::{Lanes, Portable};
+use matrix::MatrixProduct;
 use product::Product;
 
 use crate::cpu::Kernel;
@@ -34,6 +36,9 @@ pub(crate) struct Kernels {
     /// # Safety
     /// As for [`product::run`].
     pub product: unsafe fn(&Product<'_>),
+    /// # Safety
+    /// As for [`matrix::run`].
+    pub matrix: unsafe fn(&MatrixProduct),
     /// # Safety
     /// As for [`depthwise::run`].
     pub depthwise: unsafe fn(&Depthwise<'_>),
@@ -72,6 +77,7 @@ macro_rules! compile {
                 lanes: <$lanes>::COUNT,
                 rows: <$lanes>::ROWS,
                 product,
+                matrix,
                 depthwise,
                 write,
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -82,6 +88,12 @@ macro_rules! compile {
             unsafe fn product(job: &Product<'_>) {
                 // SAFETY: the caller's promise.
                 unsafe { product::run($new, job) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn matrix(job: &MatrixProduct) {
+                // SAFETY: the caller's promise.
+                unsafe { matrix::run($new, job) }
             }
 
             $(#[target_feature(enable = $features)])?
