@@ -2,9 +2,11 @@
 
 mod batches;
 mod network;
+mod norm;
 mod optimiser;
 mod product;
 mod schedule;
+mod storage;
 mod training;
 
 use facefold_core::{
