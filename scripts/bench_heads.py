@@ -1,21 +1,30 @@
 #!/usr/bin/env python3
-"""Measures the SVM head against scikit-learn's SVC in CPU-seconds, interleaved in one run.
+"""Measures the heads in CPU-seconds on one thread, interleaved with their peers in one run.
 
   cargo build --release --locked -p facefold-heads --example folds
-  python scripts/bench_heads.py [--grid ROWS,...] [--single ROWS,...] [--own ROWS,...] [--repeat N]
+  python scripts/bench_heads.py --grid 5000,10000 --single 11200 --repeat 3      # scikit-learn's SVC
+  python scripts/bench_heads.py --mlp 18578 --repeat 3                           # PyTorch
+  python scripts/bench_heads.py --growth 2000,10000,100000,1000000 --plot results/bench/heads-growth.svg
 
-Both get the same made-up rows (512 features of unit variance, eight ordered classes that overlap),
-kernel, costs, gammas and tolerance, and one thread; scikit-learn's cache is as large as our Gram
-matrix, and at least its default. `--grid` fits nine settings on five folds of so many rows,
-`--single` one setting on so many rows (a quarter more are asked), `--own` the same without
-scikit-learn. Ours also answers by probabilities and calibrates them. Prints a Markdown table.
+Each part runs alone. Programs that are compared get the same made-up rows (eight ordered classes
+that overlap; 512 features, 3,584 for the MLP).
+
+--grid    fits nine settings of an SVM on five folds of so many rows: same kernel, costs, gammas and
+          tolerance; scikit-learn's cache is as large as our Gram matrix, and at least its default
+--single  fits one setting on so many rows (a quarter more are asked)
+--mlp     trains an MLP on five folds of so many rows: 3584-256-256, batch norm, dropout, mixing,
+          AdamW on one cycle of 12 epochs in batches of 250
+--growth  an MLP and an SVM on so many rows (a quarter more are asked), without a peer: seconds and
+          the most memory held; above what svm.memory allows the SVM is approximate, and says so
+
+Ours also standardises, answers by probabilities and calibrates them; the MLP is judged after each
+epoch. Prints a Markdown table a part. Wants numpy, scikit-learn for the SVM, torch for the MLP.
 """
 
 import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,14 +36,13 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
     os.environ[variable] = "1"
 
 import numpy as np  # noqa: E402  (after the number of threads)
-from sklearn.svm import SVC  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-FEATURES, CLASSES = 512, 8
+FEATURES, TAPS, CLASSES = 512, 3584, 8
 COSTS, GAMMAS = [1.0, 4.0, 16.0], [0.25, 0.5, 1.0]
 
 
-def made_up(rows, seed=1):
+def made_up(rows, width=FEATURES, seed=1):
     """Rows around a bent curve through 24 of the features' directions, under strong noise."""
     generator = np.random.default_rng(seed)
     share = np.array([0.14, 0.12, 0.13, 0.1, 0.29, 0.13, 0.05, 0.04])
@@ -45,29 +53,47 @@ def made_up(rows, seed=1):
     style = generator.standard_normal((rows, 3))
     curve = np.cos(np.pi * np.outer(place, waves) / 3) / np.sqrt(waves)
     curve[:, 9:12] *= style
-    directions, _ = np.linalg.qr(generator.standard_normal((FEATURES, 24)))
-    noise = generator.standard_normal((rows, FEATURES)) * np.exp(-np.arange(FEATURES) / 260)
-    features = 2.2 * curve @ directions.T + 0.4 * noise
-    features = (features - features.mean(0)) / features.std(0)
-    return features.astype(np.float32), classes.astype(np.int32)
+    directions, _ = np.linalg.qr(generator.standard_normal((width, 24)))
+    spread = (0.4 * np.exp(-np.arange(width) / (width / 2))).astype(np.float32)
+    features = np.empty((rows, width), np.float32)
+    for first in range(0, rows, 4096):  # a million rows are made in parts
+        part = slice(first, first + 4096)
+        noise = generator.standard_normal((len(curve[part]), width), np.float32)
+        features[part] = 2.2 * curve[part] @ directions.T + spread * noise
+    features -= features.mean(0)
+    features /= features.std(0)
+    return features, classes.astype(np.int32)
 
 
-def cpu_of_children():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def run(arguments):
+    """What a program prints, its CPU-seconds, and the most memory that it held, in GB."""
+    program = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+    output = program.stdout.read()
+    _, status, usage = os.wait4(program.pid, 0)
+    program.returncode = os.waitstatus_to_exitcode(status)
+    if program.returncode:
+        raise SystemExit(f"{arguments[0]} ended with {program.returncode}")
+    return output, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9
 
 
-def ours(binary, directory, costs, gammas, folds):
-    """CPU-seconds, and the accuracy of each setting, mean over folds."""
-    settings = json.dumps({"svm": {"cost": costs, "gamma": gammas}})
+def save(directory, features, classes, folds):
+    for name, values in (("features", features), ("classes", classes), ("folds", folds)):
+        np.save(directory / f"{name}.npy", values)
+
+
+def ours(binary, directory, head, settings, folds):
+    """The answers fold by fold, CPU-seconds and memory."""
     files = [str(directory / f"{name}.npy") for name in ("features", "classes", "folds")]
-    before = cpu_of_children()
-    arguments = [binary, *files, "svm", settings, *map(str, folds)]
-    output = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
-    seconds = cpu_of_children() - before
+    output, seconds, memory = run([binary, *files, head, json.dumps(settings), *map(str, folds)])
+    return [json.loads(line) for line in output.splitlines()], seconds, memory
+
+
+def svm(binary, directory, costs, gammas, folds):
+    """CPU-seconds, and the accuracy of each setting, mean over folds."""
+    settings = {"svm": {"cost": costs, "gamma": gammas}}
+    answers, seconds, _ = ours(binary, directory, "svm", settings, folds)
     accuracies = []
-    for line in output.splitlines():
-        answer = json.loads(line)
+    for answer in answers:
         tried = [note for note in answer["notes"] if "best of" in note]
         if tried:
             listed = tried[0].split("accuracy: ")[1].rstrip(")").split("; ")
@@ -77,8 +103,10 @@ def ours(binary, directory, costs, gammas, folds):
     return seconds, {key: statistics.mean(fold[key] for fold in accuracies) for key in accuracies[0]}
 
 
-def theirs(features, classes, folds, costs, gammas, chosen):
+def scikit_learn(features, classes, folds, costs, gammas, chosen):
     """The same by scikit-learn, on features standardised by each fold's training rows."""
+    from sklearn.svm import SVC
+
     accuracies = {(cost, gamma): [] for gamma in gammas for cost in costs}
     begin = time.process_time()
     for fold in chosen:
@@ -94,60 +122,177 @@ def theirs(features, classes, folds, costs, gammas, chosen):
     return time.process_time() - begin, {key: statistics.mean(found) for key, found in accuracies.items()}
 
 
-def measure(kind, rows, repeat, binary):
+def pytorch(features, classes, folds, fused, chosen=range(5), epochs=12):
+    """CPU-seconds and mean accuracy of the MLP's recipe in PyTorch over five folds."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+    accuracies = []
+    begin = time.process_time()
+    for fold in chosen:
+        torch.manual_seed(fold)
+        draw = np.random.default_rng(fold)
+        train, test = folds != fold, folds == fold
+        mean, deviation = features[train].mean(0), features[train].std(0)
+        x = torch.from_numpy((features[train] - mean) / deviation)
+        y = torch.from_numpy(np.eye(CLASSES, dtype=np.float32)[classes[train]])
+        layers, width = [nn.Dropout(0.2)], features.shape[1]
+        for units in (256, 256):
+            layers += [nn.Linear(width, units), nn.BatchNorm1d(units), nn.ReLU(), nn.Dropout(0.4)]
+            width = units
+        network = nn.Sequential(*layers, nn.Linear(width, CLASSES))
+        batch, n = 250, len(x)
+        optimiser = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=0.05, fused=fused)
+        steps = epochs * (n // batch)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+        loss = nn.CrossEntropyLoss()
+        network.train()
+        for _ in range(epochs):
+            order = torch.from_numpy(draw.permutation(n))
+            for first in range(0, n - batch + 1, batch):
+                rows = order[first : first + batch]
+                partners = torch.from_numpy(draw.permutation(batch))
+                share = float(draw.beta(0.4, 0.4))
+                one, goal = x[rows], y[rows]
+                one = share * one + (1 - share) * one[partners]
+                goal = share * goal + (1 - share) * goal[partners]
+                optimiser.zero_grad()
+                loss(network(one), goal).backward()
+                optimiser.step()
+                schedule.step()
+        network.eval()
+        with torch.no_grad():
+            told = network(torch.from_numpy((features[test] - mean) / deviation)).argmax(1).numpy()
+        accuracies.append(float((told == classes[test]).mean()))
+    return time.process_time() - begin, statistics.mean(accuracies)
+
+
+def five_folds(rows):
+    return (np.arange(rows) % 5).astype(np.int32)
+
+
+def compare(kind, rows, arguments):
+    """A line of the table: ours beside a peer."""
     asked = rows
-    if kind != "grid":
+    if kind == "single":
         rows += rows // 4
-    features, classes = made_up(rows)
-    folds = (np.arange(rows) % 5).astype(np.int32)
-    costs, gammas, chosen = (COSTS, GAMMAS, range(5)) if kind == "grid" else ([4.0], [0.5], [0])
-    our_seconds, their_seconds, difference, best = [], [], float("nan"), None
+    features, classes = made_up(rows, TAPS if kind == "mlp" else FEATURES)
+    folds = five_folds(rows)
+    costs, gammas, chosen = ([4.0], [0.5], [0]) if kind == "single" else (COSTS, GAMMAS, range(5))
+    seconds, best = ([], []), 0
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        np.save(directory / "features.npy", features)
-        np.save(directory / "classes.npy", classes)
-        np.save(directory / "folds.npy", folds)
-        for _ in range(repeat):
-            seconds, our_accuracy = ours(binary, directory, costs, gammas, chosen)
-            our_seconds.append(seconds)
-            best = max(our_accuracy.values())
-            if kind != "own":
-                seconds, their_accuracy = theirs(features, classes, folds, costs, gammas, chosen)
-                their_seconds.append(seconds)
-                pairs = [(our_accuracy[key], their_accuracy[key]) for key in their_accuracy]
-                difference = max(abs(a - b) for a, b in pairs)
-            print(f"{kind} {rows}: {our_seconds} {their_seconds}", file=sys.stderr)
-    one = statistics.median(our_seconds)
-    cells = [kind, f"{asked:,}", str(repeat), f"{one:.2f}"]
-    if their_seconds:
-        other = statistics.median(their_seconds)
-        cells += [f"{other:.1f}", f"{other / one:.1f}", f"{100 * difference:.2f}", f"{100 * best:.1f} %"]
-    else:
-        cells += ["–", "–", "–", f"{100 * best:.1f} %"]
+        save(directory, features, classes, folds)
+        for _ in range(arguments.repeat):
+            if kind == "mlp":
+                answers, spent, _ = ours(arguments.binary, directory, "mlp", {}, range(5))
+                our = {(): statistics.mean(answer["score"] for answer in answers)}
+                seconds[0].append(spent)
+                spent, accuracy = pytorch(features, classes, folds, arguments.torch_fused)
+                their = {(): accuracy}
+            else:
+                spent, our = svm(arguments.binary, directory, costs, gammas, chosen)
+                seconds[0].append(spent)
+                spent, their = scikit_learn(features, classes, folds, costs, gammas, chosen)
+            seconds[1].append(spent)
+            best, other_best = max(our.values()), max(their.values())
+            difference = max((our[key] - their[key] for key in their), key=abs)
+            print(f"{kind} {rows}: {seconds} {best:.4f} {other_best:.4f}", file=sys.stderr)
+    one, other = map(statistics.median, seconds)
+    peer = "PyTorch" if kind == "mlp" else "scikit-learn"
+    cells = [kind, f"{asked:,}", str(arguments.repeat), f"{one:.2f}", peer, f"{other:.1f}", f"{other / one:.1f}"]
+    cells += [f"{100 * difference:+.2f}", f"{100 * best:.1f} %", f"{100 * other_best:.1f} %"]
     return "| " + " | ".join(cells) + " |"
+
+
+def growth(sizes, arguments):
+    """Seconds and memory by number of training rows, as (head, rows, seconds, GB, accuracy, how)."""
+    found = []
+    for rows in sizes:
+        asked = rows // 4
+        features, classes = made_up(rows + asked)
+        folds = np.where(np.arange(rows + asked) < rows, 1, 0).astype(np.int32)
+        with tempfile.TemporaryDirectory(dir=arguments.scratch) as name:
+            directory = Path(name)
+            save(directory, features, classes, folds)
+            del features
+            for head, settings in (("mlp", {}), ("svm", {"svm": {"cost": [4.0], "gamma": [0.5], "memory": 4.0}})):
+                answers, seconds, memory = ours(arguments.binary, directory, head, settings, [0])
+                how = [note for note in answers[0]["notes"] if "landmarks" in note]
+                how = how[0].split(",")[0] if how else "exact" if head == "svm" else ""
+                found.append((head, rows, seconds, memory, answers[0]["score"], how))
+                print(*found[-1], file=sys.stderr)
+    return found
+
+
+def plot(found, path):
+    """CPU-seconds over rows, both by powers of ten, as an SVG."""
+    left, top, width, height = 70, 30, 560, 340
+    rows, seconds = [line[1] for line in found], [line[2] for line in found]
+    exponents = lambda values: (int(np.floor(np.log10(min(values)))), int(np.ceil(np.log10(max(values)))))  # noqa: E731
+    (x0, x1), (y0, y1) = exponents(rows), exponents(seconds)
+    x = lambda value: left + width * (np.log10(value) - x0) / max(x1 - x0, 1)  # noqa: E731
+    y = lambda value: top + height * (1 - (np.log10(value) - y0) / max(y1 - y0, 1))  # noqa: E731
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 90} {top + height + 60}" '
+        'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>'
+    ]
+    for power in range(x0, x1 + 1):
+        at = x(10.0**power)
+        parts.append(f'<path d="M{at:.1f} {top}v{height}" stroke="#ddd"/>')
+        parts.append(f'<text x="{at:.1f}" y="{top + height + 20}" text-anchor="middle">{10**power:,}</text>')
+    for power in range(y0, y1 + 1):
+        at = y(10.0**power)
+        parts.append(f'<path d="M{left} {at:.1f}h{width}" stroke="#ddd"/>')
+        parts.append(f'<text x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
+    for head, colour in (("mlp", "#0072b2"), ("svm", "#d55e00")):
+        points = [(x(line[1]), y(line[2])) for line in found if line[0] == head]
+        path_of = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        parts.append(f'<polyline points="{path_of}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{colour}"/>' for a, b in points]
+        a, b = points[-1]
+        parts.append(f'<text x="{a + 10:.1f}" y="{b + 4:.1f}" fill="{colour}">{head}</text>')
+    parts.append(f'<text x="{left + width / 2}" y="{top + height + 45}" text-anchor="middle">training rows x {FEATURES}</text>')
+    parts.append(f'<text x="{left}" y="{top - 10}">CPU-seconds, one thread</text></svg>')
+    Path(path).write_text("\n".join(parts) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sizes = lambda text: [int(part) for part in text.split(",") if part]  # noqa: E731
-    parser.add_argument("--grid", type=sizes, default=[2500])
-    parser.add_argument("--single", type=sizes, default=[])
-    parser.add_argument("--own", type=sizes, default=[])
-    parser.add_argument("--repeat", type=int, default=1)
+    for part in ("grid", "single", "mlp", "growth"):
+        parser.add_argument(f"--{part}", type=sizes, default=[], metavar="ROWS,...")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each program, one after the other; medians are told")
+    parser.add_argument("--torch-fused", action="store_true", help="PyTorch's fused AdamW instead of its default")
+    parser.add_argument("--plot", help="where to write the growth as an SVG")
+    parser.add_argument("--scratch", help="a directory with room for 2.6 GB, for 1,000,000 rows")
     target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     parser.add_argument("--binary", default=str(Path(target) / "release/examples/folds"))
     arguments = parser.parse_args()
+    if not any(getattr(arguments, part) for part in ("grid", "single", "mlp", "growth")):
+        parser.error("nothing to measure: give --grid, --single, --mlp or --growth with numbers of rows, as in --grid 2500")
     git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
     model = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line]
     print(f"- machine: {model[0] if model else platform.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"- commit: {commit}; command: `scripts/bench_heads.py {' '.join(sys.argv[1:])}`")
-    print()
-    print("| what | rows | runs | facefold, CPU-s | scikit-learn, CPU-s | ratio | largest difference in accuracy, points | best accuracy |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for kind in ("grid", "single", "own"):
-        for rows in getattr(arguments, kind):
-            print(measure(kind, rows, arguments.repeat, arguments.binary), flush=True)
+    compared = [(kind, rows) for kind in ("grid", "single", "mlp") for rows in getattr(arguments, kind)]
+    if compared:
+        print()
+        print("| what | rows | runs | facefold, CPU-s | peer | peer, CPU-s | ratio | largest difference in accuracy, points | best accuracy | peer's best |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+        for kind, rows in compared:
+            print(compare(kind, rows, arguments), flush=True)
+    if arguments.growth:
+        found = growth(arguments.growth, arguments)
+        print()
+        print("| head | training rows | CPU-s | most memory, GB | accuracy | how |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        for head, rows, seconds, memory, score, how in found:
+            print(f"| {head} | {rows:,} | {seconds:.1f} | {memory:.2f} | {100 * score:.1f} % | {how} |")
+        if arguments.plot:
+            plot(found, arguments.plot)
 
 
 if __name__ == "__main__":

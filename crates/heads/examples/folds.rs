@@ -8,38 +8,50 @@
 #![allow(clippy::print_stdout, reason = "a program: stdout is its answer")]
 
 use std::error::Error;
+use std::io::Read;
 
 use facefold_core::{Examples, FeatureMatrix, Predictions, Targets};
 use facefold_heads::{HeadOptions, registry};
 use ndarray::Array2;
 use serde_json::json;
 
-/// Shape, type and bytes of a `.npy` file.
+/// Shape, type and values of a `.npy` file.
 struct Npy {
     shape: Vec<usize>,
     header: String,
-    values: Vec<[u8; 4]>,
+    values: Vec<u32>,
 }
 
+/// Reads a file in parts, so that a million rows are in memory once.
 fn load(path: &str) -> Result<Npy, Box<dyn Error>> {
-    let bytes = fs_err::read(path)?;
-    let length: [u8; 2] = bytes.get(8..10).ok_or("no .npy file")?.try_into()?;
-    let start = 10 + usize::from(u16::from_le_bytes(length));
-    let header = String::from_utf8_lossy(bytes.get(10..start).ok_or("a cut header")?).into_owned();
+    let mut file = fs_err::File::open(path)?;
+    let mut start = [0; 10];
+    file.read_exact(&mut start)?;
+    let mut header = vec![0; usize::from(u16::from_le_bytes([start[8], start[9]]))];
+    file.read_exact(&mut header)?;
+    let header = String::from_utf8_lossy(&header).into_owned();
     let shape = header.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')'));
     let (shape, _) = shape.ok_or("a header without a shape")?;
-    let shape = shape.split(',').filter_map(|part| part.trim().parse().ok()).collect();
-    let values = bytes[start..].as_chunks().0.to_vec();
+    let shape: Vec<usize> = shape.split(',').filter_map(|part| part.trim().parse().ok()).collect();
+    let count: usize = shape.iter().product();
+    let mut values = Vec::with_capacity(count);
+    let mut bytes = vec![0; 1 << 20];
+    while values.len() < count {
+        let part = bytes.len().min(4 * (count - values.len()));
+        file.read_exact(&mut bytes[..part])?;
+        values.extend(bytes[..part].as_chunks().0.iter().map(|four| u32::from_le_bytes(*four)));
+    }
     Ok(Npy { shape, header, values })
 }
 
 impl Npy {
-    fn floats(&self) -> Vec<f32> {
-        self.values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    /// In place: both are four bytes.
+    fn floats(self) -> Vec<f32> {
+        self.values.into_iter().map(f32::from_bits).collect()
     }
 
-    fn integers(&self) -> Vec<i32> {
-        self.values.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect()
+    fn integers(self) -> Vec<i32> {
+        self.values.into_iter().map(u32::cast_signed).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! From rows of a feature matrix to what a head sees: standardised columns.
 
 use facefold_core::{Examples, FeatureMatrix, HeadError};
+use facefold_engine::{Vectorised, widest};
 use ndarray::{Array1, Array2, ArrayView1};
 
 use crate::parts::{Reader, Tensors};
@@ -108,20 +109,8 @@ impl Standardiser {
     /// Writes the standardised row into `out`; both have d values.
     pub(crate) fn apply(&self, row: ArrayView1<'_, f32>, out: &mut [f32]) {
         match row.as_slice() {
-            Some(values) => out.copy_from_slice(values),
-            None => out.iter_mut().zip(row).for_each(|(out, value)| *out = *value),
-        }
-        if let Some((first, end)) = self.unit_columns {
-            let columns = &mut out[first..end];
-            let norm = columns.iter().map(|value| value * value).sum::<f32>().sqrt();
-            if norm > 0.0 {
-                for value in columns.iter_mut() {
-                    *value /= norm;
-                }
-            }
-        }
-        for ((value, mean), scale) in out.iter_mut().zip(&self.mean).zip(&self.scale) {
-            *value = (*value - mean) * scale;
+            Some(row) => widest(Apply { standardiser: self, row, out }),
+            None => widest(Apply { standardiser: self, row: &row.to_vec(), out }),
         }
     }
 
@@ -178,6 +167,49 @@ impl Standardiser {
             _ => Ok(Self { mean, scale, unit_columns }),
         }
     }
+}
+
+/// Standardises a row.
+struct Apply<'a> {
+    standardiser: &'a Standardiser,
+    row: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Vectorised for Apply<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[inline(always)]
+    fn run(self) {
+        let Self { standardiser: Standardiser { mean, scale, unit_columns }, row, out } = self;
+        let (first, end) = unit_columns.unwrap_or((0, 0));
+        let length = length(&row[first..end]);
+        let divisor = if length > 0.0 { length } else { 1.0 };
+        for (columns, divisor) in [(0..first, 1.0), (first..end, divisor), (end..row.len(), 1.0)] {
+            let moments = mean[columns.clone()].iter().zip(&scale[columns.clone()]);
+            let values = out[columns.clone()].iter_mut().zip(&row[columns]);
+            for ((out, value), (mean, scale)) in values.zip(moments) {
+                *out = (value / divisor - mean) * scale;
+            }
+        }
+    }
+}
+
+#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[inline(always)]
+fn length(values: &[f32]) -> f32 {
+    /// Sums that are kept side by side.
+    const LANES: usize = 16;
+    let (lines, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for line in lines {
+        for lane in 0..LANES {
+            sums[lane] += line[lane] * line[lane];
+        }
+    }
+    let rest: f32 = rest.iter().map(|value| value * value).sum();
+    (sums.iter().sum::<f32>() + rest).sqrt()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use facefold_core::{HeadError, HeadParts, TargetKind, TrainingLog};
+use facefold_engine::Multiplier;
 use ndarray::{Array2, ArrayD, Ix2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,14 @@ impl<T: Serialize> Stored<T> {
 /// A value as JSON. Settings are plain structs, which always have a JSON form.
 pub(crate) fn json(value: &impl Serialize) -> serde_json::Value {
     serde_json::to_value(value).unwrap_or(serde_json::Value::Null)
+}
+
+/// What multiplies matrices on this machine.
+pub(crate) fn multiplier() -> Result<Multiplier, HeadError> {
+    Multiplier::chosen().map_err(|error| HeadError::Backend {
+        context: "choosing kernels for a head".to_owned(),
+        message: error.to_string(),
+    })
 }
 
 /// Reads the parts of one head.

@@ -9,6 +9,7 @@ pub(crate) mod amx;
 pub(crate) mod depthwise;
 pub(crate) mod finish;
 pub(crate) mod lanes;
+pub(crate) mod matrix;
 pub(crate) mod plain;
 pub(crate) mod product;
 pub(crate) mod winograd;
@@ -18,6 +19,7 @@ mod x86;
 use depthwise::Depthwise;
 use finish::Place;
 use lanes::{Lanes, Portable};
+use matrix::MatrixProduct;
 use product::Product;
 use winograd::Winograd;
 
@@ -39,6 +41,9 @@ pub(crate) struct Kernels {
     /// # Safety
     /// As for [`winograd::run`].
     pub winograd: unsafe fn(&Winograd<'_>),
+    /// # Safety
+    /// As for [`matrix::run`].
+    pub matrix: unsafe fn(&MatrixProduct),
     /// # Safety
     /// As for [`depthwise::run`].
     pub depthwise: unsafe fn(&Depthwise<'_>),
@@ -81,6 +86,7 @@ macro_rules! compile {
                 rows: <$lanes>::ROWS,
                 product,
                 winograd,
+                matrix,
                 depthwise,
                 write,
                 write_bytes,
@@ -98,6 +104,12 @@ macro_rules! compile {
             unsafe fn winograd(job: &Winograd<'_>) {
                 // SAFETY: the caller's promise.
                 unsafe { winograd::run($new, job) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn matrix(job: &MatrixProduct) {
+                // SAFETY: the caller's promise.
+                unsafe { matrix::run($new, job) }
             }
 
             $(#[target_feature(enable = $features)])?

@@ -93,18 +93,18 @@ unsafe fn compute<S: Lanes, const N: usize>(
     let depth: usize = job.segments.iter().map(|segment| segment.length).sum();
     let weights = job.weights[panel * 2 * S::COUNT * depth..][..N * S::COUNT * depth].as_ptr();
     let source = job.source.wrapping_add(tile.source * job.pitch);
-    let step = job.walk.step * job.pitch;
+    let steps = [job.walk.step * job.pitch, 1];
     let sums = scratch.0.as_mut_ptr();
     // SAFETY: the panel holds the weights; the caller vouches for the source; the scratch holds
     // 14 rows. Fewer rows than the tile has are never computed, more are dropped.
     unsafe {
         match tile.rows {
-            1 => multiply::<S, N, 1>(s, source, step, job.segments, weights, sums),
-            2..=4 => multiply::<S, N, 4>(s, source, step, job.segments, weights, sums),
+            1 => multiply::<S, N, 1>(s, source, steps, job.segments, weights, sums),
+            2..=4 => multiply::<S, N, 4>(s, source, steps, job.segments, weights, sums),
             _ => match S::ROWS {
-                14 => multiply::<S, N, 14>(s, source, step, job.segments, weights, sums),
-                8 => multiply::<S, N, 8>(s, source, step, job.segments, weights, sums),
-                _ => multiply::<S, N, 6>(s, source, step, job.segments, weights, sums),
+                14 => multiply::<S, N, 14>(s, source, steps, job.segments, weights, sums),
+                8 => multiply::<S, N, 8>(s, source, steps, job.segments, weights, sums),
+                _ => multiply::<S, N, 6>(s, source, steps, job.segments, weights, sums),
             },
         }
     }
@@ -115,12 +115,17 @@ unsafe fn compute<S: Lanes, const N: usize>(
     });
 }
 
-/// `M` windows times one panel, summed in the order of the segments.
+/// `M` windows times one panel, summed in the order of the segments. The steps are the elements
+/// from one window to the next, and from one value of a window to the next.
+///
+/// # Safety
+/// The source holds `M` windows with all segments, the panel `N` registers for each of their
+/// values, and the sums have room for `M` by `N` registers.
 #[inline(always)]
 pub(super) unsafe fn multiply<S: Lanes, const N: usize, const M: usize>(
     s: S,
     source: *const f32,
-    step: usize,
+    [step, advance]: [usize; 2],
     segments: &[Segment],
     weights: *const f32,
     sums: *mut f32,
@@ -128,7 +133,7 @@ pub(super) unsafe fn multiply<S: Lanes, const N: usize, const M: usize>(
     let mut registers = [[s.splat(0.0); N]; M];
     let mut weights = weights;
     for segment in segments {
-        let mut value = source.wrapping_add(segment.offset);
+        let mut value = source.wrapping_add(segment.offset * advance);
         for _ in 0..segment.length {
             let mut factors = [s.splat(0.0); N];
             for (j, factor) in factors.iter_mut().enumerate() {
@@ -143,7 +148,7 @@ pub(super) unsafe fn multiply<S: Lanes, const N: usize, const M: usize>(
                 }
             }
             weights = weights.wrapping_add(N * S::COUNT);
-            value = value.wrapping_add(1);
+            value = value.wrapping_add(advance);
         }
     }
     for (i, row) in registers.iter().enumerate() {

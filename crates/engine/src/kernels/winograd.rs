@@ -179,6 +179,7 @@ unsafe fn panel<S: Lanes, const N: usize>(
     let segments = [Segment { offset: 0, length: job.inputs }];
     let sums = job.scratch.wrapping_add(PLACES * blocks.place());
     let width = N * S::COUNT;
+    let steps = [blocks.pitch, 1];
     for place in 0..PLACES {
         let weights = weights[place * each..][..each].as_ptr();
         for slot in (0..tiles.len()).step_by(S::ROWS) {
@@ -187,14 +188,13 @@ unsafe fn panel<S: Lanes, const N: usize>(
             // SAFETY: the scratch has room for whole products; the weights are those of a place.
             unsafe {
                 if tiles.len() - slot <= 4 {
-                    multiply::<S, N, 4>(s, source, blocks.pitch, &segments, weights, sums);
+                    multiply::<S, N, 4>(s, source, steps, &segments, weights, sums);
                 } else {
-                    let step = blocks.pitch;
                     match S::ROWS {
-                        14 => multiply::<S, N, 14>(s, source, step, &segments, weights, sums),
-                        8 => multiply::<S, N, 8>(s, source, step, &segments, weights, sums),
-                        6 => multiply::<S, N, 6>(s, source, step, &segments, weights, sums),
-                        _ => multiply::<S, N, 4>(s, source, step, &segments, weights, sums),
+                        14 => multiply::<S, N, 14>(s, source, steps, &segments, weights, sums),
+                        8 => multiply::<S, N, 8>(s, source, steps, &segments, weights, sums),
+                        6 => multiply::<S, N, 6>(s, source, steps, &segments, weights, sums),
+                        _ => multiply::<S, N, 4>(s, source, steps, &segments, weights, sums),
                     }
                 }
             }

@@ -2,6 +2,7 @@
 
 use facefold_core::FeatureMatrix;
 use facefold_core::rng::{Rng, seeded};
+use facefold_engine::{Vectorised, widest};
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 
@@ -103,15 +104,32 @@ impl<'a> Batches<'a> {
             read(one, out);
             if share < 1.0 {
                 read(other, &mut partner);
-                for (out, partner) in out.iter_mut().zip(&partner) {
-                    *out = share * *out + (1.0 - share) * partner;
-                }
+                widest(Mix { row: out, partner: &partner, share });
             }
         }
         if self.options.input_dropout > 0.0 {
             drop_values(&mut values, self.options.input_dropout, &mut self.dropout);
         }
         (values, goals.mixed(&pairs))
+    }
+}
+
+/// Mixes a row with its partner by the share that it keeps.
+struct Mix<'a> {
+    row: &'a mut [f32],
+    partner: &'a [f32],
+    share: f32,
+}
+
+impl Vectorised for Mix<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[inline(always)]
+    fn run(self) {
+        for (value, partner) in self.row.iter_mut().zip(self.partner) {
+            *value = self.share * *value + (1.0 - self.share) * partner;
+        }
     }
 }
 

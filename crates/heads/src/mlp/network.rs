@@ -3,16 +3,17 @@
 use candle_core::{Device, Result, Tensor, Var};
 use facefold_core::HeadError;
 use facefold_core::rng::Rng;
+use facefold_engine::{Vectorised, widest};
 use ndarray::{ArrayD, IxDyn};
 use rand::{Rng as _, RngCore};
 
+use super::norm::{EPSILON, Normalise, Statistics};
 use super::optimiser::Parameter;
-use super::product::{Product, Sink};
+use super::product::{Product, Shared, Sink};
+use super::storage::with_values;
 use super::{Form, MlpOptions};
-use crate::parts::{Reader, Tensors, backend};
+use crate::parts::{Reader, Tensors, backend, multiplier};
 
-/// Added to a variance before its root is taken.
-const EPSILON: f64 = 1e-5;
 /// Share of a batch's statistics in the running ones.
 const MOMENTUM: f64 = 0.1;
 
@@ -33,6 +34,8 @@ struct Norm {
     /// Running statistics, used for answers.
     mean: Var,
     variance: Var,
+    /// Where the gradients of gain and offset come from.
+    sinks: [Sink; 2],
 }
 
 #[derive(Debug)]
@@ -50,6 +53,7 @@ pub(super) struct Network {
     output: Dense,
     width: usize,
     outputs: usize,
+    multiplier: Shared,
 }
 
 /// What a forward pass is for.
@@ -131,6 +135,7 @@ fn norm([gain, offset, mean, variance]: [Vec<f32>; 4], width: usize) -> Result<N
         offset: Var::from_vec(offset, width, &Device::Cpu)?,
         mean: Var::from_vec(mean, width, &Device::Cpu)?,
         variance: Var::from_vec(variance, width, &Device::Cpu)?,
+        sinks: [Sink::default(), Sink::default()],
     })
 }
 
@@ -182,7 +187,8 @@ impl Network {
             inputs = units;
         }
         let output = source.dense("output", inputs, outputs)?;
-        Ok(Self { form, dropout: options.dropout, hidden, output, width, outputs })
+        let multiplier = Shared::new(multiplier()?);
+        Ok(Self { form, dropout: options.dropout, hidden, output, width, outputs, multiplier })
     }
 
     /// The same network with no more than its first outputs.
@@ -222,8 +228,13 @@ impl Network {
             parameters.push(Parameter { variable: bias.clone(), decays: false, sink: None });
         }
         for norm in self.hidden.iter().filter_map(|layer| layer.norm.as_ref()) {
-            parameters.push(Parameter { variable: norm.gain.clone(), decays: false, sink: None });
-            parameters.push(Parameter { variable: norm.offset.clone(), decays: false, sink: None });
+            for (variable, sink) in [&norm.gain, &norm.offset].into_iter().zip(&norm.sinks) {
+                parameters.push(Parameter {
+                    variable: variable.clone(),
+                    decays: false,
+                    sink: Some(sink.clone()),
+                });
+            }
         }
         parameters
     }
@@ -262,31 +273,34 @@ impl Network {
     }
 
     fn forward(&self, features: &Tensor, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let multiplier = &self.multiplier;
         let mut at = features.clone();
         for (index, Hidden { dense, norm }) in self.hidden.iter().enumerate() {
             at = match self.form {
                 Form::Plain => {
-                    let linear = dense.forward(&at, index == 0)?;
-                    let units = match norm {
-                        Some(norm) => norm.forward(&linear, pass)?,
-                        None => linear,
-                    };
-                    drop_units(&units.relu()?, self.dropout, pass)?
+                    let product = dense.product(&at, index == 0, multiplier)?;
+                    match norm {
+                        Some(norm) => {
+                            norm.forward(&product, Some(&dense.bias), true, self.dropout, pass)?
+                        }
+                        None => {
+                            let units = product.broadcast_add(&dense.bias)?.relu()?;
+                            drop_units(&units, self.dropout, pass)?
+                        }
+                    }
                 }
                 Form::Residual => {
-                    let mut block = match norm {
-                        Some(norm) => norm.forward(&at, pass)?,
-                        None => at.clone(),
+                    let dropout = if index > 0 { self.dropout } else { 0.0 };
+                    let block = match norm {
+                        Some(norm) => norm.forward(&at, None, false, dropout, pass)?,
+                        None => drop_units(&at, dropout, pass)?,
                     };
-                    if index > 0 {
-                        block = drop_units(&block, self.dropout, pass)?;
-                    }
-                    let block = dense.forward(&block, index == 0)?.relu()?;
+                    let block = dense.forward(&block, index == 0, multiplier)?.relu()?;
                     if index > 0 && block.dims() == at.dims() { (block + at)? } else { block }
                 }
             };
         }
-        self.output.forward(&at, self.hidden.is_empty())
+        self.output.forward(&at, self.hidden.is_empty(), multiplier)
     }
 
     /// Adds the network's numbers to a head's tensors.
@@ -343,31 +357,73 @@ impl Network {
 }
 
 impl Dense {
-    fn forward(&self, input: &Tensor, is_first: bool) -> Result<Tensor> {
-        let product = Product { derives_input: !is_first, sink: self.sink.clone() };
-        input.apply_op2(self.weight.as_tensor(), product)?.broadcast_add(&self.bias)
+    /// Without the bias.
+    fn product(&self, input: &Tensor, is_first: bool, multiplier: &Shared) -> Result<Tensor> {
+        let product = Product {
+            derives_input: !is_first,
+            sink: self.sink.clone(),
+            multiplier: multiplier.clone(),
+        };
+        input.apply_op2(self.weight.as_tensor(), product)
+    }
+
+    fn forward(&self, input: &Tensor, is_first: bool, multiplier: &Shared) -> Result<Tensor> {
+        self.product(input, is_first, multiplier)?.broadcast_add(&self.bias)
     }
 }
 
 impl Norm {
-    fn forward(&self, input: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let (mean, variance) = match pass {
-            Pass::Answer | Pass::Dropping(_) => {
-                (self.mean.as_detached_tensor(), self.variance.as_detached_tensor())
-            }
-            Pass::Training(_) => {
-                let mean = input.mean(0)?;
-                let variance = input.broadcast_sub(&mean)?.sqr()?.mean(0)?;
-                let n = input.dim(0)? as f64;
-                // The running variance is the unbiased one, as in PyTorch.
-                let unbiased = (variance.detach() * (n / (n - 1.0).max(1.0)))?;
-                follow(&self.mean, &mean.detach())?;
-                follow(&self.variance, &unbiased)?;
-                (mean, variance)
-            }
+    /// Normalises `input` plus `bias`, rectifies it where asked, and drops a share of it in
+    /// training.
+    ///
+    /// A batch's mean takes the bias away again, so that it has no gradient: in training it moves
+    /// the running mean alone.
+    fn forward(
+        &self,
+        input: &Tensor,
+        bias: Option<&Var>,
+        rectifies: bool,
+        dropout: f32,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor> {
+        let Pass::Training(generator) = pass else {
+            let scale =
+                ((self.variance.as_tensor() + EPSILON)?.sqrt()?.recip()? * self.gain.as_tensor())?;
+            let biased = match bias {
+                Some(bias) => input.broadcast_add(bias)?,
+                None => input.clone(),
+            };
+            let centred = biased.broadcast_sub(&self.mean)?;
+            let units = centred.broadcast_mul(&scale)?.broadcast_add(&self.offset)?;
+            let units = if rectifies { units.relu()? } else { units };
+            return drop_units(&units, dropout, pass);
         };
-        let scale = ((variance + EPSILON)?.sqrt()?.recip()? * self.gain.as_tensor())?;
-        input.broadcast_sub(&mean)?.broadcast_mul(&scale)?.broadcast_add(&self.offset)
+        let statistics = Statistics::of(input)?;
+        let n = input.dim(0)? as f64;
+        let mean = Tensor::new(statistics.mean.as_slice(), &Device::Cpu)?;
+        let mean = match bias {
+            Some(bias) => (mean + bias.as_detached_tensor())?,
+            None => mean,
+        };
+        follow(&self.mean, &mean)?;
+        // The running variance is the unbiased one, as in PyTorch.
+        let unbiased =
+            Tensor::new(statistics.variance.as_slice(), &Device::Cpu)? * (n / (n - 1.0).max(1.0));
+        follow(&self.variance, &unbiased?)?;
+        let mut mask = Vec::new();
+        if dropout > 0.0 {
+            mask.resize(input.elem_count(), 1.0);
+            drop_values(&mut mask, dropout, generator);
+        }
+        let normalise = Normalise {
+            statistics,
+            gain: with_values(&self.gain, <[f32]>::to_vec)?,
+            offset: with_values(&self.offset, <[f32]>::to_vec)?,
+            rectifies,
+            mask,
+            sinks: self.sinks.clone(),
+        };
+        input.apply_op1(normalise)
     }
 }
 
@@ -390,44 +446,145 @@ fn drop_units(units: &Tensor, share: f32, pass: &mut Pass<'_>) -> Result<Tensor>
 
 /// Sets a random share of the values to 0 and divides the rest by what is kept.
 ///
-/// The share is rounded to 1 / 65,536, so that one draw of 64 bits serves four values.
+/// The share is rounded to 1 / 65,536. One draw of the generator is the key of a hash of the
+/// places, which the compiler can vectorise.
 pub(super) fn drop_values(values: &mut [f32], share: f32, generator: &mut Rng) {
-    let limit = (share * 65_536.0).round() as u64;
-    let kept = 1.0 / (1.0 - share);
-    for four in values.chunks_mut(4) {
-        let mut bits = generator.next_u64();
-        for value in four {
-            *value = if bits & 0xffff < limit { 0.0 } else { *value * kept };
-            bits >>= 16;
+    let key = generator.next_u64();
+    widest(Drop {
+        values,
+        limit: (share * 65_536.0).round() as u32,
+        kept: 1.0 / (1.0 - share),
+        keys: [key as u32, (key >> 32) as u32],
+    });
+}
+
+struct Drop<'a> {
+    values: &'a mut [f32],
+    limit: u32,
+    kept: f32,
+    keys: [u32; 2],
+}
+
+impl Vectorised for Drop<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[inline(always)]
+    fn run(self) {
+        /// Hashes that are computed side by side; each serves two values.
+        const LANES: usize = 16;
+        let Self { values, limit, kept, keys } = self;
+        let mut place = 0_u32;
+        for values in values.chunks_mut(2 * LANES) {
+            let mut factors = [0.0; 2 * LANES];
+            for lane in 0..LANES {
+                let hash = hash(place.wrapping_add(lane as u32), keys);
+                factors[lane] = if hash & 0xffff < limit { 0.0 } else { kept };
+                factors[LANES + lane] = if hash >> 16 < limit { 0.0 } else { kept };
+            }
+            for (value, factor) in values.iter_mut().zip(factors) {
+                *value *= factor;
+            }
+            place = place.wrapping_add(LANES as u32);
         }
     }
+}
+
+/// A keyed hash of 32 bits: the multipliers and shifts are those of Wellons' "lowbias32" ("Prospecting
+/// for hash functions", 2018), with a second key between them.
+#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[inline(always)]
+fn hash(place: u32, [first, second]: [u32; 2]) -> u32 {
+    let mut x = place.wrapping_add(first);
+    x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+    x = (x ^ (x >> 15) ^ second).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Drawn, Pass, Source, drop_values};
-    use candle_core::{Device, Tensor};
+    use candle_core::{Device, Tensor, Var};
     use candle_nn::{BatchNorm, ModuleT};
     use facefold_core::rng::seeded;
 
+    /// Forward and backward, with the rectifier and without it, training and answering.
     #[test]
     fn batch_norm_agrees_with_candle_nn() {
         let mut generator = seeded(1, "test");
+        let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let near = |ours: &[f32], theirs: &[f32]| {
+            assert_eq!(ours.len(), theirs.len());
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                assert!((ours - theirs).abs() < 2e-5, "{ours} {theirs}");
+            }
+        };
         let norm = Drawn(&mut generator).norm("", 3).unwrap();
+        norm.gain.set(&Tensor::new(&[0.5_f32, 1.0, -2.0], &Device::Cpu).unwrap()).unwrap();
+        norm.offset.set(&Tensor::new(&[0.1_f32, 0.0, 0.3], &Device::Cpu).unwrap()).unwrap();
         let zeros = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
         let ones = zeros.ones_like().unwrap();
-        let reference = BatchNorm::new(3, zeros.clone(), ones.clone(), ones, zeros, 1e-5).unwrap();
+        let (gain, offset) = (norm.gain.as_tensor().copy(), norm.offset.as_tensor().copy());
+        let gain = Var::from_tensor(&gain.unwrap()).unwrap();
+        let offset = Var::from_tensor(&offset.unwrap()).unwrap();
+        let parts = (gain.as_tensor().clone(), offset.as_tensor().clone());
+        let reference = BatchNorm::new(3, zeros, ones, parts.0, parts.1, 1e-5).unwrap();
+        let bias = Var::new(&[0.7_f32, -0.2, 0.0], &Device::Cpu).unwrap();
         let values: Vec<f32> = (0..15).map(|i| (i as f32 * 1.7).sin() + i as f32).collect();
-        let input = Tensor::from_vec(values, (5, 3), &Device::Cpu).unwrap();
-        for training in [true, true, false] {
-            let pass = if training { Pass::Training(&mut generator) } else { Pass::Answer };
-            let ours = norm.forward(&input, &pass).unwrap().flatten_all().unwrap();
-            let theirs = reference.forward_t(&input, training).unwrap().flatten_all().unwrap();
-            let theirs = theirs.to_vec1::<f32>().unwrap();
-            for (ours, theirs) in ours.to_vec1::<f32>().unwrap().iter().zip(theirs) {
-                assert!((ours - theirs).abs() < 1e-5, "{ours} {theirs}");
+        let input = Var::from_vec(values, (5, 3), &Device::Cpu).unwrap();
+        let slopes: Vec<f32> = (0..15).map(|i| (i as f32 * 0.9).cos()).collect();
+        let slopes = Tensor::from_vec(slopes, (5, 3), &Device::Cpu).unwrap();
+        for (training, rectifies) in [(true, true), (true, false), (false, true)] {
+            let mut pass = if training { Pass::Training(&mut generator) } else { Pass::Answer };
+            let ours = norm.forward(&input, Some(&bias), rectifies, 0.0, &mut pass).unwrap();
+            let biased = input.broadcast_add(&bias).unwrap();
+            let theirs = reference.forward_t(&biased, training).unwrap();
+            let theirs = if rectifies { theirs.relu().unwrap() } else { theirs };
+            near(&numbers(&ours), &numbers(&theirs));
+            if training {
+                let derive = |output: &Tensor| {
+                    (output * &slopes).unwrap().sum_all().unwrap().backward().unwrap()
+                };
+                let (found, expected) = (derive(&ours), derive(&theirs));
+                let by_input = [found.get(&input), expected.get(&input)];
+                near(&numbers(by_input[0].unwrap()), &numbers(by_input[1].unwrap()));
+                for (sink, theirs) in norm.sinks.iter().zip([&gain, &offset]) {
+                    let ours = sink.take(<[f32]>::to_vec).unwrap();
+                    near(&ours, &numbers(expected.get(theirs).unwrap()));
+                }
             }
         }
+    }
+
+    #[test]
+    fn what_was_dropped_has_no_gradient() {
+        let mut generator = seeded(1, "test");
+        let norm = Drawn(&mut generator).norm("", 4).unwrap();
+        let values: Vec<f32> = (0..400).map(|i| (i as f32 * 1.7).sin()).collect();
+        let input = Var::from_vec(values, (100, 4), &Device::Cpu).unwrap();
+        let mut pass = Pass::Training(&mut generator);
+        let output = norm.forward(&input, None, false, 0.5, &mut pass).unwrap();
+        let kept = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let kept = kept.iter().filter(|value| **value != 0.0).count();
+        assert!((150..250).contains(&kept), "{kept}");
+        let slopes = output.sum_all().unwrap().backward().unwrap();
+        assert!(slopes.get(&input).is_some());
+        // The gradient by the offset is 2 for each value kept, 0 for the others.
+        let by_offset = norm.sinks[1].take(|sums| sums.iter().sum::<f32>()).unwrap();
+        assert_eq!(by_offset, 2.0 * kept as f32);
+    }
+
+    #[test]
+    fn masks_repeat_and_differ_from_draw_to_draw() {
+        let draw = |generator: &mut _| {
+            let mut values = vec![1.0; 100];
+            drop_values(&mut values, 0.5, generator);
+            values
+        };
+        let mut generator = seeded(2, "test");
+        let (first, second) = (draw(&mut generator), draw(&mut generator));
+        assert_ne!(first, second);
+        assert_eq!(first, draw(&mut seeded(2, "test")));
     }
 
     #[test]

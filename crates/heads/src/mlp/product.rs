@@ -1,27 +1,55 @@
-//! The product of a layer's input with its weights, whose backward pass does no more than is
-//! needed.
+//! The product of a layer's input with its weights, by the engine's kernels, with a backward pass
+//! that does no more than is needed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
+use facefold_engine::{Matrix, MatrixMut, Multiplier};
 
-/// Where the gradient of a layer's weights is put by the backward pass.
+use super::storage::{slice, with_values};
+
+/// What multiplies for all layers of a network, which are computed one after the other.
+#[derive(Debug, Clone)]
+pub(super) struct Shared(Arc<Mutex<Multiplier>>);
+
+impl Shared {
+    pub(super) fn new(multiplier: Multiplier) -> Self {
+        Self(Arc::new(Mutex::new(multiplier)))
+    }
+
+    fn multiply(&self, left: Matrix<'_>, right: Matrix<'_>, to: &mut [f32]) {
+        let to = MatrixMut::new(to, left.rows(), right.columns());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).multiply(left, right, to);
+    }
+}
+
+/// Where the gradient of a parameter is put by the backward pass.
 ///
 /// candle's own store first makes zeros and adds to them, and hands such sums, from 65,536 values
 /// on, to a pool of threads of its own.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sink(Arc<Mutex<Option<Tensor>>>);
+pub(super) struct Sink(Arc<Mutex<Gradient>>);
+
+/// The memory is kept from one step to the next.
+#[derive(Debug, Default)]
+struct Gradient {
+    values: Vec<f32>,
+    is_new: bool,
+}
 
 impl Sink {
-    /// Keeps a gradient until the optimiser takes it.
-    pub(super) fn put(&self, gradient: Tensor) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradient);
+    /// Has `write` write a gradient of so many values over the last one.
+    pub(super) fn put(&self, count: usize, write: impl FnOnce(&mut [f32])) {
+        let mut gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gradient.values.resize(count, 0.0);
+        write(&mut gradient.values);
+        gradient.is_new = true;
     }
 
-    /// The gradient of the last backward pass, once.
-    pub(super) fn take(&self) -> Option<Tensor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Gives the gradient of the last backward pass to `read`, once.
+    pub(super) fn take<T>(&self, read: impl FnOnce(&[f32]) -> T) -> Option<T> {
+        let mut gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut gradient.is_new).then(|| read(&gradient.values))
     }
 }
 
@@ -32,6 +60,7 @@ pub(super) struct Product {
     pub(super) derives_input: bool,
     /// Gets the weights' gradient.
     pub(super) sink: Sink,
+    pub(super) multiplier: Shared,
 }
 
 impl CustomOp2 for Product {
@@ -48,9 +77,13 @@ impl CustomOp2 for Product {
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, width) = input_layout.shape().dims2()?;
         let (_, units) = weights_layout.shape().dims2()?;
-        let product =
-            input.matmul(weights, (1, rows, units, width), input_layout, weights_layout)?;
-        Ok((product, Shape::from((rows, units))))
+        let mut product = vec![0.0; rows * units];
+        self.multiplier.multiply(
+            Matrix::new(slice(input, input_layout)?, rows, width),
+            Matrix::new(slice(weights, weights_layout)?, width, units),
+            &mut product,
+        );
+        Ok((CpuStorage::F32(product), Shape::from((rows, units))))
     }
 
     fn bwd(
@@ -60,38 +93,62 @@ impl CustomOp2 for Product {
         _product: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        self.sink.put(input.t()?.matmul(gradient)?);
-        let by_input =
-            if self.derives_input { Some(gradient.matmul(&weights.t()?)?) } else { None };
+        let ((rows, width), units) = (input.dims2()?, weights.dim(1)?);
+        let by_input = with_values(gradient, |gradient| {
+            let gradient = Matrix::new(gradient, rows, units);
+            with_values(input, |input| {
+                let input = Matrix::new(input, rows, width).transposed();
+                self.sink.put(width * units, |to| self.multiplier.multiply(input, gradient, to));
+            })?;
+            if !self.derives_input {
+                return Ok(None);
+            }
+            let mut by_input = vec![0.0; rows * width];
+            with_values(weights, |weights| {
+                let weights = Matrix::new(weights, width, units).transposed();
+                self.multiplier.multiply(gradient, weights, &mut by_input);
+            })?;
+            Tensor::from_vec(by_input, (rows, width), &Device::Cpu).map(Some)
+        })??;
         Ok((by_input, None))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Product, Sink};
+    use super::{Product, Shared, Sink};
+    use crate::parts::multiplier;
     use candle_core::{Device, Tensor, Var};
+
+    fn assert_near(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+        }
+    }
 
     #[test]
     fn value_and_gradients_are_those_of_a_plain_product() {
-        let input: Vec<f32> = (0..12).map(|i| (i as f32).sin()).collect();
-        let input = Var::from_vec(input, (4, 3), &Device::Cpu).unwrap();
-        let weights: Vec<f32> = (0..6).map(|i| (i as f32).cos()).collect();
-        let weights = Var::from_vec(weights, (3, 2), &Device::Cpu).unwrap();
+        let wave = |count: usize, shape: (usize, usize), by: f32| {
+            let values: Vec<f32> = (0..count).map(|i| (i as f32 * by).sin()).collect();
+            Var::from_vec(values, shape, &Device::Cpu).unwrap()
+        };
+        let (input, weights) = (wave(37 * 40, (37, 40), 0.7), wave(40 * 50, (40, 50), 1.3));
         let derive = |product: &Tensor| product.sqr().unwrap().sum_all().unwrap().backward();
-        let numbers = |tensor: &Tensor| tensor.to_vec2::<f32>().unwrap();
+        let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
 
         let plain = input.matmul(&weights).unwrap();
         let expected = derive(&plain).unwrap();
         let sink = Sink::default();
-        let product = Product { derives_input: true, sink: sink.clone() };
+        let shared = Shared::new(multiplier().unwrap());
+        let product = Product { derives_input: true, sink: sink.clone(), multiplier: shared };
         let ours = input.apply_op2(weights.as_tensor(), product).unwrap();
         let found = derive(&ours).unwrap();
 
-        assert_eq!(numbers(&ours), numbers(&plain));
-        assert_eq!(numbers(found.get(&input).unwrap()), numbers(expected.get(&input).unwrap()));
-        let by_weights = sink.take().unwrap();
-        assert_eq!(numbers(&by_weights), numbers(expected.get(&weights).unwrap()));
-        assert!(sink.take().is_none());
+        assert_near(&numbers(&ours), &numbers(&plain));
+        assert_near(&numbers(found.get(&input).unwrap()), &numbers(expected.get(&input).unwrap()));
+        let by_weights = sink.take(<[f32]>::to_vec).unwrap();
+        assert_near(&by_weights, &numbers(expected.get(&weights).unwrap()));
+        assert!(sink.take(|_| ()).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! The thresholds of the ordinal loss: parameters beside the network's own.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Var};
 use facefold_core::{HeadError, Targets};
 
 use super::lesson::Lesson;
@@ -49,11 +49,9 @@ impl Thresholds {
     }
 
     /// Hands the optimiser a batch's gradient.
-    pub(super) fn pull(&self, gradient: Vec<f32>) -> Result<()> {
+    pub(super) fn pull(&self, gradient: &[f32]) {
         if let Some((_, sink)) = &self.0 {
-            let length = gradient.len();
-            sink.put(Tensor::from_vec(gradient, length, &Device::Cpu)?);
+            sink.put(gradient.len(), |to| to.copy_from_slice(gradient));
         }
-        Ok(())
     }
 }

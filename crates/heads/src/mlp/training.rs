@@ -102,7 +102,7 @@ pub(super) fn fit(
             let known = thresholds.values().map_err(&failed)?;
             sum += step(&network, &mut stepper, values, now, &mut dropout, |outputs| {
                 let BatchLoss { loss, by_threshold } = goals.loss(outputs, &batch_goals, &known);
-                thresholds.pull(by_threshold)?;
+                thresholds.pull(&by_threshold);
                 Ok(loss)
             })
             .map_err(&failed)?;

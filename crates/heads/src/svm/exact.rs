@@ -1,7 +1,7 @@
 //! Fits machines on a Gram matrix at every cost and gamma, and tries them on validation rows.
 
-use candle_core::{Device, Tensor};
 use facefold_core::{HeadError, rng};
+use facefold_engine::{Matrix, MatrixMut};
 use rand::seq::SliceRandom;
 
 use super::gram::Products;
@@ -10,7 +10,7 @@ use super::machines::{Column, add_biases};
 use super::options::{Kernel, SvmOptions};
 use super::questions::{Question, Questions};
 use super::solver::{Problem, Solution, TOLERANCE, solve};
-use crate::parts::backend;
+use crate::parts::multiplier;
 
 /// Parts of the training rows that are held out in turn for calibration, as in LIBSVM.
 const PARTS: usize = 5;
@@ -122,7 +122,6 @@ impl Exact<'_> {
         if width == 0 {
             return Ok(());
         }
-        let failed = backend("trying an SVM on the validation rows");
         let mut coefficients = vec![0.0; self.training.len() * width];
         let columns = trials.iter().flat_map(|trial| &trial.columns);
         for (column, place) in columns.enumerate() {
@@ -130,14 +129,17 @@ impl Exact<'_> {
                 coefficients[row * width + column] = value;
             }
         }
-        let shape = (self.training.len(), width);
-        let coefficients = Tensor::from_vec(coefficients, shape, &Device::Cpu).map_err(&failed)?;
+        let mut multiplier = multiplier()?;
+        let coefficients = multiplier.pack(Matrix::new(&coefficients, self.training.len(), width));
         for rows in self.validation.chunks(256) {
             let similar = self.products.between(rows, self.training, self.function(gamma));
-            let shape = (rows.len(), self.training.len());
-            let sums: Vec<f32> = Tensor::from_vec(similar, shape, &Device::Cpu)
-                .and_then(|similar| similar.matmul(&coefficients)?.flatten_all()?.to_vec1())
-                .map_err(&failed)?;
+            let mut sums = vec![0.0; rows.len() * width];
+            multiplier.multiply_panels(
+                Matrix::new(&similar, rows.len(), self.training.len()),
+                &coefficients,
+                0..width,
+                MatrixMut::new(&mut sums, rows.len(), width),
+            );
             for row in sums.chunks_exact(width) {
                 for (trial, part) in trials.iter_mut().zip(row.chunks_exact(machines)) {
                     trial.decisions.extend_from_slice(part);

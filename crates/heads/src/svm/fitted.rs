@@ -69,7 +69,7 @@ impl Fitted {
         let mut all = Vec::with_capacity(rows.len() * self.machines.count());
         for chunk in rows.chunks(1024) {
             let values = self.features.rows(source, chunk, scale(self.features.width()));
-            all.extend(self.machines.decide(values, chunk.len())?);
+            all.extend(self.machines.decide(&values, chunk.len())?);
         }
         Ok(all)
     }

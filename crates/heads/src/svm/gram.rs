@@ -3,14 +3,14 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use candle_core::{Device, Tensor};
 use facefold_core::HeadError;
+use facefold_engine::{Matrix, MatrixMut, Multiplier, Panels};
 
 use super::kernel::KernelFunction;
 use super::solver::stride;
-use crate::parts::backend;
+use crate::parts::multiplier;
 
-/// Rows of a stripe: enough for a fast product.
+/// Rows of a stripe: enough for a fast product, and a multiple of the width of its panels.
 const HEIGHT: usize = 256;
 /// Side of the squares by which a matrix is mirrored at its diagonal.
 const TILE: usize = 64;
@@ -21,24 +21,28 @@ const TILE: usize = 64;
 /// computes stripes that nobody else is at, so fits that share them share the work.
 #[derive(Debug)]
 pub(super) struct Gram {
-    features: Tensor,
+    /// count x width.
+    features: Vec<f32>,
+    width: usize,
     count: usize,
+    /// The features as the right factor of the products.
+    panels: Panels,
     next: AtomicUsize,
-    stripes: Vec<OnceLock<Result<Vec<f32>, String>>>,
+    stripes: Vec<OnceLock<Vec<f32>>>,
 }
 
 impl Gram {
     /// Lays out `values`, rows of `width` features; nothing is multiplied yet.
     pub(super) fn new(values: Vec<f32>, width: usize) -> Result<Self, HeadError> {
         let count = values.len() / width.max(1);
-        let features = Tensor::from_vec(values, (count, width), &Device::Cpu)
-            .map_err(backend("laying out rows for an SVM"))?;
+        let panels = multiplier()?.pack(Matrix::new(&values, count, width).transposed());
         let stripes = (0..count.div_ceil(HEIGHT)).map(|_| OnceLock::new()).collect();
-        Ok(Self { features, count, next: AtomicUsize::new(0), stripes })
+        Ok(Self { features: values, width, count, panels, next: AtomicUsize::new(0), stripes })
     }
 
     /// All products.
     pub(super) fn products(&self) -> Result<Products<'_>, HeadError> {
+        let mut multiplier = multiplier()?;
         loop {
             let stripe = self.next.fetch_add(1, Ordering::Relaxed);
             if stripe >= self.stripes.len() {
@@ -46,11 +50,11 @@ impl Gram {
                 self.next.store(self.stripes.len(), Ordering::Relaxed);
                 break;
             }
-            self.stripe(stripe)?;
+            self.stripe(stripe, &mut multiplier);
         }
         // What is left is in other hands: this waits for them.
         let stripes: Vec<&[f32]> =
-            (0..self.stripes.len()).map(|stripe| self.stripe(stripe)).collect::<Result<_, _>>()?;
+            (0..self.stripes.len()).map(|stripe| self.stripe(stripe, &mut multiplier)).collect();
         let mut products = Products { stripes, count: self.count, lengths: Vec::new() };
         let length = |row| {
             let (values, first) = products.upper(row);
@@ -60,20 +64,19 @@ impl Gram {
         Ok(products)
     }
 
-    fn stripe(&self, stripe: usize) -> Result<&[f32], HeadError> {
-        let made = self.stripes[stripe].get_or_init(|| {
+    fn stripe(&self, stripe: usize, multiplier: &mut Multiplier) -> &[f32] {
+        self.stripes[stripe].get_or_init(|| {
             let first = stripe * HEIGHT;
-            let height = HEIGHT.min(self.count - first);
-            let multiply = || {
-                let rows = self.features.narrow(0, first, height)?;
-                let others = self.features.narrow(0, first, self.count - first)?;
-                rows.matmul(&others.t()?)?.flatten_all()?.to_vec1::<f32>()
-            };
-            multiply().map_err(|error| error.to_string())
-        });
-        made.as_deref().map_err(|message| HeadError::Backend {
-            context: "multiplying rows for an SVM".to_owned(),
-            message: message.clone(),
+            let (height, width) = (HEIGHT.min(self.count - first), self.count - first);
+            let rows = &self.features[first * self.width..][..height * self.width];
+            let mut products = vec![0.0; height * width];
+            multiplier.multiply_panels(
+                Matrix::new(rows, height, self.width),
+                &self.panels,
+                first..self.count,
+                MatrixMut::new(&mut products, height, width),
+            );
+            products
         })
     }
 }

@@ -1,12 +1,12 @@
 //! Fitted machines: support rows and coefficients, evaluated by matrix products.
 
-use candle_core::{Device, Tensor};
 use facefold_core::HeadError;
-use ndarray::{Array1, Array2, ArrayD};
+use facefold_engine::{Matrix, MatrixMut, Multiplier};
+use ndarray::{Array1, Array2, ArrayD, IxDyn};
 
 use super::kernel::KernelFunction;
 use super::options::Kernel;
-use crate::parts::{Reader, Tensors, backend};
+use crate::parts::{Reader, Tensors, multiplier};
 
 /// One fitted machine: a coefficient for each training row, and what is added to the sum.
 #[derive(Debug, Clone)]
@@ -15,38 +15,54 @@ pub(super) struct Column {
     pub(super) bias: f32,
 }
 
+/// Rows fewer than these are multiplied as the right factor, which is laid out anew each time, so
+/// that one picture does not pay for laying out all support rows. The bits are the same.
+const FEW: usize = 16;
+
 /// Rows that others are compared with.
 #[derive(Debug)]
 pub(super) struct Support {
-    /// m x d.
-    rows: Tensor,
+    /// m x width.
+    rows: Vec<f32>,
+    width: usize,
     /// Squared length of each row.
     lengths: Vec<f32>,
 }
 
 impl Support {
     /// Lays out rows of `width` scaled features.
-    pub(super) fn new(values: Vec<f32>, width: usize) -> Result<Self, HeadError> {
-        let lengths: Vec<f32> = values.chunks_exact(width).map(squared_length).collect();
-        let rows = Tensor::from_vec(values, (lengths.len(), width), &Device::Cpu)
-            .map_err(backend("laying out an SVM"))?;
-        Ok(Self { rows, lengths })
+    pub(super) fn new(rows: Vec<f32>, width: usize) -> Self {
+        let lengths = rows.chunks_exact(width).map(squared_length).collect();
+        Self { rows, width, lengths }
     }
 
     /// Kernel values of rows of scaled features with these, rows x m.
     pub(super) fn similar(
         &self,
-        values: Vec<f32>,
+        values: &[f32],
         function: KernelFunction,
-    ) -> candle_core::Result<Tensor> {
-        let (count, width) = self.rows.dims2()?;
-        let lengths: Vec<f32> = values.chunks_exact(width).map(squared_length).collect();
-        let rows = Tensor::from_vec(values, (lengths.len(), width), &Device::Cpu)?;
-        let mut products = rows.matmul(&self.rows.t()?)?.flatten_all()?.to_vec1::<f32>()?;
-        for (row, &length) in products.chunks_exact_mut(count).zip(&lengths) {
+        multiplier: &mut Multiplier,
+    ) -> Vec<f32> {
+        let count = self.lengths.len();
+        let lengths: Vec<f32> = values.chunks_exact(self.width).map(squared_length).collect();
+        let rows = Matrix::new(values, lengths.len(), self.width);
+        let support = Matrix::new(&self.rows, count, self.width);
+        let mut products = vec![0.0; lengths.len() * count];
+        if lengths.len() < FEW {
+            let mut turned = vec![0.0; products.len()];
+            let to = MatrixMut::new(&mut turned, count, lengths.len());
+            multiplier.multiply(support, rows.transposed(), to);
+            for (at, product) in products.iter_mut().enumerate() {
+                *product = turned[at % count * lengths.len() + at / count];
+            }
+        } else {
+            let to = MatrixMut::new(&mut products, lengths.len(), count);
+            multiplier.multiply(rows, support.transposed(), to);
+        }
+        for (row, &length) in products.chunks_exact_mut(count.max(1)).zip(&lengths) {
             function.apply(row, length, &self.lengths);
         }
-        Tensor::from_vec(products, (lengths.len(), count), &Device::Cpu)
+        products
     }
 }
 
@@ -57,7 +73,7 @@ pub(super) struct Machines {
     /// For a linear kernel one row of weights a machine.
     support: Support,
     /// m x machines; for a linear kernel the identity.
-    coefficients: Tensor,
+    coefficients: Vec<f32>,
     biases: Vec<f32>,
 }
 
@@ -69,7 +85,7 @@ impl Machines {
         width: usize,
         columns: &[Column],
         rows: impl Fn(&[usize]) -> Vec<f32>,
-    ) -> Result<Self, HeadError> {
+    ) -> Self {
         let n = columns.first().map_or(0, |column| column.coefficients.len());
         let needed = |at: &usize| columns.iter().any(|column| column.coefficients[*at] != 0.0);
         let positions: Vec<usize> = (0..n).filter(needed).collect();
@@ -89,32 +105,16 @@ impl Machines {
             (support, positions.iter().flat_map(of).collect())
         };
         let biases = columns.iter().map(|column| column.bias).collect();
-        Self::new(function, (support, width), coefficients, biases)
-    }
-
-    fn new(
-        function: KernelFunction,
-        (support, width): (Vec<f32>, usize),
-        coefficients: Vec<f32>,
-        biases: Vec<f32>,
-    ) -> Result<Self, HeadError> {
-        let support = Support::new(support, width)?;
-        let shape = (support.lengths.len(), biases.len());
-        let coefficients = Tensor::from_vec(coefficients, shape, &Device::Cpu)
-            .map_err(backend("laying out an SVM"))?;
-        Ok(Self { function, support, coefficients, biases })
+        Self { function, support: Support::new(support, width), coefficients, biases }
     }
 
     /// Machines whose coefficients are the weights of `width` features.
-    pub(super) fn linear(
-        function: KernelFunction,
-        width: usize,
-        columns: &[Column],
-    ) -> Result<Self, HeadError> {
+    pub(super) fn linear(function: KernelFunction, width: usize, columns: &[Column]) -> Self {
         let weights = columns.iter().flat_map(|column| column.coefficients.iter().copied());
         let biases = columns.iter().map(|column| column.bias).collect();
-        let identity = Array2::eye(columns.len()).into_raw_vec_and_offset().0;
-        Self::new(function, (weights.collect(), width), identity, biases)
+        let coefficients = Array2::eye(columns.len()).into_raw_vec_and_offset().0;
+        let support = Support::new(weights.collect(), width);
+        Self { function, support, coefficients, biases }
     }
 
     /// Number of machines.
@@ -122,27 +122,25 @@ impl Machines {
         self.biases.len()
     }
 
-    /// Decisions (rows x machines, row by row) for `rows` rows of scaled features.
-    pub(super) fn decide(&self, values: Vec<f32>, rows: usize) -> Result<Vec<f32>, HeadError> {
-        let mut decisions =
-            if self.support.lengths.is_empty() || self.biases.is_empty() || rows == 0 {
-                vec![0.0; rows * self.biases.len()]
-            } else {
-                self.sums(values).map_err(backend("answering with an SVM"))?
-            };
+    /// Decisions (rows x machines, row by row) for rows of scaled features.
+    pub(super) fn decide(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, HeadError> {
+        let (count, machines) = (self.support.lengths.len(), self.biases.len());
+        let mut multiplier = multiplier()?;
+        let similar = self.support.similar(values, self.function, &mut multiplier);
+        let mut decisions = vec![0.0; rows * machines];
+        multiplier.multiply(
+            Matrix::new(&similar, rows, count),
+            Matrix::new(&self.coefficients, count, machines),
+            MatrixMut::new(&mut decisions, rows, machines),
+        );
         add_biases(&mut decisions, &self.biases);
         Ok(decisions)
     }
 
-    fn sums(&self, values: Vec<f32>) -> candle_core::Result<Vec<f32>> {
-        let similar = self.support.similar(values, self.function)?;
-        similar.matmul(&self.coefficients)?.flatten_all()?.to_vec1()
-    }
-
     /// Adds its numbers to a head's tensors.
     pub(super) fn store(&self, tensors: &mut Tensors) {
-        tensors.insert("support".to_owned(), array(&self.support.rows));
-        tensors.insert("coefficients".to_owned(), array(&self.coefficients));
+        tensors.insert("support".to_owned(), array(&self.support.rows, self.support.width));
+        tensors.insert("coefficients".to_owned(), array(&self.coefficients, self.biases.len()));
         tensors.insert("biases".to_owned(), Array1::from(self.biases.clone()).into_dyn());
     }
 
@@ -157,8 +155,9 @@ impl Machines {
         let rows = Some(support.nrows());
         let coefficients = reader.matrix("coefficients", (rows, Some(count)))?;
         let biases = reader.vector("biases", Some(count))?;
-        let values = |matrix: Array2<f32>| matrix.iter().copied().collect();
-        Self::new(function, (values(support), width), values(coefficients), biases)
+        let values = |matrix: Array2<f32>| -> Vec<f32> { matrix.iter().copied().collect() };
+        let (support, coefficients) = (Support::new(values(support), width), values(coefficients));
+        Ok(Self { function, support, coefficients, biases })
     }
 }
 
@@ -173,8 +172,9 @@ pub(super) fn add_biases(decisions: &mut [f32], biases: &[f32]) {
     }
 }
 
-/// A matrix as an array. It was made here from plain values, which always come back.
-fn array(matrix: &Tensor) -> ArrayD<f32> {
-    let values = matrix.flatten_all().and_then(|flat| flat.to_vec1()).unwrap_or_default();
-    ArrayD::from_shape_vec(matrix.dims(), values).unwrap_or_else(|_| ArrayD::zeros(matrix.dims()))
+/// Rows of some width as an array.
+fn array(values: &[f32], width: usize) -> ArrayD<f32> {
+    let shape = IxDyn(&[values.len() / width.max(1), width]);
+    // The shape is that of the values: it always fits.
+    ArrayD::from_shape_vec(shape, values.to_vec()).unwrap_or_default()
 }

@@ -235,7 +235,7 @@ impl Svm {
         let (function, width) = (exact.function(trial.gamma), features.width());
         let support =
             |chosen: &[usize]| scaled(&features, training, &in_order(training.rows(), chosen));
-        let machines = Machines::join(function, width, &trial.columns, support)?;
+        let machines = Machines::join(function, width, &trial.columns, support);
         let chosen = (trial.cost, f64::from(function.gamma));
         let mut head = self.head(features, machines, questions, (training.targets(), log), chosen);
         let held_out = |question: &Question| exact.held_out(question, &trial, seed);
@@ -269,7 +269,7 @@ impl Svm {
         let trials = |gamma| primal.trials(gamma);
         let trial = choose(options, questions, trials, validation.targets(), &mut log)?;
         let chosen = (trial.cost, f64::from(primal.function(trial.gamma).gamma));
-        let machines = primal.machines(&trial)?;
+        let machines = primal.machines(&trial);
         drop(primal);
         let mut head = self.head(features, machines, questions, (training.targets(), log), chosen);
         calibrate(&mut head, questions, (&trial.decisions, validation.targets()), None);
@@ -317,7 +317,7 @@ impl Svm {
         let support = |chosen: &[usize]| {
             features.rows(training.matrix().plain(), &in_order(&rows, chosen), scale(width))
         };
-        let machines = Machines::join(function, width, &columns, support)?;
+        let machines = Machines::join(function, width, &columns, support);
         let mut head = self.head(features, machines, &questions, (&targets, log), chosen);
         let decisions = head.decisions(validation.matrix().plain(), validation.rows())?;
         calibrate(&mut head, &questions, (&decisions, validation.targets()), None);

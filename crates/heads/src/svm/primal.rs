@@ -7,8 +7,8 @@
 //! kernel values of x with the landmarks (Williams and Seeger, "Using the Nystroem method to speed
 //! up kernel machines", 2001). All machines of a head are fitted side by side.
 
-use candle_core::{Device, Result as CandleResult, Tensor};
 use facefold_core::{Examples, HeadError};
+use facefold_engine::{Matrix, MatrixMut, Multiplier};
 
 use super::exact::{Trial, in_order};
 use super::fitted::scale;
@@ -19,7 +19,7 @@ use super::questions::Questions;
 use super::whiten::whitening;
 use crate::features::Standardiser;
 use crate::lbfgs::{Limits, minimise};
-use crate::parts::backend;
+use crate::parts::multiplier;
 
 /// Rows that are worked on at a time.
 const CHUNK: usize = 4096;
@@ -108,7 +108,7 @@ impl<'a> Primal<'a> {
     }
 
     /// The machines of a trial.
-    pub(super) fn machines(&self, trial: &Trial) -> Result<Machines, HeadError> {
+    pub(super) fn machines(&self, trial: &Trial) -> Machines {
         let (function, width) = (self.function(trial.gamma), self.features.width());
         if self.options.kernel == Kernel::Linear {
             return Machines::linear(function, width, &trial.columns);
@@ -120,8 +120,7 @@ impl<'a> Primal<'a> {
 
     /// All machines at every cost of one gamma, in the order of the options' costs.
     pub(super) fn trials(&self, gamma: f64) -> Result<Vec<Trial>, HeadError> {
-        let failed = backend("fitting an SVM in the primal");
-        let view = View::new(self, gamma)?;
+        let mut view = View::new(self, gamma)?;
         let (n, machines) = (self.training.len(), self.questions.asked.len());
         let costs = &self.options.cost;
         let mut rising: Vec<usize> = (0..costs.len()).collect();
@@ -131,9 +130,11 @@ impl<'a> Primal<'a> {
         for place in rising {
             let penalty = 1.0 / (costs[place] * n as f64);
             let limits = Limits { steps: STEPS, gradient: GRADIENT };
-            let found = minimise(at, limits, |at| view.evaluate(at, penalty).map_err(&failed))?;
+            let found = minimise(at, limits, |at| -> Result<_, HeadError> {
+                Ok(view.evaluate(at, penalty))
+            })?;
             at = found.at;
-            let coefficients = view.coefficients(&at).map_err(&failed)?;
+            let coefficients = view.coefficients(&at);
             let biases = &at[view.width * machines..];
             let column = |machine: usize| Column {
                 coefficients: coefficients
@@ -151,11 +152,11 @@ impl<'a> Primal<'a> {
                 decisions: Vec::new(),
                 unfinished: if found.steps == STEPS { machines } else { 0 },
             };
-            let fitted = self.machines(&trial)?;
+            let fitted = self.machines(&trial);
             let positions: Vec<usize> = (0..self.validation.len()).collect();
             for chunk in positions.chunks(CHUNK) {
                 let values = self.scaled(self.validation, chunk);
-                trial.decisions.extend(fitted.decide(values, chunk.len())?);
+                trial.decisions.extend(fitted.decide(&values, chunk.len())?);
             }
             trials[place] = Some(trial);
         }
@@ -170,77 +171,76 @@ struct View<'a> {
     width: usize,
     /// Kernel values with the landmarks, chunk by chunk; empty for a linear kernel, whose features
     /// are scaled anew each time rather than held twice.
-    stored: Vec<Tensor>,
+    stored: Vec<Vec<f32>>,
     /// L^-1, where there are landmarks.
-    whitening: Option<Tensor>,
+    whitening: Option<Vec<f32>>,
+    multiplier: Multiplier,
 }
 
 impl<'a> View<'a> {
     fn new(primal: &'a Primal<'a>, gamma: f64) -> Result<Self, HeadError> {
+        let mut multiplier = multiplier()?;
         if primal.options.kernel == Kernel::Linear {
             let width = primal.features.width();
-            return Ok(Self { primal, width, stored: Vec::new(), whitening: None });
+            return Ok(Self { primal, width, stored: Vec::new(), whitening: None, multiplier });
         }
-        let failed = backend("comparing rows with landmarks");
         let (function, m) = (primal.function(gamma), primal.landmarks.len());
         let values = primal.scaled(primal.training, primal.landmarks);
-        let support = Support::new(values.clone(), primal.features.width())?;
-        let own = support.similar(values, function).map_err(&failed)?;
-        let mut own: Vec<f32> =
-            own.flatten_all().and_then(|flat| flat.to_vec1()).map_err(&failed)?;
+        let support = Support::new(values.clone(), primal.features.width());
+        let mut own = support.similar(&values, function, &mut multiplier);
         for at in 0..m {
             own[at * m + at] *= 1.0 + JITTER;
         }
         let whitening = whitening(&own, m).ok_or_else(|| {
             HeadError::Untrainable(format!("the kernel matrix of {m} landmarks is singular"))
         })?;
-        let whitening = whitening.iter().map(|&value| value as f32).collect();
-        let whitening = Tensor::from_vec(whitening, (m, m), &Device::Cpu).map_err(&failed)?;
+        let whitening = Some(whitening.iter().map(|&value| value as f32).collect());
         let positions: Vec<usize> = (0..primal.training.len()).collect();
-        let stored = positions
-            .chunks(CHUNK)
-            .map(|chunk| support.similar(primal.scaled(primal.training, chunk), function))
-            .collect::<CandleResult<_>>()
-            .map_err(&failed)?;
-        Ok(Self { primal, width: m, stored, whitening: Some(whitening) })
+        let similar = |chunk: &[usize]| {
+            let values = primal.scaled(primal.training, chunk);
+            support.similar(&values, function, &mut multiplier)
+        };
+        let stored = positions.chunks(CHUNK).map(similar).collect();
+        Ok(Self { primal, width: m, stored, whitening, multiplier })
     }
 
     /// What the values of a row are multiplied by, width x machines, at the weights `at`.
-    fn coefficients(&self, at: &[f64]) -> CandleResult<Vec<f32>> {
-        self.unwhitened(at)?.flatten_all()?.to_vec1()
-    }
-
-    fn unwhitened(&self, at: &[f64]) -> CandleResult<Tensor> {
-        let machines = self.primal.questions.asked.len();
-        let shape = (self.width, machines);
-        let weights = at[..self.width * machines].iter().map(|&value| value as f32).collect();
-        let weights = Tensor::from_vec(weights, shape, &Device::Cpu)?;
-        match &self.whitening {
-            Some(inverse) => inverse.t()?.matmul(&weights),
-            None => Ok(weights),
-        }
+    fn coefficients(&mut self, at: &[f64]) -> Vec<f32> {
+        let (width, machines) = (self.width, self.primal.questions.asked.len());
+        let weights = at[..width * machines].iter().map(|&value| value as f32).collect();
+        let Some(inverse) = &self.whitening else { return weights };
+        let mut coefficients = vec![0.0; width * machines];
+        self.multiplier.multiply(
+            Matrix::new(inverse, width, width).transposed(),
+            Matrix::new(&weights, width, machines),
+            MatrixMut::new(&mut coefficients, width, machines),
+        );
+        coefficients
     }
 
     /// Mean loss plus penalty, and its gradient, at width x machines weights and the biases.
-    fn evaluate(&self, at: &[f64], penalty: f64) -> CandleResult<(f64, Vec<f64>)> {
+    fn evaluate(&mut self, at: &[f64], penalty: f64) -> (f64, Vec<f64>) {
         let (n, machines) = (self.primal.training.len(), self.primal.questions.asked.len());
-        let coefficients = self.unwhitened(at)?;
+        let coefficients = self.coefficients(at);
+        let coefficients = Matrix::new(&coefficients, self.width, machines);
         let (weights, biases) = at.split_at(self.width * machines);
         let epsilon = self.primal.questions.asked.first().and_then(|question| question.epsilon);
         let mut loss = 0.0;
         let mut bias_gradient = vec![0.0; machines];
-        let mut gradient: Option<Tensor> = None;
+        let mut gradient = vec![0.0; self.width * machines];
         let positions: Vec<usize> = (0..n).collect();
         for (place, chunk) in positions.chunks(CHUNK).enumerate() {
             let scaled;
             let rows = if let Some(rows) = self.stored.get(place) {
                 rows
             } else {
-                let values = self.primal.scaled(self.primal.training, chunk);
-                scaled = Tensor::from_vec(values, (chunk.len(), self.width), &Device::Cpu)?;
+                scaled = self.primal.scaled(self.primal.training, chunk);
                 &scaled
             };
-            let mut slopes: Vec<f32> = rows.matmul(&coefficients)?.flatten_all()?.to_vec1()?;
+            let rows = Matrix::new(rows, chunk.len(), self.width);
+            let mut slopes = vec![0.0; chunk.len() * machines];
+            let to = MatrixMut::new(&mut slopes, chunk.len(), machines);
+            self.multiplier.multiply(rows, coefficients, to);
             let goals = &self.primal.goals[chunk[0] * machines..][..slopes.len()];
             for (at, (slope, &goal)) in slopes.iter_mut().zip(goals).enumerate() {
                 let decision = f64::from(*slope) + biases[at % machines];
@@ -252,24 +252,24 @@ impl<'a> View<'a> {
                 bias_gradient[at % machines] += derivative;
                 *slope = derivative as f32;
             }
-            let slopes = Tensor::from_vec(slopes, (chunk.len(), machines), &Device::Cpu)?;
-            let part = rows.t()?.matmul(&slopes)?;
-            gradient = Some(match gradient {
-                Some(sum) => (sum + part)?,
-                None => part,
-            });
+            let slopes = Matrix::new(&slopes, chunk.len(), machines);
+            let to = MatrixMut::new(&mut gradient, self.width, machines);
+            self.multiplier.accumulate(rows.transposed(), slopes, to);
         }
-        let gradient = match (gradient, &self.whitening) {
-            (Some(sum), Some(inverse)) => inverse.matmul(&sum)?.flatten_all()?.to_vec1()?,
-            (Some(sum), None) => sum.flatten_all()?.to_vec1::<f32>()?,
-            (None, _) => vec![0.0; weights.len()],
-        };
+        if let Some(inverse) = &self.whitening {
+            let sums = gradient.clone();
+            self.multiplier.multiply(
+                Matrix::new(inverse, self.width, self.width),
+                Matrix::new(&sums, self.width, machines),
+                MatrixMut::new(&mut gradient, self.width, machines),
+            );
+        }
         let lengths: f64 = weights.iter().map(|weight| weight * weight).sum();
         let slopes = gradient.iter().zip(weights);
         let mut gradient: Vec<f64> =
             slopes.map(|(&slope, weight)| f64::from(slope) / n as f64 + penalty * weight).collect();
         gradient.extend(bias_gradient.iter().map(|slope| slope / n as f64));
-        Ok((loss / n as f64 + penalty * lengths / 2.0, gradient))
+        (loss / n as f64 + penalty * lengths / 2.0, gradient)
     }
 }
 

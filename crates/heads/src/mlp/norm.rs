@@ -1,0 +1,196 @@
+//! Batch norm for training, with the rectifier and the dropout that follow it: one pass over the
+//! units forward, two backward, where candle's operations make some thirty copies of them.
+
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
+use facefold_engine::{Vectorised, widest};
+
+use super::product::Sink;
+use super::storage::{slice, with_values};
+
+/// Added to a variance before its root is taken.
+pub(super) const EPSILON: f64 = 1e-5;
+
+/// Mean and variance (divided by the number of rows) of each column.
+#[derive(Debug, Clone)]
+pub(super) struct Statistics {
+    pub(super) mean: Vec<f32>,
+    pub(super) variance: Vec<f32>,
+}
+
+impl Statistics {
+    /// Those of some rows.
+    pub(super) fn of(rows: &Tensor) -> Result<Self> {
+        let width = rows.dim(1)?;
+        with_values(rows, |values| widest(Moments { values, width }))
+    }
+}
+
+struct Moments<'a> {
+    values: &'a [f32],
+    width: usize,
+}
+
+impl Vectorised for Moments<'_> {
+    type Output = Statistics;
+
+    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[inline(always)]
+    fn run(self) -> Statistics {
+        let Self { values, width } = self;
+        let scale = 1.0 / (values.len() / width).max(1) as f32;
+        let (mut mean, mut variance) = (vec![0.0_f32; width], vec![0.0_f32; width]);
+        for row in values.chunks_exact(width) {
+            mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        mean.iter_mut().for_each(|sum| *sum *= scale);
+        for row in values.chunks_exact(width) {
+            for ((sum, mean), value) in variance.iter_mut().zip(&mean).zip(row) {
+                *sum += (value - mean) * (value - mean);
+            }
+        }
+        variance.iter_mut().for_each(|sum| *sum *= scale);
+        Statistics { mean, variance }
+    }
+}
+
+/// mask * relu((x - mean) / deviation * gain + offset), by the statistics of x itself.
+pub(super) struct Normalise {
+    pub(super) statistics: Statistics,
+    pub(super) gain: Vec<f32>,
+    pub(super) offset: Vec<f32>,
+    /// Whether negative values become 0.
+    pub(super) rectifies: bool,
+    /// What each value is multiplied by; empty: nothing is dropped.
+    pub(super) mask: Vec<f32>,
+    /// Get the gradients of gain and offset.
+    pub(super) sinks: [Sink; 2],
+}
+
+impl Normalise {
+    /// 1 / deviation of each column.
+    fn inverses(&self) -> Vec<f32> {
+        let inverse = |&variance: &f32| (1.0 / (f64::from(variance) + EPSILON).sqrt()) as f32;
+        self.statistics.variance.iter().map(inverse).collect()
+    }
+}
+
+impl CustomOp1 for Normalise {
+    fn name(&self) -> &'static str {
+        "normalise"
+    }
+
+    fn cpu_fwd(&self, input: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let forward =
+            Forward { norm: self, inverses: self.inverses(), values: slice(input, layout)? };
+        Ok((CpuStorage::F32(widest(forward)), layout.shape().clone()))
+    }
+
+    fn bwd(&self, input: &Tensor, output: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let width = self.gain.len();
+        let by_input = with_values(input, |values| {
+            with_values(output, |output| {
+                with_values(gradient, |gradient| {
+                    let inverses = self.inverses();
+                    widest(Backward { norm: self, inverses, values, output, gradient })
+                })
+            })
+        })???;
+        for (sink, sums) in self.sinks.iter().zip([&by_input.gain, &by_input.offset]) {
+            sink.put(width, |to| to.copy_from_slice(sums));
+        }
+        Tensor::from_vec(by_input.values, input.shape(), &Device::Cpu).map(Some)
+    }
+}
+
+struct Forward<'a> {
+    norm: &'a Normalise,
+    inverses: Vec<f32>,
+    values: &'a [f32],
+}
+
+impl Vectorised for Forward<'_> {
+    type Output = Vec<f32>;
+
+    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[inline(always)]
+    fn run(self) -> Vec<f32> {
+        let Self { norm: Normalise { statistics, gain, offset, rectifies, mask, .. }, .. } = self;
+        let width = gain.len();
+        let mut output = vec![0.0; self.values.len()];
+        let least = if *rectifies { 0.0 } else { f32::NEG_INFINITY };
+        let (mean, inverses) = (&statistics.mean[..width], &self.inverses[..width]);
+        let (gain, offset) = (&gain[..width], &offset[..width]);
+        for (to, row) in output.chunks_exact_mut(width).zip(self.values.chunks_exact(width)) {
+            for column in 0..width {
+                let scaled = (row[column] - mean[column]) * inverses[column];
+                let value = scaled * gain[column] + offset[column];
+                // Not `max`, which would turn NaN into 0.
+                to[column] = if value < least { least } else { value };
+            }
+        }
+        for (value, factor) in output.iter_mut().zip(mask) {
+            *value *= factor;
+        }
+        output
+    }
+}
+
+struct Backward<'a> {
+    norm: &'a Normalise,
+    inverses: Vec<f32>,
+    values: &'a [f32],
+    output: &'a [f32],
+    gradient: &'a [f32],
+}
+
+/// Gradients by the input, the gain and the offset.
+struct Gradients {
+    values: Vec<f32>,
+    gain: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+impl Vectorised for Backward<'_> {
+    type Output = Gradients;
+
+    /// With z = (x - mean) / deviation and g the gradient by gain * z + offset, that by x is
+    /// gain / deviation * (g - mean of g - z * mean of g z) (Ioffe and Szegedy, "Batch
+    /// normalization", 2015).
+    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[inline(always)]
+    fn run(self) -> Gradients {
+        let Self { norm: Normalise { statistics, gain, rectifies, mask, .. }, .. } = self;
+        let width = gain.len();
+        let scale = 1.0 / (self.values.len() / width).max(1) as f32;
+        // The gradient by what was normalised: what was cut off or dropped has none.
+        let mut slopes = self.gradient.to_vec();
+        for (slope, factor) in slopes.iter_mut().zip(mask) {
+            *slope *= factor;
+        }
+        if *rectifies {
+            for (slope, &output) in slopes.iter_mut().zip(self.output) {
+                *slope = if output > 0.0 { *slope } else { 0.0 };
+            }
+        }
+        let (mean, inverses) = (&statistics.mean[..width], &self.inverses[..width]);
+        let (mut by_gain, mut by_offset) = (vec![0.0_f32; width], vec![0.0_f32; width]);
+        for (slopes, row) in slopes.chunks_exact(width).zip(self.values.chunks_exact(width)) {
+            let (by_gain, by_offset) = (&mut by_gain[..width], &mut by_offset[..width]);
+            for column in 0..width {
+                let scaled = (row[column] - mean[column]) * inverses[column];
+                by_gain[column] += slopes[column] * scaled;
+                by_offset[column] += slopes[column];
+            }
+        }
+        let (gains, offsets) = (&by_gain[..width], &by_offset[..width]);
+        let gain = &gain[..width];
+        for (slopes, row) in slopes.chunks_exact_mut(width).zip(self.values.chunks_exact(width)) {
+            for column in 0..width {
+                let scaled = (row[column] - mean[column]) * inverses[column];
+                let rest = slopes[column] - scale * (offsets[column] + scaled * gains[column]);
+                slopes[column] = gain[column] * inverses[column] * rest;
+            }
+        }
+        Gradients { values: slopes, gain: by_gain, offset: by_offset }
+    }
+}
