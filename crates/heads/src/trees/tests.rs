@@ -20,9 +20,9 @@ fn drawn() -> (FeatureMatrix, Vec<f32>) {
 }
 
 fn tell(matrix: &FeatureMatrix, targets: &Targets) -> Predictions {
-    let mut options = HeadOptions::default();
-    options.trees =
+    let trees =
         TreeOptions { rounds: 60, patience: None, bins: 255, columns: 6, ..TreeOptions::default() };
+    let options = HeadOptions { trees, ..HeadOptions::default() };
     let rows: Vec<usize> = (0..600).collect();
     let training = Examples::new(matrix, rows.clone(), targets.pick(&rows)).unwrap();
     let none = Examples::new(matrix, Vec::new(), targets.pick(&[])).unwrap();
