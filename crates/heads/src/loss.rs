@@ -274,10 +274,10 @@ mod tests {
         let (z, thresholds) = ([0.5, -1.0], [1.0, 0.0, -2.0]);
         let levels = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0];
         let (loss, _) = ordinal(&z, &thresholds, &levels, &[Known::surely(9.0); 2]);
-        assert!((loss.value - 0.965950).abs() < 1e-6, "{}", loss.value);
+        assert!((loss.value - 0.965_950).abs() < 1e-6, "{}", loss.value);
         let mut shares = [0.0; 4];
         ordinal_shares(z[0], &thresholds, &mut shares);
-        for (share, golden) in shares.iter().zip([0.182426, 0.195115, 0.440034, 0.182426]) {
+        for (share, golden) in shares.iter().zip([0.182_426, 0.195_115, 0.440_034, 0.182_426]) {
             assert!((share - golden).abs() < 1e-6, "{shares:?}");
         }
     }

@@ -84,9 +84,10 @@ fn fit(
     let training: Vec<usize> = train.iter().chain(validation).copied().collect();
     let options = settings.start.options(rows.task, &settings.heads);
     let head = learning::head(&arguments.head, &options).map_err(Usage::error)?;
-    let surroundings = match head.uses_companions() {
-        true => learning.surroundings(rows.task, settings)?,
-        false => Surroundings::default(),
+    let surroundings = if head.uses_companions() {
+        learning.surroundings(rows.task, settings)?
+    } else {
+        Surroundings::default()
     };
     let own = OwnRows {
         matrix: &learning.matrix,

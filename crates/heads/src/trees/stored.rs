@@ -61,7 +61,7 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
         })?));
         first += size;
     }
-    if first != nodes.nrows() || trees.len() % outputs != 0 {
+    if first != nodes.nrows() || !trees.len().is_multiple_of(outputs) {
         return Err(HeadError::Damaged(format!(
             "{} trees of {first} nodes for {outputs} outputs and {} nodes",
             trees.len(),
