@@ -335,12 +335,11 @@ impl Learning {
 
 /// The features asked for; where nothing is, all there are.
 fn features(asked: Option<FeaturesName>, has_taps: bool) -> Features {
-    match asked {
-        Some(FeaturesName::Embedding) => Features::Embedding,
-        Some(FeaturesName::Taps) => Features::Taps,
-        Some(FeaturesName::Both) => Features::Both,
-        None if has_taps => Features::Both,
-        None => Features::Embedding,
+    let all = if has_taps { FeaturesName::Both } else { FeaturesName::Embedding };
+    match asked.unwrap_or(all) {
+        FeaturesName::Embedding => Features::Embedding,
+        FeaturesName::Taps => Features::Taps,
+        FeaturesName::Both => Features::Both,
     }
 }
 

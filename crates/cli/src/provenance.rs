@@ -14,21 +14,21 @@ pub const COMMIT: &str = env!("FACEFOLD_COMMIT");
 /// The command as it was typed, with the program's name without its directory.
 #[must_use]
 pub fn command_line() -> String {
-    joined(words())
+    joined(&words())
 }
 
 /// The same without the number of threads, which changes nothing of what is trained: so the bytes
 /// of a bundle do not tell it either.
 #[must_use]
 pub fn training_command() -> String {
-    joined(without_threads(words()))
+    joined(&without_threads(words()))
 }
 
 fn words() -> Vec<String> {
     std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-fn joined(words: Vec<String>) -> String {
+fn joined(words: &[String]) -> String {
     let words = words.iter().map(|word| quoted(word));
     std::iter::once("facefold".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
@@ -155,7 +155,7 @@ mod tests {
         for typed in ["train --threads 2 --seed 3", "train --threads=1 --seed 3", "train --seed 3"]
         {
             let words = typed.split(' ').map(str::to_owned).collect();
-            assert_eq!(joined(without_threads(words)), "facefold train --seed 3");
+            assert_eq!(joined(&without_threads(words)), "facefold train --seed 3");
         }
     }
 

@@ -60,7 +60,9 @@ impl Space<'_> {
             let mut of_head = Vec::new();
             for (index, dimension) in own.into_iter().enumerate() {
                 if dimension.concerns(head, options)? {
-                    read.get_mut(index).map(|read| *read = true);
+                    if let Some(read) = read.get_mut(index) {
+                        *read = true;
+                    }
                     of_head.push(dimension);
                 }
             }

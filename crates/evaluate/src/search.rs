@@ -8,6 +8,7 @@ mod divisions;
 mod halving;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use facefold_core::{Head, HeadError};
 use serde::{Deserialize, Serialize};
@@ -235,8 +236,8 @@ impl Rung<'_> {
         let seed = self.plan.seeds[0];
         let mut heads: BTreeMap<usize, Box<dyn Head>> = BTreeMap::new();
         for &configuration in alive.iter().flatten() {
-            if !heads.contains_key(&configuration) {
-                heads.insert(configuration, self.search.head_of(configuration, self.share)?);
+            if let Entry::Vacant(place) = heads.entry(configuration) {
+                place.insert(self.search.head_of(configuration, self.share)?);
             }
         }
         // The inner partitions of every trial, and where each trial begins among them.

@@ -91,7 +91,7 @@ impl FittedHead for Fitted {
 /// by 0.4: a threshold of 0.5 is best.
 struct Rows {
     matrix: FeatureMatrix,
-    rows: Vec<RowInfo>,
+    infos: Vec<RowInfo>,
     indices: Vec<usize>,
 }
 
@@ -109,7 +109,7 @@ fn rows() -> Rows {
         fold: None,
         split: Some(if subject(row) % 8 < 2 { Split::Test } else { Split::Train }),
     });
-    Rows { matrix: FeatureMatrix::new(matrix, None).unwrap(), rows: rows.collect(), indices }
+    Rows { matrix: FeatureMatrix::new(matrix, None).unwrap(), infos: rows.collect(), indices }
 }
 
 fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPlan<'a> {
@@ -119,10 +119,10 @@ fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPla
         surroundings: Surroundings::default(),
         classes: vec!["female".to_owned(), "male".to_owned()],
         matrix: &rows.matrix,
-        matrix_rows: (0..rows.rows.len()).collect(),
-        partitions: plan(&protocol, &rows.rows, &targets, 7).unwrap(),
+        matrix_rows: (0..rows.infos.len()).collect(),
+        partitions: plan(&protocol, &rows.infos, &targets, 7).unwrap(),
         targets,
-        rows: rows.rows.clone(),
+        rows: rows.infos.clone(),
         protocol,
         heads: vec![Box::new(Threshold { at: 0.9, epochs: 1.0, seen })],
         seed: 7,
@@ -195,10 +195,10 @@ const NINE: [f64; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 fn poisoned_test_labels_change_nothing_of_the_search() {
     for inner in [Inner::HoldOut, Inner::Folds(4)] {
         for budget in [Budget::Epochs, Budget::Subjects] {
-            let asked = Asked { inner, budget, ..Asked::grid(&NINE) };
+            let asked = Asked { budget, inner, ..Asked::grid(&NINE) };
             let (honest, mut poisoned) = (rows(), rows());
             for (row, class) in poisoned.indices.iter_mut().enumerate() {
-                if poisoned.rows[row].split == Some(Split::Test) {
+                if poisoned.infos[row].split == Some(Split::Test) {
                     *class = 1 - *class;
                 }
             }
@@ -213,7 +213,7 @@ fn poisoned_test_labels_change_nothing_of_the_search() {
             // The test can fail: a poisoned training label does change the search.
             let mut poisoned = rows();
             for (row, class) in poisoned.indices.iter_mut().enumerate() {
-                if poisoned.rows[row].split == Some(Split::Train) {
+                if poisoned.infos[row].split == Some(Split::Train) {
                     *class = 1 - *class;
                 }
             }
@@ -286,8 +286,8 @@ fn inner_folds_score_every_row_of_the_training_side() {
     let known = plan.partitions[0].train.len() + plan.partitions[0].validation.len();
     assert!(result.trials.iter().all(|trial| trial.rows == known), "{:?}", result.trials);
     // The mean over rows, as counted by hand.
-    let right = (0..rows.rows.len())
-        .filter(|&row| rows.rows[row].split == Some(Split::Train))
+    let right = (0..rows.infos.len())
+        .filter(|&row| rows.infos[row].split == Some(Split::Train))
         .filter(|&row| (rows.matrix.plain()[(row, 0)] > 0.4) == (rows.indices[row] == 1))
         .count();
     let score = result.trials[0].score.unwrap();

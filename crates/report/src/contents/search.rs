@@ -66,11 +66,11 @@ fn settings(Configuration(settings): &Configuration) -> String {
     each.collect::<Vec<_>>().join(" ")
 }
 
-fn of_rung<'a>(
-    search: &'a SearchResult,
+fn of_rung(
+    search: &SearchResult,
     configuration: usize,
     rung: usize,
-) -> impl Iterator<Item = &'a Trial> {
+) -> impl Iterator<Item = &Trial> {
     search
         .trials
         .iter()
