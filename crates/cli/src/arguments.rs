@@ -7,6 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::containers::BackendArguments;
 
+mod explain;
+mod media;
+
+pub use explain::ExplainArguments;
+pub use media::MediaArguments;
+
 /// Age and gender heads on ArcFace embeddings: extract once, train and compare in seconds.
 #[derive(Debug, Parser)]
 #[command(
@@ -58,8 +64,10 @@ pub enum Command {
     Compare(CompareArguments),
     /// Train a head on all rows of a store and write it as a bundle.
     Train(TrainArguments),
-    /// Tell gender and age from pictures with a trained bundle.
+    /// Tell gender and age from pictures or a video with a trained bundle.
     Predict(PredictArguments),
+    /// Show which parts of a face moved a bundle's answers.
+    Explain(ExplainArguments),
     /// Answer over HTTP with trained bundles, and show a page to try them on.
     Serve(ServeArguments),
     /// Show a report that was written before.
@@ -425,17 +433,25 @@ pub struct TrainArguments {
 Examples:
   facefold predict --bundle faces.facefold picture.jpg
   facefold predict --bundle faces.facefold holiday/ --format csv > holiday.csv
-  find . -name '*.jpg' | facefold predict --bundle faces.facefold --format jsonl -")]
+  find . -name '*.jpg' | facefold predict --bundle faces.facefold --format jsonl -
+  facefold predict --bundle faces.facefold --faces all --annotate drawn/ holiday/
+  facefold predict --bundle faces.facefold --video party.mp4 --fps 10
+  facefold predict --bundle faces.facefold --video /dev/video0        until Ctrl-C
+
+A video gives one row a person: when they were seen, and the mean of the answers over all frames
+with their face. It is read through ffmpeg, which must be installed.")]
 pub struct PredictArguments {
     /// Trained bundle; several answer side by side.
     #[arg(long, required = true)]
     pub bundle: Vec<PathBuf>,
     /// Pictures, directories, or - for a list of paths (or one picture's bytes) on stdin.
-    #[arg(required = true, num_args = 1..)]
+    #[arg(required_unless_present = "video", num_args = 1..)]
     pub input: Vec<PathBuf>,
-    /// The main face of each picture, or all of them.
-    #[arg(long, value_enum, default_value_t = FacesName::Main)]
-    pub faces: FacesName,
+    #[command(flatten)]
+    pub media: MediaArguments,
+    /// The main face of each picture, or all of them. Default: main; all in a video.
+    #[arg(long, value_enum)]
+    pub faces: Option<FacesName>,
     /// How answers are printed.
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,
