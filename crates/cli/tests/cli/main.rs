@@ -3,6 +3,7 @@
 // Helpers of tests fail by panicking and say what is skipped, as tests do.
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
+mod explain;
 mod hostile;
 mod insightface;
 mod kill;
@@ -10,7 +11,9 @@ mod kill;
 #[path = "../../../insightface/tests/contract/mock.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
 mod mock;
+mod predict;
 mod real;
+mod replicas;
 mod road;
 mod serve;
 mod support;
