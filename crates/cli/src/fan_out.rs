@@ -68,16 +68,12 @@ mod tests {
         let (go, bar) = (AtomicBool::new(false), ProgressBar::hidden());
         let doubled = fan_out(&inputs, 4, &go, &bar, |index, input| Ok(index + input)).unwrap();
         assert_eq!(doubled, inputs.iter().map(|n| 2 * n).collect::<Vec<_>>());
-        let failed =
-            fan_out(
-                &inputs,
-                4,
-                &go,
-                &bar,
-                |_, &input| {
-                    if input == 50 { bail!("no {input}") } else { Ok(()) }
-                },
-            );
+        let failed = fan_out(&inputs, 4, &go, &bar, |_, &input| {
+            if input == 50 {
+                bail!("no {input}");
+            }
+            Ok(())
+        });
         assert_eq!(failed.unwrap_err().to_string(), "no 50");
         let some = fan_out(&inputs, 1, &go, &bar, |_, &input| {
             go.store(input == 9, Ordering::Relaxed);

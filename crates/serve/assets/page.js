@@ -215,7 +215,7 @@ function explainer(face, number, file) {
     try {
       const reply = await ask(`/v1/explain?face=${face.index}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
       maps.replaceChildren(...reply.explanations.map((one) => mapFigure(one, face.answers.length > 1)),
-        make("p", { className: "caption" }, "Each part of the aligned face was covered by a grey patch in turn; coloured is what the answer lost or gained by it."));
+        make("p", { className: "caption" }, "Each part of the aligned face was covered in turn, in the mean colour of the face; coloured is what the answer lost or gained by it."));
       button.hidden = true;
     } catch (problem) {
       maps.replaceChildren(make("p", { className: "warning", role: "alert" }, problemWords(problem)));

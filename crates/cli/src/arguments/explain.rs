@@ -38,6 +38,13 @@ pub struct ExplainArguments {
     /// Exit with 3 if a picture was rejected.
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// Where and how the networks run.
+#[derive(Debug, Args)]
+pub struct RunArguments {
     /// Arithmetic of the CPU engine; must be of the bundle's precision class.
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionName>,

@@ -1,6 +1,7 @@
 //! `facefold explain`: occlusion maps of single pictures, and their means.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -89,18 +90,21 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
     let means: Mutex<Means> = Mutex::default();
     let interrupted = interrupt::listen()?;
     let bar = progress::bar(inputs.len() as u64, "explaining");
-    let all = fan_out(&inputs, threads(arguments.threads), &interrupted, &bar, |index, input| {
-        let explained = input.read().map_err(ExplainError::Rejected);
-        match explained.and_then(|bytes| pipeline.explain(&bytes, which)) {
-            Ok(FaceExplained { explanations, .. }) => {
-                maps.collect(&explanations, &mut locked(&means));
-                let write = |one| maps.picture(index, &input.name(), one, arguments.mean_only);
-                Ok(Ok(explanations.iter().map(write).collect::<Result<Vec<Told>>>()?))
+    let all =
+        fan_out(&inputs, threads(arguments.run.threads), &interrupted, &bar, |index, input| {
+            let explained = input.read().map_err(ExplainError::Rejected);
+            match explained.and_then(|bytes| pipeline.explain(&bytes, which)) {
+                Ok(FaceExplained { explanations, .. }) => {
+                    maps.collect(&explanations, &mut locked(&means));
+                    let write = |one| maps.picture(index, &input.name(), one, arguments.mean_only);
+                    Ok(Ok(explanations.iter().map(write).collect::<Result<Vec<Told>>>()?))
+                }
+                Err(ExplainError::Rejected(rejection)) => {
+                    Ok(Err(rejected(input.name(), rejection)))
+                }
+                Err(ExplainError::Failed(error)) => Err(error.into()),
             }
-            Err(ExplainError::Rejected(rejection)) => Ok(Err(rejected(input.name(), rejection))),
-            Err(ExplainError::Failed(error)) => Err(error.into()),
-        }
-    });
+        });
     bar.finish_and_clear();
     let mut document = Document {
         patch: occlusion::PATCH,
@@ -137,10 +141,10 @@ fn pipeline(arguments: &ExplainArguments) -> Result<Pipeline> {
     let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
     let network = NetworkArguments {
         model,
-        precision: arguments.precision,
-        device: arguments.device.clone(),
-        threads: arguments.threads,
-        offline: arguments.offline,
+        precision: arguments.run.precision,
+        device: arguments.run.device.clone(),
+        threads: arguments.run.threads,
+        offline: arguments.run.offline,
     };
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
@@ -284,8 +288,10 @@ fn text(document: &Document) -> String {
             told.file.clone().unwrap_or_default(),
         ]);
     }
-    let rejected = document.rejected.iter();
-    let rejected: String =
-        rejected.map(|one| format!("\n{}: {}: {}", one.path, one.status, one.detail)).collect();
-    format!("{table}{rejected}")
+    let mut text = table.to_string();
+    for Rejected { path, status, detail } in &document.rejected {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{path}: {status}: {detail}");
+    }
+    text
 }

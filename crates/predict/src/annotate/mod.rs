@@ -100,12 +100,11 @@ pub(crate) fn on_one_line(bundle: &str, words: &[String]) -> String {
 pub fn annotate(picture: &RgbImage, marks: &[Mark]) -> RgbImage {
     let longer = picture.width().max(picture.height()).max(1);
     let factor = LEAST_SIDE.div_ceil(longer);
-    let mut canvas = match factor {
-        1 => picture.clone(),
-        _ => {
-            let [width, height] = [picture.width(), picture.height()].map(|side| side * factor);
-            resize(picture, width, height, FilterType::CatmullRom)
-        }
+    let mut canvas = if factor == 1 {
+        picture.clone()
+    } else {
+        let [width, height] = [picture.width(), picture.height()].map(|side| side * factor);
+        resize(picture, width, height, FilterType::CatmullRom)
     };
     let [width, height] = [canvas.width() as f32, canvas.height() as f32];
     let faces: Vec<Rectangle> = marks

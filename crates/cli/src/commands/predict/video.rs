@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use facefold_predict::frames::is_device;
-use facefold_predict::{Answer, Frame, Frames, People, Person, Predictor, VideoError, people};
+use facefold_predict::{Frame, Frames, People, Person, Predictor, VideoError, people};
 
 use super::annotations::Annotations;
 use crate::arguments::{AnswerFormat, PredictArguments};
@@ -86,9 +86,8 @@ fn send(frames: Frames, sender: &SyncSender<Frame>, is_camera: bool) -> Result<(
         let frame = frame?;
         let sent = if is_camera {
             match sender.try_send(frame) {
-                Err(TrySendError::Full(_)) => Ok(()),
+                Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
                 Err(TrySendError::Disconnected(_)) => Err(()),
-                Ok(()) => Ok(()),
             }
         } else {
             sender.send(frame).map_err(drop)
@@ -131,9 +130,8 @@ impl Work<'_> {
             })?;
             let mut marks = Vec::with_capacity(block.len());
             for (frame, answers) in block.iter().zip(&told) {
-                let seen: Vec<Answer> = answers.to_vec();
-                let persons = people.add(frame.number, &seen);
-                marks.push(people.marks(&seen, &persons));
+                let persons = people.add(frame.number, answers);
+                marks.push(people.marks(answers, &persons));
             }
             if let Some(annotations) = self.annotations {
                 let hidden = indicatif::ProgressBar::hidden();
