@@ -222,7 +222,8 @@ fn options(path: &Path, rate: f64) -> Vec<std::ffi::OsString> {
         options.push(name);
     }
     options.extend(["-map", "0:v:0", "-vf"].map(Into::into));
-    options.push(format!("fps={rate}").into());
+    // Upwards: the frame at a time is the last one before it, and a single one is not lost.
+    options.push(format!("fps={rate}:round=up").into());
     options.extend(["-f", "image2pipe", "-c:v", "bmp", "-pix_fmt", "bgr24", "-"].map(Into::into));
     options
 }
@@ -246,7 +247,10 @@ mod tests {
     fn a_camera_is_asked_through_video4linux_and_a_file_only_as_a_file() {
         assert!(line("/dev/video0", 5.0).contains("-f v4l2 -i /dev/video0"));
         let file = line("holiday, 1.mp4", 2.5);
-        assert!(file.contains("-i file:holiday, 1.mp4") && file.contains("fps=2.5"), "{file}");
+        assert!(
+            file.contains("-i file:holiday, 1.mp4") && file.contains("fps=2.5:round=up"),
+            "{file}"
+        );
         assert!(file.contains("-protocol_whitelist file,crypto -i"), "{file}");
     }
 

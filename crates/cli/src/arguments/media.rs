@@ -10,9 +10,9 @@ pub struct MediaArguments {
     /// A video file, or a camera such as /dev/video0, instead of pictures.
     #[arg(long, value_name = "FILE|DEVICE", conflicts_with = "input")]
     pub video: Option<PathBuf>,
-    /// Frames of the video that are looked at in a second.
-    #[arg(long, default_value_t = 5.0, requires = "video", value_name = "N")]
-    pub fps: f64,
+    /// Frames of the video that are looked at in a second (default 5).
+    #[arg(long, value_name = "N")]
+    pub fps: Option<f64>,
     /// Directory for pictures (NAME-faces.jpg), or frames of the video (frame-000000.jpg), with
     /// boxes and labels. Pictures without a usable face are left out.
     #[arg(long, value_name = "DIR")]

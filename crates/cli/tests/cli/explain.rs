@@ -25,7 +25,7 @@ fn values(told: &Value) -> Vec<f64> {
 #[test]
 fn maps_of_pictures_and_their_means_are_written_and_told() {
     let dir = Dir::new();
-    let bundle = bundle(&dir, "both");
+    let bundle = bundle(&dir, "embedding");
     let [input, out] = ["in", "out"].map(|name| dir.path(name));
     std::fs::create_dir(&input).expect("a folder");
     for (number, picture) in pictures(drawn()).iter().take(2).enumerate() {

@@ -215,6 +215,8 @@ fn a_video_that_cannot_be_read_is_said() {
     assert!(message.contains("--fps 0: expected"), "{message}");
     fail(line("predict --bundle {} --video {} {}", &[&bundle, &text, &text]), 2);
     fail(line("predict --bundle {}", &[&bundle]), 2);
+    let message = fail(line("predict --bundle {} --fps 3 {}", &[&bundle, &text]), 2);
+    assert!(message.contains("--fps is for videos"), "{message}");
 
     let mut command = line("predict --bundle {} --video {}", &[&bundle, &text]);
     command.env("PATH", dir.path("empty"));

@@ -27,6 +27,9 @@ pub fn run(arguments: &PredictArguments, output: Output) -> Result<Outcome> {
     if let Some(directory) = &media.annotate {
         outside("--annotate", directory, &arguments.input)?;
     }
+    if media.fps.is_some() && media.video.is_none() {
+        return Err(Usage::error("--fps is for videos: add --video, or leave it out"));
+    }
     let rate = video::rate(media.fps).map_err(Usage::error)?;
     let bundles = arguments
         .bundle

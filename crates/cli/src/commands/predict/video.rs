@@ -18,6 +18,8 @@ use crate::{Outcome, interrupt, progress};
 
 /// How often it looks whether the user asked to stop, where no frame comes.
 const LOOK: Duration = Duration::from_millis(100);
+/// Frames a second, where the user does not say.
+const DEFAULT_RATE: f64 = 5.0;
 /// Frames a second that make sense; the upper end is more than cameras give.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=240.0;
 
@@ -25,7 +27,8 @@ const RATES: std::ops::RangeInclusive<f64> = 0.01..=240.0;
 ///
 /// # Errors
 /// What was expected.
-pub fn rate(asked: f64) -> Result<f64, String> {
+pub fn rate(asked: Option<f64>) -> Result<f64, String> {
+    let asked = asked.unwrap_or(DEFAULT_RATE);
     if RATES.contains(&asked) {
         return Ok(asked);
     }
@@ -65,17 +68,24 @@ pub fn run(
     });
     bar.finish_and_clear();
     followed?;
-    print(arguments, &people.everybody(), output)?;
+    let was_stopped = interrupted.load(Ordering::Relaxed);
+    let failure = match read {
+        // It was ended from here.
+        _ if was_stopped => None,
+        Ok(read) => read.err().map(anyhow::Error::from),
+        Err(_) => Some(anyhow::anyhow!("reading the frames panicked")),
+    };
+    let everybody = people.everybody();
+    if failure.is_none() || !everybody.is_empty() {
+        print(arguments, &everybody, output)?;
+    }
     if let Some(annotations) = annotations {
         output::note(&annotations.summary("frame"));
     }
-    if interrupted.load(Ordering::Relaxed) {
-        return Ok(Outcome::Interrupted);
-    }
-    match read {
-        Ok(Ok(())) => Ok(Outcome::Done),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(anyhow::anyhow!("reading the frames panicked")),
+    match failure {
+        Some(error) => Err(error),
+        None if was_stopped => Ok(Outcome::Interrupted),
+        None => Ok(Outcome::Done),
     }
 }
 
@@ -176,9 +186,9 @@ mod tests {
 
     #[test]
     fn a_rate_is_some_frames_a_second() {
-        assert_eq!(rate(0.5), Ok(0.5));
+        assert_eq!((rate(None), rate(Some(0.5))), (Ok(5.0), Ok(0.5)));
         for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
-            assert!(rate(wrong).unwrap_err().contains("--fps"), "{wrong}");
+            assert!(rate(Some(wrong)).unwrap_err().contains("--fps"), "{wrong}");
         }
     }
 }
