@@ -237,6 +237,56 @@ def check_ways_in(browser, pictures, directory):
     browser.run("document.querySelector('.answer').remove()")
 
 
+def check_maps(browser):
+    """Occlusion maps on demand, reached and asked for by keyboard."""
+    name = browser.run("const button = document.querySelector('.answer .explain'); button.focus(); return button.getAttribute('aria-label')")
+    assert name == "Show what moved the answers about face 1", name
+    browser.key(ENTER)
+    maps = browser.wait("a map of each answer", """
+        const maps = [...document.querySelector('.answer .maps').querySelectorAll('figure')];
+        return maps.length && maps.every((map) => map.querySelector('img').naturalWidth > 0)
+            && maps.map((map) => [map.innerText, map.querySelector('img').alt]);""")
+    assert len(maps) == 2, f"expected maps for gender and age group, found {maps}"
+    for (words, alt), task in zip(maps, ("gender", "age-group")):
+        assert words.startswith(task) and "spoke for it" in words and "spoke against it" in words, words
+        assert "Orange" in alt, alt
+    coloured = browser.run("""
+        const image = document.querySelector('.answer .maps img');
+        const canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+        const brush = canvas.getContext('2d');
+        brush.drawImage(image, 0, 0);
+        const pixels = brush.getImageData(0, 0, canvas.width, canvas.height).data;
+        let count = 0;
+        for (let at = 0; at < pixels.length; at += 4) count += Math.abs(pixels[at] - pixels[at + 2]) > 40;
+        return count;""")
+    assert coloured > 500, f"the map has colour on {coloured} pixels only"
+
+
+def check_neighbours(browser):
+    """Labels of faces that stand side by side do not hide each other."""
+    hidden = browser.run("""
+        const picture = document.createElement('div');
+        picture.className = 'picture';
+        picture.style.cssText = 'width: 400px; height: 200px';
+        for (let at = 0; at < 4; at += 1) {
+            const label = make('span', { className: 'face-label' }, `${at + 1} \u00b7 female, 3${at} years`);
+            const box = make('button', { className: 'face-box' }, label);
+            Object.assign(box.style, { left: `${2 + 25 * at}%`, top: '40%', width: '20%', height: '40%' });
+            picture.append(box);
+        }
+        document.getElementById('answers').append(picture);
+        spreadLabels(picture);
+        const areas = [...picture.querySelectorAll('.face-label')].map((label) => label.getBoundingClientRect());
+        const words = [...picture.querySelectorAll('.face-label')].map((label) => label.textContent);
+        picture.remove();
+        const pairs = areas.flatMap((one, at) => areas.slice(0, at).filter((two) =>
+            one.left < two.right && one.right > two.left && one.top < two.bottom && one.bottom > two.top));
+        return [pairs.length, words];""")
+    assert hidden[0] == 0, f"labels of neighbours overlap: {hidden}"
+    assert sum("years" in words for words in hidden[1]) >= 3, hidden
+
+
 def check_keyboard(browser):
     """Everything can be reached with Tab, and a box leads to its answers."""
     # From the top of the page on.
@@ -268,6 +318,8 @@ def check_looks(browser, screenshots, with_reports):
                 browser.screenshot(screenshots / f"{name}-{scheme}.png")
                 browser.run("document.querySelector('.answer').scrollIntoView()")
                 browser.screenshot(screenshots / f"{name}-{scheme}-answer.png")
+                browser.run("document.querySelector('.maps').scrollIntoView()")
+                browser.screenshot(screenshots / f"{name}-{scheme}-maps.png")
                 browser.run("document.getElementById('worth').scrollIntoView()")
                 browser.screenshot(screenshots / f"{name}-{scheme}-worth.png")
     if with_reports:
@@ -320,6 +372,8 @@ def main():
                 check_page(browser, address, served.pictures)
                 check_ways_in(browser, served.pictures, directory)
                 check_keyboard(browser)
+                check_maps(browser)
+                check_neighbours(browser)
                 check_looks(browser, arguments.screenshots, arguments.results is not None)
                 # The answer to what is no picture is 415, which the console reports as an error.
                 complaints = [text for text in browser.complaints() if "415" not in text and "/v1/compare" not in text]

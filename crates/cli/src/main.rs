@@ -3,6 +3,8 @@
 mod arguments;
 mod commands;
 mod containers;
+mod fan_out;
+mod inputs;
 mod interrupt;
 mod learning;
 mod network;

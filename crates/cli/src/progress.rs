@@ -20,6 +20,12 @@ pub fn bytes(length: u64, what: &'static str) -> ProgressBar {
     styled(length, what, "{prefix:>12} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
 }
 
+/// A count of work whose end is not known.
+#[must_use]
+pub fn counter(what: &'static str) -> ProgressBar {
+    styled(0, what, "{prefix:>12} {human_pos} {per_sec}")
+}
+
 fn styled(length: u64, what: &'static str, template: &str) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr_with_hz(5)

@@ -38,6 +38,32 @@ pub struct ClassAnswer {
     pub probability: f32,
     /// The probability of every class, in the bundle's order.
     pub probabilities: Vec<(String, f32)>,
+    /// Entropy of the probabilities over that of equal ones: 0 where the head is sure of one class,
+    /// 1 where it knows nothing.
+    pub uncertainty: f32,
+}
+
+impl ClassAnswer {
+    /// The answer that probabilities give; none without classes.
+    #[must_use]
+    pub fn new(probabilities: Vec<(String, f32)>) -> Option<Self> {
+        let (label, probability) =
+            probabilities.iter().max_by(|a, b| a.1.total_cmp(&b.1)).cloned()?;
+        let entropy = |share: f32| if share > 0.0 { -share * share.ln() } else { 0.0 };
+        let most = (probabilities.len().max(2) as f32).ln();
+        let sum: f32 = probabilities.iter().map(|(_, share)| entropy(*share)).sum();
+        let uncertainty = (sum / most).clamp(0.0, 1.0);
+        Some(Self { label, probability, probabilities, uncertainty })
+    }
+}
+
+/// Standard deviation of a distribution over the ages 0, 1, 2, …, in years.
+#[must_use]
+pub fn age_deviation(distribution: &[f32]) -> f32 {
+    let years =
+        || (0..).zip(distribution).map(|(year, &share)| (f64::from(year), f64::from(share)));
+    let mean: f64 = years().map(|(year, share)| year * share).sum();
+    years().map(|(year, share)| share * (year - mean).powi(2)).sum::<f64>().sqrt() as f32
 }
 
 /// What one bundle tells about one face; what the bundle has no head for is none.
@@ -74,6 +100,8 @@ pub struct Answer {
     /// deviation in years; for heads that were trained to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_spread: Option<f32>,
+    /// Standard deviation of the head's belief in years, where it tells one: how unsure it is.
+    pub age_uncertainty: Option<f32>,
     /// How the head's belief is spread over the ages 0, 1, 2, …; of sum 1.
     #[serde(skip)]
     pub age_distribution: Option<Vec<f32>>,
@@ -108,6 +136,7 @@ impl Answer {
             age_low: None,
             age_high: None,
             age_spread: None,
+            age_uncertainty: None,
             age_distribution: None,
             class: None,
         }
@@ -117,5 +146,32 @@ impl Answer {
     #[must_use]
     pub fn gender_letter(&self) -> Option<&'static str> {
         Gender::parse(&self.gender.as_ref()?.label).map(Gender::letter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClassAnswer, age_deviation};
+
+    #[test]
+    fn uncertainty_runs_from_sure_to_ignorant() {
+        let of = |shares: &[f32]| {
+            let named = shares.iter().map(|&share| (share.to_string(), share)).collect();
+            ClassAnswer::new(named).unwrap().uncertainty
+        };
+        assert_eq!(of(&[0.0, 1.0]), 0.0);
+        assert!((of(&[0.25; 4]) - 1.0).abs() < 1e-6);
+        // scipy.stats.entropy([0.9, 0.1]) / numpy.log(2)
+        assert!((of(&[0.9, 0.1]) - 0.468_995_6).abs() < 1e-6);
+        assert!(ClassAnswer::new(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn deviation_of_a_belief_is_in_years() {
+        let mut shares = vec![0.0; 117];
+        shares[30] = 1.0;
+        assert_eq!(age_deviation(&shares), 0.0);
+        (shares[30], shares[20]) = (0.5, 0.5);
+        assert!((age_deviation(&shares) - 5.0).abs() < 1e-6);
     }
 }

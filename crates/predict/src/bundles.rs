@@ -6,7 +6,8 @@ use facefold_core::{
 use facefold_heads::{Bundle, FeatureChoice};
 use ndarray::Array2;
 
-use crate::answer::{Answer, ClassAnswer};
+use crate::answer::{Answer, ClassAnswer, age_deviation};
+use crate::occlusion::Shift;
 use crate::predictor::PredictError;
 
 /// Bundles that fit one extractor.
@@ -65,27 +66,73 @@ impl Bundles {
                 score: Some(plain.score),
                 ..Answer::empty(path, &loaded.name)
             };
-            loaded.fill(&mut answer, &loaded.matrix(plain, mirrored)?)?;
+            let mirrored = mirrored.map(Features::from);
+            let matrix =
+                loaded.matrix(&[plain.into()], mirrored.as_ref().map(std::slice::from_ref))?;
+            loaded.fill(&mut answer, &matrix)?;
             Ok(answer)
         };
         self.0.iter().map(tell).collect()
     }
+
+    /// How far each head of each bundle moves from its answer for the first row to that for each
+    /// of the others, in the order of bundles and heads. `mirrored` has a row a row, or none.
+    pub fn shifts(
+        &self,
+        plain: &[Features<'_>],
+        mirrored: Option<&[Features<'_>]>,
+    ) -> Result<Vec<Shift>, HeadError> {
+        let mut shifts = Vec::new();
+        for loaded in &self.0 {
+            let matrix = loaded.matrix(plain, mirrored)?;
+            let rows: Vec<usize> = (0..matrix.rows()).collect();
+            for (head, fitted) in loaded.bundle.heads.iter().zip(&loaded.heads) {
+                let bundle = loaded.name.clone();
+                let predictions = fitted.predict(&matrix, &rows)?;
+                shifts.extend(Shift::between(bundle, head.task, &head.classes, &predictions));
+            }
+        }
+        Ok(shifts)
+    }
+}
+
+/// What heads see of one crop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Features<'a> {
+    pub embedding: &'a [f32],
+    /// Empty without taps.
+    pub taps: &'a [f32],
+}
+
+impl<'a> From<&'a Face> for Features<'a> {
+    fn from(face: &'a Face) -> Self {
+        Self { embedding: face.embedding.as_slice(), taps: &face.taps }
+    }
 }
 
 impl Loaded {
-    /// The features of one face, as the bundle's heads were trained to see them.
-    fn matrix(&self, plain: &Face, mirrored: Option<&Face>) -> Result<FeatureMatrix, HeadError> {
-        let row = |face: &Face| {
-            let embedding = face.embedding.as_slice();
-            let features: Vec<f32> = match self.bundle.features {
-                FeatureChoice::Embedding => embedding.to_vec(),
-                FeatureChoice::Taps => face.taps.clone(),
-                FeatureChoice::Both => embedding.iter().chain(&face.taps).copied().collect(),
-            };
-            Array2::from_shape_vec((1, features.len()), features)
+    /// The features of crops, a row each, as the bundle's heads were trained to see them.
+    fn matrix(
+        &self,
+        plain: &[Features<'_>],
+        mirrored: Option<&[Features<'_>]>,
+    ) -> Result<FeatureMatrix, HeadError> {
+        let rows = |crops: &[Features<'_>]| {
+            let mut features = Vec::new();
+            for crop in crops {
+                match self.bundle.features {
+                    FeatureChoice::Embedding => features.extend_from_slice(crop.embedding),
+                    FeatureChoice::Taps => features.extend_from_slice(crop.taps),
+                    FeatureChoice::Both => {
+                        features.extend(crop.embedding.iter().chain(crop.taps));
+                    }
+                }
+            }
+            let shape = (crops.len(), features.len() / crops.len().max(1));
+            Array2::from_shape_vec(shape, features)
                 .map_err(|error| HeadError::Shape(error.to_string()))
         };
-        FeatureMatrix::new(row(plain)?, mirrored.map(row).transpose()?)
+        FeatureMatrix::new(rows(plain)?, mirrored.map(rows).transpose()?)
     }
 
     fn fill(&self, answer: &mut Answer, matrix: &FeatureMatrix) -> Result<(), HeadError> {
@@ -102,6 +149,7 @@ impl Loaded {
                     let distribution = fitted.year_distribution(matrix, &[0])?;
                     answer.age_distribution =
                         distribution.map(|shares| shares.iter().copied().collect());
+                    answer.age_uncertainty = answer.age_distribution.as_deref().map(age_deviation);
                 }
                 (Task::Gender, Predictions::Classes(shares)) => {
                     answer.gender = class_answer(&head.classes, &shares);
@@ -124,8 +172,5 @@ impl Loaded {
 }
 
 fn class_answer(classes: &[String], shares: &Array2<f32>) -> Option<ClassAnswer> {
-    let probabilities: Vec<(String, f32)> =
-        classes.iter().cloned().zip(shares.iter().copied()).collect();
-    let (label, probability) = probabilities.iter().max_by(|a, b| a.1.total_cmp(&b.1)).cloned()?;
-    Some(ClassAnswer { label, probability, probabilities })
+    ClassAnswer::new(classes.iter().cloned().zip(shares.iter().copied()).collect())
 }

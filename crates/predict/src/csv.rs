@@ -45,7 +45,7 @@ pub fn line(answer: &Answer, all_faces: bool, several_bundles: bool) -> String {
 }
 
 /// Quotes a cell where CSV (RFC 4180) needs it.
-fn quoted(cell: &str) -> String {
+pub(crate) fn quoted(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", cell.replace('"', "\"\""))
     } else {
@@ -62,13 +62,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_one_line_with_a_cell_a_column() {
-        let gender = ClassAnswer {
-            label: "male".to_owned(),
-            probability: 0.75,
-            probabilities: vec![("female".to_owned(), 0.25), ("male".to_owned(), 0.75)],
-        };
+        let gender = ClassAnswer::new(vec![("female".to_owned(), 0.25), ("male".to_owned(), 0.75)]);
         let answer = Answer {
-            gender: Some(gender),
+            gender,
             age: Some(31.5),
             age_low: Some(28.0),
             age_high: Some(36.25),

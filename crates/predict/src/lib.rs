@@ -2,15 +2,27 @@
 //!
 //! A [`Predictor`] ties bundles to the extractor that their features come from; it gives an
 //! [`Answer`] for each face of a picture. [`csv`] and [`table`] write answers for programs and
-//! people. A service, which wants other things of each picture, uses a [`Pipeline`].
+//! people, [`annotate()`] draws them on the picture. A service, which wants other things of each
+//! picture, uses a [`Pipeline`], which also says [which part of a face](occlusion) moved an answer.
+//! [`Frames`] reads videos and cameras, in which [`People`] are followed and averaged.
 
+pub mod annotate;
 pub mod answer;
 mod bundles;
 pub mod csv;
+pub mod frames;
+mod lettering;
+pub mod occlusion;
+pub mod people;
 pub mod pipeline;
 pub mod predictor;
 pub mod table;
+pub mod tracker;
 
+pub use annotate::{Mark, annotate};
 pub use answer::{Answer, ClassAnswer, Status};
-pub use pipeline::{BundleCard, Pipeline, TaskCard, Wanted};
+pub use frames::{Frame, Frames, VideoError};
+pub use occlusion::{Explanation, MeanMap, OcclusionMap};
+pub use people::{People, Person};
+pub use pipeline::{BundleCard, ExplainError, FaceExplained, Pipeline, TaskCard, Wanted, Which};
 pub use predictor::{PredictError, Predictor};

@@ -96,20 +96,22 @@ async function tell(file, place) {
   const side = make("div", {}, make("p", { className: "quiet" }, "Looking …"));
   place.append(picture, side);
   try {
-    const headers = { "content-type": file.type.startsWith("image/") ? file.type : "application/octet-stream" };
+    const headers = { "content-type": contentType(file) };
     const reply = await ask("/v1/predict?faces=all", { method: "POST", headers, body: file });
     const told = reply.pictures[0];
-    side.replaceChildren(...told.faces.map(faceCard));
+    side.replaceChildren(...told.faces.map((face, number) => faceCard(face, number, file)));
     if (told.faces_found > told.faces.length) {
       const rest = told.faces_found - told.faces.length;
       side.append(make("p", { className: "caption" }, `${rest} more found, too small or too many to tell about.`));
     }
     await drawBoxes(picture, told.faces, side);
   } catch (problem) {
-    const words = problem instanceof Refused ? `${problem.code}: ${problem.message}` : "The server cannot be reached.";
-    side.replaceChildren(make("p", { className: "warning", role: "alert" }, words));
+    side.replaceChildren(make("p", { className: "warning", role: "alert" }, problemWords(problem)));
   }
 }
+
+const contentType = (file) => file.type.startsWith("image/") ? file.type : "application/octet-stream";
+const problemWords = (problem) => problem instanceof Refused ? `${problem.code}: ${problem.message}` : "The server cannot be reached.";
 
 function showPicture(file) {
   const image = make("img", { alt: `The picture ${file.name || ""}`, src: URL.createObjectURL(file) });
@@ -137,9 +139,6 @@ async function drawBoxes(picture, faces, side) {
     box.style.top = `${(100 * top) / height}%`;
     box.style.width = `${(100 * (right - left)) / width}%`;
     box.style.height = `${(100 * (bottom - top)) / height}%`;
-    // A label must stay on the picture.
-    box.classList.toggle("low", top / height < 0.08);
-    box.classList.toggle("right", left / width > 0.6);
     box.onclick = () => {
       card.scrollIntoView({ block: "nearest", behavior: "smooth" });
       card.focus({ preventScroll: true });
@@ -148,6 +147,34 @@ async function drawBoxes(picture, faces, side) {
     card.onmouseleave = card.onblur = () => box.classList.remove("lit");
     picture.append(box);
   });
+  spreadLabels(picture);
+}
+
+/** Moves labels that would hide each other below their boxes or inside them; the last resort is a number alone. */
+function spreadLabels(picture) {
+  const placed = [];
+  const edge = picture.getBoundingClientRect();
+  for (const box of picture.querySelectorAll(".face-box")) {
+    const label = box.querySelector(".face-label");
+    label.textContent = label.title || label.textContent;
+    const hides = () => {
+      const area = label.getBoundingClientRect();
+      const off = area.left < edge.left - 3 || area.right > edge.right + 3 || area.top < edge.top - 3 || area.bottom > edge.bottom + 3;
+      return off || placed.some((other) => area.left < other.right && area.right > other.left && area.top < other.bottom && area.bottom > other.top);
+    };
+    const tries = ["", "right", "below", "below right", "low", "low right", "deep", "deep right"];
+    const fits = (places) => {
+      box.classList.remove("right", "below", "low", "deep");
+      box.classList.add(...places.split(" ").filter(Boolean));
+      return !hides();
+    };
+    if (!tries.some(fits)) {
+      label.title = label.textContent;
+      label.textContent = label.textContent.split(" ")[0];
+      tries.some(fits);
+    }
+    placed.push(label.getBoundingClientRect());
+  }
 }
 
 /** The first bundle's answers in a few words. */
@@ -163,7 +190,7 @@ function short(face) {
   return words.join(", ") || "a face";
 }
 
-function faceCard(face, number) {
+function faceCard(face, number, file) {
   const several = face.answers.length > 1;
   const parts = face.answers.flatMap((answer) => [
     several ? make("h3", {}, answer.bundle) : null,
@@ -175,7 +202,36 @@ function faceCard(face, number) {
   ]);
   const score = `detector ${percent(face.score)}, embedding norm ${face.norm.toFixed(1)}`;
   return make("div", { className: "face", tabIndex: -1 },
-    make("h3", {}, `Face ${number + 1}`), ...parts, make("p", { className: "caption" }, score));
+    make("h3", {}, `Face ${number + 1}`), ...parts, make("p", { className: "caption" }, score), explainer(face, number, file));
+}
+
+/** A button that asks which parts of the face moved its answers, and the maps that come back. */
+function explainer(face, number, file) {
+  const maps = make("div", { className: "maps", "aria-live": "polite" });
+  const button = make("button", { type: "button", className: "explain", "aria-label": `Show what moved the answers about face ${number + 1}` }, "What moved these answers?");
+  button.onclick = async () => {
+    button.disabled = true;
+    maps.replaceChildren(make("p", { className: "quiet" }, "Covering one part of the face after another …"));
+    try {
+      const reply = await ask(`/v1/explain?face=${face.index}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
+      maps.replaceChildren(...reply.explanations.map((one) => mapFigure(one, face.answers.length > 1)),
+        make("p", { className: "caption" }, "Each part of the aligned face was covered in turn, in the mean colour of the face; coloured is what the answer lost or gained by it."));
+      button.hidden = true;
+    } catch (problem) {
+      maps.replaceChildren(make("p", { className: "warning", role: "alert" }, problemWords(problem)));
+      button.disabled = false;
+    }
+  };
+  return make("div", {}, button, maps);
+}
+
+function mapFigure(one, several) {
+  const words = several ? `${one.bundle}, ${one.words}` : one.words;
+  const [took, gave] = one.legend;
+  const alt = `Map of the face for ${words}. Orange ${took}; blue ${gave}.`;
+  return make("figure", {}, make("img", { src: one.overlay, alt, width: 224, height: 224 }),
+    make("figcaption", {}, make("strong", {}, words),
+      make("span", { className: "took" }, took), make("span", { className: "gave" }, gave)));
 }
 
 function bars(answer) {
@@ -416,6 +472,7 @@ at("camera").onclick = startCamera;
 at("stop").onclick = stopCamera;
 at("shoot").onclick = shoot;
 at("camera").hidden = !navigator.mediaDevices?.getUserMedia;
+window.onresize = () => document.querySelectorAll(".picture").forEach(spreadLabels);
 at("show-pictures").onclick = () => show("pictures");
 at("show-reports").onclick = () => show("reports");
 at("compare").onclick = () => into(compareReports(ticked()));

@@ -11,10 +11,10 @@ use axum::routing::{get, post};
 
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::{dialect, guard, page, predict, results};
+use crate::{dialect, explain, guard, page, predict, results};
 
 /// Every route: its method and path.
-pub const ROUTES: [(&str, &str); 17] = [
+pub const ROUTES: [(&str, &str); 18] = [
     ("get", "/"),
     ("get", "/page.css"),
     ("get", "/page.js"),
@@ -25,6 +25,7 @@ pub const ROUTES: [(&str, &str); 17] = [
     ("get", "/v1/models"),
     ("post", "/v1/predict"),
     ("post", "/v1/embed"),
+    ("post", "/v1/explain"),
     ("get", "/v1/results"),
     ("get", "/v1/results/{name}"),
     ("get", "/v1/results/{name}/plots/{file}"),
@@ -51,6 +52,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/models", get(predict::models))
         .route("/v1/predict", post(predict::predict))
         .route("/v1/embed", post(predict::embed))
+        .route("/v1/explain", post(explain::explain))
         .route("/v1/results", get(results::list))
         .route("/v1/results/{name}", get(results::one))
         .route("/v1/results/{name}/plots/{file}", get(results::plot))

@@ -6,6 +6,7 @@
 
 mod app;
 mod dialect;
+mod explain;
 mod guard;
 mod json;
 mod metrics;

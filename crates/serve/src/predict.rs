@@ -69,6 +69,8 @@ struct BundleAnswer<'a> {
     /// Ends of the interval in which eight of ten true ages lie, where the bundle has one.
     age_low: Option<f32>,
     age_high: Option<f32>,
+    /// Standard deviation of the belief, in years.
+    age_uncertainty: Option<f32>,
     /// How the belief is spread over the ages 0, 1, 2, …
     #[serde(skip_serializing_if = "Option::is_none")]
     age_distribution: Option<&'a [f32]>,
@@ -84,6 +86,7 @@ impl<'a> From<&'a Answer> for BundleAnswer<'a> {
             age: answer.age,
             age_low: answer.age_low,
             age_high: answer.age_high,
+            age_uncertainty: answer.age_uncertainty,
             age_distribution: answer.age_distribution.as_deref(),
             class: answer.class.as_ref(),
         }
@@ -154,7 +157,7 @@ pub(crate) async fn embed(
 }
 
 async fn reply(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     request: Request<Body>,
     answers: bool,
 ) -> Result<Response, Problem> {

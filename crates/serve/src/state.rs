@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use bytes::{Bytes, BytesMut};
-use facefold_predict::{BundleCard, Pipeline, Wanted};
+use facefold_predict::{BundleCard, FaceExplained, Pipeline, Wanted, Which};
 use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::{Duration, Instant, timeout_at};
@@ -43,11 +43,13 @@ pub(crate) struct Shared {
     places: Arc<Semaphore>,
     /// Comparisons of results take seconds on a core: one at a time.
     pub comparisons: Semaphore,
+    /// An explanation takes as long as a hundred pictures: one at a time.
+    explanations: Arc<Semaphore>,
 }
 
 /// A request with pictures that may send its body.
 pub(crate) struct Admitted<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     memory: Option<SemaphorePermit<'a>>,
     counted: usize,
     deadline: Instant,
@@ -76,6 +78,7 @@ impl Shared {
             memory: Semaphore::new(limits.memory.div_ceil(PIECE)),
             places: Arc::new(Semaphore::new(limits.waiting.max(1))),
             comparisons: Semaphore::new(1),
+            explanations: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -95,7 +98,7 @@ impl Shared {
 
     /// Reads a request's body within the limits, or says why not.
     pub async fn admit(
-        &self,
+        self: &Arc<Self>,
         request: Request<Body>,
     ) -> Result<(Admitted<'_>, Parts, Bytes), Problem> {
         let mut admitted = Admitted {
@@ -205,6 +208,26 @@ impl Admitted<'_> {
         timeout_at(self.deadline, work)
             .await
             .unwrap_or_else(|_| Err(Problem::out_of_time(self.shared.retry_after())))
+    }
+}
+
+impl Admitted<'_> {
+    /// Takes a place in work and explains a face. Another explanation in work is 429.
+    pub async fn explain(&self, picture: Bytes, which: Which) -> Result<FaceExplained, Problem> {
+        let _place = self.shared.place()?;
+        let turn = Arc::clone(&self.shared.explanations).try_acquire_owned();
+        let turn = turn.map_err(|_| self.shared.busy("another face is being explained"))?;
+        let shared = Arc::clone(self.shared);
+        let work = tokio::task::spawn_blocking(move || {
+            // Also held where the client gives up: the work goes on to its end.
+            let _turn = turn;
+            shared.pipeline.explain(&picture, which)
+        });
+        match timeout_at(self.deadline, work).await {
+            Ok(Ok(explained)) => Ok(explained?),
+            Ok(Err(_)) => Err(Problem::failed()),
+            Err(_) => Err(Problem::out_of_time(self.shared.retry_after())),
+        }
     }
 }
 

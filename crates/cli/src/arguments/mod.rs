@@ -6,8 +6,10 @@ mod cv;
 mod data;
 mod demo;
 mod evaluation;
+mod explain;
 mod extract;
 mod learning;
+mod media;
 mod models;
 mod network;
 mod predict;
@@ -24,8 +26,10 @@ pub use cv::CvArguments;
 pub use data::{DataCommand, SourceArguments, Tree};
 pub use demo::DemoArguments;
 pub use evaluation::EvaluationArguments;
+pub use explain::ExplainArguments;
 pub use extract::ExtractArguments;
 pub use learning::{FeaturesName, LearningArguments};
+pub use media::MediaArguments;
 pub use models::ModelsCommand;
 pub use network::{DEFAULT_DEVICE, DEFAULT_MODEL, NetworkArguments, PrecisionName};
 pub use predict::{AnswerFormat, FacesName, PredictArguments};
@@ -88,8 +92,10 @@ pub enum Command {
     Compare(CompareArguments),
     /// Train a head on all rows of a store and write it as a bundle.
     Train(TrainArguments),
-    /// Tell gender and age from pictures with a trained bundle.
+    /// Tell gender and age from pictures or a video with a trained bundle.
     Predict(PredictArguments),
+    /// Show which parts of a face moved a bundle's answers.
+    Explain(ExplainArguments),
     /// Answer over HTTP with trained bundles, and show a page to try them on.
     Serve(ServeArguments),
     /// Show a report that was written before.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::PrecisionName;
+use super::{MediaArguments, PrecisionName};
 
 /// Options of `predict`.
 #[derive(Debug, Args)]
@@ -12,17 +12,25 @@ use super::PrecisionName;
 Examples:
   facefold predict --bundle faces.facefold picture.jpg
   facefold predict --bundle faces.facefold holiday/ --format csv > holiday.csv
-  find . -name '*.jpg' | facefold predict --bundle faces.facefold --format jsonl -")]
+  find . -name '*.jpg' | facefold predict --bundle faces.facefold --format jsonl -
+  facefold predict --bundle faces.facefold --faces all --annotate drawn/ holiday/
+  facefold predict --bundle faces.facefold --video party.mp4 --fps 10
+  facefold predict --bundle faces.facefold --video /dev/video0        until Ctrl-C
+
+A video gives one row a person: when they were seen, and the mean of the answers over all frames
+with their face. It is read through ffmpeg, which must be installed.")]
 pub struct PredictArguments {
     /// Trained bundle; several answer side by side.
     #[arg(long, required = true)]
     pub bundle: Vec<PathBuf>,
     /// Pictures, directories, or - for a list of paths (or one picture's bytes) on stdin.
-    #[arg(required = true, num_args = 1..)]
+    #[arg(required_unless_present = "video", num_args = 1..)]
     pub input: Vec<PathBuf>,
-    /// The main face of each picture, or all of them.
-    #[arg(long, value_enum, default_value_t = FacesName::Main)]
-    pub faces: FacesName,
+    #[command(flatten)]
+    pub media: MediaArguments,
+    /// The main face of each picture, or all of them. Default: main; all in a video.
+    #[arg(long, value_enum)]
+    pub faces: Option<FacesName>,
     /// How answers are printed.
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,

@@ -5,6 +5,7 @@ mod cv;
 mod data;
 mod demo;
 mod evaluation;
+mod explain;
 mod extract;
 mod models;
 mod predict;
@@ -60,6 +61,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Compare(arguments) => compare::run(&arguments, output),
         Command::Train(arguments) => train::run(&arguments, output),
         Command::Predict(arguments) => predict::run(&arguments, output),
+        Command::Explain(arguments) => explain::run(&arguments, output),
         Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Report(command) => report::run(command, output),
         Command::Completions { shell } => {

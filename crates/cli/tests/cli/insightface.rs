@@ -188,11 +188,11 @@ fn walk(path: &Path) -> Vec<PathBuf> {
     entries.flatten().flat_map(|entry| walk(&entry.path())).collect()
 }
 
-fn keys(store: &Store) -> BTreeSet<ImageKey> {
+pub fn keys(store: &Store) -> BTreeSet<ImageKey> {
     store.embedded_keys().into_iter().collect()
 }
 
-fn embeddings(store: &Store, keys: &[ImageKey]) -> Vec<Vec<f64>> {
+pub fn embeddings(store: &Store, keys: &[ImageKey]) -> Vec<Vec<f64>> {
     let select = Select { variant: FaceVariant::PLAIN, features: Features::Embedding, keys };
     let matrix = store.load_matrix(&select).expect("embeddings");
     matrix
@@ -202,7 +202,7 @@ fn embeddings(store: &Store, keys: &[ImageKey]) -> Vec<Vec<f64>> {
         .collect()
 }
 
-fn cosine(a: &[f64], b: &[f64]) -> f64 {
+pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(x, y)| x * y).sum() };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

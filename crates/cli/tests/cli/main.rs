@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
 mod across;
+mod explain;
 mod heads;
 mod hostile;
 mod insightface;
@@ -12,7 +13,9 @@ mod kill;
 #[path = "../../../insightface/tests/contract/mock.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
 mod mock;
+mod predict;
 mod real;
+mod replicas;
 mod road;
 mod serve;
 mod support;

@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::support::{Dir, drawn, fail, json, line, skipped, succeed};
 
 /// A server that is ended with the test.
-struct Served {
-    child: Child,
-    address: String,
+pub struct Served {
+    pub child: Child,
+    pub address: String,
 }
 
 impl Served {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("facefold starts");
         let mut first = String::new();
         let stdout = child.stdout.take().expect("a pipe");
@@ -72,7 +72,7 @@ fn first_picture(directory: &Path) -> PathBuf {
     pictures(directory).swap_remove(0)
 }
 
-fn pictures(directory: &Path) -> Vec<PathBuf> {
+pub fn pictures(directory: &Path) -> Vec<PathBuf> {
     let mut open = vec![directory.to_owned()];
     let mut pictures = Vec::new();
     while let Some(directory) = open.pop() {
@@ -184,9 +184,13 @@ fn the_page_works_in_a_browser() {
 #[test]
 fn the_browser_test_notices_a_broken_page() {
     let name = "the_browser_test_notices_a_broken_page";
-    let broken = ["--break", "picture.append(box)=void box"];
-    let Some(output) = browser(name, &broken) else { return };
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "a page without boxes passes");
-    assert!(message.contains("a box over the dropped picture"), "{message}");
+    for (change, complaint) in [
+        ("picture.append(box)=void box", "a box over the dropped picture"),
+        ("src: one.overlay=src: ''", "a map of each answer"),
+    ] {
+        let Some(output) = browser(name, &["--break", change]) else { return };
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "a page with `{change}` passes");
+        assert!(message.contains(complaint), "{message}");
+    }
 }

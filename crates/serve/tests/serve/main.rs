@@ -6,6 +6,7 @@
 mod access;
 mod client;
 mod dialect;
+mod explain;
 mod hostile;
 mod load;
 mod reports;

@@ -1,0 +1,60 @@
+//! Options of `explain`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::PrecisionName;
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A patch of 24 x 24 pixels is slid over the aligned crop of 112 x 112; each time the face is embedded
+anew and the heads are asked again. What the answer loses is drawn over the crop: orange where
+covering takes away from the told class (or makes the face younger), blue where it adds to it (or
+makes it older).
+
+Examples:
+  facefold explain --bundle faces.facefold picture.jpg --out maps      maps/picture-gender.png, …
+  facefold explain --bundle faces.facefold holiday/ --out maps         also maps/mean-gender.png, …
+  ls old/*.jpg | facefold explain --bundle faces.facefold --mean-only --out maps -")]
+pub struct ExplainArguments {
+    /// Trained bundle; several are explained side by side.
+    #[arg(long, required = true)]
+    pub bundle: Vec<PathBuf>,
+    /// Pictures, directories, or - for a list of paths (or one picture's bytes) on stdin.
+    #[arg(required = true, num_args = 1..)]
+    pub input: Vec<PathBuf>,
+    /// Directory of the maps: NAME-TASK.png, and the means over all pictures and over those of
+    /// each told class, mean-TASK.png and mean-TASK-CLASS.png.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Write only the means.
+    #[arg(long)]
+    pub mean_only: bool,
+    /// Pictures are aligned crops already: skip detection.
+    #[arg(long)]
+    pub aligned: bool,
+    /// Exit with 3 if a picture was rejected.
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// Where and how the networks run.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Arithmetic of the CPU engine; must be of the bundle's precision class.
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionName>,
+    /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Worker threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Never use the network to fetch a missing model.
+    #[arg(long)]
+    pub offline: bool,
+}

@@ -1,0 +1,20 @@
+//! Options of `predict` about videos and annotated pictures.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// A video instead of pictures, and pictures beside the answers.
+#[derive(Debug, Args)]
+pub struct MediaArguments {
+    /// A video file, or a camera such as /dev/video0, instead of pictures.
+    #[arg(long, value_name = "FILE|DEVICE", conflicts_with = "input")]
+    pub video: Option<PathBuf>,
+    /// Frames of the video that are looked at in a second (default 5).
+    #[arg(long, value_name = "N")]
+    pub fps: Option<f64>,
+    /// Directory for pictures (NAME-faces.jpg), or frames of the video (frame-000000.jpg), with
+    /// boxes and labels. Pictures without a usable face are left out.
+    #[arg(long, value_name = "DIR")]
+    pub annotate: Option<PathBuf>,
+}

@@ -1,0 +1,135 @@
+//! `facefold predict`: answers for pictures, or for the people of a video, from trained bundles.
+
+mod annotations;
+mod video;
+
+use std::sync::atomic::Ordering;
+
+use anyhow::Result;
+use facefold_heads::Bundle;
+use facefold_predict::{Answer, Predictor, Status, csv, table};
+
+use super::{Usage, threads};
+use crate::arguments::{AnswerFormat, FacesName, NetworkArguments, PredictArguments};
+use crate::fan_out::fan_out;
+use crate::inputs::{inputs, outside};
+use crate::network::{self, Faces};
+use crate::output::{self, Output};
+use crate::{Outcome, interrupt, progress};
+use annotations::Annotations;
+
+/// Runs `predict`.
+///
+/// # Errors
+/// If a bundle cannot be read or was made with another network.
+pub fn run(arguments: &PredictArguments, output: Output) -> Result<Outcome> {
+    let media = &arguments.media;
+    if let Some(directory) = &media.annotate {
+        outside("--annotate", directory, &arguments.input)?;
+    }
+    if media.fps.is_some() && media.video.is_none() {
+        return Err(Usage::error("--fps is for videos: add --video, or leave it out"));
+    }
+    let rate = video::rate(media.fps).map_err(Usage::error)?;
+    let bundles = arguments
+        .bundle
+        .iter()
+        .map(|path| Ok((path.display().to_string(), Bundle::load(path)?)))
+        .collect::<Result<Vec<_>>>()?;
+    match &media.video {
+        Some(path) => {
+            let predictor = predictor(arguments, bundles, FacesName::All)?;
+            video::run(arguments, path, rate, &predictor, output)
+        }
+        None => pictures(arguments, &predictor(arguments, bundles, FacesName::Main)?, output),
+    }
+}
+
+fn pictures(
+    arguments: &PredictArguments,
+    predictor: &Predictor,
+    output: Output,
+) -> Result<Outcome> {
+    let inputs = inputs(&arguments.input)?;
+    let directory = arguments.media.annotate.as_deref();
+    let annotations = directory.map(|path| Annotations::of_pictures(path, &inputs)).transpose()?;
+    let interrupted = interrupt::listen()?;
+    let bar = progress::bar(inputs.len() as u64, "predicting");
+    let all = fan_out(&inputs, threads(arguments.threads), &interrupted, &bar, |index, input| {
+        let bytes = match input.read() {
+            Ok(bytes) => bytes,
+            Err(rejection) => {
+                let rejected = |bundle: &std::path::PathBuf| {
+                    Answer::rejected(&input.name(), &bundle.display().to_string(), &rejection)
+                };
+                return Ok(arguments.bundle.iter().map(rejected).collect());
+            }
+        };
+        let answers = predictor.predict(&input.name(), &bytes)?;
+        if let Some(annotations) = &annotations {
+            annotations.picture(index, &bytes, &answers)?;
+        }
+        Ok(answers)
+    });
+    bar.finish_and_clear();
+    let answers: Vec<Answer> = all?.into_iter().flat_map(|answers: Vec<Answer>| answers).collect();
+    print(arguments, &answers, output)?;
+    if let Some(annotations) = annotations {
+        output::note(&annotations.summary("picture"));
+    }
+    let rejected = |answer: &Answer| matches!(answer.status, Status::Rejected(_));
+    Ok(if interrupted.load(Ordering::Relaxed) {
+        Outcome::Interrupted
+    } else if arguments.strict && answers.iter().any(rejected) {
+        Outcome::Rejected
+    } else {
+        Outcome::Done
+    })
+}
+
+fn predictor(
+    arguments: &PredictArguments,
+    bundles: Vec<(String, Bundle)>,
+    faces: FacesName,
+) -> Result<Predictor> {
+    // The bundle says which networks its features come from.
+    let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
+    let aligned = bundles.iter().any(|(_, bundle)| bundle.extractor.detector == "none");
+    let network = NetworkArguments {
+        model,
+        precision: arguments.precision,
+        device: arguments.device.clone(),
+        threads: arguments.threads,
+        offline: arguments.offline,
+    };
+    let faces = Faces {
+        taps: Predictor::needs_taps(&bundles),
+        aligned: arguments.aligned || aligned,
+        all: arguments.faces.unwrap_or(faces) == FacesName::All,
+    };
+    Ok(Predictor::new(network::extractor(&network, faces)?, bundles)?)
+}
+
+fn print(arguments: &PredictArguments, answers: &[Answer], output: Output) -> Result<()> {
+    if output.is_json() || arguments.format == AnswerFormat::Json {
+        return output::line(&serde_json::to_string_pretty(answers)?);
+    }
+    match arguments.format {
+        AnswerFormat::Table | AnswerFormat::Json => output::line(&table::table(answers)),
+        AnswerFormat::Jsonl => {
+            for answer in answers {
+                output::line(&serde_json::to_string(answer)?)?;
+            }
+            Ok(())
+        }
+        AnswerFormat::Csv => {
+            let (all, several) =
+                (arguments.faces == Some(FacesName::All), arguments.bundle.len() > 1);
+            output::line(&csv::header(all, several))?;
+            for answer in answers {
+                output::line(&csv::line(answer, all, several))?;
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! `facefold predict` on what is not a plain list of pictures: pictures that are drawn on, videos,
+//! and stdin.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use image::{Rgb, RgbImage};
+use serde_json::Value;
+
+use crate::serve::pictures;
+use crate::support::{
+    Dir, drawn, drawn_store, fail, has_weights, json, line, run, skipped, succeed,
+};
+
+/// A bundle for gender and age group on the untrained network's embeddings and taps.
+fn bundle(dir: &Dir) -> PathBuf {
+    let bundle = dir.path("drawn.facefold");
+    let train = "train --store {} --task gender,age-group --head linear --out {}";
+    succeed(line(train, &[drawn_store(), &bundle]));
+    bundle
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn annotated_pictures_have_names_of_their_own_and_leave_inputs_alone() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir);
+    let all = pictures(drawn());
+    for (from, to) in [(0, "a/one.jpg"), (1, "b/one.jpg"), (2, "b/two.jpg")] {
+        let path = dir.path("in").join(to);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::copy(&all[from], path).expect("a copy");
+    }
+    let [input, out] = ["in", "out"].map(|name| dir.path(name));
+    std::fs::write(input.join("b/broken.jpg"), "no picture").expect("a file");
+    let predict = "predict --bundle {} --format csv --annotate {} {}";
+    let output = run(line(predict, &[&bundle, &out, &input]));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("3 annotated pictures in"), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 5);
+    assert_eq!(files(&out), ["one-2-faces.jpg", "one-faces.jpg", "two-faces.jpg"]);
+    let before = image::open(input.join("a/one.jpg")).expect("a picture").into_rgb8();
+    let after = image::open(out.join("one-faces.jpg")).expect("a picture").into_rgb8();
+    let factor = after.width() / before.width();
+    assert_eq!(after.dimensions(), (before.width() * factor, before.height() * factor));
+    let yellow = |p: &Rgb<u8>| p.0[0] > 230 && (190..=230).contains(&p.0[1]) && p.0[2] < 100;
+    let marked = after.pixels().filter(|pixel| yellow(pixel)).count();
+    assert!(marked > 2_000, "{marked} pixels of box and label");
+
+    let message = fail(line(predict, &[&bundle, &input.join("a/new"), &input]), 2);
+    assert!(message.contains("--annotate") && message.contains("outside"), "{message}");
+}
+
+#[test]
+fn stdin_is_a_list_of_paths_or_the_bytes_of_a_picture() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir);
+    let all = pictures(drawn());
+    let told = |content: &[u8]| -> Value {
+        let mut child = line("predict --bundle {} --format json -", &[&bundle])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("facefold starts");
+        child.stdin.take().expect("a pipe").write_all(content).expect("stdin is read");
+        let output = child.wait_with_output().expect("facefold ends");
+        assert!(output.status.success());
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let list = format!("{}\n\n{}\n", all[0].display(), all[1].display());
+    let listed = told(list.as_bytes());
+    assert_eq!(listed.as_array().map(Vec::len), Some(2));
+    assert_eq!(listed[0]["path"], all[0].display().to_string());
+    let bytes = told(&std::fs::read(&all[0]).expect("a picture"));
+    assert_eq!((bytes[0]["path"].as_str(), &bytes[0]["gender"]), (Some("-"), &listed[0]["gender"]));
+    let gender = &listed[0]["gender"];
+    let sure = gender["uncertainty"].as_f64().expect("an uncertainty");
+    assert!((0.0..=1.0).contains(&sure), "{gender}");
+    assert_eq!(listed[0]["score"], 1.0, "the detector's score, where there is a detector");
+}
+
+fn has_ffmpeg(test: &str) -> bool {
+    let there = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok();
+    if !there {
+        skipped(test, "ffmpeg");
+    }
+    there
+}
+
+/// Frames as a video of ten a second.
+fn film(dir: &Dir, name: &str, frames: impl Iterator<Item = RgbImage>) -> PathBuf {
+    let stills = dir.path(&format!("{name}-stills"));
+    std::fs::create_dir_all(&stills).expect("a folder");
+    for (number, frame) in frames.enumerate() {
+        frame.save(stills.join(format!("{number:03}.png"))).expect("a frame");
+    }
+    let film = dir.path(&format!("{name}.mp4"));
+    let status = Command::new("ffmpeg")
+        .args(["-nostdin", "-loglevel", "error", "-framerate", "10", "-i"])
+        .arg(stills.join("%03d.png"))
+        .args(["-c:v", "mpeg4", "-q:v", "2"])
+        .arg(&film)
+        .status();
+    assert!(status.expect("ffmpeg runs").success());
+    film
+}
+
+#[test]
+fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
+    if !has_ffmpeg("a_film_of_one_person_is_one_row_that_averages_its_frames") {
+        return;
+    }
+    let dir = Dir::new();
+    let bundle = bundle(&dir);
+    let all = pictures(drawn());
+    let frames = (0..20).map(|number| {
+        let picture = image::open(&all[number / 10]).expect("a picture").into_rgb8();
+        image::imageops::resize(&picture, 320, 240, image::imageops::FilterType::Triangle)
+    });
+    let film = film(&dir, "one", frames);
+    let out = dir.path("frames");
+    let predict = "predict --bundle {} --video {} --fps 5";
+    let people = json(line(&format!("{predict} --annotate {{}}"), &[&bundle, &film, &out]));
+    let people = people.as_array().expect("people");
+    // Without a detector the whole frame is the face.
+    assert_eq!(people.len(), 1, "{people:?}");
+    let person = &people[0];
+    assert_eq!((&person["person"], &person["first_seconds"]), (&1.into(), &0.0.into()));
+    let count = person["frames"].as_u64().expect("a count");
+    assert!((10..=11).contains(&count), "2 seconds at 5 a second: {person}");
+    assert_eq!(person["last_frame"], count - 1);
+    assert_eq!(files(&out).len() as u64, count);
+    assert_eq!(files(&out)[0], "frame-000000.jpg");
+    let share = person["gender"]["probability"].as_f64().expect("a probability");
+    // The mean lies between what single frames of the two halves say.
+    let single = |number: u64| {
+        let path = dir.path(&format!("one-stills/{number:03}.png"));
+        let told = json(line("predict --bundle {} {}", &[&bundle, &path]));
+        let shares = told[0]["gender"]["probabilities"].clone();
+        let name = &person["gender"]["label"];
+        let pair = shares.as_array().expect("shares").iter().find(|pair| pair[0] == *name);
+        pair.expect("the class")[1].as_f64().expect("a share")
+    };
+    let (one, two) = (single(0), single(15));
+    let between = one.min(two) - 0.1..=one.max(two) + 0.1;
+    assert!(between.contains(&share), "{share} of {one} and {two}");
+
+    let csv = succeed(line(&format!("{predict} --format csv"), &[&bundle, &film]));
+    let rows: Vec<&str> = csv.lines().collect();
+    assert!(rows[0].starts_with("person,first_seconds,last_seconds,frames,gender,"), "{csv}");
+    assert_eq!(rows.len(), 2, "{csv}");
+    let table = succeed(line(predict, &[&bundle, &film]));
+    assert!(table.contains("0:00.0 to 0:0"), "{table}");
+}
+
+#[test]
+fn two_who_pass_each_other_by_are_two_rows() {
+    let test = "two_who_pass_each_other_by_are_two_rows";
+    if !has_ffmpeg(test) {
+        return;
+    }
+    if !has_weights() {
+        return skipped(test, "the weights of buffalo_s");
+    }
+    let dir = Dir::new();
+    let [store, bundle] = ["store", "faces.facefold"].map(|name| dir.path(name));
+    succeed(line("extract adience {} --store {}", &[drawn(), &store]));
+    let train = "train --store {} --task gender --head linear --out {}";
+    succeed(line(train, &[&store, &bundle]));
+    let [left, right] = [0, 60].map(|at: usize| {
+        let picture = image::open(&pictures(drawn())[at]).expect("a picture").into_rgb8();
+        image::imageops::resize(&picture, 240, 240, image::imageops::FilterType::Triangle)
+    });
+    let frames = (0..16).map(|number| {
+        let mut frame = RgbImage::from_pixel(640, 360, Rgb([70, 90, 80]));
+        image::imageops::replace(&mut frame, &left, 20 + 4 * number, 60);
+        // The second comes later.
+        if number >= 6 {
+            image::imageops::replace(&mut frame, &right, 380 - 2 * number, 60);
+        }
+        frame
+    });
+    let film = film(&dir, "two", frames);
+    let people = json(line("predict --bundle {} --video {} --fps 10", &[&bundle, &film]));
+    let people = people.as_array().expect("people");
+    assert_eq!(people.len(), 2, "{people:?}");
+    let frames = |person: usize| people[person]["frames"].as_u64().expect("a count");
+    assert!(frames(0) >= 13 && (7..=11).contains(&frames(1)), "{people:?}");
+    assert!(people[1]["first_seconds"].as_f64() >= Some(0.5), "{people:?}");
+    let main = json(line("predict --bundle {} --video {} --faces main", &[&bundle, &film]));
+    assert!(!main.as_array().expect("people").is_empty());
+}
+
+#[test]
+fn a_video_that_cannot_be_read_is_said() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir);
+    let text = dir.path("text.mp4");
+    std::fs::write(&text, "this is no film").expect("a file");
+    let nowhere = dir.path("nowhere.mp4");
+    let message = fail(line("predict --bundle {} --video {}", &[&bundle, &nowhere]), 1);
+    assert!(message.contains("nowhere.mp4"), "{message}");
+    let message = fail(line("predict --bundle {} --video {} --fps 0", &[&bundle, &text]), 2);
+    assert!(message.contains("--fps 0: expected"), "{message}");
+    fail(line("predict --bundle {} --video {} {}", &[&bundle, &text, &text]), 2);
+    fail(line("predict --bundle {}", &[&bundle]), 2);
+    let message = fail(line("predict --bundle {} --fps 3 {}", &[&bundle, &text]), 2);
+    assert!(message.contains("--fps is for videos"), "{message}");
+
+    let mut command = line("predict --bundle {} --video {}", &[&bundle, &text]);
+    command.env("PATH", dir.path("empty"));
+    let message = fail(command, 1);
+    assert!(message.contains("`ffmpeg` was not found") && message.contains("install"), "{message}");
+    if has_ffmpeg("what ffmpeg says of a file that is no film") {
+        let message = fail(line("predict --bundle {} --video {}", &[&bundle, &text]), 1);
+        assert!(
+            message.contains("ffmpeg cannot read") && message.contains("text.mp4"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_film_that_is_stopped_tells_what_was_found() {
+    if !has_ffmpeg("a_film_that_is_stopped_tells_what_was_found") {
+        return;
+    }
+    let dir = Dir::new();
+    let bundle = bundle(&dir);
+    let still = image::open(&pictures(drawn())[0]).expect("a picture").into_rgb8();
+    let film = film(&dir, "still", std::iter::repeat_n(still, 20));
+    // A film of 40 minutes, from 2 seconds: it is stopped long before its end.
+    let long = dir.path("long.mp4");
+    let looped = Command::new("ffmpeg")
+        .args(["-nostdin", "-loglevel", "error", "-stream_loop", "1200", "-i"])
+        .arg(&film)
+        .args(["-c", "copy"])
+        .arg(&long)
+        .status();
+    assert!(looped.expect("ffmpeg runs").success());
+    let out = dir.path("frames");
+    let predict = "predict --bundle {} --video {} --fps 10 --json --annotate {}";
+    let child = line(predict, &[&bundle, &long, &out])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("facefold starts");
+    let start = Instant::now();
+    while std::fs::read_dir(&out).map_or(0, Iterator::count) < 4 {
+        assert!(start.elapsed() < Duration::from_mins(1), "no frame was written");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let people: Value = serde_json::from_slice(&output.stdout).expect("one whole document");
+    let frames = people[0]["frames"].as_u64().expect("a count");
+    assert!((4..20_000).contains(&frames), "{people}");
+}

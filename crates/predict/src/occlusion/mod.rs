@@ -1,0 +1,299 @@
+//! Which part of a face moved an answer: patches of the aligned crop are covered one after another,
+//! and the answer is asked for anew (Zeiler and Fergus, "Visualizing and understanding
+//! convolutional networks", 2014).
+
+mod overlay;
+
+use facefold_core::{Predictions, Task};
+use facefold_vision::align::{CROP_SIDE, Crop};
+use serde::Serialize;
+
+pub use overlay::{overlay, overlay_with_words};
+
+/// Side of a patch, in pixels of the crop: an eye is covered at once.
+pub const PATCH: usize = 24;
+/// Pixels from one patch to the next.
+pub const STEP: usize = 8;
+/// Patches a row, and rows.
+pub const GRID: usize = (CROP_SIDE - PATCH) / STEP + 1;
+
+/// The crop with one patch after another, row by row, covered by the crop's mean colour.
+pub(crate) fn covered(crop: &Crop) -> impl Iterator<Item = Crop> + '_ {
+    let pixels = crop.pixels();
+    let mut sum = [0_u64; 3];
+    for pixel in pixels.chunks_exact(3) {
+        for (sum, value) in sum.iter_mut().zip(pixel) {
+            *sum += u64::from(*value);
+        }
+    }
+    let mean = sum.map(|sum| (sum / (CROP_SIDE * CROP_SIDE) as u64) as u8);
+    (0..GRID * GRID).filter_map(move |index| {
+        let [left, top] = [index % GRID * STEP, index / GRID * STEP];
+        let mut pixels = pixels.to_vec();
+        for y in top..top + PATCH {
+            let start = (y * CROP_SIDE + left) * 3;
+            for pixel in pixels[start..start + PATCH * 3].chunks_exact_mut(3) {
+                pixel.copy_from_slice(&mean);
+            }
+        }
+        Crop::from_pixels(pixels)
+    })
+}
+
+/// A head's answer for a crop, and how much of it goes with each covered patch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shift {
+    pub bundle: String,
+    pub task: Task,
+    /// The told class; none for years.
+    pub label: Option<String>,
+    /// Its probability, or years.
+    pub answer: f32,
+    /// The answer less that under each patch.
+    pub grid: Vec<f32>,
+}
+
+impl Shift {
+    /// From the answers for the crop itself and then for it under each patch; none where there is
+    /// no answer.
+    pub fn between(
+        bundle: String,
+        task: Task,
+        classes: &[String],
+        predictions: &Predictions,
+    ) -> Option<Self> {
+        let (label, answers): (Option<String>, Vec<f32>) = match predictions {
+            Predictions::Years(years) => (None, years.clone()),
+            Predictions::Classes(shares) => {
+                let first = shares.rows().into_iter().next()?;
+                let (told, _) = first.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+                (Some(classes.get(told)?.clone()), shares.column(told).to_vec())
+            }
+        };
+        let (&answer, others) = answers.split_first()?;
+        let grid = others.iter().map(|other| answer - other).collect();
+        Some(Self { bundle, task, label, answer, grid })
+    }
+}
+
+/// Which parts of a face moved one head's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The bundle that answers.
+    pub bundle: String,
+    /// What the head tells.
+    pub task: Task,
+    /// The told class; none for years.
+    pub label: Option<String>,
+    /// Its probability, or years.
+    pub answer: f32,
+    /// Where it came from.
+    pub map: OcclusionMap,
+}
+
+impl Explanation {
+    pub(crate) fn new(shift: Shift, crop: &Crop) -> Self {
+        let pixels = crop.pixels().iter().map(|&value| f32::from(value)).collect();
+        let map = OcclusionMap { grid: shift.grid, pixels, pictures: 1 };
+        let Shift { bundle, task, label, answer, .. } = shift;
+        Self { bundle, task, label, answer, map }
+    }
+
+    /// `gender: female 97 %`, `age: 31.2 years`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &self.label {
+            Some(label) => format!("{}: {label} {:.0} %", self.task, 100.0 * self.answer),
+            None => format!("{}: {:.1} years", self.task, self.answer),
+        }
+    }
+
+    /// What the two colours of its map mean, and how much each of them reached at most.
+    #[must_use]
+    pub fn legend(&self) -> [String; 2] {
+        legend(self.label.is_some(), &self.map)
+    }
+}
+
+/// What the two colours of a map of class probabilities, or of years, mean.
+#[must_use]
+pub fn legend(is_class: bool, map: &OcclusionMap) -> [String; 2] {
+    let [most, least] = map.extremes();
+    if is_class {
+        [
+            format!("spoke for it, up to {:.1} points", 100.0 * most.max(0.0)),
+            format!("spoke against it, up to {:.1} points", -100.0 * least.min(0.0)),
+        ]
+    } else {
+        [
+            format!("made it older, up to {:.1} years", most.max(0.0)),
+            format!("made it younger, up to {:.1} years", -least.min(0.0)),
+        ]
+    }
+}
+
+/// What a map stands for in a document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MapSummary {
+    /// The greatest part of the answer that went with a patch; below 0 if none did.
+    pub most: f32,
+    /// Top left corner of that patch in the crop of 112 x 112 pixels.
+    pub most_at: [usize; 2],
+    /// The least: below 0 where the answer grew.
+    pub least: f32,
+    /// The answer less that under each patch, row by row from the top.
+    pub grid: Vec<Vec<f32>>,
+}
+
+/// How much of an answer went with each covered patch, for one crop or on the mean of several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OcclusionMap {
+    /// [`GRID`] x [`GRID`], row by row.
+    grid: Vec<f32>,
+    /// 112 x 112 x 3, the crop or the mean of crops.
+    pixels: Vec<f32>,
+    pictures: usize,
+}
+
+impl OcclusionMap {
+    /// [`GRID`] x [`GRID`] values, row by row: probability or years.
+    #[must_use]
+    pub fn grid(&self) -> &[f32] {
+        &self.grid
+    }
+
+    /// Number of crops it is the mean of.
+    #[must_use]
+    pub fn pictures(&self) -> usize {
+        self.pictures
+    }
+
+    /// The greatest and the least value.
+    #[must_use]
+    pub fn extremes(&self) -> [f32; 2] {
+        let most = self.grid.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let least = self.grid.iter().copied().fold(f32::INFINITY, f32::min);
+        [most, least]
+    }
+
+    /// For a document.
+    #[must_use]
+    pub fn summary(&self) -> MapSummary {
+        let [most, least] = self.extremes();
+        let at = self.grid.iter().position(|&value| value == most).unwrap_or_default();
+        MapSummary {
+            most,
+            most_at: [at % GRID * STEP, at / GRID * STEP],
+            least,
+            grid: self.grid.chunks(GRID).map(<[f32]>::to_vec).collect(),
+        }
+    }
+}
+
+/// The mean of maps, and of the crops beneath them.
+#[derive(Debug, Clone, Default)]
+pub struct MeanMap {
+    grid: Vec<f64>,
+    pixels: Vec<f64>,
+    pictures: usize,
+}
+
+impl MeanMap {
+    /// Adds a map of one crop.
+    pub fn add(&mut self, map: &OcclusionMap) {
+        let add = |sums: &mut Vec<f64>, values: &[f32]| {
+            sums.resize(values.len(), 0.0);
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += f64::from(*value);
+            }
+        };
+        add(&mut self.grid, &map.grid);
+        add(&mut self.pixels, &map.pixels);
+        self.pictures += 1;
+    }
+
+    /// The mean; none of nothing.
+    #[must_use]
+    pub fn mean(&self) -> Option<OcclusionMap> {
+        let pictures = self.pictures;
+        let mean = |sums: &[f64]| sums.iter().map(|sum| (sum / pictures as f64) as f32).collect();
+        (pictures > 0).then(|| OcclusionMap {
+            grid: mean(&self.grid),
+            pixels: mean(&self.pixels),
+            pictures,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_core::{Predictions, Task};
+    use facefold_vision::align::{CROP_SIDE, Crop};
+    use ndarray::array;
+
+    use super::{Explanation, GRID, MeanMap, PATCH, STEP, Shift, covered};
+
+    fn crop(value: u8) -> Crop {
+        Crop::from_pixels(vec![value; CROP_SIDE * CROP_SIDE * 3]).unwrap()
+    }
+
+    #[test]
+    fn patches_cover_the_whole_crop_with_its_mean() {
+        assert_eq!((GRID - 1) * STEP + PATCH, CROP_SIDE, "an edge is never covered");
+        // Left half black, right half 200: the mean is 100.
+        let half = |index: usize| if index / 3 % CROP_SIDE < CROP_SIDE / 2 { 0 } else { 200 };
+        let crop = Crop::from_pixels((0..CROP_SIDE * CROP_SIDE * 3).map(half).collect()).unwrap();
+        let all: Vec<Crop> = covered(&crop).collect();
+        assert_eq!(all.len(), GRID * GRID);
+        let mut times = vec![0_usize; CROP_SIDE * CROP_SIDE];
+        for covered in &all {
+            let pixels = covered.pixels().chunks(3).zip(crop.pixels().chunks(3));
+            for (times, (found, before)) in times.iter_mut().zip(pixels) {
+                *times += usize::from(found != before);
+                assert!(found == before || found == [100; 3]);
+            }
+        }
+        assert!(times.iter().all(|&times| times > 0), "a pixel is never covered");
+        assert_eq!(times.iter().sum::<usize>(), GRID * GRID * PATCH * PATCH);
+        let last = &all[GRID * GRID - 1];
+        assert_eq!(last.pixels()[..3], crop.pixels()[..3]);
+        assert_eq!(last.pixels()[CROP_SIDE * CROP_SIDE * 3 - 1], 100);
+    }
+
+    #[test]
+    fn a_shift_is_the_part_of_the_told_answer_that_goes() {
+        let classes = ["female".to_owned(), "male".to_owned()];
+        let shares = Predictions::Classes(array![[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]);
+        let shift = Shift::between("b".to_owned(), Task::Gender, &classes, &shares).unwrap();
+        assert_eq!((shift.label.as_deref(), shift.answer), (Some("male"), 0.75));
+        assert_eq!(shift.grid, [0.25, -0.125]);
+        let years = Predictions::Years(vec![30.0, 28.0, 33.5]);
+        let shift = Shift::between("b".to_owned(), Task::Age, &[], &years).unwrap();
+        assert_eq!((shift.label.as_deref(), shift.answer), (None, 30.0));
+        assert_eq!(shift.grid, [2.0, -3.5]);
+    }
+
+    #[test]
+    fn a_mean_map_is_the_mean_of_values_and_crops() {
+        let explanation = |value: f32, grey: u8| {
+            let mut grid = vec![0.0; GRID * GRID];
+            grid[GRID + 2] = value;
+            let shift =
+                Shift { bundle: "b".to_owned(), task: Task::Age, label: None, answer: 31.24, grid };
+            Explanation::new(shift, &crop(grey))
+        };
+        let mut mean = MeanMap::default();
+        assert!(mean.mean().is_none());
+        let (one, two) = (explanation(1.0, 10), explanation(4.0, 30));
+        mean.add(&one.map);
+        mean.add(&two.map);
+        let mean = mean.mean().unwrap();
+        assert_eq!((mean.pictures(), mean.extremes()), (2, [2.5, 0.0]));
+        assert!(mean.pixels.iter().all(|&value| value == 20.0));
+        let summary = mean.summary();
+        assert_eq!((summary.most, summary.most_at), (2.5, [2 * STEP, STEP]));
+        assert_eq!(summary.grid[1][2], 2.5);
+        assert_eq!(one.words(), "age: 31.2 years");
+        assert_eq!(one.legend()[0], "made it older, up to 1.0 years");
+    }
+}

@@ -1,0 +1,146 @@
+//! Follows faces from frame to frame by how much their boxes overlap.
+
+/// Left, top, right, bottom in pixels.
+pub type BoundingBox = [f32; 4];
+
+/// Intersection over union of two boxes, in [0, 1]; 0 for boxes without area.
+#[must_use]
+pub fn overlap(a: &BoundingBox, b: &BoundingBox) -> f32 {
+    let area = |b: &BoundingBox| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
+    let shared = [a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])];
+    let shared = area(&shared);
+    let union = area(a) + area(b) - shared;
+    if union > 0.0 { shared / union } else { 0.0 }
+}
+
+/// Gives every box of a frame the number of a person: that of the box of an earlier frame that it
+/// overlaps most, or a new one.
+///
+/// Pairs are taken greedily, the greatest overlap first, as in the IOU tracker of Bochinski et al.,
+/// "High-speed tracking-by-detection without using image information" (2017), which here may miss
+/// a person for some frames. It looks at boxes only: who leaves and comes back later, or moves
+/// further than their own face between two frames, gets a new number.
+#[derive(Debug, Clone)]
+pub struct Tracker {
+    least_overlap: f32,
+    patience: u64,
+    tracks: Vec<Track>,
+    people: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Track {
+    person: usize,
+    last_frame: u64,
+    last_box: BoundingBox,
+}
+
+impl Tracker {
+    /// A tracker that takes two boxes for one person from an overlap of `least_overlap` on, and
+    /// waits for somebody who is out of sight during `patience` frames.
+    #[must_use]
+    pub fn new(least_overlap: f32, patience: u64) -> Self {
+        Self { least_overlap, patience, tracks: Vec::new(), people: 0 }
+    }
+
+    /// The person of each box of a frame, numbered from 0 in the order of their coming. Frames
+    /// come in rising order; some may be left out.
+    pub fn follow(&mut self, frame: u64, boxes: &[BoundingBox]) -> Vec<usize> {
+        self.tracks.retain(|track| frame.saturating_sub(track.last_frame) <= self.patience + 1);
+        let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
+        for (track, known) in self.tracks.iter().enumerate() {
+            for (index, found) in boxes.iter().enumerate() {
+                let overlap = overlap(&known.last_box, found);
+                if overlap >= self.least_overlap && overlap > 0.0 {
+                    pairs.push((overlap, track, index));
+                }
+            }
+        }
+        // A stable sort: of equal overlaps the person who came first is served first.
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut people: Vec<Option<usize>> = vec![None; boxes.len()];
+        let mut is_taken = vec![false; self.tracks.len()];
+        for (_, track, index) in pairs {
+            if !is_taken[track] && people[index].is_none() {
+                is_taken[track] = true;
+                let known = &mut self.tracks[track];
+                (known.last_frame, known.last_box) = (frame, boxes[index]);
+                people[index] = Some(known.person);
+            }
+        }
+        let found = boxes.iter().zip(people);
+        found
+            .map(|(&last_box, person)| {
+                person.unwrap_or_else(|| {
+                    let person = self.people;
+                    self.people += 1;
+                    self.tracks.push(Track { person, last_frame: frame, last_box });
+                    person
+                })
+            })
+            .collect()
+    }
+
+    /// Number of people seen so far.
+    #[must_use]
+    pub fn people(&self) -> usize {
+        self.people
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BoundingBox, Tracker, overlap};
+
+    fn square(x: f32, y: f32) -> BoundingBox {
+        [x, y, x + 100.0, y + 100.0]
+    }
+
+    #[test]
+    fn overlap_is_intersection_over_union() {
+        assert_eq!(overlap(&square(0.0, 0.0), &square(0.0, 0.0)), 1.0);
+        assert_eq!(overlap(&square(0.0, 0.0), &square(50.0, 0.0)), 1.0 / 3.0);
+        assert_eq!(overlap(&square(0.0, 0.0), &square(100.0, 0.0)), 0.0);
+        assert_eq!(overlap(&[5.0, 5.0, 5.0, 5.0], &[5.0, 5.0, 5.0, 5.0]), 0.0);
+        assert_eq!(overlap(&[9.0, 9.0, 1.0, 1.0], &square(0.0, 0.0)), 0.0, "a box inside out");
+    }
+
+    #[test]
+    fn two_who_move_keep_their_numbers_whatever_their_order() {
+        let mut tracker = Tracker::new(0.3, 2);
+        assert_eq!(tracker.follow(0, &[square(0.0, 0.0), square(300.0, 0.0)]), [0, 1]);
+        for frame in 1..20_u16 {
+            let shift = f32::from(frame) * 10.0;
+            let boxes = [square(300.0 - shift, 0.0), square(shift, 200.0_f32.min(shift))];
+            assert_eq!(tracker.follow(u64::from(frame), &boxes), [1, 0], "frame {frame}");
+        }
+        assert_eq!(tracker.people(), 2);
+    }
+
+    #[test]
+    fn the_greater_overlap_wins() {
+        let mut tracker = Tracker::new(0.3, 2);
+        tracker.follow(0, &[square(0.0, 0.0), square(60.0, 0.0)]);
+        // Both overlap the second person; the first box lies nearer to the first.
+        assert_eq!(tracker.follow(1, &[square(58.0, 0.0), square(20.0, 0.0)]), [1, 0]);
+    }
+
+    #[test]
+    fn who_is_away_for_too_long_or_jumps_is_somebody_else() {
+        let mut tracker = Tracker::new(0.3, 2);
+        tracker.follow(0, &[square(0.0, 0.0)]);
+        tracker.follow(1, &[]);
+        assert_eq!(tracker.follow(3, &[square(5.0, 0.0)]), [0], "two frames out of sight");
+        assert_eq!(tracker.follow(7, &[square(5.0, 0.0)]), [1], "three frames out of sight");
+        assert_eq!(tracker.follow(8, &[square(400.0, 0.0)]), [2], "a jump");
+        assert_eq!(tracker.people(), 3);
+    }
+
+    #[test]
+    fn a_box_is_given_to_one_person_only() {
+        let mut tracker = Tracker::new(0.1, 2);
+        tracker.follow(0, &[square(0.0, 0.0), square(30.0, 0.0)]);
+        assert_eq!(tracker.follow(1, &[square(10.0, 0.0)]), [0]);
+        assert_eq!(tracker.follow(2, &[square(10.0, 0.0), square(30.0, 0.0)]), [0, 1]);
+    }
+}
