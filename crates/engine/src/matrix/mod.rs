@@ -1,4 +1,5 @@
-//! Products of dense matrices in f32, for the heads: C = A B on one thread, either factor transposed.
+//! Products of dense matrices in f32, for the heads: C = A B on one thread, either factor
+//! transposed.
 
 mod multiplier;
 mod panels;

@@ -132,26 +132,27 @@ impl Multiplier {
         to: MatrixMut<'_>,
         adds: bool,
     ) {
+        let MatrixMut { values, rows, columns: width, stride } = to;
         assert_eq!(left.columns, depth, "columns of the left factor and rows of the right one");
-        assert_eq!(left.rows, to.rows, "rows of the left factor and of the product");
+        assert_eq!(left.rows, rows, "rows of the left factor and of the product");
         if depth == 0 && !adds {
-            for row in 0..to.rows {
-                to.values[row * to.stride..][..to.columns].fill(0.0);
+            for row in 0..rows {
+                values[row * stride..][..width].fill(0.0);
             }
         }
-        if to.rows == 0 {
+        if rows == 0 {
             return;
         }
         let (row_step, depth_step) =
             if left.transposed { (1, left.stride) } else { (left.stride, 1) };
-        for first in (0..to.columns).step_by(COLUMNS) {
-            let columns = first..to.columns.min(first + COLUMNS);
+        for first in (0..width).step_by(COLUMNS) {
+            let columns = first..width.min(first + COLUMNS);
             for start in (0..depth).step_by(DEPTH) {
                 let part = start..depth.min(start + DEPTH);
                 let (panels, panel_step) = self.panels(right, part.clone(), columns.clone());
                 let job = MatrixProduct {
                     left: left.values.as_ptr().wrapping_add(start * depth_step),
-                    rows: left.rows,
+                    rows,
                     row_step,
                     depth_step,
                     depth: part.len(),
@@ -159,8 +160,8 @@ impl Multiplier {
                     panels,
                     panel_step,
                     columns: columns.len(),
-                    to: to.values.as_mut_ptr().wrapping_add(first),
-                    to_step: to.stride,
+                    to: values.as_mut_ptr().wrapping_add(first),
+                    to_step: stride,
                     adds: adds || start > 0,
                 };
                 // SAFETY: `Matrix` and `MatrixMut` hold what their shapes say, and these were

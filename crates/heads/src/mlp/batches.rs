@@ -7,8 +7,8 @@ use rand::Rng as _;
 use rand::seq::SliceRandom;
 
 use super::MlpOptions;
+use super::dropout::drop_values;
 use super::goals::{BatchGoals, Goals};
-use super::network::drop_values;
 use crate::features::Standardiser;
 
 /// Draws the batches of all epochs.

@@ -1,6 +1,7 @@
 //! The multi-layer perceptron: its settings, and the head made of them.
 
 mod batches;
+mod dropout;
 mod goals;
 mod init;
 mod lesson;

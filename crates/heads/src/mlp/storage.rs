@@ -1,7 +1,5 @@
 //! Values of candle's tensors as plain slices.
 
-use std::ops::Deref;
-
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
 /// The values of a contiguous f32 storage.
@@ -16,7 +14,7 @@ pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a 
 pub(super) fn with_values<T>(tensor: &Tensor, work: impl FnOnce(&[f32]) -> T) -> Result<T> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
-    match storage.deref() {
+    match &*storage {
         Storage::Cpu(storage) => Ok(work(slice(storage, layout)?)),
         _ => bail!("an MLP is trained in main memory"),
     }
