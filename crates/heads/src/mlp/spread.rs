@@ -3,7 +3,7 @@
 use facefold_core::rng::seeded;
 use facefold_core::{FeatureMatrix, HeadError, TargetKind};
 
-use super::network::drop_values;
+use super::dropout::drop_values;
 use super::{ANSWER_ROWS, Fitted};
 use crate::threads::on_one_thread;
 
