@@ -13,6 +13,7 @@ mod merge;
 pub mod network;
 mod pack;
 mod plan;
+mod pool;
 pub mod reference;
 mod schedule;
 mod wide;

@@ -1,7 +1,6 @@
 //! For one picture size: the shape and place of every value, and how each step goes through its
 //! source. Memory is assigned here, once; running allocates nothing.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::cpu::Precision;
@@ -12,6 +11,7 @@ use crate::layout::{CHANNEL_BLOCK, Layout, TileWindow, Walk, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
+use crate::pool::{Kind, Pool};
 use crate::schedule::Schedule;
 
 /// Where the planes of a value are.
@@ -484,42 +484,4 @@ fn run_of(runs: &[Run], step: usize) -> Option<&Run> {
 fn windows(x: Shape, window: Window, fused: &Fused) -> Result<Shape, String> {
     let [height, width] = convolution_sides(x, window.kernel, window.stride, window.padding)?;
     Ok(Shape { channels: fused.channels, height, width })
-}
-
-/// Planes that can take each other's place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Kind {
-    layout: Layout,
-    length: usize,
-    /// Two bf16 planes take as many bytes as one f32 plane, but their pictures and the zeros
-    /// around them are elsewhere.
-    bf16: bool,
-    bytes: usize,
-}
-
-impl Kind {
-    fn of(slot: &Slot, bf16: bool) -> Self {
-        let each = if bf16 { size_of::<u16>() * slot.parts } else { size_of::<f32>() };
-        Self { layout: slot.layout, length: slot.length, bf16, bytes: slot.length * each }
-    }
-}
-
-/// Buffers, and which of them nobody needs any more.
-#[derive(Debug, Default)]
-struct Pool {
-    buffers: Vec<usize>,
-    free: HashMap<Kind, Vec<usize>>,
-}
-
-impl Pool {
-    fn take(&mut self, kind: Kind) -> usize {
-        self.free.get_mut(&kind).and_then(Vec::pop).unwrap_or_else(|| {
-            self.buffers.push(kind.bytes);
-            self.buffers.len() - 1
-        })
-    }
-
-    fn give(&mut self, kind: Kind, buffer: usize) {
-        self.free.entry(kind).or_default().push(buffer);
-    }
 }

@@ -4,6 +4,7 @@ mod batches;
 mod dropout;
 mod goals;
 mod init;
+mod layers;
 mod lesson;
 mod network;
 mod norm;

@@ -1,0 +1,293 @@
+//! The layers of the network as candle tensors, and where they come from.
+
+use candle_core::{Device, Result, Tensor, Var};
+use facefold_core::HeadError;
+use facefold_core::rng::Rng;
+use rand::Rng as _;
+
+use super::dropout::drop_values;
+use super::norm::{EPSILON, Normalise, Statistics};
+use super::product::{Product, Shared, Sink};
+use super::storage::with_values;
+use crate::parts::{Reader, backend};
+
+/// Share of a batch's statistics in the running ones.
+const MOMENTUM: f64 = 0.1;
+
+/// A linear layer: weights are inputs x units.
+#[derive(Debug)]
+pub(super) struct Dense {
+    pub(super) weight: Var,
+    pub(super) bias: Var,
+    /// Where the weight's gradient comes from.
+    pub(super) sink: Sink,
+}
+
+/// Batch norm over the columns of its input.
+#[derive(Debug)]
+pub(super) struct Norm {
+    pub(super) gain: Var,
+    pub(super) offset: Var,
+    /// Running statistics, used for answers.
+    pub(super) mean: Var,
+    pub(super) variance: Var,
+    /// Where the gradients of gain and offset come from.
+    pub(super) sinks: [Sink; 2],
+}
+
+/// What a forward pass is for.
+pub(super) enum Pass<'a> {
+    Training(&'a mut Rng),
+    Answer,
+    /// An answer with units dropped as in training.
+    Dropping(&'a mut Rng),
+}
+
+/// Makes the tensors of a network: drawn at random or read from a store.
+pub(super) trait Source {
+    fn dense(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        units: usize,
+    ) -> std::result::Result<Dense, HeadError>;
+    fn norm(&mut self, name: &str, width: usize) -> std::result::Result<Norm, HeadError>;
+}
+
+/// Weights and biases uniform within 1 / sqrt(inputs), as `PyTorch` draws them.
+pub(super) struct Drawn<'a>(pub(super) &'a mut Rng);
+
+impl Source for Drawn<'_> {
+    fn dense(
+        &mut self,
+        _name: &str,
+        inputs: usize,
+        units: usize,
+    ) -> std::result::Result<Dense, HeadError> {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        let mut draw =
+            |n: usize| -> Vec<f32> { (0..n).map(|_| self.0.random_range(-bound..bound)).collect() };
+        let weight = draw(inputs * units);
+        let bias = draw(units);
+        dense(weight, bias, inputs, units).map_err(backend("drawing a layer"))
+    }
+
+    fn norm(&mut self, _name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
+        let values = [vec![1.0; width], vec![0.0; width], vec![0.0; width], vec![1.0; width]];
+        norm(values, width).map_err(backend("making a batch norm"))
+    }
+}
+
+/// Read from a store.
+pub(super) struct Kept<'a, 'b>(pub(super) &'a Reader<'b>);
+
+impl Source for Kept<'_, '_> {
+    fn dense(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        units: usize,
+    ) -> std::result::Result<Dense, HeadError> {
+        let weight = self.0.matrix(&format!("{name}.weight"), (Some(inputs), Some(units)))?;
+        let bias = self.0.vector(&format!("{name}.bias"), Some(units))?;
+        let weight = weight.iter().copied().collect();
+        dense(weight, bias, inputs, units).map_err(backend("reading a layer"))
+    }
+
+    fn norm(&mut self, name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
+        let read = |part: &str| self.0.vector(&format!("{name}.{part}"), Some(width));
+        let values = [read("gain")?, read("offset")?, read("mean")?, read("variance")?];
+        norm(values, width).map_err(backend("reading a batch norm"))
+    }
+}
+
+fn dense(weight: Vec<f32>, bias: Vec<f32>, inputs: usize, units: usize) -> Result<Dense> {
+    Ok(Dense {
+        weight: Var::from_vec(weight, (inputs, units), &Device::Cpu)?,
+        bias: Var::from_vec(bias, units, &Device::Cpu)?,
+        sink: Sink::default(),
+    })
+}
+
+fn norm([gain, offset, mean, variance]: [Vec<f32>; 4], width: usize) -> Result<Norm> {
+    Ok(Norm {
+        gain: Var::from_vec(gain, width, &Device::Cpu)?,
+        offset: Var::from_vec(offset, width, &Device::Cpu)?,
+        mean: Var::from_vec(mean, width, &Device::Cpu)?,
+        variance: Var::from_vec(variance, width, &Device::Cpu)?,
+        sinks: [Sink::default(), Sink::default()],
+    })
+}
+
+impl Dense {
+    /// Without the bias.
+    pub(super) fn product(
+        &self,
+        input: &Tensor,
+        is_first: bool,
+        multiplier: &Shared,
+    ) -> Result<Tensor> {
+        let product = Product {
+            derives_input: !is_first,
+            sink: self.sink.clone(),
+            multiplier: multiplier.clone(),
+        };
+        input.apply_op2(self.weight.as_tensor(), product)
+    }
+
+    pub(super) fn forward(
+        &self,
+        input: &Tensor,
+        is_first: bool,
+        multiplier: &Shared,
+    ) -> Result<Tensor> {
+        self.product(input, is_first, multiplier)?.broadcast_add(&self.bias)
+    }
+}
+
+impl Norm {
+    /// Normalises `input` plus `bias`, rectifies it where asked, and drops a share of it in
+    /// training.
+    ///
+    /// A batch's mean takes the bias away again, so that it has no gradient: in training it moves
+    /// the running mean alone.
+    pub(super) fn forward(
+        &self,
+        input: &Tensor,
+        bias: Option<&Var>,
+        rectifies: bool,
+        dropout: f32,
+        pass: &mut Pass<'_>,
+    ) -> Result<Tensor> {
+        let Pass::Training(generator) = pass else {
+            let scale =
+                ((self.variance.as_tensor() + EPSILON)?.sqrt()?.recip()? * self.gain.as_tensor())?;
+            let biased = match bias {
+                Some(bias) => input.broadcast_add(bias)?,
+                None => input.clone(),
+            };
+            let centred = biased.broadcast_sub(&self.mean)?;
+            let units = centred.broadcast_mul(&scale)?.broadcast_add(&self.offset)?;
+            let units = if rectifies { units.relu()? } else { units };
+            return drop_units(&units, dropout, pass);
+        };
+        let statistics = Statistics::of(input)?;
+        let n = input.dim(0)? as f64;
+        let mean = Tensor::new(statistics.mean.as_slice(), &Device::Cpu)?;
+        let mean = match bias {
+            Some(bias) => (mean + bias.as_detached_tensor())?,
+            None => mean,
+        };
+        follow(&self.mean, &mean)?;
+        // The running variance is the unbiased one, as in PyTorch.
+        let unbiased =
+            Tensor::new(statistics.variance.as_slice(), &Device::Cpu)? * (n / (n - 1.0).max(1.0));
+        follow(&self.variance, &unbiased?)?;
+        let mut mask = Vec::new();
+        if dropout > 0.0 {
+            mask.resize(input.elem_count(), 1.0);
+            drop_values(&mut mask, dropout, generator);
+        }
+        let normalise = Normalise {
+            statistics,
+            gain: with_values(&self.gain, <[f32]>::to_vec)?,
+            offset: with_values(&self.offset, <[f32]>::to_vec)?,
+            rectifies,
+            mask,
+            sinks: self.sinks.clone(),
+        };
+        input.apply_op1(normalise)
+    }
+}
+
+/// Moves a running statistic towards a batch's.
+fn follow(running: &Var, batch: &Tensor) -> Result<()> {
+    let moved = ((running.as_detached_tensor() * (1.0 - MOMENTUM))? + (batch * MOMENTUM)?)?;
+    running.set(&moved)
+}
+
+/// Sets a share of the units to 0 where the pass drops any.
+pub(super) fn drop_units(units: &Tensor, share: f32, pass: &mut Pass<'_>) -> Result<Tensor> {
+    match pass {
+        Pass::Training(generator) | Pass::Dropping(generator) if share > 0.0 => {
+            let mut mask = vec![1.0; units.elem_count()];
+            drop_values(&mut mask, share, generator);
+            units * Tensor::from_vec(mask, units.shape(), &Device::Cpu)?
+        }
+        _ => Ok(units.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Drawn, Pass, Source};
+    use candle_core::{Device, Tensor, Var};
+    use candle_nn::{BatchNorm, ModuleT};
+    use facefold_core::rng::seeded;
+
+    /// Forward and backward, with the rectifier and without it, training and answering.
+    #[test]
+    fn batch_norm_agrees_with_candle_nn() {
+        let mut generator = seeded(1, "test");
+        let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let near = |ours: &[f32], theirs: &[f32]| {
+            assert_eq!(ours.len(), theirs.len());
+            for (ours, theirs) in ours.iter().zip(theirs) {
+                assert!((ours - theirs).abs() < 2e-5, "{ours} {theirs}");
+            }
+        };
+        let norm = Drawn(&mut generator).norm("", 3).unwrap();
+        norm.gain.set(&Tensor::new(&[0.5_f32, 1.0, -2.0], &Device::Cpu).unwrap()).unwrap();
+        norm.offset.set(&Tensor::new(&[0.1_f32, 0.0, 0.3], &Device::Cpu).unwrap()).unwrap();
+        let zeros = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let ones = zeros.ones_like().unwrap();
+        let (gain, offset) = (norm.gain.as_tensor().copy(), norm.offset.as_tensor().copy());
+        let gain = Var::from_tensor(&gain.unwrap()).unwrap();
+        let offset = Var::from_tensor(&offset.unwrap()).unwrap();
+        let parts = (gain.as_tensor().clone(), offset.as_tensor().clone());
+        let reference = BatchNorm::new(3, zeros, ones, parts.0, parts.1, 1e-5).unwrap();
+        let bias = Var::new(&[0.7_f32, -0.2, 0.0], &Device::Cpu).unwrap();
+        let values: Vec<f32> = (0..15).map(|i| (i as f32 * 1.7).sin() + i as f32).collect();
+        let input = Var::from_vec(values, (5, 3), &Device::Cpu).unwrap();
+        let slopes: Vec<f32> = (0..15).map(|i| (i as f32 * 0.9).cos()).collect();
+        let slopes = Tensor::from_vec(slopes, (5, 3), &Device::Cpu).unwrap();
+        for (training, rectifies) in [(true, true), (true, false), (false, true)] {
+            let mut pass = if training { Pass::Training(&mut generator) } else { Pass::Answer };
+            let ours = norm.forward(&input, Some(&bias), rectifies, 0.0, &mut pass).unwrap();
+            let biased = input.broadcast_add(&bias).unwrap();
+            let theirs = reference.forward_t(&biased, training).unwrap();
+            let theirs = if rectifies { theirs.relu().unwrap() } else { theirs };
+            near(&numbers(&ours), &numbers(&theirs));
+            if training {
+                let derive = |output: &Tensor| {
+                    (output * &slopes).unwrap().sum_all().unwrap().backward().unwrap()
+                };
+                let (found, expected) = (derive(&ours), derive(&theirs));
+                let by_input = [found.get(&input), expected.get(&input)];
+                near(&numbers(by_input[0].unwrap()), &numbers(by_input[1].unwrap()));
+                for (sink, theirs) in norm.sinks.iter().zip([&gain, &offset]) {
+                    let ours = sink.take(<[f32]>::to_vec).unwrap();
+                    near(&ours, &numbers(expected.get(theirs).unwrap()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_dropped_has_no_gradient() {
+        let mut generator = seeded(1, "test");
+        let norm = Drawn(&mut generator).norm("", 4).unwrap();
+        let values: Vec<f32> = (0..400).map(|i| (i as f32 * 1.7).sin()).collect();
+        let input = Var::from_vec(values, (100, 4), &Device::Cpu).unwrap();
+        let mut pass = Pass::Training(&mut generator);
+        let output = norm.forward(&input, None, false, 0.5, &mut pass).unwrap();
+        let kept = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let kept = kept.iter().filter(|value| **value != 0.0).count();
+        assert!((150..250).contains(&kept), "{kept}");
+        let slopes = output.sum_all().unwrap().backward().unwrap();
+        assert!(slopes.get(&input).is_some());
+        // The gradient by the offset is 2 for each value kept, 0 for the others.
+        let by_offset = norm.sinks[1].take(|sums| sums.iter().sum::<f32>()).unwrap();
+        assert_eq!(by_offset, 2.0 * kept as f32);
+    }
+}

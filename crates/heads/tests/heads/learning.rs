@@ -1,0 +1,97 @@
+//! Every head learns what there is to learn.
+
+use facefold_core::{FeatureMatrix, Targets};
+use facefold_heads::{Optimiser, Schedule, YearsAnswer, YearsLoss, registry};
+
+use crate::support::{
+    accuracy, aged, blobs, fit, mean_absolute_error, quick, ring, shares, test_rows,
+};
+
+#[test]
+fn every_head_but_the_majority_learns_blobs() {
+    let (plain, indices) = blobs(&[[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]], 400, 1.0, 1);
+    let matrix = FeatureMatrix::new(plain, None).unwrap();
+    let rows = test_rows(&matrix);
+    let truth: Vec<usize> = rows.iter().map(|&row| indices[row]).collect();
+    let targets = Targets::Classes { indices, count: 3 };
+    for (name, _) in registry::names() {
+        let fitted = fit(name, &quick(), &matrix, &targets, 1);
+        let found = accuracy(&shares(fitted.predict(&matrix, &rows).unwrap()), &truth);
+        let expected = if name == "majority" { 0.2..0.5 } else { 0.97..1.01 };
+        assert!(expected.contains(&found), "{name}: {found}");
+    }
+}
+
+#[test]
+fn bent_boundaries_need_a_bent_head() {
+    let (plain, indices) = ring(400, 2);
+    let matrix = FeatureMatrix::new(plain, None).unwrap();
+    let rows = test_rows(&matrix);
+    let truth: Vec<usize> = rows.iter().map(|&row| indices[row]).collect();
+    let targets = Targets::Classes { indices, count: 2 };
+    for (name, expected) in [
+        ("svm", 0.98..1.01),
+        ("mlp", 0.95..1.01),
+        ("mlp-residual", 0.95..1.01),
+        ("mlp-joint", 0.95..1.01),
+        ("trees", 0.93..1.01),
+        // A cosine sees directions only.
+        ("knn", 0.3..0.75),
+        ("svm-linfa", 0.98..1.01),
+        ("svm-linear", 0.3..0.75),
+        ("linear", 0.3..0.75),
+    ] {
+        let fitted = fit(name, &quick(), &matrix, &targets, 1);
+        let found = accuracy(&shares(fitted.predict(&matrix, &rows).unwrap()), &truth);
+        assert!(expected.contains(&found), "{name}: {found}");
+    }
+}
+
+#[test]
+fn every_head_but_the_majority_learns_years() {
+    let (matrix, targets) = aged(600, 3);
+    for (name, most) in [
+        ("linear", 0.2),
+        ("svm-linear", 1.5),
+        ("svm", 2.0),
+        ("svm-linfa", 2.0),
+        ("mlp", 3.0),
+        ("mlp-residual", 3.0),
+        ("mlp-joint", 3.0),
+        ("mlp-two-step", 3.0),
+        ("trees", 3.0),
+        ("knn", 6.0),
+    ] {
+        let fitted = fit(name, &quick(), &matrix, &targets, 1);
+        let error = mean_absolute_error(fitted.as_ref(), &matrix, &targets);
+        assert!(error < most, "{name}: {error}");
+    }
+    let floor = fit("majority", &quick(), &matrix, &targets, 1);
+    assert!(mean_absolute_error(floor.as_ref(), &matrix, &targets) > 8.0);
+}
+
+#[test]
+fn every_loss_optimiser_and_schedule_learns_years() {
+    let (matrix, targets) = aged(600, 4);
+    let adamw = Optimiser::AdamW { weight_decay: 0.01 };
+    let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 1e-4 };
+    let plateau = Schedule::Plateau { factor: 0.3, patience: 2 };
+    let distribution = YearsLoss::Distribution { sigma: 2.0, l1: 0.1 };
+    for (loss, optimiser, rate, schedule) in [
+        (YearsLoss::L1, adamw, 3e-3, Schedule::Constant),
+        (YearsLoss::L2, sgd, 0.02, Schedule::Exponential { factor: 0.9 }),
+        (YearsLoss::L2, adamw, 3e-3, plateau),
+        (distribution, sgd, 0.1, Schedule::OneCycle { warmup: 0.3 }),
+        (YearsLoss::Ordinal, adamw, 3e-3, Schedule::OneCycle { warmup: 0.3 }),
+    ] {
+        let mut options = quick();
+        options.mlp.years_loss = loss;
+        options.mlp.optimiser = optimiser;
+        options.mlp.learning_rate = rate;
+        options.mlp.schedule = schedule;
+        options.mlp.years_answer = YearsAnswer::Expectation;
+        let fitted = fit("mlp", &options, &matrix, &targets, 1);
+        let error = mean_absolute_error(fitted.as_ref(), &matrix, &targets);
+        assert!(error < 4.0, "{loss:?} {optimiser:?} {schedule:?}: {error}");
+    }
+}

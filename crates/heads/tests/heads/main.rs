@@ -1,0 +1,8 @@
+//! What every head must do: learn, repeat itself, look at nothing it should not.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod kinds;
+mod learning;
+mod repeat;
+mod support;
