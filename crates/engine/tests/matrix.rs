@@ -1,5 +1,7 @@
 //! Products of matrices by every kernel that this machine has, against f64.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use facefold_engine::{Kernel, Matrix, MatrixMut, Multiplier};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use rand::{Rng, SeedableRng};

@@ -130,6 +130,7 @@ pub enum YearsAnswer {
 /// nothing for ages with taps, and lost 0.1 years on embeddings alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "switches that are independent of each other")]
 pub struct MlpOptions {
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,

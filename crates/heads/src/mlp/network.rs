@@ -169,14 +169,11 @@ impl Network {
             at = match self.form {
                 Form::Plain => {
                     let product = dense.product(&at, index == 0, multiplier)?;
-                    match norm {
-                        Some(norm) => {
-                            norm.forward(&product, Some(&dense.bias), true, self.dropout, pass)?
-                        }
-                        None => {
-                            let units = product.broadcast_add(&dense.bias)?.relu()?;
-                            drop_units(&units, self.dropout, pass)?
-                        }
+                    if let Some(norm) = norm {
+                        norm.forward(&product, Some(&dense.bias), true, self.dropout, pass)?
+                    } else {
+                        let units = product.broadcast_add(&dense.bias)?.relu()?;
+                        drop_units(&units, self.dropout, pass)?
                     }
                 }
                 Form::Residual => {

@@ -42,13 +42,17 @@ impl Vectorised for Moments<'_> {
         for row in values.chunks_exact(width) {
             mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
-        mean.iter_mut().for_each(|sum| *sum *= scale);
+        for sum in &mut mean {
+            *sum *= scale;
+        }
         for row in values.chunks_exact(width) {
             for ((sum, mean), value) in variance.iter_mut().zip(&mean).zip(row) {
                 *sum += (value - mean) * (value - mean);
             }
         }
-        variance.iter_mut().for_each(|sum| *sum *= scale);
+        for sum in &mut variance {
+            *sum *= scale;
+        }
         Statistics { mean, variance }
     }
 }

@@ -262,7 +262,7 @@ mod tests {
         let adam = Optimiser::Adam { weight_decay: 0.05 };
         let mut stepper = Stepper::new(adam, 0.0, vec![parameter]);
         let found = steps(|loss| stepper.step(&loss.backward().unwrap(), 0.1).unwrap(), &ours);
-        for (found, expected) in found.iter().zip([0.058436_f32, -1.501307, 1.506961]) {
+        for (found, expected) in found.iter().zip([0.058_436_f32, -1.501_307, 1.506_961]) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
     }

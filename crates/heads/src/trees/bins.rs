@@ -7,7 +7,7 @@ const SAMPLE: usize = 10_000;
 pub(super) struct Bins {
     rows: usize,
     /// A row's bin is the number of cuts below its value; columns x rows.
-    bins: Vec<u8>,
+    numbers: Vec<u8>,
     /// Rising cuts of each column, halfway between two values.
     cuts: Vec<Vec<f32>>,
 }
@@ -31,12 +31,12 @@ impl Bins {
             }
             cuts.push(own);
         }
-        Self { rows, bins, cuts }
+        Self { rows, numbers: bins, cuts }
     }
 
     /// The bins of a column, row by row.
     pub(super) fn column(&self, number: usize) -> &[u8] {
-        &self.bins[number * self.rows..][..self.rows]
+        &self.numbers[number * self.rows..][..self.rows]
     }
 
     /// The cuts of a column: rows of bin b or a lower one have values of at most `cuts[b]`.

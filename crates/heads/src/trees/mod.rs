@@ -1,8 +1,8 @@
 //! Gradient-boosted trees over binned features: each tree corrects what the trees before it tell.
 //!
 //! Friedman, "Greedy function approximation: a gradient boosting machine" (Annals of Statistics 29,
-//! 2001), with the second-order steps of Chen and Guestrin, "XGBoost" (2016), and the histograms
-//! and leaf-wise growth of Ke et al., "LightGBM" (2017). One thread.
+//! 2001), with the second-order steps of Chen and Guestrin, "`XGBoost`" (2016), and the histograms
+//! and leaf-wise growth of Ke et al., "`LightGBM`" (2017). One thread.
 
 mod bins;
 mod stored;

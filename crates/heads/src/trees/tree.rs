@@ -105,7 +105,7 @@ struct Leaf {
 /// tree learning", 2007). Gives the tree, and the leaf value of each row.
 ///
 /// The histogram of the larger child is the parent's less that of the smaller one (Ke et al.,
-/// "LightGBM", 2017).
+/// "`LightGBM`", 2017).
 pub(super) fn grow(ground: &Ground<'_>, growth: Growth) -> (Tree, Vec<f32>) {
     let grower = Grower::new(ground, growth);
     let n = ground.slopes.len();

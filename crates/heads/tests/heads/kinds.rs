@@ -25,7 +25,7 @@ fn two_labels(n: usize) -> (FeatureMatrix, Vec<usize>, Vec<f32>) {
 #[test]
 fn joint_training_learns_from_rows_that_lack_a_label() {
     let (matrix, genders, years) = two_labels(600);
-    let has_gender = |row: &usize| row % 10 == 0;
+    let has_gender = |row: &usize| row.is_multiple_of(10);
     let has_age = |row: &usize| row % 5 != 1;
     let part = |rows: std::ops::Range<usize>| {
         let gendered: Vec<usize> = rows.clone().filter(has_gender).collect();
