@@ -8,6 +8,7 @@ random moments, most of them between writes, then resumes to the end and compare
 they must hold the same keys and the same bits. Exits with 1 if they do not.
 """
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -18,7 +19,13 @@ import time
 
 
 def log_size(store: str) -> int:
-    return sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(store) for f in files)
+    total = 0
+    for directory, _, files in os.walk(store):
+        for file in files:
+            # The extraction goes on meanwhile: a temporary file may be gone by now.
+            with contextlib.suppress(FileNotFoundError):
+                total += os.path.getsize(os.path.join(directory, file))
+    return total
 
 
 def main() -> None:
