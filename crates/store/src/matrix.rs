@@ -71,8 +71,9 @@ impl Store {
     /// Loads the main faces of some pictures as a matrix, one row a key.
     ///
     /// The first load after the store has grown builds `derived/embedding-STAMP.npy` (and the
-    /// same of taps) from the shards; later ones read that file once from front to back, so they
-    /// run at the speed of the disk and need no memory beside the matrix.
+    /// same of taps) from the shards; later ones read that file once from front to back and need
+    /// little memory beside the matrix: the keys' places, and a few blocks of 4 MiB that are read
+    /// ahead. All cores copy rows, in the pool that rayon has where it is called.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where a picture has no embedding in the variant,

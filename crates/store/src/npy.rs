@@ -1,4 +1,4 @@
-//! The derived `.npy` copies of the shards' embeddings and taps, read at the speed of the disk.
+//! The derived `.npy` copies of the shards' embeddings and taps, and how matrices are filled from them.
 //!
 //! `derived/embedding-STAMP.npy` has all rows of all embeddings shards, in the order of the key
 //! index; the stamp names those shards, so a copy of other shards is never taken for it. It is
