@@ -6,12 +6,12 @@
 
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::iter;
-use std::panic::resume_unwind;
-use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use fs_err as fs;
-use ndarray::{ArrayViewMut2, Axis};
+use ndarray::{ArrayViewMut1, ArrayViewMut2};
 use rayon::prelude::*;
 
 use crate::error::StoreError;
@@ -20,40 +20,42 @@ use crate::layout::{PARTIAL, persist, remove_partial_files, temporary_file};
 use crate::shard::{self, Kind};
 use crate::store::Store;
 
-/// Floats read at once: 4 MiB, enough for any disk and little beside a matrix.
-const BLOCK: usize = 1 << 20;
+/// Floats read at once: 1 MiB, enough for any disk, and still in a core's cache when it is copied.
+const BLOCK: usize = 1 << 18;
 
 /// Bytes that are cheaper to read and drop than to seek over.
 const GAP: usize = 128 << 10;
 
-/// Blocks that are read ahead of the copying.
-const AHEAD: usize = 2;
-
 /// Copies rows of a column of the shards (`embedding` or `taps`) to rows of `target`.
 ///
 /// `places` are pairs of a row in the shards and a row in the target, sorted.
-pub(crate) fn scatter<'a>(
+pub(crate) fn scatter(
     store: &Store,
     name: &str,
-    places: &'a [(u32, u32)],
-    target: ArrayViewMut2<'a, f32>,
+    places: &[(u32, u32)],
+    mut target: ArrayViewMut2<'_, f32>,
 ) -> Result<(), StoreError> {
     if places.is_empty() {
         return Ok(());
     }
     let width = target.ncols();
-    let mut scatter = Scatter::new(places, target);
+    let mut rows: Vec<_> = target.rows_mut().into_iter().map(ArrayViewMut1::into_slice).collect();
+    let mut wanted: Vec<Wanted<'_>> = places
+        .iter()
+        .filter_map(|&(row, to)| Some(Wanted { row, to: rows[to as usize].take()? }))
+        .collect();
     match open_or_build(store, name, width) {
-        Ok(file) => scatter.read(file, width),
+        Ok(path) => read(&path, width, &mut wanted),
         Err(StoreError::Io(error)) if cannot_write(&error) => {
             tracing::debug!("reading the shards directly: {error}");
-            let mut first = 0;
+            let (mut first, mut rest) = (0, wanted.as_mut_slice());
             for shard in store.index.shards_of(Kind::Embeddings) {
                 shard::for_each_block(&store.layout, &shard.name, name, |values| {
                     let end = first + (values.len() / width) as u32;
-                    let place = |row| places.partition_point(|(other, _)| *other < row);
-                    scatter.copy(first, &places[place(first)..place(end)], values);
-                    first = end;
+                    let count = rest.partition_point(|wanted| wanted.row < end);
+                    let (these, others) = mem::take(&mut rest).split_at_mut(count);
+                    copy(values, width, first, these);
+                    (first, rest) = (end, others);
                     Ok(())
                 })?;
             }
@@ -69,128 +71,86 @@ fn cannot_write(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
 }
 
-/// Copies rows to where they are wanted, on all cores: memory that is touched for the first time
-/// costs more than the disk does.
-struct Scatter<'a> {
-    places: &'a [(u32, u32)],
-    /// The target, cut into as many parts as there are threads; each fills its own.
-    parts: Vec<ArrayViewMut2<'a, f32>>,
-    part_rows: usize,
+/// A row of the shards, and where it goes.
+struct Wanted<'a> {
+    row: u32,
+    to: &'a mut [f32],
 }
 
-/// Rows that are read together.
-struct Run<'a> {
-    first: u32,
-    rows: usize,
-    /// Where they go.
-    places: &'a [(u32, u32)],
+/// Copies rows from `values`, which begin with row `first`.
+fn copy(values: &[f32], width: usize, first: u32, wanted: &mut [Wanted<'_>]) {
+    for Wanted { row, to } in wanted {
+        let from = (*row - first) as usize * width;
+        to.copy_from_slice(&values[from..from + width]);
+    }
 }
 
-impl<'a> Scatter<'a> {
-    fn new(places: &'a [(u32, u32)], mut target: ArrayViewMut2<'a, f32>) -> Self {
-        let part_rows = target.nrows().div_ceil(rayon::current_num_threads()).max(1);
-        let mut parts = Vec::new();
-        while target.nrows() > part_rows {
-            let (part, rest) = target.split_at(Axis(0), part_rows);
-            parts.push(part);
-            target = rest;
+/// Reads a `.npy` file from front to back on all cores, skipping long stretches that nobody wants,
+/// and copies each block while it is in the cache of the core that read it.
+fn read(path: &Path, width: usize, wanted: &mut [Wanted<'_>]) -> Result<(), StoreError> {
+    let start = header(0, width).len() as u64;
+    let row_bytes = (width * size_of::<f32>()) as u64;
+    let runs: Vec<_> = runs(wanted, width).collect();
+    // One after the other to whoever is free, so that the disk sees one stream.
+    let next = Mutex::new(runs.into_iter());
+    let work = |_| -> io::Result<()> {
+        let mut file = fs::File::open(path)?;
+        let mut values = vec![0.0f32; BLOCK.max(width)];
+        loop {
+            let run = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(run) = run else { return Ok(()) };
+            let Some(first) = run.first().map(|wanted| wanted.row) else { continue };
+            let last = run.last().map_or(first, |wanted| wanted.row);
+            let values = &mut values[..(last - first + 1) as usize * width];
+            file.seek(SeekFrom::Start(start + u64::from(first) * row_bytes))?;
+            file.read_exact(bytemuck::cast_slice_mut(values))?;
+            copy(values, width, first, run);
         }
-        parts.push(target);
-        Self { places, parts, part_rows }
-    }
-
-    /// Copies rows from `values`, which begin with row `first`.
-    fn copy(&mut self, first: u32, places: &[(u32, u32)], values: &[f32]) {
-        let part_rows = self.part_rows;
-        self.parts.par_iter_mut().enumerate().for_each(|(index, part)| {
-            let (start, width) = (index * part_rows, part.ncols());
-            for &(row, target) in places {
-                let local = (target as usize).wrapping_sub(start);
-                if local >= part.nrows() {
-                    continue;
-                }
-                let from = (row - first) as usize * width;
-                if let Some(to) = part.row_mut(local).as_slice_mut() {
-                    to.copy_from_slice(&values[from..from + width]);
-                }
-            }
-        });
-    }
-
-    /// Reads a `.npy` file from front to back, skipping long stretches that nobody wants, and
-    /// copies what was read while more is being read.
-    fn read(&mut self, mut file: fs::File, width: usize) -> Result<(), StoreError> {
-        let start = header(0, width).len() as u64;
-        let row_bytes = (width * size_of::<f32>()) as u64;
-        let places = self.places;
-        let (full, blocks) = sync_channel::<(Run<'a>, Vec<f32>)>(AHEAD);
-        let (emptied, empty) = sync_channel(AHEAD + 1);
-        thread::scope(|scope| {
-            let reader = scope.spawn(move || -> io::Result<()> {
-                for run in runs(places, width) {
-                    let mut values = empty.try_recv().unwrap_or_else(|_| Vec::new());
-                    values.resize(run.rows * width, 0.0f32);
-                    file.seek(SeekFrom::Start(start + u64::from(run.first) * row_bytes))?;
-                    file.read_exact(bytemuck::cast_slice_mut(&mut values))?;
-                    // The other side hangs up only where it panics, and then so does this one.
-                    if full.send((run, values)).is_err() {
-                        break;
-                    }
-                }
-                Ok(())
-            });
-            for (run, values) in blocks {
-                self.copy(run.first, run.places, &values);
-                // A reader that has read its last needs no buffer any more.
-                let _ = emptied.try_send(values);
-            }
-            reader.join().unwrap_or_else(|panic| resume_unwind(panic))
-        })?;
-        Ok(())
-    }
+    };
+    (0..rayon::current_num_threads()).into_par_iter().try_for_each(work)?;
+    Ok(())
 }
 
 /// What to read at once: rows that lie close together, at most [`BLOCK`] floats of them.
-fn runs(mut places: &[(u32, u32)], width: usize) -> impl Iterator<Item = Run<'_>> {
+fn runs<'a, 'b>(
+    mut wanted: &'b mut [Wanted<'a>],
+    width: usize,
+) -> impl Iterator<Item = &'b mut [Wanted<'a>]> {
     let row_bytes = width * size_of::<f32>();
     let gap = (GAP / row_bytes).max(1) as u32;
     let longest = (BLOCK / width).max(1) as u32;
     iter::from_fn(move || {
-        let &(first, _) = places.first()?;
+        let first = wanted.first()?.row;
         let limit = first.saturating_add(longest);
         let mut last = first;
-        let near = |&&(row, _): &&(u32, u32)| {
-            let is_near = row < limit && row - last <= gap;
-            last = row.max(last);
+        let near = |wanted: &&Wanted<'_>| {
+            let is_near = wanted.row < limit && wanted.row - last <= gap;
+            last = wanted.row.max(last);
             is_near
         };
-        let count = places.iter().take_while(near).count();
-        let (these, rest) = places.split_at(count);
-        places = rest;
-        let last = these.last().map_or(first, |(row, _)| *row);
-        Some(Run { first, rows: (last - first + 1) as usize, places: these })
+        let count = wanted.iter().take_while(near).count();
+        let (these, rest) = mem::take(&mut wanted).split_at_mut(count);
+        wanted = rest;
+        Some(these)
     })
 }
 
-/// Opens the copy that belongs to the index; builds it where there is none.
-fn open_or_build(store: &Store, name: &str, width: usize) -> Result<fs::File, StoreError> {
+/// Finds the copy that belongs to the index; builds it where there is none.
+fn open_or_build(store: &Store, name: &str, width: usize) -> Result<PathBuf, StoreError> {
     let rows = store.index.rows() as usize;
     let path = path(store, name);
     let expected = (header(rows, width).len() + rows * width * size_of::<f32>()) as u64;
-    let open = || -> io::Result<Option<fs::File>> {
-        match fs::File::open(&path) {
-            Ok(file) if file.metadata()?.len() == expected => Ok(Some(file)),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    let is_whole = || match fs::metadata(&path) {
+        Ok(metadata) => Ok(metadata.len() == expected),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     };
-    if let Some(file) = open()? {
-        return Ok(file);
+    if is_whole()? {
+        return Ok(path);
     }
     let _lock = store.layout.lock_derived()?;
-    if let Some(file) = open()? {
-        return Ok(file);
+    if is_whole()? {
+        return Ok(path);
     }
     remove_partial_files(&store.layout.derived())?;
     let mut file = temporary_file(&store.layout.derived())?;
@@ -203,7 +163,7 @@ fn open_or_build(store: &Store, name: &str, width: usize) -> Result<fs::File, St
     drop(writer);
     persist(file, &path)?;
     remove_stale(store, name)?;
-    Ok(fs::File::open(&path)?)
+    Ok(path)
 }
 
 fn write_rows(
@@ -241,7 +201,7 @@ fn remove_stale(store: &Store, name: &str) -> io::Result<()> {
 }
 
 /// Where the copy of a column lies that belongs to the store's index.
-pub(crate) fn path(store: &Store, name: &str) -> std::path::PathBuf {
+pub(crate) fn path(store: &Store, name: &str) -> PathBuf {
     store.layout.derived().join(format!("{name}-{}.npy", store.index.stamp()))
 }
 
