@@ -101,12 +101,17 @@ impl Learning {
             bail!("no label row of the store `{}` has an embedding", directory.display());
         }
         let start = Instant::now();
-        let matrix = store.load_features(features, &keys)?;
+        let matrix = store.load_features(features, &keys, settings.augmented)?;
         tracing::info!(
             "loaded {} x {} features in {:.1} s",
             matrix.rows(),
             matrix.width(),
             start.elapsed().as_secs_f64()
+        );
+        let augmented = matrix.augmented().count();
+        let versions = format!(
+            "{augmented} augmented versions of pictures are trained on beside them, in the folds and on \
+             the side of their subjects; nothing is validated or tested on them."
         );
         let samples: Vec<Sample> = table.into_iter().map(|row| row.sample).collect();
         let mut learning = Self {
@@ -120,7 +125,7 @@ impl Learning {
             rejected,
             left_out: Vec::new(),
             tested: None,
-            notes: Vec::new(),
+            notes: if augmented > 0 { vec![versions] } else { Vec::new() },
         };
         learning.left_out = learning.refused(settings)?;
         learning.find_subjects()?;

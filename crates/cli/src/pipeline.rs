@@ -21,6 +21,15 @@ pub const BLOCK: usize = 8;
 /// A worker reads no more pictures into its block once these have so many bytes together.
 const BLOCK_BYTES: usize = 16 << 20;
 
+/// A picture to extract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The path below the data set's root.
+    pub path: PathBuf,
+    /// How many augmented versions of it are wanted.
+    pub versions: u32,
+}
+
 /// How each path ended, in the order of the paths; none for paths not reached.
 pub type Reached = Vec<Option<Result<ImageKey, Rejection>>>;
 
@@ -57,7 +66,7 @@ pub fn run(
     extractor: &dyn Extractor,
     store: &mut StoreWriter,
     root: &Path,
-    paths: &[PathBuf],
+    pictures: &[Wanted],
     threads: usize,
     interrupted: &AtomicBool,
     progress: &ProgressBar,
@@ -68,14 +77,14 @@ pub fn run(
     let work = Work {
         extractor,
         root,
-        paths,
+        pictures,
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
         interrupted,
         claimed: Mutex::new(known),
     };
     let mut summary = Summary {
-        reached: vec![None; paths.len()],
+        reached: vec![None; pictures.len()],
         embedded: 0,
         rejected: BTreeMap::new(),
         known: 0,
@@ -141,13 +150,14 @@ struct Picture {
     index: usize,
     key: ImageKey,
     content: Vec<u8>,
+    versions: u32,
 }
 
 /// What the workers share.
 struct Work<'a> {
     extractor: &'a dyn Extractor,
     root: &'a Path,
-    paths: &'a [PathBuf],
+    pictures: &'a [Wanted],
     next: AtomicUsize,
     stop: AtomicBool,
     interrupted: &'a AtomicBool,
@@ -177,14 +187,14 @@ impl Work<'_> {
         let (mut block, mut others, mut bytes) = (Vec::new(), Vec::new(), 0);
         while block.len() + others.len() < BLOCK && bytes < BLOCK_BYTES {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = self.paths.get(index) else { break };
+            let Some(Wanted { path, versions }) = self.pictures.get(index) else { break };
             match fs::read(self.root.join(path)) {
                 Ok(content) => {
                     let key = ImageKey::of(&content);
                     let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
                     if claimed.insert(key) {
                         bytes += content.len();
-                        block.push(Picture { index, key, content });
+                        block.push(Picture { index, key, content, versions: *versions });
                     } else {
                         others.push(Message::Known(index, key));
                     }
@@ -204,8 +214,9 @@ impl Work<'_> {
         if block.is_empty() {
             return Vec::new();
         }
-        let contents: Vec<&[u8]> = block.iter().map(|picture| picture.content.as_slice()).collect();
-        match self.extractor.extract(&contents) {
+        let contents: Vec<(&[u8], u32)> =
+            block.iter().map(|picture| (picture.content.as_slice(), picture.versions)).collect();
+        match self.extractor.extract_augmented(&contents) {
             Ok(outcomes) if outcomes.len() == block.len() => block
                 .iter()
                 .zip(outcomes)

@@ -22,6 +22,8 @@ pub struct Settings {
     pub groups: AgeGroups,
     /// The least quality of a face that is used.
     pub quality: Vec<LeastQuality>,
+    /// Whether the store's augmented versions are trained on.
+    pub augmented: bool,
     /// Settings of all heads.
     pub heads: HeadOptions,
     /// What they start from.
@@ -50,6 +52,7 @@ impl Settings {
                 .iter()
                 .map(|text| text.parse().map_err(Usage::error))
                 .collect::<Result<_>>()?,
+            augmented: !arguments.without_augmented,
             heads: head_options(&arguments.settings, arguments.memory)?,
             start: Start::load(arguments.init.as_deref())?,
         })

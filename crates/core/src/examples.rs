@@ -1,6 +1,8 @@
 //! What a head is fitted on: rows of a matrix, what is right for each, and what else is known of
 //! them.
 
+use std::collections::HashMap;
+
 use crate::age::AgeGroups;
 use crate::head::{FeatureMatrix, HeadError, Targets};
 use crate::task::Task;
@@ -99,6 +101,33 @@ impl<'a> Examples<'a> {
         };
         check(joined.matrix, &joined.rows, &joined.targets)?;
         Ok(joined)
+    }
+
+    /// The same examples and the augmented versions of their rows, each with its row's target; the
+    /// same for the labels beside them. For training only.
+    #[must_use]
+    pub fn augmented(mut self) -> Self {
+        let mut versions: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (row, original) in self.matrix.augmented() {
+            versions.entry(original).or_default().push(row);
+        }
+        if versions.is_empty() {
+            return self;
+        }
+        let extend = |rows: &mut Vec<usize>, targets: &mut Targets| {
+            let mut positions: Vec<usize> = (0..rows.len()).collect();
+            for position in 0..rows.len() {
+                let more = versions.get(&rows[position]).map_or(&[][..], Vec::as_slice);
+                rows.extend(more);
+                positions.extend(more.iter().map(|_| position));
+            }
+            *targets = targets.pick(&positions);
+        };
+        extend(&mut self.rows, &mut self.targets);
+        for companion in &mut self.companions {
+            extend(&mut companion.rows, &mut companion.targets);
+        }
+        self
     }
 
     /// No example of the same kind.
@@ -213,5 +242,23 @@ mod tests {
         assert!(one.joined(&years).is_err());
         assert!(examples.clone().with_age_groups(AgeGroups::nine()).is_ok());
         assert!(examples.with_age_groups(AgeGroups::adience()).is_err());
+    }
+
+    #[test]
+    fn versions_of_a_row_have_its_target() {
+        let matrix = FeatureMatrix::new(Array2::zeros((6, 2)), None).unwrap();
+        assert!(matrix.clone().with_augmented(vec![0, 4]).is_err(), "row 4 is itself a version");
+        let matrix = matrix.with_augmented(vec![1, 1, 2]).unwrap();
+        assert_eq!(matrix.augmented().collect::<Vec<_>>(), [(3, 1), (4, 1), (5, 2)]);
+        let examples = Examples::new(&matrix, vec![1, 0], Targets::Years(vec![7.0, 8.0])).unwrap();
+        let targets = Targets::Classes { indices: vec![1], count: 2 };
+        let examples = examples
+            .with_companions(vec![Companion { task: Task::Gender, rows: vec![2], targets }])
+            .unwrap()
+            .augmented();
+        assert_eq!(examples.rows(), [1, 0, 3, 4]);
+        assert_eq!(examples.targets(), &Targets::Years(vec![7.0, 8.0, 7.0, 7.0]));
+        assert_eq!(examples.companions()[0].rows, [2, 5]);
+        assert_eq!(examples.companions()[0].targets.len(), 2);
     }
 }

@@ -141,6 +141,11 @@ impl FaceVariant {
     pub fn training_only(self) -> bool {
         self.0 > 1
     }
+
+    /// The first augmented versions of a picture, so many of them.
+    pub fn augmented(versions: u32) -> impl Iterator<Item = Self> {
+        (0..versions).map(|version| Self(2 + version))
+    }
 }
 
 /// One version of one face, embedded.
@@ -353,6 +358,25 @@ pub trait Extractor: Send + Sync {
     /// # Errors
     /// Only when the extractor itself fails; a bad picture is an [`Extraction::Rejected`].
     fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError>;
+
+    /// [`Self::extract`], with so many augmented versions of each picture's main face beside it.
+    ///
+    /// # Errors
+    /// As [`Self::extract`]; and where this extractor makes no versions and some are asked for.
+    fn extract_augmented(
+        &self,
+        pictures: &[(&[u8], u32)],
+    ) -> Result<Vec<Extraction>, ExtractorError> {
+        if pictures.iter().any(|(_, versions)| *versions > 0) {
+            return Err(ExtractorError::new(format!(
+                "the backend `{}` makes no augmented versions of pictures: extract without them, or \
+                 with the backend `local`",
+                self.info().backend
+            )));
+        }
+        let pictures: Vec<&[u8]> = pictures.iter().map(|(bytes, _)| *bytes).collect();
+        self.extract(&pictures)
+    }
 }
 
 #[cfg(test)]

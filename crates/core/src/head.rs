@@ -12,10 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::examples::Examples;
 
 /// Features of all rows of a store, n x d, and of their mirrored crops where the store has them.
+///
+/// Behind the rows of pictures may stand rows of their augmented versions, which are for training
+/// only: [`Examples::augmented`].
 #[derive(Debug, Clone)]
 pub struct FeatureMatrix {
     plain: Array2<f32>,
     mirrored: Option<Array2<f32>>,
+    /// The rows that the last rows are versions of.
+    originals: Vec<usize>,
     identity: MatrixIdentity,
 }
 
@@ -35,7 +40,8 @@ impl MatrixIdentity {
 /// Equal values make equal matrices, whoever made them.
 impl PartialEq for FeatureMatrix {
     fn eq(&self, other: &Self) -> bool {
-        self.plain == other.plain && self.mirrored == other.mirrored
+        let same_rows = self.plain == other.plain && self.mirrored == other.mirrored;
+        same_rows && self.originals == other.originals
     }
 }
 
@@ -51,8 +57,31 @@ impl FeatureMatrix {
                 other.dim(),
                 plain.dim()
             ))),
-            _ => Ok(Self { plain, mirrored, identity: MatrixIdentity::next() }),
+            _ => {
+                let identity = MatrixIdentity::next();
+                Ok(Self { plain, mirrored, originals: Vec::new(), identity })
+            }
         }
+    }
+
+    /// The same matrix, whose last rows are augmented versions of these rows, in this order.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where one of them is itself among the last rows, or past the end.
+    pub fn with_augmented(mut self, originals: Vec<usize>) -> Result<Self, HeadError> {
+        let pictures = self.rows().saturating_sub(originals.len());
+        if let Some(original) = originals.iter().find(|&&original| original >= pictures) {
+            return Err(HeadError::Shape(format!(
+                "an augmented version of row {original}, with {pictures} rows of pictures"
+            )));
+        }
+        self.originals = originals;
+        Ok(self)
+    }
+
+    /// Pairs of an augmented row and the row that it is a version of.
+    pub fn augmented(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        (self.rows() - self.originals.len()..).zip(self.originals.iter().copied())
     }
 
     /// The features of the crops as they are, n x d.
@@ -73,7 +102,7 @@ impl FeatureMatrix {
         self.identity
     }
 
-    /// Number of rows n.
+    /// Number of rows n, with those of augmented versions.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.plain.nrows()

@@ -47,7 +47,8 @@ impl Surroundings {
     /// A row of another task serves training if it is a training row here; or, where it has no
     /// label here, if its subject has no row outside the training rows, and its fold and its split
     /// are ones that training rows have. Any other could tell a head of the rows that it is to be
-    /// tested on. Of validation rows only their own further labels are told.
+    /// tested on. Of validation rows only their own further labels are told. Augmented versions
+    /// stand among the training rows only.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where the parts do not fit together.
@@ -78,7 +79,7 @@ impl Surroundings {
         };
         let kept: BTreeSet<usize> = validation.iter().map(|&row| own.matrix_rows[row]).collect();
         Ok((
-            self.examples_of(own, training, teaches)?,
+            self.examples_of(own, training, teaches)?.augmented(),
             self.examples_of(own, validation, |at, _| kept.contains(&at))?,
         ))
     }

@@ -241,6 +241,8 @@ impl CvPlan<'_> {
                 hasher.update(&bytes);
             }
         }
+        let originals: Vec<usize> = self.matrix.augmented().map(|(_, original)| original).collect();
+        hash_rows(&mut hasher, &originals);
         hash_labels(&mut hasher, &self.matrix_rows, &self.targets);
         hasher.finalize()
     }

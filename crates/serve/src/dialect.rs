@@ -269,7 +269,7 @@ impl Extract {
             asked => asked.min(shared.limits.faces),
         };
         let aligned = self.embed_only.unwrap_or(false);
-        let wanted = Wanted { faces, aligned, mirrored: false };
+        let wanted = Wanted { faces, aligned, mirrored: false, augmented: 0 };
         let bytes = |picture| match picture {
             // What is not base64 is no picture either, and is rejected as such in its turn.
             Encoded::Base64(text) => Bytes::from(STANDARD.decode(text).unwrap_or_default()),

@@ -186,7 +186,7 @@ async fn reply(
 /// What the query asks of each picture.
 fn wanted(uri: &Uri, shared: &Shared, answers: bool) -> Result<Wanted, Problem> {
     let mirrored = answers && shared.pipeline.wants_mirrored();
-    let mut wanted = Wanted { faces: 1, aligned: false, mirrored };
+    let mut wanted = Wanted { faces: 1, aligned: false, mirrored, augmented: 0 };
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match pair {
             "faces=main" => wanted.faces = 1,

@@ -96,7 +96,7 @@ mod tests {
     fn job(number: u8) -> Job {
         Job {
             picture: Bytes::from(vec![number]),
-            wanted: Wanted { faces: 1, aligned: false, mirrored: false },
+            wanted: Wanted { faces: 1, aligned: false, mirrored: false, augmented: 0 },
             answers: false,
             reply: oneshot::channel().0,
         }

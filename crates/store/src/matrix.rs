@@ -79,29 +79,41 @@ impl Store {
     /// [`StoreError::Missing`] where a picture has no embedding in the variant,
     /// [`StoreError::NoTaps`], or a file that is damaged or cannot be read.
     pub fn load_matrix(&self, select: &Select<'_>) -> Result<Array2<f32>, StoreError> {
+        let rows: Vec<_> = select.keys.iter().map(|key| (*key, select.variant)).collect();
+        self.load_rows(select.features, &rows)
+    }
+
+    /// One row each of the pictures in their variants.
+    fn load_rows(
+        &self,
+        features: Features,
+        wanted: &[(ImageKey, FaceVariant)],
+    ) -> Result<Array2<f32>, StoreError> {
         let (embedding, taps) = self.header.lengths();
-        let parts: &[(&str, usize)] = match select.features {
+        let parts: &[(&str, usize)] = match features {
             Features::Embedding => &[("embedding", embedding)],
             Features::Taps => &[("taps", taps)],
             Features::Both => &[("embedding", embedding), ("taps", taps)],
         };
-        if taps == 0 && select.features != Features::Embedding {
+        if taps == 0 && features != Features::Embedding {
             return Err(StoreError::NoTaps { path: self.directory().to_owned() });
         }
-        let sealed = self.places(select)?;
+        let sealed = self.places(wanted)?;
         let width = parts.iter().map(|(_, width)| width).sum();
-        let mut matrix = Array2::zeros((select.keys.len(), width));
+        let mut matrix = Array2::zeros((wanted.len(), width));
         let mut first = 0;
         for &(name, width) in parts {
             let columns = matrix.slice_axis_mut(Axis(1), Slice::from(first..first + width));
             npy::scatter(self, name, &sealed, columns)?;
             first += width;
         }
-        self.copy_logged(select, parts[0].0 == "embedding", matrix.view_mut())?;
+        self.copy_logged(wanted, parts[0].0 == "embedding", matrix.view_mut())?;
         Ok(matrix)
     }
 
-    /// Loads the plain rows of some pictures, and their mirrored rows where every one has one.
+    /// Loads the plain rows of some pictures, and their mirrored rows where every one has one;
+    /// behind them, where `augmented` asks for them, the rows of their augmented versions, which
+    /// serve as their own mirrored rows.
     ///
     /// # Errors
     /// As [`Self::load_matrix`].
@@ -109,41 +121,56 @@ impl Store {
         &self,
         features: Features,
         keys: &[ImageKey],
+        augmented: bool,
     ) -> Result<FeatureMatrix, StoreError> {
-        let plain = self.load_matrix(&Select { variant: FaceVariant::PLAIN, features, keys })?;
-        let mirrored =
-            match self.load_matrix(&Select { variant: FaceVariant::MIRRORED, features, keys }) {
-                Ok(matrix) => Some(matrix),
-                Err(StoreError::Missing { .. }) => None,
-                Err(error) => return Err(error),
-            };
-        FeatureMatrix::new(plain, mirrored).map_err(|error| StoreError::Damaged {
-            path: self.directory().to_owned(),
-            what: error.to_string(),
-            remedy: "delete the directory `derived` in it",
+        let (mut versions, mut originals) = (Vec::new(), Vec::new());
+        for (row, key) in keys.iter().enumerate().filter(|_| augmented) {
+            for variant in self.variants(key)?.into_iter().filter(|v| v.training_only()) {
+                versions.push((*key, variant));
+                originals.push(row);
+            }
+        }
+        let load = |variant| {
+            let pictures = keys.iter().map(|key| (*key, variant));
+            let rows: Vec<_> = pictures.chain(versions.iter().copied()).collect();
+            self.load_rows(features, &rows)
+        };
+        let plain = load(FaceVariant::PLAIN)?;
+        let mirrored = match load(FaceVariant::MIRRORED) {
+            Ok(matrix) => Some(matrix),
+            Err(StoreError::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let matrix = FeatureMatrix::new(plain, mirrored);
+        matrix.and_then(|matrix| matrix.with_augmented(originals)).map_err(|error| {
+            StoreError::Damaged {
+                path: self.directory().to_owned(),
+                what: error.to_string(),
+                remedy: "delete the directory `derived` in it",
+            }
         })
     }
 
     /// Pairs of a row in the shards and a row in the matrix, sorted; fails where a key is neither
     /// there nor in the log.
-    fn places(&self, select: &Select<'_>) -> Result<Vec<(u32, u32)>, StoreError> {
+    fn places(&self, wanted: &[(ImageKey, FaceVariant)]) -> Result<Vec<(u32, u32)>, StoreError> {
         let rows: Vec<Option<u32>> =
-            select.keys.par_iter().map(|key| self.index.row_of(key, select.variant)).collect();
-        let mut pairs = Vec::with_capacity(select.keys.len());
+            wanted.par_iter().map(|(key, variant)| self.index.row_of(key, *variant)).collect();
+        let mut pairs = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
-        for (target, (key, row)) in select.keys.iter().zip(rows).enumerate() {
+        for (target, ((key, variant), row)) in wanted.iter().zip(rows).enumerate() {
             if let Some(row) = row {
                 pairs.push((row, target as u32));
-            } else if !self.has_variant(key, select.variant)? {
-                missing.push(*key);
+            } else if !self.has_variant(key, *variant)? {
+                missing.push((*key, variant.0));
             }
         }
-        if let Some(&first) = missing.first() {
+        if let Some(&(first, variant)) = missing.first() {
             return Err(StoreError::Missing {
                 path: self.directory().to_owned(),
                 missing: missing.len(),
-                asked: select.keys.len(),
-                variant: select.variant.0,
+                asked: wanted.len(),
+                variant,
                 first,
             });
         }
@@ -154,20 +181,20 @@ impl Store {
     /// Fills the rows of pictures that are in the log only.
     fn copy_logged(
         &self,
-        select: &Select<'_>,
+        wanted: &[(ImageKey, FaceVariant)],
         with_embedding: bool,
         mut matrix: ArrayViewMut2<'_, f32>,
     ) -> Result<(), StoreError> {
         if self.logged.is_empty() {
             return Ok(());
         }
-        for (mut row, key) in matrix.rows_mut().into_iter().zip(select.keys) {
+        for (mut row, (key, variant)) in matrix.rows_mut().into_iter().zip(wanted) {
             let Some(entry) = self.logged.get(key) else { continue };
             let Extraction::Embedded { faces, .. } = self.read_logged(entry)?.extraction else {
                 continue;
             };
-            let wanted = faces.iter().find(|f| f.index == 0 && f.variant == select.variant);
-            let Some(face) = wanted else { continue };
+            let face = faces.iter().find(|face| face.index == 0 && face.variant == *variant);
+            let Some(face) = face else { continue };
             let embedding = if with_embedding { face.embedding.as_slice() } else { &[] };
             for (place, value) in row.iter_mut().zip(embedding.iter().chain(&face.taps)) {
                 *place = *value;

@@ -141,6 +141,23 @@ impl Store {
         self.outcome(key) == Some(Outcome::Rejected)
     }
 
+    /// The variants in which a picture's main face is embedded, in order.
+    ///
+    /// # Errors
+    /// A log that cannot be read.
+    pub fn variants(&self, key: &ImageKey) -> Result<Vec<FaceVariant>, StoreError> {
+        let Some(entry) = self.logged.get(key) else {
+            let main = self.index.of(key).iter().filter(|entry| entry.is_main_face());
+            return Ok(main.filter(|entry| entry.row().is_some()).map(Entry::variant).collect());
+        };
+        Ok(match self.read_logged(entry)?.extraction {
+            Extraction::Embedded { faces, .. } => {
+                faces.iter().filter(|face| face.index == 0).map(|face| face.variant).collect()
+            }
+            Extraction::Rejected(_) => Vec::new(),
+        })
+    }
+
     /// Whether a picture's main face is embedded in a variant.
     ///
     /// # Errors

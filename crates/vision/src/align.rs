@@ -106,6 +106,14 @@ impl Crop {
         &self.pixels
     }
 
+    /// The crop as a picture.
+    #[must_use]
+    pub(crate) fn picture(&self) -> RgbImage {
+        let side = CROP_SIDE as u32;
+        RgbImage::from_raw(side, side, self.pixels.clone())
+            .unwrap_or_else(|| RgbImage::new(side, side))
+    }
+
     /// The crop with left and right exchanged.
     #[must_use]
     pub fn mirrored(&self) -> Self {
@@ -158,10 +166,19 @@ impl Crop {
 /// [`RejectReason::BadLandmarks`] where the landmarks determine no alignment, or none of them
 /// lies inside the picture.
 pub fn align(picture: &RgbImage, landmarks: &[[f32; 2]; 5]) -> Result<Crop, Rejection> {
+    align_to(picture, landmarks, &TEMPLATE)
+}
+
+/// [`align`] to other places in the crop than those of the template.
+pub(crate) fn align_to(
+    picture: &RgbImage,
+    landmarks: &[[f32; 2]; 5],
+    template: &[[f32; 2]; 5],
+) -> Result<Crop, Rejection> {
     let bad = |problem: &str| {
         Rejection::new(RejectReason::BadLandmarks, format!("{problem}: {landmarks:.1?}"))
     };
-    let similarity = Similarity::fit(landmarks, &TEMPLATE)
+    let similarity = Similarity::fit(landmarks, template)
         .ok_or_else(|| bad("the landmarks do not determine a size and an angle"))?;
     let (width, height) = (picture.width() as f32, picture.height() as f32);
     let inside = |&[x, y]: &[f32; 2]| (0.0..width).contains(&x) && (0.0..height).contains(&y);

@@ -1,6 +1,7 @@
 //! Bytes become aligned faces and embeddings: decode, SCRFD, five-point alignment, the ArcFace networks in candle, weights from ONNX.
 
 pub mod align;
+pub mod augment;
 pub mod candle_executor;
 pub mod decode;
 pub mod detect;

@@ -7,6 +7,9 @@ use clap::Args;
 use super::{NetworkArguments, SourceArguments};
 use crate::containers::BackendArguments;
 
+/// More versions of one picture than anyone could want.
+const MOST_VERSIONS: i64 = 100;
+
 /// Options of `extract`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -17,6 +20,7 @@ Examples:
   facefold extract adience data/adience --store stores/adience
   facefold extract utkface data/utkface --store stores/utkface --taps
   facefold extract folder data/crops --store stores/crops --aligned
+  facefold extract adience data/adience --store stores/adience-more --taps --oversample 8
   facefold extract utkface data/utkface --store stores/container --backend insightface \\
       --url http://127.0.0.1:18081 --url http://127.0.0.1:18082")]
 // Switches of a command line are independent of each other.
@@ -37,6 +41,14 @@ pub struct ExtractArguments {
     /// Skip detection: the whole picture is the aligned crop.
     #[arg(long)]
     pub aligned: bool,
+    /// Embed N augmented versions of every picture too (turned, scaled, shifted, mirrored, lit
+    /// otherwise, blurred), as further rows to train on.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=MOST_VERSIONS))]
+    pub augment: u32,
+    /// Embed up to N augmented versions of pictures of rare ages too, as many as bring their age
+    /// range up to the commonest one.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=MOST_VERSIONS))]
+    pub oversample: u32,
     /// Try rejected pictures again.
     #[arg(long)]
     pub retry_rejected: bool,

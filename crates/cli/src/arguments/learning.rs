@@ -27,6 +27,9 @@ pub struct LearningArguments {
     /// trained nor tested on, and counted in the report.
     #[arg(long, value_delimiter = ',', value_name = "WHAT=LEAST")]
     pub min_quality: Vec<String>,
+    /// Train on pictures as they are only, where the store has augmented versions of them too.
+    #[arg(long)]
+    pub without_augmented: bool,
     /// First seed of heads, inner validation and random splits.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

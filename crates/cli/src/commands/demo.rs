@@ -124,6 +124,8 @@ fn extract_arguments(
         backend: BackendArguments::default(),
         taps: false,
         aligned: false,
+        augment: 0,
+        oversample: 0,
         retry_rejected: false,
         strict: false,
     }
@@ -139,6 +141,7 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
                 label_policy: "exact".to_owned(),
                 age_groups: "adience".to_owned(),
                 min_quality: Vec::new(),
+                without_augmented: false,
                 seed: arguments.seed,
                 settings: Vec::new(),
                 memory: None,

@@ -1,15 +1,15 @@
 //! `facefold extract`: a data set's pictures become embeddings in a store.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
-use facefold_core::{Extractor, RejectReason, Rejection};
-use facefold_datasets::{Dataset, LoadOptions};
+use anyhow::{Result, bail};
+use facefold_core::{Extractor, RejectReason, Rejection, Sample};
+use facefold_datasets::{Dataset, LoadOptions, oversampling};
 use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Usage, threads};
 use crate::arguments::{ExtractArguments, SourceArguments, Tree};
@@ -103,7 +103,10 @@ pub fn extract(
         "frontal": arguments.source.frontal,
         "aligned": arguments.aligned,
         "taps": arguments.taps,
+        "augment": arguments.augment,
+        "oversample": arguments.oversample,
     });
+    check_versions(&arguments.store, &info.options)?;
     info.counts = BTreeMap::from([
         ("rows".to_owned(), dataset.rows as u64),
         ("duplicates".to_owned(), dataset.duplicates as u64),
@@ -117,10 +120,10 @@ pub fn extract(
         output::note(&format!("trying {forgotten} rejected pictures again"));
     }
 
-    let paths: Vec<PathBuf> = dataset.samples.iter().map(|sample| sample.path.clone()).collect();
-    let bar = progress::bar(paths.len() as u64, "extracting");
+    let pictures = wanted(&dataset.samples, arguments);
+    let bar = progress::bar(pictures.len() as u64, "extracting");
     let summary =
-        pipeline::run(extractor, &mut store, &dataset.root, &paths, workers, interrupted, &bar)?;
+        pipeline::run(extractor, &mut store, &dataset.root, &pictures, workers, interrupted, &bar)?;
     bar.finish_and_clear();
 
     let rows: Vec<SampleRow> = dataset
@@ -167,8 +170,40 @@ pub fn extract(
     })
 }
 
+/// The pictures, and how many versions of each are wanted.
+fn wanted(samples: &[Sample], arguments: &ExtractArguments) -> Vec<pipeline::Wanted> {
+    let rare = oversampling(samples, arguments.oversample);
+    let wanted = |(sample, rare): (&Sample, u32)| pipeline::Wanted {
+        path: sample.path.clone(),
+        versions: arguments.augment.max(rare),
+    };
+    samples.iter().zip(rare).map(wanted).collect()
+}
+
+/// Refuses to go on with a store whose pictures have other versions: those that it has would not
+/// get them.
+fn check_versions(path: &Path, options: &Value) -> Result<()> {
+    let store = match Store::open(path) {
+        Ok(store) if !store.is_empty() => store,
+        // Whatever else is wrong with it is said where it is opened for writing.
+        _ => return Ok(()),
+    };
+    for option in ["augment", "oversample"] {
+        let made = store.header().dataset.options.get(option).and_then(Value::as_u64).unwrap_or(0);
+        let asked = options[option].as_u64().unwrap_or(0);
+        if made != asked {
+            bail!(
+                "the store `{}` was made with --{option} {made}, found --{option} {asked}: pictures that \
+                 it has would not get other versions; name another store, or ask for the same",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Names the rejected pictures on stderr: the first few, and where the rest are listed.
-fn list_rejected(store: &std::path::Path, listed: &[(String, &Rejection)]) {
+fn list_rejected(store: &Path, listed: &[(String, &Rejection)]) {
     const SHOWN: usize = 20;
     for (path, rejection) in listed.iter().take(SHOWN) {
         output::note(&format!("rejected {path}: {} ({})", rejection.reason, rejection.detail));

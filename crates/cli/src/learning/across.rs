@@ -150,13 +150,19 @@ impl Learning {
 
 /// The rows of both; mirrored rows where both have them.
 fn joined(one: &FeatureMatrix, other: &FeatureMatrix) -> Result<FeatureMatrix> {
+    // Pictures of both, then the versions that are trained on: those of the first.
+    let originals: Vec<usize> = one.augmented().map(|(_, original)| original).collect();
+    let pictures = [one.rows() - originals.len(), other.rows() - other.augmented().count()];
     let rows = |one: &Array2<f32>, other: &Array2<f32>| {
-        concatenate(Axis(0), &[one.view(), other.view()])
+        let (first, versions) = one.view().split_at(Axis(0), pictures[0]);
+        let (second, _) = other.view().split_at(Axis(0), pictures[1]);
+        concatenate(Axis(0), &[first, second, versions])
             .context("the features of the two stores differ in width")
     };
     let mirrored = match (one.mirrored(), other.mirrored()) {
         (Some(one), Some(other)) => Some(rows(one, other)?),
         _ => None,
     };
-    Ok(FeatureMatrix::new(rows(one.plain(), other.plain())?, mirrored)?)
+    let matrix = FeatureMatrix::new(rows(one.plain(), other.plain())?, mirrored)?;
+    Ok(matrix.with_augmented(originals)?)
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
 mod across;
+mod augmented;
 mod explain;
 mod heads;
 mod hostile;

@@ -39,7 +39,7 @@ fn a_matrix_has_the_bits_that_were_appended_wherever_they_lie() {
             }
         }
     }
-    let features = reader.load_features(Features::Both, &keys).unwrap();
+    let features = reader.load_features(Features::Both, &keys, false).unwrap();
     assert_eq!(features.mirrored().unwrap()[(0, 0)], row(21, FaceVariant::MIRRORED)[0]);
 }
 

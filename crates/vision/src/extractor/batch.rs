@@ -3,12 +3,13 @@
 
 use std::sync::PoisonError;
 
-use facefold_core::{Extraction, ExtractorError, Face, FaceVariant, Rejection};
+use facefold_core::{Extraction, ExtractorError, Face, FaceVariant, ImageKey, Rejection};
 
 use super::{
     CropEmbedding, LARGE_PIXELS, LocalExtractor, Located, LocatedFace, PictureError, whole,
 };
-use crate::align::Crop;
+use crate::align::{Crop, TEMPLATE};
+use crate::augment::Augmentation;
 use crate::decode::inspect;
 
 /// What is wanted of one picture.
@@ -20,6 +21,15 @@ pub struct Wanted {
     pub aligned: bool,
     /// Embed the mirrored crop too.
     pub mirrored: bool,
+    /// Embed so many augmented versions of the main face too.
+    pub augmented: u32,
+}
+
+/// A picture whose faces are cut out.
+struct Cut {
+    located: Located,
+    /// Augmented versions of the main face.
+    versions: Vec<Crop>,
 }
 
 impl LocalExtractor {
@@ -36,34 +46,50 @@ impl LocalExtractor {
         let mut crops = Vec::new();
         for (bytes, wanted) in pictures {
             located.push(match self.located(bytes, *wanted) {
-                Ok(found) => {
-                    crops.extend(found.faces.iter().flat_map(|face| wanted.crops(face)));
-                    Ok(found)
+                Ok(cut) => {
+                    crops.extend(cut.located.faces.iter().flat_map(|face| wanted.crops(face)));
+                    crops.extend(cut.versions.iter().cloned());
+                    Ok(cut)
                 }
                 Err(PictureError::Rejected(rejection)) => Err(rejection),
                 Err(PictureError::Failed(error)) => return Err(error),
             });
         }
         let mut results = self.embedder.embed(&crops)?.into_iter();
-        let outcomes = located.into_iter().zip(pictures).map(|(located, (_, wanted))| {
-            located
-                .and_then(|located| wanted.embedded(&located, &mut results))
+        let outcomes = located.into_iter().zip(pictures).map(|(cut, (_, wanted))| {
+            cut.and_then(|cut| wanted.embedded(&cut, &mut results))
                 .unwrap_or_else(Extraction::Rejected)
         });
         Ok(outcomes.collect())
     }
 
     /// Decodes a picture and cuts its faces out.
-    fn located(&self, bytes: &[u8], wanted: Wanted) -> Result<Located, PictureError> {
+    fn located(&self, bytes: &[u8], wanted: Wanted) -> Result<Cut, PictureError> {
         let inspected = inspect(bytes, &self.limits)?;
         // Held until the large picture is dropped.
         let _turn = (inspected.pixels() > LARGE_PIXELS)
             .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         let picture = inspected.decode()?;
-        if wanted.aligned {
-            return Ok(Located { faces: vec![whole(&picture)], found: 1 });
+        let skip = wanted.aligned || self.detector.is_none();
+        let located = if skip {
+            Located { faces: vec![whole(&picture)], found: 1 }
+        } else {
+            self.locate_most(&picture, wanted.faces)?
+        };
+        let mut versions = Vec::with_capacity(wanted.augmented as usize);
+        if let Some(main) = located.faces.first().filter(|_| wanted.augmented > 0) {
+            let key = ImageKey::of(bytes);
+            // A whole picture was shrunk on its way to the crop, with care.
+            let (from, landmarks) = if skip {
+                (&main.crop.picture(), &TEMPLATE)
+            } else {
+                (&picture, &main.detection.landmarks)
+            };
+            for variant in FaceVariant::augmented(wanted.augmented) {
+                versions.push(Augmentation::of(&key, variant).crop(from, landmarks)?);
+            }
         }
-        self.locate_most(&picture, wanted.faces)
+        Ok(Cut { located, versions })
     }
 }
 
@@ -83,17 +109,21 @@ impl Wanted {
     /// The faces of a picture, given what the network makes of their crops, in order.
     fn embedded(
         self,
-        located: &Located,
+        Cut { located, versions }: &Cut,
         results: &mut impl Iterator<Item = Result<CropEmbedding, Rejection>>,
     ) -> Result<Extraction, Rejection> {
         let variants = self.variants();
         // All of the picture's results are taken, also where one of them rejects it.
-        let results: Vec<_> = results.take(located.faces.len() * variants.len()).collect();
+        let count = located.faces.len() * variants.len() + versions.len();
+        let results: Vec<_> = results.take(count).collect();
         let mut faces = Vec::with_capacity(results.len());
         let crops = (0..)
             .zip(&located.faces)
             .flat_map(|(index, face)| variants.iter().map(move |&variant| (index, face, variant)));
-        for ((index, face, variant), result) in crops.zip(results) {
+        let versions = located.faces.iter().take(1).flat_map(|face| {
+            FaceVariant::augmented(versions.len() as u32).map(move |variant| (0, face, variant))
+        });
+        for ((index, face, variant), result) in crops.chain(versions).zip(results) {
             let embedded = result?;
             faces.push(Face {
                 index,

@@ -260,9 +260,18 @@ impl Extractor for LocalExtractor {
     /// Pictures are decoded and searched one after another; the crops of all of them are embedded
     /// together, which is faster.
     fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError> {
+        let pictures: Vec<_> = pictures.iter().map(|bytes| (*bytes, 0)).collect();
+        self.extract_augmented(&pictures)
+    }
+
+    fn extract_augmented(
+        &self,
+        pictures: &[(&[u8], u32)],
+    ) -> Result<Vec<Extraction>, ExtractorError> {
         let faces = if self.all_faces { usize::MAX } else { 1 };
-        let wanted = Wanted { faces, aligned: false, mirrored: self.mirror };
-        let pictures: Vec<_> = pictures.iter().map(|bytes| (*bytes, wanted)).collect();
+        let wanted = |augmented| Wanted { faces, aligned: false, mirrored: self.mirror, augmented };
+        let pictures: Vec<_> =
+            pictures.iter().map(|(bytes, versions)| (*bytes, wanted(*versions))).collect();
         self.extract_together(&pictures)
     }
 }

@@ -94,7 +94,7 @@ fn pictures_extracted_together_have_the_bits_of_each_alone() {
     let pictures: Vec<_> = (0..5).map(|i| png(&formula_picture(90 + 10 * i, 120))).collect();
     let mut wanted: Vec<(&[u8], Wanted)> = pictures
         .iter()
-        .map(|p| (p.as_slice(), Wanted { faces: 1, aligned: false, mirrored: true }))
+        .map(|p| (p.as_slice(), Wanted { faces: 1, aligned: false, mirrored: true, augmented: 0 }))
         .collect();
     wanted.insert(2, (b"no picture", wanted[0].1));
     wanted[4].1.mirrored = false;
@@ -110,6 +110,26 @@ fn pictures_extracted_together_have_the_bits_of_each_alone() {
             Extraction::Rejected(rejection) => {
                 assert_eq!((index, rejection.reason), (2, RejectReason::NotAPicture));
             }
+        }
+    }
+}
+
+#[test]
+fn augmented_versions_stand_beside_the_same_face() {
+    let extractor = untrained(true);
+    let pictures: Vec<_> = (0..3).map(|i| png(&formula_picture(90 + 10 * i, 120))).collect();
+    let versions = [0, 2, 1];
+    let asked: Vec<(&[u8], u32)> = pictures.iter().map(Vec::as_slice).zip(versions).collect();
+    let found = extractor.extract_augmented(&asked).unwrap();
+    for ((bytes, versions), extraction) in asked.into_iter().zip(found) {
+        let Extraction::Embedded { faces: found, .. } = extraction else { panic!("rejected") };
+        let variants: Vec<u32> = found.iter().map(|face| face.variant.0).collect();
+        assert_eq!(variants, (0..2 + versions).collect::<Vec<_>>());
+        assert!(found.iter().all(|face| face.index == 0));
+        assert_eq!(found[..2], faces(&extractor, bytes)[..]);
+        for (number, face) in found.iter().enumerate() {
+            let others = found[..number].iter();
+            assert!(others.into_iter().all(|other| other.embedding != face.embedding));
         }
     }
 }
@@ -218,7 +238,7 @@ fn values_that_are_no_embedding_are_rejected() {
     }
     assert_eq!(faces(&constant(&[3.0, 4.0]), &png(&picture))[0].norm, Some(5.0));
     let bytes = png(&picture);
-    let wanted = Wanted { faces: 1, aligned: false, mirrored: false };
+    let wanted = Wanted { faces: 1, aligned: false, mirrored: false, augmented: 0 };
     let together = constant(&[0.0, 0.0]).extract_together(&[(&bytes, wanted), (b"x", wanted)]);
     let reasons: Vec<_> = together
         .unwrap()
