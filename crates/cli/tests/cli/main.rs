@@ -5,6 +5,7 @@
 
 mod across;
 mod explain;
+mod export;
 mod heads;
 mod hostile;
 mod insightface;
