@@ -20,6 +20,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::FeatureChoice;
+use crate::formula::{Formula, Value};
 use crate::registry;
 
 /// Version of the manifest; a reader refuses any other.
@@ -74,6 +75,16 @@ impl TaskHead {
             return Err(HeadError::Damaged("the intervals of its ages do not fit".to_owned()));
         }
         Ok(fitted)
+    }
+
+    /// Writes into a formula what the head computes, and gives the value that is its answer: class
+    /// shares, n x classes, or years, n x 1.
+    ///
+    /// # Errors
+    /// [`HeadError::Setting`] for a head that has no formula, naming those that have;
+    /// [`HeadError::Damaged`] where its parts do not make a head.
+    pub fn write(&self, formula: &mut Formula) -> Result<Value, HeadError> {
+        registry::write(&self.parts, formula)
     }
 }
 

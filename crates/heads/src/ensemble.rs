@@ -7,6 +7,7 @@ use facefold_core::{
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use crate::formula::{Formula, Operation, Value};
 use crate::members::{self, Member};
 use crate::options::{HeadOptions, require};
 use crate::parts::{Reader, Stored};
@@ -160,18 +161,33 @@ pub(crate) fn restore(
     parts: &HeadParts,
     restore_member: members::Restore,
 ) -> Result<Box<dyn FittedHead>, HeadError> {
+    let (members, target, log) = read(parts)?;
+    let members = members.iter().map(restore_member).collect::<Result<_, _>>()?;
+    Ok(Box::new(Fitted { kind: parts.kind.clone(), members, target, log }))
+}
+
+/// Writes what the ensemble of these parts computes, and what each member does by `write_member`.
+pub(crate) fn write(
+    parts: &HeadParts,
+    formula: &mut Formula,
+    write_member: members::Write,
+) -> Result<Value, HeadError> {
+    let (members, ..) = read(parts)?;
+    let answers = members.iter().map(|member| write_member(member, formula));
+    let answers = answers.collect::<Result<Vec<_>, _>>()?;
+    let add = |sum, answer| formula.compute(Operation::Add, &[sum, answer]);
+    let count = answers.len();
+    let sum = answers.into_iter().reduce(add).unwrap_or(Value::FEATURES);
+    Ok(formula.with(Operation::Multiply, sum, 1.0 / count as f32))
+}
+
+/// The parts of the members, of which there is at least one.
+fn read(parts: &HeadParts) -> Result<(Vec<HeadParts>, TargetKind, TrainingLog), HeadError> {
     let stored: Stored<Vec<Member>> = Reader(parts).stored()?;
     if stored.settings.is_empty() {
         return Err(HeadError::Damaged(format!("a `{}` head without members", parts.kind)));
     }
-    let members = members::split(parts, stored.settings);
-    let members = members.iter().map(restore_member).collect::<Result<_, _>>()?;
-    Ok(Box::new(Fitted {
-        kind: parts.kind.clone(),
-        members,
-        target: stored.target,
-        log: stored.log,
-    }))
+    Ok((members::split(parts, stored.settings), stored.target, stored.log))
 }
 
 fn add(one: Predictions, other: Predictions) -> Result<Predictions, HeadError> {

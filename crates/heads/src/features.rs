@@ -4,6 +4,7 @@ use facefold_core::{Examples, FeatureMatrix, HeadError};
 use facefold_engine::{Vectorised, widest};
 use ndarray::{Array1, Array2, ArrayView1};
 
+use crate::formula::{Formula, Operation, Value};
 use crate::parts::{Reader, Tensors};
 
 /// Per-column mean and scale, fitted on training rows only, and the columns scaled to length 1.
@@ -112,6 +113,38 @@ impl Standardiser {
             Some(row) => widest(Apply { standardiser: self, row, out }),
             None => widest(Apply { standardiser: self, row: &row.to_vec(), out }),
         }
+    }
+
+    /// Appends what [`Self::apply`] does to the features; gives the standardised ones, n x d.
+    pub(crate) fn write(&self, formula: &mut Formula) -> Value {
+        let (first, end) = self.unit_columns.unwrap_or((0, 0));
+        let mut joined = None;
+        for (first, end, is_unit) in
+            [(0, first, false), (first, end, true), (end, self.width(), false)]
+        {
+            if first == end {
+                continue;
+            }
+            let mut part = Value::FEATURES;
+            if (first, end) != (0, self.width()) {
+                part = formula.compute(Operation::Columns { first, end }, &[part]);
+            }
+            if is_unit {
+                let length = formula.compute(Operation::RowLength, &[part]);
+                // Columns of zeros stay zeros, whatever they are divided by.
+                let length = formula.with(Operation::Larger, length, f32::MIN_POSITIVE);
+                part = formula.compute(Operation::Divide, &[part, length]);
+            }
+            joined = Some(match joined {
+                None => part,
+                Some(before) => formula.compute(Operation::Beside, &[before, part]),
+            });
+        }
+        let mean = formula.row("features.mean", self.mean.as_slice());
+        let scale = formula.row("features.scale", self.scale.as_slice());
+        let centred =
+            formula.compute(Operation::Subtract, &[joined.unwrap_or(Value::FEATURES), mean]);
+        formula.compute(Operation::Multiply, &[centred, scale])
     }
 
     /// The standardised rows, `rows.len()` x d, times `factor`.

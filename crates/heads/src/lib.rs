@@ -13,6 +13,7 @@ mod calibration;
 mod choice;
 mod ensemble;
 mod features;
+pub mod formula;
 mod knn;
 mod lbfgs;
 mod linear;

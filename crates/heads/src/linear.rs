@@ -1,5 +1,7 @@
 //! The linear head: logistic regression for classes, ridge regression for years.
 
+mod formula;
+
 use candle_core::{Device, Tensor};
 use facefold_core::{
     Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
@@ -15,6 +17,8 @@ use crate::options::{ClassWeights, HeadOptions, require};
 use crate::parts::{Reader, Stored, Tensors, backend, json};
 use crate::sides::answer_both;
 use crate::threads::on_one_thread;
+
+pub(crate) use formula::write;
 
 pub(crate) const NAME: &str = "linear";
 
@@ -374,6 +378,10 @@ pub(crate) fn predictions(target: TargetKind, answers: Vec<f32>) -> Result<Predi
 
 /// Makes the head from its stored parts.
 pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
+    Ok(Box::new(read(parts)?))
+}
+
+fn read(parts: &HeadParts) -> Result<Fitted, HeadError> {
     let reader = Reader(parts);
     let stored: Stored<()> = reader.stored()?;
     let outputs = match stored.target {
@@ -384,5 +392,5 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
     let weights = reader.matrix("weights", (Some(features.width()), Some(outputs)))?;
     let biases = reader.vector("biases", Some(outputs))?;
     let years = reader.vector("years", Some(2))?;
-    Ok(Box::new(Fitted { features, weights, biases, years: (years[0], years[1]), stored }))
+    Ok(Fitted { features, weights, biases, years: (years[0], years[1]), stored })
 }

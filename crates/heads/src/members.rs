@@ -3,6 +3,7 @@
 use facefold_core::{FittedHead, HeadError, HeadParts, TargetKind};
 use serde::{Deserialize, Serialize};
 
+use crate::formula::{Formula, Value};
 use crate::parts::Tensors;
 
 /// What is stored of a member beside its tensors.
@@ -37,6 +38,9 @@ pub(crate) fn split(parts: &HeadParts, members: Vec<Member>) -> Vec<HeadParts> {
 
 /// Makes a fitted head from its parts.
 pub(crate) type Restore = fn(&HeadParts) -> Result<Box<dyn FittedHead>, HeadError>;
+
+/// Writes what a fitted head computes, from its parts.
+pub(crate) type Write = fn(&HeadParts, &mut Formula) -> Result<Value, HeadError>;
 
 /// The one member, which must tell what is expected of it.
 pub(crate) fn only(

@@ -4,12 +4,14 @@
 //! [`Answer`] for each face of a picture. [`csv`] and [`table`] write answers for programs and
 //! people, [`annotate()`] draws them on the picture. A service, which wants other things of each
 //! picture, uses a [`Pipeline`], which also says [which part of a face](occlusion) moved an answer.
+//! [`export()`](export::export) writes a bundle for other runtimes.
 //! [`Frames`] reads videos and cameras, in which [`People`] are followed and averaged.
 
 pub mod annotate;
 pub mod answer;
 mod bundles;
 pub mod csv;
+pub mod export;
 pub mod frames;
 mod lettering;
 pub mod occlusion;

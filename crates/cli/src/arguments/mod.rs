@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod evaluation;
 mod explain;
+mod export;
 mod extract;
 mod learning;
 mod media;
@@ -27,6 +28,7 @@ pub use data::{DataCommand, SourceArguments, Tree};
 pub use demo::DemoArguments;
 pub use evaluation::EvaluationArguments;
 pub use explain::ExplainArguments;
+pub use export::{ExportArguments, WeightsName};
 pub use extract::ExtractArguments;
 pub use learning::{FeaturesName, LearningArguments};
 pub use media::MediaArguments;
@@ -96,6 +98,8 @@ pub enum Command {
     Predict(PredictArguments),
     /// Show which parts of a face moved a bundle's answers.
     Explain(ExplainArguments),
+    /// Write a bundle as an ONNX file, alone or behind its embedding network.
+    Export(ExportArguments),
     /// Answer over HTTP with trained bundles, and show a page to try them on.
     Serve(ServeArguments),
     /// Show a report that was written before.

@@ -6,6 +6,7 @@ mod data;
 mod demo;
 mod evaluation;
 mod explain;
+mod export;
 mod extract;
 mod models;
 mod predict;
@@ -62,6 +63,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Train(arguments) => train::run(&arguments, output),
         Command::Predict(arguments) => predict::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
+        Command::Export(arguments) => export::run(&arguments, output),
         Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Report(command) => report::run(command, output),
         Command::Completions { shell } => {

@@ -6,6 +6,7 @@
 mod across;
 mod augmented;
 mod explain;
+mod export;
 mod heads;
 mod hostile;
 mod insightface;

@@ -16,6 +16,7 @@ fn every_command_has_help_with_an_example() {
         "compare",
         "train",
         "predict",
+        "export",
     ] {
         let help = succeed(line(&format!("{command} --help"), &[]));
         assert!(help.contains("Example"), "`{command} --help` shows no example:\n{help}");

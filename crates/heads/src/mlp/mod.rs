@@ -2,6 +2,7 @@
 
 mod batches;
 mod dropout;
+mod formula;
 mod goals;
 mod init;
 mod layers;
@@ -33,6 +34,7 @@ use crate::options::{ClassWeights, HeadOptions, require};
 use crate::parts::{Reader, Stored, Tensors, json};
 use crate::sides::answer_both;
 use crate::threads::on_one_thread;
+pub(crate) use formula::write;
 use network::Network;
 pub use schedule::Schedule;
 use telling::Telling;
@@ -472,6 +474,10 @@ impl FittedHead for Fitted {
 
 /// Makes the head from its stored parts.
 pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
+    Ok(Box::new(read(parts)?))
+}
+
+fn read(parts: &HeadParts) -> Result<Fitted, HeadError> {
     let reader = Reader(parts);
     let stored: Stored<FittedSettings> = reader.stored()?;
     let FittedSettings { form, options, .. } = &stored.settings;
@@ -487,5 +493,5 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
         telling.set_thresholds(reader.vector("thresholds", Some(YEARS - 1))?);
     }
     let network = Network::restore(&reader, *form, options, features.width(), telling.outputs())?;
-    Ok(Box::new(Fitted { features, network, telling, stored, before: None }))
+    Ok(Fitted { features, network, telling, stored, before: None })
 }

@@ -12,18 +12,18 @@ use super::{Form, MlpOptions};
 use crate::parts::{Reader, Tensors, backend, multiplier};
 
 #[derive(Debug)]
-struct Hidden {
-    dense: Dense,
-    norm: Option<Norm>,
+pub(super) struct Hidden {
+    pub(super) dense: Dense,
+    pub(super) norm: Option<Norm>,
 }
 
 /// A multi-layer perceptron.
 #[derive(Debug)]
 pub(super) struct Network {
-    form: Form,
+    pub(super) form: Form,
     dropout: f32,
-    hidden: Vec<Hidden>,
-    output: Dense,
+    pub(super) hidden: Vec<Hidden>,
+    pub(super) output: Dense,
     width: usize,
     outputs: usize,
     multiplier: Shared,

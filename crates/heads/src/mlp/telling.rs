@@ -3,6 +3,7 @@
 use facefold_core::TargetKind;
 
 use super::{MlpOptions, YearsAnswer, YearsLoss};
+use crate::formula::{Formula, Operation, Value};
 use crate::loss::{YEARS, expectation, median, ordinal_shares, softmax};
 
 /// How the outputs of a trained network are read.
@@ -88,5 +89,48 @@ impl Telling {
             YearsAnswer::Expectation => expectation,
         };
         shares.chunks(YEARS).map(year).collect()
+    }
+
+    /// Appends what becomes of the network's outputs, by both crops of a face where there are two:
+    /// class shares, n x classes, or years, n x 1.
+    pub(super) fn write(&self, outputs: Value, formula: &mut Formula) -> Value {
+        let (shares, width) = match (self.target, self.loss) {
+            (TargetKind::Years, YearsLoss::L1 | YearsLoss::L2) => {
+                (formula.scaled(outputs, self.years.1, self.years.0), 1)
+            }
+            (TargetKind::Years, YearsLoss::Ordinal) => {
+                (self.write_ordinal_shares(outputs, formula), YEARS)
+            }
+            (TargetKind::Years, YearsLoss::Distribution { .. })
+            | (TargetKind::Classes { .. }, _) => {
+                let logits = formula.with(Operation::Divide, outputs, self.temperature);
+                (formula.compute(Operation::Softmax, &[logits]), self.outputs())
+            }
+        };
+        let shares = formula.compute(Operation::MeanOfCrops { width }, &[shares]);
+        match self.answer {
+            _ if !self.tells_distribution() => shares,
+            YearsAnswer::Median => formula.median(shares),
+            YearsAnswer::Expectation => formula.expectation(shares),
+        }
+    }
+
+    /// [`ordinal_shares`]: differences of the probabilities of being older than each year.
+    fn write_ordinal_shares(&self, outputs: Value, formula: &mut Formula) -> Value {
+        let thresholds = formula.row("thresholds", self.thresholds.as_slice());
+        let older = formula.compute(Operation::Add, &[outputs, thresholds]);
+        let older = formula.compute(Operation::Sigmoid, &[older]);
+        let count = self.thresholds.len();
+        let mut differences = vec![0.0; count * (count + 1)];
+        for at in 0..count {
+            differences[at * (count + 1) + at] = -1.0;
+            differences[at * (count + 1) + at + 1] = 1.0;
+        }
+        let differences = formula.matrix("differences", count + 1, differences);
+        let shares = formula.compute(Operation::Product, &[older, differences]);
+        // Everybody is older than the year before the first.
+        let first: Vec<f32> = (0..=count).map(|at| f32::from(u8::from(at == 0))).collect();
+        let first = formula.row("first", first);
+        formula.compute(Operation::Add, &[shares, first])
     }
 }

@@ -18,7 +18,7 @@ use crate::parts::{Reader, Stored, Tensors};
 use crate::sides::answer_both;
 
 /// No pair of classes is surer than this, as in LIBSVM: a certain pair would end the coupling.
-const LEAST_PROBABILITY: f64 = 1e-7;
+pub(super) const LEAST_PROBABILITY: f64 = 1e-7;
 
 /// What was chosen, and how answers come of decisions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -160,6 +160,10 @@ impl FittedHead for Fitted {
 
 /// Makes the head from its stored parts.
 pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
+    Ok(Box::new(read(parts)?))
+}
+
+pub(super) fn read(parts: &HeadParts) -> Result<Fitted, HeadError> {
     let reader = Reader(parts);
     let stored: Stored<FittedSettings> = reader.stored()?;
     let classes = match stored.target {
@@ -181,5 +185,5 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
         .collect();
     let years = reader.vector("years", Some(2))?;
     let (name, years) = (parts.kind.clone(), (years[0], years[1]));
-    Ok(Box::new(Fitted { name, features, machines, contests, sigmoids, class_rows, years, stored }))
+    Ok(Fitted { name, features, machines, contests, sigmoids, class_rows, years, stored })
 }

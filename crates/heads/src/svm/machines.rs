@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, ArrayD, IxDyn};
 
 use super::kernel::KernelFunction;
 use super::options::Kernel;
+use crate::formula::{Formula, Operation, Value};
 use crate::parts::{Reader, Tensors, multiplier};
 
 /// One fitted machine: a coefficient for each training row, and what is added to the sum.
@@ -135,6 +136,40 @@ impl Machines {
         );
         add_biases(&mut decisions, &self.biases);
         Ok(decisions)
+    }
+
+    /// Appends the decisions, n x machines, for rows of scaled features.
+    pub(super) fn write(&self, rows: Value, formula: &mut Formula) -> Value {
+        let Support { rows: support, width, lengths } = &self.support;
+        let count = lengths.len();
+        let turned: Vec<f32> =
+            (0..support.len()).map(|at| support[at % count * width + at / count]).collect();
+        let turned = formula.matrix("support", count, turned);
+        let products = formula.compute(Operation::Product, &[rows, turned]);
+        let gamma = self.function.gamma;
+        let similar = match self.function.kernel {
+            Kernel::Linear => products,
+            Kernel::Polynomial => {
+                let base = formula.scaled(products, gamma, 1.0);
+                formula.with(Operation::Power, base, self.function.degree as f32)
+            }
+            Kernel::Gaussian => {
+                let square = formula.compute(Operation::Multiply, &[rows, rows]);
+                let length = formula.compute(Operation::RowSum, &[square]);
+                let lengths = formula.row("support.lengths", lengths.as_slice());
+                let lengths = formula.compute(Operation::Add, &[length, lengths]);
+                let products = formula.with(Operation::Multiply, products, 2.0);
+                let distance = formula.compute(Operation::Subtract, &[lengths, products]);
+                let distance = formula.rectify(distance);
+                let distance = formula.with(Operation::Multiply, distance, -gamma);
+                formula.compute(Operation::Exponential, &[distance])
+            }
+        };
+        let machines = self.biases.len();
+        let coefficients = formula.matrix("coefficients", machines, self.coefficients.clone());
+        let sums = formula.compute(Operation::Product, &[similar, coefficients]);
+        let biases = formula.row("biases", self.biases.as_slice());
+        formula.compute(Operation::Add, &[sums, biases])
     }
 
     /// Adds its numbers to a head's tensors.

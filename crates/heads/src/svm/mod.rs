@@ -6,6 +6,7 @@ mod choose;
 mod coupling;
 mod exact;
 mod fitted;
+mod formula;
 mod gram;
 mod kernel;
 mod lanes;
@@ -39,6 +40,7 @@ use primal::{Plan, Primal};
 use questions::{Question, Questions};
 
 pub(crate) use fitted::restore;
+pub(crate) use formula::write;
 pub use options::{Kernel, Scaling, Scheme, SvmOptions};
 
 pub(crate) const NAME: &str = "svm";

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod formula;
 mod kinds;
 mod learning;
 mod repeat;

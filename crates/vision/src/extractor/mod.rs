@@ -3,6 +3,7 @@
 mod backend;
 mod batch;
 mod embedder;
+mod networks;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -10,19 +11,17 @@ use std::sync::Mutex;
 use facefold_core::{
     Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason, Rejection,
 };
-use facefold_engine::Network;
 use image::RgbImage;
 
 use crate::align::{CROP_SIDE, Crop, TEMPLATE, align};
 use crate::decode::{Limits, inspect};
 use crate::detect::{Detection, Detector, SCORE_THRESHOLD};
-use crate::models::{self, LoadedFile, ModelPack};
-use crate::networks::{Architecture, Untrained, add_network, backbone_taps};
-use crate::onnx;
+use crate::models::{self, ModelPack};
 
 pub use backend::Backend;
 pub use batch::Wanted;
 pub use embedder::{CropEmbedding, Embedder};
+pub use networks::PackNetworks;
 
 /// Part of every fingerprint. To be raised whenever decoding, detection, alignment, the choice of
 /// taps or anything else before the head changes what a picture gives.
@@ -137,22 +136,10 @@ impl LocalExtractor {
     /// that does not run here. Each message says what to do.
     pub fn new(options: &LocalOptions) -> Result<Self, ExtractorError> {
         let pack = options.pack;
-        let (detector_file, network_file) =
-            models::load(pack, &options.models).map_err(|error| failure(&pack.name, error))?;
-        let detector = match detector_file {
-            Some(file) if !options.aligned => Some(imported(&file)?),
-            _ => None,
-        };
-        let mut network = match &network_file {
-            Some(file) => imported(file)?,
-            None => Architecture::MobileFaceNet.build(&mut Untrained { seed: UNTRAINED_SEED }),
-        };
+        let networks = PackNetworks::load(pack, &options.models, !options.aligned, options.taps)?;
         let precision = options.backend.class().map_err(|error| failure(&pack.name, error))?;
-        let fingerprint = fingerprint(detector.as_ref(), &network, precision);
-        if options.taps {
-            let maps = backbone_taps(&network).map_err(|error| failure(&pack.name, error))?;
-            network.add_taps(&maps);
-        }
+        let fingerprint = networks.fingerprint(precision);
+        let PackNetworks { detector, embedding: network } = networks;
         let embedder = options
             .backend
             .executor(&network)
@@ -274,27 +261,6 @@ impl Extractor for LocalExtractor {
             pictures.iter().map(|(bytes, versions)| (*bytes, wanted(*versions))).collect();
         self.extract_together(&pictures)
     }
-}
-
-fn fingerprint(
-    detector: Option<&Network>,
-    network: &Network,
-    precision: facefold_core::Precision,
-) -> Fingerprint {
-    let mut builder = Fingerprint::builder()
-        .text("preprocessing", PREPROCESSING)
-        .text("precision", &precision.to_string())
-        .text("crops", if detector.is_some() { "detected" } else { "whole pictures" });
-    if let Some(detector) = detector {
-        builder = add_network(builder, "detector", detector);
-    }
-    add_network(builder, "network", network).finish()
-}
-
-fn imported(file: &LoadedFile) -> Result<Network, ExtractorError> {
-    let mut network = onnx::import(&file.bytes).map_err(|error| failure(&file.file.name, error))?;
-    file.file.stem().clone_into(&mut network.name);
-    Ok(network)
 }
 
 fn failure(

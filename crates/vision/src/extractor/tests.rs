@@ -277,10 +277,12 @@ fn a_crop_without_an_embedding_rejects_its_picture_alone() {
 fn a_pack_without_a_detector_shows_in_the_fingerprint() {
     // Same networks, other precision: not the same store.
     let network = Network::new("n", 3);
-    let of = |detector, precision| super::fingerprint(detector, &network, precision);
+    let of = |detector, precision| {
+        super::PackNetworks { detector, embedding: network.clone() }.fingerprint(precision)
+    };
     let exact = of(None, Precision::Exact);
     assert_ne!(exact, of(None, Precision::Bf16));
-    assert_ne!(exact, of(Some(&network), Precision::Exact));
+    assert_ne!(exact, of(Some(network.clone()), Precision::Exact));
     assert_eq!(ModelPack::named("untrained").unwrap(), &UNTRAINED);
 }
 

@@ -1,18 +1,10 @@
 //! Writes a network as an ONNX model that other runtimes can run.
 
 use facefold_engine::{Layer, Network, Op, Shape, ValueId};
-use prost::Message;
 
 use super::OnnxError;
-use super::proto::{
-    AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-    TensorShapeProto, TensorType, TypeProto, ValueInfoProto, attribute_type, data_type,
-};
+use super::graph::{Attribute, Graph, WeightStorage};
 
-/// The last operator set in which `ReduceMean` takes its axes as an attribute is 17; 13 is what
-/// every runtime in use understands.
-const OPERATOR_SET: i64 = 13;
-const IR_VERSION: i64 = 7;
 const INPUT: &str = "input";
 
 /// Writes a network as an ONNX model for pictures of this height and width, in batches of any
@@ -26,31 +18,55 @@ const INPUT: &str = "input";
 /// Layers that do not fit together, or a layer that needs a map and gets a row.
 pub fn export(network: &Network, height: usize, width: usize) -> Result<Vec<u8>, OnnxError> {
     let shapes = network.shapes(height, width)?;
-    let mut exporter = Exporter { network, is_row: vec![false], graph: GraphProto::default() };
-    for layer in &network.layers {
-        exporter.layer(layer)?;
+    let mut graph = Graph::new(&network.name, WeightStorage::F32);
+    graph.input(INPUT, &[network.input_channels, height, width]);
+    let exporter = Exporter::run(&mut graph, network, INPUT)?;
+    let values: Vec<String> = exporter.outputs().collect();
+    let is_row = exporter.is_row;
+    for (output, value) in network.outputs.iter().zip(values) {
+        let Shape { channels, height, width } = shapes[output.value.0];
+        if is_row[output.value.0] {
+            graph.node("Identity", &[&value], &output.name, &[]);
+            graph.output(&output.name, &[channels]);
+        } else {
+            let last = [("perm", Attribute::Integers(&[0, 2, 3, 1]))];
+            graph.node("Transpose", &[&value], &output.name, &last);
+            graph.output(&output.name, &[height, width, channels]);
+        }
     }
-    exporter.outputs(&shapes);
-    let input = [network.input_channels, height, width];
-    exporter.graph.input.push(value_info(INPUT, &input));
-    exporter.graph.name.clone_from(&network.name);
-    let model = ModelProto {
-        ir_version: IR_VERSION,
-        producer_name: "facefold".to_owned(),
-        graph: Some(exporter.graph),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPERATOR_SET }],
-    };
-    Ok(model.encode_to_vec())
+    Ok(graph.to_bytes())
+}
+
+impl Graph {
+    /// Appends a network's layers, which take the value `input`, n x channels x height x width;
+    /// gives the names of the values that are its outputs: rows n x channels, maps
+    /// n x channels x height x width.
+    ///
+    /// # Errors
+    /// Layers that do not fit together, or a layer that needs a map and gets a row.
+    pub fn network(&mut self, network: &Network, input: &str) -> Result<Vec<String>, OnnxError> {
+        network.validate()?;
+        Ok(Exporter::run(self, network, input)?.outputs().collect())
+    }
 }
 
 struct Exporter<'a> {
     network: &'a Network,
+    graph: &'a mut Graph,
+    input: &'a str,
     /// Whether each value is n x channels rather than n x channels x height x width.
     is_row: Vec<bool>,
-    graph: GraphProto,
 }
 
-impl Exporter<'_> {
+impl<'a> Exporter<'a> {
+    fn run(graph: &'a mut Graph, network: &'a Network, input: &'a str) -> Result<Self, OnnxError> {
+        let mut exporter = Self { network, graph, input, is_row: vec![false] };
+        for layer in &network.layers {
+            exporter.layer(layer)?;
+        }
+        Ok(exporter)
+    }
+
     fn layer(&mut self, layer: &Layer) -> Result<(), OnnxError> {
         let row = layer.inputs.iter().all(|input| self.is_row[input.0]);
         let map = !layer.inputs.iter().any(|input| self.is_row[input.0]);
@@ -74,49 +90,59 @@ impl Exporter<'_> {
         let name = self.value_name(ValueId(self.is_row.len() - 1));
         let mut inputs: Vec<String> =
             layer.inputs.iter().map(|&input| self.value_name(input)).collect();
-        let (op, attributes) = match &layer.op {
-            Op::Convolution(c) => ("Conv", {
-                let [down, right] = c.kernel.map(|side| side as i64);
-                vec![
-                    integers("dilations", &[1, 1]),
-                    integer("group", c.groups),
-                    integers("kernel_shape", &[down, right]),
-                    integers("pads", &[c.padding as i64; 4]),
-                    integers("strides", &[c.stride as i64; 2]),
-                ]
-            }),
-            Op::PRelu(_) => ("PRelu", Vec::new()),
-            Op::Relu => ("Relu", Vec::new()),
-            Op::Sigmoid => ("Sigmoid", Vec::new()),
-            Op::Add => ("Add", Vec::new()),
-            // With mean 0, variance 1 and epsilon 0 nothing but scale and shift remains.
-            Op::Affine { .. } => ("BatchNormalization", vec![float("epsilon", 0.0)]),
-            Op::Upsample(_) => {
-                let text = |name, value: &str| AttributeProto {
-                    s: Some(value.as_bytes().to_vec()),
-                    ..attribute(name, attribute_type::STRING)
-                };
-                let mode = text("coordinate_transformation_mode", "asymmetric");
-                ("Resize", vec![mode, text("mode", "nearest"), text("nearest_mode", "floor")])
-            }
-            Op::Concat => ("Concat", vec![integer("axis", 1)]),
-            Op::MaxPool { kernel, stride, padding, ceil } => {
-                ("MaxPool", window(*kernel, *stride, *padding, *ceil))
-            }
-            Op::AveragePool { kernel, stride, padding, ceil } => {
-                let mut attributes = window(*kernel, *stride, *padding, *ceil);
-                attributes.push(integer("count_include_pad", 0));
-                ("AveragePool", attributes)
-            }
-            Op::Flatten => ("Flatten", vec![integer("axis", 1)]),
-            Op::Linear { .. } => ("Gemm", vec![integer("transB", 1)]),
-            Op::Moments => {
-                self.moments(&inputs[0], &name);
-                return Ok(());
-            }
-        };
         inputs.extend(self.weights(layer, &name, row));
-        self.node(op, &inputs, &name, attributes);
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let mut node = |op: &str, attributes: &[(&str, Attribute<'_>)]| {
+            self.graph.node(op, &inputs, &name, attributes);
+        };
+        let integer = |value: usize| Attribute::Integer(value as i64);
+        match &layer.op {
+            Op::Convolution(c) => node(
+                "Conv",
+                &[
+                    ("dilations", Attribute::Integers(&[1, 1])),
+                    ("group", integer(c.groups)),
+                    ("kernel_shape", Attribute::Integers(&c.kernel.map(|side| side as i64))),
+                    ("pads", Attribute::Integers(&[c.padding as i64; 4])),
+                    ("strides", Attribute::Integers(&[c.stride as i64; 2])),
+                ],
+            ),
+            Op::PRelu(_) => node("PRelu", &[]),
+            Op::Relu => node("Relu", &[]),
+            Op::Sigmoid => node("Sigmoid", &[]),
+            Op::Add => node("Add", &[]),
+            // With mean 0, variance 1 and epsilon 0 nothing but scale and shift remains.
+            Op::Affine { .. } => node("BatchNormalization", &[("epsilon", Attribute::Float(0.0))]),
+            Op::Upsample(_) => node(
+                "Resize",
+                &[
+                    ("coordinate_transformation_mode", Attribute::Text("asymmetric")),
+                    ("mode", Attribute::Text("nearest")),
+                    ("nearest_mode", Attribute::Text("floor")),
+                ],
+            ),
+            Op::Concat => node("Concat", &[("axis", Attribute::Integer(1))]),
+            Op::MaxPool { kernel, stride, padding, ceil }
+            | Op::AveragePool { kernel, stride, padding, ceil } => {
+                let (sides, pads, steps) =
+                    ([*kernel as i64; 2], [*padding as i64; 4], [*stride as i64; 2]);
+                let mut window = vec![
+                    ("ceil_mode", integer(usize::from(*ceil))),
+                    ("kernel_shape", Attribute::Integers(&sides)),
+                    ("pads", Attribute::Integers(&pads)),
+                    ("strides", Attribute::Integers(&steps)),
+                ];
+                if matches!(layer.op, Op::MaxPool { .. }) {
+                    node("MaxPool", &window);
+                } else {
+                    window.push(("count_include_pad", Attribute::Integer(0)));
+                    node("AveragePool", &window);
+                }
+            }
+            Op::Flatten => node("Flatten", &[("axis", Attribute::Integer(1))]),
+            Op::Linear { .. } => node("Gemm", &[("transB", Attribute::Integer(1))]),
+            Op::Moments => self.moments(inputs[0], &name),
+        }
         Ok(())
     }
 
@@ -124,122 +150,60 @@ impl Exporter<'_> {
     fn weights(&mut self, layer: &Layer, name: &str, row: bool) -> Vec<String> {
         let mut names = Vec::new();
         for (tensor, mut shape, values) in layer.op.tensors() {
+            let name = format!("{name}.{tensor}");
             if tensor == "slope" && !row {
                 shape.extend([1, 1]);
             }
-            names.push(self.store(&format!("{name}.{tensor}"), &shape, values));
+            names.push(if tensor == "weight" {
+                self.graph.weights(&name, &shape, values, 0)
+            } else {
+                self.graph.floats(&name, &shape, values)
+            });
         }
         match &layer.op {
             Op::Affine { scale, .. } => {
                 let (zeros, ones) = (vec![0.0; scale.len()], vec![1.0; scale.len()]);
-                names.push(self.store(&format!("{name}.mean"), &[scale.len()], &zeros));
-                names.push(self.store(&format!("{name}.variance"), &[scale.len()], &ones));
+                names.push(self.graph.floats(&format!("{name}.mean"), &[scale.len()], &zeros));
+                names.push(self.graph.floats(&format!("{name}.variance"), &[scale.len()], &ones));
             }
             Op::Upsample(factor) => {
                 let scales = [1.0, 1.0, *factor as f32, *factor as f32];
                 // The region of interest, which only cropping resizes read.
                 names.push(String::new());
-                names.push(self.store(&format!("{name}.scales"), &[4], &scales));
+                names.push(self.graph.floats(&format!("{name}.scales"), &[4], &scales));
             }
             _ => {}
         }
         names
     }
 
-    fn store(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
-        self.graph.initializer.push(TensorProto {
-            dims: shape.iter().map(|&side| side as i64).collect(),
-            data_type: data_type::FLOAT,
-            name: name.to_owned(),
-            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            ..TensorProto::default()
-        });
-        name.to_owned()
-    }
-
     /// Mean over space beside the root of the mean squared distance from it.
     fn moments(&mut self, x: &str, name: &str) {
         let part = |part: &str| format!("{name}.{part}");
-        let over_space = |keep: usize| vec![integers("axes", &[2, 3]), integer("keepdims", keep)];
-        let centre = part("centre");
-        self.node("ReduceMean", &[x.to_owned()], &centre, over_space(1));
-        self.node("ReduceMean", &[x.to_owned()], &part("mean"), over_space(0));
-        self.node("Sub", &[x.to_owned(), centre], &part("distance"), Vec::new());
-        self.node("Mul", &[part("distance"), part("distance")], &part("square"), Vec::new());
-        self.node("ReduceMean", &[part("square")], &part("variance"), over_space(0));
-        self.node("Sqrt", &[part("variance")], &part("deviation"), Vec::new());
-        self.node("Concat", &[part("mean"), part("deviation")], name, vec![integer("axis", 1)]);
+        let over_space = |keep: i64| {
+            [("axes", Attribute::Integers(&[2, 3])), ("keepdims", Attribute::Integer(keep))]
+        };
+        let graph = &mut *self.graph;
+        let centre = graph.node("ReduceMean", &[x], &part("centre"), &over_space(1));
+        let mean = graph.node("ReduceMean", &[x], &part("mean"), &over_space(0));
+        let distance = graph.node("Sub", &[x, &centre], &part("distance"), &[]);
+        let square = graph.node("Mul", &[&distance, &distance], &part("square"), &[]);
+        let variance = graph.node("ReduceMean", &[&square], &part("variance"), &over_space(0));
+        let deviation = graph.node("Sqrt", &[&variance], &part("deviation"), &[]);
+        graph.node("Concat", &[&mean, &deviation], name, &[("axis", Attribute::Integer(1))]);
     }
 
-    fn outputs(&mut self, shapes: &[Shape]) {
-        for output in &self.network.outputs {
-            let value = self.value_name(output.value);
-            let Shape { channels, height, width } = shapes[output.value.0];
-            if self.is_row[output.value.0] {
-                self.node("Identity", &[value], &output.name, Vec::new());
-                self.graph.output.push(value_info(&output.name, &[channels]));
-            } else {
-                let last = vec![integers("perm", &[0, 2, 3, 1])];
-                self.node("Transpose", &[value], &output.name, last);
-                self.graph.output.push(value_info(&output.name, &[height, width, channels]));
-            }
-        }
-    }
-
-    fn node(&mut self, op: &str, inputs: &[String], output: &str, attribute: Vec<AttributeProto>) {
-        self.graph.node.push(NodeProto {
-            input: inputs.to_vec(),
-            output: vec![output.to_owned()],
-            name: output.to_owned(),
-            op_type: op.to_owned(),
-            attribute,
-        });
+    /// The values that are the network's outputs.
+    fn outputs(&self) -> impl Iterator<Item = String> {
+        self.network.outputs.iter().map(|output| self.value_name(output.value))
     }
 
     /// The layer's name, unless the input or an output has it.
     fn value_name(&self, value: ValueId) -> String {
-        let Some(layer) = value.0.checked_sub(1) else { return INPUT.to_owned() };
+        let Some(layer) = value.0.checked_sub(1) else { return self.input.to_owned() };
         let name = &self.network.layers[layer].name;
-        let taken = name == INPUT || self.network.outputs.iter().any(|output| output.name == *name);
+        let taken =
+            name == self.input || self.network.outputs.iter().any(|output| output.name == *name);
         if taken { format!("{name}.value") } else { name.clone() }
-    }
-}
-
-fn attribute(name: &str, kind: i32) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), r#type: kind, ..AttributeProto::default() }
-}
-
-fn integer(name: &str, value: usize) -> AttributeProto {
-    AttributeProto { i: Some(value as i64), ..attribute(name, attribute_type::INT) }
-}
-
-fn integers(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto { ints: values.to_vec(), ..attribute(name, attribute_type::INTS) }
-}
-
-fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto { f: Some(value), ..attribute(name, attribute_type::FLOAT) }
-}
-
-fn window(kernel: usize, stride: usize, padding: usize, ceil: bool) -> Vec<AttributeProto> {
-    vec![
-        integer("ceil_mode", usize::from(ceil)),
-        integers("kernel_shape", &[kernel as i64; 2]),
-        integers("pads", &[padding as i64; 4]),
-        integers("strides", &[stride as i64; 2]),
-    ]
-}
-
-/// A batch of any size of f32 tensors of this shape.
-fn value_info(name: &str, shape: &[usize]) -> ValueInfoProto {
-    let batch = Dimension { dim_param: Some("batch".to_owned()), ..Dimension::default() };
-    let sides = shape
-        .iter()
-        .map(|&side| Dimension { dim_value: Some(side as i64), ..Dimension::default() });
-    let shape = TensorShapeProto { dim: std::iter::once(batch).chain(sides).collect() };
-    let tensor_type = TensorType { elem_type: data_type::FLOAT, shape: Some(shape) };
-    ValueInfoProto {
-        name: name.to_owned(),
-        r#type: Some(TypeProto { tensor_type: Some(tensor_type) }),
     }
 }

@@ -1,15 +1,18 @@
 //! Networks out of ONNX files, and into them.
 
 mod export;
+mod graph;
 mod import;
 mod node;
 mod operators;
 mod proto;
+mod quantise;
 mod tensor;
 #[cfg(test)]
 mod tests;
 
 pub use export::export;
+pub use graph::{Attribute, Graph, WeightStorage};
 pub use import::import;
 
 /// Why an ONNX file did not become a network, or a network an ONNX file.

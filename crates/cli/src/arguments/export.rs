@@ -1,0 +1,51 @@
+//! Options of `export`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --with-backbone the file takes `features`, rows as a store keeps them: the embedding, then
+the taps, as far as the heads see them. With it the file takes `crop`, n x 3 x 112 x 112, the RGB
+values 0 to 255 of faces aligned by the five-point template, and answers as `predict` does about the
+same crop. Outputs are `gender_probability`, `age_group_probability`, `class_probability`, each
+n x classes, and `age`, n years. Heads: mlp, mlp-ensemble, mlp-joint, mlp-joint-ensemble,
+mlp-residual, linear; svm, svm-linear and svm-linfa for years, two classes, or one class against the
+rest. docs/export.md has an example in Python.
+
+Examples:
+  facefold export faces.facefold --out head.onnx
+  facefold export faces.facefold --task gender --with-backbone --weights int8 --out gender.onnx")]
+pub struct ExportArguments {
+    /// Trained bundle.
+    pub bundle: PathBuf,
+    /// The ONNX file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Tasks of the bundle: gender, age-group, age, class; several with commas. Default: all.
+    #[arg(long, value_delimiter = ',')]
+    pub task: Vec<String>,
+    /// Put the embedding network before the heads, so that the file takes crops.
+    #[arg(long)]
+    pub with_backbone: bool,
+    /// How the weights of convolutions and fully connected layers are stored; all is computed in
+    /// f32.
+    #[arg(long, value_enum, default_value_t = WeightsName::F32)]
+    pub weights: WeightsName,
+    /// Never use the network to fetch a missing model.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// How weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WeightsName {
+    /// Single precision: the largest file.
+    F32,
+    /// Half precision.
+    F16,
+    /// 8-bit integers and a scale for each output channel.
+    Int8,
+}

@@ -1,0 +1,147 @@
+//! `facefold export`: files with the network inside, run by onnxruntime, answer as `predict` does.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use image::imageops::FilterType;
+use serde_json::Value;
+
+use crate::serve::pictures;
+use crate::support::{Dir, drawn, fail, has_weights, json, line, skipped, succeed};
+
+/// Settings under which an MLP is trained in a moment.
+const QUICK: &str = "--set mlp.hidden=[32] --set mlp.epochs=2 --set mlp.least_steps=60 \
+                     --set ensemble.members=2";
+
+/// Drawn faces as crops, and a store of them with genders and years by a manifest: the drawn set's
+/// own ages are ranges.
+fn prepared(dir: &Dir, model: &str) -> (PathBuf, PathBuf) {
+    let [root, store] =
+        [format!("drawn-{model}"), format!("store-{model}")].map(|name| dir.path(&name));
+    let crops = root.join("crops");
+    std::fs::create_dir_all(&crops).expect("a folder");
+    let mut list = "path,subject,age,gender\n".to_owned();
+    for (number, path) in pictures(drawn()).iter().take(48).enumerate() {
+        let picture = image::open(path).expect("a picture");
+        let crop = picture.resize_exact(112, 112, FilterType::Triangle).into_rgb8();
+        crop.save(crops.join(format!("{number:02}.png"))).expect("a crop");
+        let (subject, gender) = (number / 2, ["f", "m"][number / 2 % 2]);
+        writeln!(list, "crops/{number:02}.png,s{subject},{},{gender}", 20 + subject)
+            .expect("a line");
+    }
+    std::fs::write(root.join("manifest.csv"), list).expect("a manifest");
+    let extract = format!("extract manifest {{}} --store {{}} --model {model} --aligned --taps");
+    succeed(line(&extract, &[&root, &store]));
+    (crops, store)
+}
+
+fn bundle(dir: &Dir, store: &Path, head: &str, more: &str) -> PathBuf {
+    let bundle = dir.path(&format!("{head}.facefold"));
+    let train =
+        format!("train --store {{}} --task gender,age --head {head} {QUICK} {more} --out {{}}");
+    succeed(line(&train, &[store, &bundle]));
+    bundle
+}
+
+/// What onnxruntime makes of the file.
+fn ask(python: &Path, model: &Path, crops: &Path) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/parity_export.py");
+    let mut command = Command::new(python);
+    let output = command.arg(script).arg(model).arg("--crops").arg(crops).output();
+    let output = output.expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The largest distances of probabilities and years between a file's answers and facefold's.
+fn distances(told: &Value, answers: &Value) -> [f64; 2] {
+    let mut furthest = [0.0_f64; 2];
+    let classes = told["notes"]["classes.gender"].as_str().expect("class names");
+    let classes: Vec<String> = serde_json::from_str(classes).expect("a list");
+    for (row, answer) in answers.as_array().expect("answers").iter().enumerate() {
+        let years = told["outputs"]["age"][row].as_f64().expect("years");
+        let expected = answer["age"].as_f64().expect("years");
+        furthest[1] = furthest[1].max((years - expected).abs());
+        let shares = answer["gender"]["probabilities"].as_array().expect("shares");
+        for (share, class) in shares.iter().zip(&classes) {
+            assert_eq!(share[0].as_str(), Some(class.as_str()));
+            let place = classes.iter().position(|name| name == class).expect("a class");
+            let found = told["outputs"]["gender_probability"][row][place].as_f64();
+            let difference = found.expect("a share") - share[1].as_f64().expect("a share");
+            furthest[0] = furthest[0].max(difference.abs());
+        }
+    }
+    furthest
+}
+
+/// By both crops where the heads see taps, and by one where they see the embedding alone.
+#[test]
+fn files_with_the_network_answer_as_predict_does() {
+    let test = "files_with_the_network_answer_as_predict_does";
+    let Some(python) = std::env::var_os("FACEFOLD_PARITY_PYTHON").map(PathBuf::from) else {
+        return skipped(test, "FACEFOLD_PARITY_PYTHON");
+    };
+    let mut cases = vec![
+        ("untrained", "mlp", "", "true"),
+        ("untrained", "mlp-ensemble", "--features taps", "true"),
+        ("untrained", "linear", "--features embedding", "false"),
+    ];
+    if has_weights() {
+        cases.push(("buffalo_s", "mlp", "", "true"));
+    } else {
+        skipped(test, "the weights of buffalo_s for its last case");
+    }
+    let dir = Dir::new();
+    for (model, head, more, mirrored) in cases {
+        let (crops, store) = prepared(&dir, model);
+        let bundle = bundle(&dir, &store, head, more);
+        let answers = json(line("predict --aligned --bundle {} {}", &[&bundle, &crops]));
+        let file = dir.path("model.onnx");
+        // Two f32 networks differ in the order of their sums: the last bits of features, which the
+        // heads pass on. f16 keeps 11 bits of a weight, int8 7 of the largest of its channel.
+        for (weights, tolerance) in
+            [("f32", [1e-4, 5e-3]), ("f16", [0.05, 0.5]), ("int8", [0.3, 4.0])]
+        {
+            let export = format!("export {{}} --with-backbone --weights {weights} --out {{}}");
+            succeed(line(&export, &[&bundle, &file]));
+            let told = ask(&python, &file, &crops);
+            assert_eq!(told["notes"]["mirrored"], mirrored);
+            let furthest = distances(&told, &answers);
+            println!("{model}, {head}, {weights}: {furthest:?}");
+            assert!(furthest[0] < tolerance[0] && furthest[1] < tolerance[1], "{furthest:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_tells_its_size_input_and_outputs() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir, &prepared(&dir, "untrained").1, "linear", "");
+    let [head, whole] = ["head.onnx", "whole.onnx"].map(|name| dir.path(name));
+    let told = json(line("export {} --task age --out {}", &[&bundle, &head]));
+    assert_eq!(told["input"]["name"], "features");
+    assert_eq!(told["input"]["shape"][0], 3584);
+    assert_eq!(told["outputs"].as_array().map(Vec::len), Some(1));
+    let bytes = std::fs::metadata(&head).expect("a file").len();
+    assert_eq!(told["bytes"].as_u64(), Some(bytes));
+    let told = json(line("export {} --with-backbone --weights int8 --out {}", &[&bundle, &whole]));
+    assert_eq!(told["input"]["shape"], serde_json::json!([3, 112, 112]));
+    assert!(told["bytes"].as_u64().expect("a size") < 5_000_000, "{told}");
+
+    let message = fail(line("export {} --task class --out {}", &[&bundle, &head]), 2);
+    assert!(message.contains("`class`") && message.contains("`gender`, `age`"), "{message}");
+}
+
+/// The network, the default head and one task stay below 5 MB: what a phone's page can load.
+#[test]
+fn the_default_head_behind_its_network_is_below_5_megabytes() {
+    let dir = Dir::new();
+    let (_, store) = prepared(&dir, "untrained");
+    let [bundle, out] = ["default.facefold", "default.onnx"].map(|name| dir.path(name));
+    let train = "train --store {} --task age --set mlp.epochs=1 --set mlp.least_steps=1 --out {}";
+    succeed(line(train, &[&store, &bundle]));
+    let export = "export {} --with-backbone --weights int8 --out {}";
+    let told = json(line(export, &[&bundle, &out]));
+    assert!(told["bytes"].as_u64().expect("a size") < 5_000_000, "{told}");
+}

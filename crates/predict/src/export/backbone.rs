@@ -1,0 +1,57 @@
+//! The embedding network in an ONNX graph: from crops to the features that heads see.
+
+use facefold_heads::FeatureChoice;
+use facefold_vision::align::CROP_SIDE;
+use facefold_vision::extractor::PackNetworks;
+use facefold_vision::onnx::{Attribute, Graph, OnnxError};
+
+use super::CROP;
+
+/// Height and width of a crop.
+pub const SIDE: usize = CROP_SIDE;
+
+/// Crops that an answer rests on: where heads see taps the mirrored one too, as in
+/// [`crate::Predictor`].
+pub fn crops(features: FeatureChoice) -> usize {
+    match features {
+        FeatureChoice::Embedding => 1,
+        FeatureChoice::Taps | FeatureChoice::Both => 2,
+    }
+}
+
+/// Appends all from the crops, RGB values 0 to 255, to the features; gives their name. They are
+/// n x d, or 2 n x d with the mirrored crops behind the others.
+pub fn write(
+    graph: &mut Graph,
+    networks: &PackNetworks,
+    features: FeatureChoice,
+) -> Result<String, OnnxError> {
+    let half = graph.floats("crop/half", &[1], &[127.5]);
+    let centred = graph.node("Sub", &[CROP, &half], "crop/centred", &[]);
+    let mut pixels = graph.node("Div", &[&centred, &half], "crop/pixels", &[]);
+    if crops(features) > 1 {
+        let [last, before_first, columns, back] =
+            [("last", -1), ("before_first", i64::MIN + 1), ("columns", 3), ("back", -1)]
+                .map(|(name, value)| graph.integers(&format!("crop/{name}"), &[value]));
+        let inputs = [pixels.as_str(), &last, &before_first, &columns, &back];
+        let mirrored = graph.node("Slice", &inputs, "crop/mirrored", &[]);
+        let axis = ("axis", Attribute::Integer(0));
+        pixels = graph.node("Concat", &[&pixels, &mirrored], "crop/both", &[axis]);
+    }
+    let outputs = graph.network(&networks.embedding, &pixels)?;
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    // A network has the outputs `embedding` and, where they were asked for, `taps`.
+    let seen = match features {
+        FeatureChoice::Embedding => outputs.get(..1),
+        FeatureChoice::Taps => outputs.get(1..2),
+        FeatureChoice::Both => outputs.get(..2),
+    };
+    let seen = seen.ok_or_else(|| {
+        OnnxError::Graph(format!(
+            "network `{}` gives {} outputs and the heads see `{features}`: load it with taps",
+            networks.embedding.name,
+            outputs.len()
+        ))
+    })?;
+    Ok(graph.node("Concat", seen, super::FEATURES, &[("axis", Attribute::Integer(1))]))
+}

@@ -1,0 +1,88 @@
+//! The steps of a head's formula as nodes of an ONNX graph.
+
+use facefold_heads::formula::{Formula, Operation, Step, Value};
+use facefold_vision::onnx::{Attribute, Graph};
+
+/// Appends a formula that takes the value `features`, of so many crops a face one block after the
+/// other; gives the name of its value `answer`. All names begin with `prefix`.
+pub fn write(
+    graph: &mut Graph,
+    prefix: &str,
+    formula: &Formula,
+    answer: Value,
+    features: &str,
+    crops: usize,
+) -> String {
+    let mut values = vec![features.to_owned()];
+    for (number, step) in formula.steps().iter().enumerate() {
+        let value = match step {
+            Step::Stored { name, shape, values, is_weight } => {
+                let name = format!("{prefix}/{number}.{name}");
+                // Columns are outputs: weights are inputs x outputs.
+                if *is_weight {
+                    graph.weights(&name, shape, values, 1)
+                } else {
+                    graph.floats(&name, shape, values)
+                }
+            }
+            Step::Computed { operation, inputs } => {
+                let inputs: Vec<&str> =
+                    inputs.iter().map(|input| values[input.index()].as_str()).collect();
+                let name = format!("{prefix}/{number}");
+                computed(graph, &name, *operation, &inputs, crops)
+            }
+        };
+        values.push(value);
+    }
+    values.swap_remove(answer.index())
+}
+
+fn computed(
+    graph: &mut Graph,
+    name: &str,
+    operation: Operation,
+    inputs: &[&str],
+    crops: usize,
+) -> String {
+    let columns = Attribute::Integers(&[1]);
+    let part = |part: &str| format!("{name}.{part}");
+    match operation {
+        Operation::Add => graph.node("Add", inputs, name, &[]),
+        Operation::Subtract => graph.node("Sub", inputs, name, &[]),
+        Operation::Multiply => graph.node("Mul", inputs, name, &[]),
+        Operation::Divide => graph.node("Div", inputs, name, &[]),
+        Operation::Power => graph.node("Pow", inputs, name, &[]),
+        Operation::Larger => graph.node("Max", inputs, name, &[]),
+        Operation::Smaller => graph.node("Min", inputs, name, &[]),
+        Operation::Product => graph.node("MatMul", inputs, name, &[]),
+        Operation::Exponential => graph.node("Exp", inputs, name, &[]),
+        Operation::Sigmoid => graph.node("Sigmoid", inputs, name, &[]),
+        Operation::Softmax => {
+            graph.node("Softmax", inputs, name, &[("axis", Attribute::Integer(1))])
+        }
+        // Since operator set 13 the axes of this one sum, and of no other, are an input.
+        Operation::RowSum => {
+            let axes = graph.integers(&part("axes"), &[1]);
+            graph.node("ReduceSum", &[inputs[0], &axes], name, &[])
+        }
+        Operation::RowLength => graph.node("ReduceL2", inputs, name, &[("axes", columns)]),
+        Operation::SumBefore => {
+            let axis = graph.integer(&part("axis"), 1);
+            let exclusive = ("exclusive", Attribute::Integer(1));
+            graph.node("CumSum", &[inputs[0], &axis], name, &[exclusive])
+        }
+        Operation::Columns { first, end } => {
+            let [first, end, axis] = [("first", first), ("end", end), ("axis", 1)]
+                .map(|(name, value)| graph.integers(&part(name), &[value as i64]));
+            graph.node("Slice", &[inputs[0], &first, &end, &axis], name, &[])
+        }
+        Operation::Beside => graph.node("Concat", inputs, name, &[("axis", Attribute::Integer(1))]),
+        Operation::MeanOfCrops { .. } if crops == 1 => inputs[0].to_owned(),
+        Operation::MeanOfCrops { width } => {
+            let sides = graph.integers(&part("sides"), &[crops as i64, -1, width as i64]);
+            let crops = graph.node("Reshape", &[inputs[0], &sides], &part("crops"), &[]);
+            let over = [("axes", Attribute::Integers(&[0])), ("keepdims", Attribute::Integer(0))];
+            graph.node("ReduceMean", &[&crops], name, &over)
+        }
+    }
+}
