@@ -133,6 +133,20 @@ impl Learning {
         Ok(learning)
     }
 
+    /// Keeps these columns of the features, or all where none is named.
+    ///
+    /// # Errors
+    /// Where there is no such column.
+    pub fn narrow(&mut self, columns: &[usize], mirrored: bool) -> Result<()> {
+        let width = self.matrix.width();
+        let all: Vec<usize> = (0..width).collect();
+        let seen = if columns.is_empty() { &all } else { columns };
+        self.matrix = self.matrix.narrowed(seen, mirrored)?;
+        let crops = if mirrored { "" } else { ", of crops as they are and not mirrored" };
+        self.notes.push(format!("Heads see {} of {width} columns{crops}.", seen.len()));
+        Ok(())
+    }
+
     /// Which label rows show a face that is not good enough, and why.
     fn refused(&self, settings: &Settings) -> Result<Vec<Option<String>>> {
         if settings.quality.is_empty() {

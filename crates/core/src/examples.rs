@@ -261,4 +261,17 @@ mod tests {
         assert_eq!(examples.companions()[0].rows, [2, 5]);
         assert_eq!(examples.companions()[0].targets.len(), 2);
     }
+
+    #[test]
+    fn a_narrowed_matrix_has_the_columns_asked_for() {
+        let values = Array2::from_shape_fn((3, 4), |(row, column)| (10 * row + column) as f32);
+        let matrix = FeatureMatrix::new(values.clone(), Some(values + 100.0)).unwrap();
+        let matrix = matrix.with_augmented(vec![1]).unwrap();
+        let narrow = matrix.narrowed(&[3, 1], true).unwrap();
+        assert_eq!(narrow.plain().row(1).to_vec(), [13.0, 11.0]);
+        assert_eq!(narrow.mirrored().unwrap().row(2).to_vec(), [123.0, 121.0]);
+        assert_eq!(narrow.augmented().collect::<Vec<_>>(), [(2, 1)]);
+        assert!(matrix.narrowed(&[0], false).unwrap().mirrored().is_none());
+        assert!(matrix.narrowed(&[4], true).is_err());
+    }
 }

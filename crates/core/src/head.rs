@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ndarray::{Array2, ArrayD};
+use ndarray::{Array2, ArrayD, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::examples::Examples;
@@ -77,6 +77,20 @@ impl FeatureMatrix {
         }
         self.originals = originals;
         Ok(self)
+    }
+
+    /// The same rows, of which heads see these columns only, in this order; without mirrored rows,
+    /// where those are not wanted.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where there is no such column.
+    pub fn narrowed(&self, columns: &[usize], mirrored: bool) -> Result<Self, HeadError> {
+        if let Some(column) = columns.iter().find(|&&column| column >= self.width()) {
+            return Err(HeadError::Shape(format!("column {column} of {} features", self.width())));
+        }
+        let narrow = |matrix: &Array2<f32>| matrix.select(Axis(1), columns);
+        let mirrored = self.mirrored.as_ref().filter(|_| mirrored).map(narrow);
+        Self::new(narrow(&self.plain), mirrored)?.with_augmented(self.originals.clone())
     }
 
     /// Pairs of an augmented row and the row that it is a version of.

@@ -15,6 +15,13 @@ pub struct EvaluationArguments {
     /// data set. Pictures that stand in both are left out of training, with their subjects.
     #[arg(long, value_name = "STORE", conflicts_with = "protocol")]
     pub test_store: Option<PathBuf>,
+    /// Let heads see these columns of the features only, such as 0-511,768-1023 (from 0, the last
+    /// included): what does each part of them add?
+    #[arg(long, value_delimiter = ',', value_name = "FIRST-LAST")]
+    pub columns: Vec<String>,
+    /// Neither train on mirrored crops nor average answers over them.
+    #[arg(long)]
+    pub without_mirrored: bool,
     /// folds (published), kfold:K (by subject), split (published train/test), or random80 (a fifth
     /// of the rows at random; random80:N draws N such divisions).
     #[arg(long)]

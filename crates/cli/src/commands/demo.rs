@@ -149,6 +149,8 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
                 threads: arguments.threads,
             },
             test_store: None,
+            columns: Vec::new(),
+            without_mirrored: false,
             protocol: None,
             seeds: 1,
             out: arguments.out.clone(),

@@ -17,7 +17,7 @@ use super::threads;
 use crate::arguments::{EvaluationArguments, LearningArguments};
 use crate::learning::{self, Learning, TaskRows};
 use crate::settings::Settings;
-use crate::{progress, provenance};
+use crate::{columns, progress, provenance};
 
 /// Pictures with a doubtful label that are named in a file; more nobody looks through.
 const MOST_SUSPECTS: usize = 200;
@@ -58,10 +58,14 @@ pub fn evaluate(
     let asked = arguments.protocol.as_deref().map(str::parse::<Protocol>).transpose();
     asked.map_err(super::Usage::error)?;
 
-    let learning = match &arguments.test_store {
+    let columns = columns::parse(&arguments.columns)?;
+    let mut learning = match &arguments.test_store {
         Some(tested) => Learning::across(&arguments.learning, tested, settings)?,
         None => Learning::open(&arguments.learning, settings)?,
     };
+    if !columns.is_empty() || arguments.without_mirrored {
+        learning.narrow(&columns, !arguments.without_mirrored)?;
+    }
     settings.start.check(&learning.store)?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
     let attributes = learning.attributes(settings)?;
