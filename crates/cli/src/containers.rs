@@ -72,6 +72,12 @@ pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
              with --backend local",
         ));
     }
+    if arguments.augment.max(arguments.oversample) > 0 {
+        return Err(Usage::error(
+            "--backend insightface makes no augmented versions of pictures: leave --augment and \
+             --oversample out, or extract with --backend local",
+        ));
+    }
     of_local_only(&arguments.network)?;
     let seconds = |name: &str, given: Option<f64>, default: Duration| match given {
         None => Ok(default),

@@ -139,6 +139,9 @@ impl Learning {
     /// Where there is no such column.
     pub fn narrow(&mut self, columns: &[usize], mirrored: bool) -> Result<()> {
         let width = self.matrix.width();
+        if let Some(column) = columns.iter().find(|&&column| column >= width) {
+            bail!("--columns: expected columns from 0 to {}, found {column}", width - 1);
+        }
         let all: Vec<usize> = (0..width).collect();
         let seen = if columns.is_empty() { &all } else { columns };
         self.matrix = self.matrix.narrowed(seen, mirrored)?;

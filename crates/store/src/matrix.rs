@@ -124,6 +124,9 @@ impl Store {
         augmented: bool,
     ) -> Result<FeatureMatrix, StoreError> {
         let (mut versions, mut originals) = (Vec::new(), Vec::new());
+        // Most stores have no versions, and then no picture need be asked for its own.
+        let sealed = || self.index.entries().iter().any(|entry| entry.variant().training_only());
+        let augmented = augmented && (!self.logged.is_empty() || sealed());
         for (row, key) in keys.iter().enumerate().filter(|_| augmented) {
             for variant in self.variants(key)?.into_iter().filter(|v| v.training_only()) {
                 versions.push((*key, variant));

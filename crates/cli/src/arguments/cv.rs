@@ -15,7 +15,8 @@ Examples:
   facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age
   facefold cv --store stores/utkface --task gender,age --head mlp,mlp-joint --out results/joint
   facefold cv --store stores/adience --task age-group --head mlp --init wiki.facefold --out results/tuned
-  facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across")]
+  facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across
+  facefold cv --store stores/utkface --task age --head mlp --columns 0-511 --without-mirrored --out results/part")]
 pub struct CvArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,

@@ -14,6 +14,18 @@ fn versions_are_trained_on_and_nothing_else_changes() {
     assert_eq!(resumed["embedded"], 0);
     let message = fail(line(&format!("{extract} --augment 1"), &[drawn(), &store]), 1);
     assert!(message.contains("--augment 0, found --augment 1"), "{message}");
+    let container = "--backend insightface --url http://127.0.0.1:9 --oversample 2";
+    let extract = format!("extract adience {{}} --store {{}} {container}");
+    let message = fail(line(&extract, &[drawn(), &dir.path("container")]), 2);
+    assert!(message.contains("leave --augment and --oversample out"), "{message}");
+    let message = fail(
+        line(
+            "cv --store {} --task gender --head linear --columns 0-99999 --out {}",
+            &[drawn_store(), &dir.path("wide")],
+        ),
+        1,
+    );
+    assert!(message.contains("--columns: expected columns from 0 to"), "{message}");
 
     let cv = |store, name: &str, switches: &str| {
         let out = dir.path(name);
@@ -30,10 +42,16 @@ fn versions_are_trained_on_and_nothing_else_changes() {
     let metrics = |report: &serde_json::Value| {
         let folds = &heads(report)[0]["fits"];
         let fits = folds.as_array().expect("fits").iter();
-        fits.map(|fit| (fit["test"].clone(), fit["training_rows"].clone())).collect::<Vec<_>>()
+        fits.map(|fit| (fit["validation"].clone(), fit["test"].clone())).collect::<Vec<_>>()
+    };
+    let rows = |report: &serde_json::Value| {
+        let rows = |side: &serde_json::Value| side["classes"]["rows"].as_u64().expect("rows");
+        let sides = metrics(report);
+        sides.iter().map(|(kept, tested)| [rows(kept), rows(tested)]).collect::<Vec<_>>()
     };
     assert_eq!(metrics(&without), metrics(&plain));
     assert_ne!(metrics(&with), metrics(&plain));
+    assert_eq!(rows(&with), rows(&plain), "versions are trained on only");
     let note =
         |report: &serde_json::Value| report.to_string().contains("augmented versions of pictures");
     assert_eq!([note(&with), note(&without), note(&plain)], [true, false, false]);
