@@ -32,11 +32,10 @@ pub(crate) struct Entry {
 
 const REJECTED: u32 = u32::MAX;
 
-/// How many values the first 16 bits of a key have.
-const PREFIXES: usize = 1 << 16;
-
-fn prefix(key: &[u8; 32]) -> usize {
-    usize::from(u16::from_be_bytes([key[0], key[1]]))
+/// The first bits of a key, as many as tell about so many apart.
+fn prefix(key: &[u8; 32], bits: u32) -> usize {
+    let first = u32::from_be_bytes([key[0], key[1], key[2], key[3]]);
+    (first >> (u32::BITS - bits)) as usize
 }
 
 impl Entry {
@@ -72,10 +71,11 @@ pub(crate) struct Index {
     shards: Vec<IndexedShard>,
     entries: Vec<Entry>,
     rows: u32,
-    /// Place of the first entry whose key begins with at least these 16 bits, for each of them.
+    /// Place of the first entry whose key begins with at least these bits, for each value of the
+    /// first [`Index::prefix_bits`] bits, and the number of entries.
     ///
-    /// Keys are hashes, so a million entries leave 15 to search, where halving all of them would
-    /// wait for memory twenty times a key.
+    /// Keys are hashes, so one or two entries are left to search, where halving all of a million
+    /// would wait for memory twenty times a key.
     starts: Vec<u32>,
 }
 
@@ -132,15 +132,22 @@ impl Index {
         Ok(())
     }
 
+    /// About as many prefixes as entries.
+    fn prefix_bits(&self) -> u32 {
+        self.entries.len().max(2).ilog2().min(24)
+    }
+
     fn find_starts(&mut self) {
+        let bits = self.prefix_bits();
         self.starts.clear();
+        self.starts.reserve_exact((1 << bits) + 1);
         for (place, entry) in self.entries.iter().enumerate() {
-            let prefix = prefix(&entry.key);
+            let prefix = prefix(&entry.key, bits);
             while self.starts.len() <= prefix {
                 self.starts.push(place as u32);
             }
         }
-        self.starts.resize(PREFIXES + 1, self.entries.len() as u32);
+        self.starts.resize((1 << bits) + 1, self.entries.len() as u32);
     }
 
     /// Forgets all rejections, and gives the names of the shards that held them.
@@ -156,7 +163,7 @@ impl Index {
 
     /// Entries of one picture: main face first, each face's variants in order.
     pub(crate) fn of(&self, key: &ImageKey) -> &[Entry] {
-        let prefix = prefix(key.as_bytes());
+        let prefix = prefix(key.as_bytes(), self.prefix_bits());
         let [start, end] = match self.starts.get(prefix..prefix + 2) {
             Some(&[start, end]) => [start as usize, end as usize],
             _ => return &[],

@@ -4,7 +4,7 @@
 //! index; the stamp names those shards, so a copy of other shards is never taken for it. It is
 //! read into memory, not mapped: a memory map needs `unsafe`.
 
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::iter;
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::layout::{PARTIAL, persist, remove_partial_files, temporary_file};
 use crate::shard::{self, Kind};
 use crate::store::Store;
 
-/// Floats read at once: 1 MiB, enough for any disk, and still in a core's cache when it is copied.
+/// Floats read at once: 1 MiB, enough for any disk.
 const BLOCK: usize = 1 << 18;
 
 /// Bytes that are cheaper to read and drop than to seek over.
@@ -85,33 +85,63 @@ fn copy(values: &[f32], width: usize, first: u32, wanted: &mut [Wanted<'_>]) {
     }
 }
 
-/// Reads a `.npy` file from front to back on all cores, skipping long stretches that nobody wants,
-/// and copies each block while it is in the cache of the core that read it.
+/// Reads a `.npy` file from front to back on all cores, each row straight to where it goes, and
+/// skips long stretches that nobody wants.
 fn read(path: &Path, width: usize, wanted: &mut [Wanted<'_>]) -> Result<(), StoreError> {
     let start = header(0, width).len() as u64;
     let row_bytes = (width * size_of::<f32>()) as u64;
-    let runs: Vec<_> = runs(wanted, width).collect();
     // One after the other to whoever is free, so that the disk sees one stream.
-    let next = Mutex::new(runs.into_iter());
+    let next = Mutex::new(runs(wanted, width));
     let work = |_| -> io::Result<()> {
         let mut file = fs::File::open(path)?;
-        let mut values = vec![0.0f32; BLOCK.max(width)];
+        let mut unwanted = Vec::new();
         loop {
             let run = next.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(run) = run else { return Ok(()) };
             let Some(first) = run.first().map(|wanted| wanted.row) else { continue };
-            let last = run.last().map_or(first, |wanted| wanted.row);
-            let values = &mut values[..(last - first + 1) as usize * width];
             file.seek(SeekFrom::Start(start + u64::from(first) * row_bytes))?;
-            file.read_exact(bytemuck::cast_slice_mut(values))?;
-            copy(values, width, first, run);
+            read_run(&mut file, first, width, run, &mut unwanted)?;
         }
     };
     (0..rayon::current_num_threads()).into_par_iter().try_for_each(work)?;
     Ok(())
 }
 
-/// What to read at once: rows that lie close together, at most [`BLOCK`] floats of them.
+/// Reads the rows of a run, of which `first` is the first; those between them go to `unwanted`.
+fn read_run(
+    file: &mut impl Read,
+    first: u32,
+    width: usize,
+    run: &mut [Wanted<'_>],
+    unwanted: &mut Vec<u8>,
+) -> io::Result<()> {
+    let row_bytes = width * size_of::<f32>();
+    let rows = run.last().map_or(0, |last| (last.row - first + 1) as usize);
+    unwanted.resize(unwanted.len().max((rows - run.len()) * row_bytes), 0);
+    let (mut pieces, mut unwanted, mut end) = (Vec::new(), unwanted.as_mut_slice(), first);
+    for Wanted { row, to } in run {
+        if *row > end {
+            let gap = (*row - end) as usize * row_bytes;
+            let (here, rest) = mem::take(&mut unwanted).split_at_mut(gap);
+            pieces.push(IoSliceMut::new(here));
+            unwanted = rest;
+        }
+        pieces.push(IoSliceMut::new(bytemuck::cast_slice_mut(to)));
+        end = *row + 1;
+    }
+    let mut pieces = pieces.as_mut_slice();
+    while !pieces.is_empty() {
+        match file.read_vectored(pieces) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => IoSliceMut::advance_slices(&mut pieces, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What to read at once: different rows that lie close together, at most [`BLOCK`] floats of them.
 fn runs<'a, 'b>(
     mut wanted: &'b mut [Wanted<'a>],
     width: usize,
@@ -122,10 +152,10 @@ fn runs<'a, 'b>(
     iter::from_fn(move || {
         let first = wanted.first()?.row;
         let limit = first.saturating_add(longest);
-        let mut last = first;
+        let mut end = first;
         let near = |wanted: &&Wanted<'_>| {
-            let is_near = wanted.row < limit && wanted.row - last <= gap;
-            last = wanted.row.max(last);
+            let is_near = wanted.row >= end && wanted.row < limit && wanted.row - end < gap;
+            end = wanted.row + 1;
             is_near
         };
         let count = wanted.iter().take_while(near).count();

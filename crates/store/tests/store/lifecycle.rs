@@ -44,6 +44,27 @@ fn a_matrix_has_the_bits_that_were_appended_wherever_they_lie() {
 }
 
 #[test]
+fn rows_are_found_with_others_between_them_that_nobody_wants() {
+    let directory = tempfile::tempdir().unwrap();
+    // Shards of 8: nearby rows are read over, and far ones begin a new run.
+    let mut writer =
+        create(directory.path()).with_limits(SealLimits { pictures: 8, bytes: 1 << 20 });
+    append(&mut writer, 0..120);
+    let store = writer.finish().unwrap();
+    for step in [1, 2, 3, 7, 50, 119] {
+        let numbers: Vec<u32> =
+            (0..120).step_by(step).filter(|number| number % 10 != 9).chain([0]).collect();
+        let keys: Vec<_> = numbers.iter().map(|&number| key(number)).collect();
+        let select =
+            Select { variant: FaceVariant::MIRRORED, features: Features::Taps, keys: &keys };
+        let matrix = store.load_matrix(&select).unwrap();
+        for (found, &number) in matrix.rows().into_iter().zip(&numbers) {
+            assert_eq!(found.to_vec(), row(number, FaceVariant::MIRRORED)[EMBEDDING..], "{number}");
+        }
+    }
+}
+
+#[test]
 fn a_store_that_grows_gets_a_new_matrix() {
     let directory = tempfile::tempdir().unwrap();
     let first = finished(directory.path(), 0..5);
