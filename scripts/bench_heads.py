@@ -81,17 +81,19 @@ def save(directory, features, classes, folds):
         np.save(directory / f"{name}.npy", values)
 
 
-def ours(binary, directory, head, settings, folds):
+def ours(binary, directory, head, settings, folds, *flags):
     """The answers fold by fold, CPU-seconds and memory."""
     files = [str(directory / f"{name}.npy") for name in ("features", "classes", "folds")]
-    output, seconds, memory = run([binary, *files, head, json.dumps(settings), *map(str, folds)])
+    output, seconds, memory = run([binary, *files, head, json.dumps(settings), *map(str, folds), *flags])
     return [json.loads(line) for line in output.splitlines()], seconds, memory
 
 
 def svm(binary, directory, costs, gammas, folds):
     """CPU-seconds, and the accuracy of each setting, mean over folds."""
     settings = {"svm": {"cost": costs, "gamma": gammas}}
-    answers, seconds, _ = ours(binary, directory, "svm", settings, folds)
+    # The trial of each setting has asked the left-out rows already, as scikit-learn's has.
+    flags = ["--unasked"] if len(costs) * len(gammas) > 1 else []
+    answers, seconds, _ = ours(binary, directory, "svm", settings, folds, *flags)
     accuracies = []
     for answer in answers:
         tried = [note for note in answer["notes"] if "best of" in note]

@@ -1,9 +1,11 @@
 //! Fits a head on all folds but one and asks it for the one left out, for each fold or only some:
-//! `folds FEATURES.npy TARGETS.npy FOLDS.npy HEAD [SETTINGS.json] [FOLD...]`.
+//! `folds FEATURES.npy TARGETS.npy FOLDS.npy HEAD [SETTINGS.json] [FOLD...] [--unasked]`.
 //!
 //! Features are f32, n x d; targets are i32 class indices, or f32 years; folds are i32. Prints a
 //! JSON object for each fold. The rows left out are the validation rows too, so a list of settings
-//! is tried as scikit-learn's `GridSearchCV` tries it. `scripts/bench_heads.py` measures with it.
+//! is tried as scikit-learn's `GridSearchCV` tries it, and the notes have each setting's score. With
+//! `--unasked` the chosen head is not asked once more, and the score is null.
+//! `scripts/bench_heads.py` measures with it.
 
 #![allow(clippy::print_stdout, reason = "a program: stdout is its answer")]
 
@@ -56,9 +58,10 @@ impl Npy {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let unasked = arguments.pop_if(|last| last == "--unasked").is_some();
     let [features, targets, folds, head, rest @ ..] = arguments.as_slice() else {
-        return Err("expected FEATURES TARGETS FOLDS HEAD [SETTINGS] [FOLD...]".into());
+        return Err("expected FEATURES TARGETS FOLDS HEAD [SETTINGS] [FOLD...] [--unasked]".into());
     };
     let features = load(features)?;
     let shape = (features.shape[0], features.shape[1]);
@@ -96,11 +99,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let (training, left_out) = (examples(rows(false))?, examples(rows(true))?);
         let fitted = head.fit(&training, &left_out, 0)?;
-        let answers = fitted.predict(&matrix, left_out.rows())?;
+        let score = if unasked {
+            None
+        } else {
+            Some(score(&fitted.predict(&matrix, left_out.rows())?, left_out.targets()))
+        };
         let line = json!({
             "fold": fold,
             "rows": training.len(),
-            "score": score(&answers, left_out.targets()),
+            "score": score,
             "notes": fitted.log().notes,
         });
         println!("{line}");
