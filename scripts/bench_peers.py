@@ -43,7 +43,7 @@ PRECISIONS = {"amx": ["bf16", "bf16x3"], "avx512": ["f32"], "avx2": ["f32"], "po
 PACKAGES = ["numpy", "onnx", "onnxruntime", "opencv-python-headless"]
 INSIGHTFACE = ["insightface", "scipy", "scikit-image", "requests", "tqdm"]
 BATCHES = (1, 8, 32)
-# Ratios to onnxruntime's best that issue B asks for, on one thread; on all cores nine tenths of each.
+# Wanted ratios to onnxruntime's best on one thread; on all cores nine tenths of each.
 WANTED = {
     ("w600k_mbf", "amx bf16"): 9.0,
     ("w600k_mbf", "amx bf16x3"): 4.5,
@@ -282,7 +282,7 @@ def road(arguments, models, binary, peers, folders, threads_of):
 
 
 def verdict(found):
-    """What issue B asks for beside what was found, as far as this machine has the kernels."""
+    """What is wanted beside what was found, as far as this machine has the kernels."""
     lines = ["| what | threads | wanted | found | |", "| --- | ---: | ---: | ---: | --- |"]
 
     def line(what, threads, wanted, ratio):

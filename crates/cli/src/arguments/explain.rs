@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::PrecisionName;
+use super::RunArguments;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
@@ -40,21 +40,4 @@ pub struct ExplainArguments {
     pub strict: bool,
     #[command(flatten)]
     pub run: RunArguments,
-}
-
-/// Where and how the networks run.
-#[derive(Debug, Args)]
-pub struct RunArguments {
-    /// Arithmetic of the CPU engine; must be of the bundle's precision class.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionName>,
-    /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
-    /// Worker threads; 0 takes all cores.
-    #[arg(long, default_value_t = 0)]
-    pub threads: usize,
-    /// Never use the network to fetch a missing model.
-    #[arg(long)]
-    pub offline: bool,
 }

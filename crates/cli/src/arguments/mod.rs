@@ -33,7 +33,7 @@ pub use extract::ExtractArguments;
 pub use learning::{FeaturesName, LearningArguments};
 pub use media::MediaArguments;
 pub use models::ModelsCommand;
-pub use network::{DEFAULT_DEVICE, DEFAULT_MODEL, NetworkArguments, PrecisionName};
+pub use network::{DEFAULT_DEVICE, DEFAULT_MODEL, NetworkArguments, PrecisionName, RunArguments};
 pub use predict::{AnswerFormat, FacesName, PredictArguments};
 pub use report::ReportCommand;
 pub use serve::ServeArguments;

@@ -28,6 +28,36 @@ pub struct NetworkArguments {
     pub offline: bool,
 }
 
+/// How the networks of a bundle run; the bundle says which they are.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Arithmetic of the CPU engine; must be of the bundle's precision class.
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionName>,
+    /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
+    #[arg(long, default_value = DEFAULT_DEVICE)]
+    pub device: String,
+    /// Worker threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Never use the network to fetch a missing model.
+    #[arg(long)]
+    pub offline: bool,
+}
+
+impl RunArguments {
+    /// The same for a model pack.
+    pub fn of_model(&self, model: String) -> NetworkArguments {
+        NetworkArguments {
+            model,
+            precision: self.precision,
+            device: self.device.clone(),
+            threads: self.threads,
+            offline: self.offline,
+        }
+    }
+}
+
 /// Arithmetic of the CPU engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PrecisionName {

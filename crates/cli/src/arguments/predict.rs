@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{MediaArguments, PrecisionName};
+use super::{MediaArguments, RunArguments};
 
 /// Options of `predict`.
 #[derive(Debug, Args)]
@@ -40,18 +40,8 @@ pub struct PredictArguments {
     /// Exit with 3 if a picture was rejected.
     #[arg(long)]
     pub strict: bool,
-    /// Arithmetic of the CPU engine; must be of the bundle's precision class.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionName>,
-    /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
-    /// Worker threads; 0 takes all cores.
-    #[arg(long, default_value_t = 0)]
-    pub threads: usize,
-    /// Never use the network to fetch a missing model.
-    #[arg(long)]
-    pub offline: bool,
+    #[command(flatten)]
+    pub run: RunArguments,
 }
 
 /// Which faces of a picture.

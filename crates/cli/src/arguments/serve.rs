@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::PrecisionName;
+use super::RunArguments;
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -59,16 +59,6 @@ pub struct ServeArguments {
     /// Seconds for a request, and for finishing what is in work when the server stops.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub timeout: u64,
-    /// Arithmetic of the CPU engine; must be of the bundle's precision class.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionName>,
-    /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
-    /// Worker threads; 0 takes all cores.
-    #[arg(long, default_value_t = 0)]
-    pub threads: usize,
-    /// Never use the network to fetch a missing model.
-    #[arg(long)]
-    pub offline: bool,
+    #[command(flatten)]
+    pub run: RunArguments,
 }

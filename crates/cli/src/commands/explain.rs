@@ -21,7 +21,7 @@ use image::{ImageFormat, RgbImage};
 use serde::Serialize;
 
 use super::threads;
-use crate::arguments::{ExplainArguments, NetworkArguments};
+use crate::arguments::ExplainArguments;
 use crate::fan_out::{fan_out, locked};
 use crate::inputs::{inputs, names, outside, picture_names};
 use crate::network::{self, Faces};
@@ -139,13 +139,7 @@ fn pipeline(arguments: &ExplainArguments) -> Result<Pipeline> {
         .collect::<Result<Vec<_>>>()?;
     // The bundle says which networks its features come from.
     let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
-    let network = NetworkArguments {
-        model,
-        precision: arguments.run.precision,
-        device: arguments.run.device.clone(),
-        threads: arguments.run.threads,
-        offline: arguments.run.offline,
-    };
+    let network = arguments.run.of_model(model);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
         aligned: bundles.iter().any(|(_, bundle)| bundle.extractor.detector == "none"),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Usage, threads};
 use crate::Outcome;
-use crate::arguments::{NetworkArguments, ServeArguments};
+use crate::arguments::ServeArguments;
 use crate::network::{self, Faces};
 use crate::output::{self, Output};
 
@@ -28,7 +28,7 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
     }
     let options = Options {
         listen: arguments.listen,
-        threads: threads(arguments.threads),
+        threads: threads(arguments.run.threads),
         tokens: arguments.token.clone(),
         results: arguments.results.clone(),
         limits: limits(arguments)?,
@@ -103,13 +103,7 @@ fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
         (Some(model), _) => model,
         (None, asked) => asked.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
     };
-    let network = NetworkArguments {
-        model,
-        precision: arguments.precision,
-        device: arguments.device.clone(),
-        threads: arguments.threads,
-        offline: arguments.offline,
-    };
+    let network = arguments.run.of_model(model);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
         aligned: bundles.iter().any(|(_, bundle)| bundle.extractor.detector == "none"),

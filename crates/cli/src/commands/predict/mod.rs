@@ -10,7 +10,7 @@ use facefold_heads::Bundle;
 use facefold_predict::{Answer, Predictor, Status, csv, table};
 
 use super::{Usage, threads};
-use crate::arguments::{AnswerFormat, FacesName, NetworkArguments, PredictArguments};
+use crate::arguments::{AnswerFormat, FacesName, PredictArguments};
 use crate::fan_out::fan_out;
 use crate::inputs::{inputs, outside};
 use crate::network::{self, Faces};
@@ -55,22 +55,23 @@ fn pictures(
     let annotations = directory.map(|path| Annotations::of_pictures(path, &inputs)).transpose()?;
     let interrupted = interrupt::listen()?;
     let bar = progress::bar(inputs.len() as u64, "predicting");
-    let all = fan_out(&inputs, threads(arguments.threads), &interrupted, &bar, |index, input| {
-        let bytes = match input.read() {
-            Ok(bytes) => bytes,
-            Err(rejection) => {
-                let rejected = |bundle: &std::path::PathBuf| {
-                    Answer::rejected(&input.name(), &bundle.display().to_string(), &rejection)
-                };
-                return Ok(arguments.bundle.iter().map(rejected).collect());
+    let all =
+        fan_out(&inputs, threads(arguments.run.threads), &interrupted, &bar, |index, input| {
+            let bytes = match input.read() {
+                Ok(bytes) => bytes,
+                Err(rejection) => {
+                    let rejected = |bundle: &std::path::PathBuf| {
+                        Answer::rejected(&input.name(), &bundle.display().to_string(), &rejection)
+                    };
+                    return Ok(arguments.bundle.iter().map(rejected).collect());
+                }
+            };
+            let answers = predictor.predict(&input.name(), &bytes)?;
+            if let Some(annotations) = &annotations {
+                annotations.picture(index, &bytes, &answers)?;
             }
-        };
-        let answers = predictor.predict(&input.name(), &bytes)?;
-        if let Some(annotations) = &annotations {
-            annotations.picture(index, &bytes, &answers)?;
-        }
-        Ok(answers)
-    });
+            Ok(answers)
+        });
     bar.finish_and_clear();
     let answers: Vec<Answer> = all?.into_iter().flat_map(|answers: Vec<Answer>| answers).collect();
     print(arguments, &answers, output)?;
@@ -95,13 +96,7 @@ fn predictor(
     // The bundle says which networks its features come from.
     let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
     let aligned = bundles.iter().any(|(_, bundle)| bundle.extractor.detector == "none");
-    let network = NetworkArguments {
-        model,
-        precision: arguments.precision,
-        device: arguments.device.clone(),
-        threads: arguments.threads,
-        offline: arguments.offline,
-    };
+    let network = arguments.run.of_model(model);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
         aligned: arguments.aligned || aligned,

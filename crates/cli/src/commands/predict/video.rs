@@ -53,7 +53,7 @@ pub fn run(
     let frames = Frames::open(path, rate)?;
     let interrupted = interrupt::listen()?;
     let (stopper, is_camera) = (frames.stopper(), is_device(path));
-    let threads = threads(arguments.threads);
+    let threads = threads(arguments.run.threads);
     let bar = progress::counter("frames");
     let mut people = People::new(rate);
     // A camera goes on while we work: of its frames the newest few wait here, others are dropped.
