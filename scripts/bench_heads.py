@@ -196,7 +196,7 @@ def compare(kind, rows, arguments):
         save(directory, features, classes, folds)
         for _ in range(arguments.repeat):
             if kind == "mlp":
-                answers, spent, _ = ours(arguments.binary, directory, "mlp", {}, range(5))
+                answers, spent, _ = ours(arguments.binary, directory, "mlp", {}, range(5), "--unasked")
                 our = {(): statistics.mean(answer["score"] for answer in answers)}
                 seconds[0].append(spent)
                 spent, accuracy = pytorch(features, classes, folds, arguments.torch_fused)

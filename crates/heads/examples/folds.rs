@@ -4,8 +4,8 @@
 //! Features are f32, n x d; targets are i32 class indices, or f32 years; folds are i32. Prints a
 //! JSON object for each fold. The rows left out are the validation rows too, so a list of settings
 //! is tried as scikit-learn's `GridSearchCV` tries it, and the notes have each setting's score. With
-//! `--unasked` the chosen head is not asked once more, and the score is null.
-//! `scripts/bench_heads.py` measures with it.
+//! `--unasked` the fitted head is not asked once more: the score is that of the chosen epoch, or
+//! null where there are none. `scripts/bench_heads.py` measures with it.
 
 #![allow(clippy::print_stdout, reason = "a program: stdout is its answer")]
 
@@ -99,8 +99,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         let (training, left_out) = (examples(rows(false))?, examples(rows(true))?);
         let fitted = head.fit(&training, &left_out, 0)?;
+        let log = fitted.log();
         let score = if unasked {
-            None
+            let chosen = log.epochs.iter().find(|epoch| Some(epoch.number) == log.best_epoch);
+            chosen.map(|epoch| epoch.validation_score)
         } else {
             Some(score(&fitted.predict(&matrix, left_out.rows())?, left_out.targets()))
         };
@@ -108,7 +110,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "fold": fold,
             "rows": training.len(),
             "score": score,
-            "notes": fitted.log().notes,
+            "notes": log.notes,
         });
         println!("{line}");
     }

@@ -117,12 +117,14 @@ pub(super) fn fit(
         }
         let now_thresholds = thresholds.values().map_err(&failed)?;
         judge.telling.set_thresholds(now_thresholds.clone());
-        let (validation_loss, validation_score) = judge.judge(&network)?;
+        let outputs = judge.outputs(&network)?;
+        let (validation_loss, validation_score) = judge.judge(&outputs);
         rate.epoch(validation_loss);
         let epoch =
             Epoch { number, training_loss, validation_loss, validation_score, learning_rate: now };
         if validation.is_empty() || best.improves(&epoch, target) {
             best.epoch = Some(epoch.clone());
+            best.outputs = outputs;
             best_network.copy_from(&network).map_err(&failed)?;
             telling.set_thresholds(now_thresholds);
         }
@@ -138,7 +140,7 @@ pub(super) fn fit(
         log.notes.push("no validation rows: the last epoch's weights were kept".to_owned());
     }
     if options.temperature {
-        telling.temperature = judge.temperature(&best_network)?;
+        telling.temperature = judge.temperature(&best.outputs);
     }
     let network = best_network.first_outputs(telling.outputs()).map_err(&failed)?;
     let settings =
@@ -172,6 +174,8 @@ fn step(
 #[derive(Default)]
 struct Best {
     epoch: Option<Epoch>,
+    /// What it answered to the validation rows.
+    outputs: Vec<f32>,
 }
 
 impl Best {
@@ -207,12 +211,11 @@ impl Judge<'_> {
     }
 
     /// Loss, and accuracy or mean absolute error in years; zeros where there are no rows.
-    fn judge(&self, network: &Network) -> Result<(f64, f64), HeadError> {
+    fn judge(&self, outputs: &[f32]) -> (f64, f64) {
         if self.validation.is_empty() {
-            return Ok((0.0, 0.0));
+            return (0.0, 0.0);
         }
-        let outputs = self.outputs(network)?;
-        let loss = self.goals.full_loss(&outputs, &self.telling.thresholds);
+        let loss = self.goals.full_loss(outputs, &self.telling.thresholds);
         let n = self.validation.len() as f64;
         let score = match self.validation.targets() {
             Targets::Classes { indices, count } => {
@@ -220,20 +223,20 @@ impl Judge<'_> {
                 outputs.chunks(*count).zip(indices).filter(|&pair| right(pair)).count() as f64 / n
             }
             Targets::Years(years) => {
-                let answers = self.telling.years_of(self.telling.shares(outputs));
+                let answers = self.telling.years_of(self.telling.shares(outputs.to_vec()));
                 let errors = answers.iter().zip(years).map(|(a, b)| f64::from((a - b).abs()));
                 errors.sum::<f64>() / n
             }
         };
-        Ok((loss, score))
+        (loss, score)
     }
 
-    fn temperature(&self, network: &Network) -> Result<f32, HeadError> {
+    fn temperature(&self, outputs: &[f32]) -> f32 {
         match self.validation.targets() {
             Targets::Classes { indices, count } if !indices.is_empty() => {
-                Ok(calibration::temperature(&self.outputs(network)?, indices, *count))
+                calibration::temperature(outputs, indices, *count)
             }
-            _ => Ok(1.0),
+            _ => 1.0,
         }
     }
 }
