@@ -32,7 +32,7 @@ pub(crate) struct Entry {
 
 const REJECTED: u32 = u32::MAX;
 
-/// The first bits of a key, as many as tell about so many apart.
+/// The first bits of a key as a number.
 fn prefix(key: &[u8; 32], bits: u32) -> usize {
     let first = u32::from_be_bytes([key[0], key[1], key[2], key[3]]);
     (first >> (u32::BITS - bits)) as usize

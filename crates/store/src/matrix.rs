@@ -72,8 +72,8 @@ impl Store {
     ///
     /// The first load after the store has grown builds `derived/embedding-STAMP.npy` (and the
     /// same of taps) from the shards; later ones read that file once from front to back and need
-    /// little memory beside the matrix: some tens of bytes a row. All
-    /// cores read and copy, in the pool that rayon has where it is called.
+    /// little memory beside the matrix: some tens of bytes a row. All cores read, in the pool that
+    /// rayon has where it is called.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where a picture has no embedding in the variant,
