@@ -58,7 +58,8 @@ fn main() -> Outcome<()> {
                 if !warm {
                     evict(&copy);
                 }
-                // A virtual machine's host takes memory back that was just freed; each way starts after that.
+                // A virtual machine's host takes back memory that was just freed; each way starts
+                // after that.
                 sleep(Duration::from_secs(3));
                 let (_, time) = timed(|| match reading {
                     Reading::Plain => read_plainly(&copy),

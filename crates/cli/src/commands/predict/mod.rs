@@ -55,23 +55,23 @@ fn pictures(
     let annotations = directory.map(|path| Annotations::of_pictures(path, &inputs)).transpose()?;
     let interrupted = interrupt::listen()?;
     let bar = progress::bar(inputs.len() as u64, "predicting");
-    let all =
-        fan_out(&inputs, threads(arguments.run.threads), &interrupted, &bar, |index, input| {
-            let bytes = match input.read() {
-                Ok(bytes) => bytes,
-                Err(rejection) => {
-                    let rejected = |bundle: &std::path::PathBuf| {
-                        Answer::rejected(&input.name(), &bundle.display().to_string(), &rejection)
-                    };
-                    return Ok(arguments.bundle.iter().map(rejected).collect());
-                }
-            };
-            let answers = predictor.predict(&input.name(), &bytes)?;
-            if let Some(annotations) = &annotations {
-                annotations.picture(index, &bytes, &answers)?;
+    let threads = threads(arguments.run.threads);
+    let all = fan_out(&inputs, threads, &interrupted, &bar, |index, input| {
+        let bytes = match input.read() {
+            Ok(bytes) => bytes,
+            Err(rejection) => {
+                let rejected = |bundle: &std::path::PathBuf| {
+                    Answer::rejected(&input.name(), &bundle.display().to_string(), &rejection)
+                };
+                return Ok(arguments.bundle.iter().map(rejected).collect());
             }
-            Ok(answers)
-        });
+        };
+        let answers = predictor.predict(&input.name(), &bytes)?;
+        if let Some(annotations) = &annotations {
+            annotations.picture(index, &bytes, &answers)?;
+        }
+        Ok(answers)
+    });
     bar.finish_and_clear();
     let answers: Vec<Answer> = all?.into_iter().flat_map(|answers: Vec<Answer>| answers).collect();
     print(arguments, &answers, output)?;
