@@ -9,7 +9,7 @@ use crate::cpu::{Kernel, Precision};
 use crate::executor::{ByteImages, EngineError, Executor, Images, Tensor, are_finite, check_size};
 use crate::kernels::Kernels;
 use crate::layout::CHANNEL_BLOCK;
-use crate::lower::{Lowered, Part, Step, lower};
+use crate::lower::{Lowered, Part, Step, lower, rectify_where_read};
 use crate::network::{Network, Shape, ValueId};
 use crate::pack::{self, TILE_DEPTH};
 use crate::plan::{Plan, Request, input_pitch, parts};
@@ -41,8 +41,8 @@ pub struct Engine {
 pub(crate) enum Packed {
     /// Bytes from the start of the buffer, and elements.
     F32 { offset: usize, count: usize },
-    /// The same, and the elements of a panel.
-    Tiles { offset: usize, count: usize, panel: usize },
+    /// The same, the elements of a panel, and the bf16 planes of the weights.
+    Tiles { offset: usize, count: usize, panel: usize, parts: usize },
     /// As for f32, transformed.
     Winograd { offset: usize, count: usize },
 }
@@ -94,7 +94,9 @@ impl Engine {
             _ => kernel,
         };
         let Lowered { mut steps, outputs, values } = lower(network);
-        let tiles = steps.iter().map(|step| runs_on_tiles(step, precision)).collect();
+        let tiles: Vec<bool> =
+            (0..steps.len()).map(|step| runs_on_tiles(&steps, step, precision)).collect();
+        rectify_where_read(&mut steps, &outputs, &tiles);
         let mut engine = Self {
             name: network.name.clone(),
             input_channels: network.input_channels,
@@ -172,7 +174,8 @@ impl Engine {
                     Packed::Winograd { offset, count: weights.winograd_length() }
                 } else if tiles {
                     let count = weights.tiles_length(*pitch, *parts);
-                    Packed::Tiles { offset, count, panel: weights.tile_panel(*pitch, *parts) }
+                    let panel = weights.tile_panel(*pitch, *parts);
+                    Packed::Tiles { offset, count, panel, parts: *parts }
                 } else {
                     Packed::F32 { offset, count: weights.panels_length() }
                 };
@@ -291,18 +294,30 @@ impl Executor for Engine {
 
 /// Whether a step is faster on matrix tiles than in f32 registers, by cycles a window as they were
 /// measured: three quarters for each value and 16 outputs in registers; on tiles two for each 32
-/// values and 16 outputs, and more for each row of a window on the picture, whose three channels
-/// lie across cache lines.
-fn runs_on_tiles(step: &Step, precision: Precision) -> bool {
-    let Step::Dense { source, weights_count, window, fused, .. } = step else { return false };
+/// values and 16 outputs, and 15 for each 16 channels that are stored in bf16 only for it.
+fn runs_on_tiles(steps: &[Step], index: usize, precision: Precision) -> bool {
+    let Step::Dense { source, weights_count, window, fused, .. } = &steps[index] else {
+        return false;
+    };
     let Some(window) = window else { return precision != Precision::F32 };
     let depth = weights_count / fused.channels;
     let inputs = depth / (window.kernel[0] * window.kernel[1]);
-    let products = if parts(precision, *source) == 2 { 3 } else { 1 };
-    let steps = window.kernel[0] * (window.kernel[1] * inputs).div_ceil(TILE_DEPTH);
+    let products = match (precision, *source) {
+        (Precision::Bf16x3, source) if source != ValueId::INPUT => 3,
+        // Of pictures in bytes.
+        (_, ValueId::INPUT) => 2,
+        _ => 1,
+    };
+    let rows = window.kernel[0] * (window.kernel[1] * inputs).div_ceil(TILE_DEPTH);
     let outputs = fused.channels.div_ceil(16);
     let registers = depth * outputs * 3 / 4;
-    let across = if *source == ValueId::INPUT { 4 * window.kernel[0] } else { 0 };
-    let tiles = 2 * steps * products * outputs + across;
-    precision != Precision::F32 && tiles < registers
+    let others = || (0..steps.len()).filter(|&other| other != index).map(|other| &steps[other]);
+    let shared = others()
+        .any(|other| matches!(other, Step::Dense { .. }) && other.source() == Some(*source));
+    let stored = if !shared && others().any(|other| other.inputs().contains(source)) {
+        15 * inputs.div_ceil(16) * window.stride * window.stride
+    } else {
+        0
+    };
+    precision != Precision::F32 && 2 * rows * products * outputs + stored < registers
 }

@@ -19,11 +19,14 @@ pub(crate) struct Layout {
     pub pad: usize,
     /// Pictures that fit.
     pub capacity: usize,
+    /// Rows in memory, with those of zeros, where not all are kept at a time: then a row takes the
+    /// place of the one that lies this many rows above it.
+    pub ring: Option<usize>,
 }
 
 impl Layout {
     pub fn new(shape: Shape, pitch: usize, pad: usize, capacity: usize) -> Self {
-        Self { height: shape.height, width: shape.width, pitch, pad, capacity }
+        Self { height: shape.height, width: shape.width, pitch, pad, capacity, ring: None }
     }
 
     /// Pixels from one row to the next.
@@ -36,9 +39,14 @@ impl Layout {
         (self.height + self.pad) * self.row()
     }
 
+    /// Where a picture's row starts, counted from the first row of zeros above it.
+    pub fn row_start(&self, row: usize) -> usize {
+        self.ring.map_or(row, |ring| row % ring) * self.row()
+    }
+
     /// The index of a pixel.
     pub fn pixel(&self, image: usize, y: usize, x: usize) -> usize {
-        image * self.image() + (y + self.pad) * self.row() + x + self.pad
+        image * self.image() + self.row_start(y + self.pad) + x + self.pad
     }
 
     /// Pixels of all pictures with the zeros around them.
@@ -69,9 +77,11 @@ pub(crate) struct TileWindow {
 /// evenly spaced pixels of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Walk {
-    /// The source pixel under the first cell of the first output's window.
+    source: Layout,
+    /// Rows and columns of the source before the first cell of the first output's window, counted
+    /// from the first zeros.
     start: usize,
-    /// Source pixels from one output to the next in a row.
+    /// Source pixels from one output to the next in a row, and source rows from one to the next.
     pub step: usize,
     /// Source pixels from one output row, and from one picture, to the next.
     row: usize,
@@ -88,7 +98,8 @@ impl Walk {
     /// The cheaper order for tiles of `rows` outputs.
     pub fn new(source: &Layout, window: Window, output: Shape, rows: usize) -> Self {
         let walk = Self {
-            start: source.pixel(0, 0, 0) - window.padding * (source.row() + 1),
+            source: *source,
+            start: source.pad - window.padding,
             step: window.stride,
             row: window.stride * source.row(),
             image: source.image(),
@@ -103,13 +114,19 @@ impl Walk {
         let in_order = output.width <= walk.row && output.height * walk.row <= walk.image;
         let visited = walk.image.div_ceil(rows);
         let separate = output.height * output.width.div_ceil(rows);
+        let in_order = in_order && source.ring.is_none();
         Self { through: window.stride == 1 && in_order && visited <= separate, ..walk }
+    }
+
+    /// The source pixel under the first cell of an output's window.
+    pub fn source(&self, [image, y, x]: [usize; 3]) -> usize {
+        let row = self.source.row_start(self.start + y * self.step);
+        image * self.image + row + self.start + x * self.step
     }
 
     /// One past the last source pixel that a tile of `rows` outputs may start a window at.
     pub fn reach(&self, images: usize, rows: usize) -> usize {
-        let last = (images - 1) * self.image + (self.height - 1) * self.row;
-        self.start + last + (self.width - 1 + rows) * self.step
+        self.source([images - 1, self.height - 1, self.width - 1 + rows])
     }
 
     /// The tiles of `size` outputs for some rows of the first `images` pictures.
@@ -180,7 +197,7 @@ impl Tiles<'_> {
             return false;
         }
         let position = image * walk.image + y * walk.row + x * walk.step;
-        tile.source = walk.start + position;
+        tile.source = walk.source(self.at);
         tile.count = 0;
         let mut first = 0;
         loop {

@@ -30,6 +30,8 @@ pub(crate) enum Step {
         weights: Vec<f32>,
         pairs: bool,
         window: Window,
+        /// Whether negative values of the source count as zeros.
+        rectify: bool,
         fused: Fused,
     },
     /// A layer as it is.
@@ -206,6 +208,39 @@ fn pool_at_once(steps: Vec<Step>) -> Vec<Step> {
     sorted
 }
 
+/// Leaves a ReLU that is all that happens to the sums of matrix tiles to the depthwise convolution
+/// that reads them: then the tiles can be stored as they are, which saves more than the ReLU costs
+/// there. `tiles` says which steps run on them.
+pub(crate) fn rectify_where_read(steps: &mut [Step], outputs: &[Part], tiles: &[bool]) {
+    for index in 0..steps.len() {
+        let Some(fused) = steps[index].fused() else { continue };
+        let is_bare = fused.activation == Activation::Relu
+            && fused.residual.is_none()
+            && fused.after == Activation::None
+            && fused.affine.is_none();
+        let Some(value) = fused.main else { continue };
+        let is_output = outputs.iter().any(|output| output.value == value);
+        let reads_windows = |step: &&Step| {
+            let residual = step.fused().and_then(|fused| fused.residual);
+            matches!(step, Step::Depthwise { pairs: false, .. }) && residual != Some(value)
+        };
+        let mut readers = steps.iter().filter(|step| step.inputs().contains(&value));
+        if !tiles[index] || !is_bare || is_output || !readers.all(|step| reads_windows(&step)) {
+            continue;
+        }
+        if let Step::Dense { fused, .. } = &mut steps[index] {
+            fused.activation = Activation::None;
+        }
+        for step in &mut *steps {
+            if let Step::Depthwise { source, rectify, .. } = step
+                && *source == value
+            {
+                *rectify = true;
+            }
+        }
+    }
+}
+
 struct Lowering<'a> {
     network: &'a Network,
     /// The layers that take each value.
@@ -254,7 +289,8 @@ impl<'a> Lowering<'a> {
         if c.groups > 1 && (pairs || (inputs, outputs) == (1, 1)) {
             let cells = c.kernel[0] * c.kernel[1];
             let weights = by_cell(&weights, c.output_channels, cells, inputs);
-            return Step::Depthwise { name, source, weights, pairs, window, fused };
+            let rectify = false;
+            return Step::Depthwise { name, source, weights, pairs, window, rectify, fused };
         }
         if c.groups > 1 {
             weights = without_groups(&weights, c);

@@ -75,7 +75,8 @@ impl Chain {
 }
 
 /// A part of a chain's work. Of values that only the chain reads, just the rows in use are kept:
-/// when the first of them is no longer needed, the rest moves up.
+/// new ones take the place of those that are no longer needed, or, where a window must find its
+/// rows one after another, the rest moves up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Copy these rows of the picture to the planes that the first step reads.
@@ -84,13 +85,15 @@ pub(crate) enum Task {
     Compute { step: usize, rows: Range<usize> },
     /// Keep these rows of a value, and make the first of them the first that is kept.
     Keep { value: ValueId, rows: Range<usize> },
+    /// Clear what lies above the first row of a value.
+    Open { value: ValueId },
     /// Clear what lies below the last row of a value.
     Close { value: ValueId },
 }
 
-/// Values of a chain that are in use at a time, in bytes: half of a common second-level cache,
-/// which weights and scratch share.
-const BAND_BYTES: usize = 1 << 20;
+/// Values of a chain that are computed at a time, in bytes: with the rows above that windows still
+/// need they stay in a common second-level cache.
+const BAND_BYTES: usize = 1 << 19;
 
 /// A step belongs to a chain where one of its values is larger than this, in bytes: it would not
 /// stay in the cache as a whole.
@@ -165,6 +168,10 @@ impl Request<'_> {
                 Slot { layout, length, f32: None, bf16: None, parts }
             }));
         }
+        let schedules: Vec<Schedule<'_>> = runs
+            .iter()
+            .map(|run| Schedule::new(self.steps, run, &shapes, &crossing, &mut slots))
+            .collect();
         let mut walks = Vec::with_capacity(self.steps.len());
         for (index, step) in self.steps.iter().enumerate() {
             walks.push(self.walk(index, step, &shapes, &mut slots));
@@ -172,10 +179,10 @@ impl Request<'_> {
                 scratch = scratch.max(self.short_form(step, &shapes, &mut slots).unwrap_or(0));
             }
         }
-        let chains = runs
-            .iter()
-            .map(|run| Schedule::new(self.steps, run, &shapes, &crossing, &mut slots).chain())
-            .collect();
+        for schedule in &schedules {
+            schedule.shorten(&mut slots);
+        }
+        let chains = schedules.into_iter().map(Schedule::chain).collect();
         let sweeps = walks.into_iter().map(|walk| {
             walk.map(|(walk, kernel, source)| Self::sweep(walk, kernel, source, &shapes, &slots))
         });

@@ -31,10 +31,12 @@ struct Kept {
     first: usize,
     /// The most rows that were kept at a time.
     most: usize,
+    /// Whether rows take one another's place; else those that are kept move up.
+    in_ring: bool,
 }
 
 impl<'a> Schedule<'a> {
-    /// Goes through the run, and shortens the planes of values that need not be kept whole.
+    /// Goes through the run, and makes rings of values that need not be kept whole.
     pub fn new(
         steps: &'a [Step],
         run: &'a Run,
@@ -53,7 +55,7 @@ impl<'a> Schedule<'a> {
             .flat_map(Step::outputs)
             .chain(read.then_some(ValueId::INPUT))
             .filter(|&value| !read_outside(value))
-            .map(|value| Kept { value, first: 0, most: 0 })
+            .map(|value| Kept { value, first: 0, most: 0, in_ring: fits_ring(inside, value) })
             .collect();
         let done = vec![0; inside.len()];
         let mut schedule = Self { steps, run, shapes, done, kept, staged: 0, tasks: Vec::new() };
@@ -62,16 +64,29 @@ impl<'a> Schedule<'a> {
                 schedule.compute(index, band);
             }
         }
-        for kept in &schedule.kept {
-            if let Some(slot) = &mut slots[kept.value.0] {
-                let layout = slot.layout;
-                // The rows kept, zeros above and below, and what tiles read past the end.
-                let rows = kept.most + 2 * layout.pad + schedule.reach(kept.value);
-                let pixels = rows * layout.row() + schedule.overrun(kept.value);
-                slot.length = slot.length.min(pixels * layout.pitch + TILE_DEPTH);
+        for index in 0..schedule.kept.len() {
+            let Kept { value, most, .. } = schedule.kept[index];
+            if let Some(slot) = &mut slots[value.0]
+                && schedule.kept[index].in_ring
+            {
+                slot.layout.ring = Some(most + 2 * slot.layout.pad);
             }
         }
         schedule
+    }
+
+    /// Shortens the planes of values that are not kept whole, once all have their length.
+    pub fn shorten(&self, slots: &mut [Option<Slot>]) {
+        for kept in &self.kept {
+            if let Some(slot) = &mut slots[kept.value.0] {
+                let layout = slot.layout;
+                // The rows kept, zeros above and below, and what tiles read past the end.
+                let rows = kept.most + 2 * layout.pad + self.reach(kept.value);
+                let pixels = rows * layout.row() + self.overrun(kept.value);
+                let length = pixels * layout.pitch + TILE_DEPTH;
+                slot.length = if kept.in_ring { length } else { slot.length.min(length) };
+            }
+        }
     }
 
     /// The outcome.
@@ -134,6 +149,12 @@ impl<'a> Schedule<'a> {
         for &value in &outputs {
             self.make_room(value, start..end);
         }
+        if start == 0 {
+            let in_ring = |value: &&ValueId| {
+                self.kept.iter().any(|kept| kept.value == **value && kept.in_ring)
+            };
+            self.tasks.extend(outputs.iter().filter(in_ring).map(|&value| Task::Open { value }));
+        }
         self.tasks.push(Task::Compute { step: index, rows: start..end });
         self.done[index - self.run.steps.start] = end;
         if end == height {
@@ -180,10 +201,21 @@ impl<'a> Schedule<'a> {
         let Some(kept) = self.kept.iter_mut().find(|kept| kept.value == value) else { return };
         if needed > kept.first {
             kept.first = needed;
-            self.tasks.push(Task::Keep { value, rows: needed..rows.start });
+            if !kept.in_ring {
+                self.tasks.push(Task::Keep { value, rows: needed..rows.start });
+            }
         }
         kept.most = kept.most.max(rows.end - kept.first);
     }
+}
+
+/// Whether all that read windows of a value find each of their rows by itself.
+fn fits_ring(steps: &[Step], value: ValueId) -> bool {
+    steps.iter().filter(|step| step.source() == Some(value)).all(|step| match step {
+        Step::Dense { window, .. } => window.is_some_and(|window| window.kernel == [1, 1]),
+        Step::Depthwise { window, .. } => window.kernel == [3, 3],
+        Step::Plain { .. } => false,
+    })
 }
 
 fn window(step: &Step) -> Option<Window> {

@@ -8,6 +8,7 @@ use crate::engine::{Engine, Packed, Size};
 use crate::executor::are_finite;
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::finish::{Finish, Place, Planes};
+use crate::kernels::lanes::{from_bf16, to_bf16};
 use crate::kernels::plain::{self, Rows};
 use crate::kernels::product::Product;
 use crate::kernels::winograd::{PLACES, Winograd};
@@ -34,6 +35,15 @@ impl Pictures<'_> {
             Self::Values(values) => values.len(),
             Self::Bytes(bytes, _) => bytes.len(),
         }
+    }
+
+    /// Whether all values are bf16 numbers.
+    fn are_bf16(self) -> bool {
+        let Self::Bytes(_, [mean, scale]) = self else { return false };
+        (0..=u8::MAX).all(|byte| {
+            let value = (f32::from(byte) - mean) * scale;
+            from_bf16(to_bf16(value)).to_bits() == value.to_bits()
+        })
     }
 
     /// Some of the values.
@@ -80,10 +90,19 @@ impl Workspace {
         // SAFETY: an engine has tile kernels only where tiles are permitted.
         let _tiles = engine.kernels.tiles.map(|_| unsafe { crate::kernels::Tiles::new() });
         let images = pictures.len() / shape.size().max(1);
+        let in_one = pictures.are_bf16();
         for image in 0..images {
             let picture = pictures.part(image * shape.size()..(image + 1) * shape.size());
-            let pass =
-                Pass { workspace: self, engine, size, plan, picture, first: image, images: 1 };
+            let pass = Pass {
+                workspace: self,
+                engine,
+                size,
+                plan,
+                picture,
+                in_one,
+                first: image,
+                images: 1,
+            };
             if !plan.chains.iter().any(Chain::stages) {
                 pass.stage(0..shape.height).map_err(|NotFinite| image)?;
             }
@@ -98,8 +117,16 @@ impl Workspace {
                 }
             }
         }
-        let pass =
-            Pass { workspace: self, engine, size, plan, picture: pictures, first: 0, images };
+        let pass = Pass {
+            workspace: self,
+            engine,
+            size,
+            plan,
+            picture: pictures,
+            in_one,
+            first: 0,
+            images,
+        };
         (plan.split..engine.steps.len()).for_each(|step| pass.step(step));
         Ok(())
     }
@@ -166,6 +193,8 @@ struct Pass<'a> {
     plan: &'a Plan,
     /// The picture, on the way to the split.
     picture: Pictures<'a>,
+    /// Whether its values lie in one bf16 plane, and the second would hold zeros.
+    in_one: bool,
     /// The first picture's place in the block.
     first: usize,
     images: usize,
@@ -244,6 +273,7 @@ impl<'a> Pass<'a> {
                 Task::Stage { rows } => self.stage(rows.clone())?,
                 Task::Compute { step, rows } => self.convolve(*step, rows.clone()),
                 Task::Keep { value, rows } => self.keep(*value, rows),
+                Task::Open { value } => self.open(*value),
                 Task::Close { value } => self.close(*value),
             }
             Ok(())
@@ -275,25 +305,23 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Clears the rows above a value, where the last ones of another picture may have been.
+    fn open(&self, value: ValueId) {
+        let Some(planes) = self.planes(value) else { return };
+        let layout = planes.layout;
+        let count = layout.pad * layout.row() * layout.pitch;
+        // SAFETY: a plane starts with the zeros above.
+        unsafe { planes.row(0).clear(count) };
+    }
+
     /// Clears the rows below a value, where other rows of it may have been.
     fn close(&self, value: ValueId) {
         let Some(planes) = self.planes(value) else { return };
         let layout = planes.layout;
-        // From after the last pixel to the end of the zeros below.
-        let below = planes.at([0, layout.height - 1, layout.width - 1], 0);
-        let skip = layout.pitch;
-        let count = (layout.pad * layout.row() + layout.pad) * layout.pitch;
-        // SAFETY: the schedule makes the planes long enough for the zeros below the last row.
-        unsafe {
-            if !below.f32.is_null() {
-                below.f32.add(skip).write_bytes(0, count);
-            }
-            if !below.high.is_null() {
-                below.high.add(skip).write_bytes(0, count);
-            }
-            if !below.low.is_null() {
-                below.low.add(skip).write_bytes(0, count);
-            }
+        for row in 0..layout.pad {
+            let below = planes.row(layout.height + layout.pad + row);
+            // SAFETY: the schedule makes the planes long enough for the zeros below the last row.
+            unsafe { below.clear((layout.row() + layout.pad) * layout.pitch) };
         }
     }
 
@@ -315,7 +343,7 @@ impl<'a> Pass<'a> {
                     }
                 }
             }
-            Step::Depthwise { source, weights, pairs, window, fused, .. } => {
+            Step::Depthwise { source, weights, pairs, window, rectify, fused, .. } => {
                 let shape = fused.main.and_then(|value| self.plan.shapes[value.0]);
                 let shape = shape.or_else(|| self.plan.shapes[fused.affine.as_ref()?.0.0]);
                 if let (Some(source), Some(shape)) = (self.planes(*source), shape) {
@@ -326,6 +354,7 @@ impl<'a> Pass<'a> {
                         rows,
                         weights,
                         pairs: *pairs,
+                        rectify: *rectify,
                         images: self.images,
                         finish: self.finish(fused),
                     };
@@ -392,10 +421,11 @@ impl<'a> Pass<'a> {
                 unsafe { (self.engine.kernels.product)(&job) };
             }
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Packed::Tiles { offset, count, panel } => {
+            Packed::Tiles { offset, count, panel, parts } => {
                 let job = crate::kernels::TileProduct {
                     source: source.high,
                     low: source.low,
+                    parts,
                     pitch: source.layout.pitch,
                     walk: &sweep.walk,
                     window: sweep.tiles,
@@ -454,7 +484,11 @@ impl<'a> Pass<'a> {
     }
 
     fn planes(&self, value: ValueId) -> Option<Planes> {
-        self.workspace.planes(self.plan, value, self.first)
+        let mut planes = self.workspace.planes(self.plan, value, self.first)?;
+        if value == ValueId::INPUT && self.in_one {
+            planes.low = std::ptr::null_mut();
+        }
+        Some(planes)
     }
 
     fn rows(&self, part: &Part) -> Option<Rows> {

@@ -347,6 +347,33 @@ fn a_large_picture_agrees() {
     compare(&network, Shape { channels: 3, height: 277, width: 301 }, 2, 4).unwrap();
 }
 
+/// Depthwise and pointwise layers with ReLU between them, in widths that are and are not whole
+/// tiles, in pictures that are computed some rows at a time and in such that are not; the values
+/// of one picture must not show in the next.
+#[test]
+fn blocks_of_a_mobile_network_agree() {
+    let mut draw = Draw::new(7);
+    let mut network = Network::new("mobile", 3);
+    let relu = |network: &mut Network, x| network.push("relu", Op::Relu, &[x]);
+    let x = network.push("stem", draw.convolution(square(3, 16, 3, 2)), &[ValueId::INPUT]);
+    let mut x = relu(&mut network, x);
+    for (inputs, outputs, stride) in [(16, 16, 1), (16, 40, 2), (40, 40, 1), (40, 72, 2)] {
+        let depthwise = Geometry { groups: inputs, ..square(inputs, inputs, 3, stride) };
+        x = network.push("dw", draw.convolution(depthwise), &[x]);
+        x = relu(&mut network, x);
+        x = network.push("pw", draw.convolution(square(inputs, outputs, 1, 1)), &[x]);
+        x = relu(&mut network, x);
+    }
+    let narrow = network.push("narrow", draw.convolution(square(72, 16, 1, 1)), &[x]);
+    let depthwise = Geometry { groups: 72, ..square(72, 72, 3, 2) };
+    let x = network.push("dw", draw.convolution(depthwise), &[x]);
+    network.output("narrow", narrow);
+    network.output("x", x);
+    for (height, width) in [(20, 24), (40, 64), (70, 66), (277, 301), (320, 320)] {
+        compare(&network, Shape { channels: 3, height, width }, 2, 4).unwrap();
+    }
+}
+
 /// A detector's neck and head: pools, upsampling, sums of values in either order, concatenation.
 #[test]
 fn a_detector_agrees() {
@@ -379,11 +406,15 @@ fn a_detector_agrees() {
 
 /// Bytes are scaled on the way into the first layer, to the bit as if they had been scaled before:
 /// where only windows of the picture are read, where its pixels are padded for others, and where
-/// it is staged some rows at a time.
+/// it is staged some rows at a time; where one bf16 number holds what becomes of a byte, and where
+/// it takes two.
 #[test]
 fn pictures_in_bytes_agree_to_the_bit() {
     let mut draw = Draw::new(6);
-    for (side, read_as_it_is) in [(21, false), (21, true), (330, false)] {
+    let cases = [(21, false), (21, true), (330, false)];
+    for ((side, read_as_it_is), scale) in
+        cases.into_iter().flat_map(|case| [(case, 1.0 / 127.5), (case, 1.0 / 128.0)])
+    {
         let mut network = Network::new("bytes", 3);
         let mut x = ValueId::INPUT;
         for (inputs, outputs, stride) in [(3, 16, 2), (16, 24, 1), (24, 16, 1)] {
@@ -395,7 +426,7 @@ fn pictures_in_bytes_agree_to_the_bit() {
         }
         let shape = Shape { channels: 3, height: side + 3, width: side };
         let data: Vec<u8> = (0..2 * shape.size()).map(|_| draw.0.random()).collect();
-        let bytes = ByteImages { data: &data, count: 2, shape, mean: 127.5, scale: 1.0 / 127.5 };
+        let bytes = ByteImages { data: &data, count: 2, shape, mean: 127.5, scale };
         let scaled = bytes.scaled();
         for engine in engines(&network).unwrap() {
             let expected = engine.run(Images { data: &scaled, count: 2, shape }).unwrap();

@@ -19,6 +19,8 @@ pub(crate) struct Depthwise<'a> {
     pub weights: &'a [f32],
     /// Whether outputs 2 i and 2 i + 1 both see inputs 2 i and 2 i + 1.
     pub pairs: bool,
+    /// Whether negative values of the source count as zeros; not for pairs.
+    pub rectify: bool,
     pub images: usize,
     pub finish: Finish<'a>,
 }
@@ -32,6 +34,8 @@ struct Line<'a, S: Lanes> {
     source: *const f32,
     /// Elements from one source row to the next.
     row: usize,
+    /// The first cell of each row of a window of three.
+    three: [*const f32; 3],
     /// Elements from one source pixel to the next, and from one output to the next.
     pitch: usize,
     weights: *const f32,
@@ -52,16 +56,22 @@ struct Line<'a, S: Lanes> {
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Depthwise<'_>) {
     with_style!(job.finish.style(), S::BF16, STYLE => {
         // SAFETY: the caller's promise.
-        unsafe { lines(s, STYLE, job) }
+        unsafe {
+            if S::BF16 && job.rectify {
+                lines::<S, true>(s, STYLE, job);
+            } else {
+                lines::<S, false>(s, STYLE, job);
+            }
+        }
     });
 }
 
 #[inline(always)]
-unsafe fn lines<S: Lanes>(s: S, style: Style, job: &Depthwise<'_>) {
+unsafe fn lines<S: Lanes, const RECTIFY: bool>(s: S, style: Style, job: &Depthwise<'_>) {
     let layout = job.source.layout;
     let Window { kernel, stride, padding } = job.window;
     for image in 0..job.images {
-        let corner = layout.pixel(image, 0, 0) - padding * (layout.row() + 1);
+        let pad = layout.pad - padding;
         // Strips of columns, a register of channels at a time: the rows that the windows of
         // neighbouring rows share stay in the first-level cache.
         let mut column = 0;
@@ -71,9 +81,14 @@ unsafe fn lines<S: Lanes>(s: S, style: Style, job: &Depthwise<'_>) {
             while first < job.finish.pitch {
                 let channels = job.finish.channels::<S, 1>(s, style, first);
                 for y in job.rows.clone() {
-                    let pixel = corner + y * stride * layout.row() + column * stride;
+                    let row = |i: usize| {
+                        let row = layout.row_start(pad + y * stride + i);
+                        let pixel = image * layout.image() + row + pad + column * stride;
+                        job.source.f32.wrapping_add(pixel * layout.pitch + first)
+                    };
                     let mut line = Line {
-                        source: job.source.f32.wrapping_add(pixel * layout.pitch + first),
+                        source: row(0),
+                        three: [row(0), row(1), row(2)],
                         row: layout.row() * layout.pitch,
                         pitch: layout.pitch,
                         weights: job.weights[first..].as_ptr(),
@@ -88,9 +103,9 @@ unsafe fn lines<S: Lanes>(s: S, style: Style, job: &Depthwise<'_>) {
                         match (job.pairs, kernel, stride) {
                             (true, [3, 3], _) => line.pairs_of_three(s, style),
                             (true, ..) => line.pairs(s, style),
-                            (false, [3, 3], 1) => line.sliding(s, style),
-                            (false, [3, 3], _) => line.three(s, style),
-                            _ => line.any(s, style),
+                            (false, [3, 3], 1) => line.sliding::<RECTIFY>(s, style),
+                            (false, [3, 3], _) => line.three::<RECTIFY>(s, style),
+                            _ => line.any::<RECTIFY>(s, style),
                         }
                     }
                 }
@@ -99,6 +114,17 @@ unsafe fn lines<S: Lanes>(s: S, style: Style, job: &Depthwise<'_>) {
             column += width;
         }
     }
+}
+
+/// A register of the source.
+///
+/// # Safety
+/// It can be read from there.
+#[inline(always)]
+unsafe fn value<S: Lanes, const RECTIFY: bool>(s: S, from: *const f32) -> S::Register {
+    // SAFETY: the caller's promise.
+    let value = unsafe { s.load(from) };
+    if RECTIFY { s.max(value, s.splat(0.0)) } else { value }
 }
 
 /// All of these are unsafe for the same reason: the line's addresses must hold all cells of its
@@ -110,6 +136,13 @@ impl<S: Lanes> Line<'_, S> {
         unsafe { self.channels.emit(s, style, &mut self.cursor, self.pitch, [sum]) };
     }
 
+    /// [`Self::emit`] for a sum that has its bias.
+    #[inline(always)]
+    unsafe fn emit_biased(&mut self, s: S, style: Style, sum: S::Register) {
+        // SAFETY: the caller's promise.
+        unsafe { self.channels.emit_biased(s, style, &mut self.cursor, self.pitch, [sum]) };
+    }
+
     /// The `index`-th register of weights.
     #[inline(always)]
     unsafe fn weight(&self, s: S, index: usize) -> S::Register {
@@ -119,7 +152,7 @@ impl<S: Lanes> Line<'_, S> {
 
     /// 3x3 windows one pixel apart: each source pixel is read once and goes into three sums.
     #[inline(always)]
-    unsafe fn sliding(&mut self, s: S, style: Style) {
+    unsafe fn sliding<const RECTIFY: bool>(&mut self, s: S, style: Style) {
         let zero = s.splat(0.0);
         let mut w = [zero; 9];
         for (index, weight) in w.iter_mut().enumerate() {
@@ -128,49 +161,48 @@ impl<S: Lanes> Line<'_, S> {
         }
         // The sums of the window that starts here, and of the one that started a pixel before.
         let (mut current, mut previous) = (zero, zero);
-        let mut source = self.source;
+        let mut skip = 0;
         for x in 0..self.width + 2 {
             // SAFETY: the caller's promise.
-            let (a, b, c) = unsafe {
-                (s.load(source), s.load(source.add(self.row)), s.load(source.add(2 * self.row)))
-            };
+            let [a, b, c] = self.three.map(|row| unsafe { value::<S, RECTIFY>(s, row.add(skip)) });
             let done = s.fma(c, w[8], s.fma(b, w[5], s.fma(a, w[2], previous)));
             previous = s.fma(c, w[7], s.fma(b, w[4], s.fma(a, w[1], current)));
-            current = s.fma(c, w[6], s.fma(b, w[3], s.mul(a, w[0])));
+            current = s.fma(c, w[6], s.fma(b, w[3], s.fma(a, w[0], self.channels.bias())));
             if x >= 2 {
                 // SAFETY: the caller's promise.
-                unsafe { self.emit(s, style, done) };
+                unsafe { self.emit_biased(s, style, done) };
             }
-            source = source.wrapping_add(self.pitch);
+            skip += self.pitch;
         }
     }
 
     /// 3x3 windows, weights kept in registers.
     #[inline(always)]
-    unsafe fn three(&mut self, s: S, style: Style) {
+    unsafe fn three<const RECTIFY: bool>(&mut self, s: S, style: Style) {
         let mut w = [s.splat(0.0); 9];
         for (index, weight) in w.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
             *weight = unsafe { self.weight(s, index) };
         }
         for x in 0..self.width {
-            let source = self.source.wrapping_add(x * self.step);
-            let mut sums = [s.splat(0.0); 3];
+            let mut sums = [self.channels.bias(), s.splat(0.0), s.splat(0.0)];
             for (i, sum) in sums.iter_mut().enumerate() {
                 for j in 0..3 {
                     // SAFETY: the caller's promise.
-                    let value = unsafe { s.load(source.add(i * self.row + j * self.pitch)) };
+                    let value = unsafe {
+                        value::<S, RECTIFY>(s, self.three[i].add(x * self.step + j * self.pitch))
+                    };
                     *sum = s.fma(value, w[3 * i + j], *sum);
                 }
             }
             // SAFETY: the caller's promise.
-            unsafe { self.emit(s, style, s.add(sums[0], s.add(sums[1], sums[2]))) };
+            unsafe { self.emit_biased(s, style, s.add(sums[0], s.add(sums[1], sums[2]))) };
         }
     }
 
     /// Windows of any size.
     #[inline(always)]
-    unsafe fn any(&mut self, s: S, style: Style) {
+    unsafe fn any<const RECTIFY: bool>(&mut self, s: S, style: Style) {
         for x in 0..self.width {
             let source = self.source.wrapping_add(x * self.step);
             let mut sum = s.splat(0.0);
@@ -178,7 +210,8 @@ impl<S: Lanes> Line<'_, S> {
                 for j in 0..self.kernel[1] {
                     // SAFETY: the caller's promise.
                     sum = unsafe {
-                        let value = s.load(source.add(i * self.row + j * self.pitch));
+                        let value =
+                            value::<S, RECTIFY>(s, source.add(i * self.row + j * self.pitch));
                         s.fma(value, self.weight(s, i * self.kernel[1] + j), sum)
                     };
                 }
@@ -203,12 +236,12 @@ impl<S: Lanes> Line<'_, S> {
             }
         }
         for x in 0..self.width {
-            let source = self.source.wrapping_add(x * self.step);
             let (mut straight, mut crossed) = ([s.splat(0.0); 3], [s.splat(0.0); 3]);
             for i in 0..3 {
                 for j in 0..3 {
                     // SAFETY: the caller's promise.
-                    let value = unsafe { s.load(source.add(i * self.row + j * self.pitch)) };
+                    let value =
+                        unsafe { s.load(self.three[i].add(x * self.step + j * self.pitch)) };
                     straight[i] = s.fma(value, own[3 * i + j], straight[i]);
                     crossed[i] = s.fma(value, other[3 * i + j], crossed[i]);
                 }

@@ -24,7 +24,15 @@ impl Planes {
 
     /// Where a pixel's channel lies in each plane.
     pub fn at(&self, [image, y, x]: [usize; 3], channel: usize) -> Place {
-        let offset = self.layout.pixel(image, y, x) * self.layout.pitch + channel;
+        self.place(self.layout.pixel(image, y, x) * self.layout.pitch + channel)
+    }
+
+    /// Where a row of the first picture starts, counted from the first row of zeros above it.
+    pub fn row(&self, row: usize) -> Place {
+        self.place(self.layout.row_start(row) * self.layout.pitch)
+    }
+
+    fn place(&self, offset: usize) -> Place {
         Place {
             f32: further(self.f32, offset),
             high: further(self.high, offset),
@@ -68,6 +76,25 @@ impl Place {
         bit(self.f32.is_null(), F32)
             | bit(self.high.is_null(), HIGH)
             | bit(self.high.is_null() || self.low.is_null(), LOW)
+    }
+
+    /// Writes zeros to the planes that are there.
+    ///
+    /// # Safety
+    /// As many values can be written there.
+    pub unsafe fn clear(self, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !self.f32.is_null() {
+                self.f32.write_bytes(0, count);
+            }
+            if !self.high.is_null() {
+                self.high.write_bytes(0, count);
+            }
+            if !self.low.is_null() {
+                self.low.write_bytes(0, count);
+            }
+        }
     }
 
     /// Writes `N` registers to the planes that the style names.
@@ -177,6 +204,12 @@ impl PerChannel {
     /// The numbers of the first channels.
     pub fn values(&self, channels: usize) -> &[f32] {
         &self.0[..channels]
+    }
+
+    /// The numbers of the channels from one on, with those of at least as many channels as a panel
+    /// of weights has.
+    pub fn from(&self, first: usize) -> &[f32] {
+        &self.0[first..]
     }
 
     /// The numbers of `N` registers of channels.
@@ -379,12 +412,13 @@ impl Finish<'_> {
         }
     }
 
-    /// Finishes the sums of a tile, which lie pixel by pixel in rows of `N` registers.
+    /// Finishes the sums of a tile, which lie pixel by pixel in rows of `N` registers, and may have
+    /// their bias already.
     ///
     /// # Safety
     /// The planes hold the pixels of the tile and these channels.
     #[inline(always)]
-    pub unsafe fn tile<S: Lanes, const N: usize>(
+    pub unsafe fn tile<S: Lanes, const N: usize, const BIASED: bool>(
         &self,
         s: S,
         style: Style,
@@ -403,13 +437,25 @@ impl Finish<'_> {
                     *value = unsafe { s.load(row.as_ptr().add(i * S::COUNT)) };
                 }
                 // SAFETY: the caller's promise.
-                unsafe { channels.emit(s, style, &mut cursor, self.pitch, values) };
+                unsafe {
+                    if BIASED {
+                        channels.emit_biased(s, style, &mut cursor, self.pitch, values);
+                    } else {
+                        channels.emit(s, style, &mut cursor, self.pitch, values);
+                    }
+                }
             }
         }
     }
 }
 
 impl<S: Lanes, const N: usize> Channels<S, N> {
+    /// The bias of the first register.
+    #[inline(always)]
+    pub fn bias(&self) -> S::Register {
+        self.bias[0]
+    }
+
     /// Finishes the sums of the pixel at the cursor, and moves it to the next.
     ///
     /// # Safety
@@ -421,12 +467,31 @@ impl<S: Lanes, const N: usize> Channels<S, N> {
         style: Style,
         cursor: &mut Cursor,
         pitch: usize,
+        mut sums: [S::Register; N],
+    ) {
+        for (sum, &bias) in sums.iter_mut().zip(&self.bias) {
+            *sum = s.add(*sum, bias);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.emit_biased(s, style, cursor, pitch, sums) };
+    }
+
+    /// [`Self::emit`] for sums that have their bias.
+    ///
+    /// # Safety
+    /// As for [`Self::emit`].
+    #[inline(always)]
+    pub unsafe fn emit_biased(
+        &self,
+        s: S,
+        style: Style,
+        cursor: &mut Cursor,
+        pitch: usize,
         sums: [S::Register; N],
     ) {
         let zero = s.splat(0.0);
         let mut values = sums;
         for (i, value) in values.iter_mut().enumerate() {
-            *value = s.add(*value, self.bias[i]);
             if style & RELU != 0 {
                 *value = s.max(*value, zero);
             }

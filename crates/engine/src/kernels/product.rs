@@ -111,7 +111,7 @@ unsafe fn compute<S: Lanes, const N: usize>(
     let first = panel * 2 * S::COUNT;
     with_style!(style, S::BF16, STYLE => {
         // SAFETY: the caller's promise.
-        unsafe { job.finish.tile::<S, N>(s, STYLE, tile, &scratch.0, first) }
+        unsafe { job.finish.tile::<S, N, false>(s, STYLE, tile, &scratch.0, first) }
     });
 }
 

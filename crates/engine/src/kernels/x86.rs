@@ -4,12 +4,13 @@ use std::arch::x86_64::{
     __m256, __m256i, __m512, __m512i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_ps,
     _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
     _mm256_min_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_set1_ps, _mm256_storeu_ps,
-    _mm256_storeu_si256, _mm256_sub_ps, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_castsi512_si256, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtepu16_epi32,
-    _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_extracti64x4_epi64, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_mul_ps, _mm512_max_ps, _mm512_min_ps, _mm512_movepi32_mask,
-    _mm512_mul_ps, _mm512_permute_ps, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps,
-    _mm512_storeu_si512, _mm512_sub_ps,
+    _mm256_storeu_si256, _mm256_sub_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cvtepi32_ps,
+    _mm512_cvtepu8_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_extracti64x4_epi64,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mul_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_movepi32_mask, _mm512_mul_ps, _mm512_or_si512, _mm512_permute_ps,
+    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_srli_epi32,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
 use super::lanes::Lanes;
@@ -201,16 +202,25 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
     unsafe fn store_bf16(self, high: *mut u16, low: *mut u16, value: __m512) {
         assert!(BF16);
         // SAFETY: with `BF16` the processor converts; the caller vouches for the addresses. The
-        // bf16 registers are reinterpreted as integers of the same size.
+        // bf16 register is reinterpreted as integers of the same size.
         unsafe {
-            let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(value));
-            _mm256_storeu_si256(high.cast(), rounded);
-            if !low.is_null() {
-                let back = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(rounded));
-                let rest = _mm512_sub_ps(value, _mm512_castsi512_ps(back));
-                let rest: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(rest));
-                _mm256_storeu_si256(low.cast(), rest);
+            if low.is_null() {
+                let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(value));
+                _mm256_storeu_si256(high.cast(), rounded);
+                return;
             }
+            // Rounded by adding half, which takes fewer steps than converting there and back. Then
+            // both halves of all lanes are sorted at once.
+            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let half = _mm512_set1_epi32(0x8000);
+            let bits = _mm512_add_epi32(_mm512_castps_si512(value), half);
+            let rounded = _mm512_and_si512(bits, upper);
+            let rest = _mm512_sub_ps(value, _mm512_castsi512_ps(rounded));
+            let rest = _mm512_add_epi32(_mm512_castps_si512(rest), half);
+            let both = _mm512_or_si512(rounded, _mm512_srli_epi32::<16>(rest));
+            let sorted = _mm512_permutexvar_epi16(odd_then_even(), both);
+            _mm256_storeu_si256(high.cast(), _mm512_castsi512_si256(sorted));
+            _mm256_storeu_si256(low.cast(), _mm512_extracti64x4_epi64::<1>(sorted));
         }
     }
 
@@ -219,18 +229,30 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
         assert!(BF16);
         // SAFETY: as for `store_bf16`.
         unsafe {
-            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(pair[1], pair[0]));
-            _mm512_storeu_si512(high.cast(), rounded);
-            if !low.is_null() {
-                let halves =
-                    [_mm512_castsi512_si256(rounded), _mm512_extracti64x4_epi64::<1>(rounded)];
-                let first = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves[0]));
-                let first = _mm512_sub_ps(pair[0], _mm512_castsi512_ps(first));
-                let second = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves[1]));
-                let second = _mm512_sub_ps(pair[1], _mm512_castsi512_ps(second));
-                let rest: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(second, first));
-                _mm512_storeu_si512(low.cast(), rest);
+            if low.is_null() {
+                let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(pair[1], pair[0]));
+                _mm512_storeu_si512(high.cast(), rounded);
+            } else {
+                self.store_bf16(high, low, pair[0]);
+                self.store_bf16(high.add(16), low.add(16), pair[1]);
             }
         }
     }
+}
+
+/// Words 1, 3, 5, ... 31, then 0, 2, ... 30.
+#[inline(always)]
+fn odd_then_even() -> __m512i {
+    const ORDER: [u16; 32] = {
+        let mut order = [0; 32];
+        let mut i = 0;
+        while i < 16 {
+            order[i] = 2 * i as u16 + 1;
+            order[16 + i] = 2 * i as u16;
+            i += 1;
+        }
+        order
+    };
+    // SAFETY: both are 64 bytes of integers.
+    unsafe { std::mem::transmute(ORDER) }
 }
