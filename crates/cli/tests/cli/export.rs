@@ -99,9 +99,10 @@ fn files_with_the_network_answer_as_predict_does() {
         let answers = json(line("predict --aligned --bundle {} {}", &[&bundle, &crops]));
         let file = dir.path("model.onnx");
         // Two f32 networks differ in the order of their sums: the last bits of features, which the
-        // heads pass on. f16 keeps 11 bits of a weight, int8 7 of the largest of its channel.
+        // heads pass on. Where `predict` runs in bf16x3, with 16 bits a factor, a probability was
+        // 1e-4 away. f16 keeps 11 bits of a weight, int8 7 of the largest of its channel.
         for (weights, tolerance) in
-            [("f32", [1e-4, 5e-3]), ("f16", [0.05, 0.5]), ("int8", [0.3, 4.0])]
+            [("f32", [3e-4, 5e-3]), ("f16", [0.05, 0.5]), ("int8", [0.3, 4.0])]
         {
             let export = format!("export {{}} --with-backbone --weights {weights} --out {{}}");
             succeed(line(&export, &[&bundle, &file]));
