@@ -36,24 +36,32 @@ fn every_network_embeds_a_crop_in_512_values() {
 }
 
 #[test]
-fn taps_are_the_five_late_maps() {
-    let late = |architecture| {
+fn taps_are_the_last_sums_of_the_smallest_maps() {
+    let taps = |architecture| {
         let mut network = untrained(architecture);
-        let maps = backbone_taps(&network).unwrap();
+        let chosen = backbone_taps(&network).unwrap();
         let shapes = network.shapes(112, 112).unwrap();
-        let found = maps.iter().map(|map| shapes[map.0].to_string()).collect::<Vec<_>>().join(" ");
-        network.add_taps(&maps);
+        let mut found: Vec<(String, usize)> = Vec::new();
+        for shape in chosen.moments.iter().map(|map| shapes[map.0].to_string()) {
+            match found.last_mut() {
+                Some((last, count)) if *last == shape => *count += 1,
+                _ => found.push((shape, 1)),
+            }
+        }
+        assert_eq!(chosen.moments.last(), Some(&chosen.by_row));
+        chosen.add_to(&mut network);
         let shapes = network.shapes(112, 112).unwrap();
-        (found, shapes[network.outputs[1].value.0].channels)
+        let found: Vec<_> = found.iter().map(|(shape, count)| format!("{count} {shape}")).collect();
+        (found.join(", "), shapes[network.outputs[1].value.0].channels)
     };
-    let (maps, values) = late(Architecture::MobileFaceNet);
-    assert_eq!(maps, "256x14x14 256x14x14 256x7x7 256x7x7 512x7x7");
-    assert_eq!(values, 3072);
-    for residual in [Architecture::IResNet18, Architecture::IResNet50, Architecture::IResNet100] {
-        let (maps, values) = late(residual);
-        assert_eq!(maps, "256x14x14 256x14x14 512x7x7 512x7x7 512x7x7");
-        assert_eq!(values, 4096);
-    }
+    let expected = "4 128x28x28, 6 256x14x14, 2 256x7x7, 1 512x7x7";
+    assert_eq!(taps(Architecture::MobileFaceNet), (expected.to_owned(), 6144 + 3584));
+    let expected = "2 128x28x28, 2 256x14x14, 3 512x7x7";
+    assert_eq!(taps(Architecture::IResNet18), (expected.to_owned(), 4608 + 3584));
+    let expected = "4 128x28x28, 6 256x14x14, 4 512x7x7";
+    assert_eq!(taps(Architecture::IResNet50), (expected.to_owned(), 8192 + 3584));
+    let expected = "6 128x28x28, 6 256x14x14, 4 512x7x7";
+    assert_eq!(taps(Architecture::IResNet100), (expected.to_owned(), 8704 + 3584));
 }
 
 #[test]
@@ -72,7 +80,7 @@ fn a_fingerprint_sees_weights_and_not_names_or_taps() {
     let mut other = network.clone();
     other.name = "w600k_mbf".to_owned();
     other.layers[0].name = "517".to_owned();
-    other.add_taps(&backbone_taps(&network).unwrap());
+    backbone_taps(&network).unwrap().add_to(&mut other);
     assert_eq!(of(&network), of(&other));
     if let Op::PRelu(slope) = &mut other.layers[1].op {
         slope[3] += 1e-6;

@@ -112,6 +112,7 @@ fn layers_without_kernels_agree_with_the_definition() {
         mean(3, 1, 1, false),
         Op::Flatten,
         Op::Moments,
+        Op::RowMeans,
     ] {
         let name = format!("{op:?}");
         assert_agrees(&name, &single(op, 5), [7, 10]);
@@ -148,7 +149,7 @@ fn taps_agree_with_the_definition() {
     let x = network.push("conv", convolution([3, 8, 1], [3, 3], 2, 1), &[ValueId::INPUT]);
     let y = network.push("prelu", Op::PRelu(random(8, "slope")), &[x]);
     network.output("map", y);
-    network.add_taps(&[x, y]);
+    network.add_taps(&[x, y], &[y]);
     assert_agrees("two taps", &network, [12, 12]);
 }
 

@@ -25,7 +25,7 @@ pub use networks::PackNetworks;
 
 /// Part of every fingerprint. To be raised whenever decoding, detection, alignment, the choice of
 /// taps or anything else before the head changes what a picture gives.
-pub const PREPROCESSING: &str = "facefold preprocessing 1";
+pub const PREPROCESSING: &str = "facefold preprocessing 2";
 
 /// Seed of the `untrained` pack's weights.
 pub const UNTRAINED_SEED: u64 = 2026;

@@ -41,8 +41,8 @@ impl PackNetworks {
             None => Architecture::MobileFaceNet.build(&mut Untrained { seed: UNTRAINED_SEED }),
         };
         if taps {
-            let maps = backbone_taps(&embedding).map_err(|error| failure(&pack.name, error))?;
-            embedding.add_taps(&maps);
+            let taps = backbone_taps(&embedding).map_err(|error| failure(&pack.name, error))?;
+            taps.add_to(&mut embedding);
         }
         Ok(Self { detector, embedding })
     }

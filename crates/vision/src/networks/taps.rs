@@ -12,8 +12,8 @@ pub enum NoTaps {
     Network(#[from] InvalidNetwork),
     /// It is no residual network.
     #[error(
-        "network `{network}` has no taps: expected two residual sums at each of its two smallest \
-         map sizes and a flattened map behind them; extract without taps"
+        "network `{network}` has no taps: expected residual sums and a flattened map behind them; \
+         extract without taps"
     )]
     Structure {
         /// The network's name.
@@ -21,16 +21,31 @@ pub enum NoTaps {
     },
 }
 
-/// The five late maps whose moments tell age and gender: the last two residual sums of each of
-/// the two smallest map sizes, and the widest map between the last of them and the flattening.
+/// The maps of an embedding network that tell age and gender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackboneTaps {
+    /// Those pooled to means and standard deviations, in the order of the network.
+    pub moments: Vec<ValueId>,
+    /// The last of them, whose means are also taken row by row: brow, eyes, mouth and chin apart.
+    pub by_row: ValueId,
+}
+
+/// Of the smallest map sizes so many are tapped.
+const SIZES: usize = 3;
+
+/// Residual sums tapped of a map size, the last ones.
+const SUMS: usize = 6;
+
+/// The last residual sums, up to six, of each of the three smallest map sizes, and the widest map
+/// between the last of them and the flattening, which is also taken by row.
 ///
-/// For `w600k_mbf` these are 256x14x14 twice, 256x7x7 twice and 512x7x7, so that
-/// [`Network::add_taps`] gives 3,072 values; for an IResNet 256x14x14 twice and 512x7x7 three
-/// times.
+/// For `w600k_mbf` these are 128x28x28 four times, 256x14x14 six times, 256x7x7 twice and 512x7x7,
+/// so that there are 6,144 moments and 3,584 row means; for `IResNet-50` 128x28x28 four times,
+/// 256x14x14 six times and 512x7x7 four times.
 ///
 /// # Errors
 /// A network of another kind.
-pub fn backbone_taps(network: &Network) -> Result<Vec<ValueId>, NoTaps> {
+pub fn backbone_taps(network: &Network) -> Result<BackboneTaps, NoTaps> {
     let shapes = network.shapes(CROP_SIDE, CROP_SIDE)?;
     let structure = || NoTaps::Structure { network: network.name.clone() };
     let made_by = |wanted: fn(&Op) -> bool| {
@@ -40,19 +55,24 @@ pub fn backbone_taps(network: &Network) -> Result<Vec<ValueId>, NoTaps> {
     let sums: Vec<ValueId> = made_by(|op| matches!(op, Op::Add)).collect();
     let last = *sums.last().ok_or_else(structure)?;
     let side = |value: &ValueId| shapes[value.0].height;
-    let is_late = |sum: &ValueId| side(sum) == side(&last);
-    let first_late = sums.iter().position(is_late).ok_or_else(structure)?;
-    let (earlier, late) = sums.split_at(first_late);
-    let &[.., c, d] = late else { return Err(structure()) };
-    let &[.., a, b] = earlier else { return Err(structure()) };
-    let flattening = made_by(|op| matches!(op, Op::Flatten)).next_back().ok_or_else(structure)?;
-    if side(&a) != side(&b) || last >= flattening {
-        return Err(structure());
+    let of_one_size: Vec<&[ValueId]> = sums.chunk_by(|a, b| side(a) == side(b)).collect();
+    let mut moments = Vec::new();
+    for sums in &of_one_size[of_one_size.len().saturating_sub(SIZES)..] {
+        moments.extend_from_slice(&sums[sums.len().saturating_sub(SUMS)..]);
     }
+    let flattening = made_by(|op| matches!(op, Op::Flatten)).next_back().ok_or_else(structure)?;
     // `max_by_key` gives the last of equals: behind the activation, not before it.
     let widest = (last.0 + 1..flattening.0)
         .map(ValueId)
         .max_by_key(|value| shapes[value.0].channels)
         .ok_or_else(structure)?;
-    Ok(vec![a, b, c, d, widest])
+    moments.push(widest);
+    Ok(BackboneTaps { moments, by_row: widest })
+}
+
+impl BackboneTaps {
+    /// Adds an output `taps` to the network they were found in.
+    pub fn add_to(&self, network: &mut Network) {
+        network.add_taps(&self.moments, &[self.by_row]);
+    }
 }
