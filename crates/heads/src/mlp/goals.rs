@@ -171,8 +171,8 @@ impl Goal {
                     let wanted = &mut soft[row * soft_width..][..soft_width];
                     years[row] = Known::surely(age);
                     match options.years_loss {
-                        YearsLoss::Distribution { sigma, .. } => {
-                            year_distribution(age, sigma, wanted);
+                        YearsLoss::Distribution { sigma, growth, .. } => {
+                            year_distribution(age, sigma + growth * age.max(0.0), wanted);
                         }
                         YearsLoss::Ordinal => {
                             for (year, level) in wanted.iter_mut().enumerate() {

@@ -88,10 +88,14 @@ pub enum Optimiser {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum YearsLoss {
-    /// A normal distribution around the age, over the years 0 to 116.
+    /// A normal distribution around the age, over the years 0 to 116; wider for the old, of whom
+    /// neither faces nor annotators tell the year.
     Distribution {
-        /// Standard deviation in years.
+        /// Standard deviation in years at birth.
         sigma: f32,
+        /// What each year of age adds to it.
+        #[serde(default)]
+        growth: f32,
         /// Weight of the absolute error of the expectation.
         l1: f32,
     },
@@ -183,7 +187,7 @@ pub struct MlpOptions {
 impl Default for MlpOptions {
     fn default() -> Self {
         Self {
-            hidden: vec![256, 256],
+            hidden: vec![256, 256, 256],
             batch_norm: true,
             input_dropout: 0.2,
             dropout: 0.4,
@@ -197,7 +201,7 @@ impl Default for MlpOptions {
             patience: None,
             mirror: true,
             mixup: 0.4,
-            years_loss: YearsLoss::Distribution { sigma: 2.0, l1: 0.1 },
+            years_loss: YearsLoss::Distribution { sigma: 1.0, growth: 0.05, l1: 0.1 },
             years_answer: YearsAnswer::Median,
             temperature: true,
             refit: false,
@@ -234,8 +238,9 @@ impl MlpOptions {
         require(self.patience != Some(0), "mlp.patience", "at least 1", self.patience)?;
         let mixes = self.mixup >= 0.0 && self.mixup.is_finite();
         require(mixes, "mlp.mixup", "at least 0", self.mixup)?;
-        if let YearsLoss::Distribution { sigma, l1 } = self.years_loss {
+        if let YearsLoss::Distribution { sigma, growth, l1 } = self.years_loss {
             require((0.1..=50.0).contains(&sigma), "sigma", "0.1 to 50 years", sigma)?;
+            require((0.0..=1.0).contains(&growth), "growth", "0 to 1 year a year", growth)?;
             require(l1 >= 0.0 && l1.is_finite(), "l1", "at least 0", l1)?;
         }
         self.schedule.check()

@@ -105,7 +105,7 @@ fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &T
 fn formulas_of_years_agree() {
     let (matrix, targets) = aged(240, 1);
     for loss in [
-        YearsLoss::Distribution { sigma: 2.0, l1: 0.1 },
+        YearsLoss::Distribution { sigma: 2.0, growth: 0.02, l1: 0.1 },
         YearsLoss::Ordinal,
         YearsLoss::L1,
         YearsLoss::L2,

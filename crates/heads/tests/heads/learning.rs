@@ -76,7 +76,7 @@ fn every_loss_optimiser_and_schedule_learns_years() {
     let adamw = Optimiser::AdamW { weight_decay: 0.01 };
     let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 1e-4 };
     let plateau = Schedule::Plateau { factor: 0.3, patience: 2 };
-    let distribution = YearsLoss::Distribution { sigma: 2.0, l1: 0.1 };
+    let distribution = YearsLoss::Distribution { sigma: 2.0, growth: 0.02, l1: 0.1 };
     for (loss, optimiser, rate, schedule) in [
         (YearsLoss::L1, adamw, 3e-3, Schedule::Constant),
         (YearsLoss::L2, sgd, 0.02, Schedule::Exponential { factor: 0.9 }),
