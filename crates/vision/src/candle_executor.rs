@@ -8,6 +8,7 @@ mod layer;
 mod tests;
 
 use std::cell::OnceCell;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, DeviceLocation};
 use facefold_engine::{EngineError, Executor, Images, Network, Shape, Tensor};
@@ -22,7 +23,9 @@ pub use device::{DeviceError, open_device};
 /// Pictures are computed one by one, so that the bits of an embedding do not depend on the batch
 /// it came in. On the CPU one call keeps to one core: run one call a core. Candle spreads a
 /// matrix product over the rayon pool of its caller; a caller that is in no pool gets one of a
-/// single thread, and a caller in a pool shares the pool that it is in. Neither changes a bit.
+/// single thread, and a caller in a pool shares the pool that it is in. Neither changes a bit. On
+/// other devices calls take turns: there candle gives each thread a stream but all of them one
+/// cuBLAS handle, and products that run side by side have been seen to give other bits.
 pub struct CandleExecutor {
     network: Network,
     layers: Vec<Layer>,
@@ -48,8 +51,10 @@ impl CandleExecutor {
         kernels: Kernels,
     ) -> Result<Self, EngineError> {
         network.validate()?;
-        let layers = network.layers.iter().map(|layer| Layer::new(&layer.op, device));
+        let layers = network.layers.iter().map(|layer| Layer::new(&layer.op, device, kernels));
         let layers = layers.collect::<candle_core::Result<_>>().map_err(|error| failed(&error))?;
+        // Threads have streams of their own, which do not wait for this one's copies.
+        device.synchronize().map_err(|error| failed(&error))?;
         let mut last_reader = vec![None; network.layers.len() + 1];
         for (index, layer) in network.layers.iter().enumerate() {
             for input in &layer.inputs {
@@ -117,7 +122,11 @@ impl Executor for CandleExecutor {
             return Err(EngineError::Batch { expected, found: images.data.len() });
         }
         let run = || self.run_all(images, &shapes).map_err(|error| failed(&error));
-        if self.device.is_cpu() { on_one_thread(run)? } else { run() }
+        if self.device.is_cpu() {
+            return on_one_thread(run)?;
+        }
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        run()
     }
 
     fn describe(&self) -> String {
@@ -128,6 +137,9 @@ impl Executor for CandleExecutor {
         }
     }
 }
+
+/// Held by the call that has the device. One for all executors: those on a device share handles.
+static TURN: Mutex<()> = Mutex::new(());
 
 fn failed(error: &candle_core::Error) -> EngineError {
     EngineError::Device(error.to_string())

@@ -43,11 +43,10 @@ pub enum Layer {
         weight: Tensor,
         bias: ChannelWeights,
     },
-    /// With weights as they are.
+    /// With weights as they are, for the CPU's kernels.
     Grouped {
         geometry: Geometry,
-        values: Vec<f32>,
-        weight: Tensor,
+        weight: Vec<f32>,
         bias: ChannelWeights,
     },
     PRelu(ChannelWeights),
@@ -111,22 +110,18 @@ impl Input {
 }
 
 impl Layer {
-    pub fn new(op: &Op, device: &Device) -> Result<Self> {
+    pub fn new(op: &Op, device: &Device, kernels: Kernels) -> Result<Self> {
         let channels = |values: &[f32]| ChannelWeights::new(values, device);
         Ok(match op {
+            Op::Convolution(c) if c.groups > 1 && kernels == Kernels::Cpu => Self::Grouped {
+                geometry: Geometry::of(c),
+                weight: c.weight.clone(),
+                bias: channels(&c.bias)?,
+            },
             Op::Convolution(c) => {
-                let geometry = Geometry::of(c);
-                let bias = channels(&c.bias)?;
-                let [down, right] = c.kernel;
-                let depth = c.input_channels / c.groups;
-                let shape = (c.output_channels, depth, down, right);
-                let weight = Tensor::from_slice(&c.weight, shape, device)?;
-                if c.groups == 1 {
-                    let weight = weight.reshape((c.output_channels, depth * down * right))?;
-                    Self::Dense { geometry, weight, bias }
-                } else {
-                    Self::Grouped { geometry, values: c.weight.clone(), weight, bias }
-                }
+                let shape = (c.output_channels, c.input_channels * c.kernel[0] * c.kernel[1]);
+                let weight = Tensor::from_vec(without_groups(c), shape, device)?;
+                Self::Dense { geometry: Geometry::of(c), weight, bias: channels(&c.bias)? }
             }
             Op::PRelu(slope) => Self::PRelu(channels(slope)?),
             Op::Affine { scale, shift } => {
@@ -153,29 +148,29 @@ impl Layer {
                         let [down, right] = geometry.kernel;
                         let shape =
                             (geometry.output_channels, geometry.input_channels, down, right);
-                        portable_convolution(x, &weight.reshape(shape)?, geometry)?
+                        let Geometry { padding, stride, .. } = *geometry;
+                        let weight = weight.reshape(shape)?;
+                        x.unsqueeze(0)?.conv2d(&weight, padding, stride, 1, 1)?.squeeze(0)?
                     }
                 };
                 let sum = sum.reshape((output.channels, output.height, output.width))?;
                 add_bias(sum, bias, kernels)
             }
-            Self::Grouped { geometry, values, weight, bias } => {
-                let sum = match kernels {
-                    Kernels::Cpu => x.contiguous()?.apply_op1_no_bwd(&Grouped {
-                        sliding: geometry.sliding(output),
-                        weight: values,
-                        groups: geometry.groups,
-                        output_channels: geometry.output_channels,
-                    })?,
-                    Kernels::Portable => grouped(x, weight, geometry, output)?,
-                };
+            Self::Grouped { geometry, weight, bias } => {
+                let sum = x.contiguous()?.apply_op1_no_bwd(&Grouped {
+                    sliding: geometry.sliding(output),
+                    weight,
+                    groups: geometry.groups,
+                    output_channels: geometry.output_channels,
+                })?;
                 add_bias(sum, bias, kernels)
             }
             Self::PRelu(slope) => match kernels {
                 Kernels::Cpu => inputs[0].overwritten(PerChannel::PRelu(&slope.values)),
                 Kernels::Portable => {
-                    let negative = x.minimum(0.0)?.broadcast_mul(&slope.tensor)?;
-                    x.relu()? + negative
+                    let positive = x.relu()?;
+                    let negative = (x - &positive)?.broadcast_mul(&slope.tensor)?;
+                    positive + negative
                 }
             },
             Self::Affine { scale, shift } => match kernels {
@@ -257,25 +252,18 @@ fn patchwise(x: &Tensor, weight: &Tensor, sliding: Sliding) -> Result<Tensor> {
     Tensor::cat(&strips, 1)
 }
 
-fn portable_convolution(x: &Tensor, weight: &Tensor, geometry: &Geometry) -> Result<Tensor> {
-    let Geometry { padding, stride, groups, .. } = *geometry;
-    x.unsqueeze(0)?.conv2d(weight, padding, stride, 1, groups)?.squeeze(0)
-}
-
-/// candle runs groups one after another, which for a depthwise convolution is a kernel a channel:
-/// the sum of shifted maps is far quicker.
-fn grouped(x: &Tensor, weight: &Tensor, geometry: &Geometry, output: Shape) -> Result<Tensor> {
-    let Geometry { input_channels, output_channels, kernel, stride, padding, groups } = *geometry;
-    if groups != input_channels || groups != output_channels {
-        return portable_convolution(x, weight, geometry);
+/// Weights as out x (in x kernel), with zeros between inputs and outputs of different groups. candle
+/// runs groups one after another, a kernel or more for each: on a device their starts take far
+/// longer than the products with zeros.
+fn without_groups(c: &Convolution) -> Vec<f32> {
+    let size = c.input_channels / c.groups * c.kernel[0] * c.kernel[1];
+    let mut weight = vec![0.0; c.output_channels * c.groups * size];
+    let outputs = c.output_channels / c.groups;
+    for (output, values) in c.weight.chunks_exact(size.max(1)).enumerate() {
+        let first = (output * c.groups + output / outputs) * size;
+        weight[first..first + size].copy_from_slice(values);
     }
-    let taps = weight.reshape((groups, kernel[0] * kernel[1]))?;
-    let windows = shifted(x, kernel, stride, padding, 0.0, output)?;
-    let products = windows
-        .iter()
-        .enumerate()
-        .map(|(tap, window)| window.broadcast_mul(&taps.narrow(1, tap, 1)?.unsqueeze(2)?));
-    reduce(products.collect::<Result<Vec<_>>>()?, |a, b| a + b)
+    weight
 }
 
 /// For each place of a kernel, row by row, the map of what lies under it.
