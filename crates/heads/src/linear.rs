@@ -1,8 +1,10 @@
 //! The linear head: logistic regression for classes, ridge regression for years.
 
 mod formula;
+mod products;
 
-use candle_core::{Device, Tensor};
+use std::ops::Range;
+
 use facefold_core::{
     Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
     Targets, TrainingLog,
@@ -14,11 +16,11 @@ use crate::features::Standardiser;
 use crate::lbfgs::{Limits, minimise};
 use crate::loss::{self, Known, Loss, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
-use crate::parts::{Reader, Stored, Tensors, backend, json};
+use crate::parts::{Reader, Stored, Tensors, json};
 use crate::sides::answer_both;
-use crate::threads::on_one_thread;
 
 pub(crate) use formula::write;
+use products::{add_sloped, answers, block_rows};
 
 pub(crate) const NAME: &str = "linear";
 
@@ -72,7 +74,7 @@ impl Linear {
         let features = Standardiser::fit(training, self.unit_columns)?;
         features.check(validation.matrix(), validation.rows())?;
         let goal = Goal::new(training.targets(), self.class_weights);
-        let rows = Rows::new(&features, training)?;
+        let rows = Rows::new(&features, training);
         let outputs = goal.outputs();
         let mut at = vec![0.0; (features.width() + 1) * outputs];
         let mut best: Option<(f64, f64, Fitted)> = None;
@@ -86,7 +88,7 @@ impl Linear {
         for &penalty in &penalties {
             let limits = Limits { steps: self.options.steps, gradient: 1e-5 };
             let found = minimise(at, limits, |at| {
-                let (value, mut gradient) = rows.evaluate(at, outputs, &goal)?;
+                let (value, mut gradient) = rows.evaluate(at, outputs, &goal);
                 let weights = features.width() * outputs;
                 let mut length = 0.0;
                 for (gradient, &weight) in gradient[..weights].iter_mut().zip(at) {
@@ -136,8 +138,7 @@ impl Head for Linear {
         validation: &Examples<'_>,
         _seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fitted = on_one_thread(|| self.fit_here(training, validation))?;
-        Ok(Box::new(fitted))
+        Ok(Box::new(self.fit_here(training, validation)?))
     }
 }
 
@@ -174,11 +175,23 @@ impl Goal {
         }
     }
 
-    fn loss(&self, outputs: &[f32]) -> Loss {
-        match self {
-            Self::Classes { soft, count } => loss::cross_entropy(outputs, soft, *count),
-            Self::Years { standardised, .. } => loss::squared(outputs, standardised),
-        }
+    /// What some rows add to the mean loss of all, and to its gradient by their outputs.
+    fn loss(&self, outputs: &[f32], rows: Range<usize>) -> Loss {
+        let (mut loss, share) = match self {
+            Self::Classes { soft, count } => {
+                let of_rows = &soft[rows.start * count..rows.end * count];
+                let weight = |soft: &[f32]| soft.iter().map(|&q| f64::from(q)).sum::<f64>();
+                let share = weight(of_rows) / weight(soft).max(f64::MIN_POSITIVE);
+                (loss::cross_entropy(outputs, of_rows, *count), share)
+            }
+            Self::Years { standardised, .. } => {
+                let share = rows.len() as f64 / standardised.len() as f64;
+                (loss::squared(outputs, &standardised[rows]), share)
+            }
+        };
+        loss.value *= share;
+        loss.gradient.iter_mut().for_each(|slope| *slope *= share as f32);
+        loss
     }
 }
 
@@ -190,56 +203,62 @@ pub(crate) fn mean_and_deviation(years: &[f32]) -> (f32, f32) {
     (mean as f32, (squares / n).sqrt().max(1.0) as f32)
 }
 
-/// The standardised training rows as a tensor, n x d.
+/// The standardised training rows, n x d.
 struct Rows {
-    features: Tensor,
-    transposed: Tensor,
+    values: Vec<f32>,
+    width: usize,
 }
 
+/// Rows whose gradients are added up in f32 before they join the sum in f64.
+const SUMMED_ROWS: usize = 256;
+
 impl Rows {
-    fn new(standardiser: &Standardiser, training: &Examples<'_>) -> Result<Self, HeadError> {
-        let shape = (training.len(), standardiser.width());
+    fn new(standardiser: &Standardiser, training: &Examples<'_>) -> Self {
         let values = standardiser.rows(training.matrix().plain(), training.rows(), 1.0);
-        let failed = backend("laying out the training rows");
-        let features = Tensor::from_vec(values, shape, &Device::Cpu).map_err(&failed)?;
-        let transposed = features.t().map_err(&failed)?;
-        Ok(Self { features, transposed })
+        Self { values, width: standardiser.width() }
     }
 
-    /// Mean loss and its gradient at `at`: d x outputs weights, then the biases.
-    fn evaluate(
-        &self,
-        at: &[f64],
-        outputs: usize,
-        goal: &Goal,
-    ) -> Result<(f64, Vec<f64>), HeadError> {
-        let failed = backend("a step of the linear head");
-        let (n, width) = self.features.dims2().map_err(&failed)?;
+    /// Mean loss and its gradient at `at`: d x outputs weights, then the biases. Each row is read
+    /// from memory once.
+    fn evaluate(&self, at: &[f64], outputs: usize, goal: &Goal) -> (f64, Vec<f64>) {
+        let width = self.width;
         let (weights, biases) = at.split_at(width * outputs);
-        let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-        let answer = Tensor::from_vec(weights, (width, outputs), &Device::Cpu)
-            .and_then(|weights| self.features.matmul(&weights))
-            .and_then(|answer| answer.flatten_all()?.to_vec1::<f32>())
-            .map_err(&failed)?;
-        let answer: Vec<f32> =
-            answer.iter().enumerate().map(|(i, z)| z + biases[i % outputs] as f32).collect();
-        let loss = goal.loss(&answer);
-        let mut bias_gradient = vec![0.0; outputs];
-        for row in loss.gradient.chunks(outputs) {
-            for (sum, &part) in bias_gradient.iter_mut().zip(row) {
-                *sum += f64::from(part);
+        let weights = transposed(weights, outputs, |&weight| weight as f32);
+        let (mut value, mut gradient) = (0.0, vec![0.0; at.len()]);
+        let (gradient_of_weights, gradient_of_biases) = gradient.split_at_mut(width * outputs);
+        let mut sums = vec![0.0_f32; width * outputs];
+        let mut first = 0;
+        for rows in self.values.chunks(SUMMED_ROWS * width) {
+            for block in rows.chunks(block_rows(width) * width) {
+                let end = first + block.len() / width;
+                let mut answers = answers(block, &weights, width);
+                for row in answers.chunks_exact_mut(outputs) {
+                    row.iter_mut().zip(biases).for_each(|(z, &bias)| *z += bias as f32);
+                }
+                let loss = goal.loss(&answers, first..end);
+                value += loss.value;
+                for row in loss.gradient.chunks_exact(outputs) {
+                    for (sum, &slope) in gradient_of_biases.iter_mut().zip(row) {
+                        *sum += f64::from(slope);
+                    }
+                }
+                add_sloped(block, &loss.gradient, width, &mut sums);
+                first = end;
+            }
+            for (output, sums) in sums.chunks_exact_mut(width).enumerate() {
+                let of_output = gradient_of_weights[output..].iter_mut().step_by(outputs);
+                of_output.zip(&*sums).for_each(|(total, &sum)| *total += f64::from(sum));
+                sums.fill(0.0);
             }
         }
-        let mut gradient: Vec<f64> = Tensor::from_vec(loss.gradient, (n, outputs), &Device::Cpu)
-            .and_then(|slope| self.transposed.matmul(&slope))
-            .and_then(|gradient| gradient.flatten_all()?.to_vec1::<f32>())
-            .map_err(&failed)?
-            .into_iter()
-            .map(f64::from)
-            .collect();
-        gradient.extend(bias_gradient);
-        Ok((loss.value, gradient))
+        (value, gradient)
     }
+}
+
+/// Weights that lie d x outputs, as outputs x d.
+fn transposed<T>(weights: &[T], outputs: usize, convert: impl Fn(&T) -> f32) -> Vec<f32> {
+    let line = |output: usize| weights[output..].iter().step_by(outputs);
+    (0..outputs).flat_map(|output| line(output).map(&convert)).collect()
 }
 
 #[derive(Debug)]
@@ -278,7 +297,7 @@ impl Fitted {
 
     /// Mean cross-entropy, or mean absolute error in years.
     fn error(&self, validation: &Examples<'_>) -> Result<f64, HeadError> {
-        let answers = self.outputs(validation.matrix().plain(), validation.rows())?;
+        let answers = self.outputs(validation.matrix().plain(), validation.rows());
         let n = validation.len() as f64;
         match validation.targets() {
             Targets::Classes { indices, count } => {
@@ -302,25 +321,21 @@ impl Fitted {
     }
 
     /// Raw outputs, row by row.
-    fn outputs(&self, source: &Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+    fn outputs(&self, source: &Array2<f32>, rows: &[usize]) -> Vec<f32> {
         let (width, outputs) = self.weights.dim();
-        let failed = backend("answering with the linear head");
-        let weights: Vec<f32> = self.weights.iter().copied().collect();
-        let weights = Tensor::from_vec(weights, (width, outputs), &Device::Cpu).map_err(&failed)?;
+        let weights: Vec<f32> = self.weights.t().iter().copied().collect();
         let mut all = Vec::with_capacity(rows.len() * outputs);
-        for chunk in rows.chunks(2048) {
+        for chunk in rows.chunks(block_rows(width)) {
             let values = self.features.rows(source, chunk, 1.0);
-            let answer = Tensor::from_vec(values, (chunk.len(), width), &Device::Cpu)
-                .and_then(|features| features.matmul(&weights)?.flatten_all()?.to_vec1::<f32>())
-                .map_err(&failed)?;
-            all.extend(answer.iter().enumerate().map(|(i, z)| z + self.biases[i % outputs]));
+            let biases = self.biases.iter().cycle();
+            all.extend(answers(&values, &weights, width).iter().zip(biases).map(|(z, b)| z + b));
         }
-        Ok(all)
+        all
     }
 
     /// Class shares, or years, of plain rows.
-    fn answers(&self, source: &Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
-        let mut answers = self.outputs(source, rows)?;
+    fn answers(&self, source: &Array2<f32>, rows: &[usize]) -> Vec<f32> {
+        let mut answers = self.outputs(source, rows);
         match self.stored.target {
             TargetKind::Classes { count } => {
                 let logits = answers.clone();
@@ -334,7 +349,7 @@ impl Fitted {
                 }
             }
         }
-        Ok(answers)
+        answers
     }
 }
 
@@ -345,7 +360,7 @@ pub(crate) fn mismatch(training: &TargetKind, validation: &TargetKind) -> HeadEr
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &Array2<f32>, rows: &[usize]| self.answers(source, rows);
+        let side = |source: &Array2<f32>, rows: &[usize]| Ok(self.answers(source, rows));
         predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
     }
 
