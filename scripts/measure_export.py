@@ -59,6 +59,11 @@ def enter_environment():
     os.execv(python, [python, *sys.argv])
 
 
+def settings(arguments):
+    """The head's settings, as arguments of `facefold train`."""
+    return [word for setting in arguments.set for word in ("--set", setting)]
+
+
 def training_store(store, fold, to):
     """A store in `to` whose label rows are those of `store` outside of a fold."""
     import pyarrow.compute as pc
@@ -191,7 +196,8 @@ def measure(arguments, directory):
     bundle = directory / "faces.facefold"
     training_store(store, arguments.fold, directory / "store")
     train = [facefold, "train", "--store", directory / "store", "--task", "gender,age"]
-    subprocess.run([*train, "--head", arguments.head, "--out", bundle], check=True, stdout=sys.stderr)
+    train += ["--head", arguments.head, *settings(arguments), "--out", bundle]
+    subprocess.run(train, check=True, stdout=sys.stderr)
     rows = list(test_rows(store, arguments.fold))[: arguments.pictures]
     ages = np.array([age for _, age, _, _ in rows])
     men = np.array([gender == "m" for _, _, gender, _ in rows])
@@ -238,6 +244,7 @@ def main():
     parser.add_argument("--images", type=pathlib.Path, required=True, help="the folder of its pictures")
     parser.add_argument("--fold", type=int, default=0, help="the fold that is kept from training")
     parser.add_argument("--head", default="mlp")
+    parser.add_argument("--set", action="append", default=[], help="a setting of the head (repeat for more)")
     parser.add_argument("--pictures", type=int, help="ask about no more than so many")
     parser.add_argument("--facefold", type=pathlib.Path, default=ROOT / "target/release/facefold")
     parser.add_argument("--machine", default=None, help="what to call this machine")
@@ -251,7 +258,9 @@ def main():
     head = [
         "# Exported files against facefold",
         "",
-        "    scripts/measure_export.py --store stores/utkface --images data/utkface --out results/bench/export.md",
+        "    "
+        + " ".join(["scripts/measure_export.py --store stores/utkface --images data/utkface", *settings(arguments)])
+        + " --out results/bench/export.md",
         "",
         f"{count:,} pictures of fold {arguments.fold}, whose subjects were in no training row; head `{arguments.head}`,"
         f" embedding and taps. onnxruntime {onnxruntime.__version__}; {arguments.machine or machine()}.",
