@@ -1,7 +1,9 @@
 //! How fast a store of a million made-up pictures opens and loads, against reading the same bytes.
 //!
-//! `cargo run --release -p facefold-store --example million_rows -- DIR [PICTURES]` writes about
-//! 4.5 GB into `DIR/million-rows`, prints a Markdown table, and leaves the store for a second look.
+//! `cargo run --release -p facefold-store --example million_rows -- DIR [PICTURES [PAUSE]]` writes
+//! about 4.5 GB into `DIR/million-rows`, prints a Markdown table, and leaves the store for a second
+//! look. Each reading starts after a pause of so many seconds (3 unless told): a virtual machine's
+//! host takes back memory that was just freed, and gives it out again slowly.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -25,6 +27,7 @@ fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let directory = arguments.next().ok_or("expected a directory for the store")?;
     let pictures: u32 = arguments.next().map_or(Ok(1_000_000), |count| count.parse())?;
+    let pause: u64 = arguments.next().map_or(Ok(3), |seconds| seconds.parse())?;
     let path = PathBuf::from(directory).join("million-rows");
     let mut table = Table(std::io::stdout());
     table.line(["what", "seconds", "of them computing", ""])?;
@@ -58,9 +61,7 @@ fn main() -> Outcome<()> {
                 if !warm {
                     evict(&copy);
                 }
-                // A virtual machine's host takes back memory that was just freed; each way starts
-                // after that.
-                sleep(Duration::from_secs(3));
+                sleep(Duration::from_secs(pause));
                 let (_, time) = timed(|| match reading {
                     Reading::Plain => read_plainly(&copy),
                     Reading::Whole => Ok(fs_err::read(&copy)?[1000]),
