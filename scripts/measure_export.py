@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,14 @@ def enter_environment():
 def settings(arguments):
     """The head's settings, as arguments of `facefold train`."""
     return [word for setting in arguments.set for word in ("--set", setting)]
+
+
+def command(arguments):
+    """The line that repeats this measurement, with the places that the documentation uses."""
+    words = ["scripts/measure_export.py", "--store", "stores/utkface", "--images", "data/utkface", *settings(arguments)]
+    if arguments.pictures:
+        words += ["--pictures", str(arguments.pictures)]
+    return shlex.join([*words, "--out", "results/bench/export.md"])
 
 
 def training_store(store, fold, to):
@@ -258,9 +267,7 @@ def main():
     head = [
         "# Exported files against facefold",
         "",
-        "    "
-        + " ".join(["scripts/measure_export.py --store stores/utkface --images data/utkface", *settings(arguments)])
-        + " --out results/bench/export.md",
+        f"    {command(arguments)}",
         "",
         f"{count:,} pictures of fold {arguments.fold}, whose subjects were in no training row; head `{arguments.head}`,"
         f" embedding and taps. onnxruntime {onnxruntime.__version__}; {arguments.machine or machine()}.",

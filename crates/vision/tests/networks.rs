@@ -3,7 +3,9 @@
 
 use facefold_core::Fingerprint;
 use facefold_engine::{Network, Op, Shape};
-use facefold_vision::networks::{Architecture, Untrained, add_network, backbone_taps};
+use facefold_vision::networks::{
+    Architecture, Untrained, add_backbone_taps, add_network, backbone_taps,
+};
 
 fn untrained(architecture: Architecture) -> Network {
     architecture.build(&mut Untrained { seed: 7 })
@@ -39,17 +41,16 @@ fn every_network_embeds_a_crop_in_512_values() {
 fn taps_are_the_last_sums_of_the_smallest_maps() {
     let taps = |architecture| {
         let mut network = untrained(architecture);
-        let chosen = backbone_taps(&network).unwrap();
+        let maps = backbone_taps(&network).unwrap();
         let shapes = network.shapes(112, 112).unwrap();
         let mut found: Vec<(String, usize)> = Vec::new();
-        for shape in chosen.moments.iter().map(|map| shapes[map.0].to_string()) {
+        for shape in maps.iter().map(|map| shapes[map.0].to_string()) {
             match found.last_mut() {
                 Some((last, count)) if *last == shape => *count += 1,
                 _ => found.push((shape, 1)),
             }
         }
-        assert_eq!(chosen.moments.last(), Some(&chosen.by_row));
-        chosen.add_to(&mut network);
+        add_backbone_taps(&mut network).unwrap();
         let shapes = network.shapes(112, 112).unwrap();
         let found: Vec<_> = found.iter().map(|(shape, count)| format!("{count} {shape}")).collect();
         (found.join(", "), shapes[network.outputs[1].value.0].channels)
@@ -80,7 +81,7 @@ fn a_fingerprint_sees_weights_and_not_names_or_taps() {
     let mut other = network.clone();
     other.name = "w600k_mbf".to_owned();
     other.layers[0].name = "517".to_owned();
-    backbone_taps(&network).unwrap().add_to(&mut other);
+    add_backbone_taps(&mut other).unwrap();
     assert_eq!(of(&network), of(&other));
     if let Op::PRelu(slope) = &mut other.layers[1].op {
         slope[3] += 1e-6;

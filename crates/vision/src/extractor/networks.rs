@@ -7,7 +7,7 @@ use facefold_engine::Network;
 
 use super::{PREPROCESSING, UNTRAINED_SEED, failure};
 use crate::models::{self, LoadedFile, ModelPack};
-use crate::networks::{Architecture, Untrained, add_network, backbone_taps};
+use crate::networks::{Architecture, Untrained, add_backbone_taps, add_network};
 use crate::onnx;
 
 /// The networks of a model pack.
@@ -41,8 +41,7 @@ impl PackNetworks {
             None => Architecture::MobileFaceNet.build(&mut Untrained { seed: UNTRAINED_SEED }),
         };
         if taps {
-            let taps = backbone_taps(&embedding).map_err(|error| failure(&pack.name, error))?;
-            taps.add_to(&mut embedding);
+            add_backbone_taps(&mut embedding).map_err(|error| failure(&pack.name, error))?;
         }
         Ok(Self { detector, embedding })
     }

@@ -14,7 +14,7 @@ use super::{Backend, Embedder, LocalExtractor, LocalOptions, PictureError, Wante
 use crate::align::CROP_SIDE;
 use crate::decode::Limits;
 use crate::models::{BUFFALO_S, ModelPack, UNTRAINED};
-use crate::networks::{Architecture, Untrained, backbone_taps};
+use crate::networks::{Architecture, Untrained, add_backbone_taps};
 use crate::testing::formula_picture;
 
 fn png(picture: &RgbImage) -> Vec<u8> {
@@ -289,7 +289,7 @@ fn a_pack_without_a_detector_shows_in_the_fingerprint() {
 #[test]
 fn engine_and_candle_agree_on_embedding_and_taps_of_every_crop_in_a_batch() {
     let mut network = Architecture::MobileFaceNet.build(&mut Untrained { seed: 3 });
-    backbone_taps(&network).unwrap().add_to(&mut network);
+    add_backbone_taps(&mut network).unwrap();
     let shape = Shape { channels: 3, height: 112, width: 112 };
     let data: Vec<f32> = (0..3 * shape.size())
         .map(|i| ((i * 7 + i / 112 * 13 + i / 5000 * 29) % 256) as f32 / 127.5 - 1.0)

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use facefold_engine::{Convolution, Network, Op, ValueId};
 
 pub use fingerprint::add_network;
-pub use taps::{BackboneTaps, NoTaps, backbone_taps};
+pub use taps::{NoTaps, add_backbone_taps, backbone_taps};
 pub use weights::{Role, Untrained, WeightSource};
 
 /// Height and width of the crop that every network here takes.
