@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ndarray::{Array2, ArrayD, Axis};
+use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
 use crate::examples::Examples;
+use crate::rows::FeatureRows;
 
 /// Features of all rows of a store, n x d, and of their mirrored crops where the store has them.
 ///
@@ -17,8 +18,8 @@ use crate::examples::Examples;
 /// only: [`Examples::augmented`].
 #[derive(Debug, Clone)]
 pub struct FeatureMatrix {
-    plain: Array2<f32>,
-    mirrored: Option<Array2<f32>>,
+    plain: FeatureRows,
+    mirrored: Option<FeatureRows>,
     /// The rows that the last rows are versions of.
     originals: Vec<usize>,
     identity: MatrixIdentity,
@@ -51,11 +52,20 @@ impl FeatureMatrix {
     /// # Errors
     /// [`HeadError::Shape`] where the two shapes differ.
     pub fn new(plain: Array2<f32>, mirrored: Option<Array2<f32>>) -> Result<Self, HeadError> {
+        Self::of_rows(plain.into(), mirrored.map(FeatureRows::from))
+    }
+
+    /// A matrix of rows that lie elsewhere, with or without mirrored ones.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the two shapes differ.
+    pub fn of_rows(plain: FeatureRows, mirrored: Option<FeatureRows>) -> Result<Self, HeadError> {
+        let shape = |rows: &FeatureRows| (rows.count(), rows.width());
         match &mirrored {
-            Some(other) if other.dim() != plain.dim() => Err(HeadError::Shape(format!(
+            Some(other) if shape(other) != shape(&plain) => Err(HeadError::Shape(format!(
                 "mirrored features have shape {:?}, plain ones {:?}",
-                other.dim(),
-                plain.dim()
+                shape(other),
+                shape(&plain)
             ))),
             _ => {
                 let identity = MatrixIdentity::next();
@@ -88,9 +98,9 @@ impl FeatureMatrix {
         if let Some(column) = columns.iter().find(|&&column| column >= self.width()) {
             return Err(HeadError::Shape(format!("column {column} of {} features", self.width())));
         }
-        let narrow = |matrix: &Array2<f32>| matrix.select(Axis(1), columns);
-        let mirrored = self.mirrored.as_ref().filter(|_| mirrored).map(narrow);
-        Self::new(narrow(&self.plain), mirrored)?.with_augmented(self.originals.clone())
+        let mirrored = self.mirrored.as_ref().filter(|_| mirrored);
+        let mirrored = mirrored.map(|rows| rows.columns(columns));
+        Self::of_rows(self.plain.columns(columns), mirrored)?.with_augmented(self.originals.clone())
     }
 
     /// Pairs of an augmented row and the row that it is a version of.
@@ -100,13 +110,13 @@ impl FeatureMatrix {
 
     /// The features of the crops as they are, n x d.
     #[must_use]
-    pub fn plain(&self) -> &Array2<f32> {
+    pub fn plain(&self) -> &FeatureRows {
         &self.plain
     }
 
     /// The features of the mirrored crops, n x d, where known.
     #[must_use]
-    pub fn mirrored(&self) -> Option<&Array2<f32>> {
+    pub fn mirrored(&self) -> Option<&FeatureRows> {
         self.mirrored.as_ref()
     }
 
@@ -119,13 +129,13 @@ impl FeatureMatrix {
     /// Number of rows n, with those of augmented versions.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.plain.nrows()
+        self.plain.count()
     }
 
     /// Number of features d.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.plain.ncols()
+        self.plain.width()
     }
 }
 

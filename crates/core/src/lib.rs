@@ -12,6 +12,7 @@ pub mod fingerprint;
 pub mod head;
 pub mod intervals;
 pub mod rng;
+pub mod rows;
 pub mod sample;
 pub mod task;
 
@@ -27,5 +28,6 @@ pub use head::{
     TargetKind, Targets, TrainingLog,
 };
 pub use intervals::AgeIntervals;
+pub use rows::{FeatureRows, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
 pub use task::Task;

@@ -1,5 +1,5 @@
 //! A network as a list of layers with weights, a plain reference executor, and CPU kernels near
-//! the hardware's limit.
+//! the hardware's limit. All of the workspace's `unsafe` is here, so files are mapped here too.
 
 mod buffer;
 pub mod cpu;
@@ -8,6 +8,7 @@ pub mod executor;
 mod kernels;
 mod layout;
 mod lower;
+mod mapped;
 mod matrix;
 mod merge;
 pub mod network;
@@ -22,6 +23,7 @@ mod workspace;
 pub use cpu::{ENGINE_VARIABLE, Kernel, Precision};
 pub use engine::Engine;
 pub use executor::{ByteImages, EngineError, Executor, Images, Tensor};
+pub use mapped::MappedFile;
 pub use matrix::{Matrix, MatrixMut, Multiplier, Panels};
 pub use network::{Convolution, InvalidNetwork, Layer, Network, Op, Output, Shape, ValueId};
 pub use reference::Reference;

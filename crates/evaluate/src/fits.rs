@@ -232,10 +232,11 @@ impl CvPlan<'_> {
             hasher.update(text.as_bytes());
             hasher.update(&[0]);
         }
-        let mut bytes = Vec::new();
-        for matrix in [Some(self.matrix.plain()), self.matrix.mirrored()].into_iter().flatten() {
-            hasher.update(&(matrix.nrows() as u64).to_le_bytes());
-            for row in matrix.rows() {
+        let (mut bytes, mut row) = (Vec::new(), vec![0.0; self.matrix.width()]);
+        for rows in [Some(self.matrix.plain()), self.matrix.mirrored()].into_iter().flatten() {
+            hasher.update(&(rows.count() as u64).to_le_bytes());
+            for number in 0..rows.count() {
+                rows.copy(number, &mut row);
                 bytes.clear();
                 bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
                 hasher.update(&bytes);

@@ -1,8 +1,8 @@
 //! From rows of a feature matrix to what a head sees: standardised columns.
 
-use facefold_core::{Examples, FeatureMatrix, HeadError};
+use facefold_core::{Examples, FeatureMatrix, FeatureRows, HeadError};
 use facefold_engine::{Vectorised, widest};
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::Array1;
 
 use crate::formula::{Formula, Operation, Value};
 use crate::parts::{Reader, Tensors};
@@ -28,14 +28,14 @@ impl Standardiser {
         let (mut sum, mut squares) = (vec![0.0_f64; width], vec![0.0_f64; width]);
         let plain = training.matrix().plain();
         for &index in training.rows() {
-            standardiser.apply(plain.row(index), &mut row);
+            standardiser.apply(plain, index, &mut row);
             for (sum, &value) in sum.iter_mut().zip(&row) {
                 *sum += f64::from(value);
             }
         }
         let n = training.len() as f64;
         for &index in training.rows() {
-            standardiser.apply(plain.row(index), &mut row);
+            standardiser.apply(plain, index, &mut row);
             for ((square, &value), sum) in squares.iter_mut().zip(&row).zip(&sum) {
                 *square += (f64::from(value) - sum / n).powi(2);
             }
@@ -86,7 +86,11 @@ impl Standardiser {
         let mut standardiser = Self::unscaled(training, unit_columns)?;
         let width = standardiser.width();
         let plain = training.matrix().plain();
-        let finite = |&row: &usize| plain.row(row).iter().all(|value| value.is_finite());
+        let mut values = vec![0.0; width];
+        let mut finite = |&row: &usize| {
+            plain.copy(row, &mut values);
+            values.iter().all(|value| value.is_finite())
+        };
         if let Some(row) = training.rows().iter().find(|row| !finite(row)) {
             return Err(HeadError::Untrainable(format!(
                 "row {row} holds values that are not finite"
@@ -107,12 +111,10 @@ impl Standardiser {
         self.mean.len()
     }
 
-    /// Writes the standardised row into `out`; both have d values.
-    pub(crate) fn apply(&self, row: ArrayView1<'_, f32>, out: &mut [f32]) {
-        match row.as_slice() {
-            Some(row) => widest(Apply { standardiser: self, row, out }),
-            None => widest(Apply { standardiser: self, row: &row.to_vec(), out }),
-        }
+    /// Writes a row, standardised, into `out`, which has d values.
+    pub(crate) fn apply(&self, source: &FeatureRows, row: usize, out: &mut [f32]) {
+        source.copy(row, out);
+        widest(Apply { standardiser: self, row: out });
     }
 
     /// Appends what [`Self::apply`] does to the features; gives the standardised ones, n x d.
@@ -148,11 +150,11 @@ impl Standardiser {
     }
 
     /// The standardised rows, `rows.len()` x d, times `factor`.
-    pub(crate) fn rows(&self, source: &Array2<f32>, rows: &[usize], factor: f32) -> Vec<f32> {
+    pub(crate) fn rows(&self, source: &FeatureRows, rows: &[usize], factor: f32) -> Vec<f32> {
         let width = self.width();
         let mut values = vec![0.0; rows.len() * width];
         for (&index, out) in rows.iter().zip(values.chunks_exact_mut(width)) {
-            self.apply(source.row(index), out);
+            self.apply(source, index, out);
             if factor != 1.0 {
                 for value in out.iter_mut() {
                     *value *= factor;
@@ -202,11 +204,10 @@ impl Standardiser {
     }
 }
 
-/// Standardises a row.
+/// Standardises a row where it is.
 struct Apply<'a> {
     standardiser: &'a Standardiser,
-    row: &'a [f32],
-    out: &'a mut [f32],
+    row: &'a mut [f32],
 }
 
 impl Vectorised for Apply<'_> {
@@ -215,15 +216,14 @@ impl Vectorised for Apply<'_> {
     #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
-        let Self { standardiser: Standardiser { mean, scale, unit_columns }, row, out } = self;
+        let Self { standardiser: Standardiser { mean, scale, unit_columns }, row } = self;
         let (first, end) = unit_columns.unwrap_or((0, 0));
         let length = length(&row[first..end]);
         let divisor = if length > 0.0 { length } else { 1.0 };
         for (columns, divisor) in [(0..first, 1.0), (first..end, divisor), (end..row.len(), 1.0)] {
             let moments = mean[columns.clone()].iter().zip(&scale[columns.clone()]);
-            let values = out[columns.clone()].iter_mut().zip(&row[columns]);
-            for ((out, value), (mean, scale)) in values.zip(moments) {
-                *out = (value / divisor - mean) * scale;
+            for (value, (mean, scale)) in row[columns].iter_mut().zip(moments) {
+                *value = (*value / divisor - mean) * scale;
             }
         }
     }

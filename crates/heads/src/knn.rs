@@ -4,10 +4,10 @@
 
 use candle_core::{Device, Tensor};
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
-    Targets, TrainingLog,
+    Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts, Predictions,
+    TargetKind, Targets, TrainingLog,
 };
-use ndarray::{Array1, Array2, ArrayD, IxDyn};
+use ndarray::{Array1, ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
 
 use crate::features::Standardiser;
@@ -131,7 +131,7 @@ fn error(answers: &[f32], targets: &Targets) -> f64 {
 }
 
 /// Scaled rows of length 1, whose inner products are cosines.
-fn directions(features: &Standardiser, source: &Array2<f32>, rows: &[usize]) -> Vec<f32> {
+fn directions(features: &Standardiser, source: &FeatureRows, rows: &[usize]) -> Vec<f32> {
     let mut values = features.rows(source, rows, 1.0);
     for row in values.chunks_mut(features.width()) {
         let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();
@@ -206,7 +206,7 @@ impl Fitted {
     /// ones the earlier.
     fn nearest(
         &self,
-        source: &Array2<f32>,
+        source: &FeatureRows,
         rows: &[usize],
         k: usize,
     ) -> Result<Vec<u32>, HeadError> {
@@ -266,7 +266,7 @@ impl Fitted {
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
         let k = self.stored.settings.neighbours;
-        let side = |source: &Array2<f32>, rows: &[usize]| {
+        let side = |source: &FeatureRows, rows: &[usize]| {
             Ok(self.answers(&self.nearest(source, rows, k)?, k, k))
         };
         predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)

@@ -6,8 +6,8 @@ mod products;
 use std::ops::Range;
 
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
-    Targets, TrainingLog,
+    Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts, Predictions,
+    TargetKind, Targets, TrainingLog,
 };
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
@@ -321,7 +321,7 @@ impl Fitted {
     }
 
     /// Raw outputs, row by row.
-    fn outputs(&self, source: &Array2<f32>, rows: &[usize]) -> Vec<f32> {
+    fn outputs(&self, source: &FeatureRows, rows: &[usize]) -> Vec<f32> {
         let (width, outputs) = self.weights.dim();
         let weights: Vec<f32> = self.weights.t().iter().copied().collect();
         let mut all = Vec::with_capacity(rows.len() * outputs);
@@ -334,7 +334,7 @@ impl Fitted {
     }
 
     /// Class shares, or years, of plain rows.
-    fn answers(&self, source: &Array2<f32>, rows: &[usize]) -> Vec<f32> {
+    fn answers(&self, source: &FeatureRows, rows: &[usize]) -> Vec<f32> {
         let mut answers = self.outputs(source, rows);
         match self.stored.target {
             TargetKind::Classes { count } => {
@@ -360,7 +360,7 @@ pub(crate) fn mismatch(training: &TargetKind, validation: &TargetKind) -> HeadEr
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &Array2<f32>, rows: &[usize]| Ok(self.answers(source, rows));
+        let side = |source: &FeatureRows, rows: &[usize]| Ok(self.answers(source, rows));
         predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
     }
 

@@ -1,7 +1,6 @@
 //! The one way in which fitted heads answer: both crops of a face, on one thread.
 
-use facefold_core::{FeatureMatrix, HeadError};
-use ndarray::Array2;
+use facefold_core::{FeatureMatrix, FeatureRows, HeadError};
 
 use crate::features::Standardiser;
 use crate::threads::on_one_thread;
@@ -12,7 +11,7 @@ pub(crate) fn answer_both(
     features: &Standardiser,
     matrix: &FeatureMatrix,
     rows: &[usize],
-    answer: impl Fn(&Array2<f32>, &[usize]) -> Result<Vec<f32>, HeadError> + Sync,
+    answer: impl Fn(&FeatureRows, &[usize]) -> Result<Vec<f32>, HeadError> + Sync,
 ) -> Result<Vec<f32>, HeadError> {
     features.check(matrix, rows)?;
     on_one_thread(|| {

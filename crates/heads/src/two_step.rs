@@ -3,8 +3,8 @@
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions,
-    TargetKind, Targets, TrainingLog,
+    AgeGroups, Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts,
+    Predictions, TargetKind, Targets, TrainingLog,
 };
 use ndarray::{Array2, concatenate};
 use rand::seq::SliceRandom;
@@ -113,12 +113,12 @@ fn widened(
     rows: &[usize],
     shares: &Array2<f32>,
 ) -> Result<FeatureMatrix, HeadError> {
-    let side = |side: &Array2<f32>| {
-        let mut wide = Array2::zeros((rows.len(), side.ncols() + shares.ncols()));
+    let side = |side: &FeatureRows| {
+        let mut wide = Array2::zeros((rows.len(), side.width() + shares.ncols()));
         for ((&row, shares), mut out) in rows.iter().zip(shares.rows()).zip(wide.rows_mut()) {
-            let values = side.row(row).into_iter().chain(shares);
+            let values = side.row(row).into_iter().chain(shares.iter().copied());
             for (out, value) in out.iter_mut().zip(values) {
-                *out = *value;
+                *out = value;
             }
         }
         wide

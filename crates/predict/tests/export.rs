@@ -31,7 +31,10 @@ fn matrix() -> FeatureMatrix {
 }
 
 fn targets(task: Task, matrix: &FeatureMatrix, rows: &[usize]) -> Targets {
-    let sum = |&row: &usize| matrix.plain()[[row, 0]] + matrix.plain()[[row, 1]] / 2.0;
+    let sum = |&row: &usize| {
+        let row = matrix.plain().row(row);
+        row[0] + row[1] / 2.0
+    };
     match task {
         Task::Age => Targets::Years(rows.iter().map(|row| 40.0 + 15.0 * sum(row)).collect()),
         _ => Targets::Classes {
@@ -109,7 +112,7 @@ fn ask(test: &str, file: &[u8], matrix: &FeatureMatrix) -> Option<Value> {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let rows: Vec<Vec<f32>> = matrix.plain().rows().into_iter().map(|row| row.to_vec()).collect();
+    let rows: Vec<Vec<f32>> = (0..matrix.rows()).map(|row| matrix.plain().row(row)).collect();
     child.stdin.take().unwrap().write_all(&serde_json::to_vec(&rows).unwrap()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{test}: onnxruntime refuses the file");

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use facefold_core::{Extraction, FaceVariant, FeatureMatrix, ImageKey};
-use ndarray::{Array2, ArrayViewMut2, Axis, Slice};
+use facefold_core::{Extraction, FaceVariant, FeatureMatrix, FeatureRows, ImageKey};
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::error::StoreError;
-use crate::npy;
+use crate::npy::Values;
 use crate::store::Store;
 
 /// Which columns a matrix has.
@@ -68,55 +68,36 @@ pub struct Select<'a> {
 }
 
 impl Store {
-    /// Loads the main faces of some pictures as a matrix, one row a key.
+    /// The main faces of some pictures as a matrix, one row a key.
+    ///
+    /// # Errors
+    /// As [`Self::load_rows`].
+    pub fn load_matrix(&self, select: &Select<'_>) -> Result<Array2<f32>, StoreError> {
+        Ok(self.load_rows(select)?.to_array())
+    }
+
+    /// The main faces of some pictures, one row a key, where they lie.
     ///
     /// The first load after the store has grown builds `derived/embedding-STAMP.npy` (and the
-    /// same of taps) from the shards; later ones read that file once from front to back and need
-    /// little memory beside the matrix: some tens of bytes a row. All cores read, in the pool that
-    /// rayon has where it is called.
+    /// same of taps) from the shards. It and later ones map that file and read the rows from the
+    /// disk, in the order in which they lie there. They stay in the system's page cache: beside it
+    /// a row takes some tens of bytes of memory. Pictures that are in the log only are copied, and
+    /// so are then the others. All cores read, in the pool that rayon has where it is called.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where a picture has no embedding in the variant,
     /// [`StoreError::NoTaps`], or a file that is damaged or cannot be read.
-    pub fn load_matrix(&self, select: &Select<'_>) -> Result<Array2<f32>, StoreError> {
+    pub fn load_rows(&self, select: &Select<'_>) -> Result<FeatureRows, StoreError> {
         let rows: Vec<_> = select.keys.iter().map(|key| (*key, select.variant)).collect();
-        self.load_rows(select.features, &rows)
+        self.rows_of(&mut self.columns(select.features)?, &rows)
     }
 
-    /// One row each of the pictures in their variants.
-    fn load_rows(
-        &self,
-        features: Features,
-        wanted: &[(ImageKey, FaceVariant)],
-    ) -> Result<Array2<f32>, StoreError> {
-        let (embedding, taps) = self.header.lengths();
-        let parts: &[(&str, usize)] = match features {
-            Features::Embedding => &[("embedding", embedding)],
-            Features::Taps => &[("taps", taps)],
-            Features::Both => &[("embedding", embedding), ("taps", taps)],
-        };
-        if taps == 0 && features != Features::Embedding {
-            return Err(StoreError::NoTaps { path: self.directory().to_owned() });
-        }
-        let sealed = self.places(wanted)?;
-        let width = parts.iter().map(|(_, width)| width).sum();
-        let mut matrix = Array2::zeros((wanted.len(), width));
-        let mut first = 0;
-        for &(name, width) in parts {
-            let columns = matrix.slice_axis_mut(Axis(1), Slice::from(first..first + width));
-            npy::scatter(self, name, &sealed, columns)?;
-            first += width;
-        }
-        self.copy_logged(wanted, parts[0].0 == "embedding", matrix.view_mut())?;
-        Ok(matrix)
-    }
-
-    /// Loads the plain rows of some pictures, and their mirrored rows where every one has one;
+    /// The plain rows of some pictures, and their mirrored rows where every one has one;
     /// behind them, where `augmented` asks for them, the rows of their augmented versions, which
-    /// serve as their own mirrored rows.
+    /// serve as their own mirrored rows. They lie as [`Self::load_rows`] says.
     ///
     /// # Errors
-    /// As [`Self::load_matrix`].
+    /// As [`Self::load_rows`].
     pub fn load_features(
         &self,
         features: Features,
@@ -133,76 +114,136 @@ impl Store {
                 originals.push(row);
             }
         }
-        let load = |variant| {
+        let mut columns = self.columns(features)?;
+        let mut load = |variant| {
             let pictures = keys.iter().map(|key| (*key, variant));
             let rows: Vec<_> = pictures.chain(versions.iter().copied()).collect();
-            self.load_rows(features, &rows)
+            self.rows_of(&mut columns, &rows)
         };
         let plain = load(FaceVariant::PLAIN)?;
         let mirrored = match load(FaceVariant::MIRRORED) {
-            Ok(matrix) => Some(matrix),
+            Ok(rows) => Some(rows),
             Err(StoreError::Missing { .. }) => None,
             Err(error) => return Err(error),
         };
-        let matrix = FeatureMatrix::new(plain, mirrored);
-        matrix.and_then(|matrix| matrix.with_augmented(originals)).map_err(|error| {
-            StoreError::Damaged {
-                path: self.directory().to_owned(),
-                what: error.to_string(),
-                remedy: "delete the directory `derived` in it",
-            }
-        })
+        let matrix = FeatureMatrix::of_rows(plain, mirrored);
+        matrix
+            .and_then(|matrix| matrix.with_augmented(originals))
+            .map_err(|error| self.does_not_fit(&error))
     }
 
-    /// Pairs of a row in the shards and a row in the matrix, sorted; fails where a key is neither
-    /// there nor in the log.
-    fn places(&self, wanted: &[(ImageKey, FaceVariant)]) -> Result<Vec<(u32, u32)>, StoreError> {
-        let rows: Vec<Option<u32>> =
+    /// The columns of some features; fails where the store has none.
+    fn columns(&self, features: Features) -> Result<Vec<Column>, StoreError> {
+        let (embedding, taps) = self.header.lengths();
+        if taps == 0 && features != Features::Embedding {
+            return Err(StoreError::NoTaps { path: self.directory().to_owned() });
+        }
+        let columns: &[_] = match features {
+            Features::Embedding => &[("embedding", embedding)],
+            Features::Taps => &[("taps", taps)],
+            Features::Both => &[("embedding", embedding), ("taps", taps)],
+        };
+        Ok(columns.iter().map(|&(name, width)| Column { name, width, values: None }).collect())
+    }
+
+    /// One row each of the pictures in their variants.
+    fn rows_of(
+        &self,
+        columns: &mut [Column],
+        wanted: &[(ImageKey, FaceVariant)],
+    ) -> Result<FeatureRows, StoreError> {
+        let places = self.places(wanted)?;
+        let mut sealed: Vec<u32> = places.iter().copied().flatten().collect();
+        let is_sealed = sealed.len() == wanted.len();
+        let order = sealed.clone();
+        sealed.par_sort_unstable();
+        let mut parts = Vec::with_capacity(columns.len());
+        for column in columns.iter_mut().filter(|_| !sealed.is_empty()) {
+            let values = match column.values.take() {
+                Some(values) => values,
+                None => Values::open(self, column.name, column.width)?,
+            };
+            values.fetch(&sealed, column.width);
+            parts.push((column.values.insert(values).rows(), column.width));
+        }
+        let rows = FeatureRows::picked(parts, order).map_err(|error| self.does_not_fit(&error))?;
+        if is_sealed { Ok(rows) } else { self.with_logged(columns, &rows, wanted, &places) }
+    }
+
+    /// Where each row lies in the shards, if not in the log; fails where it is in neither.
+    fn places(&self, wanted: &[(ImageKey, FaceVariant)]) -> Result<Vec<Option<u32>>, StoreError> {
+        let places: Vec<Option<u32>> =
             wanted.par_iter().map(|(key, variant)| self.index.row_of(key, *variant)).collect();
-        let mut pairs = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
-        for (target, ((key, variant), row)) in wanted.iter().zip(rows).enumerate() {
-            if let Some(row) = row {
-                pairs.push((row, target as u32));
-            } else if !self.has_variant(key, *variant)? {
+        for ((key, variant), _) in wanted.iter().zip(&places).filter(|(_, place)| place.is_none()) {
+            if !self.has_variant(key, *variant)? {
                 missing.push((*key, variant.0));
             }
         }
-        if let Some(&(first, variant)) = missing.first() {
-            return Err(StoreError::Missing {
+        match missing.first() {
+            None => Ok(places),
+            Some(&(first, variant)) => Err(StoreError::Missing {
                 path: self.directory().to_owned(),
                 missing: missing.len(),
                 asked: wanted.len(),
                 variant,
                 first,
-            });
+            }),
         }
-        pairs.par_sort_unstable();
-        Ok(pairs)
     }
 
-    /// Fills the rows of pictures that are in the log only.
-    fn copy_logged(
+    /// Copies of the rows from the shards, in order, and between them of those from the log.
+    fn with_logged(
         &self,
+        columns: &[Column],
+        sealed: &FeatureRows,
         wanted: &[(ImageKey, FaceVariant)],
-        with_embedding: bool,
-        mut matrix: ArrayViewMut2<'_, f32>,
-    ) -> Result<(), StoreError> {
-        if self.logged.is_empty() {
-            return Ok(());
-        }
-        for (mut row, (key, variant)) in matrix.rows_mut().into_iter().zip(wanted) {
-            let Some(entry) = self.logged.get(key) else { continue };
-            let Extraction::Embedded { faces, .. } = self.read_logged(entry)?.extraction else {
+        places: &[Option<u32>],
+    ) -> Result<FeatureRows, StoreError> {
+        let width = columns.iter().map(|column| column.width).sum();
+        let with_embedding = columns.iter().any(|column| column.name == "embedding");
+        let with_taps = columns.iter().any(|column| column.name == "taps");
+        let mut values = Vec::with_capacity(wanted.len() * width);
+        let mut next = 0;
+        for ((key, variant), place) in wanted.iter().zip(places) {
+            let first = values.len();
+            if place.is_some() {
+                values.resize(first + width, 0.0);
+                sealed.copy(next, &mut values[first..]);
+                next += 1;
                 continue;
-            };
-            let face = faces.iter().find(|face| face.index == 0 && face.variant == *variant);
-            let Some(face) = face else { continue };
-            let embedding = if with_embedding { face.embedding.as_slice() } else { &[] };
-            for (place, value) in row.iter_mut().zip(embedding.iter().chain(&face.taps)) {
-                *place = *value;
+            }
+            if let Some(entry) = self.logged.get(key)
+                && let Extraction::Embedded { faces, .. } = self.read_logged(entry)?.extraction
+                && let Some(face) =
+                    faces.iter().find(|face| face.index == 0 && face.variant == *variant)
+            {
+                values.extend(face.embedding.as_slice().iter().filter(|_| with_embedding));
+                values.extend(face.taps.iter().filter(|_| with_taps));
+            }
+            if values.len() != first + width {
+                let found = values.len() - first;
+                return Err(self.does_not_fit(&format_args!(
+                    "a row of the log has {found} of {width} values"
+                )));
             }
         }
-        Ok(())
+        let rows = Array2::from_shape_vec((wanted.len(), width), values);
+        rows.map(FeatureRows::from).map_err(|error| self.does_not_fit(&error))
     }
+
+    fn does_not_fit(&self, what: &dyn fmt::Display) -> StoreError {
+        StoreError::Damaged {
+            path: self.directory().to_owned(),
+            what: what.to_string(),
+            remedy: "delete the directory `derived` in it",
+        }
+    }
+}
+
+/// A column of the shards, and its values once they are open.
+struct Column {
+    name: &'static str,
+    width: usize,
+    values: Option<Values>,
 }

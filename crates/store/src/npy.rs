@@ -1,17 +1,16 @@
-//! The derived `.npy` copies of the shards' embeddings and taps, and how matrices are filled from them.
+//! The derived `.npy` copies of the shards' embeddings and taps, which matrices are made of.
 //!
 //! `derived/embedding-STAMP.npy` has all rows of all embeddings shards, in the order of the key
 //! index; the stamp names those shards, so a copy of other shards is never taken for it. It is
-//! read into memory, not mapped: a memory map needs `unsafe`.
+//! mapped, not read: a file that is written once, under another name, and only ever deleted.
 
-use std::io::{self, BufWriter, IoSliceMut, Read, Seek, SeekFrom, Write};
-use std::iter;
-use std::mem;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use facefold_core::RowValues;
+use facefold_engine::MappedFile;
 use fs_err as fs;
-use ndarray::{ArrayViewMut1, ArrayViewMut2};
 use rayon::prelude::*;
 
 use crate::error::StoreError;
@@ -20,48 +19,70 @@ use crate::layout::{PARTIAL, persist, remove_partial_files, temporary_file};
 use crate::shard::{self, Kind};
 use crate::store::Store;
 
-/// Floats read at once: 1 MiB, enough for any disk.
-const BLOCK: usize = 1 << 18;
+/// Bytes of the header of a copy.
+const HEADER: usize = 128;
 
-/// Bytes that are cheaper to read and drop than to seek over.
-const GAP: usize = 128 << 10;
+/// Rows that one core fetches before it asks for more.
+const FETCHED_ROWS: usize = 1024;
 
-/// Copies rows of a column of the shards (`embedding` or `taps`) to rows of `target`.
-///
-/// `places` are pairs of a row in the shards and a row in the target, sorted.
-pub(crate) fn scatter(
-    store: &Store,
-    name: &str,
-    places: &[(u32, u32)],
-    mut target: ArrayViewMut2<'_, f32>,
-) -> Result<(), StoreError> {
-    if places.is_empty() {
-        return Ok(());
+/// A column of all rows of the shards (`embedding` or `taps`), in the order of the key index.
+#[derive(Clone)]
+pub(crate) enum Values {
+    /// The mapped copy.
+    Mapped(Arc<Copy>),
+    /// As read from the shards, where no copy can be written.
+    Read(Arc<Vec<f32>>),
+}
+
+/// The values in a mapped copy.
+pub(crate) struct Copy(MappedFile);
+
+impl AsRef<[f32]> for Copy {
+    fn as_ref(&self) -> &[f32] {
+        // The map begins with a page, and the header is a whole number of values.
+        bytemuck::cast_slice(&self.0.as_ref()[HEADER..])
     }
-    let width = target.ncols();
-    let mut rows: Vec<_> = target.rows_mut().into_iter().map(ArrayViewMut1::into_slice).collect();
-    let mut wanted: Vec<Wanted<'_>> = places
-        .iter()
-        .filter_map(|&(row, to)| Some(Wanted { row, to: rows[to as usize].take()? }))
-        .collect();
-    match open_or_build(store, name, width) {
-        Ok(path) => read(&path, width, &mut wanted),
-        Err(StoreError::Io(error)) if cannot_write(&error) => {
-            tracing::debug!("reading the shards directly: {error}");
-            let (mut first, mut rest) = (0, wanted.as_mut_slice());
-            for shard in store.index.shards_of(Kind::Embeddings) {
-                shard::for_each_block(&store.layout, &shard.name, name, |values| {
-                    let end = first + (values.len() / width) as u32;
-                    let count = rest.partition_point(|wanted| wanted.row < end);
-                    let (these, others) = mem::take(&mut rest).split_at_mut(count);
-                    copy(values, width, first, these);
-                    (first, rest) = (end, others);
-                    Ok(())
-                })?;
+}
+
+impl Values {
+    /// Opens the copy of a column, after building it where there is none.
+    pub(crate) fn open(store: &Store, name: &str, width: usize) -> Result<Self, StoreError> {
+        match open_or_build(store, name, width) {
+            Ok(file) => Ok(Self::Mapped(Arc::new(Copy(file)))),
+            Err(StoreError::Io(error)) if cannot_write(&error) => {
+                tracing::debug!("reading the shards directly: {error}");
+                let mut all = Vec::new();
+                for shard in store.index.shards_of(Kind::Embeddings) {
+                    shard::for_each_block(&store.layout, &shard.name, name, |values| {
+                        all.extend_from_slice(values);
+                        Ok(())
+                    })?;
+                }
+                Ok(Self::Read(Arc::new(all)))
             }
-            Ok(())
+            Err(error) => Err(error),
         }
-        Err(error) => Err(error),
+    }
+
+    /// Reads some rows from the disk, on all cores; `rows` are in order.
+    pub(crate) fn fetch(&self, rows: &[u32], width: usize) {
+        let Self::Mapped(copy) = self else { return };
+        let (bytes, end) = (width * size_of::<f32>(), copy.0.as_ref().len());
+        rows.par_chunks(FETCHED_ROWS).for_each(|rows| {
+            for rows in rows.chunk_by(|row, next| next - row <= 1) {
+                let [Some(first), Some(last)] = [rows.first(), rows.last()] else { continue };
+                let first = HEADER + *first as usize * bytes;
+                copy.0.fetch(first.min(end)..(HEADER + (*last as usize + 1) * bytes).min(end));
+            }
+        });
+    }
+
+    /// The values, shared.
+    pub(crate) fn rows(&self) -> RowValues {
+        match self {
+            Self::Mapped(copy) => Arc::<Copy>::clone(copy),
+            Self::Read(values) => Arc::<Vec<f32>>::clone(values),
+        }
     }
 }
 
@@ -71,102 +92,8 @@ fn cannot_write(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
 }
 
-/// A row of the shards, and where it goes.
-struct Wanted<'a> {
-    row: u32,
-    to: &'a mut [f32],
-}
-
-/// Copies rows from `values`, which begin with row `first`.
-fn copy(values: &[f32], width: usize, first: u32, wanted: &mut [Wanted<'_>]) {
-    for Wanted { row, to } in wanted {
-        let from = (*row - first) as usize * width;
-        to.copy_from_slice(&values[from..from + width]);
-    }
-}
-
-/// Reads a `.npy` file from front to back on all cores, each row straight to where it goes, and
-/// skips long stretches that nobody wants.
-fn read(path: &Path, width: usize, wanted: &mut [Wanted<'_>]) -> Result<(), StoreError> {
-    let start = header(0, width).len() as u64;
-    let row_bytes = (width * size_of::<f32>()) as u64;
-    // One after the other to whoever is free, so that the disk sees one stream.
-    let next = Mutex::new(runs(wanted, width));
-    let work = |_| -> io::Result<()> {
-        let mut file = fs::File::open(path)?;
-        let mut unwanted = Vec::new();
-        loop {
-            let run = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(run) = run else { return Ok(()) };
-            let Some(first) = run.first().map(|wanted| wanted.row) else { continue };
-            file.seek(SeekFrom::Start(start + u64::from(first) * row_bytes))?;
-            read_run(&mut file, first, width, run, &mut unwanted)?;
-        }
-    };
-    (0..rayon::current_num_threads()).into_par_iter().try_for_each(work)?;
-    Ok(())
-}
-
-/// Reads the rows of a run, of which `first` is the first; those between them go to `unwanted`.
-fn read_run(
-    file: &mut impl Read,
-    first: u32,
-    width: usize,
-    run: &mut [Wanted<'_>],
-    unwanted: &mut Vec<u8>,
-) -> io::Result<()> {
-    let row_bytes = width * size_of::<f32>();
-    let rows = run.last().map_or(0, |last| (last.row - first + 1) as usize);
-    unwanted.resize(unwanted.len().max((rows - run.len()) * row_bytes), 0);
-    let (mut pieces, mut unwanted, mut end) = (Vec::new(), unwanted.as_mut_slice(), first);
-    for Wanted { row, to } in run {
-        if *row > end {
-            let gap = (*row - end) as usize * row_bytes;
-            let (here, rest) = mem::take(&mut unwanted).split_at_mut(gap);
-            pieces.push(IoSliceMut::new(here));
-            unwanted = rest;
-        }
-        pieces.push(IoSliceMut::new(bytemuck::cast_slice_mut(to)));
-        end = *row + 1;
-    }
-    let mut pieces = pieces.as_mut_slice();
-    while !pieces.is_empty() {
-        match file.read_vectored(pieces) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => IoSliceMut::advance_slices(&mut pieces, count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// What to read at once: different rows that lie close together, at most [`BLOCK`] floats of them.
-fn runs<'a, 'b>(
-    mut wanted: &'b mut [Wanted<'a>],
-    width: usize,
-) -> impl Iterator<Item = &'b mut [Wanted<'a>]> {
-    let row_bytes = width * size_of::<f32>();
-    let gap = (GAP / row_bytes).max(1) as u32;
-    let longest = (BLOCK / width).max(1) as u32;
-    iter::from_fn(move || {
-        let first = wanted.first()?.row;
-        let limit = first.saturating_add(longest);
-        let mut end = first;
-        let near = |wanted: &&Wanted<'_>| {
-            let is_near = wanted.row >= end && wanted.row < limit && wanted.row - end < gap;
-            end = wanted.row + 1;
-            is_near
-        };
-        let count = wanted.iter().take_while(near).count();
-        let (these, rest) = mem::take(&mut wanted).split_at_mut(count);
-        wanted = rest;
-        Some(these)
-    })
-}
-
-/// Finds the copy that belongs to the index; builds it where there is none.
-fn open_or_build(store: &Store, name: &str, width: usize) -> Result<PathBuf, StoreError> {
+/// Maps the copy that belongs to the index; builds it where there is none.
+fn open_or_build(store: &Store, name: &str, width: usize) -> Result<MappedFile, StoreError> {
     let rows = store.index.rows() as usize;
     let path = path(store, name);
     let expected = (header(rows, width).len() + rows * width * size_of::<f32>()) as u64;
@@ -176,11 +103,11 @@ fn open_or_build(store: &Store, name: &str, width: usize) -> Result<PathBuf, Sto
         Err(error) => Err(error),
     };
     if is_whole()? {
-        return Ok(path);
+        return Ok(MappedFile::open(&path)?);
     }
     let _lock = store.layout.lock_derived()?;
     if is_whole()? {
-        return Ok(path);
+        return Ok(MappedFile::open(&path)?);
     }
     remove_partial_files(&store.layout.derived())?;
     let mut file = temporary_file(&store.layout.derived())?;
@@ -193,7 +120,7 @@ fn open_or_build(store: &Store, name: &str, width: usize) -> Result<PathBuf, Sto
     drop(writer);
     persist(file, &path)?;
     remove_stale(store, name)?;
-    Ok(path)
+    Ok(MappedFile::open(&path)?)
 }
 
 fn write_rows(
@@ -235,15 +162,15 @@ pub(crate) fn path(store: &Store, name: &str) -> PathBuf {
     store.layout.derived().join(format!("{name}-{}.npy", store.index.stamp()))
 }
 
-/// The header of a little-endian f32 matrix in NumPy's format, version 1.0, always of 128 bytes
+/// The header of a little-endian f32 matrix in NumPy's format, version 1.0, always of [`HEADER`] bytes
 /// (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>).
 pub(crate) fn header(rows: usize, width: usize) -> Vec<u8> {
     let dictionary =
         format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend_from_slice(&118u16.to_le_bytes());
+    bytes.extend_from_slice(&(HEADER as u16 - 10).to_le_bytes());
     bytes.extend_from_slice(dictionary.as_bytes());
-    bytes.resize(127, b' ');
+    bytes.resize(HEADER - 1, b' ');
     bytes.push(b'\n');
     bytes
 }

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use facefold_core::{FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task};
+use facefold_core::{
+    FeatureMatrix, FeatureRows, ImageKey, Sample, Split, SubjectId, Targets, Task,
+};
 use facefold_datasets::{Selection, select};
 use facefold_store::Store;
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Axis, concatenate};
 
 use super::{Learning, features};
 use crate::arguments::LearningArguments;
@@ -153,7 +155,8 @@ fn joined(one: &FeatureMatrix, other: &FeatureMatrix) -> Result<FeatureMatrix> {
     // Pictures of both, then the versions that are trained on: those of the first.
     let originals: Vec<usize> = one.augmented().map(|(_, original)| original).collect();
     let pictures = [one.rows() - originals.len(), other.rows() - other.augmented().count()];
-    let rows = |one: &Array2<f32>, other: &Array2<f32>| {
+    let rows = |one: &FeatureRows, other: &FeatureRows| {
+        let (one, other) = (one.to_array(), other.to_array());
         let (first, versions) = one.view().split_at(Axis(0), pictures[0]);
         let (second, _) = other.view().split_at(Axis(0), pictures[1]);
         concatenate(Axis(0), &[first, second, versions])

@@ -52,9 +52,10 @@ struct FittedNearest {
 
 impl FittedHead for FittedNearest {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+        let plain = matrix.plain().to_array();
         let nearest = |row: usize| {
             let distance = |other: usize| -> f32 {
-                let difference = &matrix.plain().row(row) - &matrix.plain().row(other);
+                let difference = &plain.row(row) - &plain.row(other);
                 difference.mapv(|x| x * x).sum()
             };
             (0..self.rows.len())

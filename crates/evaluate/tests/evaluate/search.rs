@@ -68,7 +68,7 @@ impl FittedHead for Fitted {
         self.seen.answered.lock().unwrap().extend(rows);
         let mut probabilities = Array2::from_elem((rows.len(), 2), 0.1);
         for (number, &row) in rows.iter().enumerate() {
-            let above = matrix.plain()[(row, 0)] > self.at;
+            let above = matrix.plain().row(row)[0] > self.at;
             probabilities[(number, usize::from(above))] = 0.9;
         }
         Ok(Predictions::Classes(probabilities))
@@ -288,7 +288,7 @@ fn inner_folds_score_every_row_of_the_training_side() {
     // The mean over rows, as counted by hand.
     let right = (0..rows.infos.len())
         .filter(|&row| rows.infos[row].split == Some(Split::Train))
-        .filter(|&row| (rows.matrix.plain()[(row, 0)] > 0.4) == (rows.indices[row] == 1))
+        .filter(|&row| (rows.matrix.plain().row(row)[0] > 0.4) == (rows.indices[row] == 1))
         .count();
     let score = result.trials[0].score.unwrap();
     assert!((score - right as f64 / known as f64).abs() < 1e-12, "{score}");

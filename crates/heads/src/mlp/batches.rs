@@ -99,7 +99,7 @@ impl<'a> Batches<'a> {
                     Some(mirrored) if self.options.mirror && self.mirror.random() => mirrored,
                     _ => matrix.plain(),
                 };
-                self.features.apply(side.row(self.rows[index]), out);
+                self.features.apply(side, self.rows[index], out);
             };
             read(one, out);
             if share < 1.0 {

@@ -21,8 +21,8 @@ mod training;
 use std::sync::Arc;
 
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
-    TrainingLog,
+    Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts, Predictions,
+    TargetKind, TrainingLog,
 };
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
@@ -404,7 +404,7 @@ struct Fitted {
 
 impl Fitted {
     /// Class shares, shares of years, or years, by the rows of one of the matrix's two sides.
-    fn shares(&self, source: &Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+    fn shares(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
         let mut outputs = Vec::with_capacity(rows.len() * self.network.outputs());
         for chunk in rows.chunks(ANSWER_ROWS) {
             outputs.extend(self.network.answer(self.features.rows(source, chunk, 1.0))?);

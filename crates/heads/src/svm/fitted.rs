@@ -1,7 +1,8 @@
 //! A fitted support vector machine: from decisions to shares of classes or years.
 
 use facefold_core::{
-    FeatureMatrix, FittedHead, HeadError, HeadParts, Predictions, TargetKind, TrainingLog,
+    FeatureMatrix, FeatureRows, FittedHead, HeadError, HeadParts, Predictions, TargetKind,
+    TrainingLog,
 };
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
@@ -63,7 +64,7 @@ impl Fitted {
     /// Decisions, rows x machines, of plain rows.
     pub(super) fn decisions(
         &self,
-        source: &Array2<f32>,
+        source: &FeatureRows,
         rows: &[usize],
     ) -> Result<Vec<f32>, HeadError> {
         let mut all = Vec::with_capacity(rows.len() * self.machines.count());
@@ -75,7 +76,7 @@ impl Fitted {
     }
 
     /// Class shares, or years.
-    fn answers(&self, source: &Array2<f32>, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+    fn answers(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
         let decisions = self.decisions(source, rows)?;
         if self.stored.target == TargetKind::Years {
             return Ok(decisions.iter().map(|z| z * self.years.1 + self.years.0).collect());
@@ -133,7 +134,7 @@ impl Fitted {
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &Array2<f32>, rows: &[usize]| self.answers(source, rows);
+        let side = |source: &FeatureRows, rows: &[usize]| self.answers(source, rows);
         predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
     }
 

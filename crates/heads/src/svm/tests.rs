@@ -280,7 +280,7 @@ fn a_few_landmarks_come_near_to_the_exact_machines() {
 #[test]
 fn folds_of_unit_rows_share_their_products() {
     let (matrix, classes) = overlapping(600, 5);
-    let (copy, none) = (FeatureMatrix::new(matrix.plain().clone(), None).unwrap(), Vec::new());
+    let (copy, none) = (FeatureMatrix::of_rows(matrix.plain().clone(), None).unwrap(), Vec::new());
     let mut options = options(Kernel::Gaussian);
     options.svm.scaling = Scaling::Unit;
     let svm = Svm::new(NAME, &options).unwrap();

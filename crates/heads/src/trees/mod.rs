@@ -10,10 +10,10 @@ mod tree;
 
 use facefold_core::rng::{Rng, seeded};
 use facefold_core::{
-    Epoch, Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions,
-    TargetKind, Targets, TrainingLog,
+    Epoch, Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts,
+    Predictions, TargetKind, Targets, TrainingLog,
 };
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 use rand::seq::index::sample;
 use serde::{Deserialize, Serialize};
 
@@ -387,7 +387,7 @@ struct Fitted {
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &Array2<f32>, rows: &[usize]| {
+        let side = |source: &FeatureRows, rows: &[usize]| {
             let mut answers = Vec::new();
             for chunk in rows.chunks(ANSWER_ROWS) {
                 let values = self.features.rows(source, chunk, 1.0);

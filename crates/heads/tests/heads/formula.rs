@@ -82,7 +82,7 @@ fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &T
     let mut formula = Formula::default();
     let answer = registry::write(&fitted.parts(), &mut formula).unwrap();
     let rows = test_rows(matrix);
-    let plain = matrix.plain().select(Axis(0), &rows);
+    let plain = matrix.plain().to_array().select(Axis(0), &rows);
     let mirrored = &plain * 0.9 + 0.05;
     let both = concatenate(Axis(0), &[plain.view(), mirrored.view()]).unwrap();
     let rows: Vec<usize> = (0..rows.len()).collect();

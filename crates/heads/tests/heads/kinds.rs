@@ -205,8 +205,10 @@ fn dropout_tells_how_sure_a_head_is() {
         // Rows near the border between the genders are told less surely.
         if let Targets::Classes { .. } = targets {
             let mean = |near: bool| {
-                let margin =
-                    |row: usize| (matrix.plain()[[row, 0]] + matrix.plain()[[row, 1]]).abs();
+                let margin = |row: usize| {
+                    let row = matrix.plain().row(row);
+                    (row[0] + row[1]).abs()
+                };
                 let chosen =
                     rows.iter().zip(&spread).filter(|(row, _)| (margin(**row) < 0.3) == near);
                 let chosen: Vec<f32> = chosen.map(|(_, spread)| *spread).collect();

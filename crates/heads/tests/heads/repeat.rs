@@ -35,12 +35,12 @@ fn the_same_seed_gives_the_same_bits_in_any_pool() {
 #[test]
 fn rows_that_are_not_for_training_change_no_weight() {
     let (matrix, targets) = mirrored();
-    let mut plain = matrix.plain().clone();
+    let mut plain = matrix.plain().to_array();
     // Rows that neither training nor validation names: leakage of any kind would show.
     for &row in &test_rows(&matrix) {
         plain.row_mut(row).fill(1e6);
     }
-    let spoilt = FeatureMatrix::new(plain, matrix.mirrored().cloned()).unwrap();
+    let spoilt = FeatureMatrix::of_rows(plain.into(), matrix.mirrored().cloned()).unwrap();
     for (name, _) in registry::names() {
         let parts = fit(name, &quick(), &matrix, &targets, 1).parts();
         assert!(parts == fit(name, &quick(), &spoilt, &targets, 1).parts(), "{name}");

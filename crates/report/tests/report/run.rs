@@ -73,7 +73,7 @@ struct Fitted {
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
         let missed = |row: usize| (row * 7 + self.seed).is_multiple_of(self.wrong);
-        let right = |row: usize| matrix.plain()[(row, 0)];
+        let right = |row: usize| matrix.plain().row(row)[0];
         if !self.classes {
             let years = rows.iter().map(|&row| {
                 right(row) * 20.0 + (row % 5) as f32 + if missed(row) { 9.0 } else { 0.5 }

@@ -1,0 +1,198 @@
+//! Rows of features, where they lie: in memory of their own, or in files that are mapped.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use crate::head::HeadError;
+
+/// Values of rows, one row after the other.
+pub type RowValues = Arc<dyn AsRef<[f32]> + Send + Sync>;
+
+/// n rows of d features that are copied out one at a time, whoever holds them.
+///
+/// The columns of a row may lie in several parts, as the embedding and the taps of a store do, and
+/// the rows in another order than theirs. A clone shares the values.
+#[derive(Clone)]
+pub struct FeatureRows {
+    parts: Vec<Part>,
+    /// Where in the parts each row lies; as counted, where there is none.
+    order: Option<Arc<[u32]>>,
+    count: usize,
+    width: usize,
+}
+
+/// Some columns of all rows.
+#[derive(Clone)]
+struct Part {
+    values: RowValues,
+    width: usize,
+}
+
+impl FeatureRows {
+    /// Rows picked from parts that stand beside each other, each with its number of columns: row i
+    /// is row `order[i]` of every part.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where a part lacks one of the rows, or has no columns.
+    pub fn picked(parts: Vec<(RowValues, usize)>, order: Vec<u32>) -> Result<Self, HeadError> {
+        let rows = order.iter().max().map_or(0, |&last| last as usize + 1);
+        for (values, width) in &parts {
+            let found = (**values).as_ref().len();
+            if *width == 0 || found / width < rows {
+                return Err(HeadError::Shape(format!(
+                    "expected {rows} rows of {width} values, found {found} values"
+                )));
+            }
+        }
+        Ok(Self {
+            width: parts.iter().map(|(_, width)| width).sum(),
+            parts: parts.into_iter().map(|(values, width)| Part { values, width }).collect(),
+            count: order.len(),
+            order: Some(order.into()),
+        })
+    }
+
+    /// Number of rows n.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Number of features d.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Copies a row to `out`.
+    ///
+    /// # Panics
+    /// Where there is no such row, or `out` has not d values.
+    pub fn copy(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.count, "row {row} of {}", self.count);
+        let row = self.order.as_ref().map_or(row, |order| order[row] as usize);
+        let mut out = out;
+        for Part { values, width } in &self.parts {
+            let (here, rest) = out.split_at_mut(*width);
+            here.copy_from_slice(&(**values).as_ref()[row * width..][..*width]);
+            out = rest;
+        }
+        assert!(out.is_empty(), "{} values more than features", out.len());
+    }
+
+    /// A copy of a row.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    #[must_use]
+    pub fn row(&self, row: usize) -> Vec<f32> {
+        let mut values = vec![0.0; self.width];
+        self.copy(row, &mut values);
+        values
+    }
+
+    /// Copies of all rows, n x d.
+    #[must_use]
+    pub fn to_array(&self) -> Array2<f32> {
+        let mut array = Array2::zeros((self.count, self.width));
+        for (row, mut out) in array.rows_mut().into_iter().enumerate() {
+            // Rows of a new array are contiguous.
+            if let Some(out) = out.as_slice_mut() {
+                self.copy(row, out);
+            }
+        }
+        array
+    }
+
+    /// Copies of some columns of all rows, in this order.
+    ///
+    /// # Panics
+    /// Where there is no such column.
+    #[must_use]
+    pub fn columns(&self, columns: &[usize]) -> Self {
+        let mut values = Vec::with_capacity(self.count * columns.len());
+        let mut row = vec![0.0; self.width];
+        for number in 0..self.count {
+            self.copy(number, &mut row);
+            values.extend(columns.iter().map(|&column| row[column]));
+        }
+        Self::owned(values, self.count, columns.len())
+    }
+
+    fn owned(values: Vec<f32>, count: usize, width: usize) -> Self {
+        Self { parts: vec![Part { values: Arc::new(values), width }], order: None, count, width }
+    }
+}
+
+impl From<Array2<f32>> for FeatureRows {
+    fn from(array: Array2<f32>) -> Self {
+        let (count, width) = array.dim();
+        let values = if array.is_standard_layout() {
+            let (values, first) = array.into_raw_vec_and_offset();
+            match first {
+                None | Some(0) if values.len() == count * width => values,
+                first => values[first.unwrap_or(0)..][..count * width].to_vec(),
+            }
+        } else {
+            array.iter().copied().collect()
+        };
+        Self::owned(values, count, width)
+    }
+}
+
+/// Equal where all values are.
+impl PartialEq for FeatureRows {
+    fn eq(&self, other: &Self) -> bool {
+        let same_shape = (self.count, self.width) == (other.count, other.width);
+        same_shape && (0..self.count).all(|row| self.row(row) == other.row(row))
+    }
+}
+
+impl fmt::Debug for FeatureRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows of {} features", self.count, self.width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FeatureRows, RowValues};
+    use ndarray::{Array2, Axis, array};
+    use std::sync::Arc;
+
+    #[test]
+    fn parts_stand_beside_each_other_in_the_order_asked_for() {
+        let parts = || -> Vec<(RowValues, usize)> {
+            vec![
+                (Arc::new(vec![0.0, 1.0, 10.0, 11.0, 20.0, 21.0]), 2),
+                (Arc::new(vec![7.0, 8.0, 9.0]), 1),
+            ]
+        };
+        let rows = FeatureRows::picked(parts(), vec![2, 0, 2]).unwrap();
+        assert_eq!((rows.count(), rows.width()), (3, 3));
+        let expected = array![[20.0, 21.0, 9.0], [0.0, 1.0, 7.0], [20.0, 21.0, 9.0]];
+        assert_eq!(rows.to_array(), expected);
+        assert_eq!(rows, FeatureRows::from(expected));
+        assert_eq!(rows.columns(&[2, 0]).row(1), [7.0, 0.0]);
+        assert!(FeatureRows::picked(parts(), vec![3]).is_err());
+    }
+
+    #[test]
+    fn arrays_keep_their_values_however_they_lie() {
+        let array = Array2::from_shape_fn((4, 3), |(row, column)| (10 * row + column) as f32);
+        let turned = array.t().as_standard_layout().into_owned().reversed_axes();
+        let (mut cut, mut narrow) = (array.clone(), array.clone());
+        cut.slice_axis_inplace(Axis(0), (1..3).into());
+        narrow.slice_axis_inplace(Axis(1), (1..).into());
+        for (array, expected) in [
+            (turned, array.clone()),
+            (cut, array.select(Axis(0), &[1, 2])),
+            (narrow, array.select(Axis(1), &[1, 2])),
+            (Array2::zeros((0, 3)), Array2::zeros((0, 3))),
+        ] {
+            assert_eq!(FeatureRows::from(array).to_array(), expected);
+        }
+    }
+}
