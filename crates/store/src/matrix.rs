@@ -154,20 +154,21 @@ impl Store {
     ) -> Result<FeatureRows, StoreError> {
         let places = self.places(wanted)?;
         let mut sealed: Vec<u32> = places.iter().copied().flatten().collect();
-        let is_sealed = sealed.len() == wanted.len();
+        let all_sealed = !sealed.is_empty() && sealed.len() == wanted.len();
         let order = sealed.clone();
         sealed.par_sort_unstable();
         let mut parts = Vec::with_capacity(columns.len());
         for column in columns.iter_mut().filter(|_| !sealed.is_empty()) {
-            let values = match column.values.take() {
-                Some(values) => values,
+            let values = match &column.values {
+                Some(values) => values.clone(),
                 None => Values::open(self, column.name, column.width)?,
             };
             values.fetch(&sealed, column.width);
-            parts.push((column.values.insert(values).rows(), column.width));
+            parts.push((values.rows(), column.width));
+            column.values = Some(values);
         }
         let rows = FeatureRows::picked(parts, order).map_err(|error| self.does_not_fit(&error))?;
-        if is_sealed { Ok(rows) } else { self.with_logged(columns, &rows, wanted, &places) }
+        if all_sealed { Ok(rows) } else { self.with_logged(columns, &rows, wanted, &places) }
     }
 
     /// Where each row lies in the shards, if not in the log; fails where it is in neither.

@@ -29,15 +29,15 @@ const FETCHED_ROWS: usize = 1024;
 #[derive(Clone)]
 pub(crate) enum Values {
     /// The mapped copy.
-    Mapped(Arc<Copy>),
+    Mapped(Arc<MappedCopy>),
     /// As read from the shards, where no copy can be written.
     Read(Arc<Vec<f32>>),
 }
 
 /// The values in a mapped copy.
-pub(crate) struct Copy(MappedFile);
+pub(crate) struct MappedCopy(MappedFile);
 
-impl AsRef<[f32]> for Copy {
+impl AsRef<[f32]> for MappedCopy {
     fn as_ref(&self) -> &[f32] {
         // The map begins with a page, and the header is a whole number of values.
         bytemuck::cast_slice(&self.0.as_ref()[HEADER..])
@@ -48,7 +48,7 @@ impl Values {
     /// Opens the copy of a column, after building it where there is none.
     pub(crate) fn open(store: &Store, name: &str, width: usize) -> Result<Self, StoreError> {
         match open_or_build(store, name, width) {
-            Ok(file) => Ok(Self::Mapped(Arc::new(Copy(file)))),
+            Ok(file) => Ok(Self::Mapped(Arc::new(MappedCopy(file)))),
             Err(StoreError::Io(error)) if cannot_write(&error) => {
                 tracing::debug!("reading the shards directly: {error}");
                 let mut all = Vec::new();
@@ -80,7 +80,7 @@ impl Values {
     /// The values, shared.
     pub(crate) fn rows(&self) -> RowValues {
         match self {
-            Self::Mapped(copy) => Arc::<Copy>::clone(copy),
+            Self::Mapped(copy) => Arc::<MappedCopy>::clone(copy),
             Self::Read(values) => Arc::<Vec<f32>>::clone(values),
         }
     }

@@ -31,6 +31,8 @@ fn a_matrix_has_the_bits_that_were_appended_wherever_they_lie() {
             let shape = (keys.len(), EMBEDDING + TAPS);
             let expected = Array2::from_shape_vec(shape, values).unwrap();
             assert_eq!(store.load_matrix(&select).unwrap(), expected);
+            let none = store.load_matrix(&Select { keys: &[], ..select }).unwrap();
+            assert_eq!(none.dim(), (0, EMBEDDING + TAPS));
             for (features, columns) in
                 [(Features::Embedding, 0..EMBEDDING), (Features::Taps, EMBEDDING..EMBEDDING + TAPS)]
             {
