@@ -34,8 +34,8 @@ struct Line<'a, S: Lanes> {
     source: *const f32,
     /// Elements from one source row to the next.
     row: usize,
-    /// The first cell of each row of a window of three.
-    three: [*const f32; 3],
+    /// The first cell of each row of a window of three, and of the row below.
+    rows: [*const f32; 4],
     /// Elements from one source pixel to the next, and from one output to the next.
     pitch: usize,
     weights: *const f32,
@@ -44,7 +44,8 @@ struct Line<'a, S: Lanes> {
     step: usize,
     width: usize,
     channels: &'a Channels<S, 1>,
-    cursor: Cursor,
+    /// The first output of the row, and of the one below.
+    cursors: [Cursor; 2],
 }
 
 /// Computes a depthwise convolution.
@@ -80,15 +81,23 @@ unsafe fn lines<S: Lanes, const RECTIFY: bool>(s: S, style: Style, job: &Depthwi
             let mut first = 0;
             while first < job.finish.pitch {
                 let channels = job.finish.channels::<S, 1>(s, style, first);
-                for y in job.rows.clone() {
+                let mut y = job.rows.start;
+                while y < job.rows.end {
                     let row = |i: usize| {
                         let row = layout.row_start(pad + y * stride + i);
                         let pixel = image * layout.image() + row + pad + column * stride;
                         job.source.f32.wrapping_add(pixel * layout.pitch + first)
                     };
+                    let cursor = |y: usize| job.finish.cursor([image, y, column], first);
+                    // Two rows of outputs share two of their rows of inputs, where the registers
+                    // suffice.
+                    let pair = S::COUNT == 16
+                        && !job.pairs
+                        && (kernel, stride) == ([3, 3], 1)
+                        && y + 1 < job.rows.end;
                     let mut line = Line {
                         source: row(0),
-                        three: [row(0), row(1), row(2)],
+                        rows: [row(0), row(1), row(2), row(3)],
                         row: layout.row() * layout.pitch,
                         pitch: layout.pitch,
                         weights: job.weights[first..].as_ptr(),
@@ -96,18 +105,20 @@ unsafe fn lines<S: Lanes, const RECTIFY: bool>(s: S, style: Style, job: &Depthwi
                         step: stride * layout.pitch,
                         width,
                         channels: &channels,
-                        cursor: job.finish.cursor([image, y, column], first),
+                        cursors: [cursor(y), cursor(if pair { y + 1 } else { y })],
                     };
                     // SAFETY: the caller's promise.
                     unsafe {
                         match (job.pairs, kernel, stride) {
                             (true, [3, 3], _) => line.pairs_of_three(s, style),
                             (true, ..) => line.pairs(s, style),
-                            (false, [3, 3], 1) => line.sliding::<RECTIFY>(s, style),
-                            (false, [3, 3], _) => line.three::<RECTIFY>(s, style),
+                            _ if pair => line.sliding::<RECTIFY, 2>(s, style),
+                            (false, [3, 3], 1) => line.sliding::<RECTIFY, 1>(s, style),
+                            (false, [3, 3], 2) => line.sliding_by_two::<RECTIFY>(s, style),
                             _ => line.any::<RECTIFY>(s, style),
                         }
                     }
+                    y += if pair { 2 } else { 1 };
                 }
                 first += S::COUNT;
             }
@@ -133,14 +144,15 @@ impl<S: Lanes> Line<'_, S> {
     #[inline(always)]
     unsafe fn emit(&mut self, s: S, style: Style, sum: S::Register) {
         // SAFETY: the caller's promise.
-        unsafe { self.channels.emit(s, style, &mut self.cursor, self.pitch, [sum]) };
+        unsafe { self.channels.emit(s, style, &mut self.cursors[0], self.pitch, [sum]) };
     }
 
-    /// [`Self::emit`] for a sum that has its bias.
+    /// [`Self::emit`] for a sum of the row `index` that has its bias.
     #[inline(always)]
-    unsafe fn emit_biased(&mut self, s: S, style: Style, sum: S::Register) {
+    unsafe fn emit_biased(&mut self, s: S, style: Style, index: usize, sum: S::Register) {
+        let cursor = &mut self.cursors[index];
         // SAFETY: the caller's promise.
-        unsafe { self.channels.emit_biased(s, style, &mut self.cursor, self.pitch, [sum]) };
+        unsafe { self.channels.emit_biased(s, style, cursor, self.pitch, [sum]) };
     }
 
     /// The `index`-th register of weights.
@@ -150,53 +162,73 @@ impl<S: Lanes> Line<'_, S> {
         unsafe { s.load(self.weights.add(index * self.pitch)) }
     }
 
-    /// 3x3 windows one pixel apart: each source pixel is read once and goes into three sums.
+    /// The weights of 3x3 windows.
     #[inline(always)]
-    unsafe fn sliding<const RECTIFY: bool>(&mut self, s: S, style: Style) {
-        let zero = s.splat(0.0);
-        let mut w = [zero; 9];
-        for (index, weight) in w.iter_mut().enumerate() {
+    unsafe fn nine_weights(&self, s: S) -> [S::Register; 9] {
+        let mut weights = [s.splat(0.0); 9];
+        for (index, weight) in weights.iter_mut().enumerate() {
             // SAFETY: the caller's promise.
             *weight = unsafe { self.weight(s, index) };
         }
-        // The sums of the window that starts here, and of the one that started a pixel before.
-        let (mut current, mut previous) = (zero, zero);
+        weights
+    }
+
+    /// `N` rows of 3x3 windows one pixel apart: each source pixel is read once and goes into
+    /// three sums of every row.
+    #[inline(always)]
+    unsafe fn sliding<const RECTIFY: bool, const N: usize>(&mut self, s: S, style: Style) {
+        // SAFETY: the caller's promise.
+        let w = unsafe { self.nine_weights(s) };
+        // The sums of the windows that start here, and of those that started a pixel before.
+        let (mut current, mut previous) = ([s.splat(0.0); N], [s.splat(0.0); N]);
         let mut skip = 0;
         for x in 0..self.width + 2 {
-            // SAFETY: the caller's promise.
-            let [a, b, c] = self.three.map(|row| unsafe { value::<S, RECTIFY>(s, row.add(skip)) });
-            let done = s.fma(c, w[8], s.fma(b, w[5], s.fma(a, w[2], previous)));
-            previous = s.fma(c, w[7], s.fma(b, w[4], s.fma(a, w[1], current)));
-            current = s.fma(c, w[6], s.fma(b, w[3], s.fma(a, w[0], self.channels.bias())));
-            if x >= 2 {
+            let mut column = [s.splat(0.0); 4];
+            for (cell, row) in column.iter_mut().zip(self.rows).take(N + 2) {
                 // SAFETY: the caller's promise.
-                unsafe { self.emit_biased(s, style, done) };
+                *cell = unsafe { value::<S, RECTIFY>(s, row.add(skip)) };
+            }
+            for i in 0..N {
+                let [a, b, c] = [column[i], column[i + 1], column[i + 2]];
+                let done = s.fma(c, w[8], s.fma(b, w[5], s.fma(a, w[2], previous[i])));
+                previous[i] = s.fma(c, w[7], s.fma(b, w[4], s.fma(a, w[1], current[i])));
+                let bias = self.channels.bias();
+                current[i] = s.fma(c, w[6], s.fma(b, w[3], s.fma(a, w[0], bias)));
+                if x >= 2 {
+                    // SAFETY: the caller's promise.
+                    unsafe { self.emit_biased(s, style, i, done) };
+                }
             }
             skip += self.pitch;
         }
     }
 
-    /// 3x3 windows, weights kept in registers.
+    /// 3x3 windows two pixels apart: the last column of a window is the first of the next.
     #[inline(always)]
-    unsafe fn three<const RECTIFY: bool>(&mut self, s: S, style: Style) {
-        let mut w = [s.splat(0.0); 9];
-        for (index, weight) in w.iter_mut().enumerate() {
+    unsafe fn sliding_by_two<const RECTIFY: bool>(&mut self, s: S, style: Style) {
+        // SAFETY: the caller's promise.
+        let w = unsafe { self.nine_weights(s) };
+        let [top, middle, bottom, _] = self.rows;
+        let column = |skip: usize| {
             // SAFETY: the caller's promise.
-            *weight = unsafe { self.weight(s, index) };
-        }
+            [top, middle, bottom].map(|row| unsafe { value::<S, RECTIFY>(s, row.add(skip)) })
+        };
+        let mut last = column(0);
         for x in 0..self.width {
-            let mut sums = [self.channels.bias(), s.splat(0.0), s.splat(0.0)];
-            for (i, sum) in sums.iter_mut().enumerate() {
-                for j in 0..3 {
-                    // SAFETY: the caller's promise.
-                    let value = unsafe {
-                        value::<S, RECTIFY>(s, self.three[i].add(x * self.step + j * self.pitch))
-                    };
-                    *sum = s.fma(value, w[3 * i + j], *sum);
-                }
+            let mut sum = self.channels.bias();
+            for i in 0..3 {
+                sum = s.fma(last[i], w[3 * i], sum);
+            }
+            let next = column(x * self.step + self.pitch);
+            for i in 0..3 {
+                sum = s.fma(next[i], w[3 * i + 1], sum);
+            }
+            last = column(x * self.step + 2 * self.pitch);
+            for i in 0..3 {
+                sum = s.fma(last[i], w[3 * i + 2], sum);
             }
             // SAFETY: the caller's promise.
-            unsafe { self.emit_biased(s, style, s.add(sums[0], s.add(sums[1], sums[2]))) };
+            unsafe { self.emit_biased(s, style, 0, sum) };
         }
     }
 
@@ -240,8 +272,7 @@ impl<S: Lanes> Line<'_, S> {
             for i in 0..3 {
                 for j in 0..3 {
                     // SAFETY: the caller's promise.
-                    let value =
-                        unsafe { s.load(self.three[i].add(x * self.step + j * self.pitch)) };
+                    let value = unsafe { s.load(self.rows[i].add(x * self.step + j * self.pitch)) };
                     straight[i] = s.fma(value, own[3 * i + j], straight[i]);
                     crossed[i] = s.fma(value, other[3 * i + j], crossed[i]);
                 }

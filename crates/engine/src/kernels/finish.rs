@@ -1,7 +1,7 @@
 //! What happens to a convolution's sums before they are stored: bias, activation, residual,
 //! affine, rounding to bf16.
 
-use super::lanes::{Lanes, from_bf16, to_bf16};
+use super::lanes::{Lanes, cut_to_bf16, from_bf16, to_bf16};
 use crate::layout::{CHANNEL_BLOCK, Layout, Tile};
 
 /// The planes of one value. A null plane is not there.
@@ -11,7 +11,7 @@ pub(crate) struct Planes {
     pub f32: *mut f32,
     /// The values rounded to bf16.
     pub high: *mut u16,
-    /// What that rounding took away, rounded to bf16.
+    /// What that rounding took away, cut to bf16.
     pub low: *mut u16,
 }
 
@@ -182,7 +182,7 @@ impl Place {
                     place.high.add(i).write(high);
                 }
                 if style & LOW != 0 {
-                    place.low.add(i).write(to_bf16(value - from_bf16(high)));
+                    place.low.add(i).write(cut_to_bf16(value - from_bf16(high)));
                 }
             }
         }

@@ -50,7 +50,7 @@ pub(crate) trait Lanes: Copy {
     unsafe fn store(self, to: *mut f32, value: Self::Register);
 
     /// Writes the lanes rounded to bf16, and, unless `low` is null, what the rounding took away,
-    /// rounded to bf16.
+    /// cut to bf16.
     ///
     /// # Safety
     /// `COUNT` values can be written to `high`, and to `low` unless it is null.
@@ -65,7 +65,7 @@ pub(crate) trait Lanes: Copy {
             unsafe {
                 high.add(i).write(rounded);
                 if !low.is_null() {
-                    low.add(i).write(to_bf16(lane - from_bf16(rounded)));
+                    low.add(i).write(cut_to_bf16(lane - from_bf16(rounded)));
                 }
             }
         }
@@ -90,6 +90,11 @@ pub(crate) trait Lanes: Copy {
 pub(crate) fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+/// The next bf16 towards zero.
+pub(crate) fn cut_to_bf16(value: f32) -> u16 {
+    (value.to_bits() >> 16) as u16
 }
 
 /// The value of a bf16.

@@ -7,9 +7,9 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_sub_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
     _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cvtepi32_ps,
     _mm512_cvtepu8_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_extracti64x4_epi64,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mul_ps, _mm512_max_ps, _mm512_min_ps,
-    _mm512_movepi32_mask, _mm512_mul_ps, _mm512_or_si512, _mm512_permute_ps,
-    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_srli_epi32,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mul_ps, _mm512_mask_shuffle_epi8, _mm512_max_ps,
+    _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps, _mm512_permute_ps,
+    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_set4_epi32,
     _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
@@ -215,9 +215,9 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
             let half = _mm512_set1_epi32(0x8000);
             let bits = _mm512_add_epi32(_mm512_castps_si512(value), half);
             let rounded = _mm512_and_si512(bits, upper);
-            let rest = _mm512_sub_ps(value, _mm512_castsi512_ps(rounded));
-            let rest = _mm512_add_epi32(_mm512_castps_si512(rest), half);
-            let both = _mm512_or_si512(rounded, _mm512_srli_epi32::<16>(rest));
+            let rest = _mm512_castps_si512(_mm512_sub_ps(value, _mm512_castsi512_ps(rounded)));
+            let both =
+                _mm512_mask_shuffle_epi8(rounded, 0x3333_3333_3333_3333, rest, upper_bytes());
             let sorted = _mm512_permutexvar_epi16(odd_then_even(), both);
             _mm256_storeu_si256(high.cast(), _mm512_castsi512_si256(sorted));
             _mm256_storeu_si256(low.cast(), _mm512_extracti64x4_epi64::<1>(sorted));
@@ -238,6 +238,13 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
             }
         }
     }
+}
+
+/// For each lane the places of its upper two bytes, within each 16 bytes.
+#[inline(always)]
+fn upper_bytes() -> __m512i {
+    // SAFETY: see `odd_then_even`.
+    unsafe { _mm512_set4_epi32(0x0f0e_0f0e, 0x0b0a_0b0a, 0x0706_0706, 0x0302_0302) }
 }
 
 /// Words 1, 3, 5, ... 31, then 0, 2, ... 30.
