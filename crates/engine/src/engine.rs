@@ -8,11 +8,11 @@ use crate::buffer::{Buffer, LINE};
 use crate::cpu::{Kernel, Precision};
 use crate::executor::{ByteImages, EngineError, Executor, Images, Tensor, are_finite, check_size};
 use crate::kernels::Kernels;
-use crate::layout::CHANNEL_BLOCK;
+use crate::layout::{CHANNEL_BLOCK, Halves};
 use crate::lower::{Lowered, Part, Step, lower, rectify_where_read};
 use crate::network::{Network, Shape, ValueId};
 use crate::pack::{self, TILE_DEPTH};
-use crate::plan::{Plan, Request, input_pitch, parts};
+use crate::plan::{Plan, Request, halves, input_pitch};
 use crate::workspace::{Pictures, Workspace};
 
 /// Runs a network on the CPU, one thread a call.
@@ -144,7 +144,7 @@ impl Engine {
     /// Packs the weights of the dense steps whose window is known: their own, or, given the
     /// shapes of all values, the whole picture.
     fn pack(&self, steps: &[Step], shapes: Option<&[Option<Shape>]>) -> Weights {
-        let unpacked: Vec<Option<(pack::Weights<'_>, usize, usize)>> = steps
+        let unpacked: Vec<Option<(pack::Weights<'_>, usize, Halves)>> = steps
             .iter()
             .map(|step| {
                 let Step::Dense { source, weights, window, fused, .. } = step else { return None };
@@ -162,20 +162,20 @@ impl Engine {
                     _ => inputs.next_multiple_of(CHANNEL_BLOCK),
                 };
                 let weights = pack::Weights { values: weights, outputs, inputs, kernel };
-                Some((weights, pitch, parts(self.precision, *source)))
+                Some((weights, pitch, halves(self.precision, *source, pitch)))
             })
             .collect();
         let mut end = 0;
         let places =
             unpacked.iter().zip(steps).zip(&self.tiles).map(|((unpacked, step), &tiles)| {
-                let (weights, pitch, parts) = unpacked.as_ref()?;
+                let (weights, pitch, halves) = unpacked.as_ref()?;
                 let offset = end;
                 let packed = if !tiles && step.has_short_form() {
                     Packed::Winograd { offset, count: weights.winograd_length() }
                 } else if tiles {
-                    let count = weights.tiles_length(*pitch, *parts);
-                    let panel = weights.tile_panel(*pitch, *parts);
-                    Packed::Tiles { offset, count, panel, parts: *parts }
+                    let count = weights.tiles_length(*pitch, *halves);
+                    let panel = weights.tile_panel(*pitch, *halves);
+                    Packed::Tiles { offset, count, panel, parts: halves.count() }
                 } else {
                     Packed::F32 { offset, count: weights.panels_length() }
                 };
@@ -185,7 +185,7 @@ impl Engine {
         let packed: Vec<Option<Packed>> = places.collect();
         let mut buffer = Buffer::zeroed(end);
         for (packed, unpacked) in packed.iter().zip(&unpacked) {
-            let (Some(packed), Some((weights, pitch, parts))) = (packed, unpacked) else {
+            let (Some(packed), Some((weights, pitch, halves))) = (packed, unpacked) else {
                 continue;
             };
             match *packed {
@@ -196,7 +196,7 @@ impl Engine {
                     weights.winograd(self.kernels.lanes, buffer.numbers_mut(offset, count));
                 }
                 Packed::Tiles { offset, count, .. } => {
-                    weights.tiles(*pitch, *parts, buffer.numbers_mut(offset, count));
+                    weights.tiles(*pitch, *halves, buffer.numbers_mut(offset, count));
                 }
             }
         }

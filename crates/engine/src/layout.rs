@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::network::Shape;
+use crate::pack::TILE_DEPTH;
 
 /// Channels of a pixel are padded with zeros to a multiple of this: a cache line of f32.
 pub(crate) const CHANNEL_BLOCK: usize = 16;
@@ -52,6 +53,35 @@ impl Layout {
     /// Pixels of all pictures with the zeros around them.
     pub fn pixels(&self) -> usize {
         self.capacity * self.image() + self.pad * (self.row() + 1)
+    }
+}
+
+/// How the values of a bf16 plane lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Halves {
+    /// Rounded ones.
+    One,
+    /// Rounded ones, and in a second plane what the rounding took away.
+    Apart,
+    /// For each block of channels the rounded ones, then what the rounding took away: a cache line
+    /// and a row of a tile.
+    Beside,
+}
+
+impl Halves {
+    /// Numbers for each value.
+    pub fn count(self) -> usize {
+        if self == Self::One { 1 } else { 2 }
+    }
+
+    /// Numbers from one value of a plane to the next, block by block.
+    pub fn spread(self) -> usize {
+        if self == Self::Beside { 2 } else { 1 }
+    }
+
+    /// Steps of 32 numbers that matrix tiles take for so many values.
+    pub fn steps(self, values: usize) -> usize {
+        (values * self.spread()).div_ceil(TILE_DEPTH)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::kernels::lanes::{from_bf16, to_bf16};
 use crate::kernels::winograd::{PLACES, transposed};
-use crate::layout::CHANNEL_BLOCK;
+use crate::layout::{CHANNEL_BLOCK, Halves};
 
 /// Values of a window that matrix tiles multiply in one step.
 pub(crate) const TILE_DEPTH: usize = 32;
@@ -86,39 +86,42 @@ impl Weights<'_> {
         }
     }
 
-    /// Steps of 32 values for one row of the window, whose pixels are `pitch` elements apart.
-    pub fn steps_a_row(&self, pitch: usize) -> usize {
-        (self.kernel[1] * pitch).div_ceil(TILE_DEPTH)
-    }
-
     /// Elements of one panel of [`Self::tiles`].
-    pub fn tile_panel(&self, pitch: usize, parts: usize) -> usize {
-        self.kernel[0] * self.steps_a_row(pitch) * parts * STEP_ELEMENTS
+    pub fn tile_panel(&self, pitch: usize, halves: Halves) -> usize {
+        self.kernel[0] * halves.steps(self.kernel[1] * pitch) * halves.count() * STEP_ELEMENTS
     }
 
     /// Elements of all panels of [`Self::tiles`].
-    pub fn tiles_length(&self, pitch: usize, parts: usize) -> usize {
-        self.outputs.div_ceil(32) * self.tile_panel(pitch, parts)
+    pub fn tiles_length(&self, pitch: usize, halves: Halves) -> usize {
+        self.outputs.div_ceil(32) * self.tile_panel(pitch, halves)
     }
 
     /// Panels of 32 outputs for matrix tiles. In each, row of the window by row, 32 values a step
-    /// (zeros between pixels and after a row): the weights rounded to bf16, then, with two
-    /// `parts`, what the rounding took away. Each is two tiles of 16 outputs, 16 rows of pairs of
-    /// values: (k, n), (k + 1, n), (k, n + 1), and so on.
-    pub fn tiles(&self, pitch: usize, parts: usize, to: &mut [u16]) {
-        let steps = self.steps_a_row(pitch);
+    /// (zeros between pixels and after a row): the weights rounded to bf16, then, unless there is
+    /// one half, what the rounding took away. Each is two tiles of 16 outputs, 16 rows of pairs of
+    /// values: (k, n), (k + 1, n), (k, n + 1), and so on. For halves side by side a step has 16
+    /// values: the rounded weights meet both halves of them, what the rounding took away the first.
+    pub fn tiles(&self, pitch: usize, halves: Halves, to: &mut [u16]) {
+        let parts = halves.count();
+        let steps = halves.steps(self.kernel[1] * pitch);
         for output in 0..self.outputs {
-            let panel = output / 32 * self.tile_panel(pitch, parts);
+            let panel = output / 32 * self.tile_panel(pitch, halves);
             let (tile, column) = (output % 32 / 16, output % 16);
             for i in 0..self.kernel[0] {
                 for j in 0..self.kernel[1] {
                     for input in 0..self.inputs {
-                        let k = j * pitch + input;
+                        let mut k = j * pitch + input;
+                        if halves == Halves::Beside {
+                            k += k / CHANNEL_BLOCK * CHANNEL_BLOCK;
+                        }
                         let step = (i * steps + k / TILE_DEPTH) * parts * STEP_ELEMENTS;
                         let index = (k % TILE_DEPTH / 2) * 32 + column * 2 + k % 2;
                         let at = panel + step + tile * 512 + index;
                         let value = self.at(output, input, [i, j]);
                         to[at] = to_bf16(value);
+                        if halves == Halves::Beside {
+                            to[at + CHANNEL_BLOCK / 2 * 32] = to_bf16(value);
+                        }
                         if parts == 2 {
                             to[at + STEP_ELEMENTS] = to_bf16(value - from_bf16(to_bf16(value)));
                         }
@@ -133,6 +136,7 @@ impl Weights<'_> {
 mod tests {
     use super::Weights;
     use crate::kernels::lanes::from_bf16;
+    use crate::layout::Halves;
 
     #[test]
     fn panels_hold_the_weights_of_neighbouring_outputs() {
@@ -153,13 +157,28 @@ mod tests {
         // 16, 17, 18 of one step.
         let values = [1.0, 10.0, 2.0, 20.0, 3.0, 1.0 + 1.0 / 1024.0];
         let weights = Weights { values: &values, outputs: 1, inputs: 3, kernel: [1, 2] };
-        assert_eq!(weights.tiles_length(16, 2), 2048);
+        assert_eq!(weights.tiles_length(16, Halves::Apart), 2048);
         let mut packed = vec![0; 2048];
-        weights.tiles(16, 2, &mut packed);
+        weights.tiles(16, Halves::Apart, &mut packed);
         let at = |k: usize| from_bf16(packed[k / 2 * 32 + k % 2]);
         assert_eq!([at(0), at(1), at(2), at(3)], [1., 2., 3., 0.]);
         assert_eq!([at(16), at(17), at(18)], [10., 20., 1.]);
         assert_eq!(from_bf16(packed[1024 + 9 * 32]), 1.0 / 1024.0);
+    }
+
+    #[test]
+    fn rounded_weights_meet_both_halves_side_by_side() {
+        // One output, three blocks of channels: a step each.
+        let values: Vec<f32> = (0..48).map(|v| v as f32 + 1.0 / 1024.0).collect();
+        let weights = Weights { values: &values, outputs: 1, inputs: 48, kernel: [1, 1] };
+        let mut packed = vec![0; weights.tiles_length(48, Halves::Beside)];
+        assert_eq!(packed.len(), 3 * 2048);
+        weights.tiles(48, Halves::Beside, &mut packed);
+        let at = |step: usize, part: usize, k: usize| {
+            from_bf16(packed[(2 * step + part) * 1024 + k / 2 * 32 + k % 2])
+        };
+        assert_eq!([at(2, 0, 5), at(2, 0, 16 + 5)], [37.0, 37.0]);
+        assert_eq!([at(2, 1, 5), at(2, 1, 16 + 5)], [1.0 / 1024.0, 0.0]);
     }
 
     #[test]

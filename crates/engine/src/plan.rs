@@ -7,7 +7,7 @@ use crate::cpu::Precision;
 use crate::kernels::Kernels;
 use crate::kernels::product::Segment;
 use crate::kernels::winograd::{Blocks, PLACES};
-use crate::layout::{CHANNEL_BLOCK, Layout, TileWindow, Walk, Window};
+use crate::layout::{CHANNEL_BLOCK, Halves, Layout, TileWindow, Walk, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
@@ -24,8 +24,7 @@ pub(crate) struct Slot {
     pub f32: Option<usize>,
     /// The buffer of the bf16 planes, one after the other.
     pub bf16: Option<usize>,
-    /// Number of bf16 planes.
-    pub parts: usize,
+    pub halves: Halves,
 }
 
 /// How a dense step goes through its source.
@@ -114,10 +113,18 @@ pub(crate) struct Request<'a> {
     pub tiles: &'a [bool],
 }
 
-/// bf16 planes of a value, and of the weights of a dense step that takes it. The picture keeps
-/// two in any precision: it has few values, and their rounding would go through all layers.
-pub(crate) fn parts(precision: Precision, source: ValueId) -> usize {
-    if precision == Precision::Bf16x3 || source == ValueId::INPUT { 2 } else { 1 }
+/// The bf16 planes of a value whose pixels are `pitch` elements apart. The picture keeps two in
+/// any precision: it has few values, and their rounding would go through all layers.
+pub(crate) fn halves(precision: Precision, value: ValueId, pitch: usize) -> Halves {
+    // Of one or three blocks in two planes, rows of tiles are half empty and cross lines of the
+    // cache. Side by side a block takes two products, in planes two blocks take three.
+    let is_narrow = pitch == CHANNEL_BLOCK || pitch == 3 * CHANNEL_BLOCK;
+    match (precision, value) {
+        (_, ValueId::INPUT) => Halves::Apart,
+        (Precision::Bf16x3, _) if is_narrow => Halves::Beside,
+        (Precision::Bf16x3, _) => Halves::Apart,
+        _ => Halves::One,
+    }
 }
 
 /// Elements from one pixel of the picture to the next: without padding channels where only dense
@@ -164,8 +171,8 @@ impl Request<'_> {
                 let capacity = if crossing[value] { block } else { 1 };
                 let layout = Layout::new(shape, pitch, uses[value].pad, capacity);
                 let length = layout.pixels() * pitch;
-                let parts = parts(self.precision, ValueId(value));
-                Slot { layout, length, f32: None, bf16: None, parts }
+                let halves = halves(self.precision, ValueId(value), pitch);
+                Slot { layout, length, f32: None, bf16: None, halves }
             }));
         }
         let schedules: Vec<Schedule<'_>> = runs
@@ -312,8 +319,9 @@ impl Request<'_> {
     ) -> Sweep {
         let [height, width] = kernel;
         let channels = shapes[source.0].map_or(0, |shape| shape.channels);
-        let (pitch, row) = slots[source.0]
-            .map_or((1, 1), |slot| (slot.layout.pitch, slot.layout.row() * slot.layout.pitch));
+        let (pitch, row, halves) = slots[source.0].map_or((1, 1, Halves::One), |slot| {
+            (slot.layout.pitch, slot.layout.row() * slot.layout.pitch, slot.halves)
+        });
         let mut segments = Vec::new();
         for i in 0..height {
             if pitch == channels {
@@ -324,7 +332,7 @@ impl Request<'_> {
                 );
             }
         }
-        let steps = (width * pitch).div_ceil(TILE_DEPTH);
+        let (steps, row) = (halves.steps(width * pitch), row * halves.spread());
         Sweep { walk, segments, tiles: TileWindow { rows: height, steps, row } }
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Kind {
 
 impl Kind {
     pub fn of(slot: &Slot, bf16: bool) -> Self {
-        let each = if bf16 { size_of::<u16>() * slot.parts } else { size_of::<f32>() };
+        let each = if bf16 { size_of::<u16>() * slot.halves.count() } else { size_of::<f32>() };
         Self { layout: slot.layout, length: slot.length, bf16, bytes: slot.length * each }
     }
 }

@@ -12,7 +12,7 @@ use crate::kernels::lanes::{from_bf16, to_bf16};
 use crate::kernels::plain::{self, Rows};
 use crate::kernels::product::Product;
 use crate::kernels::winograd::{PLACES, Winograd};
-use crate::layout::{CHANNEL_BLOCK, Window};
+use crate::layout::{CHANNEL_BLOCK, Halves, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::ValueId;
 use crate::plan::{Chain, Plan, Sweep, Task};
@@ -161,15 +161,19 @@ impl Workspace {
         // Where the first rows are no longer kept, the plane would start before its buffer.
         let dropped = self.first_rows[value.0].get() * layout.row() * layout.pitch;
         let skip = picture.wrapping_sub(dropped);
-        let mut planes = Planes::absent(slot.layout);
+        let spread = slot.halves.spread();
+        let mut planes = Planes { spread, ..Planes::absent(slot.layout) };
         if let Some(buffer) = slot.f32 {
             planes.f32 = self.buffers[buffer].plane::<f32>().wrapping_add(skip);
         }
         if let Some(buffer) = slot.bf16 {
+            let skip = skip.wrapping_mul(spread);
             planes.high = self.buffers[buffer].plane::<u16>().wrapping_add(skip);
-            if slot.parts == 2 {
-                planes.low = planes.high.wrapping_add(slot.length);
-            }
+            planes.low = match slot.halves {
+                Halves::One => planes.low,
+                Halves::Apart => planes.high.wrapping_add(slot.length),
+                Halves::Beside => planes.high.wrapping_add(CHANNEL_BLOCK),
+            };
         }
         Some(planes)
     }
@@ -287,7 +291,7 @@ impl<'a> Pass<'a> {
         let Some(from) = self.planes(value) else { return };
         self.workspace.first_rows[value.0].set(rows.start);
         let Some(to) = self.planes(value) else { return };
-        let layout = to.layout;
+        let (layout, spread) = (to.layout, to.spread);
         let (from, to) = (from.at([0, rows.start, 0], 0), to.at([0, rows.start, 0], 0));
         let count = rows.len() * layout.row() * layout.pitch;
         // SAFETY: the schedule makes the planes long enough for the rows that are kept, before
@@ -297,9 +301,9 @@ impl<'a> Pass<'a> {
                 std::ptr::copy(from.f32, to.f32, count);
             }
             if !from.high.is_null() {
-                std::ptr::copy(from.high, to.high, count);
+                std::ptr::copy(from.high, to.high, count * spread);
             }
-            if !from.low.is_null() {
+            if !from.low.is_null() && spread == 1 {
                 std::ptr::copy(from.low, to.low, count);
             }
         }
@@ -424,9 +428,10 @@ impl<'a> Pass<'a> {
             Packed::Tiles { offset, count, panel, parts } => {
                 let job = crate::kernels::TileProduct {
                     source: source.high,
-                    low: source.low,
+                    // Beside the first halves, the second ones are in the same tiles.
+                    low: if source.spread == 1 { source.low } else { std::ptr::null() },
                     parts,
-                    pitch: source.layout.pitch,
+                    pitch: source.layout.pitch * source.spread,
                     walk: &sweep.walk,
                     window: sweep.tiles,
                     weights: buffer.numbers(offset, count),

@@ -13,13 +13,15 @@ pub(crate) struct Planes {
     pub high: *mut u16,
     /// What that rounding took away, cut to bf16.
     pub low: *mut u16,
+    /// Elements of the bf16 planes from one value to the next, block by block of channels.
+    pub spread: usize,
 }
 
 impl Planes {
     /// Planes that are not there.
     pub fn absent(layout: Layout) -> Self {
         let none = std::ptr::null_mut();
-        Self { layout, f32: std::ptr::null_mut(), high: none, low: none }
+        Self { layout, f32: std::ptr::null_mut(), high: none, low: none, spread: 1 }
     }
 
     /// Where a pixel's channel lies in each plane.
@@ -35,8 +37,9 @@ impl Planes {
     fn place(&self, offset: usize) -> Place {
         Place {
             f32: further(self.f32, offset),
-            high: further(self.high, offset),
-            low: further(self.low, offset),
+            high: further(self.high, offset * self.spread),
+            low: further(self.low, offset * self.spread),
+            spread: self.spread,
         }
     }
 }
@@ -52,20 +55,26 @@ pub(crate) struct Place {
     pub f32: *mut f32,
     pub high: *mut u16,
     pub low: *mut u16,
+    spread: usize,
 }
 
 impl Place {
-    const NOWHERE: Self =
-        Self { f32: std::ptr::null_mut(), high: std::ptr::null_mut(), low: std::ptr::null_mut() };
+    const NOWHERE: Self = Self {
+        f32: std::ptr::null_mut(),
+        high: std::ptr::null_mut(),
+        low: std::ptr::null_mut(),
+        spread: 1,
+    };
 
-    /// The places this many elements further; a place that is not there becomes nonsense that
+    /// The places this many elements further, whole blocks where halves lie side by side; a place that is not there becomes nonsense that
     /// no style names.
     #[inline(always)]
     fn add(self, elements: usize) -> Self {
         Self {
             f32: self.f32.wrapping_add(elements),
-            high: self.high.wrapping_add(elements),
-            low: self.low.wrapping_add(elements),
+            high: self.high.wrapping_add(elements * self.spread),
+            low: self.low.wrapping_add(elements * self.spread),
+            spread: self.spread,
         }
     }
 
@@ -76,6 +85,7 @@ impl Place {
         bit(self.f32.is_null(), F32)
             | bit(self.high.is_null(), HIGH)
             | bit(self.high.is_null() || self.low.is_null(), LOW)
+            | bit(self.high.is_null() || self.spread == 1, BESIDE)
     }
 
     /// Writes zeros to the planes that are there.
@@ -89,9 +99,9 @@ impl Place {
                 self.f32.write_bytes(0, count);
             }
             if !self.high.is_null() {
-                self.high.write_bytes(0, count);
+                self.high.write_bytes(0, count * self.spread);
             }
-            if !self.low.is_null() {
+            if !self.low.is_null() && self.spread == 1 {
                 self.low.write_bytes(0, count);
             }
         }
@@ -110,7 +120,11 @@ impl Place {
                     s.store(self.f32.add(i * S::COUNT), value);
                 }
             }
-            if style & HIGH != 0 {
+            if style & BESIDE != 0 {
+                for (i, &value) in values.iter().enumerate() {
+                    s.store_bf16_beside(self.high.add(2 * i * S::COUNT), value);
+                }
+            } else if style & HIGH != 0 {
                 let low = if style & LOW != 0 { self.low } else { std::ptr::null_mut() };
                 if N == 2 {
                     s.store_bf16_pair(self.high, low, [values[0], values[1]]);
@@ -285,6 +299,8 @@ pub(crate) const HIGH: Style = 16;
 pub(crate) const LOW: Style = 32;
 /// There is a second activation, or an affine.
 pub(crate) const MORE: Style = 64;
+/// The bf16 values and their rests lie side by side.
+pub(crate) const BESIDE: Style = 128;
 
 /// Evaluates `$body` with `$style` constant for the usual styles, and variable for the others.
 /// With `$bf16` false, styles with bf16 planes are not among the usual ones.
@@ -298,7 +314,8 @@ macro_rules! with_style {
             RESIDUAL | HIGH, HIGH | LOW, RELU | HIGH | LOW, PRELU | HIGH | LOW,
             RESIDUAL | HIGH | LOW, F32 | HIGH, RELU | F32 | HIGH, PRELU | F32 | HIGH,
             RESIDUAL | F32 | HIGH, F32 | HIGH | LOW, RELU | F32 | HIGH | LOW,
-            PRELU | F32 | HIGH | LOW, RESIDUAL | F32 | HIGH | LOW
+            PRELU | F32 | HIGH | LOW, RESIDUAL | F32 | HIGH | LOW, RELU | HIGH | LOW | BESIDE,
+            F32 | HIGH | LOW | BESIDE
         )
     }};
     (@match $value:expr, $bf16:expr, $style:ident, $body:expr, $($usual:expr),*) => {

@@ -1,6 +1,8 @@
 //! A register of f32 lanes: the few operations that the kernels are written in, once for all
 //! instruction sets.
 
+use crate::layout::CHANNEL_BLOCK;
+
 /// Proof that an instruction set is there, and its operations. A value is made only where the
 /// processor was asked first; all methods are inlined into functions compiled for that set.
 pub(crate) trait Lanes: Copy {
@@ -69,6 +71,16 @@ pub(crate) trait Lanes: Copy {
                 }
             }
         }
+    }
+
+    /// [`Self::store_bf16`] for a block of channels whose halves lie side by side.
+    ///
+    /// # Safety
+    /// Twice a block of channels can be written there; a register is one.
+    #[inline(always)]
+    unsafe fn store_bf16_beside(self, to: *mut u16, value: Self::Register) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store_bf16(to, to.add(CHANNEL_BLOCK), value) };
     }
 
     /// [`Self::store_bf16`] for two registers that go one after the other.

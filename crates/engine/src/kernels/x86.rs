@@ -209,19 +209,17 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
                 _mm256_storeu_si256(high.cast(), rounded);
                 return;
             }
-            // Rounded by adding half, which takes fewer steps than converting there and back. Then
-            // both halves of all lanes are sorted at once.
-            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
-            let half = _mm512_set1_epi32(0x8000);
-            let bits = _mm512_add_epi32(_mm512_castps_si512(value), half);
-            let rounded = _mm512_and_si512(bits, upper);
-            let rest = _mm512_castps_si512(_mm512_sub_ps(value, _mm512_castsi512_ps(rounded)));
-            let both =
-                _mm512_mask_shuffle_epi8(rounded, 0x3333_3333_3333_3333, rest, upper_bytes());
-            let sorted = _mm512_permutexvar_epi16(odd_then_even(), both);
+            let sorted = halves(value);
             _mm256_storeu_si256(high.cast(), _mm512_castsi512_si256(sorted));
             _mm256_storeu_si256(low.cast(), _mm512_extracti64x4_epi64::<1>(sorted));
         }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16_beside(self, to: *mut u16, value: __m512) {
+        assert!(BF16);
+        // SAFETY: as for `store_bf16`.
+        unsafe { _mm512_storeu_si512(to.cast(), halves(value)) };
     }
 
     #[inline(always)]
@@ -237,6 +235,26 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
                 self.store_bf16(high.add(16), low.add(16), pair[1]);
             }
         }
+    }
+}
+
+/// The lanes rounded to bf16, then what the rounding took away, without its last bits.
+///
+/// # Safety
+/// The processor has AVX-512 F and BW.
+#[inline(always)]
+unsafe fn halves(value: __m512) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Rounded by adding half, which takes fewer steps than converting there and back. Then
+        // both halves of all lanes are sorted at once.
+        let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+        let half = _mm512_set1_epi32(0x8000);
+        let bits = _mm512_add_epi32(_mm512_castps_si512(value), half);
+        let rounded = _mm512_and_si512(bits, upper);
+        let rest = _mm512_castps_si512(_mm512_sub_ps(value, _mm512_castsi512_ps(rounded)));
+        let both = _mm512_mask_shuffle_epi8(rounded, 0x3333_3333_3333_3333, rest, upper_bytes());
+        _mm512_permutexvar_epi16(odd_then_even(), both)
     }
 }
 
