@@ -12,6 +12,7 @@ mod mapped;
 mod matrix;
 mod merge;
 pub mod network;
+mod order;
 mod pack;
 mod plan;
 mod pool;

@@ -7,6 +7,7 @@ use crate::kernels::finish::{Activation, PerChannel};
 use crate::layout::{CHANNEL_BLOCK, Window};
 use crate::merge::merge;
 use crate::network::{Convolution, Network, Op, Shape, ValueId};
+use crate::order::{enlarge_at_once, narrow_at_once, pool_at_once};
 
 /// What is computed at once.
 #[derive(Debug, Clone)]
@@ -44,18 +45,21 @@ pub(crate) struct Part {
     pub value: ValueId,
     /// None: all.
     pub channels: Option<Range<usize>>,
+    /// How many times each pixel is repeated along both axes.
+    pub factor: usize,
 }
 
 impl Part {
     pub fn whole(value: ValueId) -> Self {
-        Self { value, channels: None }
+        Self { value, channels: None, factor: 1 }
     }
 
     /// Its shape, given those of the values that are stored.
     pub fn shape(&self, shapes: &[Option<Shape>]) -> Option<Shape> {
         let whole = shapes[self.value.0]?;
         let channels = self.channels.as_ref().map_or(whole.channels, Range::len);
-        Some(Shape { channels, ..whole })
+        let [height, width] = [whole.height, whole.width].map(|side| side * self.factor);
+        Some(Shape { channels, height, width })
     }
 }
 
@@ -170,43 +174,9 @@ pub(crate) fn lower(network: &Network) -> Lowered {
     let outputs = network.outputs.iter().map(|output| Part::whole(output.value)).collect();
     let mut lowered = Lowered { steps, outputs, values: network.layers.len() + 1 };
     merge(&mut lowered);
+    enlarge_at_once(&mut lowered);
     lowered.steps = narrow_at_once(pool_at_once(lowered.steps));
     lowered
-}
-
-/// Moves a convolution to fewer channels to where its source has just been made, so that the
-/// source need not be fetched from memory again, or not be kept at all.
-fn narrow_at_once(steps: Vec<Step>) -> Vec<Step> {
-    let mut sorted: Vec<Step> = Vec::with_capacity(steps.len());
-    for step in steps {
-        let maker = |source| sorted.iter().position(|earlier| earlier.outputs().contains(&source));
-        let place = match &step {
-            Step::Dense { source, fused, .. } if fused.residual.is_none() => maker(*source)
-                .filter(|&maker| sorted[maker].fused().is_some_and(|f| f.channels > fused.channels))
-                .map(|maker| maker + 1),
-            _ => None,
-        };
-        sorted.insert(place.unwrap_or(sorted.len()), step);
-    }
-    sorted
-}
-
-/// Moves the pooling of a map to where the map has just been made, so that the map need not be
-/// kept.
-fn pool_at_once(steps: Vec<Step>) -> Vec<Step> {
-    let (mut pooling, others): (Vec<_>, Vec<_>) = steps
-        .into_iter()
-        .partition(|step| matches!(step, Step::Plain { op: Op::Moments | Op::RowMeans, .. }));
-    let mut sorted = Vec::with_capacity(pooling.len() + others.len());
-    let mut made = vec![ValueId::INPUT];
-    for step in others {
-        let read = |pool: &mut Step| pool.inputs().iter().any(|input| made.contains(input));
-        sorted.extend(pooling.extract_if(.., read));
-        made = step.outputs();
-        sorted.push(step);
-    }
-    sorted.extend(pooling);
-    sorted
 }
 
 /// Leaves a ReLU that is all that happens to the sums of matrix tiles to the depthwise convolution

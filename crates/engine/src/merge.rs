@@ -75,7 +75,7 @@ fn merge_steps(lowered: &mut Lowered, alike: &[usize]) {
     });
     for taken in inputs.flatten().chain(&mut lowered.outputs) {
         if let Some((_, channels)) = parts.iter().find(|(value, _)| *value == taken.value) {
-            *taken = Part { value: joint, channels: Some(channels.clone()) };
+            *taken = Part { value: joint, channels: Some(channels.clone()), factor: taken.factor };
         }
     }
 }
@@ -111,9 +111,10 @@ mod tests {
         let Step::Dense { weights, fused, .. } = &lowered.steps[0] else { panic!() };
         assert_eq!(weights[..4], [10.0, 11.0, 30.0, 31.0]);
         assert_eq!(fused.bias.values(4), [1.0, 3.0, 3.0, 3.0]);
+        let part = |channels| Part { channels: Some(channels), ..Part::whole(ValueId(4)) };
         let Step::Plain { inputs, .. } = &lowered.steps[1] else { panic!() };
-        assert_eq!(inputs[..], [Part { value: ValueId(4), channels: Some(0..1) }]);
-        assert_eq!(lowered.outputs[1], Part { value: ValueId(4), channels: Some(1..4) });
+        assert_eq!(inputs[..], [part(0..1)]);
+        assert_eq!(lowered.outputs[1], part(1..4));
     }
 
     #[test]

@@ -145,9 +145,18 @@ impl Workspace {
                 }
                 let start = to.len();
                 to.resize(start + shape.width * shape.channels, 0.0);
-                let pixels = to[start..].chunks_exact_mut(shape.channels);
-                for (to, from) in pixels.zip(row.chunks_exact(rows.pitch())) {
-                    to.copy_from_slice(&from[rows.channels()]);
+                // The numbers of channels that SCRFD's outputs have: a call for a few values
+                // would take longer than to copy them.
+                match shape.channels {
+                    2 => rows.copy_row::<2>(row, &mut to[start..]),
+                    8 => rows.copy_row::<8>(row, &mut to[start..]),
+                    20 => rows.copy_row::<20>(row, &mut to[start..]),
+                    _ => {
+                        let pixels = to[start..].chunks_exact_mut(shape.channels);
+                        for (to, from) in pixels.zip(row.chunks_exact(rows.pitch())) {
+                            to.copy_from_slice(&from[rows.channels()]);
+                        }
+                    }
                 }
             }
         }
@@ -182,7 +191,7 @@ impl Workspace {
         let (planes, shape) = (self.planes(plan, part.value, first)?, plan.shapes[part.value.0]?);
         let channels = part.channels.clone().unwrap_or(0..shape.channels);
         // SAFETY: the buffers outlive the steps, which take one another's values in turn.
-        (!planes.f32.is_null()).then(|| unsafe { Rows::new(planes, channels) })
+        (!planes.f32.is_null()).then(|| unsafe { Rows::new(planes, channels, part.factor) })
     }
 }
 

@@ -12,14 +12,16 @@ pub(crate) struct Rows {
     /// The channels that mean something.
     first: usize,
     channels: usize,
+    /// How many times each pixel is repeated along both axes; only sums take other factors than 1.
+    factor: usize,
 }
 
 impl Rows {
     /// # Safety
     /// The f32 plane is there and outlives this; while a row of it is borrowed, nothing else
     /// writes to it.
-    pub unsafe fn new(planes: Planes, channels: Range<usize>) -> Self {
-        Self { planes, first: channels.start, channels: channels.len() }
+    pub unsafe fn new(planes: Planes, channels: Range<usize>, factor: usize) -> Self {
+        Self { planes, first: channels.start, channels: channels.len(), factor }
     }
 
     /// The channels of a pixel that are the value's; the others are left alone.
@@ -47,6 +49,16 @@ impl Rows {
         unsafe { std::slice::from_raw_parts(start, self.width() * self.pitch()) }
     }
 
+    /// Copies the channels of a row's pixels one after another.
+    pub fn copy_row<const N: usize>(&self, row: &[f32], to: &mut [f32]) {
+        let (pixels, _) = to.as_chunks_mut::<N>();
+        for (to, from) in pixels.iter_mut().zip(row.chunks_exact(self.pitch())) {
+            if let Some(from) = from[self.first..].first_chunk::<N>() {
+                *to = *from;
+            }
+        }
+    }
+
     fn row_mut(&mut self, image: usize, y: usize) -> &mut [f32] {
         let start = self.planes.at([image, y, 0], 0).f32;
         // SAFETY: as for `row`.
@@ -71,10 +83,15 @@ pub(crate) fn run(op: &Op, input: &dyn Fn(usize) -> Option<Rows>, mut output: Ro
         Op::Affine { scale, shift } => each(&x, output, image, |c, v| scale[c] * v + shift[c]),
         Op::Add => {
             let Some(other) = input(1) else { return };
+            let pitch = output.pitch();
             for y in 0..output.height() {
-                let pair = x.row(image, y).iter().zip(other.row(image, y));
-                for (to, (a, b)) in output.row_mut(image, y).iter_mut().zip(pair) {
-                    *to = a + b;
+                let rows = [&x, &other].map(|rows| rows.row(image, y / rows.factor));
+                for (column, to) in output.row_mut(image, y).chunks_exact_mut(pitch).enumerate() {
+                    let a = &rows[0][column / x.factor * pitch..][..pitch];
+                    let b = &rows[1][column / other.factor * pitch..][..pitch];
+                    for (to, (a, b)) in to.iter_mut().zip(a.iter().zip(b)) {
+                        *to = a + b;
+                    }
                 }
             }
         }
