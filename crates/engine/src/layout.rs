@@ -78,11 +78,6 @@ impl Halves {
     pub fn spread(self) -> usize {
         if self == Self::Beside { 2 } else { 1 }
     }
-
-    /// Steps of 32 numbers that matrix tiles take for so many values.
-    pub fn steps(self, values: usize) -> usize {
-        (values * self.spread()).div_ceil(TILE_DEPTH)
-    }
 }
 
 /// Kernel, step and zeros around of a convolution.
@@ -97,10 +92,28 @@ pub(crate) struct Window {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileWindow {
     pub rows: usize,
-    /// Steps of 32 values in a row.
-    pub steps: usize,
+    /// Elements in a row.
+    pub length: usize,
     /// Elements from one row to the next.
     pub row: usize,
+}
+
+impl TileWindow {
+    /// A window of `kernel` pixels `pitch` apart; rows of the plane are `row` pixels apart.
+    pub fn new([rows, width]: [usize; 2], pitch: usize, row: usize, halves: Halves) -> Self {
+        let pitch = pitch * halves.spread();
+        Self { rows, length: width * pitch, row: row * pitch }
+    }
+
+    /// Whether three rows together fit one step of 32 elements: then they are gathered for it.
+    pub fn is_gathered(&self) -> bool {
+        self.rows == 3 && 3 * self.length <= TILE_DEPTH
+    }
+
+    /// How many times so many steps a window takes.
+    pub fn steps(&self) -> [usize; 2] {
+        if self.is_gathered() { [1, 1] } else { [self.rows, self.length.div_ceil(TILE_DEPTH)] }
+    }
 }
 
 /// The order in which a convolution visits its outputs: runs of outputs whose windows start at

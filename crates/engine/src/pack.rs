@@ -2,7 +2,7 @@
 
 use crate::kernels::lanes::{from_bf16, to_bf16};
 use crate::kernels::winograd::{PLACES, transposed};
-use crate::layout::{CHANNEL_BLOCK, Halves};
+use crate::layout::{CHANNEL_BLOCK, Halves, TileWindow};
 
 /// Values of a window that matrix tiles multiply in one step.
 pub(crate) const TILE_DEPTH: usize = 32;
@@ -88,7 +88,8 @@ impl Weights<'_> {
 
     /// Elements of one panel of [`Self::tiles`].
     pub fn tile_panel(&self, pitch: usize, halves: Halves) -> usize {
-        self.kernel[0] * halves.steps(self.kernel[1] * pitch) * halves.count() * STEP_ELEMENTS
+        let [rows, steps] = TileWindow::new(self.kernel, pitch, 0, halves).steps();
+        rows * steps * halves.count() * STEP_ELEMENTS
     }
 
     /// Elements of all panels of [`Self::tiles`].
@@ -99,11 +100,13 @@ impl Weights<'_> {
     /// Panels of 32 outputs for matrix tiles. In each, row of the window by row, 32 values a step
     /// (zeros between pixels and after a row): the weights rounded to bf16, then, unless there is
     /// one half, what the rounding took away. Each is two tiles of 16 outputs, 16 rows of pairs of
-    /// values: (k, n), (k + 1, n), (k, n + 1), and so on. For halves side by side a step has 16
+    /// values: (k, n), (k + 1, n), (k, n + 1), and so on. The rows of a window that is gathered
+    /// follow each other. For halves side by side a step has 16
     /// values: the rounded weights meet both halves of them, what the rounding took away the first.
     pub fn tiles(&self, pitch: usize, halves: Halves, to: &mut [u16]) {
         let parts = halves.count();
-        let steps = halves.steps(self.kernel[1] * pitch);
+        let window = TileWindow::new(self.kernel, pitch, 0, halves);
+        let [_, steps] = window.steps();
         for output in 0..self.outputs {
             let panel = output / 32 * self.tile_panel(pitch, halves);
             let (tile, column) = (output % 32 / 16, output % 16);
@@ -114,7 +117,11 @@ impl Weights<'_> {
                         if halves == Halves::Beside {
                             k += k / CHANNEL_BLOCK * CHANNEL_BLOCK;
                         }
-                        let step = (i * steps + k / TILE_DEPTH) * parts * STEP_ELEMENTS;
+                        let mut step = i * steps;
+                        if window.is_gathered() {
+                            (k, step) = (i * window.length + k, 0);
+                        }
+                        let step = (step + k / TILE_DEPTH) * parts * STEP_ELEMENTS;
                         let index = (k % TILE_DEPTH / 2) * 32 + column * 2 + k % 2;
                         let at = panel + step + tile * 512 + index;
                         let value = self.at(output, input, [i, j]);
@@ -164,6 +171,18 @@ mod tests {
         assert_eq!([at(0), at(1), at(2), at(3)], [1., 2., 3., 0.]);
         assert_eq!([at(16), at(17), at(18)], [10., 20., 1.]);
         assert_eq!(from_bf16(packed[1024 + 9 * 32]), 1.0 / 1024.0);
+    }
+
+    #[test]
+    fn rows_that_fit_a_step_follow_each_other() {
+        let values: Vec<f32> = (0..9).map(|v| v as f32).collect();
+        let weights = Weights { values: &values, outputs: 1, inputs: 1, kernel: [3, 3] };
+        let mut packed = vec![0; weights.tiles_length(3, Halves::Apart)];
+        assert_eq!(packed.len(), 2048);
+        weights.tiles(3, Halves::Apart, &mut packed);
+        let at = |k: usize| from_bf16(packed[k / 2 * 32 + k % 2]);
+        // One channel of three: cell (i, j) at 9 i + 3 j.
+        assert_eq!([at(0), at(3), at(9), at(24), at(25)], [0., 1., 3., 8., 0.]);
     }
 
     #[test]

@@ -332,8 +332,7 @@ impl Request<'_> {
                 );
             }
         }
-        let (steps, row) = (halves.steps(width * pitch), row * halves.spread());
-        Sweep { walk, segments, tiles: TileWindow { rows: height, steps, row } }
+        Sweep { walk, segments, tiles: TileWindow::new(kernel, pitch, row / pitch, halves) }
     }
 
     /// The shapes of all values that are stored.

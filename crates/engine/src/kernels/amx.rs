@@ -2,6 +2,7 @@
 //! window and 16 outputs at a time, summed in f32.
 
 use std::arch::asm;
+use std::arch::x86_64::{_mm512_mask_loadu_epi16, _mm512_setzero_si512, _mm512_store_si512};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -13,7 +14,7 @@ use products::{Operands, double, single, triple};
 use super::finish::{F32, Finish, Planes, Style, with_style};
 use super::lanes::Lanes;
 use crate::layout::{Tile, TileWindow, Walk};
-use crate::pack::TILE_ROWS;
+use crate::pack::{TILE_DEPTH, TILE_ROWS};
 
 /// Asks the operating system, once, for the use of tile registers.
 pub(crate) fn tiles_are_permitted() -> bool {
@@ -113,6 +114,58 @@ pub(crate) struct TileProduct<'a> {
 #[repr(C, align(64))]
 struct Scratch([f32; 32 * 32]);
 
+/// The values of 32 windows that fit one step, from the first and from the second plane.
+#[repr(C, align(64))]
+struct Gathered([[u16; TILE_DEPTH * TILE_ROWS]; 2]);
+
+impl Gathered {
+    const EMPTY: Self = Self([[0; TILE_DEPTH * TILE_ROWS]; 2]);
+
+    /// Gathers the windows of some rows of a tile from a source pixel on.
+    ///
+    /// # Safety
+    /// As for [`run`].
+    #[inline(always)]
+    unsafe fn gather(&mut self, job: &TileProduct<'_>, source: usize, rows: usize) {
+        let TileWindow { length, row, .. } = job.window;
+        let step = job.walk.step * job.pitch;
+        let mask = (1_u32 << length) - 1;
+        let masks = [mask, mask << length, mask << (2 * length)];
+        // Each row of a window is read as if the rows before it stood in front of it.
+        let skips = [0, row - length, 2 * (row - length)];
+        for (windows, plane) in self.0.iter_mut().zip([job.source, job.low]) {
+            if plane.is_null() {
+                continue;
+            }
+            let mut window = plane.wrapping_add(source * job.pitch);
+            for to in windows.chunks_exact_mut(TILE_DEPTH).take(rows) {
+                // SAFETY: only the values of the window are read, and as many as a step has
+                // written. The processor has AVX-512 with BW.
+                unsafe {
+                    let read = |i: usize, others| {
+                        let from = window.wrapping_add(skips[i]);
+                        _mm512_mask_loadu_epi16(others, masks[i], from.cast())
+                    };
+                    let values = read(2, read(1, read(0, _mm512_setzero_si512())));
+                    _mm512_store_si512(to.as_mut_ptr().cast(), values);
+                }
+                window = window.wrapping_add(step);
+            }
+        }
+    }
+
+    /// Operands that read these windows.
+    #[inline(always)]
+    fn operands(&self, job: &TileProduct<'_>, panel: usize) -> Operands {
+        Operands {
+            source: self.0[0].as_ptr(),
+            low: self.0[1].as_ptr(),
+            stride: size_of::<u16>() * TILE_DEPTH,
+            ..Operands::new(job, 0, panel, TILE_ROWS)
+        }
+    }
+}
+
 /// Computes a dense convolution.
 ///
 /// # Safety
@@ -129,7 +182,7 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
         // SAFETY: the caller's promise.
         return unsafe { straight_to_plane(job, to) };
     }
-    let mut scratch = Scratch([0.0; 32 * 32]);
+    let mut scratch = (Scratch([0.0; 32 * 32]), Gathered::EMPTY);
     let mut tile = Tile::EMPTY;
     if job.panels_first {
         for panel in 0..panels {
@@ -157,15 +210,21 @@ unsafe fn compute<S: Lanes>(
     style: Style,
     tile: &Tile,
     panel: usize,
-    scratch: &mut Scratch,
+    (scratch, gathered): &mut (Scratch, Gathered),
 ) {
     let first = panel * 32;
     let wide = first + 32 <= job.finish.pitch;
-    let operands = Operands {
-        sums: scratch.0.as_mut_ptr(),
-        pitch: if wide { 128 } else { 64 },
-        ..Operands::new(job, tile.source, panel, tile.rows)
+    let operands = if job.window.is_gathered() {
+        if panel == 0 || job.panels_first {
+            // SAFETY: the caller's promise.
+            unsafe { gathered.gather(job, tile.source, tile.rows) };
+        }
+        gathered.operands(job, panel)
+    } else {
+        Operands::new(job, tile.source, panel, tile.rows)
     };
+    let operands =
+        Operands { sums: scratch.0.as_mut_ptr(), pitch: if wide { 128 } else { 64 }, ..operands };
     // SAFETY: the caller's promise; the scratch holds two by two tiles.
     unsafe { multiply(job, &operands, tile.rows, panel) };
     with_style!(style, S::BF16, STYLE => {
@@ -185,8 +244,10 @@ unsafe fn compute<S: Lanes>(
 ///
 /// # Safety
 /// As for [`run`]; rows of outputs fill a tile.
+#[inline(always)]
 unsafe fn straight_to_plane(job: &TileProduct<'_>, to: Planes) {
     let (width, pitch) = (job.walk.width, job.finish.pitch);
+    let mut gathered = Gathered::EMPTY;
     for image in 0..job.images {
         for y in job.rows.clone() {
             let source = job.walk.source([image, y, 0]);
@@ -195,11 +256,21 @@ unsafe fn straight_to_plane(job: &TileProduct<'_>, to: Planes) {
             while done < width {
                 let rows = if width - done <= 16 { 16 } else { 32 };
                 let x = done.min(width - rows);
+                let source = source + x * job.walk.step;
+                if job.window.is_gathered() {
+                    // SAFETY: the caller's promise.
+                    unsafe { gathered.gather(job, source, rows) };
+                }
                 for panel in 0..pitch.div_ceil(32) {
+                    let operands = if job.window.is_gathered() {
+                        gathered.operands(job, panel)
+                    } else {
+                        Operands::new(job, source, panel, rows)
+                    };
                     let operands = Operands {
                         sums: sums.wrapping_add(x * pitch + panel * 32),
                         pitch: size_of::<f32>() * pitch,
-                        ..Operands::new(job, source + x * job.walk.step, panel, rows)
+                        ..operands
                     };
                     // SAFETY: the caller's promise: the plane holds as many pixels in a row, of
                     // `pitch` channels each.

@@ -32,7 +32,8 @@ impl Operands {
     /// Without a place for the sums, for windows from a source pixel on.
     #[inline(always)]
     pub fn new(job: &TileProduct<'_>, source: usize, panel: usize, rows: usize) -> Self {
-        let TileWindow { rows: window_rows, steps, row } = job.window;
+        let TileWindow { row, .. } = job.window;
+        let [window_rows, steps] = job.window.steps();
         let step_bytes = size_of::<u16>() * TILE_DEPTH;
         Self {
             source: job.source.wrapping_add(source * job.pitch),
