@@ -250,8 +250,8 @@ pub(super) mod double {
     );
 }
 
-/// Products of values in two parts each: high by high, high by low, low by high. Low by low is
-/// below f32's own rounding.
+/// Products of values in two parts each: low by high, high by high, high by low, an order in which
+/// each tile is loaded once. Low by low is below f32's own rounding.
 pub(super) mod triple {
     use super::{Operands, asm, offset_of};
 
@@ -259,24 +259,22 @@ pub(super) mod triple {
         two_by_two, "4096",
         ["tileloadd tmm0, [{k} + {rows}*1]" "tileloadd tmm1, [{k} + {rows}*1 + 64]" "tileloadd tmm2, [{k} + {rows}*1]" "tileloadd tmm3, [{k} + {rows}*1 + 64]"],
         [
-            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm4, [{l0} + {stride}*1]"
             "tileloadd tmm6, [{b} + {line}*1]"
-            "tileloadd tmm5, [{a1} + {stride}*1]"
+            "tileloadd tmm5, [{l1} + {stride}*1]"
             "tileloadd tmm7, [{b} + {line}*1 + 1024]"
+            "tdpbf16ps tmm0, tmm4, tmm6"
+            "tdpbf16ps tmm1, tmm4, tmm7"
+            "tdpbf16ps tmm2, tmm5, tmm6"
+            "tdpbf16ps tmm3, tmm5, tmm7"
+            "tileloadd tmm4, [{a0} + {stride}*1]"
+            "tileloadd tmm5, [{a1} + {stride}*1]"
             "tdpbf16ps tmm0, tmm4, tmm6"
             "tdpbf16ps tmm1, tmm4, tmm7"
             "tdpbf16ps tmm2, tmm5, tmm6"
             "tdpbf16ps tmm3, tmm5, tmm7"
             "tileloadd tmm6, [{b} + {line}*1 + 2048]"
             "tileloadd tmm7, [{b} + {line}*1 + 3072]"
-            "tdpbf16ps tmm0, tmm4, tmm6"
-            "tdpbf16ps tmm1, tmm4, tmm7"
-            "tdpbf16ps tmm2, tmm5, tmm6"
-            "tdpbf16ps tmm3, tmm5, tmm7"
-            "tileloadd tmm4, [{l0} + {stride}*1]"
-            "tileloadd tmm6, [{b} + {line}*1]"
-            "tileloadd tmm5, [{l1} + {stride}*1]"
-            "tileloadd tmm7, [{b} + {line}*1 + 1024]"
             "tdpbf16ps tmm0, tmm4, tmm6"
             "tdpbf16ps tmm1, tmm4, tmm7"
             "tdpbf16ps tmm2, tmm5, tmm6"
@@ -299,12 +297,12 @@ pub(super) mod triple {
             "tileloadd tmm7, [{b} + {line}*1 + 1024]"
             "tileloadd tmm2, [{b} + {line}*1 + 2048]"
             "tileloadd tmm3, [{b} + {line}*1 + 3072]"
+            "tdpbf16ps tmm0, tmm5, tmm6"
+            "tdpbf16ps tmm1, tmm5, tmm7"
             "tdpbf16ps tmm0, tmm4, tmm6"
             "tdpbf16ps tmm1, tmm4, tmm7"
             "tdpbf16ps tmm0, tmm4, tmm2"
             "tdpbf16ps tmm1, tmm4, tmm3"
-            "tdpbf16ps tmm0, tmm5, tmm6"
-            "tdpbf16ps tmm1, tmm5, tmm7"
         ],
         ["tilestored [{b} + {k}*1], tmm0" "tilestored [{b} + {k}*1 + 64], tmm1"]
     );
@@ -318,12 +316,12 @@ pub(super) mod triple {
             "tileloadd tmm7, [{b} + {line}*1 + 2048]"
             "tileloadd tmm1, [{l0} + {stride}*1]"
             "tileloadd tmm3, [{l1} + {stride}*1]"
+            "tdpbf16ps tmm0, tmm1, tmm6"
+            "tdpbf16ps tmm2, tmm3, tmm6"
             "tdpbf16ps tmm0, tmm4, tmm6"
             "tdpbf16ps tmm2, tmm5, tmm6"
             "tdpbf16ps tmm0, tmm4, tmm7"
             "tdpbf16ps tmm2, tmm5, tmm7"
-            "tdpbf16ps tmm0, tmm1, tmm6"
-            "tdpbf16ps tmm2, tmm3, tmm6"
         ],
         ["tilestored [{b} + {k}*1], tmm0" "tilestored [{rows} + {k}*1], tmm2"]
     );
@@ -335,9 +333,9 @@ pub(super) mod triple {
             "tileloadd tmm6, [{b} + {line}*1]"
             "tileloadd tmm7, [{b} + {line}*1 + 2048]"
             "tileloadd tmm5, [{l0} + {stride}*1]"
+            "tdpbf16ps tmm0, tmm5, tmm6"
             "tdpbf16ps tmm0, tmm4, tmm6"
             "tdpbf16ps tmm0, tmm4, tmm7"
-            "tdpbf16ps tmm0, tmm5, tmm6"
         ],
         ["tilestored [{b} + {k}*1], tmm0"]
     );
