@@ -1,6 +1,7 @@
 //! Five-point alignment: from landmarks to the 112 x 112 crop that ArcFace was trained on.
 
 use facefold_core::{RejectReason, Rejection};
+use facefold_engine::{Vectorised, widest};
 use image::RgbImage;
 
 pub use crate::networks::CROP_SIDE;
@@ -67,6 +68,7 @@ impl Similarity {
 
     /// Where a point goes.
     #[must_use]
+    #[inline]
     pub fn apply(&self, [x, y]: [f64; 2]) -> [f64; 2] {
         [self.a * x - self.b * y + self.c, self.b * x + self.a * y + self.d]
     }
@@ -192,22 +194,51 @@ pub(crate) fn align_to(
 /// pixel centres at whole coordinates, as `cv2.warpAffine(picture, matrix, (112, 112))`.
 #[must_use]
 pub fn warp(picture: &RgbImage, similarity: &Similarity) -> Crop {
-    let back = similarity.inverse();
-    let mut pixels = Vec::with_capacity(CROP_SIDE * CROP_SIDE * 3);
-    for y in 0..CROP_SIDE {
-        for x in 0..CROP_SIDE {
-            pixels.extend(sample(picture, back.apply([x as f64, y as f64])));
-        }
-    }
+    let mut pixels = vec![0; CROP_SIDE * CROP_SIDE * 3];
+    widest(Warp { picture, back: similarity.inverse(), pixels: &mut pixels });
     Crop { pixels }
 }
 
+/// Fills a crop from the picture that lies at `back` of its pixels.
+struct Warp<'a> {
+    picture: &'a RgbImage,
+    back: Similarity,
+    pixels: &'a mut [u8],
+}
+
+impl Vectorised for Warp<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[inline(always)]
+    fn run(self) {
+        let rows = self.pixels.as_chunks_mut::<3>().0.chunks_exact_mut(CROP_SIDE);
+        for (y, row) in rows.enumerate() {
+            for (x, pixel) in row.iter_mut().enumerate() {
+                *pixel = sample(self.picture, self.back.apply([x as f64, y as f64]));
+            }
+        }
+    }
+}
+
+#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[inline(always)]
 fn sample(picture: &RgbImage, [x, y]: [f64; 2]) -> [u8; 3] {
     let (left, top) = (x.floor(), y.floor());
     let (fx, fy) = ((x - left) as f32, (y - top) as f32);
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
     if !(-1.0..width).contains(&left) || !(-1.0..height).contains(&top) {
         return [0; 3];
+    }
+    if (0.0..width - 1.0).contains(&left) && (0.0..height - 1.0).contains(&top) {
+        let stride = picture.width() as usize * 3;
+        let first = top as usize * stride + left as usize * 3;
+        let [above, below] =
+            [first, first + stride].map(|first| picture.as_raw()[first..].first_chunk::<6>());
+        if let (Some(&[a, b, c, d, e, f]), Some(&[g, h, i, j, k, l])) = (above, below) {
+            let corners = [[a, b, c], [d, e, f], [g, h, i], [j, k, l]];
+            return between(corners.map(|corner| corner.map(f32::from)), [fx, fy]);
+        }
     }
     let (left, top) = (left as i64, top as i64);
     let pixel = |x: i64, y: i64| {
@@ -217,6 +248,13 @@ fn sample(picture: &RgbImage, [x, y]: [f64; 2]) -> [u8; 3] {
     };
     let corners =
         [pixel(left, top), pixel(left + 1, top), pixel(left, top + 1), pixel(left + 1, top + 1)];
+    between(corners, [fx, fy])
+}
+
+/// What lies between four pixels, upper left first.
+#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[inline(always)]
+fn between(corners: [[f32; 3]; 4], [fx, fy]: [f32; 2]) -> [u8; 3] {
     [0, 1, 2].map(|channel| {
         let [a, b, c, d] = corners.map(|corner| corner[channel]);
         let above = a + (b - a) * fx;

@@ -42,7 +42,7 @@ pub fn resize(picture: &RgbImage, padding: u32, width: u32, height: u32) -> RgbI
                 let source = &source[place * stride..(place + 1) * stride];
                 pixels.clear();
                 pixels.extend(source.as_chunks().0.iter().copied().map(side_by_side));
-                resize_row(&pixels, &columns, resized);
+                widest(Across { source: &pixels, columns: &columns, output: resized });
                 *held = Some(place);
             }
         }
@@ -59,12 +59,26 @@ fn side_by_side([red, green, blue]: [u8; 3]) -> u64 {
     u64::from(red) | u64::from(green) << 21 | u64::from(blue) << 42
 }
 
-/// Sums of 19 bits, of which the rounding of `VResizeLinear` drops the last 4.
-fn resize_row(source: &[u64], columns: &[Tap], output: &mut [u16]) {
-    for (output, Tap { places, weights }) in output.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
-        let sums =
-            source[places[0]] * u64::from(weights[0]) + source[places[1]] * u64::from(weights[1]);
-        *output = [(sums >> 4) as u16, (sums >> 25) as u16, (sums >> 46) as u16];
+/// A source row resized to the output's width.
+struct Across<'a> {
+    source: &'a [u64],
+    columns: &'a [Tap],
+    output: &'a mut [u16],
+}
+
+impl Vectorised for Across<'_> {
+    type Output = ();
+
+    /// Sums of 19 bits, of which the rounding of `VResizeLinear` drops the last 4.
+    #[allow(clippy::inline_always, reason = "only what is inlined uses the widest registers")]
+    #[inline(always)]
+    fn run(self) {
+        let outputs = self.output.as_chunks_mut::<3>().0.iter_mut();
+        for (output, Tap { places, weights }) in outputs.zip(self.columns) {
+            let [left, right] = places.map(|place| self.source[place]);
+            let sums = left * u64::from(weights[0]) + right * u64::from(weights[1]);
+            *output = [(sums >> 4) as u16, (sums >> 25) as u16, (sums >> 46) as u16];
+        }
     }
 }
 

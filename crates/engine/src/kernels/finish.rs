@@ -66,8 +66,8 @@ impl Place {
         spread: 1,
     };
 
-    /// The places this many elements further, whole blocks where halves lie side by side; a place that is not there becomes nonsense that
-    /// no style names.
+    /// The places this many elements further, whole blocks where halves lie side by side; a place
+    /// that is not there becomes nonsense that no style names.
     #[inline(always)]
     fn add(self, elements: usize) -> Self {
         Self {
