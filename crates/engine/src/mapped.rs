@@ -20,14 +20,17 @@ impl MappedFile {
     /// one over it, or to delete it, is safe where the system lets one do it.
     ///
     /// # Errors
-    /// If the file cannot be opened or mapped.
+    /// If the file cannot be opened or mapped; the error names it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot map `{}`: {error}", path.display()))
+        };
+        let file = File::open(path).map_err(named)?;
         // SAFETY: the bytes must not change while they are borrowed. It is what this function asks
         // of its callers; the file is opened for reading and mapped privately, so nothing in this
         // process can write to it through the map.
-        let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(&file)? };
-        Ok(Self { map })
+        let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(&file) };
+        Ok(Self { map: map.map_err(named)? })
     }
 
     /// Reads some of its bytes from the disk now, so that they are there when they are looked at.
@@ -75,6 +78,7 @@ mod tests {
         assert_eq!(mapped.as_ref(), bytes);
         drop(mapped);
         let _ = std::fs::remove_file(&path);
-        assert!(MappedFile::open(&path).is_err());
+        let error = MappedFile::open(&path).unwrap_err().to_string();
+        assert!(error.contains("facefold-mapped-"), "{error}");
     }
 }

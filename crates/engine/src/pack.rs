@@ -101,8 +101,8 @@ impl Weights<'_> {
     /// (zeros between pixels and after a row): the weights rounded to bf16, then, unless there is
     /// one half, what the rounding took away. Each is two tiles of 16 outputs, 16 rows of pairs of
     /// values: (k, n), (k + 1, n), (k, n + 1), and so on. The rows of a window that is gathered
-    /// follow each other. For halves side by side a step has 16
-    /// values: the rounded weights meet both halves of them, what the rounding took away the first.
+    /// follow each other. For halves side by side a step has 16 values: the rounded weights meet
+    /// both halves of them, what the rounding took away the first.
     pub fn tiles(&self, pitch: usize, halves: Halves, to: &mut [u16]) {
         let parts = halves.count();
         let window = TileWindow::new(self.kernel, pitch, 0, halves);

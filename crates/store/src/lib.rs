@@ -3,9 +3,9 @@
 //! A store is a directory. [`Store::create_or_open`] gives its one [`StoreWriter`], which appends
 //! the outcome of every picture to a log and seals the log into immutable Parquet shards;
 //! [`Store::open`] reads it, also while a writer is at work or after one was killed. The matrix
-//! that heads are fitted on comes from [`Store::load_matrix`], which keeps a `.npy` copy beside
-//! the shards that can be deleted at any time. `docs/store-format.md` describes every file for
-//! readers without this crate.
+//! that heads are fitted on comes from [`Store::load_features`], which keeps `.npy` copies beside
+//! the shards, maps them, and builds them again where they were deleted. `docs/store-format.md`
+//! describes every file for readers without this crate.
 //!
 //! ```
 //! # use facefold_core::{Embedding, Extraction, ExtractorInfo, Face, FaceVariant, Fingerprint};

@@ -202,8 +202,6 @@ impl Store {
         places: &[Option<u32>],
     ) -> Result<FeatureRows, StoreError> {
         let width = columns.iter().map(|column| column.width).sum();
-        let with_embedding = columns.iter().any(|column| column.name == "embedding");
-        let with_taps = columns.iter().any(|column| column.name == "taps");
         let mut values = Vec::with_capacity(wanted.len() * width);
         let mut next = 0;
         for ((key, variant), place) in wanted.iter().zip(places) {
@@ -219,14 +217,15 @@ impl Store {
                 && let Some(face) =
                     faces.iter().find(|face| face.index == 0 && face.variant == *variant)
             {
-                values.extend(face.embedding.as_slice().iter().filter(|_| with_embedding));
-                values.extend(face.taps.iter().filter(|_| with_taps));
+                for column in columns {
+                    let is_taps = column.name == "taps";
+                    values.extend(if is_taps { &face.taps } else { face.embedding.as_slice() });
+                }
             }
             if values.len() != first + width {
-                let found = values.len() - first;
-                return Err(self.does_not_fit(&format_args!(
-                    "a row of the log has {found} of {width} values"
-                )));
+                let what =
+                    format!("expected {width} values of {key}, found {}", values.len() - first);
+                return Err(StoreError::damaged_shard(&self.layout.log(), what));
             }
         }
         let rows = Array2::from_shape_vec((wanted.len(), width), values);
