@@ -79,16 +79,15 @@ impl<'a> Batches<'a> {
     /// Standardised features (size x d) and goals of a batch of this epoch.
     pub(super) fn batch(&mut self, number: usize, goals: &Goals) -> (Vec<f32>, BatchGoals) {
         let chosen = &self.order[number * self.size..][..self.size];
-        let share = match self.options.mixup {
-            alpha if alpha > 0.0 => beta(alpha, &mut self.mix) as f32,
-            _ => 1.0,
-        };
+        let alpha = self.options.mixup;
         let mut partners = chosen.to_vec();
-        if share < 1.0 {
+        if alpha > 0.0 {
             partners.shuffle(&mut self.mix);
         }
+        // Each row has a share of its own: one for a whole batch makes some batches all mixtures.
+        let mut share = || if alpha > 0.0 { beta(alpha, &mut self.mix) as f32 } else { 1.0 };
         let pairs: Vec<(usize, usize, f32)> =
-            chosen.iter().zip(partners).map(|(&one, other)| (one, other, share)).collect();
+            chosen.iter().zip(partners).map(|(&one, other)| (one, other, share())).collect();
         let matrix = self.matrix;
         let width = self.features.width();
         let mut values = vec![0.0; self.size * width];
