@@ -2,11 +2,13 @@
 
 mod across;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use facefold_core::{AgeLabel, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task};
+use facefold_core::{
+    AgeLabel, CompanionKind, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
+};
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, Protocol, RowInfo, Surroundings, TaskLabels, subjects,
 };
@@ -60,6 +62,13 @@ pub struct TaskRows {
     pub targets: Targets,
     /// Label rows that are not used, by reason.
     pub dropped: BTreeMap<String, usize>,
+}
+
+impl From<TaskRows> for TaskLabels {
+    fn from(rows: TaskRows) -> Self {
+        let TaskRows { task, matrix_rows, rows, targets, .. } = rows;
+        Self { kind: task.into(), matrix_rows, rows, targets }
+    }
 }
 
 impl Learning {
@@ -241,18 +250,7 @@ impl Learning {
         }
         let positions: Vec<usize> = kept.iter().map(|&(position, ..)| position).collect();
         let targets = selection.targets.pick(&positions);
-        let rows = kept
-            .iter()
-            .map(|&(_, index, _)| {
-                let sample = &self.samples[index];
-                RowInfo {
-                    path: sample.path.to_string_lossy().into_owned(),
-                    subject: self.subjects[index].clone(),
-                    fold: sample.fold,
-                    split: sample.split,
-                }
-            })
-            .collect();
+        let rows = kept.iter().map(|&(_, index, _)| self.row_info(index)).collect();
         Ok(TaskRows {
             task,
             classes: selection.class_names,
@@ -264,26 +262,67 @@ impl Learning {
     }
 
     /// What else is known of the rows of a task, for heads that learn tasks together: the labels of
-    /// the other tasks asked for; for age groups, years too, where they are known.
+    /// the other tasks asked for and of what was named beside them; for age groups, years too, where
+    /// they are known.
     ///
     /// # Errors
-    /// As [`Self::task`], of the tasks asked for.
+    /// As [`Self::task`], of the tasks asked for; where race was asked for and no row has one.
     pub fn surroundings(&self, of: Task, settings: &Settings) -> Result<Surroundings> {
-        let others = settings.tasks.iter().copied().filter(|&task| task != of);
-        let mut tasks = others.map(|task| self.task(task, settings)).collect::<Result<Vec<_>>>()?;
-        if of == Task::AgeGroup && !settings.tasks.contains(&Task::Age) {
-            tasks.extend(self.task(Task::Age, settings).ok());
+        let others = settings.companions.iter().filter(|&&kind| kind != of.into());
+        let mut labels = others
+            .map(|kind| match kind {
+                CompanionKind::Task(task) => Ok(self.task(*task, settings)?.into()),
+                CompanionKind::Race => self.races(),
+            })
+            .collect::<Result<Vec<TaskLabels>>>()?;
+        if of == Task::AgeGroup && !settings.companions.contains(&Task::Age.into()) {
+            labels.extend(self.task(Task::Age, settings).ok().map(TaskLabels::from));
         }
-        let labels = tasks.into_iter().map(|rows| TaskLabels {
-            task: rows.task,
-            matrix_rows: rows.matrix_rows,
-            rows: rows.rows,
-            targets: rows.targets,
-        });
         Ok(Surroundings {
-            tasks: labels.collect(),
+            tasks: labels,
             age_groups: (of == Task::AgeGroup).then(|| settings.groups.clone()),
         })
+    }
+
+    /// Race of every row that has one and is used.
+    fn races(&self) -> Result<TaskLabels> {
+        let mut found: Vec<(usize, usize, &str)> = Vec::new();
+        for (index, sample) in self.samples.iter().enumerate() {
+            let row = self.matrix_rows[index].filter(|_| self.left_out[index].is_none());
+            if let (Some(row), Some(race)) = (row, &sample.race) {
+                found.push((index, row, race));
+            }
+        }
+        let names: BTreeSet<&str> = found.iter().map(|&(.., race)| race).collect();
+        if names.len() < 2 {
+            bail!(
+                "--beside race: expected rows of at least two races, found {} in `{}`; leave it out",
+                names.len(),
+                self.store.directory().display()
+            );
+        }
+        let names: Vec<&str> = names.into_iter().collect();
+        let class = |race: &str| names.binary_search(&race).unwrap_or_default();
+        Ok(TaskLabels {
+            kind: CompanionKind::Race,
+            matrix_rows: found.iter().map(|&(_, row, _)| row).collect(),
+            rows: found.iter().map(|&(index, ..)| self.row_info(index)).collect(),
+            targets: Targets::Classes {
+                indices: found.iter().map(|&(.., race)| class(race)).collect(),
+                count: names.len(),
+            },
+        })
+    }
+
+    /// Path, subject, fold and split of a label row.
+    fn row_info(&self, index: usize) -> RowInfo {
+        let sample = &self.samples[index];
+        RowInfo {
+            path: sample.path.to_string_lossy().into_owned(),
+            subject: self.subjects[index].clone(),
+            fold: sample.fold,
+            split: sample.split,
+        }
     }
 
     /// What is known of the pictures, to cut results into slices by: labels, and the quality of

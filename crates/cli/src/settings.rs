@@ -1,7 +1,7 @@
 //! The options of the commands that learn, checked before anything is read.
 
 use anyhow::Result;
-use facefold_core::{AgeGroups, Task};
+use facefold_core::{AgeGroups, CompanionKind, Head, Task};
 use facefold_datasets::LabelPolicy;
 use facefold_heads::HeadOptions;
 use serde_json::Value;
@@ -16,6 +16,8 @@ use crate::start::Start;
 pub struct Settings {
     /// Tasks, each once, in the order given.
     pub tasks: Vec<Task>,
+    /// What joint heads learn, each once: the tasks, then what was named beside them.
+    pub companions: Vec<CompanionKind>,
     /// How age strings become groups.
     pub policy: LabelPolicy,
     /// The groups.
@@ -38,13 +40,21 @@ impl Settings {
     pub fn check(arguments: &LearningArguments) -> Result<Self> {
         let mut tasks = Vec::new();
         for name in &arguments.task {
-            let task = name.parse().map_err(Usage::error)?;
+            let task: Task = name.parse().map_err(Usage::error)?;
             if !tasks.contains(&task) {
                 tasks.push(task);
             }
         }
+        let mut companions: Vec<CompanionKind> = tasks.iter().map(|&task| task.into()).collect();
+        for name in &arguments.beside {
+            let kind = name.parse().map_err(Usage::error)?;
+            if !companions.contains(&kind) {
+                companions.push(kind);
+            }
+        }
         Ok(Self {
             tasks,
+            companions,
             policy: arguments.label_policy.parse().map_err(Usage::error)?,
             groups: arguments.age_groups.parse().map_err(Usage::error)?,
             quality: arguments
@@ -56,6 +66,25 @@ impl Settings {
             heads: head_options(&arguments.settings, arguments.memory)?,
             start: Start::load(arguments.init.as_deref())?,
         })
+    }
+}
+
+impl Settings {
+    /// Refuses labels beside the tasks' own where none of the heads would learn them.
+    ///
+    /// # Errors
+    /// [`Usage`] naming the heads that do.
+    pub fn require_learner(&self, heads: &[Box<dyn Head>]) -> Result<()> {
+        let named = self.companions.len() > self.tasks.len();
+        if !named || heads.iter().any(|head| head.uses_companions()) {
+            return Ok(());
+        }
+        let names: Vec<&str> = heads.iter().map(|head| head.name()).collect();
+        Err(Usage::error(format!(
+            "--beside: expected a head that learns several tasks together (`mlp-joint`, \
+             `mlp-joint-ensemble`), found {}",
+            names.join(", ")
+        )))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::age::AgeGroups;
 use crate::head::{FeatureMatrix, HeadError, Targets};
-use crate::task::Task;
+use crate::task::CompanionKind;
 
 /// Some rows of a feature matrix with their targets: `targets[i]` belongs to row `rows[i]`.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub struct Examples<'a> {
 /// beside training rows, validation rows beside validation rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Companion {
-    /// The other task.
-    pub task: Task,
+    /// What the labels tell.
+    pub kind: CompanionKind,
     /// Row numbers in the matrix.
     pub rows: Vec<usize>,
     /// What is right for each of them.
@@ -84,7 +84,7 @@ impl<'a> Examples<'a> {
         let rows = |one: &[usize], two: &[usize]| [one, two].concat();
         let mut companions = self.companions.clone();
         for more in &other.companions {
-            match companions.iter_mut().find(|known| known.task == more.task) {
+            match companions.iter_mut().find(|known| known.kind == more.kind) {
                 Some(known) => {
                     known.rows.extend(&more.rows);
                     known.targets = known.targets.joined(&more.targets)?;
@@ -134,7 +134,7 @@ impl<'a> Examples<'a> {
     #[must_use]
     pub fn none(&self) -> Self {
         let companion = |known: &Companion| Companion {
-            task: known.task,
+            kind: known.kind,
             rows: Vec::new(),
             targets: known.targets.pick(&[]),
         };
@@ -224,7 +224,11 @@ mod tests {
         let examples = Examples::new(&matrix, vec![0, 2], classes).unwrap();
         let ages = |rows: Vec<usize>, years: Vec<f32>| {
             let targets = Targets::Years(years);
-            examples.clone().with_companions(vec![Companion { task: Task::Age, rows, targets }])
+            examples.clone().with_companions(vec![Companion {
+                kind: Task::Age.into(),
+                rows,
+                targets,
+            }])
         };
         assert_eq!(ages(vec![1, 2], vec![3.0, 4.0]).unwrap().companions().len(), 1);
         assert!(ages(vec![3], vec![3.0]).is_err());
@@ -253,7 +257,7 @@ mod tests {
         let examples = Examples::new(&matrix, vec![1, 0], Targets::Years(vec![7.0, 8.0])).unwrap();
         let targets = Targets::Classes { indices: vec![1], count: 2 };
         let examples = examples
-            .with_companions(vec![Companion { task: Task::Gender, rows: vec![2], targets }])
+            .with_companions(vec![Companion { kind: Task::Gender.into(), rows: vec![2], targets }])
             .unwrap()
             .augmented();
         assert_eq!(examples.rows(), [1, 0, 3, 4]);

@@ -30,4 +30,4 @@ pub use head::{
 pub use intervals::AgeIntervals;
 pub use rows::{FeatureRows, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
-pub use task::Task;
+pub use task::{CompanionKind, Task};

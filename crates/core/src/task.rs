@@ -38,6 +38,46 @@ impl fmt::Display for Task {
     }
 }
 
+/// What labels tell that are learnt beside a task's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CompanionKind {
+    /// What another task tells.
+    Task(Task),
+    /// Race, as annotated. It is no task: nothing tells a person's race.
+    Race,
+}
+
+impl From<Task> for CompanionKind {
+    fn from(task: Task) -> Self {
+        Self::Task(task)
+    }
+}
+
+impl fmt::Display for CompanionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task(task) => task.fmt(f),
+            Self::Race => f.write_str("race"),
+        }
+    }
+}
+
+impl FromStr for CompanionKind {
+    type Err = InvalidCompanion;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCompanion> {
+        match text {
+            "race" => Ok(Self::Race),
+            _ => text.parse().map(Self::Task).map_err(|_| InvalidCompanion(text.to_owned())),
+        }
+    }
+}
+
+/// A text that names no labels to learn beside a task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected `race` or a task (`gender`, `age-group`, `age`, `class`), found `{0}`")]
+pub struct InvalidCompanion(String);
+
 /// A text that names no task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected a task `gender`, `age-group`, `age` or `class`, found `{0}`")]

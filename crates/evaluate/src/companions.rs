@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use facefold_core::{AgeGroups, Companion, Examples, FeatureMatrix, HeadError, Targets, Task};
+use facefold_core::{
+    AgeGroups, Companion, CompanionKind, Examples, FeatureMatrix, HeadError, Targets,
+};
 
 use crate::protocol::RowInfo;
 
-/// One task's labels of rows of a matrix.
+/// Labels of rows of a matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskLabels {
-    /// The task.
-    pub task: Task,
+    /// What they tell.
+    pub kind: CompanionKind,
     /// The row in the matrix of each row here.
     pub matrix_rows: Vec<usize>,
     /// Path, subject, fold and split of each row.
@@ -103,7 +105,7 @@ impl Surroundings {
                 .map(|(position, _)| position)
                 .collect();
             Companion {
-                task: labels.task,
+                kind: labels.kind,
                 rows: positions.iter().map(|&position| labels.matrix_rows[position]).collect(),
                 targets: labels.targets.pick(&positions),
             }
@@ -144,7 +146,7 @@ mod tests {
             targets: &targets,
         };
         let labels = TaskLabels {
-            task: Task::Age,
+            kind: Task::Age.into(),
             matrix_rows: vec![1, 2, 3, 4, 5, 6, 7],
             rows: own_rows[1..].iter().chain(&only_aged).cloned().collect(),
             targets: Targets::Years((1..8_u8).map(f32::from).collect()),
@@ -155,7 +157,7 @@ mod tests {
         assert_eq!((training.rows(), validation.rows()), (&[0, 1][..], &[2][..]));
         assert_eq!(training.age_groups(), Some(&groups));
         let taught = &training.companions()[0];
-        assert_eq!((taught.task, &taught.rows), (Task::Age, &vec![1, 4, 6]));
+        assert_eq!((taught.kind, &taught.rows), (Task::Age.into(), &vec![1, 4, 6]));
         assert_eq!(taught.targets, Targets::Years(vec![1.0, 4.0, 6.0]));
         assert_eq!(validation.companions()[0].rows, [2]);
     }

@@ -116,7 +116,7 @@ impl<'a> Fits<'a> {
         hasher.update(&seed.to_le_bytes());
         if head.uses_companions() {
             for labels in &self.plan.surroundings.tasks {
-                hasher.update(labels.task.as_str().as_bytes());
+                hasher.update(labels.kind.to_string().as_bytes());
                 hash_labels(&mut hasher, &labels.matrix_rows, &labels.targets);
             }
             let groups = self.plan.surroundings.age_groups.as_ref().map_or("", AgeGroups::name);

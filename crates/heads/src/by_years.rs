@@ -90,7 +90,7 @@ impl Head for ByYears {
 
 /// The rows whose years are known, as examples of years.
 fn ages_of<'a>(examples: &Examples<'a>) -> Result<Examples<'a>, HeadError> {
-    let ages = examples.companions().iter().find(|companion| companion.task == Task::Age);
+    let ages = examples.companions().iter().find(|companion| companion.kind == Task::Age.into());
     match ages {
         Some(ages) => Examples::new(examples.matrix(), ages.rows.clone(), ages.targets.clone()),
         None => Err(HeadError::Untrainable(format!(

@@ -38,6 +38,8 @@ pub enum Operation {
     Larger,
     /// The smaller of a and b.
     Smaller,
+    /// The largest whole number that is not above a.
+    Floor,
     /// The matrix product: n x k by k x m.
     Product,
     /// exp a.
@@ -176,11 +178,28 @@ impl Formula {
         self.compute(Operation::Product, &[shares, years])
     }
 
+    /// The median year of the distribution, n x 1: [`crate::loss::median_year`]. A year counts 1 if
+    /// it lies below the median with all of its share.
+    pub(crate) fn median_year(&mut self, shares: Value) -> Value {
+        let parts = self.parts_below_median(shares);
+        let whole = self.compute(Operation::Floor, &[parts]);
+        let years = self.compute(Operation::RowSum, &[whole]);
+        self.with(Operation::Smaller, years, (YEARS - 1) as f32)
+    }
+
     /// The median of the distribution, n x 1: [`crate::loss::median`], written as a sum.
     ///
     /// A year that lies wholly below the median counts 1, the year of the median the part of its
     /// share that lies below, a year above 0; years begin at -0.5.
     pub(crate) fn median(&mut self, shares: Value) -> Value {
+        let parts = self.parts_below_median(shares);
+        let year = self.compute(Operation::RowSum, &[parts]);
+        let year = self.with(Operation::Add, year, -0.5);
+        self.rectify(year)
+    }
+
+    /// Which part of each year's share lies below the median, 0 to 1.
+    fn parts_below_median(&mut self, shares: Value) -> Value {
         let sum = self.compute(Operation::RowSum, &[shares]);
         let half = self.with(Operation::Multiply, sum, 0.5);
         let below = self.compute(Operation::SumBefore, &[shares]);
@@ -190,9 +209,6 @@ impl Formula {
         let shares = self.with(Operation::Larger, shares, f32::MIN_POSITIVE);
         let part = self.compute(Operation::Divide, &[missing, shares]);
         let part = self.rectify(part);
-        let part = self.with(Operation::Smaller, part, 1.0);
-        let year = self.compute(Operation::RowSum, &[part]);
-        let year = self.with(Operation::Add, year, -0.5);
-        self.rectify(year)
+        self.with(Operation::Smaller, part, 1.0)
     }
 }

@@ -190,6 +190,17 @@ pub(crate) fn expectation(shares: &[f32]) -> f32 {
     shares.iter().enumerate().map(|(year, share)| year as f32 * share).sum()
 }
 
+/// The first year at which half of a distribution over years is reached.
+pub(crate) fn median_year(shares: &[f32]) -> f32 {
+    let half = shares.iter().sum::<f32>() / 2.0;
+    let mut reached = 0.0;
+    let below = shares.iter().take_while(|&&share| {
+        reached += share;
+        reached < half
+    });
+    below.count().min(shares.len() - 1) as f32
+}
+
 /// Median of a distribution over years, where each year's share is spread evenly over half a
 /// year before and after it.
 pub(crate) fn median(shares: &[f32]) -> f32 {
@@ -208,7 +219,7 @@ pub(crate) fn median(shares: &[f32]) -> f32 {
 mod tests {
     use super::{
         Known, Loss, YEARS, absolute, cross_entropy, expectation, label_distribution, median,
-        ordinal, ordinal_shares, softmax, squared, year_distribution,
+        median_year, ordinal, ordinal_shares, softmax, squared, year_distribution,
     };
 
     /// Compares a gradient with central differences.
@@ -303,7 +314,11 @@ mod tests {
         one[7] = 1.0;
         assert_eq!(median(&one), 7.0);
         one[7] = 0.5;
+        assert_eq!(median_year(&one), 7.0);
         one[90] = 0.5;
-        assert_eq!(median(&one), 7.5);
+        assert_eq!((median(&one), median_year(&one)), (7.5, 7.0));
+        one[90] = 0.6;
+        assert_eq!(median_year(&one), 90.0);
+        assert_eq!(median_year(&shares), 41.0);
     }
 }

@@ -45,11 +45,11 @@ static HEADS: [Entry; 14] = [
         name: MLP_ENSEMBLE,
         sentence: "The mean of several `mlp` fits under different seeds.",
         make: |options| {
-            let member = Box::new(Mlp::new(Form::Plain, options)?);
+            let member = Mlp::new(Form::Plain, options)?;
             Ok(Box::new(Ensemble::new(MLP_ENSEMBLE, member, options)?))
         },
-        restore: |parts| ensemble::restore(parts, mlp::restore),
-        write: Some(|parts, formula| ensemble::write(parts, formula, mlp::write)),
+        restore: ensemble::restore,
+        write: Some(ensemble::write),
     },
     Entry {
         name: mlp::JOINT_NAME,
@@ -62,11 +62,11 @@ static HEADS: [Entry; 14] = [
         name: MLP_JOINT_ENSEMBLE,
         sentence: "The mean of several `mlp-joint` fits under different seeds.",
         make: |options| {
-            let member = Box::new(Mlp::joint(options)?);
+            let member = Mlp::joint(options)?;
             Ok(Box::new(Ensemble::new(MLP_JOINT_ENSEMBLE, member, options)?))
         },
-        restore: |parts| ensemble::restore(parts, mlp::restore),
-        write: Some(|parts, formula| ensemble::write(parts, formula, mlp::write)),
+        restore: ensemble::restore,
+        write: Some(ensemble::write),
     },
     Entry {
         name: by_years::NAME,

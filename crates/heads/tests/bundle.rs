@@ -52,7 +52,7 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
             Task::Age => (Task::Gender, targets(Task::Gender, &rows)),
             _ => (Task::Age, Targets::Years(years)),
         };
-        vec![Companion { task, rows, targets }]
+        vec![Companion { kind: task.into(), rows, targets }]
     };
     let training = examples(0..80).with_companions(companion(0..80)).unwrap();
     let validation = examples(80..ROWS).with_companions(companion(80..ROWS)).unwrap();

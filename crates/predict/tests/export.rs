@@ -48,8 +48,11 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
         let other = if task == Task::Age { Task::Gender } else { Task::Age };
-        let companion =
-            Companion { task: other, rows: rows.clone(), targets: targets(other, matrix, &rows) };
+        let companion = Companion {
+            kind: other.into(),
+            rows: rows.clone(),
+            targets: targets(other, matrix, &rows),
+        };
         let own = Examples::new(matrix, rows.clone(), targets(task, matrix, &rows)).unwrap();
         own.with_companions(vec![companion]).unwrap()
     };

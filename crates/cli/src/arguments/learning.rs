@@ -13,6 +13,10 @@ pub struct LearningArguments {
     /// Tasks: gender, age-group, age, class; several with commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub task: Vec<String>,
+    /// Labels that joint heads (`mlp-joint`, `mlp-joint-ensemble`) learn beside each task's own and
+    /// never answer: race, or a task; several with commas. They are read for training rows only.
+    #[arg(long, value_delimiter = ',', value_name = "LABELS")]
+    pub beside: Vec<String>,
     /// What the heads see: embedding, taps or both. Default: both where the store has taps.
     #[arg(long, value_enum)]
     pub features: Option<FeaturesName>,

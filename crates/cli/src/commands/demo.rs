@@ -140,6 +140,7 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
                 features: None,
                 label_policy: "exact".to_owned(),
                 age_groups: "adience".to_owned(),
+                beside: Vec::new(),
                 min_quality: Vec::new(),
                 without_augmented: false,
                 seed: arguments.seed,

@@ -54,7 +54,7 @@ pub fn evaluate(
     let start = Instant::now();
     let Evaluation { settings, warnings, .. } = *evaluation;
     // Names and settings are checked before anything is read.
-    heads(evaluation.heads, &settings.heads)?;
+    settings.require_learner(&heads(evaluation.heads, &settings.heads)?)?;
     let asked = arguments.protocol.as_deref().map(str::parse::<Protocol>).transpose();
     asked.map_err(super::Usage::error)?;
 

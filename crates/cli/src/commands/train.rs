@@ -23,7 +23,7 @@ const VALIDATION_SHARE: usize = 8;
 /// If the store cannot be read or a head cannot be fitted.
 pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let settings = Settings::check(&arguments.learning)?;
-    learning::head(&arguments.head, &settings.heads)?;
+    settings.require_learner(&[learning::head(&arguments.head, &settings.heads)?])?;
     let learning = Learning::open(&arguments.learning, &settings)?;
     settings.start.check(&learning.store)?;
     let header = learning.store.header();

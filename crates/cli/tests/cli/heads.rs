@@ -1,6 +1,9 @@
 //! Heads that need more than a name: several tasks at once, and a trained head to start from.
 
-use crate::support::{Dir, drawn_store, fail, json, line, succeed};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
 
 const QUICK: &str = "--set mlp.epochs=1 --set mlp.least_steps=20 --set mlp.hidden=[16]";
 
@@ -42,4 +45,52 @@ fn one_task_alone_is_no_joint_training() {
         1,
     );
     assert!(message.contains("--task gender,age"), "{message}");
+}
+
+/// A store of drawn pictures with genders and, for all but one subject in five, races.
+fn store_with_races(dir: &Dir) -> PathBuf {
+    let (root, store) = (dir.path("pictures"), dir.path("store"));
+    std::fs::create_dir_all(&root).expect("a directory");
+    let mut list = "path,subject,gender,race\n".to_owned();
+    let folders = std::fs::read_dir(drawn().join("aligned")).expect("aligned");
+    let mut folders: Vec<_> = folders.map(|entry| entry.expect("an entry").path()).collect();
+    folders.sort();
+    for (subject, folder) in folders.iter().enumerate() {
+        let gender = if subject % 2 == 0 { "f" } else { "m" };
+        let race = ["Black", "White", "", "Asian", "White"][subject % 5];
+        for (number, picture) in std::fs::read_dir(folder).expect("pictures").enumerate() {
+            let file = format!("{subject}-{number}.jpg");
+            let picture = picture.expect("a picture").path();
+            std::fs::copy(picture, root.join(&file)).expect("a copy");
+            writeln!(list, "{file},s{subject},{gender},{race}").expect("a line");
+        }
+    }
+    std::fs::write(root.join("manifest.csv"), list).expect("a manifest");
+    succeed(line("extract manifest {} --store {} --model untrained", &[&root, &store]));
+    store
+}
+
+#[test]
+fn races_are_learnt_beside_a_task_and_never_told() {
+    let dir = Dir::new();
+    let store = store_with_races(&dir);
+    let cv = format!("cv --store {{}} --task gender --beside race {QUICK} --protocol kfold:4");
+    let joint = format!("{cv} --head mlp-joint --out {{}}");
+    let report = json(line(&joint, &[&store, &dir.path("joint")]));
+    assert_eq!(report["tasks"].as_array().expect("tasks").len(), 1);
+    let notes = report["tasks"][0]["result"]["heads"][0]["fits"][0]["log"]["notes"].to_string();
+    assert!(notes.contains("learnt together with race: "), "{notes}");
+    assert!(notes.contains(" 0 have no label of this task"), "{notes}");
+    let bundle = dir.path("joint.facefold");
+    let train = format!("train --store {{}} --task gender --beside race --head mlp-joint {QUICK}");
+    succeed(line(&format!("{train} --out {{}}"), &[&store, &bundle]));
+
+    // A head that would not learn them, labels that nobody has, and labels that are none.
+    let alone = format!("{cv} --head mlp,linear --out {{}}");
+    let message = fail(line(&alone, &[&store, &dir.path("alone")]), 2);
+    assert!(message.contains("`mlp-joint`") && message.contains("found mlp, linear"), "{message}");
+    let message = fail(line(&joint, &[drawn_store(), &dir.path("none")]), 1);
+    assert!(message.contains("at least two races, found 0"), "{message}");
+    let message = fail(line(&joint.replace("race", "height"), &[&store, &dir.path("odd")]), 2);
+    assert!(message.contains("expected `race` or a task"), "{message}");
 }

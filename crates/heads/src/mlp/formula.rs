@@ -15,10 +15,33 @@ pub(crate) fn write(
     parts: &HeadParts,
     formula: &mut Formula,
 ) -> std::result::Result<Value, HeadError> {
-    let Fitted { features, network, telling, .. } = read(parts)?;
-    let features = features.write(formula);
-    let outputs = network.write(features, formula)?;
-    Ok(telling.write(outputs, formula))
+    let fitted = read(parts)?;
+    let shares = fitted.write_shares(formula)?;
+    Ok(fitted.telling.write_answer(shares, formula))
+}
+
+/// Writes what several heads tell together: the answer from the mean of their shares.
+pub(crate) fn write_mean(
+    members: &[Fitted],
+    formula: &mut Formula,
+) -> std::result::Result<Value, HeadError> {
+    let shares = members.iter().map(|member| member.write_shares(formula));
+    let shares = shares.collect::<std::result::Result<Vec<_>, _>>()?;
+    let add = |sum, shares| formula.compute(Operation::Add, &[sum, shares]);
+    let sum = shares.into_iter().reduce(add).unwrap_or(Value::FEATURES);
+    let mean = formula.with(Operation::Multiply, sum, 1.0 / members.len() as f32);
+    Ok(match members.first() {
+        Some(first) => first.telling.write_answer(mean, formula),
+        None => mean,
+    })
+}
+
+impl Fitted {
+    fn write_shares(&self, formula: &mut Formula) -> std::result::Result<Value, HeadError> {
+        let features = self.features.write(formula);
+        let outputs = self.network.write(features, formula)?;
+        Ok(self.telling.write_shares(outputs, formula))
+    }
 }
 
 impl Network {

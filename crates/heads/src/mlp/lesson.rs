@@ -29,7 +29,7 @@ impl<'a> Lesson<'a> {
             if training.companions().is_empty() {
                 return Err(HeadError::Untrainable(
                     "this head learns several tasks together, and there is but one: name more, as \
-                     in `--task gender,age`, or take the head `mlp`"
+                     in `--task gender,age` or `--beside race`, or take the head `mlp`"
                         .to_owned(),
                 ));
             }
@@ -47,7 +47,7 @@ impl<'a> Lesson<'a> {
                 let shared = positions.iter().filter(|&&at| at < training.len()).count();
                 log.notes.push(format!(
                     "learnt together with {}: {} rows, of which {} have no label of this task",
-                    companion.task,
+                    companion.kind,
                     positions.len(),
                     positions.len() - shared
                 ));

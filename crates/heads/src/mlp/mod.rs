@@ -35,7 +35,7 @@ use crate::options::{ClassWeights, HeadOptions};
 use crate::parts::{Reader, Stored, Tensors, json};
 use crate::sides::answer_both;
 use crate::threads::on_one_thread;
-pub(crate) use formula::write;
+pub(crate) use formula::{write, write_mean};
 use network::Network;
 pub use options::{JointOptions, MlpOptions, Optimiser, YearsAnswer, YearsLoss};
 pub use schedule::Schedule;
@@ -106,6 +106,34 @@ impl Mlp {
         options.joint.check()?;
         Ok(Self { joint: Some(options.joint.clone()), ..Self::new(Form::Plain, options)? })
     }
+
+    /// Fits it on this thread: once, or once more on all rows.
+    pub(crate) fn fitted(
+        &self,
+        training: &Examples<'_>,
+        validation: &Examples<'_>,
+        seed: u64,
+    ) -> Result<Fitted, HeadError> {
+        on_one_thread(|| {
+            let chosen = training::fit(self, training, validation, seed)?;
+            if !self.options.refit || validation.is_empty() {
+                return Ok(chosen);
+            }
+            let (all, none) = (training.joined(validation)?, validation.none());
+            let mut fitted = training::fit(self, &all, &none, seed)?;
+            fitted.telling.temperature = chosen.telling.temperature;
+            let log = &mut fitted.stored.log;
+            log.epochs.clone_from(&chosen.stored.log.epochs);
+            log.best_epoch = chosen.stored.log.best_epoch;
+            log.notes.push(format!(
+                "fitted anew on training and validation rows, {} in all; the learning curve is that \
+                 of the fit before, on {} rows",
+                log.rows_used, chosen.stored.log.rows_used
+            ));
+            fitted.before = Some(Box::new(chosen));
+            Ok(fitted)
+        })
+    }
 }
 
 fn name_of(form: Form, joint: bool) -> &'static str {
@@ -146,26 +174,7 @@ impl Head for Mlp {
         validation: &Examples<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fitted = on_one_thread(|| {
-            let chosen = training::fit(self, training, validation, seed)?;
-            if !self.options.refit || validation.is_empty() {
-                return Ok(chosen);
-            }
-            let (all, none) = (training.joined(validation)?, validation.none());
-            let mut fitted = training::fit(self, &all, &none, seed)?;
-            fitted.telling.temperature = chosen.telling.temperature;
-            let log = &mut fitted.stored.log;
-            log.epochs.clone_from(&chosen.stored.log.epochs);
-            log.best_epoch = chosen.stored.log.best_epoch;
-            log.notes.push(format!(
-                "fitted anew on training and validation rows, {} in all; the learning curve is that \
-                 of the fit before, on {} rows",
-                log.rows_used, chosen.stored.log.rows_used
-            ));
-            fitted.before = Some(Box::new(chosen));
-            Ok(fitted)
-        })?;
-        Ok(Box::new(fitted))
+        Ok(Box::new(self.fitted(training, validation, seed)?))
     }
 }
 
@@ -180,7 +189,7 @@ struct FittedSettings {
 
 /// A trained network.
 #[derive(Debug)]
-struct Fitted {
+pub(crate) struct Fitted {
     features: Standardiser,
     network: Network,
     telling: Telling,
@@ -200,18 +209,47 @@ impl Fitted {
     }
 
     /// The same, averaged over the crop and its mirror image where there is one.
-    fn averaged(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+    pub(crate) fn averaged(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Vec<f32>, HeadError> {
         answer_both(&self.features, matrix, rows, |source, rows| self.shares(source, rows))
     }
+
+    /// What [`Self::averaged`], or a mean of several of them, tells.
+    pub(crate) fn answers(&self, shares: Vec<f32>) -> Result<Predictions, HeadError> {
+        match self.stored.target {
+            TargetKind::Years => Ok(Predictions::Years(self.telling.years_of(shares))),
+            TargetKind::Classes { .. } => predictions(self.stored.target, shares),
+        }
+    }
+
+    /// Whether [`Self::averaged`] gives shares of years, 117 a row.
+    pub(crate) fn tells_distribution(&self) -> bool {
+        self.telling.tells_distribution()
+    }
+
+    /// Whether another one's shares can be averaged with this one's.
+    pub(crate) fn tells_like(&self, other: &Self) -> bool {
+        self.telling.tells_like(&other.telling)
+    }
+
+    /// The fit that did not see the validation rows.
+    pub(crate) fn before(&self) -> &Self {
+        self.before.as_deref().unwrap_or(self)
+    }
+}
+
+/// Shares of years, row by row, as a matrix.
+pub(crate) fn distribution(rows: usize, shares: Vec<f32>) -> Result<Array2<f32>, HeadError> {
+    Array2::from_shape_vec((rows, YEARS), shares)
+        .map_err(|error| HeadError::Shape(error.to_string()))
 }
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let answers = self.averaged(matrix, rows)?;
-        match self.stored.target {
-            TargetKind::Years => Ok(Predictions::Years(self.telling.years_of(answers))),
-            TargetKind::Classes { .. } => predictions(self.stored.target, answers),
-        }
+        self.answers(self.averaged(matrix, rows)?)
     }
 
     fn predict_validation(
@@ -219,7 +257,7 @@ impl FittedHead for Fitted {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Predictions, HeadError> {
-        self.before.as_deref().unwrap_or(self).predict(matrix, rows)
+        self.before().predict(matrix, rows)
     }
 
     fn year_distribution(
@@ -227,13 +265,10 @@ impl FittedHead for Fitted {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        if !self.telling.tells_distribution() {
+        if !self.tells_distribution() {
             return Ok(None);
         }
-        let shares = self.averaged(matrix, rows)?;
-        Array2::from_shape_vec((rows.len(), YEARS), shares)
-            .map(Some)
-            .map_err(|error| HeadError::Shape(error.to_string()))
+        distribution(rows.len(), self.averaged(matrix, rows)?).map(Some)
     }
 
     fn spread(
@@ -269,7 +304,8 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
     Ok(Box::new(read(parts)?))
 }
 
-fn read(parts: &HeadParts) -> Result<Fitted, HeadError> {
+/// The trained network of these parts.
+pub(crate) fn read(parts: &HeadParts) -> Result<Fitted, HeadError> {
     let reader = Reader(parts);
     let stored: Stored<FittedSettings> = reader.stored()?;
     let FittedSettings { form, options, .. } = &stored.settings;

@@ -68,9 +68,13 @@ impl YearsLoss {
 
 /// Which year of the told distribution is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum YearsAnswer {
-    /// The year that half the distribution lies below: the least absolute error.
+    /// The whole year at which half the distribution is reached: the least absolute error where
+    /// ages are told in whole years, as annotators tell them.
+    MedianYear,
+    /// The point in time at which half the distribution is reached, each year's share being spread
+    /// over half a year before and after it.
     Median,
     /// The mean: the least squared error.
     Expectation,
@@ -150,7 +154,7 @@ impl Default for MlpOptions {
             mirror: true,
             mixup: 0.4,
             years_loss: YearsLoss::Distribution { sigma: 1.0, growth: 0.05, l1: 0.1 },
-            years_answer: YearsAnswer::Median,
+            years_answer: YearsAnswer::MedianYear,
             temperature: true,
             refit: false,
             spread_passes: 0,

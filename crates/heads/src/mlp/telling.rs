@@ -4,7 +4,7 @@ use facefold_core::TargetKind;
 
 use super::{MlpOptions, YearsAnswer, YearsLoss};
 use crate::formula::{Formula, Operation, Value};
-use crate::loss::{YEARS, expectation, median, ordinal_shares, softmax};
+use crate::loss::{YEARS, expectation, median, median_year, ordinal_shares, softmax};
 
 /// How the outputs of a trained network are read.
 #[derive(Debug, Clone)]
@@ -39,6 +39,11 @@ impl Telling {
             TargetKind::Classes { count } => count,
             TargetKind::Years => self.loss.outputs(),
         }
+    }
+
+    /// Whether both tell the same kind of shares, and the same of them.
+    pub(super) fn tells_like(&self, other: &Self) -> bool {
+        (self.target, self.loss, self.answer) == (other.target, other.loss, other.answer)
     }
 
     /// Whether shares of years are told, and not years alone.
@@ -85,15 +90,16 @@ impl Telling {
             return shares;
         }
         let year = match self.answer {
+            YearsAnswer::MedianYear => median_year,
             YearsAnswer::Median => median,
             YearsAnswer::Expectation => expectation,
         };
         shares.chunks(YEARS).map(year).collect()
     }
 
-    /// Appends what becomes of the network's outputs, by both crops of a face where there are two:
-    /// class shares, n x classes, or years, n x 1.
-    pub(super) fn write(&self, outputs: Value, formula: &mut Formula) -> Value {
+    /// Appends what [`Self::shares`] makes of the network's outputs, averaged over both crops of a
+    /// face where there are two.
+    pub(super) fn write_shares(&self, outputs: Value, formula: &mut Formula) -> Value {
         let (shares, width) = match (self.target, self.loss) {
             (TargetKind::Years, YearsLoss::L1 | YearsLoss::L2) => {
                 (formula.scaled(outputs, self.years.1, self.years.0), 1)
@@ -107,9 +113,14 @@ impl Telling {
                 (formula.compute(Operation::Softmax, &[logits]), self.outputs())
             }
         };
-        let shares = formula.compute(Operation::MeanOfCrops { width }, &[shares]);
+        formula.compute(Operation::MeanOfCrops { width }, &[shares])
+    }
+
+    /// Appends what the shares tell: themselves, n x classes, or years, n x 1.
+    pub(super) fn write_answer(&self, shares: Value, formula: &mut Formula) -> Value {
         match self.answer {
             _ if !self.tells_distribution() => shares,
+            YearsAnswer::MedianYear => formula.median_year(shares),
             YearsAnswer::Median => formula.median(shares),
             YearsAnswer::Expectation => formula.expectation(shares),
         }

@@ -44,6 +44,7 @@ fn compute(operation: Operation, inputs: &[&Array2<f32>], crops: usize) -> Array
         Operation::Power => both(f32::powf),
         Operation::Larger => both(f32::max),
         Operation::Smaller => both(f32::min),
+        Operation::Floor => a.mapv(f32::floor),
         Operation::Product => a.dot(inputs[1]),
         Operation::Exponential => a.mapv(f32::exp),
         Operation::Sigmoid => a.mapv(|a| 1.0 / (1.0 + (-a).exp())),
@@ -110,7 +111,8 @@ fn formulas_of_years_agree() {
         YearsLoss::L1,
         YearsLoss::L2,
     ] {
-        for years_answer in [YearsAnswer::Median, YearsAnswer::Expectation] {
+        for years_answer in [YearsAnswer::MedianYear, YearsAnswer::Median, YearsAnswer::Expectation]
+        {
             let mut options = quick();
             options.mlp.years_loss = loss;
             options.mlp.years_answer = years_answer;

@@ -85,7 +85,8 @@ fn age_groups_are_told_from_years() {
     let classes = Targets::Classes { indices: indices.clone(), count: 9 };
     let grouped = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
-        let ages = Companion { task: Task::Age, rows: rows.clone(), targets: targets.pick(&rows) };
+        let ages =
+            Companion { kind: Task::Age.into(), rows: rows.clone(), targets: targets.pick(&rows) };
         Examples::new(&matrix, rows.clone(), classes.pick(&rows))
             .unwrap()
             .with_companions(vec![ages])

@@ -40,7 +40,7 @@ pub fn examples<'a>(
     // For heads that learn tasks together: a number that the plain features tell exactly.
     let years = |&row: &usize| 30.0 + 10.0 * matrix.plain().row(row)[0].clamp(-2.0, 4.0);
     let targets = Targets::Years(rows.iter().map(years).collect());
-    own.with_companions(vec![Companion { task: Task::Age, rows, targets }]).unwrap()
+    own.with_companions(vec![Companion { kind: Task::Age.into(), rows, targets }]).unwrap()
 }
 
 pub fn shares(predictions: Predictions) -> Array2<f32> {

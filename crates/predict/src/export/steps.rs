@@ -54,6 +54,7 @@ fn computed(
         Operation::Power => graph.node("Pow", inputs, name, &[]),
         Operation::Larger => graph.node("Max", inputs, name, &[]),
         Operation::Smaller => graph.node("Min", inputs, name, &[]),
+        Operation::Floor => graph.node("Floor", inputs, name, &[]),
         Operation::Product => graph.node("MatMul", inputs, name, &[]),
         Operation::Exponential => graph.node("Exp", inputs, name, &[]),
         Operation::Sigmoid => graph.node("Sigmoid", inputs, name, &[]),
