@@ -159,7 +159,7 @@ def pytorch(features, classes, folds, fused, chosen=range(5), epochs=12):
             for first in range(0, n - batch + 1, batch):
                 rows = order[first : first + batch]
                 partners = torch.from_numpy(draw.permutation(batch))
-                share = float(draw.beta(0.4, 0.4))
+                share = torch.from_numpy(draw.beta(0.4, 0.4, (batch, 1)).astype(np.float32))
                 one, goal = x[rows], y[rows]
                 one = share * one + (1 - share) * one[partners]
                 goal = share * goal + (1 - share) * goal[partners]
