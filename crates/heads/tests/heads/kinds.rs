@@ -42,7 +42,9 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
             } else {
                 (Examples::new(&matrix, gendered, genders), Task::Age, aged, years)
             };
-            own.unwrap().with_companions(vec![Companion { kind: task.into(), rows, targets }]).unwrap()
+            own.unwrap()
+                .with_companions(vec![Companion { kind: task.into(), rows, targets }])
+                .unwrap()
         };
         let head = registry::head("mlp-joint", &quick()).unwrap();
         assert!(head.uses_companions());
