@@ -107,10 +107,14 @@ impl Fitted {
         for member in &self.members {
             let shares = fit(member).averaged(matrix, rows)?;
             sum.resize(shares.len(), 0.0);
-            sum.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
+            for (sum, share) in sum.iter_mut().zip(shares) {
+                *sum += share;
+            }
         }
         let share = 1.0 / self.members.len() as f32;
-        sum.iter_mut().for_each(|sum| *sum *= share);
+        for sum in &mut sum {
+            *sum *= share;
+        }
         Ok(sum)
     }
 }
@@ -144,7 +148,7 @@ impl FittedHead for Fitted {
     }
 
     fn parts(&self) -> HeadParts {
-        let (members, tensors) = members::join(self.members.iter().map(|member| member.parts()));
+        let (members, tensors) = members::join(self.members.iter().map(FittedHead::parts));
         let (target, log) = (self.target, self.log.clone());
         let stored = Stored { target, unit_columns: None, settings: members, log };
         stored.parts(&self.kind, tensors)
