@@ -1,7 +1,8 @@
 //! Every head learns what there is to learn.
 
-use facefold_core::{FeatureMatrix, Targets};
+use facefold_core::{FeatureMatrix, FittedHead, Predictions, Targets};
 use facefold_heads::{Optimiser, Schedule, YearsAnswer, YearsLoss, registry};
+use ndarray::{Array2, ArrayView1};
 
 use crate::support::{
     accuracy, aged, blobs, fit, mean_absolute_error, quick, ring, shares, test_rows,
@@ -94,4 +95,39 @@ fn every_loss_optimiser_and_schedule_learns_years() {
         let error = mean_absolute_error(fitted.as_ref(), &matrix, &targets);
         assert!(error < 4.0, "{loss:?} {optimiser:?} {schedule:?}: {error}");
     }
+}
+
+/// The year at which half of each row's distribution is reached.
+fn median_years(shares: &Array2<f32>) -> Vec<f32> {
+    let half = |row: ArrayView1<'_, f32>| {
+        let mut reached = 0.0;
+        row.iter().position(|share| {
+            reached += share;
+            reached >= 0.5 * row.sum()
+        })
+    };
+    shares.rows().into_iter().map(|row| half(row).unwrap() as f32).collect()
+}
+
+#[test]
+fn an_ensemble_answers_from_its_mean_distribution() {
+    let (matrix, targets) = aged(300, 6);
+    let rows = test_rows(&matrix);
+    let mut options = quick();
+    options.ensemble.members = 3;
+    let ensemble = fit("mlp-ensemble", &options, &matrix, &targets, 2);
+    let answers = |fitted: &dyn FittedHead| match fitted.predict(&matrix, &rows).unwrap() {
+        Predictions::Years(years) => years,
+        Predictions::Classes(_) => panic!("years are asked for"),
+    };
+    let told = answers(ensemble.as_ref());
+    let shares = ensemble.year_distribution(&matrix, &rows).unwrap().unwrap();
+    assert_eq!(told, median_years(&shares));
+    // Restored, it says the same, and so it does not of one member's distribution alone.
+    let restored = registry::restore(&ensemble.parts()).unwrap();
+    assert_eq!(answers(restored.as_ref()), told);
+    options.ensemble.members = 1;
+    let one = fit("mlp-ensemble", &options, &matrix, &targets, 2);
+    assert_ne!(answers(one.as_ref()), told);
+    assert_eq!(answers(one.as_ref()), answers(fit("mlp", &options, &matrix, &targets, 2).as_ref()));
 }
