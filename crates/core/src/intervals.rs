@@ -36,9 +36,22 @@ impl AgeIntervals {
         rows.sort_by(|a, b| a.0.total_cmp(&b.0));
         let bins = (rows.len() / BIN_ROWS).max(1);
         let (mut edges, mut offsets) = (Vec::new(), Vec::new());
-        for bin in 0..bins {
-            let (start, end) = (rows.len() * bin / bins, rows.len() * (bin + 1) / bins);
-            if bin > 0 {
+        // Rows of one told age stay together: where ages are told in whole years, many are. A bin
+        // ends before them or after them.
+        let around = |bin: usize| {
+            let told = rows[rows.len() * bin / bins].0;
+            [rows.partition_point(|row| row.0 < told), rows.partition_point(|row| row.0 <= told)]
+        };
+        let mut starts = vec![0];
+        for start in (1..bins).flat_map(around) {
+            let apart = start >= starts[starts.len() - 1] + LEAST_ROWS;
+            if apart && start + LEAST_ROWS <= rows.len() {
+                starts.push(start);
+            }
+        }
+        let ends = starts.iter().skip(1).copied().chain([rows.len()]);
+        for (&start, end) in starts.iter().zip(ends) {
+            if start > 0 {
                 edges.push(rows[start].0);
             }
             let mut off: Vec<f32> = rows[start..end].iter().map(|row| row.1).collect();
@@ -82,6 +95,39 @@ mod tests {
                 (told, told + told * (0.3 * generator.random::<f32>() - 0.1))
             })
             .unzip()
+    }
+
+    /// Whole years: most are told 26 and are right to within a year; the others are off by up to 9.
+    fn whole_years(n: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
+        let mut generator = seeded(seed, "whole years");
+        (0..n)
+            .map(|_| {
+                let common = generator.random_bool(0.6);
+                let told = if common { 26 } else { generator.random_range(16..36) };
+                let most = if told == 26 { 1 } else { 9 };
+                (told as f32, (told + generator.random_range(-most..=most)) as f32)
+            })
+            .unzip()
+    }
+
+    #[test]
+    fn an_age_told_to_many_does_not_narrow_its_neighbours() {
+        let (told, truth) = whole_years(2_000, 1);
+        let intervals = AgeIntervals::fit(&told, &truth).unwrap();
+        assert!(intervals.is_sound());
+        assert!(intervals.around(26.0).1 - intervals.around(26.0).0 <= 2.0);
+        let (told, truth) = whole_years(20_000, 2);
+        for ages in [16.0..26.0, 27.0..36.0] {
+            let (mut inside, mut rows) = (0, 0);
+            for (&told, &truth) in told.iter().zip(&truth).filter(|(told, _)| ages.contains(*told))
+            {
+                let (low, high) = intervals.around(told);
+                inside += u32::from((low..=high).contains(&truth));
+                rows += 1;
+            }
+            let share = f64::from(inside) / f64::from(rows);
+            assert!(share > 0.77, "{ages:?}: {share}");
+        }
     }
 
     #[test]
