@@ -266,7 +266,7 @@ impl Learning {
     /// they are known.
     ///
     /// # Errors
-    /// As [`Self::task`], of the tasks asked for; where race was asked for and no row has one.
+    /// As [`Self::task`], of the tasks asked for; where race was asked for and rows have fewer than two.
     pub fn surroundings(&self, of: Task, settings: &Settings) -> Result<Surroundings> {
         let others = settings.companions.iter().filter(|&&kind| kind != of.into());
         let mut labels = others

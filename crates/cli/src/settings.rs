@@ -67,9 +67,7 @@ impl Settings {
             start: Start::load(arguments.init.as_deref())?,
         })
     }
-}
 
-impl Settings {
     /// Refuses labels beside the tasks' own where none of the heads would learn them.
     ///
     /// # Errors
@@ -82,7 +80,7 @@ impl Settings {
         let names: Vec<&str> = heads.iter().map(|head| head.name()).collect();
         Err(Usage::error(format!(
             "--beside: expected a head that learns several tasks together (`mlp-joint`, \
-             `mlp-joint-ensemble`), found {}",
+             `mlp-joint-ensemble`), found {}; name one, or leave --beside out",
             names.join(", ")
         )))
     }

@@ -14,13 +14,14 @@ Examples:
   facefold cv --store stores/adience --task gender,age-group --head mlp,svm --out results/adience
   facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age
   facefold cv --store stores/utkface --task gender,age --head mlp,mlp-joint --out results/joint
+  facefold cv --store stores/utkface --task age --beside race,gender --head mlp-joint --out results/beside
   facefold cv --store stores/adience --task age-group --head mlp --init wiki.facefold --out results/tuned
   facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across
   facefold cv --store stores/utkface --task age --head mlp --columns 0-511 --without-mirrored --out results/part")]
 pub struct CvArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,
-    /// Heads: mlp, mlp-ensemble, mlp-joint (learns the tasks of --task together),
+    /// Heads: mlp, mlp-ensemble, mlp-joint (learns the tasks of --task and --beside together),
     /// mlp-joint-ensemble, mlp-by-years (age groups from years), mlp-two-step (years from groups),
     /// mlp-residual, svm, svm-linear, svm-linfa (the reference, slow), trees, knn, linear,
     /// majority; several with commas.

@@ -14,7 +14,7 @@ pub struct LearningArguments {
     #[arg(long, value_delimiter = ',', required = true)]
     pub task: Vec<String>,
     /// Labels that joint heads (`mlp-joint`, `mlp-joint-ensemble`) learn beside each task's own and
-    /// never answer: race, or a task; several with commas. Those of test rows are never read
+    /// never answer: race, or a task; several with commas. Those of test rows are never read.
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
     pub beside: Vec<String>,
     /// What the heads see: embedding, taps or both. Default: both where the store has taps.
