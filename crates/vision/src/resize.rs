@@ -1,20 +1,11 @@
 //! Bilinear resizing as OpenCV's `INTER_LINEAR` does it, so that a detector sees what it was
 //! trained and is served with elsewhere.
 
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{RowResizer, Tap, Vectorised, widest};
 use image::RgbImage;
 
 /// Fractions are whole numbers of 1/2048, as in OpenCV's `resize.cpp` (`INTER_RESIZE_COEF_BITS`).
 const COEFFICIENT_ONE: f32 = 2048.0;
-
-/// Where one output row or column comes from: two places in the picture and their weights.
-///
-/// A place outside the picture has weight 0.
-#[derive(Clone, Copy)]
-struct Tap {
-    places: [usize; 2],
-    weights: [u16; 2],
-}
 
 /// Resizes a picture, seen as if `padding` zero pixels lay round it on all sides, to `width` x
 /// `height`: half-pixel centres, no averaging when it shrinks, 11-bit fractions.
@@ -24,12 +15,12 @@ struct Tap {
 #[must_use]
 pub fn resize(picture: &RgbImage, padding: u32, width: u32, height: u32) -> RgbImage {
     let columns = taps(picture.width() as usize, padding as usize, width as usize);
+    let mut across = RowResizer::new(picture.width() as usize, columns);
     let rows = taps(picture.height() as usize, padding as usize, height as usize);
     let stride = picture.width() as usize * 3;
     let source = picture.as_raw();
     let length = width as usize * 3;
     let mut output = vec![0; height as usize * length];
-    let mut pixels = Vec::with_capacity(picture.width() as usize);
     // The two source rows that the last output row needed, resized to the output's width.
     let mut cached: [(Option<usize>, Vec<u16>); 2] =
         [(None, vec![0; length]), (None, vec![0; length])];
@@ -39,10 +30,7 @@ pub fn resize(picture: &RgbImage, padding: u32, width: u32, height: u32) -> RgbI
         }
         for (place, (held, resized)) in row.places.into_iter().zip(&mut cached) {
             if *held != Some(place) {
-                let source = &source[place * stride..(place + 1) * stride];
-                pixels.clear();
-                pixels.extend(source.as_chunks().0.iter().copied().map(side_by_side));
-                widest(Across { source: &pixels, columns: &columns, output: resized });
+                across.run(&source[place * stride..(place + 1) * stride], resized);
                 *held = Some(place);
             }
         }
@@ -51,35 +39,6 @@ pub fn resize(picture: &RgbImage, padding: u32, width: u32, height: u32) -> RgbI
     }
     // The length is right by construction; an empty picture would show a mistake at once.
     RgbImage::from_raw(width, height, output).unwrap_or_default()
-}
-
-/// The three channels of a pixel in one word, 21 bits each: room for a byte times 2048, so that
-/// one multiplication does for all.
-fn side_by_side([red, green, blue]: [u8; 3]) -> u64 {
-    u64::from(red) | u64::from(green) << 21 | u64::from(blue) << 42
-}
-
-/// A source row resized to the output's width.
-struct Across<'a> {
-    source: &'a [u64],
-    columns: &'a [Tap],
-    output: &'a mut [u16],
-}
-
-impl Vectorised for Across<'_> {
-    type Output = ();
-
-    /// Sums of 19 bits, of which the rounding of `VResizeLinear` drops the last 4.
-    #[allow(clippy::inline_always, reason = "only what is inlined uses the widest registers")]
-    #[inline(always)]
-    fn run(self) {
-        let outputs = self.output.as_chunks_mut::<3>().0.iter_mut();
-        for (output, Tap { places, weights }) in outputs.zip(self.columns) {
-            let [left, right] = places.map(|place| self.source[place]);
-            let sums = left * u64::from(weights[0]) + right * u64::from(weights[1]);
-            *output = [(sums >> 4) as u16, (sums >> 25) as u16, (sums >> 46) as u16];
-        }
-    }
 }
 
 /// An output row between two source rows.
