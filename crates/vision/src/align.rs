@@ -127,7 +127,9 @@ impl Crop {
     #[must_use]
     pub fn luminance(&self) -> f32 {
         let luma = self.luma();
-        (luma.iter().map(|&value| f64::from(value)).sum::<f64>() / luma.len() as f64) as f32
+        let mut sums = Sums::default();
+        luma.as_chunks().0.iter().for_each(|values| sums.add(&values.map(f64::from)));
+        sums.mean_and_variance(luma.len()).0 as f32
     }
 
     /// Variance of the 4-neighbour Laplacian of the luma, with the border reflected about the
@@ -139,26 +141,54 @@ impl Crop {
         // The neighbours before and after, where the outermost pixel has its inner one twice.
         let around =
             |i: usize| (if i == 0 { 1 } else { i - 1 }, if i == last { last - 1 } else { i + 1 });
-        let at = |x: usize, y: usize| f64::from(luma[y * CROP_SIDE + x]);
-        let (mut sum, mut square) = (0.0, 0.0);
+        let row = |y: usize| &luma[y * CROP_SIDE..][..CROP_SIDE];
+        let mut laplacian = [0.0; CROP_SIDE];
+        let mut sums = Sums::default();
         for y in 0..CROP_SIDE {
             let (above, below) = around(y);
-            for x in 0..CROP_SIDE {
-                let (left, right) = around(x);
-                let laplacian =
-                    at(left, y) + at(right, y) + at(x, above) + at(x, below) - 4.0 * at(x, y);
-                sum += laplacian;
-                square += laplacian * laplacian;
+            let (above, here, below) = (row(above), row(y), row(below));
+            let at = |left: usize, x: usize, right: usize| {
+                let around = [here[left], here[right], above[x], below[x]].map(f64::from);
+                around[0] + around[1] + around[2] + around[3] - 4.0 * f64::from(here[x])
+            };
+            for (x, value) in laplacian.iter_mut().enumerate().take(last).skip(1) {
+                *value = at(x - 1, x, x + 1);
             }
+            for x in [0, last] {
+                let (left, right) = around(x);
+                laplacian[x] = at(left, x, right);
+            }
+            laplacian.as_chunks().0.iter().for_each(|values| sums.add(values));
         }
-        let count = luma.len() as f64;
-        (square / count - (sum / count).powi(2)) as f32
+        sums.mean_and_variance(luma.len()).1 as f32
     }
 
     fn luma(&self) -> Vec<f32> {
         let weigh =
             |p: &[u8]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
         self.pixels.chunks_exact(3).map(weigh).collect()
+    }
+}
+
+/// Sums of values and of their squares, in lanes that the compiler adds to at once.
+#[derive(Default)]
+struct Sums {
+    values: [f64; 8],
+    squares: [f64; 8],
+}
+
+impl Sums {
+    fn add(&mut self, values: &[f64; 8]) {
+        for (lane, value) in values.iter().enumerate() {
+            self.values[lane] += value;
+            self.squares[lane] += value * value;
+        }
+    }
+
+    fn mean_and_variance(&self, count: usize) -> (f64, f64) {
+        let [mean, square] =
+            [self.values, self.squares].map(|lanes| lanes.iter().sum::<f64>() / count as f64);
+        (mean, square - mean * mean)
     }
 }
 
@@ -255,12 +285,15 @@ fn sample(picture: &RgbImage, [x, y]: [f64; 2]) -> [u8; 3] {
 #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
 #[inline(always)]
 fn between(corners: [[f32; 3]; 4], [fx, fy]: [f32; 2]) -> [u8; 3] {
-    [0, 1, 2].map(|channel| {
+    // A loop: the closure of an array's `map` would not be compiled for the widest registers.
+    let mut pixel = [0; 3];
+    for (channel, value) in pixel.iter_mut().enumerate() {
         let [a, b, c, d] = corners.map(|corner| corner[channel]);
         let above = a + (b - a) * fx;
         let below = c + (d - c) * fx;
-        (above + (below - above) * fy).round_ties_even() as u8
-    })
+        *value = (above + (below - above) * fy).round_ties_even() as u8;
+    }
+    pixel
 }
 
 #[cfg(test)]
