@@ -1,12 +1,12 @@
 //! From the network options of a command to an extractor, fetching a missing model on the way.
 
 use anyhow::Result;
-use facefold_core::Extractor;
+use facefold_core::{Extractor, ExtractorError};
 use facefold_engine::Precision;
 use facefold_vision::candle_executor::open_device;
 use facefold_vision::decode::Limits;
 use facefold_vision::extractor::{Backend, LocalExtractor, LocalOptions};
-use facefold_vision::models::{ModelPack, default_directory};
+use facefold_vision::models::{ModelPack, ModelsError};
 
 use crate::arguments::{NetworkArguments, PrecisionName};
 use crate::commands::{Usage, obtain};
@@ -51,7 +51,6 @@ pub fn local_extractor(
 ) -> Result<LocalExtractor> {
     let pack = ModelPack::named(&network.model).map_err(Usage::error)?;
     let backend = backend(network)?;
-    obtain(pack, &default_directory(), network.offline)?;
     let options = LocalOptions {
         backend,
         taps: faces.taps,
@@ -60,7 +59,20 @@ pub fn local_extractor(
         limits,
         ..LocalOptions::new(pack)
     };
-    Ok(LocalExtractor::new(&options)?)
+    // Weights that are there are read, and their hash is checked, only once.
+    match LocalExtractor::new(&options) {
+        Err(error) if lacks_weights(&error) => {
+            obtain(pack, &options.models, network.offline)?;
+            Ok(LocalExtractor::new(&options)?)
+        }
+        made => Ok(made?),
+    }
+}
+
+/// Whether weights are missing or damaged, which fetching may mend.
+fn lacks_weights(error: &ExtractorError) -> bool {
+    let source = error.source.as_ref().and_then(|source| source.downcast_ref());
+    matches!(source, Some(ModelsError::Missing { .. } | ModelsError::Damaged { .. }))
 }
 
 fn backend(network: &NetworkArguments) -> Result<Backend> {
