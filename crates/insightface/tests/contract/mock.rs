@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -51,6 +51,7 @@ pub struct Mock {
     stopped: Arc<AtomicBool>,
     most_at_once: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
+    listening: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Mock {
@@ -68,11 +69,12 @@ impl Mock {
             stopped: Arc::default(),
             most_at_once: Arc::default(),
             requests: Arc::default(),
+            listening: Mutex::default(),
         };
         let (stopped, most) = (Arc::clone(&mock.stopped), Arc::clone(&mock.most_at_once));
         let requests = Arc::clone(&mock.requests);
         let (behaviour, now) = (Arc::new(behaviour), Arc::new(AtomicUsize::new(0)));
-        thread::spawn(move || {
+        let listening = thread::spawn(move || {
             for connection in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
@@ -94,6 +96,7 @@ impl Mock {
                 });
             }
         });
+        *mock.listening.lock().unwrap() = Some(listening);
         mock
     }
 
@@ -113,8 +116,11 @@ impl Mock {
     /// Stops it; connections are refused from now on.
     pub fn kill(&self) {
         if !self.stopped.swap(true, Ordering::SeqCst) {
-            // Wakes the listener, which then ends.
+            // Wakes the listener, which then ends; until it has, it would still accept.
             drop(TcpStream::connect(self.address));
+            if let Some(listening) = self.listening.lock().unwrap().take() {
+                listening.join().unwrap();
+            }
         }
     }
 }
