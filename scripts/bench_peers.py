@@ -4,17 +4,22 @@
     scripts/bench_peers.py --quick                  a few rounds, some three minutes on a quiet machine once all is built
     scripts/bench_peers.py --rounds 9 --out results/bench/engine.md
 
-All take turns in one run, so that what else the machine does meets all of them; figures are
-medians over the rounds. The peers: `onnxruntime` is a script written straight on onnxruntime, OpenCV
-and numpy, `insightface` the package of that name where pip installs it. Both get facefold's input
-side, threshold and, onnxruntime, its retries; each process of a peer keeps to one core, as each
-thread of facefold does, and there are as many of them. onnxruntime embeds in the batch that suits
-it best: on the road and in the stages that is settled in a first round which does not count. A table
-stops early, after three rounds or more, when it has had its time; all takes some twelve minutes on a
-quiet machine. Nobody decodes at reduced size. The whole road of facefold is the command `facefold extract`
-from its start to its end, with its store; the peers' road starts with the networks loaded and ends
-with embeddings in a .npy file. With few pictures, as with --quick, starting the command weighs much.
-Its detector runs in bf16x3 where bf16 is asked for, so the stage `detect` in bf16 is not on its road.
+All take turns in one run, so that what else the machine does meets all of them; figures are medians
+over the rounds. On a shared machine whoever has the other half of a core slows AMX two to four times
+and other registers by a third, for moments or for hours. So each measurement waits until the cores that
+it uses are quiet, and is made again if they no longer are at its end: a short run of a network before
+and after it, the same for all, takes at most 1.2 times its shortest. What was not quiet in four
+attempts, or a second's wait, counts only where fewer than three rounds were. The peers: `onnxruntime`
+is a script written straight on onnxruntime, OpenCV and numpy, `insightface` the package of that name
+where pip installs it. Both get facefold's input side, threshold and, onnxruntime, its retries; each
+process of a peer keeps to one core, as each thread of facefold does, and there are as many of them.
+onnxruntime embeds in the batch that suits it best: on the road and in the stages that is settled in a
+first round which does not count. A table stops early, after three rounds or more, when it has had its
+time; all takes some half an hour. Nobody decodes at reduced size. The whole road of facefold is the
+command `facefold extract` from its start to its end, with its store; the peers' road starts with the
+networks loaded and ends with embeddings in a .npy file. With few pictures, as with --quick, starting
+the command weighs much. Its detector runs in bf16x3 where bf16 is asked for, so the stage `detect` in
+bf16 is not on its road.
 
 Needs cargo, python3 with pip, and pictures: FACEFOLD_TEST_DATA names a folder with `utkface/images`
 and `wiki-gender-age`, whose pictures are enlarged to 816 x 816. Makes a virtual environment, the
@@ -58,7 +63,11 @@ WANTED = {
 WANTED_ROAD = ("amx bf16x3", 3.5)
 PEERS = ("onnxruntime", "insightface")
 # Seconds after which a table makes no further round, once it has made three.
-PATIENCE = {"networks": 150, "stages": 60, "road": 150}
+PATIENCE = {"networks": 200, "stages": 100, "road": 400}
+# A measurement counts where a probe before and after it took at most this many times the shortest one.
+QUIET = 1.2
+# Attempts at a measurement, and seconds to wait for quiet before each.
+ATTEMPTS, WAIT = 4, 1.0
 
 
 def enter_environment():
@@ -87,6 +96,12 @@ class Facefold:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen([binary], stdin=pipe, stdout=pipe, text=True)
 
+    def on(self, cores, **request):
+        """Measures on these cores, with a thread for each."""
+        # Its threads are started anew for each request, where the first one may run.
+        os.sched_setaffinity(self.process.pid, cores)
+        return self.ask(threads=len(cores), **request)
+
     def ask(self, **request):
         self.process.stdin.write(json.dumps(request, default=str) + "\n")
         self.process.stdin.flush()
@@ -96,14 +111,15 @@ class Facefold:
         return answer["pictures"], answer["wall"], answer["processor"]
 
 
-def extract(binary, folder, models, precision, kernel, threads):
+def extract(cores, binary, folder, models, precision, kernel):
     """The command, from its start to its end."""
     with tempfile.TemporaryDirectory(dir=STORES) as store:
         environment = dict(os.environ, FACEFOLD_MODELS=str(models), FACEFOLD_ENGINE=kernel)
         command = [binary, "extract", "folder", folder, "--store", f"{store}/store", "--offline", "--json"]
-        command += ["--precision", precision, "--threads", str(threads)]
+        command += ["--precision", precision, "--threads", str(len(cores))]
         before, start = os.times(), time.perf_counter()
-        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        allow = lambda: os.sched_setaffinity(0, cores)
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, preexec_fn=allow)
         wall, after = time.perf_counter() - start, os.times()
         if result.returncode:
             sys.exit(f"{' '.join(map(str, command))}: {result.stderr}")
@@ -114,19 +130,54 @@ def extract(binary, folder, models, precision, kernel, threads):
 # The run.
 
 
+class Gate:
+    """Tells whether cores are quiet, by how long a network takes on each."""
+
+    def __init__(self, binary, model, cores):
+        self.request = {"stage": "network", "model": model, "side": 112, "rounds": 2}
+        self.probes = {core: Facefold(binary) for core in cores}
+        self.shortest = {core: min(self.probe(core) for _ in range(100)) for core in cores}
+
+    def probe(self, core):
+        return self.probes[core].on([core], **self.request)[1]
+
+    def quiet(self, cores):
+        seconds = {core: self.probe(core) for core in cores}
+        self.shortest |= {core: min(self.shortest[core], taken) for core, taken in seconds.items()}
+        return all(taken <= QUIET * self.shortest[core] for core, taken in seconds.items())
+
+    def wait(self, threads):
+        """Cores for so many threads, and whether they are quiet: after a while those that there are."""
+        choices = [[core] for core in self.probes] if threads == 1 else [list(self.probes)[:threads]]
+        start = time.monotonic()
+        while time.monotonic() - start < WAIT:
+            for cores in choices:
+                if self.quiet(cores):
+                    return cores, True
+            time.sleep(0.02)
+        return choices[0], False
+
+
 class Table:
     """Measurements that take turns, and what came of them."""
 
-    def __init__(self):
-        self.items, self.seconds, self.rounds = [], {}, 0
+    def __init__(self, gate):
+        self.gate, self.items, self.seconds, self.rounds = gate, [], {}, 0
 
-    def add(self, key, measure):
-        self.items.append((key, measure))
+    def add(self, key, threads, measure):
+        """`measure` gets the cores that it may use, one a thread."""
+        self.items.append((key, threads, measure))
 
     def round(self):
-        for key, measure in self.items:
-            done, wall, processor = measure()
-            self.seconds.setdefault(key, []).append((wall / done, processor / done))
+        for key, threads, measure in self.items:
+            for _ in range(ATTEMPTS):
+                cores, quiet = self.gate.wait(threads)
+                done, wall, processor = measure(cores)
+                if not quiet:  # Nor may it be soon: an hour's noise must not take hours.
+                    break
+                if quiet := self.gate.quiet(cores):
+                    break
+            self.seconds.setdefault(key, []).append((wall / done, processor / done, quiet))
 
     def run(self, rounds, patience, rivals=()):
         """Rounds that count, after one that does not. Of each of the groups `rivals`, only what was
@@ -142,8 +193,17 @@ class Table:
             self.round()
             self.rounds += 1
 
+    def counted(self, key):
+        """The rounds that count: the quiet ones, where there are three."""
+        quiet = [taken for taken in self.seconds[key] if taken[2]]
+        return quiet if len(quiet) >= 3 else self.seconds[key]
+
     def rate(self, key, clock=0):
-        return 1 / statistics.median(pair[clock] for pair in self.seconds[key])
+        return 1 / statistics.median(taken[clock] for taken in self.counted(key))
+
+    def quietness(self, keys):
+        """How many rounds were quiet, of how many: the fewest of these measurements."""
+        return f"{min(sum(taken[2] for taken in self.seconds[key]) for key in keys)} of {self.rounds}"
 
 
 def pictures(arguments):
@@ -175,28 +235,28 @@ def kernels():
     return [(kernel, p) for kernel, ps in PRECISIONS.items() for p in ps if have.get(kernel, True)]
 
 
-def networks(arguments, models, facefold, straight, threads_of):
+def networks(arguments, models, gate, facefold, straight, threads_of):
     """Images per second of each network alone, on noise."""
-    lines = ["| network | what | threads | " + " | ".join(f"batch {b}" for b in BATCHES) + " | to onnxruntime's best | rounds |", "| --- | --- | ---: |" + " ---: |" * 5]
+    lines = ["| network | what | threads | " + " | ".join(f"batch {b}" for b in BATCHES) + " | to onnxruntime's best | quiet rounds |", "| --- | --- | ---: |" + " ---: |" * 5]
     rows = []
     # Images of a measurement, at least: a tenth of a second on the fastest kernels.
     sizes = {"SCRFD-500M 640x640": (models["detector"], 640, (1,), 8), "w600k_mbf": (models["mbf"], 112, BATCHES, 32)}
     sizes["IResNet-50"] = (models["r50"], 112, BATCHES[:2] if arguments.quick else BATCHES, 4)
     for name, (model, side, batches, work) in sizes.items():
-        table = Table()
+        table = Table(gate)
         for threads in threads_of:
             for batch in batches:
                 rounds = max(work // batch, 1)
                 call = (str(model), side, batch, rounds)
-                table.add((threads, batch, "onnxruntime"), lambda c=call, t=threads: straight.ask("network", c, t))
+                table.add((threads, batch, "onnxruntime"), threads, lambda cores, c=call: straight.ask("network", c, cores))
                 for kernel, precision in kernels():
                     if kernel == "portable" and (arguments.quick or name == "IResNet-50" or batch > 1):
                         continue
                     request = {"stage": "network", "model": model, "precision": precision, "kernel": kernel}
-                    request |= {"side": side, "batch": batch, "threads": threads, "rounds": rounds * batch * threads}
+                    request |= {"side": side, "batch": batch, "rounds": rounds * batch * threads}
                     # The detector is given bytes, and scales them itself.
                     request |= {"bytes": name.startswith("SCRFD")}
-                    table.add((threads, batch, f"{kernel} {precision}"), lambda r=request: facefold.ask(**r))
+                    table.add((threads, batch, f"{kernel} {precision}"), threads, lambda cores, r=request: facefold.on(cores, **r))
         table.run(arguments.rounds, PATIENCE["networks"])
         for threads in threads_of:
             peer = [key for key in table.seconds if key[0] == threads and key[2] == "onnxruntime"]
@@ -208,66 +268,66 @@ def networks(arguments, models, facefold, straight, threads_of):
                     continue
                 rates = [f"{table.rate(key):.1f}" if key in there else "–" for key in keys]
                 ratio, processor = (max(table.rate(key, clock) for key in there) / best[clock] for clock in (0, 1))
-                lines.append(f"| {name} | {what} | {threads} | {' | '.join(rates)} | {ratio:.2f} (processor {processor:.2f}) | {table.rounds} |")
+                lines.append(f"| {name} | {what} | {threads} | {' | '.join(rates)} | {ratio:.2f} (processor {processor:.2f}) | {table.quietness(there)} |")
                 rows.append({"network": name, "what": what, "threads": threads, "ratio": ratio, "processor": processor})
     return lines, rows
 
 
-def stages(arguments, models, facefold, straight, folders, threads_of):
+def stages(arguments, models, gate, facefold, straight, folders, threads_of):
     """Pictures per second of each stage."""
-    lines = ["| pictures | stage | what | threads | a second | to onnxruntime + OpenCV |", "| --- | --- | --- | ---: | ---: | ---: |"]
+    lines = ["| pictures | stage | what | threads | a second | to onnxruntime + OpenCV | quiet rounds |", "| --- | --- | --- | ---: | ---: | ---: | ---: |"]
     rows = []
     for name, folder in folders.items():
         count = min(arguments.pictures, 16 if arguments.quick else 32)
         loaded = facefold.ask(stage="load", folder=folder / "pictures", count=count, detector=models["detector"])
-        for threads in {1, max(threads_of)}:
-            straight.ask("load", loaded["pictures"], threads)
-        table, names = Table(), []
+        straight.ask("load", loaded["pictures"], straight.cores)
+        table, names = Table(gate), []
         for stage in ("decode", "detect", "align", "embed"):
             for threads in threads_of:
                 for batch in BATCHES if stage == "embed" else (1,):
                     call = (str(models["mbf"]), batch)
                     key = (stage, threads, f"onnxruntime {batch}")
-                    table.add(key, lambda s=stage, c=call, t=threads: straight.ask(s, c, t))
+                    table.add(key, threads, lambda cores, s=stage, c=call: straight.ask(s, c, cores))
                 whats = kernels() if stage in ("detect", "embed") else [(None, None)]
                 for kernel, precision in whats:
                     if kernel == "portable":
                         continue
                     model = models["detector"] if stage == "detect" else models["mbf"]
-                    request = {"stage": stage, "threads": threads, "rounds": threads, "batch": 8 if stage == "embed" else 1}
+                    request = {"stage": stage, "rounds": threads, "batch": 8 if stage == "embed" else 1}
                     if kernel:
                         request |= {"model": model, "kernel": kernel, "precision": precision}
                     what = f"{kernel} {precision}" if kernel else "facefold"
-                    table.add((stage, threads, what), lambda r=request: facefold.ask(**r))
+                    table.add((stage, threads, what), threads, lambda cores, r=request: facefold.on(cores, **r))
                     names.append((stage, threads, what))
         rivals = [lambda key, t=threads: key[:2] == ("embed", t) and key[2].startswith("onnxruntime") for threads in threads_of]
         table.run(arguments.rounds, PATIENCE["stages"], rivals)
         for stage, threads, what in names:
             peers = [key for key in table.seconds if key[:2] == (stage, threads) and key[2].startswith("onnxruntime")]
-            best = max(map(table.rate, peers))
-            rate = table.rate((stage, threads, what))
-            lines.append(f"| {name} | {stage} | {what} | {threads} | {rate:.0f} of {best:.0f} | {rate / best:.2f} |")
+            fastest = max(peers, key=table.rate)
+            best, rate = table.rate(fastest), table.rate((stage, threads, what))
+            quiet = table.quietness([fastest, (stage, threads, what)])
+            lines.append(f"| {name} | {stage} | {what} | {threads} | {rate:.0f} of {best:.0f} | {rate / best:.2f} | {quiet} |")
             rows.append({"pictures": name, "stage": stage, "what": what, "threads": threads, "ratio": rate / best})
     return lines, rows
 
 
-def road(arguments, models, binary, peers, folders, threads_of):
+def road(arguments, models, gate, binary, peers, folders, threads_of):
     """Pictures per second from files to stored embeddings."""
-    lines = ["| pictures | what | threads | a second of wall clock | a second of processor | to onnxruntime + OpenCV, wall clock | processor | rounds |", "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    lines = ["| pictures | what | threads | a second of wall clock | a second of processor | to onnxruntime + OpenCV, wall clock | processor | quiet rounds |", "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
     rows = []
     for name, folder in folders.items():
         paths = [str(path) for path in sorted((folder / "pictures").iterdir())]
-        table = Table()
+        table = Table(gate)
         for threads in threads_of:
             for peer, asked in peers.items():
                 for batch in BATCHES if peer == "onnxruntime" else (1,):
                     share = lambda i, b=batch, t=threads: (paths[i::t], str(models["mbf"]), b)
-                    table.add((threads, f"{peer} {batch}"), lambda a=asked, s=share, t=threads: a.ask("road", s, t))
+                    table.add((threads, f"{peer} {batch}"), threads, lambda cores, a=asked, s=share: a.ask("road", s, cores))
             for kernel, precision in kernels():
                 if kernel == "portable" or (kernel == "avx2" and arguments.quick):
                     continue
-                call = (binary, folder, models["folder"], precision, kernel, threads)
-                table.add((threads, f"{kernel} {precision}"), lambda c=call: extract(*c))
+                call = (binary, folder, models["folder"], precision, kernel)
+                table.add((threads, f"{kernel} {precision}"), threads, lambda cores, c=call: extract(cores, *c))
         rivals = [lambda key, t=threads: key[0] == t and key[1].startswith("onnxruntime") for threads in threads_of]
         table.run(arguments.rounds, PATIENCE["road"], rivals)
         for threads in threads_of:
@@ -276,7 +336,7 @@ def road(arguments, models, binary, peers, folders, threads_of):
             for key in [key for key in table.seconds if key[0] == threads]:
                 wall, processor = table.rate(key), table.rate(key, 1)
                 ratios = [wall / best[0], processor / best[1]]
-                lines.append(f"| {name} | {key[1]} | {threads} | {wall:.1f} | {processor:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} | {table.rounds} |")
+                lines.append(f"| {name} | {key[1]} | {threads} | {wall:.1f} | {processor:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} | {table.quietness([key])} |")
                 rows.append({"pictures": name, "what": key[1], "threads": threads, "wall": ratios[0], "processor": ratios[1]})
     return lines, rows
 
@@ -357,22 +417,23 @@ def main():
     peers = {name: peer for name, peer in peers.items() if not peer.failure}
     straight = peers["onnxruntime"]
     found, begin = {}, machine()
+    gate = Gate(facefold.process.args[0], models["mbf"], cores)
     titles = {
         "networks": "Networks alone, images a second of wall clock",
         "stages": "Stages, pictures a second of wall clock",
         "road": "The whole road, files to stored embeddings",
     }
     if "networks" in arguments.only:
-        found["networks"] = networks(arguments, models, facefold, straight, threads_of)
+        found["networks"] = networks(arguments, models, gate, facefold, straight, threads_of)
     if "stages" in arguments.only:
-        found["stages"] = stages(arguments, models, facefold, straight, folders, threads_of)
+        found["stages"] = stages(arguments, models, gate, facefold, straight, folders, threads_of)
     if "road" in arguments.only:
-        found["road"] = road(arguments, models, binary, peers, folders, threads_of)
+        found["road"] = road(arguments, models, gate, binary, peers, folders, threads_of)
     rows = {table: rows for table, (_, rows) in found.items()}
     command = " ".join(["scripts/bench_peers.py", *sys.argv[1:]])
     text = ["# facefold against onnxruntime, OpenCV and insightface", "", f"    {command}", ""]
     text += [f"Start: {begin}.", "", f"End: {machine()}.", ""]
-    text += [f"Medians of interleaved rounds, {arguments.pictures} pictures of each kind.", "", *notes]
+    text += [f"Medians of interleaved rounds that were quiet, {arguments.pictures} pictures of each kind.", "", *notes]
     text += ["", "## Ratios to onnxruntime (and OpenCV)", "", *verdict(rows)]
     for table, (lines, _) in found.items():
         text += ["", f"## {titles[table]}", "", *lines]

@@ -242,20 +242,21 @@ class Peer:
     """As many processes of a peer as there are cores."""
 
     def __init__(self, kind, models, cores):
-        self.pipes, self.failure = [], None
+        self.cores, self.pipes, self.failure = cores, {}, None
         for core in cores:
             ours, theirs = multiprocessing.Pipe()
             process = multiprocessing.Process(target=serve, args=(kind, models, core, theirs), daemon=True)
             process.start()
-            self.pipes.append(ours)
-        for pipe in self.pipes:
+            self.pipes[core] = ours
+        for pipe in self.pipes.values():
             self.failure = pipe.recv() or self.failure
 
-    def ask(self, stage, arguments, threads):
-        """Pictures, wall-clock seconds, processor seconds; `arguments` gives each process its own."""
+    def ask(self, stage, arguments, cores):
+        """Pictures, wall-clock seconds, processor seconds of the processes on these cores;
+        `arguments` gives each its own."""
         start = time.perf_counter()
-        for number, pipe in enumerate(self.pipes[:threads]):
-            pipe.send((stage, arguments(number) if callable(arguments) else arguments))
-        answers = [pipe.recv() for pipe in self.pipes[:threads]]
+        for number, core in enumerate(cores):
+            self.pipes[core].send((stage, arguments(number) if callable(arguments) else arguments))
+        answers = [self.pipes[core].recv() for core in cores]
         wall = time.perf_counter() - start
         return sum(a[0] for a in answers), wall, sum(a[2] for a in answers)
