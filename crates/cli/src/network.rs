@@ -1,5 +1,7 @@
 //! From the network options of a command to an extractor, fetching a missing model on the way.
 
+use std::path::Path;
+
 use anyhow::Result;
 use facefold_core::{Extractor, ExtractorError};
 use facefold_engine::Precision;
@@ -59,11 +61,24 @@ pub fn local_extractor(
         limits,
         ..LocalOptions::new(pack)
     };
-    // Weights that are there are read, and their hash is checked, only once.
-    match LocalExtractor::new(&options) {
+    with_weights(pack, &options.models, network.offline, || LocalExtractor::new(&options))
+}
+
+/// What is made from a pack's weights, which are fetched only where making it says that they are
+/// missing or damaged: those that are there are read and hashed once.
+///
+/// # Errors
+/// Weights that cannot be had, or whatever else keeps it from being made.
+pub fn with_weights<T>(
+    pack: &ModelPack,
+    models: &Path,
+    offline: bool,
+    make: impl Fn() -> Result<T, ExtractorError>,
+) -> Result<T> {
+    match make() {
         Err(error) if lacks_weights(&error) => {
-            obtain(pack, &options.models, network.offline)?;
-            Ok(LocalExtractor::new(&options)?)
+            obtain(pack, models, offline)?;
+            Ok(make()?)
         }
         made => Ok(made?),
     }

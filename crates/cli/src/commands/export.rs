@@ -8,9 +8,10 @@ use facefold_vision::extractor::PackNetworks;
 use facefold_vision::models::{ModelPack, default_directory};
 use serde_json::json;
 
-use super::{Usage, obtain};
+use super::Usage;
 use crate::Outcome;
 use crate::arguments::{ExportArguments, WeightsName};
+use crate::network::with_weights;
 use crate::output::Output;
 
 /// Runs `export`.
@@ -50,10 +51,9 @@ pub fn run(arguments: &ExportArguments, output: Output) -> Result<Outcome> {
 fn networks(bundle: &Bundle, offline: bool) -> Result<PackNetworks> {
     let pack = ModelPack::named(&bundle.extractor.model)?;
     let models = default_directory();
-    obtain(pack, &models, offline)?;
     let detects = bundle.extractor.detector != "none";
     let taps = bundle.features != FeatureChoice::Embedding;
-    Ok(PackNetworks::load(pack, &models, detects, taps)?)
+    with_weights(pack, &models, offline, || PackNetworks::load(pack, &models, detects, taps))
 }
 
 fn text(arguments: &ExportArguments, bundle: &Bundle, exported: &Exported) -> String {
