@@ -8,18 +8,18 @@ All take turns in one run, so that what else the machine does meets all of them;
 over the rounds. On a shared machine whoever has the other half of a core slows AMX two to four times
 and other registers by a third, for moments or for hours. So each measurement waits until the cores that
 it uses are quiet, and is made again if they no longer are at its end: a short run of a network before
-and after it, the same for all, takes at most 1.2 times its shortest. What was not quiet in four
-attempts, or a second's wait, counts only where fewer than three rounds were. The peers: `onnxruntime`
-is a script written straight on onnxruntime, OpenCV and numpy, `insightface` the package of that name
-where pip installs it. Both get facefold's input side, threshold and, onnxruntime, its retries; each
-process of a peer keeps to one core, as each thread of facefold does, and there are as many of them.
-onnxruntime embeds in the batch that suits it best: on the road and in the stages that is settled in a
-first round which does not count. A table stops early, after three rounds or more, when it has had its
-time; all takes some half an hour. Nobody decodes at reduced size. The whole road of facefold is the
-command `facefold extract` from its start to its end, with its store; the peers' road starts with the
-networks loaded and ends with embeddings in a .npy file. With few pictures, as with --quick, starting
-the command weighs much. Its detector runs in bf16x3 where bf16 is asked for, so the stage `detect` in
-bf16 is not on its road.
+and after it, the same for all, takes at most 1.2 times its shortest. Where all that runs on as many
+threads was quiet in three rounds or more, those count; else all rounds of all do. The peers:
+`onnxruntime` is a script written straight on onnxruntime, OpenCV and numpy, `insightface` the package
+of that name where pip installs it. Both get facefold's input side, threshold and, onnxruntime, its
+retries; each process of a peer keeps to one core, as each thread of facefold does, and there are as
+many of them. onnxruntime embeds in the batch that suits it best: on the road and in the stages that is
+settled in a first round which does not count. A table stops early, after three rounds or more, when it
+has had its time; all takes some half an hour. Nobody decodes at reduced size. The whole road of
+facefold is the command `facefold extract` from its start to its end, with its store; the peers' road
+starts with the networks loaded and ends with embeddings in a .npy file. With few pictures, as with
+--quick, starting the command weighs much. Its detector runs in bf16x3 where bf16 is asked for, so the
+stage `detect` in bf16 is not on its road.
 
 Needs cargo, python3 with pip, and pictures: FACEFOLD_TEST_DATA names a folder with `utkface/images`
 and `wiki-gender-age`, whose pictures are enlarged to 816 x 816. Makes a virtual environment, the
@@ -194,9 +194,15 @@ class Table:
             self.rounds += 1
 
     def counted(self, key):
-        """The rounds that count: the quiet ones, where there are three."""
-        quiet = [taken for taken in self.seconds[key] if taken[2]]
-        return quiet if len(quiet) >= 3 else self.seconds[key]
+        """The rounds that count: the quiet ones, where all measurements on as many threads have three.
+        One side's quiet rounds are never set beside the other's busy ones."""
+        quiet = {other: [taken for taken in self.seconds[other] if taken[2]] for other in self.beside(key)}
+        return quiet[key] if min(map(len, quiet.values())) >= 3 else self.seconds[key]
+
+    def beside(self, key):
+        """What is measured on as many threads, with itself."""
+        threads_of = {other: threads for other, threads, _ in self.items}
+        return [other for other in self.seconds if threads_of.get(other) == threads_of.get(key)]
 
     def rate(self, key, clock=0):
         return 1 / statistics.median(taken[clock] for taken in self.counted(key))
@@ -433,7 +439,7 @@ def main():
     command = " ".join(["scripts/bench_peers.py", *sys.argv[1:]])
     text = ["# facefold against onnxruntime, OpenCV and insightface", "", f"    {command}", ""]
     text += [f"Start: {begin}.", "", f"End: {machine()}.", ""]
-    text += [f"Medians of interleaved rounds that were quiet, {arguments.pictures} pictures of each kind.", "", *notes]
+    text += [f"Medians of interleaved rounds, of the quiet ones where all on as many threads have three; {arguments.pictures} pictures of each kind.", "", *notes]
     text += ["", "## Ratios to onnxruntime (and OpenCV)", "", *verdict(rows)]
     for table, (lines, _) in found.items():
         text += ["", f"## {titles[table]}", "", *lines]
