@@ -7,10 +7,9 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_sub_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
     _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cvtepi32_ps,
     _mm512_cvtepu8_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_extracti64x4_epi64,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mul_ps, _mm512_mask_shuffle_epi8, _mm512_max_ps,
-    _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps, _mm512_permute_ps,
-    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_set4_epi32,
-    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mul_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_movepi32_mask, _mm512_mul_ps, _mm512_permute_ps, _mm512_permutex2var_epi16,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
 use super::lanes::Lanes;
@@ -209,7 +208,7 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
                 _mm256_storeu_si256(high.cast(), rounded);
                 return;
             }
-            let sorted = halves(value);
+            let sorted = upper_words(halves(value));
             _mm256_storeu_si256(high.cast(), _mm512_castsi512_si256(sorted));
             _mm256_storeu_si256(low.cast(), _mm512_extracti64x4_epi64::<1>(sorted));
         }
@@ -219,7 +218,7 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
     unsafe fn store_bf16_beside(self, to: *mut u16, value: __m512) {
         assert!(BF16);
         // SAFETY: as for `store_bf16`.
-        unsafe { _mm512_storeu_si512(to.cast(), halves(value)) };
+        unsafe { _mm512_storeu_si512(to.cast(), upper_words(halves(value))) };
     }
 
     #[inline(always)]
@@ -231,53 +230,47 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
                 let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(pair[1], pair[0]));
                 _mm512_storeu_si512(high.cast(), rounded);
             } else {
-                self.store_bf16(high, low, pair[0]);
-                self.store_bf16(high.add(16), low.add(16), pair[1]);
+                let [first, second] = [halves(pair[0]), halves(pair[1])];
+                _mm512_storeu_si512(high.cast(), upper_words([first[0], second[0]]));
+                _mm512_storeu_si512(low.cast(), upper_words([first[1], second[1]]));
             }
         }
     }
 }
 
-/// The lanes rounded to bf16, then what the rounding took away, without its last bits.
+/// The lanes rounded to bf16, and what the rounding took away: bf16 in the upper half of each lane,
+/// to be cut there.
 ///
 /// # Safety
-/// The processor has AVX-512 F and BW.
+/// The processor has AVX-512 F.
 #[inline(always)]
-unsafe fn halves(value: __m512) -> __m512i {
+unsafe fn halves(value: __m512) -> [__m512i; 2] {
     // SAFETY: the caller's promise.
     unsafe {
-        // Rounded by adding half, which takes fewer steps than converting there and back. Then
-        // both halves of all lanes are sorted at once.
+        // Rounded by adding half, which takes fewer steps than converting there and back.
         let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
         let half = _mm512_set1_epi32(0x8000);
         let bits = _mm512_add_epi32(_mm512_castps_si512(value), half);
         let rounded = _mm512_and_si512(bits, upper);
-        let rest = _mm512_castps_si512(_mm512_sub_ps(value, _mm512_castsi512_ps(rounded)));
-        let both = _mm512_mask_shuffle_epi8(rounded, 0x3333_3333_3333_3333, rest, upper_bytes());
-        _mm512_permutexvar_epi16(odd_then_even(), both)
+        [rounded, _mm512_castps_si512(_mm512_sub_ps(value, _mm512_castsi512_ps(rounded)))]
     }
 }
 
-/// For each lane the places of its upper two bytes, within each 16 bytes.
+/// The upper halves of the lanes of two registers, in one step.
+///
+/// # Safety
+/// The processor has AVX-512 BW.
 #[inline(always)]
-fn upper_bytes() -> __m512i {
-    // SAFETY: see `odd_then_even`.
-    unsafe { _mm512_set4_epi32(0x0f0e_0f0e, 0x0b0a_0b0a, 0x0706_0706, 0x0302_0302) }
-}
-
-/// Words 1, 3, 5, ... 31, then 0, 2, ... 30.
-#[inline(always)]
-fn odd_then_even() -> __m512i {
-    const ORDER: [u16; 32] = {
-        let mut order = [0; 32];
+unsafe fn upper_words([first, second]: [__m512i; 2]) -> __m512i {
+    const ODD: [u16; 32] = {
+        let mut odd = [0; 32];
         let mut i = 0;
-        while i < 16 {
-            order[i] = 2 * i as u16 + 1;
-            order[16 + i] = 2 * i as u16;
+        while i < 32 {
+            odd[i] = 2 * i as u16 + 1;
             i += 1;
         }
-        order
+        odd
     };
-    // SAFETY: both are 64 bytes of integers.
-    unsafe { std::mem::transmute(ORDER) }
+    // SAFETY: the caller's promise; both types are 64 bytes of integers.
+    unsafe { _mm512_permutex2var_epi16(first, std::mem::transmute(ODD), second) }
 }
