@@ -1,5 +1,6 @@
 //! The samples table: one row per label row, with the key of its picture.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,22 +83,34 @@ impl Store {
     }
 }
 
-pub(crate) fn write(path: &Path, rows: &[SampleRow]) -> Result<(), StoreError> {
+/// Writes the table, some rows at a time: those of a large data set take more memory than all that
+/// an extraction keeps of them.
+pub(crate) fn write<R: Borrow<SampleRow>>(
+    path: &Path,
+    rows: impl IntoIterator<Item = R>,
+) -> Result<(), StoreError> {
     let parquet = |source| StoreError::Parquet { path: path.to_owned(), source };
-    let batch = batch(rows)?;
     let level = ZstdLevel::try_new(3).map_err(parquet)?;
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
     let mut bytes = Vec::new();
-    let mut writer =
-        ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).map_err(parquet)?;
-    writer.write(&batch).map_err(parquet)?;
+    let schema = batch(&[])?.schema();
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties)).map_err(parquet)?;
+    let mut rows = rows.into_iter();
+    loop {
+        let some: Vec<R> = rows.by_ref().take(table::BATCH).collect();
+        if some.is_empty() {
+            break;
+        }
+        let some: Vec<&SampleRow> = some.iter().map(Borrow::borrow).collect();
+        writer.write(&batch(&some)?).map_err(parquet)?;
+    }
     writer.close().map_err(parquet)?;
     Ok(write_atomic(path, &bytes)?)
 }
 
-fn batch(rows: &[SampleRow]) -> Result<RecordBatch, StoreError> {
+fn batch(rows: &[&SampleRow]) -> Result<RecordBatch, StoreError> {
     let text = |value: &dyn Fn(&SampleRow) -> Option<String>| -> ArrayRef {
-        Arc::new(rows.iter().map(value).collect::<StringArray>())
+        Arc::new(rows.iter().map(|row| value(row)).collect::<StringArray>())
     };
     let keys: Vec<Option<ImageKey>> = rows.iter().map(|row| row.key).collect();
     let conflicts: Vec<bool> = rows.iter().map(|row| row.sample.label_conflict).collect();

@@ -1,5 +1,6 @@
 //! The one writer of a store: append, commit, seal.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Mutex;
@@ -200,7 +201,10 @@ impl StoreWriter {
     ///
     /// # Errors
     /// A failure to write; the earlier table then stays.
-    pub fn write_samples(&mut self, rows: &[SampleRow]) -> Result<(), StoreError> {
+    pub fn write_samples<R: Borrow<SampleRow>>(
+        &mut self,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<(), StoreError> {
         samples::write(&self.store.samples_path(), rows)
     }
 

@@ -126,37 +126,36 @@ pub fn extract(
         pipeline::run(extractor, &mut store, &dataset.root, &pictures, workers, interrupted, &bar)?;
     bar.finish_and_clear();
 
-    let rows: Vec<SampleRow> = dataset
-        .samples
-        .iter()
-        .zip(&summary.reached)
-        .map(|(sample, reached)| {
-            let (key, rejection) = match reached {
-                Some(Ok(key)) => (Some(*key), None),
-                Some(Err(rejection)) => (None, Some(rejection.clone())),
-                None => (None, None),
-            };
-            SampleRow { sample: sample.clone(), key, rejection }
-        })
-        .collect();
-    store.write_samples(&rows)?;
+    let ends = || dataset.samples.iter().zip(&summary.reached);
+    store.write_samples(ends().map(|(sample, reached)| {
+        let (key, rejection) = match reached {
+            Some(Ok(key)) => (Some(*key), None),
+            Some(Err(rejection)) => (None, Some(rejection.clone())),
+            None => (None, None),
+        };
+        SampleRow { sample: sample.clone(), key, rejection }
+    }))?;
     let store = store.finish()?;
 
     let stored = store.rejections()?;
     let mut rejected: BTreeMap<RejectReason, u64> = BTreeMap::new();
     let mut listed: Vec<(String, &Rejection)> = Vec::new();
-    for row in &rows {
-        let rejection = row.rejection.as_ref().or_else(|| stored.get(row.key.as_ref()?));
+    for (sample, reached) in ends() {
+        let rejection = match reached {
+            Some(Ok(key)) => stored.get(key),
+            Some(Err(rejection)) => Some(rejection),
+            None => None,
+        };
         if let Some(rejection) = rejection {
             *rejected.entry(rejection.reason).or_default() += 1;
-            listed.push((row.sample.path.display().to_string(), rejection));
+            listed.push((sample.path.display().to_string(), rejection));
         }
     }
     list_rejected(&arguments.store, &listed);
     let done = summary.reached.iter().flatten().count() as f64;
     Ok(Answer {
         store: arguments.store.clone(),
-        rows: rows.len(),
+        rows: dataset.samples.len(),
         distinct_pictures: store.embedded_keys().len() + stored.len(),
         embedded: summary.embedded,
         known: summary.known,
