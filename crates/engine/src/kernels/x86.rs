@@ -272,5 +272,7 @@ unsafe fn upper_words([first, second]: [__m512i; 2]) -> __m512i {
         odd
     };
     // SAFETY: the caller's promise; both types are 64 bytes of integers.
-    unsafe { _mm512_permutex2var_epi16(first, std::mem::transmute(ODD), second) }
+    unsafe {
+        _mm512_permutex2var_epi16(first, std::mem::transmute::<[u16; 32], __m512i>(ODD), second)
+    }
 }
