@@ -275,6 +275,13 @@ fn samples_come_back_as_they_were_written() {
     assert_eq!(writer.samples().unwrap(), rows);
     writer.write_samples(&rows[..1]).unwrap();
     assert_eq!(Store::open(directory.path()).unwrap().samples().unwrap(), rows[..1]);
+    // More than are written at a time.
+    let row = |i: u32| {
+        let sample = Sample::unlabelled(format!("{i}.jpg"));
+        SampleRow { sample, key: (i % 3 > 0).then(|| key(i)), rejection: None }
+    };
+    writer.write_samples((0..2500).map(row)).unwrap();
+    assert_eq!(writer.samples().unwrap(), (0..2500).map(row).collect::<Vec<_>>());
 }
 
 #[test]
