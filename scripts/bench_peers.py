@@ -15,7 +15,7 @@ of that name where pip installs it. Both get facefold's input side, threshold an
 retries; each process of a peer keeps to one core, as each thread of facefold does, and there are as
 many of them. onnxruntime embeds in the batch that suits it best: on the road and in the stages that is
 settled in a first round which does not count. A table stops early, after three rounds or more, when it
-has had its time; all takes some half an hour. Nobody decodes at reduced size. The whole road of
+has had its time; all takes half an hour to three quarters. Nobody decodes at reduced size. The whole road of
 facefold is the command `facefold extract` from its start to its end, with its store; the peers' road
 starts with the networks loaded and ends with embeddings in a .npy file. With few pictures, as with
 --quick, starting the command weighs much. Its detector runs in bf16x3 where bf16 is asked for, so the
