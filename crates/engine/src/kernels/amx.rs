@@ -11,8 +11,9 @@ mod products;
 
 use products::{Operands, double, single, triple};
 
-use super::finish::{F32, Finish, Planes, Style, with_style};
+use super::finish::{F32, Finish, Style, with_style};
 use super::lanes::Lanes;
+use super::planes::Planes;
 use crate::layout::{Tile, TileWindow, Walk};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
 

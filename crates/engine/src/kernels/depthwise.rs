@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::finish::{Channels, Cursor, Finish, Planes, Style, with_style};
+use super::finish::{Channels, Cursor, Finish, Style, with_style};
 use super::lanes::Lanes;
+use super::planes::Planes;
 use crate::layout::Window;
 
 /// A depthwise convolution of some pictures.

@@ -11,15 +11,16 @@ pub(crate) mod finish;
 pub(crate) mod lanes;
 pub(crate) mod matrix;
 pub(crate) mod plain;
+pub(crate) mod planes;
 pub(crate) mod product;
 pub(crate) mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use depthwise::Depthwise;
-use finish::Place;
 use lanes::{Lanes, Portable};
 use matrix::MatrixProduct;
+use planes::Place;
 use product::Product;
 use winograd::Winograd;
 

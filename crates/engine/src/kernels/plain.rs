@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::finish::Planes;
+use super::planes::Planes;
 use crate::network::Op;
 
 /// A value's f32 plane, row by row.
