@@ -278,7 +278,7 @@ fn samples_come_back_as_they_were_written() {
     // More than are written at a time.
     let row = |i: u32| {
         let sample = Sample::unlabelled(format!("{i}.jpg"));
-        SampleRow { sample, key: (i % 3 > 0).then(|| key(i)), rejection: None }
+        SampleRow { sample, key: (!i.is_multiple_of(3)).then(|| key(i)), rejection: None }
     };
     writer.write_samples((0..2500).map(row)).unwrap();
     assert_eq!(writer.samples().unwrap(), (0..2500).map(row).collect::<Vec<_>>());
