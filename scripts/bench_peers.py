@@ -18,7 +18,8 @@ settled in a first round which does not count. A table stops early, after three 
 has had its time; all takes half an hour to three quarters. Nobody decodes at reduced size. The whole road of
 facefold is the command `facefold extract` from its start to its end, with its store; the peers' road
 starts with the networks loaded and ends with embeddings in a .npy file. With few pictures, as with
---quick, starting the command weighs much. Its detector runs in bf16x3 where bf16 is asked for, so the
+--quick, starting the command weighs much: of 200 small ones a twelfth; `--only road --faces utkface
+--pictures 1000` tells what a folder of usual size takes. Its detector runs in bf16x3 where bf16 is asked for, so the
 stage `detect` in bf16 is not on its road.
 
 Needs cargo, python3 with pip, and pictures: FACEFOLD_TEST_DATA names a folder with `utkface/images`
@@ -218,6 +219,8 @@ def pictures(arguments):
     data = pathlib.Path(os.environ.get("FACEFOLD_TEST_DATA", ROOT / "data"))
     chosen = {}
     for name, folder, side in [("utkface", "utkface/images", None), ("816x816", "wiki-gender-age", 816)]:
+        if name not in arguments.faces:
+            continue
         paths = sorted((data / folder).rglob("*.jpg"))
         if len(paths) < arguments.pictures:
             sys.exit(f"{data / folder}: expected {arguments.pictures} pictures, found {len(paths)}; set FACEFOLD_TEST_DATA")
@@ -385,6 +388,7 @@ def main():
     parser.add_argument("--models", type=pathlib.Path, default=os.environ.get("FACEFOLD_MODELS"), help="folder with the buffalo_s files (default: FACEFOLD_MODELS, else fetched)")
     parser.add_argument("--no-build", action="store_true", help="take the binaries that are there")
     parser.add_argument("--only", choices=["networks", "stages", "road"], nargs="*", default=["networks", "stages", "road"])
+    parser.add_argument("--faces", choices=["utkface", "816x816"], nargs="*", default=["utkface", "816x816"], help="kinds of pictures for the stages and the road")
     parser.add_argument("--out", type=pathlib.Path, help="Markdown file; beside it goes a .json")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 9)
