@@ -18,9 +18,8 @@ settled in a first round which does not count. A table stops early, after three 
 has had its time; all takes half an hour to three quarters. Nobody decodes at reduced size. The whole road of
 facefold is the command `facefold extract` from its start to its end, with its store; the peers' road
 starts with the networks loaded and ends with embeddings in a .npy file. With few pictures, as with
---quick, starting the command weighs much: of 200 small ones a twelfth; `--only road --faces utkface
---pictures 1000` tells what a folder of usual size takes. Its detector runs in bf16x3 where bf16 is asked for, so the
-stage `detect` in bf16 is not on its road.
+--quick, starting the command weighs much; --faces leaves time for more of one kind. Its detector runs in
+bf16x3 where bf16 is asked for, so the stage `detect` in bf16 is not on its road.
 
 Needs cargo, python3 with pip, and pictures: FACEFOLD_TEST_DATA names a folder with `utkface/images`
 and `wiki-gender-age`, whose pictures are enlarged to 816 x 816. Makes a virtual environment, the
