@@ -7,12 +7,12 @@
   python scripts/bench_heads.py --growth 2000,10000,100000,1000000 --plot results/bench/heads-growth.svg
 
 Each part runs alone. Programs that are compared get the same made-up rows (eight ordered classes
-that overlap; 512 features, 10,240 for the MLP).
+that overlap; 512 features, 2,560 for the MLP).
 
 --grid    fits nine settings of an SVM on five folds of so many rows: same kernel, costs, gammas and
           tolerance; scikit-learn's cache is as large as our Gram matrix, and at least its default
 --single  fits one setting on so many rows (a quarter more are asked)
---mlp     trains an MLP on five folds of so many rows: 10240-256-256-256, batch norm, dropout, mixing,
+--mlp     trains an MLP on five folds of so many rows: 2560-256-256-256, batch norm, dropout, mixing,
           AdamW on one cycle of 12 epochs in batches of 250
 --growth  an MLP and an SVM on so many rows (a quarter more are asked), without a peer: seconds and
           the most memory held; above what svm.memory allows the SVM is approximate, and says so
@@ -39,7 +39,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 import numpy as np  # noqa: E402  (after the number of threads)
 
 ROOT = Path(__file__).resolve().parent.parent
-FEATURES, TAPS, CLASSES = 512, 10240, 8
+FEATURES, TAPS, CLASSES = 512, 2560, 8
 COSTS, GAMMAS = [1.0, 4.0, 16.0], [0.25, 0.5, 1.0]
 
 

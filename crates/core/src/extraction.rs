@@ -298,6 +298,10 @@ pub enum Extraction {
     Rejected(Rejection),
 }
 
+/// The taps that this version extracts, for any residual network: of the last two residual sums and
+/// of the widest map behind them each channel's mean and standard deviation over space.
+pub const TAPS_LAYOUT: &str = "moments of the last three maps";
+
 /// What an extractor is, for reports and for the head of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtractorInfo {
@@ -317,6 +321,9 @@ pub struct ExtractorInfo {
     pub embedding_length: usize,
     /// Length of the taps; 0 without taps.
     pub taps_length: usize,
+    /// What the taps are: [`TAPS_LAYOUT`]; empty without taps. Stores that name another are refused.
+    #[serde(default)]
+    pub taps_layout: String,
     /// Terms of the weights, one line.
     pub licence: String,
 }

@@ -20,7 +20,7 @@ pub use age::{AgeGroups, AgeLabel, AgeRange};
 pub use examples::{Companion, Examples};
 pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,
-    RejectReason, Rejection,
+    RejectReason, Rejection, TAPS_LAYOUT,
 };
 pub use fingerprint::{Fingerprint, Precision};
 pub use head::{

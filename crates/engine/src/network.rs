@@ -98,9 +98,6 @@ pub enum Op {
     /// C x H x W to a row of 2 C values: each channel's mean over space, then each channel's
     /// population standard deviation over space (a tap, pooled).
     Moments,
-    /// C x H x W to a row of C H values: the mean of each row of each channel, channel by channel
-    /// (a tap, pooled along its width only).
-    RowMeans,
 }
 
 impl Op {
@@ -121,7 +118,6 @@ impl Op {
             Self::Flatten => "flatten",
             Self::Linear { .. } => "linear",
             Self::Moments => "moments",
-            Self::RowMeans => "row means",
         }
     }
 
@@ -234,14 +230,12 @@ impl Network {
         self.outputs.push(Output { name: name.into(), value });
     }
 
-    /// Adds one output `taps`: the moments of each of these maps, one after another, then the row
-    /// means of each of `by_row`.
-    pub fn add_taps(&mut self, maps: &[ValueId], by_row: &[ValueId]) {
-        let moments = maps.iter().map(|&map| (Op::Moments, map));
-        let pooled: Vec<ValueId> = moments
-            .chain(by_row.iter().map(|&map| (Op::RowMeans, map)))
+    /// Adds one output `taps`: the moments of each of these maps, one after another.
+    pub fn add_taps(&mut self, maps: &[ValueId]) {
+        let pooled: Vec<ValueId> = maps
+            .iter()
             .enumerate()
-            .map(|(i, (op, map))| self.push(format!("tap{i}"), op, &[map]))
+            .map(|(i, &map)| self.push(format!("tap{i}"), Op::Moments, &[map]))
             .collect();
         let all = self.push("taps", Op::Concat, &pooled);
         self.output("taps", all);
@@ -334,11 +328,11 @@ mod tests {
         let mut network = Network::new("test", 3);
         let x = network.push("conv", pointwise(3, 8), &[ValueId::INPUT]);
         let y = network.push("up", Op::Upsample(2), &[x]);
-        network.add_taps(&[x, y], &[x]);
+        network.add_taps(&[x, y]);
         let shapes = network.shapes(7, 9).unwrap();
         assert_eq!(shapes[x.0], Shape { channels: 8, height: 4, width: 5 });
         assert_eq!(shapes[y.0], Shape { channels: 8, height: 8, width: 10 });
-        assert_eq!(shapes[network.outputs[0].value.0].channels, 32 + 8 * 4);
+        assert_eq!(shapes[network.outputs[0].value.0].channels, 32);
     }
 
     #[test]

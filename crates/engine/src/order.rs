@@ -54,7 +54,7 @@ pub(crate) fn narrow_at_once(steps: Vec<Step>) -> Vec<Step> {
 pub(crate) fn pool_at_once(steps: Vec<Step>) -> Vec<Step> {
     let (mut pooling, others): (Vec<_>, Vec<_>) = steps
         .into_iter()
-        .partition(|step| matches!(step, Step::Plain { op: Op::Moments | Op::RowMeans, .. }));
+        .partition(|step| matches!(step, Step::Plain { op: Op::Moments, .. }));
     let mut sorted = Vec::with_capacity(pooling.len() + others.len());
     let mut made = vec![ValueId::INPUT];
     for step in others {

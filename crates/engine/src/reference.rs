@@ -148,7 +148,6 @@ fn compute(op: &Op, inputs: &[Map<'_>], shape: Shape) -> Vec<f32> {
             })
             .collect(),
         Op::Moments => moments(x),
-        Op::RowMeans => row_means(x),
     }
 }
 
@@ -179,15 +178,6 @@ fn moments(x: Map<'_>) -> Vec<f32> {
         (channel(c).map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt() as f32
     });
     means.iter().map(|&mean| mean as f32).chain(deviations).collect()
-}
-
-fn row_means(x: Map<'_>) -> Vec<f32> {
-    let Shape { channels, height, width } = x.shape;
-    let mean = |c: usize, y: usize| {
-        (0..width).map(|column| f64::from(x.at(y, column, c))).sum::<f64>() / width as f64
-    };
-    let rows = (0..channels).flat_map(|c| (0..height).map(move |y| (c, y)));
-    rows.map(|(c, y)| mean(c, y) as f32).collect()
 }
 
 #[cfg(test)]
@@ -301,12 +291,6 @@ mod tests {
     fn moments_are_means_then_population_deviations() {
         let y = layer(Op::Moments, [2, 2, 2], &[1., 5., 3., 5., 5., 5., 7., 5.]);
         assert_eq!(y, [4., 5., 5f32.sqrt(), 0.]);
-    }
-
-    #[test]
-    fn row_means_go_channel_by_channel() {
-        let y = layer(Op::RowMeans, [2, 2, 3], &[1., 9., 2., 9., 3., 9., 4., 0., 4., 0., 7., 3.]);
-        assert_eq!(y, [2., 5., 9., 1.]);
     }
 
     #[test]

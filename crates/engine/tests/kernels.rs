@@ -249,7 +249,7 @@ proptest! {
             }
             inputs = outputs;
         }
-        network.add_taps(&[x], &[x]);
+        network.add_taps(&[x]);
         network.output("x", x);
         let shape = Shape { channels: 3, height: sides.0, width: sides.1 };
         let outcome = compare(&network, shape, count, seed);
@@ -316,7 +316,7 @@ fn a_residual_network_agrees() {
     let affine = Op::Affine { scale: draw.numbers(50, 1.0), shift: draw.numbers(50, 0.5) };
     let y = network.push("bn", affine, &[y]);
     network.output("embedding", y);
-    network.add_taps(&taps, &taps[2..]);
+    network.add_taps(&taps);
     let shape = Shape { channels: 3, height: 20, width: 24 };
     compare(&network, shape, 19, 1).unwrap();
 }
@@ -343,7 +343,7 @@ fn a_large_picture_agrees() {
     let x = network.push("dw", draw.convolution(depthwise(2)), &[fourth]);
     let x = network.push("pw", draw.convolution(square(20, 40, 1, 1)), &[x]);
     network.output("x", x);
-    network.add_taps(&[second], &[third]);
+    network.add_taps(&[second, third]);
     compare(&network, Shape { channels: 3, height: 277, width: 301 }, 2, 4).unwrap();
 }
 

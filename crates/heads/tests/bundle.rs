@@ -90,6 +90,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
             execution: "candle f32".to_owned(),
             embedding_length: 4,
             taps_length: 2,
+            taps_layout: facefold_core::TAPS_LAYOUT.to_owned(),
             licence: "none".to_owned(),
         },
         label_policy: "exact".to_owned(),

@@ -127,6 +127,7 @@ impl InsightfaceExtractor {
             execution: client.describe(),
             embedding_length: EMBEDDING_LENGTH,
             taps_length: 0,
+            taps_layout: String::new(),
             licence: LICENCE.to_owned(),
         };
         Ok(Self { client, pictures, options, pads: facefold.is_some(), fingerprint, info })

@@ -83,6 +83,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
         execution: "test".to_owned(),
         embedding_length: 8,
         taps_length: WIDTH - 8,
+        taps_layout: facefold_core::TAPS_LAYOUT.to_owned(),
         licence: "terms of the weights".to_owned(),
     };
     Bundle {

@@ -180,6 +180,7 @@ fn append(path: &Path, pictures: u32) -> Outcome<Vec<ImageKey>> {
         execution: "none".into(),
         embedding_length: WIDTH,
         taps_length: 0,
+        taps_layout: String::new(),
         licence: "none".into(),
     };
     let fingerprint = Fingerprint::builder().text("network", "made-up").finish();

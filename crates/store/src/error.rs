@@ -36,6 +36,21 @@ pub enum StoreError {
         /// The version this program reads and writes.
         expected: u32,
     },
+    /// The store's taps are of other maps than those that this version extracts.
+    #[error(
+        "the taps in `{path}` are of an earlier layout: expected {expected}, found {found} values a face of \
+         other maps; make the store anew with `{command}`"
+    )]
+    OtherTaps {
+        /// The directory.
+        path: PathBuf,
+        /// The layout that this version extracts.
+        expected: &'static str,
+        /// Length of the taps in the store.
+        found: usize,
+        /// The command that makes it anew.
+        command: String,
+    },
     /// The store holds embeddings of another network, preprocessing or precision class.
     #[error(
         "`{path}` holds embeddings with fingerprint {stored} ({stored_by}), this extractor makes \

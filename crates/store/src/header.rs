@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use facefold_core::files::write_atomic;
-use facefold_core::{ExtractorInfo, Fingerprint};
+use facefold_core::{ExtractorInfo, Fingerprint, TAPS_LAYOUT};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -83,8 +83,34 @@ impl StoreHeader {
                 found: found as u32,
                 expected: FORMAT,
             }),
-            _ => serde_json::from_value(value).map(Some).map_err(damaged),
+            _ => {
+                let header: Self = serde_json::from_value(value).map_err(damaged)?;
+                header.check_taps(directory)?;
+                Ok(Some(header))
+            }
         }
+    }
+
+    /// Refuses taps of other maps, which no head of this version is meant for.
+    fn check_taps(&self, directory: &Path) -> Result<(), StoreError> {
+        let found = self.extractor.taps_length;
+        if found == 0 || self.extractor.taps_layout == TAPS_LAYOUT {
+            return Ok(());
+        }
+        let DatasetInfo { kind, root, options, .. } = &self.dataset;
+        let labels = options.get("labels").and_then(serde_json::Value::as_str);
+        let labels = labels.map_or_else(String::new, |path| format!(" --labels {path}"));
+        let command = format!(
+            "facefold extract {kind} {} --store {}-new --taps{labels}",
+            root.display(),
+            directory.display()
+        );
+        Err(StoreError::OtherTaps {
+            path: directory.to_owned(),
+            expected: TAPS_LAYOUT,
+            found,
+            command,
+        })
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), StoreError> {

@@ -16,7 +16,7 @@
 //! # let info = ExtractorInfo {
 //! #     backend: "local".into(), model: "untrained".into(), detector: "none".into(),
 //! #     network: "mbf".into(), precision: Precision::Exact, execution: "candle f32".into(),
-//! #     embedding_length: 2, taps_length: 0, licence: String::new(),
+//! #     embedding_length: 2, taps_length: 0, taps_layout: String::new(), licence: String::new(),
 //! # };
 //! # let face = Face {
 //! #     index: 0, variant: FaceVariant::PLAIN, embedding: Embedding::new(vec![3.0, 4.0])?,

@@ -122,7 +122,7 @@ fn a_file_tells_its_size_input_and_outputs() {
     let [head, whole] = ["head.onnx", "whole.onnx"].map(|name| dir.path(name));
     let told = json(line("export {} --task age --out {}", &[&bundle, &head]));
     assert_eq!(told["input"]["name"], "features");
-    assert_eq!(told["input"]["shape"][0], 10_240);
+    assert_eq!(told["input"]["shape"][0], 2_560);
     assert_eq!(told["outputs"].as_array().map(Vec::len), Some(1));
     let bytes = std::fs::metadata(&head).expect("a file").len();
     assert_eq!(told["bytes"].as_u64(), Some(bytes));

@@ -144,7 +144,6 @@ pub(crate) fn run(op: &Op, input: &dyn Fn(usize) -> Option<Rows>, mut output: Ro
             }
         }
         Op::Moments => moments(&x, output, image),
-        Op::RowMeans => row_means(&x, output, image),
         Op::Convolution(_) | Op::Linear { .. } => {}
     }
 }
@@ -227,24 +226,6 @@ fn moments(x: &Rows, output: &mut Rows, image: usize) {
         for (i, c) in block.enumerate() {
             row[c] = means[i] as f32;
             row[x.channels + c] = (squares[i] / count).sqrt() as f32;
-        }
-    }
-}
-
-/// Sums in f64, as those of [`moments`].
-fn row_means(x: &Rows, output: &mut Rows, image: usize) {
-    let mut sums = vec![0.0; x.channels];
-    let height = x.height();
-    for y in 0..height {
-        sums.fill(0.0);
-        for column in 0..x.width() {
-            for (sum, &v) in sums.iter_mut().zip(x.pixel(image, y, column)) {
-                *sum += f64::from(v);
-            }
-        }
-        let to = output.row_mut(image, 0)[y..].iter_mut().step_by(height);
-        for (to, sum) in to.zip(&sums) {
-            *to = (sum / x.width() as f64) as f32;
         }
     }
 }

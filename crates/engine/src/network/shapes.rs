@@ -42,7 +42,7 @@ pub(super) fn output_channels(op: &Op, inputs: &[Option<usize>]) -> Result<Optio
             _ => Ok(x.or(inputs[1])),
         },
         Op::Concat => Ok(inputs.iter().copied().sum()),
-        Op::Flatten | Op::RowMeans => Ok(None),
+        Op::Flatten => Ok(None),
         Op::Linear { bias, .. } => Ok(Some(bias.len())),
         Op::Moments => Ok(x.map(|channels| 2 * channels)),
         Op::Relu | Op::Sigmoid | Op::Upsample(_) | Op::MaxPool { .. } | Op::AveragePool { .. } => {
@@ -93,7 +93,6 @@ pub(crate) fn output_shape(op: &Op, inputs: &[Shape]) -> Result<Shape, String> {
             }
         }
         Op::Moments => Ok(Shape { channels: 2 * x.channels, height: 1, width: 1 }),
-        Op::RowMeans => Ok(Shape { channels: x.channels * x.height, height: 1, width: 1 }),
     }
 }
 

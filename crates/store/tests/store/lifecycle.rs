@@ -160,6 +160,26 @@ fn another_fingerprint_or_length_is_refused_by_name() {
     assert!(matches!(error, StoreError::OtherLengths { stored_taps: TAPS, wanted_taps: 0, .. }));
 }
 
+/// Before 28 November 2026 taps were moments of thirteen maps and row means, and named no layout.
+#[test]
+fn taps_of_an_earlier_layout_are_refused_with_the_command_that_makes_them_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    finished(directory.path(), 0..3);
+    let path = directory.path().join("store.json");
+    let text = fs_err::read_to_string(&path).unwrap();
+    let earlier = text.replace(facefold_core::TAPS_LAYOUT, "");
+    assert_ne!(text, earlier);
+    fs_err::write(&path, earlier).unwrap();
+    let command =
+        format!("facefold extract manifest faces --store {}-new --taps", directory.path().display());
+    let opened = Store::open(directory.path()).unwrap_err();
+    let extracted = Store::create_or_open(directory.path(), header()).unwrap_err();
+    for error in [opened, extracted] {
+        assert!(matches!(error, StoreError::OtherTaps { found: TAPS, .. }), "{error}");
+        assert!(error.to_string().contains(&command), "{error}");
+    }
+}
+
 #[test]
 fn a_second_writer_waits_and_readers_do_not() {
     let directory = tempfile::tempdir().unwrap();

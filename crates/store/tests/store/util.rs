@@ -30,6 +30,7 @@ pub fn header() -> StoreHeader {
         execution: "test".into(),
         embedding_length: EMBEDDING,
         taps_length: TAPS,
+        taps_layout: facefold_core::TAPS_LAYOUT.to_owned(),
         licence: "none".into(),
     };
     StoreHeader::new(fingerprint("made-up"), info, DatasetInfo::new("manifest", "faces"))

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use facefold_core::{
-    Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason, Rejection,
+    Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason, Rejection, TAPS_LAYOUT,
 };
 use image::RgbImage;
 
@@ -154,6 +154,7 @@ impl LocalExtractor {
             execution: embedder.describe(),
             embedding_length: embedder.embedding_length(),
             taps_length: embedder.taps_length(),
+            taps_layout: if options.taps { TAPS_LAYOUT.to_owned() } else { String::new() },
             licence: pack.licence.to_owned(),
         };
         let detector = match detector {

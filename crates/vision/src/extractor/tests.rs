@@ -217,6 +217,7 @@ fn constant(values: &[f32]) -> LocalExtractor {
             execution: embedder.describe(),
             embedding_length: count,
             taps_length: 0,
+            taps_layout: String::new(),
             licence: String::new(),
         },
         embedder,

@@ -21,19 +21,15 @@ pub enum NoTaps {
     },
 }
 
-/// Of the smallest map sizes so many are tapped.
-const SIZES: usize = 3;
+/// Residual sums tapped, the last ones.
+const SUMS: usize = 2;
 
-/// Residual sums tapped of a map size, the last ones.
-const SUMS: usize = 6;
-
-/// The maps that tell age and gender, in the order of the network: the last residual sums, up to
-/// six, of each of the three smallest map sizes, and the widest map between the last of them and the
-/// flattening.
+/// The maps whose moments predict age and gender on pictures from elsewhere too, in the order of the
+/// network: the last two residual sums, and the widest map between them and the flattening.
 ///
-/// For `w600k_mbf` these are 128x28x28 four times, 256x14x14 six times, 256x7x7 twice and 512x7x7,
-/// so that [`add_backbone_taps`] gives 6,144 moments and 3,584 row means; for `IResNet-50`
-/// 128x28x28 four times, 256x14x14 six times and 512x7x7 four times.
+/// For `w600k_mbf` these are 256x7x7 twice and 512x7x7, so that [`add_backbone_taps`] gives 2,048
+/// values; for `IResNet-50` 512x7x7 three times, 3,072 values. Earlier maps add 0.07 years within a
+/// data set and lose years on others: they carry how a picture was made (`results/features.md`).
 ///
 /// # Errors
 /// A network of another kind.
@@ -46,12 +42,7 @@ pub fn backbone_taps(network: &Network) -> Result<Vec<ValueId>, NoTaps> {
     };
     let sums: Vec<ValueId> = made_by(|op| matches!(op, Op::Add)).collect();
     let last = *sums.last().ok_or_else(structure)?;
-    let side = |value: &ValueId| shapes[value.0].height;
-    let of_one_size: Vec<&[ValueId]> = sums.chunk_by(|a, b| side(a) == side(b)).collect();
-    let mut maps = Vec::new();
-    for sums in &of_one_size[of_one_size.len().saturating_sub(SIZES)..] {
-        maps.extend_from_slice(&sums[sums.len().saturating_sub(SUMS)..]);
-    }
+    let mut maps = sums[sums.len().saturating_sub(SUMS)..].to_vec();
     let flattening = made_by(|op| matches!(op, Op::Flatten)).next_back().ok_or_else(structure)?;
     // `max_by_key` gives the last of equals: behind the activation, not before it.
     let widest = (last.0 + 1..flattening.0)
@@ -62,13 +53,13 @@ pub fn backbone_taps(network: &Network) -> Result<Vec<ValueId>, NoTaps> {
     Ok(maps)
 }
 
-/// Adds an output `taps`: the moments of the [`backbone_taps`], and of the last of them the mean of
-/// each row, so that brow, eyes, mouth and chin stay apart.
+/// Adds an output `taps`: the mean and the standard deviation over space of each channel of the
+/// [`backbone_taps`].
 ///
 /// # Errors
 /// A network of another kind.
 pub fn add_backbone_taps(network: &mut Network) -> Result<(), NoTaps> {
     let maps = backbone_taps(network)?;
-    network.add_taps(&maps, &maps[maps.len() - 1..]);
+    network.add_taps(&maps);
     Ok(())
 }

@@ -12,7 +12,7 @@ const INPUT: &str = "input";
 ///
 /// The input `input` is n x channels x height x width, as ONNX networks for pictures are. Outputs
 /// have the network's names and the order of executors: maps n x height x width x channels, rows
-/// n x channels. [`super::import`] reads all of it back but [`Op::Moments`] and [`Op::RowMeans`].
+/// n x channels. [`super::import`] reads all of it back but [`Op::Moments`].
 ///
 /// # Errors
 /// Layers that do not fit together, or a layer that needs a map and gets a row.
@@ -86,7 +86,7 @@ impl<'a> Exporter<'a> {
                     .to_owned(),
             });
         }
-        let pools = matches!(layer.op, Op::Flatten | Op::Moments | Op::RowMeans);
+        let pools = matches!(layer.op, Op::Flatten | Op::Moments);
         self.is_row.push(row || pools);
         let name = self.value_name(ValueId(self.is_row.len() - 1));
         let mut inputs: Vec<String> =
@@ -143,7 +143,6 @@ impl<'a> Exporter<'a> {
             Op::Flatten => node("Flatten", &[("axis", Attribute::Integer(1))]),
             Op::Linear { .. } => node("Gemm", &[("transB", Attribute::Integer(1))]),
             Op::Moments => self.moments(inputs[0], &name),
-            Op::RowMeans => self.row_means(inputs[0], &name),
         }
         Ok(())
     }
@@ -193,14 +192,6 @@ impl<'a> Exporter<'a> {
         let variance = graph.node("ReduceMean", &[&square], &part("variance"), &over_space(0));
         let deviation = graph.node("Sqrt", &[&variance], &part("deviation"), &[]);
         graph.node("Concat", &[&mean, &deviation], name, &[("axis", Attribute::Integer(1))]);
-    }
-
-    /// Mean over the width, channel by channel.
-    fn row_means(&mut self, x: &str, name: &str) {
-        let mean = format!("{name}.mean");
-        let over_width = [("axes", Attribute::Integers(&[3])), ("keepdims", Attribute::Integer(0))];
-        self.graph.node("ReduceMean", &[x], &mean, &over_width);
-        self.graph.node("Flatten", &[&mean], name, &[("axis", Attribute::Integer(1))]);
     }
 
     /// The values that are the network's outputs.
