@@ -52,9 +52,8 @@ pub(crate) fn narrow_at_once(steps: Vec<Step>) -> Vec<Step> {
 /// Moves the pooling of a map to where the map has just been made, so that the map need not be
 /// kept.
 pub(crate) fn pool_at_once(steps: Vec<Step>) -> Vec<Step> {
-    let (mut pooling, others): (Vec<_>, Vec<_>) = steps
-        .into_iter()
-        .partition(|step| matches!(step, Step::Plain { op: Op::Moments, .. }));
+    let (mut pooling, others): (Vec<_>, Vec<_>) =
+        steps.into_iter().partition(|step| matches!(step, Step::Plain { op: Op::Moments, .. }));
     let mut sorted = Vec::with_capacity(pooling.len() + others.len());
     let mut made = vec![ValueId::INPUT];
     for step in others {

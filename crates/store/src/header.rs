@@ -97,20 +97,42 @@ impl StoreHeader {
         if found == 0 || self.extractor.taps_layout == TAPS_LAYOUT {
             return Ok(());
         }
-        let DatasetInfo { kind, root, options, .. } = &self.dataset;
-        let labels = options.get("labels").and_then(serde_json::Value::as_str);
-        let labels = labels.map_or_else(String::new, |path| format!(" --labels {path}"));
-        let command = format!(
-            "facefold extract {kind} {} --store {}-new --taps{labels}",
-            root.display(),
-            directory.display()
-        );
+        let command = self.extraction(directory);
         Err(StoreError::OtherTaps {
             path: directory.to_owned(),
             expected: TAPS_LAYOUT,
             found,
             command,
         })
+    }
+
+    /// The command that extracts this store's data set anew, into a directory beside it.
+    fn extraction(&self, directory: &Path) -> String {
+        let DatasetInfo { kind, root, options, .. } = &self.dataset;
+        let labels = options.get("labels").and_then(serde_json::Value::as_str);
+        let list = if kind == "manifest" && labels.is_none() { "/<LIST>.csv" } else { "" };
+        let mut command = format!(
+            "facefold extract {kind} {}{list} --store {}-new --taps",
+            root.display(),
+            directory.display()
+        );
+        for name in ["labels", "tree"] {
+            if let Some(value) = options.get(name).and_then(serde_json::Value::as_str) {
+                command += &format!(" --{name} {value}");
+            }
+        }
+        for name in ["aligned", "frontal"] {
+            if options.get(name) == Some(&true.into()) {
+                command += &format!(" --{name}");
+            }
+        }
+        for name in ["augment", "oversample"] {
+            match options.get(name).and_then(serde_json::Value::as_u64) {
+                Some(versions) if versions > 0 => command += &format!(" --{name} {versions}"),
+                _ => {}
+            }
+        }
+        command
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), StoreError> {

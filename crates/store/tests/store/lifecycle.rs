@@ -170,8 +170,10 @@ fn taps_of_an_earlier_layout_are_refused_with_the_command_that_makes_them_anew()
     let earlier = text.replace(facefold_core::TAPS_LAYOUT, "");
     assert_ne!(text, earlier);
     fs_err::write(&path, earlier).unwrap();
-    let command =
-        format!("facefold extract manifest faces --store {}-new --taps", directory.path().display());
+    let command = format!(
+        "facefold extract manifest faces/<LIST>.csv --store {}-new --taps",
+        directory.path().display()
+    );
     let opened = Store::open(directory.path()).unwrap_err();
     let extracted = Store::create_or_open(directory.path(), header()).unwrap_err();
     for error in [opened, extracted] {

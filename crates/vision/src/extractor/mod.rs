@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use facefold_core::{
-    Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason, Rejection, TAPS_LAYOUT,
+    Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason, Rejection,
+    TAPS_LAYOUT,
 };
 use image::RgbImage;
 
