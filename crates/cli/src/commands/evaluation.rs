@@ -17,7 +17,7 @@ use super::threads;
 use crate::arguments::{EvaluationArguments, LearningArguments};
 use crate::learning::{self, Learning, TaskRows};
 use crate::settings::Settings;
-use crate::{columns, progress, provenance};
+use crate::{columns, output, progress, provenance};
 
 /// Pictures with a doubtful label that are named in a file; more nobody looks through.
 const MOST_SUSPECTS: usize = 200;
@@ -69,10 +69,15 @@ pub fn evaluate(
     settings.start.check(&learning.store)?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
     let attributes = learning.attributes(settings)?;
+    let mut warnings = warnings.to_vec();
     let mut tasks = Vec::new();
     for &task in &settings.tasks {
         let rows = learning.task(task, settings)?;
         learning::announce(&rows);
+        if let Some(proposal) = learning::propose_groups(&rows, settings) {
+            output::note(&proposal);
+            warnings.push(proposal);
+        }
         let dropped = rows.dropped.clone();
         let Some((outcome, searches)) =
             run_task(arguments, evaluation, &learning, rows, protocol, &how)?
@@ -99,7 +104,6 @@ pub fn evaluate(
             searches,
         });
     }
-    let mut warnings = warnings.to_vec();
     if learning.store.header().extractor.model == "untrained" {
         warnings.push(UNTRAINED.to_owned());
     }
