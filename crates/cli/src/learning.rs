@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use facefold_core::{
-    CompanionKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
+    AgeTarget, CompanionKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
 };
 use facefold_datasets::{Selection, select};
 use facefold_evaluate::{
@@ -360,6 +360,14 @@ impl Learning {
                 groups[row] = Some(selection.class_names[class].clone());
             }
         }
+        // A range that is no group of the policy's may still lie in one.
+        for (group, sample) in groups.iter_mut().zip(&self.samples) {
+            let age = sample.raw_age.parse::<AgeTarget>().ok().filter(|age| age.is_range());
+            if let (None, Some(age)) = (&group, age) {
+                let found = settings.groups.group_covering(age);
+                *group = found.map(|class| selection.class_names[class].clone());
+            }
+        }
         let mut labels = vec![
             names("age group", &|row| groups[row].clone()),
             names("gender", &|row| Some(self.samples[row].gender?.to_string())),
@@ -446,11 +454,27 @@ pub fn announce(rows: &TaskRows) {
         rows.of_sets.iter().map(|(set, count)| format!("{set} {count}")).collect();
     let of_sets =
         if of_sets.is_empty() { String::new() } else { format!(" ({})", of_sets.join(", ")) };
-    output::note(&format!(
-        "{}: {} rows used{of_sets}; dropped: {dropped}",
-        rows.task,
-        rows.rows.len()
-    ));
+    let (all, ranges) = (rows.rows.len(), rows.targets.ranges());
+    let scored = match rows.targets {
+        Targets::Years(_) => {
+            format!(": {} can be scored in years, {ranges} by an age range", all - ranges)
+        }
+        Targets::Classes { .. } => String::new(),
+    };
+    output::note(&format!("{}: {all} rows used{of_sets}{scored}; dropped: {dropped}", rows.task));
+}
+
+/// What a reader must know before any error in years, where most ages are ranges and nobody asked
+/// for age groups.
+pub fn propose_groups(rows: &TaskRows, settings: &Settings) -> Option<String> {
+    let (all, ranges) = (rows.rows.len(), rows.targets.ranges());
+    let proposed = 2 * ranges > all && !settings.tasks.contains(&Task::AgeGroup);
+    proposed.then(|| {
+        format!(
+            "{ranges} of {all} ages are ranges, so that errors in years say little of this set: ask \
+             for `--task age-group` as well."
+        )
+    })
 }
 
 /// A head by its name.

@@ -62,6 +62,7 @@ pub(crate) fn gather(
         rows: plan.rows.len(),
         subjects,
         class_rows: class_rows(&plan.targets),
+        range_rows: plan.targets.ranges(),
         features: plan.matrix.width(),
         partitions: plan.partitions.iter().map(summary_of).collect(),
         heads,
@@ -119,7 +120,7 @@ fn repeated(targets: &Targets, times: usize) -> Targets {
         Targets::Classes { indices, count } => {
             Targets::Classes { indices: indices.repeat(times), count: *count }
         }
-        Targets::Years(years) => Targets::Years(years.repeat(times)),
+        Targets::Years(ages) => Targets::Years(ages.repeat(times)),
     }
 }
 

@@ -42,7 +42,9 @@ pub use matrix::{
     CellMetric, CellOutcome, HeadMatrix, MatrixCell, MatrixPlan, MatrixResult, MeasuredCell,
     PlannedCell, SetCounts, TrainedOn, matrix, plan_matrix,
 };
-pub use metrics::{Answers, ClassMetrics, Metric, Metrics, YearsMetrics};
+pub use metrics::{
+    AgeRangeMetrics, Answers, ClassMetrics, ExactYearsMetrics, Metric, Metrics, YearsMetrics,
+};
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
 pub use result::{CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};

@@ -403,7 +403,7 @@ fn measure(
     let estimates = bootstrap(&sums, &statistic, plan.seed);
     let figures = wanted.iter().zip(&estimates).filter_map(|(&metric, estimate)| {
         let (value, interval) = match metric {
-            Metric::IntervalCoverage => (coverage(partitions, fits, seeds)?, None),
+            Metric::IntervalCoverage => (coverage(plan, partitions, fits)?, None),
             _ => (estimate.estimate, Some(estimate.interval)),
         };
         value.is_finite().then_some(CellMetric { metric, value, interval })
@@ -411,27 +411,39 @@ fn measure(
     let mean = |part: fn(&Partition) -> &Vec<usize>| {
         partitions.iter().map(|partition| part(partition).len()).sum::<usize>() / partitions.len()
     };
-    let notes = partitions.iter().flat_map(|partition| partition.notes.iter().cloned()).collect();
+    let notes = partitions.iter().flat_map(|partition| partition.notes.iter().cloned());
     Ok(MeasuredCell {
         protocol: cell.protocol,
         training: mean(|partition| &partition.train),
         validation: mean(|partition| &partition.validation),
         test: predictions.rows.len(),
         subjects: sums.subjects(),
-        notes,
+        notes: notes.chain(note_on_ranges(&predictions.truth)).collect(),
         metrics: figures.collect(),
     })
 }
 
-/// Share of the test rows of all fits whose age lies in its interval.
-fn coverage(partitions: &[Partition], fits: &[FitRecord], seeds: usize) -> Option<f64> {
+/// Which test rows have no exact age.
+fn note_on_ranges(truth: &Targets) -> Option<String> {
+    let (all, ranges) = (truth.len(), truth.ranges());
+    (ranges > 0).then(|| {
+        format!(
+            "{ranges} of {all} test rows have an age range, which no error in years can be measured \
+             against"
+        )
+    })
+}
+
+/// Share of the exact ages of all test rows that lie in their intervals.
+fn coverage(plan: &CvPlan<'_>, partitions: &[Partition], fits: &[FitRecord]) -> Option<f64> {
     let (mut inside, mut rows) = (0.0, 0.0);
-    for (partition, fits) in partitions.iter().zip(fits.chunks(seeds)) {
-        for fit in fits {
-            let tested = partition.test.len() as f64;
-            inside += fit.result.intervals?.coverage * tested;
-            rows += tested;
+    for (partition, fits) in partitions.iter().zip(fits.chunks(plan.seeds.len())) {
+        let truth = plan.targets.pick(&partition.test);
+        let exact = (truth.len() - truth.ranges()) as f64;
+        for fit in fits.iter().filter(|_| exact > 0.0) {
+            inside += fit.result.intervals?.coverage * exact;
+            rows += exact;
         }
     }
-    Some(inside / rows)
+    (rows > 0.0).then(|| inside / rows)
 }

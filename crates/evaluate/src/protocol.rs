@@ -265,12 +265,13 @@ pub(crate) fn subject_numbers(rows: &[RowInfo]) -> Vec<usize> {
         .collect()
 }
 
-/// What rows are mixed by: the data set, and the class or the decade of life.
+/// What rows are mixed by: the data set, and the class or the decade of life (of an age
+/// range, of its middle).
 fn strata(rows: &[RowInfo], targets: &Targets) -> Vec<usize> {
     let labels: Vec<usize> = match targets {
         Targets::Classes { indices, .. } => indices.clone(),
-        Targets::Years(years) => {
-            years.iter().map(|years| (years / 10.0).max(0.0) as usize).collect()
+        Targets::Years(ages) => {
+            ages.iter().map(|age| (age.midpoint() / 10.0).max(0.0) as usize).collect()
         }
     };
     let of_set = labels.iter().max().map_or(0, |&last| last + 1);

@@ -1,6 +1,6 @@
 //! A report as tables for the terminal: warnings, one table a task, and the verdict.
 
-use facefold_evaluate::{CvResult, Metric};
+use facefold_evaluate::CvResult;
 
 use crate::format;
 use crate::model::Report;
@@ -21,10 +21,10 @@ pub fn terminal(report: &Report) -> String {
     ));
     for task in &report.tasks {
         blocks.push(format!(
-            "\n{} · {} · {} rows of {} subjects · seeds {}\n",
+            "\n{} · {} · {} of {} subjects · seeds {}\n",
             task.result.task,
             task.result.protocol,
-            format::count(task.rows.used),
+            rows(&task.result),
             format::count(task.result.subjects),
             seeds(&task.result),
         ));
@@ -35,6 +35,20 @@ pub fn terminal(report: &Report) -> String {
     blocks.concat()
 }
 
+/// `1,460 rows`, and how many of them have what kind of age where some are ranges.
+pub(crate) fn rows(result: &CvResult) -> String {
+    let rows = format!("{} rows", format::count(result.rows));
+    if result.range_rows == 0 {
+        return rows;
+    }
+    let exact = result.rows - result.range_rows;
+    format!(
+        "{rows} ({} with exact years, {} with an age range)",
+        format::count(exact),
+        format::count(result.range_rows)
+    )
+}
+
 pub(crate) fn seeds(result: &CvResult) -> String {
     result.seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -42,7 +56,7 @@ pub(crate) fn seeds(result: &CvResult) -> String {
 /// Heads by metrics: mean ± standard deviation over folds, and the interval of the metric that
 /// decides.
 pub(crate) fn summary(result: &CvResult) -> Table {
-    let metrics = Metric::of(result.task);
+    let metrics = result.metrics();
     let mut header = vec!["head".to_owned()];
     for (index, &metric) in metrics.iter().enumerate() {
         header.push(format::heading(metric));

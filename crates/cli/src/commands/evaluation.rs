@@ -17,7 +17,7 @@ use super::threads;
 use crate::arguments::{EvaluationArguments, LearningArguments};
 use crate::learning::{self, Learning, TaskRows};
 use crate::settings::Settings;
-use crate::{columns, progress, provenance};
+use crate::{columns, output, progress, provenance};
 
 /// Pictures with a doubtful label that are named in a file; more nobody looks through.
 const MOST_SUSPECTS: usize = 200;
@@ -66,10 +66,15 @@ pub fn evaluate(
     settings.start.check(learning.store())?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
     let attributes = learning.attributes(settings)?;
+    let mut warnings = warnings.to_vec();
     let mut tasks = Vec::new();
     for &task in &settings.tasks {
         let rows = learning.task(task, settings)?;
         learning::announce(&rows);
+        if let Some(proposal) = learning::propose_groups(&rows, settings) {
+            output::note(&proposal);
+            warnings.push(proposal);
+        }
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
         let Some((outcome, searches)) =
             run_task(arguments, evaluation, &learning, rows, protocol, &how)?
@@ -100,7 +105,7 @@ pub fn evaluate(
             searches,
         });
     }
-    let warnings = warnings.iter().cloned().chain(warnings_on(&learning, settings)).collect();
+    warnings.extend(warnings_on(&learning, settings));
     let report = Report {
         format: FORMAT,
         warnings,

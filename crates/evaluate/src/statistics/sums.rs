@@ -9,14 +9,15 @@ use crate::metrics::{Answers, Metric, Moments};
 use crate::predictions::{PredictedRow, RowPredictions};
 
 /// Sums of years, without and with the moments of both ages.
-const YEARS_WIDTH: usize = 3;
-const MOMENTS_WIDTH: usize = 9;
+const YEARS_WIDTH: usize = 6;
+const MOMENTS_WIDTH: usize = 12;
 
 /// What each row adds to the sums that the metrics of a task are quotients of.
 ///
 /// Classes: 1, correct, within one class, then for each class 1 and correct in rows of it.
-/// Years: 1, absolute error, error of at most 5 years; where they are asked for, the error, both
-/// ages, their squares and their product.
+/// Years: 1, absolute error, error of at most 5 years in rows with an exact age; 1, distance to the
+/// range, inside it in rows with a range; where they are asked for, the error, both ages, their squares
+/// and their product in rows with an exact age.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowScores {
     width: usize,
@@ -87,6 +88,13 @@ impl RowScores {
                 }
                 (Answers::Years(years), Targets::Years(truth)) if !classes => {
                     for ((row, &answer), &age) in rows.zip(years).zip(truth) {
+                        let Some(age) = age.exact_years() else {
+                            let distance = f64::from(age.distance(answer));
+                            row[3] += weight;
+                            row[4] += distance * weight;
+                            row[5] += f64::from(u8::from(distance == 0.0)) * weight;
+                            continue;
+                        };
                         let (answer, age) = (f64::from(answer), f64::from(age));
                         let error = (answer - age).abs();
                         row[0] += weight;
@@ -94,7 +102,7 @@ impl RowScores {
                         row[2] += f64::from(u8::from(error <= 5.0)) * weight;
                         let moments =
                             [answer - age, answer, age, answer * answer, age * age, answer * age];
-                        for (sum, value) in row[3..].iter_mut().zip(moments) {
+                        for (sum, value) in row[YEARS_WIDTH..].iter_mut().zip(moments) {
                             *sum += value * weight;
                         }
                     }
@@ -122,10 +130,16 @@ impl RowScores {
         self.values.is_empty()
     }
 
-    /// One row's correctness in [0, 1], or absolute error in years.
+    /// A metric that decides ([`Metric::deciding`]) of one row: correctness in [0, 1], the absolute
+    /// error or the distance to the range in years. NaN where it is not measured on this row.
     #[must_use]
-    pub fn deciding(&self, row: usize) -> f64 {
-        self.values[row * self.width + 1]
+    pub fn of_row(&self, row: usize, metric: Metric) -> f64 {
+        let own = &self.values[row * self.width..][..self.width];
+        let (count, value) = match metric {
+            Metric::RangeDistance => (own[3], own[4]),
+            _ => (own[0], own[1]),
+        };
+        if count > 0.0 { value } else { f64::NAN }
     }
 
     fn has_moments(&self) -> bool {
@@ -146,14 +160,16 @@ impl RowScores {
             }
             Metric::MeanAbsoluteError if !self.classes => sums[1] / sums[0],
             Metric::CumulativeScore5 if !self.classes => sums[2] / sums[0],
-            Metric::MeanError if self.has_moments() => sums[3] / sums[0],
+            Metric::RangeDistance if !self.classes => sums[4] / sums[3],
+            Metric::InsideRange if !self.classes => sums[5] / sums[3],
+            Metric::MeanError if self.has_moments() => sums[6] / sums[0],
             Metric::Correlation if self.has_moments() => {
                 let moments = Moments {
-                    first: sums[4] / sums[0],
-                    second: sums[5] / sums[0],
-                    first_squared: sums[6] / sums[0],
-                    second_squared: sums[7] / sums[0],
-                    product: sums[8] / sums[0],
+                    first: sums[7] / sums[0],
+                    second: sums[8] / sums[0],
+                    first_squared: sums[9] / sums[0],
+                    second_squared: sums[10] / sums[0],
+                    product: sums[11] / sums[0],
                 };
                 moments.correlation().unwrap_or(f64::NAN)
             }

@@ -265,7 +265,7 @@ fn years_are_measured_with_bias_and_correlation() {
     people.matrix =
         FeatureMatrix::new(Array2::from_shape_fn((n, 1), |(row, _)| (row / 4 % 12) as f32), None)
             .unwrap();
-    people.targets = Targets::Years(
+    people.targets = Targets::exact_years(
         (0..n)
             .map(|row| {
                 let older = if people.rows[row].set == Some(name("large")) { 10.0 } else { 0.0 };
