@@ -18,24 +18,12 @@ pub(crate) fn gather(
     named: &[(&str, serde_json::Value)],
     records: &[FitRecord],
 ) -> Result<CvOutcome, EvaluateError> {
-    let tested: Vec<usize> =
-        plan.partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
-    let truth = plan.targets.pick(&tested);
+    let truth = truth(plan, &plan.partitions);
     let mut columns = Vec::new();
     let mut heads = Vec::new();
     let fits_of_head = plan.partitions.len() * plan.seeds.len();
     for ((name, settings), fits) in named.iter().zip(records.chunks(fits_of_head)) {
-        let own: Vec<PredictionColumn> = plan
-            .seeds
-            .iter()
-            .map(|&seed| PredictionColumn {
-                head: (*name).to_owned(),
-                seed,
-                answers: joined(
-                    fits.iter().filter(|fit| fit.id.seed == seed).map(|fit| &fit.answers),
-                ),
-            })
-            .collect();
+        let own = columns_of(plan, name, fits);
         let pooled = Metrics::measure(
             &joined(own.iter().map(|column| &column.answers)),
             &repeated(&truth, own.len()),
@@ -57,7 +45,7 @@ pub(crate) fn gather(
     let predictions = RowPredictions {
         task: plan.task,
         classes: plan.classes.clone(),
-        rows: predicted_rows(plan),
+        rows: predicted_rows(plan, &plan.partitions),
         truth,
         columns,
     };
@@ -82,9 +70,42 @@ pub(crate) fn gather(
     Ok(CvOutcome { result, predictions })
 }
 
-fn predicted_rows(plan: &CvPlan<'_>) -> Vec<PredictedRow> {
+/// The predictions of one head on some partitions of a plan; `fits` are those of these partitions,
+/// in the order partitions, seeds.
+pub(crate) fn predictions_of(
+    plan: &CvPlan<'_>,
+    head: &str,
+    partitions: &[Partition],
+    fits: &[FitRecord],
+) -> RowPredictions {
+    RowPredictions {
+        task: plan.task,
+        classes: plan.classes.clone(),
+        rows: predicted_rows(plan, partitions),
+        truth: truth(plan, partitions),
+        columns: columns_of(plan, head, fits),
+    }
+}
+
+fn truth(plan: &CvPlan<'_>, partitions: &[Partition]) -> Targets {
+    let tested: Vec<usize> =
+        partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
+    plan.targets.pick(&tested)
+}
+
+/// One column a seed.
+fn columns_of(plan: &CvPlan<'_>, head: &str, fits: &[FitRecord]) -> Vec<PredictionColumn> {
+    let column = |&seed| PredictionColumn {
+        head: head.to_owned(),
+        seed,
+        answers: joined(fits.iter().filter(|fit| fit.id.seed == seed).map(|fit| &fit.answers)),
+    };
+    plan.seeds.iter().map(column).collect()
+}
+
+fn predicted_rows(plan: &CvPlan<'_>, partitions: &[Partition]) -> Vec<PredictedRow> {
     let mut rows = Vec::new();
-    for partition in &plan.partitions {
+    for partition in partitions {
         rows.extend(partition.test.iter().map(|&row| PredictedRow {
             path: plan.rows[row].path.clone(),
             subject: plan.rows[row].subject_name().to_owned(),

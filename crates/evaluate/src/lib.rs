@@ -15,11 +15,14 @@ mod fits;
 mod gather;
 mod holdout;
 pub mod journal;
+mod links;
+pub mod matrix;
 pub mod metrics;
 pub mod predictions;
 pub mod protocol;
 pub mod result;
 pub mod search;
+pub mod sets;
 pub mod slices;
 pub mod statistics;
 pub mod subjects;
@@ -35,6 +38,10 @@ pub use cross_validate::{
 };
 pub use error::EvaluateError;
 pub use journal::{DirectoryJournal, FitId, FitRecord, Journal, NoJournal};
+pub use matrix::{
+    CellMetric, CellOutcome, HeadMatrix, MatrixCell, MatrixPlan, MatrixResult, MeasuredCell,
+    PlannedCell, SetCounts, TrainedOn, matrix, plan_matrix,
+};
 pub use metrics::{
     AgeRangeMetrics, Answers, ClassMetrics, ExactYearsMetrics, Metric, Metrics, YearsMetrics,
 };
@@ -44,6 +51,7 @@ pub use result::{CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummar
 pub use search::{
     Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
 };
+pub use sets::{JoinedSubjects, SetName, SetRow, SharedPictures, join_subjects};
 pub use slices::{AttributeSlices, Slice, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
 pub use suspects::{Suspect, Suspects, suspects};

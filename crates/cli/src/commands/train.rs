@@ -1,4 +1,4 @@
-//! `facefold train`: a head trained on the rows of a store becomes a bundle.
+//! `facefold train`: a head trained on the rows of one or several stores becomes a bundle.
 
 use anyhow::Result;
 use facefold_core::{
@@ -26,9 +26,9 @@ const VALIDATION_SHARE: usize = 8;
 pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let settings = Settings::check(&arguments.learning)?;
     settings.require_learner(&[learning::head(&arguments.head, &settings.heads)?])?;
-    let learning = Learning::open(&arguments.learning, &settings)?;
-    settings.start.check(&learning.store)?;
-    let header = learning.store.header();
+    let learning = Learning::open(&arguments.learning, &[], &settings)?;
+    settings.start.check(learning.store())?;
+    let header = learning.store().header();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
     for &task in &settings.tasks {
@@ -83,6 +83,7 @@ fn fit(
 ) -> Result<(TaskHead, serde_json::Value)> {
     let seed = arguments.learning.seed;
     // A fold by subject is what is kept for choosing; everything else is trained on.
+    let of_sets = (!rows.of_sets.is_empty()).then(|| rows.of_sets.clone());
     let by_subject = Protocol::KFold(VALIDATION_SHARE);
     let partitions = plan(&by_subject, &rows.rows, &rows.targets, seed)?;
     let Partition { train, validation, test, .. } = &partitions[0];
@@ -124,6 +125,7 @@ fn fit(
         "head": arguments.head,
         "training_rows": training.len(),
         "validation_rows": kept.len(),
+        "rows_of_sets": of_sets,
         "validation": measured,
         "by_age_group": by_age_group,
         "spread": spread(fitted.as_ref(), &answers, &kept)?,

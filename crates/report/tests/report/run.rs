@@ -146,6 +146,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
             subject: Some(SubjectId::new(format!("person {}", row / 6))),
             fold: Some(Fold((row / 6 % 5) as u16)),
             split: None,
+            set: None,
         })
         .collect();
     let classes = match task {
@@ -196,6 +197,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
             samples: 310,
             used: n,
             dropped: [("no face".to_owned(), 4), ("no known age".to_owned(), 6)].into(),
+            of_sets: BTreeMap::new(),
         },
         slices: Some(sliced(&outcome.predictions)),
         searches: if task == Task::Age { vec![searched(&outcome.result)] } else { Vec::new() },
@@ -315,6 +317,7 @@ pub fn report() -> Report {
         dataset: Dataset {
             kind: "drawn".to_owned(),
             root: "faces".to_owned(),
+            sets: Vec::new(),
             label_policy: Some("exact".to_owned()),
             age_groups: Some("0-12,13-40,41+".to_owned()),
             samples: 310,
