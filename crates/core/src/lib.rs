@@ -15,6 +15,7 @@ pub mod rng;
 pub mod rows;
 pub mod sample;
 pub mod task;
+pub mod threshold;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
 pub use examples::{Companion, Examples};
@@ -31,3 +32,4 @@ pub use intervals::AgeIntervals;
 pub use rows::{FeatureRows, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
 pub use task::{CompanionKind, Task};
+pub use threshold::{AgeDecision, AgeThreshold, ErrorBound, median_age, probability_over};

@@ -8,7 +8,7 @@ use crate::journal::FitRecord;
 use crate::metrics::{Answers, Metrics};
 use crate::predictions::{PredictedRow, PredictionColumn, RowPredictions};
 use crate::protocol::{Partition, subject_numbers};
-use crate::result::{CvResult, FitResult, HeadResult, PartitionSummary};
+use crate::result::{AgeBand, CvResult, FitResult, HeadResult, PartitionSummary};
 use crate::summary::summarise;
 
 /// Puts the fits of heads, given by name and settings, together; `records` are in the order heads,
@@ -21,6 +21,7 @@ pub(crate) fn gather(
     let tested: Vec<usize> =
         plan.partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
     let truth = plan.targets.pick(&tested);
+    let rows = predicted_rows(plan);
     let mut columns = Vec::new();
     let mut heads = Vec::new();
     let fits_of_head = plan.partitions.len() * plan.seeds.len();
@@ -51,16 +52,16 @@ pub(crate) fn gather(
             fits: results,
             pooled,
             summary: Vec::new(),
+            by_age: by_age(&own, &truth)?,
+            thresholds: match &plan.thresholds {
+                Some(thresholds) => thresholds.evaluate(plan, fits, &rows)?,
+                None => Vec::new(),
+            },
         });
         columns.extend(own);
     }
-    let predictions = RowPredictions {
-        task: plan.task,
-        classes: plan.classes.clone(),
-        rows: predicted_rows(plan),
-        truth,
-        columns,
-    };
+    let predictions =
+        RowPredictions { task: plan.task, classes: plan.classes.clone(), rows, truth, columns };
     for head in &mut heads {
         head.summary = summarise(head, &predictions, plan.seed)?;
     }
@@ -91,6 +92,26 @@ fn predicted_rows(plan: &CvPlan<'_>) -> Vec<PredictedRow> {
         }));
     }
     rows
+}
+
+/// Errors on children and on old people.
+fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>, EvaluateError> {
+    let Targets::Years(years) = truth else { return Ok(Vec::new()) };
+    let bands: [(&str, fn(f32) -> bool); 2] =
+        [("under 18", |years| years < 18.0), ("60 and older", |years| years >= 60.0)];
+    let mut found = Vec::new();
+    for (name, holds) in bands {
+        let rows: Vec<usize> = (0..years.len()).filter(|&row| holds(years[row])).collect();
+        let answers: Vec<Answers> =
+            columns.iter().map(|column| column.answers.of_rows(&rows)).collect();
+        let truth = repeated(&truth.pick(&rows), columns.len());
+        if let Some(Metrics::Years(metrics)) =
+            Metrics::measure(&joined(answers.iter()), &truth, false)?
+        {
+            found.push(AgeBand { name: name.to_owned(), rows: rows.len(), metrics });
+        }
+    }
+    Ok(found)
 }
 
 fn repeated(targets: &Targets, times: usize) -> Targets {

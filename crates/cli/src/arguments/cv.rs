@@ -17,7 +17,8 @@ Examples:
   facefold cv --store stores/utkface --task age --beside race,gender --head mlp-joint --out results/beside
   facefold cv --store stores/adience --task age-group --head mlp --init wiki.facefold --out results/tuned
   facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across
-  facefold cv --store stores/utkface --task age --head mlp --columns 0-511 --without-mirrored --out results/part")]
+  facefold cv --store stores/utkface --task age --head mlp --columns 0-511 --without-mirrored --out results/part
+  facefold cv --store stores/utkface --task age --threshold 18 --max-false-adult 1% --out results/over-18")]
 pub struct CvArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,

@@ -10,3 +10,4 @@ mod protocol;
 mod search;
 mod slices;
 mod statistics;
+mod thresholds;
