@@ -57,7 +57,7 @@ fn of_ages(result: &CvResult) -> Table {
     let [error, bias, score] =
         [Metric::MeanAbsoluteError, Metric::MeanError, Metric::CumulativeScore5];
     let mut table = Table::new(
-        ["head, ages", "rows", error.name(), "95 % interval by subject", bias.name()]
+        ["head", "rows", error.name(), "95 % interval by subject", bias.name()]
             .map(str::to_owned)
             .into_iter()
             .chain([format::heading(score)]),

@@ -144,11 +144,7 @@ fn decide(
         heads: vec![Box::new(Feature { distribution })],
         seed: 7,
         seeds: vec![1, 2],
-        thresholds: Some(Thresholds {
-            ages: vec![18],
-            max_error,
-            attributes: &people.attributes,
-        }),
+        thresholds: Some(Thresholds { ages: vec![18], max_error, attributes: &people.attributes }),
         context: String::new(),
     };
     let run = CvRun { threads: 1, journal, cancel: &AtomicBool::new(false), progress: &|_| {} };

@@ -1,5 +1,6 @@
 //! Decisions at age thresholds: how many minors pass as adults, and what that costs adults.
 
+use facefold_core::AgeThreshold;
 use facefold_core::threshold::CONFIDENCE;
 use facefold_evaluate::thresholds::MARGIN;
 use facefold_evaluate::{CvResult, Decisions, HeadResult, Metric, Rate, ThresholdResult};
@@ -16,7 +17,8 @@ pub(crate) fn write(page: &mut Page, result: &CvResult) {
         page.subsection(format!("Decisions at {age}"));
         page.push(Block::List(of_heads.iter().map(|(head, at)| words(head, at)).collect()));
         page.paragraph(definitions(first));
-        page.table(heads(&of_heads));
+        page.table(passed(&of_heads));
+        page.table(under(&of_heads));
         page.table(roc(&of_heads));
         for (head, at) in of_heads {
             if at.decisions.adults_passed.hits > 0.0 {
@@ -45,7 +47,7 @@ pub(crate) fn terminal(result: &CvResult) -> String {
         for (head, at) in &of_heads {
             text.push_str(&format!("{}\n", words(head, at)));
         }
-        text.push_str(&heads(&of_heads).terminal());
+        text.push_str(&passed(&of_heads).terminal());
     }
     text
 }
@@ -71,7 +73,7 @@ fn at(result: &CvResult, age: u32) -> Vec<(&HeadResult, &ThresholdResult)> {
 fn words(head: &HeadResult, at: &ThresholdResult) -> String {
     let Decisions { minors_passed, adults_passed, older_passed, .. } = &at.decisions;
     let (name, age, bound) = (&head.name, at.age, at.max_error);
-    let Some(challenge) = limits(at, |chosen| chosen.limits.over_from) else {
+    let Some(challenge) = limits(at, |limits| limits.over_from) else {
         let most = at.chosen.iter().map(|chosen| chosen.limits.minors).max().unwrap_or(0);
         return format!(
             "`{name}` passes nobody as {age} or older: to choose a challenge age that passes at most \
@@ -89,7 +91,7 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
     let undecided = at.chosen.iter().filter(|chosen| chosen.limits.over_from.is_none()).count();
     let mut text = format!(
         "`{name}` passes people as {age} or older whom it predicts to be at least {challenge} (chosen \
-         on validation rows to pass at most {bound} of minors), which {kept}: of {} minors {} pass, \
+         on validation rows to pass at most {bound} of minors), which {kept} on test rows: of {} minors {} pass, \
          of {} adults {} %, of {} over {} years {} %.",
         format::count(minors_passed.rows),
         percent_with_interval(minors_passed),
@@ -134,8 +136,8 @@ fn definitions(at: &ThresholdResult) -> String {
     text
 }
 
-/// Heads by rates at the limits that their fits chose.
-fn heads(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
+/// Heads by who passes at the challenge ages that their fits chose.
+fn passed(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
     let older = of_heads.first().map_or(0, |(_, at)| at.age) + MARGIN;
     let mut table = Table::new([
         "head".to_owned(),
@@ -144,30 +146,42 @@ fn heads(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
         "95 % interval by subject".to_owned(),
         "adults passed (%)".to_owned(),
         format!("over {older} passed (%)"),
-        "under below".to_owned(),
-        "adults called under (%)".to_owned(),
-        "95 % interval by subject".to_owned(),
-        "minors called under (%)".to_owned(),
         "AUC (%)".to_owned(),
         "AUC of predicted age (%)".to_owned(),
     ]);
     for (head, at) in of_heads {
-        let Decisions { minors_passed, minors_under, adults_passed, adults_under, older_passed } =
-            &at.decisions;
-        let none = || NONE.to_owned();
+        let Decisions { minors_passed, adults_passed, older_passed, .. } = &at.decisions;
         table.row([
             head.name.clone(),
-            limits(at, |chosen| chosen.limits.over_from).unwrap_or_else(none),
+            limits(at, |limits| limits.over_from).unwrap_or_else(|| NONE.to_owned()),
             percent(minors_passed),
             interval(minors_passed),
             percent(adults_passed),
             percent(older_passed),
-            limits(at, |chosen| chosen.limits.under_below).unwrap_or_else(none),
+            format::optional(Metric::Accuracy, at.auc),
+            format::optional(Metric::Accuracy, at.auc_of_age),
+        ]);
+    }
+    table
+}
+
+/// Heads by who is called under at the limits that their fits chose.
+fn under(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
+    let mut table = Table::new([
+        "head",
+        "under below",
+        "adults called under (%)",
+        "95 % interval by subject",
+        "minors called under (%)",
+    ]);
+    for (head, at) in of_heads {
+        let Decisions { minors_under, adults_under, .. } = &at.decisions;
+        table.row([
+            head.name.clone(),
+            limits(at, |limits| limits.under_below).unwrap_or_else(|| NONE.to_owned()),
             percent(adults_under),
             interval(adults_under),
             percent(minors_under),
-            format::optional(Metric::Accuracy, at.auc),
-            format::optional(Metric::Accuracy, at.auc_of_age),
         ]);
     }
     table
@@ -228,11 +242,8 @@ fn slices(at: &ThresholdResult) -> Table {
 }
 
 /// The limits that fits chose: `25`, `24 to 26`; none where no fit could choose.
-fn limits(
-    at: &ThresholdResult,
-    limit: impl Fn(&facefold_evaluate::ChosenLimits) -> Option<u32>,
-) -> Option<String> {
-    let all: Vec<u32> = at.chosen.iter().filter_map(limit).collect();
+fn limits(at: &ThresholdResult, limit: impl Fn(&AgeThreshold) -> Option<u32>) -> Option<String> {
+    let all: Vec<u32> = at.chosen.iter().filter_map(|chosen| limit(&chosen.limits)).collect();
     let (low, high) = (all.iter().min()?, all.iter().max()?);
     Some(if low == high { low.to_string() } else { format!("{low} to {high}") })
 }
