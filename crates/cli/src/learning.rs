@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use facefold_core::{
-    AgeLabel, CompanionKind, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
+    AgeLabel, AgeTarget, CompanionKind, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
 };
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, Protocol, RowInfo, Surroundings, TaskLabels, subjects,
@@ -355,6 +355,14 @@ impl Learning {
                 groups[row] = Some(selection.class_names[class].clone());
             }
         }
+        // A range that is no group of the policy's may still lie in one.
+        for (group, sample) in groups.iter_mut().zip(&self.samples) {
+            let age = sample.raw_age.parse::<AgeTarget>().ok().filter(|age| age.is_range());
+            if let (None, Some(age)) = (&group, age) {
+                let found = settings.groups.group_covering(age);
+                *group = found.map(|class| selection.class_names[class].clone());
+            }
+        }
         let path = |sample: &Sample| sample.path.to_string_lossy().into_owned();
         let labels = [
             names("age group", groups),
@@ -417,7 +425,27 @@ pub fn announce(rows: &TaskRows) {
     let reasons: Vec<String> =
         rows.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let dropped = if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") };
-    output::note(&format!("{}: {} rows used; dropped: {dropped}", rows.task, rows.rows.len()));
+    let (all, ranges) = (rows.rows.len(), rows.targets.ranges());
+    let scored = match rows.targets {
+        Targets::Years(_) => {
+            format!(": {} can be scored in years, {ranges} by an age range", all - ranges)
+        }
+        Targets::Classes { .. } => String::new(),
+    };
+    output::note(&format!("{}: {all} rows used{scored}; dropped: {dropped}", rows.task));
+}
+
+/// What a reader must know before any error in years, where most ages are ranges and nobody asked
+/// for age groups.
+pub fn propose_groups(rows: &TaskRows, settings: &Settings) -> Option<String> {
+    let (all, ranges) = (rows.rows.len(), rows.targets.ranges());
+    let proposed = 2 * ranges > all && !settings.tasks.contains(&Task::AgeGroup);
+    proposed.then(|| {
+        format!(
+            "{ranges} of {all} ages are ranges, so that errors in years say little of this set: ask \
+             for `--task age-group` as well."
+        )
+    })
 }
 
 /// A head by its name.

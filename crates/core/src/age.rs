@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::age_target::AgeTarget;
+
 /// What a raw age string says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum AgeLabel {
@@ -75,6 +77,14 @@ impl AgeRange {
         whole >= self.low as f32 && self.high.is_none_or(|high| whole <= high as f32)
     }
 
+    /// Whether a true age lies in the range: all of it, where it is itself known as a range.
+    #[must_use]
+    pub fn covers(self, age: AgeTarget) -> bool {
+        // Groups up to 100 are meant to be open, as label files' are.
+        let both_open = age.is_open() && self.high.is_some_and(|high| high >= 100);
+        self.contains(age.low()) && (both_open || self.contains(age.high()))
+    }
+
     /// The middle of the range in years; an open end counts as 100.
     #[must_use]
     pub fn centre(self) -> f32 {
@@ -140,6 +150,12 @@ impl AgeGroups {
     #[must_use]
     pub fn group_of(&self, years: f32) -> Option<usize> {
         self.ranges.iter().position(|range| range.contains(years))
+    }
+
+    /// The group that a true age lies in, if any holds all of it.
+    #[must_use]
+    pub fn group_covering(&self, age: AgeTarget) -> Option<usize> {
+        self.ranges.iter().position(|range| range.covers(age))
     }
 
     /// The group whose centre is nearest to this age in years; ties go to the older group.
@@ -251,6 +267,17 @@ mod tests {
         assert_eq!(adience.nearest(3.0), 1, "a tie goes to the older group");
         assert_eq!(AgeGroups::nine().group_of(116.0), Some(8));
         assert_eq!(AgeGroups::nine().labels()[8], "76+");
+    }
+
+    #[test]
+    fn a_range_is_in_a_group_that_holds_all_of_it() {
+        let group = |groups: AgeGroups, age: &str| groups.group_covering(age.parse().unwrap());
+        assert_eq!(group(AgeGroups::nine(), "0-2"), Some(0));
+        assert_eq!(group(AgeGroups::nine(), "20-29"), None);
+        assert_eq!(group(AgeGroups::nine(), "80+"), Some(8));
+        assert_eq!(group(AgeGroups::nine(), "70+"), None);
+        assert_eq!(group(AgeGroups::adience(), "(60, 100)"), Some(7));
+        assert_eq!(group(AgeGroups::adience(), "31"), Some(4));
     }
 
     #[test]

@@ -223,7 +223,7 @@ mod tests {
         let classes = Targets::Classes { indices: vec![0, 8], count: 9 };
         let examples = Examples::new(&matrix, vec![0, 2], classes).unwrap();
         let ages = |rows: Vec<usize>, years: Vec<f32>| {
-            let targets = Targets::Years(years);
+            let targets = Targets::exact_years(years);
             examples.clone().with_companions(vec![Companion {
                 kind: Task::Age.into(),
                 rows,
@@ -240,9 +240,9 @@ mod tests {
         let companion = &both.companions()[0];
         assert_eq!(
             (&companion.rows, &companion.targets),
-            (&vec![2, 1], &Targets::Years(vec![3.0, 4.0]))
+            (&vec![2, 1], &Targets::exact_years(vec![3.0, 4.0]))
         );
-        let years = Examples::new(&matrix, vec![0], Targets::Years(vec![1.0])).unwrap();
+        let years = Examples::new(&matrix, vec![0], Targets::exact_years(vec![1.0])).unwrap();
         assert!(one.joined(&years).is_err());
         assert!(examples.clone().with_age_groups(AgeGroups::nine()).is_ok());
         assert!(examples.with_age_groups(AgeGroups::adience()).is_err());
@@ -254,14 +254,15 @@ mod tests {
         assert!(matrix.clone().with_augmented(vec![0, 4]).is_err(), "row 4 is itself a version");
         let matrix = matrix.with_augmented(vec![1, 1, 2]).unwrap();
         assert_eq!(matrix.augmented().collect::<Vec<_>>(), [(3, 1), (4, 1), (5, 2)]);
-        let examples = Examples::new(&matrix, vec![1, 0], Targets::Years(vec![7.0, 8.0])).unwrap();
+        let examples =
+            Examples::new(&matrix, vec![1, 0], Targets::exact_years(vec![7.0, 8.0])).unwrap();
         let targets = Targets::Classes { indices: vec![1], count: 2 };
         let examples = examples
             .with_companions(vec![Companion { kind: Task::Gender.into(), rows: vec![2], targets }])
             .unwrap()
             .augmented();
         assert_eq!(examples.rows(), [1, 0, 3, 4]);
-        assert_eq!(examples.targets(), &Targets::Years(vec![7.0, 8.0, 7.0, 7.0]));
+        assert_eq!(examples.targets(), &Targets::exact_years(vec![7.0, 8.0, 7.0, 7.0]));
         assert_eq!(examples.companions()[0].rows, [2, 5]);
         assert_eq!(examples.companions()[0].targets.len(), 2);
     }

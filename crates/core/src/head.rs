@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
+use crate::age_target::AgeTarget;
 use crate::examples::Examples;
 use crate::rows::FeatureRows;
 
@@ -149,11 +150,26 @@ pub enum Targets {
         /// Number of classes, some of which may have no row here.
         count: usize,
     },
-    /// Ages in years.
-    Years(Vec<f32>),
+    /// Ages, each exact or known as a range.
+    Years(Vec<AgeTarget>),
 }
 
 impl Targets {
+    /// Ages that are all known exactly, in years.
+    #[must_use]
+    pub fn exact_years(years: Vec<f32>) -> Self {
+        Self::Years(years.into_iter().map(AgeTarget::exact).collect())
+    }
+
+    /// Number of rows whose age is known only as a range.
+    #[must_use]
+    pub fn ranges(&self) -> usize {
+        match self {
+            Self::Classes { .. } => 0,
+            Self::Years(ages) => ages.iter().filter(|age| age.is_range()).count(),
+        }
+    }
+
     /// The targets at these positions, in this order.
     ///
     /// # Panics
@@ -260,7 +276,8 @@ pub struct Epoch {
     pub training_loss: f64,
     /// Mean loss on the validation rows.
     pub validation_loss: f64,
-    /// Accuracy (classes) or mean absolute error in years on the validation rows.
+    /// Accuracy (classes) or mean absolute error in years on the validation rows; where fewer than
+    /// 20 of those have an exact age, the mean distance to the age range.
     pub validation_score: f64,
     /// Learning rate at the end of the epoch.
     pub learning_rate: f64,

@@ -5,6 +5,7 @@
 //! faces; a head turns a feature matrix into answers. Nothing else is known of either.
 
 pub mod age;
+pub mod age_target;
 pub mod examples;
 pub mod extraction;
 pub mod files;
@@ -18,6 +19,7 @@ pub mod task;
 pub mod threshold;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
+pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_rows};
 pub use examples::{Companion, Examples};
 pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,

@@ -127,8 +127,8 @@ pub enum DropReason {
     NoAge,
     /// An age that the label policy gives no group.
     NotAGroup,
-    /// A range where the task needs years.
-    NotInYears,
+    /// An age range that no age lies in, or that covers all ages.
+    NoRange,
     /// No class folder.
     NoClass,
 }
@@ -140,7 +140,7 @@ impl fmt::Display for DropReason {
             Self::NoGender => "no known gender",
             Self::NoAge => "no known age",
             Self::NotAGroup => "age is no group under this policy",
-            Self::NotInYears => "age is a range, not years",
+            Self::NoRange => "age range says nothing",
             Self::NoClass => "no class folder",
         })
     }

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use facefold_core::{AgeGroups, AgeLabel, Gender, Sample, Targets, Task};
+use facefold_core::{
+    AgeGroups, AgeLabel, AgeTarget, Gender, InvalidAgeTarget, Sample, Targets, Task,
+};
 
 use crate::policy::{AgeLabelling, DropReason, LabelPolicy};
 
@@ -32,7 +34,7 @@ impl Selection {
 }
 
 /// Selects the samples that serve `task`. `policy` and `groups` matter to
-/// [`Task::AgeGroup`] only.
+/// [`Task::AgeGroup`] only; a sample labelled with an age range serves [`Task::Age`] as that range.
 ///
 /// All samples of a set belong into one call, also those that will be left out for other
 /// reasons: they decide together whether the set is labelled in years ([`AgeLabelling::of`]) and
@@ -79,13 +81,16 @@ pub fn select(
             })
         }
         Task::Age => {
-            let (rows, years, dropped) =
-                partition(samples, |sample| match AgeLabel::parse(&sample.raw_age) {
-                    AgeLabel::Years(years) => Ok(years),
-                    AgeLabel::Range(..) => Err(DropReason::NotInYears),
-                    AgeLabel::Unknown => Err(DropReason::NoAge),
-                });
-            Selection { rows, targets: Targets::Years(years), class_names: Vec::new(), dropped }
+            let (rows, ages, dropped) = partition(samples, |sample| {
+                AgeTarget::try_from(AgeLabel::parse(&sample.raw_age)).map_err(|reason| match reason
+                {
+                    InvalidAgeTarget::Unknown => DropReason::NoAge,
+                    InvalidAgeTarget::Disordered | InvalidAgeTarget::AllYears => {
+                        DropReason::NoRange
+                    }
+                })
+            });
+            Selection { rows, targets: Targets::Years(ages), class_names: Vec::new(), dropped }
         }
     }
 }
@@ -166,8 +171,13 @@ mod tests {
     fn years_and_classes() {
         let groups = AgeGroups::nine();
         let years = select(&samples(), Task::Age, LabelPolicy::Exact, &groups);
-        assert_eq!((years.rows, years.targets), (vec![2], Targets::Years(vec![35.0])));
-        assert_eq!(years.dropped[&DropReason::NotInYears], 2);
+        let ages = ["0-2", "25-32", "35"].map(|age| age.parse().unwrap()).to_vec();
+        assert_eq!((years.rows, years.targets), (vec![0, 1, 2], Targets::Years(ages)));
+        assert_eq!(years.dropped[&DropReason::NoAge], 1);
+        let useless = ["(25, 23)", "0-100"]
+            .map(|age| Sample { raw_age: age.to_owned(), ..Sample::unlabelled("x.jpg") });
+        let years = select(&useless, Task::Age, LabelPolicy::Exact, &groups);
+        assert_eq!((years.rows.len(), years.dropped[&DropReason::NoRange]), (0, 2));
         let class = select(&samples(), Task::Class, LabelPolicy::Exact, &groups);
         assert_eq!(class.class_names, ["ape", "zebra"]);
         assert_eq!(class.targets, Targets::Classes { indices: vec![1, 0, 1], count: 2 });

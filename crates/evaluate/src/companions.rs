@@ -149,7 +149,7 @@ mod tests {
             kind: Task::Age.into(),
             matrix_rows: vec![1, 2, 3, 4, 5, 6, 7],
             rows: own_rows[1..].iter().chain(&only_aged).cloned().collect(),
-            targets: Targets::Years((1..8_u8).map(f32::from).collect()),
+            targets: Targets::exact_years((1..8_u8).map(f32::from).collect()),
         };
         let groups: AgeGroups = "0-3,4-9".parse().unwrap();
         let surroundings = Surroundings { tasks: vec![labels], age_groups: Some(groups.clone()) };
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(training.age_groups(), Some(&groups));
         let taught = &training.companions()[0];
         assert_eq!((taught.kind, &taught.rows), (Task::Age.into(), &vec![1, 4, 6]));
-        assert_eq!(taught.targets, Targets::Years(vec![1.0, 4.0, 6.0]));
+        assert_eq!(taught.targets, Targets::exact_years(vec![1.0, 4.0, 6.0]));
         assert_eq!(validation.companions()[0].rows, [2]);
     }
 }

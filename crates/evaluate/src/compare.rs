@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use facefold_core::{Targets, Task};
+use facefold_core::{AgeTarget, Targets, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
@@ -46,9 +46,10 @@ pub struct Contender<'a> {
 pub struct Comparison {
     /// What was asked.
     pub task: Task,
-    /// What decides: accuracy, or the mean absolute error.
+    /// What decides: accuracy, or the mean absolute error; where no age is exact, the mean distance
+    /// to the age range.
     pub metric: Metric,
-    /// Rows that all contenders answered, with the same truth.
+    /// Rows that all contenders answered, with the same truth; where some ages are exact, those.
     pub rows: usize,
     /// Rows that only some have, or that differ in their truth.
     pub rows_left_out: usize,
@@ -67,7 +68,7 @@ pub struct ContenderScore {
     pub label: String,
     /// Number of seeds averaged over.
     pub seeds: usize,
-    /// Accuracy, or mean absolute error in years.
+    /// The metric that decides.
     pub value: f64,
     /// 95 % interval by subject.
     pub interval: Interval,
@@ -126,11 +127,11 @@ pub struct PairComparison {
 /// or classes, or no common row.
 pub fn compare(contenders: &[Contender<'_>], seed: u64) -> Result<Comparison, EvaluateError> {
     let common = Common::new(contenders)?;
-    let metric = Metric::of(common.task)[0];
+    let metric = common.metric;
     let mut scored = Vec::new();
     for (contender, rows) in contenders.iter().zip(&common.rows_of) {
         let scores = RowScores::of_head(contender.predictions, &contender.head)?;
-        let values: Vec<f64> = rows.iter().map(|&row| scores.deciding(row)).collect();
+        let values: Vec<f64> = rows.iter().map(|&row| scores.of_row(row, metric)).collect();
         let sums = SubjectSums::of_values(&common.subjects, &values);
         let columns =
             contender.predictions.columns.iter().filter(|column| column.head == contender.head);
@@ -176,6 +177,7 @@ fn mean_by_subject(sums: &SubjectSums, seed: u64) -> (f64, Interval, f64) {
 /// The rows that all contenders answered.
 struct Common<'a> {
     task: Task,
+    metric: Metric,
     /// For each contender the numbers of the common rows in its predictions, all in one order.
     rows_of: Vec<Vec<usize>>,
     /// Subject number and partition of each common row, as the first contender names them.
@@ -251,9 +253,18 @@ impl<'a> Common<'a> {
             indices.iter().flat_map(|index| index.keys().copied()).collect();
         all.sort_unstable();
         all.dedup();
+        let left_out = all.len() - chosen.len();
+        let truth = first.predictions.truth.pick(&rows_of[0]);
+        let metric = Metric::deciding(first.predictions.task, &truth);
+        if let (Targets::Years(ages), Metric::MeanAbsoluteError) = (&truth, metric) {
+            keep_exact(ages, &mut chosen);
+            keep_exact(ages, &mut partitions);
+            rows_of.iter_mut().for_each(|rows| keep_exact(ages, rows));
+        }
         Ok(Self {
             task: first.predictions.task,
-            left_out: all.len() - chosen.len(),
+            metric,
+            left_out,
             rows_of,
             subjects: numbers(&chosen),
             partitions,
@@ -316,6 +327,12 @@ impl<'a> Common<'a> {
         }
         folds.iter().map(|(_, values)| mean(values)).collect()
     }
+}
+
+/// Keeps what belongs to an exact age.
+fn keep_exact<T>(ages: &[AgeTarget], values: &mut Vec<T>) {
+    let mut ages = ages.iter();
+    values.retain(|_| ages.next().is_some_and(|age| !age.is_range()));
 }
 
 /// Where each picture's answers are; a picture that several divisions test has several.

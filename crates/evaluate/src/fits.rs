@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{AgeGroups, AgeIntervals, FittedHead, Head, HeadError, Targets, TrainingLog};
+use facefold_core::{
+    AgeGroups, AgeIntervals, FittedHead, Head, HeadError, Targets, TrainingLog, exact_rows,
+};
 use rayon::prelude::*;
 
 use crate::age_predictions::AgePredictions;
@@ -218,22 +220,25 @@ impl<'a> Fits<'a> {
         }))
     }
 
-    /// Makes intervals of the answers for the validation rows and tries them on the test rows.
+    /// Makes intervals of the answers for the validation rows and tries them on the test rows, both
+    /// as far as their ages are exact.
     fn check_intervals(
         &self,
         partition: &Partition,
         validation: &Answers,
         test: &Answers,
     ) -> Option<IntervalCheck> {
-        let years = |rows: &[usize]| match self.plan.targets.pick(rows) {
-            Targets::Years(years) => Some(years),
-            Targets::Classes { .. } => None,
-        };
-        let (Answers::Years(chosen), Answers::Years(told)) = (validation, test) else {
+        let exact =
+            |rows: &[usize], answers: &Answers| match (self.plan.targets.pick(rows), answers) {
+                (Targets::Years(ages), Answers::Years(years)) => Some(exact_rows(years, &ages)),
+                _ => None,
+            };
+        let (chosen, years) = exact(&partition.validation, validation)?;
+        let intervals = AgeIntervals::fit(&chosen, &years)?;
+        let (told, truth) = exact(&partition.test, test)?;
+        if truth.is_empty() {
             return None;
-        };
-        let intervals = AgeIntervals::fit(chosen, &years(&partition.validation)?)?;
-        let truth = years(&partition.test)?;
+        }
         let (mut inside, mut width) = (0_usize, 0.0);
         for (&told, truth) in told.iter().zip(&truth) {
             let (low, high) = intervals.around(told);
@@ -278,8 +283,9 @@ fn hash_labels(hasher: &mut blake3::Hasher, matrix_rows: &[usize], targets: &Tar
     hash_rows(hasher, matrix_rows);
     match targets {
         Targets::Classes { indices, .. } => hash_rows(hasher, indices),
-        Targets::Years(years) => {
-            let bytes: Vec<u8> = years.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Targets::Years(ages) => {
+            let ends = ages.iter().flat_map(|age| [age.low(), age.high()]);
+            let bytes: Vec<u8> = ends.flat_map(f32::to_le_bytes).collect();
             hasher.update(&bytes);
         }
     }

@@ -1,6 +1,6 @@
 //! Puts the fits of a plan together into one result and one table of predictions.
 
-use facefold_core::Targets;
+use facefold_core::{AgeTarget, Targets};
 
 use crate::cross_validate::{CvOutcome, CvPlan};
 use crate::error::EvaluateError;
@@ -75,6 +75,7 @@ pub(crate) fn gather(
         rows: plan.rows.len(),
         subjects,
         class_rows: class_rows(&plan.targets),
+        range_rows: plan.targets.ranges(),
         features: plan.matrix.width(),
         partitions: plan.partitions.iter().map(summary_of).collect(),
         heads,
@@ -94,14 +95,14 @@ fn predicted_rows(plan: &CvPlan<'_>) -> Vec<PredictedRow> {
     rows
 }
 
-/// Errors on children and on old people.
+/// Errors on children and on old people. An age range counts where all of it lies in the band.
 fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>, EvaluateError> {
-    let Targets::Years(years) = truth else { return Ok(Vec::new()) };
-    let bands: [(&str, fn(f32) -> bool); 2] =
-        [("under 18", |years| years < 18.0), ("60 and older", |years| years >= 60.0)];
+    let Targets::Years(ages) = truth else { return Ok(Vec::new()) };
+    let bands: [(&str, fn(AgeTarget) -> bool); 2] =
+        [("under 18", |age| age.high() < 18.0), ("60 and older", |age| age.low() >= 60.0)];
     let mut found = Vec::new();
     for (name, holds) in bands {
-        let rows: Vec<usize> = (0..years.len()).filter(|&row| holds(years[row])).collect();
+        let rows: Vec<usize> = (0..ages.len()).filter(|&row| holds(ages[row])).collect();
         let answers: Vec<Answers> =
             columns.iter().map(|column| column.answers.of_rows(&rows)).collect();
         let truth = repeated(&truth.pick(&rows), columns.len());
@@ -119,7 +120,7 @@ fn repeated(targets: &Targets, times: usize) -> Targets {
         Targets::Classes { indices, count } => {
             Targets::Classes { indices: indices.repeat(times), count: *count }
         }
-        Targets::Years(years) => Targets::Years(years.repeat(times)),
+        Targets::Years(ages) => Targets::Years(ages.repeat(times)),
     }
 }
 

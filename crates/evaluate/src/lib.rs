@@ -39,7 +39,9 @@ pub use cross_validate::{
 };
 pub use error::EvaluateError;
 pub use journal::{DirectoryJournal, FitAges, FitId, FitRecord, Journal, NoJournal};
-pub use metrics::{Answers, ClassMetrics, Metric, Metrics, YearsMetrics};
+pub use metrics::{
+    AgeRangeMetrics, Answers, ClassMetrics, ExactYearsMetrics, Metric, Metrics, YearsMetrics,
+};
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
 pub use result::{AgeBand, CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};

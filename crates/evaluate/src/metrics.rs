@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use facefold_core::{Predictions, Targets, Task};
+use facefold_core::{AgeTarget, Predictions, Targets, Task, exact_rows};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
@@ -104,17 +104,22 @@ pub enum Metric {
     OneOffAccuracy,
     /// Expected calibration error.
     CalibrationError,
-    /// Mean absolute error in years.
+    /// Mean absolute error in years, of rows with an exact age.
     MeanAbsoluteError,
-    /// Share of rows whose error is at most 5 years.
+    /// Share of rows with an exact age whose error is at most 5 years.
     CumulativeScore5,
+    /// Mean distance to the age range in years, of rows whose age is known as a range.
+    RangeDistance,
+    /// Share of rows whose age is known as a range and is predicted inside it.
+    InsideRange,
     /// Mean of told less true years: above 0 where people are taken for older. Neither more nor
     /// less of it is better, so it stands in slices only.
     MeanError,
 }
 
 impl Metric {
-    /// The metrics of a task, the one that decides first.
+    /// The metrics of a task, the one that decides first. Of an age task those of exact ages come
+    /// first, then those of age ranges; each is measured only where there are such rows.
     #[must_use]
     pub fn of(task: Task) -> &'static [Self] {
         match task {
@@ -127,7 +132,24 @@ impl Metric {
                 Self::OneOffAccuracy,
                 Self::CalibrationError,
             ],
-            Task::Age => &[Self::MeanAbsoluteError, Self::CumulativeScore5],
+            Task::Age => &[
+                Self::MeanAbsoluteError,
+                Self::CumulativeScore5,
+                Self::RangeDistance,
+                Self::InsideRange,
+            ],
+        }
+    }
+
+    /// The metric that decides on rows with these targets: where no age is exact, the distance to
+    /// the age range.
+    #[must_use]
+    pub fn deciding(task: Task, targets: &Targets) -> Self {
+        match targets {
+            Targets::Years(ages) if !ages.is_empty() && targets.ranges() == ages.len() => {
+                Self::RangeDistance
+            }
+            _ => Self::of(task)[0],
         }
     }
 
@@ -135,7 +157,7 @@ impl Metric {
     #[must_use]
     pub fn beside(task: Task) -> &'static [Self] {
         match task {
-            Task::Age => &[Self::MeanError, Self::CumulativeScore5],
+            Task::Age => &[Self::MeanError, Self::CumulativeScore5, Self::InsideRange],
             _ => &Self::of(task)[1..],
         }
     }
@@ -150,6 +172,8 @@ impl Metric {
             Self::CalibrationError => "calibration error (ECE)",
             Self::MeanAbsoluteError => "MAE (years)",
             Self::CumulativeScore5 => "CS@5",
+            Self::RangeDistance => "distance to the age range (years)",
+            Self::InsideRange => "inside the age range",
             Self::MeanError => "mean error (years)",
         }
     }
@@ -157,13 +181,19 @@ impl Metric {
     /// Whether more is better.
     #[must_use]
     pub fn higher_is_better(self) -> bool {
-        !matches!(self, Self::CalibrationError | Self::MeanAbsoluteError | Self::MeanError)
+        !matches!(
+            self,
+            Self::CalibrationError
+                | Self::MeanAbsoluteError
+                | Self::MeanError
+                | Self::RangeDistance
+        )
     }
 
     /// Whether it is a share of rows, shown in per cent; else it is in years.
     #[must_use]
     pub fn is_share(self) -> bool {
-        !matches!(self, Self::MeanAbsoluteError | Self::MeanError)
+        !matches!(self, Self::MeanAbsoluteError | Self::MeanError | Self::RangeDistance)
     }
 }
 
@@ -226,9 +256,31 @@ pub struct ReliabilityBin {
     pub accuracy: f64,
 }
 
-/// Metrics of a regression of years.
+/// Metrics of a regression of years, of at least one row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct YearsMetrics {
+    /// Of the rows with an exact age.
+    #[serde(flatten)]
+    pub exact: Option<ExactYearsMetrics>,
+    /// Of the rows whose age is known as a range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<AgeRangeMetrics>,
+}
+
+/// Metrics of rows whose age is known as a range.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AgeRangeMetrics {
+    /// Number of rows, at least 1.
+    pub rows: usize,
+    /// Share of rows predicted inside their range.
+    pub inside: f64,
+    /// Mean distance in years to the range, 0 inside it.
+    pub mean_distance: f64,
+}
+
+/// Metrics of rows with an exact age.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExactYearsMetrics {
     /// Number of rows, at least 1.
     pub rows: usize,
     /// Mean of |predicted - true| in years.
@@ -293,12 +345,18 @@ impl Metrics {
             (Self::Classes(classes), Metric::BalancedAccuracy) => Some(classes.balanced_accuracy),
             (Self::Classes(classes), Metric::OneOffAccuracy) => classes.one_off_accuracy,
             (Self::Classes(classes), Metric::CalibrationError) => Some(classes.calibration.error),
-            (Self::Years(years), Metric::MeanAbsoluteError) => Some(years.mean_absolute_error),
-            (Self::Years(years), Metric::CumulativeScore5) => {
-                years.cumulative_score.get(5).copied()
-            }
-            (Self::Years(years), Metric::MeanError) => Some(years.mean_error),
+            (Self::Years(years), _) => years.get(metric),
             _ => None,
+        }
+    }
+
+    /// Number of rows that a metric is a mean over.
+    #[must_use]
+    pub fn rows_of(&self, metric: Metric) -> usize {
+        match (self, metric) {
+            (Self::Years(years), Metric::RangeDistance | Metric::InsideRange) => years.range_rows(),
+            (Self::Years(years), _) => years.exact_rows(),
+            (Self::Classes(classes), _) => classes.rows,
         }
     }
 
@@ -307,7 +365,7 @@ impl Metrics {
     pub fn rows(&self) -> usize {
         match self {
             Self::Classes(classes) => classes.rows,
-            Self::Years(years) => years.rows,
+            Self::Years(years) => years.exact_rows() + years.range_rows(),
         }
     }
 }
@@ -389,18 +447,68 @@ impl Calibration {
 }
 
 impl YearsMetrics {
-    fn measure(predicted: &[f32], truth: &[f32]) -> Self {
+    fn measure(predicted: &[f32], truth: &[AgeTarget]) -> Self {
+        let (of_exact, years) = exact_rows(predicted, truth);
+        Self {
+            exact: ExactYearsMetrics::measure(&of_exact, &years),
+            ranges: AgeRangeMetrics::measure(predicted, truth),
+        }
+    }
+
+    /// The value of one metric, where it is measured.
+    #[must_use]
+    pub fn get(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::MeanAbsoluteError => Some(self.exact.as_ref()?.mean_absolute_error),
+            Metric::CumulativeScore5 => self.exact.as_ref()?.cumulative_score.get(5).copied(),
+            Metric::MeanError => Some(self.exact.as_ref()?.mean_error),
+            Metric::RangeDistance => Some(self.ranges?.mean_distance),
+            Metric::InsideRange => Some(self.ranges?.inside),
+            _ => None,
+        }
+    }
+
+    /// Number of rows with an exact age.
+    #[must_use]
+    pub fn exact_rows(&self) -> usize {
+        self.exact.as_ref().map_or(0, |exact| exact.rows)
+    }
+
+    /// Number of rows whose age is known as a range.
+    #[must_use]
+    pub fn range_rows(&self) -> usize {
+        self.ranges.map_or(0, |ranges| ranges.rows)
+    }
+}
+
+impl AgeRangeMetrics {
+    /// Of those rows that have a range.
+    fn measure(predicted: &[f32], truth: &[AgeTarget]) -> Option<Self> {
+        let ranged = predicted.iter().zip(truth).filter(|(_, age)| age.is_range());
+        let distances: Vec<f64> =
+            ranged.map(|(&predicted, age)| f64::from(age.distance(predicted))).collect();
+        let n = distances.len() as f64;
+        (!distances.is_empty()).then(|| Self {
+            rows: distances.len(),
+            inside: distances.iter().filter(|&&distance| distance == 0.0).count() as f64 / n,
+            mean_distance: distances.iter().sum::<f64>() / n,
+        })
+    }
+}
+
+impl ExactYearsMetrics {
+    fn measure(predicted: &[f32], truth: &[f32]) -> Option<Self> {
         let n = truth.len() as f64;
         let errors: Vec<f64> =
             predicted.iter().zip(truth).map(|(&a, &b)| f64::from(a) - f64::from(b)).collect();
         let within = |years: usize| {
             errors.iter().filter(|error| error.abs() <= years as f64).count() as f64 / n
         };
-        Self {
+        (!errors.is_empty()).then(|| Self {
             rows: truth.len(),
             mean_absolute_error: errors.iter().map(|error| error.abs()).sum::<f64>() / n,
             mean_error: errors.iter().sum::<f64>() / n,
             cumulative_score: (0..=CURVE_YEARS).map(within).collect(),
-        }
+        })
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use facefold_core::{Targets, Task};
+use facefold_core::{AgeTarget, Targets, Task};
 
 use crate::error::EvaluateError;
-use crate::metrics::Answers;
+use crate::metrics::{Answers, Metric};
 
 /// Columns that stand before the heads' columns in the file.
 const FIXED: [&str; 4] = ["path", "subject", "partition", "truth"];
@@ -60,9 +60,35 @@ impl RowPredictions {
         names
     }
 
+    /// The metric that decides, and the rows that it is measured on: those with exact ages, where
+    /// there are any; else all.
+    pub(crate) fn deciding(&self) -> (Metric, Vec<usize>) {
+        let metric = Metric::deciding(self.task, &self.truth);
+        let counts = |&row: &usize| match &self.truth {
+            Targets::Years(ages) => ages[row].is_range() == (metric == Metric::RangeDistance),
+            Targets::Classes { .. } => true,
+        };
+        (metric, (0..self.rows.len()).filter(counts).collect())
+    }
+
+    /// Some of the rows alone.
+    pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
+        let column = |column: &PredictionColumn| PredictionColumn {
+            answers: column.answers.of_rows(rows),
+            ..column.clone()
+        };
+        Self {
+            task: self.task,
+            classes: self.classes.clone(),
+            rows: rows.iter().map(|&row| self.rows[row].clone()).collect(),
+            truth: self.truth.pick(rows),
+            columns: self.columns.iter().map(column).collect(),
+        }
+    }
+
     /// Writes a CSV: `path,subject,partition,truth`, then for each head and seed `mlp/7` and,
     /// for classes, the probability of that answer `mlp/7/p`. Floats are as short as round-trips
-    /// allow.
+    /// allow; an age that is known as a range is written `20-29` or `70+`.
     ///
     /// # Errors
     /// Any error of the file system, naming the path.
@@ -83,7 +109,7 @@ impl RowPredictions {
         for (number, row) in self.rows.iter().enumerate() {
             let truth = match &self.truth {
                 Targets::Classes { indices, .. } => self.classes[indices[number]].clone(),
-                Targets::Years(years) => years[number].to_string(),
+                Targets::Years(ages) => ages[number].to_string(),
             };
             let mut record =
                 vec![row.path.clone(), row.subject.clone(), row.partition.clone(), truth];
@@ -145,7 +171,7 @@ impl RowPredictions {
             });
             match &mut truth {
                 Targets::Classes { indices, .. } => indices.push(cell.class(&record[3])?),
-                Targets::Years(years) => years.push(cell.number(&record[3])?),
+                Targets::Years(ages) => ages.push(cell.age(&record[3])?),
             }
             for (index, column) in columns.iter_mut().enumerate() {
                 let at = FIXED.len() + index * width;
@@ -179,6 +205,12 @@ impl Cells<'_> {
                     self.classes.join(", ")
                 ),
             )
+        })
+    }
+
+    fn age(&self, text: &str) -> Result<AgeTarget, EvaluateError> {
+        text.parse().map_err(|error| {
+            file_error(self.path, format!("line {}: {error}: `{text}`", self.line))
         })
     }
 

@@ -251,12 +251,12 @@ pub(crate) fn subject_numbers(rows: &[RowInfo]) -> Vec<usize> {
         .collect()
 }
 
-/// What rows are mixed by: the class, or the decade of life.
+/// What rows are mixed by: the class, or the decade of life (of an age range, of its middle).
 fn strata(targets: &Targets) -> Vec<usize> {
     match targets {
         Targets::Classes { indices, .. } => indices.clone(),
-        Targets::Years(years) => {
-            years.iter().map(|years| (years / 10.0).max(0.0) as usize).collect()
+        Targets::Years(ages) => {
+            ages.iter().map(|age| (age.midpoint() / 10.0).max(0.0) as usize).collect()
         }
     }
 }

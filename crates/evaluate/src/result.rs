@@ -3,7 +3,7 @@
 use facefold_core::{Task, TrainingLog};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Metrics, YearsMetrics};
+use crate::metrics::{Metric, Metrics, YearsMetrics};
 use crate::protocol::Protocol;
 use crate::summary::MetricSummary;
 use crate::thresholds::ThresholdResult;
@@ -27,6 +27,9 @@ pub struct CvResult {
     pub subjects: usize,
     /// Rows of each class, in index order; empty for the age task.
     pub class_rows: Vec<usize>,
+    /// Rows whose age is known as a range; 0 for tasks of classes.
+    #[serde(default)]
+    pub range_rows: usize,
     /// Number of features of a row.
     pub features: usize,
     /// The divisions.
@@ -117,6 +120,15 @@ pub struct IntervalCheck {
 }
 
 impl CvResult {
+    /// The metrics that were measured, the one that decides first.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        let measured = |metric: &Metric| {
+            self.heads.iter().flat_map(|head| &head.summary).any(|line| line.metric == *metric)
+        };
+        Metric::of(self.task).iter().copied().filter(measured).collect()
+    }
+
     /// The head of this name.
     #[must_use]
     pub fn head(&self, name: &str) -> Option<&HeadResult> {

@@ -153,7 +153,7 @@ pub fn search(
         return Err(EvaluateError::Inconsistent("a search without configurations".to_owned()));
     }
     let fits = Fits::new(plan, run)?;
-    let metric = Metric::of(plan.task)[0];
+    let metric = Metric::deciding(plan.task, &plan.targets);
     let shares = halving::shares(search.configurations.len(), search.halving);
     let divisions: Vec<Division> = plan
         .partitions
@@ -286,23 +286,24 @@ impl Rung<'_> {
                     match outcome {
                         Ok(record) => {
                             let measured = &record.result.test;
-                            trial.rows += measured.rows();
+                            trial.rows += measured.rows_of(metric);
                             trial.seconds += record.result.seconds;
                             sum += weighted(measured, metric);
                         }
                         Err(error) => trial.failure = Some(error.to_string()),
                     }
                 }
-                trial.score = trial.failure.is_none().then(|| sum / trial.rows as f64);
+                let measured = trial.failure.is_none() && trial.rows > 0;
+                trial.score = measured.then(|| sum / trial.rows as f64);
                 trial
             })
             .collect())
     }
 }
 
-/// A metric times the rows it is a mean over.
+/// A metric times the rows it is a mean over; 0 where there is no such row.
 fn weighted(measured: &Metrics, metric: Metric) -> f64 {
-    measured.get(metric).unwrap_or(f64::NAN) * measured.rows() as f64
+    measured.get(metric).map_or(0.0, |value| value * measured.rows_of(metric) as f64)
 }
 
 fn all_failed(trials: &[&Trial]) -> EvaluateError {

@@ -1,6 +1,7 @@
 //! How a head does on parts of the test rows: by age group, gender, race, quality of the picture,
 //! and combinations of two.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -34,9 +35,10 @@ pub const SLICE_DRAWS: usize = GROUPS * DRAWS_IN_GROUP;
 pub struct SliceReport {
     /// The head.
     pub head: String,
-    /// Accuracy, or the mean absolute error; averaged over seeds first.
+    /// Accuracy, or the mean absolute error (where no age is exact, the mean distance to the age
+    /// range); averaged over seeds first.
     pub metric: Metric,
-    /// Test rows.
+    /// Test rows; where some ages are exact, those.
     pub rows: usize,
     /// The metric over all of them.
     pub value: f64,
@@ -128,9 +130,14 @@ pub fn slices(
     attributes: &Attributes,
     seed: u64,
 ) -> Result<SliceReport, EvaluateError> {
+    let (metric, measured) = predictions.deciding();
+    let predictions = &if measured.len() == predictions.rows.len() {
+        Cow::Borrowed(predictions)
+    } else {
+        Cow::Owned(predictions.of_rows(&measured))
+    };
     let scores = RowScores::of_head(predictions, head)?;
-    let metric = Metric::of(predictions.task)[0];
-    let values: Vec<f64> = (0..scores.len()).map(|row| scores.deciding(row)).collect();
+    let values: Vec<f64> = (0..scores.len()).map(|row| scores.of_row(row, metric)).collect();
     let subjects = numbers(&predictions.rows);
     let mut cuts = attributes.cuts(&predictions.rows);
     let named: Vec<usize> = (0..cuts.len()).filter(|&cut| cuts[cut].crossed).collect();

@@ -37,7 +37,9 @@ pub(crate) fn summarise(
     predictions: &RowPredictions,
     seed: u64,
 ) -> Result<Vec<MetricSummary>, EvaluateError> {
-    let metrics: Vec<Metric> = Metric::of(predictions.task).to_vec();
+    let measured = |metric: &Metric| head.pooled.get(*metric).is_some();
+    let metrics: Vec<Metric> =
+        Metric::of(predictions.task).iter().copied().filter(measured).collect();
     let scores = RowScores::of_head(predictions, &head.name)?;
     let sums = SubjectSums::new(&scores, &predictions.rows);
     let drawn: Vec<Metric> =
@@ -71,7 +73,7 @@ pub(crate) fn summarise(
         .collect())
 }
 
-/// A value of every fit, averaged over seeds for each fold and over folds for each seed.
+/// A value of every fit that has it, averaged over seeds for each fold and over folds for each seed.
 struct Grid {
     folds: Vec<f64>,
     seeds: Vec<f64>,
@@ -79,9 +81,11 @@ struct Grid {
 
 impl Grid {
     fn new(fits: &[FitResult], value: impl Fn(&FitResult) -> Option<f64>) -> Option<Self> {
-        let values: Vec<f64> = fits.iter().map(value).collect::<Option<_>>()?;
-        let first = fits.first()?;
-        let seeds = fits.iter().filter(|fit| fit.partition == first.partition).count();
+        // What is measured depends on the rows of a partition: on those of all its seeds or of none.
+        let fits = fits.iter().filter_map(|fit| Some((fit.partition.as_str(), value(fit)?)));
+        let (partitions, values): (Vec<&str>, Vec<f64>) = fits.unzip();
+        let first = partitions.first()?;
+        let seeds = partitions.iter().filter(|&partition| partition == first).count();
         // Fits come partition by partition, the seeds in the same order in each.
         let folds = values.chunks(seeds).map(mean).collect();
         let seeds = (0..seeds)

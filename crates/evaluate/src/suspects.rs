@@ -13,7 +13,8 @@ use crate::predictions::RowPredictions;
 /// The probability, averaged over seeds, from which a head counts as sure of a class.
 pub const SURE: f64 = 0.9;
 
-/// How many times the head's mean absolute error an answer in years must be off.
+/// How many times the head's mean absolute error (where no age is exact, its mean distance to the
+/// age range) an answer in years must be off.
 pub const TIMES_OFF: f64 = 4.0;
 
 /// A row whose label a head doubts.
@@ -90,7 +91,7 @@ pub fn suspects(predictions: &RowPredictions, head: &str) -> Result<Suspects, Ev
                     predictions.classes[indices[row]].clone(),
                     predictions.classes[answer as usize].clone(),
                 ),
-                Targets::Years(years) => (years[row].to_string(), format!("{answer:.1}")),
+                Targets::Years(ages) => (ages[row].to_string(), format!("{answer:.1}")),
             };
             let same = |other: &&Doubts| match other.rows[row] {
                 Some((theirs, _)) => alike(&predictions.truth, row, answer, theirs),
@@ -114,8 +115,8 @@ pub fn suspects(predictions: &RowPredictions, head: &str) -> Result<Suspects, Ev
 fn alike(truth: &Targets, row: usize, answer: f64, other: f64) -> bool {
     match truth {
         Targets::Classes { .. } => answer == other,
-        Targets::Years(years) => {
-            let label = f64::from(years[row]);
+        Targets::Years(ages) => {
+            let label = f64::from(ages[row].midpoint());
             (answer > label) == (other > label)
         }
     }
@@ -158,8 +159,14 @@ impl Doubts {
                         told.sum::<f64>() * share
                     })
                     .collect();
-                let off = |row: usize| (answers[row] - f64::from(truth[row])).abs();
-                let least = TIMES_OFF * (0..n).map(off).sum::<f64>() / n.max(1) as f64;
+                let off = |row: usize| {
+                    let age = truth[row];
+                    let low = f64::from(age.low()) - answers[row];
+                    low.max(answers[row] - f64::from(age.high())).max(0.0)
+                };
+                let (_, measured) = predictions.deciding();
+                let sum: f64 = measured.iter().map(|&row| off(row)).sum();
+                let least = TIMES_OFF * sum / measured.len().max(1) as f64;
                 (0..n)
                     .map(|row| (off(row) >= least && least > 0.0).then(|| (answers[row], off(row))))
                     .collect()

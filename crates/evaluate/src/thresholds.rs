@@ -6,7 +6,7 @@
 //! the limit below which people are called under, on its validation rows alone
 //! ([`AgeThreshold::choose`]); all rates here are of test rows.
 
-use facefold_core::{AgeDecision, AgeThreshold, ErrorBound, Targets};
+use facefold_core::{AgeDecision, AgeTarget, AgeThreshold, ErrorBound, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Attributes, Cut};
@@ -156,22 +156,17 @@ pub fn choose_thresholds(
     truth: &Targets,
 ) -> Vec<AgeThreshold> {
     let truth = true_ages(truth);
-    ages.iter().map(|&age| choose(age, max_error, predicted, &truth)).collect()
+    ages.iter().map(|&age| choose(age, max_error, predicted, truth)).collect()
 }
 
-fn choose(age: u32, max_error: ErrorBound, predicted: &[f32], truth: &[TrueAge]) -> AgeThreshold {
+fn choose(age: u32, max_error: ErrorBound, predicted: &[f32], truth: &[AgeTarget]) -> AgeThreshold {
     let of_side = |wanted: Side| -> Vec<f32> {
         let rows = predicted.iter().zip(truth);
-        rows.filter(|(_, truth)| truth.side(age) == Some(wanted)).map(|(&years, _)| years).collect()
+        rows.filter(|(_, truth)| side(**truth, age) == Some(wanted))
+            .map(|(&years, _)| years)
+            .collect()
     };
     AgeThreshold::choose(age, max_error, &of_side(Side::Minor), &of_side(Side::Adult))
-}
-
-/// What is known of an age: the least and the greatest it can be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct TrueAge {
-    low: f32,
-    high: f32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,37 +176,33 @@ enum Side {
 }
 
 /// The true ages behind targets; none for classes.
-fn true_ages(targets: &Targets) -> Vec<TrueAge> {
+fn true_ages(targets: &Targets) -> &[AgeTarget] {
     match targets {
-        Targets::Years(years) => {
-            years.iter().map(|&years| TrueAge { low: years, high: years }).collect()
-        }
-        Targets::Classes { .. } => Vec::new(),
+        Targets::Years(ages) => ages,
+        Targets::Classes { .. } => &[],
     }
 }
 
-impl TrueAge {
-    fn side(self, threshold: u32) -> Option<Side> {
-        if self.high < threshold as f32 {
-            Some(Side::Minor)
-        } else if self.low >= threshold as f32 {
-            Some(Side::Adult)
-        } else {
-            None
-        }
+/// Which side of a threshold an age lies on, where all of it lies on one.
+fn side(age: AgeTarget, threshold: u32) -> Option<Side> {
+    if age.high() < threshold as f32 {
+        Some(Side::Minor)
+    } else if age.low() >= threshold as f32 {
+        Some(Side::Adult)
+    } else {
+        None
     }
+}
 
-    /// The band of minors that the age surely lies in: `13-15`.
-    fn band(self, threshold: u32) -> Option<String> {
-        let inner = BAND_STARTS.iter().filter_map(|years| threshold.checked_sub(*years));
-        let mut starts: Vec<u32> = std::iter::once(0).chain(inner).collect();
-        starts.dedup();
-        let ends = starts.iter().skip(1).copied().chain([threshold]);
-        let inside =
-            |&(start, end): &(u32, u32)| self.low >= start as f32 && self.high < end as f32;
-        let (start, end) = starts.iter().copied().zip(ends).find(inside)?;
-        Some(format!("{start}-{}", end - 1))
-    }
+/// The band of minors that all of an age lies in: `13-15`.
+fn band(age: AgeTarget, threshold: u32) -> Option<String> {
+    let inner = BAND_STARTS.iter().filter_map(|years| threshold.checked_sub(*years));
+    let mut starts: Vec<u32> = std::iter::once(0).chain(inner).collect();
+    starts.dedup();
+    let ends = starts.iter().skip(1).copied().chain([threshold]);
+    let inside = |&(start, end): &(u32, u32)| age.low() >= start as f32 && age.high() < end as f32;
+    let (start, end) = starts.iter().copied().zip(ends).find(inside)?;
+    Some(format!("{start}-{}", end - 1))
 }
 
 impl Thresholds<'_> {
@@ -238,8 +229,8 @@ impl Thresholds<'_> {
 struct Tested<'a> {
     fits: Vec<(&'a FitRecord, &'a FitAges)>,
     /// Of all rows of the plan.
-    plan_truth: Vec<TrueAge>,
-    truth: Vec<TrueAge>,
+    plan_truth: Vec<AgeTarget>,
+    truth: Vec<AgeTarget>,
     subjects: Vec<usize>,
     cuts: Vec<Cut>,
     /// Predicted ages under each seed.
@@ -266,7 +257,7 @@ impl<'a> Tested<'a> {
                 )));
             }
         }
-        let plan_truth = true_ages(&plan.targets);
+        let plan_truth = true_ages(&plan.targets).to_vec();
         let tested = plan.partitions.iter().flat_map(|partition| &partition.test);
         let truth = tested.map(|&row| plan_truth[row]).collect();
         let of_seed = |seed: usize| -> Vec<f32> {
@@ -309,7 +300,7 @@ impl<'a> Tested<'a> {
         let seeds = plan.seeds.len();
         let of_fit = |(number, (_, ages)): (usize, &(&FitRecord, &FitAges))| {
             let rows = &plan.partitions[number / seeds].validation;
-            let truth: Vec<TrueAge> = rows.iter().map(|&row| self.plan_truth[row]).collect();
+            let truth: Vec<AgeTarget> = rows.iter().map(|&row| self.plan_truth[row]).collect();
             choose(age, max_error, &ages.validation.ages(), &truth)
         };
         self.fits.iter().enumerate().map(of_fit).collect()
@@ -375,7 +366,7 @@ impl<'a> Tested<'a> {
     fn slices(&self, age: u32, outcomes: &[Outcome]) -> Vec<DecisionSlice> {
         let bands = Cut {
             name: "true age".to_owned(),
-            of_row: self.truth.iter().map(|truth| truth.band(age)).collect(),
+            of_row: self.truth.iter().map(|truth| band(*truth, age)).collect(),
             crossed: true,
         };
         let mut found = Vec::new();
@@ -416,20 +407,20 @@ struct People {
 }
 
 impl People {
-    fn new(truth: &[TrueAge], threshold: u32) -> Self {
+    fn new(truth: &[AgeTarget], threshold: u32) -> Self {
         Self::among(0..truth.len(), truth, threshold)
     }
 
-    fn among(rows: impl Iterator<Item = usize>, truth: &[TrueAge], threshold: u32) -> Self {
+    fn among(rows: impl Iterator<Item = usize>, truth: &[AgeTarget], threshold: u32) -> Self {
         let (mut minors, mut adults) = (Vec::new(), Vec::new());
         for row in rows {
-            match truth[row].side(threshold) {
+            match side(truth[row], threshold) {
                 Some(Side::Minor) => minors.push(row),
                 Some(Side::Adult) => adults.push(row),
                 None => {}
             }
         }
-        let old = |row: &usize| truth[*row].low > (threshold + MARGIN) as f32;
+        let old = |row: &usize| truth[*row].low() > (threshold + MARGIN) as f32;
         let older = adults.iter().copied().filter(old).collect();
         Self { minors, adults, older }
     }
@@ -561,32 +552,28 @@ impl Decisions {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, People, Rate, Side, TrueAge, choose_thresholds};
-    use facefold_core::Targets;
+    use facefold_core::{AgeTarget, Targets};
 
-    fn exactly(years: f32) -> TrueAge {
-        TrueAge { low: years, high: years }
-    }
+    use super::{Outcome, People, Rate, Side, band, choose_thresholds, side};
 
     #[test]
     fn a_range_counts_where_it_lies_on_one_side() {
-        let range = |low, high| TrueAge { low, high };
-        assert_eq!(exactly(17.9).side(18), Some(Side::Minor));
-        assert_eq!(exactly(18.0).side(18), Some(Side::Adult));
-        let ranges = [range(15.0, 17.0), range(15.0, 20.0), range(18.0, 24.0)];
-        let sides = ranges.map(|range| range.side(18));
-        assert_eq!(sides, [Some(Side::Minor), None, Some(Side::Adult)]);
-        let bands = [range(13.0, 15.0), range(10.0, 14.0), exactly(3.0), exactly(17.0)];
-        let bands = bands.map(|age| age.band(18));
+        let range = |text: &str| text.parse::<AgeTarget>().unwrap();
+        assert_eq!(side(AgeTarget::exact(17.9), 18), Some(Side::Minor));
+        assert_eq!(side(AgeTarget::exact(18.0), 18), Some(Side::Adult));
+        let sides = ["15-17", "15-20", "18-24", "70+"].map(|age| side(range(age), 18));
+        let adult = Some(Side::Adult);
+        assert_eq!(sides, [Some(Side::Minor), None, adult, adult]);
+        let bands = ["13-15", "10-14", "3", "17"].map(|age| band(range(age), 18));
         let expected = [Some("13-15"), None, Some("0-12"), Some("16-17")];
         assert_eq!(bands, expected.map(|band| band.map(str::to_owned)));
-        assert_eq!(exactly(18.0).band(18), None);
-        assert_eq!([0.0, 3.0].map(|age| exactly(age).band(4).unwrap()), ["0-1", "2-3"]);
+        assert_eq!(band(AgeTarget::exact(18.0), 18), None);
+        assert_eq!(["0", "3"].map(|age| band(range(age), 4).unwrap()), ["0-1", "2-3"]);
     }
 
     #[test]
     fn rates_and_areas_are_those_counted_by_hand() {
-        let truth = [10.0, 17.0, 16.0, 18.0, 25.0, 30.0, 31.0, 60.0].map(exactly);
+        let truth = [10.0, 17.0, 16.0, 18.0, 25.0, 30.0, 31.0, 60.0].map(AgeTarget::exact);
         let people = People::new(&truth, 18);
         assert_eq!(people.minors, [0, 1, 2]);
         assert_eq!(people.adults, [3, 4, 5, 6, 7]);
@@ -616,7 +603,7 @@ mod tests {
 
     #[test]
     fn the_limits_of_several_thresholds_are_chosen_by_the_same_rows() {
-        let truth = Targets::Years((0..400).map(|row| (row % 40) as f32).collect());
+        let truth = Targets::exact_years((0..400).map(|row| (row % 40) as f32).collect());
         let predicted: Vec<f32> = (0..400).map(|row| (row % 40) as f32 + 1.5).collect();
         let bound = "7%".parse().unwrap();
         let chosen = choose_thresholds(&[18, 25], bound, &predicted, &truth);

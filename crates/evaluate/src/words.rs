@@ -24,7 +24,11 @@ fn bare(metric: Metric, value: f64) -> String {
 
 /// A metric's name without its unit, which the sentence gives.
 fn noun(metric: Metric) -> &'static str {
-    if metric == Metric::MeanAbsoluteError { "mean absolute error" } else { metric.name() }
+    match metric {
+        Metric::MeanAbsoluteError => "mean absolute error",
+        Metric::RangeDistance => "mean distance to the age range",
+        _ => metric.name(),
+    }
 }
 
 fn p_value(p: f64) -> String {

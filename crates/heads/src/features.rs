@@ -255,7 +255,8 @@ mod tests {
     fn only_training_rows_count() {
         let matrix = FeatureMatrix::new(array![[1.0, 5.0], [3.0, 5.0], [900.0, -7.0]], None);
         let matrix = matrix.unwrap();
-        let training = Examples::new(&matrix, vec![0, 1], Targets::Years(vec![1.0, 2.0])).unwrap();
+        let training =
+            Examples::new(&matrix, vec![0, 1], Targets::exact_years(vec![1.0, 2.0])).unwrap();
         let standardiser = Standardiser::fit(&training, None).unwrap();
         assert_eq!(standardiser.mean, [2.0, 5.0]);
         // The second column never varies in training: it is silenced, whatever it holds later.
@@ -268,7 +269,7 @@ mod tests {
         let matrix =
             FeatureMatrix::new(array![[3.0, 4.0, 1.0], [30.0, 40.0, 2.0], [4.0, 3.0, 2.0]], None);
         let matrix = matrix.unwrap();
-        let targets = Targets::Years(vec![1.0, 2.0, 3.0]);
+        let targets = Targets::exact_years(vec![1.0, 2.0, 3.0]);
         let training = Examples::new(&matrix, vec![0, 1, 2], targets).unwrap();
         let standardiser = Standardiser::fit(&training, Some((0, 2))).unwrap();
         let rows = standardiser.rows(matrix.plain(), &[0, 1], 1.0);
@@ -279,7 +280,8 @@ mod tests {
     #[test]
     fn infinite_features_are_refused() {
         let matrix = FeatureMatrix::new(array![[1.0], [f32::INFINITY]], None).unwrap();
-        let training = Examples::new(&matrix, vec![0, 1], Targets::Years(vec![1.0, 2.0])).unwrap();
+        let training =
+            Examples::new(&matrix, vec![0, 1], Targets::exact_years(vec![1.0, 2.0])).unwrap();
         let error = Standardiser::fit(&training, None).unwrap_err();
         assert!(error.to_string().contains("column 0"), "{error}");
     }

@@ -17,6 +17,7 @@ use crate::parts::{Reader, Stored, Tensors, backend, json};
 use crate::sides::answer_both;
 use crate::svm::Scaling;
 use crate::threads::on_one_thread;
+use crate::years;
 
 pub(crate) const NAME: &str = "knn";
 
@@ -72,7 +73,7 @@ impl Knn {
         features.check(validation.matrix(), validation.rows())?;
         let n = training.len();
         let (told, shares) = match training.targets() {
-            Targets::Years(years) => (years.clone(), Vec::new()),
+            Targets::Years(ages) => (years::midpoints(ages), Vec::new()),
             Targets::Classes { indices, count } => {
                 let mut shares = vec![0.0; *count];
                 for &class in indices {
@@ -111,23 +112,25 @@ impl Knn {
         let k = best.map_or(1, |(_, k)| k);
         fitted.stored.settings.neighbours = k;
         let why = if validation.is_empty() { "given" } else { "best on the validation rows" };
-        fitted.stored.log.notes.push(format!("{k} neighbours, {why}"));
+        let notes = &mut fitted.stored.log.notes;
+        notes.push(format!("{k} neighbours, {why}"));
+        notes.extend(years::midpoint_note(training.targets()));
+        notes.extend(years::choice_note(validation.targets()));
         Ok(fitted)
     }
 }
 
 /// Mean cross-entropy, or mean absolute error in years; 0 of no rows.
 fn error(answers: &[f32], targets: &Targets) -> f64 {
-    let sum: f64 = match targets {
+    match targets {
         Targets::Classes { indices, count } => {
             let rows = answers.chunks(*count).zip(indices);
-            rows.map(|(row, &class)| -f64::from(row[class].max(f32::MIN_POSITIVE)).ln()).sum()
+            let losses =
+                rows.map(|(row, &class)| -f64::from(row[class].max(f32::MIN_POSITIVE)).ln());
+            losses.sum::<f64>() / indices.len().max(1) as f64
         }
-        Targets::Years(years) => {
-            answers.iter().zip(years).map(|(told, year)| f64::from((told - year).abs())).sum()
-        }
-    };
-    sum / targets.len().max(1) as f64
+        Targets::Years(ages) => years::error(answers, ages),
+    }
 }
 
 /// Scaled rows of length 1, whose inner products are cosines.

@@ -31,6 +31,7 @@ mod svm;
 mod threads;
 mod trees;
 mod two_step;
+mod years;
 
 pub use bundle::{Bundle, BundleError, TaskHead};
 pub use choice::FeatureChoice;

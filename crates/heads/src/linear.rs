@@ -18,6 +18,7 @@ use crate::loss::{self, Known, Loss, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
 use crate::parts::{Reader, Stored, Tensors, json};
 use crate::sides::answer_both;
+use crate::years;
 
 pub(crate) use formula::write;
 use products::{add_sloped, answers, block_rows};
@@ -113,8 +114,10 @@ impl Linear {
         let (_, penalty, mut fitted) = best
             .ok_or_else(|| HeadError::Untrainable("the weights did not stay finite".to_owned()))?;
         let why = if validation.is_empty() { "given" } else { "best on the validation rows" };
-        fitted.stored.log.notes.push(format!("penalty {penalty}, {why}"));
-        fitted.stored.log.notes.extend(notes);
+        notes.insert(0, format!("penalty {penalty}, {why}"));
+        notes.extend(years::midpoint_note(training.targets()));
+        notes.extend(years::choice_note(validation.targets()));
+        fitted.stored.log.notes = notes;
         Ok(fitted)
     }
 }
@@ -159,8 +162,9 @@ impl Goal {
                 }
                 Self::Classes { soft, count: *count }
             }
-            Targets::Years(years) => {
-                let (mean, deviation) = mean_and_deviation(years);
+            Targets::Years(ages) => {
+                let years = years::midpoints(ages);
+                let (mean, deviation) = mean_and_deviation(&years);
                 let standardised = years.iter().map(|year| (year - mean) / deviation);
                 let standardised = standardised.map(Known::surely).collect();
                 Self::Years { standardised, mean, deviation }
@@ -186,7 +190,7 @@ impl Goal {
             }
             Self::Years { standardised, .. } => {
                 let share = rows.len() as f64 / standardised.len() as f64;
-                (loss::squared(outputs, &standardised[rows]), share)
+                (loss::squared(outputs, (&standardised[rows], &[])), share)
             }
         };
         loss.value *= share;
@@ -298,7 +302,6 @@ impl Fitted {
     /// Mean cross-entropy, or mean absolute error in years.
     fn error(&self, validation: &Examples<'_>) -> Result<f64, HeadError> {
         let answers = self.outputs(validation.matrix().plain(), validation.rows());
-        let n = validation.len() as f64;
         match validation.targets() {
             Targets::Classes { indices, count } => {
                 let mut soft = vec![0.0; indices.len() * count];
@@ -310,12 +313,11 @@ impl Fitted {
                 }
                 Ok(loss::cross_entropy(&answers, &soft, *count).value)
             }
-            Targets::Years(years) if matches!(self.stored.target, TargetKind::Years) => Ok(answers
-                .iter()
-                .zip(years)
-                .map(|(z, year)| f64::from(z * self.years.1 + self.years.0 - year).abs())
-                .sum::<f64>()
-                / n),
+            Targets::Years(ages) if matches!(self.stored.target, TargetKind::Years) => {
+                let predicted: Vec<f32> =
+                    answers.iter().map(|z| z * self.years.1 + self.years.0).collect();
+                Ok(years::error(&predicted, ages))
+            }
             Targets::Years(_) => Err(mismatch(&self.stored.target, &TargetKind::Years)),
         }
     }

@@ -1,7 +1,11 @@
 //! Losses with their gradients, computed in closed form so that no logit is too large for them.
 
+use std::ops::Range;
+
+use facefold_core::LAST_YEAR;
+
 /// Years of the label distribution: 0 to 116.
-pub(crate) const YEARS: usize = 117;
+pub(crate) const YEARS: usize = LAST_YEAR as usize + 1;
 
 /// A batch's loss and its gradient by the outputs, in the outputs' layout.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,13 +52,20 @@ pub(crate) fn cross_entropy(logits: &[f32], soft: &[f32], classes: usize) -> Los
 }
 
 /// Cross-entropy against a distribution over years, plus `l1` times the absolute error of the
-/// distribution's expectation.
+/// distribution's expectation; for what is known as a range, the negative log-likelihood of it.
 ///
 /// After Gao et al., "Age Estimation Using Expectation of Label Distribution Learning" (IJCAI
-/// 2018), who use weight 1 for the second term. `years` has one age a row.
-pub(crate) fn label_distribution(logits: &[f32], soft: &[f32], years: &[Known], l1: f32) -> Loss {
+/// 2018), who use weight 1 for the second term. `years` has one age a row, of weight 0 where none
+/// is known exactly.
+pub(crate) fn label_distribution(
+    logits: &[f32],
+    soft: &[f32],
+    (years, ranges): (&[Known], &[Ranged]),
+    l1: f32,
+) -> Loss {
     let mut loss = cross_entropy(logits, soft, YEARS);
-    let n = total_weight(years);
+    add_censored(&mut loss, logits, soft, ranges);
+    let n = total_weight(years) + range_weight(ranges);
     let mut share = [0.0; YEARS];
     for ((z, known), gradient) in
         logits.chunks(YEARS).zip(years).zip(loss.gradient.chunks_mut(YEARS))
@@ -72,6 +83,41 @@ pub(crate) fn label_distribution(logits: &[f32], soft: &[f32], years: &[Known], 
     loss
 }
 
+/// Adds the interval-censored likelihood of the rows known as ranges to a cross-entropy: of each
+/// -log P, where P is the sum of the probabilities p of the years in its range. The gradient by the
+/// logits is p - p [year in range] / P. The mean is over all rows then.
+///
+/// Turnbull, "The empirical distribution function with arbitrarily grouped, censored and truncated
+/// data" (Journal of the Royal Statistical Society B 38, 1976), for a distribution that depends on
+/// features.
+fn add_censored(loss: &mut Loss, logits: &[f32], soft: &[f32], ranges: &[Ranged]) {
+    if ranges.is_empty() {
+        return;
+    }
+    let exact = soft.iter().map(|&q| f64::from(q)).sum::<f64>();
+    let total = exact + range_weight(ranges);
+    loss.value *= exact / total;
+    for gradient in &mut loss.gradient {
+        *gradient = (f64::from(*gradient) * exact / total) as f32;
+    }
+    let (mut all, mut inside) = ([0.0; YEARS], [0.0; YEARS]);
+    for range in ranges {
+        let row = range.row * YEARS..(range.row + 1) * YEARS;
+        let (z, gradient) = (&logits[row.clone()], &mut loss.gradient[row]);
+        let years = range.years();
+        let normaliser = softmax(z, &mut all);
+        let of_range = softmax(&z[years.clone()], &mut inside[years.clone()]);
+        let weight = f64::from(range.weight) / total;
+        loss.value += weight * (normaliser - of_range);
+        for (gradient, p) in gradient.iter_mut().zip(all) {
+            *gradient += (weight * f64::from(p)) as f32;
+        }
+        for (gradient, p) in gradient[years.clone()].iter_mut().zip(&inside[years]) {
+            *gradient -= (weight * f64::from(*p)) as f32;
+        }
+    }
+}
+
 /// A number that a row should be told as, and how much the row counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Known {
@@ -87,42 +133,78 @@ impl Known {
     }
 }
 
+/// What a row, or a part of a mixed row, is known to lie between, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ranged {
+    /// The row of the batch.
+    pub(crate) row: usize,
+    pub(crate) low: f32,
+    pub(crate) high: f32,
+    /// What the part counts: 1, or its share of a mixed row.
+    pub(crate) weight: f32,
+}
+
+impl Ranged {
+    /// The outputs of a distribution over years that lie inside.
+    fn years(&self) -> Range<usize> {
+        let last = YEARS - 1;
+        let year = |at: f32| (at.max(0.0) as usize).min(last);
+        year(self.low)..year(self.high) + 1
+    }
+}
+
 fn total_weight(targets: &[Known]) -> f64 {
     targets.iter().map(|known| f64::from(known.weight)).sum::<f64>().max(f64::MIN_POSITIVE)
 }
 
-/// Mean absolute error of one output a row.
-pub(crate) fn absolute(outputs: &[f32], targets: &[Known]) -> Loss {
+fn range_weight(ranges: &[Ranged]) -> f64 {
+    ranges.iter().map(|range| f64::from(range.weight)).sum()
+}
+
+/// Mean absolute error of one output a row; of a range, the distance to it.
+pub(crate) fn absolute(outputs: &[f32], targets: (&[Known], &[Ranged])) -> Loss {
     residual_loss(outputs, targets, f64::abs, f64::signum)
 }
 
-/// Half the mean squared error of one output a row.
-pub(crate) fn squared(outputs: &[f32], targets: &[Known]) -> Loss {
+/// Half the mean squared error of one output a row; of a range, of the distance to it.
+pub(crate) fn squared(outputs: &[f32], targets: (&[Known], &[Ranged])) -> Loss {
     residual_loss(outputs, targets, |error| error * error / 2.0, |error| error)
 }
 
 fn residual_loss(
     outputs: &[f32],
-    targets: &[Known],
+    (targets, ranges): (&[Known], &[Ranged]),
     value: fn(f64) -> f64,
     slope: fn(f64) -> f64,
 ) -> Loss {
-    let n = total_weight(targets);
+    let n = total_weight(targets) + range_weight(ranges);
     let errors = outputs
         .iter()
         .zip(targets)
         .map(|(&z, t)| (f64::from(z) - f64::from(t.value), f64::from(t.weight)));
-    Loss {
+    let mut loss = Loss {
         value: errors.clone().map(|(error, weight)| weight * value(error)).sum::<f64>() / n,
         gradient: errors.map(|(error, weight)| (weight * slope(error) / n) as f32).collect(),
+    };
+    for range in ranges {
+        let z = outputs[range.row];
+        let error = f64::from(z) - f64::from(z.clamp(range.low, range.high));
+        if error != 0.0 {
+            let weight = f64::from(range.weight) / n;
+            loss.value += weight * value(error);
+            loss.gradient[range.row] += (weight * slope(error)) as f32;
+        }
     }
+    loss
 }
 
 /// The binary cross-entropies of "older than k years", summed over k and averaged over rows.
 ///
 /// `outputs` has one number z a row; the probability of "older than k" is sigmoid(z + b) with the
 /// k-th of the `thresholds` b. `levels` has the wanted probabilities, rows x thresholds; `years`
-/// the weight of each row. Gives the loss, and its derivative by the thresholds.
+/// the weight of each row. Whether somebody in a range is older than a year inside it is not known:
+/// those levels, which must be 0, do not count. Gives the loss, and its derivative by the
+/// thresholds.
 ///
 /// After Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for neural networks with
 /// application to age estimation" (Pattern Recognition Letters 140, 2020).
@@ -130,11 +212,11 @@ pub(crate) fn ordinal(
     outputs: &[f32],
     thresholds: &[f32],
     levels: &[f32],
-    years: &[Known],
+    (years, ranges): (&[Known], &[Ranged]),
 ) -> (Loss, Vec<f32>) {
     let n = total_weight(years);
     let mut by_threshold = vec![0.0_f64; thresholds.len()];
-    let (mut value, mut gradient) = (0.0, Vec::with_capacity(outputs.len()));
+    let (mut value, mut gradient) = (0.0, Vec::<f32>::with_capacity(outputs.len()));
     for ((&z, levels), known) in outputs.iter().zip(levels.chunks(thresholds.len())).zip(years) {
         let weight = f64::from(known.weight) / n;
         let mut slope = 0.0;
@@ -149,6 +231,16 @@ pub(crate) fn ordinal(
             *by_threshold += part;
         }
         gradient.push(slope as f32);
+    }
+    for range in ranges {
+        let (years, weight) = (range.years(), f64::from(range.weight) / n);
+        for year in years.start..years.end - 1 {
+            let s = f64::from(outputs[range.row]) + f64::from(thresholds[year]);
+            value -= weight * (s.max(0.0) + (-s.abs()).exp().ln_1p());
+            let part = weight * sigmoid(s);
+            gradient[range.row] -= part as f32;
+            by_threshold[year] -= part;
+        }
     }
     (Loss { value, gradient }, by_threshold.into_iter().map(|part| part as f32).collect())
 }
@@ -206,8 +298,8 @@ mod tests {
     use facefold_core::median_age;
 
     use super::{
-        Known, Loss, YEARS, absolute, cross_entropy, expectation, label_distribution, median_year,
-        ordinal, ordinal_shares, softmax, squared, year_distribution,
+        Known, Loss, Ranged, YEARS, absolute, cross_entropy, expectation, label_distribution,
+        median_year, ordinal, ordinal_shares, softmax, squared, year_distribution,
     };
 
     /// Compares a gradient with central differences.
@@ -235,28 +327,77 @@ mod tests {
         year_distribution(30.0, 2.0, &mut years[..YEARS]);
         year_distribution(4.0, 2.0, &mut years[YEARS..]);
         let ages = [Known { value: 30.0, weight: 0.3 }, Known::surely(4.0)];
-        assert_gradient(&wave(2 * YEARS), |z| label_distribution(z, &years, &ages, 0.1));
+        assert_gradient(&wave(2 * YEARS), |z| label_distribution(z, &years, (&ages, &[]), 0.1));
         let mut known = [1.0, 0.3, 3.0, -1.0, 0.5].map(Known::surely);
-        assert_gradient(&wave(5), |z| squared(z, &known));
+        assert_gradient(&wave(5), |z| squared(z, (&known, &[])));
         known[2].weight = 0.25;
         known[3].weight = 0.0;
-        assert_gradient(&wave(5), |z| absolute(z, &known));
+        assert_gradient(&wave(5), |z| absolute(z, (&known, &[])));
         let (levels, thresholds) = ([1.0, 0.6, 0.0, 1.0, 1.0, 1.0], [0.4, -0.2, -0.9]);
-        assert_gradient(&wave(2), |z| ordinal(z, &thresholds, &levels, &known[1..3]).0);
+        assert_gradient(&wave(2), |z| ordinal(z, &thresholds, &levels, (&known[1..3], &[])).0);
         assert_gradient(&thresholds, |thresholds| {
-            let (loss, gradient) = ordinal(&wave(2), thresholds, &levels, &known[1..3]);
+            let (loss, gradient) = ordinal(&wave(2), thresholds, &levels, (&known[1..3], &[]));
+            Loss { value: loss.value, gradient }
+        });
+    }
+
+    /// Rows of all kinds: exact, of a range, mixed of both, of no age.
+    #[test]
+    fn gradients_of_ranges_match_differences() {
+        let unknown = Known { value: 0.0, weight: 0.0 };
+        let known = [Known::surely(30.0), unknown, Known { value: 4.0, weight: 0.3 }, unknown];
+        let range = |row, low, high, weight| Ranged { row, low, high, weight };
+        let ranges = [
+            range(1, 20.0, 29.0, 1.0),
+            range(2, 0.0, 2.0, 0.7),
+            range(3, 70.0, 116.0, 0.4),
+            range(3, 60.0, 75.0, 0.6),
+        ];
+        let mut soft = vec![0.0; 4 * YEARS];
+        year_distribution(30.0, 2.0, &mut soft[..YEARS]);
+        year_distribution(4.0, 2.0, &mut soft[2 * YEARS..3 * YEARS]);
+        soft[2 * YEARS..3 * YEARS].iter_mut().for_each(|share| *share *= 0.3);
+        let l1 = 0.1;
+        assert_gradient(&wave(4 * YEARS), |z| label_distribution(z, &soft, (&known, &ranges), l1));
+        // None of these outputs lies at an end of a range, where the slope jumps.
+        let numbers = [0.3, 1.3, -0.6, 0.4];
+        let scaled = [range(1, -1.0, 0.2, 1.0), range(2, -0.5, 0.1, 0.7), range(3, 0.0, 1.0, 1.0)];
+        assert_gradient(&numbers, |z| squared(z, (&known, &scaled)));
+        assert_gradient(&numbers, |z| absolute(z, (&known, &scaled)));
+        // Years 0 to 3; whether the second row is older than 1 or 2 is not known.
+        let (levels, thresholds) = ([1.0, 1.0, 1.0, 1.0, 0.0, 0.0], [0.4, -0.2, -0.9]);
+        let (known, censored) = ([Known::surely(3.0); 2], [range(1, 1.0, 3.0, 1.0)]);
+        assert_gradient(&wave(2), |z| ordinal(z, &thresholds, &levels, (&known, &censored)).0);
+        assert_gradient(&thresholds, |thresholds| {
+            let (loss, gradient) = ordinal(&wave(2), thresholds, &levels, (&known, &censored));
             Loss { value: loss.value, gradient }
         });
     }
 
     #[test]
+    fn a_range_costs_what_lies_outside() {
+        let unknown = [Known { value: 0.0, weight: 0.0 }];
+        let cost = |low, high| {
+            let range = [Ranged { row: 0, low, high, weight: 1.0 }];
+            label_distribution(&[0.0; YEARS], &[0.0; YEARS], (&unknown, &range), 0.1).value
+        };
+        // Ten of 117 equally probable years.
+        assert!((cost(20.0, 29.0) - (117.0_f64 / 10.0).ln()).abs() < 1e-6);
+        assert!((cost(107.0, 116.0) - (117.0_f64 / 10.0).ln()).abs() < 1e-6);
+        assert!(cost(0.0, 116.0).abs() < 1e-6);
+        let inside = [Ranged { row: 0, low: 1.0, high: 3.0, weight: 1.0 }];
+        assert_eq!(absolute(&[2.5], (&unknown, &inside)), Loss { value: 0.0, gradient: vec![0.0] });
+        assert_eq!(squared(&[5.0], (&unknown, &inside)), Loss { value: 2.0, gradient: vec![2.0] });
+    }
+
+    #[test]
     fn rows_without_a_label_count_nothing() {
         let unknown = Known { value: 77.0, weight: 0.0 };
-        let one = squared(&[2.0], &[Known::surely(1.0)]);
-        let both = squared(&[2.0, 5.0], &[Known::surely(1.0), unknown]);
+        let one = squared(&[2.0], (&[Known::surely(1.0)], &[]));
+        let both = squared(&[2.0, 5.0], (&[Known::surely(1.0), unknown], &[]));
         assert_eq!((one.value, one.gradient[0]), (both.value, both.gradient[0]));
         assert_eq!(both.gradient[1], 0.0);
-        assert_eq!(squared(&[2.0], &[unknown]).value, 0.0);
+        assert_eq!(squared(&[2.0], (&[unknown], &[])).value, 0.0);
     }
 
     /// Golden values from the formula of the paper, in numpy:
@@ -272,7 +413,7 @@ mod tests {
     fn ordinal_loss_and_shares_agree_with_numpy() {
         let (z, thresholds) = ([0.5, -1.0], [1.0, 0.0, -2.0]);
         let levels = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0];
-        let (loss, _) = ordinal(&z, &thresholds, &levels, &[Known::surely(9.0); 2]);
+        let (loss, _) = ordinal(&z, &thresholds, &levels, (&[Known::surely(9.0); 2], &[]));
         assert!((loss.value - 0.965_950).abs() < 1e-6, "{}", loss.value);
         let mut shares = [0.0; 4];
         ordinal_shares(z[0], &thresholds, &mut shares);

@@ -7,6 +7,7 @@ use facefold_core::{
 use ndarray::{Array1, Array2};
 
 use crate::parts::{Reader, Stored, Tensors};
+use crate::years;
 
 pub(crate) const NAME: &str = "majority";
 
@@ -48,13 +49,14 @@ impl Head for Majority {
                 }
                 shares
             }
-            Targets::Years(years) => {
-                let mut sorted = years.clone();
+            Targets::Years(ages) => {
+                let mut sorted = years::midpoints(ages);
                 sorted.sort_by(f32::total_cmp);
                 vec![f32::midpoint(sorted[(n - 1) / 2], sorted[n / 2])]
             }
         };
-        let log = TrainingLog { rows_used: n, ..TrainingLog::default() };
+        let notes = years::midpoint_note(training.targets()).into_iter().collect();
+        let log = TrainingLog { rows_used: n, notes, ..TrainingLog::default() };
         let target = training.targets().kind();
         let stored = Stored { target, unit_columns: None, settings: (), log };
         Ok(Box::new(Fitted { answer, stored }))
@@ -113,7 +115,7 @@ mod tests {
         let expected = Predictions::Classes(array![[0.25, 0.0, 0.75]]);
         assert_eq!(fitted.predict(&matrix, &[1]).unwrap(), expected);
 
-        let years = Targets::Years(vec![90.0, 20.0, 30.0, 1.0]);
+        let years = Targets::exact_years(vec![90.0, 20.0, 30.0, 1.0]);
         let examples = Examples::new(&matrix, rows, years).unwrap();
         let fitted = Majority.fit(&examples, &examples, 0).unwrap();
         assert_eq!(fitted.predict(&matrix, &[0]).unwrap(), Predictions::Years(vec![25.0]));

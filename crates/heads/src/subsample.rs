@@ -5,7 +5,8 @@ use rand::seq::SliceRandom;
 
 /// Positions (sorted) of `wanted` of the examples, or all of them where they are no more.
 ///
-/// Classes keep their shares to within one row; years are kept in proportion by sorting them and
+/// Classes keep their shares to within one row; years (of a range
+/// its middle) are kept in proportion by sorting them and
 /// drawing one from each of `wanted` runs of equal length.
 pub(crate) fn stratified(targets: &Targets, wanted: usize, seed: u64) -> Vec<usize> {
     let n = targets.len();
@@ -17,7 +18,9 @@ pub(crate) fn stratified(targets: &Targets, wanted: usize, seed: u64) -> Vec<usi
     order.shuffle(&mut generator);
     match targets {
         Targets::Classes { indices, .. } => order.sort_by_key(|&i| indices[i]),
-        Targets::Years(years) => order.sort_by(|&i, &j| years[i].total_cmp(&years[j])),
+        Targets::Years(ages) => {
+            order.sort_by(|&i, &j| ages[i].midpoint().total_cmp(&ages[j].midpoint()));
+        }
     }
     // Equal steps through the sorted order take each class by its share; the shuffle above made
     // the order within a class, or among equal years, random.
@@ -47,7 +50,7 @@ mod tests {
     #[test]
     fn years_keep_their_quartiles() {
         let years: Vec<f32> = (0..400).map(|i| ((i * 37) % 400) as f32).collect();
-        let chosen = stratified(&Targets::Years(years.clone()), 40, 7);
+        let chosen = stratified(&Targets::exact_years(years.clone()), 40, 7);
         for quarter in 0..4_u16 {
             let range = f32::from(quarter * 100)..f32::from(quarter * 100 + 100);
             assert_eq!(chosen.iter().filter(|&&i| range.contains(&years[i])).count(), 10);

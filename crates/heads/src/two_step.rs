@@ -3,8 +3,8 @@
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts,
-    Predictions, TargetKind, Targets, TrainingLog,
+    AgeGroups, AgeTarget, Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError,
+    HeadParts, Predictions, TargetKind, Targets, TrainingLog,
 };
 use ndarray::{Array2, concatenate};
 use rand::seq::SliceRandom;
@@ -50,13 +50,14 @@ impl TwoStep {
         Ok(Self { member, options: options.clone() })
     }
 
-    fn groups_of(&self, years: &[f32]) -> Targets {
+    /// The group of each age; of a range, of its middle.
+    fn groups_of(&self, ages: &[AgeTarget]) -> Targets {
         let groups = &self.options.groups;
-        let group = |&years: &f32| groups.group_of(years).unwrap_or_else(|| groups.nearest(years));
-        Targets::Classes {
-            indices: years.iter().map(group).collect(),
-            count: groups.ranges().len(),
-        }
+        let group = |age: &AgeTarget| {
+            let years = age.midpoint();
+            groups.group_of(years).unwrap_or_else(|| groups.nearest(years))
+        };
+        Targets::Classes { indices: ages.iter().map(group).collect(), count: groups.ranges().len() }
     }
 
     /// The first step's probabilities of the training rows, each by a fit that did not see it.
@@ -150,7 +151,7 @@ impl Head for TwoStep {
             let only = self.member.fit(training, validation, seed)?;
             return Ok(Box::new(Fitted::new(vec![only], training)));
         };
-        let of_groups = |examples: &Examples<'_>, years: &[f32]| {
+        let of_groups = |examples: &Examples<'_>, years: &[AgeTarget]| {
             Examples::new(training.matrix(), examples.rows().to_vec(), self.groups_of(years))
         };
         let (training_groups, validation_groups) =

@@ -25,7 +25,9 @@ fn matrix() -> FeatureMatrix {
 
 fn targets(task: Task, rows: &[usize]) -> Targets {
     match task {
-        Task::Age => Targets::Years(rows.iter().map(|&row| 20.0 + (row % 50) as f32).collect()),
+        Task::Age => {
+            Targets::exact_years(rows.iter().map(|&row| 20.0 + (row % 50) as f32).collect())
+        }
         Task::AgeGroup => {
             Targets::Classes { indices: rows.iter().map(|row| row % 8).collect(), count: 8 }
         }
@@ -50,7 +52,7 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
         let years = rows.iter().map(|&row| 20.0 + (row % 50) as f32).collect();
         let (task, targets) = match task {
             Task::Age => (Task::Gender, targets(Task::Gender, &rows)),
-            _ => (Task::Age, Targets::Years(years)),
+            _ => (Task::Age, Targets::exact_years(years)),
         };
         vec![Companion { kind: task.into(), rows, targets }]
     };

@@ -36,7 +36,7 @@ fn targets(task: Task, matrix: &FeatureMatrix, rows: &[usize]) -> Targets {
         row[0] + row[1] / 2.0
     };
     match task {
-        Task::Age => Targets::Years(rows.iter().map(|row| 40.0 + 15.0 * sum(row)).collect()),
+        Task::Age => Targets::exact_years(rows.iter().map(|row| 40.0 + 15.0 * sum(row)).collect()),
         _ => Targets::Classes {
             indices: rows.iter().map(|row| usize::from(sum(row) > 0.0)).collect(),
             count: 2,

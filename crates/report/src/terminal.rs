@@ -1,14 +1,15 @@
 //! A report as tables for the terminal: warnings, one table a task, and the verdict.
 
 use facefold_core::Task;
-use facefold_evaluate::{
-    AgeBand, CvResult, HeadResult, Metric, MetricSummary, Metrics, YearsMetrics,
-};
+use facefold_evaluate::{CvResult, HeadResult, Metric, MetricSummary};
 
 use crate::contents::thresholds;
 use crate::format::{self, NONE};
 use crate::model::Report;
 use crate::table::Table;
+
+/// What stands behind the interval of an age task.
+const BIAS: Metric = Metric::MeanError;
 
 /// The report in short, for a terminal.
 #[must_use]
@@ -25,10 +26,10 @@ pub fn terminal(report: &Report) -> String {
     ));
     for task in &report.tasks {
         blocks.push(format!(
-            "\n{} · {} · {} rows of {} subjects · seeds {}\n",
+            "\n{} · {} · {} of {} subjects · seeds {}\n",
             task.result.task,
             task.result.protocol,
-            format::count(task.rows.used),
+            rows(&task.result),
             format::count(task.result.subjects),
             seeds(&task.result),
         ));
@@ -38,6 +39,20 @@ pub fn terminal(report: &Report) -> String {
         blocks.push(thresholds::terminal(&task.result));
     }
     blocks.concat()
+}
+
+/// `1,460 rows`, and how many of them have what kind of age where some are ranges.
+pub(crate) fn rows(result: &CvResult) -> String {
+    let rows = format!("{} rows", format::count(result.rows));
+    if result.range_rows == 0 {
+        return rows;
+    }
+    let exact = result.rows - result.range_rows;
+    format!(
+        "{rows} ({} with exact years, {} with an age range)",
+        format::count(exact),
+        format::count(result.range_rows)
+    )
 }
 
 pub(crate) fn seeds(result: &CvResult) -> String {
@@ -54,36 +69,36 @@ pub(crate) fn summary(result: &CvResult) -> Table {
 
 /// A line for all ages, then one a band of ages: rows, and errors on them.
 fn of_ages(result: &CvResult) -> Table {
-    let [error, bias, score] =
-        [Metric::MeanAbsoluteError, Metric::MeanError, Metric::CumulativeScore5];
-    let mut table = Table::new(
-        ["head", "rows", error.name(), "95 % interval by subject", bias.name()]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([format::heading(score)]),
-    );
+    let metrics = result.metrics();
+    let mut header = vec!["head".to_owned(), "rows".to_owned()];
+    for (index, &metric) in metrics.iter().enumerate() {
+        header.push(format::heading(metric));
+        if index == 0 {
+            header.extend(["95 % interval by subject".to_owned(), format::heading(BIAS)]);
+        }
+    }
+    let mut table = Table::new(header);
     for head in &result.heads {
-        let Metrics::Years(all) = &head.pooled else { continue };
-        let rows = all.rows / result.seeds.len().max(1);
-        let mean = |metric| line(head, metric).map_or_else(|| NONE.to_owned(), format::mean);
-        table.row([
-            head.name.clone(),
-            format::count(rows),
-            mean(error),
-            interval(line(head, error)),
-            format::value(bias, all.mean_error),
-            mean(score),
-        ]);
-        for AgeBand { name, rows, metrics } in &head.by_age {
-            let YearsMetrics { mean_absolute_error, mean_error, cumulative_score, .. } = metrics;
-            table.row([
-                format!("{}, {name}", head.name),
-                format::count(*rows),
-                format::value(error, *mean_absolute_error),
-                NONE.to_owned(),
-                format::value(bias, *mean_error),
-                format::optional(score, cumulative_score.get(5).copied()),
-            ]);
+        let rows = head.pooled.rows() / result.seeds.len().max(1);
+        let mut cells = vec![head.name.clone(), format::count(rows)];
+        for (index, &metric) in metrics.iter().enumerate() {
+            let line = line(head, metric);
+            cells.push(line.map_or_else(|| NONE.to_owned(), format::mean));
+            if index == 0 {
+                cells.extend([interval(line), format::optional(BIAS, head.pooled.get(BIAS))]);
+            }
+        }
+        table.row(cells);
+        for band in &head.by_age {
+            let of_band = |metric| format::optional(metric, band.metrics.get(metric));
+            let mut cells = vec![format!("{}, {}", head.name, band.name), format::count(band.rows)];
+            for (index, &metric) in metrics.iter().enumerate() {
+                cells.push(of_band(metric));
+                if index == 0 {
+                    cells.extend([NONE.to_owned(), of_band(BIAS)]);
+                }
+            }
+            table.row(cells);
         }
     }
     table
@@ -101,7 +116,7 @@ fn interval(line: Option<&MetricSummary>) -> String {
 /// Heads by metrics: mean ± standard deviation over folds, and the interval of the metric that
 /// decides.
 fn of_classes(result: &CvResult) -> Table {
-    let metrics = Metric::of(result.task);
+    let metrics = result.metrics();
     let mut header = vec!["head".to_owned()];
     for (index, &metric) in metrics.iter().enumerate() {
         header.push(format::heading(metric));

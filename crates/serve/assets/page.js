@@ -336,17 +336,20 @@ function worthOf(task, measured) {
   const years = validation?.years;
   const classes = validation?.classes;
   if (!years && !classes) return [...parts, make("p", {}, "The bundle does not say how good this head is.")];
-  const rows = (years ?? classes).rows.toLocaleString("en");
-  const basis = `on ${rows} pictures of people it was not fitted on (they chose its settings, so expect a little worse)`;
+  const basis = (rows) => `on ${rows.toLocaleString("en")} pictures of people it was not fitted on (they chose its settings, so expect a little worse)`;
   if (years) {
-    parts.push(make("p", {}, `Off by ${years.mean_absolute_error.toFixed(1)} years on average ${basis}.`));
-    const groups = measured.by_age_group ?? [];
+    if (years.rows) parts.push(make("p", {}, `Off by ${years.mean_absolute_error.toFixed(1)} years on average ${basis(years.rows)}.`));
+    const ranges = years.ranges;
+    if (ranges) {
+      parts.push(make("p", {}, `Inside the age range for ${percent(ranges.inside)}, and ${ranges.mean_distance.toFixed(1)} years from it on average, ${basis(ranges.rows)}.`));
+    }
+    const groups = (measured.by_age_group ?? []).filter((group) => group.rows);
     if (groups.length) {
       parts.push(table(["true age", "mean error, years", "told too old by", "pictures"], groups.map((group) => [
         group.group, group.mean_absolute_error.toFixed(1), group.mean_error.toFixed(1), group.rows.toLocaleString("en")])));
     }
   } else {
-    parts.push(make("p", {}, `Right for ${percent(classes.accuracy)} ${basis}.`));
+    parts.push(make("p", {}, `Right for ${percent(classes.accuracy)} ${basis(classes.rows)}.`));
     parts.push(table(["true class", "told right", "pictures"], task.classes.map((name, index) => [
       name, classes.recall[index] === null ? "–" : percent(classes.recall[index]),
       classes.confusion[index].reduce((sum, count) => sum + count, 0).toLocaleString("en")])));

@@ -17,7 +17,7 @@ use super::threads;
 use crate::arguments::{EvaluationArguments, LearningArguments};
 use crate::learning::{self, Learning, TaskRows};
 use crate::settings::Settings;
-use crate::{columns, progress, provenance};
+use crate::{columns, output, progress, provenance};
 
 /// Pictures with a doubtful label that are named in a file; more nobody looks through.
 const MOST_SUSPECTS: usize = 200;
@@ -73,10 +73,15 @@ pub fn evaluate(
     let max_error = arguments.thresholds.max_false_adult;
     let thresholds =
         (!ages.is_empty()).then(|| Thresholds { ages, max_error, attributes: &attributes });
+    let mut warnings = warnings.to_vec();
     let mut tasks = Vec::new();
     for &task in &settings.tasks {
         let rows = learning.task(task, settings)?;
         learning::announce(&rows);
+        if let Some(proposal) = learning::propose_groups(&rows, settings) {
+            output::note(&proposal);
+            warnings.push(proposal);
+        }
         let dropped = rows.dropped.clone();
         let Some((outcome, searches)) =
             run_task(arguments, evaluation, &learning, rows, protocol, thresholds.as_ref(), &how)?
@@ -103,7 +108,6 @@ pub fn evaluate(
             searches,
         });
     }
-    let mut warnings = warnings.to_vec();
     if learning.store.header().extractor.model == "untrained" {
         warnings.push(UNTRAINED.to_owned());
     }

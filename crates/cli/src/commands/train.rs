@@ -3,6 +3,7 @@
 use anyhow::Result;
 use facefold_core::{
     AgeGroups, AgeIntervals, AgeThreshold, Examples, FittedHead, Predictions, Targets, Task,
+    exact_rows,
 };
 use facefold_evaluate::{
     AgePredictions, Answers, Metrics, OwnRows, Partition, Protocol, Surroundings,
@@ -38,6 +39,9 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     for &task in &settings.tasks {
         let rows = learning.task(task, &settings)?;
         learning::announce(&rows);
+        if let Some(proposal) = learning::propose_groups(&rows, &settings) {
+            output::note(&proposal);
+        }
         let (head, measured) = fit(arguments, &settings, &learning, rows, &ages)?;
         metrics.insert(task.to_string(), measured);
         heads.push(head);
@@ -114,7 +118,10 @@ fn fit(
         classes: rows.classes,
         age_groups: (rows.task == Task::AgeGroup).then(|| settings.groups.clone()),
         age_intervals: match (&predictions, kept.targets()) {
-            (Predictions::Years(told), Targets::Years(truth)) => AgeIntervals::fit(told, truth),
+            (Predictions::Years(predicted), Targets::Years(ages)) => {
+                let (predicted, years) = exact_rows(predicted, ages);
+                AgeIntervals::fit(&predicted, &years)
+            }
             _ => None,
         },
         age_thresholds: thresholds(arguments, fitted.as_ref(), &answers, &kept, ages)?,
@@ -182,7 +189,7 @@ fn spread(
     let Some(spread) = fitted.spread(kept.matrix(), kept.rows())? else { return Ok(None) };
     let errors: Vec<f32> = match (answers, kept.targets()) {
         (Answers::Years(told), Targets::Years(truth)) => {
-            told.iter().zip(truth).map(|(told, truth)| (told - truth).abs()).collect()
+            told.iter().zip(truth).map(|(&told, age)| age.distance(told)).collect()
         }
         (Answers::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
             predicted.iter().zip(indices).map(|(a, b)| f32::from(a != b)).collect()
@@ -203,24 +210,28 @@ fn spread(
     Ok(Some(json!({ "of_small_errors": mean(false), "of_large_errors": mean(true) })))
 }
 
-/// The error in years for each group of true ages that has rows: a mean over all ages hides how
-/// much worse old people are told. Empty for heads that tell classes.
+/// The error in years for each group of true ages that has rows (of age ranges, those that lie in
+/// it): a mean over all ages hides how much worse old people are told. Empty for heads that tell classes.
 fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::Value>> {
     let (Answers::Years(told), Targets::Years(truth)) = (answers, targets) else {
         return Ok(Vec::new());
     };
     let mut groups = Vec::new();
     for range in AgeGroups::nine().ranges() {
-        let inside = || told.iter().zip(truth).filter(|(_, truth)| range.contains(**truth));
+        let inside = || told.iter().zip(truth).filter(|(_, age)| range.covers(**age));
         let answers = Answers::Years(inside().map(|(told, _)| *told).collect());
         let targets = Targets::Years(inside().map(|(_, truth)| *truth).collect());
         if let Some(Metrics::Years(years)) = Metrics::measure(&answers, &targets, false)? {
-            groups.push(json!({
-                "group": range.to_string(),
-                "rows": years.rows,
-                "mean_absolute_error": years.mean_absolute_error,
-                "mean_error": years.mean_error,
-            }));
+            let mut group = json!({ "group": range.to_string() });
+            if let Some(exact) = years.exact {
+                group["rows"] = exact.rows.into();
+                group["mean_absolute_error"] = exact.mean_absolute_error.into();
+                group["mean_error"] = exact.mean_error.into();
+            }
+            if let Some(ranges) = years.ranges {
+                group["ranges"] = json!(ranges);
+            }
+            groups.push(group);
         }
     }
     Ok(groups)
@@ -229,12 +240,15 @@ fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::
 /// One line for a person: rows, and how the head does on subjects it did not see.
 fn summary(measured: &serde_json::Value) -> String {
     let validation = &measured["validation"];
-    let found = [("accuracy", "accuracy"), ("mean_absolute_error", "mean absolute error")]
-        .into_iter()
-        .find_map(|(key, name)| {
-            let value = find(validation, key)?;
-            Some(format!("{name} {value:.3}"))
-        });
+    let names = [
+        ("accuracy", "accuracy"),
+        ("mean_absolute_error", "mean absolute error"),
+        ("mean_distance", "mean distance to the age range"),
+    ];
+    let found = names.into_iter().find_map(|(key, name)| {
+        let value = find(validation, key)?;
+        Some(format!("{name} {value:.3}"))
+    });
     format!(
         "trained on {} rows; on {} rows of other subjects, which chose the epoch: {}",
         measured["training_rows"],

@@ -61,7 +61,7 @@ fn every_count_adds_up() {
         assert_eq!(histogram.total(), found.samples);
     }
     let used: Vec<usize> = found.tasks.iter().map(|task| task.used).collect();
-    assert_eq!(used, [3, 2, 3, 3, 1], "gender, three policies, years");
+    assert_eq!(used, [3, 2, 3, 3, 3], "gender, three policies, years and ranges of them");
     assert_eq!(found.tasks[0].dropped[&DropReason::NoGender], 2);
     let remap = found.age_groups.iter().find(|count| count.policy == LabelPolicy::Remap).unwrap();
     assert_eq!(

@@ -11,7 +11,8 @@ use crate::predictions::{PredictedRow, RowPredictions};
 /// What each row adds to the sums that the metrics of a task are quotients of.
 ///
 /// Classes: 1, correct, within one class, then for each class 1 and correct in rows of it.
-/// Years: 1, absolute error, error of at most 5 years.
+/// Years: 1, absolute error, error of at most 5 years in rows with an exact age; 1, distance to the
+/// range, inside it in rows with a range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowScores {
     width: usize,
@@ -40,7 +41,7 @@ impl RowScores {
         }
         let n = predictions.rows.len();
         let classes = predictions.task != Task::Age;
-        let width = if classes { 3 + 2 * predictions.classes.len() } else { 3 };
+        let width = if classes { 3 + 2 * predictions.classes.len() } else { 6 };
         let weight = 1.0 / columns.len() as f64;
         let mut values = vec![0.0; n * width];
         for answers in columns {
@@ -66,6 +67,13 @@ impl RowScores {
                 }
                 (Answers::Years(years), Targets::Years(truth)) if !classes => {
                     for ((row, &answer), &age) in rows.zip(years).zip(truth) {
+                        let Some(age) = age.exact_years() else {
+                            let distance = f64::from(age.distance(answer));
+                            row[3] += weight;
+                            row[4] += distance * weight;
+                            row[5] += f64::from(u8::from(distance == 0.0)) * weight;
+                            continue;
+                        };
                         let error = (f64::from(answer) - f64::from(age)).abs();
                         row[0] += weight;
                         row[1] += error * weight;
@@ -95,10 +103,16 @@ impl RowScores {
         self.values.is_empty()
     }
 
-    /// One row's correctness in [0, 1], or absolute error in years.
+    /// A metric that decides ([`Metric::deciding`]) of one row: correctness in [0, 1], the absolute
+    /// error or the distance to the range in years. NaN where it is not measured on this row.
     #[must_use]
-    pub fn deciding(&self, row: usize) -> f64 {
-        self.values[row * self.width + 1]
+    pub fn of_row(&self, row: usize, metric: Metric) -> f64 {
+        let own = &self.values[row * self.width..][..self.width];
+        let (count, value) = match metric {
+            Metric::RangeDistance => (own[3], own[4]),
+            _ => (own[0], own[1]),
+        };
+        if count > 0.0 { value } else { f64::NAN }
     }
 
     /// A metric from sums over some rows; NaN where these scores do not give it.
@@ -115,6 +129,8 @@ impl RowScores {
             }
             Metric::MeanAbsoluteError if !self.classes => sums[1] / sums[0],
             Metric::CumulativeScore5 if !self.classes => sums[2] / sums[0],
+            Metric::RangeDistance if !self.classes => sums[4] / sums[3],
+            Metric::InsideRange if !self.classes => sums[5] / sums[3],
             _ => f64::NAN,
         }
     }

@@ -203,7 +203,7 @@ fn fewer_years_of_error_are_better() {
     let mut predictions = predictions(&[]);
     predictions.task = Task::Age;
     predictions.classes.clear();
-    predictions.truth = Targets::Years((0..400).map(|row| (row % 80) as f32).collect());
+    predictions.truth = Targets::exact_years((0..400).map(|row| (row % 80) as f32).collect());
     let column = |head: &str, error: f32| PredictionColumn {
         head: head.to_owned(),
         seed: 1,

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use facefold_core::{Head, Targets, Task};
+use facefold_core::{AgeTarget, Head, Targets, Task};
 use facefold_evaluate::{
-    CvOutcome, CvPlan, CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric,
-    NoJournal, Protocol, RowPredictions, Surroundings, cross_validate, plan,
+    Attribute, AttributeValues, Attributes, Contender, CvOutcome, CvPlan, CvResult, CvRun,
+    DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, Protocol, RowPredictions,
+    Surroundings, compare, cross_validate, plan, slices, suspects,
 };
 
 use crate::heads::{Dice, Nearest, People, people};
@@ -122,7 +123,7 @@ fn a_stopped_run_goes_on_without_repeating_a_fit() {
 #[test]
 fn a_head_that_fails_is_named() {
     let mut people = people(30, 4, 1);
-    people.targets = Targets::Years(vec![30.0; 120]);
+    people.targets = Targets::exact_years(vec![30.0; 120]);
     let mut plan = plan_of(&people, dice(), &[3]);
     plan.task = Task::Age;
     plan.classes.clear();
@@ -175,7 +176,8 @@ fn results_and_predictions_survive_their_files() {
 #[test]
 fn years_survive_their_file_bit_by_bit() {
     let mut people = people(30, 4, 1);
-    people.targets = Targets::Years((0..120).map(|row| 20.0 + (row as f32).sqrt() * 3.3).collect());
+    people.targets =
+        Targets::exact_years((0..120).map(|row| 20.0 + (row as f32).sqrt() * 3.3).collect());
     let mut plan = plan_of(&people, vec![Box::new(Nearest::default())], &[1]);
     plan.task = Task::Age;
     plan.classes.clear();
@@ -191,7 +193,7 @@ fn years_survive_their_file_bit_by_bit() {
 fn intervals_made_on_validation_rows_hold_eight_of_ten_test_rows() {
     let mut people = people(250, 4, 1);
     let mut generator = facefold_core::rng::seeded(5, "years");
-    people.targets = Targets::Years(
+    people.targets = Targets::exact_years(
         (0..people.rows.len())
             .map(|_| rand::Rng::random_range(&mut generator, 1.0..90.0))
             .collect(),
@@ -207,4 +209,69 @@ fn intervals_made_on_validation_rows_hold_eight_of_ten_test_rows() {
     // Told and true ages are both spread evenly over 89 years: eight of ten differences lie within
     // 89 (1 - sqrt(0.2)) = 49 years of 0.
     assert!(checks.iter().all(|check| (60.0..110.0).contains(&check.width)), "{checks:?}");
+}
+
+/// Ages of which every third is exact, or none.
+fn ranged(rows: usize, some_exact: bool) -> Targets {
+    let age = |row: usize| match (row / 4 % 60) as f32 {
+        age if some_exact && row.is_multiple_of(3) => AgeTarget::exact(10.0 + age),
+        age => AgeTarget::range(10.0 + age, 19.0 + age).unwrap(),
+    };
+    Targets::Years((0..rows).map(age).collect())
+}
+
+#[test]
+fn ranges_are_scored_compared_and_sliced() {
+    let mut people = people(60, 4, 1);
+    for some_exact in [true, false] {
+        people.targets = ranged(people.rows.len(), some_exact);
+        let mut plan = plan_of(&people, vec![Box::new(Nearest::default())], &[1]);
+        plan.task = Task::Age;
+        plan.classes.clear();
+        let outcome = run(&plan, 2, &NoJournal);
+        let (result, predictions) = (&outcome.result, &outcome.predictions);
+        let (deciding, scored) = match some_exact {
+            true => (Metric::MeanAbsoluteError, 80),
+            false => (Metric::RangeDistance, 240),
+        };
+        assert_eq!(result.range_rows, if some_exact { 160 } else { 240 });
+        assert_eq!(result.metrics()[0], deciding);
+        let ranges = [Metric::RangeDistance, Metric::InsideRange];
+        assert!(result.metrics().ends_with(&ranges), "{:?}", result.metrics());
+        for line in &result.heads[0].summary {
+            let interval = line.interval.unwrap();
+            assert!(interval.low <= line.pooled && line.pooled <= interval.high, "{line:?}");
+        }
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("predictions.csv");
+        predictions.write_csv(&path).unwrap();
+        assert!(fs_err::read_to_string(&path).unwrap().contains(",fold 0,10-19,"));
+        assert_eq!(&RowPredictions::read_csv(&path, Task::Age, &[]).unwrap(), predictions);
+
+        let contender = |label: &str| Contender {
+            label: label.to_owned(),
+            head: predictions.heads()[0].to_owned(),
+            predictions,
+            partitions: &result.partitions,
+        };
+        let comparison = compare(&[contender("one"), contender("two")], 1).unwrap();
+        assert_eq!((comparison.metric, comparison.rows), (deciding, scored));
+        assert_eq!((comparison.rows_left_out, comparison.pairs[0].difference), (0, 0.0));
+        let summary = result.heads[0].summary.iter().find(|line| line.metric == deciding).unwrap();
+        assert!((comparison.contenders[0].value - summary.pooled).abs() < 1e-9);
+
+        let paths = predictions.rows.iter().map(|row| row.path.clone()).collect();
+        let halves = (0..240).map(|row| Some(["a", "b"][row % 2].to_owned())).collect();
+        let halves = Attribute { name: "half".to_owned(), values: AttributeValues::Names(halves) };
+        let attributes = Attributes::new(paths, vec![halves]).unwrap();
+        let head = predictions.heads()[0];
+        let sliced = slices(predictions, head, &attributes, 1).unwrap();
+        assert_eq!((sliced.metric, sliced.rows), (deciding, scored));
+        let rows: usize = sliced.attributes[0].slices.iter().map(|slice| slice.rows).sum();
+        assert_eq!(rows, scored);
+        assert!((sliced.value - comparison.contenders[0].value).abs() < 1e-9);
+        let doubted = suspects(predictions, head).unwrap();
+        assert!(doubted.rows.iter().all(|row| row.doubt > 0.0));
+    }
 }

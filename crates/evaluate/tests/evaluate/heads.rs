@@ -71,7 +71,7 @@ impl FittedHead for FittedNearest {
                 Predictions::Classes(probabilities)
             }
             Targets::Years(years) => {
-                Predictions::Years(rows.iter().map(|&row| years[nearest(row)]).collect())
+                Predictions::Years(rows.iter().map(|&row| years[nearest(row)].midpoint()).collect())
             }
         })
     }

@@ -1,6 +1,6 @@
 //! Metrics against scikit-learn.
 
-use facefold_core::{Predictions, Targets};
+use facefold_core::{Predictions, Targets, Task};
 use facefold_evaluate::{Answers, Metric, Metrics};
 use ndarray::array;
 
@@ -41,15 +41,46 @@ fn classes_match_scikit_learn() {
 // mean_absolute_error(a, b), np.mean(np.array(b) - a), [(abs(np.array(a) - b) <= k).mean() for k in (0, 2, 3, 5, 20)]
 #[test]
 fn years_match_scikit_learn() {
-    let truth = Targets::Years(vec![1.0, 20.0, 33.5, 70.0, 44.0]);
+    let truth = Targets::exact_years(vec![1.0, 20.0, 33.5, 70.0, 44.0]);
     let answers = Answers::Years(vec![3.5, 20.0, 38.5, 50.0, 49.5]);
     let metrics = Metrics::measure(&answers, &truth, false).unwrap().unwrap();
     let Metrics::Years(years) = metrics else { panic!("not years") };
-    close(years.mean_absolute_error, 6.6);
-    close(years.mean_error, -1.4);
+    assert_eq!((years.exact_rows(), years.ranges), (5, None));
+    let exact = years.exact.unwrap();
+    close(exact.mean_absolute_error, 6.6);
+    close(exact.mean_error, -1.4);
     for (limit, share) in [(0, 0.2), (2, 0.2), (3, 0.4), (5, 0.6), (20, 1.0)] {
-        close(years.cumulative_score[limit], share);
+        close(exact.cumulative_score[limit], share);
     }
+}
+
+#[test]
+fn exact_ages_and_ranges_are_measured_apart() {
+    let truth = |labels: &[&str]| {
+        Targets::Years(labels.iter().map(|label| label.parse().unwrap()).collect())
+    };
+    let measure = |labels: &[&str], predicted: &[f32]| {
+        let answers = Answers::Years(predicted.to_vec());
+        Metrics::measure(&answers, &truth(labels), false).unwrap().unwrap()
+    };
+    let both = measure(&["20-29", "40", "70+", "3-9", "30"], &[25.0, 43.0, 64.0, 11.0, 29.0]);
+    let value = |metric| both.get(metric).unwrap();
+    close(value(Metric::MeanAbsoluteError), 2.0);
+    close(value(Metric::MeanError), 1.0);
+    close(value(Metric::InsideRange), 1.0 / 3.0);
+    close(value(Metric::RangeDistance), 8.0 / 3.0);
+    assert_eq!((both.rows(), both.rows_of(Metric::MeanAbsoluteError)), (5, 2));
+    assert_eq!(both.rows_of(Metric::RangeDistance), 3);
+    let ranges = measure(&["20-29"], &[31.0]);
+    assert_eq!(ranges.get(Metric::MeanAbsoluteError), None);
+    assert_eq!(ranges.get(Metric::RangeDistance), Some(2.0));
+    for metrics in [both, ranges, measure(&["4"], &[5.0])] {
+        let text = serde_json::to_string(&metrics).unwrap();
+        assert_eq!(serde_json::from_str::<Metrics>(&text).unwrap(), metrics, "{text}");
+    }
+    let deciding = |labels: &[&str]| Metric::deciding(Task::Age, &truth(labels));
+    assert_eq!(deciding(&["20-29", "40"]), Metric::MeanAbsoluteError);
+    assert_eq!(deciding(&["20-29", "70+"]), Metric::RangeDistance);
 }
 
 #[test]
@@ -75,5 +106,5 @@ fn answers_that_are_no_numbers_are_refused() {
 #[test]
 fn no_rows_give_no_metrics() {
     let empty = Answers::Years(Vec::new());
-    assert_eq!(Metrics::measure(&empty, &Targets::Years(Vec::new()), false).unwrap(), None);
+    assert_eq!(Metrics::measure(&empty, &Targets::exact_years(Vec::new()), false).unwrap(), None);
 }

@@ -78,7 +78,7 @@ fn a_subject_in_two_folds_or_splits_is_refused_by_name() {
         .enumerate()
         .map(|(number, split)| row(number, Some(["a", "a", "b"][number]), 0, Some(split)))
         .collect();
-    let error = plan(&Protocol::Split, &rows, &Targets::Years(vec![1.0; 3]), 7).unwrap_err();
+    let error = plan(&Protocol::Split, &rows, &Targets::exact_years(vec![1.0; 3]), 7).unwrap_err();
     assert!(error.to_string().contains("`a` in train, test"), "{error}");
     assert!(
         matches!(error, EvaluateError::SharedSubjects { place: "split", leaks } if leaks.len() == 1)
@@ -103,7 +103,7 @@ fn a_published_split_is_used_as_it_is() {
     };
     let rows: Vec<RowInfo> =
         (0..100).map(|number| row(number, None, 0, Some(split(number)))).collect();
-    let targets = Targets::Years((0..100).map(|age| age as f32).collect());
+    let targets = Targets::exact_years((0..100).map(|age| age as f32).collect());
     let [partition] = &plan(&Protocol::Split, &rows, &targets, 7).unwrap()[..] else { panic!() };
     covers_all(partition, 100);
     assert!(partition.validation.iter().all(|row| row % 10 == 2));

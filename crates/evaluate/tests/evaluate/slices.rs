@@ -200,7 +200,7 @@ fn years_far_off_make_a_label_suspect() {
         task: Task::Age,
         classes: Vec::new(),
         rows: (0..20).map(row).collect(),
-        truth: Targets::Years(truth),
+        truth: Targets::exact_years(truth),
         columns: vec![years("mlp", told.clone()), years("svm", told)],
     };
     let found = suspects(&predictions, "mlp").unwrap();

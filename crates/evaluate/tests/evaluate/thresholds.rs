@@ -10,7 +10,7 @@ use facefold_core::{
 };
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, CvOutcome, CvPlan, CvRun, DirectoryJournal, Journal,
-    NoJournal, Protocol, RowInfo, Surroundings, Thresholds, cross_validate, plan,
+    Metric, NoJournal, Protocol, RowInfo, Surroundings, Thresholds, cross_validate, plan,
 };
 use ndarray::Array2;
 use rand::Rng as _;
@@ -129,7 +129,7 @@ fn decide(
     distribution: bool,
     journal: &dyn Journal,
 ) -> CvOutcome {
-    let targets = Targets::Years(years);
+    let targets = Targets::exact_years(years);
     let max_error = "2%".parse().unwrap();
     let plan = CvPlan {
         task: Task::Age,
@@ -236,8 +236,16 @@ fn children_and_old_people_have_lines_of_their_own() {
     let head = &outcome.result.heads[0];
     let names: Vec<&str> = head.by_age.iter().map(|band| band.name.as_str()).collect();
     assert_eq!(names, ["under 18", "60 and older"]);
-    assert!(head.by_age.iter().all(|band| band.metrics.rows == 2 * band.rows && band.rows > 100));
-    assert!(head.by_age.iter().all(|band| (band.metrics.mean_error + 10.0).abs() < 1.5));
+    assert!(
+        head.by_age
+            .iter()
+            .all(|band| band.metrics.exact_rows() == 2 * band.rows && band.rows > 100)
+    );
+    assert!(
+        head.by_age
+            .iter()
+            .all(|band| (band.metrics.get(Metric::MeanError).unwrap() + 10.0).abs() < 1.5)
+    );
 }
 
 #[test]

@@ -5,9 +5,10 @@ use facefold_core::{TargetKind, Targets};
 use super::{MlpOptions, YearsLoss};
 use crate::linear::mean_and_deviation;
 use crate::loss::{
-    Known, Loss, YEARS, absolute, cross_entropy, label_distribution, ordinal, squared,
+    Known, Loss, Ranged, YEARS, absolute, cross_entropy, label_distribution, ordinal, squared,
     year_distribution,
 };
+use crate::years::midpoints;
 
 /// One task's labels for some of a set's rows.
 pub(super) struct Labels<'a> {
@@ -36,6 +37,8 @@ struct Goal {
     soft_width: usize,
     /// Ages in years, standardised for a loss of one number; empty for classes.
     years: Vec<Known>,
+    /// Both ends of the ages that are known as ranges, in the unit of `years`; empty where none is.
+    ranges: Vec<Option<(f32, f32)>>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,6 +53,16 @@ pub(super) struct BatchGoals(Vec<BatchGoal>);
 struct BatchGoal {
     soft: Vec<f32>,
     years: Vec<Known>,
+    ranges: Vec<Ranged>,
+}
+
+/// Wanted shares or levels, ages, and age ranges of some rows.
+type KnownRows<'a> = (&'a [f32], &'a [Known], &'a [Ranged]);
+
+impl BatchGoal {
+    fn known(&self) -> KnownRows<'_> {
+        (&self.soft, &self.years, &self.ranges)
+    }
 }
 
 /// A batch's loss, and its derivative by the thresholds of the ordinal loss (empty without one).
@@ -77,7 +90,7 @@ impl Goals {
     pub(super) fn scale(targets: &Targets) -> (f32, f32) {
         match targets {
             Targets::Classes { .. } => (0.0, 1.0),
-            Targets::Years(years) => mean_and_deviation(years),
+            Targets::Years(ages) => mean_and_deviation(&midpoints(ages)),
         }
     }
 
@@ -99,7 +112,7 @@ impl Goals {
         thresholds: &[f32],
     ) -> BatchLoss {
         if let [goal] = self.goals.as_slice() {
-            return goal.loss(outputs, &batch.0[0].soft, &batch.0[0].years, thresholds);
+            return goal.loss(outputs, batch.0[0].known(), thresholds);
         }
         let mut all = BatchLoss {
             loss: Loss { value: 0.0, gradient: vec![0.0; outputs.len()] },
@@ -113,8 +126,7 @@ impl Goals {
                 .chunks(self.outputs)
                 .flat_map(|row| row[columns.clone()].iter().copied())
                 .collect();
-            let BatchLoss { loss, by_threshold } =
-                goal.loss(&own, &batch.soft, &batch.years, thresholds);
+            let BatchLoss { loss, by_threshold } = goal.loss(&own, batch.known(), thresholds);
             all.loss.value += goal.weight * loss.value;
             let weighted = |gradient: &f32| (goal.weight * f64::from(*gradient)) as f32;
             for (row, gradient) in
@@ -134,7 +146,9 @@ impl Goals {
     /// Loss of the first task's outputs for all rows.
     pub(super) fn full_loss(&self, outputs: &[f32], thresholds: &[f32]) -> f64 {
         let goal = &self.goals[0];
-        goal.loss(outputs, &goal.soft, &goal.years, thresholds).loss.value
+        let ranges: Vec<Ranged> =
+            (0..goal.ranges.len()).filter_map(|row| goal.ranged(row, row, 1.0)).collect();
+        goal.loss(outputs, (&goal.soft, &goal.years, &ranges), thresholds).loss.value
     }
 }
 
@@ -158,7 +172,7 @@ impl Goal {
             ),
         };
         let mut soft = vec![0.0; rows * soft_width];
-        let mut years = Vec::new();
+        let (mut years, mut ranges) = (Vec::new(), Vec::new());
         match labels.targets {
             Targets::Classes { indices, .. } => {
                 for (&row, &index) in labels.positions.iter().zip(indices) {
@@ -167,18 +181,29 @@ impl Goal {
             }
             Targets::Years(ages) => {
                 years = vec![unknown; rows];
-                for (&row, &age) in labels.positions.iter().zip(ages) {
+                if ages.iter().any(|age| age.is_range()) {
+                    ranges = vec![None; rows];
+                }
+                for (&row, &target) in labels.positions.iter().zip(ages) {
                     let wanted = &mut soft[row * soft_width..][..soft_width];
+                    let Some(age) = target.exact_years() else {
+                        let scaled = |years: f32| match options.years_loss {
+                            YearsLoss::L1 | YearsLoss::L2 => (years - mean) / deviation,
+                            YearsLoss::Distribution { .. } | YearsLoss::Ordinal => years,
+                        };
+                        ranges[row] = Some((scaled(target.low()), scaled(target.high())));
+                        if let YearsLoss::Ordinal = options.years_loss {
+                            years[row] = Known::surely(target.low());
+                            write_levels(target.low(), wanted);
+                        }
+                        continue;
+                    };
                     years[row] = Known::surely(age);
                     match options.years_loss {
                         YearsLoss::Distribution { sigma, growth, .. } => {
                             year_distribution(age, sigma + growth * age.max(0.0), wanted);
                         }
-                        YearsLoss::Ordinal => {
-                            for (year, level) in wanted.iter_mut().enumerate() {
-                                *level = f32::from(age > year as f32);
-                            }
-                        }
+                        YearsLoss::Ordinal => write_levels(age, wanted),
                         YearsLoss::L1 | YearsLoss::L2 => {
                             years[row].value = (age - mean) / deviation;
                         }
@@ -186,7 +211,7 @@ impl Goal {
                 }
             }
         }
-        Self { loss, weight: labels.weight, soft, soft_width, years }
+        Self { loss, weight: labels.weight, soft, soft_width, years, ranges }
     }
 
     fn outputs(&self) -> usize {
@@ -197,9 +222,11 @@ impl Goal {
     }
 
     fn mixed(&self, pairs: &[(usize, usize, f32)]) -> BatchGoal {
-        let mut batch = BatchGoal { soft: Vec::new(), years: Vec::new() };
+        let mut batch = BatchGoal { soft: Vec::new(), years: Vec::new(), ranges: Vec::new() };
         let mix = |share: f32, one: f32, other: f32| share * one + (1.0 - share) * other;
-        for &(one, other, share) in pairs {
+        for (row, &(one, other, share)) in pairs.iter().enumerate() {
+            batch.ranges.extend(self.ranged(one, row, share));
+            batch.ranges.extend(self.ranged(other, row, 1.0 - share));
             if self.soft_width > 0 {
                 let row = |index: usize| &self.soft[index * self.soft_width..][..self.soft_width];
                 batch.soft.extend(row(one).iter().zip(row(other)).map(|(a, b)| mix(share, *a, *b)));
@@ -217,13 +244,19 @@ impl Goal {
         batch
     }
 
+    /// What the row of a batch knows by this range, where it is one and counts at all.
+    fn ranged(&self, index: usize, row: usize, weight: f32) -> Option<Ranged> {
+        let (low, high) = self.ranges.get(index).copied().flatten()?;
+        (weight > 0.0).then_some(Ranged { row, low, high, weight })
+    }
+
     fn loss(
         &self,
         outputs: &[f32],
-        soft: &[f32],
-        years: &[Known],
+        (soft, years, ranges): KnownRows<'_>,
         thresholds: &[f32],
     ) -> BatchLoss {
+        let years = (years, ranges);
         let loss = match self.loss {
             GoalLoss::Classes { count } => cross_entropy(outputs, soft, count),
             GoalLoss::Years(YearsLoss::Distribution { l1, .. }) => {
@@ -240,11 +273,48 @@ impl Goal {
     }
 }
 
+/// Whether somebody is older than each year, where that is known: 0 for the years of a range that
+/// starts at this age.
+fn write_levels(age: f32, levels: &mut [f32]) {
+    for (year, level) in levels.iter_mut().enumerate() {
+        *level = f32::from(age > year as f32);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Goals, Labels};
     use crate::mlp::{MlpOptions, YearsLoss};
-    use facefold_core::Targets;
+    use facefold_core::{AgeTarget, Targets};
+
+    /// A mixed row has the share-weighted sum of the losses of its two rows, whichever they are.
+    #[test]
+    fn mixed_ranges_have_the_mean_loss_of_their_rows() {
+        let range = |low, high| AgeTarget::range(low, high).unwrap();
+        let ages = vec![AgeTarget::exact(30.0), range(20.0, 29.0), range(60.0, 116.0)];
+        let targets = Targets::Years(ages);
+        let labels = Labels {
+            targets: &targets,
+            positions: vec![0, 1, 2],
+            class_weights: Vec::new(),
+            weight: 1.0,
+        };
+        let distribution = YearsLoss::Distribution { sigma: 2.0, growth: 0.0, l1: 0.0 };
+        for years_loss in [distribution, YearsLoss::Ordinal, YearsLoss::L1] {
+            let options = MlpOptions { years_loss, ..MlpOptions::default() };
+            let goals = Goals::new(3, std::slice::from_ref(&labels), &options, |_| (40.0, 20.0));
+            let outputs: Vec<f32> = (0..goals.outputs()).map(|at| (at as f32).sin()).collect();
+            let thresholds: Vec<f32> = (0..116_u8).map(|at| 3.0 - f32::from(at) / 20.0).collect();
+            let loss = |one, other, share| {
+                goals.loss(&outputs, &goals.mixed(&[(one, other, share)]), &thresholds).loss.value
+            };
+            for (one, other) in [(0, 1), (1, 0), (1, 2), (2, 2)] {
+                let expected = 0.3 * loss(one, one, 1.0) + 0.7 * loss(other, other, 1.0);
+                let mixed = loss(one, other, 0.3);
+                assert!((mixed - expected).abs() < 1e-4, "{years_loss:?} {one} {other}: {mixed}");
+            }
+        }
+    }
 
     /// Two tasks beside each other: each has the loss of its own columns, and rows without a label
     /// pull at none of theirs.
@@ -252,7 +322,7 @@ mod tests {
     fn tasks_are_told_apart_by_their_columns() {
         let (classes, years) = (
             Targets::Classes { indices: vec![1, 0], count: 2 },
-            Targets::Years(vec![30.0, 50.0, 10.0]),
+            Targets::exact_years(vec![30.0, 50.0, 10.0]),
         );
         let options = MlpOptions { years_loss: YearsLoss::L1, ..MlpOptions::default() };
         let first = || Labels {

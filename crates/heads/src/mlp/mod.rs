@@ -35,6 +35,7 @@ use crate::options::{ClassWeights, HeadOptions};
 use crate::parts::{Reader, Stored, Tensors, json};
 use crate::sides::answer_both;
 use crate::threads::on_one_thread;
+use crate::years;
 pub(crate) use formula::{write, write_mean};
 use network::Network;
 pub use options::{JointOptions, MlpOptions, Optimiser, YearsAnswer, YearsLoss};
@@ -125,6 +126,7 @@ impl Mlp {
             let log = &mut fitted.stored.log;
             log.epochs.clone_from(&chosen.stored.log.epochs);
             log.best_epoch = chosen.stored.log.best_epoch;
+            log.notes.extend(years::choice_note(validation.targets()));
             log.notes.push(format!(
                 "fitted anew on training and validation rows, {} in all; the learning curve is that \
                  of the fit before, on {} rows",

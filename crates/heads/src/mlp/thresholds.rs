@@ -1,7 +1,7 @@
 //! The thresholds of the ordinal loss: parameters beside the network's own.
 
 use candle_core::{Device, Result, Var};
-use facefold_core::{HeadError, Targets};
+use facefold_core::{AgeTarget, HeadError, Targets};
 
 use super::lesson::Lesson;
 use super::optimiser::Parameter;
@@ -27,7 +27,7 @@ impl Thresholds {
             return Ok(Self(None));
         };
         let log_odds = |year: usize| {
-            let older = ages.iter().filter(|&&age| age > year as f32).count() as f32;
+            let older: f32 = ages.iter().map(|&age| older_than(age, year as f32)).sum();
             // Half a row on each side keeps the odds finite.
             ((older + 0.5) / (ages.len() as f32 - older + 0.5)).ln()
         };
@@ -53,5 +53,13 @@ impl Thresholds {
         if let Some((_, sink)) = &self.0 {
             sink.put(gradient.len(), |to| to.copy_from_slice(gradient));
         }
+    }
+}
+
+/// Whether an age is above a year, 0 or 1; of a range the share of its years that are.
+fn older_than(age: AgeTarget, year: f32) -> f32 {
+    match age.exact_years() {
+        Some(age) => f32::from(age > year),
+        None => ((age.high() - year) / (age.high() - age.low() + 1.0)).clamp(0.0, 1.0),
     }
 }

@@ -19,6 +19,7 @@ use crate::features::Standardiser;
 use crate::linear::mismatch;
 use crate::loss::Loss;
 use crate::parts::{Stored, backend};
+use crate::years;
 
 /// Fits the network on this thread.
 pub(super) fn fit(
@@ -45,6 +46,8 @@ pub(super) fn fit(
     };
     features.check(validation.matrix(), validation.rows())?;
     let mut log = TrainingLog::default();
+    log.notes.extend(years::range_note(training.targets()));
+    log.notes.extend(years::choice_note(validation.targets()));
     let lesson = Lesson::of(head, training, &mut log)?;
     let goals = lesson.goals(options);
     let mut initial = seeded(seed, "mlp initial weights");
@@ -179,7 +182,7 @@ struct Best {
 }
 
 impl Best {
-    /// Years by the mean absolute error; classes by the loss, which is less jumpy than accuracy.
+    /// Years by their error; classes by the loss, which is less jumpy than accuracy.
     fn improves(&self, epoch: &Epoch, target: TargetKind) -> bool {
         let error = |epoch: &Epoch| match target {
             TargetKind::Years => epoch.validation_score,
@@ -210,7 +213,7 @@ impl Judge<'_> {
         Ok(outputs)
     }
 
-    /// Loss, and accuracy or mean absolute error in years; zeros where there are no rows.
+    /// Loss, and accuracy or error in years ([`years::error`]); zeros where there are no rows.
     fn judge(&self, outputs: &[f32]) -> (f64, f64) {
         if self.validation.is_empty() {
             return (0.0, 0.0);
@@ -222,10 +225,8 @@ impl Judge<'_> {
                 let right = |(row, index): (&[f32], &usize)| row.iter().all(|z| *z <= row[*index]);
                 outputs.chunks(*count).zip(indices).filter(|&pair| right(pair)).count() as f64 / n
             }
-            Targets::Years(years) => {
-                let answers = self.telling.years_of(self.telling.shares(outputs.to_vec()));
-                let errors = answers.iter().zip(years).map(|(a, b)| f64::from((a - b).abs()));
-                errors.sum::<f64>() / n
+            Targets::Years(ages) => {
+                years::error(&self.telling.years_of(self.telling.shares(outputs.to_vec())), ages)
             }
         };
         (loss, score)

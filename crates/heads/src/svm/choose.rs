@@ -5,6 +5,7 @@ use facefold_core::{HeadError, Targets, TrainingLog};
 use super::exact::Trial;
 use super::options::SvmOptions;
 use super::questions::{Contest, Questions};
+use crate::years;
 
 /// The trial that does best on the validation rows; the first where there are none, which is then
 /// the only one.
@@ -31,7 +32,7 @@ pub(super) fn choose(
     if tried.len() > 1 {
         let (measure, rows) = match validation {
             Targets::Classes { .. } => ("accuracy", validation.len()),
-            Targets::Years(_) => ("mean absolute error in years", validation.len()),
+            Targets::Years(ages) => (years::error_name(ages), validation.len()),
         };
         log.notes.push(format!(
             "{name}, best of {} on {rows} validation rows ({measure}: {})",
@@ -49,7 +50,7 @@ pub(super) fn choose(
     Ok(trial)
 }
 
-/// Accuracy by votes, or minus the mean absolute error in years; 0 without validation rows.
+/// Accuracy by votes, or minus the error in years ([`years::error`]); 0 without validation rows.
 fn score(questions: &Questions, trial: &Trial, validation: &Targets) -> f64 {
     let n = validation.len().max(1) as f64;
     match validation {
@@ -60,12 +61,11 @@ fn score(questions: &Questions, trial: &Trial, validation: &Targets) -> f64 {
                 rows.filter(|(row, class)| vote(&questions.contests, row, *count) == **class);
             right.count() as f64 / n
         }
-        Targets::Years(years) => {
-            let errors =
-                trial.decisions.iter().zip(years).map(|(z, year)| {
-                    f64::from(z * questions.years.1 + questions.years.0 - year).abs()
-                });
-            -errors.sum::<f64>() / n
+        Targets::Years(ages) => {
+            let (mean, deviation) = questions.years;
+            let predicted: Vec<f32> =
+                trial.decisions.iter().map(|z| z * deviation + mean).collect();
+            -years::error(&predicted, ages)
         }
     }
 }

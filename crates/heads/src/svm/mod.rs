@@ -30,6 +30,7 @@ use crate::options::{ClassWeights, HeadOptions};
 use crate::parts::{Stored, json};
 use crate::subsample::stratified;
 use crate::threads::on_one_thread;
+use crate::years;
 use calibrate::calibrate;
 use choose::choose;
 use exact::{Exact, in_order};
@@ -298,12 +299,7 @@ impl Svm {
             ));
         }
         let rows = in_order(training.rows(), &kept);
-        let targets = match training.targets() {
-            Targets::Classes { indices, count } => {
-                Targets::Classes { indices: in_order(indices, &kept), count: *count }
-            }
-            Targets::Years(years) => Targets::Years(in_order(years, &kept)),
-        };
+        let targets = training.targets().pick(&kept);
         let questions = self.questions(&targets)?;
         let values = features.rows(training.matrix().plain(), &rows, scale(width));
         let samples = values.iter().map(|&value| f64::from(value)).collect();
@@ -365,7 +361,10 @@ impl Head for Svm {
         validation: &Examples<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fitted = on_one_thread(|| self.fit_here(training, validation, seed))?;
+        let mut fitted = on_one_thread(|| self.fit_here(training, validation, seed))?;
+        let notes = &mut fitted.stored.log.notes;
+        notes.extend(years::midpoint_note(training.targets()));
+        notes.extend(years::choice_note(validation.targets()));
         Ok(Box::new(fitted))
     }
 }

@@ -5,6 +5,7 @@ use facefold_core::{HeadError, Targets};
 use super::options::Scheme;
 use crate::linear::mean_and_deviation;
 use crate::options::ClassWeights;
+use crate::years::midpoints;
 
 /// Two kinds of rows that a machine tells apart: positive decisions are for `first`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,11 +91,12 @@ impl Questions {
         epsilon: f64,
     ) -> Result<Self, HeadError> {
         match targets {
-            Targets::Years(all) => {
+            Targets::Years(ages) => {
+                let all = midpoints(ages);
                 if let Some(year) = all.iter().find(|year| !year.is_finite()) {
                     return Err(HeadError::Untrainable(format!("an age of {year} years")));
                 }
-                let years = mean_and_deviation(all);
+                let years = mean_and_deviation(&all);
                 let question = Question {
                     members: (0..all.len()).collect(),
                     goals: all.iter().map(|year| (year - years.0) / years.1).collect(),

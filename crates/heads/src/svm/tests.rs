@@ -22,7 +22,7 @@ fn fit(name: &'static str, options: &HeadOptions, matrix: &FeatureMatrix, y: &Ta
     let n = y.len();
     let none = match y {
         Targets::Classes { count, .. } => Targets::Classes { indices: Vec::new(), count: *count },
-        Targets::Years(_) => Targets::Years(Vec::new()),
+        Targets::Years(_) => Targets::exact_years(Vec::new()),
     };
     let training = Examples::new(matrix, (0..n).collect(), y.clone()).unwrap();
     let validation = Examples::new(matrix, Vec::new(), none).unwrap();
@@ -73,7 +73,7 @@ fn sines() -> (FeatureMatrix, Targets, Targets) {
         .collect();
     let years = (0..60).map(|i| 40.0 + 20.0 * x(i, 0) + 10.0 * x(i, 1).powi(2)).collect();
     let two = Targets::Classes { indices: two, count: 2 };
-    (FeatureMatrix::new(plain, None).unwrap(), two, Targets::Years(years))
+    (FeatureMatrix::new(plain, None).unwrap(), two, Targets::exact_years(years))
 }
 
 /// Golden values from scikit-learn 1.9, whose SVC and SVR are LIBSVM:

@@ -24,6 +24,7 @@ use crate::options::{ClassWeights, HeadOptions, require};
 use crate::parts::{Stored, Tensors, json};
 use crate::sides::answer_both;
 use crate::threads::on_one_thread;
+use crate::years;
 use bins::Bins;
 pub(crate) use stored::restore;
 use tree::{Ground, Growth, Tree, grow};
@@ -179,6 +180,8 @@ impl Trees {
             model.trees.truncate(rounds * outputs);
             log.best_epoch = Some(rounds);
         }
+        log.notes.extend(years::midpoint_note(training.targets()));
+        log.notes.extend(years::choice_note(validation.targets()));
         let settings = options.clone();
         let stored = Stored { target, unit_columns: self.unit_columns, settings, log };
         Ok(Fitted { features, model, stored })
@@ -188,9 +191,9 @@ impl Trees {
 /// What is told before the first tree: the mean of the years, or the log odds of the classes.
 fn start(targets: &Targets, weights: &[f32]) -> Vec<f32> {
     match targets {
-        Targets::Years(years) => {
-            let sum: f64 = years.iter().map(|&year| f64::from(year)).sum();
-            vec![(sum / years.len() as f64) as f32]
+        Targets::Years(ages) => {
+            let sum: f64 = ages.iter().map(|age| f64::from(age.midpoint())).sum();
+            vec![(sum / ages.len() as f64) as f32]
         }
         Targets::Classes { indices, count } => {
             // Half a row more in each class keeps the odds finite.
@@ -244,8 +247,8 @@ impl Pulls {
         for (row, z) in told.chunks(outputs).enumerate() {
             let weight = weights[row];
             match targets {
-                Targets::Years(years) => {
-                    slopes[row] = z[0] - years[row];
+                Targets::Years(ages) => {
+                    slopes[row] = z[0] - ages[row].midpoint();
                     curves[row] = 1.0;
                 }
                 Targets::Classes { indices, .. } => {
@@ -285,8 +288,9 @@ fn shares_of(z: &[f32], shares: &mut [f32]) {
 /// Weighted mean of the cross-entropy, or of half the squared error; 0 of no rows.
 fn loss(targets: &Targets, told: &[f32], weights: &[f32]) -> f64 {
     let losses: Vec<f64> = match targets {
-        Targets::Years(years) => {
-            told.iter().zip(years).map(|(z, year)| f64::from(z - year).powi(2) / 2.0).collect()
+        Targets::Years(ages) => {
+            let errors = told.iter().zip(ages).map(|(z, age)| f64::from(z - age.midpoint()));
+            errors.map(|error| error.powi(2) / 2.0).collect()
         }
         Targets::Classes { indices, count } => {
             let mut shares = vec![0.0; *count];
@@ -303,23 +307,20 @@ fn loss(targets: &Targets, told: &[f32], weights: &[f32]) -> f64 {
     sum / total.max(f64::MIN_POSITIVE)
 }
 
-/// Accuracy, or mean absolute error in years; 0 of no rows.
+/// Accuracy, or error in years ([`years::error`]); 0 of no rows.
 fn score(targets: &Targets, told: &[f32]) -> f64 {
-    let sum: f64 = match targets {
-        Targets::Years(years) => {
-            told.iter().zip(years).map(|(z, year)| f64::from((z - year).abs())).sum()
-        }
+    match targets {
+        Targets::Years(ages) => years::error(told, ages),
         Targets::Classes { indices, count } => {
             let mut shares = vec![0.0; *count];
             let rows = told.chunks(outputs_of(*count)).zip(indices);
-            rows.filter(|(z, class)| {
+            let right = rows.filter(|(z, class)| {
                 shares_of(z, &mut shares);
                 shares.iter().all(|share| *share <= shares[**class])
-            })
-            .count() as f64
+            });
+            right.count() as f64 / indices.len().max(1) as f64
         }
-    };
-    sum / targets.len().max(1) as f64
+    }
 }
 
 /// Trees a round for so many classes.

@@ -61,7 +61,7 @@ fn answers_are_as_good_as_scikit_learns() {
     let classes: Vec<usize> = years.iter().map(class).collect();
     let two: Vec<usize> = classes.iter().map(|&class| class.min(1)).collect();
 
-    let Predictions::Years(told) = tell(&matrix, &Targets::Years(years.clone())) else {
+    let Predictions::Years(told) = tell(&matrix, &Targets::exact_years(years.clone())) else {
         panic!("expected years")
     };
     let errors = told.iter().zip(&years[600..]).map(|(told, year)| (told - year).abs());
@@ -85,7 +85,7 @@ fn the_trees_of_the_best_round_are_kept() {
         let rows: Vec<usize> = rows.collect();
         // Noise that no tree can tell: the validation loss rises soon.
         let noisy = |&row: &usize| years[row] + 10.0 * ((row * 7919 % 100) as f32 / 50.0 - 1.0);
-        let targets = Targets::Years(rows.iter().map(noisy).collect());
+        let targets = Targets::exact_years(rows.iter().map(noisy).collect());
         Examples::new(&matrix, rows, targets).unwrap()
     };
     let (training, validation) = (examples(0..600), examples(600..1000));
@@ -100,7 +100,7 @@ fn the_trees_of_the_best_round_are_kept() {
         panic!("expected years")
     };
     let Targets::Years(truth) = validation.targets() else { panic!("expected years") };
-    let errors = told.iter().zip(truth).map(|(told, year)| f64::from((told - year).abs()));
+    let errors = told.iter().zip(truth).map(|(&told, age)| f64::from(age.distance(told)));
     let error = errors.sum::<f64>() / 400.0;
     assert!((error - epochs[best - 1].validation_score).abs() < 1e-4, "{error}");
 }

@@ -32,7 +32,10 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
         let aged: Vec<usize> = rows.filter(has_age).collect();
         let genders = gendered.iter().map(|&row| genders[row]).collect();
         let years = aged.iter().map(|&row| years[row]).collect();
-        ((gendered, Targets::Classes { indices: genders, count: 2 }), (aged, Targets::Years(years)))
+        (
+            (gendered, Targets::Classes { indices: genders, count: 2 }),
+            (aged, Targets::exact_years(years)),
+        )
     };
     let told_by = |of_age: bool| {
         let examples = |rows: std::ops::Range<usize>| {
@@ -60,7 +63,7 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
     let found = accuracy(&shares(gender.predict(&matrix, &rows).unwrap()), &truth);
     assert!(found > 0.85, "{found}");
     let age = told_by(true);
-    let error = mean_absolute_error(age.as_ref(), &matrix, &Targets::Years(years.clone()));
+    let error = mean_absolute_error(age.as_ref(), &matrix, &Targets::exact_years(years.clone()));
     assert!(error < 3.0, "{error}");
     // Each is stored as its trunk and its own outputs.
     assert_eq!(gender.parts().tensors["output.bias"].len(), 2);
@@ -83,7 +86,7 @@ fn age_groups_are_told_from_years() {
     let Targets::Years(years) = &targets else { panic!("expected years") };
     let groups = AgeGroups::nine();
     let indices: Vec<usize> =
-        years.iter().map(|&years| groups.group_of(years.max(0.0)).unwrap()).collect();
+        years.iter().map(|age| groups.group_of(age.midpoint().max(0.0)).unwrap()).collect();
     let classes = Targets::Classes { indices: indices.clone(), count: 9 };
     let grouped = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
@@ -195,7 +198,7 @@ fn a_trained_head_can_be_started_from() {
 fn dropout_tells_how_sure_a_head_is() {
     let (matrix, genders, years) = two_labels(600);
     let rows = test_rows(&matrix);
-    for targets in [Targets::Years(years), Targets::Classes { indices: genders, count: 2 }] {
+    for targets in [Targets::exact_years(years), Targets::Classes { indices: genders, count: 2 }] {
         let silent = fit("mlp", &quick(), &matrix, &targets, 1);
         assert_eq!(silent.spread(&matrix, &rows).unwrap(), None);
         let mut options = quick();

@@ -5,5 +5,6 @@
 mod formula;
 mod kinds;
 mod learning;
+mod ranges;
 mod repeat;
 mod support;

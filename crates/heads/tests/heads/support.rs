@@ -39,7 +39,7 @@ pub fn examples<'a>(
     let own = Examples::new(matrix, rows.clone(), targets.pick(&rows)).unwrap();
     // For heads that learn tasks together: a number that the plain features tell exactly.
     let years = |&row: &usize| 30.0 + 10.0 * matrix.plain().row(row)[0].clamp(-2.0, 4.0);
-    let targets = Targets::Years(rows.iter().map(years).collect());
+    let targets = Targets::exact_years(rows.iter().map(years).collect());
     own.with_companions(vec![Companion { kind: Task::Age.into(), rows, targets }]).unwrap()
 }
 
@@ -99,7 +99,7 @@ pub fn aged(n: usize, seed: u64) -> (FeatureMatrix, Targets) {
     let mut generator = seeded(seed, "aged");
     let plain = Array2::from_shape_fn((n, 3), |_| generator.random_range(-1.0..1.0_f32));
     let years = plain.rows().into_iter().map(|row| 40.0 + 20.0 * row[0] + 10.0 * row[1]).collect();
-    (FeatureMatrix::new(plain, None).unwrap(), Targets::Years(years))
+    (FeatureMatrix::new(plain, None).unwrap(), Targets::exact_years(years))
 }
 
 pub fn mean_absolute_error(
@@ -110,7 +110,7 @@ pub fn mean_absolute_error(
     let Targets::Years(truth) = targets else { panic!("expected years") };
     let rows = test_rows(matrix);
     let found = years(fitted.predict(matrix, &rows).unwrap());
-    let errors = rows.iter().zip(found).map(|(&row, found)| (truth[row] - found).abs());
+    let errors = rows.iter().zip(found).map(|(&row, found)| truth[row].distance(found));
     errors.sum::<f32>() / rows.len() as f32
 }
 

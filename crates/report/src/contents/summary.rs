@@ -33,7 +33,10 @@ fn of_task(task: &TaskReport) -> Option<String> {
 
 /// Heads by tasks.
 fn heads(report: &Report) -> Table {
-    let deciding = |task: &TaskReport| Metric::of(task.result.task)[0];
+    let deciding = |task: &TaskReport| {
+        let measured = task.result.metrics();
+        measured.first().copied().unwrap_or(Metric::of(task.result.task)[0])
+    };
     let columns = report
         .tasks
         .iter()

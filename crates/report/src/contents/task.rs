@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use facefold_evaluate::{
-    ClassMetrics, CvResult, FitResult, HeadResult, IntervalCheck, Metric, Metrics,
+    ClassMetrics, CvResult, ExactYearsMetrics, FitResult, HeadResult, IntervalCheck, Metric,
+    Metrics, YearsMetrics,
 };
 
 use super::{search, slices, thresholds};
@@ -14,15 +15,14 @@ use crate::format::{self, NONE};
 use crate::model::TaskReport;
 use crate::page::{Block, Page};
 use crate::table::Table;
-use crate::terminal::{seeds, summary};
+use crate::terminal::{rows, seeds, summary};
 
 pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     let result = &task.result;
     page.section(title(result));
     page.paragraph(format!(
-        "{} rows of {} subjects, {} features, protocol `{}`, seed {} for the division, fits with \
-         seeds {}.",
-        format::count(result.rows),
+        "{} of {} subjects, {} features, protocol `{}`, seed {} for the division, fits with seeds {}.",
+        rows(result),
         format::count(result.subjects),
         format::count(result.features),
         result.protocol,
@@ -93,7 +93,7 @@ fn protocol(page: &mut Page, result: &CvResult) {
 /// Every metric by fold and head, averaged over seeds.
 fn folds(page: &mut Page, result: &CvResult) {
     page.subsection(format!("Folds of {}", result.task));
-    for &metric in Metric::of(result.task) {
+    for metric in result.metrics() {
         let heads = result.heads.iter().map(|head| head.name.clone());
         let mut table = Table::new(std::iter::once(format::heading(metric)).chain(heads));
         for partition in &result.partitions {
@@ -189,7 +189,49 @@ fn classes(page: &mut Page, result: &CvResult) {
     }
 }
 
+/// What was measured on test rows whose age is known as a range.
+fn age_ranges(page: &mut Page, result: &CvResult) {
+    let mut table = Table::new(["head", "inside the range (%)", "mean distance (years)"]);
+    for head in &result.heads {
+        let Metrics::Years(YearsMetrics { ranges: Some(ranges), .. }) = &head.pooled else {
+            continue;
+        };
+        table.row([
+            head.name.clone(),
+            format::value(Metric::InsideRange, ranges.inside),
+            format::value(Metric::RangeDistance, ranges.mean_distance),
+        ]);
+    }
+    if table.rows().is_empty() {
+        return;
+    }
+    page.subsection(format!("Age ranges of {}", result.task));
+    page.paragraph(format!(
+        "On {} whose age is known as a range: the share predicted inside it, both ends included, \
+         and the mean distance to it, which is 0 inside.",
+        test_rows(result, |years| years.range_rows()),
+    ));
+    page.table(table);
+}
+
+/// `1,234 test rows`, of all divisions under one seed.
+fn test_rows(result: &CvResult, of: impl Fn(&YearsMetrics) -> usize) -> String {
+    let rows = result.heads.first().map_or(0, |head| match &head.pooled {
+        Metrics::Years(years) => of(years) / result.seeds.len().max(1),
+        Metrics::Classes(_) => 0,
+    });
+    format!("{} test rows", format::count(rows))
+}
+
+fn exact_years(head: &HeadResult) -> Option<&ExactYearsMetrics> {
+    match &head.pooled {
+        Metrics::Years(years) => years.exact.as_ref(),
+        Metrics::Classes(_) => None,
+    }
+}
+
 fn years(page: &mut Page, result: &CvResult) {
+    age_ranges(page, result);
     let Some(figure) = figures::cumulative_of(result) else { return };
     page.subsection(format!("Errors of {}", result.task));
     let limits = [1_usize, 3, 5, 7, 10, 15];
@@ -197,7 +239,7 @@ fn years(page: &mut Page, result: &CvResult) {
     let mut table =
         Table::new(header.into_iter().chain(limits.map(|limit| format!("CS@{limit} (%)"))));
     for head in &result.heads {
-        let Metrics::Years(years) = &head.pooled else { continue };
+        let Some(years) = exact_years(head) else { continue };
         let first = [head.name.clone(), format::value(Metric::MeanAbsoluteError, years.mean_error)];
         let shares = limits.map(|limit| {
             let share = years.cumulative_score.get(limit).copied();
@@ -206,10 +248,11 @@ fn years(page: &mut Page, result: &CvResult) {
         table.row(first.into_iter().chain(shares));
     }
     page.table(table);
-    page.paragraph(
-        "CS@n is the share of test rows with an error of at most n years; a mean error above 0 \
-         takes people for older than they are labelled.",
-    );
+    page.paragraph(format!(
+        "MAE and CS@n on {} with exact years. CS@n is the share of them with an error of at most n \
+         years; a mean error above 0 takes people for older than they are labelled.",
+        test_rows(result, |years| years.exact_rows()),
+    ));
     intervals(page, result);
     page.figure(figure);
 }

@@ -1,6 +1,6 @@
 //! The HTML face: the numbers of the Markdown, nothing fetched, nothing taken for markup.
 
-use facefold_report::{Report, html, markdown};
+use facefold_report::{Report, html, markdown, terminal};
 
 use crate::run;
 
@@ -111,4 +111,27 @@ fn names_from_outside_stay_text() {
     assert_eq!(page.matches("<title>").count(), 1);
     // Every attribute that holds a name keeps to its quotes.
     assert!(page.contains("aria-label=\"age-group by &lt;/title&gt;&lt;script&gt;alert(&quot;1"));
+}
+
+#[test]
+fn ages_and_age_ranges_are_counted_apart() {
+    let report = run::of_ranges();
+    let counts = "300 rows (100 with exact years, 200 with an age range)";
+    for text in [markdown(&report), terminal(&report)] {
+        assert!(text.contains(counts), "{text}");
+        assert!(
+            text.contains("MAE (years)") && text.contains("inside the age range (%)"),
+            "{text}"
+        );
+    }
+    let (text, page) = (markdown(&report), html(&report));
+    for needed in [
+        "MAE and CS@n on 100 test rows with exact years",
+        "On 200 test rows whose age is known as a range",
+        "mean distance (years)",
+    ] {
+        assert!(text.contains(needed) && page.contains(needed), "{needed}");
+    }
+    let stored = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&stored).unwrap(), report);
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use facefold_core::{
-    Epoch, Examples, FeatureMatrix, FittedHead, Fold, Head, HeadError, HeadParts, Predictions,
-    SubjectId, Targets, Task, TrainingLog,
+    AgeTarget, Epoch, Examples, FeatureMatrix, FittedHead, Fold, Head, HeadError, HeadParts,
+    Predictions, SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, Budget, Choice, Configuration, Contender, CvPlan,
@@ -102,10 +102,42 @@ impl FittedHead for Fitted {
     }
 }
 
-/// 50 people with 6 pictures each in five folds.
+/// Of 50 people with 6 pictures each.
+fn feature(row: usize) -> f32 {
+    (row / 6 % CLASSES) as f32
+}
+
 fn task(task: Task) -> TaskReport {
+    let targets = match task {
+        Task::Age => {
+            let age = |row: usize| feature(row) * 20.0 + (row % 5) as f32;
+            Targets::exact_years((0..300).map(age).collect())
+        }
+        _ => Targets::Classes {
+            indices: (0..300).map(|row| feature(row) as usize).collect(),
+            count: CLASSES,
+        },
+    };
+    task_of(task, targets)
+}
+
+/// A task of years with two ages in three known as a range only.
+pub fn of_ranges() -> Report {
+    let age = |row: usize| {
+        let low = feature(row) * 20.0 + 1.0;
+        if row.is_multiple_of(3) {
+            AgeTarget::exact(low)
+        } else {
+            AgeTarget::range(low, low + 9.0).unwrap()
+        }
+    };
+    let targets = Targets::Years((0..300).map(age).collect());
+    Report { tasks: vec![task_of(Task::Age, targets)], ..report() }
+}
+
+/// 50 people with 6 pictures each in five folds.
+fn task_of(task: Task, targets: Targets) -> TaskReport {
     let n = 300;
-    let feature = |row: usize| (row / 6 % CLASSES) as f32;
     let plain = Array2::from_shape_fn((n, 1), |(row, _)| feature(row));
     let matrix = FeatureMatrix::new(plain, None).unwrap();
     let rows: Vec<RowInfo> = (0..n)
@@ -116,15 +148,6 @@ fn task(task: Task) -> TaskReport {
             split: None,
         })
         .collect();
-    let targets = match task {
-        Task::Age => {
-            Targets::Years((0..n).map(|row| feature(row) * 20.0 + (row % 5) as f32).collect())
-        }
-        _ => Targets::Classes {
-            indices: (0..n).map(|row| feature(row) as usize).collect(),
-            count: CLASSES,
-        },
-    };
     let classes = match task {
         Task::Age => Vec::new(),
         _ => ["0-12", "13-40", "41+"].map(str::to_owned).to_vec(),

@@ -90,7 +90,7 @@ fn train() -> Bundle {
         heads: vec![
             fit(Task::Gender, "linear", genders, classes(2)),
             fit(Task::AgeGroup, "linear", groups.labels(), classes(9)),
-            fit(Task::Age, "mlp", Vec::new(), Targets::Years(years)),
+            fit(Task::Age, "mlp", Vec::new(), Targets::exact_years(years)),
         ],
         features: FeatureChoice::Embedding,
         fingerprint: extractor.fingerprint().clone(),
