@@ -18,6 +18,10 @@ fn age(answer: &Answer) -> Option<String> {
     })
 }
 
+fn column<'a>(name: &str, cell: Cell<'a>) -> Column<'a> {
+    (name.to_owned(), cell)
+}
+
 /// One line a face; columns that no answer fills are left out.
 #[must_use]
 pub fn table(answers: &[Answer]) -> String {
@@ -35,7 +39,6 @@ pub fn table(answers: &[Answer]) -> String {
             Box::new(move |answer| Some(answer.decision_at(age)?.to_string())),
         )
     };
-    let column = |name: &str, cell: Cell<'_>| (name.to_owned(), cell);
     let mut columns: Vec<Column<'_>> = vec![
         column("picture", Box::new(|answer| Some(answer.path.clone()))),
         column(
