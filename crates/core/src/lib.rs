@@ -34,4 +34,6 @@ pub use intervals::AgeIntervals;
 pub use rows::{FeatureRows, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
 pub use task::{CompanionKind, Task};
-pub use threshold::{AgeDecision, AgeThreshold, ErrorBound, median_age, probability_over};
+pub use threshold::{
+    AgeDecision, AgeThreshold, DecisionAges, ErrorBound, median_age, probability_over, quantile_age,
+};

@@ -1,6 +1,6 @@
 //! Predicted distributions over years, in a form that is small enough to keep for every row.
 
-use facefold_core::{median_age, probability_over};
+use facefold_core::{DecisionAges, probability_over};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -63,13 +63,14 @@ impl AgePredictions {
         self.len() == 0
     }
 
-    /// The age that decisions rest on, not rounded: the median of the distribution, or the
-    /// predicted years.
+    /// The ages that decisions rest on: quantiles of the distribution, or the predicted years.
     #[must_use]
-    pub fn ages(&self) -> Vec<f32> {
+    pub fn decision_ages(&self) -> Vec<DecisionAges> {
         match self {
-            Self::Years(years) => years.clone(),
-            Self::Distributions(rows) => rows.iter().map(|row| median_age(&row.to_vec())).collect(),
+            Self::Years(years) => years.iter().map(|&years| years.into()).collect(),
+            Self::Distributions(rows) => {
+                rows.iter().map(|row| DecisionAges::of(&row.to_vec())).collect()
+            }
         }
     }
 
@@ -87,7 +88,7 @@ impl AgePredictions {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::{median_age, probability_over};
+    use facefold_core::{DecisionAges, probability_over};
     use ndarray::Array2;
 
     use super::AgePredictions;
@@ -107,10 +108,12 @@ mod tests {
         assert!(text.len() < 5 * 250, "{} bytes", text.len());
         assert_eq!(serde_json::from_str::<AgePredictions>(&text).unwrap(), kept);
         for (row, (age, over)) in
-            kept.ages().into_iter().zip(kept.probabilities_over(18).unwrap()).enumerate()
+            kept.decision_ages().into_iter().zip(kept.probabilities_over(18).unwrap()).enumerate()
         {
             let whole = shares.row(row).to_vec();
-            assert!((age - median_age(&whole)).abs() < 1e-3);
+            let expected = DecisionAges::of(&whole);
+            assert!((age.median - expected.median).abs() < 1e-3);
+            assert!((age.lower_decile - expected.lower_decile).abs() < 1e-3);
             assert!((over - probability_over(&whole, 18)).abs() < 1e-4);
         }
     }
@@ -118,6 +121,9 @@ mod tests {
     #[test]
     fn years_alone_have_no_probabilities() {
         let years = AgePredictions::new(&[20.5], None);
-        assert_eq!((years.ages(), years.probabilities_over(18)), (vec![20.5], None));
+        assert_eq!(
+            (years.decision_ages(), years.probabilities_over(18)),
+            (vec![20.5.into()], None)
+        );
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! A row is a *minor* where its true age is below the threshold and an *adult* where it is not; an
 //! age known as a range counts where the whole range lies on one side. A person passes at a
-//! *challenge age* where the predicted age is at least that. Each fit chooses its challenge age, and
+//! *challenge age* where the lower decile of the predicted distribution is at least that. Each fit chooses its challenge age, and
 //! the limit below which people are called under, on its validation rows alone
 //! ([`AgeThreshold::choose`]); all rates here are of test rows.
 
-use facefold_core::{AgeDecision, AgeTarget, AgeThreshold, ErrorBound, Targets};
+use facefold_core::{AgeDecision, AgeTarget, AgeThreshold, DecisionAges, ErrorBound, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Attributes, Cut};
@@ -46,7 +46,7 @@ pub struct ThresholdResult {
     pub age: u32,
     /// Largest share of errors that limits were chosen to keep.
     pub max_error: ErrorBound,
-    /// Whether the head predicts a distribution over years, whose median decides; else its
+    /// Whether the head predicts a distribution over years, whose quantiles decide; else its
     /// predicted years do.
     pub has_distribution: bool,
     /// Test rows below the threshold.
@@ -58,7 +58,7 @@ pub struct ThresholdResult {
     /// Area under the ROC curve of the probability of being that old, or of the predicted years:
     /// how often an adult has more of it than a minor.
     pub auc: Option<f64>,
-    /// The same of the predicted age.
+    /// The same of the age that decides who passes.
     pub auc_of_age: Option<f64>,
     /// Points of the ROC curve that [`Self::auc`] is the area under.
     pub roc: Vec<RocPoint>,
@@ -101,12 +101,11 @@ pub struct RocPoint {
 pub struct ChallengeAge {
     /// In years.
     pub age: u32,
-    /// Minors predicted to be at least that old: the false adult rate.
+    /// Minors whose lower decile is at least that: the false adult rate.
     pub minors_passed: Rate,
-    /// Adults predicted to be younger.
+    /// Adults whose lower decile is below.
     pub adults_refused: Rate,
-    /// Those older than the threshold by more than [`MARGIN`] years who are predicted to be at
-    /// least that old.
+    /// Those older than the threshold by more than [`MARGIN`] years who pass.
     pub older_passed: Rate,
 }
 
@@ -147,26 +146,33 @@ pub struct DecisionSlice {
     pub decisions: Decisions,
 }
 
-/// Limits for each threshold, chosen on predicted ages of people that the head was not fitted on.
+/// Limits for each threshold, chosen on predictions for people that the head was not fitted on.
 #[must_use]
 pub fn choose_thresholds(
     ages: &[u32],
     max_error: ErrorBound,
-    predicted: &[f32],
+    predicted: &[DecisionAges],
     truth: &Targets,
 ) -> Vec<AgeThreshold> {
     let truth = true_ages(truth);
     ages.iter().map(|&age| choose(age, max_error, predicted, truth)).collect()
 }
 
-fn choose(age: u32, max_error: ErrorBound, predicted: &[f32], truth: &[AgeTarget]) -> AgeThreshold {
-    let of_side = |wanted: Side| -> Vec<f32> {
+fn choose(
+    age: u32,
+    max_error: ErrorBound,
+    predicted: &[DecisionAges],
+    truth: &[AgeTarget],
+) -> AgeThreshold {
+    let of_side = |wanted: Side, get: fn(&DecisionAges) -> f32| -> Vec<f32> {
         let rows = predicted.iter().zip(truth);
         rows.filter(|(_, truth)| side(**truth, age) == Some(wanted))
-            .map(|(&years, _)| years)
+            .map(|(ages, _)| get(ages))
             .collect()
     };
-    AgeThreshold::choose(age, max_error, &of_side(Side::Minor), &of_side(Side::Adult))
+    let minors = of_side(Side::Minor, |ages| ages.lower_decile);
+    let adults = of_side(Side::Adult, |ages| ages.median);
+    AgeThreshold::choose(age, max_error, &minors, &adults)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,8 +239,8 @@ struct Tested<'a> {
     truth: Vec<AgeTarget>,
     subjects: Vec<usize>,
     cuts: Vec<Cut>,
-    /// Predicted ages under each seed.
-    predicted: Vec<Vec<f32>>,
+    /// What decisions rest on, under each seed.
+    predicted: Vec<Vec<DecisionAges>>,
 }
 
 impl<'a> Tested<'a> {
@@ -260,8 +266,9 @@ impl<'a> Tested<'a> {
         let plan_truth = true_ages(&plan.targets).to_vec();
         let tested = plan.partitions.iter().flat_map(|partition| &partition.test);
         let truth = tested.map(|&row| plan_truth[row]).collect();
-        let of_seed = |seed: usize| -> Vec<f32> {
-            fits.iter().skip(seed).step_by(seeds).flat_map(|(_, ages)| ages.test.ages()).collect()
+        let of_seed = |seed: usize| -> Vec<DecisionAges> {
+            let fits = fits.iter().skip(seed).step_by(seeds);
+            fits.flat_map(|(_, ages)| ages.test.decision_ages()).collect()
         };
         let predicted = (0..seeds).map(of_seed).collect();
         Ok(Self { fits, plan_truth, truth, subjects: numbers(rows), cuts, predicted })
@@ -270,7 +277,13 @@ impl<'a> Tested<'a> {
     fn at(&self, age: u32, max_error: ErrorBound, plan: &CvPlan<'_>) -> ThresholdResult {
         let people = People::new(&self.truth, age);
         let limits = self.limits(age, max_error, plan);
-        let scores = self.probabilities_over(age);
+        let deciles: Vec<Vec<f32>> = self
+            .predicted
+            .iter()
+            .map(|column| column.iter().map(|ages| ages.lower_decile).collect())
+            .collect();
+        let probabilities = self.probabilities_over(age);
+        let scores = probabilities.as_ref().unwrap_or(&deciles);
         let last = limits.iter().filter_map(|limits| limits.over_from).max();
         let last = last.unwrap_or_default().max(age + CHALLENGES);
         let outcomes = self.outcomes(&limits, plan);
@@ -281,13 +294,13 @@ impl<'a> Tested<'a> {
         ThresholdResult {
             age,
             max_error,
-            has_distribution: scores.is_some(),
+            has_distribution: probabilities.is_some(),
             minors: people.minors.len(),
             adults: people.adults.len(),
             not_counted: self.truth.len() - people.minors.len() - people.adults.len(),
-            auc: area(scores.as_ref().unwrap_or(&self.predicted)),
-            auc_of_age: area(&self.predicted),
-            roc: people.roc(scores.as_ref().unwrap_or(&self.predicted)),
+            auc: area(scores),
+            auc_of_age: area(&deciles),
+            roc: people.roc(scores),
             challenges: (age..=last).map(|limit| self.challenge(limit, &people)).collect(),
             chosen: self.chosen(&limits),
             decisions: people.decisions(&outcomes).drawn(&outcomes, &people, self, plan.seed),
@@ -301,7 +314,7 @@ impl<'a> Tested<'a> {
         let of_fit = |(number, (_, ages)): (usize, &(&FitRecord, &FitAges))| {
             let rows = &plan.partitions[number / seeds].validation;
             let truth: Vec<AgeTarget> = rows.iter().map(|&row| self.plan_truth[row]).collect();
-            choose(age, max_error, &ages.validation.ages(), &truth)
+            choose(age, max_error, &ages.validation.decision_ages(), &truth)
         };
         self.fits.iter().enumerate().map(of_fit).collect()
     }
@@ -351,7 +364,8 @@ impl<'a> Tested<'a> {
 
     fn challenge(&self, age: u32, people: &People) -> ChallengeAge {
         let passes = |row: usize| {
-            let passed = self.predicted.iter().filter(|column| column[row] >= age as f32);
+            let passed =
+                self.predicted.iter().filter(|column| column[row].lower_decile >= age as f32);
             passed.count() as f64 / self.predicted.len() as f64
         };
         ChallengeAge {
@@ -552,7 +566,7 @@ impl Decisions {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::{AgeTarget, Targets};
+    use facefold_core::{AgeTarget, DecisionAges, Targets};
 
     use super::{Outcome, People, Rate, Side, band, choose_thresholds, side};
 
@@ -604,11 +618,12 @@ mod tests {
     #[test]
     fn the_limits_of_several_thresholds_are_chosen_by_the_same_rows() {
         let truth = Targets::exact_years((0..400).map(|row| (row % 40) as f32).collect());
-        let predicted: Vec<f32> = (0..400).map(|row| (row % 40) as f32 + 1.5).collect();
-        let bound = "7%".parse().unwrap();
+        let predicted: Vec<DecisionAges> =
+            (0..400).map(|row| ((row % 40) as f32 + 1.5).into()).collect();
+        let bound = "5%".parse().unwrap();
         let chosen = choose_thresholds(&[18, 25], bound, &predicted, &truth);
         // Those one year below a threshold are predicted half a year above it, 10 of 180 and of
-        // 250: scipy.stats.binom.cdf([10, 10], [180, 250], .07) -> 0.277, 0.034
+        // 250; 11 are more than 5 % of 181, and not of 251.
         let limits: Vec<_> =
             chosen.iter().map(|limits| (limits.over_from, limits.minors)).collect();
         assert_eq!(limits, [(Some(19), 180), (Some(25), 250)]);

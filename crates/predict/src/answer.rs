@@ -1,6 +1,6 @@
 //! What a bundle tells about a face.
 
-use facefold_core::{AgeDecision, AgeThreshold, Gender, Rejection, median_age, probability_over};
+use facefold_core::{AgeDecision, AgeThreshold, DecisionAges, Gender, Rejection, probability_over};
 use serde::{Serialize, Serializer};
 
 /// How a picture ended.
@@ -79,13 +79,13 @@ pub struct ThresholdAnswer {
 }
 
 impl ThresholdAnswer {
-    /// The decision that a head's prediction gives: by the median of its distribution, or by the
-    /// predicted age where it predicts no distribution.
+    /// The decision that a head's prediction gives: by its distribution, or by the predicted age where
+    /// it predicts no distribution.
     #[must_use]
     pub fn new(limits: &AgeThreshold, age: f32, distribution: Option<&[f32]>) -> Self {
         // The one place where decisions are made: a face unlike the training faces, of whose
         // predicted age little is known, must get `AgeDecision::CannotSay` here.
-        let decision = limits.decide(distribution.map_or(age, median_age));
+        let decision = limits.decide(distribution.map_or_else(|| age.into(), DecisionAges::of));
         let probability_over = distribution.map(|shares| probability_over(shares, limits.age));
         Self { age: limits.age, decision, probability_over }
     }
@@ -208,9 +208,9 @@ mod tests {
         let limits = AgeThreshold::choose(18, bound, &[20.5; 400], &[15.5; 400]);
         assert_eq!((limits.over_from, limits.under_below), (Some(21), Some(15)));
         let mut shares = vec![0.0; 117];
-        (shares[17], shares[30]) = (0.25, 0.75);
+        (shares[17], shares[30]) = (0.05, 0.95);
         let found = ThresholdAnswer::new(&limits, 10.0, Some(&shares));
-        assert_eq!((found.decision, found.probability_over), (AgeDecision::Over, Some(0.75)));
+        assert_eq!((found.decision, found.probability_over), (AgeDecision::Over, Some(0.95)));
         let found = ThresholdAnswer::new(&limits, 20.9, None);
         assert_eq!((found.decision, found.probability_over), (AgeDecision::CannotSay, None));
         let text = serde_json::to_string(&found).unwrap();

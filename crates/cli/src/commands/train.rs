@@ -149,7 +149,7 @@ fn thresholds(
 ) -> Result<Vec<AgeThreshold>> {
     let Answers::Years(years) = answers else { return Ok(Vec::new()) };
     let distribution = fitted.year_distribution_validation(kept.matrix(), kept.rows())?;
-    let predicted = AgePredictions::new(years, distribution.as_ref()).ages();
+    let predicted = AgePredictions::new(years, distribution.as_ref()).decision_ages();
     let max_error = arguments.thresholds.max_false_adult;
     let chosen = choose_thresholds(ages, max_error, &predicted, kept.targets());
     for limits in &chosen {
@@ -169,11 +169,11 @@ fn decided(limits: &AgeThreshold) -> String {
                 max_error.least_rows()
             )
         },
-        |limit| format!("over from a predicted age of {limit} (chosen on {minors} minors)"),
+        |limit| format!("over from a lower decile of {limit} (chosen on {minors} minors)"),
     );
     let under = known(under_below).map_or_else(
         || format!("nobody is called under ({adults} adults)"),
-        |limit| format!("under below {limit} (on {adults} adults)"),
+        |limit| format!("under below a median of {limit} (on {adults} adults)"),
     );
     format!("threshold {age}, errors of at most {max_error}: {over}; {under}")
 }

@@ -130,7 +130,7 @@ fn decide(
     journal: &dyn Journal,
 ) -> CvOutcome {
     let targets = Targets::exact_years(years);
-    let max_error = "2%".parse().unwrap();
+    let max_error = "0.5%".parse().unwrap();
     let plan = CvPlan {
         task: Task::Age,
         classes: Vec::new(),
@@ -153,7 +153,7 @@ fn decide(
 
 #[test]
 fn the_chosen_challenge_age_keeps_the_bound_on_people_who_did_not_choose_it() {
-    let mut broken = 0;
+    let mut shares = Vec::new();
     for seed in 0..6 {
         let people = people(seed);
         let outcome = decide(&people, people.years.clone(), true, &NoJournal);
@@ -162,19 +162,20 @@ fn the_chosen_challenge_age_keeps_the_bound_on_people_who_did_not_choose_it() {
         assert!(at.has_distribution && at.auc.unwrap() > 0.98, "{:?}", at.auc);
         let (limits, passed) = (&at.chosen[0].limits, at.decisions.minors_passed);
         let limit = limits.over_from.unwrap();
-        assert!((19..=25).contains(&limit), "{limit}");
+        assert!((18..=25).contains(&limit), "{limit}");
         assert!(limits.under_below.unwrap() <= 18);
         let interval = passed.interval.unwrap();
         assert!(interval.contains(passed.share.unwrap()));
-        broken += u32::from(passed.share.unwrap() > 0.02);
+        shares.push(passed.share.unwrap());
         // The table has the same number at that challenge age.
         let row = at.challenges.iter().find(|row| row.age == limit).unwrap();
         assert_eq!(row.minors_passed.hits, passed.hits);
         assert_eq!(row.older_passed.hits, at.decisions.older_passed.hits);
-        assert_eq!(at.decisions.older_passed.share, Some(1.0), "30 years and a miss of up to 8");
+        assert!(at.decisions.older_passed.share > Some(0.99), "30 years and a miss of up to 8");
     }
-    // Each has a confidence of 95 %, and a test set of 600 minors that is drawn too.
-    assert!(broken <= 1, "{broken} of 6");
+    // Each has a standard deviation of 0.004: errors of 600 minors who choose, and of 600 others.
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    assert!((0.001..=0.0065).contains(&mean), "{shares:?}");
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn no_test_row_has_a_say_in_what_is_chosen() {
 
 #[test]
 fn slices_part_the_minors_and_name_who_passes() {
-    let people = people(2);
+    let people = people(3);
     let outcome = decide(&people, people.years.clone(), true, &NoJournal);
     let at = &outcome.result.heads[0].thresholds[0];
     let names: Vec<(&str, &str)> =
@@ -264,7 +265,7 @@ fn years_alone_decide_as_well_and_a_journal_keeps_what_is_needed() {
         assert_eq!(first, decide(&journal), "from the journal");
         assert_eq!(first, decide(&NoJournal));
         assert_eq!(first[0].has_distribution, distribution);
-        // The median of a symmetric distribution is the years: the same decisions.
+        // Distributions of one form order people as their years do.
         assert!((first[0].auc.unwrap() - first[0].auc_of_age.unwrap()).abs() < 1e-3);
     }
 }

@@ -1,7 +1,6 @@
 //! Decisions at age thresholds: how many minors pass as adults, and what that costs adults.
 
 use facefold_core::AgeThreshold;
-use facefold_core::threshold::CONFIDENCE;
 use facefold_evaluate::thresholds::MARGIN;
 use facefold_evaluate::{CvResult, Decisions, HeadResult, Metric, Rate, ThresholdResult};
 
@@ -90,7 +89,8 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
     };
     let undecided = at.chosen.iter().filter(|chosen| chosen.limits.over_from.is_none()).count();
     let mut text = format!(
-        "`{name}` passes people as {age} or older whom it predicts to be at least {challenge} (chosen \
+        "`{name}` passes people as {age} or older who by its prediction have reached {challenge} with a \
+         probability of 90 % (a challenge age chosen \
          on validation rows to pass at most {bound} of minors), which {kept} on test rows: of {} minors {} pass, \
          of {} adults {} %, of {} over {} years {} %.",
         format::count(minors_passed.rows),
@@ -108,7 +108,7 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
         ));
     }
     if !at.has_distribution {
-        text.push_str(" It predicts no distribution over years; its predicted years decide.");
+        text.push_str(" It predicts no distribution over years: its predicted years decide alone.");
     }
     text
 }
@@ -116,16 +116,17 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
 fn definitions(at: &ThresholdResult) -> String {
     let ThresholdResult { age, max_error, not_counted, .. } = at;
     let mut text = format!(
-        "A minor is younger than {age}, an adult is not. A person passes where the predicted age (the \
-         median of the predicted distribution, not rounded; else the predicted years) is at least \
-         the challenge age, and is called under where it is below a limit of at most {age}; between \
-         them nothing is decided. Each fit chooses both on its validation rows: the challenge age is \
-         the smallest in whole years of which they say, with a confidence of {:.0} % (Clopper and \
-         Pearson), that at most {max_error} of minors pass, the limit the largest of which they say \
-         that at most as many adults are called under. Test rows never choose. AUC is the area under \
-         the ROC curve of the predicted probability of being {age} or older. Intervals draw subjects \
-         (10,000 draws) and are no narrower than the exact ones for independent rows.",
-        100.0 * CONFIDENCE,
+        "A minor is younger than {age}, an adult is not. A person passes where the lower decile of the \
+         predicted distribution over years, the age reached with a probability of 90 %, is at least \
+         the challenge age, and is called under where the median is below a limit of at most {age}; \
+         between them nothing is decided. Where a head predicts no distribution, its predicted years \
+         are both. Each fit chooses both on its validation rows: the challenge age is \
+         the smallest in whole years that keeps the share of minors who pass, were the next one to \
+         pass too, at or below {max_error}, and the limit is the largest that does so for adults \
+         called under (conformal risk control: the bound holds on average over such choices, for \
+         people like the validation rows). Test rows never choose. AUC is the area under the ROC \
+         curve of the predicted probability of being {age} or older. Intervals draw subjects (10,000 \
+         draws) and are no narrower than the exact ones for independent rows.",
     );
     if *not_counted > 0 {
         text.push_str(&format!(
@@ -147,7 +148,7 @@ fn passed(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
         "adults passed (%)".to_owned(),
         format!("over {older} passed (%)"),
         "AUC (%)".to_owned(),
-        "AUC of predicted age (%)".to_owned(),
+        "AUC of the lower decile (%)".to_owned(),
     ]);
     for (head, at) in of_heads {
         let Decisions { minors_passed, adults_passed, older_passed, .. } = &at.decisions;

@@ -71,7 +71,7 @@ fn the_markdown_says_what_a_reviewer_asks_for() {
         "mean error (years) | CS@5 (%) |",
         "| sharp, under 18 | 102 |",
         "### Decisions at 18",
-        "`sharp` passes people as 18 or older whom it predicts to be at least 18 (chosen",
+        "`sharp` passes people as 18 or older who by its prediction have reached 18",
         "| light: night |",
         "predicts no distribution over years",
     ] {
