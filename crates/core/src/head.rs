@@ -399,6 +399,19 @@ pub trait FittedHead: Send + Sync {
         Ok(None)
     }
 
+    /// The same for the validation rows of the fit, by what did not learn from them, as in
+    /// [`Self::predict_validation`].
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    fn year_distribution_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Option<Array2<f32>>, HeadError> {
+        self.year_distribution(matrix, rows)
+    }
+
     /// How unsure the head is of each answer, in years or as a probability, one number a row. None
     /// for heads that cannot tell or were not asked to.
     ///

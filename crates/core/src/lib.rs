@@ -16,6 +16,7 @@ pub mod rng;
 pub mod rows;
 pub mod sample;
 pub mod task;
+pub mod threshold;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
 pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_rows};
@@ -33,3 +34,6 @@ pub use intervals::AgeIntervals;
 pub use rows::{FeatureRows, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
 pub use task::{CompanionKind, Task};
+pub use threshold::{
+    AgeDecision, AgeThreshold, DecisionAges, ErrorBound, median_age, probability_over, quantile_age,
+};

@@ -12,6 +12,7 @@ use crate::journal::Journal;
 use crate::predictions::RowPredictions;
 use crate::protocol::{Partition, Protocol, RowInfo};
 use crate::result::CvResult;
+use crate::thresholds::Thresholds;
 
 /// What to fit on what. The answers depend on nothing else.
 pub struct CvPlan<'a> {
@@ -39,6 +40,9 @@ pub struct CvPlan<'a> {
     pub seed: u64,
     /// Seeds of the fits, at least one.
     pub seeds: Vec<u64>,
+    /// The age thresholds that the heads decide at; none where no decisions are asked for. They
+    /// change no fit.
+    pub thresholds: Option<Thresholds<'a>>,
     /// What else a fit depends on, such as the store's fingerprint and the program's commit: a
     /// journal's fits made under another one are not used.
     pub context: String,

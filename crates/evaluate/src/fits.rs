@@ -4,13 +4,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{AgeGroups, AgeIntervals, Head, Targets, TrainingLog, exact_rows};
+use facefold_core::{
+    AgeGroups, AgeIntervals, FittedHead, Head, HeadError, Targets, TrainingLog, exact_rows,
+};
 use rayon::prelude::*;
 
+use crate::age_predictions::AgePredictions;
 use crate::companions::{OwnRows, Surroundings};
 use crate::cross_validate::{CvPlan, CvRun, Progress};
 use crate::error::EvaluateError;
-use crate::journal::{FitId, FitRecord};
+use crate::journal::{FitAges, FitId, FitRecord};
 use crate::metrics::{Answers, Metrics};
 use crate::protocol::Partition;
 use crate::result::{FitResult, IntervalCheck};
@@ -180,6 +183,7 @@ impl<'a> Fits<'a> {
         let Some(test) = test else {
             return Err(EvaluateError::TooFew(format!("`{}` has no test rows", partition.name)));
         };
+        let ages = self.ages(fitted.as_ref(), partition, &chosen, &answers).map_err(failed)?;
         let result = FitResult {
             partition: partition.name.clone(),
             seed,
@@ -190,7 +194,30 @@ impl<'a> Fits<'a> {
             log: finite(fitted.log().clone()),
             seconds: begin.elapsed().as_secs_f64(),
         };
-        Ok(FitRecord { id, result, answers })
+        Ok(FitRecord { id, result, answers, ages })
+    }
+
+    /// Distributions over years for the validation and test rows, or the predicted years where the
+    /// head gives no distribution; none where classes were asked for.
+    fn ages(
+        &self,
+        fitted: &dyn FittedHead,
+        partition: &Partition,
+        validation: &Answers,
+        test: &Answers,
+    ) -> Result<Option<FitAges>, HeadError> {
+        let (Answers::Years(validation), Answers::Years(test)) = (validation, test) else {
+            return Ok(None);
+        };
+        let matrix = self.plan.matrix;
+        let [chosen, tested] =
+            [&partition.validation, &partition.test].map(|rows| self.features_of(rows));
+        let of_validation = fitted.year_distribution_validation(matrix, &chosen)?;
+        let of_test = fitted.year_distribution(matrix, &tested)?;
+        Ok(Some(FitAges {
+            validation: AgePredictions::new(validation, of_validation.as_ref()),
+            test: AgePredictions::new(test, of_test.as_ref()),
+        }))
     }
 
     /// Makes intervals of the answers for the validation rows and tries them on the test rows, both

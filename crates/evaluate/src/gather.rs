@@ -1,6 +1,6 @@
 //! Puts the fits of a plan together into one result and one table of predictions.
 
-use facefold_core::Targets;
+use facefold_core::{AgeTarget, Targets};
 
 use crate::cross_validate::{CvOutcome, CvPlan};
 use crate::error::EvaluateError;
@@ -8,7 +8,7 @@ use crate::journal::FitRecord;
 use crate::metrics::{Answers, Metrics};
 use crate::predictions::{PredictedRow, PredictionColumn, RowPredictions};
 use crate::protocol::{Partition, subject_numbers};
-use crate::result::{CvResult, FitResult, HeadResult, PartitionSummary};
+use crate::result::{AgeBand, CvResult, FitResult, HeadResult, PartitionSummary};
 use crate::summary::summarise;
 
 /// Puts the fits of heads, given by name and settings, together; `records` are in the order heads,
@@ -19,6 +19,7 @@ pub(crate) fn gather(
     records: &[FitRecord],
 ) -> Result<CvOutcome, EvaluateError> {
     let truth = truth(plan, &plan.partitions);
+    let rows = predicted_rows(plan, &plan.partitions);
     let mut columns = Vec::new();
     let mut heads = Vec::new();
     let fits_of_head = plan.partitions.len() * plan.seeds.len();
@@ -39,16 +40,16 @@ pub(crate) fn gather(
             fits: results,
             pooled,
             summary: Vec::new(),
+            by_age: by_age(&own, &truth)?,
+            thresholds: match &plan.thresholds {
+                Some(thresholds) => thresholds.evaluate(plan, fits, &rows)?,
+                None => Vec::new(),
+            },
         });
         columns.extend(own);
     }
-    let predictions = RowPredictions {
-        task: plan.task,
-        classes: plan.classes.clone(),
-        rows: predicted_rows(plan, &plan.partitions),
-        truth,
-        columns,
-    };
+    let predictions =
+        RowPredictions { task: plan.task, classes: plan.classes.clone(), rows, truth, columns };
     for head in &mut heads {
         head.summary = summarise(head, &predictions, plan.seed)?;
     }
@@ -113,6 +114,26 @@ fn predicted_rows(plan: &CvPlan<'_>, partitions: &[Partition]) -> Vec<PredictedR
         }));
     }
     rows
+}
+
+/// Errors on children and on old people. An age range counts where all of it lies in the band.
+fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>, EvaluateError> {
+    let Targets::Years(ages) = truth else { return Ok(Vec::new()) };
+    let bands: [(&str, fn(AgeTarget) -> bool); 2] =
+        [("under 18", |age| age.high() < 18.0), ("60 and older", |age| age.low() >= 60.0)];
+    let mut found = Vec::new();
+    for (name, holds) in bands {
+        let rows: Vec<usize> = (0..ages.len()).filter(|&row| holds(ages[row])).collect();
+        let answers: Vec<Answers> =
+            columns.iter().map(|column| column.answers.of_rows(&rows)).collect();
+        let truth = repeated(&truth.pick(&rows), columns.len());
+        if let Some(Metrics::Years(metrics)) =
+            Metrics::measure(&joined(answers.iter()), &truth, false)?
+        {
+            found.push(AgeBand { name: name.to_owned(), rows: rows.len(), metrics });
+        }
+    }
+    Ok(found)
 }
 
 fn repeated(targets: &Targets, times: usize) -> Targets {

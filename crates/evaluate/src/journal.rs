@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use facefold_core::files::write_atomic;
 use serde::{Deserialize, Serialize};
 
+use crate::age_predictions::AgePredictions;
 use crate::error::EvaluateError;
 use crate::metrics::Answers;
 use crate::result::FitResult;
@@ -34,6 +35,17 @@ pub struct FitRecord {
     pub result: FitResult,
     /// Answers for the partition's test rows.
     pub answers: Answers,
+    /// What decisions at an age threshold need; none where classes were asked for.
+    pub ages: Option<FitAges>,
+}
+
+/// Predicted ages of a fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitAges {
+    /// For the partition's validation rows, by what did not learn from them.
+    pub validation: AgePredictions,
+    /// For its test rows.
+    pub test: AgePredictions,
 }
 
 /// A place for finished fits. Called from several threads at once.

@@ -3,9 +3,11 @@
 //! The road: [`protocol::plan`] divides rows into partitions that never share a subject,
 //! [`search()`] chooses settings without a look at the test rows where that is asked for,
 //! [`cross_validate()`] fits every head on every partition under every seed, and
-//! [`compare()`] says in words which head is better, or that nothing can be said; [`slices()`] says
+//! [`compare()`] says in words which head is better, or that nothing can be said; [`thresholds`] has
+//! decisions such as "18 or older" and what they cost; [`slices()`] says
 //! on whom it does worse, and [`suspects()`] which labels it doubts.
 
+pub mod age_predictions;
 pub mod attributes;
 pub mod companions;
 pub mod compare;
@@ -28,8 +30,10 @@ pub mod statistics;
 pub mod subjects;
 pub mod summary;
 pub mod suspects;
+pub mod thresholds;
 mod words;
 
+pub use age_predictions::AgePredictions;
 pub use attributes::{Attribute, AttributeValues, Attributes};
 pub use companions::{OwnRows, Surroundings, TaskLabels};
 pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
@@ -37,7 +41,7 @@ pub use cross_validate::{
     ChosenHead, CvOutcome, CvPlan, CvRun, Progress, cross_validate, cross_validate_with,
 };
 pub use error::EvaluateError;
-pub use journal::{DirectoryJournal, FitId, FitRecord, Journal, NoJournal};
+pub use journal::{DirectoryJournal, FitAges, FitId, FitRecord, Journal, NoJournal};
 pub use matrix::{
     CellMetric, CellOutcome, HeadMatrix, MatrixCell, MatrixPlan, MatrixResult, MeasuredCell,
     PlannedCell, SetCounts, TrainedOn, matrix, plan_matrix,
@@ -47,7 +51,7 @@ pub use metrics::{
 };
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
-pub use result::{CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};
+pub use result::{AgeBand, CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};
 pub use search::{
     Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
 };
@@ -55,3 +59,7 @@ pub use sets::{JoinedSubjects, SetName, SetRow, SharedPictures, join_subjects};
 pub use slices::{AttributeSlices, Slice, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
 pub use suspects::{Suspect, Suspects, suspects};
+pub use thresholds::{
+    ChallengeAge, ChosenLimits, DecisionSlice, Decisions, Rate, RocPoint, ThresholdResult,
+    Thresholds, choose_thresholds,
+};

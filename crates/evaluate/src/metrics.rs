@@ -484,7 +484,9 @@ impl YearsMetrics {
         }
     }
 
-    fn get(&self, metric: Metric) -> Option<f64> {
+    /// The value of one metric, where it is measured.
+    #[must_use]
+    pub fn get(&self, metric: Metric) -> Option<f64> {
         match metric {
             Metric::MeanAbsoluteError => Some(self.exact.as_ref()?.mean_absolute_error),
             Metric::CumulativeScore5 => self.exact.as_ref()?.cumulative_score.get(5).copied(),

@@ -3,9 +3,10 @@
 use facefold_core::{Task, TrainingLog};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Metric, Metrics};
+use crate::metrics::{Metric, Metrics, YearsMetrics};
 use crate::protocol::Protocol;
 use crate::summary::MetricSummary;
+use crate::thresholds::ThresholdResult;
 
 /// The result of one task under one protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,24 @@ pub struct HeadResult {
     pub pooled: Metrics,
     /// Mean, spread and interval of each metric of the task.
     pub summary: Vec<MetricSummary>,
+    /// Test rows of children and of old people, on whom the mean over all ages says little; empty
+    /// where classes were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_age: Vec<AgeBand>,
+    /// Decisions at the age thresholds asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<ThresholdResult>,
+}
+
+/// Test rows of some true ages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgeBand {
+    /// `under 18`, `60 and older`.
+    pub name: String,
+    /// Rows with such an age, each once.
+    pub rows: usize,
+    /// Errors on them under all seeds together.
+    pub metrics: YearsMetrics,
 }
 
 /// One fit.

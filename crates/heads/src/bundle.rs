@@ -11,8 +11,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{
-    AgeGroups, AgeIntervals, ExtractorInfo, Fingerprint, FittedHead, HeadError, HeadParts,
-    TargetKind, Task, files,
+    AgeGroups, AgeIntervals, AgeThreshold, ExtractorInfo, Fingerprint, FittedHead, HeadError,
+    HeadParts, TargetKind, Task, files,
 };
 use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::TensorView;
@@ -41,6 +41,8 @@ pub struct TaskHead {
     pub age_groups: Option<AgeGroups>,
     /// Intervals around the years it tells, where rows were kept to measure them.
     pub age_intervals: Option<AgeIntervals>,
+    /// The limits of the predicted age from which it decides at age thresholds.
+    pub age_thresholds: Vec<AgeThreshold>,
     /// The head itself.
     pub parts: HeadParts,
 }
@@ -73,6 +75,12 @@ impl TaskHead {
         }
         if self.age_intervals.as_ref().is_some_and(|intervals| !intervals.is_sound()) {
             return Err(HeadError::Damaged("the intervals of its ages do not fit".to_owned()));
+        }
+        if let Some(limits) = self.age_thresholds.iter().find(|limits| !limits.is_sound()) {
+            return Err(HeadError::Damaged(format!(
+                "the limits of its age threshold {} lie on the wrong sides of it",
+                limits.age
+            )));
         }
         Ok(fitted)
     }
@@ -136,6 +144,8 @@ struct ManifestHead<'a> {
     age_groups: Cow<'a, Option<AgeGroups>>,
     #[serde(default)]
     age_intervals: Cow<'a, Option<AgeIntervals>>,
+    #[serde(default)]
+    age_thresholds: Cow<'a, [AgeThreshold]>,
     kind: Cow<'a, str>,
     config: Cow<'a, serde_json::Value>,
 }
@@ -260,6 +270,7 @@ impl Bundle {
             classes: Cow::Borrowed(&head.classes),
             age_groups: Cow::Borrowed(&head.age_groups),
             age_intervals: Cow::Borrowed(&head.age_intervals),
+            age_thresholds: Cow::Borrowed(&head.age_thresholds),
             kind: Cow::Borrowed(&head.parts.kind),
             config: Cow::Borrowed(&head.parts.config),
         });
@@ -290,6 +301,7 @@ impl Bundle {
                 classes: head.classes.into_owned(),
                 age_groups: head.age_groups.into_owned(),
                 age_intervals: head.age_intervals.into_owned(),
+                age_thresholds: head.age_thresholds.into_owned(),
                 parts: HeadParts {
                     kind: head.kind.into_owned(),
                     config: head.config.into_owned(),

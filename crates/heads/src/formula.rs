@@ -187,7 +187,7 @@ impl Formula {
         self.with(Operation::Smaller, years, (YEARS - 1) as f32)
     }
 
-    /// The median of the distribution, n x 1: [`crate::loss::median`], written as a sum.
+    /// The median of the distribution, n x 1: [`facefold_core::median_age`], written as a sum.
     ///
     /// A year that lies wholly below the median counts 1, the year of the median the part of its
     /// share that lies below, a year above 0; years begin at -0.5.

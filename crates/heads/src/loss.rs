@@ -293,25 +293,13 @@ pub(crate) fn median_year(shares: &[f32]) -> f32 {
     below.count().min(shares.len() - 1) as f32
 }
 
-/// Median of a distribution over years, where each year's share is spread evenly over half a
-/// year before and after it.
-pub(crate) fn median(shares: &[f32]) -> f32 {
-    let half = shares.iter().sum::<f32>() / 2.0;
-    let mut below = 0.0;
-    for (year, &share) in shares.iter().enumerate() {
-        if below + share >= half && share > 0.0 {
-            return (year as f32 - 0.5 + (half - below) / share).max(0.0);
-        }
-        below += share;
-    }
-    (shares.len() - 1) as f32
-}
-
 #[cfg(test)]
 mod tests {
+    use facefold_core::median_age;
+
     use super::{
         Known, Loss, Ranged, YEARS, absolute, cross_entropy, expectation, label_distribution,
-        median, median_year, ordinal, ordinal_shares, softmax, squared, year_distribution,
+        median_year, ordinal, ordinal_shares, softmax, squared, year_distribution,
     };
 
     /// Compares a gradient with central differences.
@@ -448,16 +436,16 @@ mod tests {
     fn median_and_expectation_of_a_narrow_distribution_are_its_centre() {
         let mut shares = [0.0; YEARS];
         year_distribution(41.0, 2.0, &mut shares);
-        assert!((median(&shares) - 41.0).abs() < 1e-3);
+        assert!((median_age(&shares) - 41.0).abs() < 1e-3);
         assert!((expectation(&shares) - 41.0).abs() < 1e-3);
         // One year alone: the answer is that year, not the middle of its neighbours.
         let mut one = [0.0; YEARS];
         one[7] = 1.0;
-        assert_eq!(median(&one), 7.0);
+        assert_eq!(median_age(&one), 7.0);
         one[7] = 0.5;
         assert_eq!(median_year(&one), 7.0);
         one[90] = 0.5;
-        assert_eq!((median(&one), median_year(&one)), (7.5, 7.0));
+        assert_eq!((median_age(&one), median_year(&one)), (7.5, 7.0));
         one[90] = 0.6;
         assert_eq!(median_year(&one), 90.0);
         assert_eq!(median_year(&shares), 41.0);

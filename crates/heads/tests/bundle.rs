@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, AgeIntervals, Companion, Examples, ExtractorInfo, FeatureMatrix, Fingerprint,
-    Precision, Predictions, Targets, Task,
+    AgeGroups, AgeIntervals, AgeThreshold, Companion, Examples, ExtractorInfo, FeatureMatrix,
+    Fingerprint, Precision, Predictions, Targets, Task,
 };
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -71,7 +71,15 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
         Task::Age => AgeIntervals::fit(&told, &truth),
         _ => None,
     };
-    (TaskHead { task, classes, age_groups, age_intervals, parts: fitted.parts() }, answers)
+    let age_thresholds = match task {
+        Task::Age => vec![
+            AgeThreshold::choose(18, "5%".parse().unwrap(), &[20.5; 80], &[17.5; 80]),
+            AgeThreshold::choose(21, "1%".parse().unwrap(), &[20.5; 80], &[40.0; 400]),
+        ],
+        _ => Vec::new(),
+    };
+    let parts = fitted.parts();
+    (TaskHead { task, classes, age_groups, age_intervals, age_thresholds, parts }, answers)
 }
 
 fn fingerprint(text: &str) -> Fingerprint {

@@ -1,6 +1,6 @@
 //! What a bundle tells about a face.
 
-use facefold_core::{Gender, Rejection};
+use facefold_core::{AgeDecision, AgeThreshold, DecisionAges, Gender, Rejection, probability_over};
 use serde::{Serialize, Serializer};
 
 /// How a picture ended.
@@ -66,6 +66,31 @@ pub fn age_deviation(distribution: &[f32]) -> f32 {
     years().map(|(year, share)| share * (year - mean).powi(2)).sum::<f64>().sqrt() as f32
 }
 
+/// What is decided about a person at one age threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ThresholdAnswer {
+    /// The threshold, in years.
+    pub age: u32,
+    /// Over, under, or that neither can be said within the bound on errors.
+    pub decision: AgeDecision,
+    /// Probability of being that old or older, by the predicted distribution; none where the head
+    /// predicts none.
+    pub probability_over: Option<f32>,
+}
+
+impl ThresholdAnswer {
+    /// The decision that a head's prediction gives: by its distribution, or by the predicted age where
+    /// it predicts no distribution.
+    #[must_use]
+    pub fn new(limits: &AgeThreshold, age: f32, distribution: Option<&[f32]>) -> Self {
+        // The one place where decisions are made: a face unlike the training faces, of whose
+        // predicted age little is known, must get `AgeDecision::CannotSay` here.
+        let decision = limits.decide(distribution.map_or_else(|| age.into(), DecisionAges::of));
+        let probability_over = distribution.map(|shares| probability_over(shares, limits.age));
+        Self { age: limits.age, decision, probability_over }
+    }
+}
+
 /// What one bundle tells about one face; what the bundle has no head for is none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
@@ -105,6 +130,8 @@ pub struct Answer {
     /// How the head's belief is spread over the ages 0, 1, 2, …; of sum 1.
     #[serde(skip)]
     pub age_distribution: Option<Vec<f32>>,
+    /// Decisions at the age thresholds that the bundle was trained for, ascending.
+    pub thresholds: Vec<ThresholdAnswer>,
     /// Folder name, for a class-per-folder bundle.
     pub class: Option<ClassAnswer>,
 }
@@ -138,8 +165,15 @@ impl Answer {
             age_spread: None,
             age_uncertainty: None,
             age_distribution: None,
+            thresholds: Vec::new(),
             class: None,
         }
+    }
+
+    /// What is decided at an age threshold, where the bundle decides at that.
+    #[must_use]
+    pub fn decision_at(&self, age: u32) -> Option<AgeDecision> {
+        self.thresholds.iter().find(|at| at.age == age).map(|at| at.decision)
     }
 
     /// `f` or `m`, where the bundle tells gender.
@@ -151,7 +185,9 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClassAnswer, age_deviation};
+    use facefold_core::{AgeDecision, AgeThreshold};
+
+    use super::{ClassAnswer, ThresholdAnswer, age_deviation};
 
     #[test]
     fn uncertainty_runs_from_sure_to_ignorant() {
@@ -164,6 +200,21 @@ mod tests {
         // scipy.stats.entropy([0.9, 0.1]) / numpy.log(2)
         assert!((of(&[0.9, 0.1]) - 0.468_995_6).abs() < 1e-6);
         assert!(ClassAnswer::new(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn decisions_rest_on_the_distribution_and_else_on_the_age() {
+        let bound = "1%".parse().unwrap();
+        let limits = AgeThreshold::choose(18, bound, &[20.5; 400], &[15.5; 400]);
+        assert_eq!((limits.over_from, limits.under_below), (Some(21), Some(15)));
+        let mut shares = vec![0.0; 117];
+        (shares[17], shares[30]) = (0.05, 0.95);
+        let found = ThresholdAnswer::new(&limits, 10.0, Some(&shares));
+        assert_eq!((found.decision, found.probability_over), (AgeDecision::Over, Some(0.95)));
+        let found = ThresholdAnswer::new(&limits, 20.9, None);
+        assert_eq!((found.decision, found.probability_over), (AgeDecision::CannotSay, None));
+        let text = serde_json::to_string(&found).unwrap();
+        assert_eq!(text, r#"{"age":18,"decision":"cannot-say","probability_over":null}"#);
     }
 
     #[test]

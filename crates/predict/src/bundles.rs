@@ -6,7 +6,7 @@ use facefold_core::{
 use facefold_heads::{Bundle, FeatureChoice};
 use ndarray::Array2;
 
-use crate::answer::{Answer, ClassAnswer, age_deviation};
+use crate::answer::{Answer, ClassAnswer, ThresholdAnswer, age_deviation};
 use crate::occlusion::Shift;
 use crate::predictor::PredictError;
 
@@ -50,6 +50,16 @@ impl Bundles {
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bundle)> {
         self.0.iter().map(|loaded| (loaded.name.as_str(), &loaded.bundle))
+    }
+
+    /// The age thresholds that any of the bundles decides at, ascending.
+    pub fn thresholds(&self) -> Vec<u32> {
+        let heads = self.0.iter().flat_map(|loaded| &loaded.bundle.heads);
+        let mut ages: Vec<u32> =
+            heads.flat_map(|head| &head.age_thresholds).map(|limits| limits.age).collect();
+        ages.sort_unstable();
+        ages.dedup();
+        ages
     }
 
     /// What each bundle tells about one face of the picture `path`; `faces` is left at 0.
@@ -149,7 +159,12 @@ impl Loaded {
                     let distribution = fitted.year_distribution(matrix, &[0])?;
                     answer.age_distribution =
                         distribution.map(|shares| shares.iter().copied().collect());
-                    answer.age_uncertainty = answer.age_distribution.as_deref().map(age_deviation);
+                    let shares = answer.age_distribution.as_deref();
+                    answer.age_uncertainty = shares.map(age_deviation);
+                    if let Some(age) = answer.age {
+                        let decide = |limits| ThresholdAnswer::new(limits, age, shares);
+                        answer.thresholds = head.age_thresholds.iter().map(decide).collect();
+                    }
                 }
                 (Task::Gender, Predictions::Classes(shares)) => {
                     answer.gender = class_answer(&head.classes, &shares);

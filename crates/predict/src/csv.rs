@@ -1,27 +1,41 @@
 //! Answers as CSV: one row a picture, or a face where all faces were asked for.
 
+use facefold_core::AgeDecision;
+
 use crate::answer::Answer;
 
 /// The columns. `age_low` and `age_high` bound an 80 % interval, where the bundle has one.
 pub const COLUMNS: [&str; 8] =
     ["path", "status", "gender", "gender_probability", "age_group", "age", "age_low", "age_high"];
 
-/// The header line. With all faces there is a `face_index`; with several bundles a `bundle`.
+/// What further columns there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// A column `over_18` or the like with the decision, for each of these age thresholds.
+    pub thresholds: Vec<u32>,
+    /// A column `face_index`, as where all faces were asked for.
+    pub face_index: bool,
+    /// A column `bundle`, as where there are several.
+    pub bundle: bool,
+}
+
+/// The header line.
 #[must_use]
-pub fn header(all_faces: bool, several_bundles: bool) -> String {
-    let mut columns: Vec<&str> = COLUMNS.to_vec();
-    if all_faces {
-        columns.push("face_index");
+pub fn header(further: &Columns) -> String {
+    let mut columns: Vec<String> = COLUMNS.map(str::to_owned).to_vec();
+    columns.extend(further.thresholds.iter().map(|age| format!("over_{age}")));
+    if further.face_index {
+        columns.push("face_index".to_owned());
     }
-    if several_bundles {
-        columns.push("bundle");
+    if further.bundle {
+        columns.push("bundle".to_owned());
     }
     columns.join(",")
 }
 
 /// The line of one answer; what the bundle cannot tell is empty.
 #[must_use]
-pub fn line(answer: &Answer, all_faces: bool, several_bundles: bool) -> String {
+pub fn line(answer: &Answer, further: &Columns) -> String {
     let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value}"));
     let gender = answer.gender.as_ref();
     let group = answer.age_group.as_ref();
@@ -35,10 +49,12 @@ pub fn line(answer: &Answer, all_faces: bool, several_bundles: bool) -> String {
         number(answer.age_low),
         number(answer.age_high),
     ];
-    if all_faces {
+    let decision = |&age: &u32| answer.decision_at(age).map_or("", AgeDecision::as_str).to_owned();
+    cells.extend(further.thresholds.iter().map(decision));
+    if further.face_index {
         cells.push(answer.face_index.to_string());
     }
-    if several_bundles {
+    if further.bundle {
         cells.push(quoted(&answer.bundle));
     }
     cells.join(",")
@@ -55,10 +71,10 @@ pub(crate) fn quoted(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::{RejectReason, Rejection};
+    use facefold_core::{AgeDecision, RejectReason, Rejection};
 
-    use super::{header, line};
-    use crate::answer::{Answer, ClassAnswer};
+    use super::{Columns, header, line};
+    use crate::answer::{Answer, ClassAnswer, ThresholdAnswer};
 
     #[test]
     fn an_answer_is_one_line_with_a_cell_a_column() {
@@ -68,13 +84,22 @@ mod tests {
             age: Some(31.5),
             age_low: Some(28.0),
             age_high: Some(36.25),
+            thresholds: vec![ThresholdAnswer {
+                age: 18,
+                decision: AgeDecision::Over,
+                probability_over: Some(0.99),
+            }],
             ..Answer::empty("a, \"b\".jpg", "faces.facefold")
         };
-        assert_eq!(line(&answer, false, false), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25"#);
+        let plain = Columns::default();
+        assert_eq!(line(&answer, &plain), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25"#);
         let cells = |text: &str| text.matches(',').count();
         let rejection = Rejection::new(RejectReason::NoFace, "no face");
         let rejected = Answer::rejected("c.jpg", "x", &rejection);
-        assert_eq!(line(&rejected, true, true), "c.jpg,no-face,,,,,,,0,x");
-        assert_eq!(cells(&line(&rejected, true, true)), cells(&header(true, true)));
+        let all = Columns { thresholds: vec![18, 21], face_index: true, bundle: true };
+        assert!(line(&answer, &all).ends_with(",36.25,over,,0,faces.facefold"));
+        assert!(header(&all).ends_with("age_high,over_18,over_21,face_index,bundle"));
+        assert_eq!(line(&rejected, &all), "c.jpg,no-face,,,,,,,,,0,x");
+        assert_eq!(cells(&line(&rejected, &all)), cells(&header(&all)));
     }
 }

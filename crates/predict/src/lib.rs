@@ -22,7 +22,7 @@ pub mod table;
 pub mod tracker;
 
 pub use annotate::{Mark, annotate};
-pub use answer::{Answer, ClassAnswer, Status};
+pub use answer::{Answer, ClassAnswer, Status, ThresholdAnswer};
 pub use frames::{Frame, Frames, VideoError};
 pub use occlusion::{Explanation, MeanMap, OcclusionMap};
 pub use people::{People, Person};

@@ -61,6 +61,12 @@ impl Predictor {
         self.bundles.len()
     }
 
+    /// The age thresholds that any of the bundles decides at, ascending.
+    #[must_use]
+    pub fn thresholds(&self) -> Vec<u32> {
+        self.bundles.thresholds()
+    }
+
     /// What every bundle tells about the faces of a picture: faces in the extractor's order, and
     /// for each face one answer a bundle. A picture without a face gets one rejected answer a
     /// bundle.

@@ -4,8 +4,10 @@ use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use crate::answer::{Answer, ClassAnswer};
 
-/// A column's name, and what it says of an answer.
-type Column<'a> = (&'static str, Box<dyn Fn(&Answer) -> Option<String> + 'a>);
+/// What a column says of an answer.
+type Cell<'a> = Box<dyn Fn(&Answer) -> Option<String> + 'a>;
+/// A column's name and its cells.
+type Column<'a> = (String, Cell<'a>);
 
 /// `31`, or `31 (26 to 37)` with the interval in which eight of ten true ages lie.
 fn age(answer: &Answer) -> Option<String> {
@@ -16,6 +18,10 @@ fn age(answer: &Answer) -> Option<String> {
     })
 }
 
+fn column<'a>(name: &str, cell: Cell<'a>) -> Column<'a> {
+    (name.to_owned(), cell)
+}
+
 /// One line a face; columns that no answer fills are left out.
 #[must_use]
 pub fn table(answers: &[Answer]) -> String {
@@ -23,29 +29,43 @@ pub fn table(answers: &[Answer]) -> String {
         class.as_ref().map(|class| format!("{} ({:.0} %)", class.label, 100.0 * class.probability))
     };
     let several = answers.iter().any(|answer| answer.bundle != answers[0].bundle);
-    let columns: Vec<Column<'_>> = vec![
-        ("picture", Box::new(|answer| Some(answer.path.clone()))),
-        ("face", Box::new(|answer| (answer.face_index > 0).then(|| answer.face_index.to_string()))),
-        ("bundle", Box::new(|answer| several.then(|| answer.bundle.clone()))),
-        ("gender", Box::new(|answer| percent(&answer.gender))),
-        ("age group", Box::new(|answer| percent(&answer.age_group))),
-        ("age", Box::new(age)),
-        ("class", Box::new(|answer| percent(&answer.class))),
+    let mut thresholds: Vec<u32> =
+        answers.iter().flat_map(|answer| &answer.thresholds).map(|at| at.age).collect();
+    thresholds.sort_unstable();
+    thresholds.dedup();
+    let decision = |age: u32| -> Column<'_> {
         (
-            "rejected",
-            Box::new(|answer| {
-                let detail = answer.detail.as_ref()?;
-                Some(format!("{}: {detail}", answer.status.as_str()))
-            }),
+            format!("{age} or older"),
+            Box::new(move |answer| Some(answer.decision_at(age)?.to_string())),
+        )
+    };
+    let mut columns: Vec<Column<'_>> = vec![
+        column("picture", Box::new(|answer| Some(answer.path.clone()))),
+        column(
+            "face",
+            Box::new(|answer| (answer.face_index > 0).then(|| answer.face_index.to_string())),
         ),
+        column("bundle", Box::new(|answer| several.then(|| answer.bundle.clone()))),
+        column("gender", Box::new(|answer| percent(&answer.gender))),
+        column("age group", Box::new(|answer| percent(&answer.age_group))),
+        column("age", Box::new(age)),
     ];
+    columns.extend(thresholds.into_iter().map(decision));
+    columns.push(column("class", Box::new(|answer| percent(&answer.class))));
+    columns.push(column(
+        "rejected",
+        Box::new(|answer| {
+            let detail = answer.detail.as_ref()?;
+            Some(format!("{}: {detail}", answer.status.as_str()))
+        }),
+    ));
     let shown: Vec<&Column<'_>> = columns
         .iter()
         .filter(|(_, cell)| answers.iter().any(|answer| cell(answer).is_some()))
         .collect();
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
-    table.set_header(shown.iter().map(|(name, _)| *name));
+    table.set_header(shown.iter().map(|(name, _)| name));
     for answer in answers {
         table.add_row(shown.iter().map(|(_, cell)| cell(answer).unwrap_or_default()));
     }
@@ -54,8 +74,10 @@ pub fn table(answers: &[Answer]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use facefold_core::AgeDecision;
+
     use super::table;
-    use crate::answer::Answer;
+    use crate::answer::{Answer, ThresholdAnswer};
 
     #[test]
     fn only_filled_columns_are_shown() {
@@ -63,5 +85,15 @@ mod tests {
         let text = table(&[answer]);
         assert!(text.contains("age") && text.contains("30"), "{text}");
         assert!(!text.contains("gender") && !text.contains("rejected"), "{text}");
+        assert!(!text.contains("or older"), "{text}");
+    }
+
+    #[test]
+    fn decisions_stand_under_their_threshold() {
+        let at =
+            ThresholdAnswer { age: 21, decision: AgeDecision::CannotSay, probability_over: None };
+        let answer = Answer { thresholds: vec![at], ..Answer::empty("a.jpg", "b") };
+        let text = table(&[answer]);
+        assert!(text.contains("21 or older") && text.contains("cannot say"), "{text}");
     }
 }

@@ -62,7 +62,14 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
         Task::Age => Vec::new(),
         _ => vec!["female".to_owned(), "male".to_owned()],
     };
-    TaskHead { task, classes, age_groups: None, age_intervals: None, parts: fitted.parts() }
+    TaskHead {
+        task,
+        classes,
+        age_groups: None,
+        age_intervals: None,
+        age_thresholds: Vec::new(),
+        parts: fitted.parts(),
+    }
 }
 
 fn options() -> HeadOptions {

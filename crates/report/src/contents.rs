@@ -5,6 +5,7 @@ mod search;
 mod slices;
 mod summary;
 mod task;
+pub(crate) mod thresholds;
 
 use std::collections::BTreeMap;
 

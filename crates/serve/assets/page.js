@@ -245,6 +245,18 @@ function bars(answer) {
   return list;
 }
 
+/** A line for each age threshold that the bundle decides at. */
+function decisions(answer) {
+  const words = { over: "yes", under: "no", "cannot-say": "cannot say" };
+  return answer.thresholds.map((at) => {
+    const line = make("p", { className: "told" }, `${at.age} or older: ${words[at.decision]}`);
+    if (at.probability_over !== null) {
+      line.append(make("span", { className: "interval" }, ` – probability ${percent(at.probability_over)}`));
+    }
+    return line;
+  });
+}
+
 /** Age in years, over the distribution of the head's belief where it tells one. */
 function ages(answer) {
   if (answer.age === null) return [];
@@ -255,7 +267,7 @@ function ages(answer) {
     told.append(make("span", { className: "interval" }, interval));
   }
   const shares = answer.age_distribution;
-  if (!shares) return [caption, told];
+  if (!shares) return [caption, told, ...decisions(answer)];
   let [sum, low, high] = [0, 0, shares.length - 1];
   shares.forEach((share, year) => {
     if (sum < 0.1) low = year;
@@ -275,7 +287,7 @@ function ages(answer) {
     return tick;
   }));
   const words = `Four fifths of the head's belief lie from ${low} to ${high} years.`;
-  return [caption, told, chart, axis, make("p", { className: "caption" }, words)];
+  return [caption, told, ...decisions(answer), chart, axis, make("p", { className: "caption" }, words)];
 }
 
 /* ---- the camera ---- */

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{Request, Uri};
 use axum::response::{IntoResponse, Response};
 use facefold_core::{Extraction, Face, FaceVariant};
-use facefold_predict::{Answer, BundleCard, ClassAnswer, Wanted};
+use facefold_predict::{Answer, BundleCard, ClassAnswer, ThresholdAnswer, Wanted};
 use serde::Serialize;
 
 use crate::json::Json;
@@ -74,6 +74,8 @@ struct BundleAnswer<'a> {
     /// How the belief is spread over the ages 0, 1, 2, …
     #[serde(skip_serializing_if = "Option::is_none")]
     age_distribution: Option<&'a [f32]>,
+    /// Decisions at the age thresholds of the bundle.
+    thresholds: &'a [ThresholdAnswer],
     class: Option<&'a ClassAnswer>,
 }
 
@@ -88,6 +90,7 @@ impl<'a> From<&'a Answer> for BundleAnswer<'a> {
             age_high: answer.age_high,
             age_uncertainty: answer.age_uncertainty,
             age_distribution: answer.age_distribution.as_deref(),
+            thresholds: &answer.thresholds,
             class: answer.class.as_ref(),
         }
     }

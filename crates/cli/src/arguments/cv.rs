@@ -20,7 +20,8 @@ Examples:
   facefold cv --store stores/utkface --store stores/fairface --task gender --protocol leave-one-set-out \\
       --out results/unseen
   facefold cv --store stores/utkface --task age --ages 21-60 --protocol random80 --out results/published
-  facefold cv --store stores/utkface --task age --head mlp --columns 0-511 --without-mirrored --out results/part")]
+  facefold cv --store stores/utkface --task age --head mlp --columns 0-511 --without-mirrored --out results/part
+  facefold cv --store stores/utkface --task age --threshold 18 --max-false-adult 1% --out results/over-18")]
 pub struct CvArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,

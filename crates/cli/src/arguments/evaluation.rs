@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::LearningArguments;
+use super::{LearningArguments, ThresholdArguments};
 
 /// Which rows heads are fitted and tested on, how often, and where the report goes.
 #[derive(Debug, Args)]
@@ -28,6 +28,8 @@ pub struct EvaluationArguments {
     /// draws N such divisions). Default: folds, else split, else kfold:5; of several stores kfold:5.
     #[arg(long)]
     pub protocol: Option<String>,
+    #[command(flatten)]
+    pub thresholds: ThresholdArguments,
     /// Number of seeds.
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,

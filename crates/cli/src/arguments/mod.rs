@@ -18,6 +18,7 @@ mod predict;
 mod report;
 mod serve;
 mod store;
+mod threshold;
 mod train;
 mod tune;
 
@@ -40,6 +41,7 @@ pub use predict::{AnswerFormat, FacesName, PredictArguments};
 pub use report::ReportCommand;
 pub use serve::ServeArguments;
 pub use store::{ExportFormatName, StoreCommand};
+pub use threshold::ThresholdArguments;
 pub use train::TrainArguments;
 pub use tune::TuneArguments;
 

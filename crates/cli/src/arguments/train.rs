@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::LearningArguments;
+use super::{LearningArguments, ThresholdArguments};
 
 /// Options of `train`.
 #[derive(Debug, Args)]
@@ -12,10 +12,13 @@ use super::LearningArguments;
 Examples:
   facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
   facefold train --store stores/utkface --task gender,age --head mlp-joint-ensemble --out joint.facefold
-  facefold train --store stores/utkface --store stores/wiki --task gender,age --out both.facefold")]
+  facefold train --store stores/utkface --store stores/wiki --task gender,age --out both.facefold
+  facefold train --store stores/utkface --task age --threshold 18 --threshold 21 --out doors.facefold")]
 pub struct TrainArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
+    #[command(flatten)]
+    pub thresholds: ThresholdArguments,
     /// The head: any of those that `cv` compares.
     #[arg(long, default_value = "mlp")]
     pub head: String,

@@ -7,7 +7,7 @@ use facefold_datasets::drawn::DrawOptions;
 use super::{cv, data, extract, threads};
 use crate::arguments::{
     CvArguments, DemoArguments, EvaluationArguments, ExtractArguments, LearningArguments,
-    NetworkArguments, SourceArguments, Tree,
+    NetworkArguments, SourceArguments, ThresholdArguments, Tree,
 };
 use crate::containers::BackendArguments;
 use crate::network::{self, Faces};
@@ -153,6 +153,7 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
             test_store: Vec::new(),
             columns: Vec::new(),
             without_mirrored: false,
+            thresholds: ThresholdArguments::default(),
             protocol: None,
             seeds: 1,
             out: arguments.out.clone(),

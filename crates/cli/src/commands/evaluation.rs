@@ -8,7 +8,7 @@ use anyhow::Result;
 use facefold_core::Head;
 use facefold_evaluate::{
     Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
-    RowPredictions, SearchResult, compare, plan, slices, suspects,
+    RowPredictions, SearchResult, Thresholds, compare, plan, slices, suspects,
 };
 use facefold_heads::HeadOptions;
 use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file};
@@ -58,6 +58,7 @@ pub fn evaluate(
     let asked = arguments.protocol.as_deref().map(str::parse::<Protocol>).transpose();
     asked.map_err(super::Usage::error)?;
 
+    let ages = arguments.thresholds.ages(&settings.tasks)?;
     let columns = columns::parse(&arguments.columns)?;
     let mut learning = Learning::open(&arguments.learning, &arguments.test_store, settings)?;
     if !columns.is_empty() || arguments.without_mirrored {
@@ -66,6 +67,9 @@ pub fn evaluate(
     settings.start.check(learning.store())?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
     let attributes = learning.attributes(settings)?;
+    let max_error = arguments.thresholds.max_false_adult;
+    let thresholds =
+        (!ages.is_empty()).then(|| Thresholds { ages, max_error, attributes: &attributes });
     let mut warnings = warnings.to_vec();
     let mut tasks = Vec::new();
     for &task in &settings.tasks {
@@ -77,7 +81,7 @@ pub fn evaluate(
         }
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
         let Some((outcome, searches)) =
-            run_task(arguments, evaluation, &learning, rows, protocol, &how)?
+            run_task(arguments, evaluation, &learning, rows, protocol, thresholds.as_ref(), &how)?
         else {
             return Ok(None);
         };
@@ -130,6 +134,7 @@ fn run_task(
     learning: &Learning,
     rows: TaskRows,
     protocol: Protocol,
+    thresholds: Option<&Thresholds<'_>>,
     how: &impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
 ) -> Result<Option<(CvOutcome, Vec<SearchResult>)>> {
     let LearningArguments { seed, threads: asked, .. } = arguments.learning;
@@ -140,6 +145,7 @@ fn run_task(
         partitions,
         heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
         seeds: (seed..seed + arguments.seeds.max(1)).collect(),
+        thresholds: thresholds.cloned(),
         ..plan_of(learning, settings, rows, seed)?
     };
     let journal = DirectoryJournal::new(arguments.out.join("fits"));
@@ -166,6 +172,7 @@ pub(super) fn plan_of<'a>(
         heads: Vec::new(),
         seed,
         seeds: Vec::new(),
+        thresholds: None,
         context: format!("{} {}", learning.store().header().fingerprint, provenance::COMMIT),
     })
 }

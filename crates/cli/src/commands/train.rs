@@ -2,9 +2,13 @@
 
 use anyhow::Result;
 use facefold_core::{
-    AgeGroups, AgeIntervals, Examples, FittedHead, Predictions, Targets, Task, exact_rows,
+    AgeGroups, AgeIntervals, AgeThreshold, Examples, FittedHead, Predictions, Targets, Task,
+    exact_rows,
 };
-use facefold_evaluate::{Answers, Metrics, OwnRows, Partition, Protocol, Surroundings, plan};
+use facefold_evaluate::{
+    AgePredictions, Answers, Metrics, OwnRows, Partition, Protocol, Surroundings,
+    choose_thresholds, plan,
+};
 use facefold_heads::{Bundle, FeatureChoice, TaskHead};
 use facefold_store::Features;
 use serde_json::json;
@@ -25,6 +29,7 @@ const VALIDATION_SHARE: usize = 8;
 /// If the store cannot be read or a head cannot be fitted.
 pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let settings = Settings::check(&arguments.learning)?;
+    let ages = arguments.thresholds.ages(&settings.tasks)?;
     settings.require_learner(&[learning::head(&arguments.head, &settings.heads)?])?;
     let learning = Learning::open(&arguments.learning, &[], &settings)?;
     settings.start.check(learning.store())?;
@@ -37,7 +42,7 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
         if let Some(proposal) = learning::propose_groups(&rows, &settings) {
             output::note(&proposal);
         }
-        let (head, measured) = fit(arguments, &settings, &learning, rows)?;
+        let (head, measured) = fit(arguments, &settings, &learning, rows, &ages)?;
         metrics.insert(task.to_string(), measured);
         heads.push(head);
     }
@@ -80,6 +85,7 @@ fn fit(
     settings: &Settings,
     learning: &Learning,
     rows: TaskRows,
+    ages: &[u32],
 ) -> Result<(TaskHead, serde_json::Value)> {
     let seed = arguments.learning.seed;
     // A fold by subject is what is kept for choosing; everything else is trained on.
@@ -119,6 +125,7 @@ fn fit(
             }
             _ => None,
         },
+        age_thresholds: thresholds(arguments, fitted.as_ref(), &answers, &kept, ages)?,
         parts: fitted.parts(),
     };
     let metrics = json!({
@@ -132,6 +139,45 @@ fn fit(
         "log": fitted.log(),
     });
     Ok((task_head, metrics))
+}
+
+/// The limits of age decisions, chosen on the subjects that the head did not see; none for classes.
+fn thresholds(
+    arguments: &TrainArguments,
+    fitted: &dyn FittedHead,
+    answers: &Answers,
+    kept: &Examples<'_>,
+    ages: &[u32],
+) -> Result<Vec<AgeThreshold>> {
+    let Answers::Years(years) = answers else { return Ok(Vec::new()) };
+    let distribution = fitted.year_distribution_validation(kept.matrix(), kept.rows())?;
+    let predicted = AgePredictions::new(years, distribution.as_ref()).decision_ages();
+    let max_error = arguments.thresholds.max_false_adult;
+    let chosen = choose_thresholds(ages, max_error, &predicted, kept.targets());
+    for limits in &chosen {
+        output::note(&decided(limits));
+    }
+    Ok(chosen)
+}
+
+/// What limits were chosen, in words.
+fn decided(limits: &AgeThreshold) -> String {
+    let AgeThreshold { age, max_error, over_from, under_below, minors, adults } = limits;
+    let known = |limit: &Option<u32>| limit.map(|limit| limit.to_string());
+    let over = known(over_from).map_or_else(
+        || {
+            format!(
+                "nobody is called over ({minors} minors, at least {} are needed)",
+                max_error.least_rows()
+            )
+        },
+        |limit| format!("over from a lower decile of {limit} (chosen on {minors} minors)"),
+    );
+    let under = known(under_below).map_or_else(
+        || format!("nobody is called under ({adults} adults)"),
+        |limit| format!("under below a median of {limit} (on {adults} adults)"),
+    );
+    format!("threshold {age}, errors of at most {max_error}: {over}; {under}")
 }
 
 /// What a head says of how sure it is, and whether it is right in that: its mean spread on rows that

@@ -21,5 +21,6 @@ mod replicas;
 mod road;
 mod serve;
 mod support;
+mod thresholds;
 mod tune;
 mod usage;

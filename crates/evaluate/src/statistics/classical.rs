@@ -2,7 +2,9 @@
 //! Wilson, Holm.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, DiscreteCDF, Normal, StudentsT};
+use statrs::distribution::{
+    Beta, Binomial, ChiSquared, ContinuousCDF, DiscreteCDF, Normal, StudentsT,
+};
 
 use super::bootstrap::Interval;
 use super::{mean, standard_deviation};
@@ -76,6 +78,21 @@ pub fn wilson(share: f64, rows: usize) -> Interval {
     let centre = (share + z * z / (2.0 * n)) / scale;
     let half = z / scale * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
     Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+}
+
+/// The exact 95 % interval of Clopper and Pearson (1934) of a share: `hits` of `rows` independent
+/// rows. Hits that are a mean over seeds are rounded away from the middle.
+#[must_use]
+pub fn clopper_pearson(hits: f64, rows: usize) -> Interval {
+    let n = rows as f64;
+    let (fewest, most) = (hits.floor(), hits.ceil());
+    let quantile = |a: f64, b: f64, share: f64, otherwise: f64| {
+        Beta::new(a, b).map_or(otherwise, |beta| beta.inverse_cdf(share))
+    };
+    Interval {
+        low: if fewest <= 0.0 { 0.0 } else { quantile(fewest, n - fewest + 1.0, 0.025, 0.0) },
+        high: if most >= n { 1.0 } else { quantile(most + 1.0, n - most, 0.975, 1.0) },
+    }
 }
 
 /// Holm's step-down correction (1979): p values for several comparisons at once, in their order.

@@ -200,7 +200,9 @@ impl SubjectSums {
         Self::of(subjects, 2, &pairs)
     }
 
-    fn of(subjects: &[usize], width: usize, rows: &[f64]) -> Self {
+    /// Sums of `width` values a row, which stand one row after another.
+    #[must_use]
+    pub fn of(subjects: &[usize], width: usize, rows: &[f64]) -> Self {
         let count = subjects.iter().max().map_or(0, |&last| last + 1);
         let mut values = vec![0.0; count * width];
         for (&subject, row) in subjects.iter().zip(rows.chunks_exact(width)) {

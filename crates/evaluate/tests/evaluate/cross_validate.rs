@@ -25,6 +25,7 @@ fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> 
         heads,
         seed: 7,
         seeds: seeds.to_vec(),
+        thresholds: None,
         context: "fingerprint".to_owned(),
     }
 }

@@ -25,6 +25,7 @@ fn accuracy(protocol: Protocol) -> f64 {
         heads: vec![Box::new(Nearest::default())],
         seed: 7,
         seeds: vec![7],
+        thresholds: None,
         context: String::new(),
     };
     let run = CvRun {

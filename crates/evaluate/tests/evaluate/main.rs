@@ -11,3 +11,4 @@ mod search;
 mod sets;
 mod slices;
 mod statistics;
+mod thresholds;

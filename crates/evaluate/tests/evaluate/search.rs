@@ -128,6 +128,7 @@ fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPla
         heads: vec![Box::new(Threshold { at: 0.9, epochs: 1.0, seen })],
         seed: 7,
         seeds: vec![7],
+        thresholds: None,
         context: String::new(),
     }
 }

@@ -155,6 +155,7 @@ fn plan_of<'a>(people: &'a People, heads: &'static [AtomicUsize]) -> (CvPlan<'a>
         heads: vec![Box::new(Nearest { fits: heads })],
         seed: 7,
         seeds: vec![1],
+        thresholds: None,
         context: "fingerprint".to_owned(),
     };
     (plan, planned)

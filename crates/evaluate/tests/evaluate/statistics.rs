@@ -2,7 +2,7 @@
 
 use facefold_evaluate::statistics::bootstrap::bootstrap;
 use facefold_evaluate::statistics::classical::{
-    cohens_d, corrected_t, detectable_difference, holm, mcnemar, wilson,
+    clopper_pearson, cohens_d, corrected_t, detectable_difference, holm, mcnemar, wilson,
 };
 use facefold_evaluate::statistics::permutation::{DRAWS, sign_flip};
 use facefold_evaluate::statistics::sums::SubjectSums;
@@ -43,6 +43,20 @@ fn wilson_matches_statsmodels() {
     let none = wilson(0.0, 30);
     close(none.low, 0.0, 1e-12);
     close(none.high, 0.113_513_393_173_968_8, 1e-9);
+}
+
+// scipy.stats.beta.ppf([.025, .975], [3, 4], [98, 97]), scipy.stats.beta.ppf(.975, 1, 299)
+// 2.5 hits, as of seeds with 2 and 3, have the lower end of 2 and the upper end of 3.
+#[test]
+fn the_exact_interval_matches_scipy() {
+    let three = clopper_pearson(3.0, 100);
+    close(three.low, 0.006_229_971_538_306_395, 1e-9);
+    close(three.high, 0.085_176_052_974_280_02, 1e-9);
+    assert_eq!(clopper_pearson(2.5, 100).high, three.high);
+    assert_eq!(clopper_pearson(2.5, 100).low, clopper_pearson(2.0, 100).low);
+    let none = clopper_pearson(0.0, 299);
+    close(none.high, 0.012_261_595_907_535_044, 1e-9);
+    assert_eq!((none.low, clopper_pearson(5.0, 5).high), (0.0, 1.0));
 }
 
 // from statsmodels.stats.multitest import multipletests

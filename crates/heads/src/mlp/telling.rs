@@ -1,10 +1,10 @@
 //! From the network's outputs to answers: shares of classes or years, or years.
 
-use facefold_core::TargetKind;
+use facefold_core::{TargetKind, median_age};
 
 use super::{MlpOptions, YearsAnswer, YearsLoss};
 use crate::formula::{Formula, Operation, Value};
-use crate::loss::{YEARS, expectation, median, median_year, ordinal_shares, softmax};
+use crate::loss::{YEARS, expectation, median_year, ordinal_shares, softmax};
 
 /// How the outputs of a trained network are read.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Telling {
         }
         let year = match self.answer {
             YearsAnswer::MedianYear => median_year,
-            YearsAnswer::Median => median,
+            YearsAnswer::Median => median_age,
             YearsAnswer::Expectation => expectation,
         };
         shares.chunks(YEARS).map(year).collect()

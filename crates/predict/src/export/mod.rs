@@ -153,13 +153,16 @@ fn heads<'a>(bundle: &'a Bundle, tasks: &[Task]) -> Result<Vec<&'a TaskHead>, Ex
 
 /// What a reader of the file must know of a head.
 fn note_head(graph: &mut Graph, head: &TaskHead) {
-    let TaskHead { task, classes, age_intervals, parts, .. } = head;
+    let TaskHead { task, classes, age_intervals, age_thresholds, parts, .. } = head;
     graph.note(&format!("head.{task}"), parts.kind.as_str());
     if !classes.is_empty() {
         graph.note(&format!("classes.{task}"), json!(classes).to_string());
     }
     if let Some(intervals) = age_intervals {
         graph.note(&format!("intervals.{task}"), json!(intervals).to_string());
+    }
+    if !age_thresholds.is_empty() {
+        graph.note(&format!("thresholds.{task}"), json!(age_thresholds).to_string());
     }
 }
 

@@ -8,7 +8,7 @@ use facefold_evaluate::{
     Metrics, YearsMetrics,
 };
 
-use super::{search, slices};
+use super::{search, slices, thresholds};
 use crate::comparison;
 use crate::figures;
 use crate::format::{self, NONE};
@@ -39,6 +39,7 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     spread(page, result);
     classes(page, result);
     years(page, result);
+    thresholds::write(page, result);
     fits(page, result);
     calibration(page, result);
     slices::write(page, task);

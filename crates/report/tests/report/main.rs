@@ -70,6 +70,11 @@ fn the_markdown_says_what_a_reviewer_asks_for() {
         "Place 3, fold 0: cannot train: the loss is not finite.",
         "plots/age-trials-sharp.svg",
         "mean error (years) | CS@5 (%) |",
+        "| sharp, under 18 | 102 |",
+        "### Decisions at 18",
+        "`sharp` passes people as 18 or older who by its prediction have reached 18",
+        "| light: night |",
+        "predicts no distribution over years",
     ] {
         assert!(text.contains(needed), "the report does not say `{needed}`:\n{text}");
     }

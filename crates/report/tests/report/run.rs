@@ -10,7 +10,7 @@ use facefold_core::{
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, Budget, Choice, Configuration, Contender, CvPlan,
     CvResult, CvRun, Inner, Metric, NoJournal, Protocol, RowInfo, RowPredictions, SearchResult,
-    SliceReport, Surroundings, Trial, compare, cross_validate, plan, slices,
+    SliceReport, Surroundings, Thresholds, Trial, compare, cross_validate, plan, slices,
 };
 use facefold_report::{
     Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
@@ -154,6 +154,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
         _ => ["0-12", "13-40", "41+"].map(str::to_owned).to_vec(),
     };
     let partitions = plan(&Protocol::Folds, &rows, &targets, 7).unwrap();
+    let attributes = attributes();
     let plan = CvPlan {
         task,
         classes,
@@ -170,6 +171,11 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
         ],
         seed: 7,
         seeds: vec![1, 2],
+        thresholds: Some(Thresholds {
+            ages: vec![18],
+            max_error: "50%".parse().unwrap(),
+            attributes: &attributes,
+        }),
         context: String::new(),
     };
     let run = CvRun {
@@ -260,8 +266,8 @@ fn searched(result: &CvResult) -> SearchResult {
     }
 }
 
-/// Slices by an attribute with a small slice and unknown rows, and by a number.
-fn sliced(predictions: &RowPredictions) -> SliceReport {
+/// An attribute with a small slice and unknown rows, and a number.
+fn attributes() -> Attributes {
     let light = |row: usize| match row {
         0..12 => Some("dusk"),
         12..18 => None,
@@ -281,7 +287,11 @@ fn sliced(predictions: &RowPredictions) -> SliceReport {
         },
     ];
     let paths = (0..300).map(|row| format!("{row}.jpg")).collect();
-    slices(predictions, "sharp", &Attributes::new(paths, columns).unwrap(), 7).unwrap()
+    Attributes::new(paths, columns).unwrap()
+}
+
+fn sliced(predictions: &RowPredictions) -> SliceReport {
+    slices(predictions, "sharp", &attributes(), 7).unwrap()
 }
 
 /// The report of that run.

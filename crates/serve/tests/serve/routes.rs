@@ -1,5 +1,6 @@
 //! Our own routes, and the document that describes them.
 
+use facefold_core::DecisionAges;
 use facefold_serve::{OPENAPI, ROUTES};
 use serde_json::Value;
 
@@ -32,6 +33,19 @@ fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
     assert_eq!(ages.len(), 117);
     assert!((sum(&answer["age_distribution"]) - 1.0).abs() < 1e-4);
     assert!((0.0..=116.0).contains(&answer["age"].as_f64().unwrap()));
+    let at = &answer["thresholds"][0];
+    assert_eq!((&at["age"], answer["thresholds"].as_array().unwrap().len()), (&18.into(), 1));
+    let over: f64 = ages[18..].iter().map(|share| share.as_f64().unwrap()).sum();
+    assert!((at["probability_over"].as_f64().unwrap() - over).abs() < 1e-4, "{at}");
+    // The limits of the bundle are both 18, and what decides is not rounded.
+    let shares: Vec<f32> = serde_json::from_value(answer["age_distribution"].clone()).unwrap();
+    let ages = DecisionAges::of(&shares);
+    let decided = match (ages.lower_decile >= 18.0, ages.median < 18.0) {
+        (true, _) => "over",
+        (false, true) => "under",
+        (false, false) => "cannot-say",
+    };
+    assert_eq!(at["decision"], decided);
     assert!(answer["age_low"].as_f64().unwrap() <= answer["age_high"].as_f64().unwrap());
 }
 

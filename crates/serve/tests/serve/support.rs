@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use facefold_core::{
-    AgeGroups, AgeIntervals, Examples, Extraction, Extractor, Face, FeatureMatrix, Targets, Task,
+    AgeGroups, AgeIntervals, AgeThreshold, ErrorBound, Examples, Extraction, Extractor, Face,
+    FeatureMatrix, Targets, Task,
 };
 use facefold_datasets::drawn::portrait;
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
@@ -68,6 +69,7 @@ fn train() -> Bundle {
         indices: (0..12).map(|row| row * count / 12).collect(),
         count,
     };
+    let bound = ErrorBound::default();
     let fit = |task, head: &str, classes: Vec<String>, targets: Targets| {
         let mut options = HeadOptions::default();
         options.mlp.epochs = 2;
@@ -77,7 +79,11 @@ fn train() -> Bundle {
         let age_intervals = (task == Task::Age)
             .then(|| AgeIntervals::fit(&[30.0; 40], &[25.0; 40]).expect("enough rows"));
         let age_groups = (task == Task::AgeGroup).then(|| groups.clone());
-        TaskHead { task, classes, age_groups, age_intervals, parts }
+        let age_thresholds = match task {
+            Task::Age => vec![AgeThreshold::choose(18, bound, &[9.0; 400], &[40.0; 400])],
+            _ => Vec::new(),
+        };
+        TaskHead { task, classes, age_groups, age_intervals, age_thresholds, parts }
     };
     let genders = vec!["female".to_owned(), "male".to_owned()];
     Bundle {

@@ -74,7 +74,7 @@ fn pictures(
     });
     bar.finish_and_clear();
     let answers: Vec<Answer> = all?.into_iter().flat_map(|answers: Vec<Answer>| answers).collect();
-    print(arguments, &answers, output)?;
+    print(arguments, &predictor.thresholds(), &answers, output)?;
     if let Some(annotations) = annotations {
         output::note(&annotations.summary("picture"));
     }
@@ -105,7 +105,12 @@ fn predictor(
     Ok(Predictor::new(network::extractor(&network, faces)?, bundles)?)
 }
 
-fn print(arguments: &PredictArguments, answers: &[Answer], output: Output) -> Result<()> {
+fn print(
+    arguments: &PredictArguments,
+    thresholds: &[u32],
+    answers: &[Answer],
+    output: Output,
+) -> Result<()> {
     if output.is_json() || arguments.format == AnswerFormat::Json {
         return output::line(&serde_json::to_string_pretty(answers)?);
     }
@@ -118,11 +123,14 @@ fn print(arguments: &PredictArguments, answers: &[Answer], output: Output) -> Re
             Ok(())
         }
         AnswerFormat::Csv => {
-            let (all, several) =
-                (arguments.faces == Some(FacesName::All), arguments.bundle.len() > 1);
-            output::line(&csv::header(all, several))?;
+            let columns = csv::Columns {
+                thresholds: thresholds.to_vec(),
+                face_index: arguments.faces == Some(FacesName::All),
+                bundle: arguments.bundle.len() > 1,
+            };
+            output::line(&csv::header(&columns))?;
             for answer in answers {
-                output::line(&csv::line(answer, all, several))?;
+                output::line(&csv::line(answer, &columns))?;
             }
             Ok(())
         }
