@@ -22,6 +22,8 @@ pub struct FeatureMatrix {
     mirrored: Option<FeatureRows>,
     /// The rows that the last rows are versions of.
     originals: Vec<usize>,
+    /// The first columns, which are the embedding.
+    embedding: usize,
     identity: MatrixIdentity,
 }
 
@@ -69,7 +71,7 @@ impl FeatureMatrix {
             ))),
             _ => {
                 let identity = MatrixIdentity::next();
-                Ok(Self { plain, mirrored, originals: Vec::new(), identity })
+                Ok(Self { plain, mirrored, originals: Vec::new(), embedding: 0, identity })
             }
         }
     }
@@ -89,6 +91,21 @@ impl FeatureMatrix {
         Ok(self)
     }
 
+    /// The same matrix, whose first columns are the embedding, not scaled.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where it has fewer columns.
+    pub fn with_embedding(mut self, columns: usize) -> Result<Self, HeadError> {
+        if columns > self.width() {
+            return Err(HeadError::Shape(format!(
+                "an embedding of {columns} of {} columns",
+                self.width()
+            )));
+        }
+        self.embedding = columns;
+        Ok(self)
+    }
+
     /// The same rows, of which heads see these columns only, in this order; without mirrored rows,
     /// where those are not wanted.
     ///
@@ -100,7 +117,12 @@ impl FeatureMatrix {
         }
         let mirrored = self.mirrored.as_ref().filter(|_| mirrored);
         let mirrored = mirrored.map(|rows| rows.columns(columns));
-        Self::of_rows(self.plain.columns(columns), mirrored)?.with_augmented(self.originals.clone())
+        // Of an embedding without some of its columns nobody knows the length.
+        let whole = columns.len() >= self.embedding
+            && columns[..self.embedding].iter().copied().eq(0..self.embedding);
+        Self::of_rows(self.plain.columns(columns), mirrored)?
+            .with_augmented(self.originals.clone())?
+            .with_embedding(if whole { self.embedding } else { 0 })
     }
 
     /// Pairs of an augmented row and the row that it is a version of.
@@ -118,6 +140,12 @@ impl FeatureMatrix {
     #[must_use]
     pub fn mirrored(&self) -> Option<&FeatureRows> {
         self.mirrored.as_ref()
+    }
+
+    /// Number of the first columns that are the embedding, not scaled; 0 where none are.
+    #[must_use]
+    pub fn embedding(&self) -> usize {
+        self.embedding
     }
 
     /// Which matrix this is.
@@ -349,6 +377,19 @@ pub trait FittedHead: Send + Sync {
         _rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
         Ok(None)
+    }
+
+    /// The same for the validation rows of the fit, by what did not learn from them, as in
+    /// [`Self::predict_validation`].
+    ///
+    /// # Errors
+    /// As [`Self::predict`].
+    fn year_distribution_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Option<Array2<f32>>, HeadError> {
+        self.year_distribution(matrix, rows)
     }
 
     /// How unsure the head is of each answer, in years or as a probability, one number a row. None

@@ -143,6 +143,17 @@ impl FittedHead for Fitted {
         mlp::distribution(rows.len(), self.mean(matrix, rows, |member| member)?).map(Some)
     }
 
+    fn year_distribution_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Option<Array2<f32>>, HeadError> {
+        if !self.members[0].tells_distribution() {
+            return Ok(None);
+        }
+        mlp::distribution(rows.len(), self.mean(matrix, rows, mlp::Fitted::before)?).map(Some)
+    }
+
     fn log(&self) -> &TrainingLog {
         &self.log
     }

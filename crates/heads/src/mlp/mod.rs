@@ -271,6 +271,14 @@ impl FittedHead for Fitted {
         distribution(rows.len(), self.averaged(matrix, rows)?).map(Some)
     }
 
+    fn year_distribution_validation(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Option<Array2<f32>>, HeadError> {
+        self.before().year_distribution(matrix, rows)
+    }
+
     fn spread(
         &self,
         matrix: &FeatureMatrix,
