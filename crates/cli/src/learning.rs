@@ -10,7 +10,7 @@ use facefold_core::{
     AgeLabel, CompanionKind, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
 };
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, Protocol, RowInfo, Surroundings, TaskLabels, subjects,
+    Attribute, AttributeValues, Attributes, OwnRows, Protocol, RowInfo, Surroundings, TaskLabels, subjects,
 };
 use facefold_heads::HeadOptions;
 use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
@@ -259,6 +259,16 @@ impl Learning {
             targets,
             dropped,
         })
+    }
+
+    /// The rows of a task with their features.
+    pub fn own<'a>(&'a self, rows: &'a TaskRows) -> OwnRows<'a> {
+        OwnRows {
+            matrix: &self.matrix,
+            matrix_rows: &rows.matrix_rows,
+            rows: &rows.rows,
+            targets: &rows.targets,
+        }
     }
 
     /// What else is known of the rows of a task, for heads that learn tasks together: the labels of

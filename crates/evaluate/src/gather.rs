@@ -31,9 +31,8 @@ pub(crate) fn gather(
             .map(|&seed| PredictionColumn {
                 head: (*name).to_owned(),
                 seed,
-                answers: joined(
-                    fits.iter().filter(|fit| fit.id.seed == seed).map(|fit| &fit.answers),
-                ),
+                answers: joined(of_seed(fits, seed).map(|fit| &fit.answers)),
+                intervals: all(of_seed(fits, seed).map(|fit| fit.intervals.as_deref())),
             })
             .collect();
         let pooled = Metrics::measure(
@@ -59,6 +58,9 @@ pub(crate) fn gather(
         classes: plan.classes.clone(),
         rows: predicted_rows(plan),
         truth,
+        // It hangs on the faces alone, not on the head or the seed.
+        familiarity: all(of_seed(&records[..fits_of_head.min(records.len())], plan.seeds[0])
+            .map(|fit| fit.familiarity.as_deref())),
         columns,
     };
     for head in &mut heads {
@@ -79,6 +81,16 @@ pub(crate) fn gather(
         heads,
     };
     Ok(CvOutcome { result, predictions })
+}
+
+/// The fits of one head under one seed, one a partition.
+fn of_seed(fits: &[FitRecord], seed: u64) -> impl Iterator<Item = &FitRecord> {
+    fits.iter().filter(move |fit| fit.id.seed == seed)
+}
+
+/// What every fit knows, fit after fit; none where one does not know it.
+fn all<'a, T: Clone + 'a>(parts: impl Iterator<Item = Option<&'a [T]>>) -> Option<Vec<T>> {
+    parts.collect::<Option<Vec<_>>>().map(|parts| parts.concat())
 }
 
 fn predicted_rows(plan: &CvPlan<'_>) -> Vec<PredictedRow> {

@@ -34,6 +34,11 @@ pub struct FitRecord {
     pub result: FitResult,
     /// Answers for the partition's test rows.
     pub answers: Answers,
+    /// Intervals around the ages among them, where they were calibrated.
+    pub intervals: Option<Vec<(f32, f32)>>,
+    /// How familiar the faces of the test rows are ([`facefold_core::Familiarity::score`]), where
+    /// that was calibrated.
+    pub familiarity: Option<Vec<f32>>,
 }
 
 /// A place for finished fits. Called from several threads at once.

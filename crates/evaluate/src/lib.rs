@@ -7,6 +7,7 @@
 //! on whom it does worse, and [`suspects()`] which labels it doubts.
 
 pub mod attributes;
+pub mod calibration;
 pub mod companions;
 pub mod compare;
 pub mod cross_validate;
@@ -28,6 +29,7 @@ pub mod suspects;
 mod words;
 
 pub use attributes::{Attribute, AttributeValues, Attributes};
+pub use calibration::{CalibratedIntervals, Calibration};
 pub use companions::{OwnRows, Surroundings, TaskLabels};
 pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
 pub use cross_validate::{
@@ -38,10 +40,12 @@ pub use journal::{DirectoryJournal, FitId, FitRecord, Journal, NoJournal};
 pub use metrics::{Answers, ClassMetrics, Metric, Metrics, YearsMetrics};
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
-pub use result::{CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};
+pub use result::{
+    CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, PartitionSummary,
+};
 pub use search::{
     Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
 };
-pub use slices::{AttributeSlices, Slice, SliceReport, SmallSlice, slices};
+pub use slices::{AttributeSlices, Slice, SliceIntervals, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
 pub use suspects::{Suspect, Suspects, suspects};

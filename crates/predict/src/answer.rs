@@ -1,6 +1,6 @@
 //! What a bundle tells about a face.
 
-use facefold_core::{Gender, Rejection};
+use facefold_core::{Familiarity, Gender, Rejection};
 use serde::{Serialize, Serializer};
 
 /// How a picture ended.
@@ -57,15 +57,6 @@ impl ClassAnswer {
     }
 }
 
-/// Standard deviation of a distribution over the ages 0, 1, 2, …, in years.
-#[must_use]
-pub fn age_deviation(distribution: &[f32]) -> f32 {
-    let years =
-        || (0..).zip(distribution).map(|(year, &share)| (f64::from(year), f64::from(share)));
-    let mean: f64 = years().map(|(year, share)| year * share).sum();
-    years().map(|(year, share)| share * (year - mean).powi(2)).sum::<f64>().sqrt() as f32
-}
-
 /// What one bundle tells about one face; what the bundle has no head for is none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
@@ -86,13 +77,17 @@ pub struct Answer {
     pub bounding_box: Option<[f32; 4]>,
     /// Detector score in [0, 1].
     pub score: Option<f32>,
+    /// How like the training faces the face is, where the bundle says: what it predicts for an
+    /// unfamiliar face is little more than a guess.
+    pub familiarity: Option<Familiarity>,
     /// Gender as annotators would put it.
     pub gender: Option<ClassAnswer>,
     /// Age group.
     pub age_group: Option<ClassAnswer>,
     /// Age in years.
     pub age: Option<f32>,
-    /// Lower end of the interval in which eight of ten true ages lie, where the bundle has one.
+    /// Lower end of the interval in which eight of ten true ages lie, where the bundle has one; the
+    /// interval of an unfamiliar face is wider.
     pub age_low: Option<f32>,
     /// Upper end of that interval.
     pub age_high: Option<f32>,
@@ -130,6 +125,7 @@ impl Answer {
             faces: 0,
             bounding_box: None,
             score: None,
+            familiarity: None,
             gender: None,
             age_group: None,
             age: None,
@@ -142,6 +138,12 @@ impl Answer {
         }
     }
 
+    /// Whether the bundle says that the face is unlike those it was trained on.
+    #[must_use]
+    pub fn is_unfamiliar(&self) -> bool {
+        self.familiarity.is_some_and(|face| face.unfamiliar)
+    }
+
     /// `f` or `m`, where the bundle tells gender.
     #[must_use]
     pub fn gender_letter(&self) -> Option<&'static str> {
@@ -151,7 +153,7 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClassAnswer, age_deviation};
+    use super::ClassAnswer;
 
     #[test]
     fn uncertainty_runs_from_sure_to_ignorant() {
@@ -164,14 +166,5 @@ mod tests {
         // scipy.stats.entropy([0.9, 0.1]) / numpy.log(2)
         assert!((of(&[0.9, 0.1]) - 0.468_995_6).abs() < 1e-6);
         assert!(ClassAnswer::new(Vec::new()).is_none());
-    }
-
-    #[test]
-    fn deviation_of_a_belief_is_in_years() {
-        let mut shares = vec![0.0; 117];
-        shares[30] = 1.0;
-        assert_eq!(age_deviation(&shares), 0.0);
-        (shares[30], shares[20]) = (0.5, 0.5);
-        assert!((age_deviation(&shares) - 5.0).abs() < 1e-6);
     }
 }

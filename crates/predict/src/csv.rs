@@ -2,9 +2,20 @@
 
 use crate::answer::Answer;
 
-/// The columns. `age_low` and `age_high` bound an 80 % interval, where the bundle has one.
-pub const COLUMNS: [&str; 8] =
-    ["path", "status", "gender", "gender_probability", "age_group", "age", "age_low", "age_high"];
+/// The columns. `age_low` and `age_high` bound an 80 % interval, and `familiarity` is the share of
+/// training faces that are less familiar (below 0.01 the face is unfamiliar), where the bundle has
+/// these.
+pub const COLUMNS: [&str; 9] = [
+    "path",
+    "status",
+    "gender",
+    "gender_probability",
+    "age_group",
+    "age",
+    "age_low",
+    "age_high",
+    "familiarity",
+];
 
 /// The header line. With all faces there is a `face_index`; with several bundles a `bundle`.
 #[must_use]
@@ -34,6 +45,7 @@ pub fn line(answer: &Answer, all_faces: bool, several_bundles: bool) -> String {
         number(answer.age),
         number(answer.age_low),
         number(answer.age_high),
+        number(answer.familiarity.map(|face| face.score)),
     ];
     if all_faces {
         cells.push(answer.face_index.to_string());
@@ -55,7 +67,7 @@ pub(crate) fn quoted(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::{RejectReason, Rejection};
+    use facefold_core::{Familiarity, RejectReason, Rejection};
 
     use super::{header, line};
     use crate::answer::{Answer, ClassAnswer};
@@ -68,13 +80,14 @@ mod tests {
             age: Some(31.5),
             age_low: Some(28.0),
             age_high: Some(36.25),
+            familiarity: Some(Familiarity { score: 0.5, distance: 0.25, unfamiliar: false }),
             ..Answer::empty("a, \"b\".jpg", "faces.facefold")
         };
-        assert_eq!(line(&answer, false, false), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25"#);
+        assert_eq!(line(&answer, false, false), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25,0.5"#);
         let cells = |text: &str| text.matches(',').count();
         let rejection = Rejection::new(RejectReason::NoFace, "no face");
         let rejected = Answer::rejected("c.jpg", "x", &rejection);
-        assert_eq!(line(&rejected, true, true), "c.jpg,no-face,,,,,,,0,x");
+        assert_eq!(line(&rejected, true, true), "c.jpg,no-face,,,,,,,,0,x");
         assert_eq!(cells(&line(&rejected, true, true)), cells(&header(true, true)));
     }
 }

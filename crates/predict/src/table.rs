@@ -4,6 +4,9 @@ use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use crate::answer::{Answer, ClassAnswer};
 
+/// Stands beside a face that the bundle knows little of.
+const UNFAMILIAR: &str = "unlike the training faces";
+
 /// A column's name, and what it says of an answer.
 type Column<'a> = (&'static str, Box<dyn Fn(&Answer) -> Option<String> + 'a>);
 
@@ -31,6 +34,7 @@ pub fn table(answers: &[Answer]) -> String {
         ("age group", Box::new(|answer| percent(&answer.age_group))),
         ("age", Box::new(age)),
         ("class", Box::new(|answer| percent(&answer.class))),
+        ("note", Box::new(|answer| answer.is_unfamiliar().then(|| UNFAMILIAR.to_owned()))),
         (
             "rejected",
             Box::new(|answer| {
@@ -54,6 +58,8 @@ pub fn table(answers: &[Answer]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use facefold_core::Familiarity;
+
     use super::table;
     use crate::answer::Answer;
 
@@ -63,5 +69,15 @@ mod tests {
         let text = table(&[answer]);
         assert!(text.contains("age") && text.contains("30"), "{text}");
         assert!(!text.contains("gender") && !text.contains("rejected"), "{text}");
+        assert!(!text.contains("note"), "{text}");
+    }
+
+    #[test]
+    fn unfamiliar_faces_are_marked() {
+        let face = |unfamiliar| Familiarity { score: 0.5, distance: 0.5, unfamiliar };
+        let answers = [false, true]
+            .map(|is| Answer { familiarity: Some(face(is)), ..Answer::empty("a.jpg", "b") });
+        let text = table(&answers);
+        assert_eq!(text.matches("unlike the training faces").count(), 1, "{text}");
     }
 }

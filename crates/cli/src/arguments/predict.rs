@@ -62,6 +62,7 @@ pub enum AnswerFormat {
     Json,
     /// One JSON document a line.
     Jsonl,
-    /// Columns `path,status,gender,gender_probability,age_group,age,age_low,age_high`.
+    /// Columns `path,status,gender,gender_probability,age_group,age,age_low,age_high,
+    /// familiarity`.
     Csv,
 }

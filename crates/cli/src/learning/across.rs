@@ -167,5 +167,5 @@ fn joined(one: &FeatureMatrix, other: &FeatureMatrix) -> Result<FeatureMatrix> {
         _ => None,
     };
     let matrix = FeatureMatrix::new(rows(one.plain(), other.plain())?, mirrored)?;
-    Ok(matrix.with_augmented(originals)?)
+    Ok(matrix.with_augmented(originals)?.with_embedding(one.embedding())?)
 }

@@ -32,6 +32,9 @@ fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
     assert_eq!(ages.len(), 117);
     assert!((sum(&answer["age_distribution"]) - 1.0).abs() < 1e-4);
     assert!((0.0..=116.0).contains(&answer["age"].as_f64().unwrap()));
+    let familiarity = &answer["familiarity"];
+    assert!(familiarity["score"].as_f64().unwrap() > 0.01, "a training face: {familiarity}");
+    assert_eq!(familiarity["unfamiliar"], false);
     assert!(answer["age_low"].as_f64().unwrap() <= answer["age_high"].as_f64().unwrap());
 }
 
