@@ -1,31 +1,35 @@
-//! From a store to what heads learn from: rows, features, subjects, targets task by task.
+//! From stores to what heads learn from: rows, features, subjects, targets task by task.
 
-mod across;
+mod set;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use facefold_core::{
-    AgeLabel, CompanionKind, FeatureMatrix, ImageKey, Sample, SubjectId, Targets, Task,
+    CompanionKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
 };
+use facefold_datasets::{Selection, select};
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, OwnRows, Protocol, RowInfo, Surroundings, TaskLabels, subjects,
+    Attribute, AttributeValues, Attributes, OwnRows, Protocol, RowInfo, SetName, SharedPictures,
+    Surroundings, TaskLabels, join_subjects,
 };
 use facefold_heads::HeadOptions;
-use facefold_store::{FaceSummary, Features, SampleRow, Select, Store};
+use facefold_store::{FaceSummary, Features, Store};
 
 use crate::arguments::{FeaturesName, LearningArguments};
 use crate::commands::Usage;
 use crate::output;
 use crate::quality::{MEASURES, Measure};
 use crate::settings::Settings;
+use set::Loaded;
+pub use set::{DataSet, Role};
 
-/// The rows of a store that have an embedding, with their features and subjects.
+/// The rows of one or several stores that have an embedding, with their features and subjects.
 pub struct Learning {
-    /// The store.
-    pub store: Store,
-    /// All label rows of the store, embedded or not.
+    /// The data sets, in the order given.
+    pub sets: Vec<DataSet>,
+    /// All label rows of all stores, embedded or not.
     pub samples: Vec<Sample>,
     /// For each label row its row in [`Self::matrix`], where it has an embedding.
     matrix_rows: Vec<Option<usize>>,
@@ -41,9 +45,6 @@ pub struct Learning {
     subjects: Vec<Option<SubjectId>>,
     /// Why a label row with an embedding is not used.
     left_out: Vec<Option<String>>,
-    /// The store that is tested on, and its first label row, where it is another than
-    /// [`Self::store`].
-    tested: Option<(Store, usize)>,
     /// What a reader must know about the rows.
     pub notes: Vec<String>,
 }
@@ -62,6 +63,8 @@ pub struct TaskRows {
     pub targets: Targets,
     /// Label rows that are not used, by reason.
     pub dropped: BTreeMap<String, usize>,
+    /// The rows of each set, where there are several.
+    pub of_sets: BTreeMap<SetName, usize>,
 }
 
 impl From<TaskRows> for TaskLabels {
@@ -72,74 +75,97 @@ impl From<TaskRows> for TaskLabels {
 }
 
 impl Learning {
-    /// Opens the store of the arguments and loads its features.
+    /// Opens the stores of the arguments, and others to test on where there are any, and joins
+    /// their rows.
     ///
     /// # Errors
-    /// If the store cannot be read, has no label rows, or lacks the features asked for.
-    pub fn open(arguments: &LearningArguments, settings: &Settings) -> Result<Self> {
-        let store = Store::open(&arguments.store)?;
-        let features = features(arguments.features, store.has_taps());
-        Self::load(store, features, settings)
+    /// If a store cannot be read, has no label rows, or lacks the features asked for; where two
+    /// stores have one name, or were made by different networks.
+    pub fn open(
+        arguments: &LearningArguments,
+        tested: &[PathBuf],
+        settings: &Settings,
+    ) -> Result<Self> {
+        let role = if tested.is_empty() { Role::Both } else { Role::Training };
+        let directories: Vec<(&Path, Role)> = arguments
+            .store
+            .iter()
+            .map(|directory| (directory.as_path(), role))
+            .chain(tested.iter().map(|directory| (directory.as_path(), Role::Test)))
+            .collect();
+        let named =
+            directories.iter().map(|(directory, _)| Ok((set::name(directory)?, *directory)));
+        let named: Vec<(SetName, &Path)> = named.collect::<Result<_>>()?;
+        set::require_distinct(&named)?;
+        let stores = named.iter().map(|(_, directory)| Store::open(directory));
+        let stores: Vec<Store> = stores.collect::<Result<_, _>>()?;
+        let embedding_only = arguments.features == Some(FeaturesName::Embedding);
+        set::require_comparable(&stores, embedding_only)?;
+        let features = features(arguments.features, stores.iter().all(Store::has_taps));
+        let roles = directories.iter().map(|&(_, role)| role);
+        let sets =
+            named.into_iter().zip(stores).zip(roles).map(|(((name, _), store), role)| {
+                Loaded::new(name, store, role, features, settings)
+            });
+        Self::joined(sets.collect::<Result<_>>()?, features)
     }
 
-    /// Loads the features of an open store.
-    fn load(store: Store, features: Features, settings: &Settings) -> Result<Self> {
-        let directory = store.directory().to_owned();
-        let table = store.samples()?;
-        if table.is_empty() {
-            bail!(
-                "the store `{}` has no label rows; run `facefold extract` to its end first",
-                directory.display()
-            );
-        }
-        let rejections = store.rejections()?;
-        let mut keys: Vec<ImageKey> = Vec::new();
-        let mut matrix_rows = Vec::with_capacity(table.len());
-        let mut rejected = BTreeMap::new();
-        for row in &table {
-            let embedded = |key: &ImageKey| store.contains(key) && !rejections.contains_key(key);
-            if let Some(key) = row.key.filter(embedded) {
-                matrix_rows.push(Some(keys.len()));
-                keys.push(key);
-            } else {
-                matrix_rows.push(None);
-                *rejected.entry(why_not(row, &rejections)).or_default() += 1;
+    /// The rows of all sets behind each other, with the subjects of all told apart.
+    fn joined(sets: Vec<Loaded>, features: Features) -> Result<Self> {
+        let mut notes = Vec::new();
+        let subjects = subjects(&sets, &mut notes);
+        let matrices: Vec<FeatureMatrix> = sets.iter().map(|set| set.matrix.clone()).collect();
+        let matrix = match &matrices[..] {
+            [only] => only.clone(),
+            several => FeatureMatrix::joined(several)?,
+        };
+        let several = sets.len() > 1;
+        let mut learning = Self {
+            sets: Vec::new(),
+            samples: Vec::new(),
+            matrix_rows: Vec::new(),
+            features,
+            keys: Vec::new(),
+            matrix,
+            rejected: BTreeMap::new(),
+            subjects,
+            left_out: Vec::new(),
+            notes,
+        };
+        for set in sets {
+            let (first, keys) = (learning.samples.len(), learning.keys.len());
+            let rows = first..first + set.samples.len();
+            let own = set.notes.into_iter();
+            let named = |note| if several { format!("{}: {note}", set.name) } else { note };
+            learning.notes.extend(own.map(named));
+            learning.sets.push(DataSet { name: set.name, store: set.store, role: set.role, rows });
+            learning.samples.extend(set.samples);
+            learning
+                .matrix_rows
+                .extend(set.matrix_rows.into_iter().map(|row| row.map(|row| row + keys)));
+            learning.keys.extend(set.keys);
+            learning.left_out.extend(set.left_out);
+            for (reason, count) in set.rejected {
+                *learning.rejected.entry(reason).or_default() += count;
             }
         }
-        if keys.is_empty() {
-            bail!("no label row of the store `{}` has an embedding", directory.display());
-        }
-        let start = Instant::now();
-        let matrix = store.load_features(features, &keys, settings.augmented)?;
-        tracing::info!(
-            "loaded {} x {} features in {:.1} s",
-            matrix.rows(),
-            matrix.width(),
-            start.elapsed().as_secs_f64()
-        );
-        let augmented = matrix.augmented().count();
-        let versions = format!(
-            "{augmented} augmented versions of pictures are trained on beside them, in the folds and on \
-             the side of their subjects; nothing is validated or tested on them."
-        );
-        let samples: Vec<Sample> = table.into_iter().map(|row| row.sample).collect();
-        let mut learning = Self {
-            store,
-            subjects: samples.iter().map(|sample| sample.subject.clone()).collect(),
-            samples,
-            matrix_rows,
-            features,
-            keys,
-            matrix,
-            rejected,
-            left_out: Vec::new(),
-            tested: None,
-            notes: if augmented > 0 { vec![versions] } else { Vec::new() },
-        };
-        learning.left_out = learning.refused(settings)?;
-        learning.find_subjects()?;
-        learning.warn_of_shared_pictures();
         Ok(learning)
+    }
+
+    /// The first store. What its embeddings were made with holds for all.
+    pub fn store(&self) -> &Store {
+        &self.sets[0].store
+    }
+
+    /// Number of a set's label rows that have an embedding.
+    pub fn embedded_rows(&self, set: &DataSet) -> usize {
+        self.matrix_rows[set.rows.clone()].iter().flatten().count()
+    }
+
+    /// The set of a label row.
+    fn set_of(&self, index: usize) -> &DataSet {
+        let place = self.sets.partition_point(|set| set.rows.end <= index);
+        &self.sets[place]
     }
 
     /// Keeps these columns of the features, or all where none is named.
@@ -157,74 +183,6 @@ impl Learning {
         let crops = if mirrored { "" } else { ", of crops as they are and not mirrored" };
         self.notes.push(format!("Heads see {} of {width} columns{crops}.", seen.len()));
         Ok(())
-    }
-
-    /// Which label rows show a face that is not good enough, and why.
-    fn refused(&self, settings: &Settings) -> Result<Vec<Option<String>>> {
-        if settings.quality.is_empty() {
-            return Ok(vec![None; self.samples.len()]);
-        }
-        let faces = self.store.main_faces()?;
-        let refused = |row: &Option<usize>| {
-            let face = faces.get(&self.keys[(*row)?])?;
-            settings.quality.iter().find_map(|least| least.refuses(face))
-        };
-        Ok(self.matrix_rows.iter().map(refused).collect())
-    }
-
-    /// Where a data set names no subject, groups faces that are surely of one person.
-    fn find_subjects(&mut self) -> Result<()> {
-        if self.subjects.iter().any(Option::is_some) {
-            return Ok(());
-        }
-        let embeddings = self.store.load_matrix(&Select {
-            variant: facefold_core::FaceVariant::PLAIN,
-            features: Features::Embedding,
-            keys: &self.keys,
-        })?;
-        let embedded = || self.matrix_rows.iter().enumerate().filter(|(_, row)| row.is_some());
-        // A row without a known age is grouped like an adult's: most faces are.
-        let ages: Vec<Option<f32>> = embedded()
-            .map(|(index, _)| match AgeLabel::parse(&self.samples[index].raw_age) {
-                AgeLabel::Years(years) => Some(years),
-                AgeLabel::Range(low, _) => Some(low as f32),
-                AgeLabel::Unknown => Some(subjects::LEAST_AGE),
-            })
-            .collect();
-        let found = subjects::group_by_similarity(
-            &self.keys,
-            embeddings.view(),
-            &ages,
-            subjects::THRESHOLD,
-        )?;
-        let indices: Vec<usize> = embedded().map(|(index, _)| index).collect();
-        for (index, subject) in indices.into_iter().zip(found) {
-            self.subjects[index] = Some(subject);
-        }
-        self.notes.push(format!(
-            "The data set names no subjects: pictures count as one subject where their bytes are \
-             the same or, from age {}, where their embeddings have a cosine of at least {}.",
-            subjects::LEAST_AGE,
-            subjects::THRESHOLD
-        ));
-        Ok(())
-    }
-
-    fn warn_of_shared_pictures(&mut self) {
-        let mut owner: BTreeMap<ImageKey, &Option<SubjectId>> = BTreeMap::new();
-        let mut shared = 0;
-        for (index, row) in self.matrix_rows.iter().enumerate() {
-            let Some(row) = row else { continue };
-            let subject = &self.subjects[index];
-            if *owner.entry(self.keys[*row]).or_insert(subject) != subject {
-                shared += 1;
-            }
-        }
-        if shared > 0 {
-            self.notes.push(format!(
-                "{shared} rows show the same picture, byte for byte, as a row of another subject."
-            ));
-        }
     }
 
     /// The rows that serve a task.
@@ -246,7 +204,14 @@ impl Learning {
         if kept.is_empty() {
             let reasons: Vec<String> =
                 dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-            bail!("no row of the store serves the task `{task}`: {}", reasons.join(", "));
+            bail!("no row of the stores serves the task `{task}`: {}", reasons.join(", "));
+        }
+        let mut of_sets = BTreeMap::new();
+        if self.sets.len() > 1 {
+            of_sets.extend(self.sets.iter().map(|set| (set.name.clone(), 0)));
+            for &(_, index, _) in &kept {
+                *of_sets.entry(self.set_of(index).name.clone()).or_default() += 1;
+            }
         }
         let positions: Vec<usize> = kept.iter().map(|&(position, ..)| position).collect();
         let targets = selection.targets.pick(&positions);
@@ -258,6 +223,28 @@ impl Learning {
             rows,
             targets,
             dropped,
+            of_sets,
+        })
+    }
+
+    /// The label rows that serve a task. Each set decides on its own whether it is labelled in
+    /// years.
+    ///
+    /// # Errors
+    /// Where the sets have other classes.
+    fn selection(&self, task: Task, settings: &Settings) -> Result<Selection> {
+        let of_set = |set: &DataSet| {
+            let samples = &self.samples[set.rows.clone()];
+            select(samples, task, settings.policy, &settings.groups)
+        };
+        Ok(match &self.sets[..] {
+            [only] => of_set(only),
+            several => Selection::joined(
+                several
+                    .iter()
+                    .map(|set| (set.name.as_str(), set.rows.len(), of_set(set)))
+                    .collect(),
+            )?,
         })
     }
 
@@ -306,9 +293,8 @@ impl Learning {
         let names: BTreeSet<&str> = found.iter().map(|&(.., race)| race).collect();
         if names.len() < 2 {
             bail!(
-                "--beside race: expected rows of at least two races, found {} in `{}`; leave it out",
-                names.len(),
-                self.store.directory().display()
+                "--beside race: expected rows of at least two races, found {}; leave it out",
+                names.len()
             );
         }
         let names: Vec<&str> = names.into_iter().collect();
@@ -324,40 +310,59 @@ impl Learning {
         })
     }
 
-    /// Path, subject, fold and split of a label row.
+    /// Path, subject, fold, split and set of a label row.
     fn row_info(&self, index: usize) -> RowInfo {
-        let sample = &self.samples[index];
+        let (sample, set) = (&self.samples[index], self.set_of(index));
         RowInfo {
-            path: sample.path.to_string_lossy().into_owned(),
+            path: self.path(index),
             subject: self.subjects[index].clone(),
             fold: sample.fold,
-            split: sample.split,
+            split: match set.role {
+                Role::Both => sample.split,
+                Role::Training => Some(Split::Train),
+                Role::Test => Some(Split::Test),
+            },
+            set: (self.sets.len() > 1).then(|| set.name.clone()),
         }
     }
 
-    /// What is known of the pictures, to cut results into slices by: labels, and the quality of
-    /// the face.
+    /// The path of a label row's picture in results: behind its set's name, where several are
+    /// tested on.
+    fn path(&self, index: usize) -> String {
+        let path = self.samples[index].path.to_string_lossy();
+        match self.tested().count() {
+            1 => path.into_owned(),
+            _ => format!("{}/{path}", self.set_of(index).name),
+        }
+    }
+
+    /// The sets that are tested on.
+    fn tested(&self) -> impl Iterator<Item = &DataSet> {
+        self.sets.iter().filter(|set| set.role != Role::Training)
+    }
+
+    /// What is known of the pictures that are tested on, to cut results into slices by: labels, and
+    /// the quality of the face.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// If a store cannot be read.
     pub fn attributes(&self, settings: &Settings) -> Result<Attributes> {
-        // Rows that are only trained on have no slices.
-        let first = self.tested.as_ref().map_or(0, |&(_, first)| first);
-        let store = self.tested.as_ref().map_or(&self.store, |(store, _)| store);
-        let faces: HashMap<ImageKey, FaceSummary> = store.main_faces()?;
-        let face = |row: &Option<usize>| faces.get(&self.keys[(*row)?]);
+        let mut faces: HashMap<ImageKey, FaceSummary> = HashMap::new();
+        for set in self.tested() {
+            faces.extend(set.store.main_faces()?);
+        }
+        let rows: Vec<usize> = self.tested().flat_map(|set| set.rows.clone()).collect();
+        let face = |row: Option<usize>| faces.get(&self.keys[row?]);
         let number = |measure: Measure| Attribute {
             name: measure.title.to_owned(),
             values: AttributeValues::Numbers(
-                self.matrix_rows[first..].iter().map(|row| (measure.of)(face(row)?)).collect(),
+                rows.iter().map(|&row| (measure.of)(face(self.matrix_rows[row])?)).collect(),
             ),
         };
-        let names = |name: &str, values: Vec<Option<String>>| Attribute {
+        let names = |name: &str, of: &dyn Fn(usize) -> Option<String>| Attribute {
             name: name.to_owned(),
-            values: AttributeValues::Names(values[first..].to_vec()),
+            values: AttributeValues::Names(rows.iter().map(|&row| of(row)).collect()),
         };
-        let of_samples =
-            |get: fn(&Sample) -> Option<String>| self.samples.iter().map(get).collect();
         let selection = self.selection(Task::AgeGroup, settings)?;
         let mut groups: Vec<Option<String>> = vec![None; self.samples.len()];
         if let Targets::Classes { indices, .. } = &selection.targets {
@@ -365,25 +370,28 @@ impl Learning {
                 groups[row] = Some(selection.class_names[class].clone());
             }
         }
-        let path = |sample: &Sample| sample.path.to_string_lossy().into_owned();
-        let labels = [
-            names("age group", groups),
-            names("gender", of_samples(|sample| Some(sample.gender?.to_string()))),
-            names("race", of_samples(|sample| sample.race.clone())),
+        let mut labels = vec![
+            names("age group", &|row| groups[row].clone()),
+            names("gender", &|row| Some(self.samples[row].gender?.to_string())),
+            names("race", &|row| self.samples[row].race.clone()),
         ];
+        if self.tested().count() > 1 {
+            labels.push(names("set", &|row| Some(self.set_of(row).name.to_string())));
+        }
         Ok(Attributes::new(
-            self.samples[first..].iter().map(path).collect(),
+            rows.iter().map(|&row| self.path(row)).collect(),
             labels.into_iter().chain(MEASURES.map(number)).collect(),
         )?)
     }
 
-    /// The protocol asked for, or the best the label rows allow: published folds, else a published
-    /// test split, else five folds by subject. With a store to test on, that is the protocol.
+    /// The protocol asked for, or the best the label rows allow: of one store published folds, else
+    /// a published test split, else five folds by subject; of several stores five folds by subject.
+    /// With stores to test on, that is the protocol.
     ///
     /// # Errors
     /// [`Usage`] where the name is none.
     pub fn protocol(&self, asked: Option<&str>) -> Result<Protocol> {
-        if self.tested.is_some() {
+        if self.sets.iter().any(|set| set.role == Role::Test) {
             return Ok(Protocol::Stores);
         }
         match asked.map(str::parse) {
@@ -393,8 +401,10 @@ impl Learning {
             Some(asked) => return asked.map_err(Usage::error),
             None => {}
         }
-        let has_test = |sample: &Sample| sample.split == Some(facefold_core::Split::Test);
-        Ok(if self.samples.iter().any(|sample| sample.fold.is_some()) {
+        let has_test = |sample: &Sample| sample.split == Some(Split::Test);
+        Ok(if self.sets.len() > 1 {
+            Protocol::KFold(5)
+        } else if self.samples.iter().any(|sample| sample.fold.is_some()) {
             Protocol::Folds
         } else if self.samples.iter().any(has_test) {
             Protocol::Split
@@ -414,12 +424,27 @@ fn features(asked: Option<FeaturesName>, has_taps: bool) -> Features {
     }
 }
 
-fn why_not(row: &SampleRow, rejections: &BTreeMap<ImageKey, facefold_core::Rejection>) -> String {
-    let stored = row.key.and_then(|key| rejections.get(&key));
-    match row.rejection.as_ref().or(stored) {
-        Some(rejection) => rejection.reason.to_string(),
-        None => "not extracted yet".to_owned(),
+/// The subject of each label row of all sets, and a note on those who stand in several.
+fn subjects(sets: &[Loaded], notes: &mut Vec<String>) -> Vec<Option<SubjectId>> {
+    if let [only] = sets {
+        return only.subjects.clone();
     }
+    let paths: Vec<Vec<String>> = sets
+        .iter()
+        .map(|set| set.samples.iter().map(|s| s.path.to_string_lossy().into_owned()).collect())
+        .collect();
+    let rows = sets.iter().zip(&paths).map(|(set, paths)| (set.name.clone(), set.set_rows(paths)));
+    let joined = join_subjects(&rows.collect::<Vec<_>>());
+    let SharedPictures { pictures, rows, subjects } = joined.shared;
+    notes.push(match pictures {
+        0 => "No picture stands in more than one set, byte for byte.".to_owned(),
+        _ => format!(
+            "{pictures} pictures ({rows} label rows) stand in more than one set, byte for byte; the \
+             {subjects} subjects that they join count as one each, so that none stands on both sides \
+             of a division."
+        ),
+    });
+    joined.subjects.into_iter().map(Some).collect()
 }
 
 /// Says on stderr which label rows are used.
@@ -427,7 +452,15 @@ pub fn announce(rows: &TaskRows) {
     let reasons: Vec<String> =
         rows.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let dropped = if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") };
-    output::note(&format!("{}: {} rows used; dropped: {dropped}", rows.task, rows.rows.len()));
+    let of_sets: Vec<String> =
+        rows.of_sets.iter().map(|(set, count)| format!("{set} {count}")).collect();
+    let of_sets =
+        if of_sets.is_empty() { String::new() } else { format!(" ({})", of_sets.join(", ")) };
+    output::note(&format!(
+        "{}: {} rows used{of_sets}; dropped: {dropped}",
+        rows.task,
+        rows.rows.len()
+    ));
 }
 
 /// A head by its name.

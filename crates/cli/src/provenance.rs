@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use facefold_core::{ExtractorInfo, Task};
-use facefold_report::{Dataset, Machine, Network, Provenance};
+use facefold_report::{Dataset, Machine, Network, Provenance, SetInfo};
 
-use crate::learning::Learning;
+use crate::learning::{DataSet, Learning, Role};
 use crate::settings::Settings;
 
 /// The commit that the binary was built from, or `unknown`.
@@ -79,7 +79,7 @@ pub fn machine() -> Machine {
 /// Where the numbers of a run on a store come from.
 #[must_use]
 pub fn of(learning: &Learning, duration: Duration) -> Provenance {
-    let header = learning.store.header();
+    let header = learning.store().header();
     Provenance {
         command: command_line(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -106,17 +106,13 @@ pub fn network_name(extractor: &ExtractorInfo) -> String {
 /// The samples of a run, without any path.
 #[must_use]
 pub fn dataset(learning: &Learning, settings: &Settings) -> Dataset {
-    let info = &learning.store.header().dataset;
     let by_groups = settings.tasks.contains(&Task::AgeGroup);
-    let root = info.root.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     let rejected = &learning.rejected;
-    let kind = match learning.tested() {
-        Some(store) => format!("{}, tested on {}", info.kind, store.header().dataset.kind),
-        None => info.kind.clone(),
-    };
+    let sets = if learning.sets.len() > 1 { set_infos(learning) } else { Vec::new() };
     Dataset {
-        kind,
-        root,
+        kind: kind(learning),
+        root: roots(learning),
+        sets,
         label_policy: by_groups.then(|| settings.policy.to_string()),
         age_groups: by_groups.then(|| settings.groups.to_string()),
         samples: learning.samples.len(),
@@ -124,6 +120,55 @@ pub fn dataset(learning: &Learning, settings: &Settings) -> Dataset {
         rejected: rejected.clone(),
         notes: learning.notes.clone(),
     }
+}
+
+/// The kind of the only data set, else the names of all.
+fn kind(learning: &Learning) -> String {
+    if let [only] = &learning.sets[..] {
+        return only.store.header().dataset.kind.clone();
+    }
+    let names = |of: &dyn Fn(Role) -> bool| {
+        let sets = learning.sets.iter().filter(|set| of(set.role));
+        sets.map(|set| set.name.to_string()).collect::<Vec<_>>().join(" + ")
+    };
+    let tested = names(&|role| role == Role::Test);
+    let trained = names(&|role| role != Role::Test);
+    if tested.is_empty() { trained } else { format!("{trained}, tested on {tested}") }
+}
+
+/// Last parts of the roots' names.
+fn roots(learning: &Learning) -> String {
+    let name = |set: &DataSet| {
+        let root = &set.store.header().dataset.root;
+        root.file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
+    };
+    learning.sets.iter().map(name).collect::<Vec<String>>().join("`, `")
+}
+
+fn set_infos(learning: &Learning) -> Vec<SetInfo> {
+    let info = |set: &DataSet| SetInfo {
+        name: set.name.clone(),
+        kind: set.store.header().dataset.kind.clone(),
+        serves: match set.role {
+            Role::Both => "training and test",
+            Role::Training => "training",
+            Role::Test => "test",
+        }
+        .to_owned(),
+        samples: set.rows.len(),
+        embedded: learning.embedded_rows(set),
+    };
+    learning.sets.iter().map(info).collect()
+}
+
+/// The sentence that stands first in a report on rows of some ages only.
+#[must_use]
+pub fn ages_warning(settings: &Settings) -> Option<String> {
+    let ages = settings.ages?;
+    Some(format!(
+        "Only faces with an exact age in {ages} are trained and tested on (`--ages {ages}`): compare \
+         these figures with published ones of that protocol only, not with figures over all ages."
+    ))
 }
 
 /// Today's date in UTC, `2026-11-22`.

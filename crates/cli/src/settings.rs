@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use facefold_core::{AgeGroups, CompanionKind, Head, Task};
-use facefold_datasets::LabelPolicy;
+use facefold_datasets::{ExactAges, LabelPolicy};
 use facefold_heads::HeadOptions;
 use serde_json::Value;
 
@@ -24,6 +24,8 @@ pub struct Settings {
     pub groups: AgeGroups,
     /// The least quality of a face that is used.
     pub quality: Vec<LeastQuality>,
+    /// The exact ages that rows are restricted to.
+    pub ages: Option<ExactAges>,
     /// Whether the store's augmented versions are trained on.
     pub augmented: bool,
     /// Settings of all heads.
@@ -62,6 +64,7 @@ impl Settings {
                 .iter()
                 .map(|text| text.parse().map_err(Usage::error))
                 .collect::<Result<_>>()?,
+            ages: arguments.ages.as_deref().map(str::parse).transpose().map_err(Usage::error)?,
             augmented: !arguments.without_augmented,
             heads: head_options(&arguments.settings, arguments.memory)?,
             start: Start::load(arguments.init.as_deref())?,

@@ -282,4 +282,23 @@ mod tests {
         assert!(matrix.narrowed(&[0], false).unwrap().mirrored().is_none());
         assert!(matrix.narrowed(&[4], true).is_err());
     }
+    #[test]
+    fn joined_matrices_keep_versions_behind_all_pictures() {
+        let matrix = |first: u16, mirrored: bool| {
+            let values = Array2::from_shape_fn((3, 1), |(row, _)| f32::from(first) + row as f32);
+            let other = mirrored.then(|| values.clone() + 100.0);
+            FeatureMatrix::new(values, other).unwrap()
+        };
+        let (one, other) = (matrix(0, true), matrix(10, true));
+        let (one, other) =
+            (one.with_augmented(vec![1]).unwrap(), other.with_augmented(vec![0]).unwrap());
+        let both = FeatureMatrix::joined(&[one.clone(), other]).unwrap();
+        let values: Vec<f32> = (0..6).map(|row| both.plain().row(row)[0]).collect();
+        assert_eq!(values, [0.0, 1.0, 10.0, 11.0, 2.0, 12.0]);
+        assert_eq!(both.mirrored().unwrap().row(5), [112.0]);
+        assert_eq!(both.augmented().collect::<Vec<_>>(), [(4, 1), (5, 2)]);
+        let without = FeatureMatrix::joined(&[one, matrix(20, false)]).unwrap();
+        assert!(without.mirrored().is_none(), "not every matrix has mirrored rows");
+        assert!(FeatureMatrix::joined(&[]).is_err());
+    }
 }

@@ -125,6 +125,41 @@ impl FeatureMatrix {
             .with_embedding(if whole { self.embedding } else { 0 })
     }
 
+    /// The rows of several matrices behind each other: the pictures of all, then the augmented
+    /// versions of all. Mirrored rows stay where every one has them. The values stay where they are.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where there is none, or the numbers of features differ.
+    pub fn joined(matrices: &[Self]) -> Result<Self, HeadError> {
+        if matrices.is_empty() {
+            return Err(HeadError::Shape("no matrix to join".to_owned()));
+        }
+        let pictures = |matrix: &Self| matrix.rows() - matrix.originals.len();
+        let concatenated = |of: &dyn Fn(&Self) -> Option<&FeatureRows>| {
+            let rows: Option<Vec<&FeatureRows>> = matrices.iter().map(of).collect();
+            let Some(rows) = rows else { return Ok(None) };
+            let all = || rows.iter().zip(matrices);
+            let pieces: Vec<_> = all()
+                .map(|(rows, matrix)| (*rows, 0..pictures(matrix)))
+                .chain(all().map(|(rows, matrix)| (*rows, pictures(matrix)..matrix.rows())))
+                .collect();
+            FeatureRows::concatenated(&pieces).map(Some)
+        };
+        let plain = concatenated(&|matrix| Some(&matrix.plain))?;
+        let plain = plain.ok_or_else(|| HeadError::Shape("no rows to join".to_owned()))?;
+        let mirrored = concatenated(&|matrix| matrix.mirrored.as_ref())?;
+        let (mut originals, mut first) = (Vec::new(), 0);
+        for matrix in matrices {
+            originals.extend(matrix.originals.iter().map(|original| first + original));
+            first += pictures(matrix);
+        }
+        let embedding = matrices[0].embedding;
+        let same = matrices.iter().all(|matrix| matrix.embedding == embedding);
+        Self::of_rows(plain, mirrored)?
+            .with_augmented(originals)?
+            .with_embedding(if same { embedding } else { 0 })
+    }
+
     /// Pairs of an augmented row and the row that it is a version of.
     pub fn augmented(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         (self.rows() - self.originals.len()..).zip(self.originals.iter().copied())

@@ -1,6 +1,7 @@
 //! Rows of features, where they lie: in memory of their own, or in files that are mapped.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::Array2;
@@ -12,18 +13,29 @@ pub type RowValues = Arc<dyn AsRef<[f32]> + Send + Sync>;
 
 /// n rows of d features that are copied out one at a time, whoever holds them.
 ///
-/// The columns of a row may lie in several parts, as the embedding and the taps of a store do, and
-/// the rows in another order than theirs. A clone shares the values.
+/// The columns of a row may lie in several parts, as the embedding and the taps of a store do, the
+/// rows in another order than theirs, and one block of rows elsewhere than the next. A clone shares
+/// the values.
 #[derive(Clone)]
 pub struct FeatureRows {
-    parts: Vec<Part>,
-    /// Where in the parts each row lies; as counted, where there is none.
-    order: Option<Arc<[u32]>>,
+    blocks: Vec<Block>,
     count: usize,
     width: usize,
 }
 
-/// Some columns of all rows.
+/// Rows that lie together.
+#[derive(Clone)]
+struct Block {
+    /// The number of its first row among all rows.
+    first: usize,
+    parts: Vec<Part>,
+    /// The place in the parts (or in the order) of its first row.
+    offset: usize,
+    /// Where in the parts each row lies; as counted, where there is none.
+    order: Option<Arc<[u32]>>,
+}
+
+/// Some columns of all rows of a block.
 #[derive(Clone)]
 struct Part {
     values: RowValues,
@@ -46,12 +58,44 @@ impl FeatureRows {
                 )));
             }
         }
+        let width = parts.iter().map(|(_, width)| width).sum();
+        let parts = parts.into_iter().map(|(values, width)| Part { values, width }).collect();
+        let count = order.len();
         Ok(Self {
-            width: parts.iter().map(|(_, width)| width).sum(),
-            parts: parts.into_iter().map(|(values, width)| Part { values, width }).collect(),
-            count: order.len(),
-            order: Some(order.into()),
+            blocks: vec![Block { first: 0, parts, offset: 0, order: Some(order.into()) }],
+            count,
+            width,
         })
+    }
+
+    /// Some rows of each of these, one after the other. The values stay where they are.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the numbers of features differ, or a range ends past the rows.
+    pub fn concatenated(pieces: &[(&Self, Range<usize>)]) -> Result<Self, HeadError> {
+        let mut all = Self {
+            blocks: Vec::new(),
+            count: 0,
+            width: pieces.first().map_or(0, |(p, _)| p.width),
+        };
+        for (piece, range) in pieces {
+            if piece.width != all.width || range.end > piece.count {
+                return Err(HeadError::Shape(format!(
+                    "rows {range:?} of {piece:?} behind rows of {} features",
+                    all.width
+                )));
+            }
+            let ends = piece.blocks.iter().skip(1).map(|block| block.first).chain([piece.count]);
+            for (block, end) in piece.blocks.iter().zip(ends) {
+                let (from, to) = (range.start.max(block.first), range.end.min(end));
+                if from < to {
+                    let offset = block.offset + from - block.first;
+                    all.blocks.push(Block { first: all.count, offset, ..block.clone() });
+                    all.count += to - from;
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Number of rows n.
@@ -72,9 +116,12 @@ impl FeatureRows {
     /// Where there is no such row, or `out` has not d values.
     pub fn copy(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.count, "row {row} of {}", self.count);
-        let row = self.order.as_ref().map_or(row, |order| order[row] as usize);
+        // The first block begins at row 0.
+        let block = &self.blocks[self.blocks.partition_point(|block| block.first <= row) - 1];
+        let row = block.offset + row - block.first;
+        let row = block.order.as_ref().map_or(row, |order| order[row] as usize);
         let mut out = out;
-        for Part { values, width } in &self.parts {
+        for Part { values, width } in &block.parts {
             let (here, rest) = out.split_at_mut(*width);
             here.copy_from_slice(&(**values).as_ref()[row * width..][..*width]);
             out = rest;
@@ -122,7 +169,8 @@ impl FeatureRows {
     }
 
     fn owned(values: Vec<f32>, count: usize, width: usize) -> Self {
-        Self { parts: vec![Part { values: Arc::new(values), width }], order: None, count, width }
+        let parts = vec![Part { values: Arc::new(values), width }];
+        Self { blocks: vec![Block { first: 0, parts, offset: 0, order: None }], count, width }
     }
 }
 
@@ -177,6 +225,30 @@ mod tests {
         assert_eq!(rows, FeatureRows::from(expected));
         assert_eq!(rows.columns(&[2, 0]).row(1), [7.0, 0.0]);
         assert!(FeatureRows::picked(parts(), vec![3]).is_err());
+    }
+
+    #[test]
+    fn pieces_stand_behind_each_other_wherever_they_lie() {
+        let numbered = |first: u16, rows: usize| {
+            let value = |(row, column)| f32::from(first) + (10 * row + column) as f32;
+            FeatureRows::from(Array2::from_shape_fn((rows, 2), value))
+        };
+        let one = numbered(0, 4);
+        let values: RowValues = Arc::new(vec![100.0, 101.0, 110.0, 111.0, 120.0, 121.0]);
+        let other = FeatureRows::picked(vec![(values, 2)], vec![2, 0, 1]).unwrap();
+        let joined = FeatureRows::concatenated(&[(&one, 1..3), (&other, 0..3)]).unwrap();
+        assert_eq!((joined.count(), joined.width()), (5, 2));
+        // A piece of what is joined already, across its blocks, and an empty one.
+        let again =
+            FeatureRows::concatenated(&[(&joined, 1..4), (&one, 4..4), (&joined, 0..1)]).unwrap();
+        let first = |rows: &FeatureRows| -> Vec<f32> {
+            (0..rows.count()).map(|row| rows.row(row)[0]).collect()
+        };
+        assert_eq!(first(&joined), [10.0, 20.0, 120.0, 100.0, 110.0]);
+        assert_eq!(first(&again), [20.0, 120.0, 100.0, 10.0]);
+        assert!(FeatureRows::concatenated(&[(&one, 0..5)]).is_err());
+        let wide = FeatureRows::from(Array2::zeros((1, 3)));
+        assert!(FeatureRows::concatenated(&[(&one, 0..1), (&wide, 0..1)]).is_err());
     }
 
     #[test]

@@ -71,4 +71,22 @@ pub enum DatasetError {
     /// A name that is no label policy.
     #[error("expected a label policy `exact`, `remap` or `nearest`, found `{0}`")]
     UnknownPolicy(String),
+    /// A text that is no range of ages.
+    #[error("expected ages such as `21-60`, both included, found `{0}`")]
+    InvalidAges(String),
+    /// Two sets whose classes differ.
+    #[error(
+        "the sets cannot be joined for one task: `{set}` has the classes {classes}, `{other}` has \
+         {others}; leave one of them out, or name the classes alike"
+    )]
+    OtherClasses {
+        /// A set.
+        set: String,
+        /// Its classes.
+        classes: String,
+        /// Another set.
+        other: String,
+        /// Its classes.
+        others: String,
+    },
 }

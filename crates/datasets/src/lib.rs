@@ -4,6 +4,7 @@
 //! judging a label; [`select()`] decides, task by task and under a [`LabelPolicy`], which samples
 //! serve and with which target; [`check()`] counts all of it and shows that the counts add up.
 
+pub mod ages;
 pub mod check;
 pub mod dataset;
 pub mod drawn;
@@ -25,6 +26,7 @@ mod table;
 mod testing;
 mod utkface;
 
+pub use ages::ExactAges;
 pub use check::{Check, CheckOptions, check};
 pub use dataset::{Dataset, DatasetKind, LoadOptions, SkipReason, Skipped, Tree, load};
 pub use error::DatasetError;

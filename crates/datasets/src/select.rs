@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use facefold_core::{AgeGroups, AgeLabel, Gender, Sample, Targets, Task};
 
+use crate::error::DatasetError;
 use crate::policy::{AgeLabelling, DropReason, LabelPolicy};
 
 /// The samples that serve one task. `rows.len()` plus the sum of `dropped` is the number of
@@ -28,6 +29,54 @@ impl Selection {
     #[must_use]
     pub fn dropped_rows(&self) -> usize {
         self.dropped.values().sum()
+    }
+
+    /// The selections of several sets as one; each with the set's name and its number of samples,
+    /// which stand behind those of the sets before it. A set that has no row for the task adds none.
+    ///
+    /// # Errors
+    /// [`DatasetError::OtherClasses`] where two sets with rows have other classes.
+    pub fn joined(sets: Vec<(&str, usize, Self)>) -> Result<Self, DatasetError> {
+        let mut all: Option<(&str, Self)> = None;
+        let (mut first, mut dropped) = (0, BTreeMap::new());
+        for (name, samples, mut set) in sets {
+            for (reason, count) in std::mem::take(&mut set.dropped) {
+                *dropped.entry(reason).or_insert(0) += count;
+            }
+            set.rows.iter_mut().for_each(|row| *row += first);
+            first += samples;
+            all = Some(match all {
+                None => (name, set),
+                Some(before) if set.rows.is_empty() => before,
+                Some((_, before)) if before.rows.is_empty() => (name, set),
+                Some((other, before)) => (other, before.and(other, name, set)?),
+            });
+        }
+        let empty = || Self {
+            rows: Vec::new(),
+            targets: Targets::Classes { indices: Vec::new(), count: 0 },
+            class_names: Vec::new(),
+            dropped: BTreeMap::new(),
+        };
+        let (_, joined) = all.unwrap_or_else(|| ("", empty()));
+        Ok(Self { dropped, ..joined })
+    }
+
+    /// These rows, then those of another set.
+    fn and(mut self, name: &str, other_name: &str, other: Self) -> Result<Self, DatasetError> {
+        let differ = |classes: &[String], others: &[String]| DatasetError::OtherClasses {
+            set: name.to_owned(),
+            classes: classes.join(", "),
+            other: other_name.to_owned(),
+            others: others.join(", "),
+        };
+        if self.class_names != other.class_names {
+            return Err(differ(&self.class_names, &other.class_names));
+        }
+        let targets = self.targets.joined(&other.targets);
+        self.targets = targets.map_err(|_| differ(&self.class_names, &other.class_names))?;
+        self.rows.extend(other.rows);
+        Ok(self)
     }
 }
 
@@ -126,7 +175,7 @@ mod tests {
 
     use facefold_core::{AgeGroups, Gender, Sample, Targets, Task};
 
-    use super::select;
+    use super::{Selection, select};
     use crate::policy::{DropReason, LabelPolicy};
 
     fn samples() -> Vec<Sample> {
@@ -183,5 +232,31 @@ mod tests {
                 assert_eq!(chosen.rows.len(), chosen.targets.len());
             }
         }
+    }
+    #[test]
+    fn sets_are_joined_where_they_have_the_same_classes() {
+        let groups = AgeGroups::adience();
+        let of = |samples: &[Sample], task| select(samples, task, LabelPolicy::Exact, &groups);
+        let (two, bare) = (samples(), vec![Sample::unlabelled("y.jpg"); 3]);
+        let joined = Selection::joined(vec![
+            ("one", bare.len(), of(&bare, Task::Gender)),
+            ("two", two.len(), of(&two, Task::Gender)),
+            ("three", two.len(), of(&two, Task::Gender)),
+        ])
+        .unwrap();
+        assert_eq!(joined.rows, [4, 5, 6, 9, 10, 11]);
+        assert_eq!(joined.targets.len(), 6);
+        assert_eq!(joined.rows.len() + joined.dropped_rows(), 13);
+
+        let named = |class: &str| {
+            let mut samples = samples();
+            samples[0].class = Some(class.to_owned());
+            of(&samples, Task::Class)
+        };
+        let sets = |class| vec![("one", 5, named("zebra")), ("two", 5, named(class))];
+        assert_eq!(Selection::joined(sets("zebra")).unwrap().rows.len(), 6);
+        let error = Selection::joined(sets("yak")).unwrap_err().to_string();
+        assert!(error.contains("`one` has the classes ape, zebra"), "{error}");
+        assert!(error.contains("`two` has ape, yak, zebra"), "{error}");
     }
 }

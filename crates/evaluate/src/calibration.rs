@@ -10,6 +10,7 @@ use facefold_core::{
 };
 
 use crate::companions::{OwnRows, Surroundings};
+use crate::sets::SetName;
 
 /// The rows of a fit, to calibrate it with.
 #[derive(Debug, Clone, Copy)]
@@ -138,8 +139,8 @@ impl Calibration<'_> {
     }
 
     /// The data set of a row; none where there is one only.
-    fn set_of(&self, _row: usize) -> Option<&str> {
-        None
+    fn set_of(&self, row: usize) -> Option<&str> {
+        self.own.rows[row].set.as_ref().map(SetName::as_str)
     }
 
     fn by_set(&self, rows: &[usize]) -> BTreeMap<Option<&str>, Vec<usize>> {

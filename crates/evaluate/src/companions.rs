@@ -47,8 +47,8 @@ impl Surroundings {
     /// Training rows, and validation rows, with what else is known of them.
     ///
     /// A row of another task serves training if it is a training row here; or, where it has no
-    /// label here, if its subject has no row outside the training rows, and its fold and its split
-    /// are ones that training rows have. Any other could tell a head of the rows that it is to be
+    /// label here, if its subject has no row outside the training rows, and its set, its fold and
+    /// its split are ones that training rows have. Any other could tell a head of the rows that it is to be
     /// tested on. Of validation rows only their own further labels are told. Augmented versions
     /// stand among the training rows only.
     ///
@@ -65,7 +65,7 @@ impl Surroundings {
         let mut places = BTreeSet::new();
         for (row, info) in own.rows.iter().enumerate() {
             if trained.contains(&row) {
-                places.insert((info.fold, info.split));
+                places.insert((info.set.as_ref(), info.fold, info.split));
             } else {
                 seen_elsewhere.insert(info.subject_name());
             }
@@ -76,7 +76,7 @@ impl Surroundings {
             Some(row) => trained.contains(row),
             None => {
                 !seen_elsewhere.contains(info.subject_name())
-                    && places.contains(&(info.fold, info.split))
+                    && places.contains(&(info.set.as_ref(), info.fold, info.split))
             }
         };
         let kept: BTreeSet<usize> = validation.iter().map(|&row| own.matrix_rows[row]).collect();
@@ -118,6 +118,7 @@ impl Surroundings {
 mod tests {
     use super::{OwnRows, Surroundings, TaskLabels};
     use crate::protocol::RowInfo;
+    use crate::sets::SetName;
     use facefold_core::{AgeGroups, FeatureMatrix, Fold, SubjectId, Targets, Task};
     use ndarray::Array2;
 
@@ -127,6 +128,7 @@ mod tests {
             subject: Some(SubjectId::new(subject)),
             fold: Some(Fold(fold)),
             split: None,
+            set: None,
         }
     }
 
@@ -160,5 +162,11 @@ mod tests {
         assert_eq!((taught.kind, &taught.rows), (Task::Age.into(), &vec![1, 4, 6]));
         assert_eq!(taught.targets, Targets::Years(vec![1.0, 4.0, 6.0]));
         assert_eq!(validation.companions()[0].rows, [2]);
+
+        // Somebody in the training folds who is of a set that is not trained on.
+        let mut surroundings = surroundings;
+        surroundings.tasks[0].rows[5].set = Some(SetName::new("tested"));
+        let (training, _) = surroundings.examples(own, &[0, 1], &[2]).unwrap();
+        assert_eq!(training.companions()[0].rows, [1, 4]);
     }
 }

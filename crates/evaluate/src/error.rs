@@ -11,8 +11,8 @@ use crate::protocol::Leak;
 pub enum EvaluateError {
     /// A text that names no protocol.
     #[error(
-        "expected a protocol `folds`, `kfold:K` with K of at least 2, `split`, `random80` or `random80:N`, \
-         found `{0}`"
+        "expected a protocol `folds`, `kfold:K` with K of at least 2, `split`, `leave-one-set-out`, \
+         `random80` or `random80:N`, found `{0}`"
     )]
     InvalidProtocol(String),
     /// The rows lack what the protocol divides by.

@@ -18,23 +18,12 @@ pub(crate) fn gather(
     named: &[(&str, serde_json::Value)],
     records: &[FitRecord],
 ) -> Result<CvOutcome, EvaluateError> {
-    let tested: Vec<usize> =
-        plan.partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
-    let truth = plan.targets.pick(&tested);
+    let truth = truth(plan, &plan.partitions);
     let mut columns = Vec::new();
     let mut heads = Vec::new();
     let fits_of_head = plan.partitions.len() * plan.seeds.len();
     for ((name, settings), fits) in named.iter().zip(records.chunks(fits_of_head)) {
-        let own: Vec<PredictionColumn> = plan
-            .seeds
-            .iter()
-            .map(|&seed| PredictionColumn {
-                head: (*name).to_owned(),
-                seed,
-                answers: joined(of_seed(fits, seed).map(|fit| &fit.answers)),
-                intervals: all(of_seed(fits, seed).map(|fit| fit.intervals.as_deref())),
-            })
-            .collect();
+        let own = columns_of(plan, name, fits);
         let pooled = Metrics::measure(
             &joined(own.iter().map(|column| &column.answers)),
             &repeated(&truth, own.len()),
@@ -56,7 +45,7 @@ pub(crate) fn gather(
     let predictions = RowPredictions {
         task: plan.task,
         classes: plan.classes.clone(),
-        rows: predicted_rows(plan),
+        rows: predicted_rows(plan, &plan.partitions),
         truth,
         // It hangs on the faces alone, not on the head or the seed.
         familiarity: all(of_seed(&records[..fits_of_head.min(records.len())], plan.seeds[0])
@@ -93,9 +82,44 @@ fn all<'a, T: Clone + 'a>(parts: impl Iterator<Item = Option<&'a [T]>>) -> Optio
     parts.collect::<Option<Vec<_>>>().map(|parts| parts.concat())
 }
 
-fn predicted_rows(plan: &CvPlan<'_>) -> Vec<PredictedRow> {
+/// The predictions of one head on some partitions of a plan; `fits` are those of these partitions,
+/// in the order partitions, seeds.
+pub(crate) fn predictions_of(
+    plan: &CvPlan<'_>,
+    head: &str,
+    partitions: &[Partition],
+    fits: &[FitRecord],
+) -> RowPredictions {
+    RowPredictions {
+        task: plan.task,
+        classes: plan.classes.clone(),
+        rows: predicted_rows(plan, partitions),
+        truth: truth(plan, partitions),
+        familiarity: all(of_seed(fits, plan.seeds[0]).map(|fit| fit.familiarity.as_deref())),
+        columns: columns_of(plan, head, fits),
+    }
+}
+
+fn truth(plan: &CvPlan<'_>, partitions: &[Partition]) -> Targets {
+    let tested: Vec<usize> =
+        partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
+    plan.targets.pick(&tested)
+}
+
+/// One column a seed.
+fn columns_of(plan: &CvPlan<'_>, head: &str, fits: &[FitRecord]) -> Vec<PredictionColumn> {
+    let column = |&seed| PredictionColumn {
+        head: head.to_owned(),
+        seed,
+        answers: joined(of_seed(fits, seed).map(|fit| &fit.answers)),
+        intervals: all(of_seed(fits, seed).map(|fit| fit.intervals.as_deref())),
+    };
+    plan.seeds.iter().map(column).collect()
+}
+
+fn predicted_rows(plan: &CvPlan<'_>, partitions: &[Partition]) -> Vec<PredictedRow> {
     let mut rows = Vec::new();
-    for partition in &plan.partitions {
+    for partition in partitions {
         rows.extend(partition.test.iter().map(|&row| PredictedRow {
             path: plan.rows[row].path.clone(),
             subject: plan.rows[row].subject_name().to_owned(),

@@ -16,11 +16,14 @@ mod fits;
 mod gather;
 mod holdout;
 pub mod journal;
+mod links;
+pub mod matrix;
 pub mod metrics;
 pub mod predictions;
 pub mod protocol;
 pub mod result;
 pub mod search;
+pub mod sets;
 pub mod slices;
 pub mod statistics;
 pub mod subjects;
@@ -37,6 +40,10 @@ pub use cross_validate::{
 };
 pub use error::EvaluateError;
 pub use journal::{DirectoryJournal, FitId, FitRecord, Journal, NoJournal};
+pub use matrix::{
+    CellMetric, CellOutcome, HeadMatrix, MatrixCell, MatrixPlan, MatrixResult, MeasuredCell,
+    PlannedCell, SetCounts, TrainedOn, matrix, plan_matrix,
+};
 pub use metrics::{Answers, ClassMetrics, Metric, Metrics, YearsMetrics};
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
@@ -46,6 +53,7 @@ pub use result::{
 pub use search::{
     Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
 };
+pub use sets::{JoinedSubjects, SetName, SetRow, SharedPictures, join_subjects};
 pub use slices::{AttributeSlices, Slice, SliceIntervals, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
 pub use suspects::{Suspect, Suspects, suspects};

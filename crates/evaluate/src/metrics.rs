@@ -109,8 +109,12 @@ pub enum Metric {
     /// Share of rows whose error is at most 5 years.
     CumulativeScore5,
     /// Mean of told less true years: above 0 where people are taken for older. Neither more nor
-    /// less of it is better, so it stands in slices only.
+    /// less of it is better, so nothing is chosen by it.
     MeanError,
+    /// Pearson's correlation of predicted and true years.
+    Correlation,
+    /// Share of rows whose age lies in the interval predicted for it.
+    IntervalCoverage,
 }
 
 impl Metric {
@@ -140,6 +144,22 @@ impl Metric {
         }
     }
 
+    /// What says how a head does on data sets other than those it was fitted on.
+    #[must_use]
+    pub fn across_sets(task: Task) -> &'static [Self] {
+        match task {
+            Task::Gender | Task::Class => &[Self::Accuracy],
+            Task::AgeGroup => &[Self::Accuracy, Self::OneOffAccuracy],
+            Task::Age => &[
+                Self::MeanAbsoluteError,
+                Self::MeanError,
+                Self::CumulativeScore5,
+                Self::Correlation,
+                Self::IntervalCoverage,
+            ],
+        }
+    }
+
     /// The name in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -151,6 +171,8 @@ impl Metric {
             Self::MeanAbsoluteError => "MAE (years)",
             Self::CumulativeScore5 => "CS@5",
             Self::MeanError => "mean error (years)",
+            Self::Correlation => "correlation",
+            Self::IntervalCoverage => "coverage of the 80 % intervals",
         }
     }
 
@@ -160,10 +182,10 @@ impl Metric {
         !matches!(self, Self::CalibrationError | Self::MeanAbsoluteError | Self::MeanError)
     }
 
-    /// Whether it is a share of rows, shown in per cent; else it is in years.
+    /// Whether it is a share of rows, shown in per cent; else it is in years, or a correlation.
     #[must_use]
     pub fn is_share(self) -> bool {
-        !matches!(self, Self::MeanAbsoluteError | Self::MeanError)
+        !matches!(self, Self::MeanAbsoluteError | Self::MeanError | Self::Correlation)
     }
 }
 
@@ -235,6 +257,8 @@ pub struct YearsMetrics {
     pub mean_absolute_error: f64,
     /// Mean of predicted - true in years: above 0 where people are taken for older.
     pub mean_error: f64,
+    /// Pearson's correlation of predicted and true years; none where either is the same everywhere.
+    pub correlation: Option<f64>,
     /// Share of rows with an error of at most `t` years, at index `t` from 0 to [`CURVE_YEARS`].
     pub cumulative_score: Vec<f64>,
 }
@@ -298,6 +322,7 @@ impl Metrics {
                 years.cumulative_score.get(5).copied()
             }
             (Self::Years(years), Metric::MeanError) => Some(years.mean_error),
+            (Self::Years(years), Metric::Correlation) => years.correlation,
             _ => None,
         }
     }
@@ -400,7 +425,45 @@ impl YearsMetrics {
             rows: truth.len(),
             mean_absolute_error: errors.iter().map(|error| error.abs()).sum::<f64>() / n,
             mean_error: errors.iter().sum::<f64>() / n,
+            correlation: Moments::of(predicted, truth).correlation(),
             cumulative_score: (0..=CURVE_YEARS).map(within).collect(),
         }
+    }
+}
+
+/// Mean products of two numbers that belong together, from which their correlation follows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Moments {
+    pub(crate) first: f64,
+    pub(crate) second: f64,
+    pub(crate) first_squared: f64,
+    pub(crate) second_squared: f64,
+    pub(crate) product: f64,
+}
+
+impl Moments {
+    fn of(first: &[f32], second: &[f32]) -> Self {
+        let weight = 1.0 / first.len() as f64;
+        let mut sums = Self::default();
+        for (&a, &b) in first.iter().zip(second) {
+            let (a, b) = (f64::from(a), f64::from(b));
+            sums.first += weight * a;
+            sums.second += weight * b;
+            sums.first_squared += weight * a * a;
+            sums.second_squared += weight * b * b;
+            sums.product += weight * a * b;
+        }
+        sums
+    }
+
+    /// None where one of the numbers is the same everywhere.
+    pub(crate) fn correlation(&self) -> Option<f64> {
+        let first = self.first_squared - self.first * self.first;
+        let second = self.second_squared - self.second * self.second;
+        // What is left of equal numbers is rounding.
+        let varies = |variance: f64, square: f64| variance > 1e-12 * square;
+        let known = varies(first, self.first_squared) && varies(second, self.second_squared);
+        let covariance = self.product - self.first * self.second;
+        known.then(|| (covariance / (first * second).sqrt()).clamp(-1.0, 1.0))
     }
 }

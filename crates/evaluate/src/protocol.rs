@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
 use crate::holdout::{deal, hold_out};
+use crate::sets::SetName;
 
 /// Share of rows that `random80` tests on.
 const RANDOM_TEST_SHARE: f64 = 0.2;
@@ -25,9 +26,11 @@ pub enum Protocol {
     KFold(usize),
     /// The published training and test rows.
     Split,
-    /// Trained on one data set's rows, which stand in the training split, and tested on another's,
-    /// which stand in the test split.
+    /// Trained on the rows of the training split, and tested on each data set of the test split,
+    /// one a partition.
     Stores,
+    /// Each data set the test rows once; trained on all others.
+    LeaveOneSetOut,
     /// A fifth of the rows drawn at random as test rows, as many papers do, and that so many times
     /// over: division k is drawn from the run's seed + k. Subjects may stand on both sides; each
     /// partition says how many test rows that concerns.
@@ -50,10 +53,15 @@ impl Protocol {
                 stands in both (checked)."
                 .to_owned(),
             Self::Stores => {
-                "The heads are fitted on one store and tested on another. Pictures that \
-                stand in both are left out of training, with all others of their subjects."
+                "The heads are fitted on one or several data sets and tested on others. \
+                Subjects with a picture in the test set are left out of training, byte-identical \
+                pictures being the same."
                     .to_owned()
             }
+            Self::LeaveOneSetOut => "Each data set is the test set once; the heads are fitted on \
+                all others. Subjects with a picture in the test set are left out of training, \
+                byte-identical pictures being the same."
+                .to_owned(),
             Self::Random80(times) => {
                 let often = match times {
                     1 => String::new(),
@@ -76,6 +84,7 @@ impl fmt::Display for Protocol {
             Self::KFold(k) => write!(f, "kfold:{k}"),
             Self::Split => f.write_str("split"),
             Self::Stores => f.write_str("stores"),
+            Self::LeaveOneSetOut => f.write_str("leave-one-set-out"),
             Self::Random80(1) => f.write_str("random80"),
             Self::Random80(times) => write!(f, "random80:{times}"),
         }
@@ -91,6 +100,7 @@ impl FromStr for Protocol {
             "folds" => Ok(Self::Folds),
             "split" => Ok(Self::Split),
             "stores" => Ok(Self::Stores),
+            "leave-one-set-out" => Ok(Self::LeaveOneSetOut),
             "random80" => Ok(Self::Random80(1)),
             other => match other.split_once(':').map(|(name, count)| (name, count.parse())) {
                 Some(("kfold", Ok(k))) if k >= 2 => Ok(Self::KFold(k)),
@@ -127,6 +137,8 @@ pub struct RowInfo {
     pub fold: Option<Fold>,
     /// Published split.
     pub split: Option<Split>,
+    /// The data set, where there are several.
+    pub set: Option<SetName>,
 }
 
 impl RowInfo {
@@ -140,7 +152,7 @@ impl RowInfo {
 /// One division of the rows. All three lists are ascending row numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// `fold 0`, `test`, `random 80/20 of seed 0`.
+    /// `fold 0`, `test`, `random 80/20 of seed 0`, or the name of the data set that is tested on.
     pub name: String,
     /// Rows to fit.
     pub train: Vec<usize>,
@@ -201,8 +213,8 @@ fn across(rows: &[RowInfo], place: impl Fn(&RowInfo) -> Option<(u16, String)>) -
 /// Divides rows by a protocol. The same rows and seed give the same partitions.
 ///
 /// Validation rows are always taken from the training side and exclusive by subject: about 12.5 %
-/// of it, with labels mixed like the rest where the subjects allow. `targets` (one a row) serve
-/// only to mix them.
+/// of it, with labels and data sets mixed like the rest where the subjects allow. `targets` (one a
+/// row) serve only to mix them.
 ///
 /// # Errors
 /// [`EvaluateError`] where rows lack a fold or split, a subject stands in two of them, or there
@@ -223,11 +235,13 @@ pub fn plan(
     if rows.is_empty() {
         return Err(EvaluateError::TooFew("there are none left for this task".to_owned()));
     }
-    let divider = Divider { rows, subjects: subject_numbers(rows), strata: strata(targets), seed };
+    let divider = Divider::new(rows, targets, seed);
     match protocol {
         Protocol::Folds => divider.folds(*protocol),
         Protocol::KFold(k) => divider.dealt(*k),
-        Protocol::Split | Protocol::Stores => divider.split(*protocol),
+        Protocol::Split => divider.split(*protocol),
+        Protocol::Stores => divider.stores(),
+        Protocol::LeaveOneSetOut => divider.each_set_out(),
         Protocol::Random80(times) => {
             (0..*times as u64).map(|division| divider.random(seed + division)).collect()
         }
@@ -251,24 +265,119 @@ pub(crate) fn subject_numbers(rows: &[RowInfo]) -> Vec<usize> {
         .collect()
 }
 
-/// What rows are mixed by: the class, or the decade of life.
-fn strata(targets: &Targets) -> Vec<usize> {
-    match targets {
+/// What rows are mixed by: the data set, and the class or the decade of life.
+fn strata(rows: &[RowInfo], targets: &Targets) -> Vec<usize> {
+    let labels: Vec<usize> = match targets {
         Targets::Classes { indices, .. } => indices.clone(),
         Targets::Years(years) => {
             years.iter().map(|years| (years / 10.0).max(0.0) as usize).collect()
         }
-    }
+    };
+    let of_set = labels.iter().max().map_or(0, |&last| last + 1);
+    let sets = set_names(rows);
+    let number = |row: &RowInfo| {
+        let own = row.set.as_ref();
+        sets.iter().position(|set| Some(*set) == own).unwrap_or_default()
+    };
+    rows.iter().zip(labels).map(|(row, label)| number(row) * of_set + label).collect()
 }
 
-struct Divider<'a> {
+/// The data sets of some rows, in order of appearance.
+pub(crate) fn set_names(rows: &[RowInfo]) -> Vec<&SetName> {
+    let mut names: Vec<&SetName> = Vec::new();
+    for set in rows.iter().filter_map(|row| row.set.as_ref()) {
+        if !names.contains(&set) {
+            names.push(set);
+        }
+    }
+    names
+}
+
+/// Divides rows by subject, alike in size and strata.
+pub(crate) struct Divider<'a> {
     rows: &'a [RowInfo],
     subjects: Vec<usize>,
     strata: Vec<usize>,
     seed: u64,
 }
 
-impl Divider<'_> {
+impl<'a> Divider<'a> {
+    /// `targets` are one a row.
+    pub(crate) fn new(rows: &'a [RowInfo], targets: &Targets, seed: u64) -> Self {
+        Self { rows, subjects: subject_numbers(rows), strata: strata(rows, targets), seed }
+    }
+
+    /// The rows of each test set against all rows of the training split.
+    fn stores(&self) -> Result<Vec<Partition>, EvaluateError> {
+        let is = |row: usize, split| self.rows[row].split == Some(split);
+        let mut partitions = Vec::new();
+        for set in set_names(self.rows) {
+            let tested =
+                |row: usize| is(row, Split::Test) && self.rows[row].set.as_ref() == Some(set);
+            if (0..self.rows.len()).any(tested) {
+                partitions.push(self.across(
+                    set.to_string(),
+                    |row| is(row, Split::Train),
+                    tested,
+                )?);
+            }
+        }
+        if partitions.is_empty() {
+            return Err(EvaluateError::TooFew(
+                "no row of a data set to test on serves this task".to_owned(),
+            ));
+        }
+        Ok(partitions)
+    }
+
+    fn each_set_out(&self) -> Result<Vec<Partition>, EvaluateError> {
+        let sets = set_names(self.rows);
+        if sets.len() < 2 {
+            let found = sets.first().map_or("one only".to_owned(), |set| format!("`{set}` only"));
+            return Err(EvaluateError::TooFew(format!(
+                "`leave-one-set-out` expects rows of at least two data sets, found those of {found}; \
+                 give --store more than once"
+            )));
+        }
+        sets.into_iter()
+            .map(|set| {
+                let own = |row: usize| self.rows[row].set.as_ref() == Some(set);
+                self.across(set.to_string(), |row| !own(row), own)
+            })
+            .collect()
+    }
+
+    /// Trained on some rows and tested on others, apart from training rows of subjects that are
+    /// tested on.
+    pub(crate) fn across(
+        &self,
+        name: String,
+        trained: impl Fn(usize) -> bool,
+        tested: impl Fn(usize) -> bool,
+    ) -> Result<Partition, EvaluateError> {
+        let all = 0..self.rows.len();
+        let test: Vec<usize> = all.clone().filter(|&row| tested(row)).collect();
+        let met: BTreeSet<usize> = test.iter().map(|&row| self.subjects[row]).collect();
+        let (left_out, rest): (Vec<usize>, Vec<usize>) =
+            all.filter(|&row| trained(row)).partition(|&row| met.contains(&self.subjects[row]));
+        if rest.is_empty() {
+            return Err(EvaluateError::TooFew(format!(
+                "nothing is left to train on for the test set `{name}`: expected subjects without a \
+                 picture in it, found none among {} training rows",
+                left_out.len()
+            )));
+        }
+        let mut notes = Vec::new();
+        if !left_out.is_empty() {
+            notes.push(format!(
+                "{} training rows are left out, as their subjects have a picture in the test set",
+                left_out.len()
+            ));
+        }
+        let (train, validation) = self.inner(&name, &rest)?;
+        Ok(self.partition(name, train, validation, test, notes))
+    }
+
     fn folds(&self, protocol: Protocol) -> Result<Vec<Partition>, EvaluateError> {
         let folds = self.assigned(protocol, "fold", |row| row.fold)?;
         let leaks = subjects_across_folds(self.rows);

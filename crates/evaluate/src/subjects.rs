@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayView2, Axis, Slice};
 use rayon::prelude::*;
 
 use crate::error::EvaluateError;
+use crate::links::Links;
 
 /// Age from which cosines are trusted: `ArcFace` embeddings of infants lie close to each other.
 pub const LEAST_AGE: f32 = 7.0;
@@ -94,29 +95,6 @@ fn normalised(embeddings: ArrayView2<'_, f32>, rows: &[usize]) -> Array2<f32> {
         }
     }
     chosen
-}
-
-/// Disjoint sets of rows.
-struct Links(Vec<usize>);
-
-impl Links {
-    fn new(n: usize) -> Self {
-        Self((0..n).collect())
-    }
-
-    fn root(&mut self, mut row: usize) -> usize {
-        while self.0[row] != row {
-            self.0[row] = self.0[self.0[row]];
-            row = self.0[row];
-        }
-        row
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        // The smaller number stays the root, which keeps chains short in practice.
-        self.0[a.max(b)] = a.min(b);
-    }
 }
 
 #[cfg(test)]

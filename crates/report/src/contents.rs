@@ -8,8 +8,10 @@ mod task;
 
 use std::collections::BTreeMap;
 
+use facefold_core::Task;
+
 use crate::format;
-use crate::model::{Dataset, Provenance, Report};
+use crate::model::{Dataset, Provenance, Report, RowCounts};
 use crate::page::{Block, Page};
 use crate::table::Table;
 
@@ -20,20 +22,21 @@ pub(crate) fn page(report: &Report) -> Page {
     for warning in &report.warnings {
         page.push(Block::Warning(warning.clone()));
     }
-    page.paragraph(opening(report));
+    page.paragraph(opening(&report.provenance, &report.dataset));
     summary::write(&mut page, report);
     for task in &report.tasks {
         task::write(&mut page, task);
     }
-    samples(&mut page, report);
+    let rows = report.tasks.iter().map(|task| (task.result.task, &task.rows));
+    samples(&mut page, &report.dataset, rows);
     provenance(&mut page, &report.provenance);
     terms(&mut page, &report.provenance);
     page
 }
 
-fn opening(report: &Report) -> String {
-    let Provenance { network, features, .. } = &report.provenance;
-    let Dataset { kind, root, samples, embedded, .. } = &report.dataset;
+pub(crate) fn opening(provenance: &Provenance, dataset: &Dataset) -> String {
+    let Provenance { network, features, .. } = provenance;
+    let Dataset { kind, root, samples, embedded, .. } = dataset;
     format!(
         "Network: `{}` ({} precision, fingerprint `{}`), features: {features}. Samples: {kind} \
          (`{root}`), {} of {} label rows have an embedding.",
@@ -45,8 +48,11 @@ fn opening(report: &Report) -> String {
     )
 }
 
-fn samples(page: &mut Page, report: &Report) {
-    let dataset = &report.dataset;
+pub(crate) fn samples<'a>(
+    page: &mut Page,
+    dataset: &Dataset,
+    tasks: impl Iterator<Item = (Task, &'a RowCounts)>,
+) {
     page.section("Rows used and dropped");
     let named =
         |name: &Option<String>| name.as_ref().map_or("not used".to_owned(), |n| format!("`{n}`"));
@@ -58,6 +64,16 @@ fn samples(page: &mut Page, report: &Report) {
     for note in &dataset.notes {
         page.paragraph(note);
     }
+    if !dataset.sets.is_empty() {
+        let mut table =
+            Table::new(["data set", "kind", "serves", "label rows", "with an embedding"]);
+        for set in &dataset.sets {
+            let (samples, embedded) = (format::count(set.samples), format::count(set.embedded));
+            let name = set.name.to_string();
+            table.row([name, set.kind.clone(), set.serves.clone(), samples, embedded]);
+        }
+        page.table(table);
+    }
     let mut table = Table::new(["label rows", "count"]);
     reasons(&mut table, "all", dataset.samples, &dataset.rejected);
     table.row(["= with an embedding".to_owned(), format::count(dataset.embedded)]);
@@ -66,15 +82,27 @@ fn samples(page: &mut Page, report: &Report) {
     if dataset.embedded + rejected != dataset.samples {
         page.paragraph("**These counts do not add up; do not rely on this report.**");
     }
-    for task in &report.tasks {
-        let mut table = Table::new([format!("rows for {}", task.result.task), "count".to_owned()]);
-        reasons(&mut table, "all", task.rows.samples, &task.rows.dropped);
-        table.row(["= used".to_owned(), format::count(task.rows.used)]);
+    for (task, rows) in tasks {
+        let mut table = Table::new([format!("rows for {task}"), "count".to_owned()]);
+        reasons(&mut table, "all", rows.samples, &rows.dropped);
+        table.row(["= used".to_owned(), format::count(rows.used)]);
         page.table(table);
-        if !task.rows.reconciles() {
+        if !rows.of_sets.is_empty() {
+            page.paragraph(of_sets(task, rows));
+        }
+        if !rows.reconciles() {
             page.paragraph("**These counts do not add up; do not rely on this report.**");
         }
     }
+}
+
+/// The rows used of each data set, in a sentence.
+fn of_sets(task: Task, rows: &RowCounts) -> String {
+    let each = rows.of_sets.iter().map(|(set, &count)| match count {
+        0 => format!("{set} none, as it has no label for this task or no row that is used"),
+        _ => format!("{set} {}", format::count(count)),
+    });
+    format!("Rows used for {task} by data set: {}.", each.collect::<Vec<_>>().join(", "))
 }
 
 fn reasons(table: &mut Table, first: &str, total: usize, left_out: &BTreeMap<String, usize>) {
@@ -84,7 +112,7 @@ fn reasons(table: &mut Table, first: &str, total: usize, left_out: &BTreeMap<Str
     }
 }
 
-fn provenance(page: &mut Page, provenance: &Provenance) {
+pub(crate) fn provenance(page: &mut Page, provenance: &Provenance) {
     page.section("How to repeat it");
     page.push(Block::Code("sh", provenance.command.clone()));
     let machine = &provenance.machine;
@@ -106,7 +134,7 @@ fn provenance(page: &mut Page, provenance: &Provenance) {
     page.table(table);
 }
 
-fn terms(page: &mut Page, provenance: &Provenance) {
+pub(crate) fn terms(page: &mut Page, provenance: &Provenance) {
     page.section("Terms and limits");
     page.paragraph(format!(
         "Weights: {}. Ages and genders are what annotators guessed from pictures, not what the \
@@ -114,4 +142,11 @@ fn terms(page: &mut Page, provenance: &Provenance) {
              pictures like these and say nothing of other people, cameras or years.",
         provenance.network.licence.trim_end_matches('.')
     ));
+}
+
+/// A task's name as a heading: `Age group`.
+pub(crate) fn heading(task: Task) -> String {
+    let name = task.as_str().replace('-', " ");
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -19,8 +19,12 @@ pub(crate) fn count(number: usize) -> String {
     text
 }
 
-/// A metric's value without its unit: shares in per cent, years as they are.
+/// A metric's value without its unit: shares in per cent, years as they are, correlations with a
+/// digit more.
 pub(crate) fn value(metric: Metric, value: f64) -> String {
+    if metric == Metric::Correlation {
+        return format!("{value:.3}");
+    }
     let scaled = if metric.is_share() { 100.0 * value } else { value };
     // Not "-0.00".
     let shown = if (scaled * 100.0).round() == 0.0 { 0.0 } else { scaled };
@@ -82,6 +86,7 @@ mod tests {
         assert_eq!([count(7), count(1234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
         assert_eq!(value(Metric::Accuracy, 0.93416), "93.42");
         assert_eq!(value(Metric::MeanAbsoluteError, -0.001), "0.00");
+        assert_eq!(value(Metric::Correlation, 0.9666), "0.967");
         assert_eq!([p_value(0.0004), p_value(0.032)], ["< 0.001", "0.032"]);
         let shown = [3.21, 41.4, 723.0, 7500.0].map(duration);
         assert_eq!(shown, ["3.2 s", "41 s", "12 min 3 s", "2 h 5 min"]);

@@ -11,6 +11,7 @@ mod figures;
 mod format;
 mod html;
 mod markdown;
+mod matrix;
 mod model;
 mod page;
 pub mod plot;
@@ -23,8 +24,10 @@ mod write;
 pub use error::ReportError;
 pub use html::html;
 pub use markdown::markdown;
+pub use matrix::{markdown as matrix_markdown, terminal as matrix_terminal, write as write_matrix};
 pub use model::{
-    Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
+    Dataset, FORMAT, Machine, MatrixReport, Network, Provenance, Report, RowCounts, SetInfo,
+    SuspectCount, TaskMatrix, TaskReport,
 };
 pub use side_by_side::{compare_results, predictions_file};
 pub use terminal::terminal;

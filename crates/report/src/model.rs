@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use facefold_evaluate::{Comparison, CvResult, SearchResult, SliceReport};
+use facefold_evaluate::{Comparison, CvResult, MatrixResult, SearchResult, SetName, SliceReport};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
@@ -80,6 +80,9 @@ pub struct Dataset {
     pub kind: String,
     /// Last part of the root's name; never a whole path.
     pub root: String,
+    /// The data sets, where there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<SetInfo>,
     /// How ages became age groups, where the policy matters to a task here.
     pub label_policy: Option<String>,
     /// The age groups, where a task here uses them.
@@ -92,6 +95,21 @@ pub struct Dataset {
     pub rejected: BTreeMap<String, usize>,
     /// What else a reader must know: how subjects were estimated.
     pub notes: Vec<String>,
+}
+
+/// One of several data sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetInfo {
+    /// The name of its store's directory.
+    pub name: SetName,
+    /// `adience`, `utkface`, …
+    pub kind: String,
+    /// `training`, `test`, or `training and test`.
+    pub serves: String,
+    /// Its label rows.
+    pub samples: usize,
+    /// Its label rows whose picture has an embedding.
+    pub embedded: usize,
 }
 
 /// One task.
@@ -112,6 +130,30 @@ pub struct TaskReport {
     /// How settings were searched for; one entry a head whose settings were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub searches: Vec<SearchResult>,
+}
+
+/// A report on the matrix of training and test sets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatrixReport {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// What a reader must know before any number.
+    pub warnings: Vec<String>,
+    /// Where the numbers come from.
+    pub provenance: Provenance,
+    /// The samples.
+    pub dataset: Dataset,
+    /// One entry a task.
+    pub tasks: Vec<TaskMatrix>,
+}
+
+/// One task of a matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskMatrix {
+    /// Which label rows served.
+    pub rows: RowCounts,
+    /// What came of it.
+    pub result: MatrixResult,
 }
 
 /// How many labels of a task a head doubts. Their pictures are named in a file beside the report,
@@ -137,6 +179,9 @@ pub struct RowCounts {
     pub used: usize,
     /// Rows left out, by reason; a row counts once.
     pub dropped: BTreeMap<String, usize>,
+    /// The rows used of each data set, where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub of_sets: BTreeMap<SetName, usize>,
 }
 
 impl RowCounts {

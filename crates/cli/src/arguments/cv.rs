@@ -17,6 +17,9 @@ Examples:
   facefold cv --store stores/utkface --task age --beside race,gender --head mlp-joint --out results/beside
   facefold cv --store stores/adience --task age-group --head mlp --init wiki.facefold --out results/tuned
   facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across
+  facefold cv --store stores/utkface --store stores/fairface --task gender --protocol leave-one-set-out \\
+      --out results/unseen
+  facefold cv --store stores/utkface --task age --ages 21-60 --protocol random80 --out results/published
   facefold cv --store stores/utkface --task age --head mlp --columns 0-511 --without-mirrored --out results/part")]
 pub struct CvArguments {
     #[command(flatten)]

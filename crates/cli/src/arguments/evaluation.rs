@@ -11,10 +11,11 @@ use super::LearningArguments;
 pub struct EvaluationArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
-    /// Test on the rows of this store, having trained on all of --store: how a head does on another
-    /// data set. Pictures that stand in both are left out of training, with their subjects.
+    /// Test on the rows of this store, having trained on all of every --store: how a head does on
+    /// another data set; repeat it to test on each of several. Pictures that stand in both are left out
+    /// of training, with their subjects.
     #[arg(long, value_name = "STORE", conflicts_with = "protocol")]
-    pub test_store: Option<PathBuf>,
+    pub test_store: Vec<PathBuf>,
     /// Let heads see these columns of the features only, such as 0-511,768-1023 (from 0, the last
     /// included): what does each part of them add?
     #[arg(long, value_delimiter = ',', value_name = "FIRST-LAST")]
@@ -22,8 +23,9 @@ pub struct EvaluationArguments {
     /// Neither train on mirrored crops nor average answers over them.
     #[arg(long)]
     pub without_mirrored: bool,
-    /// folds (published), kfold:K (by subject), split (published train/test), or random80 (a fifth
-    /// of the rows at random; random80:N draws N such divisions).
+    /// folds (published), kfold:K (by subject), split (published train/test), leave-one-set-out (each
+    /// --store tested by heads of all others), or random80 (a fifth of the rows at random; random80:N
+    /// draws N such divisions). Default: folds, else split, else kfold:5; of several stores kfold:5.
     #[arg(long)]
     pub protocol: Option<String>,
     /// Number of seeds.

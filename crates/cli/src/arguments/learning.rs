@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 /// What to learn, from which rows and features; shared by `cv` and `train`.
 #[derive(Debug, Args, Clone)]
 pub struct LearningArguments {
-    /// Directory of the store.
-    #[arg(long)]
-    pub store: PathBuf,
+    /// Directory of a store; repeat it for several, whose rows are joined. A data set goes by the name
+    /// of its store's directory.
+    #[arg(long, required = true)]
+    pub store: Vec<PathBuf>,
     /// Tasks: gender, age-group, age, class; several with commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub task: Vec<String>,
@@ -31,6 +32,10 @@ pub struct LearningArguments {
     /// trained nor tested on, and counted in the report.
     #[arg(long, value_delimiter = ',', value_name = "WHAT=LEAST")]
     pub min_quality: Vec<String>,
+    /// Use only rows with an exact age in this range, both ends included, for all tasks: 21-60 is
+    /// what most papers on `UTKFace` use.
+    #[arg(long, value_name = "LOW-HIGH")]
+    pub ages: Option<String>,
     /// Train on pictures as they are only, where the store has augmented versions of them too.
     #[arg(long)]
     pub without_augmented: bool,

@@ -10,6 +10,7 @@ mod explain;
 mod export;
 mod extract;
 mod learning;
+mod matrix;
 mod media;
 mod models;
 mod network;
@@ -31,6 +32,7 @@ pub use explain::ExplainArguments;
 pub use export::{ExportArguments, WeightsName};
 pub use extract::ExtractArguments;
 pub use learning::{FeaturesName, LearningArguments};
+pub use matrix::MatrixArguments;
 pub use media::MediaArguments;
 pub use models::ModelsCommand;
 pub use network::{DEFAULT_DEVICE, DEFAULT_MODEL, NetworkArguments, PrecisionName, RunArguments};
@@ -86,13 +88,15 @@ pub enum Command {
     /// Look into, verify or export a store.
     #[command(subcommand)]
     Store(StoreCommand),
-    /// Cross-validate heads on a store and write a report. The same command resumes.
+    /// Cross-validate heads on one or several stores and write a report. The same command resumes.
     Cv(CvArguments),
     /// Like `cv`, with a search for the heads' settings that never looks at test rows.
     Tune(TuneArguments),
+    /// Train on each of several stores and test on each: how heads do on data sets they have not seen.
+    Matrix(MatrixArguments),
     /// Put the results of several `cv` runs side by side, on the rows they share.
     Compare(CompareArguments),
-    /// Train a head on all rows of a store and write it as a bundle.
+    /// Train a head on all rows of one or several stores and write it as a bundle.
     Train(TrainArguments),
     /// Tell gender and age from pictures or a video with a trained bundle.
     Predict(PredictArguments),

@@ -11,7 +11,8 @@ use super::LearningArguments;
 #[command(after_help = "\
 Examples:
   facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
-  facefold train --store stores/utkface --task gender,age --head mlp-joint-ensemble --out joint.facefold")]
+  facefold train --store stores/utkface --task gender,age --head mlp-joint-ensemble --out joint.facefold
+  facefold train --store stores/utkface --store stores/wiki --task gender,age --out both.facefold")]
 pub struct TrainArguments {
     #[command(flatten)]
     pub learning: LearningArguments,

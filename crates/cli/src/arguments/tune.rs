@@ -19,7 +19,9 @@ Examples:
       --grid mlp.dropout=0.2,0.4 --grid 'mlp.hidden=[256,256],[512]' --out results/gender-tuned
   facefold tune --store stores/utkface --task gender --head svm --random 20 \\
       --range svm.cost=0.1..100:log --range svm.gamma=0.05..4:log --out results/gender-svm
-  facefold tune --store stores/utkface --task age --space optimisers --out results/optimisers")]
+  facefold tune --store stores/utkface --task age --space optimisers --out results/optimisers
+  facefold tune --store stores/utkface --store stores/wiki --task age --protocol leave-one-set-out \\
+      --out results/age-unseen")]
 pub struct TuneArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,

@@ -135,13 +135,14 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
     CvArguments {
         evaluation: EvaluationArguments {
             learning: LearningArguments {
-                store: store.to_owned(),
+                store: vec![store.to_owned()],
                 task: vec!["gender".to_owned(), "age-group".to_owned()],
                 features: None,
                 label_policy: "exact".to_owned(),
                 age_groups: "adience".to_owned(),
                 beside: Vec::new(),
                 min_quality: Vec::new(),
+                ages: None,
                 without_augmented: false,
                 seed: arguments.seed,
                 settings: Vec::new(),
@@ -149,7 +150,7 @@ fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArgumen
                 init: None,
                 threads: arguments.threads,
             },
-            test_store: None,
+            test_store: Vec::new(),
             columns: Vec::new(),
             without_mirrored: false,
             protocol: None,

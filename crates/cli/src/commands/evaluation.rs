@@ -59,21 +59,18 @@ pub fn evaluate(
     asked.map_err(super::Usage::error)?;
 
     let columns = columns::parse(&arguments.columns)?;
-    let mut learning = match &arguments.test_store {
-        Some(tested) => Learning::across(&arguments.learning, tested, settings)?,
-        None => Learning::open(&arguments.learning, settings)?,
-    };
+    let mut learning = Learning::open(&arguments.learning, &arguments.test_store, settings)?;
     if !columns.is_empty() || arguments.without_mirrored {
         learning.narrow(&columns, !arguments.without_mirrored)?;
     }
-    settings.start.check(&learning.store)?;
+    settings.start.check(learning.store())?;
     let protocol = learning.protocol(arguments.protocol.as_deref())?;
     let attributes = learning.attributes(settings)?;
     let mut tasks = Vec::new();
     for &task in &settings.tasks {
         let rows = learning.task(task, settings)?;
         learning::announce(&rows);
-        let dropped = rows.dropped.clone();
+        let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
         let Some((outcome, searches)) =
             run_task(arguments, evaluation, &learning, rows, protocol, &how)?
         else {
@@ -88,8 +85,12 @@ pub fn evaluate(
             sliced = Some(slices(predictions, best, &attributes, arguments.learning.seed)?);
             doubted = Some(write_suspects(predictions, best, &arguments.out)?);
         }
-        let rows =
-            RowCounts { samples: learning.samples.len(), used: outcome.result.rows, dropped };
+        let rows = RowCounts {
+            samples: learning.samples.len(),
+            used: outcome.result.rows,
+            dropped,
+            of_sets,
+        };
         tasks.push(TaskReport {
             rows,
             result: outcome.result,
@@ -99,10 +100,7 @@ pub fn evaluate(
             searches,
         });
     }
-    let mut warnings = warnings.to_vec();
-    if learning.store.header().extractor.model == "untrained" {
-        warnings.push(UNTRAINED.to_owned());
-    }
+    let warnings = warnings.iter().cloned().chain(warnings_on(&learning, settings)).collect();
     let report = Report {
         format: FORMAT,
         warnings,
@@ -112,6 +110,13 @@ pub fn evaluate(
     };
     facefold_report::write(&report, &arguments.out)?;
     Ok(Some(report))
+}
+
+/// What stands first in every report on these rows.
+pub(super) fn warnings_on(learning: &Learning, settings: &Settings) -> Vec<String> {
+    let untrained = learning.store().header().extractor.model == "untrained";
+    let untrained = untrained.then(|| UNTRAINED.to_owned());
+    untrained.into_iter().chain(provenance::ages_warning(settings)).collect()
 }
 
 fn run_task(
@@ -125,37 +130,59 @@ fn run_task(
     let LearningArguments { seed, threads: asked, .. } = arguments.learning;
     let partitions = plan(&protocol, &rows.rows, &rows.targets, seed)?;
     let settings = evaluation.settings;
-    let surroundings = learning.surroundings(rows.task, settings)?;
     let plan = CvPlan {
+        protocol,
+        partitions,
+        heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
+        seeds: (seed..seed + arguments.seeds.max(1)).collect(),
+        ..plan_of(learning, settings, rows, seed)?
+    };
+    let journal = DirectoryJournal::new(arguments.out.join("fits"));
+    with_progress(threads(asked), &journal, evaluation.interrupted, |run| how(&plan, run))
+}
+
+/// The rows of a task as a plan that has no head, seed or partition yet.
+pub(super) fn plan_of<'a>(
+    learning: &'a Learning,
+    settings: &Settings,
+    rows: TaskRows,
+    seed: u64,
+) -> Result<CvPlan<'a>> {
+    Ok(CvPlan {
         task: rows.task,
-        surroundings,
+        surroundings: learning.surroundings(rows.task, settings)?,
         classes: rows.classes,
         matrix: &learning.matrix,
         matrix_rows: rows.matrix_rows,
         targets: rows.targets,
         rows: rows.rows,
-        protocol,
-        partitions,
-        heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
+        protocol: Protocol::LeaveOneSetOut,
+        partitions: Vec::new(),
+        heads: Vec::new(),
         seed,
-        seeds: (seed..seed + arguments.seeds.max(1)).collect(),
-        context: format!("{} {}", learning.store.header().fingerprint, provenance::COMMIT),
-    };
+        seeds: Vec::new(),
+        context: format!("{} {}", learning.store().header().fingerprint, provenance::COMMIT),
+    })
+}
+
+/// Runs fits with a progress bar; none if the user stopped them.
+pub(super) fn with_progress<T>(
+    threads: usize,
+    journal: &DirectoryJournal,
+    interrupted: &AtomicBool,
+    fits: impl FnOnce(&CvRun<'_>) -> Result<T, EvaluateError>,
+) -> Result<Option<T>> {
     let bar = progress::bar(0, "fitting");
-    let journal = DirectoryJournal::new(arguments.out.join("fits"));
-    let outcome = how(
-        &plan,
-        &CvRun {
-            threads: threads(asked),
-            journal: &journal,
-            cancel: evaluation.interrupted,
-            progress: &|fit| {
-                bar.set_length(fit.total as u64);
-                bar.set_position(fit.done as u64);
-                bar.set_message(format!("{} {}", fit.head, fit.partition));
-            },
+    let outcome = fits(&CvRun {
+        threads,
+        journal,
+        cancel: interrupted,
+        progress: &|fit| {
+            bar.set_length(fit.total as u64);
+            bar.set_position(fit.done as u64);
+            bar.set_message(format!("{} {}", fit.head, fit.partition));
         },
-    );
+    });
     bar.finish_and_clear();
     match outcome {
         Ok(outcome) => Ok(Some(outcome)),

@@ -8,6 +8,7 @@ mod evaluation;
 mod explain;
 mod export;
 mod extract;
+mod matrix;
 mod models;
 mod predict;
 mod report;
@@ -59,6 +60,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Store(command) => store::run(command, output),
         Command::Cv(arguments) => cv::run(&arguments, output),
         Command::Tune(arguments) => tune::run(&arguments, output),
+        Command::Matrix(arguments) => matrix::run(&arguments, output),
         Command::Compare(arguments) => compare::run(&arguments, output),
         Command::Train(arguments) => train::run(&arguments, output),
         Command::Predict(arguments) => predict::run(&arguments, output),

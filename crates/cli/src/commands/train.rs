@@ -1,4 +1,4 @@
-//! `facefold train`: a head trained on the rows of a store becomes a bundle.
+//! `facefold train`: a head trained on the rows of one or several stores becomes a bundle.
 
 use anyhow::{Context, Result};
 use facefold_core::{AgeGroups, Examples, FamiliarityModel, FittedHead, Targets, Task};
@@ -26,9 +26,9 @@ const VALIDATION_SHARE: usize = 8;
 pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let settings = Settings::check(&arguments.learning)?;
     settings.require_learner(&[learning::head(&arguments.head, &settings.heads)?])?;
-    let learning = Learning::open(&arguments.learning, &settings)?;
-    settings.start.check(&learning.store)?;
-    let header = learning.store.header();
+    let learning = Learning::open(&arguments.learning, &[], &settings)?;
+    settings.start.check(learning.store())?;
+    let header = learning.store().header();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
     let all = settings.tasks.iter().map(|&task| learning.task(task, &settings));
@@ -109,6 +109,7 @@ fn fit(
     familiarity: Option<&FamiliarityModel>,
 ) -> Result<(TaskHead, serde_json::Value)> {
     let seed = arguments.learning.seed;
+    let of_sets = (!rows.of_sets.is_empty()).then(|| rows.of_sets.clone());
     let Partition { train, validation, test, .. } = kept_apart(&rows, seed)?;
     let trained: Vec<usize> = [train, validation].concat();
     let options = settings.start.options(rows.task, &settings.heads);
@@ -134,6 +135,7 @@ fn fit(
         "head": arguments.head,
         "training_rows": training.len(),
         "validation_rows": kept.len(),
+        "rows_of_sets": of_sets,
         "validation": measured,
         "by_age_group": by_age_group,
         "interval_sets_left_out": intervals.as_ref().map(|found| found.sets_left_out),

@@ -1,10 +1,10 @@
-//! Training on one store and testing on another; rows left out by quality.
+//! Several stores at once: joined, tested on each other, as a matrix; rows left out by quality and age.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::road::read_json;
-use crate::support::{Dir, drawn, drawn_store, fail, line, succeed};
+use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
 
 /// A store of a manifest: all pictures of the subject drawn first, and 40 pictures of other people.
 fn other_store(dir: &Dir) -> (std::path::PathBuf, usize) {
@@ -34,9 +34,13 @@ fn other_store(dir: &Dir) -> (std::path::PathBuf, usize) {
     let shared = subjects(drawn(), "shared", 1);
     assert!(subjects(&other, "other", 12) >= 40);
     std::fs::write(root.join("manifest.csv"), list).expect("a manifest");
-    let store = dir.path("store");
+    let store = dir.path("pictures-store");
     succeed(line("extract manifest {} --store {} --model untrained --taps", &[&root, &store]));
     (store, shared)
+}
+
+fn read_text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 #[test]
@@ -51,14 +55,19 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
     let report = read_json(&out.join("report.json"));
     let task = &report["tasks"][0];
     assert_eq!(task["result"]["protocol"], "stores");
-    assert_eq!(report["dataset"]["kind"], "adience, tested on manifest");
-    let left_out = &task["rows"]["dropped"]["subject with a picture in the test store"];
-    assert!(left_out.as_u64().expect("rows left out") >= shared as u64 / 2, "{left_out}");
-    let text = std::fs::read_to_string(out.join("report.md")).expect("report.md");
-    assert!(text.contains("are left out of training"), "{text}");
-    assert!(text.contains("fitted on one store and tested on another"), "{text}");
+    assert_eq!(report["dataset"]["kind"], "store, tested on pictures-store");
+    let partition = &task["result"]["partitions"][0];
+    assert_eq!(partition["name"], "pictures-store");
+    let used = |set: &str| task["rows"]["of_sets"][set].as_u64().expect("rows of a set");
+    let trained = ["train", "validation"].map(|part| partition[part].as_u64().expect("a count"));
+    let left_out = used("store") - trained.iter().sum::<u64>();
+    assert!(left_out >= shared as u64 / 2, "{left_out}");
+    assert_eq!(partition["test"], used("pictures-store"));
+    let text = read_text(&out.join("report.md"));
+    assert!(text.contains(&format!("{left_out} training rows are left out")), "{text}");
+    assert!(text.contains("fitted on one or several data sets and tested on others"), "{text}");
     assert!(!text.contains("do not add up"), "{text}");
-    let predictions = std::fs::read_to_string(out.join("gender/predictions.csv")).expect("rows");
+    let predictions = read_text(&out.join("gender/predictions.csv"));
     assert!(
         predictions
             .lines()
@@ -66,15 +75,243 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
             .all(|row| row.starts_with("shared-") || row.starts_with("other-"))
     );
 
-    // Against itself nothing is left to train on.
+    // Several stores to train on and to test on: a partition for each of the latter.
+    let third = dir.path("third");
+    copy(&store, &third);
+    let out = dir.path("two-tests");
+    succeed(line(
+        "cv --store {} --test-store {} --test-store {} --task gender --head linear \
+         --features embedding --out {}",
+        &[drawn_store(), &store, &third, &out],
+    ));
+    let task = &read_json(&out.join("report.json"))["tasks"][0];
+    assert_eq!(task["result"]["partitions"][1]["name"], "third");
+    assert!(task["slices"]["attributes"].as_array().expect("slices").iter().any(|slices| {
+        slices["name"] == "set" && slices["slices"].as_array().expect("slices").len() == 2
+    }));
+
+    // A copy shows nobody else: nothing is left to train on.
     let message = fail(
         line(
             "cv --store {} --test-store {} --task gender --head linear --out {}",
-            &[drawn_store(), drawn_store(), &dir.path("self")],
+            &[&third, &store, &dir.path("self")],
         ),
         1,
     );
     assert!(message.contains("nothing is left to train on"), "{message}");
+}
+
+#[test]
+fn stores_are_joined_and_nobody_stands_on_both_sides() {
+    let dir = Dir::new();
+    let (store, shared) = other_store(&dir);
+    let out = dir.path("joined");
+    let command = line(
+        "cv --store {} --store {} --task gender,age-group --head linear --features embedding --out {}",
+        &[drawn_store(), &store, &out],
+    );
+    let message = String::from_utf8_lossy(&run(command).stderr).into_owned();
+    assert!(message.contains("pictures-store 0"), "a set without ages says so: {message}");
+    let report = read_json(&out.join("report.json"));
+    let result = &report["tasks"][0]["result"];
+    assert_eq!(result["protocol"], "kfold:5");
+    assert_eq!(report["dataset"]["kind"], "store + pictures-store");
+    let text = read_text(&out.join("report.md"));
+    assert!(text.contains("stand in more than one set, byte for byte"), "{text}");
+    assert!(text.contains("pictures-store none, as it has no label for this task"), "{text}");
+
+    // Whoever is in both stores is one subject, tested in one fold only.
+    let predictions = read_text(&out.join("gender/predictions.csv"));
+    let mut reader = csv_rows(&predictions);
+    let both: Vec<[String; 3]> =
+        reader.by_ref().filter(|[path, ..]| path.starts_with("pictures-store/shared-")).collect();
+    assert_eq!(both.len(), shared);
+    let (subject, fold) = (&both[0][1], &both[0][2]);
+    assert!(subject.starts_with("store: "), "{subject}");
+    let rows: Vec<[String; 3]> = csv_rows(&predictions).filter(|row| row[1] == *subject).collect();
+    assert!(rows.len() > shared, "the pictures of both stores");
+    assert!(rows.iter().all(|row| row[2] == *fold), "{rows:?}");
+
+    let bundle = dir.path("both.facefold");
+    let trained = json(line(
+        "train --store {} --store {} --task gender --head linear --features embedding --out {}",
+        &[drawn_store(), &store, &bundle],
+    ));
+    let sets = &trained["metrics"]["gender"]["rows_of_sets"];
+    assert!(sets["store"].as_u64() > sets["pictures-store"].as_u64(), "{sets}");
+}
+
+/// Path, subject and partition of every row.
+fn csv_rows(text: &str) -> impl Iterator<Item = [String; 3]> + '_ {
+    text.lines().skip(1).map(|row| {
+        let mut cells = row.split(',').map(str::to_owned);
+        [(); 3].map(|()| cells.next().expect("a cell"))
+    })
+}
+
+#[test]
+fn each_set_is_left_out_once() {
+    let dir = Dir::new();
+    let (store, _) = other_store(&dir);
+    let out = dir.path("unseen");
+    succeed(line(
+        "cv --store {} --store {} --task gender --head linear --features embedding \
+         --protocol leave-one-set-out --out {}",
+        &[drawn_store(), &store, &out],
+    ));
+    let task = &read_json(&out.join("report.json"))["tasks"][0];
+    let partitions = task["result"]["partitions"].as_array().expect("partitions");
+    let names: Vec<&str> =
+        partitions.iter().map(|partition| partition["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["store", "pictures-store"]);
+    assert!(partitions.iter().all(|partition| partition["shared_test_rows"] == 0));
+    let message = fail(
+        line(
+            "cv --store {} --task gender --protocol leave-one-set-out --out {}",
+            &[drawn_store(), &dir.path("one")],
+        ),
+        1,
+    );
+    assert!(message.contains("at least two data sets"), "{message}");
+}
+
+#[test]
+fn the_matrix_has_a_cell_for_every_pair_and_resumes() {
+    let dir = Dir::new();
+    let (store, _) = other_store(&dir);
+    let out = dir.path("matrix");
+    let command = || {
+        line(
+            "matrix --store {} --store {} --task gender,age-group --head linear \
+             --features embedding --out {}",
+            &[drawn_store(), &store, &out],
+        )
+    };
+    let first = json(command());
+    let cells = first["tasks"][0]["result"]["heads"][0]["cells"].as_array().expect("cells");
+    assert_eq!(cells.len(), 4);
+    for cell in cells {
+        let measured = &cell["outcome"]["measured"];
+        let accuracy = &measured["metrics"][0];
+        assert_eq!(accuracy["metric"], "accuracy");
+        let [low, high] = ["low", "high"].map(|end| accuracy["interval"][end].as_f64());
+        assert!(low <= accuracy["value"].as_f64() && accuracy["value"].as_f64() <= high, "{cell}");
+    }
+    assert_eq!(cells[0]["outcome"]["measured"]["protocol"], "folds");
+    // The other store has no ages.
+    let ages = first["tasks"][1]["result"]["heads"][0]["cells"].as_array().expect("cells");
+    let reason = ages[1]["outcome"]["missing"].as_str().expect("a reason");
+    assert!(reason.contains("no row of `pictures-store` serves this task"), "{reason}");
+    let text = read_text(&out.join("report.md"));
+    for needed in [
+        "| trained on ↓, tested on → | store | pictures-store |",
+        "store → store",
+        "kfold:5",
+        "facefold matrix",
+    ] {
+        assert!(text.contains(needed), "`{needed}` is in the report:\n{text}");
+    }
+    let written: Vec<_> = std::fs::read_dir(out.join("fits"))
+        .expect("fits")
+        .map(|entry| {
+            entry.expect("a fit").metadata().expect("metadata").modified().expect("a time")
+        })
+        .collect();
+    let again = json(command());
+    assert_eq!(again["tasks"], first["tasks"]);
+    let after: Vec<_> = std::fs::read_dir(out.join("fits"))
+        .expect("fits")
+        .map(|entry| {
+            entry.expect("a fit").metadata().expect("metadata").modified().expect("a time")
+        })
+        .collect();
+    assert_eq!(after, written, "no fit is made again");
+    let message = fail(line("matrix --store {} --task gender --out {}", &[&store, &out]), 2);
+    assert!(message.contains("at least two stores"), "{message}");
+}
+
+#[test]
+fn stores_that_cannot_be_joined_are_refused_by_name() {
+    let dir = Dir::new();
+    let (store, _) = other_store(&dir);
+    let bare = dir.path("bare");
+    copy(&store, &bare);
+    let header = bare.join("store.json");
+    let mut made = read_json(&header);
+    made["extractor"]["taps_length"] = 7.into();
+    let save =
+        |made: &serde_json::Value| std::fs::write(&header, made.to_string()).expect("a header");
+    save(&made);
+    let cv = |one: &Path, other: &Path, code| {
+        fail(
+            line(
+                "cv --store {} --store {} --task gender --head linear --out {}",
+                &[one, other, &dir.path("none")],
+            ),
+            code,
+        )
+    };
+    let message = cv(&store, &bare, 1);
+    assert!(
+        message.contains("taps a face") && message.contains("--features embedding"),
+        "{message}"
+    );
+    made["fingerprint"] = "0123456789abcdef0123456789abcdef".into();
+    save(&made);
+    let message = cv(&store, &bare, 1);
+    assert!(message.contains("has the fingerprint"), "{message}");
+    for path in [&store, &bare] {
+        assert!(message.contains(&path.display().to_string()), "{message}");
+    }
+    let message = cv(&store, &store, 2);
+    assert!(message.contains("both named `pictures-store`"), "{message}");
+}
+
+#[test]
+fn rows_of_other_ages_are_left_out_and_counted() {
+    let dir = Dir::new();
+    let out = dir.path("adults");
+    let root = dir.path("aged");
+    let pictures = std::fs::read_dir(drawn().join("aligned"))
+        .expect("aligned")
+        .flat_map(|folder| std::fs::read_dir(folder.expect("a folder").path()).expect("pictures"));
+    std::fs::create_dir_all(&root).expect("a directory");
+    let mut list = "path,subject,age\n".to_owned();
+    for (number, picture) in pictures.take(60).enumerate() {
+        let file = format!("{number}.jpg");
+        std::fs::copy(picture.expect("a picture").path(), root.join(&file)).expect("a copy");
+        writeln!(list, "{file},person {number},{}", 10 + number).expect("a line");
+    }
+    std::fs::write(root.join("manifest.csv"), list).expect("a manifest");
+    let store = dir.path("store");
+    succeed(line("extract manifest {} --store {} --model untrained", &[&root, &store]));
+    succeed(line(
+        "cv --store {} --task age --head linear --ages 21-60 --protocol random80 --out {}",
+        &[&store, &out],
+    ));
+    let report = read_json(&out.join("report.json"));
+    let rows = &report["tasks"][0]["rows"];
+    assert_eq!(rows["used"], 40);
+    assert_eq!(rows["dropped"]["age outside 21-60"], 20);
+    let text = read_text(&out.join("report.md"));
+    let opening: String = text.lines().take(6).collect();
+    assert!(opening.contains("--ages 21-60"), "{opening}");
+    let message = fail(line("cv --store {} --task age --ages 60-21 --out {}", &[&store, &out]), 2);
+    assert!(message.contains("expected ages such as `21-60`"), "{message}");
+}
+
+/// Copies a directory with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).expect("a copy");
+        }
+    }
 }
 
 #[test]

@@ -5,13 +5,18 @@ use std::collections::HashMap;
 use facefold_core::{Targets, Task};
 
 use crate::error::EvaluateError;
-use crate::metrics::{Answers, Metric};
+use crate::metrics::{Answers, Metric, Moments};
 use crate::predictions::{PredictedRow, RowPredictions};
+
+/// Sums of years, without and with the moments of both ages.
+const YEARS_WIDTH: usize = 3;
+const MOMENTS_WIDTH: usize = 9;
 
 /// What each row adds to the sums that the metrics of a task are quotients of.
 ///
 /// Classes: 1, correct, within one class, then for each class 1 and correct in rows of it.
-/// Years: 1, absolute error, error of at most 5 years.
+/// Years: 1, absolute error, error of at most 5 years; where they are asked for, the error, both
+/// ages, their squares and their product.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowScores {
     width: usize,
@@ -26,6 +31,22 @@ impl RowScores {
     /// [`EvaluateError::Incomparable`] where no column is this head's, or a column has answers of
     /// another kind or number than the rows.
     pub fn of_head(predictions: &RowPredictions, head: &str) -> Result<Self, EvaluateError> {
+        Self::scored(predictions, head, YEARS_WIDTH)
+    }
+
+    /// The same, from which [`Metric::MeanError`] and [`Metric::Correlation`] follow too.
+    ///
+    /// # Errors
+    /// As [`Self::of_head`].
+    pub fn with_moments(predictions: &RowPredictions, head: &str) -> Result<Self, EvaluateError> {
+        Self::scored(predictions, head, MOMENTS_WIDTH)
+    }
+
+    fn scored(
+        predictions: &RowPredictions,
+        head: &str,
+        years_width: usize,
+    ) -> Result<Self, EvaluateError> {
         let columns: Vec<&Answers> = predictions
             .columns
             .iter()
@@ -40,7 +61,7 @@ impl RowScores {
         }
         let n = predictions.rows.len();
         let classes = predictions.task != Task::Age;
-        let width = if classes { 3 + 2 * predictions.classes.len() } else { 3 };
+        let width = if classes { 3 + 2 * predictions.classes.len() } else { years_width };
         let weight = 1.0 / columns.len() as f64;
         let mut values = vec![0.0; n * width];
         for answers in columns {
@@ -66,10 +87,16 @@ impl RowScores {
                 }
                 (Answers::Years(years), Targets::Years(truth)) if !classes => {
                     for ((row, &answer), &age) in rows.zip(years).zip(truth) {
-                        let error = (f64::from(answer) - f64::from(age)).abs();
+                        let (answer, age) = (f64::from(answer), f64::from(age));
+                        let error = (answer - age).abs();
                         row[0] += weight;
                         row[1] += error * weight;
                         row[2] += f64::from(u8::from(error <= 5.0)) * weight;
+                        let moments =
+                            [answer - age, answer, age, answer * answer, age * age, answer * age];
+                        for (sum, value) in row[3..].iter_mut().zip(moments) {
+                            *sum += value * weight;
+                        }
                     }
                 }
                 _ => {
@@ -101,6 +128,10 @@ impl RowScores {
         self.values[row * self.width + 1]
     }
 
+    fn has_moments(&self) -> bool {
+        !self.classes && self.width == MOMENTS_WIDTH
+    }
+
     /// A metric from sums over some rows; NaN where these scores do not give it.
     #[must_use]
     pub fn metric(&self, sums: &[f64], metric: Metric) -> f64 {
@@ -115,6 +146,17 @@ impl RowScores {
             }
             Metric::MeanAbsoluteError if !self.classes => sums[1] / sums[0],
             Metric::CumulativeScore5 if !self.classes => sums[2] / sums[0],
+            Metric::MeanError if self.has_moments() => sums[3] / sums[0],
+            Metric::Correlation if self.has_moments() => {
+                let moments = Moments {
+                    first: sums[4] / sums[0],
+                    second: sums[5] / sums[0],
+                    first_squared: sums[6] / sums[0],
+                    second_squared: sums[7] / sums[0],
+                    product: sums[8] / sums[0],
+                };
+                moments.correlation().unwrap_or(f64::NAN)
+            }
             _ => f64::NAN,
         }
     }

@@ -171,6 +171,7 @@ pub fn people(subjects: usize, pictures: usize, seed: u64) -> People {
                 subject: Some(SubjectId::new(format!("person {subject}"))),
                 fold: Some(Fold((subject % 5) as u16)),
                 split: None,
+                set: None,
             });
         }
     }

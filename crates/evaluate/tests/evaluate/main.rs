@@ -8,5 +8,6 @@ mod leak;
 mod metrics;
 mod protocol;
 mod search;
+mod sets;
 mod slices;
 mod statistics;

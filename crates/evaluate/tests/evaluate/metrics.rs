@@ -38,7 +38,8 @@ fn classes_match_scikit_learn() {
 }
 
 // a = [1, 20, 33.5, 70, 44]; b = [3.5, 20, 38.5, 50, 49.5]
-// mean_absolute_error(a, b), np.mean(np.array(b) - a), [(abs(np.array(a) - b) <= k).mean() for k in (0, 2, 3, 5, 20)]
+// mean_absolute_error(a, b), np.mean(np.array(b) - a), np.corrcoef(a, b)[0, 1],
+// [(abs(np.array(a) - b) <= k).mean() for k in (0, 2, 3, 5, 20)]
 #[test]
 fn years_match_scikit_learn() {
     let truth = Targets::Years(vec![1.0, 20.0, 33.5, 70.0, 44.0]);
@@ -47,6 +48,7 @@ fn years_match_scikit_learn() {
     let Metrics::Years(years) = metrics else { panic!("not years") };
     close(years.mean_absolute_error, 6.6);
     close(years.mean_error, -1.4);
+    close(years.correlation.unwrap(), 0.923_135_094_349_159_1);
     for (limit, share) in [(0, 0.2), (2, 0.2), (3, 0.4), (5, 0.6), (20, 1.0)] {
         close(years.cumulative_score[limit], share);
     }

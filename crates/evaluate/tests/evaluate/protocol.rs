@@ -14,6 +14,7 @@ fn row(number: usize, subject: Option<&str>, fold: u16, split: Option<Split>) ->
         subject: subject.map(SubjectId::new),
         fold: Some(Fold(fold)),
         split,
+        set: None,
     }
 }
 
@@ -33,7 +34,9 @@ fn covers_all(partition: &Partition, n: usize) {
 
 #[test]
 fn names_parse_and_print() {
-    for text in ["folds", "kfold:5", "split", "stores", "random80", "random80:3"] {
+    for text in
+        ["folds", "kfold:5", "split", "stores", "leave-one-set-out", "random80", "random80:3"]
+    {
         assert_eq!(text.parse::<Protocol>().unwrap().to_string(), text);
         let json = serde_json::to_string(&text.parse::<Protocol>().unwrap()).unwrap();
         assert_eq!(json, format!("\"{text}\""));

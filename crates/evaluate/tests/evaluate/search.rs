@@ -108,6 +108,7 @@ fn rows() -> Rows {
         subject: Some(SubjectId::new(format!("person {}", subject(row)))),
         fold: None,
         split: Some(if subject(row) % 8 < 2 { Split::Test } else { Split::Train }),
+        set: None,
     });
     Rows { matrix: FeatureMatrix::new(matrix, None).unwrap(), infos: rows.collect(), indices }
 }

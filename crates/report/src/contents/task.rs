@@ -20,7 +20,7 @@ use crate::terminal::{seeds, summary};
 
 pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     let result = &task.result;
-    page.section(title(result));
+    page.section(super::heading(result.task));
     page.paragraph(format!(
         "{} rows of {} subjects, {} features, protocol `{}`, seed {} for the division, fits with \
          seeds {}.",
@@ -50,13 +50,6 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
         comparison::fill(page, compared);
     }
     settings(page, result);
-}
-
-/// The task's name as a heading: `Age group`.
-pub(crate) fn title(result: &CvResult) -> String {
-    let name = result.task.as_str().replace('-', " ");
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn reading(result: &CvResult) -> String {

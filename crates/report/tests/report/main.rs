@@ -1,6 +1,7 @@
 //! A report of a small made-up run: what it must say, and that its faces agree.
 #![allow(clippy::unwrap_used, reason = "helpers outside of test functions may unwrap too")]
 
+mod matrix;
 mod page;
 mod run;
 

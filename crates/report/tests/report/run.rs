@@ -114,6 +114,7 @@ fn task(task: Task) -> TaskReport {
             subject: Some(SubjectId::new(format!("person {}", row / 6))),
             fold: Some(Fold((row / 6 % 5) as u16)),
             split: None,
+            set: None,
         })
         .collect();
     let targets = match task {
@@ -173,6 +174,7 @@ fn task(task: Task) -> TaskReport {
             samples: 310,
             used: n,
             dropped: [("no face".to_owned(), 4), ("no known age".to_owned(), 6)].into(),
+            of_sets: BTreeMap::new(),
         },
         slices: Some(sliced(&outcome.predictions)),
         searches: if task == Task::Age { vec![searched(&outcome.result)] } else { Vec::new() },
@@ -292,6 +294,7 @@ pub fn report() -> Report {
         dataset: Dataset {
             kind: "drawn".to_owned(),
             root: "faces".to_owned(),
+            sets: Vec::new(),
             label_policy: Some("exact".to_owned()),
             age_groups: Some("0-12,13-40,41+".to_owned()),
             samples: 310,

@@ -1,0 +1,33 @@
+//! Options of `matrix`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::LearningArguments;
+
+/// Options of `matrix`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each --store is tested by heads fitted on each --store alone, and on all others together; within a
+store by folds by subject. Subjects that have a picture in the test set are never trained on. The same
+command resumes.
+
+Examples:
+  facefold matrix --store stores/utkface --store stores/fairface --store stores/wiki \\
+      --task gender,age,age-group --head mlp --out results/matrix
+  facefold matrix --store stores/utkface --store stores/wiki --task age --head mlp,svm --seeds 3 \\
+      --out results/age-matrix")]
+pub struct MatrixArguments {
+    #[command(flatten)]
+    pub learning: LearningArguments,
+    /// Heads, each with a matrix of its own; several with commas. Any of those that `cv` compares.
+    #[arg(long, value_delimiter = ',', default_value = "mlp")]
+    pub head: Vec<String>,
+    /// Number of seeds.
+    #[arg(long, default_value_t = 1)]
+    pub seeds: u64,
+    /// Directory of the report (report.md, report.json).
+    #[arg(long)]
+    pub out: PathBuf,
+}

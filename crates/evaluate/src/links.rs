@@ -1,0 +1,27 @@
+//! Disjoint sets of numbers, joined pair by pair.
+
+/// Numbers from 0, each in one of several disjoint sets.
+pub(crate) struct Links(Vec<usize>);
+
+impl Links {
+    /// Every number in a set of its own.
+    pub(crate) fn new(n: usize) -> Self {
+        Self((0..n).collect())
+    }
+
+    /// The number that stands for the whole set: its smallest.
+    pub(crate) fn root(&mut self, mut row: usize) -> usize {
+        while self.0[row] != row {
+            self.0[row] = self.0[self.0[row]];
+            row = self.0[row];
+        }
+        row
+    }
+
+    /// Makes the sets of two numbers one.
+    pub(crate) fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        // The smaller number stays the root, which keeps chains short in practice.
+        self.0[a.max(b)] = a.min(b);
+    }
+}

@@ -1,0 +1,440 @@
+//! The matrix of training sets and test sets: how heads fitted on each data set alone, and on all
+//! others together, do on every data set.
+
+use std::fmt;
+use std::ops::Range;
+
+use facefold_core::{Targets, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::cross_validate::{CvPlan, CvRun};
+use crate::error::EvaluateError;
+use crate::fits::{Fits, Job};
+use crate::gather::predictions_of;
+use crate::journal::FitRecord;
+use crate::metrics::Metric;
+use crate::protocol::{
+    Divider, Partition, Protocol, RowInfo, plan, subject_numbers, subjects_across_folds,
+};
+use crate::sets::SetName;
+use crate::statistics::bootstrap::{Interval, bootstrap};
+use crate::statistics::sums::{RowScores, SubjectSums};
+
+/// Folds by subject of a set without published ones.
+const FOLDS: usize = 5;
+
+/// What the heads of a cell were fitted on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrainedOn {
+    /// One data set; where it is the one tested on, by folds.
+    Set(SetName),
+    /// All data sets but the one tested on.
+    AllOthers,
+}
+
+impl fmt::Display for TrainedOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set(name) => name.fmt(f),
+            Self::AllOthers => f.write_str("all others"),
+        }
+    }
+}
+
+/// A cell before its heads are fitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedCell {
+    /// The row of the matrix.
+    pub trained_on: TrainedOn,
+    /// The column.
+    pub tested_on: SetName,
+    /// How the rows of one set are divided, on the diagonal.
+    pub protocol: Option<Protocol>,
+    /// Its partitions among those of the plan, or why there are none.
+    pub partitions: Result<Range<usize>, String>,
+}
+
+/// The cells of one task, row by row, and the partitions of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MatrixPlan {
+    /// The data sets.
+    pub sets: Vec<SetName>,
+    /// One cell a row and column.
+    pub cells: Vec<PlannedCell>,
+    /// Divisions of the rows, for [`CvPlan::partitions`].
+    pub partitions: Vec<Partition>,
+}
+
+/// The matrix of one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatrixResult {
+    /// What is predicted.
+    pub task: Task,
+    /// Names of the classes, in index order; empty for the age task.
+    pub classes: Vec<String>,
+    /// Seed of the partitions and the bootstrap.
+    pub seed: u64,
+    /// Seeds of the fits.
+    pub seeds: Vec<u64>,
+    /// Number of features of a row.
+    pub features: usize,
+    /// The data sets: the columns, in order.
+    pub sets: Vec<SetCounts>,
+    /// One matrix a head.
+    pub heads: Vec<HeadMatrix>,
+}
+
+/// A data set's part in a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetCounts {
+    /// Its name.
+    pub name: SetName,
+    /// Its rows that serve the task.
+    pub rows: usize,
+    /// Their subjects.
+    pub subjects: usize,
+}
+
+/// The cells of one head, row by row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeadMatrix {
+    /// The head's name.
+    pub name: String,
+    /// Its checked settings.
+    pub settings: serde_json::Value,
+    /// The cells.
+    pub cells: Vec<MatrixCell>,
+}
+
+/// One training set with one test set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatrixCell {
+    /// The row.
+    pub trained_on: TrainedOn,
+    /// The column.
+    pub tested_on: SetName,
+    /// What came of it.
+    pub outcome: CellOutcome,
+}
+
+/// What came of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellOutcome {
+    /// It was measured.
+    Measured(MeasuredCell),
+    /// It cannot be filled, and why.
+    Missing(String),
+}
+
+/// The figures of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredCell {
+    /// How the rows of one set were divided, on the diagonal.
+    pub protocol: Option<Protocol>,
+    /// Training rows; the mean over the folds on the diagonal.
+    pub training: usize,
+    /// Validation rows, likewise.
+    pub validation: usize,
+    /// Test rows, of all folds together.
+    pub test: usize,
+    /// Their subjects.
+    pub subjects: usize,
+    /// What a reader must know: training rows left out.
+    pub notes: Vec<String>,
+    /// [`Metric::across_sets`] of the task, as far as they could be measured.
+    pub metrics: Vec<CellMetric>,
+}
+
+/// One figure of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CellMetric {
+    /// Which one.
+    pub metric: Metric,
+    /// Over all test rows together, averaged over seeds.
+    pub value: f64,
+    /// Its 95 % interval, by drawing subjects with replacement.
+    pub interval: Option<Interval>,
+}
+
+impl HeadMatrix {
+    /// The cell of a row and a column.
+    #[must_use]
+    pub fn cell(&self, trained_on: &TrainedOn, tested_on: &SetName) -> Option<&MatrixCell> {
+        let here =
+            |cell: &&MatrixCell| cell.trained_on == *trained_on && cell.tested_on == *tested_on;
+        self.cells.iter().find(here)
+    }
+
+    /// The rows of the matrix, in order.
+    #[must_use]
+    pub fn trained_on(&self) -> Vec<&TrainedOn> {
+        let mut rows: Vec<&TrainedOn> = Vec::new();
+        for cell in &self.cells {
+            if !rows.contains(&&cell.trained_on) {
+                rows.push(&cell.trained_on);
+            }
+        }
+        rows
+    }
+}
+
+impl MeasuredCell {
+    /// One of its figures.
+    #[must_use]
+    pub fn get(&self, metric: Metric) -> Option<&CellMetric> {
+        self.metrics.iter().find(|found| found.metric == metric)
+    }
+}
+
+/// Plans the matrix of some rows: on the diagonal a set by its published folds where all its rows
+/// have one and no subject stands in two, else by five folds by subject; elsewhere all of the
+/// training set, without the subjects that have a picture in the test set, against all of the test
+/// set. With more than two sets a last row trains on all sets but the one tested on.
+///
+/// `sets` are all data sets, also those that no row here is of: their cells say so.
+///
+/// # Errors
+/// [`EvaluateError::TooFew`] where there are fewer than two sets, or no cell can be filled.
+pub fn plan_matrix(
+    sets: &[SetName],
+    rows: &[RowInfo],
+    targets: &Targets,
+    seed: u64,
+) -> Result<MatrixPlan, EvaluateError> {
+    if sets.len() < 2 {
+        return Err(EvaluateError::TooFew(format!(
+            "a matrix expects at least two data sets, found {}; give --store more than once",
+            sets.len()
+        )));
+    }
+    let of_set = |set: &SetName| -> Vec<usize> {
+        (0..rows.len()).filter(|&row| rows[row].set.as_ref() == Some(set)).collect()
+    };
+    let planner = Planner {
+        rows,
+        targets,
+        seed,
+        divider: Divider::new(rows, targets, seed),
+        of_sets: sets.iter().map(|set| (set, of_set(set))).collect(),
+    };
+    let alone = sets.iter().map(|set| TrainedOn::Set(set.clone()));
+    let together = (sets.len() > 2).then_some(TrainedOn::AllOthers);
+    let mut planned = MatrixPlan { sets: sets.to_vec(), cells: Vec::new(), partitions: Vec::new() };
+    for trained_on in alone.chain(together) {
+        for tested_on in sets {
+            planned.add(trained_on.clone(), tested_on, planner.cell(&trained_on, tested_on))?;
+        }
+    }
+    match planned.cells.iter().find_map(|cell| cell.partitions.as_ref().err()) {
+        Some(reason) if planned.partitions.is_empty() => {
+            Err(EvaluateError::TooFew(format!("no cell of the matrix can be filled: {reason}")))
+        }
+        _ => Ok(planned),
+    }
+}
+
+impl MatrixPlan {
+    fn add(
+        &mut self,
+        trained_on: TrainedOn,
+        tested_on: &SetName,
+        cell: Result<(Option<Protocol>, Vec<Partition>), EvaluateError>,
+    ) -> Result<(), EvaluateError> {
+        let first = self.partitions.len();
+        let (protocol, partitions) = match cell {
+            Ok((protocol, partitions)) => {
+                self.partitions.extend(partitions);
+                (protocol, Ok(first..self.partitions.len()))
+            }
+            Err(EvaluateError::TooFew(reason)) => (None, Err(reason)),
+            Err(error) => return Err(error),
+        };
+        let tested_on = tested_on.clone();
+        self.cells.push(PlannedCell { trained_on, tested_on, protocol, partitions });
+        Ok(())
+    }
+}
+
+struct Planner<'a> {
+    rows: &'a [RowInfo],
+    targets: &'a Targets,
+    seed: u64,
+    divider: Divider<'a>,
+    of_sets: Vec<(&'a SetName, Vec<usize>)>,
+}
+
+impl Planner<'_> {
+    fn cell(
+        &self,
+        trained_on: &TrainedOn,
+        tested_on: &SetName,
+    ) -> Result<(Option<Protocol>, Vec<Partition>), EvaluateError> {
+        self.of_set(tested_on)?;
+        let name = format!("{trained_on} → {tested_on}");
+        let is_of = |row: usize, set: &SetName| self.rows[row].set.as_ref() == Some(set);
+        let tested = |row: usize| is_of(row, tested_on);
+        let across = match trained_on {
+            TrainedOn::Set(set) if set == tested_on => {
+                let (protocol, partitions) = self.within(set, &name)?;
+                return Ok((Some(protocol), partitions));
+            }
+            TrainedOn::Set(set) => {
+                self.of_set(set)?;
+                self.divider.across(name, |row| is_of(row, set), tested)
+            }
+            TrainedOn::AllOthers => self.divider.across(name, |row| !tested(row), tested),
+        }?;
+        Ok((None, vec![across]))
+    }
+
+    /// The rows of a set; fails where there is none.
+    fn of_set(&self, set: &SetName) -> Result<&[usize], EvaluateError> {
+        let rows = self.of_sets.iter().find(|(name, _)| *name == set).map(|(_, rows)| &rows[..]);
+        rows.filter(|rows| !rows.is_empty())
+            .ok_or_else(|| EvaluateError::TooFew(format!("no row of `{set}` serves this task")))
+    }
+
+    /// The rows of one set by folds.
+    fn within(
+        &self,
+        set: &SetName,
+        name: &str,
+    ) -> Result<(Protocol, Vec<Partition>), EvaluateError> {
+        let numbers = self.of_set(set)?;
+        let rows: Vec<RowInfo> = numbers.iter().map(|&row| self.rows[row].clone()).collect();
+        let published = rows.iter().all(|row| row.fold.is_some())
+            && rows.iter().any(|row| row.fold != rows[0].fold)
+            && subjects_across_folds(&rows).is_empty();
+        let protocol = if published { Protocol::Folds } else { Protocol::KFold(FOLDS) };
+        let mut partitions = plan(&protocol, &rows, &self.targets.pick(numbers), self.seed)?;
+        for partition in &mut partitions {
+            partition.name = format!("{name}, {}", partition.name);
+            for part in [&mut partition.train, &mut partition.validation, &mut partition.test] {
+                part.iter_mut().for_each(|row| *row = numbers[*row]);
+            }
+        }
+        Ok((protocol, partitions))
+    }
+}
+
+/// Fits the heads of every cell and measures them. `cells` and the partitions of `plan` are those
+/// of one [`plan_matrix`] of its rows; the plan's protocol has no part in it.
+///
+/// # Errors
+/// As [`crate::cross_validate()`].
+pub fn matrix(
+    plan: &CvPlan<'_>,
+    sets: &[SetName],
+    cells: &[PlannedCell],
+    run: &CvRun<'_>,
+) -> Result<MatrixResult, EvaluateError> {
+    plan.check(&[])?;
+    let ranges = cells.iter().filter_map(|cell| cell.partitions.as_ref().ok());
+    if ranges.clone().any(|range| range.is_empty() || range.end > plan.partitions.len()) {
+        return Err(EvaluateError::Inconsistent(
+            "the cells and the partitions are not of one plan".to_owned(),
+        ));
+    }
+    let mut jobs = Vec::new();
+    for head in &plan.heads {
+        for partition in &plan.partitions {
+            let job = |&seed| Job { name: head.name(), head: head.as_ref(), partition, seed, calibrated: true };
+            jobs.extend(plan.seeds.iter().map(job));
+        }
+    }
+    let fits = Fits::new(plan, run)?;
+    let records = fits.all(&jobs)?;
+    let of_head = plan.partitions.len() * plan.seeds.len();
+    let mut heads = Vec::new();
+    for (head, records) in plan.heads.iter().zip(records.chunks(of_head)) {
+        let measured = |cell: &PlannedCell| -> Result<MatrixCell, EvaluateError> {
+            let outcome = match &cell.partitions {
+                Ok(range) => {
+                    CellOutcome::Measured(measure(plan, head.name(), cell, range, records)?)
+                }
+                Err(reason) => CellOutcome::Missing(reason.clone()),
+            };
+            let (trained_on, tested_on) = (cell.trained_on.clone(), cell.tested_on.clone());
+            Ok(MatrixCell { trained_on, tested_on, outcome })
+        };
+        let cells = fits.pool().install(|| cells.iter().map(measured).collect::<Result<_, _>>())?;
+        heads.push(HeadMatrix { name: head.name().to_owned(), settings: head.settings(), cells });
+    }
+    Ok(MatrixResult {
+        task: plan.task,
+        classes: plan.classes.clone(),
+        seed: plan.seed,
+        seeds: plan.seeds.clone(),
+        features: plan.matrix.width(),
+        sets: sets.iter().map(|set| counts(plan, set)).collect(),
+        heads,
+    })
+}
+
+fn counts(plan: &CvPlan<'_>, set: &SetName) -> SetCounts {
+    let own = plan.rows.iter().filter(|row| row.set.as_ref() == Some(set));
+    let rows: Vec<RowInfo> = own.cloned().collect();
+    SetCounts { name: set.clone(), rows: rows.len(), subjects: subjects(&rows) }
+}
+
+fn subjects(rows: &[RowInfo]) -> usize {
+    subject_numbers(rows).into_iter().max().map_or(0, |last| last + 1)
+}
+
+fn measure(
+    plan: &CvPlan<'_>,
+    head: &str,
+    cell: &PlannedCell,
+    range: &Range<usize>,
+    records: &[FitRecord],
+) -> Result<MeasuredCell, EvaluateError> {
+    let partitions = &plan.partitions[range.clone()];
+    let seeds = plan.seeds.len();
+    let fits = &records[range.start * seeds..range.end * seeds];
+    let predictions = predictions_of(plan, head, partitions, fits);
+    let scores = RowScores::with_moments(&predictions, head)?;
+    let sums = SubjectSums::new(&scores, &predictions.rows);
+    let wanted = Metric::across_sets(plan.task);
+    let statistic = |totals: &[f64]| -> Vec<f64> {
+        wanted.iter().map(|&metric| scores.metric(totals, metric)).collect()
+    };
+    let estimates = bootstrap(&sums, &statistic, plan.seed);
+    let figures = wanted.iter().zip(&estimates).filter_map(|(&metric, estimate)| {
+        let (value, interval) = match metric {
+            Metric::IntervalCoverage => coverage(fits)?,
+            _ => (estimate.estimate, Some(estimate.interval)),
+        };
+        value.is_finite().then_some(CellMetric { metric, value, interval })
+    });
+    let mean = |part: fn(&Partition) -> &Vec<usize>| {
+        partitions.iter().map(|partition| part(partition).len()).sum::<usize>() / partitions.len()
+    };
+    let notes = partitions.iter().flat_map(|partition| partition.notes.iter().cloned()).collect();
+    Ok(MeasuredCell {
+        protocol: cell.protocol,
+        training: mean(|partition| &partition.train),
+        validation: mean(|partition| &partition.validation),
+        test: predictions.rows.len(),
+        subjects: sums.subjects(),
+        notes,
+        metrics: figures.collect(),
+    })
+}
+
+/// Share of the test rows of all fits whose age lies in its interval, and of a single fit its
+/// interval by subject.
+fn coverage(fits: &[FitRecord]) -> Option<(f64, Option<Interval>)> {
+    let (mut inside, mut rows) = (0.0, 0.0);
+    for fit in fits {
+        let check = fit.result.intervals?;
+        inside += check.coverage * check.rows as f64;
+        rows += check.rows as f64;
+    }
+    let single = match fits {
+        [fit] => fit.result.intervals.map(|check| check.coverage_interval),
+        _ => None,
+    };
+    Some((inside / rows, single))
+}
