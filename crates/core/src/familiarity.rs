@@ -371,7 +371,8 @@ fn quantised(components: &Array2<f32>) -> (Array2<i8>, Vec<f32>) {
         .map(|row| largest(row).max(f32::MIN_POSITIVE) / f32::from(i8::MAX))
         .collect();
     let mut whole = Array2::zeros(components.dim());
-    for ((mut whole, row), unit) in whole.rows_mut().into_iter().zip(components.rows()).zip(&units) {
+    for ((mut whole, row), unit) in whole.rows_mut().into_iter().zip(components.rows()).zip(&units)
+    {
         whole.zip_mut_with(&row, |whole, value| *whole = (value / unit).round() as i8);
     }
     (whole, units)
@@ -492,10 +493,8 @@ mod tests {
         let mut held_out: Vec<usize> = (600..1_000).collect();
         held_out.extend([2_000; 100]);
         let fit = |weight: f64| {
-            let weights: Vec<f64> = held_out
-                .iter()
-                .map(|&row| if row == 2_000 { weight } else { 1.0 })
-                .collect();
+            let weights: Vec<f64> =
+                held_out.iter().map(|&row| if row == 2_000 { weight } else { 1.0 }).collect();
             let held_out = WeightedRows { rows: &held_out, weights: &weights };
             let model = FamiliarityModel::fit(&matrix, training, held_out).unwrap().unwrap();
             model.of(&matrix, &[2_000]).unwrap()[0]

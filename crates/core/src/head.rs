@@ -155,9 +155,11 @@ impl FeatureMatrix {
         }
         let embedding = matrices[0].embedding;
         let same = matrices.iter().all(|matrix| matrix.embedding == embedding);
-        Self::of_rows(plain, mirrored)?
-            .with_augmented(originals)?
-            .with_embedding(if same { embedding } else { 0 })
+        Self::of_rows(plain, mirrored)?.with_augmented(originals)?.with_embedding(if same {
+            embedding
+        } else {
+            0
+        })
     }
 
     /// Pairs of an augmented row and the row that it is a version of.

@@ -139,10 +139,7 @@ pub fn share_inside(truth: (f32, f32), (low, high): (f32, f32)) -> f64 {
 pub fn equal_weights(groups: &[usize]) -> Vec<f64> {
     let filled = groups.iter().filter(|&&rows| rows > 0).count() as f64;
     let all = groups.iter().sum::<usize>() as f64;
-    groups
-        .iter()
-        .flat_map(|&rows| std::iter::repeat_n(all / filled / rows as f64, rows))
-        .collect()
+    groups.iter().flat_map(|&rows| std::iter::repeat_n(all / filled / rows as f64, rows)).collect()
 }
 
 /// Intervals in which eight of ten true ages lie, around the median of a predicted distribution.

@@ -126,7 +126,13 @@ pub fn cross_validate_with(
     for head in &plan.heads {
         heads.push((head.name(), head.settings()));
         for partition in &plan.partitions {
-            let job = |&seed| Job { name: head.name(), head: head.as_ref(), partition, seed, calibrated: true };
+            let job = |&seed| Job {
+                name: head.name(),
+                head: head.as_ref(),
+                partition,
+                seed,
+                calibrated: true,
+            };
             jobs.extend(plan.seeds.iter().map(job));
         }
     }

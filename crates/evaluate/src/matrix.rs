@@ -340,7 +340,13 @@ pub fn matrix(
     let mut jobs = Vec::new();
     for head in &plan.heads {
         for partition in &plan.partitions {
-            let job = |&seed| Job { name: head.name(), head: head.as_ref(), partition, seed, calibrated: true };
+            let job = |&seed| Job {
+                name: head.name(),
+                head: head.as_ref(),
+                partition,
+                seed,
+                calibrated: true,
+            };
             jobs.extend(plan.seeds.iter().map(job));
         }
     }

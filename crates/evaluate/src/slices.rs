@@ -173,9 +173,8 @@ pub fn slices(
     let drawn = |values: &[f64]| {
         // What is not known of a row does not count.
         let known = |row: &usize| !values[*row].is_nan();
-        let part = |rows: &Vec<usize>| {
-            Part::of(rows.iter().copied().filter(known), &subjects, values)
-        };
+        let part =
+            |rows: &Vec<usize>| Part::of(rows.iter().copied().filter(known), &subjects, values);
         let parts: Vec<Part> = rows_of.iter().map(part).collect();
         let whole = Part::of((0..values.len()).filter(known), &subjects, values);
         intervals(&parts, &whole, subject_count, seed)

@@ -11,8 +11,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{
-    AgeGroups, AgeIntervals, ExtractorInfo, FamiliarityModel, Fingerprint, FittedHead, HeadError, HeadParts,
-    TargetKind, Task, files,
+    AgeGroups, AgeIntervals, ExtractorInfo, FamiliarityModel, Fingerprint, FittedHead, HeadError,
+    HeadParts, TargetKind, Task, files,
 };
 use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::TensorView;

@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeEstimate, AgeGroups, AgeIntervals, CalibrationRow, Companion, Examples, ExtractorInfo, FeatureMatrix, Fingerprint,
-    FamiliarityModel, Precision, Predictions, Targets, Task, WeightedRows,
+    AgeEstimate, AgeGroups, AgeIntervals, CalibrationRow, Companion, Examples, ExtractorInfo,
+    FamiliarityModel, FeatureMatrix, Fingerprint, Precision, Predictions, Targets, Task,
+    WeightedRows,
 };
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -175,9 +176,8 @@ fn familiarity_takes_little_room_and_answers_the_same_after_a_round_trip() {
     let bytes = bundle.to_bytes().unwrap();
     assert!(bytes.len() < 200_000, "{} bytes", bytes.len());
     let loaded = Bundle::from_bytes(&bytes).unwrap();
-    let of = |bundle: &Bundle| {
-        bundle.familiarity.as_ref().unwrap().of(&wide, &[0, 70, 119]).unwrap()
-    };
+    let of =
+        |bundle: &Bundle| bundle.familiarity.as_ref().unwrap().of(&wide, &[0, 70, 119]).unwrap();
     assert_eq!(of(&loaded), of(&bundle));
 }
 

@@ -2,9 +2,7 @@
 
 use anyhow::{Context, Result};
 use facefold_core::{AgeGroups, Examples, FamiliarityModel, FittedHead, Targets, Task};
-use facefold_evaluate::{
-    Answers, Calibration, Metrics, Partition, Protocol, Surroundings, plan,
-};
+use facefold_evaluate::{Answers, Calibration, Metrics, Partition, Protocol, Surroundings, plan};
 use facefold_heads::{Bundle, FeatureChoice, TaskHead};
 use facefold_store::Features;
 use serde_json::json;

@@ -91,10 +91,8 @@ impl Fits<'_> {
         };
         let subject_of: Vec<usize> = inside.iter().map(subject_of).collect();
         let shares: Vec<f64> = inside.iter().map(|&(_, share)| share).collect();
-        let widths: Vec<f64> = inside
-            .iter()
-            .map(|&(row, _)| f64::from(intervals[row].1 - intervals[row].0))
-            .collect();
+        let widths: Vec<f64> =
+            inside.iter().map(|&(row, _)| f64::from(intervals[row].1 - intervals[row].0)).collect();
         let sums = SubjectSums::of_values(&subject_of, &shares);
         let coverage = bootstrap(&sums, &|sums| vec![sums[1] / sums[0]], self.plan.seed);
         Some(IntervalCheck {

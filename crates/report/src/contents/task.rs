@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use facefold_evaluate::statistics::bootstrap::Interval;
 use facefold_evaluate::{
-    ClassMetrics, CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, Metric,
-    Metrics,
+    ClassMetrics, CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, Metric, Metrics,
 };
 
 use super::{search, slices};
