@@ -124,7 +124,7 @@ impl CalibrationRow {
 
 /// The whole years of a range, each as probable as another; an age that is known stands alone.
 fn ages((low, high): (f32, f32)) -> impl ExactSizeIterator<Item = f32> {
-    (0..(high - low) as u16 + 1).map(move |years| low + f32::from(years))
+    (0..=(high - low) as u16).map(move |years| low + f32::from(years))
 }
 
 /// Whether a true age lies between two ends: 1 or 0, or the share of the years of a range that do.
