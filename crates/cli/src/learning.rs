@@ -11,7 +11,7 @@ use facefold_core::{
 };
 use facefold_datasets::{Selection, select};
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, Protocol, RowInfo, SetName, SharedPictures,
+    Attribute, AttributeValues, Attributes, OwnRows, Protocol, RowInfo, SetName, SharedPictures,
     Surroundings, TaskLabels, join_subjects,
 };
 use facefold_heads::HeadOptions;
@@ -246,6 +246,16 @@ impl Learning {
                     .collect(),
             )?,
         })
+    }
+
+    /// The rows of a task with their features.
+    pub fn own<'a>(&'a self, rows: &'a TaskRows) -> OwnRows<'a> {
+        OwnRows {
+            matrix: &self.matrix,
+            matrix_rows: &rows.matrix_rows,
+            rows: &rows.rows,
+            targets: &rows.targets,
+        }
     }
 
     /// What else is known of the rows of a task, for heads that learn tasks together: the labels of

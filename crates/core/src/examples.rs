@@ -272,7 +272,11 @@ mod tests {
         let values = Array2::from_shape_fn((3, 4), |(row, column)| (10 * row + column) as f32);
         let matrix = FeatureMatrix::new(values.clone(), Some(values + 100.0)).unwrap();
         let matrix = matrix.with_augmented(vec![1]).unwrap();
+        let matrix = matrix.with_embedding(2).unwrap();
+        assert_eq!(matrix.narrowed(&[0, 1, 3], true).unwrap().embedding(), 2);
         let narrow = matrix.narrowed(&[3, 1], true).unwrap();
+        assert_eq!(narrow.embedding(), 0);
+        assert!(matrix.clone().with_embedding(5).is_err());
         assert_eq!(narrow.plain().row(1), [13.0, 11.0]);
         assert_eq!(narrow.mirrored().unwrap().row(2), [123.0, 121.0]);
         assert_eq!(narrow.augmented().collect::<Vec<_>>(), [(2, 1)]);

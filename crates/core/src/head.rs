@@ -23,6 +23,8 @@ pub struct FeatureMatrix {
     mirrored: Option<FeatureRows>,
     /// The rows that the last rows are versions of.
     originals: Vec<usize>,
+    /// The first columns, which are the embedding.
+    embedding: usize,
     identity: MatrixIdentity,
 }
 
@@ -70,7 +72,7 @@ impl FeatureMatrix {
             ))),
             _ => {
                 let identity = MatrixIdentity::next();
-                Ok(Self { plain, mirrored, originals: Vec::new(), identity })
+                Ok(Self { plain, mirrored, originals: Vec::new(), embedding: 0, identity })
             }
         }
     }
@@ -90,6 +92,21 @@ impl FeatureMatrix {
         Ok(self)
     }
 
+    /// The same matrix, whose first columns are the embedding, not scaled.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where it has fewer columns.
+    pub fn with_embedding(mut self, columns: usize) -> Result<Self, HeadError> {
+        if columns > self.width() {
+            return Err(HeadError::Shape(format!(
+                "an embedding of {columns} of {} columns",
+                self.width()
+            )));
+        }
+        self.embedding = columns;
+        Ok(self)
+    }
+
     /// The same rows, of which heads see these columns only, in this order; without mirrored rows,
     /// where those are not wanted.
     ///
@@ -101,7 +118,12 @@ impl FeatureMatrix {
         }
         let mirrored = self.mirrored.as_ref().filter(|_| mirrored);
         let mirrored = mirrored.map(|rows| rows.columns(columns));
-        Self::of_rows(self.plain.columns(columns), mirrored)?.with_augmented(self.originals.clone())
+        // Of an embedding without some of its columns nobody knows the length.
+        let whole = columns.len() >= self.embedding
+            && columns[..self.embedding].iter().copied().eq(0..self.embedding);
+        Self::of_rows(self.plain.columns(columns), mirrored)?
+            .with_augmented(self.originals.clone())?
+            .with_embedding(if whole { self.embedding } else { 0 })
     }
 
     /// The rows of several matrices behind each other: the pictures of all, then the augmented
@@ -132,7 +154,13 @@ impl FeatureMatrix {
             originals.extend(matrix.originals.iter().map(|original| first + original));
             first += pictures(matrix);
         }
-        Self::of_rows(plain, mirrored)?.with_augmented(originals)
+        let embedding = matrices[0].embedding;
+        let same = matrices.iter().all(|matrix| matrix.embedding == embedding);
+        Self::of_rows(plain, mirrored)?.with_augmented(originals)?.with_embedding(if same {
+            embedding
+        } else {
+            0
+        })
     }
 
     /// Pairs of an augmented row and the row that it is a version of.
@@ -150,6 +178,12 @@ impl FeatureMatrix {
     #[must_use]
     pub fn mirrored(&self) -> Option<&FeatureRows> {
         self.mirrored.as_ref()
+    }
+
+    /// Number of the first columns that are the embedding, not scaled; 0 where none are.
+    #[must_use]
+    pub fn embedding(&self) -> usize {
+        self.embedding
     }
 
     /// Which matrix this is.

@@ -1,170 +1,520 @@
-//! Intervals around told ages, from how far a head was off on rows that it was not fitted on.
+//! Intervals around predicted ages, calibrated on rows that the head was not fitted on.
 
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 /// Share of true ages that is left outside at either end.
 const TAIL: f64 = 0.1;
-/// Rows of each bin of told ages; fewer rows in all make one bin.
+/// Rows of each bin of predicted ages, where a head predicts no distribution; fewer rows in all make
+/// one bin.
 const BIN_ROWS: usize = 150;
 /// With fewer rows than this the outer tenths hold none.
 const LEAST_ROWS: usize = 20;
+/// A distribution narrower than this is not believed: labels are whole years.
+const LEAST_DEVIATION: f32 = 0.5;
+/// Steps in which the exponent of the widening is searched for.
+const EXPONENT_STEP: f32 = 0.25;
+/// The largest exponent of the widening.
+const MOST_EXPONENT: f32 = 3.0;
+/// The oldest age that an interval reaches.
+const OLDEST: f32 = 116.0;
+/// The exponent where too few unfamiliar rows are known: an interval widens as the distance grows.
+const EXPONENT: f32 = 1.0;
 
-/// Intervals in which eight of ten true ages lie, by told age.
+/// A predicted age before it is rounded, and how sure the head is of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AgeEstimate {
+    /// The median of the predicted distribution in years, or the predicted number.
+    pub median: f32,
+    /// Standard deviation of the predicted distribution in years, at least half a year; none for a
+    /// head that predicts a number only.
+    pub deviation: Option<f32>,
+}
+
+impl AgeEstimate {
+    /// The estimate that a distribution over the ages 0, 1, 2, … gives.
+    ///
+    /// ```
+    /// use facefold_core::AgeEstimate;
+    /// // Half each at the ages 20 and 30.
+    /// let mut probabilities = [0.0; 117];
+    /// (probabilities[20], probabilities[30]) = (0.5, 0.5);
+    /// let estimate = AgeEstimate::of_distribution(&probabilities);
+    /// assert_eq!((estimate.median, estimate.deviation), (20.5, Some(5.0)));
+    /// ```
+    #[must_use]
+    pub fn of_distribution(probabilities: &[f32]) -> Self {
+        let deviation = year_deviation(probabilities).max(LEAST_DEVIATION);
+        Self { median: year_quantile(probabilities, 0.5), deviation: Some(deviation) }
+    }
+
+    /// The estimate of a head that predicts a number and no distribution.
+    #[must_use]
+    pub fn of_years(years: f32) -> Self {
+        Self { median: years, deviation: None }
+    }
+
+    /// Estimates of some rows, from their distributions where the head predicts those, else from
+    /// the predicted years.
+    #[must_use]
+    pub fn of_rows(distributions: Option<&Array2<f32>>, years: &[f32]) -> Vec<Self> {
+        match distributions {
+            Some(rows) => {
+                rows.rows().into_iter().map(|row| Self::of_distribution(&row.to_vec())).collect()
+            }
+            None => years.iter().map(|&years| Self::of_years(years)).collect(),
+        }
+    }
+
+    /// The unit in which residuals are measured.
+    fn scale(&self) -> f32 {
+        self.deviation.unwrap_or(1.0)
+    }
+
+    fn is_sound(&self) -> bool {
+        self.median.is_finite() && self.scale().is_finite() && self.scale() > 0.0
+    }
+}
+
+/// A quantile of a distribution over the ages 0, 1, 2, …, where the probability of each year is
+/// spread evenly over half a year before and after it; not below 0.
+#[must_use]
+pub fn year_quantile(probabilities: &[f32], level: f32) -> f32 {
+    let wanted = probabilities.iter().sum::<f32>() * level;
+    let mut below = 0.0;
+    for (year, &probability) in probabilities.iter().enumerate() {
+        if below + probability >= wanted && probability > 0.0 {
+            return (year as f32 - 0.5 + (wanted - below) / probability).max(0.0);
+        }
+        below += probability;
+    }
+    probabilities.len().saturating_sub(1) as f32
+}
+
+/// Standard deviation of a distribution over the ages 0, 1, 2, …, in years.
+#[must_use]
+pub fn year_deviation(probabilities: &[f32]) -> f32 {
+    let years =
+        || (0..).zip(probabilities).map(|(year, &share)| (f64::from(year), f64::from(share)));
+    let mean: f64 = years().map(|(year, share)| year * share).sum();
+    years().map(|(year, share)| share * (year - mean).powi(2)).sum::<f64>().sqrt() as f32
+}
+
+/// A row that the head was not fitted on, to calibrate intervals with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalibrationRow {
+    /// What was predicted.
+    pub estimate: AgeEstimate,
+    /// The youngest and the oldest whole years that the true age may be; alike where it is known.
+    pub truth: (f32, f32),
+    /// How much the row counts: rows of a small set more, where sets are to count alike.
+    pub weight: f64,
+    /// Distance from the training faces, 1 at the border of the unfamiliar; 0 where not known.
+    pub distance: f32,
+}
+
+impl CalibrationRow {
+    fn is_sound(&self) -> bool {
+        let (low, high) = self.truth;
+        let weighs = self.weight.is_finite() && self.weight > 0.0;
+        let numbers = [low, high, self.distance].iter().all(|value| value.is_finite());
+        weighs && numbers && low <= high && self.estimate.is_sound()
+    }
+}
+
+/// The whole years of a range, each as probable as another; an age that is known stands alone.
+fn ages((low, high): (f32, f32)) -> impl ExactSizeIterator<Item = f32> {
+    (0..=(high - low) as u16).map(move |years| low + f32::from(years))
+}
+
+/// Whether a true age lies between two ends: 1 or 0, or the share of the years of a range that do.
+#[must_use]
+pub fn share_inside(truth: (f32, f32), (low, high): (f32, f32)) -> f64 {
+    let all = ages(truth).len();
+    ages(truth).filter(|age| (low..=high).contains(age)).count() as f64 / all as f64
+}
+
+/// Weights under which the rows of every group count alike, of mean 1.
+#[must_use]
+pub fn equal_weights(groups: &[usize]) -> Vec<f64> {
+    let filled = groups.iter().filter(|&&rows| rows > 0).count() as f64;
+    let all = groups.iter().sum::<usize>() as f64;
+    groups.iter().flat_map(|&rows| std::iter::repeat_n(all / filled / rows as f64, rows)).collect()
+}
+
+/// Intervals in which eight of ten true ages lie, around the median of a predicted distribution.
 ///
-/// Split conformal prediction (Papadopoulos et al., "Inductive confidence machines for regression",
-/// 2002), one tail at a time, within bins of told age (Mondrian; Boström and Johansson, 2020): a
-/// head that is surer of children than of adults has narrower intervals there.
+/// Split conformal prediction with residuals in units of the distribution's standard deviation
+/// (Lei et al., "Distribution-free predictive inference for regression", 2018, section 5.2), one
+/// tail at a time. Where a head predicts no distribution, residuals are in years and bins of the
+/// predicted age have intervals of their own (Mondrian; Boström and Johansson, 2020). Rows are
+/// weighted (Tibshirani et al., "Conformal prediction under covariate shift", 2019), so that sets
+/// of unlike size can count alike; a row known as a range counts in equal parts for its years.
+///
+/// Beyond the border of the unfamiliar intervals widen by a power of the distance: the smallest with
+/// which eight of ten unfamiliar calibration rows lie inside, or 1 where fewer than 20 are known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgeIntervals {
-    /// Told ages that part the bins, ascending; one less than there are bins.
+    /// Medians that part the bins, ascending; one less than there are bins.
     edges: Vec<f32>,
-    /// Of each bin the years from the told age to both ends of the interval.
-    offsets: Vec<(f32, f32)>,
+    /// Of each bin the ends of the interval below and above the median, in units of the standard
+    /// deviation, or in years.
+    factors: Vec<(f32, f32)>,
+    /// Power of the distance by which intervals of unfamiliar faces widen.
+    exponent: f32,
 }
 
 impl AgeIntervals {
-    /// Intervals from told and true ages of rows that the head was not fitted on; none where there
-    /// are fewer than 20, or an age is not finite.
+    /// Intervals calibrated on rows that the head was not fitted on; none where there are fewer
+    /// than 20, or a number is not finite.
     #[must_use]
-    pub fn fit(told: &[f32], truth: &[f32]) -> Option<Self> {
-        let mut rows: Vec<(f32, f32)> =
-            told.iter().zip(truth).map(|(&told, &truth)| (told, truth - told)).collect();
-        let finite = rows.iter().all(|(told, off)| told.is_finite() && off.is_finite());
-        if rows.len() < LEAST_ROWS || told.len() != truth.len() || !finite {
+    pub fn fit(rows: &[CalibrationRow]) -> Option<Self> {
+        if rows.len() < LEAST_ROWS || !rows.iter().all(CalibrationRow::is_sound) {
             return None;
         }
-        rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let bins = (rows.len() / BIN_ROWS).max(1);
-        let (mut edges, mut offsets) = (Vec::new(), Vec::new());
-        // Rows of one told age stay together: where ages are told in whole years, many are. A bin
-        // ends before them or after them.
-        let around = |bin: usize| {
-            let told = rows[rows.len() * bin / bins].0;
-            [rows.partition_point(|row| row.0 < told), rows.partition_point(|row| row.0 <= told)]
-        };
-        let mut starts = vec![0];
-        for start in (1..bins).flat_map(around) {
-            let apart = start >= starts[starts.len() - 1] + LEAST_ROWS;
-            if apart && start + LEAST_ROWS <= rows.len() {
-                starts.push(start);
-            }
+        let mut rows = rows.to_vec();
+        rows.sort_by(|a, b| a.estimate.median.total_cmp(&b.estimate.median));
+        let unfamiliar: Vec<CalibrationRow> =
+            rows.iter().copied().filter(|row| row.distance > 1.0).collect();
+        if unfamiliar.len() < LEAST_ROWS {
+            return Some(Self::with_exponent(&rows, EXPONENT));
         }
-        let ends = starts.iter().skip(1).copied().chain([rows.len()]);
-        for (&start, end) in starts.iter().zip(ends) {
-            if start > 0 {
-                edges.push(rows[start].0);
-            }
-            let mut off: Vec<f32> = rows[start..end].iter().map(|row| row.1).collect();
-            off.sort_by(f32::total_cmp);
-            // The k-th smallest of n values lies above a new one with probability k / (n + 1).
-            let outside = (((off.len() + 1) as f64 * TAIL).floor() as usize).max(1);
-            offsets.push((off[outside - 1], off[off.len() - outside]));
-        }
-        Some(Self { edges, offsets })
+        let steps = (MOST_EXPONENT / EXPONENT_STEP) as u8;
+        let exponents = (0..=steps).map(|step| f32::from(step) * EXPONENT_STEP);
+        let mut fits = exponents.map(|exponent| Self::with_exponent(&rows, exponent));
+        let enough = |fit: &Self| fit.coverage(&unfamiliar) >= 1.0 - 2.0 * TAIL;
+        Some(fits.find(enough).unwrap_or_else(|| Self::with_exponent(&rows, MOST_EXPONENT)))
     }
 
-    /// Both ends of the interval around a told age, in years; none below 0.
+    /// Intervals calibrated on rows in the order of their medians.
+    fn with_exponent(rows: &[CalibrationRow], exponent: f32) -> Self {
+        let starts = bins(rows);
+        let ends = starts.iter().skip(1).copied().chain([rows.len()]);
+        let edges = starts[1..].iter().map(|&start| rows[start].estimate.median).collect();
+        let factors = starts.iter().zip(ends).map(|(&start, end)| {
+            let mut residuals: Vec<(f32, f64)> =
+                rows[start..end].iter().flat_map(|row| residuals(row, exponent)).collect();
+            residuals.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let spare = spare(&rows[start..end]);
+            let low = outermost(residuals.iter().copied(), spare);
+            let high = outermost(residuals.iter().rev().copied(), spare);
+            // The median itself always lies inside.
+            ((-low).max(0.0), high.max(0.0))
+        });
+        Self { factors: factors.collect(), edges, exponent }
+    }
+
+    /// Both ends of the interval around an estimate, in years; none below 0. `distance` is the
+    /// face's from the training faces, 1 at the border of the unfamiliar; 0 where it is not known.
     #[must_use]
-    pub fn around(&self, told: f32) -> (f32, f32) {
-        let bin = self.edges.partition_point(|&edge| edge <= told);
-        let (low, high) = self.offsets.get(bin).copied().unwrap_or_default();
-        ((told + low).max(0.0), (told + high).max(0.0))
+    pub fn around(&self, estimate: &AgeEstimate, distance: f32) -> (f32, f32) {
+        let bin = self.edges.partition_point(|&edge| edge <= estimate.median);
+        let (low, high) = self.factors.get(bin).copied().unwrap_or_default();
+        let unit = widening(self.exponent, distance) * estimate.scale();
+        let end = |years: f32| (estimate.median + years).clamp(0.0, OLDEST);
+        (end(-low * unit), end(high * unit))
+    }
+
+    /// Weighted share of rows whose true age lies inside; of a range the share that does.
+    #[must_use]
+    pub fn coverage(&self, rows: &[CalibrationRow]) -> f64 {
+        let (inside, all) = rows.iter().fold((0.0, 0.0), |(inside, all), row| {
+            let share = share_inside(row.truth, self.around(&row.estimate, row.distance));
+            (inside + row.weight * share, all + row.weight)
+        });
+        inside / all
     }
 
     /// Whether the parts fit together, as those of [`Self::fit`] do.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        let ordered = self.offsets.iter().all(|(low, high)| low <= high);
-        self.offsets.len() == self.edges.len() + 1 && self.edges.is_sorted() && ordered
+        let positive = |value: f32| value.is_finite() && value >= 0.0;
+        let factors = self.factors.iter().all(|&(low, high)| positive(low) && positive(high));
+        let parted = self.factors.len() == self.edges.len() + 1 && self.edges.is_sorted();
+        parted && factors && positive(self.exponent)
     }
+}
+
+/// By how much an interval widens at a distance, 1 at the border of the unfamiliar.
+fn widening(exponent: f32, distance: f32) -> f32 {
+    distance.max(1.0).powf(exponent)
+}
+
+/// How far the ages that the true one may be lie from the median, each with its part of the weight.
+fn residuals(row: &CalibrationRow, exponent: f32) -> impl Iterator<Item = (f32, f64)> {
+    let unit = widening(exponent, row.distance) * row.estimate.scale();
+    let (median, weight) = (row.estimate.median, row.weight / ages(row.truth).len() as f64);
+    ages(row.truth).map(move |age| ((age - median) / unit, weight))
+}
+
+/// Where bins of rows in the order of their medians begin, each of at least [`LEAST_ROWS`]; one bin
+/// where heads say how sure they are.
+///
+/// Rows of one median stay together: where ages are predicted in whole years, many are alike. A bin
+/// ends before them or after them.
+fn bins(rows: &[CalibrationRow]) -> Vec<usize> {
+    let scaled = rows.iter().all(|row| row.estimate.deviation.is_some());
+    let bins = if scaled { 1 } else { (rows.len() / BIN_ROWS).max(1) };
+    let around = |bin: usize| {
+        let median = rows[rows.len() * bin / bins].estimate.median;
+        [
+            rows.partition_point(|row| row.estimate.median < median),
+            rows.partition_point(|row| row.estimate.median <= median),
+        ]
+    };
+    let mut starts = vec![0];
+    for start in (1..bins).flat_map(around) {
+        let apart = start >= starts[starts.len() - 1] + LEAST_ROWS;
+        if apart && start + LEAST_ROWS <= rows.len() {
+            starts.push(start);
+        }
+    }
+    starts
+}
+
+/// The weight that may lie outside at one end: a tenth of all, with the new row's own. That weighs
+/// what a row drawn by weight does; of n equal ones, one of n + 1.
+fn spare(rows: &[CalibrationRow]) -> f64 {
+    let weights = || rows.iter().map(|row| row.weight);
+    let sum: f64 = weights().sum();
+    TAIL * (sum + weights().map(|weight| weight * weight).sum::<f64>() / sum)
+}
+
+/// Of residuals from the outermost inwards, with their weights, the last up to which no more than
+/// the spare weight lies: a new row lies beyond it with at most the probability of a tail.
+fn outermost(residuals: impl Iterator<Item = (f32, f64)>, spare: f64) -> f32 {
+    let (mut reached, mut outermost) = (0.0, None);
+    for (residual, weight) in residuals {
+        reached += weight;
+        // Sums of equal weights miss their product by a rounding error.
+        if outermost.is_some() && reached > spare * (1.0 + 1e-9) {
+            break;
+        }
+        outermost = Some(residual);
+    }
+    outermost.unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use rand::Rng as _;
 
-    use super::AgeIntervals;
-    use crate::rng::seeded;
+    use super::{
+        AgeEstimate, AgeIntervals, CalibrationRow, equal_weights, share_inside, year_deviation,
+        year_quantile,
+    };
+    use crate::rng::{Rng, seeded};
 
-    /// Errors that grow with the age, and lean to one side.
-    fn rows(n: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
-        let mut generator = seeded(seed, "intervals");
-        (0..n)
-            .map(|_| {
-                let told: f32 = generator.random_range(1.0..80.0);
-                (told, told + told * (0.3 * generator.random::<f32>() - 0.1))
-            })
-            .unzip()
+    fn row(estimate: AgeEstimate, truth: f32) -> CalibrationRow {
+        CalibrationRow { estimate, truth: (truth, truth), weight: 1.0, distance: 0.0 }
     }
 
-    /// Whole years: most are told 26 and are right to within a year; the others are off by up to 9.
-    fn whole_years(n: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
-        let mut generator = seeded(seed, "whole years");
+    /// Rows of a head that predicts numbers.
+    fn numbers(predicted: &[f32], truth: &[f32]) -> Vec<CalibrationRow> {
+        let rows = predicted.iter().zip(truth);
+        rows.map(|(&years, &truth)| row(AgeEstimate::of_years(years), truth)).collect()
+    }
+
+    fn normal(generator: &mut Rng) -> f32 {
+        (0..12).map(|_| generator.random::<f32>()).sum::<f32>() - 6.0
+    }
+
+    /// Rows of a head that knows how sure it is, but is off by twice as much, and more to one side.
+    fn unsure(n: usize, seed: u64) -> Vec<CalibrationRow> {
+        let mut generator = seeded(seed, "unsure");
         (0..n)
             .map(|_| {
-                let common = generator.random_bool(0.6);
-                let told = if common { 26 } else { generator.random_range(16..36) };
-                let most = if told == 26 { 1 } else { 9 };
-                (told as f32, (told + generator.random_range(-most..=most)) as f32)
+                let median: f32 = generator.random_range(25.0..80.0);
+                let deviation = generator.random_range(1.0..6.0);
+                let off = normal(&mut generator);
+                let off = if off < 0.0 { 1.2 * off } else { 2.5 * off };
+                let estimate = AgeEstimate { median, deviation: Some(deviation) };
+                row(estimate, median + off * deviation)
             })
-            .unzip()
+            .collect()
+    }
+
+    fn width(intervals: &AgeIntervals, estimate: &AgeEstimate, distance: f32) -> f32 {
+        let (low, high) = intervals.around(estimate, distance);
+        high - low
+    }
+
+    /// Errors that grow with the age, and lean to one side.
+    fn growing(n: usize, seed: u64) -> Vec<CalibrationRow> {
+        let mut generator = seeded(seed, "intervals");
+        let (predicted, truth): (Vec<f32>, Vec<f32>) = (0..n)
+            .map(|_| {
+                let predicted: f32 = generator.random_range(1.0..80.0);
+                (predicted, predicted + predicted * (0.3 * generator.random::<f32>() - 0.1))
+            })
+            .unzip();
+        numbers(&predicted, &truth)
+    }
+
+    /// Whole years: most are predicted as 26 and are right to within a year; the others are off by
+    /// up to 9.
+    fn whole_years(n: usize, seed: u64) -> Vec<CalibrationRow> {
+        let mut generator = seeded(seed, "whole years");
+        let (predicted, truth): (Vec<f32>, Vec<f32>) = (0..n)
+            .map(|_| {
+                let common = generator.random_bool(0.6);
+                let predicted = if common { 26 } else { generator.random_range(16..36) };
+                let most = if predicted == 26 { 1 } else { 9 };
+                (predicted as f32, (predicted + generator.random_range(-most..=most)) as f32)
+            })
+            .unzip();
+        numbers(&predicted, &truth)
     }
 
     #[test]
-    fn an_age_told_to_many_does_not_narrow_its_neighbours() {
-        let (told, truth) = whole_years(2_000, 1);
-        let intervals = AgeIntervals::fit(&told, &truth).unwrap();
+    fn unsure_heads_get_wide_intervals_that_hold() {
+        let intervals = AgeIntervals::fit(&unsure(2_000, 1)).unwrap();
         assert!(intervals.is_sound());
-        assert!(intervals.around(26.0).1 - intervals.around(26.0).0 <= 2.0);
-        let (told, truth) = whole_years(20_000, 2);
+        let new = unsure(20_000, 2);
+        for deviations in [1.0..6.0, 1.0..2.0, 5.0..6.0] {
+            let of = |row: &&CalibrationRow| deviations.contains(&row.estimate.deviation.unwrap());
+            let chosen: Vec<CalibrationRow> = new.iter().filter(of).copied().collect();
+            let share = intervals.coverage(&chosen);
+            assert!((0.77..0.83).contains(&share), "{deviations:?}: {share}");
+        }
+        let of = |deviation| AgeEstimate { median: 40.0, deviation: Some(deviation) };
+        let (narrow, wide) = (width(&intervals, &of(1.0), 0.0), width(&intervals, &of(3.0), 0.0));
+        assert!((wide - 3.0 * narrow).abs() < 1e-3);
+        let (low, high) = intervals.around(&of(2.0), 0.0);
+        assert!(high - 40.0 > 1.5 * (40.0 - low), "{low} to {high}");
+    }
+
+    #[test]
+    fn sets_count_alike_whatever_their_size() {
+        // A thousand rows that are off by a year, ten that are off by nine: by rows the ten are
+        // nothing, as a set they are half of all.
+        let mut generator = seeded(1, "sets");
+        let mut rows = Vec::new();
+        for (n, most) in [(1_000, 1.0), (100, 9.0)] {
+            rows.extend((0..n).map(|_| {
+                let estimate = AgeEstimate { median: 40.0, deviation: Some(1.0) };
+                row(estimate, 40.0 + generator.random_range(-most..=most))
+            }));
+        }
+        let by_row = AgeIntervals::fit(&rows).unwrap();
+        for (row, weight) in rows.iter_mut().zip(equal_weights(&[1_000, 100])) {
+            row.weight = weight;
+        }
+        let by_set = AgeIntervals::fit(&rows).unwrap();
+        let inside = |intervals: &AgeIntervals| {
+            [&rows[..1_000], &rows[1_000..]].map(|set| intervals.coverage(set))
+        };
+        assert!(inside(&by_row)[1] < 0.2, "{:?}", inside(&by_row));
+        let mean = inside(&by_set).iter().sum::<f64>() / 2.0;
+        assert!((0.79..0.84).contains(&mean), "{:?}", inside(&by_set));
+        assert_eq!(equal_weights(&[1, 0, 3]), [2.0, 2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0]);
+    }
+
+    #[test]
+    fn intervals_of_unfamiliar_faces_widen_until_they_hold() {
+        let mut rows = unsure(4_000, 3);
+        for (number, row) in rows.iter_mut().enumerate().filter(|(number, _)| number % 10 == 0) {
+            // Errors grow with the distance, which the head does not know.
+            row.distance = 1.0 + (number % 7) as f32 / 3.0;
+            let off = (row.truth.0 - row.estimate.median) * row.distance * 1.2;
+            row.truth = (row.estimate.median + off, row.estimate.median + off);
+        }
+        let (unfamiliar, familiar): (Vec<_>, Vec<_>) =
+            rows.iter().copied().partition(|row| row.distance > 1.0);
+        let intervals = AgeIntervals::fit(&rows).unwrap();
+        let shares = [&unfamiliar, &familiar].map(|rows| intervals.coverage(rows));
+        assert!(shares.iter().all(|share| (0.78..0.86).contains(share)), "{shares:?}");
+        let estimate = rows[0].estimate;
+        let widths = [0.0, 1.0, 1.5, 2.0, 4.0].map(|at| width(&intervals, &estimate, at));
+        assert_eq!(widths[0], widths[1]);
+        assert!(widths[1..].windows(2).all(|pair| pair[0] < pair[1]), "{widths:?}");
+        // Where nothing is known of unfamiliar faces, they widen all the same.
+        let intervals = AgeIntervals::fit(&familiar).unwrap();
+        assert!(width(&intervals, &estimate, 2.0) > width(&intervals, &estimate, 1.0));
+    }
+
+    #[test]
+    fn ranges_count_in_equal_parts() {
+        let estimate = AgeEstimate { median: 34.5, deviation: Some(1.0) };
+        let range = CalibrationRow { truth: (30.0, 39.0), ..row(estimate, 0.0) };
+        assert_eq!(share_inside(range.truth, (30.5, 36.0)), 0.6);
+        // The ages 30 to 39 of all rows: eight of ten are 31 to 38.
+        let intervals = AgeIntervals::fit(&vec![range; 1_000]).unwrap();
+        assert_eq!(intervals.around(&estimate, 0.0), (31.0, 38.0));
+        assert_eq!(intervals.coverage(&[range]), 0.8);
+    }
+
+    #[test]
+    fn an_age_predicted_for_many_does_not_narrow_its_neighbours() {
+        let intervals = AgeIntervals::fit(&whole_years(2_000, 1)).unwrap();
+        assert!(intervals.is_sound());
+        assert!(width(&intervals, &AgeEstimate::of_years(26.0), 0.0) <= 2.0);
+        let new = whole_years(20_000, 2);
         for ages in [16.0..26.0, 27.0..36.0] {
-            let (mut inside, mut rows) = (0, 0);
-            for (&told, &truth) in told.iter().zip(&truth).filter(|(told, _)| ages.contains(*told))
-            {
-                let (low, high) = intervals.around(told);
-                inside += u32::from((low..=high).contains(&truth));
-                rows += 1;
-            }
-            let share = f64::from(inside) / f64::from(rows);
+            let of = |row: &&CalibrationRow| ages.contains(&row.estimate.median);
+            let chosen: Vec<CalibrationRow> = new.iter().filter(of).copied().collect();
+            let share = intervals.coverage(&chosen);
             assert!(share > 0.77, "{ages:?}: {share}");
         }
     }
 
     #[test]
     fn eight_of_ten_new_ages_lie_inside_everywhere() {
-        let (told, truth) = rows(2_000, 1);
-        let intervals = AgeIntervals::fit(&told, &truth).unwrap();
+        let intervals = AgeIntervals::fit(&growing(2_000, 1)).unwrap();
         assert!(intervals.is_sound());
-        let (told, truth) = rows(20_000, 2);
+        let new = growing(20_000, 2);
         for ages in [0.0..80.0, 0.0..20.0, 60.0..80.0] {
-            let chosen = told.iter().zip(&truth).filter(|(told, _)| ages.contains(*told));
-            let inside = |&(&told, &truth): &(&f32, &f32)| {
-                let (low, high) = intervals.around(told);
-                (low..=high).contains(&truth)
-            };
-            let share = chosen.clone().filter(inside).count() as f64 / chosen.count() as f64;
+            let of = |row: &&CalibrationRow| ages.contains(&row.estimate.median);
+            let chosen: Vec<CalibrationRow> = new.iter().filter(of).copied().collect();
+            let share = intervals.coverage(&chosen);
             assert!((0.76..0.84).contains(&share), "{ages:?}: {share}");
         }
-        let width = |told| intervals.around(told).1 - intervals.around(told).0;
+        let width = |years| width(&intervals, &AgeEstimate::of_years(years), 0.0);
         assert!(width(70.0) > 4.0 * width(10.0));
     }
 
     #[test]
     fn ends_are_the_values_that_leave_a_tenth_outside() {
         // 29 errors of -14 to 14: the third from either end, as 30 * 0.1 = 3.
-        let told = vec![50.0; 29];
         let truth: Vec<f32> = (0_i16..29).map(|i| 50.0 + f32::from(i - 14)).collect();
-        let intervals = AgeIntervals::fit(&told, &truth).unwrap();
-        assert_eq!(intervals.around(50.0), (38.0, 62.0));
-        assert_eq!(intervals.around(5.0), (0.0, 17.0));
+        let intervals = AgeIntervals::fit(&numbers(&[50.0; 29], &truth)).unwrap();
+        assert_eq!(intervals.around(&AgeEstimate::of_years(50.0), 0.0), (38.0, 62.0));
+        assert_eq!(intervals.around(&AgeEstimate::of_years(5.0), 0.0), (0.0, 17.0));
+    }
+
+    #[test]
+    fn quantiles_lie_between_whole_years() {
+        let quarters = [0.25; 4];
+        assert_eq!([0.25, 0.5, 0.875].map(|at| year_quantile(&quarters, at)), [0.5, 1.5, 3.0]);
+        let mut one = [0.0; 117];
+        one[7] = 1.0;
+        assert_eq!(year_quantile(&one, 0.5), 7.0);
+        // A head that is sure of one year is not believed.
+        assert_eq!(AgeEstimate::of_distribution(&one).deviation, Some(0.5));
+    }
+
+    #[test]
+    fn deviation_of_a_distribution_is_in_years() {
+        let mut probabilities = [0.0; 117];
+        probabilities[30] = 1.0;
+        assert_eq!(year_deviation(&probabilities), 0.0);
+        (probabilities[30], probabilities[20]) = (0.5, 0.5);
+        assert!((year_deviation(&probabilities) - 5.0).abs() < 1e-6);
     }
 
     #[test]
     fn few_or_broken_rows_give_none() {
-        assert_eq!(AgeIntervals::fit(&[1.0; 19], &[1.0; 19]), None);
-        assert_eq!(AgeIntervals::fit(&[f32::NAN; 30], &[1.0; 30]), None);
-        let unsound: AgeIntervals =
-            serde_json::from_str(r#"{"edges":[1.0],"offsets":[[0.0,1.0]]}"#).unwrap();
-        assert!(!unsound.is_sound());
+        assert_eq!(AgeIntervals::fit(&numbers(&[1.0; 19], &[1.0; 19])), None);
+        assert_eq!(AgeIntervals::fit(&numbers(&[f32::NAN; 30], &[1.0; 30])), None);
+        let mut rows = unsure(30, 1);
+        rows[3].weight = 0.0;
+        assert_eq!(AgeIntervals::fit(&rows), None);
+        for unsound in [
+            r#"{"edges":[1.0],"factors":[[0.0,1.0]],"exponent":1.0}"#,
+            r#"{"edges":[],"factors":[[-1.0,1.0]],"exponent":1.0}"#,
+            r#"{"edges":[],"factors":[[1.0,1.0]],"exponent":-1.0}"#,
+        ] {
+            assert!(!serde_json::from_str::<AgeIntervals>(unsound).unwrap().is_sound());
+        }
     }
 }

@@ -8,6 +8,7 @@ pub mod age;
 pub mod age_target;
 pub mod examples;
 pub mod extraction;
+pub mod familiarity;
 pub mod files;
 pub mod fingerprint;
 pub mod head;
@@ -25,12 +26,13 @@ pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,
     RejectReason, Rejection, TAPS_LAYOUT,
 };
+pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParts, WeightedRows};
 pub use fingerprint::{Fingerprint, Precision};
 pub use head::{
     Epoch, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, MatrixIdentity, Predictions,
     TargetKind, Targets, TrainingLog,
 };
-pub use intervals::AgeIntervals;
+pub use intervals::{AgeEstimate, AgeIntervals, CalibrationRow, year_deviation};
 pub use rows::{FeatureRows, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
 pub use task::{CompanionKind, Task};

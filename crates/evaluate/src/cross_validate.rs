@@ -123,14 +123,20 @@ pub fn cross_validate_with(
         let settings = settings.map(|(partition, head)| (partition.name.clone(), head.settings()));
         heads.push((name.as_str(), settings.collect::<serde_json::Map<_, _>>().into()));
         for (partition, head) in plan.partitions.iter().zip(of_partition) {
-            let job = |&seed| Job { name, head: head.as_ref(), partition, seed };
+            let job = |&seed| Job { name, head: head.as_ref(), partition, seed, calibrated: true };
             jobs.extend(plan.seeds.iter().map(job));
         }
     }
     for head in &plan.heads {
         heads.push((head.name(), head.settings()));
         for partition in &plan.partitions {
-            let job = |&seed| Job { name: head.name(), head: head.as_ref(), partition, seed };
+            let job = |&seed| Job {
+                name: head.name(),
+                head: head.as_ref(),
+                partition,
+                seed,
+                calibrated: true,
+            };
             jobs.extend(plan.seeds.iter().map(job));
         }
     }

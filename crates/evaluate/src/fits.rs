@@ -1,22 +1,25 @@
 //! Runs fits side by side: takes each from the journal or makes it, and measures its answers.
 
+mod calibrated;
+
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{
-    AgeGroups, AgeIntervals, FittedHead, Head, HeadError, Targets, TrainingLog, exact_rows,
-};
+use facefold_core::{AgeGroups, FittedHead, Head, HeadError, Targets, TrainingLog};
 use rayon::prelude::*;
 
 use crate::age_predictions::AgePredictions;
+use crate::calibration::Calibration;
 use crate::companions::{OwnRows, Surroundings};
 use crate::cross_validate::{CvPlan, CvRun, Progress};
 use crate::error::EvaluateError;
 use crate::journal::{FitAges, FitId, FitRecord};
 use crate::metrics::{Answers, Metrics};
 use crate::protocol::Partition;
-use crate::result::{FitResult, IntervalCheck};
+use crate::result::FitResult;
+use calibrated::{Calibrated, SharedFamiliarity};
 
 /// A fit to run: a head, under the name it has in results, on a division under a seed.
 #[derive(Clone, Copy)]
@@ -25,6 +28,9 @@ pub(crate) struct Job<'a> {
     pub(crate) head: &'a dyn Head,
     pub(crate) partition: &'a Partition,
     pub(crate) seed: u64,
+    /// Whether intervals and familiarity are calibrated, which takes further fits where there are
+    /// several data sets.
+    pub(crate) calibrated: bool,
 }
 
 /// Runs fits on the rows of a plan.
@@ -33,6 +39,7 @@ pub(crate) struct Fits<'a> {
     run: &'a CvRun<'a>,
     base: blake3::Hash,
     pool: rayon::ThreadPool,
+    familiarity: Mutex<HashMap<Vec<usize>, SharedFamiliarity>>,
 }
 
 impl<'a> Fits<'a> {
@@ -42,7 +49,7 @@ impl<'a> Fits<'a> {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
                 EvaluateError::Inconsistent(format!("cannot start {threads} threads: {error}"))
             })?;
-        Ok(Self { plan, run, base: plan.hash(), pool })
+        Ok(Self { plan, run, base: plan.hash(), pool, familiarity: Mutex::default() })
     }
 
     /// Where parallel work belongs that comes after the fits.
@@ -111,12 +118,13 @@ impl<'a> Fits<'a> {
     }
 
     fn recall_or_fit(&self, job: &Job<'_>) -> Result<(FitRecord, bool), EvaluateError> {
-        let Job { name, head, partition, seed } = *job;
+        let Job { name, head, partition, seed, calibrated } = *job;
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.base.as_bytes());
         hasher.update(name.as_bytes());
         hasher.update(head.settings().to_string().as_bytes());
         hasher.update(&seed.to_le_bytes());
+        hasher.update(&[u8::from(calibrated)]);
         if head.uses_companions() {
             for labels in &self.plan.surroundings.tasks {
                 hasher.update(labels.kind.to_string().as_bytes());
@@ -146,7 +154,7 @@ impl<'a> Fits<'a> {
     }
 
     fn fit(&self, id: FitId, job: &Job<'_>) -> Result<FitRecord, EvaluateError> {
-        let Job { name, head, partition, seed } = *job;
+        let Job { name, head, partition, seed, calibrated } = *job;
         let plan = self.plan;
         let failed = |source| EvaluateError::Fit {
             head: name.to_owned(),
@@ -184,17 +192,42 @@ impl<'a> Fits<'a> {
             return Err(EvaluateError::TooFew(format!("`{}` has no test rows", partition.name)));
         };
         let ages = self.ages(fitted.as_ref(), partition, &chosen, &answers).map_err(failed)?;
+        let calibration = Calibration {
+            own,
+            surroundings,
+            training: &partition.train,
+            held_out: &partition.validation,
+        };
+        let calibrated = if calibrated {
+            self.calibrated(job, calibration, fitted.as_ref()).map_err(failed)?
+        } else {
+            Calibrated::default()
+        };
         let result = FitResult {
             partition: partition.name.clone(),
             seed,
             train,
             validation,
             test,
-            intervals: self.check_intervals(partition, &chosen, &answers),
+            intervals: calibrated.check,
+            familiarity: calibrated
+                .familiarity
+                .as_deref()
+                .map(|faces| self.check_familiarity(partition, faces, &answers))
+                .transpose()?,
             log: finite(fitted.log().clone()),
             seconds: begin.elapsed().as_secs_f64(),
         };
-        Ok(FitRecord { id, result, answers, ages })
+        Ok(FitRecord {
+            id,
+            result,
+            answers,
+            ages,
+            intervals: calibrated.intervals,
+            familiarity: calibrated
+                .familiarity
+                .map(|faces| faces.iter().map(|face| face.score).collect()),
+        })
     }
 
     /// Distributions over years for the validation and test rows, or the predicted years where the
@@ -218,35 +251,6 @@ impl<'a> Fits<'a> {
             validation: AgePredictions::new(validation, of_validation.as_ref()),
             test: AgePredictions::new(test, of_test.as_ref()),
         }))
-    }
-
-    /// Makes intervals of the answers for the validation rows and tries them on the test rows, both
-    /// as far as their ages are exact.
-    fn check_intervals(
-        &self,
-        partition: &Partition,
-        validation: &Answers,
-        test: &Answers,
-    ) -> Option<IntervalCheck> {
-        let exact =
-            |rows: &[usize], answers: &Answers| match (self.plan.targets.pick(rows), answers) {
-                (Targets::Years(ages), Answers::Years(years)) => Some(exact_rows(years, &ages)),
-                _ => None,
-            };
-        let (chosen, years) = exact(&partition.validation, validation)?;
-        let intervals = AgeIntervals::fit(&chosen, &years)?;
-        let (told, truth) = exact(&partition.test, test)?;
-        if truth.is_empty() {
-            return None;
-        }
-        let (mut inside, mut width) = (0_usize, 0.0);
-        for (&told, truth) in told.iter().zip(&truth) {
-            let (low, high) = intervals.around(told);
-            inside += usize::from((low..=high).contains(truth));
-            width += f64::from(high - low);
-        }
-        let n = truth.len() as f64;
-        Some(IntervalCheck { coverage: inside as f64 / n, width: width / n })
     }
 
     fn features_of(&self, rows: &[usize]) -> Vec<usize> {

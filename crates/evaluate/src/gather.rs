@@ -48,8 +48,16 @@ pub(crate) fn gather(
         });
         columns.extend(own);
     }
-    let predictions =
-        RowPredictions { task: plan.task, classes: plan.classes.clone(), rows, truth, columns };
+    let predictions = RowPredictions {
+        task: plan.task,
+        classes: plan.classes.clone(),
+        rows,
+        truth,
+        // It hangs on the faces alone, not on the head or the seed.
+        familiarity: all(of_seed(&records[..fits_of_head.min(records.len())], plan.seeds[0])
+            .map(|fit| fit.familiarity.as_deref())),
+        columns,
+    };
     for head in &mut heads {
         head.summary = summarise(head, &predictions, plan.seed)?;
     }
@@ -71,6 +79,16 @@ pub(crate) fn gather(
     Ok(CvOutcome { result, predictions })
 }
 
+/// The fits of one head under one seed, one a partition.
+fn of_seed(fits: &[FitRecord], seed: u64) -> impl Iterator<Item = &FitRecord> {
+    fits.iter().filter(move |fit| fit.id.seed == seed)
+}
+
+/// What every fit knows, fit after fit; none where one does not know it.
+fn all<'a, T: Clone + 'a>(parts: impl Iterator<Item = Option<&'a [T]>>) -> Option<Vec<T>> {
+    parts.collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+}
+
 /// The predictions of one head on some partitions of a plan; `fits` are those of these partitions,
 /// in the order partitions, seeds.
 pub(crate) fn predictions_of(
@@ -84,6 +102,7 @@ pub(crate) fn predictions_of(
         classes: plan.classes.clone(),
         rows: predicted_rows(plan, partitions),
         truth: truth(plan, partitions),
+        familiarity: all(of_seed(fits, plan.seeds[0]).map(|fit| fit.familiarity.as_deref())),
         columns: columns_of(plan, head, fits),
     }
 }
@@ -99,7 +118,8 @@ fn columns_of(plan: &CvPlan<'_>, head: &str, fits: &[FitRecord]) -> Vec<Predicti
     let column = |&seed| PredictionColumn {
         head: head.to_owned(),
         seed,
-        answers: joined(fits.iter().filter(|fit| fit.id.seed == seed).map(|fit| &fit.answers)),
+        answers: joined(of_seed(fits, seed).map(|fit| &fit.answers)),
+        intervals: all(of_seed(fits, seed).map(|fit| fit.intervals.as_deref())),
     };
     plan.seeds.iter().map(column).collect()
 }

@@ -37,6 +37,11 @@ pub struct FitRecord {
     pub answers: Answers,
     /// What decisions at an age threshold need; none where classes were asked for.
     pub ages: Option<FitAges>,
+    /// Intervals around the ages among them, where they were calibrated.
+    pub intervals: Option<Vec<(f32, f32)>>,
+    /// How familiar the faces of the test rows are ([`facefold_core::Familiarity::score`]), where
+    /// that was calibrated.
+    pub familiarity: Option<Vec<f32>>,
 }
 
 /// Predicted ages of a fit.

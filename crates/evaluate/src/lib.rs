@@ -9,6 +9,7 @@
 
 pub mod age_predictions;
 pub mod attributes;
+pub mod calibration;
 pub mod companions;
 pub mod compare;
 pub mod cross_validate;
@@ -35,6 +36,7 @@ mod words;
 
 pub use age_predictions::AgePredictions;
 pub use attributes::{Attribute, AttributeValues, Attributes};
+pub use calibration::{CalibratedIntervals, Calibration};
 pub use companions::{OwnRows, Surroundings, TaskLabels};
 pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
 pub use cross_validate::{
@@ -51,12 +53,14 @@ pub use metrics::{
 };
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
-pub use result::{AgeBand, CvResult, FitResult, HeadResult, IntervalCheck, PartitionSummary};
+pub use result::{
+    AgeBand, CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, PartitionSummary,
+};
 pub use search::{
     Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
 };
 pub use sets::{JoinedSubjects, SetName, SetRow, SharedPictures, join_subjects};
-pub use slices::{AttributeSlices, Slice, SliceReport, SmallSlice, slices};
+pub use slices::{AttributeSlices, Slice, SliceIntervals, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
 pub use suspects::{Suspect, Suspects, suspects};
 pub use thresholds::{

@@ -340,7 +340,13 @@ pub fn matrix(
     let mut jobs = Vec::new();
     for head in &plan.heads {
         for partition in &plan.partitions {
-            let job = |&seed| Job { name: head.name(), head: head.as_ref(), partition, seed };
+            let job = |&seed| Job {
+                name: head.name(),
+                head: head.as_ref(),
+                partition,
+                seed,
+                calibrated: true,
+            };
             jobs.extend(plan.seeds.iter().map(job));
         }
     }
@@ -403,7 +409,7 @@ fn measure(
     let estimates = bootstrap(&sums, &statistic, plan.seed);
     let figures = wanted.iter().zip(&estimates).filter_map(|(&metric, estimate)| {
         let (value, interval) = match metric {
-            Metric::IntervalCoverage => (coverage(plan, partitions, fits)?, None),
+            Metric::IntervalCoverage => coverage(fits)?,
             _ => (estimate.estimate, Some(estimate.interval)),
         };
         value.is_finite().then_some(CellMetric { metric, value, interval })
@@ -434,16 +440,18 @@ fn note_on_ranges(truth: &Targets) -> Option<String> {
     })
 }
 
-/// Share of the exact ages of all test rows that lie in their intervals.
-fn coverage(plan: &CvPlan<'_>, partitions: &[Partition], fits: &[FitRecord]) -> Option<f64> {
+/// Share of the test rows of all fits whose age lies in its interval, and of a single fit its
+/// interval by subject.
+fn coverage(fits: &[FitRecord]) -> Option<(f64, Option<Interval>)> {
     let (mut inside, mut rows) = (0.0, 0.0);
-    for (partition, fits) in partitions.iter().zip(fits.chunks(plan.seeds.len())) {
-        let truth = plan.targets.pick(&partition.test);
-        let exact = (truth.len() - truth.ranges()) as f64;
-        for fit in fits.iter().filter(|_| exact > 0.0) {
-            inside += fit.result.intervals?.coverage * exact;
-            rows += exact;
-        }
+    for fit in fits {
+        let Some(check) = fit.result.intervals else { continue };
+        inside += check.coverage * check.rows as f64;
+        rows += check.rows as f64;
     }
-    (rows > 0.0).then(|| inside / rows)
+    let single = match fits {
+        [fit] => fit.result.intervals.map(|check| check.coverage_interval),
+        _ => None,
+    };
+    (rows > 0.0).then(|| (inside / rows, single))
 }

@@ -9,6 +9,8 @@ use crate::metrics::{Answers, Metric};
 
 /// Columns that stand before the heads' columns in the file.
 const FIXED: [&str; 4] = ["path", "subject", "partition", "truth"];
+/// A column behind those, where it is known.
+const FAMILIARITY: &str = "familiarity";
 
 /// One test row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct PredictionColumn {
     pub seed: u64,
     /// One answer a row.
     pub answers: Answers,
+    /// The interval around each age, where intervals were calibrated.
+    pub intervals: Option<Vec<(f32, f32)>>,
 }
 
 /// The answers of all heads for all test rows.
@@ -43,6 +47,9 @@ pub struct RowPredictions {
     pub rows: Vec<PredictedRow>,
     /// What would have been right.
     pub truth: Targets,
+    /// How familiar the face of each row is ([`facefold_core::Familiarity::score`]), where that was
+    /// calibrated.
+    pub familiarity: Option<Vec<f32>>,
     /// One column a head and seed.
     pub columns: Vec<PredictionColumn>,
 }
@@ -75,6 +82,10 @@ impl RowPredictions {
     pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
         let column = |column: &PredictionColumn| PredictionColumn {
             answers: column.answers.of_rows(rows),
+            intervals: column
+                .intervals
+                .as_ref()
+                .map(|all| rows.iter().map(|&row| all[row]).collect()),
             ..column.clone()
         };
         Self {
@@ -82,26 +93,33 @@ impl RowPredictions {
             classes: self.classes.clone(),
             rows: rows.iter().map(|&row| self.rows[row].clone()).collect(),
             truth: self.truth.pick(rows),
+            familiarity: self
+                .familiarity
+                .as_ref()
+                .map(|all| rows.iter().map(|&row| all[row]).collect()),
             columns: self.columns.iter().map(column).collect(),
         }
     }
 
-    /// Writes a CSV: `path,subject,partition,truth`, then for each head and seed `mlp/7` and,
-    /// for classes, the probability of that answer `mlp/7/p`. Floats are as short as round-trips
-    /// allow; an age that is known as a range is written `20-29` or `70+`.
+    /// Writes a CSV: `path,subject,partition,truth`, `familiarity` where that is known, then for
+    /// each head and seed `mlp/7`; for classes also the probability of that answer `mlp/7/p`, for
+    /// ages with intervals their ends `mlp/7/low` and `mlp/7/high`. Floats are as short as
+    /// round-trips allow; an age that is known as a range is written `20-29` or `70+`.
     ///
     /// # Errors
     /// Any error of the file system, naming the path.
     pub fn write_csv(&self, path: &Path) -> Result<(), EvaluateError> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let mut header: Vec<String> = FIXED.map(str::to_owned).to_vec();
+        header.extend(self.familiarity.as_ref().map(|_| FAMILIARITY.to_owned()));
         for column in &self.columns {
             let name = format!("{}/{}", column.head, column.seed);
+            header.push(name.clone());
             if let Answers::Classes { .. } = column.answers {
-                header.push(name.clone());
                 header.push(format!("{name}/p"));
-            } else {
-                header.push(name);
+            }
+            if column.intervals.is_some() {
+                header.extend(["low", "high"].map(|end| format!("{name}/{end}")));
             }
         }
         let broken = |error: csv::Error| file_error(path, error.to_string());
@@ -113,6 +131,7 @@ impl RowPredictions {
             };
             let mut record =
                 vec![row.path.clone(), row.subject.clone(), row.partition.clone(), truth];
+            record.extend(self.familiarity.as_ref().map(|scores| scores[number].to_string()));
             for column in &self.columns {
                 match &column.answers {
                     Answers::Classes { predicted, probability } => {
@@ -120,6 +139,10 @@ impl RowPredictions {
                         record.push(probability[number].to_string());
                     }
                     Answers::Years(years) => record.push(years[number].to_string()),
+                }
+                if let Some(intervals) = &column.intervals {
+                    let (low, high) = intervals[number];
+                    record.extend([low.to_string(), high.to_string()]);
                 }
             }
             writer.write_record(&record).map_err(broken)?;
@@ -139,20 +162,30 @@ impl RowPredictions {
         if header.iter().take(FIXED.len()).ne(FIXED) {
             return Err(file_error(path, format!("expected the columns {}", FIXED.join(","))));
         }
-        let width = if task == Task::Age { 1 } else { 2 };
-        let mut columns = Vec::new();
-        for name in header.iter().skip(FIXED.len()).step_by(width) {
-            let parsed =
-                name.rsplit_once('/').and_then(|(head, seed)| Some((head, seed.parse().ok()?)));
-            let (head, seed) = parsed.ok_or_else(|| {
-                file_error(path, format!("expected a column `head/seed`, found `{name}`"))
-            })?;
-            let answers = if task == Task::Age {
-                Answers::Years(Vec::new())
-            } else {
-                Answers::Classes { predicted: Vec::new(), probability: Vec::new() }
-            };
-            columns.push(PredictionColumn { head: head.to_owned(), seed, answers });
+        let mut familiarity = None;
+        let mut columns: Vec<PredictionColumn> = Vec::new();
+        let mut kinds = Vec::new();
+        for name in header.iter().skip(FIXED.len()) {
+            let kind = CellKind::of(name, path)?;
+            match kind {
+                CellKind::Familiarity => familiarity = Some(Vec::new()),
+                CellKind::Answer(head, seed) => {
+                    let answers = if task == Task::Age {
+                        Answers::Years(Vec::new())
+                    } else {
+                        Answers::Classes { predicted: Vec::new(), probability: Vec::new() }
+                    };
+                    let head = head.to_owned();
+                    columns.push(PredictionColumn { head, seed, answers, intervals: None });
+                }
+                CellKind::High => {
+                    if let Some(column) = columns.last_mut() {
+                        column.intervals = Some(Vec::new());
+                    }
+                }
+                CellKind::Probability | CellKind::Low => {}
+            }
+            kinds.push(kind);
         }
         let mut truth = if task == Task::Age {
             Targets::Years(Vec::new())
@@ -173,18 +206,64 @@ impl RowPredictions {
                 Targets::Classes { indices, .. } => indices.push(cell.class(&record[3])?),
                 Targets::Years(ages) => ages.push(cell.age(&record[3])?),
             }
-            for (index, column) in columns.iter_mut().enumerate() {
-                let at = FIXED.len() + index * width;
-                match &mut column.answers {
-                    Answers::Classes { predicted, probability } => {
-                        predicted.push(cell.class(&record[at])?);
-                        probability.push(cell.number(record.get(at + 1).unwrap_or(""))?);
+            let mut low = 0.0;
+            let mut at = 0_usize;
+            for (kind, text) in kinds.iter().zip(record.iter().skip(FIXED.len())) {
+                if matches!(kind, CellKind::Answer(..)) {
+                    at += 1;
+                }
+                let column = at.checked_sub(1).and_then(|at| columns.get_mut(at));
+                match (kind, column) {
+                    (CellKind::Familiarity, _) => {
+                        familiarity.get_or_insert_default().push(cell.number(text)?);
                     }
-                    Answers::Years(years) => years.push(cell.number(&record[at])?),
+                    (CellKind::Answer(..), Some(column)) => match &mut column.answers {
+                        Answers::Classes { predicted, .. } => predicted.push(cell.class(text)?),
+                        Answers::Years(years) => years.push(cell.number(text)?),
+                    },
+                    (CellKind::Probability, Some(column)) => {
+                        if let Answers::Classes { probability, .. } = &mut column.answers {
+                            probability.push(cell.number(text)?);
+                        }
+                    }
+                    (CellKind::Low, Some(_)) => low = cell.number(text)?,
+                    (CellKind::High, Some(column)) => {
+                        let high = cell.number(text)?;
+                        column.intervals.get_or_insert_default().push((low, high));
+                    }
+                    (_, None) => {}
                 }
             }
         }
-        Ok(Self { task, classes: classes.to_vec(), rows, truth, columns })
+        Ok(Self { task, classes: classes.to_vec(), rows, truth, familiarity, columns })
+    }
+}
+
+/// What the cells of a column hold.
+#[derive(Clone, Copy)]
+enum CellKind<'a> {
+    Familiarity,
+    /// The answers of a head under a seed; the columns below belong to the one before them.
+    Answer(&'a str, u64),
+    Probability,
+    Low,
+    High,
+}
+
+impl<'a> CellKind<'a> {
+    fn of(name: &'a str, path: &Path) -> Result<Self, EvaluateError> {
+        match name.rsplit_once('/') {
+            Some((_, "p")) => return Ok(Self::Probability),
+            Some((_, "low")) => return Ok(Self::Low),
+            Some((_, "high")) => return Ok(Self::High),
+            None if name == FAMILIARITY => return Ok(Self::Familiarity),
+            _ => {}
+        }
+        let parsed =
+            name.rsplit_once('/').and_then(|(head, seed)| Some((head, seed.parse().ok()?)));
+        parsed.map(|(head, seed)| Self::Answer(head, seed)).ok_or_else(|| {
+            file_error(path, format!("expected a column `head/seed`, found `{name}`"))
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Metric, Metrics, YearsMetrics};
 use crate::protocol::Protocol;
+use crate::statistics::bootstrap::Interval;
 use crate::summary::MetricSummary;
 use crate::thresholds::ThresholdResult;
 
@@ -101,22 +102,47 @@ pub struct FitResult {
     pub validation: Option<Metrics>,
     /// Metrics on the test rows.
     pub test: Metrics,
-    /// How intervals made on the validation rows do on the test rows; years only.
+    /// How intervals do on the test rows; years only.
     #[serde(default)]
     pub intervals: Option<IntervalCheck>,
+    /// How many test rows are unlike the training faces, and how the head does on them; none where
+    /// too few validation rows say what is usual.
+    #[serde(default)]
+    pub familiarity: Option<FamiliarityCheck>,
     /// How the fit went.
     pub log: TrainingLog,
     /// Wall-clock seconds of the fit and its predictions.
     pub seconds: f64,
 }
 
-/// Intervals around told ages, made on the validation rows to hold eight of ten true ages.
+/// Intervals around predicted ages, calibrated to hold eight of ten true ages, on test rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct IntervalCheck {
-    /// Share of test rows whose age lies in its interval.
+    /// Test rows whose age is known.
+    pub rows: usize,
+    /// Share of them whose age lies in its interval; of an age known as a range the share of it
+    /// that does.
     pub coverage: f64,
-    /// Mean width in years on the test rows.
+    /// Its 95 % interval by subject.
+    pub coverage_interval: Interval,
+    /// Mean width in years.
     pub width: f64,
+    /// Data sets that were left out in turn to calibrate on, beside the validation rows; 0 where
+    /// the intervals are calibrated on the validation rows alone, which are of the sets fitted.
+    pub sets_left_out: usize,
+}
+
+/// Test rows that are like the training faces, and others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FamiliarityCheck {
+    /// Test rows.
+    pub rows: usize,
+    /// Those that are unlike the training faces.
+    pub unfamiliar_rows: usize,
+    /// The metric that decides on the others; none without rows.
+    pub familiar: Option<f64>,
+    /// The metric on the unfamiliar ones.
+    pub unfamiliar: Option<f64>,
 }
 
 impl CvResult {

@@ -264,6 +264,7 @@ impl Rung<'_> {
                 head: heads[configuration].as_ref(),
                 partition,
                 seed,
+                calibrated: false,
             })
             .collect();
         let outcomes = fits.each(&jobs)?;

@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use facefold_core::Task;
+use facefold_core::intervals::share_inside;
 use facefold_core::rng::seeded;
+use facefold_core::{Familiarity, Task};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Attributes, Cut};
+use crate::calibration::true_ages;
 use crate::error::EvaluateError;
 use crate::metrics::{Answers, Metric, Metrics};
 use crate::predictions::RowPredictions;
@@ -82,6 +84,22 @@ pub struct Slice {
     /// from before they were kept.
     #[serde(default)]
     pub beside: Vec<(Metric, f64)>,
+    /// How the intervals around ages do here, averaged over seeds; none where there are none.
+    #[serde(default)]
+    pub intervals: Option<SliceIntervals>,
+}
+
+/// Intervals around predicted ages on one part of the rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SliceIntervals {
+    /// Share of true ages inside; of an age known as a range the share of it that is.
+    pub coverage: f64,
+    /// Its 95 % interval by subject.
+    pub coverage_interval: Interval,
+    /// Mean width in years.
+    pub width: f64,
+    /// Its 95 % interval by subject.
+    pub width_interval: Interval,
 }
 
 /// A part of the rows that is too small to measure.
@@ -139,7 +157,9 @@ pub fn slices(
     let scores = RowScores::of_head(predictions, head)?;
     let values: Vec<f64> = (0..scores.len()).map(|row| scores.of_row(row, metric)).collect();
     let subjects = numbers(&predictions.rows);
+    let subject_count = subjects.iter().max().map_or(0, |&last| last + 1);
     let mut cuts = attributes.cuts(&predictions.rows);
+    cuts.extend(familiarity(predictions));
     let named: Vec<usize> = (0..cuts.len()).filter(|&cut| cuts[cut].crossed).collect();
     for (position, &first) in named.iter().enumerate() {
         for &second in &named[position + 1..] {
@@ -148,23 +168,35 @@ pub fn slices(
         }
     }
     let mut found: Vec<AttributeSlices> = Vec::new();
-    let mut parts = Vec::new();
+    let mut rows_of: Vec<Vec<usize>> = Vec::new();
     let told = Told::of_head(predictions, head);
     for cut in &cuts {
-        let (attribute, of_attribute) = parted(cut, &subjects, &values, &told)?;
+        let (attribute, rows) = parted(cut, &subjects, &values, &told)?;
         if attribute.slices.len() + attribute.small.len() > 1 {
             found.push(attribute);
-            parts.push(of_attribute);
+            rows_of.extend(rows);
         }
     }
-    let whole = Part::of(0..values.len(), &subjects, &values);
-    let flat: Vec<&Part> = parts.iter().flatten().collect();
-    let mut intervals = intervals(&flat, &whole, seed).into_iter();
-    for attribute in &mut found {
-        for (slice, (interval, gap)) in attribute.slices.iter_mut().zip(intervals.by_ref()) {
-            slice.interval = interval;
-            slice.gap_interval = gap;
+    let drawn = |values: &[f64]| {
+        // What is not known of a row does not count.
+        let known = |row: &usize| !values[*row].is_nan();
+        let part =
+            |rows: &Vec<usize>| Part::of(rows.iter().copied().filter(known), &subjects, values);
+        let parts: Vec<Part> = rows_of.iter().map(part).collect();
+        let whole = Part::of((0..values.len()).filter(known), &subjects, values);
+        intervals(&parts, &whole, subject_count, seed)
+    };
+    for (slice, (interval, gap)) in every(&mut found).zip(drawn(&values)) {
+        slice.interval = interval;
+        slice.gap_interval = gap;
+    }
+    if let Some(checked) = told.intervals() {
+        let both = drawn(&checked.inside).into_iter().zip(drawn(&checked.width));
+        for ((slice, rows), (coverage, width)) in every(&mut found).zip(&rows_of).zip(both) {
+            slice.intervals = checked.on(rows, coverage.0, width.0);
         }
+    }
+    for attribute in &mut found {
         attribute.slices.sort_by(|a, b| worse(metric, a, b));
     }
     Ok(SliceReport {
@@ -175,6 +207,11 @@ pub fn slices(
         draws: SLICE_DRAWS,
         attributes: found,
     })
+}
+
+/// The slices of all attributes.
+fn every(attributes: &mut [AttributeSlices]) -> impl Iterator<Item = &mut Slice> {
+    attributes.iter_mut().flat_map(|attribute| &mut attribute.slices)
 }
 
 /// For each subject of a part of the rows: its number, its rows there and the sum of their values.
@@ -204,12 +241,64 @@ impl Part {
 struct Told<'a> {
     predictions: &'a RowPredictions,
     columns: Vec<&'a Answers>,
+    intervals: Vec<Option<&'a [(f32, f32)]>>,
+}
+
+/// How intervals do, row by row.
+struct CheckedIntervals {
+    /// 1 where the true age lies inside, or the share of a range that does; not a number where no
+    /// age is known.
+    inside: Vec<f64>,
+    /// In years.
+    width: Vec<f64>,
+}
+
+impl CheckedIntervals {
+    /// The figures of some rows, with their intervals; none where no age is known.
+    fn on(
+        &self,
+        rows: &[usize],
+        coverage_interval: Interval,
+        width_interval: Interval,
+    ) -> Option<SliceIntervals> {
+        let of = |values: &[f64]| -> Vec<f64> {
+            rows.iter().map(|&row| values[row]).filter(|value| !value.is_nan()).collect()
+        };
+        let inside = of(&self.inside);
+        (!inside.is_empty()).then(|| SliceIntervals {
+            coverage: mean(&inside),
+            coverage_interval,
+            width: mean(&of(&self.width)),
+            width_interval,
+        })
+    }
 }
 
 impl<'a> Told<'a> {
     fn of_head(predictions: &'a RowPredictions, head: &str) -> Self {
-        let columns = predictions.columns.iter().filter(|column| column.head == head);
-        Self { predictions, columns: columns.map(|column| &column.answers).collect() }
+        let columns = || predictions.columns.iter().filter(|column| column.head == head);
+        Self {
+            predictions,
+            columns: columns().map(|column| &column.answers).collect(),
+            intervals: columns().map(|column| column.intervals.as_deref()).collect(),
+        }
+    }
+
+    /// How the intervals around ages do on each row, averaged over seeds.
+    fn intervals(&self) -> Option<CheckedIntervals> {
+        let all = self.intervals.iter().copied().collect::<Option<Vec<_>>>()?;
+        let truth = true_ages(&self.predictions.truth);
+        let of_seeds = |row: usize, get: &dyn Fn((f32, f32)) -> f64| {
+            all.iter().map(|of_seed| get(of_seed[row])).sum::<f64>() / all.len() as f64
+        };
+        let inside = |(row, truth): (usize, &Option<(f32, f32)>)| {
+            truth.map_or(f64::NAN, |truth| of_seeds(row, &|ends| share_inside(truth, ends)))
+        };
+        let width = |row| of_seeds(row, &|(low, high)| f64::from(high - low));
+        Some(CheckedIntervals {
+            inside: truth.iter().enumerate().map(inside).collect(),
+            width: (0..truth.len()).map(width).collect(),
+        })
     }
 
     /// The metrics beside the deciding one on some rows, averaged over seeds.
@@ -232,13 +321,24 @@ impl<'a> Told<'a> {
     }
 }
 
-/// The slices of one attribute, without intervals yet, and what those are computed from.
+/// Whether the face of each row is like the training faces, where that is known.
+fn familiarity(predictions: &RowPredictions) -> Option<Cut> {
+    let scores = predictions.familiarity.as_ref()?;
+    let name = |&score: &f32| {
+        let unfamiliar = score < Familiarity::UNFAMILIAR_BELOW;
+        Some(if unfamiliar { "unfamiliar" } else { "familiar" }.to_owned())
+    };
+    let of_row = scores.iter().map(name).collect();
+    Some(Cut { name: "familiarity".to_owned(), of_row, crossed: true })
+}
+
+/// The slices of one attribute, without intervals yet, and the rows of each.
 fn parted(
     cut: &Cut,
     subjects: &[usize],
     values: &[f64],
     told: &Told<'_>,
-) -> Result<(AttributeSlices, Vec<Part>), EvaluateError> {
+) -> Result<(AttributeSlices, Vec<Vec<usize>>), EvaluateError> {
     let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, name) in cut.of_row.iter().enumerate() {
         if let Some(name) = name {
@@ -252,7 +352,7 @@ fn parted(
         slices: Vec::new(),
         small: Vec::new(),
     };
-    let mut parts = Vec::new();
+    let mut measured = Vec::new();
     for (name, rows) in rows_of {
         let part = Part::of(rows.iter().copied(), subjects, values);
         let (name, own) = (name.to_owned(), part.0.len());
@@ -260,38 +360,42 @@ fn parted(
             attribute.small.push(SmallSlice { name, rows: rows.len(), subjects: own });
             continue;
         }
-        let beside = told.beside(&rows)?;
-        let rows = rows.len();
         let sum: f64 = part.0.iter().map(|&(.., sum)| sum).sum();
-        let value = sum / rows as f64;
-        let rest = values.len() - rows;
+        let value = sum / rows.len() as f64;
+        let rest = values.len() - rows.len();
         let nothing = Interval { low: value, high: value };
         attribute.slices.push(Slice {
             name,
-            rows,
+            rows: rows.len(),
             subjects: own,
             value,
             interval: nothing,
             gap: if rest == 0 { 0.0 } else { value - (total - sum) / rest as f64 },
             gap_interval: nothing,
-            beside,
+            beside: told.beside(&rows)?,
+            intervals: None,
         });
-        parts.push(part);
+        measured.push(rows);
     }
-    Ok((attribute, parts))
+    Ok((attribute, measured))
 }
 
 /// The interval of each part's mean, and of its gap to the mean of all other rows.
-fn intervals(parts: &[&Part], whole: &Part, seed: u64) -> Vec<(Interval, Interval)> {
+fn intervals(
+    parts: &[Part],
+    whole: &Part,
+    subjects: usize,
+    seed: u64,
+) -> Vec<(Interval, Interval)> {
     let draws: Vec<Vec<(f64, f64)>> = (0..GROUPS)
         .into_par_iter()
         .flat_map_iter(|group| {
             let mut generator = seeded(seed, &format!("bootstrap {group}"));
-            let mut drawn = vec![0; whole.0.len()];
+            let mut drawn = vec![0; subjects];
             let set = move |_| {
                 draw_counts(&mut generator, &mut drawn);
                 let (rows, total) = whole.sums(&drawn);
-                let of_part = |part: &&Part| {
+                let of_part = |part: &Part| {
                     let (own, sum) = part.sums(&drawn);
                     let value = sum / own;
                     (value, value - (total - sum) / (rows - own))

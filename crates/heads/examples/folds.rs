@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let matrix = FeatureMatrix::new(Array2::from_shape_vec(shape, features.floats())?, None)?;
     let targets = load(targets)?;
     let targets = if targets.header.contains("<f4") {
-        Targets::Years(targets.floats())
+        Targets::exact_years(targets.floats())
     } else {
         let indices: Vec<usize> =
             targets.integers().into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
@@ -127,7 +127,7 @@ fn score(answers: &Predictions, targets: &Targets) -> f64 {
             right.count() as f64 / indices.len() as f64
         }
         (Predictions::Years(told), Targets::Years(years)) => {
-            let errors = told.iter().zip(years).map(|(told, year)| f64::from((told - year).abs()));
+            let errors = told.iter().zip(years).map(|(told, year)| f64::from(year.distance(*told)));
             errors.sum::<f64>() / years.len() as f64
         }
         _ => f64::NAN,

@@ -1,8 +1,8 @@
 //! A bundle: one file with trained heads and all that they need to answer for new pictures.
 //!
 //! The file is in the safetensors format, readable without facefold: its metadata key `facefold`
-//! holds the JSON manifest, a head's tensors are named `<number of the head>/<name>`, and the
-//! tensor `checksum` is the BLAKE3 hash of the manifest and of the other tensors. It holds no
+//! holds the JSON manifest, a head's tensors are named `<number of the head>/<name>`, those of the
+//! familiarity `familiarity/<name>`, and the tensor `checksum` is the BLAKE3 hash of the manifest and of the other tensors. It holds no
 //! time and no path, so the same heads give the same bytes.
 
 use std::borrow::Cow;
@@ -11,8 +11,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{
-    AgeGroups, AgeIntervals, AgeThreshold, ExtractorInfo, Fingerprint, FittedHead, HeadError,
-    HeadParts, TargetKind, Task, files,
+    AgeGroups, AgeIntervals, AgeThreshold, ExtractorInfo, FamiliarityModel, Fingerprint,
+    FittedHead, HeadError, HeadParts, TargetKind, Task, files,
 };
 use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::TensorView;
@@ -20,6 +20,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::FeatureChoice;
+use crate::familiarity::{self, FileTensor};
 use crate::formula::{Formula, Value};
 use crate::registry;
 
@@ -103,6 +104,9 @@ pub struct Bundle {
     pub heads: Vec<TaskHead>,
     /// What the heads see of a face.
     pub features: FeatureChoice,
+    /// What tells faces like the training faces from others, where enough rows were kept to measure
+    /// it.
+    pub familiarity: Option<FamiliarityModel>,
     /// What the training embeddings were made with.
     pub fingerprint: Fingerprint,
     /// The extractor that made them.
@@ -179,20 +183,22 @@ impl Bundle {
     pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
         let unwritable = |error: &dyn fmt::Display| BundleError::Unwritable(error.to_string());
         let manifest = serde_json::to_string(&self.manifest()).map_err(|e| unwritable(&e))?;
-        let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        let mut tensors: BTreeMap<String, FileTensor> =
+            self.familiarity.as_ref().map(familiarity::store).unwrap_or_default();
         for (number, head) in self.heads.iter().enumerate() {
             for (name, tensor) in &head.parts.tensors {
                 let bytes = tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.insert(format!("{number}/{name}"), (tensor.shape().to_vec(), bytes));
+                let tensor = (Dtype::F32, tensor.shape().to_vec(), bytes);
+                tensors.insert(format!("{number}/{name}"), tensor);
             }
         }
         let checksum = checksum(
             &manifest,
-            tensors.iter().map(|(name, (shape, bytes))| (name.as_str(), &shape[..], &bytes[..])),
+            tensors.iter().map(|(name, (_, shape, bytes))| (name.as_str(), &shape[..], &bytes[..])),
         );
         let mut views = Vec::with_capacity(tensors.len() + 1);
-        for (name, (shape, bytes)) in &tensors {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        for (name, (dtype, shape, bytes)) in &tensors {
+            let view = TensorView::new(*dtype, shape.clone(), bytes);
             views.push((name.as_str(), view.map_err(|e| unwritable(&e))?));
         }
         let view = TensorView::new(Dtype::U8, vec![checksum.len()], &checksum);
@@ -309,7 +315,12 @@ impl Bundle {
                 },
             })
             .collect();
+        let mut of_familiarity = BTreeMap::new();
         for (name, view) in tensors {
+            if let Some(part) = name.strip_prefix(familiarity::PREFIX) {
+                of_familiarity.insert(part, view);
+                continue;
+            }
             let (head, part) = name
                 .split_once('/')
                 .and_then(|(number, part)| {
@@ -321,6 +332,7 @@ impl Bundle {
         Ok(Self {
             heads,
             features: manifest.features,
+            familiarity: familiarity::restore(&of_familiarity)?,
             fingerprint: manifest.fingerprint.into_owned(),
             extractor: manifest.extractor.into_owned(),
             label_policy: manifest.label_policy.into_owned(),

@@ -12,6 +12,7 @@ mod by_years;
 mod calibration;
 mod choice;
 mod ensemble;
+mod familiarity;
 mod features;
 pub mod formula;
 mod knn;

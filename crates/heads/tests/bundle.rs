@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, AgeIntervals, AgeThreshold, Companion, Examples, ExtractorInfo, FeatureMatrix,
-    Fingerprint, Precision, Predictions, Targets, Task,
+    AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, CalibrationRow, Companion, Examples,
+    ExtractorInfo, FamiliarityModel, FeatureMatrix, Fingerprint, Precision, Predictions, Targets,
+    Task, WeightedRows,
 };
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -20,7 +21,7 @@ fn matrix() -> FeatureMatrix {
     let mut generator = seeded(1, "bundle");
     let mut draw = || Array2::from_shape_fn((ROWS, 6), |_| generator.random_range(-1.0..1.0_f32));
     let (plain, mirrored) = (draw(), draw());
-    FeatureMatrix::new(plain, Some(mirrored)).unwrap()
+    FeatureMatrix::new(plain, Some(mirrored)).unwrap().with_embedding(4).unwrap()
 }
 
 fn targets(task: Task, rows: &[usize]) -> Targets {
@@ -65,10 +66,14 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
         Task::AgeGroup => (AgeGroups::adience().labels(), Some(AgeGroups::adience())),
         Task::Gender | Task::Class => (vec!["f".to_owned(), "m".to_owned()], None),
     };
-    let told: Vec<f32> = (0..40_u8).map(f32::from).collect();
-    let truth: Vec<f32> = told.iter().map(|age| age * 1.1).collect();
+    let row = |years: u8| CalibrationRow {
+        estimate: AgeEstimate::of_years(f32::from(years)),
+        truth: (f32::from(years), 1.1 * f32::from(years)),
+        weight: 1.0,
+        distance: 0.0,
+    };
     let age_intervals = match task {
-        Task::Age => AgeIntervals::fit(&told, &truth),
+        Task::Age => AgeIntervals::fit(&(0..40).map(row).collect::<Vec<_>>()),
         _ => None,
     };
     let age_thresholds = match task {
@@ -82,6 +87,15 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
     (TaskHead { task, classes, age_groups, age_intervals, age_thresholds, parts }, answers)
 }
 
+fn familiarity(matrix: &FeatureMatrix) -> Option<FamiliarityModel> {
+    let rows: Vec<usize> = (0..ROWS).collect();
+    let weights = [1.0; ROWS];
+    let part = |rows: std::ops::Range<usize>| (rows.clone(), rows);
+    let [training, held_out] = [part(0..60), part(60..ROWS)]
+        .map(|(at, of)| WeightedRows { rows: &rows[at], weights: &weights[of] });
+    FamiliarityModel::fit(matrix, training, held_out).unwrap()
+}
+
 fn fingerprint(text: &str) -> Fingerprint {
     Fingerprint::builder().text("test", text).finish()
 }
@@ -90,6 +104,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
     Bundle {
         heads,
         features: FeatureChoice::Both,
+        familiarity: familiarity(&matrix()),
         fingerprint: fingerprint("one"),
         extractor: ExtractorInfo {
             backend: "local".to_owned(),
@@ -125,6 +140,7 @@ fn every_head_answers_the_same_bits_after_a_round_trip() {
         bundle.save(&path).unwrap();
         let loaded = Bundle::load(&path).unwrap();
         assert!(loaded == bundle, "{kind}");
+        assert!(loaded.familiarity.is_some());
         for ((fitted, expected), task) in loaded.fitted().unwrap().iter().zip(&answers).zip(tasks) {
             assert!(fitted.predict(&matrix, &rows).unwrap() == *expected, "{kind} {task}");
         }
@@ -159,6 +175,21 @@ fn files_that_are_no_bundle_say_so() {
     let error = Bundle::load(&path).unwrap_err().to_string();
     assert!(error.contains("gender.facefold") && error.contains("facefold train"), "{error}");
     assert!(Bundle::from_bytes(&[]).is_err());
+}
+
+#[test]
+fn familiarity_takes_little_room_and_answers_the_same_after_a_round_trip() {
+    const WIDTH: usize = 2_560;
+    let mut generator = seeded(1, "familiarity");
+    let rows = Array2::from_shape_fn((ROWS, WIDTH), |_| generator.random_range(-1.0..1.0_f32));
+    let wide = FeatureMatrix::new(rows, None).unwrap().with_embedding(512).unwrap();
+    let bundle = Bundle { familiarity: familiarity(&wide), ..bundle(Vec::new()) };
+    let bytes = bundle.to_bytes().unwrap();
+    assert!(bytes.len() < 200_000, "{} bytes", bytes.len());
+    let loaded = Bundle::from_bytes(&bytes).unwrap();
+    let of =
+        |bundle: &Bundle| bundle.familiarity.as_ref().unwrap().of(&wide, &[0, 70, 119]).unwrap();
+    assert_eq!(of(&loaded), of(&bundle));
 }
 
 #[test]

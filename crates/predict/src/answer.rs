@@ -1,6 +1,8 @@
 //! What a bundle tells about a face.
 
-use facefold_core::{AgeDecision, AgeThreshold, DecisionAges, Gender, Rejection, probability_over};
+use facefold_core::{
+    AgeDecision, AgeThreshold, DecisionAges, Familiarity, Gender, Rejection, probability_over,
+};
 use serde::{Serialize, Serializer};
 
 /// How a picture ended.
@@ -57,15 +59,6 @@ impl ClassAnswer {
     }
 }
 
-/// Standard deviation of a distribution over the ages 0, 1, 2, …, in years.
-#[must_use]
-pub fn age_deviation(distribution: &[f32]) -> f32 {
-    let years =
-        || (0..).zip(distribution).map(|(year, &share)| (f64::from(year), f64::from(share)));
-    let mean: f64 = years().map(|(year, share)| year * share).sum();
-    years().map(|(year, share)| share * (year - mean).powi(2)).sum::<f64>().sqrt() as f32
-}
-
 /// What is decided about a person at one age threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ThresholdAnswer {
@@ -83,11 +76,15 @@ impl ThresholdAnswer {
     /// it predicts no distribution.
     #[must_use]
     pub fn new(limits: &AgeThreshold, age: f32, distribution: Option<&[f32]>) -> Self {
-        // The one place where decisions are made: a face unlike the training faces, of whose
-        // predicted age little is known, must get `AgeDecision::CannotSay` here.
         let decision = limits.decide(distribution.map_or_else(|| age.into(), DecisionAges::of));
+        Self { decision, ..Self::unfamiliar(limits, distribution) }
+    }
+
+    /// No decision: about a face unlike the training faces, whatever is predicted of it.
+    #[must_use]
+    pub fn unfamiliar(limits: &AgeThreshold, distribution: Option<&[f32]>) -> Self {
         let probability_over = distribution.map(|shares| probability_over(shares, limits.age));
-        Self { age: limits.age, decision, probability_over }
+        Self { age: limits.age, decision: AgeDecision::CannotSay, probability_over }
     }
 }
 
@@ -111,13 +108,17 @@ pub struct Answer {
     pub bounding_box: Option<[f32; 4]>,
     /// Detector score in [0, 1].
     pub score: Option<f32>,
+    /// How like the training faces the face is, where the bundle says: what it predicts for an
+    /// unfamiliar face is little more than a guess.
+    pub familiarity: Option<Familiarity>,
     /// Gender as annotators would put it.
     pub gender: Option<ClassAnswer>,
     /// Age group.
     pub age_group: Option<ClassAnswer>,
     /// Age in years.
     pub age: Option<f32>,
-    /// Lower end of the interval in which eight of ten true ages lie, where the bundle has one.
+    /// Lower end of the interval in which eight of ten true ages lie, where the bundle has one; the
+    /// interval of an unfamiliar face is wider.
     pub age_low: Option<f32>,
     /// Upper end of that interval.
     pub age_high: Option<f32>,
@@ -157,6 +158,7 @@ impl Answer {
             faces: 0,
             bounding_box: None,
             score: None,
+            familiarity: None,
             gender: None,
             age_group: None,
             age: None,
@@ -176,6 +178,12 @@ impl Answer {
         self.thresholds.iter().find(|at| at.age == age).map(|at| at.decision)
     }
 
+    /// Whether the bundle says that the face is unlike those it was trained on.
+    #[must_use]
+    pub fn is_unfamiliar(&self) -> bool {
+        self.familiarity.is_some_and(|face| face.unfamiliar)
+    }
+
     /// `f` or `m`, where the bundle tells gender.
     #[must_use]
     pub fn gender_letter(&self) -> Option<&'static str> {
@@ -187,7 +195,7 @@ impl Answer {
 mod tests {
     use facefold_core::{AgeDecision, AgeThreshold};
 
-    use super::{ClassAnswer, ThresholdAnswer, age_deviation};
+    use super::{ClassAnswer, ThresholdAnswer};
 
     #[test]
     fn uncertainty_runs_from_sure_to_ignorant() {
@@ -211,18 +219,11 @@ mod tests {
         (shares[17], shares[30]) = (0.05, 0.95);
         let found = ThresholdAnswer::new(&limits, 10.0, Some(&shares));
         assert_eq!((found.decision, found.probability_over), (AgeDecision::Over, Some(0.95)));
+        let found = ThresholdAnswer::unfamiliar(&limits, Some(&shares));
+        assert_eq!((found.decision, found.probability_over), (AgeDecision::CannotSay, Some(0.95)));
         let found = ThresholdAnswer::new(&limits, 20.9, None);
         assert_eq!((found.decision, found.probability_over), (AgeDecision::CannotSay, None));
         let text = serde_json::to_string(&found).unwrap();
         assert_eq!(text, r#"{"age":18,"decision":"cannot-say","probability_over":null}"#);
-    }
-
-    #[test]
-    fn deviation_of_a_belief_is_in_years() {
-        let mut shares = vec![0.0; 117];
-        shares[30] = 1.0;
-        assert_eq!(age_deviation(&shares), 0.0);
-        (shares[30], shares[20]) = (0.5, 0.5);
-        assert!((age_deviation(&shares) - 5.0).abs() < 1e-6);
     }
 }

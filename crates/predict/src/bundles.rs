@@ -1,12 +1,13 @@
 //! Bundles with their heads ready, tied to what an extractor gives.
 
 use facefold_core::{
-    ExtractorInfo, Face, FeatureMatrix, Fingerprint, FittedHead, HeadError, Predictions, Task,
+    AgeEstimate, AgeThreshold, ExtractorInfo, Face, FeatureMatrix, Fingerprint, FittedHead,
+    HeadError, Predictions, Task, year_deviation,
 };
 use facefold_heads::{Bundle, FeatureChoice};
 use ndarray::Array2;
 
-use crate::answer::{Answer, ClassAnswer, ThresholdAnswer, age_deviation};
+use crate::answer::{Answer, ClassAnswer, ThresholdAnswer};
 use crate::occlusion::Shift;
 use crate::predictor::PredictError;
 
@@ -142,27 +143,42 @@ impl Loaded {
             Array2::from_shape_vec(shape, features)
                 .map_err(|error| HeadError::Shape(error.to_string()))
         };
-        FeatureMatrix::new(rows(plain)?, mirrored.map(rows).transpose()?)
+        let embedding = match self.bundle.features {
+            FeatureChoice::Embedding | FeatureChoice::Both => {
+                self.bundle.extractor.embedding_length
+            }
+            FeatureChoice::Taps => 0,
+        };
+        FeatureMatrix::new(rows(plain)?, mirrored.map(rows).transpose()?)?.with_embedding(embedding)
     }
 
     fn fill(&self, answer: &mut Answer, matrix: &FeatureMatrix) -> Result<(), HeadError> {
+        if let Some(familiarity) = &self.bundle.familiarity {
+            answer.familiarity = familiarity.of(matrix, &[0])?.pop();
+        }
         for (head, fitted) in self.bundle.heads.iter().zip(&self.heads) {
             let predictions = fitted.predict(matrix, &[0])?;
             match (head.task, predictions) {
                 (Task::Age, Predictions::Years(years)) => {
                     answer.age = years.first().copied();
-                    let ends = head.age_intervals.as_ref().zip(answer.age);
-                    let ends = ends.map(|(intervals, age)| intervals.around(age));
-                    (answer.age_low, answer.age_high) = ends.unzip();
                     let spread = fitted.spread(matrix, &[0])?;
                     answer.age_spread = spread.and_then(|spread| spread.first().copied());
                     let distribution = fitted.year_distribution(matrix, &[0])?;
+                    let estimates = AgeEstimate::of_rows(distribution.as_ref(), &years);
+                    let distance = answer.familiarity.map_or(0.0, |face| face.distance);
+                    let ends = head.age_intervals.as_ref().zip(estimates.first());
+                    let ends = ends.map(|(intervals, age)| intervals.around(age, distance));
+                    (answer.age_low, answer.age_high) = ends.unzip();
                     answer.age_distribution =
                         distribution.map(|shares| shares.iter().copied().collect());
                     let shares = answer.age_distribution.as_deref();
-                    answer.age_uncertainty = shares.map(age_deviation);
+                    answer.age_uncertainty = shares.map(year_deviation);
                     if let Some(age) = answer.age {
-                        let decide = |limits| ThresholdAnswer::new(limits, age, shares);
+                        let unfamiliar = answer.is_unfamiliar();
+                        let decide = |limits: &AgeThreshold| match unfamiliar {
+                            true => ThresholdAnswer::unfamiliar(limits, shares),
+                            false => ThresholdAnswer::new(limits, age, shares),
+                        };
                         answer.thresholds = head.age_thresholds.iter().map(decide).collect();
                     }
                 }

@@ -4,9 +4,20 @@ use facefold_core::AgeDecision;
 
 use crate::answer::Answer;
 
-/// The columns. `age_low` and `age_high` bound an 80 % interval, where the bundle has one.
-pub const COLUMNS: [&str; 8] =
-    ["path", "status", "gender", "gender_probability", "age_group", "age", "age_low", "age_high"];
+/// The columns. `age_low` and `age_high` bound an 80 % interval, and `familiarity` is the share of
+/// training faces that are less familiar (below 0.01 the face is unfamiliar), where the bundle has
+/// these.
+pub const COLUMNS: [&str; 9] = [
+    "path",
+    "status",
+    "gender",
+    "gender_probability",
+    "age_group",
+    "age",
+    "age_low",
+    "age_high",
+    "familiarity",
+];
 
 /// What further columns there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +59,7 @@ pub fn line(answer: &Answer, further: &Columns) -> String {
         number(answer.age),
         number(answer.age_low),
         number(answer.age_high),
+        number(answer.familiarity.map(|face| face.score)),
     ];
     let decision = |&age: &u32| answer.decision_at(age).map_or("", AgeDecision::as_str).to_owned();
     cells.extend(further.thresholds.iter().map(decision));
@@ -71,7 +83,7 @@ pub(crate) fn quoted(cell: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::{AgeDecision, RejectReason, Rejection};
+    use facefold_core::{AgeDecision, Familiarity, RejectReason, Rejection};
 
     use super::{Columns, header, line};
     use crate::answer::{Answer, ClassAnswer, ThresholdAnswer};
@@ -84,6 +96,7 @@ mod tests {
             age: Some(31.5),
             age_low: Some(28.0),
             age_high: Some(36.25),
+            familiarity: Some(Familiarity { score: 0.5, distance: 0.25, unfamiliar: false }),
             thresholds: vec![ThresholdAnswer {
                 age: 18,
                 decision: AgeDecision::Over,
@@ -92,14 +105,14 @@ mod tests {
             ..Answer::empty("a, \"b\".jpg", "faces.facefold")
         };
         let plain = Columns::default();
-        assert_eq!(line(&answer, &plain), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25"#);
+        assert_eq!(line(&answer, &plain), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25,0.5"#);
         let cells = |text: &str| text.matches(',').count();
         let rejection = Rejection::new(RejectReason::NoFace, "no face");
         let rejected = Answer::rejected("c.jpg", "x", &rejection);
         let all = Columns { thresholds: vec![18, 21], face_index: true, bundle: true };
-        assert!(line(&answer, &all).ends_with(",36.25,over,,0,faces.facefold"));
-        assert!(header(&all).ends_with("age_high,over_18,over_21,face_index,bundle"));
-        assert_eq!(line(&rejected, &all), "c.jpg,no-face,,,,,,,,,0,x");
+        assert!(line(&answer, &all).ends_with(",36.25,0.5,over,,0,faces.facefold"));
+        assert!(header(&all).ends_with("familiarity,over_18,over_21,face_index,bundle"));
+        assert_eq!(line(&rejected, &all), "c.jpg,no-face,,,,,,,,,,0,x");
         assert_eq!(cells(&line(&rejected, &all)), cells(&header(&all)));
     }
 }

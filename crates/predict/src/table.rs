@@ -4,6 +4,9 @@ use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 
 use crate::answer::{Answer, ClassAnswer};
 
+/// Stands beside a face that the bundle knows little of.
+const UNFAMILIAR: &str = "unlike the training faces";
+
 /// What a column says of an answer.
 type Cell<'a> = Box<dyn Fn(&Answer) -> Option<String> + 'a>;
 /// A column's name and its cells.
@@ -53,6 +56,10 @@ pub fn table(answers: &[Answer]) -> String {
     columns.extend(thresholds.into_iter().map(decision));
     columns.push(column("class", Box::new(|answer| percent(&answer.class))));
     columns.push(column(
+        "note",
+        Box::new(|answer| answer.is_unfamiliar().then(|| UNFAMILIAR.to_owned())),
+    ));
+    columns.push(column(
         "rejected",
         Box::new(|answer| {
             let detail = answer.detail.as_ref()?;
@@ -74,7 +81,7 @@ pub fn table(answers: &[Answer]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::AgeDecision;
+    use facefold_core::{AgeDecision, Familiarity};
 
     use super::table;
     use crate::answer::{Answer, ThresholdAnswer};
@@ -85,7 +92,7 @@ mod tests {
         let text = table(&[answer]);
         assert!(text.contains("age") && text.contains("30"), "{text}");
         assert!(!text.contains("gender") && !text.contains("rejected"), "{text}");
-        assert!(!text.contains("or older"), "{text}");
+        assert!(!text.contains("or older") && !text.contains("note"), "{text}");
     }
 
     #[test]
@@ -95,5 +102,14 @@ mod tests {
         let answer = Answer { thresholds: vec![at], ..Answer::empty("a.jpg", "b") };
         let text = table(&[answer]);
         assert!(text.contains("21 or older") && text.contains("cannot say"), "{text}");
+    }
+
+    #[test]
+    fn unfamiliar_faces_are_marked() {
+        let face = |unfamiliar| Familiarity { score: 0.5, distance: 0.5, unfamiliar };
+        let answers = [false, true]
+            .map(|is| Answer { familiarity: Some(face(is)), ..Answer::empty("a.jpg", "b") });
+        let text = table(&answers);
+        assert_eq!(text.matches("unlike the training faces").count(), 1, "{text}");
     }
 }

@@ -96,6 +96,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
     Bundle {
         heads,
         features: FeatureChoice::Both,
+        familiarity: None,
         fingerprint: Fingerprint::builder().text("test", "export").finish(),
         licence: extractor.licence.clone(),
         extractor,

@@ -194,6 +194,9 @@ function faceCard(face, number, file) {
   const several = face.answers.length > 1;
   const parts = face.answers.flatMap((answer) => [
     several ? make("h3", {}, answer.bundle) : null,
+    answer.familiarity?.unfamiliar
+      ? make("p", { className: "warning" }, "This face is unlike those the model was trained on: take its answers as guesses.")
+      : null,
     ...["gender", "age_group", "class"].filter((kind) => answer[kind]).flatMap((kind) => [
       make("p", { className: "caption" }, { gender: "gender, as annotators would put it", age_group: "age group", class: "class" }[kind]),
       bars(answer[kind]),

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Uri};
 use axum::response::{IntoResponse, Response};
-use facefold_core::{Extraction, Face, FaceVariant};
+use facefold_core::{Extraction, Face, FaceVariant, Familiarity};
 use facefold_predict::{Answer, BundleCard, ClassAnswer, ThresholdAnswer, Wanted};
 use serde::Serialize;
 
@@ -63,6 +63,8 @@ struct FaceReply<'a> {
 #[derive(Serialize)]
 struct BundleAnswer<'a> {
     bundle: &'a str,
+    /// How like the training faces the face is, where the bundle says.
+    familiarity: Option<Familiarity>,
     gender: Option<&'a ClassAnswer>,
     age_group: Option<&'a ClassAnswer>,
     age: Option<f32>,
@@ -83,6 +85,7 @@ impl<'a> From<&'a Answer> for BundleAnswer<'a> {
     fn from(answer: &'a Answer) -> Self {
         Self {
             bundle: &answer.bundle,
+            familiarity: answer.familiarity,
             gender: answer.gender.as_ref(),
             age_group: answer.age_group.as_ref(),
             age: answer.age,

@@ -126,9 +126,12 @@ impl Store {
             Err(StoreError::Missing { .. }) => None,
             Err(error) => return Err(error),
         };
-        let matrix = FeatureMatrix::of_rows(plain, mirrored);
-        matrix
-            .and_then(|matrix| matrix.with_augmented(originals))
+        let embedding = match features {
+            Features::Embedding | Features::Both => self.header.lengths().0,
+            Features::Taps => 0,
+        };
+        FeatureMatrix::of_rows(plain, mirrored)
+            .and_then(|matrix| matrix.with_augmented(originals)?.with_embedding(embedding))
             .map_err(|error| self.does_not_fit(&error))
     }
 

@@ -1,12 +1,11 @@
 //! `facefold train`: a head trained on the rows of one or several stores becomes a bundle.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use facefold_core::{
-    AgeGroups, AgeIntervals, AgeThreshold, Examples, FittedHead, Predictions, Targets, Task,
-    exact_rows,
+    AgeGroups, AgeThreshold, Examples, FamiliarityModel, FittedHead, Targets, Task,
 };
 use facefold_evaluate::{
-    AgePredictions, Answers, Metrics, OwnRows, Partition, Protocol, Surroundings,
+    AgePredictions, Answers, Calibration, Metrics, Partition, Protocol, Surroundings,
     choose_thresholds, plan,
 };
 use facefold_heads::{Bundle, FeatureChoice, TaskHead};
@@ -36,13 +35,17 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let header = learning.store().header();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
-    for &task in &settings.tasks {
-        let rows = learning.task(task, &settings)?;
+    let all = settings.tasks.iter().map(|&task| learning.task(task, &settings));
+    let all = all.collect::<Result<Vec<TaskRows>>>()?;
+    let familiarity = familiarity(&learning, &all, arguments.learning.seed)?;
+    for rows in all {
         learning::announce(&rows);
         if let Some(proposal) = learning::propose_groups(&rows, &settings) {
             output::note(&proposal);
         }
-        let (head, measured) = fit(arguments, &settings, &learning, rows, &ages)?;
+        let task = rows.task;
+        let (head, measured) =
+            fit(arguments, &settings, &learning, rows, (&ages, familiarity.as_ref()))?;
         metrics.insert(task.to_string(), measured);
         heads.push(head);
     }
@@ -53,6 +56,7 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
             Features::Taps => FeatureChoice::Taps,
             Features::Both => FeatureChoice::Both,
         },
+        familiarity,
         fingerprint: header.fingerprint.clone(),
         extractor: header.extractor.clone(),
         label_policy: settings.policy.to_string(),
@@ -79,21 +83,43 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Familiarity of the faces of the task with most rows: one for all heads.
+fn familiarity(
+    learning: &Learning,
+    tasks: &[TaskRows],
+    seed: u64,
+) -> Result<Option<FamiliarityModel>> {
+    let Some(rows) = tasks.iter().max_by_key(|rows| rows.rows.len()) else { return Ok(None) };
+    let partition = kept_apart(rows, seed)?;
+    let calibration = Calibration {
+        own: learning.own(rows),
+        surroundings: &Surroundings::default(),
+        training: &[partition.train, partition.validation].concat(),
+        held_out: &partition.test,
+    };
+    Ok(calibration.familiarity()?)
+}
+
+/// Divides the rows of a task. A fold by subject, the test rows, is what is kept for choosing;
+/// everything else is trained on.
+fn kept_apart(rows: &TaskRows, seed: u64) -> Result<Partition> {
+    let by_subject = Protocol::KFold(VALIDATION_SHARE);
+    let partitions = plan(&by_subject, &rows.rows, &rows.targets, seed)?;
+    partitions.into_iter().next().context("the rows cannot be divided by subject")
+}
+
 /// Fits one task's head, and measures it on the subjects it did not see.
 fn fit(
     arguments: &TrainArguments,
     settings: &Settings,
     learning: &Learning,
     rows: TaskRows,
-    ages: &[u32],
+    (ages, familiarity): (&[u32], Option<&FamiliarityModel>),
 ) -> Result<(TaskHead, serde_json::Value)> {
     let seed = arguments.learning.seed;
-    // A fold by subject is what is kept for choosing; everything else is trained on.
     let of_sets = (!rows.of_sets.is_empty()).then(|| rows.of_sets.clone());
-    let by_subject = Protocol::KFold(VALIDATION_SHARE);
-    let partitions = plan(&by_subject, &rows.rows, &rows.targets, seed)?;
-    let Partition { train, validation, test, .. } = &partitions[0];
-    let training: Vec<usize> = train.iter().chain(validation).copied().collect();
+    let Partition { train, validation, test, .. } = kept_apart(&rows, seed)?;
+    let trained: Vec<usize> = [train, validation].concat();
     let options = settings.start.options(rows.task, &settings.heads);
     let head = learning::head(&arguments.head, &options).map_err(Usage::error)?;
     let surroundings = if head.uses_companions() {
@@ -101,33 +127,19 @@ fn fit(
     } else {
         Surroundings::default()
     };
-    let own = OwnRows {
-        matrix: &learning.matrix,
-        matrix_rows: &rows.matrix_rows,
-        rows: &rows.rows,
-        targets: &rows.targets,
-    };
-    let (training, kept) = surroundings.examples(own, &training, test)?;
+    let own = learning.own(&rows);
+    let (training, kept) = surroundings.examples(own, &trained, &test)?;
     output::note(&format!("{}: fitting {} on {} rows", rows.task, head.name(), training.len()));
     let fitted = head.fit(&training, &kept, seed)?;
     let predictions = fitted.predict_validation(&learning.matrix, kept.rows())?;
     let answers = Answers::from_predictions(&predictions)?;
     let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&answers, kept.targets())?;
-    let task_head = TaskHead {
-        task: rows.task,
-        classes: rows.classes,
-        age_groups: (rows.task == Task::AgeGroup).then(|| settings.groups.clone()),
-        age_intervals: match (&predictions, kept.targets()) {
-            (Predictions::Years(predicted), Targets::Years(ages)) => {
-                let (predicted, years) = exact_rows(predicted, ages);
-                AgeIntervals::fit(&predicted, &years)
-            }
-            _ => None,
-        },
-        age_thresholds: thresholds(arguments, fitted.as_ref(), &answers, &kept, ages)?,
-        parts: fitted.parts(),
-    };
+    let calibration =
+        Calibration { own, surroundings: &surroundings, training: &trained, held_out: &test };
+    let intervals = calibration.intervals(head.as_ref(), fitted.as_ref(), familiarity, seed)?;
+    let spread = spread(fitted.as_ref(), &answers, &kept)?;
+    let age_thresholds = thresholds(arguments, fitted.as_ref(), &answers, &kept, ages)?;
     let metrics = json!({
         "head": arguments.head,
         "training_rows": training.len(),
@@ -135,9 +147,18 @@ fn fit(
         "rows_of_sets": of_sets,
         "validation": measured,
         "by_age_group": by_age_group,
-        "spread": spread(fitted.as_ref(), &answers, &kept)?,
+        "interval_sets_left_out": intervals.as_ref().map(|found| found.sets_left_out),
+        "spread": spread,
         "log": fitted.log(),
     });
+    let task_head = TaskHead {
+        task: rows.task,
+        classes: rows.classes,
+        age_groups: (rows.task == Task::AgeGroup).then(|| settings.groups.clone()),
+        age_intervals: intervals.map(|found| found.intervals),
+        age_thresholds,
+        parts: fitted.parts(),
+    };
     Ok((task_head, metrics))
 }
 
@@ -251,8 +272,13 @@ fn summary(measured: &serde_json::Value) -> String {
         let value = find(validation, key)?;
         Some(format!("{name} {value:.3}"))
     });
+    let intervals = match measured["interval_sets_left_out"].as_u64() {
+        Some(0) => "; intervals were calibrated inside the data set trained on".to_owned(),
+        Some(sets) => format!("; intervals were calibrated on {sets} data sets left out in turn"),
+        None => String::new(),
+    };
     format!(
-        "trained on {} rows; on {} rows of other subjects, which chose the epoch: {}",
+        "trained on {} rows; on {} rows of other subjects, which chose the epoch: {}{intervals}",
         measured["training_rows"],
         measured["validation_rows"],
         found.unwrap_or_else(|| "nothing measured".to_owned())

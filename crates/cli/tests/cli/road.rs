@@ -153,7 +153,7 @@ fn a_trained_bundle_predicts_and_refuses_another_network() {
     let mut lines = csv.lines();
     assert_eq!(
         lines.next(),
-        Some("path,status,gender,gender_probability,age_group,age,age_low,age_high")
+        Some("path,status,gender,gender_probability,age_group,age,age_low,age_high,familiarity")
     );
     let labels = AgeGroups::adience().labels();
     let mut count = 0;

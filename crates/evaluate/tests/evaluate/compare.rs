@@ -13,6 +13,7 @@ type Wrong = fn(usize) -> bool;
 fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
     let truth: Vec<usize> = (0..400).map(|row| row / 2 % 2).collect();
     RowPredictions {
+        familiarity: None,
         task: Task::Gender,
         classes: vec!["female".to_owned(), "male".to_owned()],
         rows: (0..400)
@@ -25,6 +26,7 @@ fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
         columns: heads
             .iter()
             .map(|&(head, seed, wrong)| PredictionColumn {
+                intervals: None,
                 head: head.to_owned(),
                 seed,
                 answers: Answers::Classes {
@@ -205,6 +207,7 @@ fn fewer_years_of_error_are_better() {
     predictions.classes.clear();
     predictions.truth = Targets::exact_years((0..400).map(|row| (row % 80) as f32).collect());
     let column = |head: &str, error: f32| PredictionColumn {
+        intervals: None,
         head: head.to_owned(),
         seed: 1,
         answers: Answers::Years(

@@ -1,6 +1,7 @@
 //! One binary for the tests of this crate that cross its modules.
 #![allow(clippy::unwrap_used, reason = "helpers outside of test functions may unwrap too")]
 
+mod calibration;
 mod compare;
 mod cross_validate;
 mod heads;

@@ -12,11 +12,13 @@ fn predictions() -> RowPredictions {
     let missed =
         |row: usize| if in_b(row) { row.is_multiple_of(3) } else { row.is_multiple_of(10) };
     RowPredictions {
+        familiarity: None,
         task: Task::Gender,
         classes: vec!["female".to_owned(), "male".to_owned()],
         rows: (0..400).map(row).collect(),
         truth: Targets::Classes { indices: vec![0; 400], count: 2 },
         columns: vec![PredictionColumn {
+            intervals: None,
             head: "mlp".to_owned(),
             seed: 0,
             answers: Answers::Classes {
@@ -151,6 +153,7 @@ fn an_attribute_of_another_length_is_refused() {
 fn doubted() -> RowPredictions {
     let column =
         |head: &str, seed, predicted: [usize; 5], probability: [f32; 5]| PredictionColumn {
+            intervals: None,
             head: head.to_owned(),
             seed,
             answers: Answers::Classes {
@@ -159,6 +162,7 @@ fn doubted() -> RowPredictions {
             },
         };
     RowPredictions {
+        familiarity: None,
         task: Task::Gender,
         classes: vec!["female".to_owned(), "male".to_owned()],
         rows: (0..5).map(row).collect(),
@@ -192,11 +196,13 @@ fn years_far_off_make_a_label_suspect() {
     let mut told = vec![31.0_f32; 20];
     told[7] = 60.0;
     let years = |head: &str, told: Vec<f32>| PredictionColumn {
+        intervals: None,
         head: head.to_owned(),
         seed: 0,
         answers: Answers::Years(told),
     };
     let predictions = RowPredictions {
+        familiarity: None,
         task: Task::Age,
         classes: Vec::new(),
         rows: (0..20).map(row).collect(),

@@ -102,6 +102,7 @@ fn people(seed: u64) -> People {
                 subject: Some(SubjectId::new(format!("person {person}"))),
                 fold: None,
                 split: Some([Split::Train, Split::Validation, Split::Test][person % 3]),
+                set: None,
             });
             years.push(age);
             let miss: f32 = generator.random_range(-4.0..4.0) + generator.random_range(-4.0..4.0);

@@ -2,10 +2,11 @@
 
 mod write;
 
+use facefold_core::year_deviation;
 use serde::Serialize;
 
 use crate::annotate::{Mark, on_one_line, words};
-use crate::answer::{Answer, ClassAnswer, age_deviation};
+use crate::answer::{Answer, ClassAnswer};
 use crate::tracker::{BoundingBox, Tracker};
 
 pub use write::{COLUMNS, csv_line, table};
@@ -165,7 +166,7 @@ impl Mean {
             age: self.age.mean(),
             age_low: self.age_low.mean(),
             age_high: self.age_high.mean(),
-            age_uncertainty: (!belief.is_empty()).then(|| age_deviation(&belief)),
+            age_uncertainty: (!belief.is_empty()).then(|| year_deviation(&belief)),
             class: self.class.mean(),
         }
     }

@@ -5,7 +5,7 @@ use facefold_evaluate::suspects::{SURE, TIMES_OFF};
 use facefold_evaluate::{AttributeSlices, Metric, Slice, SliceReport};
 
 use crate::figures;
-use crate::format;
+use crate::format::{self, NONE};
 use crate::model::{SuspectCount, TaskReport};
 use crate::page::Page;
 use crate::table::Table;
@@ -65,17 +65,16 @@ fn all(page: &mut Page, report: &SliceReport) {
     ));
     let mut table = Table::new(header("slice", report));
     for (attribute, slice) in report.worst_first().into_iter().take(WORST) {
-        table.row(cells(format!("{attribute}: {}", slice.name), metric, slice));
+        table.row(cells(format!("{attribute}: {}", slice.name), report, slice));
     }
     page.table(table);
 }
 
 fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &AttributeSlices) {
     if !attribute.slices.is_empty() {
-        let metric = report.metric;
         let mut table = Table::new(header(&attribute.name, report));
         for slice in &attribute.slices {
-            table.row(cells(slice.name.clone(), metric, slice));
+            table.row(cells(slice.name.clone(), report, slice));
         }
         page.table(table);
     }
@@ -106,6 +105,27 @@ fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &Att
     }
 }
 
+/// The columns of slices whose intervals around ages were tried.
+fn interval_headings(report: &SliceReport) -> Vec<String> {
+    let mut slices = report.attributes.iter().flat_map(|attribute| &attribute.slices);
+    if slices.all(|slice| slice.intervals.is_none()) {
+        return Vec::new();
+    }
+    ["inside 80 % intervals (%)", "95 % interval", "width (years)"].map(str::to_owned).to_vec()
+}
+
+/// The cells under [`interval_headings`].
+fn interval_cells(report: &SliceReport, slice: &Slice) -> Vec<String> {
+    let Some(intervals) = &slice.intervals else {
+        return vec![NONE.to_owned(); interval_headings(report).len()];
+    };
+    vec![
+        format::value(Metric::CumulativeScore5, intervals.coverage),
+        format::interval(Metric::CumulativeScore5, intervals.coverage_interval),
+        format::value(Metric::MeanAbsoluteError, intervals.width),
+    ]
+}
+
 fn header(first: &str, report: &SliceReport) -> Vec<String> {
     let beside = report.attributes.iter().flat_map(|attribute| &attribute.slices).next();
     let beside = beside.map_or(&[][..], |slice| &slice.beside);
@@ -114,10 +134,12 @@ fn header(first: &str, report: &SliceReport) -> Vec<String> {
         .into_iter()
         .chain(["gap to the rest", "95 % interval of the gap"].map(str::to_owned))
         .chain(beside.iter().map(|(metric, _)| format::heading(*metric)))
+        .chain(interval_headings(report))
         .collect()
 }
 
-fn cells(name: String, metric: Metric, slice: &Slice) -> Vec<String> {
+fn cells(name: String, report: &SliceReport, slice: &Slice) -> Vec<String> {
+    let metric = report.metric;
     [
         name,
         format::count(slice.rows),
@@ -129,6 +151,7 @@ fn cells(name: String, metric: Metric, slice: &Slice) -> Vec<String> {
     ]
     .into_iter()
     .chain(slice.beside.iter().map(|&(metric, value)| format::value(metric, value)))
+    .chain(interval_cells(report, slice))
     .collect()
 }
 

@@ -46,6 +46,9 @@ fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
         (false, false) => "cannot-say",
     };
     assert_eq!(at["decision"], decided);
+    let familiarity = &answer["familiarity"];
+    assert!(familiarity["score"].as_f64().unwrap() > 0.01, "a training face: {familiarity}");
+    assert_eq!(familiarity["unfamiliar"], false);
     assert!(answer["age_low"].as_f64().unwrap() <= answer["age_high"].as_f64().unwrap());
 }
 

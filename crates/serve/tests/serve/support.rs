@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use facefold_core::{
-    AgeGroups, AgeIntervals, AgeThreshold, ErrorBound, Examples, Extraction, Extractor, Face,
-    FeatureMatrix, Targets, Task,
+    AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, CalibrationRow, ErrorBound, Examples,
+    Extraction, Extractor, Face, FamiliarityModel, FeatureMatrix, Targets, Task, WeightedRows,
 };
 use facefold_datasets::drawn::portrait;
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
@@ -48,6 +48,11 @@ pub fn bundle() -> Bundle {
     BUNDLE.get_or_init(train).clone()
 }
 
+fn calibration_row() -> CalibrationRow {
+    let estimate = AgeEstimate { median: 30.0, deviation: Some(5.0) };
+    CalibrationRow { estimate, truth: (25.0, 25.0), weight: 1.0, distance: 0.0 }
+}
+
 fn train() -> Bundle {
     let extractor = extractor();
     let pictures: Vec<Vec<u8>> = (0..12).map(picture).collect();
@@ -63,6 +68,10 @@ fn train() -> Bundle {
         .collect();
     let plain = Array2::from_shape_vec((12, rows.len() / 12), rows).unwrap();
     let matrix = FeatureMatrix::new(plain, None).unwrap();
+    // Each picture many times over: enough rows to measure what is usual.
+    let (repeated, weights) = ((0..120).map(|row| row % 12).collect::<Vec<usize>>(), [1.0; 120]);
+    let all = WeightedRows { rows: &repeated, weights: &weights };
+    let familiarity = FamiliarityModel::fit(&matrix, all, all).unwrap();
     let groups = AgeGroups::nine();
     let years: Vec<f32> = (0..12).map(|row| row as f32 * 6.0 + 3.0).collect();
     let classes = |count: usize| Targets::Classes {
@@ -77,7 +86,7 @@ fn train() -> Bundle {
         let head = registry::head(head, &options).unwrap();
         let parts = head.fit(&examples, &examples, 0).unwrap().parts();
         let age_intervals = (task == Task::Age)
-            .then(|| AgeIntervals::fit(&[30.0; 40], &[25.0; 40]).expect("enough rows"));
+            .then(|| AgeIntervals::fit(&[calibration_row(); 40]).expect("enough rows"));
         let age_groups = (task == Task::AgeGroup).then(|| groups.clone());
         let age_thresholds = match task {
             Task::Age => vec![AgeThreshold::choose(18, bound, &[9.0; 400], &[40.0; 400])],
@@ -93,6 +102,7 @@ fn train() -> Bundle {
             fit(Task::Age, "mlp", Vec::new(), Targets::exact_years(years)),
         ],
         features: FeatureChoice::Embedding,
+        familiarity,
         fingerprint: extractor.fingerprint().clone(),
         extractor: extractor.info().clone(),
         label_policy: "exact".to_owned(),

@@ -1,0 +1,534 @@
+//! How like the training faces a face's features are.
+
+use ndarray::{Array1, Array2, ArrayView1, Axis};
+use rand::Rng as _;
+use rand::seq::index::sample_weighted;
+use serde::{Deserialize, Serialize};
+
+use crate::head::{FeatureMatrix, HeadError};
+use crate::rng::{Rng, seeded};
+use crate::rows::FeatureRows;
+
+/// Share of held-out faces that count as familiar.
+const FAMILIAR: f64 = 0.99;
+/// Leading principal components that are stored.
+const COMPONENTS: usize = 48;
+/// Directions beside them that the search carries along, so that it converges sooner.
+const OVERSAMPLED: usize = 16;
+/// Passes of the search over the training rows.
+const PASSES: usize = 5;
+/// Training rows that moments and components are taken from; more change neither.
+const MOST_ROWS: usize = 5_000;
+/// Standardised values count up to this many deviations: single columns go far out on good faces.
+const CLIP: f32 = 3.0;
+/// With fewer held-out rows the last hundredth of them is nobody.
+const LEAST_ROWS: usize = 50;
+/// Steps of the table of held-out distances.
+const STEPS: usize = 1_000;
+/// Lies beyond all statistics.
+const UNREACHED: f32 = 1e30;
+/// Statistics that a distance is made of.
+const STATISTICS: usize = 3;
+/// How much the square of each counts. The first two are high together on poor pictures, of which
+/// training sets have some; the third is high on what is no photograph.
+const WEIGHTS: [f32; STATISTICS] = [0.5, 0.5, 1.0];
+
+/// How like the training faces a face is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Familiarity {
+    /// Share of held-out training faces that are as far from the others as this one or farther: 0.5
+    /// for the usual face, below 0.01 for an unfamiliar one.
+    pub score: f32,
+    /// Distance from the training faces: 0 in their midst, 1 where a face becomes unfamiliar.
+    pub distance: f32,
+    /// Whether the face is unlike those the heads were trained on: farther away than 99 % of the
+    /// held-out training faces.
+    pub unfamiliar: bool,
+}
+
+impl Familiarity {
+    /// The score below which a face is unfamiliar.
+    pub const UNFAMILIAR_BELOW: f32 = 0.01;
+}
+
+/// What tells familiar faces from others: fitted on the training rows, with a border set on rows of
+/// the same sets that were held out.
+///
+/// The distance is the root of the weighted sum of the squares of three statistics, each 0 up to
+/// the median of the held-out rows and rising by as much again at each distance from it to their
+/// 99 % quantile: how short the embedding is, which shrinks where the network sees no face; the root
+/// mean square of the standardised columns; and that of what the leading principal components leave
+/// of them, the reconstruction error. Standardised values are clipped at 3 deviations. Each
+/// statistic is a mean over the crop and its mirror image. The distance is in units of the held-out
+/// rows' own 99 % quantile, which is the border of the unfamiliar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FamiliarityModel(FamiliarityParts);
+
+/// The numbers of a [`FamiliarityModel`], to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FamiliarityParts {
+    /// The first columns, that are the embedding; 0 where heads see none.
+    pub embedding: usize,
+    /// Mean of each column.
+    pub mean: Vec<f32>,
+    /// 1 / standard deviation of each column; 0 for one that never varied.
+    pub scale: Vec<f32>,
+    /// Principal components, k x d, each in units of its own in [`Self::units`].
+    pub components: Array2<i8>,
+    /// What a component's numbers are multiplied by.
+    pub units: Vec<f32>,
+    /// Of each statistic the median and the 99 % quantile of the held-out rows.
+    pub statistics: [[f32; 2]; STATISTICS],
+    /// Quantiles of the held-out rows' distances at the levels 0, 0.001, …, 1; 1 at 0.99.
+    pub distances: Vec<f32>,
+}
+
+/// Some rows of a matrix, and how much each counts.
+#[derive(Debug, Clone, Copy)]
+pub struct WeightedRows<'a> {
+    /// Row numbers.
+    pub rows: &'a [usize],
+    /// Their weights, above 0.
+    pub weights: &'a [f64],
+}
+
+impl FamiliarityModel {
+    /// Fits on training rows, and sets the border on rows of the same sets that were held out. None
+    /// where there are fewer than 50 held-out rows, or no training rows.
+    ///
+    /// # Errors
+    /// [`HeadError::Untrainable`] where features are not finite.
+    pub fn fit(
+        matrix: &FeatureMatrix,
+        training: WeightedRows<'_>,
+        held_out: WeightedRows<'_>,
+    ) -> Result<Option<Self>, HeadError> {
+        if held_out.rows.len() < LEAST_ROWS || training.rows.is_empty() {
+            return Ok(None);
+        }
+        let embedding = matrix.embedding();
+        let mut generator = seeded(0, "familiarity");
+        let rows = drawn(training, &mut generator)?;
+        let values = values(matrix.plain(), &rows, embedding);
+        let (mean, scale) = moments(&values)?;
+        let standardised = standardised(values, &mean, &scale);
+        let (components, units) = quantised(&leading(&standardised, &mut generator));
+        let mut model = Self(FamiliarityParts {
+            embedding,
+            mean,
+            scale,
+            components,
+            units,
+            statistics: [[0.0, 1.0]; STATISTICS],
+            distances: Vec::new(),
+        });
+        let measured = model.measure(matrix, held_out.rows)?;
+        for statistic in 0..STATISTICS {
+            let values = measured.iter().map(|row| row[statistic]);
+            let quantiles = Quantiles::new(values, held_out.weights);
+            let [median, border] = [0.5, FAMILIAR].map(|level| quantiles.at(level));
+            // A statistic that does not vary says nothing, however much it later does.
+            let border = if border > median { border } else { median + UNREACHED };
+            model.0.statistics[statistic] = [median, border];
+        }
+        let distances = measured.iter().map(|row| model.combined(row));
+        let quantiles = Quantiles::new(distances, held_out.weights);
+        let border = quantiles.at(FAMILIAR).max(f32::MIN_POSITIVE);
+        let level = |step: usize| step as f64 / STEPS as f64;
+        model.0.distances = (0..=STEPS).map(|step| quantiles.at(level(step)) / border).collect();
+        // All statistics in units of the border, so that it lies at a distance of 1.
+        for [median, at_border] in &mut model.0.statistics {
+            *at_border = *median + (*at_border - *median) * border;
+        }
+        Ok(Some(model))
+    }
+
+    /// A model of these parts.
+    ///
+    /// # Errors
+    /// [`HeadError::Damaged`] where they do not fit together.
+    pub fn new(parts: FamiliarityParts) -> Result<Self, HeadError> {
+        let (k, d) = parts.components.dim();
+        let sizes = d > 0
+            && [parts.mean.len(), parts.scale.len()] == [d, d]
+            && parts.units.len() == k
+            && parts.embedding <= d
+            && parts.distances.len() == STEPS + 1;
+        let finite = [&parts.mean, &parts.scale, &parts.units, &parts.distances]
+            .into_iter()
+            .flatten()
+            .chain(parts.statistics.as_flattened())
+            .all(|value| value.is_finite());
+        let ordered = parts.distances.is_sorted()
+            && parts.statistics.iter().all(|[median, border]| median < border);
+        if sizes && finite && ordered {
+            Ok(Self(parts))
+        } else {
+            Err(HeadError::Damaged("the familiarity's numbers do not fit together".to_owned()))
+        }
+    }
+
+    /// Its numbers.
+    #[must_use]
+    pub fn parts(&self) -> &FamiliarityParts {
+        &self.0
+    }
+
+    /// How like the training faces rows of a matrix are that is as wide as the training matrix.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the width differs.
+    pub fn of(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Vec<Familiarity>, HeadError> {
+        let measured = self.measure(matrix, rows)?;
+        Ok(measured.iter().map(|row| self.familiarity(self.combined(row))).collect())
+    }
+
+    fn familiarity(&self, distance: f32) -> Familiarity {
+        // What is not finite is like nothing.
+        let distance = if distance.is_finite() { distance } else { f32::MAX };
+        let nearer = self.0.distances.partition_point(|&known| known < distance);
+        let score = 1.0 - nearer as f32 / (STEPS + 1) as f32;
+        Familiarity { score, distance, unfamiliar: distance > 1.0 }
+    }
+
+    /// The distance that statistics give, in units of the held-out rows' 99 % quantiles.
+    fn combined(&self, measured: &[f32; STATISTICS]) -> f32 {
+        let parts = measured.iter().zip(&self.0.statistics).zip(WEIGHTS);
+        let squares = parts.map(|((value, [median, border]), weight)| {
+            let beyond = (value - median) / (border - median);
+            // Not `max`, which would make 0 of what is not a number.
+            if beyond < 0.0 { 0.0 } else { weight * beyond * beyond }
+        });
+        squares.sum::<f32>().sqrt()
+    }
+
+    /// The statistics of rows, averaged over the crop and its mirror image.
+    fn measure(
+        &self,
+        matrix: &FeatureMatrix,
+        rows: &[usize],
+    ) -> Result<Vec<[f32; STATISTICS]>, HeadError> {
+        let FamiliarityParts { mean, components, units, .. } = &self.0;
+        if matrix.width() != mean.len() {
+            return Err(HeadError::Shape(format!(
+                "familiarity was fitted on {} features, the matrix has {}",
+                mean.len(),
+                matrix.width()
+            )));
+        }
+        let mut components = components.mapv(f32::from);
+        for (mut component, unit) in components.rows_mut().into_iter().zip(units) {
+            component *= *unit;
+        }
+        let mut measured = self.of_crops(matrix.plain(), rows, &components);
+        if let Some(mirrored) = matrix.mirrored() {
+            let other = self.of_crops(mirrored, rows, &components);
+            for (one, other) in measured.iter_mut().zip(other) {
+                for (one, other) in one.iter_mut().zip(other) {
+                    *one = f32::midpoint(*one, other);
+                }
+            }
+        }
+        Ok(measured)
+    }
+
+    fn of_crops(
+        &self,
+        source: &FeatureRows,
+        rows: &[usize],
+        components: &Array2<f32>,
+    ) -> Vec<[f32; STATISTICS]> {
+        let FamiliarityParts { embedding, mean, scale, .. } = &self.0;
+        let mut measured = Vec::with_capacity(rows.len());
+        for chunk in rows.chunks(256) {
+            let values = values(source, chunk, *embedding);
+            let lengths = values.lengths.clone();
+            let standardised = standardised(values, mean, scale);
+            let inside = standardised.dot(&components.t()).dot(components);
+            let rest = &standardised - &inside;
+            measured.extend((0..chunk.len()).map(|row| {
+                [-lengths[row], clipped(standardised.row(row)), clipped(rest.row(row))]
+            }));
+        }
+        measured
+    }
+}
+
+/// Rows of features, the embedding scaled to length 1, and its length before.
+struct Values {
+    rows: Array2<f32>,
+    lengths: Vec<f32>,
+}
+
+fn values(source: &FeatureRows, rows: &[usize], embedding: usize) -> Values {
+    let mut values = Array2::zeros((rows.len(), source.width()));
+    let mut lengths = Vec::with_capacity(rows.len());
+    for (&row, mut out) in rows.iter().zip(values.rows_mut()) {
+        // Rows of a new array are contiguous.
+        let Some(out) = out.as_slice_mut() else { continue };
+        source.copy(row, out);
+        let length = out[..embedding].iter().map(|value| value * value).sum::<f32>().sqrt();
+        if length > 0.0 {
+            out[..embedding].iter_mut().for_each(|value| *value /= length);
+        }
+        lengths.push(length);
+    }
+    Values { rows: values, lengths }
+}
+
+/// At most [`MOST_ROWS`] training rows, drawn by weight.
+fn drawn(training: WeightedRows<'_>, generator: &mut Rng) -> Result<Vec<usize>, HeadError> {
+    let WeightedRows { rows, weights } = training;
+    if rows.len() <= MOST_ROWS {
+        return Ok(rows.to_vec());
+    }
+    let weight = |at: usize| weights[at];
+    let chosen = sample_weighted(generator, rows.len(), weight, MOST_ROWS).map_err(|error| {
+        HeadError::Untrainable(format!("weights of the training rows: {error}"))
+    })?;
+    let mut chosen: Vec<usize> = chosen.into_iter().map(|at| rows[at]).collect();
+    chosen.sort_unstable();
+    Ok(chosen)
+}
+
+/// Mean and 1 / standard deviation of each column.
+fn moments(values: &Values) -> Result<(Vec<f32>, Vec<f32>), HeadError> {
+    let rows = values.rows.mapv(f64::from);
+    let n = rows.nrows() as f64;
+    let mean: Array1<f64> = rows.sum_axis(Axis(0)) / n;
+    let squares: Array1<f64> = (&rows - &mean).mapv(|off| off * off).sum_axis(Axis(0)) / n;
+    if let Some(column) = squares.iter().position(|square| !square.is_finite()) {
+        return Err(HeadError::Untrainable(format!(
+            "column {column} of the training rows holds values that are not finite"
+        )));
+    }
+    let scale = |(square, mean): (&f64, &f64)| {
+        let deviation = square.sqrt();
+        if deviation > 1e-6 * mean.abs().max(1e-6) { (1.0 / deviation) as f32 } else { 0.0 }
+    };
+    let scale = squares.iter().zip(&mean).map(scale).collect();
+    Ok((mean.iter().map(|&mean| mean as f32).collect(), scale))
+}
+
+fn standardised(values: Values, mean: &[f32], scale: &[f32]) -> Array2<f32> {
+    let (mean, scale) = (ArrayView1::from(mean), ArrayView1::from(scale));
+    (values.rows - mean) * scale
+}
+
+/// Root mean square of values clipped at [`CLIP`].
+fn clipped(values: ArrayView1<'_, f32>) -> f32 {
+    let squares: f32 = values.iter().map(|value| value.clamp(-CLIP, CLIP).powi(2)).sum();
+    (squares / values.len() as f32).sqrt()
+}
+
+/// The leading principal components of standardised rows, by subspace iteration (Halko, Martinsson
+/// and Tropp, "Finding structure with randomness", 2011).
+fn leading(rows: &Array2<f32>, generator: &mut Rng) -> Array2<f32> {
+    let (n, d) = rows.dim();
+    let wanted = COMPONENTS.min(n).min(d);
+    let carried = (wanted + OVERSAMPLED).min(n).min(d);
+    let mut basis = Array2::from_shape_fn((carried, d), |_| generator.random_range(-1.0..1.0));
+    orthonormalise(&mut basis);
+    for _ in 0..PASSES {
+        basis = basis.dot(&rows.t()).dot(rows);
+        orthonormalise(&mut basis);
+    }
+    basis.slice_axis_inplace(Axis(0), (..wanted).into());
+    basis
+}
+
+/// Makes rows orthonormal one after another (modified Gram-Schmidt, twice); a row that depends on
+/// those before it becomes 0.
+fn orthonormalise(basis: &mut Array2<f32>) {
+    for row in 0..basis.nrows() {
+        let (before, mut rest) = basis.view_mut().split_at(Axis(0), row);
+        let mut own = rest.row_mut(0);
+        let length = own.dot(&own).sqrt();
+        for _ in 0..2 {
+            for other in before.rows() {
+                let along = own.dot(&other);
+                own.scaled_add(-along, &other);
+            }
+        }
+        let left = own.dot(&own).sqrt();
+        let factor = if left > 1e-5 * length { 1.0 / left } else { 0.0 };
+        own.mapv_inplace(|value| value * factor);
+    }
+}
+
+/// Components as whole numbers up to 127, and the unit of each.
+fn quantised(components: &Array2<f32>) -> (Array2<i8>, Vec<f32>) {
+    let largest = |row: ArrayView1<'_, f32>| {
+        row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()))
+    };
+    let units: Vec<f32> = components
+        .rows()
+        .into_iter()
+        .map(|row| largest(row).max(f32::MIN_POSITIVE) / f32::from(i8::MAX))
+        .collect();
+    let mut whole = Array2::zeros(components.dim());
+    for ((mut whole, row), unit) in whole.rows_mut().into_iter().zip(components.rows()).zip(&units)
+    {
+        whole.zip_mut_with(&row, |whole, value| *whole = (value / unit).round() as i8);
+    }
+    (whole, units)
+}
+
+/// Weighted values in ascending order.
+struct Quantiles {
+    /// Values with the weight of all up to them.
+    reached: Vec<(f32, f64)>,
+}
+
+impl Quantiles {
+    fn new(values: impl Iterator<Item = f32>, weights: &[f64]) -> Self {
+        let mut reached: Vec<(f32, f64)> = values.zip(weights.iter().copied()).collect();
+        reached.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut sum = 0.0;
+        for (_, weight) in &mut reached {
+            sum += *weight;
+            *weight = sum;
+        }
+        Self { reached }
+    }
+
+    /// The least value up to which lies at least this share of the weight.
+    fn at(&self, level: f64) -> f32 {
+        let wanted = self.reached.last().map_or(0.0, |last| last.1) * level;
+        // Sums of weights miss their product by a rounding error.
+        let at = self.reached.partition_point(|&(_, sum)| sum < wanted * (1.0 - 1e-9));
+        self.reached.get(at).or(self.reached.last()).map_or(0.0, |&(value, _)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, Axis};
+    use rand::Rng as _;
+
+    use super::{Familiarity, FamiliarityModel, FamiliarityParts, WeightedRows};
+    use crate::head::FeatureMatrix;
+    use crate::rng::seeded;
+
+    const WIDTH: usize = 120;
+
+    /// Faces along six directions with a little noise, and four rows unlike them: far away, off the
+    /// directions, with a short embedding, and not finite.
+    fn matrix(n: usize) -> FeatureMatrix {
+        let mut generator = seeded(1, "familiarity test");
+        let mut normal = || (0..12).map(|_| generator.random::<f32>()).sum::<f32>() - 6.0;
+        let directions = Array2::from_shape_fn((6, WIDTH), |_| normal());
+        let hidden = Array2::from_shape_fn((n, 6), |_| normal());
+        let noise = Array2::from_shape_fn((n + 4, WIDTH), |_| 0.2 * normal());
+        let mut rows = noise;
+        let faces = hidden.dot(&directions);
+        rows.slice_axis_mut(Axis(0), (..n).into()).zip_mut_with(&faces, |row, face| *row += face);
+        let one = faces.row(0).to_owned();
+        rows.row_mut(n).assign(&(&one * 20.0));
+        rows.row_mut(n + 1).mapv_inplace(|value| 10.0 * value);
+        rows.row_mut(n + 2).assign(&(&one * 0.01));
+        rows.row_mut(n + 3).fill(f32::NAN);
+        let mirrored = rows.mapv(|value| value * 1.01);
+        FeatureMatrix::new(rows, Some(mirrored)).unwrap().with_embedding(20).unwrap()
+    }
+
+    fn weighted(rows: &[usize], weights: &[f64]) -> FamiliarityModel {
+        let held_out: Vec<usize> = (600..1_600).collect();
+        let matrix = matrix(3_000);
+        let training = WeightedRows { rows, weights };
+        let held_out = WeightedRows { rows: &held_out, weights: &[1.0; 1_000] };
+        FamiliarityModel::fit(&matrix, training, held_out).unwrap().unwrap()
+    }
+
+    fn model() -> FamiliarityModel {
+        let rows: Vec<usize> = (0..600).collect();
+        weighted(&rows, &[1.0; 600])
+    }
+
+    #[test]
+    fn held_out_faces_are_familiar_and_others_are_not() {
+        let (model, matrix) = (model(), matrix(3_000));
+        let flagged = |rows: std::ops::Range<usize>| {
+            let found = model.of(&matrix, &rows.clone().collect::<Vec<_>>()).unwrap();
+            found.iter().filter(|face| face.unfamiliar).count() as f64 / rows.len() as f64
+        };
+        assert_eq!(flagged(600..1_600), 0.01);
+        let fresh = flagged(1_600..3_000);
+        assert!((0.002..0.025).contains(&fresh), "{fresh}");
+        for face in model.of(&matrix, &[3_000, 3_001, 3_002, 3_003]).unwrap() {
+            assert!(face.unfamiliar && face.distance > 1.0 && face.score < 0.01, "{face:?}");
+        }
+    }
+
+    #[test]
+    fn a_score_is_the_share_of_faces_that_are_as_far_away_or_farther() {
+        let (model, matrix) = (model(), matrix(3_000));
+        let found = model.of(&matrix, &(600..1_600).collect::<Vec<_>>()).unwrap();
+        for face in &found {
+            let farther = found.iter().filter(|other| other.distance >= face.distance).count();
+            let share = farther as f32 / found.len() as f32;
+            assert!((face.score - share).abs() < 0.003, "{face:?}: {share}");
+            assert_eq!(face.unfamiliar, face.score < Familiarity::UNFAMILIAR_BELOW);
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_hang_on_its_neighbours() {
+        let (model, matrix) = (model(), matrix(3_000));
+        let all = model.of(&matrix, &(1_000..1_300).collect::<Vec<_>>()).unwrap();
+        let one = model.of(&matrix, &[1_299]).unwrap();
+        assert!((all[299].distance - one[0].distance).abs() < 1e-5);
+    }
+
+    #[test]
+    fn sets_count_by_weight() {
+        // Held-out rows of a set far away, that count for nearly nothing, do not move the border.
+        let matrix = matrix(2_000);
+        let training: Vec<usize> = (0..600).collect();
+        let training = WeightedRows { rows: &training, weights: &[1.0; 600] };
+        let mut held_out: Vec<usize> = (600..1_000).collect();
+        held_out.extend([2_000; 100]);
+        let fit = |weight: f64| {
+            let weights: Vec<f64> =
+                held_out.iter().map(|&row| if row == 2_000 { weight } else { 1.0 }).collect();
+            let held_out = WeightedRows { rows: &held_out, weights: &weights };
+            let model = FamiliarityModel::fit(&matrix, training, held_out).unwrap().unwrap();
+            model.of(&matrix, &[2_000]).unwrap()[0]
+        };
+        assert!(fit(1e-6).unfamiliar);
+        assert!(!fit(1.0).unfamiliar);
+    }
+
+    #[test]
+    fn the_same_rows_give_the_same_numbers() {
+        assert_eq!(model(), model());
+        assert_eq!(FamiliarityModel::new(model().parts().clone()).unwrap(), model());
+    }
+
+    #[test]
+    fn few_rows_give_none_and_odd_parts_are_refused() {
+        let matrix = matrix(100);
+        let rows: Vec<usize> = (0..49).collect();
+        let few = WeightedRows { rows: &rows, weights: &[1.0; 49] };
+        assert_eq!(FamiliarityModel::fit(&matrix, few, few).unwrap(), None);
+        let narrow = FeatureMatrix::new(Array2::zeros((1, 3)), None).unwrap();
+        assert!(model().of(&narrow, &[0]).is_err());
+        let odd: [fn(&mut FamiliarityParts); 6] = [
+            |parts| parts.embedding = WIDTH + 1,
+            |parts| parts.mean[0] = f32::NAN,
+            |parts| parts.scale.truncate(1),
+            |parts| parts.units.truncate(1),
+            |parts| parts.distances.reverse(),
+            |parts| parts.statistics[1] = [1.0, 0.0],
+        ];
+        for odd in odd {
+            let mut parts = model().parts().clone();
+            odd(&mut parts);
+            assert!(FamiliarityModel::new(parts).is_err());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Calibrates what a head says of its own answers, on rows that it was not fitted on: intervals
+//! around ages, and which faces are unlike the training faces.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use facefold_core::intervals::equal_weights;
+use facefold_core::{
+    AgeEstimate, AgeIntervals, CalibrationRow, FamiliarityModel, FeatureMatrix, FittedHead, Head,
+    HeadError, Predictions, Targets, WeightedRows,
+};
+
+use crate::companions::{OwnRows, Surroundings};
+use crate::sets::SetName;
+
+/// The rows of a fit, to calibrate it with.
+#[derive(Debug, Clone, Copy)]
+pub struct Calibration<'a> {
+    /// All rows of the task.
+    pub own: OwnRows<'a>,
+    /// What else is known of them.
+    pub surroundings: &'a Surroundings,
+    /// The rows that were fitted.
+    pub training: &'a [usize],
+    /// Rows of the same data sets whose subjects were not fitted.
+    pub held_out: &'a [usize],
+}
+
+/// Intervals around predicted ages, and what they were calibrated on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CalibratedIntervals {
+    /// The intervals.
+    pub intervals: AgeIntervals,
+    /// Data sets that were left out in turn to calibrate on; 0 where all calibration rows are of
+    /// the sets that were fitted.
+    pub sets_left_out: usize,
+}
+
+impl Calibration<'_> {
+    /// Fits familiarity on the training rows, with its border on the held-out rows; each data set
+    /// counts alike. None where too few rows are held out.
+    ///
+    /// # Errors
+    /// As [`FamiliarityModel::fit`].
+    pub fn familiarity(&self) -> Result<Option<FamiliarityModel>, HeadError> {
+        let weighted = |rows: &[usize]| {
+            let sets: Vec<Vec<usize>> = self.by_set(rows).into_values().collect();
+            let sizes: Vec<usize> = sets.iter().map(Vec::len).collect();
+            (self.features_of(&sets.concat()), equal_weights(&sizes))
+        };
+        let (training, training_weights) = weighted(self.training);
+        let (held_out, held_out_weights) = weighted(self.held_out);
+        FamiliarityModel::fit(
+            self.own.matrix,
+            WeightedRows { rows: &training, weights: &training_weights },
+            WeightedRows { rows: &held_out, weights: &held_out_weights },
+        )
+    }
+
+    /// Calibrates intervals around the ages that a fitted head predicts: on its held-out rows and,
+    /// where it was fitted on several data sets, on those of each set as predicted by the head
+    /// fitted on the others. The held-out rows and each set count alike. None where classes are
+    /// predicted, or too few rows are known.
+    ///
+    /// # Errors
+    /// As [`Head::fit`] and [`FittedHead::predict`].
+    pub fn intervals(
+        &self,
+        head: &dyn Head,
+        fitted: &dyn FittedHead,
+        familiarity: Option<&FamiliarityModel>,
+        seed: u64,
+    ) -> Result<Option<CalibratedIntervals>, HeadError> {
+        if !matches!(self.own.targets, Targets::Years(_)) {
+            return Ok(None);
+        }
+        let estimates = estimates(fitted, self.own.matrix, &self.features_of(self.held_out), true)?;
+        let mut groups = vec![self.calibration_rows(self.held_out, estimates, familiarity)?];
+        for set in self.by_set(self.training).into_keys() {
+            groups.extend(self.left_out(set, head, seed)?);
+        }
+        let sets_left_out = groups.len() - 1;
+        let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+        let mut rows = groups.concat();
+        for (row, weight) in rows.iter_mut().zip(equal_weights(&sizes)) {
+            row.weight = weight;
+        }
+        let intervals = AgeIntervals::fit(&rows);
+        Ok(intervals.map(|intervals| CalibratedIntervals { intervals, sets_left_out }))
+    }
+
+    /// The training rows of one data set, as predicted by a fit on those of all others; none where
+    /// there are no others.
+    fn left_out(
+        &self,
+        set: Option<&str>,
+        head: &dyn Head,
+        seed: u64,
+    ) -> Result<Option<Vec<CalibrationRow>>, HeadError> {
+        let parted = |rows: &[usize]| -> (Vec<usize>, Vec<usize>) {
+            rows.iter().copied().partition(|&row| self.set_of(row) == set)
+        };
+        let (left_out, training) = parted(self.training);
+        let (_, held_out) = parted(self.held_out);
+        let subjects: BTreeSet<&str> =
+            training.iter().map(|&row| self.own.rows[row].subject_name()).collect();
+        let unseen = |row: &usize| !subjects.contains(self.own.rows[*row].subject_name());
+        let left_out: Vec<usize> = left_out.into_iter().filter(unseen).collect();
+        if training.is_empty() || held_out.is_empty() || left_out.is_empty() {
+            return Ok(None);
+        }
+        let (fit, validation) = self.surroundings.examples(self.own, &training, &held_out)?;
+        let fitted = head.fit(&fit, &validation, seed)?;
+        let others = Calibration { training: &training, held_out: &held_out, ..*self };
+        let familiarity = others.familiarity()?;
+        let matrix = self.own.matrix;
+        let estimates = estimates(fitted.as_ref(), matrix, &self.features_of(&left_out), false)?;
+        self.calibration_rows(&left_out, estimates, familiarity.as_ref()).map(Some)
+    }
+
+    /// Rows with their predictions and true ages, those left out of which too little is known.
+    fn calibration_rows(
+        &self,
+        rows: &[usize],
+        estimates: Vec<AgeEstimate>,
+        familiarity: Option<&FamiliarityModel>,
+    ) -> Result<Vec<CalibrationRow>, HeadError> {
+        let distances = distances(familiarity, self.own.matrix, &self.features_of(rows))?;
+        let truth = true_ages(&self.own.targets.pick(rows));
+        let known = truth.into_iter().zip(estimates).zip(distances);
+        Ok(known
+            .filter_map(|((truth, estimate), distance)| {
+                Some(CalibrationRow { estimate, truth: truth?, weight: 1.0, distance })
+            })
+            .collect())
+    }
+
+    fn features_of(&self, rows: &[usize]) -> Vec<usize> {
+        rows.iter().map(|&row| self.own.matrix_rows[row]).collect()
+    }
+
+    /// The data set of a row; none where there is one only.
+    fn set_of(&self, row: usize) -> Option<&str> {
+        self.own.rows[row].set.as_ref().map(SetName::as_str)
+    }
+
+    fn by_set(&self, rows: &[usize]) -> BTreeMap<Option<&str>, Vec<usize>> {
+        let mut sets: BTreeMap<Option<&str>, Vec<usize>> = BTreeMap::new();
+        for &row in rows {
+            sets.entry(self.set_of(row)).or_default().push(row);
+        }
+        sets
+    }
+}
+
+/// The estimates of a head for rows of a matrix; for its validation rows by what did not learn from
+/// them. Empty for a head that predicts classes.
+///
+/// # Errors
+/// As [`FittedHead::predict`].
+pub fn estimates(
+    fitted: &dyn FittedHead,
+    matrix: &FeatureMatrix,
+    rows: &[usize],
+    validation: bool,
+) -> Result<Vec<AgeEstimate>, HeadError> {
+    let (predictions, distributions) = if validation {
+        let distributions = fitted.year_distribution_validation(matrix, rows)?;
+        (fitted.predict_validation(matrix, rows)?, distributions)
+    } else {
+        (fitted.predict(matrix, rows)?, fitted.year_distribution(matrix, rows)?)
+    };
+    Ok(match predictions {
+        Predictions::Years(years) => AgeEstimate::of_rows(distributions.as_ref(), &years),
+        Predictions::Classes(_) => Vec::new(),
+    })
+}
+
+/// Distances of rows from the training faces; 0 where nothing is known of familiarity.
+///
+/// # Errors
+/// As [`FamiliarityModel::of`].
+pub fn distances(
+    familiarity: Option<&FamiliarityModel>,
+    matrix: &FeatureMatrix,
+    rows: &[usize],
+) -> Result<Vec<f32>, HeadError> {
+    let Some(familiarity) = familiarity else { return Ok(vec![0.0; rows.len()]) };
+    Ok(familiarity.of(matrix, rows)?.iter().map(|face| face.distance).collect())
+}
+
+/// The ages that each true one may be. None for a class, and for a range without an upper end, of
+/// which no share can be said to lie inside an interval.
+pub(crate) fn true_ages(targets: &Targets) -> Vec<Option<(f32, f32)>> {
+    match targets {
+        Targets::Years(ages) => {
+            ages.iter().map(|age| (!age.is_open()).then(|| (age.low(), age.high()))).collect()
+        }
+        Targets::Classes { indices, .. } => vec![None; indices.len()],
+    }
+}

@@ -1,0 +1,130 @@
+//! What a fit says of its test rows beside its answers, and how that does: intervals, familiarity.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use facefold_core::intervals::share_inside;
+use facefold_core::{Familiarity, FamiliarityModel, FittedHead, HeadError};
+
+use super::{Fits, Job};
+use crate::calibration::{Calibration, estimates, true_ages};
+use crate::error::EvaluateError;
+use crate::metrics::{Answers, Metric, Metrics};
+use crate::protocol::Partition;
+use crate::result::{FamiliarityCheck, IntervalCheck};
+use crate::statistics::bootstrap::bootstrap;
+use crate::statistics::mean;
+use crate::statistics::sums::SubjectSums;
+
+/// Familiarity of a partition's faces, made once for all heads and seeds.
+pub(super) type SharedFamiliarity = Arc<OnceLock<Option<FamiliarityModel>>>;
+
+/// What a fit says of its test rows beside its answers.
+#[derive(Default)]
+pub(super) struct Calibrated {
+    /// Around the predicted age of each.
+    pub(super) intervals: Option<Vec<(f32, f32)>>,
+    /// How those do.
+    pub(super) check: Option<IntervalCheck>,
+    /// How familiar each face is.
+    pub(super) familiarity: Option<Vec<Familiarity>>,
+}
+
+impl Fits<'_> {
+    /// Calibrates a fit on the rows that it was not fitted on, and tries that on its test rows.
+    pub(super) fn calibrated(
+        &self,
+        job: &Job<'_>,
+        calibration: Calibration<'_>,
+        fitted: &dyn FittedHead,
+    ) -> Result<Calibrated, HeadError> {
+        let matrix = self.plan.matrix;
+        let test = &job.partition.test;
+        let rows = self.features_of(test);
+        let shared = self.shared_familiarity(job.partition);
+        if shared.get().is_none() {
+            // Whoever comes second finds it made, or has made the same.
+            let _ = shared.set(calibration.familiarity()?);
+        }
+        let model = shared.get().and_then(Option::as_ref);
+        let familiarity = model.map(|model| model.of(matrix, &rows)).transpose()?;
+        let intervals = calibration.intervals(job.head, fitted, model, job.seed)?;
+        let Some(calibrated) = intervals else {
+            return Ok(Calibrated { familiarity, ..Calibrated::default() });
+        };
+        let distance = |row: usize| familiarity.as_ref().map_or(0.0, |faces| faces[row].distance);
+        let estimates = estimates(fitted, matrix, &rows, false)?;
+        let around = |(row, estimate)| calibrated.intervals.around(estimate, distance(row));
+        let intervals: Vec<(f32, f32)> = estimates.iter().enumerate().map(around).collect();
+        let truth = true_ages(&self.plan.targets.pick(test));
+        let inside: Vec<(usize, f64)> = (0..test.len())
+            .filter_map(|row| Some((row, share_inside(truth[row]?, intervals[row]))))
+            .collect();
+        let check = self.check_intervals(test, &inside, &intervals, calibrated.sets_left_out);
+        Ok(Calibrated { intervals: Some(intervals), check, familiarity })
+    }
+
+    /// Where the familiarity of a partition's faces is kept.
+    fn shared_familiarity(&self, partition: &Partition) -> SharedFamiliarity {
+        let key = [partition.train.as_slice(), &[usize::MAX], &partition.validation].concat();
+        match self.familiarity.lock() {
+            Ok(mut known) => Arc::clone(known.entry(key).or_default()),
+            Err(_) => SharedFamiliarity::default(),
+        }
+    }
+
+    /// How intervals do on the test rows whose age is known; `inside` says which lie in theirs.
+    fn check_intervals(
+        &self,
+        test: &[usize],
+        inside: &[(usize, f64)],
+        intervals: &[(f32, f32)],
+        sets_left_out: usize,
+    ) -> Option<IntervalCheck> {
+        if inside.is_empty() {
+            return None;
+        }
+        let mut subjects: HashMap<&str, usize> = HashMap::new();
+        let subject_of = |&(row, _): &(usize, f64)| {
+            let fresh = subjects.len();
+            *subjects.entry(self.plan.rows[test[row]].subject_name()).or_insert(fresh)
+        };
+        let subject_of: Vec<usize> = inside.iter().map(subject_of).collect();
+        let shares: Vec<f64> = inside.iter().map(|&(_, share)| share).collect();
+        let widths: Vec<f64> =
+            inside.iter().map(|&(row, _)| f64::from(intervals[row].1 - intervals[row].0)).collect();
+        let sums = SubjectSums::of_values(&subject_of, &shares);
+        let coverage = bootstrap(&sums, &|sums| vec![sums[1] / sums[0]], self.plan.seed);
+        Some(IntervalCheck {
+            rows: inside.len(),
+            coverage: mean(&shares),
+            coverage_interval: coverage.first()?.interval,
+            width: mean(&widths),
+            sets_left_out,
+        })
+    }
+
+    /// How a head does on test rows that are like its training faces, and on others.
+    pub(super) fn check_familiarity(
+        &self,
+        partition: &Partition,
+        faces: &[Familiarity],
+        answers: &Answers,
+    ) -> Result<FamiliarityCheck, EvaluateError> {
+        let (unfamiliar, familiar): (Vec<usize>, Vec<usize>) =
+            (0..faces.len()).partition(|&row| faces[row].unfamiliar);
+        let deciding = Metric::of(self.plan.task)[0];
+        let value = |rows: &[usize]| -> Result<Option<f64>, EvaluateError> {
+            let own: Vec<usize> = rows.iter().map(|&row| partition.test[row]).collect();
+            let truth = self.plan.targets.pick(&own);
+            let metrics = Metrics::measure(&answers.of_rows(rows), &truth, self.plan.ordered())?;
+            Ok(metrics.and_then(|metrics| metrics.get(deciding)))
+        };
+        Ok(FamiliarityCheck {
+            rows: faces.len(),
+            unfamiliar_rows: unfamiliar.len(),
+            familiar: value(&familiar)?,
+            unfamiliar: value(&unfamiliar)?,
+        })
+    }
+}
