@@ -45,7 +45,9 @@ impl Selection {
             for (reason, count) in std::mem::take(&mut set.dropped) {
                 *dropped.entry(reason).or_insert(0) += count;
             }
-            set.rows.iter_mut().for_each(|row| *row += first);
+            for row in &mut set.rows {
+                *row += first;
+            }
             first += samples;
             all = Some(match all {
                 None => (name, set),

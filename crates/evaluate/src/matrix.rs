@@ -312,7 +312,9 @@ impl Planner<'_> {
         for partition in &mut partitions {
             partition.name = format!("{name}, {}", partition.name);
             for part in [&mut partition.train, &mut partition.validation, &mut partition.test] {
-                part.iter_mut().for_each(|row| *row = numbers[*row]);
+                for row in part {
+                    *row = numbers[*row];
+                }
             }
         }
         Ok((protocol, partitions))

@@ -102,7 +102,9 @@ pub fn join_subjects(sets: &[(SetName, Vec<SetRow<'_>>)]) -> JoinedSubjects {
         }
         shared.pictures += 1;
         shared.rows += owners.len();
-        owners.iter().for_each(|owner| links.join(first.1, owner.1));
+        for owner in owners {
+            links.join(first.1, owner.1);
+        }
     }
     let mut sets_of: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for (person, (set, ..)) in people.all.iter().enumerate() {

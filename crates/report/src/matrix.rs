@@ -31,7 +31,7 @@ pub fn terminal(report: &MatrixReport) -> String {
         report.warnings.iter().map(|warning| format!("! {warning}\n")).collect();
     for task in &report.tasks {
         for head in &task.result.heads {
-            for &metric in measured_metrics(&task.result, head).iter() {
+            for metric in measured_metrics(&task.result, head) {
                 let heading = format::heading(metric);
                 blocks.push(format!("\n{} · {} · {heading}\n", task.result.task, head.name));
                 blocks.push(figures(&task.result, head, metric).terminal());
@@ -101,7 +101,7 @@ fn of_task(page: &mut Page, task: &TaskMatrix) {
     ));
     for head in &result.heads {
         page.subsection(format!("{} by {}", contents::heading(result.task), head.name));
-        for &metric in &measured_metrics(result, head) {
+        for metric in measured_metrics(result, head) {
             page.paragraph(format!("{}:", format::heading(metric)));
             page.table(figures(result, head, metric));
         }
