@@ -2,8 +2,9 @@
 //!
 //! The file is in the safetensors format, readable without facefold: its metadata key `facefold`
 //! holds the JSON manifest, a head's tensors are named `<number of the head>/<name>`, and the
-//! tensor `checksum` is the BLAKE3 hash of the manifest and of the other tensors. It holds no
-//! time and no path, so the same heads give the same bytes.
+//! tensor `checksum` is the BLAKE3 hash of the manifest and of the other tensors. Matrices are
+//! stored in the bundle's [`WeightFormat`], all else in single precision. The file holds no time
+//! and no path, so the same heads give the same bytes.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,6 @@ use facefold_core::{
     AgeGroups, AgeIntervals, ExtractorInfo, Fingerprint, FittedHead, HeadError, HeadParts,
     TargetKind, Task, files,
 };
-use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::choice::FeatureChoice;
 use crate::formula::{Formula, Value};
 use crate::registry;
+use crate::training_set::TrainingSet;
+use crate::weights::{self, WeightFormat};
 
 /// Version of the manifest; a reader refuses any other.
 const FORMAT: u32 = 1;
@@ -99,6 +101,10 @@ pub struct Bundle {
     pub fingerprint: Fingerprint,
     /// The extractor that made them.
     pub extractor: ExtractorInfo,
+    /// The sets trained on.
+    pub training: Vec<TrainingSet>,
+    /// How the file stores the heads' matrices.
+    pub weights: WeightFormat,
     /// How labels became targets.
     pub label_policy: String,
     /// The command that trained the heads.
@@ -121,6 +127,8 @@ struct Manifest<'a> {
     features: FeatureChoice,
     fingerprint: Cow<'a, Fingerprint>,
     extractor: Cow<'a, ExtractorInfo>,
+    training: Cow<'a, [TrainingSet]>,
+    weights: WeightFormat,
     label_policy: Cow<'a, str>,
     command: Cow<'a, str>,
     metrics: Cow<'a, serde_json::Value>,
@@ -162,27 +170,33 @@ impl Bundle {
             .map_err(|reason| BundleError::Damaged { path: path.to_owned(), reason })
     }
 
-    /// The bytes of the bundle's file; the same bundle gives the same bytes.
+    /// The bytes of the bundle's file; the same bundle gives the same bytes. With
+    /// [`WeightFormat::F16`] what is read back holds the nearest values of half precision.
     ///
     /// # Errors
-    /// [`BundleError::Unwritable`] where a part has no form in the file.
+    /// [`BundleError::Unwritable`] where a part has no form in the file, or a matrix holds a value
+    /// that [`WeightFormat::F16`] cannot.
     pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
         let unwritable = |error: &dyn fmt::Display| BundleError::Unwritable(error.to_string());
         let manifest = serde_json::to_string(&self.manifest()).map_err(|e| unwritable(&e))?;
-        let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        let mut tensors = BTreeMap::new();
         for (number, head) in self.heads.iter().enumerate() {
             for (name, tensor) in &head.parts.tensors {
-                let bytes = tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.insert(format!("{number}/{name}"), (tensor.shape().to_vec(), bytes));
+                let name = format!("{number}/{name}");
+                let stored = weights::store(tensor, self.weights)
+                    .map_err(|value| unwritable(&overflow(&name, value)))?;
+                tensors.insert(name, stored);
             }
         }
         let checksum = checksum(
             &manifest,
-            tensors.iter().map(|(name, (shape, bytes))| (name.as_str(), &shape[..], &bytes[..])),
+            tensors
+                .iter()
+                .map(|(name, stored)| (name.as_str(), &stored.shape[..], &stored.bytes[..])),
         );
         let mut views = Vec::with_capacity(tensors.len() + 1);
-        for (name, (shape, bytes)) in &tensors {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        for (name, stored) in &tensors {
+            let view = TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
             views.push((name.as_str(), view.map_err(|e| unwritable(&e))?));
         }
         let view = TensorView::new(Dtype::U8, vec![checksum.len()], &checksum);
@@ -269,6 +283,8 @@ impl Bundle {
             features: self.features,
             fingerprint: Cow::Borrowed(&self.fingerprint),
             extractor: Cow::Borrowed(&self.extractor),
+            training: Cow::Borrowed(&self.training),
+            weights: self.weights,
             label_policy: Cow::Borrowed(&self.label_policy),
             command: Cow::Borrowed(&self.command),
             metrics: Cow::Borrowed(&self.metrics),
@@ -304,13 +320,17 @@ impl Bundle {
                     Some((heads.get_mut(number.parse::<usize>().ok()?)?, part))
                 })
                 .ok_or_else(|| format!("its tensor `{name}` belongs to no head"))?;
-            head.parts.tensors.insert(part.to_owned(), array(name, view)?);
+            let tensor =
+                weights::load(view).map_err(|error| format!("its tensor `{name}`: {error}"))?;
+            head.parts.tensors.insert(part.to_owned(), tensor);
         }
         Ok(Self {
             heads,
             features: manifest.features,
             fingerprint: manifest.fingerprint.into_owned(),
             extractor: manifest.extractor.into_owned(),
+            training: manifest.training.into_owned(),
+            weights: manifest.weights,
             label_policy: manifest.label_policy.into_owned(),
             command: manifest.command.into_owned(),
             metrics: manifest.metrics.into_owned(),
@@ -321,13 +341,12 @@ impl Bundle {
     }
 }
 
-fn array(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>, String> {
-    if view.dtype() != Dtype::F32 {
-        return Err(format!("its tensor `{name}` holds {:?}, expected F32", view.dtype()));
-    }
-    let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-    ArrayD::from_shape_vec(IxDyn(view.shape()), values.collect())
-        .map_err(|error| format!("its tensor `{name}`: {error}"))
+/// What is said of a value that half precision cannot hold.
+fn overflow(tensor: &str, value: f32) -> String {
+    format!(
+        "its tensor `{tensor}`: expected values that f16 can hold, found {value}; store its weights \
+         as f32"
+    )
 }
 
 /// Hash of the manifest's text and of tensors in the order of their names.
@@ -382,9 +401,9 @@ pub enum BundleError {
     Unwritable(String),
     /// The embeddings were made with something else.
     #[error(
-        "the bundle was trained on embeddings with fingerprint {trained} ({model}, {network}, \
-         precision class {precision}), these have {found}: use the model that the bundle was \
-         trained with, or train a new bundle on a store of these"
+        "the bundle does not fit these embeddings: expected fingerprint {trained} ({model}, \
+         {network}, precision class {precision}), found {found}; use the model and precision class \
+         that the bundle was trained with, or train a new bundle on a store of these"
     )]
     Fingerprint {
         /// Of the training embeddings.

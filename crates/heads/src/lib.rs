@@ -29,8 +29,10 @@ pub mod spaces;
 mod subsample;
 mod svm;
 mod threads;
+mod training_set;
 mod trees;
 mod two_step;
+mod weights;
 
 pub use bundle::{Bundle, BundleError, TaskHead};
 pub use choice::FeatureChoice;
@@ -40,5 +42,7 @@ pub use linear::LinearOptions;
 pub use mlp::{Form, JointOptions, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
 pub use options::{ClassWeights, HeadOptions};
 pub use svm::{Kernel, Scaling, Scheme, SvmOptions};
+pub use training_set::{LabelCount, TaskCounts, TrainingSet};
 pub use trees::TreeOptions;
 pub use two_step::TwoStepOptions;
+pub use weights::WeightFormat;

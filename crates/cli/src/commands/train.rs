@@ -2,13 +2,16 @@
 
 use anyhow::Result;
 use facefold_core::{AgeGroups, AgeIntervals, Examples, FittedHead, Predictions, Targets, Task};
-use facefold_evaluate::{Answers, Metrics, OwnRows, Partition, Protocol, Surroundings, plan};
-use facefold_heads::{Bundle, FeatureChoice, TaskHead};
+use facefold_datasets::DatasetKind;
+use facefold_evaluate::{
+    Answers, Metrics, OwnRows, Partition, Protocol, RowInfo, Surroundings, plan,
+};
+use facefold_heads::{Bundle, FeatureChoice, TaskCounts, TaskHead, TrainingSet, WeightFormat};
 use facefold_store::Features;
 use serde_json::json;
 
 use super::Usage;
-use crate::arguments::TrainArguments;
+use crate::arguments::{BundleWeightsName, TrainArguments};
 use crate::learning::{self, Learning, TaskRows};
 use crate::output::{self, Output};
 use crate::settings::Settings;
@@ -29,9 +32,11 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let header = learning.store.header();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
+    let mut counts = Vec::new();
     for &task in &settings.tasks {
         let rows = learning.task(task, &settings)?;
         learning::announce(&rows);
+        counts.push(counted(&rows));
         let (head, measured) = fit(arguments, &settings, &learning, rows)?;
         metrics.insert(task.to_string(), measured);
         heads.push(head);
@@ -45,6 +50,11 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
         },
         fingerprint: header.fingerprint.clone(),
         extractor: header.extractor.clone(),
+        training: vec![training_set(&learning, counts)],
+        weights: match arguments.weights {
+            BundleWeightsName::F32 => WeightFormat::F32,
+            BundleWeightsName::F16 => WeightFormat::F16,
+        },
         label_policy: settings.policy.to_string(),
         command: provenance::training_command(),
         metrics: metrics.into(),
@@ -67,6 +77,21 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
         lines.join("\n")
     })?;
     Ok(Outcome::Done)
+}
+
+/// The rows of a task, counted.
+fn counted(rows: &TaskRows) -> TaskCounts {
+    let subjects = rows.rows.iter().map(RowInfo::subject_name);
+    TaskCounts::count(rows.task, &rows.classes, &rows.targets, subjects)
+}
+
+/// The store's data set, by the name of the store's directory.
+fn training_set(learning: &Learning, tasks: Vec<TaskCounts>) -> TrainingSet {
+    let kind = learning.store.header().dataset.kind.clone();
+    let terms = kind.parse().map_or("not known", DatasetKind::terms).to_owned();
+    let name = learning.store.directory().file_name();
+    let name = name.map_or_else(|| kind.clone(), |name| name.to_string_lossy().into_owned());
+    TrainingSet { name, kind, terms, tasks }
 }
 
 /// Fits one task's head, and measures it on the subjects it did not see.

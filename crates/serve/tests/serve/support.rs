@@ -10,7 +10,7 @@ use facefold_core::{
     AgeGroups, AgeIntervals, Examples, Extraction, Extractor, Face, FeatureMatrix, Targets, Task,
 };
 use facefold_datasets::drawn::portrait;
-use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
+use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
 use facefold_predict::Pipeline;
 use facefold_serve::{Limits, Options, Server, Stopper};
 use facefold_vision::decode;
@@ -89,6 +89,8 @@ fn train() -> Bundle {
         features: FeatureChoice::Embedding,
         fingerprint: extractor.fingerprint().clone(),
         extractor: extractor.info().clone(),
+        training: Vec::new(),
+        weights: WeightFormat::F32,
         label_policy: "exact".to_owned(),
         command: "a test".to_owned(),
         metrics: json!({ "age": { "validation": { "years": { "mean_absolute_error": 9.9 } } } }),
