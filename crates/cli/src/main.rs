@@ -1,6 +1,7 @@
 //! Defines the `facefold` command: reads the arguments, runs one command, gives the exit code.
 
 mod arguments;
+mod bundles;
 mod columns;
 mod commands;
 mod containers;

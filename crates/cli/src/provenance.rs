@@ -1,5 +1,6 @@
 //! Where a result comes from: command, commit, machine.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use facefold_core::{ExtractorInfo, Task};
@@ -17,11 +18,11 @@ pub fn command_line() -> String {
     joined(&words())
 }
 
-/// The same without the number of threads, which changes nothing of what is trained: so the bytes
-/// of a bundle do not tell it either.
+/// The same without what changes nothing of what is trained, so that the bytes of a bundle do not
+/// depend on the machine either: the number of threads, and the directories that files lie in.
 #[must_use]
 pub fn training_command() -> String {
-    joined(&without_threads(words()))
+    joined(&without_directories(without_threads(words())))
 }
 
 fn words() -> Vec<String> {
@@ -44,6 +45,27 @@ fn without_threads(words: Vec<String>) -> Vec<String> {
         }
     }
     kept
+}
+
+/// Options of `train` whose values are paths.
+const PATHS: [&str; 3] = ["--store", "--out", "--init"];
+
+fn without_directories(words: Vec<String>) -> Vec<String> {
+    let last = |path: &str| {
+        let name = Path::new(path).file_name();
+        name.map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+    };
+    let mut is_path = false;
+    let shorten = |word: String| {
+        let short = match word.split_once('=') {
+            _ if is_path => last(&word),
+            Some((option, path)) if PATHS.contains(&option) => format!("{option}={}", last(path)),
+            _ => word,
+        };
+        is_path = PATHS.contains(&short.as_str());
+        short
+    };
+    words.into_iter().map(shorten).collect()
 }
 
 fn quoted(word: &str) -> String {
@@ -193,7 +215,7 @@ pub fn today() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{joined, quoted, today, without_threads};
+    use super::{joined, quoted, today, without_directories, without_threads};
 
     #[test]
     fn a_training_command_does_not_tell_its_threads() {
@@ -202,6 +224,16 @@ mod tests {
             let words = typed.split(' ').map(str::to_owned).collect();
             assert_eq!(joined(&without_threads(words)), "facefold train --seed 3");
         }
+    }
+
+    #[test]
+    fn a_training_command_does_not_tell_where_files_lie() {
+        let typed = "train --store /home/ann/stores/a --store=stores/b/ --out ../x.facefold";
+        let words = typed.split(' ').map(str::to_owned).collect();
+        assert_eq!(
+            joined(&without_directories(words)),
+            "facefold train --store a --store=b --out x.facefold"
+        );
     }
 
     #[test]

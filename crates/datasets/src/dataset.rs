@@ -55,6 +55,18 @@ impl DatasetKind {
             Self::Manifest => "manifest",
         }
     }
+
+    /// Terms of its pictures, one line; `data/README.md` says where the authors state them.
+    #[must_use]
+    pub fn terms(self) -> &'static str {
+        match self {
+            Self::Adience => "research only; the pictures may not be passed on",
+            Self::UtkFace => "non-commercial research only; copyright stays with the owners",
+            Self::FairFace => "CC BY 4.0",
+            Self::ImdbWiki => "academic research only; copyright stays with the owners",
+            Self::Folder | Self::Manifest => "those of the pictures' source",
+        }
+    }
 }
 
 impl fmt::Display for DatasetKind {

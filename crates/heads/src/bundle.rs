@@ -2,8 +2,9 @@
 //!
 //! The file is in the safetensors format, readable without facefold: its metadata key `facefold`
 //! holds the JSON manifest, a head's tensors are named `<number of the head>/<name>`, those of the
-//! familiarity `familiarity/<name>`, and the tensor `checksum` is the BLAKE3 hash of the manifest and of the other tensors. It holds no
-//! time and no path, so the same heads give the same bytes.
+//! familiarity `familiarity/<name>`, and the tensor `checksum` is the BLAKE3 hash of the manifest and
+//! of the other tensors. Matrices of heads are stored in the bundle's [`WeightFormat`], their vectors in
+//! single precision. The file holds no time and no path, so the same heads give the same bytes.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -14,15 +15,16 @@ use facefold_core::{
     AgeGroups, AgeIntervals, AgeThreshold, ExtractorInfo, FamiliarityModel, Fingerprint,
     FittedHead, HeadError, HeadParts, TargetKind, Task, files,
 };
-use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::FeatureChoice;
-use crate::familiarity::{self, FileTensor};
+use crate::familiarity;
 use crate::formula::{Formula, Value};
 use crate::registry;
+use crate::training_set::TrainingSet;
+use crate::weights::{self, StoredTensor, WeightFormat};
 
 /// Version of the manifest; a reader refuses any other.
 const FORMAT: u32 = 1;
@@ -111,6 +113,10 @@ pub struct Bundle {
     pub fingerprint: Fingerprint,
     /// The extractor that made them.
     pub extractor: ExtractorInfo,
+    /// The sets trained on.
+    pub training: Vec<TrainingSet>,
+    /// How the file stores the heads' matrices.
+    pub weights: WeightFormat,
     /// How labels became targets.
     pub label_policy: String,
     /// The command that trained the heads.
@@ -133,6 +139,8 @@ struct Manifest<'a> {
     features: FeatureChoice,
     fingerprint: Cow<'a, Fingerprint>,
     extractor: Cow<'a, ExtractorInfo>,
+    training: Cow<'a, [TrainingSet]>,
+    weights: WeightFormat,
     label_policy: Cow<'a, str>,
     command: Cow<'a, str>,
     metrics: Cow<'a, serde_json::Value>,
@@ -176,29 +184,34 @@ impl Bundle {
             .map_err(|reason| BundleError::Damaged { path: path.to_owned(), reason })
     }
 
-    /// The bytes of the bundle's file; the same bundle gives the same bytes.
+    /// The bytes of the bundle's file; the same bundle gives the same bytes. With
+    /// [`WeightFormat::F16`] what is read back holds the nearest values of half precision.
     ///
     /// # Errors
-    /// [`BundleError::Unwritable`] where a part has no form in the file.
+    /// [`BundleError::Unwritable`] where a part has no form in the file, or a matrix holds a value
+    /// that [`WeightFormat::F16`] cannot.
     pub fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
         let unwritable = |error: &dyn fmt::Display| BundleError::Unwritable(error.to_string());
         let manifest = serde_json::to_string(&self.manifest()).map_err(|e| unwritable(&e))?;
-        let mut tensors: BTreeMap<String, FileTensor> =
+        let mut tensors: BTreeMap<String, StoredTensor> =
             self.familiarity.as_ref().map(familiarity::store).unwrap_or_default();
         for (number, head) in self.heads.iter().enumerate() {
             for (name, tensor) in &head.parts.tensors {
-                let bytes = tensor.iter().flat_map(|value| value.to_le_bytes()).collect();
-                let tensor = (Dtype::F32, tensor.shape().to_vec(), bytes);
-                tensors.insert(format!("{number}/{name}"), tensor);
+                let name = format!("{number}/{name}");
+                let stored = weights::store(tensor, self.weights)
+                    .map_err(|value| unwritable(&overflow(&name, value)))?;
+                tensors.insert(name, stored);
             }
         }
         let checksum = checksum(
             &manifest,
-            tensors.iter().map(|(name, (_, shape, bytes))| (name.as_str(), &shape[..], &bytes[..])),
+            tensors
+                .iter()
+                .map(|(name, stored)| (name.as_str(), &stored.shape[..], &stored.bytes[..])),
         );
         let mut views = Vec::with_capacity(tensors.len() + 1);
-        for (name, (dtype, shape, bytes)) in &tensors {
-            let view = TensorView::new(*dtype, shape.clone(), bytes);
+        for (name, stored) in &tensors {
+            let view = TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes);
             views.push((name.as_str(), view.map_err(|e| unwritable(&e))?));
         }
         let view = TensorView::new(Dtype::U8, vec![checksum.len()], &checksum);
@@ -286,6 +299,8 @@ impl Bundle {
             features: self.features,
             fingerprint: Cow::Borrowed(&self.fingerprint),
             extractor: Cow::Borrowed(&self.extractor),
+            training: Cow::Borrowed(&self.training),
+            weights: self.weights,
             label_policy: Cow::Borrowed(&self.label_policy),
             command: Cow::Borrowed(&self.command),
             metrics: Cow::Borrowed(&self.metrics),
@@ -327,7 +342,9 @@ impl Bundle {
                     Some((heads.get_mut(number.parse::<usize>().ok()?)?, part))
                 })
                 .ok_or_else(|| format!("its tensor `{name}` belongs to no head"))?;
-            head.parts.tensors.insert(part.to_owned(), array(name, view)?);
+            let tensor =
+                weights::load(view).map_err(|error| format!("its tensor `{name}`: {error}"))?;
+            head.parts.tensors.insert(part.to_owned(), tensor);
         }
         Ok(Self {
             heads,
@@ -335,6 +352,8 @@ impl Bundle {
             familiarity: familiarity::restore(&of_familiarity)?,
             fingerprint: manifest.fingerprint.into_owned(),
             extractor: manifest.extractor.into_owned(),
+            training: manifest.training.into_owned(),
+            weights: manifest.weights,
             label_policy: manifest.label_policy.into_owned(),
             command: manifest.command.into_owned(),
             metrics: manifest.metrics.into_owned(),
@@ -345,13 +364,12 @@ impl Bundle {
     }
 }
 
-fn array(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>, String> {
-    if view.dtype() != Dtype::F32 {
-        return Err(format!("its tensor `{name}` holds {:?}, expected F32", view.dtype()));
-    }
-    let values = view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-    ArrayD::from_shape_vec(IxDyn(view.shape()), values.collect())
-        .map_err(|error| format!("its tensor `{name}`: {error}"))
+/// What is said of a value that half precision cannot hold.
+fn overflow(tensor: &str, value: f32) -> String {
+    format!(
+        "its tensor `{tensor}`: expected values that f16 can hold, found {value}; store its weights \
+         as f32"
+    )
 }
 
 /// Hash of the manifest's text and of tensors in the order of their names.
@@ -406,9 +424,9 @@ pub enum BundleError {
     Unwritable(String),
     /// The embeddings were made with something else.
     #[error(
-        "the bundle was trained on embeddings with fingerprint {trained} ({model}, {network}, \
-         precision class {precision}), these have {found}: use the model that the bundle was \
-         trained with, or train a new bundle on a store of these"
+        "the bundle does not fit these embeddings: expected fingerprint {trained} ({model}, \
+         {network}, precision class {precision}), found {found}; use the model and precision class \
+         that the bundle was trained with, or train a new bundle on a store of these"
     )]
     Fingerprint {
         /// Of the training embeddings.

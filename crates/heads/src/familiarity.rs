@@ -8,14 +8,13 @@ use ndarray::Array2;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use crate::weights::StoredTensor;
+
 /// What the names of its tensors begin with.
 pub(crate) const PREFIX: &str = "familiarity/";
 
-/// A tensor as it lies in the file: type, shape, bytes.
-pub(crate) type FileTensor = (Dtype, Vec<usize>, Vec<u8>);
-
 /// The tensors of a model, by their names in the file.
-pub(crate) fn store(model: &FamiliarityModel) -> BTreeMap<String, FileTensor> {
+pub(crate) fn store(model: &FamiliarityModel) -> BTreeMap<String, StoredTensor> {
     let FamiliarityParts { embedding, mean, scale, components, units, statistics, distances } =
         model.parts();
     let floats = |shape: &[usize], values: &[f32]| {
@@ -33,7 +32,8 @@ pub(crate) fn store(model: &FamiliarityModel) -> BTreeMap<String, FileTensor> {
         ("statistics", floats(&[statistics.len(), 2], statistics.as_flattened())),
         ("distances", vector(distances)),
     ];
-    tensors.into_iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor)).collect()
+    let stored = |(dtype, shape, bytes)| StoredTensor { dtype, shape, bytes };
+    tensors.into_iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), stored(tensor))).collect()
 }
 
 /// The model of tensors by their names without [`PREFIX`]; none where there is no tensor.

@@ -30,8 +30,10 @@ pub mod spaces;
 mod subsample;
 mod svm;
 mod threads;
+mod training_set;
 mod trees;
 mod two_step;
+mod weights;
 mod years;
 
 pub use bundle::{Bundle, BundleError, TaskHead};
@@ -42,5 +44,7 @@ pub use linear::LinearOptions;
 pub use mlp::{Form, JointOptions, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
 pub use options::{ClassWeights, HeadOptions};
 pub use svm::{Kernel, Scaling, Scheme, SvmOptions};
+pub use training_set::{LabelCount, TaskCounts, TrainingSet};
 pub use trees::TreeOptions;
 pub use two_step::TwoStepOptions;
+pub use weights::WeightFormat;

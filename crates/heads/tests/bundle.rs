@@ -7,11 +7,11 @@ use std::sync::OnceLock;
 use facefold_core::rng::seeded;
 use facefold_core::{
     AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, CalibrationRow, Companion, Examples,
-    ExtractorInfo, FamiliarityModel, FeatureMatrix, Fingerprint, Precision, Predictions, Targets,
-    Task, WeightedRows,
+    ExtractorInfo, FamiliarityModel, FeatureMatrix, Fingerprint, FittedHead, Precision,
+    Predictions, Targets, Task, WeightedRows,
 };
-use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
-use ndarray::{Array2, ArrayD, IxDyn};
+use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
+use ndarray::{Array2, ArrayD, ArrayView1, IxDyn};
 use proptest::prelude::*;
 use rand::Rng as _;
 
@@ -118,6 +118,8 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
             taps_layout: facefold_core::TAPS_LAYOUT.to_owned(),
             licence: "none".to_owned(),
         },
+        training: Vec::new(),
+        weights: WeightFormat::F32,
         label_policy: "exact".to_owned(),
         command: "facefold train --seed 3".to_owned(),
         metrics: serde_json::json!({"accuracy": 0.1 + 0.2}),
@@ -152,6 +154,108 @@ fn the_same_training_gives_the_same_bytes() {
     let matrix = matrix();
     let make = || bundle(vec![head("mlp", Task::Gender, &matrix).0]).to_bytes().unwrap();
     assert!(make() == make());
+}
+
+/// The largest distance between two predictions of probabilities.
+fn furthest(one: &Array2<f32>, two: &Array2<f32>) -> f32 {
+    one.iter().zip(two).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Mean of each row's distribution over the years 0, 1, 2, …
+fn expectations(distribution: &Array2<f32>) -> Vec<f32> {
+    let mean = |row: ArrayView1<'_, f32>| -> f32 {
+        row.iter().zip(0_u8..).map(|(p, year)| p * f32::from(year)).sum()
+    };
+    distribution.rows().into_iter().map(mean).collect()
+}
+
+#[test]
+fn half_precision_moves_predictions_little_and_reads_back_exactly() {
+    let matrix = matrix();
+    let rows: Vec<usize> = (0..ROWS).collect();
+    let (gender, probabilities) = head("mlp", Task::Gender, &matrix);
+    let (age, _) = head("mlp", Task::Age, &matrix);
+    let full = bundle(vec![gender, age]);
+    let half = Bundle { weights: WeightFormat::F16, ..full.clone() };
+    let bytes = half.to_bytes().unwrap();
+    assert!(bytes.len() < full.to_bytes().unwrap().len());
+
+    let loaded = Bundle::from_bytes(&bytes).unwrap();
+    assert!(loaded == Bundle::from_bytes(&bytes).unwrap() && loaded != half);
+    // What was rounded once is not rounded again.
+    assert!(loaded.to_bytes().unwrap() == bytes);
+
+    let (before, after) = (full.fitted().unwrap(), loaded.fitted().unwrap());
+    let Predictions::Classes(before_gender) = probabilities else { panic!("no classes") };
+    let Predictions::Classes(after_gender) = after[0].predict(&matrix, &rows).unwrap() else {
+        panic!("no classes")
+    };
+    let moved = furthest(&before_gender, &after_gender);
+    assert!(moved > 0.0 && moved < 0.001, "{moved}");
+    // Not the answers themselves: where those are whole years, a median at a half moves by one.
+    let years = |head: &dyn FittedHead| {
+        expectations(&head.year_distribution(&matrix, &rows).unwrap().expect("a distribution"))
+    };
+    let moved = years(before[1].as_ref()).into_iter().zip(years(after[1].as_ref()));
+    let moved = moved.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(moved > 0.0 && moved < 0.05, "{moved}");
+}
+
+#[test]
+fn every_head_can_be_stored_in_half_precision() {
+    let (matrix, rows) = (matrix(), (0..ROWS).collect::<Vec<_>>());
+    for (kind, _) in registry::names() {
+        let (head, probabilities) = head(kind, Task::Gender, &matrix);
+        let half = Bundle { weights: WeightFormat::F16, ..bundle(vec![head]) };
+        let loaded = Bundle::from_bytes(&half.to_bytes().unwrap()).unwrap();
+        let found = loaded.fitted().unwrap()[0].predict(&matrix, &rows).unwrap();
+        let (Predictions::Classes(before), Predictions::Classes(after)) = (probabilities, found)
+        else {
+            panic!("{kind}: no classes")
+        };
+        let moved = furthest(&before, &after);
+        assert!(moved < 0.01, "{kind}: {moved}");
+    }
+}
+
+#[test]
+fn three_heads_on_2560_features_in_half_precision_fit_into_6_megabytes() {
+    let wide = Array2::from_shape_fn((40, 2_560), |(row, column)| (row * column % 97) as f32);
+    let wide = FeatureMatrix::new(wide, None).unwrap();
+    let mut options = HeadOptions::default();
+    (options.mlp.epochs, options.mlp.least_steps) = (1, 1);
+    let heads = [Task::Gender, Task::Age, Task::AgeGroup].map(|task| {
+        let examples = |rows: std::ops::Range<usize>| {
+            let rows: Vec<usize> = rows.collect();
+            let targets = targets(task, &rows);
+            Examples::new(&wide, rows, targets).unwrap()
+        };
+        let mlp = registry::head("mlp", &options).unwrap();
+        let parts = mlp.fit(&examples(0..32), &examples(32..40), 0).unwrap().parts();
+        TaskHead {
+            task,
+            classes: Vec::new(),
+            age_groups: None,
+            age_intervals: None,
+            age_thresholds: Vec::new(),
+            parts,
+        }
+    });
+    let half = Bundle { weights: WeightFormat::F16, ..bundle(heads.to_vec()) };
+    let bytes = half.to_bytes().unwrap().len();
+    assert!(bytes > 4_000_000 && bytes < 6_000_000, "{bytes} bytes");
+}
+
+#[test]
+fn a_weight_beyond_half_precision_is_refused_with_its_name() {
+    let mut large = bundle(vec![head("linear", Task::Gender, &matrix()).0]);
+    large.heads[0].parts.tensors.get_mut("weights").unwrap().fill(1e6);
+    large.to_bytes().unwrap();
+    large.weights = WeightFormat::F16;
+    let error = large.to_bytes().unwrap_err().to_string();
+    for part in ["0/weights", "1000000", "f32"] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]

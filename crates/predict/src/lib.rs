@@ -1,5 +1,7 @@
 //! Pictures to answers with a trained bundle.
 //!
+//! [`default_bundle()`] is one that the library embeds; a [`BundleCard`] says of any bundle on what
+//! it was trained, what it scored, and what it must not be used for.
 //! A [`Predictor`] ties bundles to the extractor that their features come from; it gives an
 //! [`Answer`] for each face of a picture. [`csv`] and [`table`] write answers for programs and
 //! people, [`annotate()`] draws them on the picture. A service, which wants other things of each
@@ -10,7 +12,9 @@
 pub mod annotate;
 pub mod answer;
 mod bundles;
+pub mod card;
 pub mod csv;
+mod default_bundle;
 pub mod export;
 pub mod frames;
 mod lettering;
@@ -23,8 +27,10 @@ pub mod tracker;
 
 pub use annotate::{Mark, annotate};
 pub use answer::{Answer, ClassAnswer, Status, ThresholdAnswer};
+pub use card::{BundleCard, TaskCard};
+pub use default_bundle::{DEFAULT_BUNDLE, default_bundle};
 pub use frames::{Frame, Frames, VideoError};
 pub use occlusion::{Explanation, MeanMap, OcclusionMap};
 pub use people::{People, Person};
-pub use pipeline::{BundleCard, ExplainError, FaceExplained, Pipeline, TaskCard, Wanted, Which};
+pub use pipeline::{ExplainError, FaceExplained, Pipeline, Wanted, Which};
 pub use predictor::{PredictError, Predictor};

@@ -9,11 +9,10 @@ use facefold_heads::Bundle;
 use facefold_vision::LocalExtractor;
 use facefold_vision::align::Crop;
 use facefold_vision::extractor::{CropEmbedding, LocatedFace, PictureError, whole};
-use serde::Serialize;
-use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::bundles::{Bundles, Features};
+use crate::card::BundleCard;
 use crate::occlusion::{self, Explanation};
 use crate::predictor::PredictError;
 
@@ -26,40 +25,6 @@ const BLOCK: usize = 8;
 pub struct Pipeline {
     extractor: LocalExtractor,
     bundles: Bundles,
-}
-
-/// What a user must know of a bundle before believing it. Holds no path.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BundleCard {
-    /// Its name.
-    pub name: String,
-    /// One entry a head.
-    pub tasks: Vec<TaskCard>,
-    /// What the heads see of a face: `embedding`, `taps` or `both`.
-    pub features: String,
-    /// Model pack of the embeddings.
-    pub model: String,
-    /// What the training embeddings were made with.
-    pub fingerprint: String,
-    /// How labels became targets.
-    pub label_policy: String,
-    /// By task what the heads scored on subjects that were kept from training.
-    pub metrics: Value,
-    /// Terms of the weights and the pictures, one line.
-    pub licence: String,
-    /// Version of facefold that trained the heads.
-    pub facefold_version: String,
-}
-
-/// One head of a bundle.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TaskCard {
-    /// `gender`, `age-group`, `age` or `class`.
-    pub task: String,
-    /// The kind of head: `mlp`, `svm`, `linear`.
-    pub head: String,
-    /// Names of its classes; empty for years.
-    pub classes: Vec<String>,
 }
 
 impl Pipeline {
@@ -96,28 +61,7 @@ impl Pipeline {
     /// What each bundle is.
     #[must_use]
     pub fn cards(&self) -> Vec<BundleCard> {
-        self.bundles
-            .iter()
-            .map(|(name, bundle)| BundleCard {
-                name: name.to_owned(),
-                tasks: bundle
-                    .heads
-                    .iter()
-                    .map(|head| TaskCard {
-                        task: head.task.to_string(),
-                        head: head.parts.kind.clone(),
-                        classes: head.classes.clone(),
-                    })
-                    .collect(),
-                features: bundle.features.to_string(),
-                model: bundle.extractor.model.clone(),
-                fingerprint: bundle.fingerprint.to_string(),
-                label_policy: bundle.label_policy.clone(),
-                metrics: bundle.metrics.clone(),
-                licence: bundle.licence.clone(),
-                facefold_version: bundle.facefold_version.clone(),
-            })
-            .collect()
+        self.bundles.iter().map(|(name, bundle)| BundleCard::new(name, bundle)).collect()
     }
 
     /// Extracts pictures given as the bytes of their files: one outcome a picture, in order, with

@@ -1,6 +1,8 @@
 //! Ties trained bundles to the extractor that their features come from.
 
-use facefold_core::{Extraction, Extractor, ExtractorError, Face, FaceVariant, HeadError};
+use facefold_core::{
+    Extraction, Extractor, ExtractorError, Face, FaceVariant, HeadError, Rejection,
+};
 use facefold_heads::{Bundle, BundleError, FeatureChoice};
 
 use crate::answer::Answer;
@@ -67,6 +69,12 @@ impl Predictor {
         self.bundles.thresholds()
     }
 
+    /// What every bundle answers for a picture that gave no face.
+    #[must_use]
+    pub fn rejected(&self, path: &str, rejection: &Rejection) -> Vec<Answer> {
+        self.bundles.names().map(|name| Answer::rejected(path, name, rejection)).collect()
+    }
+
     /// What every bundle tells about the faces of a picture: faces in the extractor's order, and
     /// for each face one answer a bundle. A picture without a face gets one rejected answer a
     /// bundle.
@@ -77,10 +85,7 @@ impl Predictor {
         let mut outcomes = self.extractor.extract(&[bytes])?;
         match outcomes.pop() {
             Some(Extraction::Embedded { faces, found }) => self.tell(path, &faces, found),
-            Some(Extraction::Rejected(rejection)) => {
-                let names = self.bundles.names();
-                Ok(names.map(|name| Answer::rejected(path, name, &rejection)).collect())
-            }
+            Some(Extraction::Rejected(rejection)) => Ok(self.rejected(path, &rejection)),
             None => Err(ExtractorError::new("the extractor gave no outcome for a picture").into()),
         }
     }
@@ -97,5 +102,27 @@ impl Predictor {
             answers.extend(told.into_iter().map(|answer| Answer { faces: found, ..answer }));
         }
         Ok(answers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_vision::models::UNTRAINED;
+    use facefold_vision::{LocalExtractor, LocalOptions};
+
+    use super::Predictor;
+    use crate::default_bundle::{DEFAULT_BUNDLE, default_bundle};
+
+    #[test]
+    fn the_embedded_bundle_refuses_another_network() {
+        let extractor = LocalExtractor::new(&LocalOptions::new(&UNTRAINED)).unwrap();
+        let bundle = default_bundle().unwrap();
+        let expected = bundle.fingerprint.to_string();
+        let predictor =
+            Predictor::new(Box::new(extractor), vec![(DEFAULT_BUNDLE.to_owned(), bundle)]);
+        let error = predictor.err().unwrap().to_string();
+        for part in [expected.as_str(), "buffalo_s", "precision class", "use the model"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 }

@@ -13,7 +13,8 @@ use facefold_core::{
     Targets, Task,
 };
 use facefold_heads::{
-    Bundle, FeatureChoice, HeadOptions, Scheme, TaskHead, YearsAnswer, YearsLoss, registry,
+    Bundle, FeatureChoice, HeadOptions, Scheme, TaskHead, WeightFormat, YearsAnswer, YearsLoss,
+    registry,
 };
 use facefold_predict::export::{WeightStorage, export};
 use ndarray::Array2;
@@ -100,6 +101,8 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
         fingerprint: Fingerprint::builder().text("test", "export").finish(),
         licence: extractor.licence.clone(),
         extractor,
+        training: Vec::new(),
+        weights: WeightFormat::F32,
         label_policy: "exact".to_owned(),
         command: "facefold train".to_owned(),
         metrics: serde_json::json!({ "age": { "validation": 1.5 } }),

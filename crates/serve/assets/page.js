@@ -360,11 +360,19 @@ function worthOf(task, measured) {
   return parts;
 }
 
+function setInWords(set) {
+  const tasks = set.tasks.map((task) => `${task.task} ${task.rows.toLocaleString("en")} rows of ${task.subjects.toLocaleString("en")} people`);
+  return `${set.name} (${tasks.join(", ")}; terms: ${set.terms})`;
+}
+
 function showModels(models) {
   at("model").textContent = `${models.network}, ${models.execution}`;
   at("terms").textContent = `Terms of the network: ${models.licence}.`;
   at("bundles").replaceChildren(...models.bundles.map((bundle) => make("details", { open: models.bundles.length === 1 },
     make("summary", {}, bundle.name), ...bundle.tasks.flatMap((task) => worthOf(task, bundle.metrics?.[task.task])),
+    make("p", {}, `For: ${bundle.intended_use}`), make("p", {}, "Not for:"),
+    make("ul", {}, ...bundle.not_for.map((use) => make("li", {}, use))),
+    make("p", { className: "quiet" }, `Trained on ${bundle.training.map(setInWords).join("; ") || "sets that it does not name"}.`),
     make("p", { className: "quiet" }, `Label policy ${bundle.label_policy}. Terms: ${bundle.licence}.`))));
   at("worth").hidden = false;
   if (!models.bundles.length) say("This server has no bundle: it can only embed, and tells nothing about a face.");

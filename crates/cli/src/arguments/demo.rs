@@ -9,7 +9,8 @@ use clap::Args;
 #[command(after_help = "\
 Draws a seeded set of faces (no real person), embeds them with the network that can be had, and
 cross-validates MLP against SVM on five folds that no subject crosses. The figures say that the
-pipeline works; they are no result.
+pipeline works; they are no result. It ends with the embedded bundle's prediction for one of these
+faces, and with what to try next.
 
 Example: facefold demo --out results/demo")]
 pub struct DemoArguments {

@@ -15,12 +15,12 @@ covering takes away from the told class (or makes the face younger), blue where 
 makes it older).
 
 Examples:
-  facefold explain --bundle faces.facefold picture.jpg --out maps      maps/picture-gender.png, …
-  facefold explain --bundle faces.facefold holiday/ --out maps         also maps/mean-gender.png, …
+  facefold explain photo.jpg --out maps                     maps/photo-gender.png, …
+  facefold explain holiday/ --out maps                      also maps/mean-gender.png, …
   ls old/*.jpg | facefold explain --bundle faces.facefold --mean-only --out maps -")]
 pub struct ExplainArguments {
-    /// Trained bundle; several are explained side by side.
-    #[arg(long, required = true)]
+    /// Trained bundle; several are explained side by side. Default: the embedded one.
+    #[arg(long)]
     pub bundle: Vec<PathBuf>,
     /// Pictures, directories, or - for a list of paths (or one picture's bytes) on stdin.
     #[arg(required = true, num_args = 1..)]

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it: a file for each command's options. Names here are a contract:
 //! scripts rely on them.
 
+mod bundle;
 mod compare;
 mod cv;
 mod data;
@@ -24,6 +25,7 @@ mod tune;
 
 use clap::{Parser, Subcommand};
 
+pub use bundle::BundleCommand;
 pub use compare::CompareArguments;
 pub use cv::CvArguments;
 pub use data::{DataCommand, SourceArguments, Tree};
@@ -42,7 +44,7 @@ pub use report::ReportCommand;
 pub use serve::ServeArguments;
 pub use store::{ExportFormatName, StoreCommand};
 pub use threshold::ThresholdArguments;
-pub use train::TrainArguments;
+pub use train::{BundleWeightsName, TrainArguments};
 pub use tune::TuneArguments;
 
 /// Age and gender heads on ArcFace embeddings: extract once, train and compare in seconds.
@@ -53,12 +55,13 @@ pub use tune::TuneArguments;
     propagate_version = true,
     after_help = "\
 Examples:
+  facefold predict photo.jpg                           gender, age and age group by the embedded bundle
+  facefold serve                                       the same over HTTP, with a page
   facefold demo                                        the whole road on drawn faces
   facefold extract utkface data/utkface --store stores/utkface --taps
   facefold cv --store stores/utkface --task gender,age --head mlp,svm,linear --out results/utkface
   facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
-  facefold predict --bundle faces.facefold picture.jpg
-  facefold serve --bundle faces.facefold --results results/
+  facefold predict --bundle faces.facefold photo.jpg
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but inputs were rejected and --strict was given."
 )]
@@ -100,13 +103,16 @@ pub enum Command {
     Compare(CompareArguments),
     /// Train a head on all rows of one or several stores and write it as a bundle.
     Train(TrainArguments),
-    /// Tell gender and age from pictures or a video with a trained bundle.
+    /// Show what a bundle was trained on, what it scored, and what it must not be used for.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    /// Predict gender and age from pictures or a video.
     Predict(PredictArguments),
     /// Show which parts of a face moved a bundle's answers.
     Explain(ExplainArguments),
     /// Write a bundle as an ONNX file, alone or behind its embedding network.
     Export(ExportArguments),
-    /// Answer over HTTP with trained bundles, and show a page to try them on.
+    /// Answer over HTTP, and show a page to try it on.
     Serve(ServeArguments),
     /// Show a report that was written before.
     #[command(subcommand)]

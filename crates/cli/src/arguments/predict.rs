@@ -9,19 +9,23 @@ use super::{MediaArguments, RunArguments};
 /// Options of `predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Without --bundle the embedded one answers; `facefold bundle show` says what it was trained on and
+what it must not be used for.
+
 Examples:
-  facefold predict --bundle faces.facefold picture.jpg
-  facefold predict --bundle faces.facefold holiday/ --format csv > holiday.csv
-  find . -name '*.jpg' | facefold predict --bundle faces.facefold --format jsonl -
-  facefold predict --bundle faces.facefold --faces all --annotate drawn/ holiday/
-  facefold predict --bundle faces.facefold --video party.mp4 --fps 10
-  facefold predict --bundle faces.facefold --video /dev/video0        until Ctrl-C
+  facefold predict photo.jpg
+  facefold predict holiday/ --format csv > holiday.csv
+  find . -name '*.jpg' | facefold predict --format jsonl -
+  facefold predict --faces all --annotate drawn/ holiday/
+  facefold predict --video party.mp4 --fps 10
+  facefold predict --video /dev/video0                      until Ctrl-C
+  facefold predict --bundle faces.facefold photo.jpg        a bundle of your own
 
 A video gives one row a person: when they were seen, and the mean of the answers over all frames
 with their face. It is read through ffmpeg, which must be installed.")]
 pub struct PredictArguments {
-    /// Trained bundle; several answer side by side.
-    #[arg(long, required = true)]
+    /// Trained bundle; several answer side by side. Default: the embedded one.
+    #[arg(long)]
     pub bundle: Vec<PathBuf>,
     /// Pictures, directories, or - for a list of paths (or one picture's bytes) on stdin.
     #[arg(required_unless_present = "video", num_args = 1..)]

@@ -15,14 +15,14 @@ Prometheus, and /extract answers like an InsightFace-REST container. Ctrl-C or S
 is in work. No picture is written to disk or logged.
 
 Examples:
-  facefold serve --bundle faces.facefold
+  facefold serve                                       the embedded bundle
   facefold serve --bundle faces.facefold --results results/ --listen 127.0.0.1:9000
-  FACEFOLD_TOKEN=$(openssl rand -hex 24) facefold serve --bundle faces.facefold --listen 0.0.0.0:8080
+  FACEFOLD_TOKEN=$(openssl rand -hex 24) facefold serve --listen 0.0.0.0:8080
   facefold serve --model buffalo_s                     no bundle: embeddings only
   curl -H 'content-type: image/jpeg' --data-binary @picture.jpg http://127.0.0.1:8080/v1/predict
   curl -F a=@one.jpg -F b=@two.jpg 'http://127.0.0.1:8080/v1/predict?faces=all'")]
 pub struct ServeArguments {
-    /// Trained bundle; several answer side by side. Without one the server only embeds.
+    /// Trained bundle; several answer side by side. Default: the embedded one, or none with --model.
     #[arg(long)]
     pub bundle: Vec<PathBuf>,
     /// Address and port; port 0 takes a free one, and the first line of the output says which.
@@ -35,7 +35,7 @@ pub struct ServeArguments {
     /// where other users of the machine do not see it.
     #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
     pub token: Vec<String>,
-    /// Model pack of a server without a bundle.
+    /// Model pack of a server that only embeds and has no bundle.
     #[arg(long)]
     pub model: Option<String>,
     /// Most mebibytes of a request.

@@ -1,13 +1,18 @@
 //! `facefold demo`: the whole pipeline on drawn faces.
 
+use std::path::Path;
+
 use anyhow::Result;
 use facefold_core::Extractor;
+use facefold_datasets::Dataset;
 use facefold_datasets::drawn::DrawOptions;
+use facefold_predict::{DEFAULT_BUNDLE, Predictor, default_bundle, table};
 
 use super::{cv, data, extract, threads};
 use crate::arguments::{
-    CvArguments, DemoArguments, EvaluationArguments, ExtractArguments, LearningArguments,
-    NetworkArguments, SourceArguments, ThresholdArguments, Tree,
+    CvArguments, DEFAULT_DEVICE, DEFAULT_MODEL, DemoArguments, EvaluationArguments,
+    ExtractArguments, LearningArguments, NetworkArguments, SourceArguments, ThresholdArguments,
+    Tree,
 };
 use crate::containers::BackendArguments;
 use crate::network::{self, Faces};
@@ -17,6 +22,18 @@ use crate::{Outcome, interrupt, provenance};
 /// Stands first in the report.
 const DRAWN: &str = "The faces are drawn, of people who do not exist: these figures show that the \
                      pipeline works and are no result on faces.";
+
+/// Stands before the prediction for a drawn face.
+const DRAWING: &str = "The embedded bundle on one of these faces. It was trained on photographs, and \
+                       a drawing is none: what it says of it means nothing.";
+
+/// What to try after the demo.
+const NEXT: &str = "\
+Next:
+  facefold predict photo.jpg     gender, age and age group of the face in a photograph
+  facefold serve                 the same over HTTP, with a page at http://127.0.0.1:8080
+  facefold bundle show           what it was trained on, and what it must not be used for
+";
 
 /// Runs `demo`.
 ///
@@ -71,30 +88,58 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
         return Ok(Outcome::Interrupted);
     };
     output.answer(&report, || facefold_report::terminal(&report))?;
+    output.say(&first_face(arguments, &model, &pictures, &dataset)?)?;
+    output.say(NEXT)?;
     output.say(&arguments.out.join("report.md").display().to_string())?;
     Ok(Outcome::Done)
 }
 
-/// The extractor, the name of its model pack, and why it is not the usual one.
-fn extractor(arguments: &DemoArguments) -> Result<(String, Box<dyn Extractor>, Option<String>)> {
-    let network = |model: &str| NetworkArguments {
+/// What the embedded bundle predicts for one of the drawn faces, or why it cannot.
+fn first_face(
+    arguments: &DemoArguments,
+    model: &str,
+    pictures: &Path,
+    dataset: &Dataset,
+) -> Result<String> {
+    let bundle = default_bundle()?;
+    let Some(sample) = dataset.samples.first().filter(|_| bundle.extractor.model == model) else {
+        return Ok(format!(
+            "The embedded bundle needs the weights of {}: no face is predicted.",
+            bundle.extractor.model
+        ));
+    };
+    let bundles = vec![(DEFAULT_BUNDLE.to_owned(), bundle)];
+    let faces = Faces { taps: Predictor::needs_taps(&bundles), ..Faces::default() };
+    let predictor =
+        Predictor::new(network::extractor(&network(arguments, model), faces)?, bundles)?;
+    let path = pictures.join(&sample.path);
+    let answers = predictor.predict(&path.display().to_string(), &fs_err::read(&path)?)?;
+    Ok(format!("{DRAWING}\n{}", table::table(&answers)))
+}
+
+fn network(arguments: &DemoArguments, model: &str) -> NetworkArguments {
+    NetworkArguments {
         model: model.to_owned(),
         precision: None,
-        device: "cpu".to_owned(),
+        device: DEFAULT_DEVICE.to_owned(),
         threads: arguments.threads,
         offline: arguments.offline,
-    };
-    if let Some(model) = &arguments.model {
-        return Ok((model.clone(), network::extractor(&network(model), Faces::default())?, None));
     }
-    match network::extractor(&network("buffalo_s"), Faces::default()) {
-        Ok(extractor) => Ok(("buffalo_s".to_owned(), extractor, None)),
+}
+
+/// The extractor, the name of its model pack, and why it is not the usual one.
+fn extractor(arguments: &DemoArguments) -> Result<(String, Box<dyn Extractor>, Option<String>)> {
+    let extractor = |model: &str| network::extractor(&network(arguments, model), Faces::default());
+    if let Some(model) = &arguments.model {
+        return Ok((model.clone(), extractor(model)?, None));
+    }
+    match extractor(DEFAULT_MODEL) {
+        Ok(extractor) => Ok((DEFAULT_MODEL.to_owned(), extractor, None)),
         Err(error) => {
             output::note(&format!("{error:#}"));
             let reason = "The weights of buffalo_s cannot be had, so this ran on an untrained \
                           network (seeded random weights, whole pictures as crops).";
-            let extractor = network::extractor(&network("untrained"), Faces::default())?;
-            Ok(("untrained".to_owned(), extractor, Some(reason.to_owned())))
+            Ok(("untrained".to_owned(), extractor("untrained")?, Some(reason.to_owned())))
         }
     }
 }
@@ -102,8 +147,8 @@ fn extractor(arguments: &DemoArguments) -> Result<(String, Box<dyn Extractor>, O
 fn extract_arguments(
     arguments: &DemoArguments,
     model: &str,
-    pictures: &std::path::Path,
-    store: &std::path::Path,
+    pictures: &Path,
+    store: &Path,
 ) -> ExtractArguments {
     ExtractArguments {
         source: SourceArguments {
@@ -114,13 +159,7 @@ fn extract_arguments(
             frontal: false,
         },
         store: store.to_owned(),
-        network: NetworkArguments {
-            model: model.to_owned(),
-            precision: None,
-            device: "cpu".to_owned(),
-            threads: arguments.threads,
-            offline: arguments.offline,
-        },
+        network: network(arguments, model),
         backend: BackendArguments::default(),
         taps: false,
         aligned: false,
@@ -131,7 +170,7 @@ fn extract_arguments(
     }
 }
 
-fn cv_arguments(arguments: &DemoArguments, store: &std::path::Path) -> CvArguments {
+fn cv_arguments(arguments: &DemoArguments, store: &Path) -> CvArguments {
     CvArguments {
         evaluation: EvaluationArguments {
             learning: LearningArguments {

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use facefold_core::{Rejection, Task, files};
-use facefold_heads::Bundle;
 use facefold_predict::occlusion::{self, MapSummary, overlay_with_words};
 use facefold_predict::{
     ExplainError, Explanation, FaceExplained, MeanMap, Pipeline, Predictor, Which,
@@ -22,6 +21,7 @@ use serde::Serialize;
 
 use super::threads;
 use crate::arguments::ExplainArguments;
+use crate::bundles;
 use crate::fan_out::{fan_out, locked};
 use crate::inputs::{inputs, names, outside, picture_names};
 use crate::network::{self, Faces};
@@ -80,11 +80,12 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
     outside("--out", &arguments.out, &arguments.input)?;
     let pipeline = pipeline(arguments)?;
     let inputs = inputs(&arguments.input)?;
+    let paths: Vec<String> = pipeline.cards().into_iter().map(|card| card.name).collect();
     let maps = Maps {
         directory: &arguments.out,
         pictures: picture_names(&inputs, &["mean"]),
-        bundles: names(arguments.bundle.iter().map(PathBuf::as_path), &[]),
-        paths: arguments.bundle.iter().map(|path| path.display().to_string()).collect(),
+        bundles: names(paths.iter().map(Path::new), &[]),
+        paths,
     };
     let which = Which { face: 0, aligned: arguments.aligned || pipeline.info().detector == "none" };
     let means: Mutex<Means> = Mutex::default();
@@ -132,11 +133,7 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
 }
 
 fn pipeline(arguments: &ExplainArguments) -> Result<Pipeline> {
-    let bundles = arguments
-        .bundle
-        .iter()
-        .map(|path| Ok((path.display().to_string(), Bundle::load(path)?)))
-        .collect::<Result<Vec<_>>>()?;
+    let bundles = bundles::load(&arguments.bundle, |path| path.display().to_string())?;
     // The bundle says which networks its features come from.
     let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
     let network = arguments.run.of_model(model);

@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share.
 
+mod bundle;
 mod compare;
 mod cv;
 mod data;
@@ -63,6 +64,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Matrix(arguments) => matrix::run(&arguments, output),
         Command::Compare(arguments) => compare::run(&arguments, output),
         Command::Train(arguments) => train::run(&arguments, output),
+        Command::Bundle(command) => bundle::run(command, output),
         Command::Predict(arguments) => predict::run(&arguments, output),
         Command::Explain(arguments) => explain::run(&arguments, output),
         Command::Export(arguments) => export::run(&arguments, output),

@@ -1,5 +1,7 @@
 //! `facefold serve`: answers over HTTP, and a web page.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,11 +14,9 @@ use serde_json::json;
 use super::{Usage, threads};
 use crate::Outcome;
 use crate::arguments::ServeArguments;
+use crate::bundles::{self, stem};
 use crate::network::{self, Faces};
 use crate::output::{self, Output};
-
-/// The model pack of a server without a bundle.
-const DEFAULT_MODEL: &str = "buffalo_s";
 
 /// Runs `serve` until Ctrl-C or SIGTERM.
 ///
@@ -84,24 +84,9 @@ fn limits(arguments: &ServeArguments) -> Result<Limits> {
 }
 
 fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
-    let mut bundles = Vec::new();
-    for path in &arguments.bundle {
-        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        if bundles.iter().any(|(name, _)| *name == stem) {
-            return Err(Usage::error(format!("two bundles are called `{stem}`: rename one")));
-        }
-        bundles.push((stem, Bundle::load(path)?));
-    }
-    // The bundle says which networks its features come from.
-    let told = bundles.first().map(|(_, bundle)| bundle.extractor.model.clone());
-    let model = match (told, &arguments.model) {
-        (Some(told), Some(asked)) if told != *asked => {
-            return Err(Usage::error(format!(
-                "the bundle was trained on `{told}`, and --model asks for `{asked}`: leave it out"
-            )));
-        }
-        (Some(model), _) => model,
-        (None, asked) => asked.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+    let (model, bundles) = match &arguments.model {
+        Some(model) if arguments.bundle.is_empty() => (model.clone(), Vec::new()),
+        asked => named_bundles(&arguments.bundle, asked.as_deref())?,
     };
     let network = arguments.run.of_model(model);
     let faces = Faces {
@@ -113,4 +98,23 @@ fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
         decode::Limits { pixels: arguments.max_pixels * 1_000_000, ..decode::Limits::default() };
     let extractor = network::local_extractor(&network, faces, limits)?;
     Ok(Pipeline::new(extractor, bundles)?)
+}
+
+/// The bundles with names that differ, and the model pack that their features come from.
+fn named_bundles(
+    paths: &[PathBuf],
+    asked: Option<&str>,
+) -> Result<(String, Vec<(String, Bundle)>)> {
+    let bundles = bundles::load(paths, stem)?;
+    let mut names = HashSet::new();
+    if let Some((name, _)) = bundles.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(Usage::error(format!("two bundles are called `{name}`: rename one")));
+    }
+    let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
+    match asked {
+        Some(asked) if asked != model => Err(Usage::error(format!(
+            "the bundle was trained on `{model}`, and --model asks for `{asked}`: leave it out"
+        ))),
+        _ => Ok((model, bundles)),
+    }
 }

@@ -4,17 +4,18 @@ use anyhow::{Context, Result};
 use facefold_core::{
     AgeGroups, AgeThreshold, Examples, FamiliarityModel, FittedHead, Targets, Task,
 };
+use facefold_datasets::DatasetKind;
 use facefold_evaluate::{
     AgePredictions, Answers, Calibration, Metrics, Partition, Protocol, Surroundings,
     choose_thresholds, plan,
 };
-use facefold_heads::{Bundle, FeatureChoice, TaskHead};
+use facefold_heads::{Bundle, FeatureChoice, TaskCounts, TaskHead, TrainingSet, WeightFormat};
 use facefold_store::Features;
 use serde_json::json;
 
 use super::Usage;
-use crate::arguments::TrainArguments;
-use crate::learning::{self, Learning, TaskRows};
+use crate::arguments::{BundleWeightsName, TrainArguments};
+use crate::learning::{self, DataSet, Learning, TaskRows};
 use crate::output::{self, Output};
 use crate::settings::Settings;
 use crate::{Outcome, provenance};
@@ -38,6 +39,7 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let all = settings.tasks.iter().map(|&task| learning.task(task, &settings));
     let all = all.collect::<Result<Vec<TaskRows>>>()?;
     let familiarity = familiarity(&learning, &all, arguments.learning.seed)?;
+    let training = learning.sets.iter().map(|set| training_set(set, &all)).collect();
     for rows in all {
         learning::announce(&rows);
         if let Some(proposal) = learning::propose_groups(&rows, &settings) {
@@ -59,6 +61,11 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
         familiarity,
         fingerprint: header.fingerprint.clone(),
         extractor: header.extractor.clone(),
+        training,
+        weights: match arguments.weights {
+            BundleWeightsName::F32 => WeightFormat::F32,
+            BundleWeightsName::F16 => WeightFormat::F16,
+        },
         label_policy: settings.policy.to_string(),
         command: provenance::training_command(),
         metrics: metrics.into(),
@@ -81,6 +88,20 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
         lines.join("\n")
     })?;
     Ok(Outcome::Done)
+}
+
+/// A data set with the rows that each task uses of it.
+fn training_set(set: &DataSet, tasks: &[TaskRows]) -> TrainingSet {
+    let kind = set.store.header().dataset.kind.clone();
+    let terms = kind.parse().map_or("not known", DatasetKind::terms).to_owned();
+    let counted = |rows: &TaskRows| {
+        let own = |at: &usize| rows.rows[*at].set.as_ref().is_none_or(|name| *name == set.name);
+        let own: Vec<usize> = (0..rows.rows.len()).filter(own).collect();
+        let subjects = own.iter().map(|&at| rows.rows[at].subject_name());
+        TaskCounts::count(rows.task, &rows.classes, &rows.targets.pick(&own), subjects)
+    };
+    let tasks = tasks.iter().map(counted).collect();
+    TrainingSet { name: set.name.to_string(), kind, terms, tasks }
 }
 
 /// Familiarity of the faces of the task with most rows: one for all heads.

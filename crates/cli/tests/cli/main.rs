@@ -5,6 +5,7 @@
 
 mod across;
 mod augmented;
+mod bundle;
 mod explain;
 mod export;
 mod heads;

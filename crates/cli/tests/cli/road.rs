@@ -3,7 +3,9 @@
 use facefold_core::AgeGroups;
 use serde_json::Value;
 
-use crate::support::{Dir, drawn, drawn_store, fail, has_tiles, json, line, skipped, succeed};
+use crate::support::{
+    Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, skipped, succeed,
+};
 
 #[test]
 fn check_reconciles_the_drawn_labels() {
@@ -208,9 +210,27 @@ fn demo_ends_with_the_path_of_its_report() {
     ));
     let first = text.lines().next().expect("a first line");
     assert!(first.contains("untrained"), "the first line names the network: {first}");
+    assert!(text.contains("The embedded bundle needs the weights of buffalo_s"), "{text}");
+    for next in ["facefold predict photo.jpg", "facefold serve", "facefold bundle show"] {
+        assert!(text.contains(next), "`{next}` is not in:\n{text}");
+    }
     let last = text.lines().last().expect("a last line");
     assert!(std::path::Path::new(last).is_file(), "{last}");
     assert!(std::fs::read_to_string(last).expect("a report").lines().next().is_some());
+}
+
+#[test]
+fn demo_predicts_one_of_its_faces() {
+    if !has_weights() {
+        return skipped("demo_predicts_one_of_its_faces", "the weights of buffalo_s");
+    }
+    let dir = Dir::new();
+    let text =
+        succeed(line("demo --offline --subjects 20 --pictures 100 --out {}", &[&dir.path("demo")]));
+    let (_, end) = text.split_once("a drawing is none").expect("what it is worth");
+    for part in ["landmark_aligned_face", "male", "Next:"] {
+        assert!(end.contains(part), "`{part}` is not in:\n{end}");
+    }
 }
 
 #[test]

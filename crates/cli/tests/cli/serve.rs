@@ -26,7 +26,7 @@ impl Served {
     }
 
     /// Status and body of a request; the connection is closed after it.
-    fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
+    pub fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).expect("the server listens");
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\

@@ -16,7 +16,9 @@ fn every_command_has_help_with_an_example() {
         "matrix",
         "compare",
         "train",
+        "bundle show",
         "predict",
+        "serve",
         "export",
     ] {
         let help = succeed(line(&format!("{command} --help"), &[]));

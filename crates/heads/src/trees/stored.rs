@@ -1,16 +1,17 @@
 //! Trees as tensors, and back without trusting them.
 
 use facefold_core::{FittedHead, HeadError, HeadParts, TargetKind};
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 
 use super::tree::{Node, Tree};
 use super::{Fitted, Model, TreeOptions, outputs_of};
 use crate::features::Standardiser;
 use crate::parts::{Reader, Stored, Tensors};
 
-/// Adds the trees to a head's tensors: `nodes` is nodes x (column, or -1 for a leaf; cut, or the
-/// leaf's value; left; right), tree after tree, and `sizes` has the nodes of each tree. Children
-/// are numbered within their tree; all numbers are below 2^24, which f32 holds exactly.
+/// Adds the trees to a head's tensors: `nodes` has four numbers a node (column, or -1 for a leaf;
+/// cut, or the leaf's value; left; right), tree after tree, and `sizes` has the nodes of each tree.
+/// Children are numbered within their tree; all numbers are below 2^24, which f32 holds exactly.
+/// `nodes` is no matrix, since a bundle may store those in half precision.
 pub(super) fn store(trees: &[Tree], tensors: &mut Tensors) {
     let nodes: Vec<f32> = trees
         .iter()
@@ -23,8 +24,7 @@ pub(super) fn store(trees: &[Tree], tensors: &mut Tensors) {
         })
         .collect();
     let sizes: Array1<f32> = trees.iter().map(|tree| tree.0.len() as f32).collect();
-    let nodes = Array2::from_shape_vec((nodes.len() / 4, 4), nodes).unwrap_or_default();
-    tensors.insert("nodes".to_owned(), nodes.into_dyn());
+    tensors.insert("nodes".to_owned(), Array1::from(nodes).into_dyn());
     tensors.insert("sizes".to_owned(), sizes.into_dyn());
 }
 
@@ -38,16 +38,15 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
         TargetKind::Classes { count } => outputs_of(count),
     };
     let start = reader.vector("start", Some(outputs))?;
-    let nodes = reader.matrix("nodes", (None, Some(4)))?;
+    let nodes = reader.vector("nodes", None)?;
+    let (nodes, rest) = nodes.as_chunks::<4>();
     let sizes = reader.vector("sizes", None)?;
     let mut trees = Vec::with_capacity(sizes.len());
     let mut first = 0;
     for &size in &sizes {
         let size = size.max(0.0) as usize;
-        let node = |number: usize| {
-            node(nodes.row(first + number).as_slice()?, number, size, features.width())
-        };
-        let tree = if size > 0 && size <= nodes.nrows() - first {
+        let node = |number: usize| node(nodes[first + number], number, size, features.width());
+        let tree = if size > 0 && size <= nodes.len() - first {
             (0..size).map(node).collect::<Option<Vec<Node>>>()
         } else {
             None
@@ -61,11 +60,11 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
         })?));
         first += size;
     }
-    if first != nodes.nrows() || !trees.len().is_multiple_of(outputs) {
+    if first != nodes.len() || !rest.is_empty() || !trees.len().is_multiple_of(outputs) {
         return Err(HeadError::Damaged(format!(
             "{} trees of {first} nodes for {outputs} outputs and {} nodes",
             trees.len(),
-            nodes.nrows()
+            nodes.len()
         )));
     }
     let model = Model { target: stored.target, start, trees };
@@ -73,8 +72,8 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
 }
 
 /// The node of a stored row; children come after it, so that no row walks in circles.
-fn node(row: &[f32], number: usize, size: usize, width: usize) -> Option<Node> {
-    let [column, value, left, right] = *row else { return None };
+fn node(row: [f32; 4], number: usize, size: usize, width: usize) -> Option<Node> {
+    let [column, value, left, right] = row;
     if column < 0.0 {
         return Some(Node::Leaf(value));
     }

@@ -1,11 +1,12 @@
 //! Our own routes, and the document that describes them.
 
 use facefold_core::DecisionAges;
+use facefold_predict::BundleCard;
 use facefold_serve::{OPENAPI, ROUTES};
 use serde_json::Value;
 
 use crate::client::{Client, form, get, post};
-use crate::support::{Running, face, options, picture};
+use crate::support::{Running, bundle as drawn_bundle, face, options, picture};
 
 #[test]
 fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
@@ -149,6 +150,9 @@ fn models_say_what_the_numbers_are_worth() {
     assert_eq!(bundle["metrics"]["age"]["validation"]["years"]["mean_absolute_error"], 9.9);
     assert_eq!(bundle["licence"], "none");
     assert_eq!(bundle["fingerprint"], models["fingerprint"]);
+    // The same card as `facefold bundle show`.
+    let card = serde_json::to_value(BundleCard::new("drawn", &drawn_bundle())).unwrap();
+    assert_eq!(*bundle, card);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use facefold_core::{
     Extraction, Extractor, Face, FamiliarityModel, FeatureMatrix, Targets, Task, WeightedRows,
 };
 use facefold_datasets::drawn::portrait;
-use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, registry};
+use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
 use facefold_predict::Pipeline;
 use facefold_serve::{Limits, Options, Server, Stopper};
 use facefold_vision::decode;
@@ -105,6 +105,8 @@ fn train() -> Bundle {
         familiarity,
         fingerprint: extractor.fingerprint().clone(),
         extractor: extractor.info().clone(),
+        training: Vec::new(),
+        weights: WeightFormat::F32,
         label_policy: "exact".to_owned(),
         command: "a test".to_owned(),
         metrics: json!({ "age": { "validation": { "years": { "mean_absolute_error": 9.9 } } } }),

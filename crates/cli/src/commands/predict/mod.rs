@@ -11,6 +11,7 @@ use facefold_predict::{Answer, Predictor, Status, csv, table};
 
 use super::{Usage, threads};
 use crate::arguments::{AnswerFormat, FacesName, PredictArguments};
+use crate::bundles;
 use crate::fan_out::fan_out;
 use crate::inputs::{inputs, outside};
 use crate::network::{self, Faces};
@@ -31,11 +32,7 @@ pub fn run(arguments: &PredictArguments, output: Output) -> Result<Outcome> {
         return Err(Usage::error("--fps is for videos: add --video, or leave it out"));
     }
     let rate = video::rate(media.fps).map_err(Usage::error)?;
-    let bundles = arguments
-        .bundle
-        .iter()
-        .map(|path| Ok((path.display().to_string(), Bundle::load(path)?)))
-        .collect::<Result<Vec<_>>>()?;
+    let bundles = bundles::load(&arguments.bundle, |path| path.display().to_string())?;
     match &media.video {
         Some(path) => {
             let predictor = predictor(arguments, bundles, FacesName::All)?;
@@ -59,12 +56,7 @@ fn pictures(
     let all = fan_out(&inputs, threads, &interrupted, &bar, |index, input| {
         let bytes = match input.read() {
             Ok(bytes) => bytes,
-            Err(rejection) => {
-                let rejected = |bundle: &std::path::PathBuf| {
-                    Answer::rejected(&input.name(), &bundle.display().to_string(), &rejection)
-                };
-                return Ok(arguments.bundle.iter().map(rejected).collect());
-            }
+            Err(rejection) => return Ok(predictor.rejected(&input.name(), &rejection)),
         };
         let answers = predictor.predict(&input.name(), &bytes)?;
         if let Some(annotations) = &annotations {

@@ -1,0 +1,26 @@
+//! The bundles that a command answers with: those named, or the embedded one.
+
+use std::path::{Path, PathBuf};
+
+use facefold_heads::{Bundle, BundleError};
+use facefold_predict::{DEFAULT_BUNDLE, default_bundle};
+
+/// Reads the bundles of these files, with the names they answer by; the embedded one where no file
+/// is named.
+///
+/// # Errors
+/// If a file is no bundle.
+pub fn load(
+    paths: &[PathBuf],
+    name: impl Fn(&Path) -> String,
+) -> Result<Vec<(String, Bundle)>, BundleError> {
+    if paths.is_empty() {
+        return Ok(vec![(DEFAULT_BUNDLE.to_owned(), default_bundle()?)]);
+    }
+    paths.iter().map(|path| Ok((name(path), Bundle::load(path)?))).collect()
+}
+
+/// A file's name without directories and ending.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
