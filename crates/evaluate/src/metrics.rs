@@ -65,8 +65,12 @@ impl Answers {
         }
     }
 
-    /// The answers for some of the rows.
-    pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
+    /// The answers for some of the rows, in this order.
+    ///
+    /// # Panics
+    /// Where a row is past the end.
+    #[must_use]
+    pub fn of_rows(&self, rows: &[usize]) -> Self {
         match self {
             Self::Classes { predicted, probability } => Self::Classes {
                 predicted: rows.iter().map(|&row| predicted[row]).collect(),

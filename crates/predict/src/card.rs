@@ -3,12 +3,13 @@
 //! After the model cards of Mitchell et al. (2019): the network, the sets trained on, what the heads
 //! scored, on what terms they may be used, and for what they must not be.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use comfy_table::{Table, presets::NOTHING};
 use facefold_heads::{Bundle, TrainingSet, WeightFormat};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// What bundles are for.
 pub const INTENDED_USE: &str = "Non-commercial research on age and gender estimation, with \
@@ -23,11 +24,14 @@ pub const NOT_FOR: [&str; 6] = [
      old people.",
     "Covert use: people who do not know of it, surveillance, advertising.",
     "Pictures of minors without the consent of those responsible for them.",
-    "Faces or cameras unlike those trained on: the figures below do not hold there.",
+    "Faces or cameras unlike those trained on: the figures of this card do not hold there.",
 ];
 
 /// Parts of the measured figures that are for programs: `--json` has them.
 const FOR_PROGRAMS: [&str; 4] = ["log", "confusion", "bins", "cumulative_score"];
+
+/// What tables of slices begin with.
+const SLICE_NAMES: [&str; 2] = ["set", "group"];
 
 /// What a user must know of a bundle before believing it. Holds no path.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -168,7 +172,7 @@ impl BundleCard {
         let mut table = plain();
         table.set_header(["set", "kind", "task", "rows", "subjects", "rows by label"]);
         for set in &self.training {
-            for task in &set.tasks {
+            for task in set.tasks.iter().filter(|task| task.rows > 0) {
                 let labels =
                     task.labels.iter().map(|count| format!("{} {}", count.label, count.rows));
                 table.add_row([
@@ -190,12 +194,12 @@ impl BundleCard {
 struct Figures<'a> {
     classes: &'a [String],
     single: Vec<(String, String)>,
-    tables: Vec<(String, Vec<&'a Map<String, Value>>)>,
+    tables: Vec<(String, Vec<BTreeMap<String, String>>)>,
 }
 
-impl<'a> Figures<'a> {
+impl Figures<'_> {
     /// Takes what a value holds, under a name.
-    fn collect(&mut self, name: &str, value: &'a Value) {
+    fn collect(&mut self, name: &str, value: &Value) {
         match value {
             Value::Object(fields) => {
                 for (key, value) in
@@ -205,8 +209,7 @@ impl<'a> Figures<'a> {
                 }
             }
             Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_object) => {
-                let rows = items.iter().filter_map(Value::as_object).collect();
-                self.tables.push((name.trim().to_owned(), rows));
+                self.tables.push((name.trim().to_owned(), items.iter().map(row).collect()));
             }
             Value::Array(items) if items.len() == self.classes.len() => {
                 for (class, item) in self.classes.iter().zip(items) {
@@ -225,18 +228,25 @@ impl<'a> Figures<'a> {
         }
         let mut text = format!("{single}\n");
         for (name, rows) in &self.tables {
-            let names: Vec<&String> = rows.first().into_iter().flat_map(|row| row.keys()).collect();
+            let names: BTreeSet<&String> = rows.iter().flat_map(BTreeMap::keys).collect();
+            let mut names: Vec<&String> = names.into_iter().collect();
+            names.sort_by_key(|name| !SLICE_NAMES.contains(&name.as_str()));
             let mut table = plain();
-            table.set_header(names.iter().map(|name| name.replace('_', " ")));
+            table.set_header(&names);
             for row in rows {
-                table.add_row(
-                    names.iter().map(|name| row.get(*name).map_or_else(String::new, figure)),
-                );
+                table.add_row(names.iter().map(|name| row.get(*name).map_or("–", String::as_str)));
             }
             let _ = write!(text, "{name}\n{}", indented(&table));
         }
         text
     }
+}
+
+/// The figures of one slice by their names.
+fn row(slice: &Value) -> BTreeMap<String, String> {
+    let mut figures = Figures::default();
+    figures.collect("", slice);
+    figures.single.into_iter().collect()
 }
 
 /// A figure for a person: three decimals, `–` for none.
@@ -286,7 +296,10 @@ mod tests {
                     "recall": [0.75, null],
                     "confusion": [[123_456, 1], [2, 3]],
                 } },
-                "by_set": [{ "set": "faces", "accuracy": 0.9, "rows": 20 }],
+                "by_set": [
+                    { "set": "faces", "accuracy": 0.9, "rows": 20 },
+                    { "set": "ranges", "ranges": { "inside": 0.625 } },
+                ],
                 "log": { "rows_used": 654_321 },
             },
         });
@@ -302,6 +315,8 @@ mod tests {
             "0.951",
             "validation classes recall of female",
             "by set",
+            "ranges inside",
+            "0.625",
             "non-commercial",
         ] {
             assert!(text.contains(part), "`{part}` is not in:\n{text}");

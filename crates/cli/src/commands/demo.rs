@@ -25,7 +25,8 @@ const DRAWN: &str = "The faces are drawn, of people who do not exist: these figu
 
 /// Stands before the prediction for a drawn face.
 const DRAWING: &str = "The embedded bundle on one of these faces. It was trained on photographs, and \
-                       a drawing is none: what it says of it means nothing.";
+                       a drawing is none: expect a note that it is unlike the training faces, and \
+                       believe nothing of what is predicted.";
 
 /// What to try after the demo.
 const NEXT: &str = "\

@@ -156,6 +156,7 @@ fn fit(
     let answers = Answers::from_predictions(&predictions)?;
     let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&answers, kept.targets())?;
+    let by_set = by_set(&rows, &test, &answers)?;
     let calibration =
         Calibration { own, surroundings: &surroundings, training: &trained, held_out: &test };
     let intervals = calibration.intervals(head.as_ref(), fitted.as_ref(), familiarity, seed)?;
@@ -168,6 +169,7 @@ fn fit(
         "rows_of_sets": of_sets,
         "validation": measured,
         "by_age_group": by_age_group,
+        "by_set": by_set,
         "interval_sets_left_out": intervals.as_ref().map(|found| found.sets_left_out),
         "spread": spread,
         "log": fitted.log(),
@@ -279,6 +281,39 @@ fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::
         }
     }
     Ok(groups)
+}
+
+/// What is measured on the kept rows of each data set, where there are several.
+fn by_set(rows: &TaskRows, kept: &[usize], answers: &Answers) -> Result<Vec<serde_json::Value>> {
+    let mut sets = Vec::new();
+    for set in rows.of_sets.keys() {
+        let of_set = |&place: &usize| rows.rows[kept[place]].set.as_ref() == Some(set);
+        let places: Vec<usize> = (0..kept.len()).filter(of_set).collect();
+        let kept: Vec<usize> = places.iter().map(|&place| kept[place]).collect();
+        let targets = rows.targets.pick(&kept);
+        let measured =
+            Metrics::measure(&answers.of_rows(&places), &targets, rows.task == Task::AgeGroup)?;
+        let figures = match measured {
+            None => continue,
+            Some(Metrics::Classes(classes)) => json!({
+                "set": set,
+                "rows": classes.rows,
+                "accuracy": classes.accuracy,
+                "balanced_accuracy": classes.balanced_accuracy,
+                "one_off_accuracy": classes.one_off_accuracy,
+            }),
+            Some(Metrics::Years(years)) => json!({
+                "set": set,
+                "rows": years.exact.as_ref().map(|exact| exact.rows),
+                "mean_absolute_error": years.exact.as_ref().map(|exact| exact.mean_absolute_error),
+                "mean_error": years.exact.as_ref().map(|exact| exact.mean_error),
+                "range_rows": years.ranges.map(|ranges| ranges.rows),
+                "inside_range": years.ranges.map(|ranges| ranges.inside),
+            }),
+        };
+        sets.push(figures);
+    }
+    Ok(sets)
 }
 
 /// One line for a person: rows, and how the head does on subjects it did not see.
