@@ -259,7 +259,9 @@ impl<'a> Common<'a> {
         if let (Targets::Years(ages), Metric::MeanAbsoluteError) = (&truth, metric) {
             keep_exact(ages, &mut chosen);
             keep_exact(ages, &mut partitions);
-            rows_of.iter_mut().for_each(|rows| keep_exact(ages, rows));
+            for rows in &mut rows_of {
+                keep_exact(ages, rows);
+            }
         }
         Ok(Self {
             task: first.predictions.task,

@@ -139,11 +139,16 @@ fn predicted_rows(plan: &CvPlan<'_>, partitions: &[Partition]) -> Vec<PredictedR
 /// Errors on children and on old people. An age range counts where all of it lies in the band.
 fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>, EvaluateError> {
     let Targets::Years(ages) = truth else { return Ok(Vec::new()) };
-    let bands: [(&str, fn(AgeTarget) -> bool); 2] =
-        [("under 18", |age| age.high() < 18.0), ("60 and older", |age| age.low() >= 60.0)];
+    let under_18 = |age: &AgeTarget| age.high() < 18.0;
+    let old = |age: &AgeTarget| age.low() >= 60.0;
+    let bands = [
+        ("under 18", ages.iter().map(under_18).collect()),
+        ("60 and older", ages.iter().map(old).collect()),
+    ];
     let mut found = Vec::new();
     for (name, holds) in bands {
-        let rows: Vec<usize> = (0..ages.len()).filter(|&row| holds(ages[row])).collect();
+        let holds: Vec<bool> = holds;
+        let rows: Vec<usize> = (0..ages.len()).filter(|&row| holds[row]).collect();
         let answers: Vec<Answers> =
             columns.iter().map(|column| column.answers.of_rows(&rows)).collect();
         let truth = repeated(&truth.pick(&rows), columns.len());
