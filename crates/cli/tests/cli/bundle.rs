@@ -57,6 +57,32 @@ fn a_trained_bundle_tells_its_rows_and_no_place_of_the_machine() {
 }
 
 #[test]
+fn a_bundle_of_two_sets_tells_of_each() {
+    let dir = Dir::new();
+    let [other, store, bundle] =
+        ["other", "other-store", "both.facefold"].map(|name| dir.path(name));
+    succeed(line("data draw {} --subjects 12 --pictures 40 --seed 8", &[&other]));
+    succeed(line("extract adience {} --store {} --model untrained --taps", &[&other, &store]));
+    let train = "train --store {} --store {} --task gender --head linear --out {}";
+    succeed(line(train, &[drawn_store(), &store, &bundle]));
+    let card = json(line("bundle show {}", &[&bundle]));
+    let names = |list: &Value, key: &str| -> Vec<String> {
+        let items = list.as_array().expect("a list").iter();
+        items.map(|item| item[key].as_str().expect("a name").to_owned()).collect()
+    };
+    assert_eq!(names(&card["training"], "name"), ["store", "other-store"]);
+    let gender = &card["metrics"]["gender"];
+    assert_eq!(names(&gender["by_set"], "set"), ["other-store", "store"]);
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let sets = gender["by_set"].as_array().expect("sets");
+    let rows: f64 = sets.iter().map(|set| number(&set["rows"])).sum();
+    let right: f64 = sets.iter().map(|set| number(&set["rows"]) * number(&set["accuracy"])).sum();
+    assert_eq!(rows, number(&gender["validation_rows"]));
+    let accuracy = number(&gender["validation"]["classes"]["accuracy"]);
+    assert!((right / rows - accuracy).abs() < 1e-9, "{gender}");
+}
+
+#[test]
 fn a_picture_is_predicted_without_naming_a_bundle() {
     let test = "a_picture_is_predicted_without_naming_a_bundle";
     if !has_weights() {
