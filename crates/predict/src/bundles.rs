@@ -175,9 +175,12 @@ impl Loaded {
                     answer.age_uncertainty = shares.map(year_deviation);
                     if let Some(age) = answer.age {
                         let unfamiliar = answer.is_unfamiliar();
-                        let decide = |limits: &AgeThreshold| match unfamiliar {
-                            true => ThresholdAnswer::unfamiliar(limits, shares),
-                            false => ThresholdAnswer::new(limits, age, shares),
+                        let decide = |limits: &AgeThreshold| {
+                            if unfamiliar {
+                                ThresholdAnswer::unfamiliar(limits, shares)
+                            } else {
+                                ThresholdAnswer::new(limits, age, shares)
+                            }
                         };
                         answer.thresholds = head.age_thresholds.iter().map(decide).collect();
                     }

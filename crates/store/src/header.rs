@@ -111,28 +111,24 @@ impl StoreHeader {
         let DatasetInfo { kind, root, options, .. } = &self.dataset;
         let labels = options.get("labels").and_then(serde_json::Value::as_str);
         let list = if kind == "manifest" && labels.is_none() { "/<LIST>.csv" } else { "" };
-        let mut command = format!(
+        let mut parts = vec![format!(
             "facefold extract {kind} {}{list} --store {}-new --taps",
             root.display(),
             directory.display()
-        );
+        )];
         for name in ["labels", "tree"] {
-            if let Some(value) = options.get(name).and_then(serde_json::Value::as_str) {
-                command += &format!(" --{name} {value}");
-            }
+            let value = options.get(name).and_then(serde_json::Value::as_str);
+            parts.extend(value.map(|value| format!("--{name} {value}")));
         }
         for name in ["aligned", "frontal"] {
-            if options.get(name) == Some(&true.into()) {
-                command += &format!(" --{name}");
-            }
+            parts.extend((options.get(name) == Some(&true.into())).then(|| format!("--{name}")));
         }
         for name in ["augment", "oversample"] {
-            match options.get(name).and_then(serde_json::Value::as_u64) {
-                Some(versions) if versions > 0 => command += &format!(" --{name} {versions}"),
-                _ => {}
-            }
+            let versions = options.get(name).and_then(serde_json::Value::as_u64);
+            let versions = versions.filter(|&versions| versions > 0);
+            parts.extend(versions.map(|versions| format!("--{name} {versions}")));
         }
-        command
+        parts.join(" ")
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), StoreError> {

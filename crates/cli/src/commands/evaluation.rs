@@ -69,7 +69,7 @@ pub fn evaluate(
     let attributes = learning.attributes(settings)?;
     let max_error = arguments.thresholds.max_false_adult;
     let thresholds =
-        (!ages.is_empty()).then(|| Thresholds { ages, max_error, attributes: &attributes });
+        (!ages.is_empty()).then_some(Thresholds { ages, max_error, attributes: &attributes });
     let mut warnings = warnings.to_vec();
     let mut tasks = Vec::new();
     for &task in &settings.tasks {

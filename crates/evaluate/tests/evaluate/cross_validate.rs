@@ -230,10 +230,8 @@ fn ranges_are_scored_compared_and_sliced() {
         plan.classes.clear();
         let outcome = run(&plan, 2, &NoJournal);
         let (result, predictions) = (&outcome.result, &outcome.predictions);
-        let (deciding, scored) = match some_exact {
-            true => (Metric::MeanAbsoluteError, 80),
-            false => (Metric::RangeDistance, 240),
-        };
+        let (deciding, scored) =
+            if some_exact { (Metric::MeanAbsoluteError, 80) } else { (Metric::RangeDistance, 240) };
         assert_eq!(result.range_rows, if some_exact { 160 } else { 240 });
         assert_eq!(result.metrics()[0], deciding);
         let ranges = [Metric::RangeDistance, Metric::InsideRange];

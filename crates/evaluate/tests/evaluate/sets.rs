@@ -140,7 +140,7 @@ fn plan_of<'a>(people: &'a People, heads: &'static [AtomicUsize]) -> (CvPlan<'a>
     let planned = plan_matrix(&names, &people.rows, &people.targets, 7).unwrap();
     let classes = match people.targets {
         Targets::Classes { .. } => vec!["female".to_owned(), "male".to_owned()],
-        _ => Vec::new(),
+        Targets::Years(_) => Vec::new(),
     };
     let plan = CvPlan {
         task: if classes.is_empty() { Task::Age } else { Task::Gender },

@@ -204,7 +204,7 @@ fn age_ranges(page: &mut Page, result: &CvResult) {
     page.paragraph(format!(
         "On {} whose age is known as a range: the share predicted inside it, both ends included, \
          and the mean distance to it, which is 0 inside.",
-        test_rows(result, |years| years.range_rows()),
+        test_rows(result, YearsMetrics::range_rows),
     ));
     page.table(table);
 }
@@ -246,7 +246,7 @@ fn years(page: &mut Page, result: &CvResult) {
     page.paragraph(format!(
         "MAE and CS@n on {} with exact years. CS@n is the share of them with an error of at most n \
          years; a mean error above 0 takes people for older than they are labelled.",
-        test_rows(result, |years| years.exact_rows()),
+        test_rows(result, YearsMetrics::exact_rows),
     ));
     intervals(page, result);
     page.figure(figure);

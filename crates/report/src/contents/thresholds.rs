@@ -42,11 +42,12 @@ pub(crate) fn terminal(result: &CvResult) -> String {
     let mut text = String::new();
     for age in ages(result) {
         let of_heads = at(result, age);
-        text.push_str(&format!("\nDecisions at {age}\n"));
-        for (head, at) in &of_heads {
-            text.push_str(&format!("{}\n", words(head, at)));
-        }
-        text.push_str(&passed(&of_heads).terminal());
+        let title = format!("\nDecisions at {age}");
+        let sentences = of_heads.iter().map(|(head, at)| words(head, at));
+        let lines: Vec<String> = std::iter::once(title).chain(sentences).collect();
+        text += &lines.join("\n");
+        text.push('\n');
+        text += &passed(&of_heads).terminal();
     }
     text
 }
@@ -102,10 +103,10 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
         percent(older_passed),
     );
     if undecided > 0 {
-        text.push_str(&format!(
-            " {undecided} of {} fits had too few minors to choose by and pass nobody.",
-            at.chosen.len()
-        ));
+        let fits = at.chosen.len();
+        let note =
+            format!(" {undecided} of {fits} fits had too few minors to choose by and pass nobody.");
+        text += &note;
     }
     if !at.has_distribution {
         text.push_str(" It predicts no distribution over years: its predicted years decide alone.");
@@ -129,10 +130,11 @@ fn definitions(at: &ThresholdResult) -> String {
          draws) and are no narrower than the exact ones for independent rows.",
     );
     if *not_counted > 0 {
-        text.push_str(&format!(
-            " {} rows are not counted: their ages are known as ranges on both sides of {age}.",
-            format::count(*not_counted)
-        ));
+        let rows = format::count(*not_counted);
+        let note = format!(
+            " {rows} rows are not counted: their ages are known as ranges on both sides of {age}."
+        );
+        text += &note;
     }
     text
 }
