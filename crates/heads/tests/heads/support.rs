@@ -74,6 +74,7 @@ pub fn quick() -> HeadOptions {
     options.mlp.dropout = 0.1;
     options.mlp.mixup = 0.0;
     options.mlp.least_steps = 300;
+    options.mlp.refit = false;
     options
 }
 
