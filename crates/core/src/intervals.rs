@@ -3,6 +3,8 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use crate::threshold::quantile_age;
+
 /// Share of true ages that is left outside at either end.
 const TAIL: f64 = 0.1;
 /// Rows of each bin of predicted ages, where a head predicts no distribution; fewer rows in all make
@@ -45,7 +47,7 @@ impl AgeEstimate {
     #[must_use]
     pub fn of_distribution(probabilities: &[f32]) -> Self {
         let deviation = year_deviation(probabilities).max(LEAST_DEVIATION);
-        Self { median: year_quantile(probabilities, 0.5), deviation: Some(deviation) }
+        Self { median: quantile_age(probabilities, 0.5), deviation: Some(deviation) }
     }
 
     /// The estimate of a head that predicts a number and no distribution.
@@ -74,21 +76,6 @@ impl AgeEstimate {
     fn is_sound(&self) -> bool {
         self.median.is_finite() && self.scale().is_finite() && self.scale() > 0.0
     }
-}
-
-/// A quantile of a distribution over the ages 0, 1, 2, …, where the probability of each year is
-/// spread evenly over half a year before and after it; not below 0.
-#[must_use]
-pub fn year_quantile(probabilities: &[f32], level: f32) -> f32 {
-    let wanted = probabilities.iter().sum::<f32>() * level;
-    let mut below = 0.0;
-    for (year, &probability) in probabilities.iter().enumerate() {
-        if below + probability >= wanted && probability > 0.0 {
-            return (year as f32 - 0.5 + (wanted - below) / probability).max(0.0);
-        }
-        below += probability;
-    }
-    probabilities.len().saturating_sub(1) as f32
 }
 
 /// Standard deviation of a distribution over the ages 0, 1, 2, …, in years.
@@ -301,9 +288,9 @@ mod tests {
 
     use super::{
         AgeEstimate, AgeIntervals, CalibrationRow, equal_weights, share_inside, year_deviation,
-        year_quantile,
     };
     use crate::rng::{Rng, seeded};
+    use crate::threshold::quantile_age;
 
     fn row(estimate: AgeEstimate, truth: f32) -> CalibrationRow {
         CalibrationRow { estimate, truth: (truth, truth), weight: 1.0, distance: 0.0 }
@@ -485,10 +472,10 @@ mod tests {
     #[test]
     fn quantiles_lie_between_whole_years() {
         let quarters = [0.25; 4];
-        assert_eq!([0.25, 0.5, 0.875].map(|at| year_quantile(&quarters, at)), [0.5, 1.5, 3.0]);
+        assert_eq!([0.25, 0.5, 0.875].map(|at| quantile_age(&quarters, at)), [0.5, 1.5, 3.0]);
         let mut one = [0.0; 117];
         one[7] = 1.0;
-        assert_eq!(year_quantile(&one, 0.5), 7.0);
+        assert_eq!(quantile_age(&one, 0.5), 7.0);
         // A head that is sure of one year is not believed.
         assert_eq!(AgeEstimate::of_distribution(&one).deviation, Some(0.5));
     }
