@@ -11,8 +11,8 @@ use facefold_core::{
 };
 use facefold_datasets::{Selection, select};
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, OwnRows, Protocol, RowInfo, SetName, SharedPictures,
-    Surroundings, TaskLabels, join_subjects,
+    Attribute, AttributeValues, Attributes, NarrowAges, OwnRows, Protocol, RowInfo, SetName,
+    SharedPictures, Surroundings, TaskLabels, join_subjects, narrow_ages,
 };
 use facefold_heads::HeadOptions;
 use facefold_store::{FaceSummary, Features, Store};
@@ -472,6 +472,24 @@ pub fn announce(rows: &TaskRows) {
         Targets::Classes { .. } => String::new(),
     };
     output::note(&format!("{}: {all} rows used{of_sets}{scored}; dropped: {dropped}", rows.task));
+}
+
+/// What a reader must know of the ages that are learnt from: sets that teach their kind of picture
+/// rather than ages.
+pub fn warn_of_narrow_ages(learning: &Learning, rows: &TaskRows) -> Vec<String> {
+    let trained = |set: &DataSet| set.role != Role::Test;
+    let narrow = narrow_ages(&rows.rows, &rows.targets).into_iter();
+    let narrow = narrow
+        .filter(|found| learning.sets.iter().any(|set| set.name == found.set && trained(set)));
+    narrow
+        .map(|NarrowAges { set, low, high }| {
+            format!(
+                "Nine of ten ages of `{set}` are from {low} to {high}: beside the other sets they \
+                 teach that pictures like these are of that age, which may cost years on pictures \
+                 from elsewhere; compare with a run without `{set}`, or leave its ages out."
+            )
+        })
+        .collect()
 }
 
 /// What a reader must know before any error in years, where most ages are ranges and nobody asked

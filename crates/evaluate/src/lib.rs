@@ -59,7 +59,9 @@ pub use result::{
 pub use search::{
     Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
 };
-pub use sets::{JoinedSubjects, SetName, SetRow, SharedPictures, join_subjects};
+pub use sets::{
+    JoinedSubjects, NarrowAges, SetName, SetRow, SharedPictures, join_subjects, narrow_ages,
+};
 pub use slices::{AttributeSlices, Slice, SliceIntervals, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
 pub use suspects::{Suspect, Suspects, suspects};

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use facefold_core::{ImageKey, SubjectId};
+use facefold_core::{ImageKey, SubjectId, Targets};
 use serde::{Deserialize, Serialize};
 
 use crate::links::Links;
+use crate::protocol::RowInfo;
 
 /// The name of a data set among several.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,6 +44,46 @@ impl From<SetName> for String {
     fn from(name: SetName) -> Self {
         name.0.as_ref().to_owned()
     }
+}
+
+/// Years that nine of ten ages of a set must span, lest its kind of picture tell the age.
+const LEAST_AGE_SPAN: f32 = 20.0;
+
+/// Several sets are trained on together, and the ages of one hardly vary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NarrowAges {
+    /// The set.
+    pub set: SetName,
+    /// The age in years below which one row of twenty lies, ranges by their middles.
+    pub low: f32,
+    /// The age above which one of twenty lies.
+    pub high: f32,
+}
+
+/// Sets whose ages hardly vary (nine of ten within 20 years) beside sets whose ages do. A head that
+/// learns from both may take every picture that looks like the narrow set's for that age: 1,108
+/// photographs of people of 20 to 29 beside 26,582 of all ages cost 2.3 years on a set left out
+/// (`results/features.md`).
+#[must_use]
+pub fn narrow_ages(rows: &[RowInfo], targets: &Targets) -> Vec<NarrowAges> {
+    let Targets::Years(ages) = targets else { return Vec::new() };
+    let mut of_sets: BTreeMap<&SetName, Vec<f32>> = BTreeMap::new();
+    for (row, age) in rows.iter().zip(ages) {
+        if let Some(set) = &row.set {
+            of_sets.entry(set).or_default().push(age.midpoint());
+        }
+    }
+    let spans: Vec<NarrowAges> = of_sets
+        .into_iter()
+        .map(|(set, mut ages)| {
+            ages.sort_by(f32::total_cmp);
+            let tail = ages.len() / 20;
+            NarrowAges { set: set.clone(), low: ages[tail], high: ages[ages.len() - 1 - tail] }
+        })
+        .collect();
+    let (narrow, wide): (Vec<_>, Vec<_>) =
+        spans.into_iter().partition(|span| span.high - span.low < LEAST_AGE_SPAN);
+    if wide.is_empty() { Vec::new() } else { narrow }
 }
 
 /// A row of a set: who is in the picture, and which picture it is.
@@ -146,8 +187,9 @@ impl<'a> People<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SetName, SetRow, SharedPictures, join_subjects};
-    use facefold_core::{ImageKey, SubjectId};
+    use super::{NarrowAges, SetName, SetRow, SharedPictures, join_subjects, narrow_ages};
+    use crate::protocol::RowInfo;
+    use facefold_core::{ImageKey, SubjectId, Targets};
 
     #[test]
     fn who_shares_a_picture_with_another_set_is_one_subject_with_all_pictures() {
@@ -187,5 +229,30 @@ mod tests {
             ]
         );
         assert_eq!(joined.shared, SharedPictures { pictures: 2, rows: 5, subjects: 2 });
+    }
+
+    #[test]
+    fn a_set_of_one_age_beside_sets_of_all_ages_is_named() {
+        let row = |set: &str| RowInfo {
+            path: String::new(),
+            subject: None,
+            fold: None,
+            split: None,
+            set: Some(SetName::new(set)),
+        };
+        let ages =
+            |from: u8, to: u8| (0..100).map(move |at: u8| f32::from(from + at % (to - from)));
+        let of = |sets: &[(&str, u8, u8)]| {
+            let rows: Vec<RowInfo> =
+                sets.iter().flat_map(|&(name, ..)| (0..100).map(move |_| row(name))).collect();
+            let years = sets.iter().flat_map(|&(_, from, to)| ages(from, to)).collect();
+            narrow_ages(&rows, &Targets::exact_years(years))
+        };
+        let found = of(&[("all", 0, 90), ("young", 20, 30)]);
+        let young = NarrowAges { set: SetName::new("young"), low: 20.0, high: 29.0 };
+        assert_eq!(found, [young]);
+        // Where no set has other ages, there is nothing that tells them apart.
+        assert_eq!(of(&[("young", 20, 30), ("old", 60, 70)]), []);
+        assert_eq!(of(&[("all", 0, 90), ("adults", 20, 50)]), []);
     }
 }

@@ -75,6 +75,10 @@ pub fn evaluate(
     for &task in &settings.tasks {
         let rows = learning.task(task, settings)?;
         learning::announce(&rows);
+        for warning in learning::warn_of_narrow_ages(&learning, &rows) {
+            output::note(&warning);
+            warnings.push(warning);
+        }
         if let Some(proposal) = learning::propose_groups(&rows, settings) {
             output::note(&proposal);
             warnings.push(proposal);

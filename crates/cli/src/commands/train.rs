@@ -42,6 +42,9 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let training = learning.sets.iter().map(|set| training_set(set, &all)).collect();
     for rows in all {
         learning::announce(&rows);
+        for warning in learning::warn_of_narrow_ages(&learning, &rows) {
+            output::note(&warning);
+        }
         if let Some(proposal) = learning::propose_groups(&rows, &settings) {
             output::note(&proposal);
         }
