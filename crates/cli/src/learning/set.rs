@@ -72,8 +72,8 @@ pub(super) fn require_distinct(stores: &[(SetName, &Path)]) -> Result<()> {
     for (index, (name, directory)) in stores.iter().enumerate() {
         if let Some((_, other)) = stores[..index].iter().find(|(other, _)| other == name) {
             return Err(Usage::error(format!(
-                "the stores `{}` and `{}` are both named `{name}`: data sets are told apart by the \
-                 names of their stores' directories; give each store once, or rename one of them",
+                "the stores `{}` and `{}` are both named `{name}`: a data set is named after the \
+                 directory of its store; give each store once, or rename one of them",
                 other.display(),
                 directory.display()
             )));
