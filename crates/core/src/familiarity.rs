@@ -29,9 +29,6 @@ const STEPS: usize = 1_000;
 const UNREACHED: f32 = 1e30;
 /// Statistics that a distance is made of.
 const STATISTICS: usize = 3;
-/// How much the square of each counts. The first two are high together on poor pictures, of which
-/// training sets have some; the third is high on what is no photograph.
-const WEIGHTS: [f32; STATISTICS] = [0.5, 0.5, 1.0];
 
 /// How like the training faces a face is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -54,13 +51,16 @@ impl Familiarity {
 /// What tells familiar faces from others: fitted on the training rows, with a border set on rows of
 /// the same sets that were held out.
 ///
-/// The distance is the root of the weighted sum of the squares of three statistics, each 0 up to
-/// the median of the held-out rows and rising by as much again at each distance from it to their
-/// 99 % quantile: how short the embedding is, which shrinks where the network sees no face; the root
-/// mean square of the standardised columns; and that of what the leading principal components leave
-/// of them, the reconstruction error. Standardised values are clipped at 3 deviations. Each
-/// statistic is a mean over the crop and its mirror image. The distance is in units of the held-out
-/// rows' own 99 % quantile, which is the border of the unfamiliar.
+/// The distance is the root of the sum of the squares of three statistics, each 0 up to the median
+/// of the held-out rows and rising by as much again at each distance from it to their 99 % quantile:
+/// the root mean square of what the leading principal components leave of the standardised columns,
+/// the reconstruction error; the same over the deep columns only; and the root mean square of the
+/// standardised deep columns themselves. Deep columns are the second half of the taps, which come
+/// from the network's last map: earlier maps also tell how a picture was made, and would call good
+/// photographs from another source unfamiliar. Without taps all columns count as deep. Standardised
+/// values are clipped at 3 deviations. Each statistic is a mean over the crop and its mirror image.
+/// The distance is in units of the held-out rows' own 99 % quantile, which is the border of the
+/// unfamiliar.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FamiliarityModel(FamiliarityParts);
 
@@ -197,11 +197,10 @@ impl FamiliarityModel {
 
     /// The distance that statistics give, in units of the held-out rows' 99 % quantiles.
     fn combined(&self, measured: &[f32; STATISTICS]) -> f32 {
-        let parts = measured.iter().zip(&self.0.statistics).zip(WEIGHTS);
-        let squares = parts.map(|((value, [median, border]), weight)| {
+        let squares = measured.iter().zip(&self.0.statistics).map(|(value, [median, border])| {
             let beyond = (value - median) / (border - median);
             // Not `max`, which would make 0 of what is not a number.
-            if beyond < 0.0 { 0.0 } else { weight * beyond * beyond }
+            if beyond < 0.0 { 0.0 } else { beyond * beyond }
         });
         squares.sum::<f32>().sqrt()
     }
@@ -243,30 +242,26 @@ impl FamiliarityModel {
         components: &Array2<f32>,
     ) -> Vec<[f32; STATISTICS]> {
         let FamiliarityParts { embedding, mean, scale, .. } = &self.0;
+        // The embedding is no map; without taps there is nothing else.
+        let taps = mean.len() - embedding;
+        let deep = if taps == 0 { 0 } else { embedding + taps / 2 };
         let mut measured = Vec::with_capacity(rows.len());
         for chunk in rows.chunks(256) {
-            let values = values(source, chunk, *embedding);
-            let lengths = values.lengths.clone();
-            let standardised = standardised(values, mean, scale);
+            let standardised = standardised(values(source, chunk, *embedding), mean, scale);
             let inside = standardised.dot(&components.t()).dot(components);
             let rest = &standardised - &inside;
-            measured.extend((0..chunk.len()).map(|row| {
-                [-lengths[row], clipped(standardised.row(row)), clipped(rest.row(row))]
+            measured.extend(standardised.rows().into_iter().zip(rest.rows()).map(|(own, rest)| {
+                let [own_deep, rest_deep] = [own, rest].map(|row| row.split_at(Axis(0), deep).1);
+                [clipped(rest), clipped(rest_deep), clipped(own_deep)]
             }));
         }
         measured
     }
 }
 
-/// Rows of features, the embedding scaled to length 1, and its length before.
-struct Values {
-    rows: Array2<f32>,
-    lengths: Vec<f32>,
-}
-
-fn values(source: &FeatureRows, rows: &[usize], embedding: usize) -> Values {
+/// Rows of features, the embedding scaled to length 1.
+fn values(source: &FeatureRows, rows: &[usize], embedding: usize) -> Array2<f32> {
     let mut values = Array2::zeros((rows.len(), source.width()));
-    let mut lengths = Vec::with_capacity(rows.len());
     for (&row, mut out) in rows.iter().zip(values.rows_mut()) {
         // Rows of a new array are contiguous.
         let Some(out) = out.as_slice_mut() else { continue };
@@ -275,9 +270,8 @@ fn values(source: &FeatureRows, rows: &[usize], embedding: usize) -> Values {
         if length > 0.0 {
             out[..embedding].iter_mut().for_each(|value| *value /= length);
         }
-        lengths.push(length);
     }
-    Values { rows: values, lengths }
+    values
 }
 
 /// At most [`MOST_ROWS`] training rows, drawn by weight.
@@ -296,8 +290,8 @@ fn drawn(training: WeightedRows<'_>, generator: &mut Rng) -> Result<Vec<usize>, 
 }
 
 /// Mean and 1 / standard deviation of each column.
-fn moments(values: &Values) -> Result<(Vec<f32>, Vec<f32>), HeadError> {
-    let rows = values.rows.mapv(f64::from);
+fn moments(values: &Array2<f32>) -> Result<(Vec<f32>, Vec<f32>), HeadError> {
+    let rows = values.mapv(f64::from);
     let n = rows.nrows() as f64;
     let mean: Array1<f64> = rows.sum_axis(Axis(0)) / n;
     let squares: Array1<f64> = (&rows - &mean).mapv(|off| off * off).sum_axis(Axis(0)) / n;
@@ -314,9 +308,9 @@ fn moments(values: &Values) -> Result<(Vec<f32>, Vec<f32>), HeadError> {
     Ok((mean.iter().map(|&mean| mean as f32).collect(), scale))
 }
 
-fn standardised(values: Values, mean: &[f32], scale: &[f32]) -> Array2<f32> {
+fn standardised(values: Array2<f32>, mean: &[f32], scale: &[f32]) -> Array2<f32> {
     let (mean, scale) = (ArrayView1::from(mean), ArrayView1::from(scale));
-    (values.rows - mean) * scale
+    (values - mean) * scale
 }
 
 /// Root mean square of values clipped at [`CLIP`].
@@ -416,22 +410,21 @@ mod tests {
 
     const WIDTH: usize = 120;
 
-    /// Faces along six directions with a little noise, and four rows unlike them: far away, off the
-    /// directions, with a short embedding, and not finite.
+    /// Faces along six directions with a little noise, and three rows unlike them: far away, off the
+    /// directions, and not finite.
     fn matrix(n: usize) -> FeatureMatrix {
         let mut generator = seeded(1, "familiarity test");
         let mut normal = || (0..12).map(|_| generator.random::<f32>()).sum::<f32>() - 6.0;
         let directions = Array2::from_shape_fn((6, WIDTH), |_| normal());
         let hidden = Array2::from_shape_fn((n, 6), |_| normal());
-        let noise = Array2::from_shape_fn((n + 4, WIDTH), |_| 0.2 * normal());
+        let noise = Array2::from_shape_fn((n + 3, WIDTH), |_| 0.2 * normal());
         let mut rows = noise;
         let faces = hidden.dot(&directions);
         rows.slice_axis_mut(Axis(0), (..n).into()).zip_mut_with(&faces, |row, face| *row += face);
         let one = faces.row(0).to_owned();
         rows.row_mut(n).assign(&(&one * 20.0));
         rows.row_mut(n + 1).mapv_inplace(|value| 10.0 * value);
-        rows.row_mut(n + 2).assign(&(&one * 0.01));
-        rows.row_mut(n + 3).fill(f32::NAN);
+        rows.row_mut(n + 2).fill(f32::NAN);
         let mirrored = rows.mapv(|value| value * 1.01);
         FeatureMatrix::new(rows, Some(mirrored)).unwrap().with_embedding(20).unwrap()
     }
@@ -459,7 +452,7 @@ mod tests {
         assert_eq!(flagged(600..1_600), 0.01);
         let fresh = flagged(1_600..3_000);
         assert!((0.002..0.025).contains(&fresh), "{fresh}");
-        for face in model.of(&matrix, &[3_000, 3_001, 3_002, 3_003]).unwrap() {
+        for face in model.of(&matrix, &[3_000, 3_001, 3_002]).unwrap() {
             assert!(face.unfamiliar && face.distance > 1.0 && face.score < 0.01, "{face:?}");
         }
     }
