@@ -3,6 +3,7 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use crate::censored::{RangedAge, year_shares};
 use crate::threshold::quantile_age;
 
 /// Share of true ages that is left outside at either end.
@@ -109,16 +110,29 @@ impl CalibrationRow {
     }
 }
 
-/// The whole years of a range, each as probable as another; an age that is known stands alone.
-fn ages((low, high): (f32, f32)) -> impl ExactSizeIterator<Item = f32> {
-    (0..=(high - low) as u16).map(move |years| low + f32::from(years))
+/// The whole years from a youngest on, each with its probability.
+fn ages(youngest: f32, shares: &[f64]) -> impl Iterator<Item = (f32, f64)> {
+    (0..).map(move |years: u16| youngest + f32::from(years)).zip(shares.iter().copied())
 }
 
-/// Whether a true age lies between two ends: 1 or 0, or the share of the years of a range that do.
+/// Of each row the probability that its true age lies between two ends: 1 or 0 where it is known.
+/// Within a range that is estimated from all rows, by errors in units of half the width between
+/// their ends (see [`year_shares`]). None where nothing is known.
 #[must_use]
-pub fn share_inside(truth: (f32, f32), (low, high): (f32, f32)) -> f64 {
-    let all = ages(truth).len();
-    ages(truth).filter(|age| (low..=high).contains(age)).count() as f64 / all as f64
+pub fn shares_inside(truth: &[Option<(f32, f32)>], ends: &[(f32, f32)]) -> Vec<Option<f64>> {
+    let ranged = |(truth, &(low, high)): (&Option<(f32, f32)>, &(f32, f32))| {
+        let unit = ((high - low) / 2.0).max(LEAST_DEVIATION);
+        let predicted = f32::midpoint(low, high);
+        truth.map(|truth| RangedAge { truth, predicted, unit, weight: 1.0 })
+    };
+    let known: Vec<RangedAge> = truth.iter().zip(ends).filter_map(ranged).collect();
+    let mut shares = year_shares(&known).into_iter();
+    let share = |(truth, &(low, high)): (&Option<(f32, f32)>, &(f32, f32))| {
+        let ((youngest, _), shares) = ((*truth)?, shares.next()?);
+        let inside = ages(youngest, &shares).filter(|(age, _)| (low..=high).contains(age));
+        Some(inside.map(|(_, share)| share).sum())
+    };
+    truth.iter().zip(ends).map(share).collect()
 }
 
 /// Weights under which the rows of every group count alike, of mean 1.
@@ -136,7 +150,8 @@ pub fn equal_weights(groups: &[usize]) -> Vec<f64> {
 /// tail at a time. Where a head predicts no distribution, residuals are in years and bins of the
 /// predicted age have intervals of their own (Mondrian; Boström and Johansson, 2020). Rows are
 /// weighted (Tibshirani et al., "Conformal prediction under covariate shift", 2019), so that sets
-/// of unlike size can count alike; a row known as a range counts in equal parts for its years.
+/// of unlike size can count alike; a row known as a range counts for each of its years by the
+/// probability of that (see [`year_shares`]).
 ///
 /// Beyond the border of the unfamiliar intervals widen by a power of the distance: the smallest with
 /// which eight of ten unfamiliar calibration rows lie inside, or 1 where fewer than 20 are known.
@@ -179,8 +194,7 @@ impl AgeIntervals {
         let ends = starts.iter().skip(1).copied().chain([rows.len()]);
         let edges = starts[1..].iter().map(|&start| rows[start].estimate.median).collect();
         let factors = starts.iter().zip(ends).map(|(&start, end)| {
-            let mut residuals: Vec<(f32, f64)> =
-                rows[start..end].iter().flat_map(|row| residuals(row, exponent)).collect();
+            let mut residuals = residuals(&rows[start..end], exponent);
             residuals.sort_by(|a, b| a.0.total_cmp(&b.0));
             let spare = spare(&rows[start..end]);
             let low = outermost(residuals.iter().copied(), spare);
@@ -202,14 +216,15 @@ impl AgeIntervals {
         (end(-low * unit), end(high * unit))
     }
 
-    /// Weighted share of rows whose true age lies inside; of a range the share that does.
+    /// Weighted share of rows whose true age lies inside; of a range the probability that it does.
     #[must_use]
     pub fn coverage(&self, rows: &[CalibrationRow]) -> f64 {
-        let (inside, all) = rows.iter().fold((0.0, 0.0), |(inside, all), row| {
-            let share = share_inside(row.truth, self.around(&row.estimate, row.distance));
-            (inside + row.weight * share, all + row.weight)
-        });
-        inside / all
+        let truth: Vec<_> = rows.iter().map(|row| Some(row.truth)).collect();
+        let ends: Vec<_> =
+            rows.iter().map(|row| self.around(&row.estimate, row.distance)).collect();
+        let shares = shares_inside(&truth, &ends);
+        let inside = shares.into_iter().flatten().zip(rows).map(|(share, row)| row.weight * share);
+        inside.sum::<f64>() / rows.iter().map(|row| row.weight).sum::<f64>()
     }
 
     /// Whether the parts fit together, as those of [`Self::fit`] do.
@@ -227,11 +242,24 @@ fn widening(exponent: f32, distance: f32) -> f32 {
     distance.max(1.0).powf(exponent)
 }
 
-/// How far the ages that the true one may be lie from the median, each with its part of the weight.
-fn residuals(row: &CalibrationRow, exponent: f32) -> impl Iterator<Item = (f32, f64)> {
-    let unit = widening(exponent, row.distance) * row.estimate.scale();
-    let (median, weight) = (row.estimate.median, row.weight / ages(row.truth).len() as f64);
-    ages(row.truth).map(move |age| ((age - median) / unit, weight))
+/// How far the ages that the true ones may be lie from the medians, each with its part of its row's
+/// weight.
+fn residuals(rows: &[CalibrationRow], exponent: f32) -> Vec<(f32, f64)> {
+    let ranged: Vec<RangedAge> = rows
+        .iter()
+        .map(|row| RangedAge {
+            truth: row.truth,
+            predicted: row.estimate.median,
+            unit: widening(exponent, row.distance) * row.estimate.scale(),
+            weight: row.weight,
+        })
+        .collect();
+    let mut residuals = Vec::with_capacity(rows.len());
+    for (row, shares) in ranged.iter().zip(year_shares(&ranged)) {
+        let of_age = |(age, share)| ((age - row.predicted) / row.unit, row.weight * share);
+        residuals.extend(ages(row.truth.0, &shares).map(of_age));
+    }
+    residuals
 }
 
 /// Where bins of rows in the order of their medians begin, each of at least [`LEAST_ROWS`]; one bin
@@ -287,7 +315,7 @@ mod tests {
     use rand::Rng as _;
 
     use super::{
-        AgeEstimate, AgeIntervals, CalibrationRow, equal_weights, share_inside, year_deviation,
+        AgeEstimate, AgeIntervals, CalibrationRow, equal_weights, shares_inside, year_deviation,
     };
     use crate::rng::{Rng, seeded};
     use crate::threshold::quantile_age;
@@ -421,14 +449,15 @@ mod tests {
     }
 
     #[test]
-    fn ranges_count_in_equal_parts() {
+    fn years_of_ranges_count_by_their_probability() {
         let estimate = AgeEstimate { median: 34.5, deviation: Some(1.0) };
         let range = CalibrationRow { truth: (30.0, 39.0), ..row(estimate, 0.0) };
-        assert_eq!(share_inside(range.truth, (30.5, 36.0)), 0.6);
-        // The ages 30 to 39 of all rows: eight of ten are 31 to 38.
+        let alone = shares_inside(&[None, Some(range.truth)], &[(0.0, 1.0), (30.5, 38.5)]);
+        assert!(alone[0].is_none() && (alone[1].unwrap() - 0.8).abs() < 1e-6, "{alone:?}");
+        // The ages 30 to 39 of all rows, of which nothing else is known: eight of ten are 31 to 38.
         let intervals = AgeIntervals::fit(&vec![range; 1_000]).unwrap();
         assert_eq!(intervals.around(&estimate, 0.0), (31.0, 38.0));
-        assert_eq!(intervals.coverage(&[range]), 0.8);
+        assert!((intervals.coverage(&[range]) - 0.8).abs() < 1e-6);
     }
 
     #[test]

@@ -188,13 +188,10 @@ pub fn distances(
     Ok(familiarity.of(matrix, rows)?.iter().map(|face| face.distance).collect())
 }
 
-/// The ages that each true one may be. None for a class, and for a range without an upper end, of
-/// which no share can be said to lie inside an interval.
+/// The youngest and the oldest age that each true one may be; none for a class.
 pub(crate) fn true_ages(targets: &Targets) -> Vec<Option<(f32, f32)>> {
     match targets {
-        Targets::Years(ages) => {
-            ages.iter().map(|age| (!age.is_open()).then(|| (age.low(), age.high()))).collect()
-        }
+        Targets::Years(ages) => ages.iter().map(|age| Some((age.low(), age.high()))).collect(),
         Targets::Classes { indices, .. } => vec![None; indices.len()],
     }
 }

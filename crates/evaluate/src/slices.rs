@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use facefold_core::intervals::share_inside;
+use facefold_core::intervals::shares_inside;
 use facefold_core::rng::seeded;
 use facefold_core::{Familiarity, Task};
 use rayon::prelude::*;
@@ -246,8 +246,8 @@ struct Told<'a> {
 
 /// How intervals do, row by row.
 struct CheckedIntervals {
-    /// 1 where the true age lies inside, or the share of a range that does; not a number where no
-    /// age is known.
+    /// 1 where the true age lies inside, or the probability that one within a range does; not a
+    /// number where no age is known.
     inside: Vec<f64>,
     /// In years.
     width: Vec<f64>,
@@ -288,15 +288,13 @@ impl<'a> Told<'a> {
     fn intervals(&self) -> Option<CheckedIntervals> {
         let all = self.intervals.iter().copied().collect::<Option<Vec<_>>>()?;
         let truth = true_ages(&self.predictions.truth);
-        let of_seeds = |row: usize, get: &dyn Fn((f32, f32)) -> f64| {
-            all.iter().map(|of_seed| get(of_seed[row])).sum::<f64>() / all.len() as f64
-        };
-        let inside = |(row, truth): (usize, &Option<(f32, f32)>)| {
-            truth.map_or(f64::NAN, |truth| of_seeds(row, &|ends| share_inside(truth, ends)))
-        };
-        let width = |row| of_seeds(row, &|(low, high)| f64::from(high - low));
+        let shares: Vec<_> = all.iter().map(|ends| shares_inside(&truth, ends)).collect();
+        let of_seeds =
+            |get: &dyn Fn(usize) -> f64| (0..all.len()).map(get).sum::<f64>() / all.len() as f64;
+        let inside = |row: usize| of_seeds(&|seed| shares[seed][row].unwrap_or(f64::NAN));
+        let width = |row: usize| of_seeds(&|seed| f64::from(all[seed][row].1 - all[seed][row].0));
         Some(CheckedIntervals {
-            inside: truth.iter().enumerate().map(inside).collect(),
+            inside: (0..truth.len()).map(inside).collect(),
             width: (0..truth.len()).map(width).collect(),
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use facefold_core::intervals::share_inside;
+use facefold_core::intervals::shares_inside;
 use facefold_core::{Familiarity, FamiliarityModel, FittedHead, HeadError};
 
 use super::{Fits, Job};
@@ -57,9 +57,9 @@ impl Fits<'_> {
         let around = |(row, estimate)| calibrated.intervals.around(estimate, distance(row));
         let intervals: Vec<(f32, f32)> = estimates.iter().enumerate().map(around).collect();
         let truth = true_ages(&self.plan.targets.pick(test));
-        let inside: Vec<(usize, f64)> = (0..test.len())
-            .filter_map(|row| Some((row, share_inside(truth[row]?, intervals[row]))))
-            .collect();
+        let shares = shares_inside(&truth, &intervals).into_iter().enumerate();
+        let inside: Vec<(usize, f64)> =
+            shares.filter_map(|(row, share)| Some((row, share?))).collect();
         let check = self.check_intervals(test, &inside, &intervals, calibrated.sets_left_out);
         Ok(Calibrated { intervals: Some(intervals), check, familiarity })
     }
