@@ -36,28 +36,33 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// What a spreadsheet takes for the beginning of a formula.
-const FORMULA: [char; 4] = ['=', '+', '-', '@'];
+/// What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), and the
+/// apostrophe that tells it not to.
+const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\''];
 
-/// A text as a cell of CSV for people: [`printable`], and with an apostrophe before what a
-/// spreadsheet would run as a formula (OWASP, "CSV Injection"). Quoting is the writer's.
+/// A text as a cell of CSV that no spreadsheet runs: with an apostrophe before what it would take for a
+/// formula. [`from_cell`] takes it away again. Quoting is the writer's.
 ///
 /// ```
-/// use facefold_core::text::csv_cell;
-/// assert_eq!(csv_cell("=1+1.jpg"), "'=1+1.jpg");
-/// assert_eq!(csv_cell("a/-1.jpg"), "a/-1.jpg");
+/// use facefold_core::text::{cell, from_cell};
+/// assert_eq!(cell("=1+1.jpg"), "'=1+1.jpg");
+/// assert_eq!(from_cell("'=1+1.jpg"), "=1+1.jpg");
+/// assert_eq!(cell("a/-1.jpg"), "a/-1.jpg");
 /// ```
 #[must_use]
-pub fn csv_cell(text: &str) -> Cow<'_, str> {
-    if text.starts_with(FORMULA) {
-        return Cow::Owned(format!("'{}", printable(text)));
-    }
-    printable(text)
+pub fn cell(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+/// The text that [`cell`] wrote.
+#[must_use]
+pub fn from_cell(cell: &str) -> &str {
+    cell.strip_prefix('\'').unwrap_or(cell)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{csv_cell, printable, printable_lines};
+    use super::{cell, from_cell, printable, printable_lines};
 
     #[test]
     fn no_control_character_is_left() {
@@ -71,13 +76,15 @@ mod tests {
     }
 
     #[test]
-    fn no_cell_begins_as_a_formula_does() {
-        for formula in ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)"] {
-            assert_eq!(csv_cell(formula), format!("'{formula}"));
+    fn no_cell_begins_as_a_formula_does_and_all_are_read_as_they_were() {
+        let texts =
+            ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "'", "''"];
+        for text in texts {
+            assert_eq!(cell(text), format!("'{text}"));
+            assert_eq!(from_cell(&cell(text)), text);
         }
-        // A tab or a line's end before a formula is run too.
-        assert_eq!(csv_cell("\t=1"), "\\t=1");
-        assert_eq!(csv_cell("\r=1"), "\\r=1");
-        assert_eq!(csv_cell("a=1"), "a=1");
+        for text in ["", "a=1", "60+", "20-29", "ä"] {
+            assert_eq!((cell(text).as_ref(), from_cell(text)), (text, text));
+        }
     }
 }

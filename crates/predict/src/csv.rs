@@ -1,11 +1,11 @@
 //! Answers as CSV: one row a picture, or a face where all faces were asked for.
 //!
 //! Texts from elsewhere (paths, names of classes and bundles) are written as
-//! [`facefold_core::text::csv_cell`] makes them: no control character reaches a terminal, and no cell
-//! is run by a spreadsheet. JSON has them as they are.
+//! [`facefold_core::text::cell`] and [`facefold_core::text::printable`] make them: no cell is run by a
+//! spreadsheet, and no control character reaches a terminal. JSON has them as they are.
 
 use facefold_core::AgeDecision;
-use facefold_core::text::csv_cell;
+use facefold_core::text;
 
 use crate::answer::{Answer, ClassAnswer};
 
@@ -90,7 +90,8 @@ pub(crate) fn number(value: Option<f32>) -> String {
 
 /// A text as a cell, quoted where CSV (RFC 4180) needs it.
 pub(crate) fn text(cell: &str) -> String {
-    let cell = csv_cell(cell);
+    let cell = text::cell(cell);
+    let cell = text::printable(&cell);
     if cell.contains([',', '"']) {
         format!("\"{}\"", cell.replace('"', "\"\""))
     } else {

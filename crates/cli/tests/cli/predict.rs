@@ -138,7 +138,7 @@ fn no_name_of_a_file_moves_the_cursor_or_is_run() {
         std::fs::copy(&pictures(drawn())[0], dir.path("in").join(name)).expect("a copy");
     }
     std::fs::write(dir.path("in/c\u{1b}]0;title\u{7}.jpg"), "no picture").expect("a file");
-    let gone = std::path::PathBuf::from("gone\u{1b}[31m.jpg");
+    let gone = PathBuf::from("gone\u{1b}[31m.jpg");
     for format in ["table", "csv", "json", "jsonl"] {
         let predict = format!("predict --bundle {{}} --format {format} . {{}}");
         let mut command = line(&predict, &[&bundle, &gone]);

@@ -154,6 +154,10 @@ fn what_changes_on_the_disk_is_shown_at_once_and_nothing_else_is_read_again() {
     assert_eq!(get(server.address, "/v1/results/first/plots/a.svg").text(), "<svg/>");
     std::fs::write(shown.path().join("first/plots/a.svg"), "<svg></svg>").unwrap();
     assert_eq!(get(server.address, "/v1/results/first/plots/a.svg").text(), "<svg></svg>");
+    // What the report does not show is another run's.
+    std::fs::write(shown.path().join("first/report.md"), "![a](plots/b.svg)").unwrap();
+    assert_eq!(get(server.address, "/v1/results/first").json()["plots"], serde_json::json!([]));
+    assert_eq!(get(server.address, "/v1/results/first/plots/a.svg").status, 404);
     // One that is too large to be read is left out, and so is one that is gone.
     let large = std::fs::OpenOptions::new().append(true).open(&first).unwrap();
     large.set_len(100 << 20).unwrap();
