@@ -33,6 +33,7 @@ import time
 ROUNDS = 3
 # Times the server's capacity.
 OVERLOAD = 10
+HEADS = ["mlp", "mlp-ensemble", "mlp-joint", "mlp-by-years", "mlp-residual", "svm", "svm-linear", "trees", "knn", "linear", "majority"]
 
 
 class Client:
@@ -69,13 +70,17 @@ def get(path):
 
 
 def embed(picture):
-    head = f"POST /v1/embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\ncontent-length: {len(picture)}\r\n\r\n"
+    return posted("/v1/embed", picture)
+
+
+def posted(path, picture):
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\ncontent-length: {len(picture)}\r\n\r\n"
     return head.encode() + picture
 
 
 class Server:
-    def __init__(self, facefold, model, *options):
-        command = [facefold, "serve", "--model", model, "--listen", "127.0.0.1:0", "--offline", *map(str, options)]
+    def __init__(self, facefold, *options):
+        command = [facefold, "serve", "--listen", "127.0.0.1:0", "--offline", *map(str, options)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if "http://" not in line:
@@ -172,6 +177,36 @@ def offline_rate(facefold, model, drawn, count, directory, number):
     return count / (time.monotonic() - start), (cpu_seconds() - before) / count
 
 
+def bundles(facefold, model, drawn, directory):
+    """A bundle for each kind of head, of this model's embeddings of the drawn faces."""
+    store, made = directory / "heads-store", []
+    run = lambda *words: subprocess.run([facefold, *map(str, words)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run("extract", "adience", drawn, "--store", store, "--model", model, "--offline")
+    for head in HEADS:
+        task = "age-group" if head == "mlp-by-years" else "gender,age" if head == "mlp-joint" else "gender"
+        made.append(directory / f"{head}.facefold")
+        run("train", "--store", store, "--task", task, "--head", head, "--set", "mlp.epochs=2", "--out", made[-1])
+    return made
+
+
+def answers(facefold, model, drawn, directory, requests, count):
+    """Memory of a server with every kind of head, a tenth of so many answers after the start and at the end."""
+    options = [word for bundle in bundles(facefold, model, drawn, directory) for word in ("--bundle", bundle)]
+    with Server(facefold, *options) as server:
+        def ask(number):
+            client = Client(server.address)
+            for at in range(number):
+                status, _ = client.ask(requests[at % len(requests)])
+                assert status in (200, 422), status
+
+        clients, memory = 2 * os.cpu_count(), []
+        for part in (0.1, 0.9):
+            with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+                list(pool.map(ask, [int(part * count / clients)] * clients))
+            memory.append(server.metric("process_resident_memory_bytes"))
+    return memory
+
+
 def overload(server, requests, capacity, seconds):
     """Ten times the capacity; looks at /health and at memory once a second."""
     health, memory, is_over = [], [], threading.Event()
@@ -203,6 +238,7 @@ def main():
     parser.add_argument("--model", default="buffalo_s", help="model pack; `untrained` needs no file and has no detector")
     parser.add_argument("--seconds", type=float, default=600, help="length of the overload; other parts are a tenth, 5 to 12")
     parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--answers", type=int, default=20_000, help="answers of /v1/predict by every kind of head, after which memory is as before")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results/bench/serve.md"))
     arguments = parser.parse_args()
     facefold = str(pathlib.Path(arguments.facefold).resolve())
@@ -212,21 +248,24 @@ def main():
         directory = pathlib.Path(temporary)
         drawn = directory / "drawn"
         subprocess.run([facefold, "data", "draw", str(drawn), "--pictures", str(arguments.pictures)], check=True, stdout=subprocess.DEVNULL)
-        requests = [embed(path.read_bytes()) for path in sorted((drawn / "aligned").rglob("*.jpg"))]
+        files = [path.read_bytes() for path in sorted((drawn / "aligned").rglob("*.jpg"))]
+        requests = [embed(content) for content in files]
         offline, batched, single = [], [], []
         for number in range(ROUNDS):
             offline.append(offline_rate(facefold, arguments.model, drawn, len(requests), directory, number))
             for rates, options in [(batched, ()), (single, ("--batch", 1))]:
-                with Server(facefold, arguments.model, *options) as server:
+                with Server(facefold, "--model", arguments.model, *options) as server:
                     closed_loop(server, requests, 2, 1)
                     rates.append(closed_loop(server, requests, 8 * threads, part))
         rate = lambda rates: statistics.median(rate for rate, _ in rates)
         cpu = lambda rates: statistics.median(cpu for _, cpu in rates)
         capacity = rate(batched)
-        with Server(facefold, arguments.model) as server:
+        with Server(facefold, "--model", arguments.model) as server:
             alone, _, _ = open_loop(server, requests[:200], 0.1 * capacity, part, 1)
             half, half_counts, _ = open_loop(server, requests, 0.5 * capacity, part, 16)
             counts, took, health, memory = overload(server, requests, capacity, arguments.seconds)
+        asked = [posted("/v1/predict", content) for content in files]
+        warm, end = answers(facefold, arguments.model, drawn, directory, asked, arguments.answers)
     milliseconds = lambda seconds: f"{1000 * seconds:.1f} ms"
     mebibytes = lambda bytes: f"{bytes / 2**20:.0f} MiB"
     answered = counts.get(200, 0) + counts.get(422, 0)
@@ -255,6 +294,7 @@ def main():
         f"| answered a second while overloaded | {answered / took:.1f}/s | | |",
         f"| `/health` asked / not 200 / slowest | {len(health)} / {unhealthy} / {milliseconds(max(time for _, time in health))} | 0 | {verdict(unhealthy == 0)} |",
         f"| memory after warm-up / at the end / most | {' / '.join(map(mebibytes, memory))} | within 5 % | {verdict(abs(growth) <= 0.05)} |",
+        f"| memory of {len(HEADS)} kinds of heads after {arguments.answers // 10} / {arguments.answers} answers of `/v1/predict` | {mebibytes(warm)} / {mebibytes(end)} | within 5 % | {verdict(end <= 1.05 * warm)} |",
         "", f"Statuses at half load: {json.dumps(half_counts)}. All offline rates: {', '.join(f'{value:.1f}' for value, _ in offline)};",
         f"batched: {', '.join(f'{value:.1f}' for value, _ in batched)}; single: {', '.join(f'{value:.1f}' for value, _ in single)}.", "",
     ]

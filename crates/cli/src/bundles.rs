@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use facefold_heads::{Bundle, BundleError};
-use facefold_predict::{DEFAULT_BUNDLE, default_bundle};
+use facefold_predict::{DEFAULT_BUNDLE, default_bundle, trained_on_whole_pictures};
+
+use crate::output;
 
 /// Reads the bundles of these files, with the names they answer by; the embedded one where no file
 /// is named.
@@ -18,6 +20,21 @@ pub fn load(
         return Ok(vec![(DEFAULT_BUNDLE.to_owned(), default_bundle()?)]);
     }
     paths.iter().map(|path| Ok((name(path), Bundle::load(path)?))).collect()
+}
+
+/// Whether pictures are taken whole, without looking for a face: as asked, or because a bundle was
+/// trained so, which is said on stderr.
+pub fn take_whole_pictures(bundles: &[(String, Bundle)], asked: bool) -> bool {
+    let trained_so = trained_on_whole_pictures(bundles);
+    if !asked && !trained_so.is_empty() {
+        output::note(&format!(
+            "note: `{}` was trained on aligned crops and looks for no face: every picture is taken \
+             whole as one, whatever it shows; for photographs, extract without --aligned and train \
+             anew",
+            trained_so.join("`, `")
+        ));
+    }
+    asked || !trained_so.is_empty()
 }
 
 /// A file's name without directories and ending.

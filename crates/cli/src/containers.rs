@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use facefold_core::Extractor;
-use facefold_insightface::{Dialect, InsightfaceError, InsightfaceExtractor, Options, Patience};
+use facefold_insightface::{
+    Dialect, InsightfaceError, InsightfaceExtractor, Options, Patience, Token,
+};
 
 use crate::arguments::{DEFAULT_DEVICE, DEFAULT_MODEL, ExtractArguments, NetworkArguments};
 use crate::commands::Usage;
@@ -14,6 +16,9 @@ use crate::pipeline::BLOCK;
 
 /// Requests at a time to one container, where `--threads` does not say.
 const REQUESTS: usize = 4;
+
+/// A day: nobody waits longer for an answer.
+const MOST_SECONDS: f64 = 86_400.0;
 
 /// What computes the embeddings, and where.
 #[derive(Debug, Args, Clone, Default)]
@@ -25,6 +30,10 @@ pub struct BackendArguments {
     /// share the load.
     #[arg(long, value_name = "URL")]
     pub url: Vec<String>,
+    /// Bearer token for the containers, or one for each --url with commas between. Better given in the
+    /// environment, where other users of the machine do not see it.
+    #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
+    pub token: Vec<String>,
     /// How the containers are spoken to; `rest` is that of InsightFace-REST and `facefold serve`.
     #[arg(long, value_name = "rest|face-detection-recognition")]
     pub dialect: Option<Dialect>,
@@ -82,12 +91,12 @@ pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
     let seconds = |name: &str, given: Option<f64>, default: Duration| match given {
         None => Ok(default),
         // Written so that what is not a number is refused too.
-        Some(seconds) => Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|duration| !duration.is_zero())
-            .ok_or_else(|| {
-                Usage::error(format!("expected seconds above 0 as {name}, found {seconds}"))
-            }),
+        Some(seconds) if seconds > 0.0 && seconds <= MOST_SECONDS => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        Some(seconds) => Err(Usage::error(format!(
+            "expected {name} from above 0 to {MOST_SECONDS} seconds, found {seconds}"
+        ))),
     };
     let patience = Patience::default();
     let threads = arguments.network.threads;
@@ -103,6 +112,7 @@ pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
             outage: seconds("--patience", backend.patience, patience.outage)?,
             ..patience
         },
+        tokens: backend.token.iter().cloned().map(Token::from).collect(),
         ..Options::new(backend.url.clone())
     };
     options.check().map_err(|error| match error {

@@ -19,6 +19,7 @@ mod quality;
 mod settings;
 mod start;
 mod trials;
+mod unreadable;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,11 @@
-//! What goes to stdout: answers for a person, or one JSON document.
+//! What goes to stdout: answers for a person, or one JSON document. No control character that a
+//! file's name may hold reaches the terminal.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use anyhow::Result;
+use facefold_core::text::printable_lines;
 use serde::Serialize;
 
 /// Where a command's answer goes.
@@ -29,11 +32,7 @@ impl Output {
     /// # Errors
     /// If stdout cannot be written.
     pub fn answer<T: Serialize>(self, answer: &T, text: impl FnOnce() -> String) -> Result<()> {
-        if self.json {
-            line(&serde_json::to_string_pretty(answer)?)
-        } else {
-            line(text().trim_end())
-        }
+        if self.json { document(answer) } else { line(text().trim_end()) }
     }
 
     /// Prints a line for a person; nothing where JSON was asked for.
@@ -45,11 +44,43 @@ impl Output {
     }
 }
 
-/// Writes a line to stdout. A reader that went away (`| head`) is no failure.
+/// Writes a line, or several, to stdout. A reader that went away (`| head`) is no failure.
 ///
 /// # Errors
 /// If stdout cannot be written.
 pub fn line(text: &str) -> Result<()> {
+    write(&printable_lines(text))
+}
+
+/// Writes one JSON document to stdout, for people to read too.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub fn document<T: Serialize + ?Sized>(value: &T) -> Result<()> {
+    write(&without_controls(&serde_json::to_string_pretty(value)?))
+}
+
+/// Writes one JSON document to stdout, on one line.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub fn document_line<T: Serialize>(value: &T) -> Result<()> {
+    write(&without_controls(&serde_json::to_string(value)?))
+}
+
+/// JSON with the control characters escaped that it need not escape: U+007F to U+009F. They stand
+/// in strings only.
+fn without_controls(json: &str) -> Cow<'_, str> {
+    let is_left = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+    if !json.contains(is_left) {
+        return Cow::Borrowed(json);
+    }
+    let escaped = |c: char| format!("\\u{:04x}", u32::from(c));
+    let piece = |c: char| if is_left(c) { escaped(c) } else { c.to_string() };
+    Cow::Owned(json.chars().map(piece).collect())
+}
+
+fn write(text: &str) -> Result<()> {
     match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
@@ -59,5 +90,20 @@ pub fn line(text: &str) -> Result<()> {
 /// Writes a line to stderr, above a progress bar if there is one.
 pub fn note(text: &str) {
     // Nothing can be done about a stderr that cannot be written.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable_lines(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_controls;
+
+    #[test]
+    fn json_without_controls_is_the_same_document() {
+        let text = "a\u{1b}[2J\u{7f}\u{9b}31m\nö\u{a0}";
+        let json = serde_json::to_string(text).unwrap();
+        let safe = without_controls(&json);
+        assert!(!safe.chars().any(char::is_control), "{safe}");
+        assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), text);
+        assert!(safe.contains("\\u007f\\u009b31m"), "{safe}");
+    }
 }

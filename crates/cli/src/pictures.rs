@@ -1,5 +1,6 @@
 //! Pictures for containers: decoded, turned upright and measured by the local extractor's code.
 
+use std::io::Cursor;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use facefold_core::{RejectReason, Rejection};
@@ -8,7 +9,8 @@ use facefold_vision::align::{self, CROP_SIDE};
 use facefold_vision::decode::{Limits, inspect};
 use facefold_vision::extractor::{LARGE_PIXELS, whole};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use image::metadata::Orientation;
+use image::{ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, RgbImage};
 
 /// Decodes pictures as the local extractor does, under the same limits.
 #[derive(Debug, Default)]
@@ -29,6 +31,13 @@ impl Pictures for Decoder {
         let turn = (inspected.pixels() > LARGE_PIXELS)
             .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(Box::new(Upright { picture: inspected.decode()?, _turn: turn }))
+    }
+
+    fn is_stored_upright(&self, bytes: &[u8]) -> bool {
+        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+        let decoder = reader.ok().and_then(|reader| reader.into_decoder().ok());
+        let orientation = decoder.and_then(|mut decoder| decoder.orientation().ok());
+        orientation == Some(Orientation::NoTransforms)
     }
 }
 
@@ -127,5 +136,6 @@ mod tests {
         assert_eq!(opened.size(), [24, 40]);
         let sent = image::load_from_memory(&opened.png(0).unwrap()).unwrap();
         assert_eq!((sent.width(), sent.height()), (24, 40));
+        assert!(decoder.is_stored_upright(jpeg.get_ref()) && !decoder.is_stored_upright(&turned));
     }
 }

@@ -42,13 +42,33 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a failure says nothing of the file: this process or the machine has no file descriptor, or
+/// no memory, left.
+#[must_use]
+pub fn is_exhausted(error: &io::Error) -> bool {
+    // Out of descriptors here and on the machine, and out of memory; alike on all Unix systems.
+    const EXHAUSTED: [i32; 3] = [24, 23, 12];
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(found) = cause {
+        let code = found.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if cfg!(unix) && code.is_some_and(|code| EXHAUSTED.contains(&code)) {
+            return true;
+        }
+        cause = match found.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => found.source(),
+        };
+    }
+    false
+}
+
 fn named(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write `{}`: {error}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::write_atomic;
+    use super::{is_exhausted, write_atomic};
 
     #[test]
     fn replaces_the_content_and_leaves_nothing_else() {
@@ -65,5 +85,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let error = write_atomic(directory.path(), b"x").unwrap_err();
         assert!(error.to_string().contains(&directory.path().display().to_string()), "{error}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn no_descriptor_left_is_no_fault_of_the_file() {
+        let bare = || std::io::Error::from_raw_os_error(24);
+        let wrapped = std::io::Error::new(bare().kind(), bare());
+        assert!(is_exhausted(&bare()) && is_exhausted(&wrapped));
+        let missing = fs_err::read("no/such/file").unwrap_err();
+        assert!(!is_exhausted(&missing));
     }
 }

@@ -18,6 +18,7 @@ pub mod rng;
 pub mod rows;
 pub mod sample;
 pub mod task;
+pub mod text;
 pub mod threshold;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};

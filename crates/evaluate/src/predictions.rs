@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use facefold_core::text::{cell as safe, from_cell};
 use facefold_core::{AgeTarget, Targets, Task};
 
 use crate::error::EvaluateError;
@@ -104,7 +105,8 @@ impl RowPredictions {
     /// Writes a CSV: `path,subject,partition,truth`, `familiarity` where that is known, then for
     /// each head and seed `mlp/7`; for classes also the probability of that answer `mlp/7/p`, for
     /// ages with intervals their ends `mlp/7/low` and `mlp/7/high`. Floats are as short as
-    /// round-trips allow; an age that is known as a range is written `20-29` or `70+`.
+    /// round-trips allow; an age that is known as a range is written `20-29` or `70+`, and a text that a
+    /// spreadsheet would run as [`facefold_core::text::cell`] makes it.
     ///
     /// # Errors
     /// Any error of the file system, naming the path.
@@ -126,16 +128,17 @@ impl RowPredictions {
         writer.write_record(&header).map_err(broken)?;
         for (number, row) in self.rows.iter().enumerate() {
             let truth = match &self.truth {
-                Targets::Classes { indices, .. } => self.classes[indices[number]].clone(),
+                Targets::Classes { indices, .. } => safe(&self.classes[indices[number]]).into(),
                 Targets::Years(ages) => ages[number].to_string(),
             };
-            let mut record =
-                vec![row.path.clone(), row.subject.clone(), row.partition.clone(), truth];
+            let mut record: Vec<String> =
+                [&row.path, &row.subject, &row.partition].map(|text| safe(text).into()).into();
+            record.push(truth);
             record.extend(self.familiarity.as_ref().map(|scores| scores[number].to_string()));
             for column in &self.columns {
                 match &column.answers {
                     Answers::Classes { predicted, probability } => {
-                        record.push(self.classes[predicted[number]].clone());
+                        record.push(safe(&self.classes[predicted[number]]).into());
                         record.push(probability[number].to_string());
                     }
                     Answers::Years(years) => record.push(years[number].to_string()),
@@ -198,9 +201,9 @@ impl RowPredictions {
             let cell = Cells { path, line: number + 2, classes };
             // The reader has checked that every record is as long as the header.
             rows.push(PredictedRow {
-                path: record[0].to_owned(),
-                subject: record[1].to_owned(),
-                partition: record[2].to_owned(),
+                path: from_cell(&record[0]).to_owned(),
+                subject: from_cell(&record[1]).to_owned(),
+                partition: from_cell(&record[2]).to_owned(),
             });
             match &mut truth {
                 Targets::Classes { indices, .. } => indices.push(cell.class(&record[3])?),
@@ -275,6 +278,7 @@ struct Cells<'a> {
 
 impl Cells<'_> {
     fn class(&self, text: &str) -> Result<usize, EvaluateError> {
+        let text = from_cell(text);
         self.classes.iter().position(|class| class == text).ok_or_else(|| {
             file_error(
                 self.path,
@@ -306,4 +310,47 @@ impl Cells<'_> {
 
 fn file_error(path: &Path, message: String) -> EvaluateError {
     EvaluateError::File { path: path.to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_core::{Targets, Task};
+
+    use super::{PredictedRow, PredictionColumn, RowPredictions};
+    use crate::metrics::Answers;
+
+    #[test]
+    fn no_cell_is_run_by_a_spreadsheet_and_all_are_read_as_they_were() {
+        let texts = ["=1+1.jpg", "'quoted", "@SUM(A1)", "-1\n+1"];
+        let rows = texts.map(|text| PredictedRow {
+            path: text.to_owned(),
+            subject: text.to_owned(),
+            partition: "fold 0".to_owned(),
+        });
+        let classes = ["+old".to_owned(), "young".to_owned()];
+        let answers = Answers::Classes { predicted: vec![0, 1, 0, 1], probability: vec![0.75; 4] };
+        let written = RowPredictions {
+            task: Task::Class,
+            classes: classes.to_vec(),
+            rows: rows.to_vec(),
+            truth: Targets::Classes { indices: vec![0, 0, 1, 1], count: 2 },
+            familiarity: None,
+            columns: vec![PredictionColumn {
+                head: "knn".to_owned(),
+                seed: 0,
+                answers,
+                intervals: None,
+            }],
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("predictions.csv");
+        written.write_csv(&path).unwrap();
+        let mut reader = csv::Reader::from_path(&path).unwrap();
+        for record in reader.records() {
+            for cell in &record.unwrap() {
+                assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+            }
+        }
+        assert_eq!(RowPredictions::read_csv(&path, Task::Class, &classes).unwrap(), written);
+    }
 }

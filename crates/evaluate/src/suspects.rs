@@ -5,6 +5,7 @@ use std::path::Path;
 
 use facefold_core::Targets;
 use facefold_core::files::write_atomic;
+use facefold_core::text::cell;
 
 use crate::error::EvaluateError;
 use crate::metrics::Answers;
@@ -195,8 +196,10 @@ impl Suspects {
         for row in self.rows.iter().take(most) {
             let doubt = format!("{:.3}", row.doubt);
             let agreeing = format!("{} of {}", row.agreeing, self.others);
-            let cells = [&row.path, &row.subject, &row.partition, &row.label, &row.answer, &doubt];
-            writer.write_record(cells.into_iter().chain([&agreeing])).map_err(failed)?;
+            let texts = [&row.path, &row.subject, &row.partition, &row.label, &row.answer];
+            let texts = texts.map(|text| cell(text));
+            let cells = texts.iter().map(AsRef::as_ref).chain([doubt.as_str(), &agreeing]);
+            writer.write_record(cells).map_err(failed)?;
         }
         let bytes = writer.into_inner().map_err(|error| EvaluateError::File {
             path: path.to_owned(),

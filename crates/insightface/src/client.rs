@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use facefold_core::{RejectReason, Rejection};
 
+use crate::access::Address;
 use crate::error::{Failure, InsightfaceError};
 use crate::extractor::Options;
 use crate::face_detection_recognition as fdr;
@@ -24,6 +25,10 @@ const PROBE: &[u8] = include_bytes!("probe.png");
 
 /// Pictures in a row that may fail on a server that works otherwise.
 const FAILED_PICTURES: u32 = 8;
+
+/// Statuses of refusal that may be about what a request says of one picture; all others are about
+/// the server: where it is, what it takes, and from whom.
+const ABOUT_A_PICTURE: [u16; 2] = [400, 422];
 
 /// How a container is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,15 +131,18 @@ impl Client {
             failed_pictures: AtomicU32::new(0),
         };
         let mut fit = 0;
-        for replica in 0..client.pool.urls().len() {
+        for replica in 0..client.pool.len() {
             let turn = client.pool.turn(replica);
-            match client.examine(turn.url()) {
+            match client.examine(turn.address()) {
                 Ok(encoding) => {
                     turn.fit(encoding);
                     fit += 1;
                 }
                 Err(Unfit::Now(failure)) => {
-                    tracing::warn!("`{}`: {failure}; it is tried again later", turn.url());
+                    tracing::warn!(
+                        "`{}`: {failure}; it is tried again later",
+                        turn.address().url()
+                    );
                     turn.failed(&failure);
                 }
                 Err(Unfit::Ever(error)) => return Err(error),
@@ -155,22 +163,25 @@ impl Client {
             (Dialect::Rest, None) => "InsightFace-REST".to_owned(),
             (Dialect::FaceDetectionRecognition, _) => "face-detection-recognition".to_owned(),
         };
-        let replicas = self.pool.urls().len();
+        let replicas = self.pool.len();
         let plural = if replicas == 1 { "replica" } else { "replicas" };
         format!("{name} over HTTP, {replicas} {plural}")
     }
 
-    /// Asks about one picture: a PNG, which is a crop if the client was made for crops.
-    pub(crate) fn ask(&self, png: &[u8]) -> Result<Reply, NoAnswer> {
-        let (mut attempts, mut trouble, mut avoid) = (0, None, None);
+    /// Asks about one picture: a PNG, which is a crop if the client was made for crops, and the bytes
+    /// of its own file where a server that refuses the PNG as too large may have those.
+    pub(crate) fn ask(&self, png: &[u8], own: Option<&[u8]>) -> Result<Reply, NoAnswer> {
+        let own = own.filter(|own| own.len() < png.len());
+        let (mut picture, mut attempts, mut trouble, mut avoid) = (png, 0, None, None);
         loop {
             let turn = self.pool.next(avoid, &mut trouble)?;
-            let outcome = match turn.encoding.map_or_else(|| self.examine(turn.url()), Ok) {
+            let address = turn.address();
+            let outcome = match turn.encoding.map_or_else(|| self.examine(address), Ok) {
                 Ok(encoding) => {
                     if turn.encoding.is_none() {
                         turn.fit(encoding);
                     }
-                    self.question(turn.url(), png, encoding).map_err(|failure| (failure, true))
+                    self.question(address, picture, encoding).map_err(|failure| (failure, true))
                 }
                 Err(Unfit::Now(failure)) => Err((failure, false)),
                 Err(Unfit::Ever(error)) => {
@@ -183,20 +194,28 @@ impl Client {
                     turn.succeeded();
                     return Ok(reply);
                 }
-                Err((Failure::TooLarge, true)) => {
-                    let detail = format!("{} bytes are more than the server takes", png.len());
-                    return Err(NoAnswer::Rejected(Rejection::new(RejectReason::TooLarge, detail)));
+                Err((Failure::TooLarge(_), true)) if own.is_some_and(|own| picture != own) => {
+                    picture = own.unwrap_or(png);
+                    continue;
+                }
+                Err((Failure::TooLarge(bytes), true)) => {
+                    let url = address.url().to_owned();
+                    return Err(InsightfaceError::BodyTooLarge { url, bytes }.into());
+                }
+                Err((Failure::Unauthorised(status), true)) => {
+                    turn.refuse(&unauthorised(address, status));
+                    continue;
                 }
                 Err(failed) => failed,
             };
-            tracing::debug!("`{}`: {failure}", turn.url());
+            tracing::debug!("`{}`: {failure}", address.url());
             turn.failed(&failure);
             if asked && !matches!(failure, Failure::Unreachable(_) | Failure::Busy(_)) {
                 attempts += 1;
                 // Attempts that reach a server are counted; those that reach none are timed.
                 trouble = None;
                 if attempts >= self.patience.attempts {
-                    return Err(self.verdict(turn.url(), &failure, attempts));
+                    return Err(self.verdict(address, &failure, attempts));
                 }
             } else {
                 trouble.get_or_insert_with(Instant::now);
@@ -226,43 +245,53 @@ impl Client {
     }
 
     /// Whose fault it was, after the last attempt.
-    fn verdict(&self, url: &str, failure: &Failure, attempts: u32) -> NoAnswer {
+    fn verdict(&self, address: &Address, failure: &Failure, attempts: u32) -> NoAnswer {
         let reason = match failure {
             Failure::Item | Failure::Refused(_) => RejectReason::Undecodable,
             _ => RejectReason::BadEmbedding,
         };
-        let broken = matches!(failure, Failure::Broken(_));
+        let of_server = match failure {
+            Failure::Broken(_) => true,
+            Failure::Refused(status) => !ABOUT_A_PICTURE.contains(status),
+            _ => false,
+        };
         let found = failure.to_string();
-        if broken || self.examine(url).is_err() {
-            return InsightfaceError::GaveUp { url: url.to_owned(), attempts, found }.into();
+        if of_server || self.examine(address).is_err() {
+            let url = address.url().to_owned();
+            return InsightfaceError::GaveUp { url, attempts, found }.into();
         }
         let detail = format!("the server failed {attempts} times on this picture alone: {found}");
         self.blame(reason, detail)
     }
 
-    fn question(&self, url: &str, png: &[u8], encoding: Encoding) -> Result<Reply, Failure> {
+    fn question(
+        &self,
+        address: &Address,
+        picture: &[u8],
+        encoding: Encoding,
+    ) -> Result<Reply, Failure> {
         match self.dialect {
             Dialect::Rest => {
-                let question = rest::question(png, self.aligned, encoding);
-                rest::reply(&self.transport.post(url, question)?, self.aligned)
+                let question = rest::question(picture, self.aligned, encoding);
+                rest::reply(&self.transport.post(address, question)?, self.aligned)
             }
             Dialect::FaceDetectionRecognition => {
-                fdr::reply(&self.transport.post(url, fdr::question(png))?)
+                fdr::reply(&self.transport.post(address, fdr::question(picture))?)
             }
         }
     }
 
     /// Whether a replica runs the models that the others run, and answers about a picture that
     /// every server can answer about; and how it wants to be asked.
-    fn examine(&self, url: &str) -> Result<Encoding, Unfit> {
+    fn examine(&self, address: &Address) -> Result<Encoding, Unfit> {
         if self.dialect == Dialect::Rest {
-            let answer = self.transport.get(&format!("{url}/info"));
+            let answer = self.transport.get(address, "/info");
             let info = answer.and_then(|answer| rest::info(&answer));
-            let info = info.map_err(|failure| self.unfit(url, failure))?;
+            let info = info.map_err(|failure| self.unfit(address, failure))?;
             let (reference, expected) =
-                self.reference.get_or_init(|| (url.to_owned(), info.clone()));
+                self.reference.get_or_init(|| (address.url().to_owned(), info.clone()));
             if let Some(differences) = info.differences(expected) {
-                let (url, reference) = (url.to_owned(), reference.clone());
+                let (url, reference) = (address.url().to_owned(), reference.clone());
                 let error = InsightfaceError::DifferentReplica { url, reference, differences };
                 return Err(Unfit::Ever(error));
             }
@@ -273,7 +302,7 @@ impl Client {
         };
         let mut last = Failure::Item;
         for &encoding in encodings {
-            last = match self.question(url, PROBE, encoding) {
+            last = match self.question(address, PROBE, encoding) {
                 Ok(Reply::Crop(Err(bad))) => Failure::Unreadable(bad.to_string()),
                 Ok(_) => return Ok(encoding),
                 Err(
@@ -284,14 +313,17 @@ impl Client {
                 Err(failure) => failure,
             };
         }
-        Err(self.unfit(url, last))
+        Err(self.unfit(address, last))
     }
 
-    fn unfit(&self, url: &str, failure: Failure) -> Unfit {
+    fn unfit(&self, address: &Address, failure: Failure) -> Unfit {
+        let url = address.url().to_owned();
         match failure {
-            Failure::Refused(_) | Failure::TooLarge | Failure::Unreadable(_) => {
+            Failure::Unauthorised(status) => Unfit::Ever(unauthorised(address, status)),
+            Failure::TooLarge(bytes) => Unfit::Ever(InsightfaceError::BodyTooLarge { url, bytes }),
+            Failure::Refused(_) | Failure::Unreadable(_) => {
                 Unfit::Ever(InsightfaceError::WrongDialect {
-                    url: url.to_owned(),
+                    url,
                     dialect: self.dialect.as_str(),
                     found: failure.to_string(),
                     advice: self.dialect.advice(),
@@ -300,4 +332,9 @@ impl Client {
             failure => Unfit::Now(failure),
         }
     }
+}
+
+fn unauthorised(address: &Address, status: u16) -> InsightfaceError {
+    let (url, given) = (address.url().to_owned(), address.given());
+    InsightfaceError::Unauthorised { url, status, given }
 }

@@ -42,6 +42,44 @@ pub enum InsightfaceError {
         /// What to do.
         advice: &'static str,
     },
+    /// A server that lets this client in no more than any other.
+    #[error(
+        "`{url}` lets in nobody who gives {given}: status {status}; set FACEFOLD_TOKEN (or --token) \
+         to a token that it knows"
+    )]
+    Unauthorised {
+        /// The server.
+        url: String,
+        /// 401 or 403.
+        status: u16,
+        /// What it was given.
+        given: &'static str,
+    },
+    /// A server, or a proxy before it, that takes no body as long as a picture.
+    #[error(
+        "`{url}` refuses a request of {bytes} bytes as too large (status 413): raise the limit on \
+         bodies there (facefold serve --max-body; client_max_body_size of nginx). The same command \
+         goes on where it stopped"
+    )]
+    BodyTooLarge {
+        /// The server.
+        url: String,
+        /// Length of the shortest request about the picture.
+        bytes: usize,
+    },
+    /// A token that no header can carry.
+    #[error(
+        "expected a token of printable ASCII characters, found {0} bytes with others among them"
+    )]
+    InvalidToken(usize),
+    /// Neither one token for all replicas nor one for each.
+    #[error("expected one token, or one for each of {urls} containers, found {tokens}")]
+    Tokens {
+        /// How many replicas.
+        urls: usize,
+        /// How many tokens.
+        tokens: usize,
+    },
     /// Replicas that run different models or settings.
     #[error(
         "`{url}` is no replica of `{reference}`: {differences}. Embeddings of different models \
@@ -105,8 +143,10 @@ pub(crate) enum Failure {
     Status(u16),
     /// A status from 300 to 499, other than those with a meaning of their own.
     Refused(u16),
-    /// The picture is larger than the server takes.
-    TooLarge,
+    /// A body is larger than the server takes: so many bytes.
+    TooLarge(usize),
+    /// 401 or 403: the server does not know the client's token.
+    Unauthorised(u16),
     /// Whole, with status 200, and no answer to the question.
     Unreadable(String),
     /// The server says that it failed on this picture. What else it says stays with it: its
@@ -120,7 +160,10 @@ impl std::fmt::Display for Failure {
             Self::Unreachable(found) | Self::Broken(found) => f.write_str(found),
             Self::Busy(_) => f.write_str("it is too busy (status 429 or 503)"),
             Self::Status(status) | Self::Refused(status) => write!(f, "status {status}"),
-            Self::TooLarge => f.write_str("status 413"),
+            Self::TooLarge(bytes) => write!(f, "status 413 for a request of {bytes} bytes"),
+            Self::Unauthorised(status) => {
+                write!(f, "status {status}: it does not know the token given, if any")
+            }
             Self::Unreadable(found) => write!(f, "an answer that cannot be read ({found})"),
             Self::Item => f.write_str("it reports that the picture failed"),
         }

@@ -8,8 +8,7 @@ use facefold_core::{
     Precision, RejectReason, Rejection,
 };
 
-use reqwest::Url;
-
+use crate::access::{Address, Token};
 use crate::client::{Client, Dialect, NoAnswer};
 use crate::error::InsightfaceError;
 use crate::faces::{EMBEDDING_LENGTH, Embedded, Found, Reply, SCORE_THRESHOLD, main_face};
@@ -21,6 +20,12 @@ use crate::{face_detection_recognition as fdr, rest};
 /// changes what a picture gives.
 const PREPROCESSING: &str = "facefold insightface 1";
 
+/// What a JPEG begins with.
+const JPEG: &[u8] = b"\xff\xd8\xff";
+
+/// Side of an aligned crop.
+const CROP_SIDE: u32 = 112;
+
 const LICENCE: &str = "The weights are the container's, with terms of their own; those published by \
                        InsightFace are for non-commercial research only.";
 
@@ -29,6 +34,8 @@ const LICENCE: &str = "The weights are the container's, with terms of their own;
 pub struct Options {
     /// Base URLs of the replicas: `http://127.0.0.1:18081`.
     pub urls: Vec<String>,
+    /// Bearer tokens: none, one for all replicas, or one for each in their order.
+    pub tokens: Vec<Token>,
     /// How they are spoken to.
     pub dialect: Dialect,
     /// Whether to skip detection and take each whole picture as the crop.
@@ -48,6 +55,7 @@ impl Options {
     pub fn new(urls: Vec<String>) -> Self {
         Self {
             urls,
+            tokens: Vec::new(),
             dialect: Dialect::Rest,
             aligned: false,
             in_flight: 4,
@@ -59,30 +67,28 @@ impl Options {
     /// Checks what can be checked without asking anybody.
     ///
     /// # Errors
-    /// [`InsightfaceError::NoUrl`], [`InsightfaceError::InvalidUrl`] or
-    /// [`InsightfaceError::NoCrops`].
+    /// [`InsightfaceError::NoUrl`], [`InsightfaceError::InvalidUrl`], [`InsightfaceError::NoCrops`],
+    /// [`InsightfaceError::Tokens`] or [`InsightfaceError::InvalidToken`].
     pub fn check(&self) -> Result<(), InsightfaceError> {
         self.addresses().map(drop)
     }
 
-    /// The URLs, without slashes at their ends.
-    pub(crate) fn addresses(&self) -> Result<Vec<String>, InsightfaceError> {
-        if self.urls.is_empty() {
+    /// Where the replicas are, and how to get in.
+    pub(crate) fn addresses(&self) -> Result<Vec<Address>, InsightfaceError> {
+        let (urls, tokens) = (self.urls.len(), self.tokens.len());
+        if urls == 0 {
             return Err(InsightfaceError::NoUrl);
         }
         if self.aligned && self.dialect == Dialect::FaceDetectionRecognition {
             return Err(InsightfaceError::NoCrops);
         }
-        self.urls.iter().map(|url| address(url)).collect()
+        if tokens > 1 && tokens != urls {
+            return Err(InsightfaceError::Tokens { urls, tokens });
+        }
+        let token = |at: usize| self.tokens.get(if tokens == 1 { 0 } else { at });
+        let all = self.urls.iter().enumerate();
+        all.map(|(at, url)| Address::new(url, token(at))).collect()
     }
-}
-
-/// A URL that requests can be sent to, without a slash at its end.
-fn address(text: &str) -> Result<String, InsightfaceError> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none());
-    let url = url.ok_or_else(|| InsightfaceError::InvalidUrl(text.to_owned()))?;
-    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Turns pictures into embeddings by asking insightface containers.
@@ -135,15 +141,17 @@ impl InsightfaceExtractor {
 
     fn picture(&self, bytes: &[u8]) -> Result<Extraction, NoAnswer> {
         let picture = self.pictures.open(bytes).map_err(NoAnswer::Rejected)?;
+        let own = self.sends_own(picture.as_ref(), bytes).then_some(bytes);
         if self.options.aligned {
-            return self.crop(picture.as_ref());
+            return self.crop(picture.as_ref(), own);
         }
         let [width, height] = picture.size();
         let quarter = width.max(height) / 4;
         let paddings: &[u32] = if self.pads { &[0] } else { &[0, quarter] };
         for &padding in paddings {
             let png = picture.png(padding).map_err(NoAnswer::Rejected)?;
-            let faces = match self.client.ask(&png)? {
+            let own = own.filter(|_| padding == 0);
+            let faces = match self.client.ask(&png, own)? {
                 Reply::Faces(faces) => faces,
                 Reply::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
                 Reply::Crop(_) => Vec::new(),
@@ -155,6 +163,14 @@ impl InsightfaceExtractor {
         }
         let detail = format!("the server found no face of score {SCORE_THRESHOLD:.2} or more");
         Ok(Extraction::Rejected(Rejection::new(RejectReason::NoFace, detail)))
+    }
+
+    /// Whether the server sees the same picture in the file's own bytes, which are sent where the PNG
+    /// is too large for it: facefold decodes as is done here; others read upright JPEG alike.
+    fn sends_own(&self, picture: &dyn Picture, bytes: &[u8]) -> bool {
+        let is_crop = picture.size() == [CROP_SIDE; 2];
+        let is_upright_jpeg = bytes.starts_with(JPEG) && self.pictures.is_stored_upright(bytes);
+        self.pads || (is_upright_jpeg && (is_crop || !self.options.aligned))
     }
 
     fn face(&self, picture: &dyn Picture, face: Found, found: u32) -> Result<Extraction, NoAnswer> {
@@ -172,9 +188,9 @@ impl InsightfaceExtractor {
         Ok(Extraction::Embedded { faces: vec![face], found })
     }
 
-    fn crop(&self, picture: &dyn Picture) -> Result<Extraction, NoAnswer> {
+    fn crop(&self, picture: &dyn Picture, own: Option<&[u8]>) -> Result<Extraction, NoAnswer> {
         let crop = picture.crop().map_err(NoAnswer::Rejected)?;
-        let embedded = match self.client.ask(&crop.png)? {
+        let embedded = match self.client.ask(&crop.png, own)? {
             Reply::Crop(embedded) => self.embedded(embedded)?,
             Reply::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
             Reply::Faces(_) => {

@@ -18,6 +18,9 @@
 //!   bytes that are no answer each have an outcome of their own, and none stores an embedding.
 //! - **A picture is blamed only by a server in good health.** Before a picture is rejected for an
 //!   error of the server, the server must embed a picture that is known to work.
+//! - **Refusals of the server are not the picture's.** A picture whose PNG is too large for the server
+//!   is sent as its own bytes; where these are too large too (413), or the server knows neither token
+//!   (401, 403) nor form (415), the extraction stops and says so.
 //! - **Several replicas share the load** if they say that they run the same models. One that dies
 //!   gets no more pictures until it answers again, with the same models as before.
 //!
@@ -26,6 +29,7 @@
 //! input is the server's choice; a near miss (`low-score`) is reported as `no-face`, unless the
 //! server is facefold; there are no taps.
 
+mod access;
 mod client;
 mod error;
 mod extractor;
@@ -39,6 +43,7 @@ mod pool;
 pub mod rest;
 mod transport;
 
+pub use access::Token;
 pub use client::{Dialect, UnknownDialect};
 pub use error::InsightfaceError;
 pub use extractor::{InsightfaceExtractor, Options};

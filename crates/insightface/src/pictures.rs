@@ -12,6 +12,9 @@ pub trait Pictures: Send + Sync {
     /// # Errors
     /// The rejection that the local extractor gives for these bytes.
     fn open(&self, bytes: &[u8]) -> Result<Box<dyn Picture + '_>, Rejection>;
+
+    /// Whether a file's pixels are upright as they are stored, without a note to turn them.
+    fn is_stored_upright(&self, bytes: &[u8]) -> bool;
 }
 
 /// A decoded picture, upright.

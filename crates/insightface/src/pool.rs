@@ -8,6 +8,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::access::Address;
 use crate::error::{Failure, InsightfaceError};
 use crate::patience::{Patience, Pauses};
 use crate::rest::Encoding;
@@ -20,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// The replicas.
 pub(crate) struct Pool {
-    urls: Vec<String>,
+    addresses: Vec<Address>,
     states: Mutex<Vec<State>>,
     changed: Condvar,
     in_flight: usize,
@@ -61,10 +62,10 @@ pub(crate) struct Turn<'a> {
 
 impl Pool {
     /// Replicas of which none is fit yet, each with at most `in_flight` questions at a time.
-    pub(crate) fn new(urls: Vec<String>, in_flight: usize, patience: &Patience) -> Self {
-        let states = urls.iter().map(|_| State::default()).collect();
+    pub(crate) fn new(addresses: Vec<Address>, in_flight: usize, patience: &Patience) -> Self {
+        let states = addresses.iter().map(|_| State::default()).collect();
         Self {
-            urls,
+            addresses,
             states: Mutex::new(states),
             changed: Condvar::new(),
             in_flight,
@@ -74,8 +75,9 @@ impl Pool {
         }
     }
 
-    pub(crate) fn urls(&self) -> &[String] {
-        &self.urls
+    /// Number of replicas.
+    pub(crate) fn len(&self) -> usize {
+        self.addresses.len()
     }
 
     /// A turn at the named replica, whatever its state: for the first round.
@@ -142,9 +144,9 @@ impl Pool {
     }
 
     fn no_replica(&self, states: &[State]) -> InsightfaceError {
-        let tried = self.urls.iter().zip(states).map(|(url, state)| {
+        let tried = self.addresses.iter().zip(states).map(|(address, state)| {
             let failure = state.last_failure.as_deref().unwrap_or("not tried");
-            format!("`{url}`: {failure}")
+            format!("`{}`: {failure}", address.url())
         });
         InsightfaceError::NoReplica { tried: tried.collect::<Vec<_>>().join("; ") }
     }
@@ -160,8 +162,8 @@ impl Pool {
 }
 
 impl Turn<'_> {
-    pub(crate) fn url(&self) -> &str {
-        &self.pool.urls[self.replica]
+    pub(crate) fn address(&self) -> &Address {
+        &self.pool.addresses[self.replica]
     }
 
     /// The replica showed that it is fit, and wants to be asked so.

@@ -8,6 +8,7 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 
+use crate::access::Address;
 use crate::error::{Failure, InsightfaceError};
 use crate::patience::Patience;
 
@@ -54,20 +55,23 @@ impl Transport {
         Ok(Self { client, patience: patience.answer })
     }
 
-    pub(crate) fn get(&self, url: &str) -> Result<Answer, Failure> {
-        self.send(self.client.get(url).header(ACCEPT, "application/json"))
+    pub(crate) fn get(&self, address: &Address, path: &str) -> Result<Answer, Failure> {
+        let request = self.client.get(format!("{}{path}", address.url()));
+        self.send(address.authorise(request.header(ACCEPT, "application/json")), 0)
     }
 
-    pub(crate) fn post(&self, url: &str, question: Question) -> Result<Answer, Failure> {
+    pub(crate) fn post(&self, address: &Address, question: Question) -> Result<Answer, Failure> {
         let request = self
             .client
-            .post(format!("{url}{}", question.path))
+            .post(format!("{}{}", address.url(), question.path))
             .header(CONTENT_TYPE, question.content_type)
             .header(ACCEPT, question.accept);
-        self.send(request.body(question.body))
+        let bytes = question.body.len();
+        self.send(address.authorise(request).body(question.body), bytes)
     }
 
-    fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+    /// Sends a request with a body of so many bytes.
+    fn send(&self, request: RequestBuilder, bytes: usize) -> Result<Answer, Failure> {
         let start = Instant::now();
         let response = request.send().map_err(|error| self.failure(&error))?;
         let status = response.status();
@@ -76,7 +80,10 @@ impl Transport {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 Err(Failure::Busy(retry_after(&response)))
             }
-            StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::TooLarge),
+            StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::TooLarge(bytes)),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(Failure::Unauthorised(status.as_u16()))
+            }
             status if status.is_server_error() => Err(Failure::Status(status.as_u16())),
             status => Err(Failure::Refused(status.as_u16())),
         }

@@ -11,6 +11,14 @@ use crate::answer::{Answer, ClassAnswer, ThresholdAnswer};
 use crate::occlusion::Shift;
 use crate::predictor::PredictError;
 
+/// The names of the bundles that were trained on whole pictures as aligned crops: with them no face
+/// is looked for, and a picture of anything is answered about as if it were one.
+#[must_use]
+pub fn trained_on_whole_pictures(bundles: &[(String, Bundle)]) -> Vec<&str> {
+    let whole = |(_, bundle): &&(String, Bundle)| bundle.extractor.detector == "none";
+    bundles.iter().filter(whole).map(|(name, _)| name.as_str()).collect()
+}
+
 /// Bundles that fit one extractor.
 pub(crate) struct Bundles(Vec<Loaded>);
 

@@ -1,13 +1,18 @@
 //! Answers as CSV: one row a picture, or a face where all faces were asked for.
+//!
+//! Texts from elsewhere (paths, names of classes and bundles) are written as
+//! [`facefold_core::text::cell`] and [`facefold_core::text::printable`] make them: no cell is run by a
+//! spreadsheet, and no control character reaches a terminal. JSON has them as they are.
 
 use facefold_core::AgeDecision;
+use facefold_core::text;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, ClassAnswer};
 
 /// The columns. `age_low` and `age_high` bound an 80 % interval, and `familiarity` is the share of
 /// training faces that are less familiar (below 0.01 the face is unfamiliar), where the bundle has
-/// these.
-pub const COLUMNS: [&str; 9] = [
+/// these. `class` is the answer of a bundle trained on folders.
+pub const COLUMNS: [&str; 11] = [
     "path",
     "status",
     "gender",
@@ -17,6 +22,8 @@ pub const COLUMNS: [&str; 9] = [
     "age_low",
     "age_high",
     "familiarity",
+    "class",
+    "class_probability",
 ];
 
 /// What further columns there are.
@@ -47,19 +54,18 @@ pub fn header(further: &Columns) -> String {
 /// The line of one answer; what the bundle cannot tell is empty.
 #[must_use]
 pub fn line(answer: &Answer, further: &Columns) -> String {
-    let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value}"));
-    let gender = answer.gender.as_ref();
-    let group = answer.age_group.as_ref();
     let mut cells = vec![
-        quoted(&answer.path),
+        text(&answer.path),
         answer.status.as_str().to_owned(),
         answer.gender_letter().unwrap_or_default().to_owned(),
-        number(gender.map(|gender| gender.probability)),
-        group.map_or_else(String::new, |group| quoted(&group.label)),
+        number(answer.gender.as_ref().map(|gender| gender.probability)),
+        label(answer.age_group.as_ref()),
         number(answer.age),
         number(answer.age_low),
         number(answer.age_high),
         number(answer.familiarity.map(|face| face.score)),
+        label(answer.class.as_ref()),
+        number(answer.class.as_ref().map(|class| class.probability)),
     ];
     let decision = |&age: &u32| answer.decision_at(age).map_or("", AgeDecision::as_str).to_owned();
     cells.extend(further.thresholds.iter().map(decision));
@@ -67,17 +73,29 @@ pub fn line(answer: &Answer, further: &Columns) -> String {
         cells.push(answer.face_index.to_string());
     }
     if further.bundle {
-        cells.push(quoted(&answer.bundle));
+        cells.push(text(&answer.bundle));
     }
     cells.join(",")
 }
 
-/// Quotes a cell where CSV (RFC 4180) needs it.
-pub(crate) fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) {
+/// The predicted class, or nothing.
+pub(crate) fn label(class: Option<&ClassAnswer>) -> String {
+    class.map_or_else(String::new, |class| text(&class.label))
+}
+
+/// A number, or nothing.
+pub(crate) fn number(value: Option<f32>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// A text as a cell, quoted where CSV (RFC 4180) needs it.
+pub(crate) fn text(cell: &str) -> String {
+    let cell = text::cell(cell);
+    let cell = text::printable(&cell);
+    if cell.contains([',', '"']) {
         format!("\"{}\"", cell.replace('"', "\"\""))
     } else {
-        cell.to_owned()
+        cell.into_owned()
     }
 }
 
@@ -105,14 +123,29 @@ mod tests {
             ..Answer::empty("a, \"b\".jpg", "faces.facefold")
         };
         let plain = Columns::default();
-        assert_eq!(line(&answer, &plain), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25,0.5"#);
+        assert_eq!(line(&answer, &plain), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25,0.5,,"#);
         let cells = |text: &str| text.matches(',').count();
         let rejection = Rejection::new(RejectReason::NoFace, "no face");
         let rejected = Answer::rejected("c.jpg", "x", &rejection);
         let all = Columns { thresholds: vec![18, 21], face_index: true, bundle: true };
-        assert!(line(&answer, &all).ends_with(",36.25,0.5,over,,0,faces.facefold"));
-        assert!(header(&all).ends_with("familiarity,over_18,over_21,face_index,bundle"));
-        assert_eq!(line(&rejected, &all), "c.jpg,no-face,,,,,,,,,,0,x");
+        assert!(line(&answer, &all).ends_with(",36.25,0.5,,,over,,0,faces.facefold"));
+        assert!(header(&all).ends_with("class_probability,over_18,over_21,face_index,bundle"));
+        assert_eq!(line(&rejected, &all), "c.jpg,no-face,,,,,,,,,,,,0,x");
         assert_eq!(cells(&line(&rejected, &all)), cells(&header(&all)));
+    }
+
+    #[test]
+    fn every_class_is_told_and_no_name_is_run_or_breaks_a_line() {
+        let class = |names: [&str; 2]| {
+            ClassAnswer::new(names.map(str::to_owned).into_iter().zip([0.75, 0.25]).collect())
+        };
+        let answer = Answer {
+            age_group: class(["(25, 32)", "(0, 2)"]),
+            class: class(["=HYPERLINK(1)", "b"]),
+            ..Answer::empty("a\n\u{1b}[2J.jpg", "-x.facefold")
+        };
+        let columns = Columns { bundle: true, ..Columns::default() };
+        let expected = "a\\n\\u{1b}[2J.jpg,ok,,,\"(25, 32)\",,,,,'=HYPERLINK(1),0.75,'-x.facefold";
+        assert_eq!(line(&answer, &columns), expected);
     }
 }

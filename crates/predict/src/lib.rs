@@ -27,6 +27,7 @@ pub mod tracker;
 
 pub use annotate::{Mark, annotate};
 pub use answer::{Answer, ClassAnswer, Status, ThresholdAnswer};
+pub use bundles::trained_on_whole_pictures;
 pub use card::{BundleCard, TaskCard};
 pub use default_bundle::{DEFAULT_BUNDLE, default_bundle};
 pub use frames::{Frame, Frames, VideoError};

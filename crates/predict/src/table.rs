@@ -1,6 +1,7 @@
 //! Answers as a table for a person.
 
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use facefold_core::text::printable;
 
 use crate::answer::{Answer, ClassAnswer};
 
@@ -29,7 +30,9 @@ fn column<'a>(name: &str, cell: Cell<'a>) -> Column<'a> {
 #[must_use]
 pub fn table(answers: &[Answer]) -> String {
     let percent = |class: &Option<ClassAnswer>| {
-        class.as_ref().map(|class| format!("{} ({:.0} %)", class.label, 100.0 * class.probability))
+        class.as_ref().map(|class| {
+            format!("{} ({:.0} %)", printable(&class.label), 100.0 * class.probability)
+        })
     };
     let several = answers.iter().any(|answer| answer.bundle != answers[0].bundle);
     let mut thresholds: Vec<u32> =
@@ -43,12 +46,15 @@ pub fn table(answers: &[Answer]) -> String {
         )
     };
     let mut columns: Vec<Column<'_>> = vec![
-        column("picture", Box::new(|answer| Some(answer.path.clone()))),
+        column("picture", Box::new(|answer| Some(printable(&answer.path).into_owned()))),
         column(
             "face",
             Box::new(|answer| (answer.face_index > 0).then(|| answer.face_index.to_string())),
         ),
-        column("bundle", Box::new(|answer| several.then(|| answer.bundle.clone()))),
+        column(
+            "bundle",
+            Box::new(|answer| several.then(|| printable(&answer.bundle).into_owned())),
+        ),
         column("gender", Box::new(|answer| percent(&answer.gender))),
         column("age group", Box::new(|answer| percent(&answer.age_group))),
         column("age", Box::new(age)),
@@ -63,7 +69,7 @@ pub fn table(answers: &[Answer]) -> String {
         "rejected",
         Box::new(|answer| {
             let detail = answer.detail.as_ref()?;
-            Some(format!("{}: {detail}", answer.status.as_str()))
+            Some(format!("{}: {}", answer.status.as_str(), printable(detail)))
         }),
     ));
     let shown: Vec<&Column<'_>> = columns
@@ -93,6 +99,12 @@ mod tests {
         assert!(text.contains("age") && text.contains("30"), "{text}");
         assert!(!text.contains("gender") && !text.contains("rejected"), "{text}");
         assert!(!text.contains("or older") && !text.contains("note"), "{text}");
+    }
+
+    #[test]
+    fn a_name_cannot_move_the_cursor() {
+        let text = table(&[Answer { age: Some(1.0), ..Answer::empty("a\u{1b}[2J\n.jpg", "b") }]);
+        assert!(text.contains("a\\u{1b}[2J\\n.jpg"), "{text}");
     }
 
     #[test]

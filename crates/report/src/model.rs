@@ -200,16 +200,24 @@ impl Report {
     pub fn read(path: &Path) -> Result<Self, ReportError> {
         let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
         let bytes = fs_err::read(&path)?;
-        let invalid = |message: String| ReportError::Invalid { path: path.clone(), message };
-        let document: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
-        match document.get("format").and_then(serde_json::Value::as_u64) {
-            Some(format) if format == u64::from(FORMAT) => {}
-            Some(format) => {
-                return Err(invalid(format!("expected format {FORMAT}, found {format}")));
-            }
-            None => return Err(invalid(format!("expected format {FORMAT}, found none"))),
+        Self::parse(&bytes).map_err(|message| ReportError::Invalid { path, message })
+    }
+
+    /// Reads the bytes of a `report.json`.
+    ///
+    /// # Errors
+    /// What is wrong with them, where they are no report of this [`FORMAT`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: Option<serde_json::Value>,
         }
-        serde_json::from_value(document).map_err(|error| invalid(error.to_string()))
+        let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        match head.format {
+            Some(format) if format == FORMAT => {}
+            Some(format) => return Err(format!("expected format {FORMAT}, found {format}")),
+            None => return Err(format!("expected format {FORMAT}, found none")),
+        }
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
     }
 }

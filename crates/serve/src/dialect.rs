@@ -14,15 +14,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use facefold_core::{Extraction, Face, FaceVariant, RejectReason};
+use facefold_core::{Extraction, Face, FaceVariant, RejectReason, Rejection};
 use facefold_predict::Wanted;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
+use crate::base64_forms;
 use crate::json::Json;
 use crate::problem::Problem;
 use crate::queue::Told;
@@ -222,7 +221,14 @@ pub(crate) async fn extract(
     };
     drop(body);
     let pictures = extract.pictures(&shared)?;
-    let told = admitted.tell(pictures, false).await?;
+    let wanted = extract.wanted(&shared);
+    let readable = pictures.iter().flatten().map(|picture| (picture.clone(), wanted));
+    let mut told = admitted.tell(readable.collect(), false).await?.into_iter();
+    let mut outcome = |picture: Result<Bytes, Rejection>| match picture {
+        Ok(_) => told.next().ok_or_else(Problem::failed),
+        Err(rejection) => Ok(Told::rejected(rejection)),
+    };
+    let told: Vec<Told> = pictures.into_iter().map(&mut outcome).collect::<Result<_, _>>()?;
     let took = start.elapsed().as_secs_f64() * 1000.0;
     let each = took / told.len().max(1) as f64;
     let data = told.iter().map(|told| extract.item(told, each)).collect();
@@ -254,8 +260,9 @@ fn unreadable(error: &dyn fmt::Display) -> Problem {
 }
 
 impl Extract {
-    /// Takes the pictures out of the request, decoded from base64.
-    fn pictures(&mut self, shared: &Shared) -> Result<Vec<(Bytes, Wanted)>, Problem> {
+    /// Takes the pictures out of the request, decoded from base64 where they are in it; what is
+    /// neither is rejected.
+    fn pictures(&mut self, shared: &Shared) -> Result<Vec<Result<Bytes, Rejection>>, Problem> {
         if self.images.urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
             return Err(Problem::unusable("send pictures in images.data: URLs are never fetched"));
         }
@@ -264,18 +271,21 @@ impl Extract {
         if pictures.len() > most {
             return Err(Problem::too_large(format!("a request has at most {most} pictures")));
         }
+        let bytes = |picture| match picture {
+            Encoded::Base64(text) => base64_forms::decode(&text).map(Bytes::from),
+            Encoded::Bytes(bytes) => Ok(Bytes::from(base64_forms::picture(bytes))),
+        };
+        Ok(pictures.into_iter().map(bytes).collect())
+    }
+
+    /// What to do with each picture.
+    fn wanted(&self, shared: &Shared) -> Wanted {
         let faces = match self.limit_faces.unwrap_or(0) {
             0 => shared.limits.faces,
             asked => asked.min(shared.limits.faces),
         };
         let aligned = self.embed_only.unwrap_or(false);
-        let wanted = Wanted { faces, aligned, mirrored: false, augmented: 0 };
-        let bytes = |picture| match picture {
-            // What is not base64 is no picture either, and is rejected as such in its turn.
-            Encoded::Base64(text) => Bytes::from(STANDARD.decode(text).unwrap_or_default()),
-            Encoded::Bytes(bytes) => Bytes::from(bytes),
-        };
-        Ok(pictures.into_iter().map(|picture| (bytes(picture), wanted)).collect())
+        Wanted { faces, aligned, mirrored: false, augmented: 0 }
     }
 }
 

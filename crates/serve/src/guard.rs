@@ -75,8 +75,7 @@ fn admit(
             "this server answers to localhost only; with --token it answers to any name",
         ));
     }
-    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if *method != Method::GET && matches!(site, Some(b"cross-site" | b"same-site")) {
+    if *method != Method::GET && is_from_elsewhere(headers) {
         let message = "pages of other sites may not send pictures here";
         return Err(Problem::new(StatusCode::FORBIDDEN, "cross-site", message));
     }
@@ -85,6 +84,31 @@ fn admit(
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "no-token", message));
     }
     Ok(())
+}
+
+/// Whether a browser says that a page of another site asks: old ones send `Origin` alone, with forms
+/// too. Behind a proxy the name that the page was loaded by stands in `X-Forwarded-Host`, which no
+/// page can have a form send.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if matches!(site, Some(b"cross-site" | b"same-site")) {
+        return true;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let ours = [header::HOST, HeaderName::from_static("x-forwarded-host")];
+    let is_ours = |name: &HeaderName| {
+        let host = headers.get(name).and_then(|host| host.to_str().ok());
+        host.is_some_and(|host| origin.to_str().is_ok_and(|origin| is_of(origin, host)))
+    };
+    !ours.iter().any(is_ours)
+}
+
+/// Whether an origin such as `http://localhost:8080` is of this host and port.
+fn is_of(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let default = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let without = |name: &str| name.strip_suffix(default).unwrap_or(name).to_ascii_lowercase();
+    without(authority) == without(host)
 }
 
 /// Whether a Host header names this machine; without one it is no browser that asks.
@@ -104,7 +128,24 @@ fn is_local(host: Option<&HeaderValue>) -> bool {
 mod tests {
     use axum::http::HeaderValue;
 
-    use super::is_local;
+    use super::{is_local, is_of};
+
+    #[test]
+    fn an_origin_is_a_scheme_a_host_and_a_port() {
+        assert!(is_of("http://localhost:8080", "localhost:8080"));
+        assert!(is_of("http://Example.org", "example.org:80"));
+        assert!(is_of("https://example.org:443", "example.org"));
+        for (origin, host) in [
+            ("http://example.org", "localhost:8080"),
+            ("http://localhost:8081", "localhost:8080"),
+            ("http://localhost:8080.example.org", "localhost:8080"),
+            ("http://example.org:443", "example.org"),
+            ("null", "localhost"),
+            ("", ""),
+        ] {
+            assert!(!is_of(origin, host), "{origin} {host}");
+        }
+    }
 
     #[test]
     fn only_names_of_this_machine_are_local() {

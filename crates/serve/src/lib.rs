@@ -5,6 +5,8 @@
 //! where several wait. Nothing that a client sends is written to disk or logged.
 
 mod app;
+mod base64_forms;
+mod connections;
 mod dialect;
 mod explain;
 mod guard;
@@ -18,6 +20,7 @@ mod problem;
 mod queue;
 mod results;
 mod server;
+mod shelf;
 mod state;
 mod tokens;
 mod upload;

@@ -24,7 +24,6 @@ pub(crate) struct Metrics {
     busy: AtomicU64,
     /// Number of pictures that they were spent on.
     done: AtomicU64,
-    pub connections: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
@@ -113,7 +112,7 @@ impl Metrics {
             ("facefold_workers", "Worker threads.", shared.threads as u64),
             ("facefold_pictures_waiting", "Pictures in the queue.", shared.queue.len() as u64),
             ("facefold_requests_in_work", "Requests with pictures.", shared.in_work() as u64),
-            ("facefold_connections", "Connections.", self.connections.load(Ordering::Relaxed)),
+            ("facefold_connections", "Connections.", shared.connections.count() as u64),
             ("facefold_draining", "1 while the server stops.", u64::from(shared.is_draining())),
         ];
         for (name, help, value) in gauges {

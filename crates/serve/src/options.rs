@@ -36,7 +36,8 @@ pub struct Limits {
     pub waiting: usize,
     /// Most pictures that a worker takes at once; 1 turns batching off.
     pub batch: usize,
-    /// Most connections at a time; further ones wait unaccepted.
+    /// Most connections at a time, and no more than there are file descriptors; for a further one
+    /// that gives way which waits longest for its next request.
     pub connections: usize,
     /// From a request's head to its answer. A body that is not there by then is 408, a picture
     /// that is not done 503. A client that takes nothing of its answer for so long is cut off.

@@ -8,17 +8,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Sleep, sleep};
 
+use crate::connections::Opened;
+
 /// A stream whose writes fail once the other side has taken nothing for as long as the limit.
 pub(crate) struct Patient {
     stream: TcpStream,
+    opened: Opened,
     limit: Duration,
     /// Runs while a write waits.
     end: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, end: None }
+    pub fn new(stream: TcpStream, opened: Opened, limit: Duration) -> Self {
+        Self { stream, opened, limit, end: None }
     }
 
     /// Passes on what a write came to, and fails one that waits too long.
@@ -31,8 +34,16 @@ impl Patient {
             self.end = None;
             return Poll::Ready(written);
         }
+        self.opened.cannot_write();
         let end = self.end.get_or_insert_with(|| Box::pin(sleep(self.limit)));
         end.as_mut().poll(context).map(|()| Err(ErrorKind::TimedOut.into()))
+    }
+
+    fn counted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.opened.wrote(bytes);
+        }
+        written
     }
 }
 
@@ -52,7 +63,8 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.write(context, |stream, context| stream.poll_write(context, bytes))
+        let written = self.write(context, |stream, context| stream.poll_write(context, bytes));
+        self.counted(written)
     }
 
     fn poll_write_vectored(
@@ -60,7 +72,9 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.write(context, |stream, context| stream.poll_write_vectored(context, pieces))
+        let written =
+            self.write(context, |stream, context| stream.poll_write_vectored(context, pieces));
+        self.counted(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use facefold_core::Extraction;
+use facefold_core::{Extraction, Rejection};
 use facefold_predict::{Answer, Wanted};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -27,6 +27,13 @@ pub(crate) struct Told {
     pub extraction: Extraction,
     /// By face, then by bundle.
     pub answers: Vec<Vec<Answer>>,
+}
+
+impl Told {
+    /// A picture that never became a job.
+    pub fn rejected(rejection: Rejection) -> Self {
+        Self { extraction: Extraction::Rejected(rejection), answers: Vec::new() }
+    }
 }
 
 /// Jobs in the order of their coming.

@@ -1,27 +1,23 @@
 //! Reports of past runs: a list, one in short, its plots, and two side by side.
 
 use std::collections::BTreeMap;
-use std::fs::FileType;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{Path as Segments, State};
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use facefold_core::Task;
 use facefold_evaluate::{Comparison, MetricSummary};
-use facefold_report::{Dataset, Provenance, Report, compare_results};
-use fs_err as fs;
+use facefold_report::{Dataset, Provenance, Report, compare_results, predictions_file};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::json::Json;
 use crate::problem::Problem;
+use crate::shelf::{Shelf, Shown, is_within};
 use crate::state::Shared;
-
-/// The directory of the reports.
-///
-/// A name from a client is only ever compared with names that the directory lists; it never
-/// becomes part of a path.
-pub(crate) struct Results(PathBuf);
 
 /// A report in the list.
 #[derive(Serialize)]
@@ -82,69 +78,28 @@ struct Compared {
     comparison: Comparison,
 }
 
-impl Results {
-    pub fn new(directory: PathBuf) -> Self {
-        Self(directory)
-    }
-
-    /// Directories that hold a report, by name, without links.
-    fn names(&self) -> Vec<(String, PathBuf)> {
-        let mut names = listed(&self.0, FileType::is_dir);
-        names.retain(|(_, path)| path.join("report.json").is_file());
-        names
-    }
-
-    fn directory(&self, name: &str) -> Result<PathBuf, Problem> {
-        find(self.names(), name)
-    }
-}
-
-/// The entries of a directory that are of a kind, by name; nothing where it cannot be read.
-fn listed(directory: &Path, kind: fn(&FileType) -> bool) -> Vec<(String, PathBuf)> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let mut names: Vec<(String, PathBuf)> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|of| kind(&of)))
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-        .collect();
-    names.sort();
-    names
-}
-
-/// The plots of the report in this directory.
-fn plots(directory: &Path) -> Vec<(String, PathBuf)> {
-    let mut plots = listed(&directory.join("plots"), FileType::is_file);
-    plots.retain(|(_, path)| path.extension().is_some_and(|extension| extension == "svg"));
-    plots
-}
-
-fn find(entries: Vec<(String, PathBuf)>, name: &str) -> Result<PathBuf, Problem> {
-    let found = entries.into_iter().find(|(entry, _)| entry == name);
-    found.map(|(_, path)| path).ok_or_else(Problem::not_found)
-}
+/// How these routes show reports.
+pub(crate) const SHOWN: Shown = Shown {
+    line: |name, report| {
+        serde_json::to_vec(&Line {
+            name: name.to_owned(),
+            date: report.provenance.date.clone(),
+            dataset: report.dataset.kind.clone(),
+            network: report.provenance.network.name.clone(),
+            features: report.provenance.features.clone(),
+            tasks: report.tasks.iter().map(|t| t.result.task.to_string()).collect(),
+            warnings: report.warnings.clone(),
+        })
+    },
+    page: |name, report, plots| serde_json::to_vec(&short(name.to_owned(), report, plots.to_vec())),
+};
 
 /// `GET /v1/results`; an empty list where the server shows none.
 pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
-    blocking(move || {
-        let names = shared.results.as_ref().map(Results::names).unwrap_or_default();
-        let lines: Vec<Line> = names
-            .into_iter()
-            .filter_map(|(name, path)| {
-                let report = read(&path).ok()?;
-                Some(Line {
-                    name,
-                    date: report.provenance.date,
-                    dataset: report.dataset.kind,
-                    network: report.provenance.network.name,
-                    features: report.provenance.features,
-                    tasks: report.tasks.iter().map(|t| t.result.task.to_string()).collect(),
-                    warnings: report.warnings,
-                })
-            })
-            .collect();
-        Ok(Json(lines).into_response())
-    })
-    .await
+    match &shared.results {
+        Some(shelf) => Ok(json(shared.in_time(shelf.list()).await?)),
+        None => Ok(json(Bytes::from_static(b"[]"))),
+    }
 }
 
 /// `GET /v1/results/{name}`.
@@ -152,13 +107,7 @@ pub(crate) async fn one(
     State(shared): State<Arc<Shared>>,
     Segments(name): Segments<String>,
 ) -> Result<Response, Problem> {
-    blocking(move || {
-        let directory = shared.reports()?.directory(&name)?;
-        let plots = plots(&directory).into_iter().map(|(file, _)| file).collect();
-        let short = short(name, read(&directory)?, plots);
-        Ok(Json(short).into_response())
-    })
-    .await
+    Ok(json(shared.in_time(shared.reports()?.page(name)).await?))
 }
 
 /// `GET /v1/results/{name}/plots/{file}`.
@@ -166,16 +115,11 @@ pub(crate) async fn plot(
     State(shared): State<Arc<Shared>>,
     Segments((name, file)): Segments<(String, String)>,
 ) -> Result<Response, Problem> {
-    blocking(move || {
-        let directory = shared.reports()?.directory(&name)?;
-        let path = find(plots(&directory), &file)?;
-        let bytes = fs::read(path).map_err(|_| Problem::not_found())?;
-        let policy = "default-src 'none'; style-src 'unsafe-inline'";
-        let headers =
-            [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, policy)];
-        Ok((headers, bytes).into_response())
-    })
-    .await
+    let plot = shared.in_time(shared.reports()?.plot(name, file)).await?;
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    let headers =
+        [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, policy)];
+    Ok((headers, plot).into_response())
 }
 
 /// `GET /v1/compare?first=…&second=…`: the heads of two reports on the rows they share.
@@ -189,17 +133,26 @@ pub(crate) async fn compare(
     let [Some(first), Some(second)] = names else {
         return Err(Problem::unusable("expected `first` and `second` in the query"));
     };
-    blocking(move || {
-        let reports = shared.reports()?;
-        let two = [reports.directory(&first)?, reports.directory(&second)?];
-        let _turn = shared
-            .comparisons
-            .try_acquire()
-            .map_err(|_| Problem::busy("another comparison is being made", 2))?;
+    let turn = Arc::clone(&shared.comparisons).try_acquire_owned();
+    let turn = turn.map_err(|_| Problem::busy("another comparison is being made", 2))?;
+    let reports = shared.reports()?;
+    let first = shared.in_time(reports.find(first)).await?;
+    let two = [first, shared.in_time(reports.find(second)).await?];
+    let work = move || {
+        // Also held where the client gives up: the work goes on to its end.
+        let _turn = turn;
+        let message = "these two cannot be compared row by row: that needs two reports on the same \
+                       rows, each with the predictions that `facefold cv` leaves beside it";
+        let is_own = |file: &str, directory: &PathBuf| {
+            is_within(directory, file) || !directory.join(file).exists()
+        };
+        let tasks = [Task::Gender, Task::AgeGroup, Task::Age, Task::Class];
+        let mut files = tasks.into_iter().map(predictions_file);
+        if !files.all(|file| two.iter().all(|directory| is_own(&file, directory))) {
+            return Err(Problem::unusable(message));
+        }
         let comparisons = compare_results(&two, 0).map_err(|error| {
             tracing::warn!("{error}");
-            let message = "these two cannot be compared row by row: that needs two reports on the \
-                           same rows, each with the predictions that `facefold cv` leaves beside it";
             Problem::unusable(message)
         })?;
         let compared: Vec<Compared> = comparisons
@@ -207,21 +160,26 @@ pub(crate) async fn compare(
             .map(|comparison| Compared { summary: comparison.summary(), comparison })
             .collect();
         Ok(Json(compared).into_response())
-    })
-    .await
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Problem::failed()))
+}
+
+fn json(bytes: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }
 
 impl Shared {
-    fn reports(&self) -> Result<&Results, Problem> {
+    fn reports(&self) -> Result<&Shelf, Problem> {
         self.results.as_ref().ok_or_else(Problem::not_found)
     }
-}
 
-fn read(directory: &Path) -> Result<Report, Problem> {
-    Report::read(directory).map_err(|error| {
-        tracing::warn!("{error}");
-        Problem::unusable("this report cannot be read; the server's log says why")
-    })
+    /// What is read from files, where that takes no longer than a request may.
+    async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        timeout(self.limits.time, read).await.unwrap_or_else(|_| Err(Problem::out_of_time(1)))
+    }
 }
 
 fn short(name: String, report: Report, plots: Vec<String>) -> Short {
@@ -259,11 +217,4 @@ impl From<MetricSummary> for ShortMetric {
     fn from(summary: MetricSummary) -> Self {
         Self { name: summary.metric.name(), share: summary.metric.is_share(), summary }
     }
-}
-
-/// Runs what reads files or computes for long where it holds up nobody.
-async fn blocking(
-    work: impl FnOnce() -> Result<Response, Problem> + Send + 'static,
-) -> Result<Response, Problem> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Problem::failed()))
 }

@@ -1,24 +1,27 @@
 //! Accepting connections, and ending well.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use facefold_predict::Pipeline;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::app::router;
+use crate::connections::Connections;
 use crate::options::Options;
 use crate::patience::Patient;
-use crate::results::Results;
+use crate::results::SHOWN;
+use crate::shelf::Shelf;
 use crate::state::Shared;
 use crate::workers;
 
@@ -26,6 +29,8 @@ use crate::workers;
 const HEAD: usize = 64 << 10;
 /// How often a stopping server looks whether requests are still in work.
 const LOOK: Duration = Duration::from_millis(20);
+/// A stopping server waits for answers on their way as long as any client takes a byte in this time.
+const STALL: Duration = Duration::from_millis(1500);
 /// Threads that read requests and write answers; the work is done by the workers.
 const READERS: usize = 2;
 
@@ -81,7 +86,7 @@ impl Server {
         let failed = |source| ServeError::Listen { address: options.listen, source };
         let listener = runtime.block_on(TcpListener::bind(options.listen)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let results = options.results.clone().map(Results::new);
+        let results = options.results.clone().map(|directory| Shelf::new(directory, SHOWN));
         let loopback = address.ip().is_loopback();
         let shared = Arc::new(Shared::new(pipeline, options, results, loopback));
         Ok(Self { runtime, listener, address, shared, stop: watch::channel(false) })
@@ -121,74 +126,117 @@ impl Server {
 /// hear 503, then closes.
 async fn serve(listener: TcpListener, shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let app = router(shared);
-    let places = Arc::new(Semaphore::new(shared.limits.connections));
     let graceful = GracefulShutdown::new();
     let mut end: Option<Instant> = None;
-    loop {
-        let accepting = accept(&listener, &places);
-        tokio::select! {
-            // Once told to stop, this branch is off and the one below is on.
-            _ = stop.wait_for(|stop| *stop), if end.is_none() => {
-                shared.drain();
-                end = Some(Instant::now() + shared.limits.drain_time);
-            }
-            () = sleep(LOOK), if end.is_some() => {
-                if shared.in_work() == 0 || end.is_some_and(|end| Instant::now() > end) {
-                    break;
+    {
+        let mut accepting = pin!(accept(&listener, &shared.connections));
+        loop {
+            tokio::select! {
+                // Once told to stop, this branch is off and the one below is on.
+                _ = stop.wait_for(|stop| *stop), if end.is_none() => {
+                    shared.drain();
+                    end = Some(Instant::now() + shared.limits.drain_time);
+                }
+                () = sleep(LOOK), if end.is_some() => {
+                    if shared.in_work() == 0 || end.is_some_and(|end| Instant::now() > end) {
+                        break;
+                    }
+                }
+                (stream, place) = &mut accepting => {
+                    connect(stream, place, shared, &app, &graceful);
+                    accepting.set(accept(&listener, &shared.connections));
                 }
             }
-            (stream, place) = accepting => connect(stream, place, shared, &app, &graceful),
         }
     }
     drop(listener);
     let end = end.unwrap_or_else(Instant::now).max(Instant::now() + LOOK);
-    // Answers on their way are written out; connections that wait for a request are closed.
-    let _ = tokio::time::timeout_at(end, graceful.shutdown()).await;
+    close(graceful, &shared.connections, end).await;
 }
 
-/// Waits for a place, then for a connection.
+/// Has answers on their way written out and other connections closed, until the end, or until no
+/// client takes anything any more.
+async fn close(graceful: GracefulShutdown, connections: &Connections, end: Instant) {
+    let mut closed = pin!(graceful.shutdown());
+    let mut written = connections.written();
+    loop {
+        tokio::select! {
+            () = &mut closed => return,
+            () = sleep_until(end.min(Instant::now() + STALL)) => {
+                let before = std::mem::replace(&mut written, connections.written());
+                if before == written || Instant::now() >= end {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a connection, then for its place: others that only wait for a request give way.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed.
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    loop {
+    connections: &Arc<Connections>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    let mut is_said = false;
+    let stream = loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => break stream,
             Err(error) => {
                 // Out of file descriptors, or a client that went away at once.
-                tracing::warn!("cannot accept a connection: {error}");
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::warn!("cannot accept a connection: {error}");
+                }
+                connections.ask_longest_waiting();
                 sleep(LOOK).await;
             }
         }
+    };
+    loop {
+        if let Some(place) = connections.place() {
+            return (stream, place);
+        }
+        sleep(LOOK / 4).await;
     }
 }
 
 fn connect(
     stream: TcpStream,
-    place: Option<OwnedSemaphorePermit>,
+    place: OwnedSemaphorePermit,
     shared: &Arc<Shared>,
     app: &Router,
     graceful: &GracefulShutdown,
 ) {
     // Answers are small and written whole: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(app.clone());
+    let opened = shared.connections.open(place);
+    let state = Arc::clone(&opened.connection);
+    let router = TowerToHyperService::new(app.clone());
+    let requests = Arc::clone(&state);
+    let service = service_fn(move |request| {
+        let (working, answer) = (requests.work(), router.call(request));
+        async move {
+            let answer = answer.await;
+            drop(working);
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         // Without a timer hyper ignores the time limit.
         .timer(TokioTimer::new())
         .header_read_timeout(shared.limits.head_time)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(Patient::new(stream, shared.limits.time)), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, opened, shared.limits.time)), service);
     let connection = graceful.watch(connection);
-    let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        shared.metrics.connections.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = connection.await {
-            tracing::debug!("a connection ended: {error}");
+        tokio::select! {
+            // First: a request that has come already is begun, and the connection gives no way.
+            biased;
+            ended = connection => {
+                if let Err(error) = ended {
+                    tracing::debug!("a connection ended: {error}");
+                }
+            }
+            () = state.gives_way() => tracing::debug!("a connection gave way to another"),
         }
-        shared.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-        drop(place);
     });
 }

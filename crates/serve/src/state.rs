@@ -1,7 +1,7 @@
 //! What all requests share, and how a request with pictures gets in and through.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -9,20 +9,21 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use facefold_predict::{BundleCard, FaceExplained, Pipeline, Wanted, Which};
 use http_body_util::BodyExt;
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
+use tokio::time::{Duration, Instant, sleep, timeout_at};
 
+use crate::connections::Connections;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::problem::Problem;
 use crate::queue::{Job, Queue, Told};
-use crate::results::Results;
+use crate::shelf::Shelf;
 use crate::tokens::Tokens;
 
 /// Bodies are counted against the memory of all in pieces of this many bytes.
 const PIECE: usize = 16 << 10;
 /// A body that is refused is read and dropped for so long, so that a client that sends first and
-/// reads then gets to see why.
+/// reads then gets to see why. A stopping server waits as long for the rest of a body.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What all requests share.
@@ -33,16 +34,18 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub threads: usize,
     pub tokens: Tokens,
-    pub results: Option<Results>,
+    pub results: Option<Shelf>,
     pub metrics: Metrics,
+    pub connections: Arc<Connections>,
     /// Whether only this machine can reach the server.
     pub loopback: bool,
-    draining: AtomicBool,
+    /// Since when.
+    draining: watch::Sender<Option<Instant>>,
     requests: Semaphore,
     memory: Semaphore,
     places: Arc<Semaphore>,
     /// Comparisons of results take seconds on a core: one at a time.
-    pub comparisons: Semaphore,
+    pub comparisons: Arc<Semaphore>,
     /// An explanation takes as long as a hundred pictures: one at a time.
     explanations: Arc<Semaphore>,
 }
@@ -59,7 +62,7 @@ impl Shared {
     pub fn new(
         pipeline: Pipeline,
         options: &crate::Options,
-        results: Option<Results>,
+        results: Option<Shelf>,
         loopback: bool,
     ) -> Self {
         let limits = options.limits;
@@ -72,23 +75,36 @@ impl Shared {
             tokens: Tokens::new(&options.tokens),
             results,
             metrics: Metrics::default(),
+            connections: Arc::new(Connections::new(limits.connections)),
             loopback,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(None),
             requests: Semaphore::new(limits.requests),
             memory: Semaphore::new(limits.memory.div_ceil(PIECE)),
             places: Arc::new(Semaphore::new(limits.waiting.max(1))),
-            comparisons: Semaphore::new(1),
+            comparisons: Arc::new(Semaphore::new(1)),
             explanations: Arc::new(Semaphore::new(1)),
         }
     }
 
     /// Turns away requests with pictures from now on.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.draining.send_replace(Some(Instant::now()));
     }
 
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        self.draining.borrow().is_some()
+    }
+
+    /// Whether the server stops and waits for no body any more.
+    fn is_out_of_grace(&self) -> bool {
+        self.draining.borrow().is_some_and(|since| since.elapsed() >= GRACE)
+    }
+
+    /// Waits until that is so.
+    async fn out_of_grace(&self) {
+        // The sender is part of `self`.
+        let _ = self.draining.subscribe().wait_for(Option::is_some).await;
+        sleep(GRACE).await;
     }
 
     /// Number of requests with pictures in work.
@@ -111,7 +127,8 @@ impl Shared {
         match admitted.read(&head.headers, &mut body).await {
             Ok(bytes) => Ok((admitted, head, bytes)),
             Err(problem) => {
-                if problem.status != StatusCode::REQUEST_TIMEOUT {
+                let was_waited_for = problem.status == StatusCode::REQUEST_TIMEOUT;
+                if !was_waited_for && !self.is_out_of_grace() {
                     discard(body, self.limits.body).await;
                 }
                 Err(problem)
@@ -168,8 +185,12 @@ impl Admitted<'_> {
             return Err(too_large());
         }
         let mut bytes = BytesMut::new();
+        let mut out_of_grace = pin!(self.shared.out_of_grace());
         loop {
-            let frame = timeout_at(self.deadline, body.frame()).await;
+            let frame = tokio::select! {
+                frame = timeout_at(self.deadline, body.frame()) => frame,
+                () = &mut out_of_grace => return Err(Problem::draining()),
+            };
             let frame = frame.map_err(|_| Problem::late_body())?;
             let Some(frame) = frame else { return Ok(bytes.freeze()) };
             let frame = frame.map_err(|_| Problem::unusable("the request's body broke off"))?;

@@ -9,6 +9,7 @@ mod client;
 #[path = "serve/support.rs"]
 mod support;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -70,6 +71,76 @@ fn a_thousand_random_bodies_end_in_answers_and_memory_stays() {
     let after = resident(&server);
     assert!(after <= before * 1.05 + 4e6, "from {before} to {after} bytes");
     assert_eq!(get(server.address, "/health").status, 200);
+}
+
+#[test]
+fn answers_leave_no_memory_behind() {
+    const ANSWERS: usize = 600;
+    let _alone = alone();
+    let server = Running::start(&options());
+    let pictures: Vec<Vec<u8>> = (0..8).map(picture).collect();
+    let mut client = Client::connect(server.address);
+    let mut ask = |count: usize| {
+        for number in 0..count {
+            let kind = "content-type: image/png\r\n";
+            let reply = client.request("POST", "/v1/predict", kind, &pictures[number % 8]);
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+    };
+    ask(150);
+    let before = resident(&server);
+    ask(ANSWERS);
+    let grown = resident(&server) - before;
+    // Half a kilobyte each, where a pool of threads for each head took 8 and more.
+    assert!(grown <= 512.0 * ANSWERS as f64 + 2e6, "{grown} bytes in {ANSWERS} answers");
+}
+
+#[test]
+fn many_who_ask_for_results_leave_health_and_memory_as_they_are() {
+    let _alone = alone();
+    let mut options = options();
+    let shown = tempfile::tempdir().unwrap();
+    let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results");
+    for number in 0..30 {
+        let directory = shown.path().join(format!("run-{number}"));
+        std::fs::create_dir_all(directory.join("plots")).unwrap();
+        let from = reports.join("utkface-folds/report.json");
+        std::fs::copy(from, directory.join("report.json")).unwrap();
+        std::fs::write(directory.join("plots/a.svg"), vec![b' '; 1 << 20]).unwrap();
+    }
+    options.results = Some(shown.path().to_owned());
+    let server = Running::start(&options);
+    assert_eq!(get(server.address, "/v1/results").status, 200);
+    let (before, is_over) = (resident(&server), AtomicBool::new(false));
+    let paths = ["/v1/results", "/v1/results/run-3", "/v1/results/run-4/plots/a.svg"];
+    let (mut late, mut most) = (Vec::new(), 0.0_f64);
+    std::thread::scope(|scope| {
+        for number in 0..150 {
+            let (server, is_over) = (&server, &is_over);
+            scope.spawn(move || {
+                let mut client = Client::connect(server.address);
+                while !is_over.load(Ordering::Relaxed) {
+                    let path = if number % 10 == 0 { paths[number / 10 % 3] } else { paths[0] };
+                    assert_eq!(client.request("GET", path, "", b"").status, 200, "{path}");
+                }
+            });
+        }
+        let end = Instant::now() + Duration::from_secs(4);
+        while Instant::now() < end {
+            let start = Instant::now();
+            assert_eq!(get(server.address, "/health").status, 200);
+            late.push(start.elapsed());
+            most = most.max(resident(&server));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    late.sort();
+    // Both the clients and the server run on these cores.
+    let median = late[late.len() / 2];
+    assert!(median < Duration::from_millis(500), "half of all took more than {median:?}");
+    assert!(most - before < 64e6, "from {before} to {most} bytes");
+    println!("health: median {median:?} of {}; {} bytes more", late.len(), most - before);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema};
+use facefold_core::text::cell;
 use facefold_core::{Extraction, FaceVariant, ImageKey};
 use fs_err as fs;
 use ndarray::Array2;
@@ -196,7 +197,7 @@ impl Store {
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(COLUMNS)?;
         for row in rows {
-            writer.write_record(row.cells())?;
+            writer.write_record(row.csv_cells())?;
         }
         persist(finish_csv(writer)?, &path)?;
         files.push(path);
@@ -216,7 +217,7 @@ impl Store {
             let matrix = self.chunk(rows, features)?;
             for (row, values) in rows.iter().zip(matrix.rows()) {
                 let values = values.iter().map(ToString::to_string);
-                writer.write_record(row.cells().into_iter().chain(values))?;
+                writer.write_record(row.csv_cells().into_iter().chain(values))?;
             }
         }
         persist(finish_csv(writer)?, &path)?;
@@ -260,6 +261,17 @@ impl Store {
 
 impl Row<'_> {
     /// One text a column of [`COLUMNS`]; empty where unknown.
+    /// As [`Self::cells`], with texts that no spreadsheet runs.
+    fn csv_cells(&self) -> [String; COLUMNS.len()] {
+        let mut cells = self.cells();
+        for (text, name) in cells.iter_mut().zip(COLUMNS) {
+            if TEXTS.contains(&name) {
+                *text = cell(text).into_owned();
+            }
+        }
+        cells
+    }
+
     fn cells(&self) -> [String; COLUMNS.len()] {
         let Self { sample: SampleRow { sample, .. }, key, face } = self;
         let [left, top, right, bottom] = face.bounding_box;
@@ -284,6 +296,9 @@ impl Row<'_> {
         ]
     }
 }
+
+/// The columns of texts from elsewhere.
+const TEXTS: [&str; 5] = ["path", "subject", "age", "race", "class"];
 
 /// The numbers among the columns keep their type in Parquet; all else is text.
 fn column_field(name: &str) -> Field {

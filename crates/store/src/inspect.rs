@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 
+use facefold_core::files::is_exhausted;
 use facefold_core::{FaceVariant, ImageKey, RejectReason};
 use fs_err as fs;
 use serde::Serialize;
@@ -135,6 +136,8 @@ impl Store {
             let rows = self.check_shard(&shard.name, shard.rows, &mut seen);
             let (rows, problem) = match rows {
                 Ok(rows) => (rows, None),
+                // Nothing is known of the shard, so that it is no damage.
+                Err(StoreError::Io(error)) if is_exhausted(&error) => return Err(error.into()),
                 Err(error) => (shard.rows as usize, Some(error.to_string())),
             };
             found.problems.extend(problem.clone());

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::{MOST_THREADS, whole};
+
 /// Options of `demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -30,7 +32,7 @@ pub struct DemoArguments {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Worker threads; 0 takes all cores.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS))]
     pub threads: usize,
     /// Never use the network.
     #[arg(long)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::{MOST_THREADS, whole};
+
 /// What to learn, from which rows and features; shared by `cv` and `train`.
 #[derive(Debug, Args, Clone)]
 pub struct LearningArguments {
@@ -54,7 +56,7 @@ pub struct LearningArguments {
     #[arg(long, value_name = "BUNDLE")]
     pub init: Option<PathBuf>,
     /// Worker threads; 0 takes all cores.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS))]
     pub threads: usize,
 }
 

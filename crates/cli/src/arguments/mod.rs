@@ -38,7 +38,10 @@ pub use learning::{FeaturesName, LearningArguments};
 pub use matrix::MatrixArguments;
 pub use media::MediaArguments;
 pub use models::ModelsCommand;
-pub use network::{DEFAULT_DEVICE, DEFAULT_MODEL, NetworkArguments, PrecisionName, RunArguments};
+pub use network::{
+    DEFAULT_DEVICE, DEFAULT_MODEL, MOST_THREADS, NetworkArguments, PrecisionName, RunArguments,
+    whole,
+};
 pub use predict::{AnswerFormat, FacesName, PredictArguments};
 pub use report::ReportCommand;
 pub use serve::ServeArguments;
@@ -63,7 +66,8 @@ Examples:
   facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
   facefold predict --bundle faces.facefold photo.jpg
 
-Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but inputs were rejected and --strict was given."
+Exit codes: 0 done; 1 failed, or an input could not be opened; 2 wrong usage; 3 done, but inputs were
+rejected and --strict was given."
 )]
 pub struct Arguments {
     /// Print one JSON document on stdout.

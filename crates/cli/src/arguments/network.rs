@@ -1,5 +1,7 @@
 //! How embeddings are computed: the options of every command that runs the networks.
 
+use std::ops::RangeInclusive;
+
 use clap::{Args, ValueEnum};
 
 /// The model pack that commands take where none is named.
@@ -7,6 +9,21 @@ pub const DEFAULT_MODEL: &str = "buffalo_s";
 
 /// What runs the networks where nothing is named.
 pub const DEFAULT_DEVICE: &str = "cpu";
+
+/// More threads than any machine has cores.
+pub const MOST_THREADS: usize = 1024;
+
+/// Reads a whole number in a range.
+pub fn whole(
+    range: RangeInclusive<usize>,
+) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let found = text.parse().ok().filter(|number| range.contains(number));
+        found.ok_or_else(|| {
+            format!("expected a whole number from {} to {}", range.start(), range.end())
+        })
+    }
+}
 
 /// How embeddings are computed; shared by all commands that compute some.
 #[derive(Debug, Args, Clone)]
@@ -21,7 +38,7 @@ pub struct NetworkArguments {
     #[arg(long, default_value = DEFAULT_DEVICE)]
     pub device: String,
     /// Worker threads; 0 takes all cores.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS))]
     pub threads: usize,
     /// Never use the network to fetch a missing model.
     #[arg(long)]
@@ -38,7 +55,7 @@ pub struct RunArguments {
     #[arg(long, default_value = DEFAULT_DEVICE)]
     pub device: String,
     /// Worker threads; 0 takes all cores.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS))]
     pub threads: usize,
     /// Never use the network to fetch a missing model.
     #[arg(long)]

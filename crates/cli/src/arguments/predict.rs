@@ -66,7 +66,7 @@ pub enum AnswerFormat {
     Json,
     /// One JSON document a line.
     Jsonl,
-    /// Columns `path,status,gender,gender_probability,age_group,age,age_low,age_high,familiarity`, and
-    /// `over_18` or the like for each age threshold of the bundle.
+    /// Columns `path,status,gender,gender_probability,age_group,age,age_low,age_high,familiarity,class,
+    /// class_probability`, and `over_18` or the like for each age threshold of the bundle.
     Csv,
 }

@@ -5,7 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::RunArguments;
+use super::{RunArguments, whole};
+
+/// Mebibytes of a request: more than all pictures of one could have.
+const MOST_MEBIBYTES: usize = 4096;
+/// Megapixels of a picture: more than any camera's.
+const MOST_MEGAPIXELS: usize = 10_000;
+/// Requests, pictures or faces at a time: more than any machine could work on.
+const MOST_AT_A_TIME: usize = 10_000;
+/// A day.
+const MOST_SECONDS: u64 = 86_400;
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -39,25 +48,25 @@ pub struct ServeArguments {
     #[arg(long)]
     pub model: Option<String>,
     /// Most mebibytes of a request.
-    #[arg(long, default_value_t = 32, value_name = "MIB")]
+    #[arg(long, default_value_t = 32, value_name = "MIB", value_parser = whole(1..=MOST_MEBIBYTES))]
     pub max_body: usize,
     /// Most millions of pixels of a picture.
-    #[arg(long, default_value_t = 40, value_name = "MEGAPIXELS")]
-    pub max_pixels: u64,
+    #[arg(long, default_value_t = 40, value_name = "MEGAPIXELS", value_parser = whole(1..=MOST_MEGAPIXELS))]
+    pub max_pixels: usize,
     /// Most pictures of a request.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = whole(1..=MOST_AT_A_TIME))]
     pub max_pictures: usize,
     /// Most faces of a picture.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = whole(1..=MOST_AT_A_TIME))]
     pub max_faces: usize,
-    /// Most requests with pictures at a time; further ones hear 429.
-    #[arg(long, default_value_t = 64)]
+    /// Most requests with pictures at a time; further ones are answered with 429.
+    #[arg(long, default_value_t = 64, value_parser = whole(1..=MOST_AT_A_TIME))]
     pub max_requests: usize,
     /// Most pictures that a worker takes at once; 1 turns batching off.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = whole(1..=MOST_AT_A_TIME))]
     pub batch: usize,
     /// Seconds for a request, and for finishing what is in work when the server stops.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=MOST_SECONDS))]
     pub timeout: u64,
     #[command(flatten)]
     pub run: RunArguments,

@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use facefold_core::text::printable;
 use facefold_core::{Rejection, Task, files};
 use facefold_predict::occlusion::{self, MapSummary, overlay_with_words};
 use facefold_predict::{
     ExplainError, Explanation, FaceExplained, MeanMap, Pipeline, Predictor, Which,
+    trained_on_whole_pictures,
 };
 use facefold_vision::decode::Limits;
 use fs_err as fs;
@@ -22,10 +24,11 @@ use serde::Serialize;
 use super::threads;
 use crate::arguments::ExplainArguments;
 use crate::bundles;
-use crate::fan_out::{fan_out, locked};
-use crate::inputs::{inputs, names, outside, picture_names};
+use crate::fan_out::{for_each_outcome, locked};
+use crate::inputs::{Input, inputs, names, outside, picture_names};
 use crate::network::{self, Faces};
 use crate::output::Output;
+use crate::unreadable::Unreadable;
 use crate::{Outcome, interrupt, progress};
 
 /// What is said of a picture or a mean.
@@ -78,7 +81,7 @@ type Means = BTreeMap<(usize, Task, String), MeanMap>;
 /// If a bundle cannot be read or was made with another network, or a map cannot be written.
 pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
     outside("--out", &arguments.out, &arguments.input)?;
-    let pipeline = pipeline(arguments)?;
+    let (pipeline, aligned) = pipeline(arguments)?;
     let inputs = inputs(&arguments.input)?;
     let paths: Vec<String> = pipeline.cards().into_iter().map(|card| card.name).collect();
     let maps = Maps {
@@ -87,26 +90,22 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
         bundles: names(paths.iter().map(Path::new), &[]),
         paths,
     };
-    let which = Which { face: 0, aligned: arguments.aligned || pipeline.info().detector == "none" };
+    let which = Which { face: 0, aligned };
     let means: Mutex<Means> = Mutex::default();
     let interrupted = interrupt::listen()?;
     let bar = progress::bar(inputs.len() as u64, "explaining");
-    let all =
-        fan_out(&inputs, threads(arguments.run.threads), &interrupted, &bar, |index, input| {
-            let explained = input.read().map_err(ExplainError::Rejected);
-            match explained.and_then(|bytes| pipeline.explain(&bytes, which)) {
-                Ok(FaceExplained { explanations, .. }) => {
-                    maps.collect(&explanations, &mut locked(&means));
-                    let write = |one| maps.picture(index, &input.name(), one, arguments.mean_only);
-                    Ok(Ok(explanations.iter().map(write).collect::<Result<Vec<Told>>>()?))
-                }
-                Err(ExplainError::Rejected(rejection)) => {
-                    Ok(Err(rejected(input.name(), rejection)))
-                }
-                Err(ExplainError::Failed(error)) => Err(error.into()),
+    let work = |index: usize, input: &Input| {
+        let explained = input.read().map_err(ExplainError::Rejected);
+        match explained.and_then(|bytes| pipeline.explain(&bytes, which)) {
+            Ok(FaceExplained { explanations, .. }) => {
+                maps.collect(&explanations, &mut locked(&means));
+                let write = |one| maps.picture(index, &input.name(), one, arguments.mean_only);
+                Ok(Ok(explanations.iter().map(write).collect::<Result<Vec<Told>>>()?))
             }
-        });
-    bar.finish_and_clear();
+            Err(ExplainError::Rejected(rejection)) => Ok(Err((input.name(), rejection))),
+            Err(ExplainError::Failed(error)) => Err(error.into()),
+        }
+    };
     let mut document = Document {
         patch: occlusion::PATCH,
         step: occlusion::STEP,
@@ -114,36 +113,51 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
         means: Vec::new(),
         rejected: Vec::new(),
     };
-    for outcome in all? {
+    let mut unreadable = Unreadable::default();
+    let threads = threads(arguments.run.threads);
+    let done = for_each_outcome(&inputs, threads, &interrupted, &bar, work, |outcome| {
         match outcome {
-            Ok(told) => document.pictures.extend(told),
-            Err(rejected) => document.rejected.push(rejected),
+            Ok(mut told) => {
+                // Only JSON has the values of a map, which are many.
+                if !output.is_json() {
+                    told.iter_mut().for_each(|one| one.map.grid = Vec::new());
+                }
+                document.pictures.extend(told);
+            }
+            Err((path, rejection)) => {
+                unreadable.see(&path, &rejection);
+                document.rejected.push(rejected(path, rejection));
+            }
         }
-    }
+        Ok(())
+    });
+    bar.finish_and_clear();
+    done?;
     let means = means.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     document.means = maps.means(&means)?;
     output.answer(&document, || text(&document))?;
-    Ok(if interrupted.load(Ordering::Relaxed) {
-        Outcome::Interrupted
-    } else if arguments.strict && !document.rejected.is_empty() {
-        Outcome::Rejected
-    } else {
-        Outcome::Done
-    })
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(Outcome::Interrupted);
+    }
+    unreadable.finish(inputs.len())?;
+    let is_rejected = arguments.strict && !document.rejected.is_empty();
+    Ok(if is_rejected { Outcome::Rejected } else { Outcome::Done })
 }
 
-fn pipeline(arguments: &ExplainArguments) -> Result<Pipeline> {
+/// What explains, and whether pictures are taken whole.
+fn pipeline(arguments: &ExplainArguments) -> Result<(Pipeline, bool)> {
     let bundles = bundles::load(&arguments.bundle, |path| path.display().to_string())?;
     // The bundle says which networks its features come from.
     let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
     let network = arguments.run.of_model(model);
+    let aligned = bundles::take_whole_pictures(&bundles, arguments.aligned);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
-        aligned: bundles.iter().any(|(_, bundle)| bundle.extractor.detector == "none"),
+        aligned: !trained_on_whole_pictures(&bundles).is_empty(),
         all: false,
     };
     let extractor = network::local_extractor(&network, faces, Limits::default())?;
-    Ok(Pipeline::new(extractor, bundles)?)
+    Ok((Pipeline::new(extractor, bundles)?, aligned))
 }
 
 fn rejected(path: String, rejection: Rejection) -> Rejected {
@@ -272,7 +286,9 @@ fn text(document: &Document) -> String {
         };
         let [x, y] = told.map.most_at;
         table.add_row([
-            told.path.clone().unwrap_or_else(|| mean(told.pictures)),
+            told.path
+                .as_ref()
+                .map_or_else(|| mean(told.pictures), |path| printable(path).into_owned()),
             answer,
             format!("{:.1} {unit}", scale * told.map.most),
             format!("{x}, {y}"),
@@ -282,7 +298,7 @@ fn text(document: &Document) -> String {
     let mut text = table.to_string();
     for Rejected { path, status, detail } in &document.rejected {
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n{path}: {status}: {detail}");
+        let _ = write!(text, "\n{}: {status}: {detail}", printable(path));
     }
     text
 }

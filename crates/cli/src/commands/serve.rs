@@ -31,7 +31,7 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
         threads: threads(arguments.run.threads),
         tokens: arguments.token.clone(),
         results: arguments.results.clone(),
-        limits: limits(arguments)?,
+        limits: limits(arguments),
     };
     let server = Server::bind(pipeline(arguments)?, &options)?;
     let stopper = server.stopper();
@@ -57,30 +57,19 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn limits(arguments: &ServeArguments) -> Result<Limits> {
-    let least_one = [
-        ("--max-body", arguments.max_body),
-        ("--max-pictures", arguments.max_pictures),
-        ("--max-faces", arguments.max_faces),
-        ("--max-requests", arguments.max_requests),
-        ("--batch", arguments.batch),
-    ];
-    if let Some((name, _)) = least_one.iter().find(|(_, value)| *value == 0) {
-        return Err(Usage::error(format!("{name} 0 would refuse everything: give at least 1")));
-    }
+fn limits(arguments: &ServeArguments) -> Limits {
     let body = arguments.max_body << 20;
-    let memory = Limits::default().memory.max(4 * body);
-    Ok(Limits {
+    Limits {
         body,
-        memory,
+        memory: Limits::default().memory.max(4 * body),
         pictures: arguments.max_pictures,
         faces: arguments.max_faces,
         requests: arguments.max_requests,
         batch: arguments.batch,
-        time: Duration::from_secs(arguments.timeout.max(1)),
-        drain_time: Duration::from_secs(arguments.timeout.max(1)),
+        time: Duration::from_secs(arguments.timeout),
+        drain_time: Duration::from_secs(arguments.timeout),
         ..Limits::default()
-    })
+    }
 }
 
 fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
@@ -91,11 +80,13 @@ fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
     let network = arguments.run.of_model(model);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
-        aligned: bundles.iter().any(|(_, bundle)| bundle.extractor.detector == "none"),
+        aligned: bundles::take_whole_pictures(&bundles, false),
         all: true,
     };
-    let limits =
-        decode::Limits { pixels: arguments.max_pixels * 1_000_000, ..decode::Limits::default() };
+    let limits = decode::Limits {
+        pixels: arguments.max_pixels as u64 * 1_000_000,
+        ..decode::Limits::default()
+    };
     let extractor = network::local_extractor(&network, faces, limits)?;
     Ok(Pipeline::new(extractor, bundles)?)
 }

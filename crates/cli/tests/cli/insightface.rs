@@ -13,7 +13,7 @@ use facefold_store::{Features, Select, Store};
 use serde_json::{Value, json};
 
 use crate::mock::{Act, Asked, Mock};
-use crate::support::{Dir, drawn, facefold, fail, json, line, skipped, succeed, test_data};
+use crate::support::{Dir, drawn, facefold, fail, json, line, run, skipped, succeed, test_data};
 
 /// One face in every picture, with an embedding that depends on the picture alone; of some
 /// pictures it says that they failed.
@@ -134,6 +134,43 @@ fn options_that_do_not_fit_the_backend_are_wrong_usage() {
     let message = fail(line("extract adience {} --store x --url http://h", &[drawn()]), 2);
     assert!(message.contains("--backend insightface"), "{message}");
     assert!(!store.exists());
+}
+
+#[test]
+fn a_token_opens_a_container_and_is_shown_nowhere() {
+    let mock = Mock::start(|asked| match asked.header("authorization") {
+        Some("Bearer sesame") => container(asked),
+        _ => Act::Json(401, Value::Null),
+    });
+    let dir = Dir::new();
+    let store = dir.path("store");
+    let ask = |token: &str, more: &[&str]| {
+        let mut command = through(&[mock.url()], more, drawn(), &store);
+        command.env("FACEFOLD_TOKEN", token);
+        command
+    };
+    for (token, code, said) in [
+        ("open", 1, "status 401"),
+        ("sesame,open", 2, "one token, or one for each of 1"),
+        ("", 2, "expected a token"),
+    ] {
+        let message = fail(ask(token, &["--patience", "1"]), code);
+        assert!(message.contains(said) && !message.contains("sesame"), "{message}");
+    }
+    assert!(!store.join("store.json").exists());
+    let output = run(ask("sesame", &["-vvv"]));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = [output.stdout.as_slice(), &output.stderr].concat();
+    assert!(!String::from_utf8_lossy(&shown).contains("sesame"));
+    for file in walk(&store) {
+        let bytes = std::fs::read(&file).expect("a file");
+        assert!(!bytes.windows(6).any(|part| part == b"sesame"), "{}", file.display());
+    }
+    // A local extraction has no use for it.
+    let mut local =
+        line("extract adience {} --store {} --model untrained", &[drawn(), &dir.path("local")]);
+    local.env("FACEFOLD_TOKEN", "");
+    succeed(local);
 }
 
 /// `scripts/insightface_server.py`, stopped when dropped.

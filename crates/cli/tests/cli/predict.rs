@@ -90,6 +90,95 @@ fn stdin_is_a_list_of_paths_or_the_bytes_of_a_picture() {
     assert_eq!(listed[0]["score"], 1.0, "the detector's score, where there is a detector");
 }
 
+#[test]
+fn what_cannot_be_opened_is_named_and_the_others_are_answered() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir);
+    let good = &pictures(drawn())[0];
+    let [gone, list, out] = ["gone.jpg", "list.txt", "out"].map(|name| dir.path(name));
+    let predict = "predict --bundle {} --format csv {} {}";
+    let output = run(line(predict, &[&bundle, &gone, good]));
+    assert_eq!(output.status.code(), Some(1));
+    let (said, rows) =
+        (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert!(said.contains("gone.jpg") && said.contains("1 of 2 pictures"), "{said}");
+    let rows: Vec<&str> = rows.lines().skip(1).collect();
+    assert!(rows[0].contains("gone.jpg,unreadable") && rows[1].contains(",ok,"), "{rows:?}");
+
+    let message = fail(line("predict --bundle {} {}", &[&bundle, &gone]), 1);
+    assert!(message.contains("gone.jpg"), "{message}");
+    std::fs::write(&list, format!("{}\n{}\n", good.display(), gone.display())).expect("a list");
+    let mut listed = line("predict --bundle {} --strict -", &[&bundle]);
+    listed.stdin(std::fs::File::open(&list).expect("a list"));
+    let message = fail(listed, 1);
+    assert!(message.contains("gone.jpg"), "{message}");
+
+    let explain = "explain --bundle {} --out {} --json {} {}";
+    let output = run(line(explain, &[&bundle, &out, good, &gone]));
+    assert_eq!(output.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&output.stdout).expect("one whole document");
+    assert_eq!(told["pictures"].as_array().map(Vec::len), Some(2), "{told}");
+    assert_eq!(told["rejected"][0]["status"], "unreadable");
+    let message = fail(line("explain --bundle {} --out {} {}", &[&bundle, &out, &gone]), 1);
+    assert!(message.contains("gone.jpg") && message.contains("1 of 1 pictures"), "{message}");
+
+    // What can be opened and is no picture is an answer, as before.
+    std::fs::write(&gone, "no picture").expect("a file");
+    succeed(line("predict --bundle {} {}", &[&bundle, &gone]));
+}
+
+#[test]
+#[cfg(unix)]
+fn no_name_of_a_file_moves_the_cursor_or_is_run() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir);
+    std::fs::create_dir(dir.path("in")).expect("a folder");
+    let names = ["=1+1\u{1b}[2J.jpg", "a\u{9b}31m\u{7}\r\n.jpg", "-b.jpg"];
+    for name in names {
+        std::fs::copy(&pictures(drawn())[0], dir.path("in").join(name)).expect("a copy");
+    }
+    std::fs::write(dir.path("in/c\u{1b}]0;title\u{7}.jpg"), "no picture").expect("a file");
+    let gone = PathBuf::from("gone\u{1b}[31m.jpg");
+    for format in ["table", "csv", "json", "jsonl"] {
+        let predict = format!("predict --bundle {{}} --format {format} . {{}}");
+        let mut command = line(&predict, &[&bundle, &gone]);
+        let output = run({
+            command.current_dir(dir.path("in"));
+            command
+        });
+        let all = [output.stdout.as_slice(), &output.stderr].concat();
+        let text = String::from_utf8(all).expect("UTF-8");
+        let bad = |c: char| c.is_control() && c != '\n';
+        assert!(!text.chars().any(bad), "{format}: {text:?}");
+        if format == "jsonl" {
+            let first: Value = serde_json::from_str(text.lines().next().expect("a line")).unwrap();
+            let path = first["path"].as_str().expect("a path");
+            assert!(path.chars().any(char::is_control) || path.contains("-b"), "{path:?}");
+        }
+    }
+    let mut command = line("predict --bundle {} --format csv -- -b.jpg", &[&bundle]);
+    command.current_dir(dir.path("in"));
+    let csv = succeed(command);
+    assert!(csv.lines().nth(1).expect("a row").starts_with("'-b.jpg,ok,"), "{csv}");
+}
+
+#[test]
+fn a_bundle_of_crops_says_that_it_looks_for_no_face() {
+    let dir = Dir::new();
+    // The untrained network has no detector.
+    let bundle = bundle(&dir);
+    let (picture, out) = (&pictures(drawn())[0], dir.path("out"));
+    let said = |template: &str| {
+        let output = run(line(template, &[&bundle, &out, picture]));
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).matches("looks for no face").count()
+    };
+    assert_eq!(said("predict --bundle {} --annotate {} {}"), 1);
+    assert_eq!(said("predict --aligned --bundle {} --annotate {} {}"), 0);
+    assert_eq!(said("explain --mean-only --bundle {} --out {} {}"), 1);
+    assert_eq!(said("explain --mean-only --aligned --bundle {} --out {} {}"), 0);
+}
+
 fn has_ffmpeg(test: &str) -> bool {
     let there = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok();
     if !there {
@@ -160,7 +249,10 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
     let rows: Vec<&str> = csv.lines().collect();
     assert!(rows[0].starts_with("person,first_seconds,last_seconds,frames,gender,"), "{csv}");
     assert_eq!(rows.len(), 2, "{csv}");
-    let table = succeed(line(predict, &[&bundle, &film]));
+    let output = run(line(predict, &[&bundle, &film]));
+    let note = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(note.matches("looks for no face").count(), 1, "{note}");
+    let table = String::from_utf8_lossy(&output.stdout);
     assert!(table.contains("0:00.0 to 0:0"), "{table}");
 }
 

@@ -155,7 +155,10 @@ fn a_trained_bundle_predicts_and_refuses_another_network() {
     let mut lines = csv.lines();
     assert_eq!(
         lines.next(),
-        Some("path,status,gender,gender_probability,age_group,age,age_low,age_high,familiarity")
+        Some(
+            "path,status,gender,gender_probability,age_group,age,age_low,age_high,familiarity,class,\
+             class_probability"
+        )
     );
     let labels = AgeGroups::adience().labels();
     let mut count = 0;

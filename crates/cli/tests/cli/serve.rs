@@ -93,7 +93,9 @@ pub fn pictures(directory: &Path) -> Vec<PathBuf> {
 fn a_served_bundle_answers_as_predict_does_and_ends_on_sigterm() {
     let dir = Dir::new();
     let bundle = bundle(&dir, "--head linear");
-    let command = line("serve --bundle {} --listen 127.0.0.1:0 --threads 1", &[&bundle]);
+    let mut command = line("serve --bundle {} --listen 127.0.0.1:0 --threads 1", &[&bundle]);
+    let said = std::fs::File::create(dir.path("said")).expect("a file");
+    command.stderr(said);
     let mut served = Served::start(command);
     let picture = first_picture(drawn());
     let bytes = std::fs::read(&picture).expect("a picture");
@@ -110,6 +112,9 @@ fn a_served_bundle_answers_as_predict_does_and_ends_on_sigterm() {
     let id = served.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
     assert_eq!(served.child.wait().expect("an end").code(), Some(0));
+    // The untrained network has no detector.
+    let said = std::fs::read_to_string(dir.path("said")).expect("what was said");
+    assert_eq!(said.matches("`faces` was trained on aligned crops").count(), 1, "{said}");
 }
 
 #[test]

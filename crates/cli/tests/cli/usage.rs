@@ -51,6 +51,47 @@ fn wrong_usage_exits_with_2_and_says_what_was_expected() {
 }
 
 #[test]
+fn absurd_numbers_are_wrong_usage_before_anything_is_begun() {
+    for (arguments, name) in [
+        ("serve --max-requests 18446744073709551615", "--max-requests"),
+        ("serve --max-requests 0", "--max-requests"),
+        ("serve --max-body 17592186044416", "--max-body"),
+        ("serve --max-body 0", "--max-body"),
+        ("serve --max-pixels 18446744073709551", "--max-pixels"),
+        ("serve --max-pictures 9999999999", "--max-pictures"),
+        ("serve --max-faces 0", "--max-faces"),
+        ("serve --batch -1", "--batch"),
+        ("serve --timeout 18446744073709551615", "--timeout"),
+        ("serve --timeout 0", "--timeout"),
+        ("serve --threads 1000000", "--threads"),
+        ("predict --threads 1000000 x.jpg", "--threads"),
+        ("explain --threads 1000000 --out x x.jpg", "--threads"),
+        ("demo --threads 1000000", "--threads"),
+        ("cv --store x --task gender --threads 1000000 --out x", "--threads"),
+        ("extract adience x --store x --threads 1000000", "--threads"),
+        (
+            "extract adience x --store x --backend insightface --url http://x --timeout 1e300",
+            "--timeout",
+        ),
+        (
+            "extract adience x --store x --backend insightface --url http://x --timeout NaN",
+            "--timeout",
+        ),
+        (
+            "extract adience x --store x --backend insightface --url http://x --timeout 1e18",
+            "--timeout",
+        ),
+        (
+            "extract adience x --store x --backend insightface --url http://x --patience -1",
+            "--patience",
+        ),
+    ] {
+        let message = fail(line(arguments, &[]), 2);
+        assert!(message.contains(name), "{arguments}: {message}");
+    }
+}
+
+#[test]
 fn a_path_that_is_not_there_is_named() {
     let missing = std::path::Path::new("no/such/place");
     for arguments in [

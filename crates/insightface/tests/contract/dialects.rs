@@ -29,6 +29,10 @@ impl Pictures for Named {
             Err(_) => Err(Rejection::new(RejectReason::NotAPicture, "no text")),
         }
     }
+
+    fn is_stored_upright(&self, _: &[u8]) -> bool {
+        true
+    }
 }
 
 impl Picture for NamedPicture {

@@ -4,12 +4,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use facefold_core::{Extraction, Extractor};
-use facefold_insightface::{Dialect, InsightfaceError};
+use facefold_core::{Extraction, Extractor, Rejection};
+use facefold_insightface::{
+    Crop, Dialect, InsightfaceError, InsightfaceExtractor, Options, Picture, Pictures, Quality,
+    Token,
+};
 use serde_json::{Value, json};
 
-use crate::dialects::{BOTH, connect, face, faces, good, is_of, options, server, unit};
-use crate::mock::Act;
+use crate::dialects::{
+    BOTH, Named, behaving, connect, face, faces, good, info, is_of, options, server, unit,
+};
+use crate::mock::{Act, Asked, Mock};
 
 /// What becomes of a picture, in a word or two.
 fn told(extractor: &dyn Extractor, name: &str) -> String {
@@ -49,8 +54,6 @@ fn a_server_that_fails_on_one_picture_only_rejects_that_picture() {
         );
         let ended = ends(dialect, |_| Act::Json(422, json!({ "detail": "secret" })));
         assert!(ended.starts_with("undecodable: ") && !ended.contains("secret"), "{ended}");
-        let ended = ends(dialect, |_| Act::Json(413, Value::Null));
-        assert!(ended.starts_with("too-large: "), "{ended}");
         let garbage = |_| Act::Full(200, Vec::new(), b"<html>\xff\x00 busy".to_vec());
         let ended = ends(dialect, garbage);
         assert!(
@@ -160,8 +163,8 @@ fn a_server_that_fails_on_everything_is_not_the_pictures_fault() {
     // It breaks after the client has connected: the probe at the end of the attempts fails too.
     let broken = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&broken);
-    let behave = crate::dialects::behaving(Dialect::Rest, "w600k_mbf", |_, _| None);
-    let mock = crate::mock::Mock::start(move |asked| match now.load(Ordering::SeqCst) {
+    let behave = behaving(Dialect::Rest, "w600k_mbf", |_, _| None);
+    let mock = Mock::start(move |asked| match now.load(Ordering::SeqCst) {
         0 => behave(asked),
         _ => Act::Json(500, Value::Null),
     });
@@ -228,4 +231,140 @@ fn a_server_of_another_dialect_is_told_at_once() {
         assert!(matches!(error, InsightfaceError::WrongDialect { .. }), "{error}");
         assert!(error.to_string().contains(advice), "{error}");
     }
+}
+
+#[test]
+fn a_refusal_of_the_server_is_never_a_pictures_fault() {
+    for dialect in BOTH {
+        for (status, said) in [
+            (413, "raise the limit on bodies"),
+            (415, "status 415"),
+            (401, "status 401; set FACEFOLD_TOKEN"),
+            (403, "status 403; set FACEFOLD_TOKEN"),
+            (404, "status 404"),
+        ] {
+            let mock = server(dialect, move |_, _| Some(Act::Json(status, Value::Null)));
+            let extractor = connect(options(dialect, &[&mock])).unwrap();
+            let ended = told(&extractor, "x");
+            assert!(ended.starts_with("stopped: ") && ended.contains(said), "{status}: {ended}");
+            assert!(ended.contains(&mock.url()), "{ended}");
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_takes_little_gets_the_files_own_bytes() {
+    // As many bytes as the file has, which the "PNG" of the tests is longer than.
+    const JPEG: &[u8] = b"\xff\xd8\xff an upright picture";
+    struct Opened;
+    impl Pictures for Opened {
+        fn open(&self, bytes: &[u8]) -> Result<Box<dyn Picture + '_>, Rejection> {
+            assert!(bytes.ends_with(b"picture"));
+            Named.open(b"x").map(|_| Box::new(Large) as Box<dyn Picture>)
+        }
+
+        fn is_stored_upright(&self, bytes: &[u8]) -> bool {
+            !bytes.starts_with(b"\xff\xd8\xff a turned")
+        }
+    }
+    struct Large;
+    impl Picture for Large {
+        fn size(&self) -> [u32; 2] {
+            [200, 100]
+        }
+
+        fn png(&self, _: u32) -> Result<Vec<u8>, Rejection> {
+            Ok([b"png:x:0;".as_slice(), &[0; 5_000]].concat())
+        }
+
+        fn crop(&self) -> Result<Crop, Rejection> {
+            panic!("detection was asked for")
+        }
+
+        fn quality(&self, _: &[[f32; 2]; 5]) -> Result<Quality, Rejection> {
+            Ok(Quality { luminance: 100.0, sharpness: 50.0 })
+        }
+    }
+    let behave = |asked: &Asked| match asked.path.as_str() {
+        "/info" => Act::ok(info("w600k_mbf")),
+        _ if asked.body.len() > 4_000 => Act::Json(413, Value::Null),
+        _ => Act::ok(good(Dialect::Rest, "own")),
+    };
+    let mock = Mock::start(behave);
+    let extractor =
+        InsightfaceExtractor::connect(options(Dialect::Rest, &[&mock]), Box::new(Opened)).unwrap();
+    let outcome = extractor.extract(&[JPEG]).unwrap().remove(0);
+    let Extraction::Embedded { faces, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(is_of(&faces[0].embedding, "own"));
+    // Others would see another picture in these bytes than this program does.
+    for other in [b"GIF89a picture".as_slice(), b"\xff\xd8\xff a turned picture"] {
+        let error = extractor.extract(&[other]).unwrap_err().to_string();
+        assert!(error.contains("raise the limit on bodies") && error.contains("bytes"), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_takes_not_even_the_probe_is_told_at_once() {
+    for (status, said) in [
+        (413, "raise the limit on bodies"),
+        (401, "nobody who gives no token"),
+        (403, "status 403"),
+    ] {
+        let mock = Mock::start(move |_| Act::Json(status, Value::Null));
+        for dialect in BOTH {
+            let error = connect(options(dialect, &[&mock])).err().unwrap().to_string();
+            assert!(error.contains(said) && error.contains(&mock.url()), "{error}");
+        }
+    }
+}
+
+#[test]
+fn every_request_carries_the_token_of_its_replica_and_none_is_shown() {
+    for dialect in BOTH {
+        let guarded = |token: &'static str| {
+            let behave = behaving(dialect, "w600k_mbf", |_, _| None);
+            Mock::start(move |asked| match asked.header("authorization") {
+                Some(given) if given == token => behave(asked),
+                _ => Act::Json(401, json!({ "given": "sesame" })),
+            })
+        };
+        let mocks = [guarded("Bearer sesame one"), guarded("Bearer sesame-2")];
+        let with = |tokens: &[&str]| {
+            let tokens = tokens.iter().map(|token| Token::from((*token).to_owned())).collect();
+            Options { tokens, ..options(dialect, &[&mocks[0], &mocks[1]]) }
+        };
+        let extractor = connect(with(&["sesame one", "sesame-2"])).unwrap();
+        for name in ["a", "b", "c", "d"] {
+            assert_eq!(told(&extractor, name), "embedded");
+        }
+        for tokens in [&["sesame one"][..], &[], &["sesame-2", "sesame one"], &["a", "b", "c"]] {
+            let error = connect(with(tokens)).err().unwrap().to_string();
+            assert!(!error.contains("sesame"), "{error}");
+        }
+        assert!(!format!("{:?}", with(&["sesame"])).contains("sesame"));
+
+        // A password in the address is given, and shown as little.
+        let basic = guarded("Basic dXNlcjpzZXNhbWU=");
+        let url = format!("http://user:sesame@{}", basic.address);
+        let extractor = connect(Options { urls: vec![url], ..with(&[]) }).unwrap();
+        assert_eq!(told(&extractor, "a"), "embedded");
+        basic.kill();
+        let ended = told(&extractor, "b");
+        assert!(ended.starts_with("stopped: ") && !ended.contains("sesame"), "{ended}");
+        let url = format!("http://user:wrong-sesame@{}", mocks[0].address);
+        let error = connect(Options { urls: vec![url], ..with(&[]) }).err().unwrap().to_string();
+        assert!(error.contains("this name and password") && !error.contains("sesame"), "{error}");
+    }
+}
+
+#[test]
+fn a_token_that_is_revoked_stops_the_extraction() {
+    let asked = AtomicUsize::new(0);
+    let mock = server(Dialect::Rest, move |_, _| {
+        (asked.fetch_add(1, Ordering::SeqCst) > 2).then(|| Act::Json(403, Value::Null))
+    });
+    let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
+    let ended: Vec<String> = (0..5).map(|at| told(&extractor, &at.to_string())).collect();
+    assert!(ended[..3].iter().all(|ended| ended == "embedded"), "{ended:?}");
+    assert!(ended[3..].iter().all(|ended| ended.contains("status 403")), "{ended:?}");
 }

@@ -1,16 +1,15 @@
 //! The people of a video as a table for people and as CSV.
 
-use std::fmt::Write as _;
-
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use facefold_core::Gender;
+use facefold_core::text::printable;
 
 use super::Person;
 use crate::answer::ClassAnswer;
-use crate::csv::quoted;
+use crate::csv::{label, number, text};
 
 /// The columns of [`csv_line`].
-pub const COLUMNS: [&str; 12] = [
+pub const COLUMNS: [&str; 13] = [
     "person",
     "first_seconds",
     "last_seconds",
@@ -22,6 +21,7 @@ pub const COLUMNS: [&str; 12] = [
     "age_low",
     "age_high",
     "class",
+    "class_probability",
     "bundle",
 ];
 
@@ -30,7 +30,9 @@ pub const COLUMNS: [&str; 12] = [
 pub fn table(people: &[Person]) -> String {
     type Column<'a> = (&'static str, Box<dyn Fn(&Person) -> Option<String> + 'a>);
     let percent = |class: &Option<ClassAnswer>| {
-        class.as_ref().map(|class| format!("{} ({:.0} %)", class.label, 100.0 * class.probability))
+        class.as_ref().map(|class| {
+            format!("{} ({:.0} %)", printable(&class.label), 100.0 * class.probability)
+        })
     };
     let several = people.iter().any(|person| person.bundle != people[0].bundle);
     let seen = |person: &Person| clock(person.first_seconds) + " to " + &clock(person.last_seconds);
@@ -45,7 +47,7 @@ pub fn table(people: &[Person]) -> String {
         ("person", Box::new(|person| Some(person.person.to_string()))),
         ("seen", Box::new(|person| Some(seen(person)))),
         ("frames", Box::new(|person| Some(person.frames.to_string()))),
-        ("bundle", Box::new(|person| several.then(|| person.bundle.clone()))),
+        ("bundle", Box::new(|person| several.then(|| printable(&person.bundle).into_owned()))),
         ("gender", Box::new(|person| percent(&person.gender))),
         ("age group", Box::new(|person| percent(&person.age_group))),
         ("age", Box::new(age)),
@@ -73,31 +75,24 @@ fn clock(seconds: f64) -> String {
 /// The line of one person under [`COLUMNS`]; what the bundle cannot tell is empty.
 #[must_use]
 pub fn csv_line(person: &Person) -> String {
-    let number = |value: Option<f32>| value.map_or_else(String::new, |value| format!("{value}"));
-    let label = |class: &Option<ClassAnswer>| {
-        class.as_ref().map_or_else(String::new, |class| quoted(&class.label))
-    };
-    let mut line = format!(
-        "{},{},{},{}",
-        person.person, person.first_seconds, person.last_seconds, person.frames
-    );
     let gender = person.gender.as_ref().and_then(|gender| Gender::parse(&gender.label));
     let letter = gender.map(Gender::letter);
     let cells = [
+        person.person.to_string(),
+        person.first_seconds.to_string(),
+        person.last_seconds.to_string(),
+        person.frames.to_string(),
         letter.unwrap_or_default().to_owned(),
         number(person.gender.as_ref().map(|gender| gender.probability)),
-        label(&person.age_group),
+        label(person.age_group.as_ref()),
         number(person.age),
         number(person.age_low),
         number(person.age_high),
-        label(&person.class),
-        quoted(&person.bundle),
+        label(person.class.as_ref()),
+        number(person.class.as_ref().map(|class| class.probability)),
+        text(&person.bundle),
     ];
-    for cell in cells {
-        // Writing to a string cannot fail.
-        let _ = write!(line, ",{cell}");
-    }
-    line
+    cells.join(",")
 }
 
 #[cfg(test)]
@@ -120,7 +115,7 @@ mod tests {
         let mut people = People::new(2.0);
         people.add(1, &[answer]);
         let line = csv_line(&people.everybody()[0]);
-        assert_eq!(line, "1,0.5,0.5,1,f,0.75,,30,25,37,,faces");
+        assert_eq!(line, "1,0.5,0.5,1,f,0.75,,30,25,37,,,faces");
         assert_eq!(line.split(',').count(), COLUMNS.len());
         let text = table(&people.everybody());
         assert!(text.contains("0:00.5 to 0:00.5") && text.contains("30 (25 to 37)"), "{text}");

@@ -1,6 +1,6 @@
 //! Who may come in: tokens, names of hosts, and pages of other sites.
 
-use crate::client::{Client, get, post};
+use crate::client::{Client, form, get, post};
 use crate::support::{Running, options, picture};
 
 #[test]
@@ -47,4 +47,38 @@ fn without_a_token_only_this_machine_and_its_own_pages_are_answered() {
         ask(&format!("{post}sec-fetch-site: same-origin\r\ncontent-length: 0\r\n\r\n")),
         422
     );
+}
+
+#[test]
+fn forms_of_other_sites_are_refused_whether_or_not_the_browser_says_so() {
+    let server = Running::start(&options());
+    let (kind, body) = form(&[("a.png", &picture(1))]);
+    let own = format!("http://localhost:{}", server.address.port());
+    let ask = |more: &str| {
+        let mut client = Client::connect(server.address);
+        let host = format!("localhost:{}", server.address.port());
+        let head = format!(
+            "POST /v1/predict HTTP/1.1\r\nhost: {host}\r\ncontent-type: {kind}\r\n{more}\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        client.send(&[head.as_bytes(), &body].concat());
+        client.reply().expect("an answer").status
+    };
+    for more in [
+        "origin: http://example.org\r\n",
+        "origin: null\r\n",
+        "origin: http://localhost:1\r\n",
+        "origin: http://example.org\r\nsec-fetch-site: cross-site\r\n",
+        "origin: http://example.org\r\nsec-fetch-site: same-origin\r\n",
+        "origin: http://example.org\r\nx-forwarded-host: localhost\r\n",
+    ] {
+        assert_eq!(ask(more), 403, "{more}");
+    }
+    assert_eq!(ask(""), 200);
+    assert_eq!(ask(&format!("origin: {own}\r\n")), 200);
+    assert_eq!(ask(&format!("origin: {own}\r\nsec-fetch-site: same-origin\r\n")), 200);
+    // Behind a proxy that gives the server another name than the page was loaded by.
+    let proxied = "origin: https://faces.example.org\r\nx-forwarded-host: faces.example.org\r\n";
+    assert_eq!(ask(proxied), 200);
 }

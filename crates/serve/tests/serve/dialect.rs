@@ -93,6 +93,39 @@ fn messagepack_gives_the_same() {
 }
 
 #[test]
+fn base64_is_read_in_every_form_in_json_and_in_messagepack() {
+    let server = Running::start(&options());
+    let one = picture(1);
+    let plain = STANDARD.encode(&one);
+    let lines: Vec<&str> =
+        plain.as_bytes().chunks(76).map(|line| str::from_utf8(line).unwrap()).collect();
+    let forms = [
+        plain.clone(),
+        format!("data:image/png;base64,{plain}"),
+        lines.join("\r\n"),
+        plain.trim_end_matches('=').to_owned(),
+        plain.replace('+', "-").replace('/', "_"),
+    ];
+    let reply = |kind: &str, body: &[u8]| post(server.address, "/extract", kind, body).json();
+    let body = json!({ "images": { "data": forms }, "return_landmarks": true }).to_string();
+    let from_json = reply("application/json", body.as_bytes());
+    let binary: Vec<Binary> = forms.iter().map(|form| Binary(form.clone().into_bytes())).collect();
+    let packed = Packed {
+        images: PackedPictures { data: binary },
+        embed_only: false,
+        return_landmarks: true,
+    };
+    let from_bytes = reply("application/msgpack", &rmp_serde::to_vec_named(&packed).unwrap());
+    let texts = json!({ "images": { "data": forms }, "return_landmarks": true });
+    let from_texts = reply("application/msgpack", &rmp_serde::to_vec_named(&texts).unwrap());
+    for reply in [from_json, from_bytes, from_texts] {
+        let data = reply["data"].as_array().unwrap();
+        assert_eq!(data.len(), forms.len());
+        data.iter().for_each(|item| assert_is(&item["faces"][0], &one));
+    }
+}
+
+#[test]
 fn what_the_container_would_fetch_or_choke_on_is_refused() {
     let server = Running::start(&options());
     let ask = |body: &str| post(server.address, "/extract", "application/json", body.as_bytes());
@@ -104,10 +137,14 @@ fn what_the_container_would_fetch_or_choke_on_is_refused() {
     let wrong = post(server.address, "/extract", "text/plain", b"{}");
     assert_eq!(wrong.status, 415);
     // Not base64, and nothing at all: the item fails, the others do not.
-    let body = json!({ "images": { "data": ["***", ""] } }).to_string();
-    let statuses: Vec<Value> =
-        ask(&body).json()["data"].as_array().unwrap().iter().map(|i| i["status"].clone()).collect();
-    assert_eq!(statuses, ["failed", "failed"]);
+    let good = STANDARD.encode(picture(1));
+    let body = json!({ "images": { "data": ["***", good, ""] } }).to_string();
+    let data = ask(&body).json()["data"].as_array().unwrap().clone();
+    let statuses: Vec<&Value> = data.iter().map(|item| &item["status"]).collect();
+    assert_eq!(statuses, ["failed", "ok", "failed"]);
+    let said = data[0]["traceback"].as_str().unwrap();
+    assert!(said.starts_with("not-a-picture: not base64"), "{said}");
+    assert_eq!(data[2]["rejection"]["reason"], "empty");
     assert_eq!(ask(r#"{"images":{"data":[]}}"#).json()["data"], json!([]));
 }
 

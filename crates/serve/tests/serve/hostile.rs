@@ -125,3 +125,38 @@ fn heads_that_are_no_http_are_refused() {
                  transfer-encoding: chunked\r\n\r\n0\r\n\r\n";
     assert!(matches!(ask(both), Some(400 | 415) | None));
 }
+
+#[test]
+fn connections_that_wait_give_way_to_others_and_busy_ones_do_not() {
+    let mut options = options();
+    options.limits.connections = 8;
+    options.limits.head_time = Duration::from_mins(1);
+    let server = Running::start(&options);
+    let mut busy = Client::connect(server.address);
+    busy.send(
+        b"POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n\
+          content-length: 3\r\n\r\nx",
+    );
+    let start = Instant::now();
+    // Some have asked before, some never, some have half asked.
+    let mut waiting: Vec<Client> = (0..20).map(|_| Client::connect(server.address)).collect();
+    for client in waiting.iter_mut().step_by(3) {
+        client.send(b"GET /health HTTP/1.1\r\n");
+    }
+    for _ in 0..30 {
+        let mut client = Client::connect(server.address);
+        assert_eq!(client.request("GET", "/health", "", b"").status, 200);
+        waiting.push(client);
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    let open = |client: &Client| {
+        client.stream.set_nonblocking(true).unwrap();
+        let end = client.stream.peek(&mut [0]);
+        client.stream.set_nonblocking(false).unwrap();
+        end.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    let left = waiting.iter().filter(|client| open(client)).count();
+    assert!((1..=8).contains(&left), "{left} of 50 are open still");
+    busy.send(b"yz");
+    assert_eq!(busy.reply().expect("an answer").status, 415, "a busy one was cut off");
+}

@@ -1,6 +1,6 @@
 //! More work than can be done in time, and a server that is told to stop.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, form, get, post};
 use crate::support::{Running, options, picture};
@@ -82,4 +82,35 @@ fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
     assert_eq!(reply.json()["pictures"].as_array().unwrap().len(), 64);
     server.join();
     assert!(std::net::TcpStream::connect(address).is_err(), "still listening");
+}
+
+#[test]
+fn no_stalled_client_delays_a_stop() {
+    let mut options = options();
+    options.limits.drain_time = Duration::from_mins(1);
+    let mut server = Running::start(&options);
+    let head = "POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n";
+    let stalled = |text: &str| {
+        let mut client = Client::connect(server.address);
+        client.send(text.as_bytes());
+        client
+    };
+    let mut uploading = [
+        stalled(&format!("{head}content-length: 1000\r\n\r\nabc")),
+        stalled(&format!("{head}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")),
+    ];
+    let _half_a_head = stalled(head);
+    // More answers than the system's buffers hold, none of them read.
+    let _reads_nothing =
+        stalled(&"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(800));
+    while get(server.address, "/metrics").text().contains("facefold_connections 4\n") {}
+    std::thread::sleep(Duration::from_millis(200));
+    let start = Instant::now();
+    server.stopper.stop();
+    for client in &mut uploading {
+        let reply = client.reply().expect("an answer");
+        assert_eq!((reply.status, reply.code().as_str()), (503, "draining"));
+    }
+    server.join();
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }

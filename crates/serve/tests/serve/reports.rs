@@ -64,13 +64,32 @@ fn no_path_leads_out_of_the_reports() {
     }
     std::fs::write(secret.join("a.svg"), "<svg/>").unwrap();
     #[cfg(unix)]
-    std::os::unix::fs::symlink(&secret, shown.join("link")).unwrap();
+    {
+        use std::os::unix::fs::symlink;
+        symlink(&secret, shown.join("link")).unwrap();
+        // A report of its own, whose plots or file lie elsewhere.
+        for name in ["plots-away", "file-away"] {
+            std::fs::create_dir(shown.join(name)).unwrap();
+        }
+        std::fs::copy(secret.join("report.json"), shown.join("plots-away/report.json")).unwrap();
+        symlink(secret.join("plots"), shown.join("plots-away/plots")).unwrap();
+        symlink(secret.join("report.json"), shown.join("file-away/report.json")).unwrap();
+        symlink(secret.join("a.svg"), shown.join("plain/plots/linked.svg")).unwrap();
+    }
     options.results = Some(shown);
     let server = Running::start(&options);
     assert_eq!(get(server.address, "/v1/results/plain").status, 200);
+    assert_eq!(get(server.address, "/v1/results/plain/plots/a.svg").status, 200);
+    if cfg!(unix) {
+        let away = get(server.address, "/v1/results/plots-away").json();
+        assert_eq!(away["plots"], serde_json::json!([]));
+    }
     let mut client = Client::connect(server.address);
     for path in [
         "/v1/results/link",
+        "/v1/results/file-away",
+        "/v1/results/plots-away/plots/a.svg",
+        "/v1/results/plain/plots/linked.svg",
         "/v1/results/..",
         "/v1/results/../secret",
         "/v1/results/..%2fsecret",
@@ -92,7 +111,7 @@ fn no_path_leads_out_of_the_reports() {
         assert!([400, 404].contains(&status), "{path}: {status}");
     }
     let list = client.request("GET", "/v1/results", "", b"").json();
-    assert_eq!(list.as_array().unwrap().len(), 1);
+    assert_eq!(list.as_array().unwrap().len(), if cfg!(unix) { 2 } else { 1 });
 }
 
 #[test]
@@ -100,4 +119,49 @@ fn a_server_without_reports_lists_none() {
     let server = Running::start(&options());
     assert_eq!(get(server.address, "/v1/results").json(), serde_json::json!([]));
     assert_eq!(get(server.address, "/v1/results/utkface-folds").status, 404);
+}
+
+#[test]
+fn what_changes_on_the_disk_is_shown_at_once_and_nothing_else_is_read_again() {
+    let mut options = options();
+    let shown = tempfile::tempdir().unwrap();
+    let report = |name: &str| {
+        std::fs::create_dir_all(shown.path().join(name).join("plots")).unwrap();
+        let to = shown.path().join(name).join("report.json");
+        std::fs::copy(results().join("utkface-folds/report.json"), &to).unwrap();
+        to
+    };
+    let first = report("first");
+    std::fs::create_dir(shown.path().join("broken")).unwrap();
+    std::fs::write(shown.path().join("broken/report.json"), "{}").unwrap();
+    options.results = Some(shown.path().to_owned());
+    let server = Running::start(&options);
+    let names = || -> Vec<String> {
+        let list = get(server.address, "/v1/results").json();
+        let name = |line: &serde_json::Value| line["name"].as_str().unwrap().to_owned();
+        list.as_array().unwrap().iter().map(name).collect()
+    };
+    assert_eq!(names(), ["first"]);
+    assert_eq!(get(server.address, "/v1/results/broken").status, 422);
+    report("second");
+    assert_eq!(names(), ["first", "second"]);
+    assert_eq!(get(server.address, "/v1/results/first").json()["plots"], serde_json::json!([]));
+    std::fs::write(shown.path().join("first/plots/a.svg"), "<svg/>").unwrap();
+    assert_eq!(
+        get(server.address, "/v1/results/first").json()["plots"],
+        serde_json::json!(["a.svg"])
+    );
+    assert_eq!(get(server.address, "/v1/results/first/plots/a.svg").text(), "<svg/>");
+    std::fs::write(shown.path().join("first/plots/a.svg"), "<svg></svg>").unwrap();
+    assert_eq!(get(server.address, "/v1/results/first/plots/a.svg").text(), "<svg></svg>");
+    // What the report does not show is another run's.
+    std::fs::write(shown.path().join("first/report.md"), "![a](plots/b.svg)").unwrap();
+    assert_eq!(get(server.address, "/v1/results/first").json()["plots"], serde_json::json!([]));
+    assert_eq!(get(server.address, "/v1/results/first/plots/a.svg").status, 404);
+    // One that is too large to be read is left out, and so is one that is gone.
+    let large = std::fs::OpenOptions::new().append(true).open(&first).unwrap();
+    large.set_len(100 << 20).unwrap();
+    std::fs::remove_dir_all(shown.path().join("second")).unwrap();
+    assert_eq!(names(), Vec::<String>::new());
+    assert_eq!(get(server.address, "/v1/results/first").status, 422);
 }

@@ -68,6 +68,28 @@ fn csv_and_npy_hold_the_embedded_rows_in_order() {
 }
 
 #[test]
+fn no_cell_of_an_export_is_run_by_a_spreadsheet() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(&directory.path().join("store"));
+    append(&mut writer, 0..1);
+    let sample = Sample {
+        subject: Some(SubjectId::new("@SUM(A1)")),
+        class: Some("-1+1".to_owned()),
+        ..Sample::unlabelled("=1+1.jpg")
+    };
+    writer.write_samples(&[SampleRow { sample, key: Some(key(0)), rejection: None }]).unwrap();
+    let store = writer.finish().unwrap();
+    for (format, file) in [(ExportFormat::Npy, "index.csv"), (ExportFormat::Csv, "embeddings.csv")]
+    {
+        let out = directory.path().join("out");
+        store.export(format, &out).unwrap();
+        let mut reader = csv::Reader::from_path(out.join(file)).unwrap();
+        let record = reader.records().next().unwrap().unwrap();
+        assert_eq!((&record[0], &record[2], &record[8]), ("'=1+1.jpg", "'@SUM(A1)", "'-1+1"));
+    }
+}
+
+#[test]
 fn the_same_store_gives_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let store = labelled(&directory.path().join("store"));

@@ -1,23 +1,26 @@
 //! `facefold predict`: answers for pictures, or for the people of a video, from trained bundles.
 
 mod annotations;
+mod printer;
 mod video;
 
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use facefold_heads::Bundle;
-use facefold_predict::{Answer, Predictor, Status, csv, table};
+use facefold_predict::{Answer, Predictor, Status};
 
 use super::{Usage, threads};
-use crate::arguments::{AnswerFormat, FacesName, PredictArguments};
+use crate::arguments::{FacesName, PredictArguments};
 use crate::bundles;
-use crate::fan_out::fan_out;
-use crate::inputs::{inputs, outside};
+use crate::fan_out::for_each_outcome;
+use crate::inputs::{Input, inputs, outside};
 use crate::network::{self, Faces};
 use crate::output::{self, Output};
+use crate::unreadable::Unreadable;
 use crate::{Outcome, interrupt, progress};
 use annotations::Annotations;
+use printer::Printer;
 
 /// Runs `predict`.
 ///
@@ -52,8 +55,7 @@ fn pictures(
     let annotations = directory.map(|path| Annotations::of_pictures(path, &inputs)).transpose()?;
     let interrupted = interrupt::listen()?;
     let bar = progress::bar(inputs.len() as u64, "predicting");
-    let threads = threads(arguments.run.threads);
-    let all = fan_out(&inputs, threads, &interrupted, &bar, |index, input| {
+    let work = |index: usize, input: &Input| {
         let bytes = match input.read() {
             Ok(bytes) => bytes,
             Err(rejection) => return Ok(predictor.rejected(&input.name(), &rejection)),
@@ -63,21 +65,28 @@ fn pictures(
             annotations.picture(index, &bytes, &answers)?;
         }
         Ok(answers)
+    };
+    let mut printer = Printer::new(arguments, predictor, output)?;
+    let (mut unreadable, mut is_rejected) = (Unreadable::default(), false);
+    let threads = threads(arguments.run.threads);
+    let done = for_each_outcome(&inputs, threads, &interrupted, &bar, work, |answers| {
+        if let Some(Answer { path, status: Status::Rejected(rejection), .. }) = answers.first() {
+            is_rejected = true;
+            unreadable.see(path, rejection);
+        }
+        bar.suspend(|| printer.print(answers))
     });
     bar.finish_and_clear();
-    let answers: Vec<Answer> = all?.into_iter().flat_map(|answers: Vec<Answer>| answers).collect();
-    print(arguments, &predictor.thresholds(), &answers, output)?;
+    done?;
+    printer.finish()?;
     if let Some(annotations) = annotations {
         output::note(&annotations.summary("picture"));
     }
-    let rejected = |answer: &Answer| matches!(answer.status, Status::Rejected(_));
-    Ok(if interrupted.load(Ordering::Relaxed) {
-        Outcome::Interrupted
-    } else if arguments.strict && answers.iter().any(rejected) {
-        Outcome::Rejected
-    } else {
-        Outcome::Done
-    })
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(Outcome::Interrupted);
+    }
+    unreadable.finish(inputs.len())?;
+    Ok(if arguments.strict && is_rejected { Outcome::Rejected } else { Outcome::Done })
 }
 
 fn predictor(
@@ -87,44 +96,12 @@ fn predictor(
 ) -> Result<Predictor> {
     // The bundle says which networks its features come from.
     let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
-    let aligned = bundles.iter().any(|(_, bundle)| bundle.extractor.detector == "none");
+    let aligned = bundles::take_whole_pictures(&bundles, arguments.aligned);
     let network = arguments.run.of_model(model);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
-        aligned: arguments.aligned || aligned,
+        aligned,
         all: arguments.faces.unwrap_or(faces) == FacesName::All,
     };
     Ok(Predictor::new(network::extractor(&network, faces)?, bundles)?)
-}
-
-fn print(
-    arguments: &PredictArguments,
-    thresholds: &[u32],
-    answers: &[Answer],
-    output: Output,
-) -> Result<()> {
-    if output.is_json() || arguments.format == AnswerFormat::Json {
-        return output::line(&serde_json::to_string_pretty(answers)?);
-    }
-    match arguments.format {
-        AnswerFormat::Table | AnswerFormat::Json => output::line(&table::table(answers)),
-        AnswerFormat::Jsonl => {
-            for answer in answers {
-                output::line(&serde_json::to_string(answer)?)?;
-            }
-            Ok(())
-        }
-        AnswerFormat::Csv => {
-            let columns = csv::Columns {
-                thresholds: thresholds.to_vec(),
-                face_index: arguments.faces == Some(FacesName::All),
-                bundle: arguments.bundle.len() > 1,
-            };
-            output::line(&csv::header(&columns))?;
-            for answer in answers {
-                output::line(&csv::line(answer, &columns))?;
-            }
-            Ok(())
-        }
-    }
 }

@@ -156,7 +156,7 @@ impl Work<'_> {
 
 fn print(arguments: &PredictArguments, everybody: &[Person], output: Output) -> Result<()> {
     if output.is_json() || arguments.format == AnswerFormat::Json {
-        return output::line(&serde_json::to_string_pretty(everybody)?);
+        return output::document(everybody);
     }
     match arguments.format {
         AnswerFormat::Table | AnswerFormat::Json if everybody.is_empty() => {
@@ -166,7 +166,7 @@ fn print(arguments: &PredictArguments, everybody: &[Person], output: Output) -> 
         AnswerFormat::Table | AnswerFormat::Json => output::line(&people::table(everybody)),
         AnswerFormat::Jsonl => {
             for person in everybody {
-                output::line(&serde_json::to_string(person)?)?;
+                output::document_line(person)?;
             }
             Ok(())
         }

@@ -1,0 +1,90 @@
+//! Text from elsewhere, such as names of files, made safe to show and to write into tables.
+
+use std::borrow::Cow;
+
+/// The text with each control character as an escape that can be read, such as `\u{1b}` or `\n`: a
+/// file's name can hold sequences that move a terminal's cursor, change its title or hide lines.
+///
+/// ```
+/// use facefold_core::text::printable;
+/// assert_eq!(printable("a\u{1b}[2Jb.jpg"), "a\\u{1b}[2Jb.jpg");
+/// assert_eq!(printable("Zoë 1.jpg"), "Zoë 1.jpg");
+/// ```
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, char::is_control)
+}
+
+/// As [`printable`], but lines and tabs stay as they are: for texts of several lines.
+#[must_use]
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c.is_control() && c != '\n' && c != '\t')
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_escaped(c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    Cow::Owned(safe)
+}
+
+/// What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), and the
+/// apostrophe that tells it not to.
+const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\''];
+
+/// A text as a cell of CSV that no spreadsheet runs: with an apostrophe before what it would take for a
+/// formula. [`from_cell`] takes it away again. Quoting is the writer's.
+///
+/// ```
+/// use facefold_core::text::{cell, from_cell};
+/// assert_eq!(cell("=1+1.jpg"), "'=1+1.jpg");
+/// assert_eq!(from_cell("'=1+1.jpg"), "=1+1.jpg");
+/// assert_eq!(cell("a/-1.jpg"), "a/-1.jpg");
+/// ```
+#[must_use]
+pub fn cell(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+/// The text that [`cell`] wrote.
+#[must_use]
+pub fn from_cell(cell: &str) -> &str {
+    cell.strip_prefix('\'').unwrap_or(cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cell, from_cell, printable, printable_lines};
+
+    #[test]
+    fn no_control_character_is_left() {
+        let all: String = (0..0x300).filter_map(char::from_u32).collect();
+        assert!(!printable(&all).chars().any(char::is_control));
+        assert_eq!(printable("a\nb\u{9b}31m"), "a\\nb\\u{9b}31m");
+        assert_eq!(printable_lines("a\nb\tc\rd\u{7f}"), "a\nb\tc\\rd\\u{7f}");
+        for harmless in ["", "päth/to a.jpg", "\u{202f}", "日本.png"] {
+            assert_eq!(printable(harmless), harmless);
+        }
+    }
+
+    #[test]
+    fn no_cell_begins_as_a_formula_does_and_all_are_read_as_they_were() {
+        let texts =
+            ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "'", "''"];
+        for text in texts {
+            assert_eq!(cell(text), format!("'{text}"));
+            assert_eq!(from_cell(&cell(text)), text);
+        }
+        for text in ["", "a=1", "60+", "20-29", "ä"] {
+            assert_eq!((cell(text).as_ref(), from_cell(text)), (text, text));
+        }
+    }
+}
