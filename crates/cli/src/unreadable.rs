@@ -35,7 +35,9 @@ impl Unreadable {
         if self.count == 0 {
             return Ok(());
         }
-        self.named.iter().for_each(|line| output::note(line));
+        for line in &self.named {
+            output::note(line);
+        }
         if self.count > self.named.len() {
             output::note(&format!("and {} more", self.count - self.named.len()));
         }

@@ -14,7 +14,6 @@ use facefold_report::{Dataset, Provenance, Report, compare_results, predictions_
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::json::Json;
 use crate::problem::Problem;
 use crate::shelf::{Shelf, Shown, is_within};
 use crate::state::Shared;
@@ -133,35 +132,62 @@ pub(crate) async fn compare(
     let [Some(first), Some(second)] = names else {
         return Err(Problem::unusable("expected `first` and `second` in the query"));
     };
-    let turn = Arc::clone(&shared.comparisons).try_acquire_owned();
-    let turn = turn.map_err(|_| Problem::busy("another comparison is being made", 2))?;
     let reports = shared.reports()?;
+    let name = format!("{first} and {second}");
     let first = shared.in_time(reports.find(first)).await?;
     let two = [first, shared.in_time(reports.find(second)).await?];
+    let files = compared_files(&two);
+    if let Some(made) = shared.in_time(reports.made(&name, &files)).await? {
+        return Ok(json(made));
+    }
+    let turn = Arc::clone(&shared.comparisons).try_acquire_owned();
+    let turn = turn.map_err(|_| Problem::busy("another comparison is being made", 2))?;
     let work = move || {
         // Also held where the client gives up: the work goes on to its end.
         let _turn = turn;
-        let message = "these two cannot be compared row by row: that needs two reports on the same \
-                       rows, each with the predictions that `facefold cv` leaves beside it";
-        let is_own = |file: &str, directory: &PathBuf| {
-            is_within(directory, file) || !directory.join(file).exists()
-        };
-        let tasks = [Task::Gender, Task::AgeGroup, Task::Age, Task::Class];
-        let mut files = tasks.into_iter().map(predictions_file);
-        if !files.all(|file| two.iter().all(|directory| is_own(&file, directory))) {
-            return Err(Problem::unusable(message));
-        }
-        let comparisons = compare_results(&two, 0).map_err(|error| {
-            tracing::warn!("{error}");
-            Problem::unusable(message)
-        })?;
-        let compared: Vec<Compared> = comparisons
-            .into_iter()
-            .map(|comparison| Compared { summary: comparison.summary(), comparison })
-            .collect();
-        Ok(Json(compared).into_response())
+        compared(&two)
     };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Problem::failed()))
+    let made =
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Problem::failed()))?;
+    shared.in_time(reports.keep(&name, &files, made.clone())).await?;
+    Ok(json(made))
+}
+
+/// The files that a comparison of two reports reads, where they are there.
+fn compared_files(two: &[PathBuf; 2]) -> Vec<PathBuf> {
+    let tasks = [Task::Gender, Task::AgeGroup, Task::Age, Task::Class];
+    let files = ["report.json".to_owned()].into_iter().chain(tasks.map(predictions_file));
+    files.flat_map(|file| two.each_ref().map(|directory| directory.join(&file))).collect()
+}
+
+fn compared(two: &[PathBuf; 2]) -> Result<Bytes, Problem> {
+    let incomparable = || {
+        Problem::unusable(
+            "these two cannot be compared row by row: that needs two reports on the same rows, each \
+             with the predictions that `facefold cv` leaves beside it",
+        )
+    };
+    let is_own = |path: &PathBuf| {
+        let of = two.iter().find(|directory| path.starts_with(directory));
+        let below = of.and_then(|directory| Some((directory, path.strip_prefix(directory).ok()?)));
+        below.is_some_and(|(directory, file)| is_within(directory, &file.to_string_lossy()))
+    };
+    if !compared_files(two).iter().all(|path| is_own(path) || !path.exists()) {
+        return Err(incomparable());
+    }
+    let comparisons = compare_results(two, 0).map_err(|error| {
+        tracing::warn!("{error}");
+        incomparable()
+    })?;
+    let compared: Vec<Compared> = comparisons
+        .into_iter()
+        .map(|comparison| Compared { summary: comparison.summary(), comparison })
+        .collect();
+    let written = serde_json::to_vec(&compared).map(Bytes::from);
+    written.map_err(|error| {
+        tracing::error!("a comparison cannot be written as JSON: {error}");
+        Problem::failed()
+    })
 }
 
 fn json(bytes: Bytes) -> Response {

@@ -69,7 +69,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// What is kept of files, by path; pages also by the names of their plots.
+/// What is kept of files, by path; pages also by the names of their plots, and what was made of
+/// several files by the states of these.
 #[derive(Default)]
 struct Kept {
     documents: HashMap<PathBuf, Document>,
@@ -79,22 +80,23 @@ struct Kept {
 
 struct Document {
     stamp: Stamp,
-    plots: Vec<String>,
+    /// Further texts by which a change is noticed.
+    others: Vec<String>,
     bytes: Bytes,
     used: u64,
 }
 
 impl Kept {
-    fn get(&mut self, path: &Path, stamp: Stamp, plots: &[String]) -> Option<Bytes> {
+    fn get(&mut self, path: &Path, stamp: Stamp, others: &[String]) -> Option<Bytes> {
         self.turn += 1;
         let found = self.documents.get_mut(path)?;
         found.used = self.turn;
-        (found.stamp == stamp && found.plots == plots).then(|| found.bytes.clone())
+        (found.stamp == stamp && found.others == others).then(|| found.bytes.clone())
     }
 
-    fn put(&mut self, path: PathBuf, stamp: Stamp, plots: Vec<String>, bytes: Bytes) {
+    fn put(&mut self, path: PathBuf, stamp: Stamp, others: Vec<String>, bytes: Bytes) {
         self.bytes += bytes.len();
-        let document = Document { stamp, plots, bytes, used: self.turn };
+        let document = Document { stamp, others, bytes, used: self.turn };
         let before = self.documents.insert(path, document);
         self.bytes -= before.map_or(0, |before| before.bytes.len());
         while self.bytes > KEPT && self.documents.len() > 1 {
@@ -129,6 +131,22 @@ impl Shelf {
     /// A plot of the report of this name.
     pub async fn plot(&self, name: String, file: String) -> Result<Bytes, Problem> {
         self.look(move |state| state.plot(&name, &file)).await
+    }
+
+    /// What was made of files that are still the same, by a name of its own.
+    pub async fn made(&self, name: &str, files: &[PathBuf]) -> Result<Option<Bytes>, Problem> {
+        let (name, states) = (PathBuf::from(name), states(files));
+        self.look(move |state| Ok(state.kept.get(&name, Stamp(None, 0), &states))).await
+    }
+
+    /// Keeps what was made of files, which were as they are now.
+    pub async fn keep(&self, name: &str, files: &[PathBuf], made: Bytes) -> Result<(), Problem> {
+        let (name, states) = (PathBuf::from(name), states(files));
+        self.look(move |state| {
+            state.kept.put(name, Stamp(None, 0), states, made);
+            Ok(())
+        })
+        .await
     }
 
     /// Waits for its turn, has the directory looked at if that was not done since it was asked, and
@@ -171,13 +189,11 @@ impl State {
             let stamp = Stamp::from(&metadata);
             let known = before.remove(&name).filter(|entry| entry.stamp == stamp);
             changed |= known.is_none();
-            let entry = match known {
-                Some(entry) => entry,
-                None => {
-                    let line =
-                        read(&path)?.map(|report| (shown.line)(&name, &report)).transpose()?;
-                    Entry { stamp, directory, line }
-                }
+            let entry = if let Some(entry) = known {
+                entry
+            } else {
+                let line = read(&path)?.map(|report| (shown.line)(&name, &report)).transpose()?;
+                Entry { stamp, directory, line }
             };
             self.reports.insert(name, entry);
         }
@@ -281,6 +297,12 @@ fn plots(report: &Path) -> io::Result<Vec<(String, PathBuf)>> {
         plots.retain(|(name, _)| text.contains(&format!("(plots/{name})")));
     }
     Ok(plots)
+}
+
+/// By what a change of files is noticed.
+fn states(files: &[PathBuf]) -> Vec<String> {
+    let state = |path: &PathBuf| fs::metadata(path).ok().map(|metadata| Stamp::from(&metadata));
+    files.iter().map(|path| format!("{:?}", state(path))).collect()
 }
 
 /// Whether a path below a directory is there and leads through no link.

@@ -120,7 +120,9 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
             Ok(mut told) => {
                 // Only JSON has the values of a map, which are many.
                 if !output.is_json() {
-                    told.iter_mut().for_each(|one| one.map.grid = Vec::new());
+                    for one in &mut told {
+                        one.map.grid = Vec::new();
+                    }
                 }
                 document.pictures.extend(told);
             }

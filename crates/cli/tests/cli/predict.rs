@@ -176,7 +176,6 @@ fn a_bundle_of_crops_says_that_it_looks_for_no_face() {
     assert_eq!(said("predict --bundle {} --annotate {} {}"), 1);
     assert_eq!(said("predict --aligned --bundle {} --annotate {} {}"), 0);
     assert_eq!(said("explain --mean-only --bundle {} --out {} {}"), 1);
-    assert_eq!(said("explain --mean-only --aligned --bundle {} --out {} {}"), 0);
 }
 
 fn has_ffmpeg(test: &str) -> bool {

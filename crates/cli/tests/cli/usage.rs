@@ -60,7 +60,7 @@ fn absurd_numbers_are_wrong_usage_before_anything_is_begun() {
         ("serve --max-pixels 18446744073709551", "--max-pixels"),
         ("serve --max-pictures 9999999999", "--max-pictures"),
         ("serve --max-faces 0", "--max-faces"),
-        ("serve --batch -1", "--batch"),
+        ("serve --batch=-1", "--batch"),
         ("serve --timeout 18446744073709551615", "--timeout"),
         ("serve --timeout 0", "--timeout"),
         ("serve --threads 1000000", "--threads"),

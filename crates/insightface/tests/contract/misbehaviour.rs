@@ -361,7 +361,7 @@ fn every_request_carries_the_token_of_its_replica_and_none_is_shown() {
 fn a_token_that_is_revoked_stops_the_extraction() {
     let asked = AtomicUsize::new(0);
     let mock = server(Dialect::Rest, move |_, _| {
-        (asked.fetch_add(1, Ordering::SeqCst) > 2).then(|| Act::Json(403, Value::Null))
+        (asked.fetch_add(1, Ordering::SeqCst) > 2).then_some(Act::Json(403, Value::Null))
     });
     let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
     let ended: Vec<String> = (0..5).map(|at| told(&extractor, &at.to_string())).collect();

@@ -121,7 +121,9 @@ fn base64_is_read_in_every_form_in_json_and_in_messagepack() {
     for reply in [from_json, from_bytes, from_texts] {
         let data = reply["data"].as_array().unwrap();
         assert_eq!(data.len(), forms.len());
-        data.iter().for_each(|item| assert_is(&item["faces"][0], &one));
+        for item in data {
+            assert_is(&item["faces"][0], &one);
+        }
     }
 }
 
