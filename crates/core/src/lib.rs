@@ -6,6 +6,7 @@
 
 pub mod age;
 pub mod age_target;
+pub mod checksum;
 pub mod examples;
 pub mod extraction;
 pub mod familiarity;

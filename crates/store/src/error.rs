@@ -32,7 +32,7 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
         /// The version found.
-        found: u32,
+        found: u64,
         /// The version this program reads and writes.
         expected: u32,
     },
@@ -87,6 +87,32 @@ pub enum StoreError {
         /// Length of the taps asked for.
         wanted_taps: usize,
     },
+    /// The store has the label rows of another data set.
+    #[error(
+        "`{path}` has the label rows of another data set: expected {stored}, found {wanted}; name another \
+         --store"
+    )]
+    OtherDataset {
+        /// The directory.
+        path: PathBuf,
+        /// What the store's data set has.
+        stored: String,
+        /// What the one asked for has.
+        wanted: String,
+    },
+    /// A shard of another network lies among those of the store.
+    #[error(
+        "`{path}` is a shard of another network: expected the store's fingerprint {expected}, found {found}; \
+         move it out of the store, and run the same `extract` command again"
+    )]
+    ForeignShard {
+        /// The shard.
+        path: PathBuf,
+        /// The store's fingerprint.
+        expected: Fingerprint,
+        /// The shard's.
+        found: String,
+    },
     /// Another writer holds the store.
     #[error("`{path}` is being written by another run: wait until it ends, or use another --store")]
     Locked {
@@ -96,7 +122,7 @@ pub enum StoreError {
     /// An earlier write failed and could not be undone.
     #[error("`{path}` cannot be written since an earlier error: run the same command again")]
     Poisoned {
-        /// The log.
+        /// The directory, or its log.
         path: PathBuf,
     },
     /// An outcome that does not fit the store.
@@ -147,6 +173,17 @@ pub enum StoreError {
     NoSamples {
         /// The directory.
         path: PathBuf,
+    },
+    /// Nothing to forget.
+    #[error(
+        "`{path}` holds nothing of {what}: expected a subject as the label rows name it, or a picture's path \
+         as they give it; `facefold store export` writes both"
+    )]
+    Unknown {
+        /// The directory.
+        path: PathBuf,
+        /// Who or what was named.
+        what: String,
     },
     /// The Parquet library failed.
     #[error("`{path}`: {source}")]
