@@ -6,6 +6,7 @@
 
 pub mod comparison;
 mod contents;
+mod directory;
 pub mod error;
 mod figures;
 mod format;
@@ -21,6 +22,7 @@ mod table;
 mod terminal;
 mod write;
 
+pub use directory::{FITS, forget_pictures, remove, suspects_file};
 pub use error::ReportError;
 pub use html::html;
 pub use markdown::markdown;

@@ -111,10 +111,12 @@ fn listed(directory: &Path, kind: fn(&FileType) -> bool) -> Vec<(String, PathBuf
     names
 }
 
-/// The plots of the report in this directory.
+/// The plots of the report in this directory: those that it links to, and none that another run
+/// left there.
 fn plots(directory: &Path) -> Vec<(String, PathBuf)> {
+    let text = fs::read_to_string(directory.join("report.md")).unwrap_or_default();
     let mut plots = listed(&directory.join("plots"), FileType::is_file);
-    plots.retain(|(_, path)| path.extension().is_some_and(|extension| extension == "svg"));
+    plots.retain(|(name, _)| text.contains(&format!("(plots/{name})")));
     plots
 }
 

@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, bail};
 use facefold_core::{Extractor, RejectReason, Rejection, Sample};
 use facefold_datasets::{Dataset, LoadOptions, oversampling};
-use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader};
+use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Usage, threads};
 use crate::arguments::{ExtractArguments, SourceArguments, Tree};
@@ -78,6 +78,10 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     let interrupted = interrupt::listen()?;
     let answer = extract(arguments, &dataset, extractor.as_ref(), workers, &interrupted)?;
     output.answer(&answer, || text(&answer))?;
+    let unreadable = answer.rejected.get(&RejectReason::Unreadable).copied().unwrap_or_default();
+    if 2 * unreadable > answer.rows as u64 {
+        bail!("{unreadable} of {} pictures cannot be read: see why above", answer.rows);
+    }
     Ok(match &answer {
         answer if answer.interrupted => Outcome::Interrupted,
         answer if arguments.strict && !answer.rejected.is_empty() => Outcome::Rejected,
@@ -96,9 +100,11 @@ pub fn extract(
     workers: usize,
     interrupted: &AtomicBool,
 ) -> Result<Answer> {
-    let mut info = DatasetInfo::new(dataset.kind.as_str(), &dataset.root);
+    require_pictures(dataset)?;
+    let mut info = DatasetInfo::new(dataset.kind.as_str(), std::path::absolute(&dataset.root)?);
     info.options = json!({
-        "labels": arguments.source.labels,
+        "source": std::path::absolute(&arguments.source.root)?,
+        "labels": arguments.source.labels.as_ref().map(std::path::absolute).transpose()?,
         "tree": format!("{:?}", arguments.source.tree).to_lowercase(),
         "frontal": arguments.source.frontal,
         "aligned": arguments.aligned,
@@ -106,7 +112,6 @@ pub fn extract(
         "augment": arguments.augment,
         "oversample": arguments.oversample,
     });
-    check_versions(&arguments.store, &info.options)?;
     info.counts = BTreeMap::from([
         ("rows".to_owned(), dataset.rows as u64),
         ("duplicates".to_owned(), dataset.duplicates as u64),
@@ -127,7 +132,7 @@ pub fn extract(
     bar.finish_and_clear();
 
     let ends = || dataset.samples.iter().zip(&summary.reached);
-    store.write_samples(ends().map(|(sample, reached)| {
+    let taken_over = store.write_samples(ends().map(|(sample, reached)| {
         let (key, rejection) = match reached {
             Some(Ok(key)) => (Some(*key), None),
             Some(Err(rejection)) => (None, Some(rejection.clone())),
@@ -136,6 +141,7 @@ pub fn extract(
         SampleRow { sample: sample.clone(), key, rejection }
     }))?;
     let store = store.finish()?;
+    announce(&taken_over, &arguments.store);
 
     let stored = store.rejections()?;
     let mut rejected: BTreeMap<RejectReason, u64> = BTreeMap::new();
@@ -179,26 +185,42 @@ fn wanted(samples: &[Sample], arguments: &ExtractArguments) -> Vec<pipeline::Wan
     samples.iter().zip(rare).map(wanted).collect()
 }
 
-/// Refuses to go on with a store whose pictures have other versions: those that it has would not
-/// get them.
-fn check_versions(path: &Path, options: &Value) -> Result<()> {
-    let store = match Store::open(path) {
-        Ok(store) if !store.is_empty() => store,
-        // Whatever else is wrong with it is said where it is opened for writing.
-        _ => return Ok(()),
+/// Refuses a data set most of whose pictures are not there, before anything is changed.
+fn require_pictures(dataset: &Dataset) -> Result<()> {
+    let absent = |sample: &&Sample| {
+        let found = fs_err::metadata(dataset.root.join(&sample.path));
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     };
-    for option in ["augment", "oversample"] {
-        let made = store.header().dataset.options.get(option).and_then(Value::as_u64).unwrap_or(0);
-        let asked = options[option].as_u64().unwrap_or(0);
-        if made != asked {
-            bail!(
-                "the store `{}` was made with --{option} {made}, found --{option} {asked}: pictures that \
-                 it has would not get other versions; name another store, or ask for the same",
-                path.display()
-            );
-        }
+    let missing: Vec<&Sample> = dataset.samples.iter().filter(absent).collect();
+    if let Some(first) = missing.first().filter(|_| 2 * missing.len() > dataset.samples.len()) {
+        bail!(
+            "{} of {} pictures are not there, the first is `{}`: is the disk with the pictures mounted? \
+             Nothing was changed",
+            missing.len(),
+            dataset.samples.len(),
+            dataset.root.join(&first.path).display()
+        );
     }
     Ok(())
+}
+
+/// Says which label rows stay as they were.
+fn announce(taken_over: &TakenOver, store: &Path) {
+    let TakenOver { pictures, rows } = taken_over;
+    if *pictures > 0 {
+        output::note(&format!(
+            "{pictures} label rows keep the pictures that they had: those were not read now"
+        ));
+    }
+    if let Some(first) = rows.first() {
+        output::note(&format!(
+            "{} label rows stay though the data set no longer lists them, the first is {}: to remove one, \
+             `facefold store forget {} --image PATH`",
+            rows.len(),
+            first.display(),
+            store.display()
+        ));
+    }
 }
 
 /// Names the rejected pictures on stderr: the first few, and where the rest are listed.
