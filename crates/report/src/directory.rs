@@ -75,8 +75,7 @@ fn tables_of(task: Task) -> [String; 2] {
 fn plots(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let is_plot = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".svg")
-            && Task::ALL.iter().any(|task| name.starts_with(&format!("{task}-")))
+        name.ends_with(".svg") && Task::ALL.iter().any(|task| name.starts_with(&format!("{task}-")))
     };
     Ok(files(&directory.join("plots"))?.into_iter().filter(is_plot).collect())
 }

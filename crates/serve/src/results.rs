@@ -9,7 +9,7 @@ use axum::extract::{Path as Segments, State};
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use facefold_evaluate::{Comparison, MetricSummary};
-use facefold_report::{Dataset, Provenance, Report, compare_results};
+use facefold_report::{Dataset, Provenance, Report, compare_results, plot_files};
 use fs_err as fs;
 use serde::Serialize;
 
@@ -111,12 +111,10 @@ fn listed(directory: &Path, kind: fn(&FileType) -> bool) -> Vec<(String, PathBuf
     names
 }
 
-/// The plots of the report in this directory: those that it links to, and none that another run
-/// left there.
+/// The plots of the report in this directory.
 fn plots(directory: &Path) -> Vec<(String, PathBuf)> {
-    let text = fs::read_to_string(directory.join("report.md")).unwrap_or_default();
     let mut plots = listed(&directory.join("plots"), FileType::is_file);
-    plots.retain(|(name, _)| text.contains(&format!("(plots/{name})")));
+    plots.retain(|(_, path)| path.extension().is_some_and(|extension| extension == "svg"));
     plots
 }
 
@@ -156,8 +154,12 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     blocking(move || {
         let directory = shared.reports()?.directory(&name)?;
-        let plots = plots(&directory).into_iter().map(|(file, _)| file).collect();
-        let short = short(name, read(&directory)?, plots);
+        let report = read(&directory)?;
+        // Not what another run left there.
+        let own = plot_files(&report);
+        let plots = plots(&directory).into_iter().map(|(file, _)| file);
+        let plots = plots.filter(|file| own.contains(file)).collect();
+        let short = short(name, report, plots);
         Ok(Json(short).into_response())
     })
     .await

@@ -100,17 +100,18 @@ pub enum StoreError {
         /// What the one asked for has.
         wanted: String,
     },
-    /// A shard of another network lies among those of the store.
+    /// A shard or a log of another network lies in the store.
     #[error(
-        "`{path}` is a shard of another network: expected the store's fingerprint {expected}, found {found}; \
-         move it out of the store, and run the same `extract` command again"
+        "`{path}` is of another network than `store.json` says: expected the fingerprint {expected}, found \
+         {found}; move it out of the store and run the same `extract` command again, or restore the \
+         `store.json` that belongs to it"
     )]
-    ForeignShard {
-        /// The shard.
+    ForeignFile {
+        /// The shard, or the log.
         path: PathBuf,
         /// The store's fingerprint.
         expected: Fingerprint,
-        /// The shard's.
+        /// The file's.
         found: String,
     },
     /// Another writer holds the store.

@@ -102,11 +102,7 @@ impl StoreHeader {
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         match format {
             Some(found) if ![WITHOUT_CHECKSUMS, FORMAT].map(u64::from).contains(&found) => {
-                Err(StoreError::OtherFormat {
-                    path: directory.to_owned(),
-                    found,
-                    expected: FORMAT,
-                })
+                Err(StoreError::OtherFormat { path: directory.to_owned(), found, expected: FORMAT })
             }
             _ => {
                 let header: Self = serde_json::from_value(value).map_err(invalid)?;
@@ -158,8 +154,10 @@ impl StoreHeader {
             },
             str::to_owned,
         );
-        let mut parts =
-            vec![format!("facefold extract {kind} {source} --store {}-new --taps", directory.display())];
+        let mut parts = vec![format!(
+            "facefold extract {kind} {source} --store {}-new --taps",
+            directory.display()
+        )];
         for name in ["labels", "tree"] {
             let value = options.get(name).and_then(serde_json::Value::as_str);
             parts.extend(value.map(|value| format!("--{name} {value}")));
@@ -176,8 +174,7 @@ impl StoreHeader {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), StoreError> {
-        let mut text =
-            serde_json::to_vec_pretty(&Sealed { header: self, checksum: UNSEALED })?;
+        let mut text = serde_json::to_vec_pretty(&Sealed { header: self, checksum: UNSEALED })?;
         text.push(b'\n');
         // The marker is there: it was just written.
         let _ = checksum::seal(&mut text, MARKER);

@@ -109,7 +109,7 @@ impl Index {
         let foreign = |shard: &&IndexedShard| shard.fingerprint != header.fingerprint.as_str();
         match index.shards.iter().find(foreign) {
             None => Ok(index),
-            Some(shard) => Err(StoreError::ForeignShard {
+            Some(shard) => Err(StoreError::ForeignFile {
                 path: layout.shard(&shard.name),
                 expected: header.fingerprint.clone(),
                 found: shard.fingerprint.clone(),

@@ -1,6 +1,6 @@
 //! The append log: what has been extracted since the last shard was sealed.
 //!
-//! A header of 16 bytes, then for each picture: length of the record (u32), crc32 of that length
+//! A header of 48 bytes, which names the fingerprint, then for each picture: length of the record (u32), crc32 of that length
 //! and the record (u32), the record. A record counts only when its checksum is right. Where one is
 //! not, the next that is right is looked for: what lies between is damaged, and its pictures are
 //! extracted again. Where none follows, it is a torn tail, which a killed writer leaves.
@@ -10,14 +10,18 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use facefold_core::{Extraction, ImageKey};
+use facefold_core::{Extraction, Fingerprint, ImageKey};
 use fs_err as fs;
 
 use crate::codec::{self, Record};
 use crate::disk::{self, write_atomic};
 use crate::error::StoreError;
 
-const MAGIC: &[u8; 16] = b"facefold log 1\n\0";
+const MAGIC: &[u8; 16] = b"facefold log 2\n\0";
+/// An empty log of a store of format 1.
+const EMPTY_1: &[u8; 16] = b"facefold log 1\n\0";
+/// The magic, and the 32 digits of the fingerprint.
+const HEADER: usize = 48;
 const PREFIX: usize = 8;
 // Longer records are not written, so a length beyond it is a torn tail and not a reason to
 // allocate gigabytes.
@@ -57,26 +61,21 @@ pub(crate) struct Damage {
 /// Reads the whole records of a log.
 ///
 /// A file shorter than its header is all tail; another header is an error.
-pub(crate) fn replay(file: &fs::File) -> Result<Replay, StoreError> {
+pub(crate) fn replay(file: &fs::File, expected: &Fingerprint) -> Result<Replay, StoreError> {
     let size = file.metadata()?.len();
     let mut reader = BufReader::with_capacity(1 << 20, file);
     reader.seek(SeekFrom::Start(0))?;
     let mut found = Replay::default();
-    if size < MAGIC.len() as u64 {
-        found.damage.tail = 0..size;
+    if size < HEADER as u64 {
+        let mut start = Vec::new();
+        reader.read_to_end(&mut start)?;
+        found.damage.tail = 0..if start == EMPTY_1 { 0 } else { size };
         return Ok(found);
     }
-    let mut magic = [0; MAGIC.len()];
-    reader.read_exact(&mut magic)?;
-    if &magic != MAGIC {
-        return Err(StoreError::Damaged {
-            path: file.path().to_owned(),
-            what: format!("expected a facefold log, found `{}`", magic.escape_ascii()),
-            remedy: "delete the file and run the same `extract` command again: only pictures \
-                     that are in no shard are done anew",
-        });
-    }
-    let (mut end, mut record) = (MAGIC.len() as u64, Vec::new());
+    let mut start = [0; HEADER];
+    reader.read_exact(&mut start)?;
+    check_header(file.path(), &start, expected)?;
+    let (mut end, mut record) = (HEADER as u64, Vec::new());
     while end < size {
         let length = next_record(&mut reader, size - end, &mut record)?;
         if let (Some(length), Some((key, rejected))) = (length, codec::peek(&record)) {
@@ -92,6 +91,31 @@ pub(crate) fn replay(file: &fs::File) -> Result<Replay, StoreError> {
     }
     found.damage.tail = end..size;
     Ok(found)
+}
+
+fn header(fingerprint: &Fingerprint) -> Vec<u8> {
+    [MAGIC, fingerprint.as_str().as_bytes()].concat()
+}
+
+/// Refuses a file that is no log, or that of another network.
+fn check_header(path: &Path, start: &[u8], expected: &Fingerprint) -> Result<(), StoreError> {
+    let (magic, found) = start.split_at(MAGIC.len());
+    if magic != MAGIC {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("expected a facefold log, found `{}`", magic.escape_ascii()),
+            remedy: "delete the file and run the same `extract` command again: only pictures \
+                     that are in no shard are done anew",
+        });
+    }
+    if found == expected.as_str().as_bytes() {
+        return Ok(());
+    }
+    Err(StoreError::ForeignFile {
+        path: path.to_owned(),
+        expected: expected.clone(),
+        found: found.escape_ascii().to_string(),
+    })
 }
 
 /// Where the first whole record at or behind a place begins; none where there is none.
@@ -187,6 +211,7 @@ pub(crate) fn read_record(mut file: &fs::File, entry: &LogEntry) -> Result<Recor
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
+    fingerprint: Fingerprint,
     file: fs::File,
     end: u64,
     buffer: Vec<u8>,
@@ -198,17 +223,20 @@ pub(crate) struct Log {
 impl Log {
     /// Opens or makes the log, cuts its torn tail, and gives what is in it. What is damaged before
     /// the last whole record stays until the log is sealed.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<LogEntry>), StoreError> {
+    pub(crate) fn open(
+        path: &Path,
+        fingerprint: &Fingerprint,
+    ) -> Result<(Self, Vec<LogEntry>), StoreError> {
         if !path.exists() {
-            write_atomic(path, MAGIC)?;
+            write_atomic(path, &header(fingerprint))?;
         }
         let mut file = open_read_write(path)?;
-        let Replay { entries, damage } = replay(&file)?;
+        let Replay { entries, damage } = replay(&file, fingerprint)?;
         let mut end = damage.tail.start;
         if end == 0 {
-            write_atomic(path, MAGIC)?;
+            write_atomic(path, &header(fingerprint))?;
             file = open_read_write(path)?;
-            end = MAGIC.len() as u64;
+            end = HEADER as u64;
         } else if !damage.tail.is_empty() {
             disk::shorten(&file, end)?;
             disk::sync_data(&file)?;
@@ -216,6 +244,7 @@ impl Log {
         damage.warn(path);
         let log = Self {
             path: path.to_owned(),
+            fingerprint: fingerprint.clone(),
             file,
             end,
             buffer: Vec::new(),
@@ -228,7 +257,7 @@ impl Log {
 
     /// Bytes of records in the log.
     pub(crate) fn size(&self) -> u64 {
-        self.end - MAGIC.len() as u64
+        self.end - HEADER as u64
     }
 
     /// Appends a record: whole or not at all, whatever happens to this program.
@@ -292,10 +321,10 @@ impl Log {
     pub(crate) fn restart(&mut self) -> Result<(), StoreError> {
         // What is appended to the old file once another has its name is lost.
         self.poisoned = true;
-        write_atomic(&self.path, MAGIC)?;
+        write_atomic(&self.path, &header(&self.fingerprint))?;
         self.file = open_read_write(&self.path)?;
         self.poisoned = false;
-        self.end = MAGIC.len() as u64;
+        self.end = HEADER as u64;
         self.unsynced = 0;
         Ok(())
     }

@@ -141,7 +141,8 @@ impl Sums {
     /// the header are not what was written.
     fn read(header: &[u8], file: &[u8], end: usize) -> Option<Vec<u32>> {
         let (sums, whole) = file.get(end..)?.split_last_chunk::<4>()?;
-        let right = file.starts_with(header) && Self::of(header, sums) == u32::from_le_bytes(*whole);
+        let right =
+            file.starts_with(header) && Self::of(header, sums) == u32::from_le_bytes(*whole);
         let sums = sums.as_chunks().0.iter().map(|sum| u32::from_le_bytes(*sum));
         right.then(|| sums.collect())
     }

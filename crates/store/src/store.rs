@@ -46,7 +46,7 @@ impl Store {
     /// so is a damaged record before it.
     ///
     /// # Errors
-    /// [`StoreError::NotAStore`], [`StoreError::ForeignShard`], or a file that cannot be read.
+    /// [`StoreError::NotAStore`], [`StoreError::ForeignFile`], or a file that cannot be read.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let layout = Layout::new(directory.as_ref());
         let header = StoreHeader::read(&layout.directory, &layout.header())?
@@ -58,8 +58,11 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        let Replay { entries, damage } =
-            log.as_ref().map(log::replay).transpose()?.unwrap_or_default();
+        let Replay { entries, damage } = log
+            .as_ref()
+            .map(|log| log::replay(log, &header.fingerprint))
+            .transpose()?
+            .unwrap_or_default();
         let index = Index::load(&layout, &header)?;
         let mut store = Self {
             layout,

@@ -98,7 +98,8 @@ fn no_failure_of_the_disk_loses_or_doubles_a_picture() {
         let directory = tempfile::tempdir().unwrap();
         let mut acknowledged = Vec::new();
         begin(Some(plan(first, stubborn)));
-        let outcome_of_run = extract(directory.path(), stubborn, |number| acknowledged.push(number));
+        let outcome_of_run =
+            extract(directory.path(), stubborn, |number| acknowledged.push(number));
         begin(None);
         let context = format!("change {first}, stubborn: {stubborn}");
         match Store::open(directory.path()) {

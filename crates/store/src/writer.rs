@@ -87,7 +87,7 @@ impl StoreWriter {
         disk::remove_partial_files(&layout.directory)?;
         disk::remove_partial_files(&layout.shards())?;
         let index = Index::load(&layout, &header)?;
-        let (log, entries) = Log::open(&layout.log())?;
+        let (log, entries) = Log::open(&layout.log(), &header.fingerprint)?;
         let dataset = wanted.map_or_else(|| header.dataset.clone(), |wanted| wanted.dataset);
         let (logged, log_damage) = (HashMap::new(), Damage::default());
         let mut store = Store { layout, header, index, logged, log: None, log_damage };

@@ -90,8 +90,16 @@ pub fn evaluate(
             warnings.push(proposal);
         }
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
-        let Some((outcome, searches)) =
-            run_task(arguments, evaluation, &learning, &journal, rows, protocol, &thresholds, &how)?
+        let Some((outcome, searches)) = run_task(
+            arguments,
+            evaluation,
+            &learning,
+            &journal,
+            rows,
+            protocol,
+            &thresholds,
+            &how,
+        )?
         else {
             return Ok(None);
         };

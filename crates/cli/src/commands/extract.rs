@@ -79,8 +79,12 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     let answer = extract(arguments, &dataset, extractor.as_ref(), workers, &interrupted)?;
     output.answer(&answer, || text(&answer))?;
     let unreadable = answer.rejected.get(&RejectReason::Unreadable).copied().unwrap_or_default();
-    if 2 * unreadable > answer.rows as u64 {
-        bail!("{unreadable} of {} pictures cannot be read: see why above", answer.rows);
+    if most(unreadable as usize, answer.rows) {
+        bail!(
+            "{unreadable} of {} pictures could not be read, for the reasons above: is the disk with the \
+             pictures mounted? What could be read is in the store",
+            answer.rows
+        );
     }
     Ok(match &answer {
         answer if answer.interrupted => Outcome::Interrupted,
@@ -100,7 +104,7 @@ pub fn extract(
     workers: usize,
     interrupted: &AtomicBool,
 ) -> Result<Answer> {
-    require_pictures(dataset)?;
+    require_pictures(dataset, arguments.retry_rejected)?;
     let mut info = DatasetInfo::new(dataset.kind.as_str(), std::path::absolute(&dataset.root)?);
     info.options = json!({
         "source": std::path::absolute(&arguments.source.root)?,
@@ -185,23 +189,29 @@ fn wanted(samples: &[Sample], arguments: &ExtractArguments) -> Vec<pipeline::Wan
     samples.iter().zip(rare).map(wanted).collect()
 }
 
-/// Refuses a data set most of whose pictures are not there, before anything is changed.
-fn require_pictures(dataset: &Dataset) -> Result<()> {
+/// Refuses, before anything is changed, a data set none of whose pictures is there; and to forget
+/// why pictures were rejected where most are not there to be tried again.
+fn require_pictures(dataset: &Dataset, retry_rejected: bool) -> Result<()> {
     let absent = |sample: &&Sample| {
         let found = fs_err::metadata(dataset.root.join(&sample.path));
         found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     };
-    let missing: Vec<&Sample> = dataset.samples.iter().filter(absent).collect();
-    if let Some(first) = missing.first().filter(|_| 2 * missing.len() > dataset.samples.len()) {
+    let all = dataset.samples.len();
+    let missing = dataset.samples.iter().filter(absent).count();
+    if let Some(first) = dataset.samples.iter().find(absent)
+        && (missing == all || (retry_rejected && most(missing, all)))
+    {
         bail!(
-            "{} of {} pictures are not there, the first is `{}`: is the disk with the pictures mounted? \
-             Nothing was changed",
-            missing.len(),
-            dataset.samples.len(),
+            "{missing} of {all} pictures are not there, the first is `{}`: is the disk with the pictures \
+             mounted? Nothing was changed",
             dataset.root.join(&first.path).display()
         );
     }
     Ok(())
+}
+
+fn most(some: usize, all: usize) -> bool {
+    2 * some > all
 }
 
 /// Says which label rows stay as they were.

@@ -181,7 +181,8 @@ fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
         ..Removed::default()
     };
     // Behind the store's name, where several stores were tested on.
-    let name = std::path::absolute(dir)?.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name =
+        std::path::absolute(dir)?.file_name().map(|name| name.to_string_lossy().into_owned());
     let paths = traces.paths.iter().map(|path| path.to_string_lossy());
     let paths: HashSet<String> = paths
         .flat_map(|path| {

@@ -14,7 +14,7 @@ fn a_changed_byte_of_the_log_costs_its_own_record_only() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(directory.path());
     let log = directory.path().join("log");
-    let mut ends = vec![16];
+    let mut ends = vec![48];
     for number in 0..7 {
         append(&mut writer, number..number + 1);
         ends.push(usize::try_from(fs_err::metadata(&log).unwrap().len()).unwrap());
@@ -28,8 +28,10 @@ fn a_changed_byte_of_the_log_costs_its_own_record_only() {
         let store = match Store::open(directory.path()) {
             Ok(store) => store,
             Err(error) => {
-                assert!(place < 16, "byte {place}: {error}");
-                assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+                assert!(place < 48, "byte {place}: {error}");
+                let refused =
+                    matches!(error, StoreError::Damaged { .. } | StoreError::ForeignFile { .. });
+                assert!(refused, "{error}");
                 continue;
             }
         };
@@ -65,6 +67,22 @@ fn a_changed_byte_of_the_log_costs_its_own_record_only() {
     assert_eq!(again, [2]);
     let other = tempfile::tempdir().unwrap();
     crate::util::assert_equal(&writer.finish().unwrap(), &finished(other.path(), 0..7));
+}
+
+#[test]
+fn a_log_of_another_network_is_refused() {
+    let [ours, theirs] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    append(&mut create(ours.path()), 0..2);
+    let mut other = header();
+    other.fingerprint = fingerprint("other");
+    append(&mut Store::create_or_open(theirs.path(), other).unwrap(), 0..3);
+    let log = |store: &Path| store.join("log");
+    fs_err::copy(log(theirs.path()), log(ours.path())).unwrap();
+    let read = Store::open(ours.path()).unwrap_err();
+    let written = Store::create_or_open(ours.path(), header()).unwrap_err();
+    for error in [read, written] {
+        assert!(matches!(error, StoreError::ForeignFile { .. }), "{error}");
+    }
 }
 
 /// Label rows of pictures 0 to 19, and one that could not be read.
@@ -188,7 +206,7 @@ fn a_shard_of_another_network_is_refused_in_place_of_ours_and_beside_them() {
             let read = Store::open(ours.path()).unwrap_err();
             let written = Store::create_or_open(ours.path(), header()).unwrap_err();
             for error in [read, written] {
-                assert!(matches!(error, StoreError::ForeignShard { .. }), "{error}");
+                assert!(matches!(error, StoreError::ForeignFile { .. }), "{error}");
                 assert!(error.to_string().contains(foreign), "{error}");
             }
         };

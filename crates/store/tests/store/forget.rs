@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use facefold_core::{Extraction, FaceVariant, ImageKey, RejectReason, Rejection, Sample, SubjectId};
+use facefold_core::{
+    Extraction, FaceVariant, ImageKey, RejectReason, Rejection, Sample, SubjectId,
+};
 use facefold_store::{Features, Forget, SampleRow, Select, Store, StoreError};
 
 use crate::util::{append, contents, create, key, outcome, row};
@@ -12,7 +14,8 @@ const REJECTED: u32 = 99;
 const WHO: &str = "Zaphod-Beeblebrox";
 
 fn sample(number: u32) -> SampleRow {
-    let who = if [3, 14, REJECTED].contains(&number) { WHO.to_owned() } else { format!("s{number}") };
+    let who =
+        if [3, 14, REJECTED].contains(&number) { WHO.to_owned() } else { format!("s{number}") };
     let sample = Sample {
         subject: Some(SubjectId::new(who)),
         ..Sample::unlabelled(format!("album/picture-{number}.jpg"))
@@ -69,8 +72,9 @@ fn needles() -> Vec<Vec<u8>> {
 /// How many of the needles some file has. Columns of text are compressed, so that not all are seen.
 fn seen(directory: &Path) -> usize {
     let files = contents(directory);
-    let holds =
-        |needle: &[u8]| files.values().any(|bytes| bytes.windows(needle.len()).any(|w| w == needle));
+    let holds = |needle: &[u8]| {
+        files.values().any(|bytes| bytes.windows(needle.len()).any(|w| w == needle))
+    };
     needles().iter().filter(|needle| holds(needle)).count()
 }
 
