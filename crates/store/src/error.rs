@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{Fingerprint, ImageKey};
+use parquet::errors::ParquetError;
 
 /// A failure to open, write or read a store.
 #[derive(Debug, thiserror::Error)]
@@ -192,7 +193,7 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
         /// What the library said.
-        source: parquet::errors::ParquetError,
+        source: ParquetError,
     },
     /// The Arrow library failed.
     #[error("cannot build a table: {0}")]
@@ -213,6 +214,17 @@ pub(crate) const EXTRACT_AGAIN: &str =
     "delete the file and run the same `extract` command again: only its pictures are done anew";
 
 impl StoreError {
+    /// A failure to write a Parquet file. Where it is the disk's, the disk's words are enough.
+    pub(crate) fn parquet(path: &Path, source: ParquetError) -> Self {
+        if let ParquetError::External(error) = &source
+            && let Some(error) = error.downcast_ref::<io::Error>()
+        {
+            let what = format!("cannot write `{}`: {}", path.display(), error.kind());
+            return Self::Io(io::Error::new(error.kind(), what));
+        }
+        Self::Parquet { path: path.to_owned(), source }
+    }
+
     pub(crate) fn damaged_shard(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), what: what.into(), remedy: EXTRACT_AGAIN }
     }

@@ -225,7 +225,7 @@ impl Store {
 
     fn export_parquet(&self, rows: &[Row<'_>], directory: &Path) -> Result<PathBuf, StoreError> {
         let path = directory.join("embeddings.parquet");
-        let parquet = |source| StoreError::Parquet { path: path.clone(), source };
+        let parquet = |source| StoreError::parquet(&path, source);
         let parts = self.parts();
         let mut fields: Vec<Field> = COLUMNS.map(column_field).to_vec();
         for (name, _, width) in &parts {

@@ -107,19 +107,19 @@ impl Store {
             Err(error) => return Err(error),
         };
         let whole = bytes.split(|&byte| byte == 0).filter(|path| !path.is_empty());
-        Ok(whole.filter_map(path_of).collect())
+        Ok(whole.map(path_of).collect())
     }
 }
 
 #[cfg(unix)]
-fn path_of(bytes: &[u8]) -> Option<PathBuf> {
+fn path_of(bytes: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
-    Some(PathBuf::from(OsStr::from_bytes(bytes)))
+    PathBuf::from(OsStr::from_bytes(bytes))
 }
 
 #[cfg(not(unix))]
-fn path_of(bytes: &[u8]) -> Option<PathBuf> {
-    Some(PathBuf::from(OsStr::new(std::str::from_utf8(bytes).ok()?)))
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
 }
 
 impl StoreWriter {

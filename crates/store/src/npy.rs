@@ -87,7 +87,7 @@ pub(crate) struct Sums {
     block: usize,
     filled: usize,
     hasher: crc32fast::Hasher,
-    sums: Vec<u32>,
+    finished: Vec<u32>,
 }
 
 impl Sums {
@@ -106,7 +106,7 @@ impl Sums {
 
     pub(crate) fn new(width: usize) -> Self {
         let block = Self::rows(width) * width;
-        Self { width, block, filled: 0, hasher: crc32fast::Hasher::new(), sums: Vec::new() }
+        Self { width, block, filled: 0, hasher: crc32fast::Hasher::new(), finished: Vec::new() }
     }
 
     /// Takes the next values.
@@ -123,7 +123,7 @@ impl Sums {
     }
 
     fn end_block(&mut self) {
-        self.sums.push(std::mem::take(&mut self.hasher).finalize());
+        self.finished.push(std::mem::take(&mut self.hasher).finalize());
         self.filled = 0;
     }
 
@@ -132,7 +132,7 @@ impl Sums {
         if self.filled > 0 {
             self.end_block();
         }
-        let mut bytes: Vec<u8> = self.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = self.finished.iter().flat_map(|sum| sum.to_le_bytes()).collect();
         bytes.extend(Self::of(header, &bytes).to_le_bytes());
         bytes
     }

@@ -26,7 +26,7 @@ use crate::disk::write_atomic;
 use crate::error::StoreError;
 use crate::header::StoreHeader;
 use crate::shard;
-use crate::store::Store;
+use crate::store::{Outcome, Store};
 use crate::table::{self, column, key_at};
 
 /// The name of the checksum among the file's key-value metadata, and what the Thrift compact
@@ -131,7 +131,8 @@ impl Store {
 /// What a new samples table took over from the one before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenOver {
-    /// Rows whose picture could not be read now and had been before: they keep it.
+    /// Rows whose picture was not read now, or is rejected now and was embedded before: they keep the
+    /// earlier one.
     pub pictures: usize,
     /// Rows that the data set no longer lists, of pictures that no other row shows: they stay.
     pub rows: Vec<PathBuf>,
@@ -141,7 +142,7 @@ impl Store {
     /// Writes a samples table in the place of the present one: the rows given, in their order, then
     /// those of the present table that would be lost.
     ///
-    /// A row keeps the picture that it had where there is none for it now, and a row that is not
+    /// A row keeps the picture that it had where there is none for it now, or a rejected one; and a row that is not
     /// given stays where its picture is in the store and no row given shows it.
     pub(crate) fn replace_samples<R: Borrow<SampleRow>>(
         &self,
@@ -155,7 +156,7 @@ impl Store {
             let mut row = row.borrow().clone();
             if let Some(earlier) = known.get_mut(&row.sample.path) {
                 earlier.listed = true;
-                if row.key.is_none() {
+                if self.is_worse(row.key, earlier.key) {
                     taken_over.pictures += 1;
                     (row.key, row.rejection) = (Some(earlier.key), None);
                 }
@@ -177,6 +178,13 @@ impl Store {
         }
         write_atomic(&self.layout.samples(), &table.finish()?)?;
         Ok(taken_over)
+    }
+
+    /// Whether a row knew more with the earlier picture: there is none now, or one that is rejected
+    /// in the place of one that is embedded (an empty file, say, where the disk is not mounted).
+    fn is_worse(&self, now: Option<ImageKey>, earlier: ImageKey) -> bool {
+        let embedded = self.outcome(&earlier) == Some(Outcome::Embedded);
+        now.is_none_or(|now| embedded && self.is_rejected(&now))
     }
 
     /// The pictures of the present table that the store has, by the path of their row.
@@ -272,7 +280,7 @@ fn failed(source: ParquetError) -> StoreError {
 
 fn batch(rows: &[SampleRow]) -> Result<RecordBatch, StoreError> {
     let text = |value: &dyn Fn(&SampleRow) -> Option<String>| -> ArrayRef {
-        Arc::new(rows.iter().map(|row| value(row)).collect::<StringArray>())
+        Arc::new(rows.iter().map(value).collect::<StringArray>())
     };
     let keys: Vec<Option<ImageKey>> = rows.iter().map(|row| row.key).collect();
     let conflicts: Vec<bool> = rows.iter().map(|row| row.sample.label_conflict).collect();

@@ -154,7 +154,7 @@ fn write(
     }
     let directory = layout.shards();
     let mut file = PartialFile::new(&directory)?;
-    let parquet = |source| StoreError::Parquet { path: directory.clone(), source };
+    let parquet = |source| StoreError::parquet(&directory, source);
     let properties = properties(header).map_err(parquet)?;
     let mut writer =
         ArrowWriter::try_new(&mut file, Arc::clone(schema), Some(properties)).map_err(parquet)?;

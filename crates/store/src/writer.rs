@@ -268,8 +268,8 @@ impl StoreWriter {
     /// Writes the samples table, one row per label row, in the loader's order, and takes over the
     /// data set that the store was opened with.
     ///
-    /// What the table knew is not lost: a row whose picture could not be read now, or was not
-    /// reached, keeps the one that it had; a row that is not listed any more stays behind the
+    /// What the table knew is not lost: a row whose picture could not be read now, was not reached,
+    /// or is rejected where it was embedded, keeps the one that it had; a row that is not listed any more stays behind the
     /// others where its picture is in the store and no other row shows it.
     ///
     /// # Errors

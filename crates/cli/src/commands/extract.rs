@@ -23,6 +23,8 @@ pub struct Answer {
     pub store: PathBuf,
     /// Label rows of the data set, duplicates left out.
     pub rows: usize,
+    /// Label rows that the data set no longer lists and that stay in the store.
+    pub kept_rows: usize,
     /// Pictures with bytes of their own, embedded or rejected, in this run or before.
     pub distinct_pictures: usize,
     /// Pictures embedded in this run.
@@ -79,11 +81,11 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     let answer = extract(arguments, &dataset, extractor.as_ref(), workers, &interrupted)?;
     output.answer(&answer, || text(&answer))?;
     let unreadable = answer.rejected.get(&RejectReason::Unreadable).copied().unwrap_or_default();
-    if most(unreadable as usize, answer.rows) {
+    let (missing, all) = (unreadable as usize + answer.kept_rows, answer.rows + answer.kept_rows);
+    if most(missing, all) {
         bail!(
-            "{unreadable} of {} pictures could not be read, for the reasons above: is the disk with the \
-             pictures mounted? What could be read is in the store",
-            answer.rows
+            "{missing} of {all} pictures could not be read: is the disk with the pictures mounted? What could \
+             be read is in the store"
         );
     }
     Ok(match &answer {
@@ -166,6 +168,7 @@ pub fn extract(
     Ok(Answer {
         store: arguments.store.clone(),
         rows: dataset.samples.len(),
+        kept_rows: taken_over.rows.len(),
         distinct_pictures: store.embedded_keys().len() + stored.len(),
         embedded: summary.embedded,
         known: summary.known,
@@ -219,7 +222,7 @@ fn announce(taken_over: &TakenOver, store: &Path) {
     let TakenOver { pictures, rows } = taken_over;
     if *pictures > 0 {
         output::note(&format!(
-            "{pictures} label rows keep the pictures that they had: those were not read now"
+            "{pictures} label rows keep the pictures that they had: those there now were not read, or are rejected"
         ));
     }
     if let Some(first) = rows.first() {

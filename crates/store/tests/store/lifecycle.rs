@@ -343,23 +343,24 @@ fn another_data_set_is_refused_before_anything_is_changed() {
     append(&mut writer, 0..3);
     drop(writer);
     let before = crate::util::contents(directory.path());
-    let changes: [(&dyn Fn(&mut DatasetInfo), &str); 4] = [
-        (&|dataset| dataset.kind = "folder".into(), "expected manifest, found folder"),
-        (&|dataset| dataset.root = "two".into(), "expected manifest `faces`, found manifest `two`"),
-        (
-            &|dataset| dataset.options["augment"] = 0.into(),
-            "expected --augment 2, found --augment 0",
-        ),
-        (
-            &|dataset| dataset.options["labels"] = json!(null),
-            "expected --labels labels.csv, found no --labels",
-        ),
-    ];
-    for (change, expected) in changes {
+    let refuse = |change: &dyn Fn(&mut DatasetInfo), expected: &str| {
         let error = other(change).unwrap_err();
         assert!(matches!(error, StoreError::OtherDataset { .. }), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
-    }
+    };
+    refuse(&|dataset| dataset.kind = "folder".into(), "expected manifest, found folder");
+    refuse(
+        &|dataset| dataset.root = "two".into(),
+        "expected manifest `faces`, found manifest `two`",
+    );
+    refuse(
+        &|dataset| dataset.options["augment"] = 0.into(),
+        "expected --augment 2, found --augment 0",
+    );
+    refuse(
+        &|dataset| dataset.options["labels"] = json!(null),
+        "expected --labels labels.csv, found no --labels",
+    );
     assert_eq!(crate::util::contents(directory.path()), before);
     drop(other(&|dataset| dataset.counts = [("rows".to_owned(), 9)].into()).unwrap());
 }
@@ -407,6 +408,10 @@ fn a_new_table_keeps_what_the_one_before_it_knew() {
     // The same again changes nothing.
     writer.write_samples(&rows).unwrap();
     assert_eq!(writer.samples().unwrap(), expected);
+    // Bytes that are rejected do not take the place of a picture that was embedded.
+    let emptied = SampleRow { key: Some(key(9)), ..sample(0) };
+    assert_eq!(writer.write_samples([emptied]).unwrap().pictures, 1);
+    assert_eq!(writer.samples().unwrap()[0], sample(0));
     // A picture with other bytes takes the place of the one before.
     let replaced = SampleRow { key: Some(key(55)), ..sample(0) };
     assert_eq!(writer.write_samples([replaced.clone()]).unwrap().pictures, 0);
