@@ -157,6 +157,13 @@ impl Learning {
         &self.sets[0].store
     }
 
+    /// Notes in every store where a report on it lies, for whoever is to forget a picture.
+    pub fn note_report(&self, directory: &Path) {
+        for set in &self.sets {
+            set.store.note_report(directory);
+        }
+    }
+
     /// Number of a set's label rows that have an embedding.
     pub fn embedded_rows(&self, set: &DataSet) -> usize {
         self.matrix_rows[set.rows.clone()].iter().flatten().count()

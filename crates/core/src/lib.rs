@@ -7,6 +7,7 @@
 pub mod age;
 pub mod age_target;
 pub mod censored;
+pub mod checksum;
 pub mod examples;
 pub mod extraction;
 pub mod familiarity;

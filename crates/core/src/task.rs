@@ -20,6 +20,9 @@ pub enum Task {
 }
 
 impl Task {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gender, Self::AgeGroup, Self::Age, Self::Class];
+
     /// The name on the command line and in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {

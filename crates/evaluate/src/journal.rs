@@ -1,8 +1,12 @@
 //! Keeping finished fits, so that a run that was stopped goes on where it ended.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
-use facefold_core::files::write_atomic;
+use facefold_core::checksum::{self, Checksum, UNSEALED};
+use facefold_core::files::{sync_directory, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use crate::age_predictions::AgePredictions;
@@ -80,16 +84,28 @@ impl Journal for NoJournal {
     }
 }
 
-/// Keeps a JSON file a fit in a directory, written atomically.
-#[derive(Debug, Clone)]
+/// Keeps a JSON file a fit in a directory, written atomically, with a checksum of its bytes.
+#[derive(Debug)]
 pub struct DirectoryJournal {
     directory: PathBuf,
+    /// The files of fits that were asked for or kept.
+    used: Mutex<BTreeSet<PathBuf>>,
 }
+
+/// A fit as its file has it.
+#[derive(Serialize, Deserialize)]
+struct Sealed<R> {
+    record: R,
+    checksum: String,
+}
+
+/// Stands before the checksum in a file.
+const MARKER: &[u8] = br#""checksum":""#;
 
 impl DirectoryJournal {
     /// A journal in this directory, which is created with the first fit.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), used: Mutex::default() }
     }
 
     /// A fit's file: `age-mlp-fold-0-7.json`. A fit with another hash replaces it.
@@ -98,7 +114,30 @@ impl DirectoryJournal {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
             .collect();
-        self.directory.join(format!("{name}.json"))
+        let path = self.directory.join(format!("{name}.json"));
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+        path
+    }
+
+    /// Deletes the fits that nobody asked for since this journal was made: another run's.
+    ///
+    /// # Errors
+    /// Any error of the file system, naming the path.
+    pub fn remove_others(&self) -> io::Result<()> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = match fs_err::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let is_fit = path.extension().is_some_and(|extension| extension == "json");
+            if is_fit && !used.contains(&path) {
+                fs_err::remove_file(path)?;
+            }
+        }
+        sync_directory(&self.directory)
     }
 }
 
@@ -106,25 +145,32 @@ impl Journal for DirectoryJournal {
     fn load(&self, id: &FitId) -> Option<FitRecord> {
         let path = self.path(id);
         let bytes = fs_err::read(&path).ok()?;
-        match serde_json::from_slice::<FitRecord>(&bytes) {
-            Ok(record) if record.id == *id => Some(record),
-            Ok(_) => {
+        let parsed = serde_json::from_slice::<Sealed<FitRecord>>(&bytes);
+        let damaged = |what: &str| {
+            tracing::warn!("`{}` is damaged and its fit repeated: {what}", path.display());
+            None
+        };
+        match (checksum::check(&bytes, MARKER), parsed) {
+            (Checksum::Right, Ok(Sealed { record, .. })) if record.id == *id => Some(record),
+            (Checksum::Right, Ok(_)) => {
                 tracing::debug!("`{}` belongs to another run and is replaced", path.display());
                 None
             }
-            Err(error) => {
-                tracing::warn!("`{}` is damaged and its fit repeated: {error}", path.display());
-                None
-            }
+            (Checksum::Right, Err(error)) => damaged(&error.to_string()),
+            (Checksum::Wrong, _) => damaged("its bytes do not have the checksum that it carries"),
+            (Checksum::Absent, _) => damaged("expected a checksum in it, found none"),
         }
     }
 
     fn save(&self, record: &FitRecord) -> Result<(), EvaluateError> {
         let path = self.path(&record.id);
-        let bytes = serde_json::to_vec(record).map_err(|error| EvaluateError::File {
+        let sealed = Sealed { record, checksum: UNSEALED.to_owned() };
+        let mut bytes = serde_json::to_vec(&sealed).map_err(|error| EvaluateError::File {
             path: path.clone(),
             message: error.to_string(),
         })?;
+        // The marker is there: it was just written.
+        let _ = checksum::seal(&mut bytes, MARKER);
         write_atomic(&path, &bytes)?;
         Ok(())
     }

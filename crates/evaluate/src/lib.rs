@@ -51,7 +51,7 @@ pub use matrix::{
 pub use metrics::{
     AgeRangeMetrics, Answers, ClassMetrics, ExactYearsMetrics, Metric, Metrics, YearsMetrics,
 };
-pub use predictions::{PredictedRow, PredictionColumn, RowPredictions};
+pub use predictions::{PredictedRow, PredictionColumn, RowPredictions, forget_rows};
 pub use protocol::{Partition, Protocol, RowInfo, plan};
 pub use result::{
     AgeBand, CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, PartitionSummary,

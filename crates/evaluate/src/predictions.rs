@@ -242,6 +242,32 @@ impl RowPredictions {
     }
 }
 
+/// Removes rows from a table of predictions or suspects, whose first column is the picture's path,
+/// and gives how many there were. `gone` is asked with each path.
+///
+/// # Errors
+/// A file that is no table, or any error of the file system, naming the path.
+pub fn forget_rows(path: &Path, gone: &dyn Fn(&str) -> bool) -> Result<usize, EvaluateError> {
+    let broken = |error: csv::Error| file_error(path, error.to_string());
+    let mut reader = csv::Reader::from_reader(fs_err::File::open(path)?);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(reader.headers().map_err(broken)?).map_err(broken)?;
+    let mut removed = 0;
+    for record in reader.records() {
+        let record = record.map_err(broken)?;
+        if record.get(0).is_some_and(gone) {
+            removed += 1;
+        } else {
+            writer.write_record(&record).map_err(broken)?;
+        }
+    }
+    if removed > 0 {
+        let bytes = writer.into_inner().map_err(|error| file_error(path, error.to_string()))?;
+        facefold_core::files::write_atomic(path, &bytes)?;
+    }
+    Ok(removed)
+}
+
 /// What the cells of a column hold.
 #[derive(Clone, Copy)]
 enum CellKind<'a> {

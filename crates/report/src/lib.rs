@@ -6,6 +6,7 @@
 
 pub mod comparison;
 mod contents;
+mod directory;
 pub mod error;
 mod figures;
 mod format;
@@ -21,6 +22,7 @@ mod table;
 mod terminal;
 mod write;
 
+pub use directory::{FITS, forget_pictures, remove, suspects_file};
 pub use error::ReportError;
 pub use html::html;
 pub use markdown::markdown;
@@ -31,4 +33,4 @@ pub use model::{
 };
 pub use side_by_side::{compare_results, predictions_file};
 pub use terminal::terminal;
-pub use write::{Written, write};
+pub use write::{Written, plot_files, write};

@@ -21,6 +21,12 @@ pub struct Written {
     pub plots: Vec<PathBuf>,
 }
 
+/// The names of a report's plots, as they lie in `plots`.
+#[must_use]
+pub fn plot_files(report: &Report) -> Vec<String> {
+    contents::page(report).figures().map(|figure| figure.file.clone()).collect()
+}
+
 /// Writes `report.md`, `report.html`, `report.json` and `plots/*.svg` into `directory`, which is created if need
 /// be. The JSON comes last: where it is, the rest is.
 ///

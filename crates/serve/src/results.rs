@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use facefold_core::Task;
 use facefold_evaluate::{Comparison, MetricSummary};
-use facefold_report::{Dataset, Provenance, Report, compare_results, predictions_file};
+use facefold_report::{
+    Dataset, Provenance, Report, compare_results, plot_files, predictions_file,
+};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -90,7 +92,12 @@ pub(crate) const SHOWN: Shown = Shown {
             warnings: report.warnings.clone(),
         })
     },
-    page: |name, report, plots| serde_json::to_vec(&short(name.to_owned(), report, plots.to_vec())),
+    page: |name, report, plots| {
+        // Not what another run left there.
+        let own = plot_files(&report);
+        let plots = plots.iter().filter(|file| own.contains(file)).cloned().collect();
+        serde_json::to_vec(&short(name.to_owned(), report, plots))
+    },
 };
 
 /// `GET /v1/results`; an empty list where the server shows none.

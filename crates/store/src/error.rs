@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{Fingerprint, ImageKey};
+use parquet::errors::ParquetError;
 
 /// A failure to open, write or read a store.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +33,7 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
         /// The version found.
-        found: u32,
+        found: u64,
         /// The version this program reads and writes.
         expected: u32,
     },
@@ -87,6 +88,33 @@ pub enum StoreError {
         /// Length of the taps asked for.
         wanted_taps: usize,
     },
+    /// The store has the label rows of another data set.
+    #[error(
+        "`{path}` has the label rows of another data set: expected {stored}, found {wanted}; name another \
+         --store"
+    )]
+    OtherDataset {
+        /// The directory.
+        path: PathBuf,
+        /// What the store's data set has.
+        stored: String,
+        /// What the one asked for has.
+        wanted: String,
+    },
+    /// A shard or a log of another network lies in the store.
+    #[error(
+        "`{path}` is of another network than `store.json` says: expected the fingerprint {expected}, found \
+         {found}; move it out of the store and run the same `extract` command again, or restore the \
+         `store.json` that belongs to it"
+    )]
+    ForeignFile {
+        /// The shard, or the log.
+        path: PathBuf,
+        /// The store's fingerprint.
+        expected: Fingerprint,
+        /// The file's.
+        found: String,
+    },
     /// Another writer holds the store.
     #[error("`{path}` is being written by another run: wait until it ends, or use another --store")]
     Locked {
@@ -96,7 +124,7 @@ pub enum StoreError {
     /// An earlier write failed and could not be undone.
     #[error("`{path}` cannot be written since an earlier error: run the same command again")]
     Poisoned {
-        /// The log.
+        /// The directory, or its log.
         path: PathBuf,
     },
     /// An outcome that does not fit the store.
@@ -148,13 +176,24 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
+    /// Nothing to forget.
+    #[error(
+        "`{path}` holds nothing of {what}: expected a subject as the label rows name it, or a picture's path \
+         as they give it; `facefold store export` writes both"
+    )]
+    Unknown {
+        /// The directory.
+        path: PathBuf,
+        /// Who or what was named.
+        what: String,
+    },
     /// The Parquet library failed.
     #[error("`{path}`: {source}")]
     Parquet {
         /// The file.
         path: PathBuf,
         /// What the library said.
-        source: parquet::errors::ParquetError,
+        source: ParquetError,
     },
     /// The Arrow library failed.
     #[error("cannot build a table: {0}")]
@@ -175,6 +214,17 @@ pub(crate) const EXTRACT_AGAIN: &str =
     "delete the file and run the same `extract` command again: only its pictures are done anew";
 
 impl StoreError {
+    /// A failure to write a Parquet file. Where it is the disk's, the disk's words are enough.
+    pub(crate) fn parquet(path: &Path, source: ParquetError) -> Self {
+        if let ParquetError::External(error) = &source
+            && let Some(error) = error.downcast_ref::<io::Error>()
+        {
+            let what = format!("cannot write `{}`: {}", path.display(), error.kind());
+            return Self::Io(io::Error::new(error.kind(), what));
+        }
+        Self::Parquet { path: path.to_owned(), source }
+    }
+
     pub(crate) fn damaged_shard(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), what: what.into(), remedy: EXTRACT_AGAIN }
     }

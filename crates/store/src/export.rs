@@ -20,8 +20,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use crate::disk::PartialFile;
 use crate::error::StoreError;
-use crate::layout::{persist, temporary_file};
 use crate::matrix::{Features, Select};
 use crate::npy;
 use crate::samples::SampleRow;
@@ -183,23 +183,23 @@ impl Store {
         let mut files = Vec::new();
         for (name, features, width) in self.parts() {
             let path = directory.join(format!("{name}.npy"));
-            let mut file = BufWriter::new(temporary_file(directory)?);
+            let mut file = BufWriter::new(PartialFile::new(directory)?);
             file.write_all(&npy::header(rows.len(), width))?;
             for rows in rows.chunks(ROWS) {
                 let matrix = self.chunk(rows, features)?;
                 file.write_all(bytemuck::cast_slice(matrix.as_slice().unwrap_or_default()))?;
             }
-            persist(file.into_inner().map_err(std::io::IntoInnerError::into_error)?, &path)?;
+            file.into_inner().map_err(std::io::IntoInnerError::into_error)?.persist(&path)?;
             files.push(path);
         }
         let path = directory.join("index.csv");
-        let file = temporary_file(directory)?;
+        let file = PartialFile::new(directory)?;
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(COLUMNS)?;
         for row in rows {
             writer.write_record(row.csv_cells())?;
         }
-        persist(finish_csv(writer)?, &path)?;
+        finish_csv(writer)?.persist(&path)?;
         files.push(path);
         Ok(files)
     }
@@ -207,7 +207,7 @@ impl Store {
     fn export_csv(&self, rows: &[Row<'_>], directory: &Path) -> Result<PathBuf, StoreError> {
         let path = directory.join("embeddings.csv");
         let (embedding, taps) = self.header.lengths();
-        let mut writer = csv::Writer::from_writer(temporary_file(directory)?);
+        let mut writer = csv::Writer::from_writer(PartialFile::new(directory)?);
         let values = (0..embedding)
             .map(|place| format!("embedding_{place}"))
             .chain((0..taps).map(|place| format!("taps_{place}")));
@@ -220,13 +220,13 @@ impl Store {
                 writer.write_record(row.csv_cells().into_iter().chain(values))?;
             }
         }
-        persist(finish_csv(writer)?, &path)?;
+        finish_csv(writer)?.persist(&path)?;
         Ok(path)
     }
 
     fn export_parquet(&self, rows: &[Row<'_>], directory: &Path) -> Result<PathBuf, StoreError> {
         let path = directory.join("embeddings.parquet");
-        let parquet = |source| StoreError::Parquet { path: path.clone(), source };
+        let parquet = |source| StoreError::parquet(&path, source);
         let parts = self.parts();
         let mut fields: Vec<Field> = COLUMNS.map(column_field).to_vec();
         for (name, _, width) in &parts {
@@ -240,7 +240,7 @@ impl Store {
             .set_compression(Compression::ZSTD(level))
             .set_dictionary_enabled(false)
             .build();
-        let mut file = temporary_file(directory)?;
+        let mut file = PartialFile::new(directory)?;
         let mut writer = ArrowWriter::try_new(&mut file, Arc::clone(&schema), Some(properties))
             .map_err(parquet)?;
         for rows in rows.chunks(ROWS) {
@@ -254,7 +254,7 @@ impl Store {
             writer.write(&batch).map_err(parquet)?;
         }
         writer.close().map_err(parquet)?;
-        persist(file, &path)?;
+        file.persist(&path)?;
         Ok(path)
     }
 }

@@ -1,6 +1,29 @@
 //! Made-up outcomes for unit tests.
 
-use facefold_core::{Embedding, Extraction, Face, FaceVariant, RejectReason, Rejection};
+use facefold_core::{
+    Embedding, Extraction, ExtractorInfo, Face, FaceVariant, Fingerprint, Precision, RejectReason,
+    Rejection, TAPS_LAYOUT,
+};
+
+use crate::header::{DatasetInfo, StoreHeader};
+
+/// A header for made-up outcomes of these lengths.
+pub(crate) fn header(length: usize, taps: usize) -> StoreHeader {
+    let info = ExtractorInfo {
+        backend: "local".into(),
+        model: "untrained".into(),
+        detector: "none".into(),
+        network: "made-up".into(),
+        precision: Precision::Exact,
+        execution: "test".into(),
+        embedding_length: length,
+        taps_length: taps,
+        taps_layout: TAPS_LAYOUT.to_owned(),
+        licence: "none".into(),
+    };
+    let fingerprint = Fingerprint::builder().text("network", "made-up").finish();
+    StoreHeader::new(fingerprint, info, DatasetInfo::new("manifest", "faces"))
+}
 
 /// A picture with a plain and a mirrored crop; every number differs from every other.
 pub(crate) fn embedded(seed: u32, length: usize, taps: usize) -> Extraction {

@@ -3,15 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use facefold_core::files::write_atomic;
+use facefold_core::checksum::{self, Checksum, UNSEALED};
 use facefold_core::{ExtractorInfo, Fingerprint, TAPS_LAYOUT};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::write_atomic;
 use crate::error::StoreError;
 
 /// Version of the format on disk, raised when older readers would go wrong.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
+
+/// The format whose `store.json` and `samples.parquet` carry no checksums; all else is the same.
+const WITHOUT_CHECKSUMS: u32 = 1;
+
+/// Stands before the checksum in `store.json`.
+const MARKER: &[u8] = br#""checksum": ""#;
+
+/// What to do where `store.json` cannot be read.
+const RESTORE: &str = "restore it from a copy, or extract again into another --store";
 
 /// What a store is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,8 +31,19 @@ pub struct StoreHeader {
     pub fingerprint: Fingerprint,
     /// The extractor that the store was begun with.
     pub extractor: ExtractorInfo,
-    /// The data set that the samples table lists; that of the latest extraction.
+    /// The data set that the samples table lists.
     pub dataset: DatasetInfo,
+    /// Whether a samples table was written: one that is absent then was lost.
+    #[serde(default)]
+    pub(crate) has_samples: bool,
+}
+
+/// A header as it stands in the file.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    #[serde(flatten)]
+    header: &'a StoreHeader,
+    checksum: &'a str,
 }
 
 /// The data set behind the samples table.
@@ -30,7 +51,7 @@ pub struct StoreHeader {
 pub struct DatasetInfo {
     /// `adience`, `utkface`, `fairface`, `imdb-wiki`, `folder` or `manifest`.
     pub kind: String,
-    /// The root that sample paths are relative to.
+    /// The root that sample paths are relative to; absolute, so that it means the same everywhere.
     pub root: PathBuf,
     /// Options of the loader, as given on the command line.
     pub options: serde_json::Value,
@@ -54,7 +75,7 @@ impl StoreHeader {
     /// A header of the current format.
     #[must_use]
     pub fn new(fingerprint: Fingerprint, extractor: ExtractorInfo, dataset: DatasetInfo) -> Self {
-        Self { format: FORMAT, fingerprint, extractor, dataset }
+        Self { format: FORMAT, fingerprint, extractor, dataset, has_samples: false }
     }
 
     /// Length of a row of features: the embedding, and the taps where there are any.
@@ -70,25 +91,40 @@ impl StoreHeader {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let damaged = |error: serde_json::Error| StoreError::Damaged {
-            path: path.to_owned(),
-            what: error.to_string(),
-            remedy: "restore it from a copy, or extract again into another --store",
-        };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(damaged)?;
+        let damaged =
+            |what: String| StoreError::Damaged { path: path.to_owned(), what, remedy: RESTORE };
+        let sum = checksum::check(&text, MARKER);
+        if sum == Checksum::Wrong {
+            return Err(damaged("its bytes do not have the checksum that it carries".to_owned()));
+        }
+        let invalid = |error: serde_json::Error| damaged(error.to_string());
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(invalid)?;
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         match format {
-            Some(found) if found != u64::from(FORMAT) => Err(StoreError::OtherFormat {
-                path: directory.to_owned(),
-                found: found as u32,
-                expected: FORMAT,
-            }),
+            Some(found) if ![WITHOUT_CHECKSUMS, FORMAT].map(u64::from).contains(&found) => {
+                Err(StoreError::OtherFormat { path: directory.to_owned(), found, expected: FORMAT })
+            }
             _ => {
-                let header: Self = serde_json::from_value(value).map_err(damaged)?;
+                let header: Self = serde_json::from_value(value).map_err(invalid)?;
+                if header.has_checksums() && sum == Checksum::Absent {
+                    return Err(damaged("expected a checksum in it, found none".to_owned()));
+                }
                 header.check_taps(directory)?;
                 Ok(Some(header))
             }
         }
+    }
+
+    /// Whether `store.json` and `samples.parquet` carry checksums, as all do that this version
+    /// writes.
+    #[must_use]
+    pub fn has_checksums(&self) -> bool {
+        self.format > WITHOUT_CHECKSUMS
+    }
+
+    /// The header once a samples table of a data set is written beside it.
+    pub(crate) fn with_samples(&self, dataset: DatasetInfo) -> Self {
+        Self { format: FORMAT, dataset, has_samples: true, ..self.clone() }
     }
 
     /// Refuses taps of other maps, which no head of this version is meant for.
@@ -110,10 +146,16 @@ impl StoreHeader {
     fn extraction(&self, directory: &Path) -> String {
         let DatasetInfo { kind, root, options, .. } = &self.dataset;
         let labels = options.get("labels").and_then(serde_json::Value::as_str);
-        let list = if kind == "manifest" && labels.is_none() { "/<LIST>.csv" } else { "" };
+        let source = options.get("source").and_then(serde_json::Value::as_str);
+        let source = source.map_or_else(
+            || {
+                let list = kind == "manifest" && labels.is_none();
+                format!("{}{}", root.display(), if list { "/<LIST>.csv" } else { "" })
+            },
+            str::to_owned,
+        );
         let mut parts = vec![format!(
-            "facefold extract {kind} {}{list} --store {}-new --taps",
-            root.display(),
+            "facefold extract {kind} {source} --store {}-new --taps",
             directory.display()
         )];
         for name in ["labels", "tree"] {
@@ -132,8 +174,10 @@ impl StoreHeader {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), StoreError> {
-        let mut text = serde_json::to_vec_pretty(self)?;
+        let mut text = serde_json::to_vec_pretty(&Sealed { header: self, checksum: UNSEALED })?;
         text.push(b'\n');
+        // The marker is there: it was just written.
+        let _ = checksum::seal(&mut text, MARKER);
         Ok(write_atomic(path, &text)?)
     }
 
@@ -159,6 +203,39 @@ impl StoreHeader {
         }
         Ok(())
     }
+}
+
+impl DatasetInfo {
+    /// How the data set asked for differs from this one: what this one has, and what was found;
+    /// none where both are the same one. Counts may differ: label files grow.
+    pub(crate) fn difference(&self, wanted: &Self) -> Option<(String, String)> {
+        if self.kind != wanted.kind {
+            return Some((self.kind.clone(), wanted.kind.clone()));
+        }
+        if !same_place(&self.root, &wanted.root) {
+            let named = |root: &Path| format!("{} `{}`", self.kind, root.display());
+            return Some((named(&self.root), named(&wanted.root)));
+        }
+        let options = self.options.as_object()?;
+        let (name, stored) = options.iter().find(|&(name, stored)| {
+            let found = wanted.options.get(name).unwrap_or(&serde_json::Value::Null);
+            let places = stored.as_str().zip(found.as_str());
+            stored != found && !places.is_some_and(|(a, b)| same_place(a.as_ref(), b.as_ref()))
+        })?;
+        let found = wanted.options.get(name).unwrap_or(&serde_json::Value::Null);
+        let given = |value: &serde_json::Value| match value {
+            serde_json::Value::Null => format!("no --{name}"),
+            serde_json::Value::String(text) => format!("--{name} {text}"),
+            other => format!("--{name} {other}"),
+        };
+        Some((given(stored), given(found)))
+    }
+}
+
+/// Whether two paths lead to the same place, or are spelled alike.
+fn same_place(first: &Path, second: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    first == second || real(first).is_some_and(|first| real(second) == Some(first))
 }
 
 fn made_by(info: &ExtractorInfo) -> String {

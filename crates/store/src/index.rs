@@ -13,11 +13,13 @@ use facefold_core::{FaceVariant, ImageKey};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::PartialFile;
 use crate::error::StoreError;
-use crate::layout::{Layout, persist, temporary_file};
-use crate::shard::{self, Kind};
+use crate::header::StoreHeader;
+use crate::layout::Layout;
+use crate::shard::{self, Keys, Kind};
 
-const MAGIC: &[u8; 8] = b"ffindex1";
+const MAGIC: &[u8; 8] = b"ffindex2";
 
 /// One row of a shard. Rows are numbered through all embeddings shards, in the index's order.
 #[repr(C)]
@@ -63,6 +65,8 @@ pub(crate) struct IndexedShard {
     pub(crate) name: String,
     pub(crate) rows: u32,
     pub(crate) bytes: u64,
+    /// What its rows were made with.
+    fingerprint: String,
 }
 
 /// Where every picture of the shards is.
@@ -84,7 +88,8 @@ impl Index {
     ///
     /// What the stored index lacks is read from the key columns, and the stored one is replaced;
     /// where that is not allowed (a store on a read-only medium) the new one stays in memory.
-    pub(crate) fn load(layout: &Layout) -> Result<Self, StoreError> {
+    /// A shard of another network than the store's is refused.
+    pub(crate) fn load(layout: &Layout, header: &StoreHeader) -> Result<Self, StoreError> {
         let names = shard::list(layout)?;
         let mut index = Self::read(layout).unwrap_or_default();
         let present: HashSet<&String> = names.iter().collect();
@@ -99,17 +104,23 @@ impl Index {
         let new: Vec<String> = names.iter().filter(|name| !known.contains(name)).cloned().collect();
         if !new.is_empty() || !whole {
             index.add(layout, &new)?;
-            if let Err(error) = index.write(layout) {
-                tracing::debug!("the key index stays in memory: {error}");
-            }
+            index.keep(layout);
         }
-        Ok(index)
+        let foreign = |shard: &&IndexedShard| shard.fingerprint != header.fingerprint.as_str();
+        match index.shards.iter().find(foreign) {
+            None => Ok(index),
+            Some(shard) => Err(StoreError::ForeignFile {
+                path: layout.shard(&shard.name),
+                expected: header.fingerprint.clone(),
+                found: shard.fingerprint.clone(),
+            }),
+        }
     }
 
     /// Adds shards that were sealed since.
     pub(crate) fn add(&mut self, layout: &Layout, names: &[String]) -> Result<(), StoreError> {
         for name in names {
-            let keys = shard::read_keys(layout, name)?;
+            let Keys { fingerprint, rows: keys } = shard::read_keys(layout, name)?;
             let embeddings = Kind::of(name) == Some(Kind::Embeddings);
             let first = self.rows;
             for (place, (key, face, variant)) in keys.iter().enumerate() {
@@ -123,7 +134,7 @@ impl Index {
             let rows = keys.len() as u32;
             self.rows += if embeddings { rows } else { 0 };
             let bytes = fs::metadata(layout.shard(name))?.len();
-            self.shards.push(IndexedShard { name: name.clone(), rows, bytes });
+            self.shards.push(IndexedShard { name: name.clone(), rows, bytes, fingerprint });
         }
         // Not `sort`, which would take half as much memory again.
         self.entries.sort_unstable();
@@ -242,8 +253,14 @@ impl Index {
         Some(index)
     }
 
-    /// Writes the index.
-    pub(crate) fn write(&self, layout: &Layout) -> Result<(), StoreError> {
+    /// Writes the index where that is allowed; else the next opening builds it again.
+    pub(crate) fn keep(&self, layout: &Layout) {
+        if let Err(error) = self.write(layout) {
+            tracing::debug!("the key index stays in memory: {error}");
+        }
+    }
+
+    fn write(&self, layout: &Layout) -> Result<(), StoreError> {
         let mut header = serde_json::to_vec(&self.shards)?;
         header.resize(header.len().next_multiple_of(4), b' ');
         let entries: &[u8] = bytemuck::cast_slice(&self.entries);
@@ -252,11 +269,10 @@ impl Index {
         hasher.update(entries);
         let length = (header.len() as u32).to_le_bytes();
         let sum = hasher.finalize().to_le_bytes();
-        fs::create_dir_all(layout.derived())?;
-        let mut file = temporary_file(&layout.derived())?;
+        let mut file = PartialFile::new(&layout.derived())?;
         for part in [MAGIC, &length[..], &sum, &header, entries] {
             file.write_all(part)?;
         }
-        Ok(persist(file, &layout.index())?)
+        Ok(file.persist(&layout.index())?)
     }
 }

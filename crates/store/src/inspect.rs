@@ -59,6 +59,11 @@ pub struct Verification {
     /// Bytes at the log's end that are no whole record: what a killed writer leaves. The next
     /// extraction cuts them; no picture is lost that was committed.
     pub log_torn_bytes: u64,
+    /// Where they begin.
+    pub log_torn_at: u64,
+    /// Whether `store.json` and `samples.parquet` carry checksums. Without, only what makes them
+    /// unreadable is found; extracting again adds them.
+    pub has_checksums: bool,
     /// Label rows whose picture the store has not seen.
     pub samples_without_outcome: usize,
     /// Pictures that no label row names.
@@ -128,7 +133,10 @@ impl Store {
     pub fn verify(&self) -> Result<Verification, StoreError> {
         let mut found = Verification {
             log_records: self.logged.len(),
-            log_torn_bytes: self.torn,
+            log_torn_bytes: self.log_damage.tail.end - self.log_damage.tail.start,
+            log_torn_at: self.log_damage.tail.start,
+            has_checksums: self.header.has_checksums(),
+            problems: self.log_damage.sentences(&self.layout.log()).collect(),
             ..Verification::default()
         };
         let mut seen = HashSet::new();
@@ -227,17 +235,26 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let mut start = vec![0; npy::header(0, 0).len()];
-        let mut same = file.read_exact(&mut start).is_ok();
+        let mut same = true;
         let mut bytes = Vec::new();
+        let mut compare = |expected: &[u8]| {
+            bytes.resize(expected.len(), 0);
+            same &= file.read_exact(&mut bytes).is_ok() && bytes == expected;
+        };
+        let (embedding, taps) = self.header.lengths();
+        let width = if name == "taps" { taps } else { embedding };
+        let mut sums = npy::Sums::new(width);
+        let header = npy::header(self.index.rows() as usize, width);
+        compare(&header);
         for shard in self.index.shards_of(Kind::Embeddings) {
             shard::for_each_block(&self.layout, &shard.name, name, |values| {
-                let expected: &[u8] = bytemuck::cast_slice(values);
-                bytes.resize(expected.len(), 0);
-                same &= file.read_exact(&mut bytes).is_ok() && bytes == expected;
+                sums.add(values);
+                compare(bytemuck::cast_slice(values));
                 Ok(())
             })?;
         }
+        compare(&sums.finish(&header));
+        same &= file.read(&mut [0])? == 0;
         let problem = || format!("`{}` differs from the shards: delete it", path.display());
         Ok((!same).then(problem))
     }

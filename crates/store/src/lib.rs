@@ -42,10 +42,12 @@ compile_error!("stores are little-endian and read without turning bytes round");
 
 mod codec;
 mod compare;
+mod disk;
 mod error;
 mod export;
 #[cfg(test)]
 mod fixtures;
+mod forget;
 mod header;
 mod index;
 mod inspect;
@@ -58,15 +60,18 @@ mod seal;
 mod shard;
 mod store;
 mod table;
+#[cfg(test)]
+mod write_faults;
 mod writer;
 
 pub use compare::Difference;
 pub use error::StoreError;
 pub use export::{ExportFormat, Exported, InvalidExportFormat};
+pub use forget::{Forget, Forgotten};
 pub use header::{DatasetInfo, StoreHeader};
 pub use inspect::{ShardCheck, StoreInfo, Verification};
 pub use matrix::{Features, InvalidFeatures, Select};
-pub use samples::{RejectedSample, SampleRow};
+pub use samples::{RejectedSample, SampleRow, TakenOver};
 pub use shard::FaceSummary;
 pub use store::{Outcome, Store};
 pub use writer::{SealLimits, StoreWriter};

@@ -1,21 +1,27 @@
 //! The append log: what has been extracted since the last shard was sealed.
 //!
-//! A header of 16 bytes, then for each picture: length of the record (u32), crc32 of that length
-//! and the record (u32), the record. A record counts only when its checksum is right; the first
-//! that is not, and everything after it, is a torn tail, whose pictures are extracted again.
+//! A header of 48 bytes, which names the fingerprint, then for each picture: length of the record (u32), crc32 of that length
+//! and the record (u32), the record. A record counts only when its checksum is right. Where one is
+//! not, the next that is right is looked for: what lies between is damaged, and its pictures are
+//! extracted again. Where none follows, it is a torn tail, which a killed writer leaves.
 
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use facefold_core::files::write_atomic;
-use facefold_core::{Extraction, ImageKey};
+use facefold_core::{Extraction, Fingerprint, ImageKey};
 use fs_err as fs;
 
 use crate::codec::{self, Record};
+use crate::disk::{self, write_atomic};
 use crate::error::StoreError;
 
-const MAGIC: &[u8; 16] = b"facefold log 1\n\0";
+const MAGIC: &[u8; 16] = b"facefold log 2\n\0";
+/// An empty log of a store of format 1.
+const EMPTY_1: &[u8; 16] = b"facefold log 1\n\0";
+/// The magic, and the 32 digits of the fingerprint.
+const HEADER: usize = 48;
 const PREFIX: usize = 8;
 // Longer records are not written, so a length beyond it is a torn tail and not a reason to
 // allocate gigabytes.
@@ -39,42 +45,123 @@ pub(crate) struct LogEntry {
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     pub(crate) entries: Vec<LogEntry>,
-    /// Length of the part that is whole, with the header.
-    pub(crate) end: u64,
-    /// Bytes after it.
-    pub(crate) torn: u64,
+    /// Bytes that are no whole record.
+    pub(crate) damage: Damage,
 }
 
-/// Reads a log from its start to the first record that is not whole.
+/// Where a log is no longer, or not yet, what was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// Bytes between whole records.
+    pub(crate) inside: Vec<Range<u64>>,
+    /// Bytes behind the last whole record.
+    pub(crate) tail: Range<u64>,
+}
+
+/// Reads the whole records of a log.
 ///
-/// A file shorter than its header is all torn; another header is an error.
-pub(crate) fn replay(file: &fs::File) -> Result<Replay, StoreError> {
+/// A file shorter than its header is all tail; another header is an error.
+pub(crate) fn replay(file: &fs::File, expected: &Fingerprint) -> Result<Replay, StoreError> {
     let size = file.metadata()?.len();
     let mut reader = BufReader::with_capacity(1 << 20, file);
     reader.seek(SeekFrom::Start(0))?;
-    if size < MAGIC.len() as u64 {
-        return Ok(Replay { torn: size, ..Replay::default() });
+    let mut found = Replay::default();
+    if size < HEADER as u64 {
+        let mut start = Vec::new();
+        reader.read_to_end(&mut start)?;
+        found.damage.tail = 0..if start == EMPTY_1 { 0 } else { size };
+        return Ok(found);
     }
-    let mut magic = [0; MAGIC.len()];
-    reader.read_exact(&mut magic)?;
-    if &magic != MAGIC {
+    let mut start = [0; HEADER];
+    reader.read_exact(&mut start)?;
+    check_header(file.path(), &start, expected)?;
+    let (mut end, mut record) = (HEADER as u64, Vec::new());
+    while end < size {
+        let length = next_record(&mut reader, size - end, &mut record)?;
+        if let (Some(length), Some((key, rejected))) = (length, codec::peek(&record)) {
+            let offset = end + PREFIX as u64;
+            found.entries.push(LogEntry { key, rejected, offset, length });
+            end = offset + length as u64;
+            continue;
+        }
+        let Some(next) = find_record(file, end + 1, size)? else { break };
+        found.damage.inside.push(end..next);
+        reader.seek(SeekFrom::Start(next))?;
+        end = next;
+    }
+    found.damage.tail = end..size;
+    Ok(found)
+}
+
+fn header(fingerprint: &Fingerprint) -> Vec<u8> {
+    [MAGIC, fingerprint.as_str().as_bytes()].concat()
+}
+
+/// Refuses a file that is no log, or that of another network.
+fn check_header(path: &Path, start: &[u8], expected: &Fingerprint) -> Result<(), StoreError> {
+    let (magic, found) = start.split_at(MAGIC.len());
+    if magic != MAGIC {
         return Err(StoreError::Damaged {
-            path: file.path().to_owned(),
+            path: path.to_owned(),
             what: format!("expected a facefold log, found `{}`", magic.escape_ascii()),
             remedy: "delete the file and run the same `extract` command again: only pictures \
                      that are in no shard are done anew",
         });
     }
-    let mut found = Replay { end: MAGIC.len() as u64, ..Replay::default() };
-    let mut record = Vec::new();
-    while let Some(length) = next_record(&mut reader, size - found.end, &mut record)? {
-        let Some((key, rejected)) = codec::peek(&record) else { break };
-        let offset = found.end + PREFIX as u64;
-        found.entries.push(LogEntry { key, rejected, offset, length });
-        found.end = offset + length as u64;
+    if found == expected.as_str().as_bytes() {
+        return Ok(());
     }
-    found.torn = size - found.end;
-    Ok(found)
+    Err(StoreError::ForeignFile {
+        path: path.to_owned(),
+        expected: expected.clone(),
+        found: found.escape_ascii().to_string(),
+    })
+}
+
+/// Where the first whole record at or behind a place begins; none where there is none.
+fn find_record(mut file: &fs::File, from: u64, size: u64) -> Result<Option<u64>, StoreError> {
+    let mut rest = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(size.saturating_sub(from)).read_to_end(&mut rest)?;
+    let place = (0..rest.len()).find(|&place| begins_with_record(&rest[place..]));
+    Ok(place.map(|place| from + place as u64))
+}
+
+fn begins_with_record(bytes: &[u8]) -> bool {
+    let Some((&length_bytes, rest)) = bytes.split_first_chunk::<4>() else { return false };
+    let Some((&sum, rest)) = rest.split_first_chunk::<4>() else { return false };
+    let Some(record) = rest.get(..u32::from_le_bytes(length_bytes) as usize) else { return false };
+    // Few places come this far, so that hardly any is hashed in vain.
+    codec::peek(record).is_some() && checksum(length_bytes, record) == u32::from_le_bytes(sum)
+}
+
+impl Damage {
+    /// What is damaged before the last whole record, a sentence each.
+    pub(crate) fn sentences<'a>(&'a self, log: &'a Path) -> impl Iterator<Item = String> + 'a {
+        self.inside.iter().map(move |Range { start, end }| {
+            format!(
+                "`{}` is damaged from byte {start} to byte {end}: what was written there is lost, \
+                 and everything before and after it is read; run the same `extract` command again, \
+                 which extracts the lost pictures anew",
+                log.display()
+            )
+        })
+    }
+
+    fn warn(&self, log: &Path) {
+        for sentence in self.sentences(log) {
+            tracing::warn!("{sentence}");
+        }
+        if !self.tail.is_empty() {
+            tracing::warn!(
+                "cut {} bytes of an unfinished record off `{}` at byte {}; its picture is extracted \
+                 again",
+                self.tail.end - self.tail.start,
+                log.display(),
+                self.tail.start
+            );
+        }
+    }
 }
 
 /// The next record's length, with its bytes in `record`; none at the end or at a torn tail.
@@ -124,6 +211,7 @@ pub(crate) fn read_record(mut file: &fs::File, entry: &LogEntry) -> Result<Recor
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
+    fingerprint: Fingerprint,
     file: fs::File,
     end: u64,
     buffer: Vec<u8>,
@@ -133,42 +221,43 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens or makes the log, cuts its torn tail, and gives what is in it.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<LogEntry>), StoreError> {
+    /// Opens or makes the log, cuts its torn tail, and gives what is in it. What is damaged before
+    /// the last whole record stays until the log is sealed.
+    pub(crate) fn open(
+        path: &Path,
+        fingerprint: &Fingerprint,
+    ) -> Result<(Self, Vec<LogEntry>), StoreError> {
         if !path.exists() {
-            write_atomic(path, MAGIC)?;
+            write_atomic(path, &header(fingerprint))?;
         }
         let mut file = open_read_write(path)?;
-        let mut replay = replay(&file)?;
-        if replay.end == 0 {
-            write_atomic(path, MAGIC)?;
+        let Replay { entries, damage } = replay(&file, fingerprint)?;
+        let mut end = damage.tail.start;
+        if end == 0 {
+            write_atomic(path, &header(fingerprint))?;
             file = open_read_write(path)?;
-            replay.end = MAGIC.len() as u64;
+            end = HEADER as u64;
+        } else if !damage.tail.is_empty() {
+            disk::shorten(&file, end)?;
+            disk::sync_data(&file)?;
         }
-        if replay.torn > 0 {
-            tracing::warn!(
-                "cut {} bytes of an unfinished record off `{}`; its picture is extracted again",
-                replay.torn,
-                path.display()
-            );
-            file.set_len(replay.end)?;
-            file.sync_data()?;
-        }
+        damage.warn(path);
         let log = Self {
             path: path.to_owned(),
+            fingerprint: fingerprint.clone(),
             file,
-            end: replay.end,
+            end,
             buffer: Vec::new(),
             unsynced: 0,
             synced_at: Instant::now(),
             poisoned: false,
         };
-        Ok((log, replay.entries))
+        Ok((log, entries))
     }
 
     /// Bytes of records in the log.
     pub(crate) fn size(&self) -> u64 {
-        self.end - MAGIC.len() as u64
+        self.end - HEADER as u64
     }
 
     /// Appends a record: whole or not at all, whatever happens to this program.
@@ -193,9 +282,9 @@ impl Log {
         self.buffer[..4].copy_from_slice(&length_bytes);
         self.buffer[4..PREFIX].copy_from_slice(&sum.to_le_bytes());
         self.file.seek(SeekFrom::Start(self.end))?;
-        if let Err(error) = self.file.write_all(&self.buffer) {
+        if let Err(error) = disk::write_all(&mut self.file, &self.buffer) {
             // Half a record in the middle would hide every later one.
-            self.poisoned = self.file.set_len(self.end).is_err();
+            self.poisoned = disk::shorten(&self.file, self.end).is_err();
             return Err(error.into());
         }
         let rejected = matches!(extraction, Extraction::Rejected(_));
@@ -211,8 +300,10 @@ impl Log {
     /// Makes everything appended so far survive a power cut.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         if self.unsynced > 0 {
-            self.file.sync_data()?;
-            self.unsynced = 0;
+            // The system may forget what it could not write, and call the next sync a success.
+            self.poisoned = true;
+            disk::sync_data(&self.file)?;
+            (self.poisoned, self.unsynced) = (false, 0);
         }
         self.synced_at = Instant::now();
         Ok(())
@@ -228,9 +319,12 @@ impl Log {
     /// The old file is replaced, not shortened, so that a reader which has it open keeps what it
     /// saw.
     pub(crate) fn restart(&mut self) -> Result<(), StoreError> {
-        write_atomic(&self.path, MAGIC)?;
+        // What is appended to the old file once another has its name is lost.
+        self.poisoned = true;
+        write_atomic(&self.path, &header(&self.fingerprint))?;
         self.file = open_read_write(&self.path)?;
-        self.end = MAGIC.len() as u64;
+        self.poisoned = false;
+        self.end = HEADER as u64;
         self.unsynced = 0;
         Ok(())
     }

@@ -79,8 +79,9 @@ impl Store {
     /// The main faces of some pictures, one row a key, where they lie.
     ///
     /// The first load after the store has grown builds `derived/embedding-STAMP.npy` (and the
-    /// same of taps) from the shards. It and later ones map that file and read the rows from the
-    /// disk, in the order in which they lie there. They stay in the system's page cache: beside it
+    /// same of taps) from the shards. It and later ones map that file, read the rows from the
+    /// disk, in the order in which they lie there, and compare them with its checksums; a file
+    /// that is not what was written is built again. They stay in the system's page cache: beside it
     /// a row takes some tens of bytes of memory. Pictures that are in the log only are copied, and
     /// so are then the others. All cores read, in the pool that rayon has where it is called.
     ///
@@ -162,11 +163,16 @@ impl Store {
         sealed.par_sort_unstable();
         let mut parts = Vec::with_capacity(columns.len());
         for column in columns.iter_mut().filter(|_| !sealed.is_empty()) {
-            let values = match &column.values {
+            let mut values = match &column.values {
                 Some(values) => values.clone(),
                 None => Values::open(self, column.name, column.width)?,
             };
-            values.fetch(&sealed, column.width);
+            if !values.fetch(&sealed) {
+                values = Values::open_anew(self, column.name, column.width)?;
+                if !values.fetch(&sealed) {
+                    return Err(self.does_not_fit(&"a file there is not what was just written"));
+                }
+            }
             parts.push((values.rows(), column.width));
             column.values = Some(values);
         }

@@ -3,9 +3,12 @@
 //! `derived/embedding-STAMP.npy` has all rows of all embeddings shards, in the order of the key
 //! index; the stamp names those shards, so a copy of other shards is never taken for it. It is
 //! mapped, not read: a file that is written once, under another name, and only ever deleted.
+//!
+//! Behind the matrix stand checksums, one for each [`Sums::BLOCK`] values or so. Those of the rows
+//! that are used are compared each time rows are loaded; a copy that differs is built again.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use facefold_core::RowValues;
@@ -13,17 +16,17 @@ use facefold_engine::MappedFile;
 use fs_err as fs;
 use rayon::prelude::*;
 
+use crate::disk::{self, PARTIAL, PartialFile};
 use crate::error::StoreError;
 use crate::index::IndexedShard;
-use crate::layout::{PARTIAL, persist, remove_partial_files, temporary_file};
 use crate::shard::{self, Kind};
 use crate::store::Store;
 
 /// Bytes of the header of a copy.
 const HEADER: usize = 128;
 
-/// Rows that one core fetches before it asks for more.
-const FETCHED_ROWS: usize = 1024;
+/// Blocks that one core checks before it asks for more.
+const CHECKED_BLOCKS: usize = 16;
 
 /// A column of all rows of the shards (`embedding` or `taps`), in the order of the key index.
 #[derive(Clone)]
@@ -34,13 +37,121 @@ pub(crate) enum Values {
     Read(Arc<Vec<f32>>),
 }
 
-/// The values in a mapped copy.
-pub(crate) struct MappedCopy(MappedFile);
+/// A mapped copy.
+pub(crate) struct MappedCopy {
+    file: MappedFile,
+    width: usize,
+    /// The checksum of each block.
+    sums: Vec<u32>,
+    /// Bytes of header and values.
+    end: usize,
+}
 
 impl AsRef<[f32]> for MappedCopy {
     fn as_ref(&self) -> &[f32] {
         // The map begins with a page, and the header is a whole number of values.
-        bytemuck::cast_slice(&self.0.as_ref()[HEADER..])
+        bytemuck::cast_slice(&self.file.as_ref()[HEADER..self.end])
+    }
+}
+
+impl MappedCopy {
+    /// Maps a copy; none where there is none, or its length, header or checksums are not those of
+    /// a copy of so many rows.
+    fn open(path: &Path, rows: usize, width: usize) -> io::Result<Option<Self>> {
+        let end = HEADER + rows * width * size_of::<f32>();
+        let expected = end + Sums::bytes(rows, width);
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.len() == expected as u64 => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let file = MappedFile::open(path)?;
+        let sums = Sums::read(&header(rows, width), file.as_ref(), end);
+        Ok(sums.map(|sums| Self { file, width, sums, end }))
+    }
+
+    /// Reads a block from the disk; whether it has its checksum.
+    fn check(&self, block: usize) -> bool {
+        let bytes = Sums::rows(self.width) * self.width * size_of::<f32>();
+        let start = HEADER + block * bytes;
+        let values = self.file.as_ref().get(start..(start + bytes).min(self.end));
+        let found = values.map(crc32fast::hash);
+        found.is_some() && found.as_ref() == self.sums.get(block)
+    }
+}
+
+/// The checksums of a matrix, which grow with it.
+pub(crate) struct Sums {
+    width: usize,
+    block: usize,
+    filled: usize,
+    hasher: crc32fast::Hasher,
+    finished: Vec<u32>,
+}
+
+impl Sums {
+    /// Values of a block: as many whole rows as have at most so many, or one row.
+    const BLOCK: usize = 1 << 14;
+
+    /// Rows of a block.
+    fn rows(width: usize) -> usize {
+        (Self::BLOCK / width.max(1)).max(1)
+    }
+
+    /// Bytes of the checksums of a matrix: those of the blocks, and one of them and the header.
+    fn bytes(rows: usize, width: usize) -> usize {
+        (rows.div_ceil(Self::rows(width)) + 1) * size_of::<u32>()
+    }
+
+    pub(crate) fn new(width: usize) -> Self {
+        let block = Self::rows(width) * width;
+        Self { width, block, filled: 0, hasher: crc32fast::Hasher::new(), finished: Vec::new() }
+    }
+
+    /// Takes the next values.
+    pub(crate) fn add(&mut self, mut values: &[f32]) {
+        while !values.is_empty() {
+            let (some, rest) = values.split_at(values.len().min(self.block - self.filled));
+            self.hasher.update(bytemuck::cast_slice(some));
+            self.filled += some.len();
+            values = rest;
+            if self.filled == self.block {
+                self.end_block();
+            }
+        }
+    }
+
+    fn end_block(&mut self) {
+        self.finished.push(std::mem::take(&mut self.hasher).finalize());
+        self.filled = 0;
+    }
+
+    /// The bytes that stand behind the matrix.
+    pub(crate) fn finish(mut self, header: &[u8]) -> Vec<u8> {
+        if self.filled > 0 {
+            self.end_block();
+        }
+        let mut bytes: Vec<u8> = self.finished.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        bytes.extend(Self::of(header, &bytes).to_le_bytes());
+        bytes
+    }
+
+    /// The checksums in a file with this header, whose values end at a byte; none where they or
+    /// the header are not what was written.
+    fn read(header: &[u8], file: &[u8], end: usize) -> Option<Vec<u32>> {
+        let (sums, whole) = file.get(end..)?.split_last_chunk::<4>()?;
+        let right =
+            file.starts_with(header) && Self::of(header, sums) == u32::from_le_bytes(*whole);
+        let sums = sums.as_chunks().0.iter().map(|sum| u32::from_le_bytes(*sum));
+        right.then(|| sums.collect())
+    }
+
+    fn of(header: &[u8], sums: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(header);
+        hasher.update(sums);
+        hasher.finalize()
     }
 }
 
@@ -48,33 +159,47 @@ impl Values {
     /// Opens the copy of a column, after building it where there is none.
     pub(crate) fn open(store: &Store, name: &str, width: usize) -> Result<Self, StoreError> {
         match open_or_build(store, name, width) {
-            Ok(file) => Ok(Self::Mapped(Arc::new(MappedCopy(file)))),
+            Ok(copy) => Ok(Self::Mapped(Arc::new(copy))),
             Err(StoreError::Io(error)) if cannot_write(&error) => {
                 tracing::debug!("reading the shards directly: {error}");
-                let mut all = Vec::new();
-                for shard in store.index.shards_of(Kind::Embeddings) {
-                    shard::for_each_block(&store.layout, &shard.name, name, |values| {
-                        all.extend_from_slice(values);
-                        Ok(())
-                    })?;
-                }
-                Ok(Self::Read(Arc::new(all)))
+                Self::from_shards(store, name)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Reads some rows from the disk, on all cores; `rows` are in order.
-    pub(crate) fn fetch(&self, rows: &[u32], width: usize) {
-        let Self::Mapped(copy) = self else { return };
-        let (bytes, end) = (width * size_of::<f32>(), copy.0.as_ref().len());
-        rows.par_chunks(FETCHED_ROWS).for_each(|rows| {
-            for rows in rows.chunk_by(|row, next| next - row <= 1) {
-                let [Some(first), Some(last)] = [rows.first(), rows.last()] else { continue };
-                let first = HEADER + *first as usize * bytes;
-                copy.0.fetch(first.min(end)..(HEADER + (*last as usize + 1) * bytes).min(end));
-            }
-        });
+    /// As [`Self::open`], after deleting a copy that is damaged.
+    pub(crate) fn open_anew(store: &Store, name: &str, width: usize) -> Result<Self, StoreError> {
+        let path = path(store, name);
+        tracing::warn!("`{}` is damaged: it is built again from the shards", path.display());
+        match disk::remove_file(&path) {
+            Err(error) if cannot_write(&error) => Self::from_shards(store, name),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Ok(()) | Err(_) => Self::open(store, name, width),
+        }
+    }
+
+    fn from_shards(store: &Store, name: &str) -> Result<Self, StoreError> {
+        let mut all = Vec::new();
+        for shard in store.index.shards_of(Kind::Embeddings) {
+            shard::for_each_block(&store.layout, &shard.name, name, |values| {
+                all.extend_from_slice(values);
+                Ok(())
+            })?;
+        }
+        Ok(Self::Read(Arc::new(all)))
+    }
+
+    /// Reads some rows from the disk, on all cores, and compares them with their checksums; whether
+    /// they are what was written. `rows` are in order.
+    pub(crate) fn fetch(&self, rows: &[u32]) -> bool {
+        let Self::Mapped(copy) = self else { return true };
+        let in_block = Sums::rows(copy.width) as u32;
+        let mut blocks: Vec<u32> = rows.iter().map(|row| row / in_block).collect();
+        blocks.dedup();
+        blocks
+            .par_chunks(CHECKED_BLOCKS)
+            .all(|blocks| blocks.iter().all(|&block| copy.check(block as usize)))
     }
 
     /// The values, shared.
@@ -93,46 +218,46 @@ fn cannot_write(error: &io::Error) -> bool {
 }
 
 /// Maps the copy that belongs to the index; builds it where there is none.
-fn open_or_build(store: &Store, name: &str, width: usize) -> Result<MappedFile, StoreError> {
+fn open_or_build(store: &Store, name: &str, width: usize) -> Result<MappedCopy, StoreError> {
     let rows = store.index.rows() as usize;
     let path = path(store, name);
-    let expected = (header(rows, width).len() + rows * width * size_of::<f32>()) as u64;
-    let is_whole = || match fs::metadata(&path) {
-        Ok(metadata) => Ok(metadata.len() == expected),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    };
-    if is_whole()? {
-        return Ok(MappedFile::open(&path)?);
+    if let Some(copy) = MappedCopy::open(&path, rows, width)? {
+        return Ok(copy);
     }
     let _lock = store.layout.lock_derived()?;
-    if is_whole()? {
-        return Ok(MappedFile::open(&path)?);
+    if let Some(copy) = MappedCopy::open(&path, rows, width)? {
+        return Ok(copy);
     }
-    remove_partial_files(&store.layout.derived())?;
-    let mut file = temporary_file(&store.layout.derived())?;
-    let mut writer = BufWriter::with_capacity(1 << 20, &mut file);
-    writer.write_all(&header(rows, width))?;
+    disk::remove_partial_files(&store.layout.derived())?;
+    let file = PartialFile::new(&store.layout.derived())?;
+    let mut writer = BufWriter::with_capacity(1 << 20, file);
+    let (header, mut sums) = (header(rows, width), Sums::new(width));
+    writer.write_all(&header)?;
     for shard in store.index.shards_of(Kind::Embeddings) {
-        write_rows(store, shard, name, width, &mut writer)?;
+        write_rows(store, shard, name, &mut sums, &mut writer)?;
     }
-    writer.flush()?;
-    drop(writer);
-    persist(file, &path)?;
+    writer.write_all(&sums.finish(&header))?;
+    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.persist(&path)?;
     remove_stale(store, name)?;
-    Ok(MappedFile::open(&path)?)
+    MappedCopy::open(&path, rows, width)?.ok_or_else(|| StoreError::Damaged {
+        path,
+        what: "it is not what was just written".to_owned(),
+        remedy: "check the disk",
+    })
 }
 
 fn write_rows(
     store: &Store,
     shard: &IndexedShard,
     name: &str,
-    width: usize,
+    sums: &mut Sums,
     writer: &mut impl Write,
 ) -> Result<(), StoreError> {
     let mut rows = 0;
     shard::for_each_block(&store.layout, &shard.name, name, |values| {
-        rows += values.len() / width;
+        rows += values.len() / sums.width;
+        sums.add(values);
         writer.write_all(bytemuck::cast_slice(values))?;
         Ok(())
     })?;
@@ -151,7 +276,7 @@ fn remove_stale(store: &Store, name: &str) -> io::Result<()> {
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stale = file_name.starts_with(&format!("{name}-")) && path != current;
         if stale && !file_name.starts_with(PARTIAL) {
-            fs::remove_file(path)?;
+            disk::remove_file(&path)?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The samples table: one row per label row, with the key of its picture.
 
 use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,19 +11,33 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
+use facefold_core::checksum::{self, Checksum, UNSEALED};
 use facefold_core::extraction::InvalidRejectReason;
-use facefold_core::files::write_atomic;
 use facefold_core::sample::InvalidSplit;
 use facefold_core::{Fold, Gender, ImageKey, Rejection, Sample, SubjectId};
 use fs_err as fs;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
+use crate::disk::write_atomic;
 use crate::error::StoreError;
-use crate::store::Store;
+use crate::header::StoreHeader;
+use crate::shard;
+use crate::store::{Outcome, Store};
 use crate::table::{self, column, key_at};
+
+/// The name of the checksum among the file's key-value metadata, and what the Thrift compact
+/// protocol puts between such a name and a text of 64 bytes: a field's type, and the length
+/// (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
+const CHECKSUM: &str = "facefold.checksum";
+const MARKER: &[u8] = b"facefold.checksum\x18\x40";
+
+/// What to do about a damaged table.
+const WRITE_AGAIN: &str =
+    "delete the file and run the same `extract` command again: it writes the table anew";
 
 /// A label row and its picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,50 +82,205 @@ impl Store {
     /// [`StoreError::NoSamples`] before an extraction has come to its end, or a table that cannot
     /// be read.
     pub fn samples(&self) -> Result<Vec<SampleRow>, StoreError> {
-        let path = self.samples_path();
+        let mut all = Vec::new();
+        self.for_each_sample(|row| all.push(row))?;
+        Ok(all)
+    }
+
+    /// Calls `each` with every row of the samples table, in order.
+    pub(crate) fn for_each_sample(&self, each: impl FnMut(SampleRow)) -> Result<(), StoreError> {
+        let path = self.layout.samples();
+        let damaged =
+            |what: String| StoreError::Damaged { path: path.clone(), what, remedy: WRITE_AGAIN };
         let bytes = match fs::read(&path) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(StoreError::NoSamples { path: self.directory().to_owned() });
+                return Err(if self.header.has_samples {
+                    damaged("it was written, and is gone".to_owned())
+                } else {
+                    StoreError::NoSamples { path: self.directory().to_owned() }
+                });
             }
             Err(error) => return Err(error.into()),
         };
-        read(bytes).map_err(|error| StoreError::Damaged {
-            path,
-            what: error.to_string(),
-            remedy: "run the same `extract` command again: it writes the table anew",
-        })
-    }
-}
-
-/// Writes the table, some rows at a time: those of a large data set take more memory than all that
-/// an extraction keeps of them.
-pub(crate) fn write<R: Borrow<SampleRow>>(
-    path: &Path,
-    rows: impl IntoIterator<Item = R>,
-) -> Result<(), StoreError> {
-    let parquet = |source| StoreError::Parquet { path: path.to_owned(), source };
-    let level = ZstdLevel::try_new(3).map_err(parquet)?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-    let mut bytes = Vec::new();
-    let schema = batch(&[])?.schema();
-    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties)).map_err(parquet)?;
-    let mut rows = rows.into_iter();
-    loop {
-        let some: Vec<R> = rows.by_ref().take(table::BATCH).collect();
-        if some.is_empty() {
-            break;
+        match checksum::check(&bytes, MARKER) {
+            Checksum::Right => {}
+            // A table is sealed before the header says so.
+            Checksum::Absent if !self.header.has_checksums() => {}
+            Checksum::Absent => {
+                return Err(damaged("expected a checksum in it, found none".to_owned()));
+            }
+            Checksum::Wrong => {
+                let what = "its bytes do not have the checksum that it carries";
+                return Err(damaged(what.to_owned()));
+            }
         }
-        let some: Vec<&SampleRow> = some.iter().map(Borrow::borrow).collect();
-        writer.write(&batch(&some)?).map_err(parquet)?;
+        let invalid = |error: ParquetError| damaged(error.to_string());
+        let expected = &self.header.fingerprint;
+        if let Some(found) = shard::fingerprint(&bytes).map_err(invalid)?
+            && found != expected.as_str()
+        {
+            return Err(damaged(format!(
+                "expected the store's fingerprint {expected}, found {found}"
+            )));
+        }
+        read(bytes, each).map_err(invalid)
     }
-    writer.close().map_err(parquet)?;
-    Ok(write_atomic(path, &bytes)?)
 }
 
-fn batch(rows: &[&SampleRow]) -> Result<RecordBatch, StoreError> {
+/// What a new samples table took over from the one before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TakenOver {
+    /// Rows whose picture was not read now, or is rejected now and was embedded before: they keep the
+    /// earlier one.
+    pub pictures: usize,
+    /// Rows that the data set no longer lists, of pictures that no other row shows: they stay.
+    pub rows: Vec<PathBuf>,
+}
+
+impl Store {
+    /// Writes a samples table in the place of the present one: the rows given, in their order, then
+    /// those of the present table that would be lost.
+    ///
+    /// A row keeps the picture that it had where there is none for it now, or a rejected one; and a row that is not
+    /// given stays where its picture is in the store and no row given shows it.
+    pub(crate) fn replace_samples<R: Borrow<SampleRow>>(
+        &self,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<TakenOver, StoreError> {
+        let mut known = self.known_pictures()?;
+        let mut taken_over = TakenOver::default();
+        let mut shown = HashSet::new();
+        let mut table = TableWriter::new(&self.header)?;
+        for row in rows {
+            let mut row = row.borrow().clone();
+            if let Some(earlier) = known.get_mut(&row.sample.path) {
+                earlier.listed = true;
+                if self.is_worse(row.key, earlier.key) {
+                    taken_over.pictures += 1;
+                    (row.key, row.rejection) = (Some(earlier.key), None);
+                }
+            }
+            if !known.is_empty() {
+                shown.extend(row.key);
+            }
+            table.push(row)?;
+        }
+        known.retain(|_, earlier| !earlier.listed && !shown.contains(&earlier.key));
+        let mut kept = Vec::new();
+        if !known.is_empty() {
+            let lost = |row: &SampleRow| known.contains_key(&row.sample.path);
+            self.for_each_sample(|row| kept.extend(Some(row).filter(lost)))?;
+        }
+        for row in kept {
+            taken_over.rows.push(row.sample.path.clone());
+            table.push(row)?;
+        }
+        write_atomic(&self.layout.samples(), &table.finish()?)?;
+        Ok(taken_over)
+    }
+
+    /// Whether a row knew more with the earlier picture: there is none now, or one that is rejected
+    /// in the place of one that is embedded (an empty file, say, where the disk is not mounted).
+    fn is_worse(&self, now: Option<ImageKey>, earlier: ImageKey) -> bool {
+        let embedded = self.outcome(&earlier) == Some(Outcome::Embedded);
+        now.is_none_or(|now| embedded && self.is_rejected(&now))
+    }
+
+    /// The pictures of the present table that the store has, by the path of their row.
+    fn known_pictures(&self) -> Result<HashMap<PathBuf, Earlier>, StoreError> {
+        let mut known = HashMap::new();
+        let add = |row: SampleRow| {
+            if let Some(key) = row.key.filter(|key| self.contains(key)) {
+                known.entry(row.sample.path).or_insert(Earlier { key, listed: false });
+            }
+        };
+        match self.for_each_sample(add) {
+            // The next table is written in the place of one that cannot be read.
+            Ok(()) | Err(StoreError::NoSamples { .. } | StoreError::Damaged { .. }) => Ok(known),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the rows of the present table that are kept, in their order.
+    pub(crate) fn retain_samples(
+        &self,
+        keep: impl Fn(&SampleRow) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut table = TableWriter::new(&self.header)?;
+        let mut failed = None;
+        self.for_each_sample(|row| {
+            if keep(&row) && failed.is_none() {
+                failed = table.push(row).err();
+            }
+        })?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(write_atomic(&self.layout.samples(), &table.finish()?)?),
+        }
+    }
+}
+
+/// The picture that a label row had.
+struct Earlier {
+    key: ImageKey,
+    /// Whether the data set still has the row.
+    listed: bool,
+}
+
+/// A table that grows some rows at a time: the rows of a large data set take more memory than all
+/// that an extraction keeps of them.
+struct TableWriter {
+    writer: ArrowWriter<Vec<u8>>,
+    rows: Vec<SampleRow>,
+}
+
+impl TableWriter {
+    fn new(header: &StoreHeader) -> Result<Self, StoreError> {
+        let metadata = vec![
+            shard::fingerprint_entry(header),
+            KeyValue::new(CHECKSUM.to_owned(), UNSEALED.to_owned()),
+        ];
+        let level = ZstdLevel::try_new(3).map_err(failed)?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .set_key_value_metadata(Some(metadata))
+            .build();
+        let schema = batch(&[])?.schema();
+        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
+        Ok(Self { writer, rows: Vec::new() })
+    }
+
+    fn push(&mut self, row: SampleRow) -> Result<(), StoreError> {
+        self.rows.push(row);
+        if self.rows.len() < table::BATCH { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.writer.write(&batch(&self.rows)?).map_err(failed)?;
+        self.rows.clear();
+        Ok(())
+    }
+
+    /// The bytes of the table, with their checksum among them.
+    fn finish(mut self) -> Result<Vec<u8>, StoreError> {
+        self.write()?;
+        let mut bytes = self.writer.into_inner().map_err(failed)?;
+        if checksum::seal(&mut bytes, MARKER) {
+            return Ok(bytes);
+        }
+        let missing = format!("expected `{CHECKSUM}` in the metadata, found none");
+        Err(failed(ParquetError::General(missing)))
+    }
+}
+
+fn failed(source: ParquetError) -> StoreError {
+    StoreError::Parquet { path: "samples.parquet".into(), source }
+}
+
+fn batch(rows: &[SampleRow]) -> Result<RecordBatch, StoreError> {
     let text = |value: &dyn Fn(&SampleRow) -> Option<String>| -> ArrayRef {
-        Arc::new(rows.iter().map(|row| value(row)).collect::<StringArray>())
+        Arc::new(rows.iter().map(value).collect::<StringArray>())
     };
     let keys: Vec<Option<ImageKey>> = rows.iter().map(|row| row.key).collect();
     let conflicts: Vec<bool> = rows.iter().map(|row| row.sample.label_conflict).collect();
@@ -171,8 +341,7 @@ fn batch(rows: &[&SampleRow]) -> Result<RecordBatch, StoreError> {
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 
-fn read(bytes: Bytes) -> Result<Vec<SampleRow>, ParquetError> {
-    let mut all = Vec::new();
+fn read(bytes: Bytes, mut each: impl FnMut(SampleRow)) -> Result<(), ParquetError> {
     for batch in table::reader(bytes, &[])? {
         let batch = batch?;
         let [path, raw_age, gender, race, subject, split, class, reason, detail] = [
@@ -213,7 +382,7 @@ fn read(bytes: Bytes) -> Result<Vec<SampleRow>, ParquetError> {
                 class: text(class),
                 label_conflict: conflict.value(row),
             };
-            all.push(SampleRow {
+            each(SampleRow {
                 sample,
                 key: keys.is_valid(row).then(|| key_at(keys, row)).transpose()?,
                 rejection: reason
@@ -221,7 +390,7 @@ fn read(bytes: Bytes) -> Result<Vec<SampleRow>, ParquetError> {
             });
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// The bytes of a path that is no text; none for every other path.

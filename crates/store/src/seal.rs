@@ -9,14 +9,14 @@ use fs_err as fs;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use crate::disk::PartialFile;
 use crate::error::StoreError;
 use crate::header::StoreHeader;
-use crate::layout::{Layout, persist, temporary_file};
-use crate::shard::{EmbeddingRow, Kind};
+use crate::layout::Layout;
+use crate::shard::{EmbeddingRow, Kind, fingerprint_entry};
 use crate::table::{self, BATCH};
 
 /// Seals rows into a shard, and gives its name; nothing where there is no row.
@@ -127,12 +127,10 @@ fn embeddings_batch(
 /// Embeddings and taps are noise to a compressor, and a dictionary or minima of them serve
 /// nobody.
 fn properties(header: &StoreHeader) -> Result<WriterProperties, ParquetError> {
-    let fingerprint =
-        KeyValue::new("facefold.fingerprint".to_owned(), header.fingerprint.to_string());
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_key_value_metadata(Some(vec![fingerprint]));
+        .set_key_value_metadata(Some(vec![fingerprint_entry(header)]));
     for name in ["embedding", "taps"] {
         let path = ColumnPath::from(vec![name.to_owned(), "list".to_owned(), "element".to_owned()]);
         builder = builder
@@ -155,9 +153,8 @@ fn write(
         return Ok(None);
     }
     let directory = layout.shards();
-    fs::create_dir_all(&directory)?;
-    let mut file = temporary_file(&directory)?;
-    let parquet = |source| StoreError::Parquet { path: directory.clone(), source };
+    let mut file = PartialFile::new(&directory)?;
+    let parquet = |source| StoreError::parquet(&directory, source);
     let properties = properties(header).map_err(parquet)?;
     let mut writer =
         ArrowWriter::try_new(&mut file, Arc::clone(schema), Some(properties)).map_err(parquet)?;
@@ -173,6 +170,6 @@ fn write(
         &keys.finalize().to_hex()[..16],
         &content.finalize().to_hex()[..32]
     );
-    persist(file, &layout.shard(&name))?;
+    file.persist(&layout.shard(&name))?;
     Ok(Some(name))
 }

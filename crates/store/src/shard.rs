@@ -13,10 +13,13 @@ use bytes::Bytes;
 use facefold_core::extraction::InvalidRejectReason;
 use facefold_core::{Embedding, Face, FaceVariant, ImageKey, Rejection};
 use fs_err as fs;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 
 use crate::codec;
 use crate::error::StoreError;
+use crate::header::StoreHeader;
 use crate::layout::Layout;
 use crate::table::{self, column, float_values, key_at};
 
@@ -122,18 +125,39 @@ pub(crate) fn read_checked(layout: &Layout, name: &str) -> Result<Bytes, StoreEr
     Ok(bytes.into())
 }
 
-/// Key, face and variant of every row, in order, without reading anything else.
-pub(crate) fn read_keys(
-    layout: &Layout,
-    name: &str,
-) -> Result<Vec<(ImageKey, u16, FaceVariant)>, StoreError> {
-    let path = layout.shard(name);
-    let file = fs::File::open(&path)?.into_file();
+/// The name of the fingerprint among a file's key-value metadata.
+const FINGERPRINT: &str = "facefold.fingerprint";
+
+/// The entry that says which network the rows of a file belong to.
+pub(crate) fn fingerprint_entry(header: &StoreHeader) -> KeyValue {
+    KeyValue::new(FINGERPRINT.to_owned(), header.fingerprint.to_string())
+}
+
+/// What [`fingerprint_entry`] put into a file; none where there is no such entry.
+pub(crate) fn fingerprint(bytes: &Bytes) -> Result<Option<String>, ParquetError> {
+    let metadata = ArrowReaderMetadata::load(bytes, ArrowReaderOptions::default())?;
+    let entries = metadata.metadata().file_metadata().key_value_metadata();
+    let found = entries.into_iter().flatten().find(|entry| entry.key == FINGERPRINT);
+    Ok(found.and_then(|entry| entry.value.clone()))
+}
+
+/// What the index keeps of a shard.
+pub(crate) struct Keys {
+    /// What its rows were made with.
+    pub(crate) fingerprint: String,
+    /// Key, face and variant of every row, in order.
+    pub(crate) rows: Vec<(ImageKey, u16, FaceVariant)>,
+}
+
+/// Reads the keys of a shard, whose bytes are checked.
+pub(crate) fn read_keys(layout: &Layout, name: &str) -> Result<Keys, StoreError> {
+    let bytes = read_checked(layout, name)?;
     let embeddings = Kind::of(name) == Some(Kind::Embeddings);
     let columns: &[&str] = if embeddings { &["key", "face", "variant"] } else { &["key"] };
-    let mut all = Vec::new();
-    let read = || -> Result<(), ParquetError> {
-        for batch in table::reader(file, columns)? {
+    let read = || -> Result<Keys, ParquetError> {
+        let fingerprint = fingerprint(&bytes)?.unwrap_or_else(|| "none".to_owned());
+        let mut rows = Vec::new();
+        for batch in table::reader(bytes, columns)? {
             let batch = batch?;
             let keys: &FixedSizeBinaryArray = column(&batch, "key")?;
             for row in 0..batch.num_rows() {
@@ -141,16 +165,15 @@ pub(crate) fn read_keys(
                 if embeddings {
                     let face = column::<UInt16Array>(&batch, "face")?.value(row);
                     let variant = column::<UInt32Array>(&batch, "variant")?.value(row);
-                    all.push((key, face, FaceVariant(variant)));
+                    rows.push((key, face, FaceVariant(variant)));
                 } else {
-                    all.push((key, 0, FaceVariant::PLAIN));
+                    rows.push((key, 0, FaceVariant::PLAIN));
                 }
             }
         }
-        Ok(())
+        Ok(Keys { fingerprint, rows })
     };
-    read().map_err(|error| StoreError::damaged_shard(&path, error.to_string()))?;
-    Ok(all)
+    read().map_err(|error| StoreError::damaged_shard(&layout.shard(name), error.to_string()))
 }
 
 /// Calls `each` with blocks of consecutive rows of one column of floats, in order.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use facefold_core::{Extraction, FaceVariant, ImageKey, Rejection};
@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::header::StoreHeader;
 use crate::index::{Entry, Index};
 use crate::layout::Layout;
-use crate::log::{self, LogEntry};
+use crate::log::{self, Damage, LogEntry, Replay};
 use crate::shard::{self, Kind};
 use crate::writer::StoreWriter;
 
@@ -38,14 +38,15 @@ pub struct Store {
     /// Pictures that are in the log only.
     pub(crate) logged: HashMap<ImageKey, LogEntry>,
     pub(crate) log: Option<Mutex<fs::File>>,
-    pub(crate) torn: u64,
+    pub(crate) log_damage: Damage,
 }
 
 impl Store {
-    /// Opens a store for reading. A torn tail of its log, left by a killed writer, is skipped.
+    /// Opens a store for reading. A torn tail of its log, left by a killed writer, is skipped, and
+    /// so is a damaged record before it.
     ///
     /// # Errors
-    /// [`StoreError::NotAStore`], or a file that cannot be read.
+    /// [`StoreError::NotAStore`], [`StoreError::ForeignFile`], or a file that cannot be read.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let layout = Layout::new(directory.as_ref());
         let header = StoreHeader::read(&layout.directory, &layout.header())?
@@ -57,34 +58,47 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        let replay = log.as_ref().map(log::replay).transpose()?.unwrap_or_default();
-        let index = Index::load(&layout)?;
+        let Replay { entries, damage } = log
+            .as_ref()
+            .map(|log| log::replay(log, &header.fingerprint))
+            .transpose()?
+            .unwrap_or_default();
+        let index = Index::load(&layout, &header)?;
         let mut store = Self {
             layout,
             header,
             index,
             logged: HashMap::new(),
             log: log.map(Mutex::new),
-            torn: replay.torn,
+            log_damage: damage,
         };
-        store.keep_unsealed(replay.entries);
+        store.keep_unsealed(entries);
         Ok(store)
     }
 
     /// Opens or makes a store for writing. There is one writer at a time.
     ///
     /// A torn tail of the log is cut, and what killed writers left behind is deleted. The stored
-    /// header stays, except that it takes over the data set given here.
+    /// header stays, until [`StoreWriter::write_samples`] takes over the data set given here.
     ///
     /// # Errors
-    /// [`StoreError::OtherFingerprint`] and [`StoreError::OtherLengths`] where the store holds
-    /// something that must not be mixed with this; [`StoreError::Locked`] where another writer is
-    /// at work; [`StoreError::NotEmpty`] where the directory holds something else than a store.
+    /// [`StoreError::OtherFingerprint`], [`StoreError::OtherLengths`] and
+    /// [`StoreError::OtherDataset`] where the store holds something that must not be mixed with
+    /// this; [`StoreError::Locked`] where another writer is at work; [`StoreError::NotEmpty`] where
+    /// the directory holds something else than a store.
     pub fn create_or_open(
         directory: impl AsRef<Path>,
         header: StoreHeader,
     ) -> Result<StoreWriter, StoreError> {
-        StoreWriter::open(Layout::new(directory.as_ref()), header)
+        StoreWriter::open(Layout::new(directory.as_ref()), Some(header))
+    }
+
+    /// Opens a store for writing that is there, whatever it was made with.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::Locked`], or a file that cannot be read or written.
+    pub fn open_for_writing(directory: impl AsRef<Path>) -> Result<StoreWriter, StoreError> {
+        StoreWriter::open(Layout::new(directory.as_ref()), None)
     }
 
     /// Keeps the first entry of every picture that no shard holds.
@@ -224,10 +238,5 @@ impl Store {
             remedy: "run the same `extract` command again",
         })?;
         log::read_record(&log.lock().unwrap_or_else(PoisonError::into_inner), entry)
-    }
-
-    /// Where the samples table lies.
-    pub(crate) fn samples_path(&self) -> PathBuf {
-        self.layout.samples()
     }
 }

@@ -8,12 +8,13 @@ use std::sync::Mutex;
 use facefold_core::{Extraction, ImageKey};
 use fs_err as fs;
 
+use crate::disk;
 use crate::error::StoreError;
-use crate::header::StoreHeader;
+use crate::header::{DatasetInfo, StoreHeader};
 use crate::index::Index;
-use crate::layout::{Layout, remove_partial_files};
-use crate::log::Log;
-use crate::samples::{self, SampleRow};
+use crate::layout::Layout;
+use crate::log::{Damage, Log};
+use crate::samples::{SampleRow, TakenOver};
 use crate::seal;
 use crate::shard::EmbeddingRow;
 use crate::store::Store;
@@ -39,9 +40,14 @@ impl Default for SealLimits {
 /// [`commit`](Self::commit). The lock is released when the writer is dropped or its program ends.
 #[derive(Debug)]
 pub struct StoreWriter {
-    store: Store,
+    pub(crate) store: Store,
+    /// What the header says of the data set once its samples are written.
+    dataset: DatasetInfo,
     log: Log,
     limits: SealLimits,
+    /// Whether shards or names could not be written: what the disk has then is only known after it
+    /// is read again.
+    failed: bool,
     _lock: fs::File,
 }
 
@@ -54,39 +60,67 @@ impl Deref for StoreWriter {
 }
 
 impl StoreWriter {
-    pub(crate) fn open(layout: Layout, wanted: StoreHeader) -> Result<Self, StoreError> {
+    /// Opens a store; where it is not there, makes it with the header wanted.
+    pub(crate) fn open(layout: Layout, wanted: Option<StoreHeader>) -> Result<Self, StoreError> {
+        let absent = || StoreError::NotAStore { path: layout.directory.clone() };
         if StoreHeader::read(&layout.directory, &layout.header())?.is_none() {
+            if wanted.is_none() {
+                return Err(absent());
+            }
             layout.create()?;
         }
         let lock = layout.lock_for_writing()?;
-        let header = match StoreHeader::read(&layout.directory, &layout.header())? {
-            None => {
+        let stored = StoreHeader::read(&layout.directory, &layout.header())?;
+        let header = match (stored, &wanted) {
+            (None, None) => return Err(absent()),
+            (None, Some(wanted)) => {
                 wanted.write(&layout.header())?;
-                wanted
+                wanted.clone()
             }
-            Some(mut stored) => {
-                stored.accept(&wanted, &layout.directory)?;
-                if stored.dataset != wanted.dataset {
-                    stored.dataset = wanted.dataset;
-                    stored.write(&layout.header())?;
-                }
+            (Some(stored), None) => stored,
+            (Some(stored), Some(wanted)) => {
+                stored.accept(wanted, &layout.directory)?;
                 stored
             }
         };
-        fs::create_dir_all(layout.shards())?;
-        remove_partial_files(&layout.directory)?;
-        remove_partial_files(&layout.shards())?;
-        let (log, entries) = Log::open(&layout.log())?;
-        let index = Index::load(&layout)?;
-        let mut store = Store { layout, header, index, logged: HashMap::new(), log: None, torn: 0 };
+        disk::create_dir_all(&layout.shards())?;
+        disk::remove_partial_files(&layout.directory)?;
+        disk::remove_partial_files(&layout.shards())?;
+        let index = Index::load(&layout, &header)?;
+        let (log, entries) = Log::open(&layout.log(), &header.fingerprint)?;
+        let dataset = wanted.map_or_else(|| header.dataset.clone(), |wanted| wanted.dataset);
+        let (logged, log_damage) = (HashMap::new(), Damage::default());
+        let mut store = Store { layout, header, index, logged, log: None, log_damage };
         store.keep_unsealed(entries);
-        let mut writer = Self { store, log, limits: SealLimits::default(), _lock: lock };
+        let limits = SealLimits::default();
+        let mut writer = Self { store, dataset, log, limits, failed: false, _lock: lock };
+        writer.check_dataset()?;
         if writer.store.logged.is_empty() && writer.log.size() > 0 {
             // Killed after sealing, before the log began anew.
             writer.log.restart()?;
         }
         writer.reopen_log()?;
         Ok(writer)
+    }
+
+    /// Refuses another data set than the one whose label rows the store has. A store that holds
+    /// nothing takes any.
+    fn check_dataset(&mut self) -> Result<(), StoreError> {
+        let Store { layout, header, .. } = &self.store;
+        let is_new = !header.has_samples && !layout.samples().exists() && self.is_empty();
+        if is_new && header.dataset != self.dataset {
+            let mut header = header.clone();
+            header.dataset = self.dataset.clone();
+            header.write(&layout.header())?;
+            self.store.header = header;
+            return Ok(());
+        }
+        match header.dataset.difference(&self.dataset) {
+            None => Ok(()),
+            Some((stored, wanted)) => {
+                Err(StoreError::OtherDataset { path: layout.directory.clone(), stored, wanted })
+            }
+        }
     }
 
     /// Seals at other limits than the default ones.
@@ -104,6 +138,7 @@ impl StoreWriter {
     /// says, or a face is given twice; or a failure to write or to seal, after which the store
     /// holds the picture whole or not at all.
     pub fn append(&mut self, key: ImageKey, extraction: &Extraction) -> Result<bool, StoreError> {
+        self.require_whole()?;
         if self.contains(&key) {
             return Ok(false);
         }
@@ -156,11 +191,42 @@ impl StoreWriter {
     /// Seals the log into shards. Done by itself at the [`SealLimits`].
     ///
     /// # Errors
-    /// A failure to write; the log stays as it is, and sealing can be tried again.
+    /// A failure to write. The log then holds what it held, and the store is to be opened anew.
     pub fn seal(&mut self) -> Result<(), StoreError> {
+        self.require_whole()?;
         if self.store.logged.is_empty() {
             return Ok(());
         }
+        self.begin_change();
+        self.seal_log()?;
+        self.end_change();
+        Ok(())
+    }
+
+    /// Refuses to go on after a failure that left it open what the disk has.
+    pub(crate) fn require_whole(&self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Poisoned { path: self.directory().to_owned() });
+        }
+        Ok(())
+    }
+
+    /// A change of several steps begins: unless it ends, nothing more is written.
+    pub(crate) fn begin_change(&mut self) {
+        self.failed = true;
+    }
+
+    pub(crate) fn end_change(&mut self) {
+        self.failed = false;
+    }
+
+    /// Begins an empty log in the place of one whose records are all sealed.
+    pub(crate) fn empty_log(&mut self) -> Result<(), StoreError> {
+        self.log.restart()?;
+        self.reopen_log()
+    }
+
+    fn seal_log(&mut self) -> Result<(), StoreError> {
         let (mut rows, mut rejections) = (Vec::new(), Vec::new());
         for entry in self.store.logged.values() {
             let record = self.log.read(entry)?;
@@ -176,10 +242,10 @@ impl StoreWriter {
         let embeddings = seal::write_embeddings(layout, header, &mut rows)?;
         let rejections = seal::write_rejections(layout, header, &mut rejections)?;
         let names: Vec<String> = [embeddings, rejections].into_iter().flatten().collect();
-        self.log.restart()?;
         self.store.index.add(&self.store.layout, &names)?;
+        self.empty_log()?;
         self.store.logged.clear();
-        self.reopen_log()
+        Ok(())
     }
 
     /// Forgets every rejection, so that those pictures are tried again; gives how many there were.
@@ -189,23 +255,36 @@ impl StoreWriter {
     pub fn forget_rejections(&mut self) -> Result<usize, StoreError> {
         self.seal()?;
         let count = self.store.rejections()?.len();
+        self.begin_change();
         for name in self.store.index.forget_rejections() {
-            fs::remove_file(self.store.layout.shard(&name))?;
+            disk::remove_file(&self.store.layout.shard(&name))?;
         }
-        facefold_core::files::sync_directory(&self.store.layout.shards())?;
-        self.store.index.write(&self.store.layout)?;
+        disk::sync_names(&self.store.layout.shards())?;
+        self.store.index.keep(&self.store.layout);
+        self.end_change();
         Ok(count)
     }
 
-    /// Replaces the samples table: one row per label row, in the loader's order.
+    /// Writes the samples table, one row per label row, in the loader's order, and takes over the
+    /// data set that the store was opened with.
+    ///
+    /// What the table knew is not lost: a row whose picture could not be read now, was not reached,
+    /// or is rejected where it was embedded, keeps the one that it had; a row that is not listed any more stays behind the
+    /// others where its picture is in the store and no other row shows it.
     ///
     /// # Errors
     /// A failure to write; the earlier table then stays.
     pub fn write_samples<R: Borrow<SampleRow>>(
         &mut self,
         rows: impl IntoIterator<Item = R>,
-    ) -> Result<(), StoreError> {
-        samples::write(&self.store.samples_path(), rows)
+    ) -> Result<TakenOver, StoreError> {
+        let taken_over = self.store.replace_samples(rows)?;
+        let header = self.store.header.with_samples(self.dataset.clone());
+        if header != self.store.header {
+            header.write(&self.store.layout.header())?;
+            self.store.header = header;
+        }
+        Ok(taken_over)
     }
 
     /// Seals what is in the log and gives the store for reading.
@@ -214,7 +293,7 @@ impl StoreWriter {
     /// A failure to write.
     pub fn finish(mut self) -> Result<Store, StoreError> {
         self.seal()?;
-        self.store.index.write(&self.store.layout)?;
+        self.store.index.keep(&self.store.layout);
         Ok(self.store)
     }
 

@@ -33,7 +33,8 @@ pub struct EvaluationArguments {
     /// Number of seeds.
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
-    /// Directory of the report (report.html, report.md, report.json, plots) and of every row's predictions.
+    /// Directory of the report (report.html, report.md, report.json, plots) and of every row's predictions;
+    /// a report that lies there is replaced once this one is finished.
     #[arg(long)]
     pub out: PathBuf,
 }

@@ -27,7 +27,8 @@ pub struct MatrixArguments {
     /// Number of seeds.
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
-    /// Directory of the report (report.md, report.json).
+    /// Directory of the report (report.md, report.json); a report that lies there is replaced once this one is
+    /// finished.
     #[arg(long)]
     pub out: PathBuf,
 }

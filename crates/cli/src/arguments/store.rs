@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{ArgGroup, Subcommand, ValueEnum};
 
 /// What to do with a store.
 #[derive(Debug, Subcommand)]
@@ -19,6 +19,27 @@ pub enum StoreCommand {
     Verify {
         /// The store's directory.
         dir: PathBuf,
+    },
+    /// Remove every trace of a person or a picture: embeddings, rejections, label rows, and the rows
+    /// in reports that were made from the store on this machine.
+    #[command(
+        group = ArgGroup::new("what").required(true),
+        after_help = "\
+Example: facefold store forget stores/utkface --subject 1234
+
+Trained bundles are not searched: heads of k nearest neighbours and support vectors hold embeddings of
+training pictures. Train them anew. Pictures and label files stay where they are: remove them there too,
+or the next extraction brings the person back."
+    )]
+    Forget {
+        /// The store's directory.
+        dir: PathBuf,
+        /// All pictures of a subject, as the label rows name it.
+        #[arg(long, value_name = "ID", group = "what")]
+        subject: Option<String>,
+        /// A picture: its path as the label rows give it, or a file with its bytes.
+        #[arg(long, value_name = "PATH", group = "what")]
+        image: Option<PathBuf>,
     },
     /// Say whether two stores hold the same pictures with the same bits.
     Compare {

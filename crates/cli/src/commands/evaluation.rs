@@ -5,13 +5,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Result;
-use facefold_core::Head;
+use facefold_core::{Head, Task};
 use facefold_evaluate::{
     Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
-    RowPredictions, SearchResult, Thresholds, compare, plan, slices, suspects,
+    SearchResult, Suspects, Thresholds, compare, plan, slices, suspects,
 };
 use facefold_heads::HeadOptions;
-use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file};
+use facefold_report::{
+    FITS, FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file, suspects_file,
+};
 
 use super::threads;
 use crate::arguments::{EvaluationArguments, LearningArguments};
@@ -42,7 +44,8 @@ pub struct Evaluation<'a> {
 }
 
 /// Evaluates heads task by task by `how`, and writes the report into the directory that the
-/// arguments name; none if the user stopped it.
+/// arguments name; none if the user stopped it. A report that lies there stays whole until this one
+/// is finished, and nothing of it is left then.
 ///
 /// # Errors
 /// If the store cannot be read, a subject leaks, or a head fails; finished fits are kept.
@@ -71,7 +74,10 @@ pub fn evaluate(
     let thresholds =
         (!ages.is_empty()).then_some(Thresholds { ages, max_error, attributes: &attributes });
     let mut warnings = warnings.to_vec();
-    let mut tasks = Vec::new();
+    let (mut tasks, mut tables) = (Vec::new(), Vec::new());
+    announce_replacement(&arguments.out);
+    let journal = DirectoryJournal::new(arguments.out.join(FITS));
+    learning.note_report(&arguments.out);
     for &task in &settings.tasks {
         let rows = learning.task(task, settings)?;
         learning::announce(&rows);
@@ -84,19 +90,25 @@ pub fn evaluate(
             warnings.push(proposal);
         }
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
-        let Some((outcome, searches)) =
-            run_task(arguments, evaluation, &learning, rows, protocol, thresholds.as_ref(), &how)?
+        let Some((outcome, searches)) = run_task(
+            arguments,
+            evaluation,
+            &learning,
+            &journal,
+            rows,
+            protocol,
+            &thresholds,
+            &how,
+        )?
         else {
             return Ok(None);
         };
-        let path = arguments.out.join(predictions_file(task));
-        outcome.predictions.write_csv(&path)?;
         let comparison = compare_heads(&outcome, arguments.learning.seed)?;
         let (mut sliced, mut doubted) = (None, None);
         if let Some(best) = comparison.as_ref().and_then(best_head) {
             let predictions = &outcome.predictions;
             sliced = Some(slices(predictions, best, &attributes, arguments.learning.seed)?);
-            doubted = Some(write_suspects(predictions, best, &arguments.out)?);
+            doubted = Some(suspects(predictions, best)?);
         }
         let rows = RowCounts {
             samples: learning.samples.len(),
@@ -109,9 +121,10 @@ pub fn evaluate(
             result: outcome.result,
             comparison,
             slices: sliced,
-            suspects: doubted,
+            suspects: doubted.as_ref().map(|found| suspect_count(task, found)),
             searches,
         });
+        tables.push((task, outcome.predictions, doubted));
     }
     warnings.extend(warnings_on(&learning, settings));
     let report = Report {
@@ -121,8 +134,29 @@ pub fn evaluate(
         dataset: provenance::dataset(&learning, settings),
         tasks,
     };
+    facefold_report::remove(&arguments.out)?;
+    for (task, predictions, doubted) in tables {
+        predictions.write_csv(&arguments.out.join(predictions_file(task)))?;
+        if let Some(suspects) = doubted {
+            suspects.write_csv(&arguments.out.join(suspects_file(task)), MOST_SUSPECTS)?;
+        }
+    }
     facefold_report::write(&report, &arguments.out)?;
+    journal.remove_others()?;
     Ok(Some(report))
+}
+
+/// Says that the report of another command makes room for this one's.
+pub(super) fn announce_replacement(directory: &Path) {
+    let Ok(earlier) = Report::read(directory) else { return };
+    if earlier.provenance.command != provenance::command_line() {
+        output::note(&format!(
+            "`{}` holds the report of another command ({}): it and its fits are replaced once this one \
+             is finished",
+            directory.display(),
+            earlier.provenance.command
+        ));
+    }
 }
 
 /// What stands first in every report on these rows.
@@ -132,13 +166,15 @@ pub(super) fn warnings_on(learning: &Learning, settings: &Settings) -> Vec<Strin
     untrained.into_iter().chain(provenance::ages_warning(settings)).collect()
 }
 
+#[expect(clippy::too_many_arguments, reason = "all that a task's run rests on")]
 fn run_task(
     arguments: &EvaluationArguments,
     evaluation: &Evaluation<'_>,
     learning: &Learning,
+    journal: &DirectoryJournal,
     rows: TaskRows,
     protocol: Protocol,
-    thresholds: Option<&Thresholds<'_>>,
+    thresholds: &Option<Thresholds<'_>>,
     how: &impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
 ) -> Result<Option<(CvOutcome, Vec<SearchResult>)>> {
     let LearningArguments { seed, threads: asked, .. } = arguments.learning;
@@ -149,11 +185,10 @@ fn run_task(
         partitions,
         heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
         seeds: (seed..seed + arguments.seeds.max(1)).collect(),
-        thresholds: thresholds.cloned(),
+        thresholds: thresholds.clone(),
         ..plan_of(learning, settings, rows, seed)?
     };
-    let journal = DirectoryJournal::new(arguments.out.join("fits"));
-    with_progress(threads(asked), &journal, evaluation.interrupted, |run| how(&plan, run))
+    with_progress(threads(asked), journal, evaluation.interrupted, |run| how(&plan, run))
 }
 
 /// The rows of a task as a plan that has no head, seed or partition yet.
@@ -231,17 +266,16 @@ fn best_head(comparison: &Comparison) -> Option<&str> {
     ranked.find(|&label| label != "majority")
 }
 
-/// Names the pictures whose label a head doubts in a file beside the predictions.
-fn write_suspects(
-    predictions: &RowPredictions,
-    head: &str,
-    directory: &Path,
-) -> Result<SuspectCount> {
-    let suspects = suspects(predictions, head)?;
-    let file = format!("{}/suspects.csv", predictions.task);
-    suspects.write_csv(&directory.join(&file), MOST_SUSPECTS)?;
+/// What the report says of the rows whose label a head doubts; a file beside the predictions names
+/// them.
+fn suspect_count(task: Task, suspects: &Suspects) -> SuspectCount {
     let found = suspects.rows.len();
-    Ok(SuspectCount { head: suspects.head, found, listed: found.min(MOST_SUSPECTS), file })
+    SuspectCount {
+        head: suspects.head.clone(),
+        found,
+        listed: found.min(MOST_SUSPECTS),
+        file: suspects_file(task),
+    }
 }
 
 /// The heads asked for, each once, and always the majority baseline.

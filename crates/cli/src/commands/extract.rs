@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Result, bail};
 use facefold_core::{Extractor, RejectReason, Rejection, Sample};
 use facefold_datasets::{Dataset, LoadOptions, oversampling};
-use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader};
+use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Usage, threads};
 use crate::arguments::{ExtractArguments, SourceArguments, Tree};
@@ -23,6 +23,8 @@ pub struct Answer {
     pub store: PathBuf,
     /// Label rows of the data set, duplicates left out.
     pub rows: usize,
+    /// Label rows that the data set no longer lists and that stay in the store.
+    pub kept_rows: usize,
     /// Pictures with bytes of their own, embedded or rejected, in this run or before.
     pub distinct_pictures: usize,
     /// Pictures embedded in this run.
@@ -78,6 +80,14 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     let interrupted = interrupt::listen()?;
     let answer = extract(arguments, &dataset, extractor.as_ref(), workers, &interrupted)?;
     output.answer(&answer, || text(&answer))?;
+    let unreadable = answer.rejected.get(&RejectReason::Unreadable).copied().unwrap_or_default();
+    let (missing, all) = (unreadable as usize + answer.kept_rows, answer.rows + answer.kept_rows);
+    if most(missing, all) {
+        bail!(
+            "{missing} of {all} pictures could not be read: is the disk with the pictures mounted? What could \
+             be read is in the store"
+        );
+    }
     Ok(match &answer {
         answer if answer.interrupted => Outcome::Interrupted,
         answer if arguments.strict && !answer.rejected.is_empty() => Outcome::Rejected,
@@ -96,9 +106,11 @@ pub fn extract(
     workers: usize,
     interrupted: &AtomicBool,
 ) -> Result<Answer> {
-    let mut info = DatasetInfo::new(dataset.kind.as_str(), &dataset.root);
+    require_pictures(dataset, arguments.retry_rejected)?;
+    let mut info = DatasetInfo::new(dataset.kind.as_str(), std::path::absolute(&dataset.root)?);
     info.options = json!({
-        "labels": arguments.source.labels,
+        "source": std::path::absolute(&arguments.source.root)?,
+        "labels": arguments.source.labels.as_ref().map(std::path::absolute).transpose()?,
         "tree": format!("{:?}", arguments.source.tree).to_lowercase(),
         "frontal": arguments.source.frontal,
         "aligned": arguments.aligned,
@@ -106,7 +118,6 @@ pub fn extract(
         "augment": arguments.augment,
         "oversample": arguments.oversample,
     });
-    check_versions(&arguments.store, &info.options)?;
     info.counts = BTreeMap::from([
         ("rows".to_owned(), dataset.rows as u64),
         ("duplicates".to_owned(), dataset.duplicates as u64),
@@ -127,7 +138,7 @@ pub fn extract(
     bar.finish_and_clear();
 
     let ends = || dataset.samples.iter().zip(&summary.reached);
-    store.write_samples(ends().map(|(sample, reached)| {
+    let taken_over = store.write_samples(ends().map(|(sample, reached)| {
         let (key, rejection) = match reached {
             Some(Ok(key)) => (Some(*key), None),
             Some(Err(rejection)) => (None, Some(rejection.clone())),
@@ -136,6 +147,7 @@ pub fn extract(
         SampleRow { sample: sample.clone(), key, rejection }
     }))?;
     let store = store.finish()?;
+    announce(&taken_over, &arguments.store);
 
     let stored = store.rejections()?;
     let mut rejected: BTreeMap<RejectReason, u64> = BTreeMap::new();
@@ -156,6 +168,7 @@ pub fn extract(
     Ok(Answer {
         store: arguments.store.clone(),
         rows: dataset.samples.len(),
+        kept_rows: taken_over.rows.len(),
         distinct_pictures: store.embedded_keys().len() + stored.len(),
         embedded: summary.embedded,
         known: summary.known,
@@ -179,26 +192,48 @@ fn wanted(samples: &[Sample], arguments: &ExtractArguments) -> Vec<pipeline::Wan
     samples.iter().zip(rare).map(wanted).collect()
 }
 
-/// Refuses to go on with a store whose pictures have other versions: those that it has would not
-/// get them.
-fn check_versions(path: &Path, options: &Value) -> Result<()> {
-    let store = match Store::open(path) {
-        Ok(store) if !store.is_empty() => store,
-        // Whatever else is wrong with it is said where it is opened for writing.
-        _ => return Ok(()),
+/// Refuses, before anything is changed, a data set none of whose pictures is there; and to forget
+/// why pictures were rejected where most are not there to be tried again.
+fn require_pictures(dataset: &Dataset, retry_rejected: bool) -> Result<()> {
+    let absent = |sample: &&Sample| {
+        let found = fs_err::metadata(dataset.root.join(&sample.path));
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     };
-    for option in ["augment", "oversample"] {
-        let made = store.header().dataset.options.get(option).and_then(Value::as_u64).unwrap_or(0);
-        let asked = options[option].as_u64().unwrap_or(0);
-        if made != asked {
-            bail!(
-                "the store `{}` was made with --{option} {made}, found --{option} {asked}: pictures that \
-                 it has would not get other versions; name another store, or ask for the same",
-                path.display()
-            );
-        }
+    let all = dataset.samples.len();
+    let missing = dataset.samples.iter().filter(absent).count();
+    if let Some(first) = dataset.samples.iter().find(absent)
+        && (missing == all || (retry_rejected && most(missing, all)))
+    {
+        bail!(
+            "{missing} of {all} pictures are not there, the first is `{}`: is the disk with the pictures \
+             mounted? Nothing was changed",
+            dataset.root.join(&first.path).display()
+        );
     }
     Ok(())
+}
+
+fn most(some: usize, all: usize) -> bool {
+    2 * some > all
+}
+
+/// Says which label rows stay as they were.
+fn announce(taken_over: &TakenOver, store: &Path) {
+    let TakenOver { pictures, rows } = taken_over;
+    if *pictures > 0 {
+        output::note(&format!(
+            "{pictures} label rows keep the pictures that they had: those there now were not read, or are rejected"
+        ));
+    }
+    if let Some(first) = rows.first() {
+        output::note(&format!(
+            "{} label rows stay though the data set no longer lists them, the first is {}: to remove one, \
+             `facefold store forget {} --image PATH`",
+            rows.len(),
+            first.display(),
+            store.display()
+        ));
+    }
 }
 
 /// Names the rejected pictures on stderr: the first few, and where the rest are listed.

@@ -6,9 +6,9 @@ use std::time::Instant;
 use anyhow::Result;
 use facefold_core::Head;
 use facefold_evaluate::{CvPlan, DirectoryJournal, MatrixPlan, SetName, matrix, plan_matrix};
-use facefold_report::{FORMAT, MatrixReport, RowCounts, TaskMatrix};
+use facefold_report::{FITS, FORMAT, MatrixReport, RowCounts, TaskMatrix};
 
-use super::evaluation::{plan_of, warnings_on, with_progress};
+use super::evaluation::{announce_replacement, plan_of, warnings_on, with_progress};
 use super::{Usage, threads};
 use crate::arguments::MatrixArguments;
 use crate::learning::{self, Learning, TaskRows};
@@ -33,10 +33,14 @@ pub fn run(arguments: &MatrixArguments, output: Output) -> Result<Outcome> {
     let learning = Learning::open(&arguments.learning, &[], &settings)?;
     settings.start.check(learning.store())?;
     let mut tasks = Vec::new();
+    announce_replacement(&arguments.out);
+    let journal = DirectoryJournal::new(arguments.out.join(FITS));
+    learning.note_report(&arguments.out);
     for &task in &settings.tasks {
         let rows = learning.task(task, &settings)?;
         learning::announce(&rows);
-        let Some(task) = of_task(arguments, &settings, &learning, rows, &interrupted)? else {
+        let task = of_task(arguments, &settings, &learning, &journal, rows, &interrupted)?;
+        let Some(task) = task else {
             return Ok(Outcome::Interrupted);
         };
         tasks.push(task);
@@ -48,7 +52,9 @@ pub fn run(arguments: &MatrixArguments, output: Output) -> Result<Outcome> {
         dataset: provenance::dataset(&learning, &settings),
         tasks,
     };
+    facefold_report::remove(&arguments.out)?;
     let path = facefold_report::write_matrix(&report, &arguments.out)?;
+    journal.remove_others()?;
     output.answer(&report, || {
         format!("{}\n{}", facefold_report::matrix_terminal(&report), path.display())
     })?;
@@ -60,6 +66,7 @@ fn of_task(
     arguments: &MatrixArguments,
     settings: &Settings,
     learning: &Learning,
+    journal: &DirectoryJournal,
     rows: TaskRows,
     interrupted: &AtomicBool,
 ) -> Result<Option<TaskMatrix>> {
@@ -79,10 +86,9 @@ fn of_task(
         seeds: (seed..seed + arguments.seeds.max(1)).collect(),
         ..plan_of(learning, settings, rows, seed)?
     };
-    let journal = DirectoryJournal::new(arguments.out.join("fits"));
     let threads = threads(arguments.learning.threads);
     let result =
-        with_progress(threads, &journal, interrupted, |run| matrix(&plan, &sets, &cells, run))?;
+        with_progress(threads, journal, interrupted, |run| matrix(&plan, &sets, &cells, run))?;
     Ok(result.map(|result| TaskMatrix { rows: counts, result }))
 }
 

@@ -1,13 +1,15 @@
-//! `facefold store`: look into, verify, compare and export a store.
+//! `facefold store`: look into, verify, compare and export a store, and forget people in it.
 
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use facefold_core::Rejection;
-use facefold_store::{ExportFormat, Store};
+use facefold_core::{Rejection, SubjectId};
+use facefold_store::{ExportFormat, Forget, Store};
 use serde::Serialize;
 use serde_json::json;
 
+use super::Usage;
 use crate::Outcome;
 use crate::arguments::{ExportFormatName, StoreCommand};
 use crate::output::Output;
@@ -20,6 +22,15 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
     match command {
         StoreCommand::Info { dir, rejections } => info(&dir, rejections, output),
         StoreCommand::Verify { dir } => verify(&dir, output),
+        StoreCommand::Forget { dir, subject, image } => {
+            let subject = subject.map(SubjectId::new);
+            let what = match (&subject, &image) {
+                (Some(subject), _) => Forget::Subject(subject),
+                (None, Some(image)) => Forget::Image(image),
+                (None, None) => return Err(Usage::error("give --subject or --image")),
+            };
+            forget(&dir, what, output)
+        }
         StoreCommand::Compare { first, second } => compare(&first, &second, output),
         StoreCommand::Export { dir, format, out } => {
             let format = match format {
@@ -127,9 +138,17 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
         )];
         if verification.log_torn_bytes > 0 {
             lines.push(format!(
-                "{} bytes at the log's end are cut off; the next extraction clears them",
-                verification.log_torn_bytes
+                "{} bytes at the log's end, from byte {}, are no whole record; the next extraction \
+                 clears them",
+                verification.log_torn_bytes, verification.log_torn_at
             ));
+        }
+        if !verification.has_checksums {
+            lines.push(
+                "store.json and samples.parquet carry no checksums, so that a changed label cannot be \
+                 found; run the same `extract` command once, which adds them"
+                    .to_owned(),
+            );
         }
         lines.extend(verification.problems.iter().cloned());
         lines.push(if verification.is_sound() { "sound" } else { "damaged" }.to_owned());
@@ -140,6 +159,67 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
     } else {
         bail!("the store `{}` is damaged", dir.display())
     }
+}
+
+/// What was removed, as `--json` prints it.
+#[derive(Debug, Default, Serialize)]
+struct Removed {
+    pictures: usize,
+    label_rows: usize,
+    /// Rows of predictions and suspects, by the directory of their report.
+    reports: BTreeMap<PathBuf, usize>,
+    /// Directories of reports that are no longer there.
+    reports_not_found: Vec<PathBuf>,
+}
+
+fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
+    let mut store = Store::open_for_writing(dir)?;
+    let traces = store.find_traces(what)?;
+    let mut removed = Removed {
+        pictures: traces.keys.len(),
+        label_rows: traces.paths.len(),
+        ..Removed::default()
+    };
+    // Behind the store's name, where several stores were tested on.
+    let name =
+        std::path::absolute(dir)?.file_name().map(|name| name.to_string_lossy().into_owned());
+    let paths = traces.paths.iter().map(|path| path.to_string_lossy());
+    let paths: HashSet<String> = paths
+        .flat_map(|path| {
+            let behind = name.as_ref().map(|name| format!("{name}/{path}"));
+            [Some(path.into_owned()), behind].into_iter().flatten()
+        })
+        .collect();
+    for report in store.reports()? {
+        if report.is_dir() {
+            let rows = facefold_report::forget_pictures(&report, &|path| paths.contains(path))?;
+            removed.reports.insert(report, rows);
+        } else {
+            removed.reports_not_found.push(report);
+        }
+    }
+    // Last, so that a removal which failed before can be repeated.
+    store.forget(&traces)?;
+    output.answer(&removed, || {
+        let mut lines = vec![format!(
+            "removed {} pictures and {} label rows from {}",
+            removed.pictures,
+            removed.label_rows,
+            dir.display()
+        )];
+        for (report, rows) in &removed.reports {
+            lines.push(format!("removed {rows} rows and all fits from {}", report.display()));
+        }
+        for report in &removed.reports_not_found {
+            lines.push(format!("not found: the report {}, made from this store", report.display()));
+        }
+        lines.push(
+            "not searched: the pictures and label files, trained bundles, and copies made elsewhere"
+                .to_owned(),
+        );
+        lines.join("\n")
+    })?;
+    Ok(Outcome::Done)
 }
 
 fn compare(first: &Path, second: &Path, output: Output) -> Result<Outcome> {

@@ -264,6 +264,7 @@ fn why_not(row: &SampleRow, rejections: &BTreeMap<ImageKey, Rejection>) -> Strin
     let stored = row.key.and_then(|key| rejections.get(&key));
     match row.rejection.as_ref().or(stored) {
         Some(rejection) => rejection.reason.to_string(),
+        None if row.key.is_some() => "lost from the store".to_owned(),
         None => "not extracted yet".to_owned(),
     }
 }

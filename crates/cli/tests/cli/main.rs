@@ -21,6 +21,7 @@ mod real;
 mod replicas;
 mod road;
 mod serve;
+mod stores;
 mod support;
 mod thresholds;
 mod tune;

@@ -104,6 +104,33 @@ fn a_stopped_run_goes_on_without_repeating_a_fit() {
     assert_eq!(resumed, run(&plan, 1, &NoJournal));
     assert_eq!(FITS[0].load(Ordering::SeqCst), 10);
 
+    // So is every flipped bit of a fit, and a fit without its checksum.
+    let damaged = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+    let whole = fs_err::read(&damaged).unwrap();
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let id = serde_json::from_str::<serde_json::Value>(&text).unwrap()["record"]["id"].clone();
+    let id = serde_json::from_value(id).unwrap();
+    assert!(journal.load(&id).is_some());
+    for bit in (0..whole.len() * 8).step_by(29) {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        fs_err::write(&damaged, flipped).unwrap();
+        assert!(journal.load(&id).is_none(), "bit {bit}");
+    }
+    let (without, _) = text.rsplit_once(",\"checksum\"").unwrap();
+    fs_err::write(&damaged, format!("{without}}}")).unwrap();
+    assert!(journal.load(&id).is_none());
+    fs_err::write(&damaged, whole).unwrap();
+    assert_eq!(resumed, run(&plan, 1, &journal));
+    assert_eq!(FITS[0].load(Ordering::SeqCst), 10, "all come from the journal again");
+
+    // Fits that this run did not ask for are another's.
+    fs_err::write(directory.path().join("gender-mlp-fold-0-1.json"), "{}").unwrap();
+    fs_err::write(directory.path().join("notes.txt"), "mine").unwrap();
+    journal.remove_others().unwrap();
+    assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 6);
+    fs_err::remove_file(directory.path().join("notes.txt")).unwrap();
+
     // A torn file, other targets, and another context are each as good as no journal.
     let torn = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
     let bytes = fs_err::read(&torn).unwrap();

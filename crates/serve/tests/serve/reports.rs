@@ -50,6 +50,23 @@ fn reports_are_listed_and_shown_with_their_plots() {
 }
 
 #[test]
+fn a_plot_that_another_run_left_is_not_shown() {
+    let mut options = options();
+    let kept = tempfile::tempdir().unwrap();
+    let (from, to) = (results().join("utkface-folds"), kept.path().join("one"));
+    std::fs::create_dir_all(to.join("plots")).unwrap();
+    std::fs::copy(from.join("report.json"), to.join("report.json")).unwrap();
+    let own = "gender-calibration.svg";
+    for plot in [own, "class-calibration.svg", "gender-confusion-knn.svg"] {
+        std::fs::write(to.join("plots").join(plot), "<svg/>").unwrap();
+    }
+    options.results = Some(kept.path().to_owned());
+    let server = Running::start(&options);
+    let report = get(server.address, "/v1/results/one").json();
+    assert_eq!(report["plots"], serde_json::json!([own]));
+}
+
+#[test]
 fn no_path_leads_out_of_the_reports() {
     let mut options = options();
     let directory = tempfile::tempdir().unwrap();

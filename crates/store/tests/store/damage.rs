@@ -1,18 +1,24 @@
 //! A changed byte is noticed, never read as an embedding.
 
-use facefold_core::FaceVariant;
-use facefold_store::{Features, Select, Store, StoreError};
+use std::path::Path;
 
-use crate::util::{append, create, finished, key, outcome, row, shards};
+use facefold_core::{FaceVariant, Gender, RejectReason, Rejection, Sample, SubjectId};
+use facefold_store::{Features, SampleRow, Select, Store, StoreError};
+
+use crate::util::{
+    append, create, fingerprint, finished, header, key, outcome, row, shards, without_checksum,
+};
 
 #[test]
-fn a_changed_byte_of_the_log_ends_it_there() {
+fn a_changed_byte_of_the_log_costs_its_own_record_only() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(directory.path());
     let log = directory.path().join("log");
-    append(&mut writer, 0..4);
-    let kept = usize::try_from(fs_err::metadata(&log).unwrap().len()).unwrap();
-    append(&mut writer, 4..7);
+    let mut ends = vec![48];
+    for number in 0..7 {
+        append(&mut writer, number..number + 1);
+        ends.push(usize::try_from(fs_err::metadata(&log).unwrap().len()).unwrap());
+    }
     drop(writer);
     let whole = fs_err::read(&log).unwrap();
     for place in 0..whole.len() {
@@ -22,24 +28,200 @@ fn a_changed_byte_of_the_log_ends_it_there() {
         let store = match Store::open(directory.path()) {
             Ok(store) => store,
             Err(error) => {
-                assert!(place < 16, "byte {place}: {error}");
-                assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+                assert!(place < 48, "byte {place}: {error}");
+                let refused =
+                    matches!(error, StoreError::Damaged { .. } | StoreError::ForeignFile { .. });
+                assert!(refused, "{error}");
                 continue;
             }
         };
-        assert!(store.len() < 7, "byte {place}");
-        assert!(place < kept || store.len() >= 4, "byte {place}");
-        for number in (0..7).filter(|&number| store.contains(&key(number))) {
-            let keys = [key(number)];
-            let variant = FaceVariant::MIRRORED;
-            let select = Select { variant, features: Features::Both, keys: &keys };
-            assert_eq!(store.load_matrix(&select).unwrap().row(0).to_vec(), row(number, variant));
+        let hit = ends.iter().filter(|&&end| end <= place).count() - 1;
+        for number in 0..7 {
+            let kept = store.contains(&key(number));
+            assert_eq!(kept, number as usize != hit, "byte {place}, picture {number}");
+            if kept {
+                let keys = [key(number)];
+                let variant = FaceVariant::MIRRORED;
+                let select = Select { variant, features: Features::Both, keys: &keys };
+                let values = store.load_matrix(&select).unwrap().row(0).to_vec();
+                assert_eq!(values, row(number, variant));
+            }
+        }
+        // What a flip in the last record leaves is what a kill leaves.
+        let found = store.verify().unwrap();
+        let bytes = format!("from byte {} to byte {}", ends[hit], ends[hit + 1]);
+        if hit < 6 {
+            assert_eq!(found.problems.len(), 1);
+            assert!(found.problems[0].contains(&bytes), "{:?}", found.problems);
+        } else {
+            assert_eq!((found.log_torn_at, found.is_sound()), (ends[6] as u64, true));
         }
     }
-    // The writer cuts the log there, and the pictures come again.
+    // The lost picture comes again, and all are in the shard.
+    let mut damaged = whole;
+    damaged[ends[2] + 20] ^= 1;
+    fs_err::write(&log, damaged).unwrap();
     let mut writer = create(directory.path());
-    assert!(writer.append(key(6), &outcome(6)).unwrap());
-    assert_eq!(writer.len(), 7);
+    let again: Vec<u32> =
+        (0..7).filter(|&number| writer.append(key(number), &outcome(number)).unwrap()).collect();
+    assert_eq!(again, [2]);
+    let other = tempfile::tempdir().unwrap();
+    crate::util::assert_equal(&writer.finish().unwrap(), &finished(other.path(), 0..7));
+}
+
+#[test]
+fn a_log_of_another_network_is_refused() {
+    let [ours, theirs] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    append(&mut create(ours.path()), 0..2);
+    let mut other = header();
+    other.fingerprint = fingerprint("other");
+    append(&mut Store::create_or_open(theirs.path(), other).unwrap(), 0..3);
+    let log = |store: &Path| store.join("log");
+    fs_err::copy(log(theirs.path()), log(ours.path())).unwrap();
+    let read = Store::open(ours.path()).unwrap_err();
+    let written = Store::create_or_open(ours.path(), header()).unwrap_err();
+    for error in [read, written] {
+        assert!(matches!(error, StoreError::ForeignFile { .. }), "{error}");
+    }
+}
+
+/// Label rows of pictures 0 to 19, and one that could not be read.
+fn labelled(directory: &Path) -> Vec<SampleRow> {
+    let mut writer = create(directory);
+    append(&mut writer, 0..20);
+    let row = |number: u32| {
+        let sample = Sample {
+            raw_age: format!("({number}, {})", number + 5),
+            gender: Some(Gender::ALL[number as usize % 2]),
+            subject: Some(SubjectId::new(format!("subject {}", number / 3))),
+            ..Sample::unlabelled(format!("{number}.jpg"))
+        };
+        SampleRow { sample, key: Some(key(number)), rejection: None }
+    };
+    let gone = Some(Rejection::new(RejectReason::Unreadable, "no such file"));
+    let gone = SampleRow { sample: Sample::unlabelled("x.jpg"), key: None, rejection: gone };
+    let rows: Vec<SampleRow> = (0..20).map(row).chain([gone]).collect();
+    writer.write_samples(&rows).unwrap();
+    writer.finish().unwrap();
+    rows
+}
+
+#[test]
+fn no_flipped_bit_of_the_samples_table_changes_a_label() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = labelled(directory.path());
+    let path = directory.path().join("samples.parquet");
+    let whole = fs_err::read(&path).unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    assert_eq!(store.samples().unwrap(), rows);
+    for bit in (0..whole.len() * 8).step_by(11) {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs_err::write(&path, damaged).unwrap();
+        let error = store.samples().unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "bit {bit}: {error}");
+    }
+    let message = store.export(facefold_store::ExportFormat::Csv, directory.path().join("out"));
+    assert!(message.unwrap_err().to_string().contains("samples.parquet"));
+    let problems = store.verify().unwrap().problems;
+    assert!(problems.len() == 1 && problems[0].contains("its bytes"), "{problems:?}");
+}
+
+#[test]
+fn a_samples_table_that_is_gone_or_cut_is_missed() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = labelled(directory.path());
+    let path = directory.path().join("samples.parquet");
+    let whole = fs_err::read(&path).unwrap();
+    fs_err::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(!Store::open(directory.path()).unwrap().verify().unwrap().is_sound());
+    fs_err::remove_file(&path).unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let problems = store.verify().unwrap().problems;
+    assert!(problems.len() == 1 && problems[0].contains("is gone"), "{problems:?}");
+    assert!(matches!(store.samples(), Err(StoreError::Damaged { .. })));
+    let mut writer = create(directory.path());
+    writer.write_samples(&rows).unwrap();
+    assert_eq!(writer.finish().unwrap().samples().unwrap(), rows);
+}
+
+#[test]
+fn no_flipped_bit_of_the_header_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    labelled(directory.path());
+    let path = directory.path().join("store.json");
+    let whole = fs_err::read(&path).unwrap();
+    for bit in (0..whole.len() * 8).step_by(3) {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs_err::write(&path, damaged).unwrap();
+        let error = Store::open(directory.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "bit {bit}: {error}");
+    }
+}
+
+#[test]
+fn a_store_without_checksums_is_read_and_extracting_again_adds_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = labelled(directory.path());
+    without_checksum(directory.path());
+    let path = directory.path().join("samples.parquet");
+    let table = fs_err::read(&path).unwrap();
+    let unnamed = String::from_utf8_lossy(&table).contains("facefold.checksum");
+    assert!(unnamed);
+    let name = table.windows(17).rposition(|bytes| bytes == b"facefold.checksum").unwrap();
+    let mut earlier = table;
+    earlier[name] = b'F';
+    fs_err::write(&path, earlier).unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    assert_eq!(store.samples().unwrap(), rows);
+    let found = store.verify().unwrap();
+    assert_eq!((found.is_sound(), found.has_checksums), (true, false));
+    let mut writer = create(directory.path());
+    writer.write_samples(&rows).unwrap();
+    let found = writer.finish().unwrap().verify().unwrap();
+    assert_eq!((found.is_sound(), found.has_checksums), (true, true));
+    assert_eq!(Store::open(directory.path()).unwrap().samples().unwrap(), rows);
+}
+
+/// A shard whose own bytes are right may still be of another network.
+#[test]
+fn a_shard_of_another_network_is_refused_in_place_of_ours_and_beside_them() {
+    let ours = tempfile::tempdir().unwrap();
+    finished(ours.path(), 0..20);
+    let theirs = tempfile::tempdir().unwrap();
+    let mut other = header();
+    other.fingerprint = fingerprint("other");
+    let mut writer = Store::create_or_open(theirs.path(), other).unwrap();
+    append(&mut writer, 0..20);
+    writer.finish().unwrap();
+    for kind in ["embeddings", "rejections"] {
+        let own = shards(ours.path());
+        let own = own.iter().find(|name| name.starts_with(kind)).unwrap();
+        let foreign = shards(theirs.path());
+        let foreign = foreign.iter().find(|name| name.starts_with(kind)).unwrap();
+        let path = |store: &Path, name: &str| store.join("shards").join(name);
+        fs_err::copy(path(theirs.path(), foreign), path(ours.path(), foreign)).unwrap();
+        let refused = || {
+            let read = Store::open(ours.path()).unwrap_err();
+            let written = Store::create_or_open(ours.path(), header()).unwrap_err();
+            for error in [read, written] {
+                assert!(matches!(error, StoreError::ForeignFile { .. }), "{error}");
+                assert!(error.to_string().contains(foreign), "{error}");
+            }
+        };
+        refused();
+        let away = ours.path().join("away");
+        fs_err::rename(path(ours.path(), own), &away).unwrap();
+        refused();
+        // Nor does an index that knows them already.
+        let index = |store: &Path| store.join("derived/index.bin");
+        fs_err::copy(index(theirs.path()), index(ours.path())).unwrap();
+        refused();
+        fs_err::rename(&away, path(ours.path(), own)).unwrap();
+        fs_err::remove_file(path(ours.path(), foreign)).unwrap();
+        assert_eq!(Store::open(ours.path()).unwrap().len(), 20);
+    }
 }
 
 #[test]
@@ -88,29 +270,34 @@ fn a_deleted_shard_is_extracted_again_and_nothing_else() {
 }
 
 #[test]
-fn a_changed_copy_is_found_by_verify() {
+fn a_changed_copy_is_found_by_verify_and_built_again_where_it_is_used() {
     let directory = tempfile::tempdir().unwrap();
     let store = finished(directory.path(), 0..20);
     let keys = store.embedded_keys();
     let select = Select { variant: FaceVariant::PLAIN, features: Features::Taps, keys: &keys };
-    store.load_matrix(&select).unwrap();
+    let expected = store.load_matrix(&select).unwrap();
     assert!(store.verify().unwrap().is_sound());
     let copies = fs_err::read_dir(directory.path().join("derived")).unwrap();
     let copy = copies
         .map(|entry| entry.unwrap().path())
         .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("taps-"))
         .unwrap();
-    let mut bytes = fs_err::read(&copy).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    fs_err::write(&copy, bytes).unwrap();
-    let problems = store.verify().unwrap().problems;
-    assert!(problems.len() == 1 && problems[0].contains("delete it"), "{problems:?}");
+    let whole = fs_err::read(&copy).unwrap();
+    for place in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x40;
+        // A new file: the one that is mapped must not change.
+        fs_err::remove_file(&copy).unwrap();
+        fs_err::write(&copy, damaged).unwrap();
+        let problems = store.verify().unwrap().problems;
+        assert!(problems.len() == 1 && problems[0].contains("delete it"), "{problems:?}");
+        assert_eq!(store.load_matrix(&select).unwrap(), expected, "byte {place}");
+        assert_eq!(fs_err::read(&copy).unwrap(), whole, "byte {place}");
+    }
 }
 
 #[test]
 fn verify_names_label_rows_without_an_outcome() {
-    use facefold_core::Sample;
-    use facefold_store::SampleRow;
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(directory.path());
     append(&mut writer, 0..10);

@@ -1,16 +1,20 @@
 //! Made, appended to, sealed, reopened, refused.
 
+use std::path::Path;
+
 use facefold_core::{
     Extraction, FaceVariant, Fold, Gender, RejectReason, Rejection, Sample, Split, SubjectId,
 };
 use facefold_store::{
-    DatasetInfo, Features, Outcome, SampleRow, SealLimits, Select, Store, StoreError,
+    DatasetInfo, Features, Outcome, SampleRow, SealLimits, Select, Store, StoreError, StoreWriter,
+    TakenOver,
 };
 use ndarray::{Array2, Axis};
+use serde_json::json;
 
 use crate::util::{
     EMBEDDING, TAPS, append, assert_equal, create, face, fingerprint, finished, header, key,
-    outcome, row, shards,
+    outcome, row, shards, without_checksum,
 };
 
 #[test]
@@ -165,6 +169,7 @@ fn another_fingerprint_or_length_is_refused_by_name() {
 fn taps_of_an_earlier_layout_are_refused_with_the_command_that_makes_them_anew() {
     let directory = tempfile::tempdir().unwrap();
     finished(directory.path(), 0..3);
+    without_checksum(directory.path());
     let path = directory.path().join("store.json");
     let text = fs_err::read_to_string(&path).unwrap();
     let earlier = text.replace(facefold_core::TAPS_LAYOUT, "");
@@ -223,11 +228,12 @@ fn what_is_no_store_is_left_alone() {
 fn another_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     finished(directory.path(), 0..1);
+    without_checksum(directory.path());
     let path = directory.path().join("store.json");
     let text = fs_err::read_to_string(&path).unwrap();
-    fs_err::write(&path, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    fs_err::write(&path, text.replace("\"format\": 1", "\"format\": 3")).unwrap();
     let message = Store::open(directory.path()).unwrap_err().to_string();
-    assert!(message.contains("store format 2, expected 1"), "{message}");
+    assert!(message.contains("store format 3, expected 2"), "{message}");
 }
 
 #[test]
@@ -307,18 +313,109 @@ fn samples_come_back_as_they_were_written() {
 }
 
 #[test]
-fn the_header_takes_over_the_latest_data_set() {
+fn the_header_takes_over_the_counts_of_the_same_data_set_with_its_rows() {
     let directory = tempfile::tempdir().unwrap();
-    drop(create(directory.path()));
-    let dataset = DatasetInfo {
-        options: serde_json::json!({ "labels": "labels.csv" }),
-        counts: [("rows".to_owned(), 7)].into(),
-        ..DatasetInfo::new("utkface", "other")
-    };
+    drop(labelled(directory.path(), &[0, 1]));
     let mut newer = header();
-    newer.dataset = dataset.clone();
-    drop(Store::create_or_open(directory.path(), newer).unwrap());
-    assert_eq!(Store::open(directory.path()).unwrap().header().dataset, dataset);
+    newer.dataset.counts = [("rows".to_owned(), 7)].into();
+    let counted = newer.dataset.clone();
+    let mut writer = Store::create_or_open(directory.path(), newer).unwrap();
+    let known = || Store::open(directory.path()).unwrap().header().dataset.clone();
+    assert_ne!(known(), counted, "its rows are not there yet");
+    writer.write_samples(&[] as &[SampleRow]).unwrap();
+    assert_eq!(known(), counted);
+}
+
+#[test]
+fn another_data_set_is_refused_before_anything_is_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = header();
+    first.dataset.options = json!({ "labels": "labels.csv", "augment": 2 });
+    let other = |change: &dyn Fn(&mut DatasetInfo)| {
+        let mut other = first.clone();
+        change(&mut other.dataset);
+        Store::create_or_open(directory.path(), other)
+    };
+    // Nothing is in it, so nothing is lost.
+    drop(Store::create_or_open(directory.path(), header()).unwrap());
+    drop(other(&|_| ()).unwrap());
+    let mut writer = other(&|_| ()).unwrap();
+    append(&mut writer, 0..3);
+    drop(writer);
+    let before = crate::util::contents(directory.path());
+    let refuse = |change: &dyn Fn(&mut DatasetInfo), expected: &str| {
+        let error = other(change).unwrap_err();
+        assert!(matches!(error, StoreError::OtherDataset { .. }), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    refuse(&|dataset| dataset.kind = "folder".into(), "expected manifest, found folder");
+    refuse(
+        &|dataset| dataset.root = "two".into(),
+        "expected manifest `faces`, found manifest `two`",
+    );
+    refuse(
+        &|dataset| dataset.options["augment"] = 0.into(),
+        "expected --augment 2, found --augment 0",
+    );
+    refuse(
+        &|dataset| dataset.options["labels"] = json!(null),
+        "expected --labels labels.csv, found no --labels",
+    );
+    assert_eq!(crate::util::contents(directory.path()), before);
+    drop(other(&|dataset| dataset.counts = [("rows".to_owned(), 9)].into()).unwrap());
+}
+
+/// A store whose label rows name these pictures, a subject each.
+fn labelled(directory: &Path, numbers: &[u32]) -> StoreWriter {
+    let mut writer = create(directory);
+    for &number in numbers {
+        writer.append(key(number), &outcome(number)).unwrap();
+    }
+    writer.write_samples(numbers.iter().map(|&number| sample(number))).unwrap();
+    writer
+}
+
+fn sample(number: u32) -> SampleRow {
+    let subject = Some(SubjectId::new(format!("subject {number}")));
+    let sample = Sample { subject, ..Sample::unlabelled(format!("{number}.jpg")) };
+    SampleRow { sample, key: Some(key(number)), rejection: None }
+}
+
+#[test]
+fn a_new_table_keeps_what_the_one_before_it_knew() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = labelled(directory.path(), &[0, 1, 2, 3, 4, 9]);
+    let unread = |number: u32| SampleRow {
+        key: None,
+        rejection: Some(Rejection::new(RejectReason::Unreadable, "entity not found")),
+        ..sample(number)
+    };
+    let not_reached = |number: u32| SampleRow { rejection: None, ..unread(number) };
+    // 0 is read, 1 and 9 are away and 9 was rejected, 2 was not reached, 3 has another name, 4 is
+    // no longer listed, 77 was never seen.
+    let mut renamed = sample(3);
+    renamed.sample.path = "three.jpg".into();
+    let mut relabelled = unread(1);
+    relabelled.sample.raw_age = "35".to_owned();
+    let rows =
+        [sample(0), relabelled.clone(), not_reached(2), renamed.clone(), unread(9), unread(77)];
+    let taken_over = writer.write_samples(&rows).unwrap();
+    let expected = TakenOver { pictures: 3, rows: vec!["4.jpg".into()] };
+    assert_eq!(taken_over, expected);
+    let kept = SampleRow { key: Some(key(1)), rejection: None, ..relabelled };
+    let expected = [sample(0), kept, sample(2), renamed, sample(9), unread(77), sample(4)];
+    assert_eq!(writer.samples().unwrap(), expected);
+    // The same again changes nothing.
+    writer.write_samples(&rows).unwrap();
+    assert_eq!(writer.samples().unwrap(), expected);
+    // Bytes that are rejected do not take the place of a picture that was embedded.
+    let emptied = SampleRow { key: Some(key(9)), ..sample(0) };
+    assert_eq!(writer.write_samples([emptied]).unwrap().pictures, 1);
+    assert_eq!(writer.samples().unwrap()[0], sample(0));
+    // A picture with other bytes takes the place of the one before.
+    let replaced = SampleRow { key: Some(key(55)), ..sample(0) };
+    assert_eq!(writer.write_samples([replaced.clone()]).unwrap().pictures, 0);
+    assert_eq!(writer.samples().unwrap()[0], replaced);
 }
 
 #[test]

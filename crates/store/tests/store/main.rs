@@ -10,6 +10,7 @@ mod crash;
 mod damage;
 mod equality;
 mod export;
+mod forget;
 mod lifecycle;
 mod python;
 mod util;

@@ -1,7 +1,8 @@
 //! Made-up pictures whose every number tells where it came from.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use facefold_core::{
     Embedding, Extraction, ExtractorInfo, Face, FaceVariant, Fingerprint, ImageKey, Precision,
@@ -93,6 +94,30 @@ pub fn shards(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Every file below a directory with its bytes, by path.
+pub fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs_err::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(contents(&path));
+        } else {
+            all.insert(path.clone(), fs_err::read(path).unwrap());
+        }
+    }
+    all
+}
+
+/// Makes `store.json` what it was before it carried a checksum.
+pub fn without_checksum(directory: &Path) {
+    let path = directory.join("store.json");
+    let text = fs_err::read_to_string(&path).unwrap();
+    let earlier = text.replace("\"format\": 2", "\"format\": 1");
+    let (front, digits) = earlier.split_once(",\n  \"checksum\"").unwrap();
+    assert!(digits.ends_with("\"\n}\n"), "{digits}");
+    fs_err::write(&path, format!("{front}\n}}\n")).unwrap();
 }
 
 /// Fails unless two stores hold the same, and the first is sound.

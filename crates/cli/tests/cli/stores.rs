@@ -1,0 +1,260 @@
+//! Stores and reports under commands that must not cost them anything: pictures away, another data
+//! set, another run, and a person who asks to be forgotten.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Dir, drawn_store, fail, json, line, run, succeed};
+
+/// A folder for each gender, with pictures of noise that each differ.
+fn folders(root: &Path, seed: u32, pictures: u32) {
+    for number in 0..pictures {
+        let gender = if number % 2 == 0 { "female" } else { "male" };
+        let path = root.join(gender).join(format!("{seed}-{number}.png"));
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        let mut state = (seed * 1009 + number) * 2 + 1;
+        let noise = image::RgbImage::from_fn(112, 112, |_, _| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            image::Rgb([(state >> 24) as u8, (state >> 16) as u8, (state >> 8) as u8])
+        });
+        noise.save(path).expect("a picture");
+    }
+}
+
+/// A list of the pictures in folders, each of a subject of its own.
+fn listed(root: &Path, seed: u32, pictures: u32) {
+    folders(root, seed, pictures);
+    let row = |number: u32| {
+        let gender = if number.is_multiple_of(2) { "female" } else { "male" };
+        format!("{gender}/{seed}-{number}.png,person-{seed}-{number},{gender}\n")
+    };
+    let list: String = (0..pictures).map(row).collect();
+    let list = format!("path,subject,gender\n{list}");
+    std::fs::write(root.join("manifest.csv"), list).expect("a list");
+}
+
+fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.extend(contents(&path));
+        } else {
+            all.insert(path.clone(), std::fs::read(path).expect("a file"));
+        }
+    }
+    all
+}
+
+/// Label rows used by a cross-validation for gender.
+fn used(store: &Path, out: &Path) -> u64 {
+    let report = json(line(
+        "cv --store {} --task gender --head linear --protocol kfold:3 --features embedding --out {}",
+        &[store, out],
+    ));
+    report["tasks"][0]["rows"]["used"].as_u64().expect("rows")
+}
+
+/// Label rows with an embedding.
+fn exported(store: &Path, out: &Path) -> u64 {
+    let export = json(line("store export {} --format csv --out {}", &[store, out]));
+    export["rows"].as_u64().expect("rows")
+}
+
+#[test]
+fn pictures_that_are_away_cost_a_store_nothing() {
+    for kind in ["folder", "manifest"] {
+        let dir = Dir::new();
+        let (set, store) = (dir.path("set"), dir.path("store"));
+        listed(&set, 1, 24);
+        let extract = || {
+            let command = format!("extract {kind} {{}} --store {{}} --model untrained");
+            line(&command, &[&set, &store])
+        };
+        succeed(extract());
+        let before = contents(&store);
+        assert_eq!(exported(&store, &dir.path("whole")), 24);
+
+        // All of them.
+        let away = dir.path("away");
+        std::fs::create_dir(&away).expect("a directory");
+        for gender in ["female", "male"] {
+            std::fs::rename(set.join(gender), away.join(gender)).expect("a folder moves");
+            std::fs::create_dir(set.join(gender)).expect("a mount point");
+        }
+        fail(extract(), 1);
+        let after = contents(&store);
+        let changed: Vec<&PathBuf> = before
+            .iter()
+            .filter(|(path, bytes)| after.get(*path) != Some(*bytes))
+            .map(|x| x.0)
+            .collect();
+        assert!(changed.is_empty(), "{changed:?}");
+
+        // One class of two.
+        std::fs::remove_dir(set.join("female")).expect("a mount point");
+        std::fs::rename(away.join("female"), set.join("female")).expect("a folder moves");
+        let output = run(extract());
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(words.contains("12 label rows"), "{kind}: {words}");
+        assert_eq!(exported(&store, &dir.path("half")), 24, "{kind}: {words}");
+        succeed(line("store verify {}", &[&store]));
+
+        // And back again.
+        std::fs::remove_dir(set.join("male")).expect("a mount point");
+        std::fs::rename(away.join("male"), set.join("male")).expect("a folder moves");
+        assert_eq!(json(extract())["known"], 24);
+        assert_eq!(exported(&store, &dir.path("again")), 24);
+    }
+}
+
+#[test]
+fn most_pictures_missing_is_no_success() {
+    let dir = Dir::new();
+    let (set, store) = (dir.path("set"), dir.path("store"));
+    listed(&set, 2, 20);
+    for number in 0..11 {
+        let gender = if number % 2 == 0 { "female" } else { "male" };
+        std::fs::remove_file(set.join(gender).join(format!("2-{number}.png"))).expect("a picture");
+    }
+    let extract = |more: &str| {
+        let command = format!("extract manifest {{}} --store {{}} --model untrained {more}");
+        line(&command, &[&set, &store])
+    };
+    let message = fail(extract(""), 1);
+    assert!(message.contains("11 of 20 pictures could not be read"), "{message}");
+    assert_eq!(json(line("store info {}", &[&store]))["embedded"], 9);
+    let message = fail(extract("--retry-rejected"), 1);
+    assert!(message.contains("11 of 20 pictures are not there"), "{message}");
+}
+
+#[test]
+fn another_data_set_is_refused_and_the_same_one_resumes_from_anywhere() {
+    let dir = Dir::new();
+    let (one, two, store) = (dir.path("one"), dir.path("two"), dir.path("store"));
+    listed(&one, 3, 8);
+    listed(&two, 4, 8);
+    let extract = |what: &str, set: &Path| {
+        line(&format!("extract {what} --store {{}} --model untrained"), &[set, &store])
+    };
+    succeed(extract("manifest {}", &one));
+    let before = contents(&store);
+    for (what, set) in [
+        ("manifest {}", &two),
+        ("folder {}", &one),
+        ("manifest {} --aligned", &one),
+        ("manifest {} --augment 1", &one),
+        ("manifest {}", &one.join("female")),
+    ] {
+        let message = fail(extract(what, set), 1);
+        assert!(
+            message.contains("label rows of another data set") || set.ends_with("female"),
+            "{what}: {message}"
+        );
+    }
+    assert_eq!(contents(&store), before);
+    // The same list under another spelling, and from another directory.
+    let mut resumed = extract("manifest {}", Path::new("../one/../one"));
+    resumed.current_dir(dir.path("two"));
+    assert_eq!(json(resumed)["known"], 8);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&one, dir.path("link")).expect("a link");
+        assert_eq!(json(extract("manifest {}", &dir.path("link")))["known"], 8);
+    }
+}
+
+fn files(directory: &Path) -> Vec<String> {
+    let name = |path: &PathBuf| {
+        path.strip_prefix(directory).expect("below it").to_string_lossy().into_owned()
+    };
+    contents(directory).keys().map(name).collect()
+}
+
+#[test]
+fn nothing_of_another_run_is_left_beside_its_report() {
+    let dir = Dir::new();
+    let (set, store, out) = (dir.path("set"), dir.path("store"), dir.path("out"));
+    listed(&set, 5, 24);
+    succeed(line("extract manifest {} --store {} --model untrained", &[&set, &store]));
+    let cv = |tasks: &str, store: &Path, out: &Path| {
+        let command = format!(
+            "cv --store {{}} --task {tasks} --head linear --protocol kfold:3 --features embedding --out \
+             {{}}"
+        );
+        line(&command, &[store, out])
+    };
+    succeed(cv("gender,age-group", drawn_store(), &out));
+    std::fs::write(out.join("notes.txt"), "mine").expect("a file");
+    std::fs::write(out.join("plots/mine.svg"), "mine").expect("a file");
+    let before = files(&out);
+    assert!(before.iter().any(|name| name.starts_with("age-group/")), "{before:?}");
+
+    // The same command again finds its fits.
+    let fits = |out: &Path| {
+        let mut fits = contents(&out.join("fits"));
+        fits.retain(|path, _| path.is_file());
+        fits
+    };
+    let made = fits(&out);
+    succeed(cv("gender,age-group", drawn_store(), &out));
+    assert_eq!(fits(&out), made);
+    assert_eq!(files(&out), before);
+
+    // Another one that fails leaves the report whole.
+    fail(cv("class", &store, &out), 1);
+    assert_eq!(files(&out), before);
+
+    // Another one that ends leaves what is its own, and what is of no report.
+    let replaced = run(cv("gender", &store, &out));
+    let words = String::from_utf8_lossy(&replaced.stderr).into_owned();
+    assert!(replaced.status.success(), "{words}");
+    assert!(words.contains("holds the report of another command"), "{words}");
+    let clean = dir.path("clean");
+    succeed(cv("gender", &store, &clean));
+    let mut expected = files(&clean);
+    expected.extend(["notes.txt".to_owned(), "plots/mine.svg".to_owned()]);
+    expected.sort();
+    assert_eq!(files(&out), expected);
+}
+
+#[test]
+fn a_person_is_forgotten_in_the_store_and_in_its_reports() {
+    let dir = Dir::new();
+    let (set, store) = (dir.path("set"), dir.path("store"));
+    listed(&set, 6, 24);
+    succeed(line("extract manifest {} --store {} --model untrained", &[&set, &store]));
+    let [first, second] = ["first", "second"].map(|name| dir.path(name));
+    assert_eq!(used(&store, &first), 24);
+    assert_eq!(used(&store, &second), 24);
+    std::fs::remove_dir_all(&second).expect("a report");
+    let everything = || {
+        let mut all = contents(&store);
+        all.extend(contents(&first));
+        all
+    };
+    let holds = |needle: &str| {
+        let needle = needle.as_bytes();
+        everything().values().any(|bytes| bytes.windows(needle.len()).any(|w| w == needle))
+    };
+    assert!(holds("person-6-7,") && holds("6-7.png"));
+    let removed = json(line("store forget {} --subject person-6-7", &[&store]));
+    assert_eq!((&removed["pictures"], &removed["label_rows"]), (&1.into(), &1.into()));
+    let reports = removed["reports"].as_object().expect("reports");
+    assert_eq!(reports.keys().collect::<Vec<_>>(), [&first.display().to_string()]);
+    assert!(reports.values().all(|rows| rows.as_u64() >= Some(1)), "{removed}");
+    assert_eq!(removed["reports_not_found"], Value::from(vec![second.display().to_string()]));
+    assert!(!holds("person-6-7,") && !holds("6-7.png"));
+    succeed(line("store verify {}", &[&store]));
+    assert_eq!(used(&store, &dir.path("third")), 23);
+
+    // A picture by its file, and then nobody is left to forget.
+    let picture = set.join("female/6-0.png");
+    succeed(line("store forget {} --image {}", &[&store, &picture]));
+    assert_eq!(used(&store, &dir.path("fourth")), 22);
+    let message = fail(line("store forget {} --image {}", &[&store, &picture]), 1);
+    assert!(message.contains("holds nothing of"), "{message}");
+    fail(line("store forget {}", &[&store]), 2);
+}

@@ -1,0 +1,90 @@
+//! The directory of a report: what of it belongs to a report, and what must go.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use facefold_core::Task;
+use facefold_evaluate::forget_rows;
+use fs_err as fs;
+
+use crate::error::ReportError;
+use crate::side_by_side::predictions_file;
+
+/// Where the finished fits of a report's run are kept, relative to its directory.
+pub const FITS: &str = "fits";
+
+/// Where a result names the rows of a task whose label a head doubts, relative to its directory.
+#[must_use]
+pub fn suspects_file(task: Task) -> String {
+    format!("{task}/suspects.csv")
+}
+
+/// Deletes the report that lies in a directory, whatever run it is of: documents, plots, predictions
+/// and suspects of all tasks. The JSON goes first: where it is, the rest is. Fits stay, and so does
+/// everything that is of no report.
+///
+/// # Errors
+/// Any error of the file system, naming the path.
+pub fn remove(directory: &Path) -> Result<(), ReportError> {
+    let documents = ["report.json", "report.md", "report.html"].map(|name| directory.join(name));
+    let tables = Task::ALL.into_iter().flat_map(tables_of).map(|name| directory.join(name));
+    for path in documents.into_iter().chain(tables).chain(plots(directory)?) {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let directories = Task::ALL.iter().map(|task| task.as_str()).chain(["plots"]);
+    for name in directories {
+        // One that holds something else stays.
+        let _ = fs::remove_dir(directory.join(name));
+    }
+    Ok(())
+}
+
+/// Removes pictures from the rows of the report in a directory, and its fits, which hold predictions
+/// for all rows; gives the number of rows removed. `gone` is asked with the path of each row.
+///
+/// The figures stay as they were measured, over all rows.
+///
+/// # Errors
+/// Any error of the file system, or a table that cannot be read, naming the path.
+pub fn forget_pictures(
+    directory: &Path,
+    gone: &dyn Fn(&str) -> bool,
+) -> Result<usize, ReportError> {
+    let mut removed = 0;
+    for path in Task::ALL.into_iter().flat_map(tables_of).map(|name| directory.join(name)) {
+        if path.exists() {
+            removed += forget_rows(&path, gone)?;
+        }
+    }
+    for path in files(&directory.join(FITS))? {
+        if path.extension().is_some_and(|extension| extension == "json") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(removed)
+}
+
+fn tables_of(task: Task) -> [String; 2] {
+    [predictions_file(task), suspects_file(task)]
+}
+
+/// The plots of any report in a directory: those named after a task.
+fn plots(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_plot = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".svg") && Task::ALL.iter().any(|task| name.starts_with(&format!("{task}-")))
+    };
+    Ok(files(&directory.join("plots"))?.into_iter().filter(is_plot).collect())
+}
+
+/// What lies in a directory; nothing where there is none.
+fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,193 @@
+//! Lets each change of the disk fail in turn, by each kind of failure, once and for good, and holds
+//! a store to its promises: nothing acknowledged is lost, nothing is there twice, and the same
+//! command makes it whole.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use facefold_core::{Extraction, FaceVariant, ImageKey, Sample, SubjectId};
+use fs_err as fs;
+
+use crate::disk::PARTIAL;
+use crate::disk::faults::{Plan, begin};
+use crate::error::StoreError;
+use crate::fixtures::{embedded, header, rejected};
+use crate::forget::Forget;
+use crate::matrix::{Features, Select};
+use crate::samples::SampleRow;
+use crate::store::Store;
+use crate::writer::SealLimits;
+
+const PICTURES: u32 = 13;
+const KINDS: [ErrorKind; 4] = [
+    ErrorKind::StorageFull,
+    ErrorKind::QuotaExceeded,
+    ErrorKind::ReadOnlyFilesystem,
+    ErrorKind::Other,
+];
+
+fn key(number: u32) -> ImageKey {
+    ImageKey::of(&number.to_le_bytes())
+}
+
+fn outcome(number: u32) -> Extraction {
+    if number % 4 == 3 { rejected() } else { embedded(number, 6, 3) }
+}
+
+/// Two pictures a subject.
+fn samples() -> Vec<SampleRow> {
+    let row = |number: u32| {
+        let subject = Some(SubjectId::new(format!("person-{}", number / 2)));
+        let sample = Sample { subject, ..Sample::unlabelled(format!("{number}.jpg")) };
+        SampleRow { sample, key: Some(key(number)), rejection: None }
+    };
+    (0..PICTURES).map(row).collect()
+}
+
+/// Extracts every picture that the store has not seen; tells of each that the store took it.
+/// A `stubborn` extraction goes on after a failure, as no program should but one might.
+fn extract(
+    directory: &Path,
+    stubborn: bool,
+    mut acknowledge: impl FnMut(u32),
+) -> Result<Store, StoreError> {
+    let limits = SealLimits { pictures: 5, bytes: 1 << 20 };
+    let mut writer = Store::create_or_open(directory, header(6, 3))?.with_limits(limits);
+    for number in 0..PICTURES {
+        match writer.append(key(number), &outcome(number)) {
+            Ok(_) => acknowledge(number),
+            Err(error) if !stubborn => return Err(error),
+            Err(_) => {}
+        }
+    }
+    for result in [writer.commit(), writer.write_samples(samples()).map(|_| ())] {
+        if !stubborn {
+            result?;
+        }
+    }
+    writer.finish()
+}
+
+fn plan(first: usize, stubborn: bool) -> Plan {
+    Plan { first, kind: KINDS[first % KINDS.len()], lasting: !stubborn }
+}
+
+/// What must hold of a finished store.
+fn assert_whole(store: &Store, expected: &Store) {
+    let difference = store.compare(expected).unwrap();
+    assert!(difference.is_empty(), "{difference}");
+    let problems = store.verify().unwrap().problems;
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(store.samples().unwrap(), samples());
+    for directory in [store.directory().to_owned(), store.layout.shards()] {
+        for entry in fs::read_dir(directory).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(!name.starts_with(PARTIAL), "{name} is left behind");
+        }
+    }
+}
+
+#[test]
+fn no_failure_of_the_disk_loses_or_doubles_a_picture() {
+    begin(None);
+    let whole = tempfile::tempdir().unwrap();
+    let expected = extract(whole.path(), false, |_| ()).unwrap();
+    let changes = begin(None).len();
+    assert!(changes > 60, "only {changes} changes of the disk were counted");
+    for (first, stubborn) in (0..changes).flat_map(|first| [(first, false), (first, true)]) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut acknowledged = Vec::new();
+        begin(Some(plan(first, stubborn)));
+        let outcome_of_run =
+            extract(directory.path(), stubborn, |number| acknowledged.push(number));
+        begin(None);
+        let context = format!("change {first}, stubborn: {stubborn}");
+        match Store::open(directory.path()) {
+            Ok(store) => {
+                for &number in &acknowledged {
+                    assert!(store.contains(&key(number)), "{context}: picture {number} is lost");
+                }
+                let mut problems = store.verify().unwrap().problems;
+                // The stubborn one listed a picture that it knew it had not stored.
+                problems.retain(|problem| !(stubborn && problem.contains("label rows name")));
+                assert!(problems.is_empty(), "{context}: {problems:?}");
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::NotAStore { .. }), "{context}: {error}");
+                assert!(acknowledged.is_empty(), "{context}");
+            }
+        }
+        drop(outcome_of_run);
+        let resumed = extract(directory.path(), false, |_| ()).unwrap();
+        assert_whole(&resumed, &expected);
+    }
+}
+
+#[test]
+fn a_disk_that_takes_nothing_still_gives_what_the_store_holds() {
+    begin(None);
+    let directory = tempfile::tempdir().unwrap();
+    let store = extract(directory.path(), false, |_| ()).unwrap();
+    let keys = store.embedded_keys();
+    let select = Select { variant: FaceVariant::PLAIN, features: Features::Both, keys: &keys };
+    let mut expected = None;
+    let mut load = |plan: Option<Plan>| {
+        if store.layout.derived().exists() {
+            fs::remove_dir_all(store.layout.derived()).unwrap();
+        }
+        begin(plan);
+        let loaded = Store::open(directory.path()).and_then(|store| store.load_matrix(&select));
+        let changes = begin(None).len();
+        let again = Store::open(directory.path()).unwrap().load_matrix(&select).unwrap();
+        let expected = expected.get_or_insert_with(|| again.clone());
+        assert_eq!(again, *expected, "{plan:?}");
+        match loaded {
+            Ok(loaded) => assert_eq!(loaded, *expected, "{plan:?}"),
+            Err(error) => {
+                let of_disk = plan.is_some_and(|plan| plan.kind == ErrorKind::Other);
+                assert!(of_disk, "{plan:?}: {error}");
+            }
+        }
+        changes
+    };
+    let changes = load(None);
+    assert!(changes > 15, "only {changes} changes of the disk were counted");
+    for first in 0..changes {
+        for kind in KINDS {
+            load(Some(Plan { first, kind, lasting: true }));
+        }
+    }
+}
+
+#[test]
+fn a_removal_that_fails_anywhere_can_be_done_again() {
+    begin(None);
+    let subject = SubjectId::new("person-1");
+    let forget = |directory: &Path| -> Result<(), StoreError> {
+        let mut writer = Store::open_for_writing(directory)?;
+        let traces = writer.find_traces(Forget::Subject(&subject))?;
+        writer.forget(&traces)
+    };
+    for first in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        drop(extract(directory.path(), false, |_| ()).unwrap());
+        begin(Some(plan(first, false)));
+        let failed = forget(directory.path()).is_err();
+        let met = begin(None).len();
+        match forget(directory.path()) {
+            Ok(()) | Err(StoreError::Unknown { .. }) => {}
+            Err(error) => panic!("change {first}: {error}"),
+        }
+        let store = Store::open(directory.path()).unwrap();
+        let problems = store.verify().unwrap().problems;
+        assert!(problems.is_empty(), "change {first}: {problems:?}");
+        let known = |number: &u32| store.contains(&key(*number));
+        let left: Vec<u32> = (0..PICTURES).filter(known).collect();
+        assert_eq!(left, [0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12], "change {first}");
+        assert_eq!(store.samples().unwrap().len(), left.len(), "change {first}");
+        if !failed && met <= first {
+            assert!(first > 10, "only {first} changes of the disk were counted");
+            return;
+        }
+    }
+}
