@@ -40,6 +40,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("stores are little-endian and read without turning bytes round");
 
+mod attempts;
 mod codec;
 mod compare;
 mod error;
@@ -60,6 +61,7 @@ mod store;
 mod table;
 mod writer;
 
+pub use attempts::Attempts;
 pub use compare::Difference;
 pub use error::StoreError;
 pub use export::{ExportFormat, Exported, InvalidExportFormat};
