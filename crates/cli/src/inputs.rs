@@ -1,17 +1,15 @@
 //! The pictures that a command is given: files, directories, and stdin.
 
 use std::collections::HashSet;
-use std::io::{BufRead, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use facefold_core::{RejectReason, Rejection};
-use fs_err as fs;
+use facefold_core::{Rejection, pictures};
+use facefold_vision::decode;
 
 use crate::commands::Usage;
-
-/// Names that end so are taken for pictures when a directory is read.
-const PICTURES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"];
+use crate::output;
 
 /// A picture to tell about.
 pub enum Input {
@@ -37,18 +35,17 @@ impl Input {
     /// The bytes of the picture's file.
     ///
     /// # Errors
-    /// [`RejectReason::Unreadable`].
+    /// As [`pictures::read`].
     pub fn read(&self) -> Result<Vec<u8>, Rejection> {
         match self {
-            Self::File(path) => std::fs::read(path).map_err(|error| {
-                Rejection::new(RejectReason::Unreadable, error.kind().to_string())
-            }),
+            Self::File(path) => pictures::read(path),
             Self::Bytes(bytes) => Ok(bytes.clone()),
         }
     }
 }
 
-/// The pictures asked for: files as they are, directories in name order, and stdin for `-`.
+/// The pictures asked for: files as they are, those below directories in name order, and stdin for
+/// `-`. What is passed over is told on stderr.
 ///
 /// # Errors
 /// A directory that cannot be read or holds no picture.
@@ -58,11 +55,16 @@ pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
         if path.as_os_str() == "-" {
             inputs.extend(standard_input()?);
         } else if path.is_dir() {
-            let before = inputs.len();
-            walk(path, &mut inputs)?;
-            if inputs.len() == before {
+            let found = pictures::below(path)?;
+            let passed_over =
+                found.passed_over.into_iter().map(|(what, why)| (what.display().to_string(), why));
+            if let Some(note) = pictures::passed_over_note(path, passed_over) {
+                output::note(&note);
+            }
+            if found.pictures.is_empty() {
                 bail!("no picture in `{}`", path.display());
             }
+            inputs.extend(found.pictures.iter().map(|below| Input::File(path.join(below))));
         } else {
             inputs.push(Input::File(path.clone()));
         }
@@ -70,34 +72,19 @@ pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
     Ok(inputs)
 }
 
-fn walk(directory: &Path, inputs: &mut Vec<Input>) -> Result<()> {
-    let mut entries: Vec<PathBuf> =
-        fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    entries.sort();
-    for path in entries {
-        let is_picture = path.extension().is_some_and(|extension| {
-            PICTURES.iter().any(|known| extension.eq_ignore_ascii_case(known))
-        });
-        if path.is_dir() {
-            walk(&path, inputs)?;
-        } else if is_picture {
-            inputs.push(Input::File(path));
-        }
-    }
-    Ok(())
-}
-
-/// A list of paths, one a line, or the bytes of one picture: text has no control bytes.
+/// A list of paths, or one picture where the bytes start as a picture's do.
 fn standard_input() -> Result<Vec<Input>> {
     let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read stdin")?;
-    let is_text = std::str::from_utf8(&bytes)
-        .is_ok_and(|text| text.chars().all(|c| !c.is_control() || "\r\n\t".contains(c)));
-    if !is_text {
+    let mut stdin = std::io::stdin().lock().take(pictures::MOST_BYTES + 1);
+    stdin.read_to_end(&mut bytes).context("cannot read stdin")?;
+    if bytes.len() as u64 > pictures::MOST_BYTES {
+        bail!("stdin: expected at most {} bytes, found more", pictures::MOST_BYTES);
+    }
+    if decode::is_picture(&bytes) {
         return Ok(vec![Input::Bytes(bytes)]);
     }
-    let lines = bytes.lines().collect::<std::io::Result<Vec<String>>>()?;
-    Ok(lines.into_iter().filter(|line| !line.is_empty()).map(|l| Input::File(l.into())).collect())
+    let list = pictures::list(&bytes).context("cannot read stdin")?;
+    Ok(list.into_iter().map(Input::File).collect())
 }
 
 /// Refuses to write into a directory that is read: what was written would be read the next time.

@@ -13,6 +13,7 @@ mod network;
 mod output;
 mod pictures;
 mod pipeline;
+mod probe;
 mod progress;
 mod provenance;
 mod quality;

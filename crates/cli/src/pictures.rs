@@ -1,64 +1,49 @@
 //! Pictures for containers: decoded, turned upright and measured by the local extractor's code.
 
-use std::io::Cursor;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use facefold_core::{RejectReason, Rejection};
 use facefold_insightface::{Crop, Picture, Pictures, Quality};
 use facefold_vision::align::{self, CROP_SIDE};
-use facefold_vision::decode::{Limits, inspect};
-use facefold_vision::extractor::{LARGE_PIXELS, whole};
+use facefold_vision::decode::{Decoded, Limits, inspect};
+use facefold_vision::extractor::whole;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::metadata::Orientation;
-use image::{ExtendedColorType, ImageDecoder, ImageEncoder, ImageReader, RgbImage};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 /// Decodes pictures as the local extractor does, under the same limits.
 #[derive(Debug, Default)]
 pub struct Decoder {
     limits: Limits,
-    /// Held while a large picture is in memory: one at a time.
-    large: Mutex<()>,
 }
 
-struct Upright<'a> {
-    picture: RgbImage,
-    _turn: Option<MutexGuard<'a, ()>>,
-}
+struct Upright(Decoded);
 
 impl Pictures for Decoder {
     fn open(&self, bytes: &[u8]) -> Result<Box<dyn Picture + '_>, Rejection> {
-        let inspected = inspect(bytes, &self.limits)?;
-        let turn = (inspected.pixels() > LARGE_PIXELS)
-            .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Box::new(Upright { picture: inspected.decode()?, _turn: turn }))
+        Ok(Box::new(Upright(inspect(bytes, &self.limits)?.decode()?)))
     }
 
     fn is_stored_upright(&self, bytes: &[u8]) -> bool {
-        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-        let decoder = reader.ok().and_then(|reader| reader.into_decoder().ok());
-        let orientation = decoder.and_then(|mut decoder| decoder.orientation().ok());
-        orientation == Some(Orientation::NoTransforms)
+        inspect(bytes, &self.limits).is_ok_and(|picture| picture.is_stored_upright())
     }
 }
 
-impl Picture for Upright<'_> {
+impl Picture for Upright {
     fn size(&self) -> [u32; 2] {
-        [self.picture.width(), self.picture.height()]
+        [self.0.width(), self.0.height()]
     }
 
     fn png(&self, padding: u32) -> Result<Vec<u8>, Rejection> {
         if padding == 0 {
-            return png(self.picture.as_raw(), self.size());
+            return png(self.0.as_raw(), self.size());
         }
         let [width, height] = self.size().map(|side| side + 2 * padding);
         let mut padded = RgbImage::new(width, height);
         let place = i64::from(padding);
-        image::imageops::replace(&mut padded, &self.picture, place, place);
+        image::imageops::replace(&mut padded, &*self.0, place, place);
         png(padded.as_raw(), [width, height])
     }
 
     fn crop(&self) -> Result<Crop, Rejection> {
-        let face = whole(&self.picture);
+        let face = whole(&self.0);
         Ok(Crop {
             png: png(face.crop.pixels(), [CROP_SIDE as u32; 2])?,
             bounding_box: face.detection.bounding_box,
@@ -68,7 +53,7 @@ impl Picture for Upright<'_> {
     }
 
     fn quality(&self, landmarks: &[[f32; 2]; 5]) -> Result<Quality, Rejection> {
-        align::align(&self.picture, landmarks).map(|crop| measured(&crop))
+        align::align(&self.0, landmarks).map(|crop| measured(&crop))
     }
 }
 

@@ -9,10 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use facefold_core::{Extraction, Extractor, ExtractorError, ImageKey, RejectReason, Rejection};
-use facefold_store::StoreWriter;
-use fs_err as fs;
+use facefold_core::{
+    Extraction, Extractor, ExtractorError, ImageKey, RejectReason, Rejection, pictures,
+};
+use facefold_store::{Attempts, StoreError, StoreWriter};
 use indicatif::ProgressBar;
+
+use crate::{output, probe};
 
 /// Pictures that a worker gives to the extractor at a time: with fewer, the networks' weights are
 /// fetched anew for each; with more, nothing is gained.
@@ -72,10 +75,12 @@ pub fn run(
     progress: &ProgressBar,
 ) -> Result<Summary> {
     let start = Instant::now();
+    let attempts = store.attempts()?;
     let rejected = store.rejections()?;
     let known = store.embedded_keys().into_iter().chain(rejected.into_keys()).collect();
     let work = Work {
         extractor,
+        attempts: &attempts,
         root,
         pictures,
         next: AtomicUsize::new(0),
@@ -109,6 +114,9 @@ pub fn run(
     written?;
     summary.duration = start.elapsed();
     summary.interrupted = interrupted.load(Ordering::Relaxed);
+    if !summary.interrupted {
+        attempts.close()?;
+    }
     Ok(summary)
 }
 
@@ -145,6 +153,14 @@ fn write(
     Ok(())
 }
 
+/// So many runs may end at a picture that decodes in a process of its own: killed by someone, it
+/// was not the picture's fault.
+const MOST_RUNS: u32 = 3;
+
+fn failed(error: StoreError) -> Message {
+    Message::Failed(ExtractorError { message: error.to_string(), source: Some(Box::new(error)) })
+}
+
 /// A picture of a worker's block.
 struct Picture {
     index: usize,
@@ -156,6 +172,7 @@ struct Picture {
 /// What the workers share.
 struct Work<'a> {
     extractor: &'a dyn Extractor,
+    attempts: &'a Attempts,
     root: &'a Path,
     pictures: &'a [Wanted],
     next: AtomicUsize,
@@ -188,32 +205,66 @@ impl Work<'_> {
         while block.len() + others.len() < BLOCK && bytes < BLOCK_BYTES {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(Wanted { path, versions }) = self.pictures.get(index) else { break };
-            match fs::read(self.root.join(path)) {
+            match pictures::read(&self.root.join(path)) {
                 Ok(content) => {
                     let key = ImageKey::of(&content);
                     let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-                    if claimed.insert(key) {
-                        bytes += content.len();
-                        block.push(Picture { index, key, content, versions: *versions });
-                    } else {
+                    let new = claimed.insert(key);
+                    drop(claimed);
+                    let picture = Picture { index, key, content, versions: *versions };
+                    if !new {
                         others.push(Message::Known(index, key));
+                    } else if self.attempts.earlier(&key) > 0 {
+                        others.extend(self.again(picture));
+                    } else {
+                        bytes += picture.content.len();
+                        block.push(picture);
                     }
                 }
-                Err(error) => {
-                    // The path is recorded beside the reason; the system's words are enough here.
-                    let detail = error.kind().to_string();
-                    let rejection = Rejection::new(RejectReason::Unreadable, detail);
-                    others.push(Message::Unreadable(index, rejection));
-                }
+                Err(rejection) => others.push(Message::Unreadable(index, rejection)),
             }
         }
         (block, others)
+    }
+
+    /// A picture at which an earlier run ended: tried in a process of its own first, then alone.
+    fn again(&self, picture: Picture) -> Vec<Message> {
+        let path = self.path(picture.index).display();
+        output::note(&format!("an earlier run ended at {path}: trying it alone"));
+        let runs = self.attempts.earlier(&picture.key);
+        let detail = if runs >= MOST_RUNS {
+            format!("{runs} runs ended at it")
+        } else {
+            match probe::decodes(&picture.content) {
+                Ok(()) => return self.extract(&[picture]),
+                Err(end) => end,
+            }
+        };
+        let rejected = Extraction::Rejected(Rejection::new(RejectReason::Crashed, detail));
+        match self.attempts.end([&picture.key]) {
+            Ok(()) => vec![Message::Extracted(picture.index, picture.key, rejected)],
+            Err(error) => vec![failed(error)],
+        }
+    }
+
+    fn path(&self, index: usize) -> &Path {
+        &self.pictures[index].path
     }
 
     fn extract(&self, block: &[Picture]) -> Vec<Message> {
         if block.is_empty() {
             return Vec::new();
         }
+        let names = block.iter().map(|picture| (picture.key, self.path(picture.index)));
+        let extracted = self.attempts.begin(names).map_err(failed);
+        let extracted = extracted.map(|()| self.extract_block(block)).and_then(|outcomes| {
+            let keys = block.iter().map(|picture| &picture.key);
+            self.attempts.end(keys).map(|()| outcomes).map_err(failed)
+        });
+        extracted.unwrap_or_else(|failed| vec![failed])
+    }
+
+    fn extract_block(&self, block: &[Picture]) -> Vec<Message> {
         let contents: Vec<(&[u8], u32)> =
             block.iter().map(|picture| (picture.content.as_slice(), picture.versions)).collect();
         match self.extractor.extract_augmented(&contents) {

@@ -189,6 +189,8 @@ pub enum RejectReason {
     Undecodable,
     /// The picture's data ends early.
     Truncated,
+    /// The program ended while it was at the picture.
+    Crashed,
     /// More pixels than the limit allows.
     TooLarge,
     /// Fewer pixels than a face needs.
@@ -209,12 +211,13 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unreadable,
         Self::Empty,
         Self::NotAPicture,
         Self::Undecodable,
         Self::Truncated,
+        Self::Crashed,
         Self::TooLarge,
         Self::TooSmall,
         Self::WrongChannels,
@@ -234,6 +237,7 @@ impl RejectReason {
             Self::NotAPicture => "not-a-picture",
             Self::Undecodable => "undecodable",
             Self::Truncated => "truncated",
+            Self::Crashed => "crashed",
             Self::TooLarge => "too-large",
             Self::TooSmall => "too-small",
             Self::WrongChannels => "wrong-channels",

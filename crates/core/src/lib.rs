@@ -15,6 +15,7 @@ pub mod files;
 pub mod fingerprint;
 pub mod head;
 pub mod intervals;
+pub mod pictures;
 pub mod rng;
 pub mod rows;
 pub mod sample;

@@ -154,9 +154,13 @@ pub enum SkipReason {
     NotAPicture,
     /// A name that is not valid Unicode, which no store or report could hold.
     NotUnicode,
+    /// Hidden, or left by a system, a file server or a synchroniser.
+    Hidden,
+    /// A pipe, a socket or a device.
+    NotAFile,
     /// A file or folder that cannot be read.
     Unreadable,
-    /// A folder that was read already under another name, through a link.
+    /// A link to a folder that was read already, or lies above.
     FolderReadAlready,
     /// A folder or file beside `train` and `test`, which belongs to no split.
     BesideSplits,
@@ -171,8 +175,10 @@ impl fmt::Display for SkipReason {
             Self::SecondFace => "a second face found by the set's makers",
             Self::NotAPicture => "not a picture's name",
             Self::NotUnicode => "a name that is not Unicode",
+            Self::Hidden => "hidden or of the system",
+            Self::NotAFile => "a pipe, socket or device",
             Self::Unreadable => "cannot be read",
-            Self::FolderReadAlready => "a link to a folder read already",
+            Self::FolderReadAlready => "a link to a folder read already or above",
             Self::BesideSplits => "beside the folders of the splits",
         })
     }

@@ -45,7 +45,7 @@ pub(crate) fn load(root: &Path) -> Result<Dataset, DatasetError> {
         return Err(DatasetError::Missing {
             root: root.to_owned(),
             expected: "a picture in any folder".to_owned(),
-            advice: "pictures must end in jpg, jpeg, png, webp, bmp, tif, tiff or gif".to_owned(),
+            advice: format!("pictures must end in {}", facefold_core::pictures::ENDINGS.join(", ")),
         });
     }
     let mut dataset = Dataset::new(DatasetKind::Folder, root);

@@ -36,8 +36,13 @@ type Result<T> = std::result::Result<T, Damage>;
 
 /// Bytes before the first element.
 const HEADER: usize = 128;
-/// No more than this is decompressed: the largest published metadata unpacks to a tenth of it.
-const MOST_BYTES: u64 = 4 << 30;
+/// A file may unpack to so many times its length, and its values may take as much again. The
+/// published metadata take a tenth of it; a few bytes that stand for gigabytes do not.
+const MOST_RATIO: usize = 64;
+/// A small file may take this much beyond.
+const LEAST_MEMORY: usize = 8 << 20;
+/// Memory that a cell takes in the end, as part of a sample: more than here.
+const CELL_MEMORY: usize = 200;
 /// Cells and structs may hold one another this deep.
 const DEEPEST: usize = 8;
 
@@ -76,18 +81,19 @@ pub(crate) fn read(bytes: &[u8], wanted: &[&str]) -> Result<BTreeMap<String, Val
         }
         _ => return damage("a MAT-file of level 5", "no such header"),
     }
+    let mut memory = Memory::of(bytes);
     let mut variables = BTreeMap::new();
     let mut elements = Elements { bytes: &bytes[HEADER..] };
     while let Some((kind, content)) = elements.next()? {
         let unpacked;
         let content = if kind == COMPRESSED {
-            unpacked = unpack(content)?;
+            unpacked = unpack(content, Memory::of(bytes))?;
             Elements { bytes: &unpacked }.expect(MATRIX, "a compressed matrix")?
         } else {
             content
         };
         if kind == COMPRESSED || kind == MATRIX {
-            let (name, value) = matrix(content, wanted, 0)?;
+            let (name, value) = matrix(content, wanted, 0, &mut memory)?;
             variables.insert(name, value);
         }
     }
@@ -98,16 +104,42 @@ fn damage<T>(expected: &'static str, found: impl Into<String>) -> Result<T> {
     Err(Damage { expected, found: found.into() })
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    let read = ZlibDecoder::new(packed).take(MOST_BYTES).read_to_end(&mut unpacked);
-    match read {
-        Err(error) => damage("a readable compressed element", error.to_string()),
-        Ok(_) if unpacked.len() as u64 == MOST_BYTES => {
-            damage("less than 4 GiB of metadata", "more")
-        }
-        Ok(_) => Ok(unpacked),
+/// Memory that reading a file may still take.
+struct Memory(usize);
+
+impl Memory {
+    fn of(file: &[u8]) -> Self {
+        Self(file.len().saturating_mul(MOST_RATIO).saturating_add(LEAST_MEMORY))
     }
+
+    fn take(&mut self, bytes: usize) -> Result<()> {
+        match self.0.checked_sub(bytes) {
+            Some(left) => self.0 = left,
+            None => return too_much(),
+        }
+        Ok(())
+    }
+}
+
+fn too_much<T>() -> Result<T> {
+    let expected = "values that take at most 64 times the memory of the file";
+    damage(expected, "more: this is no list of pictures")
+}
+
+fn unpack(packed: &[u8], memory: Memory) -> Result<Vec<u8>> {
+    let broken = |error: std::io::Error| Damage {
+        expected: "a readable compressed element",
+        found: error.to_string(),
+    };
+    // Once to know how much it is, so that no more is reserved.
+    let mut counted = ZlibDecoder::new(packed).take(memory.0 as u64 + 1);
+    let length = std::io::copy(&mut counted, &mut std::io::sink()).map_err(broken)? as usize;
+    if length > memory.0 {
+        return too_much();
+    }
+    let mut unpacked = Vec::with_capacity(length);
+    ZlibDecoder::new(packed).read_to_end(&mut unpacked).map_err(broken)?;
+    Ok(unpacked)
 }
 
 /// Elements that follow one another.
@@ -159,7 +191,13 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// A matrix element's name and value.
-fn matrix(content: &[u8], wanted: &[&str], depth: usize) -> Result<(String, Value)> {
+fn matrix(
+    content: &[u8],
+    wanted: &[&str],
+    depth: usize,
+    memory: &mut Memory,
+) -> Result<(String, Value)> {
+    memory.take(CELL_MEMORY)?;
     if content.is_empty() {
         return Ok((String::new(), Value::Numbers(Vec::new())));
     }
@@ -176,16 +214,21 @@ fn matrix(content: &[u8], wanted: &[&str], depth: usize) -> Result<(String, Valu
     };
     let name = text(INT8, parts.expect(INT8, "a matrix's name")?);
     let value = match class {
-        CELL => Value::Cells(cells(&mut parts, count, wanted, depth)?),
-        STRUCT if count == 1 => Value::Fields(fields(&mut parts, wanted, depth)?),
+        CELL => Value::Cells(cells(&mut parts, count, wanted, depth, memory)?),
+        STRUCT if count == 1 => Value::Fields(fields(&mut parts, wanted, depth, memory)?),
         CHAR => match parts.next()? {
-            Some((kind, characters)) => Value::Text(text(kind, characters)),
+            Some((kind, characters)) => {
+                memory.take(2 * characters.len())?;
+                Value::Text(text(kind, characters))
+            }
             None => Value::Text(String::new()),
         },
         FIRST_NUMERIC..=LAST_NUMERIC => {
             let Some((kind, content)) = parts.next()? else {
                 return damage("the numbers of a matrix", "none");
             };
+            // Eight bytes each, however narrow they are in the file.
+            memory.take(8 * content.len())?;
             let numbers = numbers(kind, content)?;
             if numbers.len() != count {
                 return damage("as many numbers as the dimensions say", numbers.len().to_string());
@@ -202,12 +245,13 @@ fn cells(
     count: usize,
     wanted: &[&str],
     depth: usize,
+    memory: &mut Memory,
 ) -> Result<Vec<Value>> {
     // Not reserved by `count`, which a damaged file may put at anything.
     let mut cells = Vec::new();
     for _ in 0..count {
         let content = parts.expect(MATRIX, "a cell")?;
-        cells.push(matrix(content, wanted, depth + 1)?.1);
+        cells.push(matrix(content, wanted, depth + 1, memory)?.1);
     }
     Ok(cells)
 }
@@ -216,6 +260,7 @@ fn fields(
     parts: &mut Elements<'_>,
     wanted: &[&str],
     depth: usize,
+    memory: &mut Memory,
 ) -> Result<BTreeMap<String, Value>> {
     let length = parts.expect(INT32, "the length of field names")?;
     let length = word(length, 0).map_or(0, |length| length as usize);
@@ -229,7 +274,7 @@ fn fields(
         let name = text(INT8, &name[..end]);
         let content = parts.expect(MATRIX, "a field of a struct")?;
         let value = if wanted.contains(&name.as_str()) {
-            matrix(content, wanted, depth + 1)?.1
+            matrix(content, wanted, depth + 1, memory)?.1
         } else {
             Value::Other
         };
@@ -312,6 +357,42 @@ mod tests {
             assert!(read(bytes, &WANTED).unwrap_err().found.contains(expected));
         }
         assert!(read(&PACKED[..PACKED.len() - 9], &WANTED).is_err());
+    }
+
+    /// An element with its tag and padding.
+    fn element(kind: u32, content: &[u8]) -> Vec<u8> {
+        let mut bytes = kind.to_le_bytes().to_vec();
+        bytes.extend((content.len() as u32).to_le_bytes());
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    fn named(class: u8, count: u32, content: &[u8]) -> Vec<u8> {
+        let mut bytes = element(super::UINT32, &[class, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(element(super::INT32, &[1_u32.to_le_bytes(), count.to_le_bytes()].concat()));
+        bytes.extend(element(super::INT8, b"wiki"));
+        bytes.extend(content);
+        element(super::MATRIX, &bytes)
+    }
+
+    #[test]
+    fn a_small_file_that_stands_for_much_memory_is_refused() {
+        // 2 million bytes as numbers, and 2 million empty cells.
+        let numbers = named(super::FIRST_NUMERIC, 2 << 20, &element(super::UINT8, &[0; 2 << 20]));
+        let cells = vec![element(super::MATRIX, b""); 2 << 20].concat();
+        let cells = named(super::CELL, 2 << 20, &cells);
+        let zeros = vec![0; 32 << 20];
+        for unpacked in [numbers, cells, zeros] {
+            let mut packed =
+                flate2::read::ZlibEncoder::new(unpacked.as_slice(), flate2::Compression::fast());
+            let mut content = Vec::new();
+            std::io::Read::read_to_end(&mut packed, &mut content).unwrap();
+            let mut file = PLAIN[..super::HEADER].to_vec();
+            file.extend(element(super::COMPRESSED, &content));
+            let found = read(&file, &WANTED).unwrap_err();
+            assert!(found.expected.contains("64 times"), "{found:?}");
+        }
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use facefold_core::{ImageKey, SubjectId};
 use fs_err as fs;
 
-use crate::disk;
+use crate::{attempts, disk};
 use crate::error::StoreError;
 use crate::index::Index;
 use crate::samples::SampleRow;
@@ -138,6 +138,10 @@ impl StoreWriter {
         // A log whose records are damaged holds bytes that nobody can read, and may be theirs.
         self.empty_log()?;
         self.forget_in_shards(&traces.keys)?;
+        let attempts = self.store.layout.directory.join(attempts::FILE);
+        if attempts.exists() {
+            disk::remove_file(&attempts)?;
+        }
         let Store { layout, header, .. } = &self.store;
         if layout.derived().is_dir() {
             let _lock = layout.lock_derived()?;

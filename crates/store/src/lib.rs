@@ -40,6 +40,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("stores are little-endian and read without turning bytes round");
 
+mod attempts;
 mod codec;
 mod compare;
 mod disk;
@@ -64,6 +65,7 @@ mod table;
 mod write_faults;
 mod writer;
 
+pub use attempts::Attempts;
 pub use compare::Difference;
 pub use error::StoreError;
 pub use export::{ExportFormat, Exported, InvalidExportFormat};

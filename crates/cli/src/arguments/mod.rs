@@ -121,6 +121,9 @@ pub enum Command {
     /// Show a report that was written before.
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Decode the picture on stdin and say nothing: `extract` tries pictures so that may end it.
+    #[command(name = crate::probe::COMMAND, hide = true)]
+    DecodeStdin,
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example: facefold completions bash > ~/.local/share/bash-completion/completions/facefold"

@@ -70,6 +70,10 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Report(command) => report::run(command, output),
+        Command::DecodeStdin => {
+            crate::probe::run()?;
+            Ok(Outcome::Done)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -8,6 +8,7 @@ mod augmented;
 mod bundle;
 mod explain;
 mod export;
+mod folders;
 mod heads;
 mod hostile;
 mod insightface;

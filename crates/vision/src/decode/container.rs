@@ -1,79 +1,80 @@
-//! Walks a picture file's container, without decoding: is the file whole, and how many frames
-//! does it hold?
+//! GIF, TIFF and BMP: is the file whole, how many frames does it hold, and does all of it agree
+//! with its header? Nothing is decoded.
 //!
 //! Most decoders stop at the first frame and forgive a missing end, so both must be asked apart.
 
-use facefold_core::{RejectReason, Rejection};
+use std::borrow::Cow;
+
+use facefold_core::Rejection;
 use image::ImageFormat;
+use image::metadata::Orientation;
 
-use super::jpeg;
+use super::{Prepared, undecodable};
 
-/// What walking a container shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Structure {
-    /// Frames or pages; counting may stop at two.
-    pub frames: u32,
-    /// Whether the container's own end was reached inside the file.
-    pub complete: bool,
-}
+/// Most tags of a TIFF page; the standard defines fewer than a hundred.
+const MOST_TAGS: usize = 4096;
 
-impl Structure {
-    /// The rejection of an incomplete file.
-    pub fn truncation(self, bytes: &[u8]) -> Option<Rejection> {
-        let detail = format!("the file ends early, after {} bytes", bytes.len());
-        (!self.complete).then(|| Rejection::new(RejectReason::Truncated, detail))
-    }
-}
-
-/// Walks the container of a recognised format. Damage that is no early end is left to the decoder.
-pub(super) fn walk(bytes: &[u8], format: ImageFormat) -> Structure {
+/// Walks the container. Damage that is no early end is left to the decoder, but for sizes that
+/// differ from those of the header.
+pub(super) fn prepare(bytes: &[u8], format: ImageFormat) -> Result<Prepared<'_>, Rejection> {
+    let mut orientation = Orientation::NoTransforms;
     // A walker gives nothing where the file ends before the container does.
     let frames = match format {
-        ImageFormat::Jpeg => jpeg::has_end(bytes).then_some(1),
-        ImageFormat::Png => png(bytes),
-        ImageFormat::Gif => gif(bytes),
-        ImageFormat::WebP => webp(bytes),
-        ImageFormat::Tiff => tiff(bytes),
+        ImageFormat::Gif => gif(bytes)?,
+        ImageFormat::Tiff => {
+            let pages = tiff(bytes)?;
+            orientation = pages.as_ref().map_or(orientation, |pages| pages.orientation);
+            pages.map(|pages| pages.count)
+        }
         ImageFormat::Bmp => bmp(bytes),
         _ => Some(1),
     };
-    Structure { frames: frames.unwrap_or(1), complete: frames.is_some() }
-}
-
-/// Chunks of length, type, content, checksum; the last is `IEND`. `acTL` announces an animation.
-fn png(bytes: &[u8]) -> Option<u32> {
-    let mut frames = 1;
-    let mut at = 8;
-    loop {
-        let length = read_u32(bytes, at, Endian::Big)? as usize;
-        let start = at + 8;
-        let kind = bytes.get(at + 4..start)?;
-        at = at.checked_add(length)?.checked_add(12)?;
-        match kind {
-            b"IEND" => return (at <= bytes.len()).then_some(frames),
-            b"acTL" => frames = read_u32(bytes, start, Endian::Big)?.max(1),
-            _ => {}
-        }
-    }
+    Ok(Prepared {
+        bytes: Cow::Borrowed(bytes),
+        frames: frames.unwrap_or(1),
+        ends_early: frames.is_none(),
+        orientation,
+    })
 }
 
 /// Header and colour table, then extension (0x21) and image (0x2c) blocks up to the trailer.
-fn gif(bytes: &[u8]) -> Option<u32> {
+fn gif(bytes: &[u8]) -> Result<Option<u32>, Rejection> {
+    let side = |at: usize| read_u16(bytes, at, Endian::Little).map(u32::from);
+    let mut frames = Frames { count: 0, inside: true, screen: [side(6), side(8)] };
+    let whole = gif_blocks(bytes, &mut frames);
+    if frames.inside {
+        Ok(whole.map(|()| frames.count))
+    } else {
+        Err(undecodable("a frame that lies outside of the picture"))
+    }
+}
+
+struct Frames {
+    count: u32,
+    /// Whether all of them lie within the screen.
+    inside: bool,
+    screen: [Option<u32>; 2],
+}
+
+fn gif_blocks(bytes: &[u8], frames: &mut Frames) -> Option<()> {
     let colour_table = |flags: u8| {
         if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
     };
-    let mut frames = 0;
+    let side = |at: usize| read_u16(bytes, at, Endian::Little).map(u32::from);
     let mut at = 13 + colour_table(*bytes.get(10)?);
     loop {
         match *bytes.get(at)? {
             0x21 => at = after_sub_blocks(bytes, at + 2)?,
             0x2c => {
-                frames += 1;
+                frames.count += 1;
+                let end = [side(at + 1)? + side(at + 5)?, side(at + 3)? + side(at + 7)?];
+                frames.inside &=
+                    Some(end[0]) <= frames.screen[0] && Some(end[1]) <= frames.screen[1];
                 let table = colour_table(*bytes.get(at + 9)?);
                 at = after_sub_blocks(bytes, at + 10 + table + 1)?;
             }
             // The trailer, or damage that the decoder will name.
-            _ => return Some(frames),
+            _ => return Some(()),
         }
     }
 }
@@ -87,60 +88,87 @@ fn after_sub_blocks(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// A RIFF file: its length, then chunks padded to even lengths; each `ANMF` is a frame.
-fn webp(bytes: &[u8]) -> Option<u32> {
-    let end = 8 + read_u32(bytes, 4, Endian::Little)? as usize;
-    if end > bytes.len() {
-        return None;
-    }
-    let mut frames = 0;
-    let mut at = 12;
-    while at + 8 <= end {
-        if bytes.get(at..at + 4)? == b"ANMF" {
-            frames += 1;
-        }
-        let length = read_u32(bytes, at + 4, Endian::Little)? as usize;
-        at = at.checked_add(8)?.checked_add(length)?.checked_add(length % 2)?;
-    }
-    Some(frames.max(1))
+/// The pages of a TIFF.
+struct Pages {
+    count: u32,
+    /// Of the first.
+    orientation: Orientation,
 }
 
 /// A list of directories, one a page; a reduced-size page (bit 0 of tag 254) is a thumbnail.
-fn tiff(bytes: &[u8]) -> Option<u32> {
-    let endian = if bytes.starts_with(b"II") { Endian::Little } else { Endian::Big };
-    let big = read_u16(bytes, 2, endian)? == 43;
-    let (entry_length, offset_length) = if big { (20, 8) } else { (12, 4) };
-    let offset = |at: usize| {
-        if big {
-            usize::try_from(read_u64(bytes, at, endian)?).ok()
-        } else {
-            read_u32(bytes, at, endian).map(|offset| offset as usize)
-        }
-    };
-    let mut pages = 0;
-    let mut directory = offset(if big { 8 } else { 4 })?;
+fn tiff(bytes: &[u8]) -> Result<Option<Pages>, Rejection> {
+    let mut pages = Pages { count: 0, orientation: Orientation::NoTransforms };
+    let mut first = true;
+    let Some(tiff) = Tiff::open(bytes) else { return Ok(None) };
+    let Some(mut at) = tiff.offset(if tiff.big { 8 } else { 4 }) else { return Ok(None) };
     // Two pages are enough to reject, which also ends a chain that loops.
     for _ in 0..16 {
-        if directory == 0 || pages > 1 {
+        if at == 0 || pages.count > 1 {
             break;
         }
-        let entries = if big {
-            usize::try_from(read_u64(bytes, directory, endian)?).ok()?
-        } else {
-            usize::from(read_u16(bytes, directory, endian)?)
-        };
-        let first = directory + if big { 8 } else { 2 };
-        let next = first.checked_add(entries.checked_mul(entry_length)?)?;
-        bytes.get(..next.checked_add(offset_length)?)?;
-        let thumbnail = (first..next).step_by(entry_length).any(|entry| {
-            let value = entry + entry_length - offset_length;
-            read_u16(bytes, entry, endian) == Some(254)
-                && read_u32(bytes, value, endian).is_some_and(|flags| flags & 1 == 1)
-        });
-        pages += u32::from(!thumbnail);
-        directory = offset(next)?;
+        let Some((entries, next)) = tiff.directory(at) else { return Ok(None) };
+        if entries.len() > MOST_TAGS {
+            return Err(undecodable(format!("a page with {} tags", entries.len())));
+        }
+        let tag = |wanted: u16| entries.iter().find(|(tag, _)| *tag == wanted).map(|(_, at)| *at);
+        if first {
+            // A picture in the picture, with a header of its own.
+            let compression = tag(259).and_then(|at| read_u16(bytes, at, tiff.endian));
+            if matches!(compression, Some(6 | 7)) {
+                return Err(undecodable(
+                    "JPEG within TIFF is not read: save it as one or the other",
+                ));
+            }
+            let turn = tag(274).and_then(|at| read_u16(bytes, at, tiff.endian));
+            let turn = turn.and_then(|turn| Orientation::from_exif(turn as u8));
+            pages.orientation = turn.unwrap_or(Orientation::NoTransforms);
+            first = false;
+        }
+        let thumbnail = tag(254).and_then(|at| read_u32(bytes, at, tiff.endian));
+        pages.count += u32::from(thumbnail.is_none_or(|flags| flags & 1 == 0));
+        at = next;
     }
-    Some(pages.max(1))
+    pages.count = pages.count.max(1);
+    Ok(Some(pages))
+}
+
+struct Tiff<'a> {
+    bytes: &'a [u8],
+    endian: Endian,
+    /// With offsets of 64 bits.
+    big: bool,
+}
+
+impl<'a> Tiff<'a> {
+    fn open(bytes: &'a [u8]) -> Option<Self> {
+        let endian = if bytes.starts_with(b"II") { Endian::Little } else { Endian::Big };
+        Some(Self { bytes, endian, big: read_u16(bytes, 2, endian)? == 43 })
+    }
+
+    fn offset(&self, at: usize) -> Option<usize> {
+        if self.big {
+            usize::try_from(read_u64(self.bytes, at, self.endian)?).ok()
+        } else {
+            read_u32(self.bytes, at, self.endian).map(|offset| offset as usize)
+        }
+    }
+
+    /// Tags of the directory at a place, where the value of each lies, and the next directory.
+    fn directory(&self, at: usize) -> Option<(Vec<(u16, usize)>, usize)> {
+        let (entry_length, offset_length) = if self.big { (20, 8) } else { (12, 4) };
+        let entries = if self.big {
+            usize::try_from(read_u64(self.bytes, at, self.endian)?).ok()?
+        } else {
+            usize::from(read_u16(self.bytes, at, self.endian)?)
+        };
+        let first = at.checked_add(if self.big { 8 } else { 2 })?;
+        let next = first.checked_add(entries.checked_mul(entry_length)?)?;
+        self.bytes.get(..next.checked_add(offset_length)?)?;
+        let entries = (first..next).step_by(entry_length).filter_map(|entry| {
+            Some((read_u16(self.bytes, entry, self.endian)?, entry + entry_length - offset_length))
+        });
+        Some((entries.take(MOST_TAGS + 1).collect(), self.offset(next)?))
+    }
 }
 
 /// An uncompressed bitmap's rows follow from its header; other kinds are left to the decoder.
@@ -162,7 +190,7 @@ fn bmp(bytes: &[u8]) -> Option<u32> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Endian {
+pub(super) enum Endian {
     Little,
     Big,
 }
@@ -172,7 +200,7 @@ fn read_u16(bytes: &[u8], at: usize, endian: Endian) -> Option<u16> {
     Some(if endian == Endian::Big { u16::from_be_bytes(*raw) } else { u16::from_le_bytes(*raw) })
 }
 
-fn read_u32(bytes: &[u8], at: usize, endian: Endian) -> Option<u32> {
+pub(super) fn read_u32(bytes: &[u8], at: usize, endian: Endian) -> Option<u32> {
     let raw = bytes.get(at..)?.first_chunk()?;
     Some(if endian == Endian::Big { u32::from_be_bytes(*raw) } else { u32::from_le_bytes(*raw) })
 }

@@ -10,12 +10,21 @@
 //!   there is no agreed way to RGB. So are floating-point samples, whose white is anywhere.
 //! - Several frames or pages are rejected as [`RejectReason::Animated`]: a label row does not say
 //!   which of them it labels.
-//! - A file that ends early is rejected even where a decoder would fill the rest with grey.
+//! - A file that ends early, or whose data are seen to be damaged, is rejected even where a decoder
+//!   would make up the rest.
+//!
+//! Decoders are given only the parts of a file that make pixels. So the header that is checked is
+//! the one that is decoded, and profiles, texts and thumbnails are never unpacked.
 
 mod container;
 mod jpeg;
+mod memory;
+mod png;
+mod webp;
 
+use std::borrow::Cow;
 use std::io::{Cursor, ErrorKind};
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use facefold_core::{RejectReason, Rejection};
@@ -25,12 +34,15 @@ use image::{
     RgbImage,
 };
 
+use memory::Reservation;
+
 /// What a picture may cost, checked from its header before any pixel is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most pixels; more is [`RejectReason::TooLarge`].
     pub pixels: u64,
-    /// Most bytes of memory that decoding may take; more is [`RejectReason::TooLarge`].
+    /// Most bytes of memory that decoding may take; more is [`RejectReason::TooLarge`]. All
+    /// decoders of this process keep to it together: a picture waits until it has room.
     pub memory: u64,
     /// Least length of the shorter side in pixels; less is [`RejectReason::TooSmall`].
     pub shorter_side: u32,
@@ -44,21 +56,38 @@ impl Default for Limits {
 }
 
 /// A picture whose header fits the limits and whose file is whole, not yet decoded.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Inspected<'a> {
-    bytes: &'a [u8],
-    format: ImageFormat,
+    content: Content<'a>,
     width: u32,
     height: u32,
+    /// Bytes that decoding takes, and may take together with other pictures.
     memory: u64,
+    most: u64,
 }
 
-/// Decodes a picture: [`inspect`], then [`Inspected::decode`].
+/// An upright picture. Until it is dropped, its memory counts against [`Limits::memory`]; a thread
+/// that holds one must not decode another.
+#[derive(Debug)]
+pub struct Decoded {
+    picture: RgbImage,
+    _reserved: Reservation,
+}
+
+impl Deref for Decoded {
+    type Target = RgbImage;
+
+    fn deref(&self) -> &RgbImage {
+        &self.picture
+    }
+}
+
+/// Decodes a picture: [`inspect`], then [`Inspected::decode`]. Its memory is no longer counted.
 ///
 /// # Errors
 /// The rejection of whichever step failed.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Rejection> {
-    inspect(bytes, limits)?.decode()
+    Ok(inspect(bytes, limits)?.decode()?.picture)
 }
 
 /// Reads a picture's header and checks that the file can be decoded within the limits.
@@ -70,27 +99,30 @@ pub fn inspect<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Inspected<'a>, Re
     if bytes.is_empty() {
         return Err(Rejection::new(RejectReason::Empty, "the file has no bytes"));
     }
-    let format = recognise(bytes)?;
-    let structure = container::walk(bytes, format);
-    let header = match read_header(bytes, format, limits.memory) {
+    let content = Content::open(bytes, recognise(bytes)?)?;
+    let truncation = || {
+        let detail = format!("the file ends early, after {} bytes", bytes.len());
+        content.ends_early().then(|| Rejection::new(RejectReason::Truncated, detail))
+    };
+    let header = match content.header(limits.memory) {
         Ok(header) => header,
         // A header that cannot be read because the file stops inside it is a truncation.
-        Err(rejection) => return Err(structure.truncation(bytes).unwrap_or(rejection)),
+        Err(rejection) => return Err(truncation().unwrap_or(rejection)),
     };
     header.check(limits)?;
-    if let Some(rejection) = structure.truncation(bytes) {
+    if let Some(rejection) = truncation() {
         return Err(rejection);
     }
-    if structure.frames > 1 {
-        let detail = format!("expected one frame, found {} or more", structure.frames);
+    if content.frames() > 1 {
+        let detail = format!("expected one frame, found {} or more", content.frames());
         return Err(Rejection::new(RejectReason::Animated, detail));
     }
     if let Some(layout) = header.unusable_layout {
         let detail = format!("expected grey or RGB samples of 8 or 16 bits, found {layout}");
         return Err(Rejection::new(RejectReason::WrongChannels, detail));
     }
-    let (width, height) = (header.width, header.height);
-    Ok(Inspected { bytes, format, width, height, memory: limits.memory })
+    let Header { width, height, memory, .. } = header;
+    Ok(Inspected { content, width, height, memory, most: limits.memory })
 }
 
 impl Inspected<'_> {
@@ -100,20 +132,97 @@ impl Inspected<'_> {
         u64::from(self.width) * u64::from(self.height)
     }
 
-    /// Decodes the pixels and turns them upright.
+    /// Whether the pixels need no turning to be upright.
+    #[must_use]
+    pub fn is_stored_upright(&self) -> bool {
+        self.content.orientation() == Orientation::NoTransforms
+    }
+
+    /// Decodes the pixels and turns them upright, as soon as other pictures leave room for it.
     ///
     /// # Errors
     /// `Undecodable` or `Truncated`, where the damage shows only in the pixels.
-    pub fn decode(&self) -> Result<RgbImage, Rejection> {
-        let decoded = guarded(|| match self.format {
-            ImageFormat::Jpeg => jpeg::decode(self.bytes),
-            format => decode_other(self.bytes, format, self.memory),
-        })?;
-        let (mut picture, orientation) = decoded;
-        if orientation != Orientation::NoTransforms {
-            picture.apply_orientation(orientation);
+    pub fn decode(&self) -> Result<Decoded, Rejection> {
+        let mut reserved = Reservation::wait(self.memory, self.most);
+        let mut picture = guarded(|| self.content.decode(self.memory))?;
+        if [picture.width(), picture.height()] != [self.width, self.height] {
+            return Err(undecodable("the decoder found another size than the header has"));
         }
-        Ok(picture.into_rgb8())
+        let turn = self.content.orientation();
+        if turn != Orientation::NoTransforms {
+            picture.apply_orientation(turn);
+        }
+        let picture = picture.into_rgb8();
+        reserved.keep(3 * self.pixels());
+        Ok(Decoded { picture, _reserved: reserved })
+    }
+}
+
+/// A file taken apart as far as its format asks for it.
+#[derive(Debug)]
+enum Content<'a> {
+    Jpeg(jpeg::File<'a>),
+    Other(ImageFormat, Prepared<'a>),
+}
+
+/// What a decoder is given of a file, and what is known of the rest.
+#[derive(Debug)]
+struct Prepared<'a> {
+    /// The parts that make pixels.
+    bytes: Cow<'a, [u8]>,
+    /// Frames or pages; counting may stop at two.
+    frames: u32,
+    /// Whether the file ends before its container does.
+    ends_early: bool,
+    orientation: Orientation,
+}
+
+impl<'a> Content<'a> {
+    fn open(bytes: &'a [u8], format: ImageFormat) -> Result<Self, Rejection> {
+        Ok(match format {
+            ImageFormat::Jpeg => Self::Jpeg(jpeg::File::parse(bytes)),
+            ImageFormat::Png => Self::Other(format, png::prepare(bytes)?),
+            ImageFormat::WebP => Self::Other(format, webp::prepare(bytes)?),
+            _ => Self::Other(format, container::prepare(bytes, format)?),
+        })
+    }
+
+    fn header(&self, memory: u64) -> Result<Header, Rejection> {
+        match self {
+            Self::Jpeg(file) => jpeg::header(file),
+            Self::Other(format, prepared) => read_header(&prepared.bytes, *format, memory),
+        }
+    }
+
+    fn ends_early(&self) -> bool {
+        match self {
+            Self::Jpeg(file) => file.ends_early,
+            Self::Other(_, prepared) => prepared.ends_early,
+        }
+    }
+
+    fn frames(&self) -> u32 {
+        match self {
+            Self::Jpeg(_) => 1,
+            Self::Other(_, prepared) => prepared.frames,
+        }
+    }
+
+    fn orientation(&self) -> Orientation {
+        match self {
+            Self::Jpeg(file) => file.orientation,
+            Self::Other(_, prepared) => prepared.orientation,
+        }
+    }
+
+    fn decode(&self, memory: u64) -> Result<DynamicImage, Rejection> {
+        match self {
+            Self::Jpeg(file) => jpeg::decode(file),
+            Self::Other(format, prepared) => {
+                let decoder = open(&prepared.bytes, *format, memory)?;
+                DynamicImage::from_decoder(decoder).map_err(|error| rejection(&error))
+            }
+        }
     }
 }
 
@@ -154,6 +263,19 @@ impl Header {
     }
 }
 
+/// Whether bytes start as those of a picture do, also of a format that is not read here; text never
+/// does.
+#[must_use]
+pub fn is_picture(bytes: &[u8]) -> bool {
+    use ImageFormat::{Avif, Bmp, Gif, Ico, Jpeg, OpenExr, Png, Tiff, WebP};
+    match image::guess_format(bytes) {
+        // Names may start with `BM`; the length of a bitmap's second header is known.
+        Ok(Bmp) => bytes.get(14..18).is_some_and(|length| length[0] > 0 && length[1..] == [0; 3]),
+        Ok(format) => matches!(format, Avif | Gif | Ico | Jpeg | OpenExr | Png | Tiff | WebP),
+        Err(_) => false,
+    }
+}
+
 const KNOWN: &str = "JPEG, PNG, WebP, BMP, TIFF or GIF";
 
 fn recognise(bytes: &[u8]) -> Result<ImageFormat, Rejection> {
@@ -169,10 +291,10 @@ fn recognise(bytes: &[u8]) -> Result<ImageFormat, Rejection> {
     }
 }
 
+/// Beyond the samples: rows, tables and windows of a decoder.
+const OVERHEAD: u64 = 8 << 20;
+
 fn read_header(bytes: &[u8], format: ImageFormat, memory: u64) -> Result<Header, Rejection> {
-    if format == ImageFormat::Jpeg {
-        return jpeg::header(bytes);
-    }
     guarded(|| {
         let decoder = open(bytes, format, memory)?;
         let (width, height) = decoder.dimensions();
@@ -180,25 +302,16 @@ fn read_header(bytes: &[u8], format: ImageFormat, memory: u64) -> Result<Header,
         let unusable = matches!(original, ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16)
             || matches!(decoder.color_type(), ColorType::Rgb32F | ColorType::Rgba32F);
         let rgb = 3 * u64::from(width) * u64::from(height);
+        // These two decode to a buffer of their own first.
+        let copies = if matches!(format, ImageFormat::Tiff | ImageFormat::Gif) { 2 } else { 1 };
+        let samples = decoder.total_bytes().saturating_mul(copies).saturating_add(rgb);
         Ok(Header {
             width,
             height,
-            memory: decoder.total_bytes().saturating_add(rgb),
+            memory: samples.saturating_add(OVERHEAD),
             unusable_layout: unusable.then(|| format!("{original:?}")),
         })
     })
-}
-
-fn decode_other(
-    bytes: &[u8],
-    format: ImageFormat,
-    memory: u64,
-) -> Result<(DynamicImage, Orientation), Rejection> {
-    let mut decoder = open(bytes, format, memory)?;
-    // Broken metadata does not make the pixels worthless.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let picture = DynamicImage::from_decoder(decoder).map_err(|error| rejection(&error))?;
-    Ok((picture, orientation))
 }
 
 fn open(
@@ -211,6 +324,10 @@ fn open(
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     reader.into_decoder().map_err(|error| rejection(&error))
+}
+
+fn undecodable(detail: impl Into<String>) -> Rejection {
+    Rejection::new(RejectReason::Undecodable, detail)
 }
 
 fn rejection(error: &ImageError) -> Rejection {

@@ -217,6 +217,80 @@ fn several_frames_are_animated() {
     assert!(decode(&two_page_tiff(1), &Limits::default()).is_ok(), "a thumbnail is no page");
 }
 
+#[test]
+fn decoders_are_given_nothing_but_what_makes_pixels() {
+    // A profile that unpacks to 512 MiB would be a chunk of any content here.
+    let plain = encoded(quarters(), ImageFormat::Png);
+    let profile = chunk(&[b"iCCPx\0\0".as_slice(), &[7; 4096]].concat());
+    let text = chunk(b"zTXtComment\0\0 unpacked by nobody");
+    let with = [&plain[..33], &profile, &text, &plain[33..]].concat();
+    let prepared = super::png::prepare(&with).unwrap();
+    assert_eq!(prepared.bytes, plain);
+    assert_eq!(decode(&with, &Limits::default()).unwrap(), quarters());
+
+    let still = encoded(quarters(), ImageFormat::WebP);
+    let extended = extended_webp(&still, [47, 31], &[(b"ICCP", &[7; 4096]), (b"XMP ", &[7; 99])]);
+    let prepared = super::webp::prepare(&extended).unwrap();
+    assert!(prepared.bytes.len() <= still.len());
+    assert_eq!(decode(&extended, &Limits::default()).unwrap(), quarters());
+}
+
+/// A still WebP with a canvas of these sides less one, and chunks before the picture.
+fn extended_webp(still: &[u8], canvas: [u8; 2], chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let riff_chunk = |kind: &[u8], content: &[u8]| {
+        let length = (content.len() as u32).to_le_bytes();
+        [kind, &length, content, &[0][..content.len() % 2]].concat()
+    };
+    let mut content = b"WEBP".to_vec();
+    content.extend(riff_chunk(b"VP8X", &[0x24, 0, 0, 0, canvas[0], 0, 0, canvas[1], 0, 0]));
+    for (kind, bytes) in chunks {
+        content.extend(riff_chunk(*kind, bytes));
+    }
+    content.extend(&still[12..]);
+    riff_chunk(b"RIFF", &content)
+}
+
+#[test]
+fn no_second_header_has_another_size() {
+    let png = encoded(quarters(), ImageFormat::Png);
+    let twice = [&png[..33], &png[8..33], &png[33..]].concat();
+    assert_eq!(reason(&twice), RejectReason::Undecodable);
+
+    let still = encoded(quarters(), ImageFormat::WebP);
+    assert_eq!(reason(&extended_webp(&still, [99, 31], &[])), RejectReason::Undecodable);
+    let other = encoded(RgbImage::new(300, 200), ImageFormat::WebP);
+    let picture = (other[12..16].try_into().unwrap(), &other[20..]);
+    let two = extended_webp(&still, [47, 31], &[picture]);
+    assert_eq!(reason(&two), RejectReason::Undecodable);
+
+    // A frame of 300 x 32 in a screen of 48 x 32.
+    let mut gif = encoded(quarters(), ImageFormat::Gif);
+    let frame = gif.windows(5).position(|bytes| bytes == [0x2c, 0, 0, 0, 0]).unwrap();
+    gif[frame + 5..frame + 7].copy_from_slice(&300_u16.to_le_bytes());
+    assert_eq!(reason(&gif), RejectReason::Undecodable);
+
+    let mut tiff = encoded(quarters(), ImageFormat::Tiff);
+    let tag = |tag: u16| [tag.to_le_bytes(), 3_u16.to_le_bytes()].concat();
+    let compression = tiff.windows(4).position(|bytes| bytes == tag(259)).unwrap();
+    tiff[compression + 8] = 7;
+    let rejection = decode(&tiff, &Limits::default()).unwrap_err();
+    assert!(rejection.detail.contains("JPEG within TIFF"), "{rejection:?}");
+}
+
+#[test]
+fn a_checksum_that_is_wrong_is_damage() {
+    let png = encoded(quarters(), ImageFormat::Png);
+    let palette = chunk(b"PLTE\0\0\0");
+    let whole = [&png[..33], &palette, &png[33..]].concat();
+    assert!(decode(&whole, &Limits::default()).is_ok());
+    // In the header, in the palette that nobody needs, and in the palette's checksum.
+    for place in [17, 42, 46] {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x10;
+        assert_eq!(reason(&damaged), RejectReason::Undecodable, "{place}");
+    }
+}
+
 fn animated_gif() -> Vec<u8> {
     let mut bytes = Vec::new();
     let frame = || Frame::new(RgbaImage::new(32, 32));

@@ -1,13 +1,9 @@
 //! Several pictures at once, each with settings of its own: they are decoded and searched one after
 //! another, and the crops of all of them are embedded together, which is faster.
 
-use std::sync::PoisonError;
-
 use facefold_core::{Extraction, ExtractorError, Face, FaceVariant, ImageKey, Rejection};
 
-use super::{
-    CropEmbedding, LARGE_PIXELS, LocalExtractor, Located, LocatedFace, PictureError, whole,
-};
+use super::{CropEmbedding, LocalExtractor, Located, LocatedFace, PictureError, whole};
 use crate::align::{Crop, TEMPLATE};
 use crate::augment::Augmentation;
 use crate::decode::inspect;
@@ -65,11 +61,7 @@ impl LocalExtractor {
 
     /// Decodes a picture and cuts its faces out.
     fn located(&self, bytes: &[u8], wanted: Wanted) -> Result<Cut, PictureError> {
-        let inspected = inspect(bytes, &self.limits)?;
-        // Held until the large picture is dropped.
-        let _turn = (inspected.pixels() > LARGE_PIXELS)
-            .then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner));
-        let picture = inspected.decode()?;
+        let picture = inspect(bytes, &self.limits)?.decode()?;
         let skip = wanted.aligned || self.detector.is_none();
         let located = if skip {
             Located { faces: vec![whole(&picture)], found: 1 }
@@ -83,7 +75,7 @@ impl LocalExtractor {
             let (from, landmarks) = if skip {
                 (&main.crop.picture(), &TEMPLATE)
             } else {
-                (&picture, &main.detection.landmarks)
+                (&*picture, &main.detection.landmarks)
             };
             for variant in FaceVariant::augmented(wanted.augmented) {
                 versions.push(Augmentation::of(&key, variant).crop(from, landmarks)?);

@@ -6,7 +6,6 @@ mod embedder;
 mod networks;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use facefold_core::{
     Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason, Rejection,
@@ -15,7 +14,7 @@ use facefold_core::{
 use image::RgbImage;
 
 use crate::align::{CROP_SIDE, Crop, TEMPLATE, align};
-use crate::decode::{Limits, inspect};
+use crate::decode::{Decoded, Limits, inspect};
 use crate::detect::{Detection, Detector, SCORE_THRESHOLD};
 use crate::models::{self, ModelPack};
 
@@ -33,10 +32,6 @@ pub const UNTRAINED_SEED: u64 = 2026;
 
 /// A best score from here up to the threshold is a face of low score; below it is no face.
 const NEAR_MISS: f32 = 0.3;
-
-/// Pictures with more pixels than this are extracted one at a time, so that memory stays bounded
-/// however many threads there are.
-pub const LARGE_PIXELS: u64 = 12_000_000;
 
 /// What a [`LocalExtractor`] is made from.
 #[derive(Debug, Clone)]
@@ -89,7 +84,6 @@ pub struct LocalExtractor {
     all_faces: bool,
     limits: Limits,
     smallest_face: f32,
-    large: Mutex<()>,
     fingerprint: Fingerprint,
     info: ExtractorInfo,
 }
@@ -174,7 +168,6 @@ impl LocalExtractor {
             all_faces: options.all_faces,
             limits: options.limits,
             smallest_face: options.smallest_face,
-            large: Mutex::new(()),
             fingerprint,
             info,
         })
@@ -184,7 +177,7 @@ impl LocalExtractor {
     ///
     /// # Errors
     /// As [`crate::decode::decode`].
-    pub fn decode(&self, bytes: &[u8]) -> Result<RgbImage, Rejection> {
+    pub fn decode(&self, bytes: &[u8]) -> Result<Decoded, Rejection> {
         inspect(bytes, &self.limits)?.decode()
     }
 

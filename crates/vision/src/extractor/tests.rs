@@ -206,7 +206,6 @@ fn constant(values: &[f32]) -> LocalExtractor {
         all_faces: false,
         limits: Limits::default(),
         smallest_face: 16.0,
-        large: Mutex::new(()),
         fingerprint: Fingerprint::builder().finish(),
         info: ExtractorInfo {
             backend: "local".to_owned(),

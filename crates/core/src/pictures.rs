@@ -1,0 +1,449 @@
+//! Picture files as users have them: below folders, in lists, and on disks that hold anything.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::extraction::{RejectReason, Rejection};
+
+/// Ends of file names, in lower case, that say that a file is a picture that can be decoded.
+pub const ENDINGS: [&str; 15] = [
+    "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjp", "png", "webp", "bmp", "dib", "tif",
+    "tiff", "gif",
+];
+
+/// No longer file is read: an endless one would take all memory.
+pub const MOST_BYTES: u64 = 256 << 20;
+
+/// Names of folders and files that systems, file servers and synchronisers leave among others; any
+/// case. What starts with a dot is left out too.
+const OF_SYSTEMS: [&str; 19] = [
+    "__macosx",
+    "__pycache__",
+    "@eadir",
+    "@recently-snapshot",
+    "@recycle",
+    "@sharebin",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "~snapshot",
+    "$recycle.bin",
+    "recycler",
+    "system volume information",
+    "lost+found",
+    "found.000",
+    "network trash folder",
+    "temporary items",
+    "thumbs.db",
+    "desktop.ini",
+];
+
+/// Why a file or folder below a folder was passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PassedOver {
+    /// A file whose name does not end as a picture's does.
+    NotAPicture,
+    /// Hidden, or left by a system, a file server or a synchroniser.
+    Hidden,
+    /// A pipe, a socket or a device.
+    NotAFile,
+    /// A file or folder that cannot be read.
+    Unreadable,
+    /// A link to a folder that was read already, or lies above.
+    FolderReadAlready,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAPicture => "not a picture's name",
+            Self::Hidden => "hidden or of the system",
+            Self::NotAFile => "a pipe, socket or device",
+            Self::Unreadable => "cannot be read",
+            Self::FolderReadAlready => "a link to a folder read already or above",
+        })
+    }
+}
+
+/// What lies below a folder; paths are relative to it.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Files with a picture's name, sorted part by part.
+    pub pictures: Vec<PathBuf>,
+    /// What was passed over, and why, sorted too.
+    pub passed_over: Vec<(PathBuf, PassedOver)>,
+}
+
+/// Lists the pictures below a folder. Links are followed, and each folder is read once: under its
+/// own name where it has one below `root`.
+///
+/// # Errors
+/// `root` itself cannot be read; a folder below it that cannot be is passed over.
+pub fn below(root: &Path) -> io::Result<Found> {
+    let real = fs::canonicalize(root)?;
+    let mut walk = Walk {
+        found: Found::default(),
+        seen: HashSet::from([real.clone()]),
+        above: real.ancestors().skip(1).map(Path::to_owned).collect(),
+        folders: Vec::new(),
+        links: VecDeque::new(),
+    };
+    walk.entries(root, Path::new(""))?;
+    loop {
+        // Links wait until the folders that they may lead to were read.
+        let (path, relative) = match walk.folders.pop() {
+            Some(folder) => folder,
+            None => match walk.links.pop_front() {
+                Some(link) => link,
+                None => break,
+            },
+        };
+        walk.folder(&path, relative);
+    }
+    walk.found.pictures.sort();
+    walk.found.passed_over.sort();
+    Ok(walk.found)
+}
+
+struct Walk {
+    found: Found,
+    /// The folders that were read, by their real paths.
+    seen: HashSet<PathBuf>,
+    /// The folders above the root.
+    above: HashSet<PathBuf>,
+    /// To be read: paths, and paths relative to the root.
+    folders: Vec<(PathBuf, PathBuf)>,
+    links: VecDeque<(PathBuf, PathBuf)>,
+}
+
+impl Walk {
+    fn folder(&mut self, path: &Path, relative: PathBuf) {
+        let Ok(real) = fs::canonicalize(path) else {
+            return self.pass(relative, PassedOver::Unreadable);
+        };
+        if self.above.contains(&real) || !self.seen.insert(real) {
+            return self.pass(relative, PassedOver::FolderReadAlready);
+        }
+        if self.entries(path, &relative).is_err() {
+            self.pass(relative, PassedOver::Unreadable);
+        }
+    }
+
+    fn entries(&mut self, folder: &Path, relative: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (path, relative) = (entry.path(), relative.join(entry.file_name()));
+            if is_hidden(&path) {
+                self.pass(relative, PassedOver::Hidden);
+                continue;
+            }
+            let link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() && link => self.links.push_back((path, relative)),
+                Ok(metadata) if metadata.is_dir() => self.folders.push((path, relative)),
+                Ok(metadata) if !metadata.is_file() => self.pass(relative, PassedOver::NotAFile),
+                // A broken link with a picture's name too: it is rejected by name when it is read.
+                _ if is_picture(&path) => self.found.pictures.push(relative),
+                _ => self.pass(relative, PassedOver::NotAPicture),
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, relative: PathBuf, reason: PassedOver) {
+        self.found.passed_over.push((relative, reason));
+    }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || OF_SYSTEMS.contains(&name.to_lowercase().as_str())
+}
+
+fn is_picture(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    ENDINGS.contains(&ending.as_str())
+}
+
+/// One line for a person about what was passed over below `root`: counts by reason, and a few
+/// names; none where nothing was.
+pub fn passed_over_note<R: fmt::Display + Ord>(
+    root: &Path,
+    passed_over: impl IntoIterator<Item = (String, R)>,
+) -> Option<String> {
+    const NAMED: usize = 3;
+    let mut reasons: BTreeMap<R, Vec<String>> = BTreeMap::new();
+    for (what, reason) in passed_over {
+        reasons.entry(reason).or_default().push(what);
+    }
+    let total: usize = reasons.values().map(Vec::len).sum();
+    let parts: Vec<String> = reasons
+        .iter()
+        .map(|(reason, names)| {
+            let named = names.iter().take(NAMED).map(|name| format!("`{name}`"));
+            let named = named.collect::<Vec<_>>().join(", ");
+            let more = if names.len() > NAMED { ", …" } else { "" };
+            format!("{} {reason} ({named}{more})", names.len())
+        })
+        .collect();
+    let root = root.display();
+    (total > 0).then(|| format!("passed over {total} below `{root}`: {}", parts.join("; ")))
+}
+
+/// Reads a picture's file.
+///
+/// # Errors
+/// [`RejectReason::Unreadable`] where it cannot be read or is a folder, pipe, socket or device,
+/// which is not opened; [`RejectReason::TooLarge`] above [`MOST_BYTES`].
+pub fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
+    // The path is told beside the reason; the system's words are enough here.
+    let unreadable =
+        |error: io::Error| Rejection::new(RejectReason::Unreadable, error.kind().to_string());
+    // Asked before: opening a pipe waits for whoever writes into it.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
+        let detail = format!("expected a regular file, found {found}");
+        return Err(Rejection::new(RejectReason::Unreadable, detail));
+    }
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    let expected = metadata.len().min(MOST_BYTES + 1);
+    bytes.reserve_exact(expected as usize);
+    // A file may be longer than it says: one that grows, or one of the system's own.
+    if metadata.len() <= MOST_BYTES {
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    if metadata.len() > MOST_BYTES || bytes.len() as u64 > MOST_BYTES {
+        let length = metadata.len().max(bytes.len() as u64);
+        let detail = format!("the file has {length} bytes; at most {MOST_BYTES} are read");
+        return Err(Rejection::new(RejectReason::TooLarge, detail));
+    }
+    Ok(bytes)
+}
+
+/// A list of paths that is in an encoding that cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the list of paths: expected one path a line in UTF-8 or the system's encoding, found {found}; \
+     save it as UTF-8"
+)]
+pub struct ListError {
+    found: &'static str,
+}
+
+/// The paths of a list, one a line; or one before each NUL where the list has any. A byte order mark
+/// is no part of the first, and UTF-16 is read where it has one. Empty lines are left out.
+///
+/// # Errors
+/// [`ListError`] for UTF-16 that is damaged or has no byte order mark.
+pub fn list(bytes: &[u8]) -> Result<Vec<PathBuf>, ListError> {
+    let bytes = match bytes {
+        [0xff, 0xfe, rest @ ..] => return utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => return utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => rest,
+        _ => bytes,
+    };
+    if looks_like_utf16(bytes) {
+        return Err(ListError { found: "UTF-16 without a byte order mark" });
+    }
+    if bytes.contains(&0) {
+        return Ok(paths(bytes.split(|&byte| byte == 0)).collect());
+    }
+    let lines = bytes.split(|&byte| byte == b'\n');
+    Ok(paths(lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line))).collect())
+}
+
+fn paths<'a>(names: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = PathBuf> {
+    names.filter(|name| !name.is_empty()).map(|name| PathBuf::from(native(name)))
+}
+
+#[cfg(unix)]
+fn native(name: &[u8]) -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(name.to_vec())
+}
+
+#[cfg(not(unix))]
+fn native(name: &[u8]) -> OsString {
+    String::from_utf8_lossy(name).into_owned().into()
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Vec<PathBuf>, ListError> {
+    let (units, rest) = bytes.as_chunks::<2>();
+    let units: Vec<u16> = units.iter().map(|bytes| unit(*bytes)).collect();
+    match String::from_utf16(&units) {
+        Ok(text) if rest.is_empty() => Ok(paths(text.lines().map(str::as_bytes)).collect()),
+        _ => Err(ListError { found: "damaged UTF-16" }),
+    }
+}
+
+/// Whether every second byte of several is 0, as where each ASCII letter takes two.
+fn looks_like_utf16(bytes: &[u8]) -> bool {
+    let pairs = bytes.as_chunks::<2>().0;
+    let half = |zero: usize| pairs.iter().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);
+    pairs.len() >= 4 && (half(0) || half(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Found, MOST_BYTES, PassedOver, below, list, passed_over_note, read};
+    use crate::extraction::RejectReason;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, b"x").unwrap();
+        }
+        root
+    }
+
+    fn found(root: &Path) -> (Vec<String>, Vec<(String, PassedOver)>) {
+        let Found { pictures, passed_over } = below(root).unwrap();
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let passed_over = passed_over.into_iter().map(|(path, reason)| (text(path), reason));
+        (pictures.into_iter().map(text).collect(), passed_over.collect())
+    }
+
+    #[test]
+    fn lists_in_order_and_names_what_it_passes_over() {
+        let root = folder(&["b/2.JPG", "b/10.jpg", "a/x.png", "a/notes.txt", "z.webp", "c/q.JFIF"]);
+        let (pictures, passed_over) = found(root.path());
+        assert_eq!(pictures, ["a/x.png", "b/10.jpg", "b/2.JPG", "c/q.JFIF", "z.webp"]);
+        assert_eq!(passed_over, [("a/notes.txt".to_owned(), PassedOver::NotAPicture)]);
+        assert!(below(&root.path().join("missing")).is_err());
+        let note = passed_over_note(Path::new("d"), passed_over).unwrap();
+        assert_eq!(note, "passed over 1 below `d`: 1 not a picture's name (`a/notes.txt`)");
+        assert_eq!(passed_over_note(Path::new("d"), Vec::<(String, PassedOver)>::new()), None);
+    }
+
+    #[test]
+    fn what_is_hidden_or_of_the_system_is_no_folder_of_pictures() {
+        let hidden = [
+            ".ipynb_checkpoints",
+            "a/.git",
+            "__MACOSX",
+            "a/@eaDir",
+            "lost+found",
+            "$RECYCLE.BIN",
+            "System Volume Information",
+            "#recycle",
+        ];
+        let mut files: Vec<String> = hidden.iter().map(|name| format!("{name}/1.jpg")).collect();
+        files.extend(["a/1.jpg".to_owned(), "a/._1.jpg".to_owned()]);
+        let root = folder(&files.iter().map(String::as_str).collect::<Vec<_>>());
+        let (pictures, passed_over) = found(root.path());
+        assert_eq!(pictures, ["a/1.jpg"]);
+        assert_eq!(passed_over.len(), hidden.len() + 1);
+        assert!(passed_over.iter().all(|(_, reason)| *reason == PassedOver::Hidden));
+        // A folder that is asked for by name is read.
+        assert_eq!(found(&root.path().join(".ipynb_checkpoints")).0, ["1.jpg"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn each_folder_is_read_once_whatever_leads_to_it() {
+        use std::os::unix::fs::symlink;
+
+        let outer = folder(&["set/b/1.jpg", "elsewhere/2.jpg", "outside.jpg"]);
+        let root = outer.path().join("set");
+        for (target, name) in [
+            (".", "self"),
+            ("..", "parent"),
+            ("/", "b/top"),
+            ("b", "a-link-before-its-folder"),
+            ("../elsewhere", "c"),
+            ("../elsewhere", "d"),
+            ("loop.jpg", "loop.jpg"),
+            ("nowhere", "broken.jpg"),
+        ] {
+            symlink(target, root.join(name)).unwrap();
+        }
+        let (pictures, passed_over) = found(&root);
+        assert_eq!(pictures, ["b/1.jpg", "broken.jpg", "c/2.jpg", "loop.jpg"]);
+        let names: Vec<&str> = passed_over.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a-link-before-its-folder", "b/top", "d", "parent", "self"]);
+        assert!(passed_over.iter().all(|(_, reason)| *reason == PassedOver::FolderReadAlready));
+        assert_eq!(read(&root.join("loop.jpg")).unwrap_err().reason, RejectReason::Unreadable);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_regular_files_of_a_bounded_length_are_read() {
+        let root = folder(&["1.jpg"]);
+        let path = |name: &str| root.path().join(name);
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket.jpg")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("endless.jpg")).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(path("pipe.jpg")).status().unwrap();
+        assert!(pipe.success());
+        fs_err::File::create(path("huge.jpg")).unwrap().set_len(MOST_BYTES + 1).unwrap();
+        let (pictures, passed_over) = found(root.path());
+        assert_eq!(pictures, ["1.jpg", "huge.jpg"]);
+        assert_eq!(passed_over.len(), 3);
+        for (name, reason) in passed_over {
+            assert_eq!(reason, PassedOver::NotAFile, "{name}");
+            assert_eq!(read(&path(&name)).unwrap_err().reason, RejectReason::Unreadable, "{name}");
+        }
+        assert_eq!(read(&path("huge.jpg")).unwrap_err().reason, RejectReason::TooLarge);
+        assert_eq!(read(root.path()).unwrap_err().reason, RejectReason::Unreadable);
+        assert_eq!(read(&path("1.jpg")).unwrap(), b"x");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_unreadable_folder_is_named_and_passed() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let root = folder(&["a/1.jpg", "locked/2.jpg"]);
+        let locked = root.path().join("locked");
+        let allow = |mode| {
+            fs_err::set_permissions(&locked, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        allow(0o000);
+        let (pictures, passed_over) = found(root.path());
+        let readable = fs_err::read_dir(&locked).is_ok();
+        allow(0o755);
+        // Who may do everything reads it all the same.
+        if !readable {
+            assert_eq!(pictures, ["a/1.jpg"]);
+            assert_eq!(passed_over, [("locked".to_owned(), PassedOver::Unreadable)]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_list_is_bytes_split_at_line_ends_or_nuls() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let bytes = |list: Vec<PathBuf>| -> Vec<Vec<u8>> {
+            list.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect()
+        };
+        let expected = |names: &[&[u8]]| names.iter().map(|name| name.to_vec()).collect::<Vec<_>>();
+        for (text, names) in [
+            (b"a.jpg\nb c.jpg\n".as_slice(), [b"a.jpg".as_slice(), b"b c.jpg"].as_slice()),
+            (b"a.jpg\r\n\r\nb.jpg", &[b"a.jpg", b"b.jpg"]),
+            (b"\xef\xbb\xbfa.jpg\nb.jpg", &[b"a.jpg", b"b.jpg"]),
+            (b"Zo\xe9.jpg\nb\x01\x1b.jpg\n", &[b"Zo\xe9.jpg", b"b\x01\x1b.jpg"]),
+            (b"a\nb.jpg\0c\r.jpg\0", &[b"a\nb.jpg", b"c\r.jpg"]),
+            (b"\xff\xfea\0\xe9\0\r\0\n\0b\0", &["aé".as_bytes(), b"b"]),
+            (b"\xfe\xff\0a\0\n\0b", &[b"a", b"b"]),
+            (b"", &[]),
+        ] {
+            assert_eq!(bytes(list(text).unwrap()), expected(names), "{}", text.escape_ascii());
+        }
+        for text in [b"a\0.\0j\0p\0g\0\n\0".as_slice(), b"\xff\xfea\0b", b"\xff\xfe\x00\xd8a\0"] {
+            let error = list(text).unwrap_err().to_string();
+            assert!(error.contains("UTF-16") && error.ends_with("save it as UTF-8"), "{error}");
+        }
+    }
+}
