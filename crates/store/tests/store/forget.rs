@@ -89,6 +89,10 @@ fn forget(directory: &Path, what: Forget<'_>) -> Result<usize, StoreError> {
 fn no_byte_of_a_forgotten_subject_is_left() {
     let directory = tempfile::tempdir().unwrap();
     made(directory.path());
+    // An extraction that ended while it was at one of the pictures.
+    let writer = Store::open_for_writing(directory.path()).unwrap();
+    writer.attempts().unwrap().begin([(key(14), Path::new("picture-14.jpg"))]).unwrap();
+    drop(writer);
     assert!(seen(directory.path()) >= 13, "{} of {}", seen(directory.path()), needles().len());
     let who = SubjectId::new(WHO);
     assert_eq!(forget(directory.path(), Forget::Subject(&who)).unwrap(), 4);
