@@ -27,10 +27,11 @@ pub fn load(
 pub fn take_whole_pictures(bundles: &[(String, Bundle)], asked: bool) -> bool {
     let trained_so = trained_on_whole_pictures(bundles);
     if !asked && !trained_so.is_empty() {
+        let were = if trained_so.len() == 1 { "was" } else { "were" };
         output::note(&format!(
-            "note: `{}` was trained on aligned crops and looks for no face: every picture is taken \
-             whole as one, whatever it shows; for photographs, extract without --aligned and train \
-             anew",
+            "note: `{}` {were} trained on aligned crops: no face is looked for, and every picture is \
+             taken whole as one, whatever it shows; for photographs, extract without --aligned and \
+             train anew",
             trained_so.join("`, `")
         ));
     }

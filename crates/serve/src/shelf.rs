@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use facefold_report::Report;
 use fs_err as fs;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use crate::problem::Problem;
@@ -114,7 +114,12 @@ impl Shelf {
 
     /// The list of all reports that can be read.
     pub async fn list(&self) -> Result<Bytes, Problem> {
-        self.look(|state| Ok(state.list.clone())).await
+        let asked = Instant::now();
+        let state = Arc::clone(&self.state).lock_owned().await;
+        if state.is_fresh(asked) {
+            return Ok(state.list.clone());
+        }
+        self.work(state, asked, |state| Ok(state.list.clone())).await
     }
 
     /// The directory of the report of this name.
@@ -149,18 +154,27 @@ impl Shelf {
         .await
     }
 
-    /// Waits for its turn, has the directory looked at if that was not done since it was asked, and
-    /// takes what is wanted.
+    /// Waits for its turn and takes what is wanted.
     async fn look<T: Send + 'static>(
         &self,
         take: impl FnOnce(&mut State) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let asked = Instant::now();
-        let mut state = Arc::clone(&self.state).lock_owned().await;
+        let state = Arc::clone(&self.state).lock_owned().await;
+        self.work(state, asked, take).await
+    }
+
+    /// Has the directory looked at if that was not done since it was asked, then takes what is
+    /// wanted, where reading files holds up nobody else.
+    async fn work<T: Send + 'static>(
+        &self,
+        mut state: OwnedMutexGuard<State>,
+        asked: Instant,
+        take: impl FnOnce(&mut State) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         let (directory, shown) = (self.directory.clone(), self.shown);
         let work = move || {
-            // Whoever waited here is content with a look that began after they came.
-            if state.looked.is_none_or(|looked| looked < asked) {
+            if !state.is_fresh(asked) {
                 state.refresh(&directory, shown).map_err(|error| unreadable(&directory, &error))?;
             }
             take(&mut state)
@@ -170,6 +184,11 @@ impl Shelf {
 }
 
 impl State {
+    /// Whether the directory was looked at since somebody came, who may have waited meanwhile.
+    fn is_fresh(&self, asked: Instant) -> bool {
+        self.looked.is_some_and(|looked| looked >= asked)
+    }
+
     fn entry(&self, name: &str) -> Result<&Entry, Problem> {
         self.reports.get(name).ok_or_else(Problem::not_found)
     }

@@ -171,7 +171,7 @@ fn a_bundle_of_crops_says_that_it_looks_for_no_face() {
     let said = |template: &str| {
         let output = run(line(template, &[&bundle, &out, picture]));
         assert!(output.status.success());
-        String::from_utf8_lossy(&output.stderr).matches("looks for no face").count()
+        String::from_utf8_lossy(&output.stderr).matches("no face is looked for").count()
     };
     assert_eq!(said("predict --bundle {} --annotate {} {}"), 1);
     assert_eq!(said("predict --aligned --bundle {} --annotate {} {}"), 0);
@@ -250,7 +250,7 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
     assert_eq!(rows.len(), 2, "{csv}");
     let output = run(line(predict, &[&bundle, &film]));
     let note = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(note.matches("looks for no face").count(), 1, "{note}");
+    assert_eq!(note.matches("no face is looked for").count(), 1, "{note}");
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(table.contains("0:00.0 to 0:0"), "{table}");
 }

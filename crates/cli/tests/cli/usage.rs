@@ -82,7 +82,7 @@ fn absurd_numbers_are_wrong_usage_before_anything_is_begun() {
             "--timeout",
         ),
         (
-            "extract adience x --store x --backend insightface --url http://x --patience -1",
+            "extract adience x --store x --backend insightface --url http://x --patience=-1",
             "--patience",
         ),
     ] {
