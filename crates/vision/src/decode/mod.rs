@@ -219,11 +219,21 @@ impl<'a> Content<'a> {
         match self {
             Self::Jpeg(file) => jpeg::decode(file),
             Self::Other(format, prepared) => {
-                let decoder = open(&prepared.bytes, *format, memory)?;
-                DynamicImage::from_decoder(decoder).map_err(|error| rejection(&error))
+                if *format == ImageFormat::WebP
+                    && let Some(short) = webp::shortened(&prepared.bytes)
+                    && decode_other(&short, *format, memory).is_ok()
+                {
+                    return Err(undecodable("the data go on behind the last pixel"));
+                }
+                decode_other(&prepared.bytes, *format, memory)
             }
         }
     }
+}
+
+fn decode_other(bytes: &[u8], format: ImageFormat, memory: u64) -> Result<DynamicImage, Rejection> {
+    let decoder = open(bytes, format, memory)?;
+    DynamicImage::from_decoder(decoder).map_err(|error| rejection(&error))
 }
 
 /// What a header tells.

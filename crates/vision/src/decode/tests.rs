@@ -278,6 +278,24 @@ fn no_second_header_has_another_size() {
 }
 
 #[test]
+fn webp_data_that_end_early_or_go_on_are_damage() {
+    // A picture with detail: a flat one has hardly any data.
+    let detailed = RgbImage::from_fn(96, 96, |x, y| Rgb([(x * y) as u8, (x ^ y) as u8, y as u8]));
+    let whole = encoded(detailed, ImageFormat::WebP);
+    assert!(decode(&whole, &Limits::default()).is_ok());
+    let mut zeroed = whole.clone();
+    let half = zeroed.len() / 2;
+    zeroed[half..].fill(0);
+    assert!(decode(&zeroed, &Limits::default()).is_err());
+    // Cut, with lengths that say so.
+    let length = whole.len() - 200;
+    let mut cut = whole[..length].to_vec();
+    cut[4..8].copy_from_slice(&(length as u32 - 8).to_le_bytes());
+    cut[16..20].copy_from_slice(&(length as u32 - 20).to_le_bytes());
+    assert!(decode(&cut, &Limits::default()).is_err());
+}
+
+#[test]
 fn a_checksum_that_is_wrong_is_damage() {
     let png = encoded(quarters(), ImageFormat::Png);
     let palette = chunk(b"PLTE\0\0\0");

@@ -10,6 +10,9 @@ use super::{Prepared, undecodable};
 
 const HEADER: usize = 12;
 
+/// More bytes than an encoder writes beyond those that a decoder needs.
+const SPARED: usize = 16;
+
 /// Keeps the chunk with the pixels, and reads how the picture is turned. Transparency is dropped
 /// here and not after decoding: it changes no colour.
 ///
@@ -45,6 +48,17 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Prepared<'_>, Rejection> {
     };
     let ends_early = end > bytes.len() || at + 8 <= end;
     Ok(Prepared { bytes: kept, frames: frames.max(1), ends_early, orientation })
+}
+
+/// A file made by [`simple`] without the last bytes of its data.
+///
+/// Neither kind of picture has a checksum, but the decoder notices where data end early. Whole ones
+/// are needed to the last bytes: damaged ones lead it to stop before, or to go on behind.
+pub(super) fn shortened(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (kind, content, end) = chunk(bytes, HEADER)?;
+    let simple_picture = end == bytes.len() && matches!(kind, b"VP8 " | b"VP8L");
+    let kept = content.get(..content.len().checked_sub(SPARED)?)?;
+    simple_picture.then(|| simple(kind, kept))
 }
 
 /// A file of nothing but a picture.

@@ -2,6 +2,9 @@
 
 /// Reads bits from the most significant on. Past the end zeros follow, and the balance of bits
 /// becomes negative: [`Bits::overdrawn`].
+///
+/// A loop over codes keeps a copy of its own, which stays in registers.
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     at: usize,
@@ -17,16 +20,9 @@ impl<'a> Bits<'a> {
         Self { data, at: 0, buffer: 0, held: 0 }
     }
 
-    /// Makes sure that the next 32 bits are in the buffer.
+    /// Makes sure that the next 56 bits are in the buffer.
     #[inline]
     pub fn fill(&mut self) {
-        if self.held < 32 {
-            self.refill();
-        }
-    }
-
-    #[inline]
-    fn refill(&mut self) {
         // After the end the buffer holds zeros only, and stays so.
         if self.held < 0 {
             return;
@@ -44,13 +40,14 @@ impl<'a> Bits<'a> {
                 return;
             }
         }
-        self.refill_by_bytes();
+        *self = self.refilled_by_bytes();
     }
 
     #[cold]
-    fn refill_by_bytes(&mut self) {
+    #[inline(never)]
+    fn refilled_by_bytes(mut self) -> Self {
         while self.held <= 56 {
-            let Some(&byte) = self.data.get(self.at) else { return };
+            let Some(&byte) = self.data.get(self.at) else { break };
             self.at += 1;
             if byte == 0xff {
                 // The stuffed zero, and fill bytes before it.
@@ -59,10 +56,11 @@ impl<'a> Bits<'a> {
                 }
                 self.at += 1;
             }
-            // Clear what a whole word may have left there: it is the same byte.
+            // Part of the byte may be there from a whole word.
             self.buffer |= u64::from(byte) << (56 - self.held);
             self.held += 8;
         }
+        self
     }
 
     /// The next bits, at most 16; [`Self::fill`] first.
@@ -71,7 +69,7 @@ impl<'a> Bits<'a> {
         (self.buffer >> (64 - count)) as usize
     }
 
-    /// Passes over so many bits, at most 32 since the last [`Self::fill`].
+    /// Passes over so many bits, at most 56 since the last [`Self::fill`].
     #[inline]
     pub fn skip(&mut self, count: u32) {
         self.buffer <<= count;

@@ -4,6 +4,7 @@ use super::bits::Bits;
 
 /// Codes of at most so many bits are found in one look.
 const SHORT: u32 = 10;
+const SLOTS: usize = 1 << SHORT;
 
 /// The end of a block: beyond every coefficient.
 pub(super) const END_OF_BLOCK: u32 = 128;
@@ -36,11 +37,22 @@ pub(super) struct Pair {
     pub advance: u8,
 }
 
+/// [`Table::pairs`].
+pub(super) type Pairs = [Pair; SLOTS];
+
+impl Pair {
+    /// The code or two that come next.
+    #[inline]
+    pub fn next(pairs: &Pairs, bits: &Bits<'_>) -> Self {
+        pairs[bits.peek(SHORT)]
+    }
+}
+
 /// One code leads at most so far, if it does not end the block.
 pub(super) const FARTHEST: u32 = 16;
 
 pub(super) struct Table {
-    short: Vec<Code>,
+    short: Box<[Code; SLOTS]>,
     /// For each length: the first number that is above all its codes, left-aligned in 16 bits, and
     /// what to subtract from a code to find its symbol.
     long: [(u32, i32); 16],
@@ -53,7 +65,7 @@ impl Table {
     /// `code` says what a symbol stands for; one without a meaning is as good as no code.
     pub fn new(definition: &Definition, meaning: fn(u8) -> Option<Meaning>) -> Option<Self> {
         let mut table = Self {
-            short: vec![Code::default(); 1 << SHORT],
+            short: Box::new([Code::default(); SLOTS]),
             long: [(0, 0); 16],
             codes: Vec::new(),
         };
@@ -87,41 +99,36 @@ impl Table {
         Some(table)
     }
 
-    /// For passing over codes, two at a time.
-    pub fn pairs(&self) -> Vec<Pair> {
-        let pair = |(index, first): (usize, &Code)| {
+    /// For passing over codes, two at a time, by the bits that come next.
+    pub fn pairs(&self) -> Box<Pairs> {
+        let pair = |index: usize| {
+            let first = self.short[index];
             let single = Pair { bits: first.bits, advance: first.advance };
             let left = SHORT.saturating_sub(first.bits.into());
             if first.bits == 0 || u32::from(first.advance) > FARTHEST || left == 0 {
                 return single;
             }
-            let second = self.short[(index << first.bits) & ((1 << SHORT) - 1)];
+            let second = self.short[(index << first.bits) % SLOTS];
             let whole = second.bits > 0 && u32::from(second.bits - second.size) <= left;
-            // More bits than these may not be at hand.
-            if !whole || first.bits + second.bits > 32 {
+            // Two pairs are taken from 56 bits.
+            if !whole || first.bits + second.bits > 28 {
                 return single;
             }
             Pair { bits: first.bits + second.bits, advance: first.advance + second.advance }
         };
-        self.short.iter().enumerate().map(pair).collect()
-    }
-
-    /// The code or two that come next, of those made by [`Self::pairs`].
-    #[inline]
-    pub fn next_pair(pairs: &[Pair], bits: &Bits<'_>) -> Pair {
-        pairs[bits.peek(SHORT)]
+        Box::new(std::array::from_fn(pair))
     }
 
     /// The code that comes next, not yet passed over; its `bits` are 0 where none does.
     #[inline]
     pub fn next(&self, bits: &Bits<'_>) -> Code {
         let code = self.short[bits.peek(SHORT)];
-        if code.bits > 0 { code } else { self.next_long(bits) }
+        if code.bits > 0 { code } else { self.next_long(bits.peek(16) as u32) }
     }
 
     #[cold]
-    fn next_long(&self, bits: &Bits<'_>) -> Code {
-        let ahead = bits.peek(16) as u32;
+    #[inline(never)]
+    fn next_long(&self, ahead: u32) -> Code {
         for (length, &(end, offset)) in (1_u32..).zip(&self.long) {
             if ahead < end {
                 let index = (ahead >> (16 - length)) as i32 + offset;

@@ -5,7 +5,7 @@ use facefold_core::{RejectReason, Rejection};
 use super::bits::Bits;
 use super::file::{File, Frame, Scan, ScanComponent};
 use super::huffman::{
-    END_OF_BLOCK, FARTHEST, Pair, Table, difference, extend, run_and_value, run_or_end,
+    END_OF_BLOCK, FARTHEST, Pair, Pairs, Table, difference, extend, run_and_value, run_or_end,
 };
 use super::undecodable;
 
@@ -63,7 +63,7 @@ pub(super) fn sequential<B: Blocks>(
         .map(|component| {
             let dc = Table::new(component.dc.as_ref()?, difference)?;
             let ac = Table::new(component.ac.as_ref()?, run_and_value)?;
-            let pairs = if B::WANTED { Vec::new() } else { ac.pairs() };
+            let pairs = ac.pairs();
             Some((dc, ac, pairs))
         })
         .collect::<Option<Vec<_>>>()
@@ -71,24 +71,26 @@ pub(super) fn sequential<B: Blocks>(
     let order = Order::of(frame, scan);
     let mut brightness = Brightness::of(scan, number)?;
     let mut block = [0_i16; 64];
-    walk(frame, scan, number, |bits, mcu, first| {
+    walk(frame, scan, number, |kept, mcu, first| {
         if first {
             brightness.restart();
         }
+        let mut bits = *kept;
         for unit in &order.units {
             let (dc, ac, pairs) = &tables[unit.component];
-            let mean = brightness.next(bits, dc, unit.component)?;
-            if B::WANTED {
-                block = [0; 64];
-                block[0] = mean as i16;
-                coefficients(bits, ac, &mut block)?;
-                blocks.block(unit.component, order.place(unit, mcu), &block);
-            } else {
-                pass(bits, ac, pairs)?;
-            }
-            if bits.overdrawn() {
-                return Err(TOO_SHORT);
-            }
+            let walked = brightness.next(&mut bits, dc, unit.component).and_then(|mean| {
+                if B::WANTED {
+                    block = [0; 64];
+                    block[0] = mean as i16;
+                    coefficients(&mut bits, ac, &mut block)?;
+                    blocks.block(unit.component, order.place(unit, mcu), &block);
+                } else {
+                    pass(&mut bits, ac, pairs)?;
+                }
+                if bits.overdrawn() { Err(TOO_SHORT) } else { Ok(()) }
+            });
+            *kept = bits;
+            walked?;
         }
         Ok(())
     })
@@ -115,7 +117,8 @@ impl Brightness {
         self.components.iter_mut().for_each(|(last, _)| *last = 0);
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "the bits stay in registers")]
+    #[inline(always)]
     fn next(
         &mut self,
         bits: &mut Bits<'_>,
@@ -141,19 +144,25 @@ impl Brightness {
 }
 
 /// Passes over the coefficients of a block.
-#[inline]
-fn pass(bits: &mut Bits<'_>, table: &Table, pairs: &[Pair]) -> Walked {
+#[expect(clippy::inline_always, reason = "the bits stay in registers: a tenth of the decoding")]
+#[inline(always)]
+fn pass(bits: &mut Bits<'_>, table: &Table, pairs: &Pairs) -> Walked {
+    // Far from the end of the block two codes can be taken at once.
+    let pair = |bits: &mut Bits<'_>, at: &mut u32| {
+        let pair = Pair::next(pairs, bits);
+        let taken = *at + FARTHEST < 64 && pair.bits > 0;
+        if taken {
+            bits.skip(pair.bits.into());
+            *at += u32::from(pair.advance);
+        }
+        taken
+    };
     let mut at = 1;
     while at < 64 {
         bits.fill();
-        // Far from the end of the block two codes can be taken at once.
-        if at + FARTHEST < 64 {
-            let pair = Table::next_pair(pairs, bits);
-            if pair.bits > 0 {
-                bits.skip(pair.bits.into());
-                at += u32::from(pair.advance);
-                continue;
-            }
+        if pair(bits, &mut at) {
+            pair(bits, &mut at);
+            continue;
         }
         let code = table.next(bits);
         if code.bits == 0 {

@@ -125,9 +125,12 @@ fn the_size_that_is_checked_is_the_size_that_is_decoded() {
     assert_eq!(outcome(&large(file)), Err(RejectReason::TooLarge));
     // A frame header of 200 x 200 in bytes that readers skip differently.
     let small = b"\xff\xc0\x00\x11\x08\x00\xc8\x00\xc8\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01";
-    for hide in
-        [b"\xff\xd0\x00\x15".as_slice(), b"\xff\x01\x00\x15", b"\x00\x00", b"\xff\x00\x00\x15"]
-    {
+    for hide in [
+        b"\xff\xd0\x00\x15".as_slice(),
+        b"\xff\x01\x00\x15",
+        b"\xff\xfe\x00\x02\x00\x00",
+        b"\xff\x00\x00\x15",
+    ] {
         let decoy = [&file[..2], hide, small, &large(file)[2..]].concat();
         assert_eq!(outcome(&decoy), Err(RejectReason::Undecodable), "{}", hide.escape_ascii());
         let decoy = [&file[..2], hide, &large(small), &file[2..]].concat();
