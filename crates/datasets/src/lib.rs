@@ -15,12 +15,15 @@ pub mod select;
 pub mod tally;
 
 mod adience;
+mod copies;
 mod fairface;
 mod folder;
 mod imdb_wiki;
 mod manifest;
 mod mat;
+mod missing;
 mod pictures;
+mod system;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -28,8 +31,10 @@ mod utkface;
 
 pub use ages::ExactAges;
 pub use check::{Check, CheckOptions, check};
+pub use copies::contradicted;
 pub use dataset::{Dataset, DatasetKind, LoadOptions, SkipReason, Skipped, Tree, load};
 pub use error::DatasetError;
+pub use missing::known;
 pub use oversample::oversampling;
 pub use policy::{AgeLabelling, DropReason, LabelPolicy};
 pub use select::{Selection, select};
