@@ -161,8 +161,6 @@ pub enum SkipReason {
     FolderReadAlready,
     /// A folder or file beside `train` and `test`, which belongs to no split.
     BesideSplits,
-    /// A hidden file or folder, or one that a system made for itself, such as `.ipynb_checkpoints`.
-    HiddenOrSystem,
 }
 
 impl fmt::Display for SkipReason {
@@ -177,7 +175,6 @@ impl fmt::Display for SkipReason {
             Self::Unreadable => "cannot be read",
             Self::FolderReadAlready => "a link to a folder read already",
             Self::BesideSplits => "beside the folders of the splits",
-            Self::HiddenOrSystem => "a hidden or system file or folder",
         })
     }
 }

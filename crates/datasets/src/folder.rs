@@ -14,7 +14,6 @@ use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, Skipped, r
 use crate::error::DatasetError;
 use crate::missing::known;
 use crate::pictures;
-use crate::system::is_system;
 
 /// Where the folders of the splits stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,21 +36,13 @@ enum Place<'a> {
 
 /// Loads the pictures below `root`. A picture without a class folder, or in one that is named by a
 /// word for what is not known (`unknown`), becomes a sample without labels; one beside folders of
-/// splits, or in a hidden or system folder, is passed over and named.
+/// splits is passed over and named.
 ///
 /// If every class reads as a gender (`female`, `men`), samples carry it as their gender too; if
 /// every class reads as an age (`0-2`, `(25, 32)`, `60+`, `35`), as their age.
 pub(crate) fn load(root: &Path) -> Result<Dataset, DatasetError> {
     require_folder(root, "a folder of pictures for each class")?;
-    let mut found = pictures::below(root)?;
-    found.paths.retain(|path| {
-        let system = path.split('/').any(is_system);
-        if system {
-            let reason = SkipReason::HiddenOrSystem;
-            found.ignored.push(Skipped { what: path.clone(), reason });
-        }
-        !system
-    });
+    let found = pictures::below(root)?;
     if found.paths.is_empty() {
         return Err(DatasetError::Missing {
             root: root.to_owned(),
@@ -216,23 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn hidden_and_system_folders_and_unknown_ones_are_no_classes() {
-        let dataset = set(&[
-            "f/1.jpg",
-            "m/2.jpg",
-            "m/._2.jpg",
-            "m/@eaDir/2.jpg",
-            ".ipynb_checkpoints/1-checkpoint.jpg",
-            "__MACOSX/f/1.jpg",
-            "Unknown/3.jpg",
-            "n-a/4.jpg",
-        ])
-        .unwrap();
+    fn folders_named_by_a_word_for_what_is_not_known_are_no_classes() {
+        let dataset = set(&["f/1.jpg", "m/2.jpg", "Unknown/3.jpg", "n-a/4.jpg"]).unwrap();
         let classes: Vec<Option<&str>> =
             dataset.samples.iter().map(|sample| sample.class.as_deref()).collect();
         assert_eq!(classes, [None, Some("f"), Some("m"), None]);
-        assert_eq!((dataset.rows, dataset.unlabelled, dataset.ignored.len()), (2, 2, 4));
-        assert!(dataset.ignored.iter().all(|found| found.reason == SkipReason::HiddenOrSystem));
+        assert_eq!((dataset.rows, dataset.unlabelled), (2, 2));
         assert!(dataset.samples[1].gender.is_some(), "the two classes are genders");
         assert!(dataset.notes[0].contains("(`Unknown`, `n-a`)"), "{:?}", dataset.notes);
     }

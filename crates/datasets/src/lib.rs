@@ -23,7 +23,6 @@ mod manifest;
 mod mat;
 mod missing;
 mod pictures;
-mod system;
 mod table;
 #[cfg(test)]
 mod testing;

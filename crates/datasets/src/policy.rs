@@ -149,6 +149,14 @@ pub enum DropReason {
     NoClass,
 }
 
+impl DropReason {
+    /// Whether the label is there and only its form keeps it from serving.
+    #[must_use]
+    pub fn is_of_form(self) -> bool {
+        matches!(self, Self::NotAnAge | Self::NotAGroup | Self::NoRule | Self::NoRange)
+    }
+}
+
 impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

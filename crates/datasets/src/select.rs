@@ -34,6 +34,23 @@ impl Selection {
         self.dropped.values().sum()
     }
 
+    /// What a reader must know where a fifth or more of the labels there are do not serve because of
+    /// their form.
+    #[must_use]
+    pub fn unserving_labels(&self) -> Option<String> {
+        let of_form = || self.dropped.iter().filter(|(reason, _)| reason.is_of_form());
+        let dropped: usize = of_form().map(|(_, count)| count).sum();
+        let labelled = self.rows.len() + dropped;
+        let reasons: Vec<String> =
+            of_form().map(|(reason, count)| format!("{count} {reason}")).collect();
+        (dropped > 0 && 5 * dropped >= labelled).then(|| {
+            format!(
+                "{dropped} of {labelled} labelled rows do not serve because of their label's form: {}.",
+                reasons.join(", ")
+            )
+        })
+    }
+
     /// The selections of several sets as one; each with the set's name and its number of samples,
     /// which stand behind those of the sets before it. A set that has no row for the task adds none.
     ///
@@ -273,6 +290,25 @@ mod tests {
         assert_eq!(class.class_names, ["ape", "zebra"]);
         assert_eq!(class.targets, Targets::Classes { indices: vec![1, 0, 1], count: 2 });
         assert_eq!(class.dropped[&DropReason::NoClass], 1);
+    }
+
+    #[test]
+    fn labels_whose_form_does_not_serve_are_said_where_they_are_many() {
+        let samples = |odd: usize| -> Vec<Sample> {
+            let age = |row: usize| if row < odd { "18 months" } else { "30" };
+            (0..20)
+                .map(|row| Sample { raw_age: age(row).to_owned(), ..Sample::unlabelled("x.jpg") })
+                .collect()
+        };
+        let said = |odd: usize| {
+            let groups = AgeGroups::adience();
+            select(&samples(odd), Task::Age, LabelPolicy::Exact, &groups).unserving_labels()
+        };
+        assert_eq!((said(0), said(3)), (None, None));
+        assert!(said(4).unwrap().starts_with("4 of 20 labelled rows do not serve"));
+        let unknown = vec![Sample::unlabelled("x.jpg"); 3];
+        let chosen = select(&unknown, Task::Age, LabelPolicy::Exact, &AgeGroups::adience());
+        assert_eq!(chosen.unserving_labels(), None, "a row without a label has no form");
     }
 
     #[test]
