@@ -10,6 +10,7 @@ pub mod error;
 mod figures;
 mod format;
 mod html;
+mod inline;
 mod markdown;
 mod matrix;
 mod model;

@@ -7,8 +7,9 @@ use std::time::Instant;
 use anyhow::Result;
 use facefold_core::Head;
 use facefold_evaluate::{
-    Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
-    RowPredictions, SearchResult, Thresholds, compare, plan, slices, suspects,
+    Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Partition,
+    Protocol, RowPredictions, SearchResult, Thresholds, compare, plan, slices, suspects,
+    uneven_folds,
 };
 use facefold_heads::HeadOptions;
 use facefold_report::{FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file};
@@ -75,20 +76,23 @@ pub fn evaluate(
     for &task in &settings.tasks {
         let rows = learning.task(task, settings)?;
         learning::announce(&rows);
-        for warning in learning::warn_of_narrow_ages(&learning, &rows) {
-            output::note(&warning);
-            warnings.push(warning);
-        }
-        if let Some(proposal) = learning::propose_groups(&rows, settings) {
-            output::note(&proposal);
-            warnings.push(proposal);
-        }
+        warnings.extend(learning::warn_of(&learning, &rows, settings));
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
+        let partitions = plan(&protocol, &rows.rows, &rows.targets, arguments.learning.seed)?;
+        if let Some(warning) = uneven_folds(&protocol, &rows.rows, &partitions) {
+            output::note(&format!("{task}: {warning}"));
+            warnings.push(format!("{task}: {warning}"));
+        }
+        let divided = Divided { rows, protocol, partitions };
         let Some((outcome, searches)) =
-            run_task(arguments, evaluation, &learning, rows, protocol, thresholds.as_ref(), &how)?
+            run_task(arguments, evaluation, &learning, divided, thresholds.as_ref(), &how)?
         else {
             return Ok(None);
         };
+        if let Some(warning) = outcome.result.untrained_warning() {
+            output::note(&warning);
+            warnings.push(warning);
+        }
         let path = arguments.out.join(predictions_file(task));
         outcome.predictions.write_csv(&path)?;
         let comparison = compare_heads(&outcome, arguments.learning.seed)?;
@@ -132,28 +136,38 @@ pub(super) fn warnings_on(learning: &Learning, settings: &Settings) -> Vec<Strin
     untrained.into_iter().chain(provenance::ages_warning(settings)).collect()
 }
 
+/// The rows of a task, and how they are divided.
+struct Divided {
+    rows: TaskRows,
+    protocol: Protocol,
+    partitions: Vec<Partition>,
+}
+
 fn run_task(
     arguments: &EvaluationArguments,
     evaluation: &Evaluation<'_>,
     learning: &Learning,
-    rows: TaskRows,
-    protocol: Protocol,
+    Divided { rows, protocol, partitions }: Divided,
     thresholds: Option<&Thresholds<'_>>,
     how: &impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
 ) -> Result<Option<(CvOutcome, Vec<SearchResult>)>> {
     let LearningArguments { seed, threads: asked, .. } = arguments.learning;
-    let partitions = plan(&protocol, &rows.rows, &rows.targets, seed)?;
     let settings = evaluation.settings;
     let plan = CvPlan {
         protocol,
         partitions,
         heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
-        seeds: (seed..seed + arguments.seeds.max(1)).collect(),
+        seeds: seeds(seed, arguments.seeds),
         thresholds: thresholds.cloned(),
         ..plan_of(learning, settings, rows, seed)?
     };
     let journal = DirectoryJournal::new(arguments.out.join("fits"));
     with_progress(threads(asked), &journal, evaluation.interrupted, |run| how(&plan, run))
+}
+
+/// So many seeds from the first.
+pub(super) fn seeds(first: u64, count: u64) -> Vec<u64> {
+    (0..count).map(|further| first.wrapping_add(further)).collect()
 }
 
 /// The rows of a task as a plan that has no head, seed or partition yet.

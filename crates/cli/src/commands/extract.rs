@@ -67,6 +67,9 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     network::check(&arguments.network)?;
     let containers = containers::check(arguments)?;
     let dataset = load_source(&arguments.source)?;
+    for note in &dataset.notes {
+        output::note(note);
+    }
     let asked = arguments.network.threads;
     let (extractor, workers) = if let Some(options) = containers {
         containers::extractor(options, asked)?
