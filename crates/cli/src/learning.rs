@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use facefold_core::{
     AgeTarget, CompanionKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
 };
-use facefold_datasets::{Selection, select};
+use facefold_datasets::{Selection, contradicted, select};
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, NarrowAges, OwnRows, Protocol, RowInfo, SetName,
     SharedPictures, Surroundings, TaskLabels, join_subjects, narrow_ages,
@@ -63,6 +63,8 @@ pub struct TaskRows {
     pub targets: Targets,
     /// Label rows that are not used, by reason.
     pub dropped: BTreeMap<String, usize>,
+    /// What a reader must know of labels whose form does not serve.
+    unserving: Option<String>,
     /// The rows of each set, where there are several.
     pub of_sets: BTreeMap<SetName, usize>,
 }
@@ -198,6 +200,7 @@ impl Learning {
     /// If there is none.
     pub fn task(&self, task: Task, settings: &Settings) -> Result<TaskRows> {
         let selection = self.selection(task, settings)?;
+        let unserving = selection.unserving_labels().map(|said| format!("{task}: {said}"));
         let mut dropped: BTreeMap<String, usize> =
             selection.dropped.iter().map(|(reason, &count)| (reason.to_string(), count)).collect();
         let mut kept = Vec::new();
@@ -230,6 +233,7 @@ impl Learning {
             rows,
             targets,
             dropped,
+            unserving,
             of_sets,
         })
     }
@@ -244,7 +248,7 @@ impl Learning {
             let samples = &self.samples[set.rows.clone()];
             select(samples, task, settings.policy, &settings.groups)
         };
-        Ok(match &self.sets[..] {
+        let selection = match &self.sets[..] {
             [only] => of_set(only),
             several => Selection::joined(
                 several
@@ -252,7 +256,23 @@ impl Learning {
                     .map(|set| (set.name.as_str(), set.rows.len(), of_set(set)))
                     .collect(),
             )?,
-        })
+        };
+        Ok(selection.without_contradictions(&self.samples, &self.pictures(), task))
+    }
+
+    /// The picture of each label row that has an embedding.
+    fn pictures(&self) -> Vec<Option<ImageKey>> {
+        self.matrix_rows.iter().map(|row| row.map(|row| self.keys[row])).collect()
+    }
+
+    /// A label of each label row, apart from those whose byte-identical copies carry another.
+    fn agreed<'a, T: PartialEq>(
+        &'a self,
+        label: impl Fn(&'a Sample) -> Option<T>,
+    ) -> Vec<Option<T>> {
+        let labels: Vec<Option<T>> = self.samples.iter().map(label).collect();
+        let contradicted = contradicted(&self.pictures(), &labels);
+        labels.into_iter().zip(contradicted).map(|(label, not)| label.filter(|_| !not)).collect()
     }
 
     /// The rows of a task with their features.
@@ -290,10 +310,11 @@ impl Learning {
 
     /// Race of every row that has one and is used.
     fn races(&self) -> Result<TaskLabels> {
+        let races = self.agreed(|sample| sample.race.as_deref().filter(|_| !sample.label_conflict));
         let mut found: Vec<(usize, usize, &str)> = Vec::new();
-        for (index, sample) in self.samples.iter().enumerate() {
+        for (index, race) in races.into_iter().enumerate() {
             let row = self.matrix_rows[index].filter(|_| self.left_out[index].is_none());
-            if let (Some(row), Some(race)) = (row, &sample.race) {
+            if let (Some(row), Some(race)) = (row, race) {
                 found.push((index, row, race));
             }
         }
@@ -378,17 +399,20 @@ impl Learning {
             }
         }
         // A range that is no group of the policy's may still lie in one.
-        for (group, sample) in groups.iter_mut().zip(&self.samples) {
-            let age = sample.raw_age.parse::<AgeTarget>().ok().filter(|age| age.is_range());
+        let ages = self.agreed(|sample| sample.raw_age.parse::<AgeTarget>().ok());
+        for (group, age) in groups.iter_mut().zip(ages) {
+            let age = age.filter(|age| age.is_range());
             if let (None, Some(age)) = (&group, age) {
                 let found = settings.groups.group_covering(age);
                 *group = found.map(|class| selection.class_names[class].clone());
             }
         }
+        let genders = self.agreed(|sample| sample.gender);
+        let races = self.agreed(|sample| sample.race.as_deref());
         let mut labels = vec![
             names("age group", &|row| groups[row].clone()),
-            names("gender", &|row| Some(self.samples[row].gender?.to_string())),
-            names("race", &|row| self.samples[row].race.clone()),
+            names("gender", &|row| Some(genders[row]?.to_string())),
+            names("race", &|row| races[row].map(str::to_owned)),
         ];
         if self.tested().count() > 1 {
             labels.push(names("set", &|row| Some(self.set_of(row).name.to_string())));
@@ -481,9 +505,20 @@ pub fn announce(rows: &TaskRows) {
     output::note(&format!("{}: {all} rows used{of_sets}{scored}; dropped: {dropped}", rows.task));
 }
 
+/// What a reader must know before any number on these rows; said on stderr too.
+pub fn warn_of(learning: &Learning, rows: &TaskRows, settings: &Settings) -> Vec<String> {
+    let mut warnings = warn_of_narrow_ages(learning, rows);
+    warnings.extend(propose_groups(rows, settings));
+    warnings.extend(rows.unserving.clone());
+    for warning in &warnings {
+        output::note(warning);
+    }
+    warnings
+}
+
 /// What a reader must know of the ages that are learnt from: sets that teach their kind of picture
 /// rather than ages.
-pub fn warn_of_narrow_ages(learning: &Learning, rows: &TaskRows) -> Vec<String> {
+fn warn_of_narrow_ages(learning: &Learning, rows: &TaskRows) -> Vec<String> {
     let trained = |set: &DataSet| set.role != Role::Test;
     let narrow = narrow_ages(&rows.rows, &rows.targets).into_iter();
     let narrow = narrow
@@ -501,7 +536,7 @@ pub fn warn_of_narrow_ages(learning: &Learning, rows: &TaskRows) -> Vec<String> 
 
 /// What a reader must know before any error in years, where most ages are ranges and nobody asked
 /// for age groups.
-pub fn propose_groups(rows: &TaskRows, settings: &Settings) -> Option<String> {
+fn propose_groups(rows: &TaskRows, settings: &Settings) -> Option<String> {
     let (all, ranges) = (rows.rows.len(), rows.targets.ranges());
     let proposed = 2 * ranges > all && !settings.tasks.contains(&Task::AgeGroup);
     proposed.then(|| {

@@ -54,11 +54,14 @@ impl Settings {
                 companions.push(kind);
             }
         }
+        let policy: LabelPolicy = arguments.label_policy.parse().map_err(Usage::error)?;
+        let groups: AgeGroups = arguments.age_groups.parse().map_err(Usage::error)?;
+        policy.check(&groups).map_err(Usage::error)?;
         Ok(Self {
             tasks,
             companions,
-            policy: arguments.label_policy.parse().map_err(Usage::error)?,
-            groups: arguments.age_groups.parse().map_err(Usage::error)?,
+            policy,
+            groups,
             quality: arguments
                 .min_quality
                 .iter()

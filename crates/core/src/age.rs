@@ -7,19 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::age_target::AgeTarget;
 
+/// More years than these no one has lived.
+const MOST_YEARS: u32 = 130;
+
+/// An upper end from which label files and lists of groups mean no end.
+const OPEN_FROM: u32 = 100;
+
 /// What a raw age string says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum AgeLabel {
     /// A single number of years, such as `35`.
     Years(f32),
-    /// Two numbers, such as `(25, 32)`, in the order they are written.
+    /// Two numbers, such as `(25, 32)`, the second no less than the first.
     Range(u32, u32),
     /// `None`, empty, or anything that is not an age.
     Unknown,
 }
 
 impl AgeLabel {
-    /// Reads a raw age string: `(25, 32)`, `25-32`, `60+`, `35`, `35.5`; anything else is unknown.
+    /// Reads a raw age string: `(25, 32)`, `25-32`, `60+`, `35`, `35.5`; anything else is unknown,
+    /// and so are ranges out of order and numbers that no age has: `32-25`, `2024-12`, `25-320`,
+    /// `1985`. A comma parts two ages within brackets only, as `1,5` may be one and a half.
     ///
     /// `60+` and FairFace's `more than 70` become the range from that number to 100.
     ///
@@ -28,26 +36,37 @@ impl AgeLabel {
     /// assert_eq!(AgeLabel::parse("(25, 32)"), AgeLabel::Range(25, 32));
     /// assert_eq!(AgeLabel::parse("35"), AgeLabel::Years(35.0));
     /// assert_eq!(AgeLabel::parse("None"), AgeLabel::Unknown);
+    /// assert_eq!(AgeLabel::parse("2024-12"), AgeLabel::Unknown);
     /// ```
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let text = text.trim();
         let open_ended = text.strip_suffix('+').or_else(|| text.strip_prefix("more than "));
-        if let Some(low) = open_ended.and_then(|low| low.trim().parse().ok()) {
-            return Self::Range(low, 100);
+        if let Some(low) = open_ended {
+            let low = whole_years(low);
+            return low.map_or(Self::Unknown, |low| Self::between(low, OPEN_FROM.max(low)));
         }
-        let bare = text.trim_start_matches('(').trim_end_matches(')');
-        let pair = bare.split_once(',').or_else(|| bare.split_once('-'));
-        if let Some((low, high)) = pair {
-            return match (low.trim().parse(), high.trim().parse()) {
-                (Ok(low), Ok(high)) => Self::Range(low, high),
+        let bracketed = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+        let pair = bracketed.and_then(|inner| inner.split_once(','));
+        let bare = bracketed.unwrap_or(text);
+        if let Some((low, high)) = pair.or_else(|| bare.split_once('-')) {
+            return match (whole_years(low), whole_years(high)) {
+                (Some(low), Some(high)) => Self::between(low, high),
                 _ => Self::Unknown,
             };
         }
+        let bare = bare.trim();
+        let number = bare.starts_with(|first: char| first.is_ascii_digit())
+            && bare.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
         match bare.parse::<f32>() {
-            Ok(years) if years.is_finite() && (0.0..=130.0).contains(&years) => Self::Years(years),
+            Ok(years) if number && years <= MOST_YEARS as f32 => Self::Years(years),
             _ => Self::Unknown,
         }
+    }
+
+    /// Two ages in order; unknown where they cannot be ages.
+    fn between(low: u32, high: u32) -> Self {
+        if low <= high && high <= MOST_YEARS { Self::Range(low, high) } else { Self::Unknown }
     }
 
     /// The number of years, where the label is a single number.
@@ -77,11 +96,23 @@ impl AgeRange {
         whole >= self.low as f32 && self.high.is_none_or(|high| whole <= high as f32)
     }
 
+    /// Whether the range has no upper end: none is written, or one of 100 or more.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self.high.is_none_or(|high| high >= OPEN_FROM)
+    }
+
+    /// Whether two ranges hold the same ages, however an open end is written: `60+`, `60-100`.
+    #[must_use]
+    pub fn same_ages(self, other: Self) -> bool {
+        let end = |range: Self| range.high.filter(|_| !range.is_open());
+        self.low == other.low && end(self) == end(other)
+    }
+
     /// Whether a true age lies in the range: all of it, where it is itself known as a range.
     #[must_use]
     pub fn covers(self, age: AgeTarget) -> bool {
-        // Groups up to 100 are meant to be open, as label files' are.
-        let both_open = age.is_open() && self.high.is_some_and(|high| high >= 100);
+        let both_open = age.is_open() && self.is_open();
         self.contains(age.low()) && (both_open || self.contains(age.high()))
     }
 
@@ -138,6 +169,13 @@ impl AgeGroups {
     #[must_use]
     pub fn ranges(&self) -> &[AgeRange] {
         &self.ranges
+    }
+
+    /// Whether two lists hold the same groups, however their names and open ends are written.
+    #[must_use]
+    pub fn same_ages(&self, other: &Self) -> bool {
+        let same = |(a, b): (&AgeRange, &AgeRange)| a.same_ages(*b);
+        self.ranges.len() == other.ranges.len() && self.ranges.iter().zip(&other.ranges).all(same)
     }
 
     /// One label a group: `0-2`, `60-100`, `76+`.
@@ -235,12 +273,19 @@ impl FromStr for AgeGroups {
     }
 }
 
+/// `0-2`; `60+` and `60-` have no upper end.
 fn parse_range(part: &str) -> Option<AgeRange> {
-    if let Some(low) = part.strip_suffix('+') {
-        return Some(AgeRange { low: low.trim().parse().ok()?, high: None });
+    if let Some(low) = part.strip_suffix(['+', '-']) {
+        return Some(AgeRange { low: whole_years(low)?, high: None });
     }
     let (low, high) = part.split_once('-')?;
-    Some(AgeRange { low: low.trim().parse().ok()?, high: Some(high.trim().parse().ok()?) })
+    Some(AgeRange { low: whole_years(low)?, high: Some(whole_years(high)?) })
+}
+
+/// A whole number written in digits alone.
+fn whole_years(text: &str) -> Option<u32> {
+    let text = text.trim();
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -250,13 +295,38 @@ mod tests {
     #[test]
     fn reads_what_label_files_hold() {
         assert_eq!(AgeLabel::parse("(8, 23)"), AgeLabel::Range(8, 23));
-        assert_eq!(AgeLabel::parse("(25, 23)"), AgeLabel::Range(25, 23));
         assert_eq!(AgeLabel::parse("20-29"), AgeLabel::Range(20, 29));
         assert_eq!(AgeLabel::parse("more than 70"), AgeLabel::Range(70, 100));
+        assert_eq!(AgeLabel::parse("105+"), AgeLabel::Range(105, 105));
         assert_eq!(AgeLabel::parse(" 57 "), AgeLabel::Years(57.0));
         for unknown in ["None", "", "nan", "-1", "1e9", "x-y"] {
             assert_eq!(AgeLabel::parse(unknown), AgeLabel::Unknown, "{unknown}");
         }
+    }
+
+    #[test]
+    fn what_no_age_can_be_is_unknown() {
+        let out_of_order = ["(25, 23)", "32-25", "2024-12"];
+        let no_ages = ["25-320", "12-2024", "1985", "1985-1990", "200+", "131"];
+        let other =
+            ["1,5", "25,32", "6 months", "18m", "1990-05-12", "03-Sep", "1e1", "inf", "+35"];
+        let broken = ["(25", "25)", "(25, 32", "25-", "-25", "25-32-40", "(1,5)-7", ".", "1.2.3"];
+        for text in out_of_order.iter().chain(&no_ages).chain(&other).chain(&broken) {
+            assert_eq!(AgeLabel::parse(text), AgeLabel::Unknown, "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_are_the_same_however_their_open_end_is_written() {
+        let eight = |last: &str| -> AgeGroups {
+            format!("0-2, 4-6,8-12,15-20,25 - 32,38-43,48-53,{last}").parse().unwrap()
+        };
+        for last in ["60+", "60-", "60-100", "60-116"] {
+            assert!(eight(last).same_ages(&AgeGroups::adience()), "{last}");
+        }
+        assert_eq!(eight("60-").labels()[7], "60+");
+        assert!(!eight("60-99").same_ages(&AgeGroups::adience()));
+        assert!(!AgeGroups::nine().same_ages(&AgeGroups::adience()));
     }
 
     #[test]
@@ -296,6 +366,7 @@ mod tests {
             ("0-12,10-20", "`10-20` does not follow `0-12`"),
             ("0+,10-20", "does not follow `0+`"),
             ("5-2,10-20", "must rise"),
+            ("-5,10-20", "found `-5`"),
         ] {
             let message = text.parse::<AgeGroups>().unwrap_err().to_string();
             assert!(message.contains(expected), "{text}: {message}");

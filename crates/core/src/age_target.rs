@@ -136,10 +136,7 @@ impl FromStr for AgeTarget {
     type Err = InvalidAgeTarget;
 
     fn from_str(text: &str) -> Result<Self, InvalidAgeTarget> {
-        match text.parse::<f32>() {
-            Ok(years) if years.is_finite() => Ok(Self::exact(years)),
-            _ => AgeLabel::parse(text).try_into(),
-        }
+        AgeLabel::parse(text).try_into()
     }
 }
 
@@ -155,6 +152,13 @@ impl TryFrom<AgeLabel> for AgeTarget {
     }
 }
 
+/// Whether ages are judged by those of them that are exact: where these are at least half, so that
+/// a few exact ages among ranges do not speak for all.
+#[must_use]
+pub fn exact_ages_decide(ages: &[AgeTarget]) -> bool {
+    2 * ages.iter().filter(|age| !age.is_range()).count() >= ages.len()
+}
+
 /// Predicted and true years of the rows whose true age is exact.
 #[must_use]
 pub fn exact_rows(predicted: &[f32], truth: &[AgeTarget]) -> (Vec<f32>, Vec<f32>) {
@@ -164,7 +168,7 @@ pub fn exact_rows(predicted: &[f32], truth: &[AgeTarget]) -> (Vec<f32>, Vec<f32>
 
 #[cfg(test)]
 mod tests {
-    use super::{AgeTarget, InvalidAgeTarget, exact_rows};
+    use super::{AgeTarget, InvalidAgeTarget, exact_ages_decide, exact_rows};
 
     #[test]
     fn labels_become_targets_and_back() {
@@ -187,13 +191,15 @@ mod tests {
     fn what_says_nothing_is_no_target() {
         for (label, error) in [
             ("None", InvalidAgeTarget::Unknown),
-            ("(25, 23)", InvalidAgeTarget::Disordered),
+            ("(25, 23)", InvalidAgeTarget::Unknown),
+            ("1985", InvalidAgeTarget::Unknown),
             ("120-130", InvalidAgeTarget::Disordered),
             ("0-100", InvalidAgeTarget::AllYears),
             ("0+", InvalidAgeTarget::AllYears),
         ] {
             assert_eq!(label.parse::<AgeTarget>(), Err(error), "{label}");
         }
+        assert_eq!(AgeTarget::range(25.0, 23.0), Err(InvalidAgeTarget::Disordered));
         assert!(AgeTarget::range(f32::NAN, 3.0).is_err());
     }
 
@@ -213,5 +219,14 @@ mod tests {
     fn exact_rows_leave_ranges_out() {
         let truth = [AgeTarget::exact(3.0), AgeTarget::range(4.0, 6.0).unwrap()];
         assert_eq!(exact_rows(&[2.0, 5.0], &truth), (vec![2.0], vec![3.0]));
+    }
+
+    #[test]
+    fn few_exact_ages_do_not_decide() {
+        let (exact, range) = (AgeTarget::exact(3.0), AgeTarget::range(4.0, 6.0).unwrap());
+        assert!(exact_ages_decide(&[]) && exact_ages_decide(&[exact]));
+        assert!(exact_ages_decide(&[exact, range]));
+        assert!(!exact_ages_decide(&[exact, range, range]));
+        assert!(!exact_ages_decide(&[range]));
     }
 }

@@ -24,7 +24,7 @@ pub mod text;
 pub mod threshold;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
-pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_rows};
+pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_ages_decide, exact_rows};
 pub use examples::{Companion, Examples};
 pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,

@@ -9,6 +9,7 @@ use facefold_core::{Fold, Gender, Sample, SubjectId};
 
 use crate::dataset::{Dataset, DatasetKind, Deduplication, LoadOptions, Tree, require_folder};
 use crate::error::DatasetError;
+use crate::missing::known;
 use crate::table::{Columns, Row, Table};
 
 /// The columns of every list, in their order.
@@ -144,7 +145,7 @@ impl<'a> Entry<'a> {
         Sample {
             raw_age: self.age.to_owned(),
             gender: Gender::parse(self.gender),
-            subject: Some(SubjectId::new(*user)),
+            subject: known(user).map(SubjectId::new),
             fold: Some(fold),
             ..Sample::unlabelled(format!("{tree}/{user}/{prefix}.{face}.{image}"))
         }

@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use facefold_core::Sample;
+use facefold_core::{AgeLabel, Sample};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
+use crate::missing::known;
 use crate::tally::Tally;
 use crate::{adience, fairface, folder, imdb_wiki, manifest, utkface};
 
@@ -303,14 +304,29 @@ pub fn load(
     root: &Path,
     options: &LoadOptions,
 ) -> Result<Dataset, DatasetError> {
-    match kind {
+    let mut dataset = match kind {
         DatasetKind::Adience => adience::load(root, options),
         DatasetKind::UtkFace => utkface::load(root, options.labels.as_deref()),
         DatasetKind::FairFace => fairface::load(root, options.labels.as_deref()),
         DatasetKind::ImdbWiki => imdb_wiki::load(root, options.labels.as_deref()),
         DatasetKind::Folder => folder::load(root),
         DatasetKind::Manifest => manifest::load(root, options.labels.as_deref()),
-    }
+    }?;
+    dataset.notes.extend(unreadable_ages(&dataset.samples));
+    Ok(dataset)
+}
+
+/// A note on ages that are something else: a spreadsheet's dates, years of birth.
+fn unreadable_ages(samples: &[Sample]) -> Option<String> {
+    let texts = samples.iter().filter_map(|sample| known(&sample.raw_age));
+    let unreadable: Vec<&str> =
+        texts.filter(|text| AgeLabel::parse(text) == AgeLabel::Unknown).collect();
+    let first = unreadable.first()?;
+    Some(format!(
+        "{} rows have an age that is no number of years and no range of them, the first `{first}`: \
+         expected an age such as `35`, `25-32` or `60+`; they count as rows of unknown age",
+        unreadable.len()
+    ))
 }
 
 /// Refuses a ROOT that is no folder, before anything is looked for in it.
@@ -326,7 +342,7 @@ pub(crate) fn require_folder(root: &Path, expected: &'static str) -> Result<(), 
 mod tests {
     use facefold_core::Sample;
 
-    use super::{Dataset, DatasetKind, Deduplication, Tree};
+    use super::{Dataset, DatasetKind, Deduplication, LoadOptions, Tree, load};
 
     #[test]
     fn names_parse_back_and_others_are_refused() {
@@ -337,6 +353,25 @@ mod tests {
         assert!("Adience".parse::<DatasetKind>().unwrap_err().to_string().contains("`Adience`"));
         assert_eq!("faces".parse::<Tree>().unwrap(), Tree::Faces);
         assert!("tree".parse::<Tree>().is_err());
+    }
+
+    #[test]
+    fn ages_that_cannot_be_ages_are_kept_counted_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        let text = "path,age\na.jpg,2024-12\nb.jpg,25-32\nc.jpg,nan\nd.jpg,old\n";
+        fs_err::write(root.join("manifest.csv"), text).unwrap();
+        let text = "file,age,gender\ntrain/1.jpg,03-Sep,Male\nval/1.jpg,,Male\n";
+        fs_err::write(root.join("fairface_label_train.csv"), text).unwrap();
+        for (kind, rows, expected) in [
+            (DatasetKind::Manifest, 4, "2 rows have an age that is no number"),
+            (DatasetKind::FairFace, 2, "the first `03-Sep`"),
+        ] {
+            let dataset = load(kind, root, &LoadOptions::default()).unwrap();
+            assert_eq!(dataset.samples.len(), rows);
+            let named = dataset.notes.iter().any(|note| note.contains(expected));
+            assert!(named, "{:?}", dataset.notes);
+        }
     }
 
     #[test]

@@ -71,6 +71,12 @@ pub enum DatasetError {
     /// A name that is no label policy.
     #[error("expected a label policy `exact`, `remap` or `nearest`, found `{0}`")]
     UnknownPolicy(String),
+    /// Age groups that a label policy has no rule for.
+    #[error(
+        "the label policy `remap` is published for Adience's eight age groups only: expected \
+         `adience`, found `{0}`; use the policy `nearest` or `exact`, or the groups `adience`"
+    )]
+    NoRule(String),
     /// A text that is no range of ages.
     #[error("expected ages such as `21-60`, both included, found `{0}`")]
     InvalidAges(String),

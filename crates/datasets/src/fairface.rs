@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use facefold_core::{AgeLabel, Gender, Sample, Split};
+use facefold_core::{Gender, Sample, Split};
 
 use crate::dataset::{Dataset, DatasetKind, Deduplication, require_folder};
 use crate::error::DatasetError;
@@ -15,24 +15,16 @@ use crate::table::{Columns, Row, Table};
 /// The lists' names in the published archive.
 const LISTS: [&str; 2] = ["fairface_label_train.csv", "fairface_label_val.csv"];
 
-/// Loads the published lists in `root`, or the one list `labels`.
+/// Loads the published lists that are in `root`, one or both, or the one list `labels`.
 pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, DatasetError> {
     require_folder(root, "fairface_label_train.csv, fairface_label_val.csv, train/ and val/")?;
-    let lists: Vec<PathBuf> = match labels {
-        Some(path) => vec![path.to_owned()],
-        None => LISTS.map(|name| root.join(name)).to_vec(),
-    };
     let mut dataset = Dataset::new(DatasetKind::FairFace, root);
+    let lists = match labels {
+        Some(path) => vec![path.to_owned()],
+        None => published(root, &mut dataset.notes)?,
+    };
     let mut keys = Deduplication::default();
     for path in lists {
-        if labels.is_none() && !path.is_file() {
-            return Err(DatasetError::Missing {
-                root: root.to_owned(),
-                expected: format!("the lists `{}` and `{}`", LISTS[0], LISTS[1]),
-                advice: "put both lists beside train/ and val/, or name one list with --labels"
-                    .to_owned(),
-            });
-        }
         let table = Table::read(&path, Columns::Commas)?;
         let columns = [table.require("file")?, table.require("age")?, table.require("gender")?];
         let race = table.column("race");
@@ -46,6 +38,24 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
     Ok(dataset)
 }
 
+/// The published lists in a folder, and a note on the one that is absent.
+fn published(root: &Path, notes: &mut Vec<String>) -> Result<Vec<PathBuf>, DatasetError> {
+    let (present, absent): (Vec<&str>, Vec<&str>) =
+        LISTS.into_iter().partition(|name| root.join(name).is_file());
+    if present.is_empty() {
+        return Err(DatasetError::Missing {
+            root: root.to_owned(),
+            expected: format!("the list `{}` or `{}`", LISTS[0], LISTS[1]),
+            advice: "put the lists beside train/ and val/, or name one list with --labels"
+                .to_owned(),
+        });
+    }
+    notes.extend(absent.iter().map(|name| {
+        format!("the list `{name}` is not there: the set is read without the rows it would have")
+    }));
+    Ok(present.into_iter().map(|name| root.join(name)).collect())
+}
+
 fn sample(
     row: Row<'_>,
     [file, age, gender]: [usize; 3],
@@ -57,21 +67,16 @@ fn sample(
         Some(("val", name)) if !name.is_empty() => Split::Test,
         _ => return Err(row.error("a file in `train/` or `val/`", file)),
     };
-    let raw_age = row.get(Some(age));
-    if !raw_age.is_empty() && AgeLabel::parse(raw_age) == AgeLabel::Unknown {
-        // Spreadsheets turn `3-9` into a date; taking it for an unknown age would hide that.
-        return Err(row.error("an age such as `3-9` or `more than 70`", raw_age));
-    }
-    let letter = row.get(Some(gender));
-    let gender = Gender::parse(letter);
-    if gender.is_none() && !letter.is_empty() {
-        return Err(row.error("a gender `Male` or `Female`", letter));
-    }
-    let race = row.get(race);
+    let gender = match row.known(Some(gender)) {
+        None => None,
+        Some(word) => Some(
+            Gender::parse(word).ok_or_else(|| row.error("a gender `Male` or `Female`", word))?,
+        ),
+    };
     Ok(Sample {
-        raw_age: raw_age.to_owned(),
+        raw_age: row.get(Some(age)).to_owned(),
         gender,
-        race: (!race.is_empty()).then(|| race.to_owned()),
+        race: row.known(race).map(str::to_owned),
         split: Some(split),
         ..Sample::unlabelled(file)
     })
@@ -112,10 +117,24 @@ mod tests {
     }
 
     #[test]
+    fn one_list_alone_is_read_as_it_is() {
+        for (name, text, split) in [
+            (LISTS[0], TRAIN, Split::Train),
+            (LISTS[1], "file,age,gender\nval/1.jpg,3-9,Male\nval/2.jpg,nan,N/A\n", Split::Test),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            fs_err::write(directory.path().join(name), text).unwrap();
+            let dataset = load(directory.path(), None).unwrap();
+            assert_eq!((dataset.rows, dataset.label_files.len()), (2, 1));
+            assert!(dataset.samples.iter().all(|sample| sample.split == Some(split)));
+            assert!(dataset.notes[0].contains("is not there"), "{:?}", dataset.notes);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (val, expected) in [
             ("file,age,race\n", "expected a column `gender`"),
-            ("file,age,gender\nval/1.jpg,03-Sep,Male\n", "line 2: expected an age such as"),
             ("file,age,gender\n1.jpg,3-9,Male\n", "line 2: expected a file in `train/` or `val/`"),
             ("file,age,gender\nval/1.jpg,3-9,x\n", "line 2: expected a gender `Male`"),
         ] {

@@ -12,6 +12,7 @@ use facefold_core::{AgeLabel, Gender, Sample, Split};
 
 use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, Skipped, require_folder};
 use crate::error::DatasetError;
+use crate::missing::known;
 use crate::pictures;
 
 /// Where the folders of the splits stand.
@@ -33,8 +34,9 @@ enum Place<'a> {
     Beside,
 }
 
-/// Loads the pictures below `root`. A picture without a class folder becomes a sample without
-/// labels; one beside folders of splits is passed over and named.
+/// Loads the pictures below `root`. A picture without a class folder, or in one that is named by a
+/// word for what is not known (`unknown`), becomes a sample without labels; one beside folders of
+/// splits is passed over and named.
 ///
 /// If every class reads as a gender (`female`, `men`), samples carry it as their gender too; if
 /// every class reads as an age (`0-2`, `(25, 32)`, `60+`, `35`), as their age.
@@ -67,6 +69,7 @@ pub(crate) fn load(root: &Path) -> Result<Dataset, DatasetError> {
                 .push(Skipped { what: path.clone(), reason: SkipReason::BesideSplits }),
         }
     }
+    dataset.notes.extend(forget_unknown_classes(&mut samples));
     label_from_classes(&mut samples);
     let mut keys = Deduplication::default();
     for sample in samples {
@@ -121,6 +124,25 @@ fn place<'a>(folders: &[&'a str], layout: Layout, root: &Path) -> Result<Place<'
             (Some(split), class, ..) => Place::In(class, Some(split)),
             (None, ..) => Place::Beside,
         },
+    })
+}
+
+/// Takes the class from samples whose folder's name says that it is not known, and says so.
+fn forget_unknown_classes(samples: &mut [Sample]) -> Option<String> {
+    let (mut folders, mut rows) = (BTreeSet::new(), 0);
+    for sample in samples {
+        if let Some(class) = sample.class.take_if(|class| known(class).is_none()) {
+            folders.insert(class);
+            rows += 1;
+        }
+    }
+    let names: Vec<String> = folders.into_iter().map(|name| format!("`{name}`")).collect();
+    (rows > 0).then(|| {
+        format!(
+            "{rows} pictures have no class: the name of their folder ({}) is a word for what is not \
+             known; rename it if it is a class",
+            names.join(", ")
+        )
     })
 }
 
@@ -182,6 +204,17 @@ mod tests {
         assert_eq!((dataset.rows, dataset.unlabelled, dataset.ignored.len()), (2, 1, 1));
         assert!(dataset.samples.iter().all(|sample| sample.gender.is_none()));
         assert!(dataset.samples.iter().all(|sample| sample.raw_age.is_empty()));
+    }
+
+    #[test]
+    fn folders_named_by_a_word_for_what_is_not_known_are_no_classes() {
+        let dataset = set(&["f/1.jpg", "m/2.jpg", "Unknown/3.jpg", "n-a/4.jpg"]).unwrap();
+        let classes: Vec<Option<&str>> =
+            dataset.samples.iter().map(|sample| sample.class.as_deref()).collect();
+        assert_eq!(classes, [None, Some("f"), Some("m"), None]);
+        assert_eq!((dataset.rows, dataset.unlabelled), (2, 2));
+        assert!(dataset.samples[1].gender.is_some(), "the two classes are genders");
+        assert!(dataset.notes[0].contains("(`Unknown`, `n-a`)"), "{:?}", dataset.notes);
     }
 
     #[test]

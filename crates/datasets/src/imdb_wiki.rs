@@ -13,6 +13,7 @@ use fs_err as fs;
 use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, require_folder};
 use crate::error::DatasetError;
 use crate::mat::{self, Value};
+use crate::missing::known;
 
 /// The metadata files, each with the struct that it holds.
 const FILES: [(&str, &str); 2] = [("imdb.mat", "imdb"), ("wiki.mat", "wiki")];
@@ -120,7 +121,7 @@ impl<'a> Rows<'a> {
             _ => Err(name),
         };
         let subjects = match column("celeb_id") {
-            Ok(numbers) => numbers.iter().map(|number| format!("celebrity {number}")).collect(),
+            Ok(numbers) => numbers.iter().map(|&number| celebrity(number)).collect(),
             Err(_) => {
                 texts(fields, "name").filter(|names| names.len() == paths.len()).ok_or("name")?
             }
@@ -153,14 +154,19 @@ impl<'a> Rows<'a> {
         } else {
             None
         };
-        let subject = self.subjects[row].trim();
+        let subject = known(&self.subjects[row]);
         Ok(Sample {
             raw_age: age.to_string(),
             gender,
-            subject: (!subject.is_empty()).then(|| SubjectId::new(subject)),
+            subject: subject.map(SubjectId::new),
             ..Sample::unlabelled(&self.paths[row])
         })
     }
+}
+
+/// A celebrity by number; empty where there is none.
+fn celebrity(number: f64) -> String {
+    if number.is_finite() { format!("celebrity {number}") } else { String::new() }
 }
 
 /// A cell array of texts; an empty cell is an empty text.
@@ -206,7 +212,7 @@ fn date_of(days: i64) -> (i64, i64, i64) {
 mod tests {
     use facefold_core::{Gender, SubjectId};
 
-    use super::{age_at_midyear, date_of, load};
+    use super::{age_at_midyear, celebrity, date_of, load};
     use crate::dataset::{Dataset, SkipReason};
 
     /// Made-up rows, written by `scipy.io.savemat` as the published files are; the script is
@@ -253,6 +259,7 @@ mod tests {
             .map(SubjectId::as_str)
             .collect();
         assert_eq!(subjects, ["celebrity 12", "celebrity 12", "celebrity 7"]);
+        assert_eq!(celebrity(f64::NAN), "", "no number is not one person");
     }
 
     /// Serial numbers by `datetime.date(y, m, d).toordinal() + 366` in Python.

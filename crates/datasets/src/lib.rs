@@ -15,11 +15,13 @@ pub mod select;
 pub mod tally;
 
 mod adience;
+mod copies;
 mod fairface;
 mod folder;
 mod imdb_wiki;
 mod manifest;
 mod mat;
+mod missing;
 mod pictures;
 mod table;
 #[cfg(test)]
@@ -28,8 +30,10 @@ mod utkface;
 
 pub use ages::ExactAges;
 pub use check::{Check, CheckOptions, check};
+pub use copies::contradicted;
 pub use dataset::{Dataset, DatasetKind, LoadOptions, SkipReason, Skipped, Tree, load};
 pub use error::DatasetError;
+pub use missing::known;
 pub use oversample::oversampling;
 pub use policy::{AgeLabelling, DropReason, LabelPolicy};
 pub use select::{Selection, select};

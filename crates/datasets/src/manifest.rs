@@ -2,12 +2,13 @@
 //!
 //! Columns, of which only `path` must be there, in any order: `path` (relative to ROOT),
 //! `subject`, `age` (years or a range: `35`, `25-32`, `60+`), `gender`, `fold` (a number from 0),
-//! `split`, `race`, `class`. An empty field is unknown. Any other column is an error and not
-//! passed over: a misspelt `subjects` would otherwise let subjects leak between folds.
+//! `split`, `race`, `class`. An empty field is unknown, and so is `nan` or another word for what is
+//! not known ([`crate::known`]). Any other column is an error and not passed over: a misspelt
+//! `subjects` would otherwise let subjects leak between folds.
 
 use std::path::{Component, Path, PathBuf};
 
-use facefold_core::{AgeLabel, Fold, Gender, Sample, SubjectId};
+use facefold_core::{Fold, Gender, Sample, SubjectId};
 
 use crate::dataset::{Dataset, DatasetKind, Deduplication, require_folder};
 use crate::error::DatasetError;
@@ -16,8 +17,8 @@ use crate::table::{Columns, Row, Table};
 /// The columns that a manifest may have.
 const COLUMNS: [&str; 8] = ["path", "subject", "age", "gender", "fold", "split", "race", "class"];
 
-/// Words for what is not known, besides an empty field.
-const UNKNOWN: [&str; 4] = ["none", "unknown", "u", "nan"];
+/// A gender that is not known, as Adience writes it.
+const UNKNOWN_GENDER: &str = "u";
 
 /// Loads `labels`, else `manifest.csv` in `root`; `root` may also be the list itself, whose
 /// folder is then ROOT.
@@ -68,34 +69,28 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
 
 fn sample(row: Row<'_>, columns: [Option<usize>; 8], root: &Path) -> Result<Sample, DatasetError> {
     let [path, subject, age, gender, fold, split, race, class] = columns;
-    let text = |column| Some(row.get(column)).filter(|text: &&str| !text.is_empty());
-    let known =
-        |column| text(column).filter(|text| !UNKNOWN.contains(&text.to_ascii_lowercase().as_str()));
-    let raw_age = row.get(age);
-    if known(age).is_some() && AgeLabel::parse(raw_age) == AgeLabel::Unknown {
-        return Err(row.error("an age such as `35`, `25-32` or `60+`, or nothing", raw_age));
-    }
-    let gender = match known(gender) {
+    let gender = match row.known(gender) {
         None => None,
+        Some(letter) if letter.eq_ignore_ascii_case(UNKNOWN_GENDER) => None,
         Some(letter) => Some(
             Gender::parse(letter)
                 .ok_or_else(|| row.error("a gender `f` or `m`, or nothing", letter))?,
         ),
     };
-    let split = match text(split) {
+    let split = match row.known(split) {
         None => None,
         Some(name) => {
             Some(name.parse().map_err(|_| row.error("a split train, validation or test", name))?)
         }
     };
     Ok(Sample {
-        raw_age: raw_age.to_owned(),
+        raw_age: row.get(age).to_owned(),
         gender,
-        race: known(race).map(str::to_owned),
-        subject: text(subject).map(SubjectId::new),
+        race: row.known(race).map(str::to_owned),
+        subject: row.known(subject).map(SubjectId::new),
         fold: row.number(fold, "a fold's number from 0, or nothing")?.map(Fold),
         split,
-        class: text(class).map(str::to_owned),
+        class: row.known(class).map(str::to_owned),
         ..Sample::unlabelled(relative_path(row, row.get(path), root)?)
     })
 }
@@ -156,6 +151,22 @@ mod tests {
     }
 
     #[test]
+    fn words_for_what_is_not_known_are_no_label_of_any_column() {
+        let dataset = set("path,subject,age,gender,fold,split,race,class\n\
+                           1.jpg,nan,NaN,N/A,-,null,unknown,None\n\
+                           2.jpg,NaN,-,?,nan,n/a,nil,NULL\n\
+                           3.jpg,ann,30,f,0,test,Asian,x\n")
+        .unwrap();
+        for sample in &dataset.samples[..2] {
+            assert_eq!((&sample.subject, &sample.class, &sample.race), (&None, &None, &None));
+            assert_eq!((sample.gender, sample.fold, sample.split), (None, None, None));
+            assert_eq!(crate::known(&sample.raw_age), None);
+        }
+        assert!(dataset.samples[2].subject.is_some() && dataset.samples[2].class.is_some());
+        assert!(dataset.notes.is_empty());
+    }
+
+    #[test]
     fn absolute_paths_must_lie_below_root() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
@@ -169,7 +180,6 @@ mod tests {
         for (text, expected) in [
             ("path,subjects,agee\n", "found `subjects`, `agee`"),
             ("subject\nann\n", "expected a column `path`"),
-            ("path,age\na.jpg,old\n", "line 2: expected an age"),
             ("path,gender\na.jpg,f\nb.jpg,x\n", "line 3: expected a gender"),
             ("path,fold\na.jpg,-1\n", "line 2: expected a fold's number"),
             ("path,split\na.jpg,later\n", "line 2: expected a split"),

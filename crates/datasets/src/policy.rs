@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use facefold_core::{AgeGroups, AgeLabel, Sample};
+use facefold_core::{AgeGroups, AgeLabel, AgeRange, Sample};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
@@ -21,9 +21,9 @@ pub enum LabelPolicy {
     /// ranges that equal a group. In a set labelled with years: years that lie in a group.
     #[default]
     Exact,
-    /// As [`LabelPolicy::Nearest`], except under the eight Adience groups: 35 goes to 25-32,
-    /// 57 and 58 to 60-100, 3 to 0-2, and `(8, 23)` to 8-12 (Kuprashevich and Tolstykh 2023,
-    /// `MiVOLO`).
+    /// As [`LabelPolicy::Nearest`], but 35 goes to 25-32, 57 and 58 to 60-100, 3 to 0-2, and
+    /// `(8, 23)` to 8-12 (Kuprashevich and Tolstykh 2023, `MiVOLO`). A rule for the eight Adience
+    /// groups only.
     Remap,
     /// Every age finds a group: the one that contains the mean of the label's numbers, else the
     /// one with the nearest centre, ties to the older (tae898/age-gender).
@@ -48,22 +48,34 @@ impl LabelPolicy {
         }
     }
 
+    /// Refuses groups that the policy has no rule for: [`LabelPolicy::Remap`] is published for the
+    /// eight Adience groups alone.
+    ///
+    /// # Errors
+    /// [`DatasetError::NoRule`].
+    pub fn check(self, groups: &AgeGroups) -> Result<(), DatasetError> {
+        let ruled = self != Self::Remap || groups.same_ages(&AgeGroups::adience());
+        if ruled { Ok(()) } else { Err(DatasetError::NoRule(groups.name().to_owned())) }
+    }
+
     /// The index of the group that a label is taken for.
     ///
     /// # Errors
-    /// [`DropReason::NoAge`] for what is no age, and [`DropReason::NotAGroup`] for an age that
-    /// [`LabelPolicy::Exact`] gives no group.
+    /// [`DropReason::NoAge`] for what is no age, [`DropReason::NotAGroup`] for an age that
+    /// [`LabelPolicy::Exact`] gives no group, and [`DropReason::NoRule`] for groups that the policy
+    /// has no rule for ([`LabelPolicy::check`]).
     pub fn group(
         self,
         label: AgeLabel,
         labelling: AgeLabelling,
         groups: &AgeGroups,
     ) -> Result<usize, DropReason> {
+        self.check(groups).map_err(|_| DropReason::NoRule)?;
         let mean = mean_years(label).ok_or(DropReason::NoAge)?;
         let nearest = || groups.group_of(mean).unwrap_or_else(|| groups.nearest(mean));
         match self {
             Self::Exact => exact(label, labelling, groups).ok_or(DropReason::NotAGroup),
-            Self::Remap => Ok(remapped(label, groups).unwrap_or_else(nearest)),
+            Self::Remap => Ok(remapped(label).unwrap_or_else(nearest)),
             Self::Nearest => Ok(nearest()),
         }
     }
@@ -125,12 +137,24 @@ pub enum DropReason {
     NoGender,
     /// No age, or one that is not known.
     NoAge,
+    /// An age that cannot be one: out of order, a date, a year of birth.
+    NotAnAge,
     /// An age that the label policy gives no group.
     NotAGroup,
+    /// The label policy has no rule for the age groups.
+    NoRule,
     /// An age range that no age lies in, or that covers all ages.
     NoRange,
-    /// No class folder.
+    /// No class, or one that is not known.
     NoClass,
+}
+
+impl DropReason {
+    /// Whether the label is there and only its form keeps it from serving.
+    #[must_use]
+    pub fn is_of_form(self) -> bool {
+        matches!(self, Self::NotAnAge | Self::NotAGroup | Self::NoRule | Self::NoRange)
+    }
 }
 
 impl fmt::Display for DropReason {
@@ -139,29 +163,28 @@ impl fmt::Display for DropReason {
             Self::LabelConflict => "labels of one picture disagree",
             Self::NoGender => "no known gender",
             Self::NoAge => "no known age",
+            Self::NotAnAge => "age is no number of years and no range of them",
             Self::NotAGroup => "age is no group under this policy",
+            Self::NoRule => "label policy has no rule for these age groups",
             Self::NoRange => "age range says nothing",
-            Self::NoClass => "no class folder",
+            Self::NoClass => "no known class",
         })
     }
 }
 
 fn exact(label: AgeLabel, labelling: AgeLabelling, groups: &AgeGroups) -> Option<usize> {
     match (label, labelling) {
-        // An open end counts as 100 on both sides, as in `AgeLabel::parse` of `more than 70`.
-        (AgeLabel::Range(low, high), _) => groups
-            .ranges()
-            .iter()
-            .position(|range| (range.low, range.high.unwrap_or(100)) == (low, high)),
+        (AgeLabel::Range(low, high), _) => {
+            let label = AgeRange { low, high: Some(high) };
+            groups.ranges().iter().position(|range| range.same_ages(label))
+        }
         (AgeLabel::Years(years), AgeLabelling::Years) => groups.group_of(years),
         (AgeLabel::Years(_), AgeLabelling::Ranges) | (AgeLabel::Unknown, _) => None,
     }
 }
 
-fn remapped(label: AgeLabel, groups: &AgeGroups) -> Option<usize> {
-    if groups.ranges() != AgeGroups::adience().ranges() {
-        return None;
-    }
+/// The published exceptions, as indices of the eight Adience groups.
+fn remapped(label: AgeLabel) -> Option<usize> {
     match label {
         AgeLabel::Years(years) => match years.floor() as u32 {
             3 => Some(0),
@@ -185,8 +208,9 @@ mod tests {
         policy.group(AgeLabel::parse(label), AgeLabelling::Ranges, &AgeGroups::adience()).ok()
     }
 
-    /// Every odd string of the Adience lists, with its group under remap and under nearest, by
-    /// the rules of the two published codes; the numbers are indices of the eight groups.
+    /// Every odd string of the Adience lists but `(25, 23)`, which is no range, with its group under
+    /// remap and under nearest, by the rules of the two published codes; the numbers are indices of
+    /// the eight groups.
     #[test]
     fn odd_strings_of_adience() {
         for (label, remap, nearest) in [
@@ -198,7 +222,6 @@ mod tests {
             ("45", 5, 5),
             ("55", 6, 6),
             ("(27, 32)", 4, 4),
-            ("(25, 23)", 4, 4),
             ("36", 5, 5),
             ("(38, 42)", 5, 5),
             ("57", 7, 6),
@@ -228,8 +251,36 @@ mod tests {
             }
         }
         for policy in LabelPolicy::ALL {
-            assert_eq!(group(policy, "None"), None);
+            for label in ["None", "(25, 23)", "2024-12", "25-320", "1,5", "1985"] {
+                assert_eq!(group(policy, label), None, "{policy} {label}");
+            }
         }
+    }
+
+    #[test]
+    fn remap_holds_for_the_eight_groups_however_they_are_written_and_for_no_others() {
+        for last in ["60+", "60-", "60-100", "60-120"] {
+            let groups: AgeGroups =
+                format!("0-2,4-6,8-12,15-20,25-32,38-43,48-53,{last}").parse().unwrap();
+            let of = |label: &str| {
+                let ranges = AgeLabelling::Ranges;
+                LabelPolicy::Remap.group(AgeLabel::parse(label), ranges, &groups)
+            };
+            assert_eq!(
+                ["35", "57", "58", "3", "(8, 23)"].map(of),
+                [4, 7, 7, 0, 2].map(Ok),
+                "{last}"
+            );
+            let exact =
+                LabelPolicy::Exact.group(AgeLabel::Range(60, 100), AgeLabelling::Ranges, &groups);
+            assert_eq!(exact, Ok(7), "{last}");
+        }
+        let others: AgeGroups = "0-2,3-9,10-69,70+".parse().unwrap();
+        let message = LabelPolicy::Remap.check(&others).unwrap_err().to_string();
+        assert!(message.contains("found `0-2,3-9,10-69,70+`"), "{message}");
+        let refused = LabelPolicy::Remap.group(AgeLabel::Years(3.0), AgeLabelling::Years, &others);
+        assert_eq!(refused, Err(DropReason::NoRule));
+        assert!(LabelPolicy::Nearest.check(&others).is_ok());
     }
 
     #[test]
@@ -246,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_match_open_ends_and_other_groups_know_no_remap() {
+    fn ranges_match_open_ends() {
         let groups: AgeGroups = "0-2,3-9,10-69,70+".parse().unwrap();
         let of = |policy: LabelPolicy, label: &str| {
             policy.group(AgeLabel::parse(label), AgeLabelling::Ranges, &groups)
@@ -254,7 +305,6 @@ mod tests {
         assert_eq!(of(LabelPolicy::Exact, "more than 70"), Ok(3));
         assert_eq!(of(LabelPolicy::Exact, "3-9"), Ok(1));
         assert_eq!(of(LabelPolicy::Exact, "4-9"), Err(DropReason::NotAGroup));
-        assert_eq!(of(LabelPolicy::Remap, "3"), Ok(1), "3 lies in 3-9");
     }
 
     #[test]

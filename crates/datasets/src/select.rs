@@ -10,6 +10,7 @@ use facefold_core::{
 };
 
 use crate::error::DatasetError;
+use crate::missing::known;
 use crate::policy::{AgeLabelling, DropReason, LabelPolicy};
 
 /// The samples that serve one task. `rows.len()` plus the sum of `dropped` is the number of
@@ -31,6 +32,23 @@ impl Selection {
     #[must_use]
     pub fn dropped_rows(&self) -> usize {
         self.dropped.values().sum()
+    }
+
+    /// What a reader must know where a fifth or more of the labels there are do not serve because of
+    /// their form.
+    #[must_use]
+    pub fn unserving_labels(&self) -> Option<String> {
+        let of_form = || self.dropped.iter().filter(|(reason, _)| reason.is_of_form());
+        let dropped: usize = of_form().map(|(_, count)| count).sum();
+        let labelled = self.rows.len() + dropped;
+        let reasons: Vec<String> =
+            of_form().map(|(reason, count)| format!("{count} {reason}")).collect();
+        (dropped > 0 && 5 * dropped >= labelled).then(|| {
+            format!(
+                "{dropped} of {labelled} labelled rows do not serve because of their label's form: {}.",
+                reasons.join(", ")
+            )
+        })
     }
 
     /// The selections of several sets as one; each with the set's name and its number of samples,
@@ -118,7 +136,7 @@ pub fn select(
         Task::AgeGroup => {
             let labelling = AgeLabelling::of(samples);
             select_classes(samples, groups.labels(), |sample| {
-                policy.group(AgeLabel::parse(&sample.raw_age), labelling, groups)
+                policy.group(age_of(sample)?, labelling, groups)
             })
         }
         Task::Class => {
@@ -133,8 +151,7 @@ pub fn select(
         }
         Task::Age => {
             let (rows, ages, dropped) = partition(samples, |sample| {
-                AgeTarget::try_from(AgeLabel::parse(&sample.raw_age)).map_err(|reason| match reason
-                {
+                AgeTarget::try_from(age_of(sample)?).map_err(|reason| match reason {
                     InvalidAgeTarget::Unknown => DropReason::NoAge,
                     InvalidAgeTarget::Disordered | InvalidAgeTarget::AllYears => {
                         DropReason::NoRange
@@ -143,6 +160,15 @@ pub fn select(
             });
             Selection { rows, targets: Targets::Years(ages), class_names: Vec::new(), dropped }
         }
+    }
+}
+
+/// The age that a row gives.
+fn age_of(sample: &Sample) -> Result<AgeLabel, DropReason> {
+    let text = known(&sample.raw_age).ok_or(DropReason::NoAge)?;
+    match AgeLabel::parse(text) {
+        AgeLabel::Unknown => Err(DropReason::NotAnAge),
+        age => Ok(age),
     }
 }
 
@@ -219,20 +245,70 @@ mod tests {
     }
 
     #[test]
+    fn a_further_exact_age_leaves_every_range_where_it_was() {
+        let groups = AgeGroups::adience();
+        let mut ages = ["(0, 2)", "(25, 32)", "(60, 100)"]
+            .map(|age| Sample { raw_age: age.to_owned(), ..Sample::unlabelled("x.jpg") })
+            .to_vec();
+        let ranges = |samples: &[Sample], task, policy| {
+            let chosen = select(samples, task, policy, &groups);
+            let of_ranges: Vec<usize> =
+                (0..chosen.rows.len()).filter(|&at| chosen.rows[at] < 3).collect();
+            chosen.targets.pick(&of_ranges)
+        };
+        let cases: Vec<(Task, LabelPolicy)> = [Task::Age, Task::AgeGroup]
+            .into_iter()
+            .flat_map(|task| LabelPolicy::ALL.map(|policy| (task, policy)))
+            .collect();
+        let before: Vec<Targets> =
+            cases.iter().map(|&(task, policy)| ranges(&ages, task, policy)).collect();
+        for _ in 0..5 {
+            ages.push(Sample { raw_age: "30".to_owned(), ..Sample::unlabelled("x.jpg") });
+            for (&(task, policy), before) in cases.iter().zip(&before) {
+                assert_eq!(&ranges(&ages, task, policy), before, "{task} {policy}");
+            }
+        }
+    }
+
+    #[test]
     fn years_and_classes() {
         let groups = AgeGroups::nine();
         let years = select(&samples(), Task::Age, LabelPolicy::Exact, &groups);
         let ages = ["0-2", "25-32", "35"].map(|age| age.parse().unwrap()).to_vec();
         assert_eq!((years.rows, years.targets), (vec![0, 1, 2], Targets::Years(ages)));
         assert_eq!(years.dropped[&DropReason::NoAge], 1);
-        let useless = ["(25, 23)", "0-100"]
+        let useless = ["(25, 23)", "2024-12", "1,5", "0-100", "N/A"]
             .map(|age| Sample { raw_age: age.to_owned(), ..Sample::unlabelled("x.jpg") });
         let years = select(&useless, Task::Age, LabelPolicy::Exact, &groups);
-        assert_eq!((years.rows.len(), years.dropped[&DropReason::NoRange]), (0, 2));
+        let counts = BTreeMap::from([
+            (DropReason::NoAge, 1),
+            (DropReason::NotAnAge, 3),
+            (DropReason::NoRange, 1),
+        ]);
+        assert_eq!((years.rows.len(), years.dropped), (0, counts));
         let class = select(&samples(), Task::Class, LabelPolicy::Exact, &groups);
         assert_eq!(class.class_names, ["ape", "zebra"]);
         assert_eq!(class.targets, Targets::Classes { indices: vec![1, 0, 1], count: 2 });
         assert_eq!(class.dropped[&DropReason::NoClass], 1);
+    }
+
+    #[test]
+    fn labels_whose_form_does_not_serve_are_said_where_they_are_many() {
+        let samples = |odd: usize| -> Vec<Sample> {
+            let age = |row: usize| if row < odd { "18 months" } else { "30" };
+            (0..20)
+                .map(|row| Sample { raw_age: age(row).to_owned(), ..Sample::unlabelled("x.jpg") })
+                .collect()
+        };
+        let said = |odd: usize| {
+            let groups = AgeGroups::adience();
+            select(&samples(odd), Task::Age, LabelPolicy::Exact, &groups).unserving_labels()
+        };
+        assert_eq!((said(0), said(3)), (None, None));
+        assert!(said(4).unwrap().starts_with("4 of 20 labelled rows do not serve"));
+        let unknown = vec![Sample::unlabelled("x.jpg"); 3];
+        let chosen = select(&unknown, Task::Age, LabelPolicy::Exact, &AgeGroups::adience());
+        assert_eq!(chosen.unserving_labels(), None, "a row without a label has no form");
     }
 
     #[test]

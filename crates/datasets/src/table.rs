@@ -6,6 +6,7 @@ use csv::{ReaderBuilder, StringRecord};
 use fs_err as fs;
 
 use crate::error::DatasetError;
+use crate::missing::known;
 
 /// How the columns of a label file are set apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,11 @@ impl<'a> Row<'a> {
         column.and_then(|column| self.fields.get(column)).unwrap_or("").trim()
     }
 
+    /// A field that says something; none where the file lacks the column.
+    pub fn known(self, column: Option<usize>) -> Option<&'a str> {
+        known(self.get(column))
+    }
+
     /// What is wrong with this row.
     pub fn error(self, expected: impl Into<String>, found: &str) -> DatasetError {
         DatasetError::Row {
@@ -117,16 +123,15 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A field that must be a number of the type asked for, unless it is empty.
+    /// A field that must be a number of the type asked for, unless it says nothing.
     pub fn number<T: std::str::FromStr>(
         self,
         column: Option<usize>,
         expected: &str,
     ) -> Result<Option<T>, DatasetError> {
-        match self.get(column) {
-            "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| self.error(expected, text)),
-        }
+        self.known(column)
+            .map(|text| text.parse().map_err(|_| self.error(expected, text)))
+            .transpose()
     }
 }
 

@@ -124,7 +124,7 @@ struct Listed {
     repeated: usize,
 }
 
-/// One row of `labels.csv`; what is empty there is left as the name has it.
+/// One row of `labels.csv`; what is not known there is left as the name has it.
 #[derive(Debug, PartialEq)]
 struct Labels {
     file: String,
@@ -165,20 +165,19 @@ impl Listed {
 impl Labels {
     fn read(row: Row<'_>, file: usize, columns: [Option<usize>; 7]) -> Result<Self, DatasetError> {
         let [age, gender, race, subject, fold, split, conflict] = columns;
-        let text = |column| Some(row.get(column)).filter(|text: &&str| !text.is_empty());
-        let gender = match text(gender) {
+        let gender = match row.known(gender) {
             None => None,
             Some(letter) => Some(
                 Gender::parse(letter)
                     .ok_or_else(|| row.error("a gender `f` or `m`, or nothing", letter))?,
             ),
         };
-        let label_conflict = match row.get(conflict) {
-            "" | "0" => false,
-            "1" => true,
-            other => return Err(row.error("a label_conflict 0 or 1", other)),
+        let label_conflict = match row.known(conflict) {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(other) => return Err(row.error("a label_conflict 0 or 1", other)),
         };
-        let split = match text(split) {
+        let split = match row.known(split) {
             None => None,
             Some(name) => Some(
                 name.parse().map_err(|_| row.error("a split train, validation or test", name))?,
@@ -190,10 +189,10 @@ impl Labels {
         }
         Ok(Self {
             file: file.to_owned(),
-            age: text(age).map(str::to_owned),
+            age: row.known(age).map(str::to_owned),
             gender,
-            race: text(race).map(|race| race_of(race).unwrap_or(race).to_owned()),
-            subject: text(subject).map(SubjectId::new),
+            race: row.known(race).map(|race| race_of(race).unwrap_or(race).to_owned()),
+            subject: row.known(subject).map(SubjectId::new),
             fold: row.number(fold, "a fold's number from 0")?.map(Fold),
             split,
             label_conflict,
@@ -279,6 +278,18 @@ mod tests {
         assert!(first.label_conflict && first.subject.is_some());
         assert_eq!(dataset.samples[1].raw_age, "39");
         assert_eq!(dataset.samples[2].subject, None, "a name alone still labels a picture");
+    }
+
+    #[test]
+    fn words_for_what_is_not_known_leave_what_the_name_says() {
+        let names = ["26_1_2_20170116220224657.jpg.chip.jpg"];
+        let list = "file,age,gender,race,subject,fold,split,label_conflict\n\
+                    26_1_2_20170116220224657.jpg.chip.jpg,nan,None,N/A,NaN,-,?,null\n";
+        let dataset = set(&names, Some(list)).unwrap();
+        let sample = &dataset.samples[0];
+        assert_eq!((sample.raw_age.as_str(), sample.gender), ("26", Some(Gender::Female)));
+        assert_eq!((sample.race.as_deref(), &sample.subject), (Some("Asian"), &None));
+        assert_eq!((sample.fold, sample.label_conflict), (None, false));
     }
 
     #[test]

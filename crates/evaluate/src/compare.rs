@@ -46,13 +46,20 @@ pub struct Contender<'a> {
 pub struct Comparison {
     /// What was asked.
     pub task: Task,
-    /// What decides: accuracy, or the mean absolute error; where no age is exact, the mean distance
-    /// to the age range.
+    /// What a reader must know before any number: how the results differ beside their heads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What decides: accuracy, or the mean absolute error; where most ages are ranges, the mean
+    /// distance to the age range.
     pub metric: Metric,
-    /// Rows that all contenders answered, with the same truth; where some ages are exact, those.
+    /// Rows that all contenders answered, with the same truth; of ages those that the metric is
+    /// measured on, exact ones or ranges.
     pub rows: usize,
     /// Rows that only some have, or that differ in their truth.
     pub rows_left_out: usize,
+    /// Those of them that all have, with other truths.
+    #[serde(default)]
+    pub rows_of_other_truth: usize,
     /// Subjects of the common rows.
     pub subjects: usize,
     /// Each contender on the common rows.
@@ -160,9 +167,11 @@ pub fn compare(contenders: &[Contender<'_>], seed: u64) -> Result<Comparison, Ev
     }
     Ok(Comparison {
         task: common.task,
+        warnings: common.warning().into_iter().collect(),
         metric,
         rows: common.subjects.len(),
         rows_left_out: common.left_out,
+        rows_of_other_truth: common.other_truth,
         subjects: common.subjects.iter().max().map_or(0, |last| last + 1),
         contenders: scored.into_iter().map(|(score, _)| score).collect(),
         pairs,
@@ -184,6 +193,8 @@ struct Common<'a> {
     subjects: Vec<usize>,
     partitions: Vec<&'a str>,
     left_out: usize,
+    /// Rows of all contenders whose truths differ.
+    other_truth: usize,
     /// Whether pictures stand in several rows.
     repeats: bool,
 }
@@ -223,28 +234,22 @@ impl<'a> Common<'a> {
         let mut chosen: Vec<PredictedRow> = Vec::new();
         let mut partitions = Vec::new();
         let turns = turns(first.predictions);
+        let mut other_truth = 0;
         for (row, (info, &turn)) in first.predictions.rows.iter().zip(&turns).enumerate() {
-            let found: Option<Vec<usize>> = contenders
-                .iter()
-                .zip(&indices)
-                .map(|(contender, index)| {
-                    index.get(&(info.path.as_str(), turn)).copied().filter(|&other| {
-                        same_truth(
-                            &first.predictions.truth,
-                            row,
-                            &contender.predictions.truth,
-                            other,
-                        )
-                    })
-                })
-                .collect();
-            if let Some(found) = found {
-                for (rows, row) in rows_of.iter_mut().zip(found) {
-                    rows.push(row);
-                }
-                chosen.push(info.clone());
-                partitions.push(info.partition.as_str());
+            let key = (info.path.as_str(), turn);
+            let found: Option<Vec<usize>> =
+                indices.iter().map(|index| index.get(&key).copied()).collect();
+            let Some(found) = found else { continue };
+            let (truth, mut others) = (&first.predictions.truth, contenders.iter().zip(&found));
+            if !others.all(|(other, &at)| same_truth(truth, row, &other.predictions.truth, at)) {
+                other_truth += 1;
+                continue;
             }
+            for (rows, row) in rows_of.iter_mut().zip(found) {
+                rows.push(row);
+            }
+            chosen.push(info.clone());
+            partitions.push(info.partition.as_str());
         }
         if chosen.is_empty() {
             return incomparable("no row was answered by all heads with the same truth".to_owned());
@@ -256,21 +261,34 @@ impl<'a> Common<'a> {
         let left_out = all.len() - chosen.len();
         let truth = first.predictions.truth.pick(&rows_of[0]);
         let metric = Metric::deciding(first.predictions.task, &truth);
-        if let (Targets::Years(ages), Metric::MeanAbsoluteError) = (&truth, metric) {
-            keep_exact(ages, &mut chosen);
-            keep_exact(ages, &mut partitions);
+        if let Targets::Years(ages) = &truth {
+            keep_deciding(metric, ages, &mut chosen);
+            keep_deciding(metric, ages, &mut partitions);
             for rows in &mut rows_of {
-                keep_exact(ages, rows);
+                keep_deciding(metric, ages, rows);
             }
         }
         Ok(Self {
             task: first.predictions.task,
             metric,
             left_out,
+            other_truth,
             rows_of,
             subjects: numbers(&chosen),
             partitions,
             repeats: turns.iter().any(|&turn| turn > 0),
+        })
+    }
+
+    /// What is said first where rows are left out.
+    fn warning(&self) -> Option<String> {
+        let (left_out, other_truth) = (self.left_out, self.other_truth);
+        (left_out > 0).then(|| {
+            format!(
+                "{left_out} rows are left out: {} that only some results have, and {other_truth} whose \
+                 label differs between them.",
+                left_out - other_truth
+            )
         })
     }
 
@@ -331,10 +349,10 @@ impl<'a> Common<'a> {
     }
 }
 
-/// Keeps what belongs to an exact age.
-fn keep_exact<T>(ages: &[AgeTarget], values: &mut Vec<T>) {
+/// Keeps what belongs to an age that the metric is measured on: an exact one, or a range.
+fn keep_deciding<T>(metric: Metric, ages: &[AgeTarget], values: &mut Vec<T>) {
     let mut ages = ages.iter();
-    values.retain(|_| ages.next().is_some_and(|age| !age.is_range()));
+    values.retain(|_| ages.next().is_some_and(|age| age.is_range() == metric.of_ranges()));
 }
 
 /// Where each picture's answers are; a picture that several divisions test has several.

@@ -73,7 +73,7 @@ pub(crate) fn gather(
         class_rows: class_rows(&plan.targets),
         range_rows: plan.targets.ranges(),
         features: plan.matrix.width(),
-        partitions: plan.partitions.iter().map(summary_of).collect(),
+        partitions: plan.partitions.iter().map(|partition| summary_of(plan, partition)).collect(),
         heads,
     };
     Ok(CvOutcome { result, predictions })
@@ -202,13 +202,14 @@ fn class_rows(targets: &Targets) -> Vec<usize> {
     }
 }
 
-fn summary_of(partition: &Partition) -> PartitionSummary {
+fn summary_of(plan: &CvPlan<'_>, partition: &Partition) -> PartitionSummary {
     PartitionSummary {
         name: partition.name.clone(),
         train: partition.train.len(),
         validation: partition.validation.len(),
         test: partition.test.len(),
         shared_test_rows: partition.shared_test_rows,
+        untrained_classes: partition.untrained_classes(&plan.targets, &plan.classes),
         notes: partition.notes.clone(),
     }
 }

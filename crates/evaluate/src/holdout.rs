@@ -7,8 +7,8 @@ use rand::seq::SliceRandom;
 
 /// Wanted share of training rows that become validation rows, and the bounds it should stay in.
 const SHARE: f64 = 0.125;
-const LEAST: f64 = 0.10;
-const MOST: f64 = 0.15;
+pub(crate) const LEAST: f64 = 0.10;
+pub(crate) const MOST: f64 = 0.15;
 
 /// The rows of one subject, and how many of them lie in which stratum.
 struct Subject {

@@ -52,7 +52,7 @@ pub use metrics::{
     AgeRangeMetrics, Answers, ClassMetrics, ExactYearsMetrics, Metric, Metrics, YearsMetrics,
 };
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions, forget_rows};
-pub use protocol::{Partition, Protocol, RowInfo, plan};
+pub use protocol::{Partition, Protocol, RowInfo, plan, plan_training, uneven_folds};
 pub use result::{
     AgeBand, CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, PartitionSummary,
 };

@@ -1,6 +1,7 @@
 //! The matrix of training sets and test sets: how heads fitted on each data set alone, and on all
 //! others together, do on every data set.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -15,10 +16,12 @@ use crate::journal::FitRecord;
 use crate::metrics::Metric;
 use crate::protocol::{
     Divider, Partition, Protocol, RowInfo, plan, subject_numbers, subjects_across_folds,
+    uneven_folds,
 };
 use crate::sets::SetName;
 use crate::statistics::bootstrap::{Interval, bootstrap};
 use crate::statistics::sums::{RowScores, SubjectSums};
+use crate::words;
 
 /// Folds by subject of a set without published ones.
 const FOLDS: usize = 5;
@@ -309,6 +312,10 @@ impl Planner<'_> {
             && subjects_across_folds(&rows).is_empty();
         let protocol = if published { Protocol::Folds } else { Protocol::KFold(FOLDS) };
         let mut partitions = plan(&protocol, &rows, &self.targets.pick(numbers), self.seed)?;
+        let uneven = uneven_folds(&protocol, &rows, &partitions);
+        if let (Some(note), Some(first)) = (uneven, partitions.first_mut()) {
+            first.notes.push(note.trim_end_matches('.').to_owned());
+        }
         for partition in &mut partitions {
             partition.name = format!("{name}, {}", partition.name);
             for part in [&mut partition.train, &mut partition.validation, &mut partition.test] {
@@ -426,8 +433,23 @@ fn measure(
         validation: mean(|partition| &partition.validation),
         test: predictions.rows.len(),
         subjects: sums.subjects(),
-        notes: notes.chain(note_on_ranges(&predictions.truth)).collect(),
+        notes: notes
+            .chain(note_on_untrained(plan, partitions))
+            .chain(note_on_ranges(&predictions.truth))
+            .collect(),
         metrics: figures.collect(),
+    })
+}
+
+/// Which classes have test rows but no training row.
+fn note_on_untrained(plan: &CvPlan<'_>, partitions: &[Partition]) -> Option<String> {
+    let untrained = partitions
+        .iter()
+        .flat_map(|partition| partition.untrained_classes(&plan.targets, &plan.classes));
+    let names: BTreeSet<String> = untrained.map(|(class, _)| words::class(&class)).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    (!names.is_empty()).then(|| {
+        format!("no training row is of the classes {}, which no head can predict", names.join(", "))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use facefold_core::{AgeTarget, Predictions, Targets, Task, exact_rows};
+use facefold_core::{AgeTarget, Predictions, Targets, Task, exact_ages_decide, exact_rows};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
@@ -149,14 +149,12 @@ impl Metric {
         }
     }
 
-    /// The metric that decides on rows with these targets: where no age is exact, the distance to
-    /// the age range.
+    /// The metric that decides on rows with these targets: where most ages are ranges, the distance
+    /// to the age range.
     #[must_use]
     pub fn deciding(task: Task, targets: &Targets) -> Self {
         match targets {
-            Targets::Years(ages) if !ages.is_empty() && targets.ranges() == ages.len() => {
-                Self::RangeDistance
-            }
+            Targets::Years(ages) if !exact_ages_decide(ages) => Self::RangeDistance,
             _ => Self::of(task)[0],
         }
     }
@@ -204,6 +202,12 @@ impl Metric {
             Self::Correlation => "correlation",
             Self::IntervalCoverage => "coverage of the 80 % intervals",
         }
+    }
+
+    /// Whether it is measured on rows whose age is known as a range.
+    #[must_use]
+    pub fn of_ranges(self) -> bool {
+        matches!(self, Self::RangeDistance | Self::InsideRange)
     }
 
     /// Whether more is better.

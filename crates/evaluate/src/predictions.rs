@@ -68,12 +68,12 @@ impl RowPredictions {
         names
     }
 
-    /// The metric that decides, and the rows that it is measured on: those with exact ages, where
-    /// there are any; else all.
+    /// The metric that decides, and the rows that it is measured on: of ages the exact ones, or the
+    /// ranges where those are most.
     pub(crate) fn deciding(&self) -> (Metric, Vec<usize>) {
         let metric = Metric::deciding(self.task, &self.truth);
         let counts = |&row: &usize| match &self.truth {
-            Targets::Years(ages) => ages[row].is_range() == (metric == Metric::RangeDistance),
+            Targets::Years(ages) => ages[row].is_range() == metric.of_ranges(),
             Targets::Classes { .. } => true,
         };
         (metric, (0..self.rows.len()).filter(counts).collect())

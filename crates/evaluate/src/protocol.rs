@@ -10,8 +10,11 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
-use crate::holdout::{deal, hold_out};
+use crate::holdout::{LEAST, MOST, deal, hold_out};
 use crate::sets::SetName;
+
+/// One fold in so many is kept for validation where nothing is tested.
+const TRAINING_FOLDS: usize = 8;
 
 /// Share of rows that `random80` tests on.
 const RANDOM_TEST_SHARE: f64 = 0.2;
@@ -46,8 +49,8 @@ impl Protocol {
                 other folds. No subject stands in two folds (checked)."
                 .to_owned(),
             Self::KFold(k) => format!(
-                "Subjects are dealt into {k} folds of like size and labels; each fold is the test \
-                 set once. No subject stands in two folds."
+                "Subjects are dealt into {k} folds, as like in size and labels as whole subjects \
+                 allow; each fold is the test set once. No subject stands in two folds."
             ),
             Self::Split => "The published training and test rows are used as they are. No subject \
                 stands in both (checked)."
@@ -166,6 +169,28 @@ pub struct Partition {
     pub notes: Vec<String>,
 }
 
+impl Partition {
+    /// Test rows of each class that has some and no training row; where nothing is tested,
+    /// validation rows. `targets` are one a row of all rows, `classes` the names.
+    #[must_use]
+    pub fn untrained_classes(
+        &self,
+        targets: &Targets,
+        classes: &[String],
+    ) -> BTreeMap<String, usize> {
+        let Targets::Classes { indices, .. } = targets else { return BTreeMap::new() };
+        let trained: BTreeSet<usize> = self.train.iter().map(|&row| indices[row]).collect();
+        let mut untrained = BTreeMap::new();
+        let judged = if self.test.is_empty() { &self.validation } else { &self.test };
+        for class in judged.iter().map(|&row| indices[row]) {
+            if !trained.contains(&class) {
+                *untrained.entry(classes[class].clone()).or_default() += 1;
+            }
+        }
+        untrained
+    }
+}
+
 /// A subject with rows in more than one fold or split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leak {
@@ -213,8 +238,8 @@ fn across(rows: &[RowInfo], place: impl Fn(&RowInfo) -> Option<(u16, String)>) -
 /// Divides rows by a protocol. The same rows and seed give the same partitions.
 ///
 /// Validation rows are always taken from the training side and exclusive by subject: about 12.5 %
-/// of it, with labels and data sets mixed like the rest where the subjects allow. `targets` (one a
-/// row) serve only to mix them.
+/// of it, with labels and data sets mixed like the rest where the subjects allow. Where they do not,
+/// a note of the partition says so. `targets` (one a row) serve only to mix them.
 ///
 /// # Errors
 /// [`EvaluateError`] where rows lack a fold or split, a subject stands in two of them, or there
@@ -225,6 +250,58 @@ pub fn plan(
     targets: &Targets,
     seed: u64,
 ) -> Result<Vec<Partition>, EvaluateError> {
+    require_rows(rows, targets)?;
+    let divider = Divider::new(rows, targets, seed);
+    match protocol {
+        Protocol::Folds => divider.folds(*protocol),
+        Protocol::KFold(k) => divider.dealt(*k),
+        Protocol::Split => divider.split(*protocol),
+        Protocol::Stores => divider.stores(),
+        Protocol::LeaveOneSetOut => divider.each_set_out(),
+        Protocol::Random80(times) => {
+            (0..*times as u64).map(|division| divider.random(seed.wrapping_add(division))).collect()
+        }
+    }
+}
+
+/// Divides rows of which none is to be tested on into training and validation rows: about an eighth,
+/// exclusive by subject, is kept for validation. That is the first of eight folds; it has the largest
+/// subject, so where that is too large to be kept, whole subjects are drawn that are not. The
+/// partition has no test rows.
+///
+/// # Errors
+/// [`EvaluateError::TooFew`] where there are fewer than two subjects.
+pub fn plan_training(
+    rows: &[RowInfo],
+    targets: &Targets,
+    seed: u64,
+) -> Result<Partition, EvaluateError> {
+    require_rows(rows, targets)?;
+    let divider = Divider::new(rows, targets, seed);
+    let name = "training".to_owned();
+    let first = match divider.dealt(TRAINING_FOLDS) {
+        Ok(folds) => folds.into_iter().next(),
+        Err(EvaluateError::TooFew(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let kept = first.filter(|fold| fold.test.len() as f64 <= MOST * rows.len() as f64 + 1.0);
+    if let Some(Partition { train, validation, test, .. }) = kept {
+        let train = [train, validation].concat();
+        return Ok(divider.partition(name, train, test, Vec::new(), Vec::new()));
+    }
+    let (mut notes, all) = (Vec::new(), (0..rows.len()).collect::<Vec<usize>>());
+    let (train, validation) = divider.inner(&name, &all, &mut notes)?;
+    if notes.is_empty() {
+        notes.push(format!(
+            "the largest subject, with {} of {} rows, is trained on and not kept for validation",
+            largest_subject(rows),
+            rows.len()
+        ));
+    }
+    Ok(divider.partition(name, train, validation, Vec::new(), notes))
+}
+
+fn require_rows(rows: &[RowInfo], targets: &Targets) -> Result<(), EvaluateError> {
     if rows.len() != targets.len() {
         return Err(EvaluateError::Inconsistent(format!(
             "{} rows with {} targets",
@@ -235,17 +312,40 @@ pub fn plan(
     if rows.is_empty() {
         return Err(EvaluateError::TooFew("there are none left for this task".to_owned()));
     }
-    let divider = Divider::new(rows, targets, seed);
-    match protocol {
-        Protocol::Folds => divider.folds(*protocol),
-        Protocol::KFold(k) => divider.dealt(*k),
-        Protocol::Split => divider.split(*protocol),
-        Protocol::Stores => divider.stores(),
-        Protocol::LeaveOneSetOut => divider.each_set_out(),
-        Protocol::Random80(times) => {
-            (0..*times as u64).map(|division| divider.random(seed + division)).collect()
-        }
+    Ok(())
+}
+
+/// What a reader must know of folds that subjects were dealt into, where one of them has less than
+/// half or more than one and a half of its share of the rows.
+#[must_use]
+pub fn uneven_folds(
+    protocol: &Protocol,
+    rows: &[RowInfo],
+    partitions: &[Partition],
+) -> Option<String> {
+    let Protocol::KFold(folds) = protocol else { return None };
+    let share = rows.len() as f64 / *folds as f64;
+    let sizes = || partitions.iter().map(|partition| partition.test.len());
+    let (least, most) = (sizes().min()?, sizes().max()?);
+    let uneven = 2.0 * (least as f64) < share || most as f64 > 1.5 * share;
+    uneven.then(|| {
+        format!(
+            "The folds are of unlike size: they test from {least} to {most} rows, where an even fold \
+             would test {share:.0}. The largest subject has {} of {} rows, and no subject is parted; \
+             figures by fold weigh unlike numbers of rows.",
+            largest_subject(rows),
+            rows.len()
+        )
+    })
+}
+
+/// Rows of the subject that has most.
+fn largest_subject(rows: &[RowInfo]) -> usize {
+    let mut sizes: HashMap<usize, usize> = HashMap::new();
+    for number in subject_numbers(rows) {
+        *sizes.entry(number).or_default() += 1;
     }
+    sizes.into_values().max().unwrap_or_default()
 }
 
 /// A number for every subject, from 0 in order of appearance; rows without subject have their own.
@@ -375,7 +475,7 @@ impl<'a> Divider<'a> {
                 left_out.len()
             ));
         }
-        let (train, validation) = self.inner(&name, &rest)?;
+        let (train, validation) = self.inner(&name, &rest, &mut notes)?;
         Ok(self.partition(name, train, validation, test, notes))
     }
 
@@ -424,14 +524,14 @@ impl<'a> Divider<'a> {
         let (train, validation, test) = match (validation.is_empty(), test.is_empty()) {
             (false, false) => (train, validation, test),
             (true, false) => {
-                let (train, inner) = self.inner("test", &train)?;
+                let (train, inner) = self.inner("test", &train, &mut notes)?;
                 (train, inner, test)
             }
             (false, true) => {
                 notes.push(
                     "tested on the published validation rows: there are no test rows".to_owned(),
                 );
-                let (train, inner) = self.inner("test", &train)?;
+                let (train, inner) = self.inner("test", &train, &mut notes)?;
                 (train, inner, validation)
             }
             (true, true) => {
@@ -460,13 +560,15 @@ impl<'a> Divider<'a> {
         order.sort_unstable();
         rest.sort_unstable();
         let name = format!("random 80/20 of seed {seed}");
-        let (train, validation) = self.inner(&name, &rest)?;
-        let mut partition = self.partition(name, train, validation, order, Vec::new());
-        partition.notes.push(format!(
+        let mut notes = Vec::new();
+        let (train, validation) = self.inner(&name, &rest, &mut notes)?;
+        let mut partition = self.partition(name, train, validation, order, notes);
+        let shared = format!(
             "{} of {} test rows show a subject that also has training or validation rows",
             partition.shared_test_rows,
             partition.test.len()
-        ));
+        );
+        partition.notes.insert(0, shared);
         Ok(partition)
     }
 
@@ -496,18 +598,37 @@ impl<'a> Divider<'a> {
     ) -> Result<Partition, EvaluateError> {
         let (test, rest): (Vec<usize>, Vec<usize>) =
             (0..self.rows.len()).partition(|&row| tested(row));
-        let (train, validation) = self.inner(&name, &rest)?;
-        Ok(self.partition(name, train, validation, test, Vec::new()))
+        let mut notes = Vec::new();
+        let (train, validation) = self.inner(&name, &rest, &mut notes)?;
+        Ok(self.partition(name, train, validation, test, notes))
     }
 
-    fn inner(&self, name: &str, rows: &[usize]) -> Result<(Vec<usize>, Vec<usize>), EvaluateError> {
+    /// Training and validation rows of some rows, and a note where subjects are too large for the
+    /// share that validation should have.
+    fn inner(
+        &self,
+        name: &str,
+        rows: &[usize],
+        notes: &mut Vec<String>,
+    ) -> Result<(Vec<usize>, Vec<usize>), EvaluateError> {
         let mut generator = seeded(self.seed, &format!("inner validation of {name}"));
-        hold_out(rows, &self.subjects, &self.strata, &mut generator).ok_or_else(|| {
+        let divided = hold_out(rows, &self.subjects, &self.strata, &mut generator);
+        let (train, validation) = divided.ok_or_else(|| {
             EvaluateError::TooFew(format!(
                 "partition `{name}` has training rows of fewer than two subjects, so none can be \
                  kept for validation"
             ))
-        })
+        })?;
+        // Within a row of the bounds it is the count that does not divide, and no subject's size.
+        let (taken, all) = (validation.len() as f64, rows.len() as f64);
+        if taken > MOST * all + 1.0 || taken + 1.0 < LEAST * all {
+            notes.push(format!(
+                "validation takes {} of {} training rows and not an eighth, as subjects are not parted",
+                validation.len(),
+                rows.len()
+            ));
+        }
+        Ok((train, validation))
     }
 
     fn partition(

@@ -1,5 +1,7 @@
 //! What a cross-validation found, in a form that can be stored and reported.
 
+use std::collections::BTreeMap;
+
 use facefold_core::{Task, TrainingLog};
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,7 @@ use crate::protocol::Protocol;
 use crate::statistics::bootstrap::Interval;
 use crate::summary::MetricSummary;
 use crate::thresholds::ThresholdResult;
+use crate::words;
 
 /// The result of one task under one protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +55,9 @@ pub struct PartitionSummary {
     pub test: usize,
     /// Test rows whose subject has training or validation rows.
     pub shared_test_rows: usize,
+    /// Test rows of each class that has some and no training row, so that no head can predict it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub untrained_classes: BTreeMap<String, usize>,
     /// What a reader must know about it.
     pub notes: Vec<String>,
 }
@@ -152,7 +158,38 @@ impl CvResult {
         let measured = |metric: &Metric| {
             self.heads.iter().flat_map(|head| &head.summary).any(|line| line.metric == *metric)
         };
-        Metric::of(self.task).iter().copied().filter(measured).collect()
+        let mut metrics: Vec<Metric> =
+            Metric::of(self.task).iter().copied().filter(measured).collect();
+        if 2 * self.range_rows > self.rows {
+            metrics.sort_by_key(|metric| !metric.of_ranges());
+        }
+        metrics
+    }
+
+    /// Test rows of a class, one a division that tests them, in divisions without a training row of
+    /// it.
+    #[must_use]
+    pub fn untrained_rows(&self, class: &str) -> usize {
+        let rows = self.partitions.iter().filter_map(|part| part.untrained_classes.get(class));
+        rows.sum()
+    }
+
+    /// What a reader must know before the figures of classes that were tested without a training row.
+    #[must_use]
+    pub fn untrained_warning(&self) -> Option<String> {
+        let of_class = |class: &String| match self.untrained_rows(class) {
+            0 => None,
+            rows => Some(format!("{} ({rows} test rows)", words::class(class))),
+        };
+        let named: Vec<String> = self.classes.iter().filter_map(of_class).collect();
+        (!named.is_empty()).then(|| {
+            format!(
+                "Classes of {} are tested without a single training row, so that no head can predict \
+                 them, and every answer on their rows counts as wrong: {}.",
+                self.task,
+                named.join(", ")
+            )
+        })
     }
 
     /// The head of this name.

@@ -118,8 +118,8 @@ pub struct SharedPictures {
 }
 
 /// Makes the subjects of several sets distinct: `utkface: 123`. A row without a subject is one of
-/// its own: `utkface/a.jpg`. Subjects of different sets that have a picture in common, byte for byte,
-/// are one subject, with all their pictures: no division by subject parts them.
+/// its own: `utkface/a.jpg`. Subjects that have a picture in common, byte for byte, in one set or in
+/// several, are one subject with all their pictures: no division by subject parts them.
 #[must_use]
 pub fn join_subjects(sets: &[(SetName, Vec<SetRow<'_>>)]) -> JoinedSubjects {
     let mut people = People::default();
@@ -138,13 +138,12 @@ pub fn join_subjects(sets: &[(SetName, Vec<SetRow<'_>>)]) -> JoinedSubjects {
     let mut shared = SharedPictures::default();
     for owners in owners.values() {
         let first = owners[0];
-        if owners.iter().all(|owner| owner.0 == first.0) {
-            continue;
-        }
-        shared.pictures += 1;
-        shared.rows += owners.len();
         for owner in owners {
             links.join(first.1, owner.1);
+        }
+        if owners.iter().any(|owner| owner.0 != first.0) {
+            shared.pictures += 1;
+            shared.rows += owners.len();
         }
     }
     let mut sets_of: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
@@ -200,7 +199,7 @@ mod tests {
             key: Some(ImageKey::of(&[picture])),
         };
         // Pictures 9 and 8 stand in both sets: 9 is labelled as two people in the first. Picture 7
-        // stands twice in the first set, as two people, and is nobody's business.
+        // stands twice in the first set, as two people who are one.
         let first = vec![
             row("a.jpg", Some(&ann), 0),
             row("b.jpg", Some(&ann), 9),
@@ -223,7 +222,7 @@ mod tests {
         assert_eq!(
             names,
             [
-                "x: 1", "x: 1", "x: 1", "x: 3", "x/e.jpg", "x: 3", // The first set.
+                "x: 1", "x: 1", "x: 1", "x: 3", "x: 3", "x: 3", // The first set.
                 "y: 1", "x: 1", "x: 1", "y/e.jpg", // The second.
                 "y/e.jpg", "z/1",
             ]

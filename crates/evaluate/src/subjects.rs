@@ -1,6 +1,7 @@
-//! Estimating who is who where a data set names no subjects: identical files, and like embeddings.
+//! Who is who where a data set names no subjects, or names them in part: identical files, and like
+//! embeddings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use facefold_core::{ImageKey, SubjectId};
@@ -19,42 +20,97 @@ pub const THRESHOLD: f32 = 0.5;
 /// Rows of one tile of the cosine matrix: a tile takes 4 MiB.
 const TILE: usize = 1024;
 
-/// Groups rows by single link: rows of the same picture, and rows of people aged at least
-/// [`LEAST_AGE`] whose embeddings have a cosine of at least `threshold` (usually [`THRESHOLD`]).
+/// What is known of rows before they are grouped by subject; one entry a row in each.
+#[derive(Debug, Clone, Copy)]
+pub struct SubjectRows<'a> {
+    /// The pictures.
+    pub keys: &'a [ImageKey],
+    /// Who is in them, where the data set says so.
+    pub named: &'a [Option<SubjectId>],
+    /// Ages in years, where known.
+    pub ages: &'a [Option<f32>],
+}
+
+/// Rows with a subject each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupedSubjects {
+    /// One subject a row: the data set's name for it, else `group-0`, `group-1`, … in order of
+    /// appearance.
+    pub subjects: Vec<SubjectId>,
+    /// Rows that name no subject.
+    pub unnamed: usize,
+    /// Those of them that belong to a named subject.
+    pub unnamed_of_named: usize,
+    /// Named subjects that count as one with another.
+    pub merged: usize,
+    /// Rows that show the same picture, byte for byte, as a row that names another subject.
+    pub shared: usize,
+}
+
+/// Groups rows by single link: rows that name one subject, rows of the same picture, and rows without
+/// a name with all others, named or not, that they are like. Faces are alike where both people are
+/// aged at least [`LEAST_AGE`] and the embeddings have a cosine of at least `threshold` (usually
+/// [`THRESHOLD`]); two named rows are never compared. So named subjects become one where they share a
+/// picture, or where a row without a name is like both: that row could stand on neither side of a
+/// division otherwise.
 ///
-/// `keys`, `ages` (in years, where known) and the rows of `embeddings` (n x d, any length) belong
-/// together. A row of unknown age is linked only by its picture. Cosines are computed tile by
-/// tile, so memory grows with n x d and not with n squared. Gives one subject a row: `group-0`,
-/// `group-1`, … in order of appearance.
+/// `embeddings` (n x d, any length) belong to the rows; without them only names and pictures count,
+/// which is all that there is to do where every row has a name. A row of unknown age is linked only
+/// by its picture. Cosines are computed tile by tile, so memory grows with n x d and not with n
+/// squared.
 ///
 /// # Errors
 /// [`EvaluateError::Inconsistent`] where the counts differ.
-pub fn group_by_similarity(
-    keys: &[ImageKey],
-    embeddings: ArrayView2<'_, f32>,
-    ages: &[Option<f32>],
+pub fn group_subjects(
+    rows: &SubjectRows<'_>,
+    embeddings: Option<ArrayView2<'_, f32>>,
     threshold: f32,
-) -> Result<Vec<SubjectId>, EvaluateError> {
+) -> Result<GroupedSubjects, EvaluateError> {
+    let SubjectRows { keys, named, ages } = *rows;
     let n = keys.len();
-    if embeddings.nrows() != n || ages.len() != n {
+    let compared = embeddings.as_ref().map_or(n, ArrayView2::nrows);
+    if compared != n || ages.len() != n || named.len() != n {
         return Err(EvaluateError::Inconsistent(format!(
-            "{n} pictures with {} embeddings and {} ages",
-            embeddings.nrows(),
-            ages.len()
+            "{n} pictures with {compared} embeddings, {} ages and {} subjects",
+            ages.len(),
+            named.len()
         )));
     }
     let mut links = Links::new(n);
     let mut first_with: HashMap<ImageKey, usize> = HashMap::new();
-    for (row, &key) in keys.iter().enumerate() {
+    let mut first_named: HashMap<&SubjectId, usize> = HashMap::new();
+    for (row, (&key, name)) in keys.iter().zip(named).enumerate() {
         links.join(*first_with.entry(key).or_insert(row), row);
+        if let Some(name) = name {
+            links.join(*first_named.entry(name).or_insert(row), row);
+        }
     }
-    let compared: Vec<usize> =
-        (0..n).filter(|&row| ages[row].is_some_and(|age| age >= LEAST_AGE)).collect();
+    if let Some(embeddings) = embeddings {
+        links = linked_by_likeness(links, rows, embeddings, threshold);
+    }
+    Ok(grouped(links, rows, first_named.len()))
+}
+
+/// Links rows without a name with every row that they are like.
+fn linked_by_likeness(
+    links: Links,
+    rows: &SubjectRows<'_>,
+    embeddings: ArrayView2<'_, f32>,
+    threshold: f32,
+) -> Links {
+    let aged = |&row: &usize| rows.ages[row].is_some_and(|age| age >= LEAST_AGE);
+    let (mut compared, others): (Vec<usize>, Vec<usize>) =
+        (0..rows.keys.len()).filter(aged).partition(|&row| rows.named[row].is_none());
+    // Rows without a name come first, so that the first of a pair is one.
+    let unnamed = compared.len();
+    if unnamed > 0 {
+        compared.extend(others);
+    }
     let directions = normalised(embeddings, &compared);
     let links = Mutex::new(links);
     let tiles = compared.len().div_ceil(TILE);
     let pairs: Vec<(usize, usize)> =
-        (0..tiles).flat_map(|a| (a..tiles).map(move |b| (a, b))).collect();
+        (0..unnamed.div_ceil(TILE)).flat_map(|a| (a..tiles).map(move |b| (a, b))).collect();
     pairs.into_par_iter().for_each(|(a, b)| {
         let tile = |number: usize| {
             let end = ((number + 1) * TILE).min(compared.len());
@@ -64,6 +120,7 @@ pub fn group_by_similarity(
         let found: Vec<(usize, usize)> = cosines
             .indexed_iter()
             .filter(|&((i, j), &cosine)| cosine >= threshold && (a != b || i < j))
+            .filter(|&((i, _), _)| a * TILE + i < unnamed)
             .map(|((i, j), _)| (compared[a * TILE + i], compared[b * TILE + j]))
             .collect();
         if !found.is_empty() {
@@ -74,15 +131,47 @@ pub fn group_by_similarity(
             }
         }
     });
-    let mut links = links.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut numbers: HashMap<usize, usize> = HashMap::new();
-    Ok((0..n)
-        .map(|row| {
-            let fresh = numbers.len();
-            let number = *numbers.entry(links.root(row)).or_insert(fresh);
-            SubjectId::new(format!("group-{number}"))
-        })
-        .collect())
+    links.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Names the groups of linked rows, and counts what was linked.
+fn grouped(mut links: Links, rows: &SubjectRows<'_>, names: usize) -> GroupedSubjects {
+    let n = rows.keys.len();
+    let mut of_root: HashMap<usize, SubjectId> = HashMap::new();
+    for (row, name) in rows.named.iter().enumerate() {
+        if let Some(name) = name {
+            of_root.entry(links.root(row)).or_insert_with(|| name.clone());
+        }
+    }
+    let merged = names - of_root.len();
+    let taken: HashSet<&str> = rows.named.iter().flatten().map(SubjectId::as_str).collect();
+    let mut fresh =
+        (0_usize..).map(|n| format!("group-{n}")).filter(|name| !taken.contains(name.as_str()));
+    let (mut unnamed, mut unnamed_of_named) = (0, 0);
+    let roots_of_named: HashSet<usize> = of_root.keys().copied().collect();
+    let mut subjects = Vec::with_capacity(n);
+    for row in 0..n {
+        let root = links.root(row);
+        if rows.named[row].is_none() {
+            unnamed += 1;
+            unnamed_of_named += usize::from(roots_of_named.contains(&root));
+        }
+        // There are more numbers than rows.
+        let name =
+            of_root.entry(root).or_insert_with(|| SubjectId::new(fresh.next().unwrap_or_default()));
+        subjects.push(name.clone());
+    }
+    GroupedSubjects { subjects, unnamed, unnamed_of_named, merged, shared: shared(rows) }
+}
+
+/// Rows of pictures that name more than one subject.
+fn shared(rows: &SubjectRows<'_>) -> usize {
+    let mut names: HashMap<ImageKey, BTreeSet<&SubjectId>> = HashMap::new();
+    for (&key, name) in rows.keys.iter().zip(rows.named) {
+        names.entry(key).or_default().extend(name);
+    }
+    let several = |key: &&ImageKey| names.get(key).is_some_and(|names| names.len() > 1);
+    rows.keys.iter().filter(several).count()
 }
 
 /// The chosen rows at length 1; an embedding of length 0 stays 0 and is like no other.
@@ -99,7 +188,7 @@ fn normalised(embeddings: ArrayView2<'_, f32>, rows: &[usize]) -> Array2<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{THRESHOLD, TILE, group_by_similarity};
+    use super::{SubjectRows, THRESHOLD, TILE, group_subjects};
     use facefold_core::{ImageKey, SubjectId};
     use ndarray::{Array2, array};
 
@@ -107,10 +196,13 @@ mod tests {
         groups.iter().map(|id| id.as_str()["group-".len()..].parse().unwrap()).collect()
     }
 
+    fn keys(pictures: &[u8]) -> Vec<ImageKey> {
+        pictures.iter().map(|&picture| ImageKey::of(&[picture])).collect()
+    }
+
     #[test]
     fn links_pictures_and_likeness_in_chains_but_never_infants() {
-        let keys: Vec<ImageKey> =
-            [0_u8, 1, 2, 3, 4, 4, 5].iter().map(|&key| ImageKey::of(&[key])).collect();
+        let keys = keys(&[0, 1, 2, 3, 4, 4, 5]);
         // Rows 0-1 and 1-2 have a cosine of 0.8, rows 0-2 of 0.28: a chain.
         let embeddings = array![
             [1.0, 0.0],
@@ -122,8 +214,63 @@ mod tests {
             [0.0, -1.0]
         ];
         let ages = [Some(30.0), Some(31.0), Some(7.0), Some(6.9), None, Some(2.0), Some(40.0)];
-        let groups = group_by_similarity(&keys, embeddings.view(), &ages, THRESHOLD).unwrap();
-        assert_eq!(numbers(&groups), [0, 0, 0, 1, 2, 2, 3]);
+        let rows = SubjectRows { keys: &keys, named: &vec![None; 7], ages: &ages };
+        let found = group_subjects(&rows, Some(embeddings.view()), THRESHOLD).unwrap();
+        assert_eq!(numbers(&found.subjects), [0, 0, 0, 1, 2, 2, 3]);
+        assert_eq!((found.unnamed, found.unnamed_of_named, found.merged), (7, 0, 0));
+    }
+
+    #[test]
+    fn rows_without_a_name_join_each_other_and_the_named_they_are_like() {
+        let name = |text: &str| (!text.is_empty()).then(|| SubjectId::new(text));
+        // (subject, picture, direction): the directions are at right angles, or the same.
+        let rows = [
+            ("ann", 0, [1.0, 0.0, 0.0, 0.0]),
+            ("", 1, [1.0, 0.0, 0.0, 0.0]), // Like Ann.
+            ("", 2, [0.0, 1.0, 0.0, 0.0]), // Two copies of nobody who is named.
+            ("", 2, [0.0, 1.0, 0.0, 0.0]),
+            ("", 3, [0.0, 1.0, 0.0, 0.0]), // Another picture like them.
+            ("bob", 4, [0.0, 0.0, 1.0, 0.0]),
+            ("cid", 5, [0.0, 0.0, 1.0, 0.0]), // Like Bob, but both are named.
+            ("dan", 6, [0.0, 0.0, 0.0, 1.0]),
+            ("eve", 6, [0.0, 0.0, 0.0, 1.0]), // The picture of Dan.
+            ("group-0", 7, [-1.0, 0.0, 0.0, 0.0]),
+            ("", 6, [0.0, 0.0, 0.0, 1.0]),
+        ];
+        let pictures: Vec<u8> = rows.iter().map(|row| row.1).collect();
+        let (keys, ages) = (keys(&pictures), [Some(30.0); 11]);
+        let named: Vec<Option<SubjectId>> = rows.iter().map(|row| name(row.0)).collect();
+        let embeddings = Array2::from_shape_fn((11, 4), |(row, axis)| rows[row].2[axis]);
+        let rows = SubjectRows { keys: &keys, named: &named, ages: &ages };
+        let found = group_subjects(&rows, Some(embeddings.view()), THRESHOLD).unwrap();
+        let subjects: Vec<&str> = found.subjects.iter().map(SubjectId::as_str).collect();
+        assert_eq!(
+            subjects,
+            [
+                "ann", "ann", "group-1", "group-1", "group-1", "bob", "cid", "dan", "dan",
+                "group-0", "dan"
+            ]
+        );
+        assert_eq!((found.unnamed, found.unnamed_of_named), (5, 2));
+        assert_eq!((found.merged, found.shared), (1, 3));
+
+        // Without embeddings, copies alone.
+        let found = group_subjects(&rows, None, THRESHOLD).unwrap();
+        let subjects: Vec<&str> = found.subjects.iter().map(SubjectId::as_str).collect();
+        assert_eq!(subjects[1..5], ["group-1", "group-2", "group-2", "group-3"]);
+        assert_eq!(subjects[7..], ["dan", "dan", "group-0", "dan"]);
+    }
+
+    #[test]
+    fn a_row_that_is_like_two_named_subjects_makes_them_one() {
+        let keys = keys(&[0, 1, 2]);
+        let named = ["ann", "bob"].map(|name| Some(SubjectId::new(name)));
+        let named = [named[0].clone(), named[1].clone(), None];
+        let embeddings = array![[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]];
+        let rows = SubjectRows { keys: &keys, named: &named, ages: &[Some(30.0); 3] };
+        let found = group_subjects(&rows, Some(embeddings.view()), THRESHOLD).unwrap();
+        assert_eq!(found.subjects, vec![SubjectId::new("ann"); 3]);
+        assert_eq!((found.merged, found.shared), (1, 0));
     }
 
     #[test]
@@ -135,16 +282,31 @@ mod tests {
             let angle = ((row % 5) as f32 * 72.0).to_radians();
             if axis == 0 { angle.cos() } else { angle.sin() }
         });
-        let groups =
-            group_by_similarity(&keys, embeddings.view(), &vec![Some(20.0); n], THRESHOLD).unwrap();
+        let ages = vec![Some(20.0); n];
+        let rows = SubjectRows { keys: &keys, named: &vec![None; n], ages: &ages };
+        let found = group_subjects(&rows, Some(embeddings.view()), THRESHOLD).unwrap();
         let expected: Vec<usize> = (0..n).map(|row| row % 5).collect();
-        assert_eq!(numbers(&groups), expected);
+        assert_eq!(numbers(&found.subjects), expected);
+
+        // The last row alone has no name: it is found in the tiles of the named ones.
+        let mut named: Vec<Option<SubjectId>> =
+            (0..n).map(|row| Some(SubjectId::new(row.to_string()))).collect();
+        named[n - 1] = None;
+        let rows = SubjectRows { named: &named, ..rows };
+        let found = group_subjects(&rows, Some(embeddings.view()), THRESHOLD).unwrap();
+        let own = |row: usize| found.subjects[row] == found.subjects[n - 1];
+        assert_eq!(
+            (0..n).filter(|&row| own(row)).count(),
+            expected.iter().filter(|&&row| row == expected[n - 1]).count()
+        );
+        assert_eq!(found.subjects[1].as_str(), "1");
     }
 
     #[test]
     fn refuses_lists_of_different_length() {
         let embeddings = Array2::zeros((1, 2));
-        let error = group_by_similarity(&[], embeddings.view(), &[], THRESHOLD).unwrap_err();
+        let rows = SubjectRows { keys: &[], named: &[], ages: &[] };
+        let error = group_subjects(&rows, Some(embeddings.view()), THRESHOLD).unwrap_err();
         assert!(error.to_string().contains("0 pictures with 1 embeddings"), "{error}");
     }
 }

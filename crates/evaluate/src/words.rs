@@ -22,6 +22,11 @@ fn bare(metric: Metric, value: f64) -> String {
     format!("{shown:.2}")
 }
 
+/// The name of a class in a sentence.
+pub(crate) fn class(name: &str) -> String {
+    format!("`{}`", name.replace('`', "'"))
+}
+
 /// A metric's name without its unit, which the sentence gives.
 fn noun(metric: Metric) -> &'static str {
     match metric {

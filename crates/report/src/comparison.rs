@@ -4,11 +4,13 @@ use facefold_evaluate::compare::ContenderScore;
 use facefold_evaluate::{Comparison, Metric};
 
 use crate::format::{self, NONE};
+use crate::inline::literal;
 use crate::markdown::render;
 use crate::page::{Block, Page};
 use crate::table::Table;
 
-/// The comparison as Markdown, without a heading: words first, then the numbers behind them.
+/// The comparison as Markdown, without a heading: what a reader must know first, then words, then
+/// the numbers behind them.
 #[must_use]
 pub fn markdown(comparison: &Comparison) -> String {
     let mut page = Page::default();
@@ -18,6 +20,9 @@ pub fn markdown(comparison: &Comparison) -> String {
 
 /// Adds the comparison to a page.
 pub(crate) fn fill(page: &mut Page, comparison: &Comparison) {
+    for warning in &comparison.warnings {
+        page.push(Block::Warning(warning.clone()));
+    }
     page.paragraph(format!("**{}**", comparison.summary()));
     page.push(Block::List(comparison.pairs.iter().map(|pair| pair.words.clone()).collect()));
     page.table(values(comparison));
@@ -28,7 +33,9 @@ pub(crate) fn fill(page: &mut Page, comparison: &Comparison) {
 /// The comparison for the terminal.
 #[must_use]
 pub fn terminal(comparison: &Comparison) -> String {
-    let mut text = values(comparison).terminal();
+    let warnings = comparison.warnings.iter().map(|warning| format!("! {warning}\n"));
+    let mut text = warnings.collect::<Vec<_>>().concat();
+    text.push_str(&values(comparison).terminal());
     text.push_str(&pairs(comparison).terminal());
     for pair in &comparison.pairs {
         text.extend(["- ", &pair.words, "\n"]);
@@ -51,7 +58,7 @@ fn values(comparison: &Comparison) -> Table {
     ]);
     for contender in &comparison.contenders {
         table.row([
-            contender.label.clone(),
+            literal(&contender.label),
             contender.seeds.to_string(),
             wrong(comparison, contender).unwrap_or_else(|| NONE.to_owned()),
             format::value(metric, contender.value),
@@ -91,7 +98,7 @@ fn pairs(comparison: &Comparison) -> Table {
     let dash = || NONE.to_owned();
     for pair in &comparison.pairs {
         table.row([
-            format!("{} − {}", pair.first, pair.second),
+            format!("{} − {}", literal(&pair.first), literal(&pair.second)),
             format::value(metric, pair.difference),
             format::interval(metric, pair.interval),
             format::value(metric, pair.standard_error),
@@ -110,7 +117,7 @@ fn pairs(comparison: &Comparison) -> Table {
 fn basis(comparison: &Comparison) -> String {
     let left_out = match comparison.rows_left_out {
         0 => String::new(),
-        rows => format!(" ({} rows that only some have are left out)", format::count(rows)),
+        rows => format!(" ({} rows are left out)", format::count(rows)),
     };
     format!(
         "On {} identical rows of {} subjects{left_out}. A head is called better when the paired \

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use facefold_core::Task;
 
 use crate::format;
+use crate::inline::{literal, quoted};
 use crate::model::{Dataset, Provenance, Report, RowCounts};
 use crate::page::{Block, Page};
 use crate::table::Table;
@@ -40,10 +41,11 @@ pub(crate) fn opening(provenance: &Provenance, dataset: &Dataset) -> String {
     let Dataset { kind, root, samples, embedded, .. } = dataset;
     format!(
         "Network: `{}` ({} precision, fingerprint `{}`), features: {features}. Samples: {kind} \
-         (`{root}`), {} of {} label rows have an embedding.",
+         ({}), {} of {} label rows have an embedding.",
         network.name,
         network.precision,
         network.fingerprint,
+        quoted(root),
         format::count(*embedded),
         format::count(*samples),
     )
@@ -70,7 +72,7 @@ pub(crate) fn samples<'a>(
             Table::new(["data set", "kind", "serves", "label rows", "with an embedding"]);
         for set in &dataset.sets {
             let (samples, embedded) = (format::count(set.samples), format::count(set.embedded));
-            let name = set.name.to_string();
+            let name = literal(set.name.as_str());
             table.row([name, set.kind.clone(), set.serves.clone(), samples, embedded]);
         }
         page.table(table);
@@ -100,8 +102,11 @@ pub(crate) fn samples<'a>(
 /// The rows used of each data set, in a sentence.
 fn of_sets(task: Task, rows: &RowCounts) -> String {
     let each = rows.of_sets.iter().map(|(set, &count)| match count {
-        0 => format!("{set} none, as it has no label for this task or no row that is used"),
-        _ => format!("{set} {}", format::count(count)),
+        0 => {
+            let set = literal(set.as_str());
+            format!("{set} none, as it has no label for this task or no row that is used")
+        }
+        _ => format!("{} {}", literal(set.as_str()), format::count(count)),
     });
     format!("Rows used for {task} by data set: {}.", each.collect::<Vec<_>>().join(", "))
 }

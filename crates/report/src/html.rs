@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use crate::contents;
+use crate::inline::spans;
 use crate::model::Report;
 use crate::page::{Block, Page};
 use crate::svg::escaped;
@@ -108,22 +109,21 @@ fn of_table(table: &Table) -> String {
 
 /// Text with its `` `code` `` and `**strong**` words as elements; all else is only text.
 fn inline(text: &str) -> String {
-    paired(&paired(&escaped(text), "**", "strong"), "`", "code")
-}
-
-/// Puts what stands between two marks into an element; a mark without its pair stays as it is.
-fn paired(text: &str, mark: &str, tag: &str) -> String {
-    let pieces: Vec<&str> = text.split(mark).collect();
-    let mut out = String::new();
-    for (index, piece) in pieces.iter().enumerate() {
-        if index % 2 == 0 {
-            out.push_str(piece);
-        } else if index + 1 < pieces.len() {
-            let _ = write!(out, "<{tag}>{piece}</{tag}>");
-        } else {
-            out.push_str(mark);
-            out.push_str(piece);
+    let (mut out, mut strong) = (String::new(), false);
+    for span in spans(text) {
+        if span.strong != strong {
+            out.push_str(if span.strong { "<strong>" } else { "</strong>" });
+            strong = span.strong;
         }
+        let text = escaped(&span.text);
+        if span.code {
+            out.extend(["<code>", &text, "</code>"]);
+        } else {
+            out.push_str(&text);
+        }
+    }
+    if strong {
+        out.push_str("</strong>");
     }
     out
 }
@@ -139,5 +139,6 @@ mod tests {
             "<strong><code>a</code> is best</strong> by 2 * 3 &lt; 7 `x"
         );
         assert_eq!(inline("`<script>`"), "<code>&lt;script&gt;</code>");
+        assert_eq!(inline("\\*\\*a\\`b\\*\\*"), "**a`b**");
     }
 }

@@ -11,6 +11,7 @@ pub mod error;
 mod figures;
 mod format;
 mod html;
+mod inline;
 mod markdown;
 mod matrix;
 mod model;

@@ -10,6 +10,7 @@ use facefold_evaluate::{
 use crate::contents;
 use crate::error::ReportError;
 use crate::format::{self, NONE};
+use crate::inline::literal;
 use crate::markdown::render;
 use crate::model::{MatrixReport, TaskMatrix};
 use crate::page::{Block, Page};
@@ -138,14 +139,14 @@ fn measured(cell: &MatrixCell) -> Option<&MeasuredCell> {
 
 /// One metric of all cells.
 fn figures(result: &MatrixResult, head: &HeadMatrix, metric: Metric) -> Table {
-    let columns = result.sets.iter().map(|set| set.name.to_string());
+    let columns = result.sets.iter().map(|set| literal(set.name.as_str()));
     let mut table = Table::new(std::iter::once(CORNER.to_owned()).chain(columns));
     for trained_on in head.trained_on() {
         let cells = result.sets.iter().map(|set| {
             let cell = head.cell(trained_on, &set.name).and_then(measured);
             cell.and_then(|cell| cell.get(metric)).map_or_else(|| NONE.to_owned(), figure)
         });
-        table.row(std::iter::once(trained_on.to_string()).chain(cells));
+        table.row(std::iter::once(literal(&trained_on.to_string())).chain(cells));
     }
     table
 }
@@ -170,7 +171,7 @@ fn rows(head: &HeadMatrix) -> Table {
         "subjects",
     ]);
     for cell in &head.cells {
-        let name = format!("{} → {}", cell.trained_on, cell.tested_on);
+        let name = literal(&format!("{} → {}", cell.trained_on, cell.tested_on));
         let dash = || NONE.to_owned();
         match measured(cell) {
             Some(found) => table.row([
@@ -197,7 +198,7 @@ fn notes(page: &mut Page, head: &HeadMatrix) {
             CellOutcome::Missing(reason) => vec![reason.clone()],
             CellOutcome::Measured(found) => found.notes.clone(),
         };
-        let place = format!("{} → {}", cell.trained_on, cell.tested_on);
+        let place = literal(&format!("{} → {}", cell.trained_on, cell.tested_on));
         notes.into_iter().map(move |note| format!("{place}: {note}.")).collect::<Vec<_>>()
     };
     let notes: Vec<String> = head.cells.iter().flat_map(note).collect();

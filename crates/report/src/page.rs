@@ -4,7 +4,8 @@ use crate::figures::Figure;
 use crate::table::Table;
 
 /// A part of a page. Texts may have `` `code` `` and `**strong**` words, and nothing else of
-/// Markdown.
+/// Markdown; names that come from data are put in by [`crate::inline::literal`] and
+/// [`crate::inline::quoted`].
 pub(crate) enum Block {
     /// The one first line.
     Title(String),

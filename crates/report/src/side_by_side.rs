@@ -7,7 +7,7 @@ use facefold_core::Task;
 use facefold_evaluate::{Comparison, Contender, RowPredictions, compare};
 
 use crate::error::ReportError;
-use crate::model::{Report, TaskReport};
+use crate::model::{Dataset, Report, RowCounts, TaskReport};
 
 /// Where a result keeps every row's predictions of a task, relative to its directory.
 #[must_use]
@@ -18,12 +18,14 @@ pub fn predictions_file(task: Task) -> String {
 /// One task of one result.
 struct Entry {
     name: String,
+    dataset: Dataset,
     report: TaskReport,
     predictions: RowPredictions,
 }
 
 /// Compares the heads of the results in these directories, task by task, without the majority
 /// baseline. A head that is in one result only is compared too: on the same rows it says as much.
+/// Warnings come first in a comparison where its results differ in more than their heads.
 ///
 /// # Errors
 /// A result that cannot be read or has no predictions beside it, or no task with two heads.
@@ -52,10 +54,46 @@ pub fn compare_results<P: AsRef<Path>>(
             .filter(|contender| contender.head != "majority")
             .collect();
         if contenders.len() > 1 {
-            comparisons.push(compare(&contenders, seed)?);
+            let mut comparison = compare(&contenders, seed)?;
+            comparison.warnings.splice(..0, differences(entries));
+            comparisons.push(comparison);
         }
     }
     if comparisons.is_empty() { Err(ReportError::NothingToCompare) } else { Ok(comparisons) }
+}
+
+/// How the results of a task differ beside their heads, a sentence each.
+fn differences(entries: &[Entry]) -> Vec<String> {
+    let groups_matter = entries.iter().any(|entry| entry.report.result.task == Task::AgeGroup);
+    let not_used = || "none".to_owned();
+    let policy = |entry: &Entry| entry.dataset.label_policy.clone().unwrap_or_else(not_used);
+    let groups = |entry: &Entry| entry.dataset.age_groups.clone().unwrap_or_else(not_used);
+    let of_groups = [
+        ("were made under different label policies", entries.iter().map(policy).collect()),
+        ("have different age groups", entries.iter().map(groups).collect::<Vec<String>>()),
+    ];
+    let data = |entry: &Entry| format!("{} in `{}`", entry.dataset.kind, entry.dataset.root);
+    let rows = |entry: &Entry| {
+        let RowCounts { samples, used, dropped, .. } = &entry.report.rows;
+        let reasons = dropped.iter().map(|(reason, count)| format!(", {count} {reason}"));
+        format!("{used} of {samples} label rows used{}", reasons.collect::<String>())
+    };
+    let protocol = |entry: &Entry| entry.report.result.protocol.to_string();
+    let of_all = [
+        ("are of different data", entries.iter().map(data).collect()),
+        ("use different rows", entries.iter().map(rows).collect()),
+        ("were divided by different protocols", entries.iter().map(protocol).collect()),
+    ];
+    let of_groups = of_groups.into_iter().filter(|_| groups_matter);
+    of_groups.chain(of_all).filter_map(|(how, values)| difference(how, entries, &values)).collect()
+}
+
+/// A sentence on what differs between results; none where it is the same in all.
+fn difference(how: &str, entries: &[Entry], values: &[String]) -> Option<String> {
+    let differ = values.iter().any(|value| *value != values[0]);
+    let each =
+        entries.iter().zip(values).map(|(entry, value)| format!("`{}`: {value}", entry.name));
+    differ.then(|| format!("The results {how}: {}.", each.collect::<Vec<_>>().join("; ")))
 }
 
 fn read(directory: &Path) -> Result<Vec<Entry>, ReportError> {
@@ -72,7 +110,8 @@ fn read(directory: &Path) -> Result<Vec<Entry>, ReportError> {
                 RowPredictions::read_csv(&path, task.result.task, &task.result.classes).map_err(
                     |source| ReportError::Predictions { path, source: Box::new(source) },
                 )?;
-            Ok(Entry { name: name.clone(), report: task, predictions })
+            let dataset = report.dataset.clone();
+            Ok(Entry { name: name.clone(), dataset, report: task, predictions })
         })
         .collect()
 }

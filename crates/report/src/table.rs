@@ -3,6 +3,9 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement};
 
+use crate::inline::unescaped;
+use crate::markdown::inline;
+
 /// Columns after the first are numbers and stand to the right.
 pub(crate) struct Table {
     header: Vec<String>,
@@ -28,7 +31,8 @@ impl Table {
 
     pub(crate) fn markdown(&self) -> String {
         let line = |cells: &[String]| {
-            let escaped: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            let escaped: Vec<String> =
+                cells.iter().map(|cell| inline(cell).replace('|', "\\|")).collect();
             format!("| {} |\n", escaped.join(" | "))
         };
         let mut text = line(&self.header);
@@ -45,8 +49,11 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table.load_style(UTF8_FULL_CONDENSED);
         table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(self.header.clone());
-        table.add_rows(self.rows.clone());
+        let plain = |cells: &[String]| -> Vec<String> {
+            cells.iter().map(|cell| unescaped(cell)).collect()
+        };
+        table.set_header(plain(&self.header));
+        table.add_rows(self.rows.iter().map(|row| plain(row)));
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }

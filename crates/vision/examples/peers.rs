@@ -24,7 +24,7 @@ use facefold_engine::{
     ByteImages, Engine, EngineError, Executor, Images, Kernel, Network, Precision, Shape, Tensor,
 };
 use facefold_vision::align::{Crop, align};
-use facefold_vision::decode::{Limits, inspect};
+use facefold_vision::decode::{Limits, decode, inspect};
 use facefold_vision::detect::Detector;
 use facefold_vision::extractor::Embedder;
 use facefold_vision::networks::{Architecture, Untrained};
@@ -160,8 +160,7 @@ impl Bench {
         let mut names = Vec::new();
         for path in paths.into_iter().step_by(step).take(count) {
             let bytes = fs_err::read(&path)?;
-            let inspected = inspect(&bytes, &Limits::default());
-            let decoded = inspected.and_then(|picture| picture.decode());
+            let decoded = decode(&bytes, &Limits::default());
             let picture =
                 decoded.map_err(|rejection| format!("{}: {rejection:?}", path.display()))?;
             let Some(face) = detector.detect(&picture)?.faces.first().copied() else { continue };

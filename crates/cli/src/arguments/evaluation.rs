@@ -30,8 +30,8 @@ pub struct EvaluationArguments {
     pub protocol: Option<String>,
     #[command(flatten)]
     pub thresholds: ThresholdArguments,
-    /// Number of seeds.
-    #[arg(long, default_value_t = 1)]
+    /// Number of seeds, from 1 to 1000.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
     /// Directory of the report (report.html, report.md, report.json, plots) and of every row's predictions;
     /// a report that lies there is replaced once this one is finished.

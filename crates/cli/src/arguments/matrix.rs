@@ -24,8 +24,8 @@ pub struct MatrixArguments {
     /// Heads, each with a matrix of its own; several with commas. Any of those that `cv` compares.
     #[arg(long, value_delimiter = ',', default_value = "mlp")]
     pub head: Vec<String>,
-    /// Number of seeds.
-    #[arg(long, default_value_t = 1)]
+    /// Number of seeds, from 1 to 1000.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
     /// Directory of the report (report.md, report.json); a report that lies there is replaced once this one is
     /// finished.

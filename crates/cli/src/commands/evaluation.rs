@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use facefold_core::{Head, Task};
 use facefold_evaluate::{
-    Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
-    SearchResult, Suspects, Thresholds, compare, plan, slices, suspects,
+    Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Partition,
+    Protocol, SearchResult, Suspects, Thresholds, compare, plan, slices, suspects, uneven_folds,
 };
 use facefold_heads::HeadOptions;
 use facefold_report::{
@@ -81,28 +81,24 @@ pub fn evaluate(
     for &task in &settings.tasks {
         let rows = learning.task(task, settings)?;
         learning::announce(&rows);
-        for warning in learning::warn_of_narrow_ages(&learning, &rows) {
-            output::note(&warning);
-            warnings.push(warning);
-        }
-        if let Some(proposal) = learning::propose_groups(&rows, settings) {
-            output::note(&proposal);
-            warnings.push(proposal);
-        }
+        warnings.extend(learning::warn_of(&learning, &rows, settings));
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
-        let Some((outcome, searches)) = run_task(
-            arguments,
-            evaluation,
-            &learning,
-            &journal,
-            rows,
-            protocol,
-            &thresholds,
-            &how,
-        )?
+        let partitions = plan(&protocol, &rows.rows, &rows.targets, arguments.learning.seed)?;
+        if let Some(warning) = uneven_folds(&protocol, &rows.rows, &partitions) {
+            output::note(&format!("{task}: {warning}"));
+            warnings.push(format!("{task}: {warning}"));
+        }
+        let divided = Divided { rows, protocol, partitions };
+        let of_task = thresholds.as_ref();
+        let Some((outcome, searches)) =
+            run_task(arguments, evaluation, &learning, divided, of_task, &journal, &how)?
         else {
             return Ok(None);
         };
+        if let Some(warning) = outcome.result.untrained_warning() {
+            output::note(&warning);
+            warnings.push(warning);
+        }
         let comparison = compare_heads(&outcome, arguments.learning.seed)?;
         let (mut sliced, mut doubted) = (None, None);
         if let Some(best) = comparison.as_ref().and_then(best_head) {
@@ -166,29 +162,38 @@ pub(super) fn warnings_on(learning: &Learning, settings: &Settings) -> Vec<Strin
     untrained.into_iter().chain(provenance::ages_warning(settings)).collect()
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that a task's run rests on")]
+/// The rows of a task, and how they are divided.
+struct Divided {
+    rows: TaskRows,
+    protocol: Protocol,
+    partitions: Vec<Partition>,
+}
+
 fn run_task(
     arguments: &EvaluationArguments,
     evaluation: &Evaluation<'_>,
     learning: &Learning,
+    Divided { rows, protocol, partitions }: Divided,
+    thresholds: Option<&Thresholds<'_>>,
     journal: &DirectoryJournal,
-    rows: TaskRows,
-    protocol: Protocol,
-    thresholds: &Option<Thresholds<'_>>,
     how: &impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
 ) -> Result<Option<(CvOutcome, Vec<SearchResult>)>> {
     let LearningArguments { seed, threads: asked, .. } = arguments.learning;
-    let partitions = plan(&protocol, &rows.rows, &rows.targets, seed)?;
     let settings = evaluation.settings;
     let plan = CvPlan {
         protocol,
         partitions,
         heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
-        seeds: (seed..seed + arguments.seeds.max(1)).collect(),
-        thresholds: thresholds.clone(),
+        seeds: seeds(seed, arguments.seeds),
+        thresholds: thresholds.cloned(),
         ..plan_of(learning, settings, rows, seed)?
     };
     with_progress(threads(asked), journal, evaluation.interrupted, |run| how(&plan, run))
+}
+
+/// So many seeds from the first.
+pub(super) fn seeds(first: u64, count: u64) -> Vec<u64> {
+    (0..count).map(|further| first.wrapping_add(further)).collect()
 }
 
 /// The rows of a task as a plan that has no head, seed or partition yet.

@@ -74,6 +74,9 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     if let Some(note) = passed_over_note(&dataset.root, passed_over) {
         output::note(&note);
     }
+    for note in &dataset.notes {
+        output::note(note);
+    }
     let asked = arguments.network.threads;
     let (extractor, workers) = if let Some(options) = containers {
         containers::extractor(options, asked)?

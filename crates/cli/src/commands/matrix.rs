@@ -8,7 +8,7 @@ use facefold_core::Head;
 use facefold_evaluate::{CvPlan, DirectoryJournal, MatrixPlan, SetName, matrix, plan_matrix};
 use facefold_report::{FITS, FORMAT, MatrixReport, RowCounts, TaskMatrix};
 
-use super::evaluation::{announce_replacement, plan_of, warnings_on, with_progress};
+use super::evaluation::{announce_replacement, plan_of, seeds, warnings_on, with_progress};
 use super::{Usage, threads};
 use crate::arguments::MatrixArguments;
 use crate::learning::{self, Learning, TaskRows};
@@ -32,22 +32,24 @@ pub fn run(arguments: &MatrixArguments, output: Output) -> Result<Outcome> {
     }
     let learning = Learning::open(&arguments.learning, &[], &settings)?;
     settings.start.check(learning.store())?;
-    let mut tasks = Vec::new();
+    let (mut tasks, mut warnings) = (Vec::new(), Vec::new());
     announce_replacement(&arguments.out);
     let journal = DirectoryJournal::new(arguments.out.join(FITS));
     learning.note_report(&arguments.out);
     for &task in &settings.tasks {
         let rows = learning.task(task, &settings)?;
         learning::announce(&rows);
+        warnings.extend(learning::warn_of(&learning, &rows, &settings));
         let task = of_task(arguments, &settings, &learning, &journal, rows, &interrupted)?;
         let Some(task) = task else {
             return Ok(Outcome::Interrupted);
         };
         tasks.push(task);
     }
+    warnings.extend(warnings_on(&learning, &settings));
     let report = MatrixReport {
         format: FORMAT,
-        warnings: warnings_on(&learning, &settings),
+        warnings,
         provenance: provenance::of(&learning, start.elapsed()),
         dataset: provenance::dataset(&learning, &settings),
         tasks,
@@ -83,7 +85,7 @@ fn of_task(
     let plan = CvPlan {
         partitions,
         heads: heads(arguments, settings, Some(&rows))?,
-        seeds: (seed..seed + arguments.seeds.max(1)).collect(),
+        seeds: seeds(seed, arguments.seeds),
         ..plan_of(learning, settings, rows, seed)?
     };
     let threads = threads(arguments.learning.threads);

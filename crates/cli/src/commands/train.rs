@@ -1,13 +1,13 @@
 //! `facefold train`: a head trained on the rows of one or several stores becomes a bundle.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use facefold_core::{
     AgeGroups, AgeThreshold, Examples, FamiliarityModel, FittedHead, Targets, Task,
 };
 use facefold_datasets::DatasetKind;
 use facefold_evaluate::{
-    AgePredictions, Answers, Calibration, Metrics, Partition, Protocol, Surroundings,
-    choose_thresholds, plan,
+    AgePredictions, Answers, Calibration, Metrics, Partition, Surroundings, choose_thresholds,
+    plan_training,
 };
 use facefold_heads::{Bundle, FeatureChoice, TaskCounts, TaskHead, TrainingSet, WeightFormat};
 use facefold_store::Features;
@@ -19,9 +19,6 @@ use crate::learning::{self, DataSet, Learning, TaskRows};
 use crate::output::{self, Output};
 use crate::settings::Settings;
 use crate::{Outcome, provenance};
-
-/// One subject in this many is kept for choosing: the epoch, the calibration.
-const VALIDATION_SHARE: usize = 8;
 
 /// Runs `train`.
 ///
@@ -42,12 +39,7 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
     let training = learning.sets.iter().map(|set| training_set(set, &all)).collect();
     for rows in all {
         learning::announce(&rows);
-        for warning in learning::warn_of_narrow_ages(&learning, &rows) {
-            output::note(&warning);
-        }
-        if let Some(proposal) = learning::propose_groups(&rows, &settings) {
-            output::note(&proposal);
-        }
+        learning::warn_of(&learning, &rows, &settings);
         let task = rows.task;
         let (head, measured) =
             fit(arguments, &settings, &learning, rows, (&ages, familiarity.as_ref()))?;
@@ -114,22 +106,14 @@ fn familiarity(
     seed: u64,
 ) -> Result<Option<FamiliarityModel>> {
     let Some(rows) = tasks.iter().max_by_key(|rows| rows.rows.len()) else { return Ok(None) };
-    let partition = kept_apart(rows, seed)?;
+    let Partition { train, validation, .. } = plan_training(&rows.rows, &rows.targets, seed)?;
     let calibration = Calibration {
         own: learning.own(rows),
         surroundings: &Surroundings::default(),
-        training: &[partition.train, partition.validation].concat(),
-        held_out: &partition.test,
+        training: &train,
+        held_out: &validation,
     };
     Ok(calibration.familiarity()?)
-}
-
-/// Divides the rows of a task. A fold by subject, the test rows, is what is kept for choosing;
-/// everything else is trained on.
-fn kept_apart(rows: &TaskRows, seed: u64) -> Result<Partition> {
-    let by_subject = Protocol::KFold(VALIDATION_SHARE);
-    let partitions = plan(&by_subject, &rows.rows, &rows.targets, seed)?;
-    partitions.into_iter().next().context("the rows cannot be divided by subject")
 }
 
 /// Fits one task's head, and measures it on the subjects it did not see.
@@ -142,8 +126,9 @@ fn fit(
 ) -> Result<(TaskHead, serde_json::Value)> {
     let seed = arguments.learning.seed;
     let of_sets = (!rows.of_sets.is_empty()).then(|| rows.of_sets.clone());
-    let Partition { train, validation, test, .. } = kept_apart(&rows, seed)?;
-    let trained: Vec<usize> = [train, validation].concat();
+    let partition = plan_training(&rows.rows, &rows.targets, seed)?;
+    announce_division(&rows, &partition);
+    let Partition { train: trained, validation: held_out, .. } = partition;
     let options = settings.start.options(rows.task, &settings.heads);
     let head = learning::head(&arguments.head, &options).map_err(Usage::error)?;
     let surroundings = if head.uses_companions() {
@@ -152,16 +137,16 @@ fn fit(
         Surroundings::default()
     };
     let own = learning.own(&rows);
-    let (training, kept) = surroundings.examples(own, &trained, &test)?;
+    let (training, kept) = surroundings.examples(own, &trained, &held_out)?;
     output::note(&format!("{}: fitting {} on {} rows", rows.task, head.name(), training.len()));
     let fitted = head.fit(&training, &kept, seed)?;
     let predictions = fitted.predict_validation(&learning.matrix, kept.rows())?;
     let answers = Answers::from_predictions(&predictions)?;
     let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&answers, kept.targets())?;
-    let by_set = by_set(&rows, &test, &answers)?;
+    let by_set = by_set(&rows, &held_out, &answers)?;
     let calibration =
-        Calibration { own, surroundings: &surroundings, training: &trained, held_out: &test };
+        Calibration { own, surroundings: &surroundings, training: &trained, held_out: &held_out };
     let intervals = calibration.intervals(head.as_ref(), fitted.as_ref(), familiarity, seed)?;
     let spread = spread(fitted.as_ref(), &answers, &kept)?;
     let age_thresholds = thresholds(arguments, fitted.as_ref(), &answers, &kept, ages)?;
@@ -186,6 +171,22 @@ fn fit(
         parts: fitted.parts(),
     };
     Ok((task_head, metrics))
+}
+
+/// Says where subjects or classes did not divide as they should.
+fn announce_division(rows: &TaskRows, partition: &Partition) {
+    for note in &partition.notes {
+        output::note(&format!("{}: {note}", rows.task));
+    }
+    let untrained = partition.untrained_classes(&rows.targets, &rows.classes);
+    let names: Vec<&str> = untrained.keys().map(String::as_str).collect();
+    if !names.is_empty() {
+        output::note(&format!(
+            "{}: no training row is of the classes {}, which the head cannot predict",
+            rows.task,
+            names.join(", ")
+        ));
+    }
 }
 
 /// The limits of age decisions, chosen on the subjects that the head did not see; none for classes.
@@ -322,11 +323,15 @@ fn by_set(rows: &TaskRows, kept: &[usize], answers: &Answers) -> Result<Vec<serd
 /// One line for a person: rows, and how the head does on subjects it did not see.
 fn summary(measured: &serde_json::Value) -> String {
     let validation = &measured["validation"];
-    let names = [
+    let mut names = [
         ("accuracy", "accuracy"),
         ("mean_absolute_error", "mean absolute error"),
         ("mean_distance", "mean distance to the age range"),
     ];
+    let years = &validation["years"];
+    if years["ranges"]["rows"].as_u64() > years["rows"].as_u64() {
+        names.reverse();
+    }
     let found = names.into_iter().find_map(|(key, name)| {
         let value = find(validation, key)?;
         Some(format!("{name} {value:.3}"))

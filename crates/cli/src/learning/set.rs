@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use facefold_core::{AgeLabel, FeatureMatrix, ImageKey, Rejection, Sample, SubjectId};
-use facefold_evaluate::{SetName, SetRow, subjects};
+use facefold_evaluate::subjects::{self, GroupedSubjects, SubjectRows};
+use facefold_evaluate::{SetName, SetRow};
 use facefold_store::{Features, SampleRow, Select, Store};
 
 use crate::commands::Usage;
@@ -175,7 +176,6 @@ impl Loaded {
         };
         loaded.left_out = loaded.refused(settings)?;
         loaded.find_subjects()?;
-        loaded.warn_of_shared_pictures();
         Ok(loaded)
     }
 
@@ -204,60 +204,67 @@ impl Loaded {
         Ok(self.matrix_rows.iter().zip(&self.samples).map(refused).collect())
     }
 
-    /// Where a data set names no subject, groups faces that are surely of one person.
+    /// Gives every embedded row a subject: rows of one picture, byte for byte, have one, and rows
+    /// that name none are grouped with those that they are surely of one person with.
     fn find_subjects(&mut self) -> Result<()> {
-        if self.subjects.iter().any(Option::is_some) {
-            return Ok(());
-        }
-        let embeddings = self.store.load_matrix(&Select {
-            variant: facefold_core::FaceVariant::PLAIN,
-            features: Features::Embedding,
-            keys: &self.keys,
-        })?;
-        let embedded = || self.matrix_rows.iter().enumerate().filter(|(_, row)| row.is_some());
+        let indices: Vec<usize> =
+            (0..self.samples.len()).filter(|&index| self.matrix_rows[index].is_some()).collect();
+        let named: Vec<Option<SubjectId>> =
+            indices.iter().map(|&index| self.samples[index].subject.clone()).collect();
         // A row without a known age is grouped like an adult's: most faces are.
-        let ages: Vec<Option<f32>> = embedded()
-            .map(|(index, _)| match AgeLabel::parse(&self.samples[index].raw_age) {
+        let ages: Vec<Option<f32>> = indices
+            .iter()
+            .map(|&index| match AgeLabel::parse(&self.samples[index].raw_age) {
                 AgeLabel::Years(years) => Some(years),
                 AgeLabel::Range(low, _) => Some(low as f32),
                 AgeLabel::Unknown => Some(subjects::LEAST_AGE),
             })
             .collect();
-        let found = subjects::group_by_similarity(
-            &self.keys,
-            embeddings.view(),
-            &ages,
-            subjects::THRESHOLD,
-        )?;
-        let indices: Vec<usize> = embedded().map(|(index, _)| index).collect();
-        for (index, subject) in indices.into_iter().zip(found) {
+        let select = Select {
+            variant: facefold_core::FaceVariant::PLAIN,
+            features: Features::Embedding,
+            keys: &self.keys,
+        };
+        let partly = named.iter().any(Option::is_none);
+        let embeddings = if partly { Some(self.store.load_matrix(&select)?) } else { None };
+        let rows = SubjectRows { keys: &self.keys, named: &named, ages: &ages };
+        let views = embeddings.as_ref().map(ndarray::Array2::view);
+        let found = subjects::group_subjects(&rows, views, subjects::THRESHOLD)?;
+        self.notes.extend(notes_on(&found));
+        for (index, subject) in indices.into_iter().zip(found.subjects) {
             self.subjects[index] = Some(subject);
         }
-        self.notes.push(format!(
-            "The data set names no subjects: pictures count as one subject where their bytes are \
-             the same or, from age {}, where their embeddings have a cosine of at least {}.",
-            subjects::LEAST_AGE,
-            subjects::THRESHOLD
-        ));
         Ok(())
     }
+}
 
-    fn warn_of_shared_pictures(&mut self) {
-        let mut owner: BTreeMap<ImageKey, &Option<SubjectId>> = BTreeMap::new();
-        let mut shared = 0;
-        for (index, row) in self.matrix_rows.iter().enumerate() {
-            let Some(row) = row else { continue };
-            let subject = &self.subjects[index];
-            if *owner.entry(self.keys[*row]).or_insert(subject) != subject {
-                shared += 1;
-            }
-        }
-        if shared > 0 {
-            self.notes.push(format!(
-                "{shared} rows show the same picture, byte for byte, as a row of another subject."
-            ));
-        }
+/// How subjects were found where the data set does not name them, or names one picture's twice.
+fn notes_on(found: &GroupedSubjects) -> Vec<String> {
+    let alike = format!(
+        "their bytes are the same or, from age {}, where their embeddings have a cosine of at least {}",
+        subjects::LEAST_AGE,
+        subjects::THRESHOLD
+    );
+    let GroupedSubjects { subjects, unnamed, unnamed_of_named, merged, shared } = found;
+    let all = subjects.len();
+    let mut notes = Vec::new();
+    if *unnamed == all {
+        notes.push(format!(
+            "The data set names no subjects: pictures count as one subject where {alike}."
+        ));
+    } else if *unnamed > 0 {
+        notes.push(format!(
+            "{unnamed} of {all} rows name no subject: they count as one subject with the rows, named \
+             or not, where {alike}; {unnamed_of_named} of them belong to a named subject so."
+        ));
     }
+    if *merged > 0 {
+        notes.push(format!(
+            "{merged} named subjects count as one with another, as they have a picture in common, byte \
+             for byte ({shared} rows), or a row without a subject is like both."
+        ));
+    }
+    notes
 }
 
 fn why_not(row: &SampleRow, rejections: &BTreeMap<ImageKey, Rejection>) -> String {

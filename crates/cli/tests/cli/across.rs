@@ -20,7 +20,8 @@ fn other_store(dir: &Dir) -> (std::path::PathBuf, usize) {
         folders.sort();
         let mut count = 0;
         for (number, folder) in folders.iter().take(most).enumerate() {
-            let gender = if number % 2 == 0 { "f" } else { "m" };
+            // The subject of both stores is a man in the first.
+            let gender = if (number % 2 == 0) == (name == "other") { "f" } else { "m" };
             for picture in std::fs::read_dir(folder).expect("pictures") {
                 let path = picture.expect("a picture").path();
                 let file = format!("{name}-{count}.jpg");

@@ -13,6 +13,7 @@ mod heads;
 mod hostile;
 mod insightface;
 mod kill;
+mod labels;
 // The server of the client's own tests.
 #[path = "../../../insightface/tests/contract/mock.rs"]
 #[allow(dead_code, clippy::unwrap_used)]

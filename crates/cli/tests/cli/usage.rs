@@ -43,6 +43,11 @@ fn wrong_usage_exits_with_2_and_says_what_was_expected() {
         ("cv --store {} --task gender --protocol kfold:1 --out nowhere", "kfold:1"),
         ("cv --store {} --task age-group --age-groups 0-12,10-20 --out nowhere", "does not follow"),
         ("cv --store {} --task age-group --label-policy vague --out nowhere", "vague"),
+        ("cv --store {} --task age-group --label-policy remap --age-groups nine --out x", "`nine`"),
+        ("cv --store {} --task gender --seeds 0 --out nowhere", "0 is not in 1..=1000"),
+        ("tune --store {} --task gender --seeds 0 --out nowhere", "0 is not in 1..=1000"),
+        ("matrix --store {} --task gender --seeds 0 --out nowhere", "0 is not in 1..=1000"),
+        ("cv --store {} --task gender --seeds 99999999999 --out nowhere", "is not in 1..=1000"),
         ("extract adience {} --store x --model best", "best"),
     ] {
         let message = fail(line(arguments, &[store]), 2);

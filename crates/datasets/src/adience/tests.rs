@@ -7,7 +7,7 @@ use facefold_core::{AgeGroups, AgeLabel, Fold, Gender, Task};
 
 use super::{HEADER, load};
 use crate::dataset::{Dataset, LoadOptions, Tree};
-use crate::policy::{AgeLabelling, LabelPolicy};
+use crate::policy::{AgeLabelling, DropReason, LabelPolicy};
 use crate::select::select;
 use crate::testing::shared_data;
 
@@ -232,8 +232,10 @@ fn official_age_groups_after_deduplication() {
     assert_eq!(exact.rows.len(), 17_321);
     let none = dataset.samples.iter().filter(|sample| sample.raw_age == "None").count();
     assert_eq!(none, 748);
+    let disordered = dataset.samples.iter().filter(|sample| sample.raw_age == "(25, 23)").count();
     for policy in [LabelPolicy::Remap, LabelPolicy::Nearest] {
-        assert_eq!(select(policy).rows.len(), 19_370 - 748);
+        assert_eq!(select(policy).rows.len(), 19_370 - 748 - disordered);
+        assert_eq!(select(policy).dropped[&DropReason::NotAnAge], disordered);
     }
 }
 

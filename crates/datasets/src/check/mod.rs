@@ -126,7 +126,7 @@ pub struct Check {
     pub classes: Vec<LabelCount>,
     /// The name of the age groups counted below.
     pub groups: AgeGroups,
-    /// Samples by age group under each label policy.
+    /// Samples by age group under each label policy that has a rule for the groups.
     pub age_groups: Vec<GroupCount>,
     /// How many samples serve each task.
     pub tasks: Vec<TaskCount>,
@@ -283,7 +283,7 @@ fn tasks(
     };
     let mut counts = vec![run(Task::Gender, None).0];
     let mut tables = Vec::new();
-    for policy in LabelPolicy::ALL {
+    for policy in LabelPolicy::ALL.into_iter().filter(|policy| policy.check(groups).is_ok()) {
         let (count, selection) = run(Task::AgeGroup, Some(policy));
         counts.push(count);
         tables.push(GroupCount { policy, groups: group_table(samples, &selection, folds) });

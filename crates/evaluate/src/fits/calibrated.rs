@@ -113,7 +113,7 @@ impl Fits<'_> {
     ) -> Result<FamiliarityCheck, EvaluateError> {
         let (unfamiliar, familiar): (Vec<usize>, Vec<usize>) =
             (0..faces.len()).partition(|&row| faces[row].unfamiliar);
-        let deciding = Metric::of(self.plan.task)[0];
+        let deciding = Metric::deciding(self.plan.task, &self.plan.targets);
         let value = |rows: &[usize]| -> Result<Option<f64>, EvaluateError> {
             let own: Vec<usize> = rows.iter().map(|&row| partition.test[row]).collect();
             let truth = self.plan.targets.pick(&own);

@@ -1,5 +1,7 @@
 //! The words of a comparison, and what they rest on.
 
+use std::collections::BTreeMap;
+
 use facefold_core::{Targets, Task};
 use facefold_evaluate::{
     Answers, Comparison, Contender, EvaluateError, PartitionSummary, PredictedRow,
@@ -51,6 +53,7 @@ fn partitions() -> Vec<PartitionSummary> {
             validation: 40,
             test: 80,
             shared_test_rows: 0,
+            untrained_classes: BTreeMap::new(),
             notes: Vec::new(),
         })
         .collect()
@@ -189,6 +192,9 @@ fn results_are_compared_on_the_rows_they_share() {
     };
     let comparison = compare(&[contender("one", &first), contender("two", &second)], 1).unwrap();
     assert_eq!((comparison.rows, comparison.rows_left_out, comparison.subjects), (398, 3, 199));
+    assert_eq!(comparison.rows_of_other_truth, 1);
+    let warning = "3 rows are left out: 2 that only some results have, and 1 whose label differs";
+    assert!(comparison.warnings[0].starts_with(warning), "{:?}", comparison.warnings);
     assert_eq!(comparison.pairs[0].corrected_t, None, "partitions of other rows");
 
     let error = compare(&[contender("one", &first), contender("one", &second)], 1).unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use facefold_core::{AgeTarget, Head, Targets, Task};
+use facefold_core::{AgeTarget, Fold, Head, Targets, Task};
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, Contender, CvOutcome, CvPlan, CvResult, CvRun,
     DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, Protocol, RowPredictions,
@@ -238,10 +238,10 @@ fn intervals_made_on_validation_rows_hold_eight_of_ten_test_rows() {
     assert!(checks.iter().all(|check| (60.0..110.0).contains(&check.width)), "{checks:?}");
 }
 
-/// Ages of which every third is exact, or none.
-fn ranged(rows: usize, some_exact: bool) -> Targets {
+/// Ages of which so many of three are exact.
+fn ranged(rows: usize, exact: usize) -> Targets {
     let age = |row: usize| match (row / 4 % 60) as f32 {
-        age if some_exact && row.is_multiple_of(3) => AgeTarget::exact(10.0 + age),
+        age if row % 3 < exact => AgeTarget::exact(10.0 + age),
         age => AgeTarget::range(10.0 + age, 19.0 + age).unwrap(),
     };
     Targets::Years((0..rows).map(age).collect())
@@ -250,19 +250,20 @@ fn ranged(rows: usize, some_exact: bool) -> Targets {
 #[test]
 fn ranges_are_scored_compared_and_sliced() {
     let mut people = people(60, 4, 1);
-    for some_exact in [true, false] {
-        people.targets = ranged(people.rows.len(), some_exact);
+    for (exact, deciding, scored) in [
+        (2, Metric::MeanAbsoluteError, 160),
+        (1, Metric::RangeDistance, 160),
+        (0, Metric::RangeDistance, 240),
+    ] {
+        people.targets = ranged(people.rows.len(), exact);
         let mut plan = plan_of(&people, vec![Box::new(Nearest::default())], &[1]);
         plan.task = Task::Age;
         plan.classes.clear();
         let outcome = run(&plan, 2, &NoJournal);
         let (result, predictions) = (&outcome.result, &outcome.predictions);
-        let (deciding, scored) =
-            if some_exact { (Metric::MeanAbsoluteError, 80) } else { (Metric::RangeDistance, 240) };
-        assert_eq!(result.range_rows, if some_exact { 160 } else { 240 });
+        assert_eq!(result.range_rows, 240 - 80 * exact);
         assert_eq!(result.metrics()[0], deciding);
-        let ranges = [Metric::RangeDistance, Metric::InsideRange];
-        assert!(result.metrics().ends_with(&ranges), "{:?}", result.metrics());
+        assert!(result.metrics().contains(&Metric::InsideRange), "{:?}", result.metrics());
         for line in &result.heads[0].summary {
             let interval = line.interval.unwrap();
             assert!(interval.low <= line.pooled && line.pooled <= interval.high, "{line:?}");
@@ -299,4 +300,26 @@ fn ranges_are_scored_compared_and_sliced() {
         let doubted = suspects(predictions, head).unwrap();
         assert!(doubted.rows.iter().all(|row| row.doubt > 0.0));
     }
+}
+
+#[test]
+fn classes_without_a_training_row_are_named() {
+    let mut people = people(60, 4, 1);
+    // The people of fold 0 alone are of a third class.
+    let Targets::Classes { indices, count } = &mut people.targets else { panic!() };
+    *count = 3;
+    for (row, class) in people.rows.iter().zip(indices) {
+        if row.fold == Some(Fold(0)) {
+            *class = 2;
+        }
+    }
+    let mut plan = plan_of(&people, vec![Box::new(Nearest::default())], &[1]);
+    plan.classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let result = run(&plan, 2, &NoJournal).result;
+    let of_fold = |fold: usize| result.partitions[fold].untrained_classes.clone();
+    assert_eq!(of_fold(0), [("c".to_owned(), 48)].into());
+    assert!(of_fold(1).is_empty());
+    assert_eq!(result.untrained_rows("c"), 48);
+    let warning = result.untrained_warning().unwrap();
+    assert!(warning.contains("`c` (48 test rows)"), "{warning}");
 }

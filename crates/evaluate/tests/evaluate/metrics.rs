@@ -82,6 +82,11 @@ fn exact_ages_and_ranges_are_measured_apart() {
     }
     let deciding = |labels: &[&str]| Metric::deciding(Task::Age, &truth(labels));
     assert_eq!(deciding(&["20-29", "40"]), Metric::MeanAbsoluteError);
+    assert_eq!(
+        deciding(&["20-29", "40", "30-39"]),
+        Metric::RangeDistance,
+        "one exact age of three"
+    );
     assert_eq!(deciding(&["20-29", "70+"]), Metric::RangeDistance);
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use facefold_core::{Fold, Split, SubjectId, Targets};
-use facefold_evaluate::{EvaluateError, Partition, Protocol, RowInfo, plan};
+use facefold_evaluate::{
+    EvaluateError, Partition, Protocol, RowInfo, plan, plan_training, uneven_folds,
+};
 use proptest::prelude::*;
 
 use crate::heads::people;
@@ -175,6 +177,65 @@ fn one_subject_cannot_be_divided() {
         let error = plan(&protocol, &people.rows, &people.targets, 7).unwrap_err();
         assert!(matches!(error, EvaluateError::TooFew(_)), "{error}");
     }
+}
+
+/// One subject with so many rows of 60, all others with one.
+fn album(largest: usize) -> (Vec<RowInfo>, Targets) {
+    let rows = (0..60).map(|number| {
+        let name = if number < largest { "me".to_owned() } else { format!("s{number}") };
+        row(number, Some(&name), 0, None)
+    });
+    let targets = Targets::Classes { indices: (0..60).map(|row| row % 2).collect(), count: 2 };
+    (rows.collect(), targets)
+}
+
+#[test]
+fn a_subject_that_is_larger_than_an_eighth_is_trained_on() {
+    for largest in [12, 24, 36, 50] {
+        let (rows, targets) = album(largest);
+        let held_out = |seed: u64| {
+            let partition = plan_training(&rows, &targets, seed).unwrap();
+            covers_all(&partition, 60);
+            assert!(subjects(&rows, &partition.train).contains("me"), "{largest}, seed {seed}");
+            assert!((6..=9).contains(&partition.validation.len()), "{:?}", partition.validation);
+            assert!(partition.notes[0].contains(&format!("{largest} of 60 rows")));
+            partition.validation
+        };
+        assert_eq!(held_out(1), held_out(1));
+        assert_ne!(held_out(1), held_out(2));
+    }
+    // Where subjects are small, validation is the first of eight folds.
+    let people = people(60, 5, 1);
+    let partition = plan_training(&people.rows, &people.targets, 7).unwrap();
+    let folds = plan(&Protocol::KFold(8), &people.rows, &people.targets, 7).unwrap();
+    assert_eq!(partition.validation, folds[0].test);
+    assert_eq!(partition.train, [&folds[0].train[..], &folds[0].validation].concat());
+    assert!(partition.notes.is_empty() && partition.test.is_empty());
+    // Of two subjects one must be kept: the smaller, and that is said.
+    let two: Vec<RowInfo> = (0..60)
+        .map(|number| row(number, Some(["a", "b"][usize::from(number < 20)]), 0, None))
+        .collect();
+    let partition = plan_training(&two, &album(1).1, 1).unwrap();
+    assert_eq!(partition.validation.len(), 20);
+    assert!(partition.notes[0].contains("20 of 60 training rows"), "{:?}", partition.notes);
+}
+
+#[test]
+fn folds_of_unlike_size_are_said_to_be_so() {
+    let protocol = Protocol::KFold(5);
+    let said = |largest: usize| {
+        let (rows, targets) = album(largest);
+        let partitions = plan(&protocol, &rows, &targets, 7).unwrap();
+        for partition in &partitions {
+            let share = partition.validation.len() as f64 / (60 - partition.test.len()) as f64;
+            assert!(share < 0.2 || partition.train.len() < 30, "{share}");
+        }
+        uneven_folds(&protocol, &rows, &partitions)
+    };
+    assert_eq!(said(1), None);
+    assert_eq!(said(14), None);
+    let note = said(36).unwrap();
+    assert!(note.contains("from 6 to 36 rows") && note.contains("36 of 60 rows"), "{note}");
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use facefold_evaluate::{AttributeSlices, Metric, Slice, SliceReport};
 
 use crate::figures;
 use crate::format::{self, NONE};
+use crate::inline::{literal, quoted};
 use crate::model::{SuspectCount, TaskReport};
 use crate::page::Page;
 use crate::table::Table;
@@ -33,10 +34,10 @@ pub(crate) fn worst_in_words(report: &SliceReport) -> Option<String> {
     let metric = report.metric;
     let (unit, points) = if metric.is_share() { ("%", "points") } else { ("years", "years") };
     Some(format!(
-        "The worst slice of `{}` is {attribute} `{}` with {} {unit}; its gap to the rest is {} \
+        "The worst slice of `{}` is {attribute} {} with {} {unit}; its gap to the rest is {} \
          {points} (95 % interval {}).",
         report.head,
-        worst.name,
+        quoted(&worst.name),
         format::value(metric, worst.value),
         format::value(metric, worst.gap),
         format::interval(metric, worst.gap_interval),
@@ -65,7 +66,7 @@ fn all(page: &mut Page, report: &SliceReport) {
     ));
     let mut table = Table::new(header("slice", report));
     for (attribute, slice) in report.worst_first().into_iter().take(WORST) {
-        table.row(cells(format!("{attribute}: {}", slice.name), report, slice));
+        table.row(cells(format!("{attribute}: {}", literal(&slice.name)), report, slice));
     }
     page.table(table);
 }
@@ -74,7 +75,7 @@ fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &Att
     if !attribute.slices.is_empty() {
         let mut table = Table::new(header(&attribute.name, report));
         for slice in &attribute.slices {
-            table.row(cells(slice.name.clone(), report, slice));
+            table.row(cells(literal(&slice.name), report, slice));
         }
         page.table(table);
     }
@@ -89,7 +90,7 @@ fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &Att
     if !attribute.small.is_empty() {
         let small = attribute.small.iter().map(|slice| {
             let (rows, subjects) = (format::count(slice.rows), format::count(slice.subjects));
-            format!("`{}` ({rows} rows, {subjects} subjects)", slice.name)
+            format!("{} ({rows} rows, {subjects} subjects)", quoted(&slice.name))
         });
         notes.push(format!(
             "{}, too small: {}.",

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use facefold_evaluate::statistics::bootstrap::Interval;
 use facefold_evaluate::{
     ClassMetrics, CvResult, ExactYearsMetrics, FamiliarityCheck, FitResult, HeadResult,
-    IntervalCheck, Metric, Metrics, YearsMetrics,
+    IntervalCheck, Metric, Metrics, PartitionSummary, YearsMetrics,
 };
 
 use super::{search, slices, thresholds};
 use crate::comparison;
 use crate::figures;
 use crate::format::{self, NONE};
+use crate::inline::{literal, quoted};
 use crate::model::TaskReport;
 use crate::page::{Block, Page};
 use crate::table::Table;
@@ -75,14 +76,30 @@ fn protocol(page: &mut Page, result: &CvResult) {
     for partition in &result.partitions {
         let counts =
             [partition.train, partition.validation, partition.test, partition.shared_test_rows];
-        table.row(std::iter::once(partition.name.clone()).chain(counts.map(format::count)));
+        table.row(std::iter::once(literal(&partition.name)).chain(counts.map(format::count)));
     }
     page.table(table);
     for partition in &result.partitions {
         for note in &partition.notes {
-            page.paragraph(format!("{}: {note}.", partition.name));
+            page.paragraph(format!("{}: {note}.", literal(&partition.name)));
+        }
+        if !partition.untrained_classes.is_empty() {
+            page.paragraph(untrained(partition));
         }
     }
+}
+
+/// Which classes a division tests without having trained on them.
+fn untrained(partition: &PartitionSummary) -> String {
+    let classes = partition.untrained_classes.iter();
+    let named: Vec<String> = classes
+        .map(|(class, &rows)| format!("{} ({})", quoted(class), format::count(rows)))
+        .collect();
+    format!(
+        "{}: classes with test rows but no training row, which no head can predict: {}.",
+        literal(&partition.name),
+        named.join(", ")
+    )
 }
 
 /// Every metric by fold and head, averaged over seeds.
@@ -96,7 +113,7 @@ fn folds(page: &mut Page, result: &CvResult) {
                 let fits = head.fits.iter().filter(|fit| fit.partition == partition.name);
                 format::optional(metric, average(fits, metric))
             });
-            table.row(std::iter::once(partition.name.clone()).chain(cells));
+            table.row(std::iter::once(literal(&partition.name)).chain(cells));
         }
         page.table(table);
     }
@@ -156,12 +173,17 @@ fn classes(page: &mut Page, result: &CvResult) {
     let header = ["recall (%)".to_owned(), "rows".to_owned()];
     let mut table = Table::new(header.into_iter().chain(heads));
     for (class, name) in result.classes.iter().enumerate() {
+        let untrained = result.untrained_rows(name) * result.seeds.len();
         let recalls = result.heads.iter().map(|head| {
-            let recall = class_metrics(head).and_then(|metrics| metrics.recall[class]);
-            format::optional(Metric::Accuracy, recall)
+            let Some(metrics) = class_metrics(head) else { return NONE.to_owned() };
+            let tested: u64 = metrics.confusion[class].iter().sum();
+            if untrained > 0 && untrained as u64 == tested {
+                return "never trained on".to_owned();
+            }
+            format::optional(Metric::Accuracy, metrics.recall[class])
         });
         let rows = format::count(result.class_rows.get(class).copied().unwrap_or(0));
-        table.row([name.clone(), rows].into_iter().chain(recalls));
+        table.row([literal(name), rows].into_iter().chain(recalls));
     }
     page.table(table);
     for head in &result.heads {
@@ -171,11 +193,12 @@ fn classes(page: &mut Page, result: &CvResult) {
                  all test rows and seeds.",
             head.name
         ));
-        let header = std::iter::once(String::new()).chain(result.classes.iter().cloned());
+        let names = result.classes.iter().map(|name| literal(name));
+        let header = std::iter::once(String::new()).chain(names);
         let mut table = Table::new(header);
         for (name, row) in result.classes.iter().zip(&metrics.confusion) {
             let counts = row.iter().map(|&count| format::count(count as usize));
-            table.row(std::iter::once(name.clone()).chain(counts));
+            table.row(std::iter::once(literal(name)).chain(counts));
         }
         page.table(table);
     }
@@ -278,7 +301,7 @@ fn intervals(page: &mut Page, result: &CvResult) {
             };
             table.row([
                 head.name.clone(),
-                partition.name.clone(),
+                literal(&partition.name),
                 format::count(first.rows),
                 format::value(Metric::CumulativeScore5, mean(|check| check.coverage)),
                 format::interval(Metric::CumulativeScore5, interval),
@@ -304,7 +327,7 @@ fn intervals(page: &mut Page, result: &CvResult) {
 
 /// How many test rows are unlike the training faces, and how heads do on them.
 fn familiarity(page: &mut Page, result: &CvResult) {
-    let metric = Metric::of(result.task)[0];
+    let Some(&metric) = result.metrics().first() else { return };
     let measured = format::heading(metric);
     let mut table = Table::new([
         "head".to_owned(),
@@ -327,7 +350,7 @@ fn familiarity(page: &mut Page, result: &CvResult) {
             let share = first.unfamiliar_rows as f64 / first.rows.max(1) as f64;
             table.row([
                 head.name.clone(),
-                partition.name.clone(),
+                literal(&partition.name),
                 format::count(first.rows),
                 format::value(Metric::CumulativeScore5, share),
                 format::optional(metric, mean(|check| check.familiar)),

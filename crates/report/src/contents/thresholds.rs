@@ -5,6 +5,7 @@ use facefold_evaluate::thresholds::MARGIN;
 use facefold_evaluate::{CvResult, Decisions, HeadResult, Metric, Rate, ThresholdResult};
 
 use crate::format::{self, NONE};
+use crate::inline::literal;
 use crate::page::{Block, Page};
 use crate::table::Table;
 
@@ -234,7 +235,7 @@ fn slices(at: &ThresholdResult) -> Table {
     for slice in &at.slices {
         let Decisions { minors_passed, adults_passed, older_passed, .. } = &slice.decisions;
         table.row([
-            format!("{}: {}", slice.attribute, slice.name),
+            format!("{}: {}", slice.attribute, literal(&slice.name)),
             counted(minors_passed),
             interval(minors_passed),
             counted(adults_passed),

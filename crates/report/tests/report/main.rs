@@ -181,3 +181,47 @@ fn a_comparison_stands_alone() {
         assert!(text.contains("sharp − blunt"), "{text}");
     }
 }
+
+#[test]
+fn names_of_classes_are_no_markdown() {
+    let mut report = run::report();
+    for task in report.tasks.iter_mut().filter(|task| !task.result.classes.is_empty()) {
+        task.result.classes = ["**old**", "<img src=x>", "a|b`c"].map(str::to_owned).to_vec();
+    }
+    let text = markdown(&report);
+    for needed in ["| \\*\\*old\\*\\* |", "| \\<img src=x> |", "| a\\|b\\`c |"] {
+        assert!(text.contains(needed), "`{needed}`:\n{text}");
+    }
+    assert!(!text.replace("\\<", "").contains("<img"), "{text}");
+    let page = html(&report);
+    for needed in ["<td>**old**</td>", "<td>&lt;img src=x&gt;</td>", "<td>a|b`c</td>"] {
+        assert!(page.contains(needed), "`{needed}`:\n{page}");
+    }
+}
+
+#[test]
+fn a_comparison_begins_with_what_differs() {
+    let mut compared = run::report().tasks[0].comparison.clone().unwrap();
+    compared.warnings = vec!["The results use different rows: `a`: 1; `b`: 2.".to_owned()];
+    assert!(comparison::terminal(&compared).starts_with("! The results use different rows"));
+    assert!(comparison::markdown(&compared).starts_with("> **The results use different rows"));
+}
+
+#[test]
+fn a_class_that_was_never_trained_on_has_no_recall() {
+    let mut report = run::report();
+    let result = &mut report.tasks[0].result;
+    let class = result.classes[1].clone();
+    for partition in &mut result.partitions {
+        partition.untrained_classes.insert(class.clone(), partition.test);
+    }
+    // Its test rows under both seeds.
+    let tested: usize = result.partitions.iter().map(|partition| partition.test).sum();
+    for head in &mut result.heads {
+        let facefold_evaluate::Metrics::Classes(metrics) = &mut head.pooled else { panic!() };
+        metrics.confusion[1] = vec![2 * tested as u64, 0, 0];
+    }
+    let text = markdown(&report);
+    assert!(text.contains("| never trained on | never trained on |"), "{text}");
+    assert!(text.contains("classes with test rows but no training row"), "{text}");
+}

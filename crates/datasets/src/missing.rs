@@ -1,0 +1,93 @@
+//! Words that label files write where nothing is known.
+
+/// The words, in lower case and without blanks and marks: `N/A` is `na`.
+const WORDS: [&str; 13] = [
+    "nan",
+    "none",
+    "null",
+    "nil",
+    "na",
+    "unknown",
+    "missing",
+    "undefined",
+    "unspecified",
+    "notknown",
+    "notavailable",
+    "notapplicable",
+    "nodata",
+];
+
+/// Marks that say nothing where nothing else stands: `-`, `?`, `...`.
+const MARKS: [char; 6] = ['-', '–', '—', '?', '.', '_'];
+
+/// A label without blanks around it; none where it is empty or a word for what is not known, in any
+/// case and spacing: `nan`, `None`, `NULL`, `n/a`, `not available`, `<NA>`, `-`, `?`.
+///
+/// Every column of every label file and every class folder is read through this, so that what is
+/// not known never becomes one person or one class.
+///
+/// ```
+/// use facefold_datasets::known;
+/// assert_eq!(known(" ann "), Some("ann"));
+/// assert_eq!(known("N / A"), None);
+/// assert_eq!(known("nana"), Some("nana"));
+/// ```
+#[must_use]
+pub fn known(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let bare: String =
+        text.chars().filter(|letter| letter.is_alphanumeric()).collect::<String>().to_lowercase();
+    let silent = text.chars().all(|letter| letter.is_whitespace() || MARKS.contains(&letter));
+    (!silent && !WORDS.contains(&bare.as_str())).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::known;
+
+    #[test]
+    fn words_for_what_is_not_known_are_known_in_any_case_and_spacing() {
+        for text in [
+            "",
+            "  ",
+            "nan",
+            "NaN",
+            "NONE",
+            "null",
+            "Nil",
+            "n/a",
+            "N/A",
+            "n / a",
+            "NA",
+            "N.A.",
+            "<NA>",
+            "#N/A",
+            "unknown",
+            " Unknown ",
+            "missing",
+            "(none)",
+            "\"nan\"",
+            "-",
+            "--",
+            "—",
+            "?",
+            "???",
+            "...",
+            "_",
+            "not available",
+            "Not_Known",
+            "\u{a0}nan\u{a0}",
+        ] {
+            assert_eq!(known(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn labels_are_kept_as_they_are() {
+        for text in ["ann", "Nana", "none of them", "na-1", "0", "-1", "+", "60+", "u", "Unknown 7"]
+        {
+            assert_eq!(known(text), Some(text));
+        }
+        assert_eq!(known(" (25, 32) "), Some("(25, 32)"));
+    }
+}
