@@ -301,20 +301,13 @@ fn listed(directory: &Path, kind: fn(&FileType) -> bool) -> io::Result<Vec<(Stri
     Ok(names)
 }
 
-/// The plots of the report in this directory: those that its `report.md` shows, so that none is taken
-/// for its own that another run left there; all where it has no such file. None behind a link.
+/// The plots beside the report in this directory; none behind a link.
 fn plots(report: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     if !is_within(report, "plots") {
         return Ok(Vec::new());
     }
     let mut plots = listed(&report.join("plots"), FileType::is_file)?;
     plots.retain(|(_, path)| path.extension().is_some_and(|extension| extension == "svg"));
-    let text = report.join("report.md");
-    let metadata = std::fs::symlink_metadata(&text);
-    if metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() <= REPORT) {
-        let text = fs::read_to_string(text)?;
-        plots.retain(|(name, _)| text.contains(&format!("(plots/{name})")));
-    }
     Ok(plots)
 }
 

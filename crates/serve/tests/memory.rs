@@ -75,7 +75,7 @@ fn a_thousand_random_bodies_end_in_answers_and_memory_stays() {
 
 #[test]
 fn answers_leave_no_memory_behind() {
-    const ANSWERS: usize = 600;
+    const ANSWERS: usize = 300;
     let _alone = alone();
     let server = Running::start(&options());
     let pictures: Vec<Vec<u8>> = (0..8).map(picture).collect();
@@ -87,7 +87,7 @@ fn answers_leave_no_memory_behind() {
             assert_eq!(reply.status, 200, "{}", reply.text());
         }
     };
-    ask(150);
+    ask(60);
     let before = resident(&server);
     ask(ANSWERS);
     let grown = resident(&server) - before;

@@ -167,6 +167,6 @@ fn predict_names_what_it_cannot_read_and_answers_the_rest() {
     ));
     let rows: Vec<&str> = csv.lines().skip(1).collect();
     assert_eq!(rows.len(), 2);
-    assert!(rows[0].ends_with("broken.jpg,not-a-picture,,,,,,,"), "{}", rows[0]);
+    assert!(rows[0].ends_with("broken.jpg,not-a-picture,,,,,,,,,"), "{}", rows[0]);
     assert!(rows[1].contains(",ok,"), "{}", rows[1]);
 }
