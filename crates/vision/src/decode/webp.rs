@@ -11,7 +11,10 @@ use super::{Prepared, undecodable};
 const HEADER: usize = 12;
 
 /// More bytes than an encoder writes beyond those that a decoder needs.
-const SPARED: usize = 16;
+const SPARED: usize = 32;
+
+/// Shorter data are those of icons, and too short for that.
+const LEAST: usize = 1024;
 
 /// Keeps the chunk with the pixels, and reads how the picture is turned. Transparency is dropped
 /// here and not after decoding: it changes no colour.
@@ -57,7 +60,7 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Prepared<'_>, Rejection> {
 pub(super) fn shortened(bytes: &[u8]) -> Option<Vec<u8>> {
     let (kind, content, end) = chunk(bytes, HEADER)?;
     let simple_picture = end == bytes.len() && matches!(kind, b"VP8 " | b"VP8L");
-    let kept = content.get(..content.len().checked_sub(SPARED)?)?;
+    let kept = content.get(..content.len().max(LEAST) - SPARED)?;
     simple_picture.then(|| simple(kind, kept))
 }
 
