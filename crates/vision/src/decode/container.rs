@@ -16,6 +16,9 @@ use super::{Prepared, undecodable};
 /// Most tags of a TIFF page; the standard defines fewer than a hundred.
 const MOST_TAGS: usize = 4096;
 
+/// Most strips or tiles of a page.
+const MOST_STRIPS: usize = 1 << 20;
+
 /// Walks the container. Damage that is no early end is left to the decoder, but for sizes that
 /// differ from those of the header.
 pub(super) fn prepare(bytes: &[u8], format: ImageFormat) -> Result<Prepared<'_>, Rejection> {
@@ -175,7 +178,7 @@ impl<'a> Tiff<'a> {
     /// The whole numbers of the tag whose value lies at a place.
     fn numbers(&self, value: usize) -> Option<Vec<usize>> {
         let entry = value - if self.big { 12 } else { 8 };
-        let count = self.offset(entry + 4)?;
+        let count = self.offset(entry + 4).filter(|&count| count <= MOST_STRIPS)?;
         let width = match read_u16(self.bytes, entry + 2, self.endian)? {
             3 => 2,
             4 => 4,
