@@ -10,7 +10,7 @@ use facefold_vision::decode::{Limits, decode};
 pub const COMMAND: &str = "decode-stdin";
 
 /// The largest picture that is decoded takes seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether a picture can be decoded or rejected without an end of the program. Where no process can
 /// be started, nothing speaks against it.

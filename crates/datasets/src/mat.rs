@@ -87,7 +87,7 @@ pub(crate) fn read(bytes: &[u8], wanted: &[&str]) -> Result<BTreeMap<String, Val
     while let Some((kind, content)) = elements.next()? {
         let unpacked;
         let content = if kind == COMPRESSED {
-            unpacked = unpack(content, Memory::of(bytes))?;
+            unpacked = unpack(content, &Memory::of(bytes))?;
             Elements { bytes: &unpacked }.expect(MATRIX, "a compressed matrix")?
         } else {
             content
@@ -126,7 +126,7 @@ fn too_much<T>() -> Result<T> {
     damage(expected, "more: this is no list of pictures")
 }
 
-fn unpack(packed: &[u8], memory: Memory) -> Result<Vec<u8>> {
+fn unpack(packed: &[u8], memory: &Memory) -> Result<Vec<u8>> {
     let broken = |error: std::io::Error| Damage {
         expected: "a readable compressed element",
         found: error.to_string(),
@@ -379,7 +379,8 @@ mod tests {
     #[test]
     fn a_small_file_that_stands_for_much_memory_is_refused() {
         // 2 million bytes as numbers, and 2 million empty cells.
-        let numbers = named(super::FIRST_NUMERIC, 2 << 20, &element(super::UINT8, &[0; 2 << 20]));
+        let numbers =
+            named(super::FIRST_NUMERIC, 2 << 20, &element(super::UINT8, &vec![0; 2 << 20]));
         let cells = vec![element(super::MATRIX, b""); 2 << 20].concat();
         let cells = named(super::CELL, 2 << 20, &cells);
         let zeros = vec![0; 32 << 20];

@@ -84,7 +84,8 @@ impl Attempts {
     ) -> Result<(), StoreError> {
         let mut current = self.lock();
         for (key, path) in pictures {
-            let line = Line { runs: self.earlier(&key) + 1, path: format!("{path:?}") };
+            let path = path.to_string_lossy().escape_debug().to_string();
+            let line = Line { runs: self.earlier(&key) + 1, path };
             current.lines.insert(key, line);
         }
         Ok(current.write()?)

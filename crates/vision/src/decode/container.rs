@@ -4,8 +4,10 @@
 //! Most decoders stop at the first frame and forgive a missing end, so both must be asked apart.
 
 use std::borrow::Cow;
+use std::io::Read;
 
 use facefold_core::Rejection;
+use flate2::read::ZlibDecoder;
 use image::ImageFormat;
 use image::metadata::Orientation;
 
@@ -13,6 +15,9 @@ use super::{Prepared, undecodable};
 
 /// Most tags of a TIFF page; the standard defines fewer than a hundred.
 const MOST_TAGS: usize = 4096;
+
+/// Most strips or tiles of a page.
+const MOST_STRIPS: usize = 1 << 20;
 
 /// Walks the container. Damage that is no early end is left to the decoder, but for sizes that
 /// differ from those of the header.
@@ -169,6 +174,58 @@ impl<'a> Tiff<'a> {
         });
         Some((entries.take(MOST_TAGS + 1).collect(), self.offset(next)?))
     }
+
+    /// The whole numbers of the tag whose value lies at a place.
+    fn numbers(&self, value: usize) -> Option<Vec<usize>> {
+        let entry = value - if self.big { 12 } else { 8 };
+        let count = self.offset(entry + 4).filter(|&count| count <= MOST_STRIPS)?;
+        let width = match read_u16(self.bytes, entry + 2, self.endian)? {
+            3 => 2,
+            4 => 4,
+            16 => 8,
+            _ => return None,
+        };
+        let length = count.checked_mul(width)?;
+        let inline = length <= if self.big { 8 } else { 4 };
+        let start = if inline { value } else { self.offset(value)? };
+        self.bytes.get(start..start.checked_add(length)?)?;
+        let number = |at| match width {
+            2 => read_u16(self.bytes, at, self.endian).map(usize::from),
+            4 => read_u32(self.bytes, at, self.endian).map(|number| number as usize),
+            _ => usize::try_from(read_u64(self.bytes, at, self.endian)?).ok(),
+        };
+        (start..start + length).step_by(width).map(number).collect()
+    }
+}
+
+/// Checks the checksums that deflated strips or tiles of a TIFF's first page end with: its decoder
+/// stops before them. They may unpack to at most so many bytes together.
+pub(super) fn check_strips(bytes: &[u8], most: u64) -> Result<(), Rejection> {
+    let page = Tiff::open(bytes).and_then(|tiff| {
+        let (tags, _) = tiff.directory(tiff.offset(if tiff.big { 8 } else { 4 })?)?;
+        Some((tiff, tags))
+    });
+    let Some((tiff, tags)) = page else { return Ok(()) };
+    let tag = |wanted: u16| tags.iter().find(|(tag, _)| *tag == wanted).map(|(_, at)| *at);
+    let compression = tag(259).and_then(|at| read_u16(bytes, at, tiff.endian));
+    if !matches!(compression, Some(8 | 32_946)) {
+        return Ok(());
+    }
+    let numbers = |strips: u16, tiles: u16| tiff.numbers(tag(strips).or_else(|| tag(tiles))?);
+    let (Some(starts), Some(lengths)) = (numbers(273, 324), numbers(279, 325)) else {
+        return Err(undecodable("strips without places or lengths"));
+    };
+    let mut left = most;
+    for (number, (start, length)) in (1..).zip(starts.into_iter().zip(lengths)) {
+        let strip = bytes.get(start..).and_then(|rest| rest.get(..length));
+        let mut unpacked = ZlibDecoder::new(strip.unwrap_or_default()).take(left + 1);
+        let taken = std::io::copy(&mut unpacked, &mut std::io::sink())
+            .map_err(|error| undecodable(format!("strip {number}: {error}")))?;
+        left = left
+            .checked_sub(taken)
+            .ok_or_else(|| undecodable("strips that hold more than the picture"))?;
+    }
+    Ok(())
 }
 
 /// An uncompressed bitmap's rows follow from its header; other kinds are left to the decoder.

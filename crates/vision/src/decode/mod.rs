@@ -225,6 +225,9 @@ impl<'a> Content<'a> {
                 {
                     return Err(undecodable("the data go on behind the last pixel"));
                 }
+                if *format == ImageFormat::Tiff {
+                    container::check_strips(&prepared.bytes, memory)?;
+                }
                 decode_other(&prepared.bytes, *format, memory)
             }
         }

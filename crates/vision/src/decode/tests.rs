@@ -295,6 +295,48 @@ fn webp_data_that_end_early_or_go_on_are_damage() {
     assert!(decode(&cut, &Limits::default()).is_err());
 }
 
+/// A TIFF of one strip, packed by zlib, and where the strip ends.
+fn deflated_tiff(picture: &RgbImage) -> (Vec<u8>, usize) {
+    let mut packed = Vec::new();
+    let level = flate2::Compression::fast();
+    let mut encoder = flate2::read::ZlibEncoder::new(picture.as_raw().as_slice(), level);
+    std::io::Read::read_to_end(&mut encoder, &mut packed).unwrap();
+    let directory = 8 + packed.len().next_multiple_of(2);
+    let after = (directory + 2 + 9 * 12 + 4) as u32;
+    let mut bytes = b"II*\0".to_vec();
+    bytes.extend((directory as u32).to_le_bytes());
+    bytes.extend(&packed);
+    bytes.resize(directory, 0);
+    bytes.extend([9, 0]);
+    // Width, height, bits of a sample, compression, colours, strip, samples, rows, bytes.
+    let (width, height) = picture.dimensions();
+    for (tag, kind, count, value) in [
+        (256_u16, 4_u16, 1_u32, width),
+        (257, 4, 1, height),
+        (258, 3, 3, after),
+        (259, 3, 1, 8),
+        (262, 3, 1, 2),
+        (273, 4, 1, 8),
+        (277, 3, 1, 3),
+        (278, 4, 1, height),
+        (279, 4, 1, packed.len() as u32),
+    ] {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend([0, 0, 0, 0, 8, 0, 8, 0, 8, 0]);
+    (bytes, 8 + packed.len())
+}
+
+#[test]
+fn deflated_strips_have_checksums() {
+    let (whole, end) = deflated_tiff(&quarters());
+    assert_eq!(decode(&whole, &Limits::default()).unwrap(), quarters());
+    let mut damaged = whole;
+    damaged[end - 1] ^= 1;
+    assert_eq!(reason(&damaged), RejectReason::Undecodable);
+}
+
 #[test]
 fn a_checksum_that_is_wrong_is_damage() {
     let png = encoded(quarters(), ImageFormat::Png);

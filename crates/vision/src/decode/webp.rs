@@ -11,7 +11,10 @@ use super::{Prepared, undecodable};
 const HEADER: usize = 12;
 
 /// More bytes than an encoder writes beyond those that a decoder needs.
-const SPARED: usize = 16;
+const SPARED: usize = 32;
+
+/// Shorter data are those of icons, and too short for that.
+const LEAST: usize = 1024;
 
 /// Keeps the chunk with the pixels, and reads how the picture is turned. Transparency is dropped
 /// here and not after decoding: it changes no colour.
@@ -25,7 +28,7 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Prepared<'_>, Rejection> {
     let end = announced.saturating_add(8);
     let mut at = HEADER;
     while let Some((kind, content, next)) = chunk(&bytes[..end.min(bytes.len())], at) {
-        match kind {
+        match &kind {
             b"VP8X" => canvas = content.get(4..10).map(|sides| (three(sides), three(&sides[3..]))),
             b"ANMF" => frames += 1,
             b"EXIF" => orientation = Orientation::from_exif_chunk(content).unwrap_or(orientation),
@@ -56,13 +59,13 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Prepared<'_>, Rejection> {
 /// are needed to the last bytes: damaged ones lead it to stop before, or to go on behind.
 pub(super) fn shortened(bytes: &[u8]) -> Option<Vec<u8>> {
     let (kind, content, end) = chunk(bytes, HEADER)?;
-    let simple_picture = end == bytes.len() && matches!(kind, b"VP8 " | b"VP8L");
-    let kept = content.get(..content.len().checked_sub(SPARED)?)?;
+    let simple_picture = end == bytes.len() && matches!(&kind, b"VP8 " | b"VP8L");
+    let kept = content.get(..content.len().max(LEAST) - SPARED)?;
     simple_picture.then(|| simple(kind, kept))
 }
 
 /// A file of nothing but a picture.
-fn simple(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+fn simple(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     let padding = content.len() % 2;
     let mut bytes = Vec::with_capacity(content.len() + 24);
     bytes.extend(b"RIFF");
@@ -76,8 +79,8 @@ fn simple(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
 }
 
 /// Type and content of the chunk at a place, and where the next one starts.
-fn chunk(bytes: &[u8], at: usize) -> Option<(&[u8; 4], &[u8], usize)> {
-    let kind = bytes.get(at..)?.first_chunk()?;
+fn chunk(bytes: &[u8], at: usize) -> Option<([u8; 4], &[u8], usize)> {
+    let kind = *bytes.get(at..)?.first_chunk()?;
     let length = read_u32(bytes, at + 4, Endian::Little)? as usize;
     let content = bytes.get(at + 8..)?.get(..length)?;
     Some((kind, content, at + 8 + length + length % 2))
@@ -89,9 +92,9 @@ fn three(bytes: &[u8]) -> u32 {
 }
 
 /// Width and height in the header of a lossy (RFC 6386, 9.1) or lossless picture.
-fn size(kind: &[u8; 4], content: &[u8]) -> Option<(u32, u32)> {
+fn size(kind: [u8; 4], content: &[u8]) -> Option<(u32, u32)> {
     let bits = |at: usize| read_u32(content, at, Endian::Little);
-    if kind == b"VP8L" {
+    if &kind == b"VP8L" {
         let bits = bits(1)?;
         Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))
     } else {

@@ -19,6 +19,11 @@ const HUFFMAN: u8 = 0xc4;
 /// all blocks for each.
 const MOST_SCANS: usize = 100;
 
+/// More restart markers than the largest picture has MCUs, and more tables than all scans could use:
+/// remembering them would take more memory than the picture.
+const MOST_RESTARTS: usize = 1 << 21;
+const MOST_PIECES: usize = 1 << 12;
+
 /// A component of the frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Component {
@@ -164,6 +169,9 @@ impl<'a> File<'a> {
             }
             if marker == START_OF_SCAN {
                 file.read_data(&mut reader);
+                if file.damage.is_some() {
+                    break;
+                }
             }
         }
         file.rgb = file.frame.as_ref().is_ok_and(|frame| is_rgb(frame, &colours));
@@ -262,16 +270,21 @@ impl<'a> File<'a> {
         colours: &mut Colours,
     ) -> Result<(), Rejection> {
         match marker {
-            HUFFMAN => tables.huffman(content)?,
-            QUANTIZATION => tables.quantization(content)?,
+            HUFFMAN => {
+                tables.huffman(content)?;
+                self.add_tables(marker, content)?;
+            }
+            QUANTIZATION => {
+                tables.quantization(content)?;
+                self.add_tables(marker, content)?;
+            }
             RESTART_INTERVAL => {
                 let Some(&[high, low]) = content.first_chunk() else {
                     return Err(undecodable("a restart interval of no length"));
                 };
                 tables.interval = usize::from(u16::from_be_bytes([high, low]));
-                // Rewritten, as what follows the number would be another reader's.
-                self.pieces.push(Piece::Tables(marker, &content[..2]));
-                return Ok(());
+                // What follows the number would be another reader's.
+                self.add_tables(marker, &content[..2])?;
             }
             START_OF_SCAN => {
                 let scan = self.scan(content, tables)?;
@@ -280,7 +293,6 @@ impl<'a> File<'a> {
                 }
                 self.pieces.push(Piece::Scan(self.scans.len()));
                 self.scans.push(scan);
-                return Ok(());
             }
             START_OF_IMAGE => return Err(undecodable("a second start of an image")),
             // Settings of arithmetic coding: the frame header says whether it is used.
@@ -300,9 +312,14 @@ impl<'a> File<'a> {
             }
             _ => {}
         }
-        if [HUFFMAN, QUANTIZATION].contains(&marker) {
-            self.pieces.push(Piece::Tables(marker, content));
+        Ok(())
+    }
+
+    fn add_tables(&mut self, marker: u8, content: &'a [u8]) -> Result<(), Rejection> {
+        if self.pieces.len() >= MOST_PIECES {
+            return Err(undecodable(format!("more than {MOST_PIECES} tables")));
         }
+        self.pieces.push(Piece::Tables(marker, content));
         Ok(())
     }
 
@@ -379,6 +396,10 @@ impl<'a> File<'a> {
                 None => break bytes.len(),
                 Some(0) => reader.at = at + fill + 1,
                 Some(marker) if RESTARTS.contains(marker) => {
+                    if scan.restarts.len() == MOST_RESTARTS {
+                        self.damage = Some(undecodable("more restart markers than blocks"));
+                        return;
+                    }
                     scan.parts.push(&bytes[part..at]);
                     scan.restarts.push(marker - RESTARTS.start());
                     reader.at = at + fill + 1;

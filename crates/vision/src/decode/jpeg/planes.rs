@@ -128,7 +128,11 @@ impl Plane {
         let near = self.line(y / ratio.1);
         // The next nearest row: the one above for the upper of two, the one below for the lower.
         let other = |y: usize| {
-            if y % 2 == 0 { self.line((y / 2).saturating_sub(1)) } else { self.line(y / 2 + 1) }
+            if y.is_multiple_of(2) {
+                self.line((y / 2).saturating_sub(1))
+            } else {
+                self.line(y / 2 + 1)
+            }
         };
         match ratio {
             (1, 1) => out.copy_from_slice(near),
@@ -137,7 +141,7 @@ impl Plane {
                 doubled(&line, [1, 2], 2, out);
             }
             (1, 2) => {
-                let bias = if y % 2 == 0 { 1 } else { 2 };
+                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                 for ((out, &a), &b) in out.iter_mut().zip(near).zip(other(y)) {
                     *out = ((3 * u32::from(a) + u32::from(b) + bias) >> 2) as u8;
                 }
@@ -163,7 +167,7 @@ fn doubled(line: &[u32], [left, right]: [u32; 2], shift: u32, out: &mut [u8]) {
     for (x, out) in out.iter_mut().enumerate() {
         let at = x / 2;
         let (neighbour, bias) =
-            if x % 2 == 0 { (at.checked_sub(1), left) } else { (Some(at + 1), right) };
+            if x.is_multiple_of(2) { (at.checked_sub(1), left) } else { (Some(at + 1), right) };
         let neighbour = neighbour.filter(|&neighbour| neighbour <= last);
         let other = neighbour.map_or(line[at], |neighbour| line[neighbour]);
         *out = ((3 * line[at] + other + bias) >> shift) as u8;

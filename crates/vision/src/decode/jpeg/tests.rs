@@ -177,3 +177,13 @@ fn colours_are_those_that_libjpeg_sees() {
     let both = [&file[..jfif], adobe, &file[jfif..]].concat();
     assert_eq!(decode(&both, &Limits::default()).unwrap(), plain);
 }
+
+#[test]
+fn what_is_remembered_of_a_file_is_bounded() {
+    let Case { file, .. } = corpus().remove(0);
+    let data = data(file);
+    let restarts = [&file[..data.start], &b"\xff\xd0".repeat(1 << 22), b"\xff\xd9"].concat();
+    assert_eq!(outcome(&restarts), Err(RejectReason::Undecodable));
+    let tables = [&file[..2], &b"\xff\xdb\x00\x02".repeat(1 << 13), &file[2..]].concat();
+    assert_eq!(outcome(&tables), Err(RejectReason::Undecodable));
+}
