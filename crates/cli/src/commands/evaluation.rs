@@ -16,7 +16,7 @@ use facefold_report::{
 };
 
 use super::threads;
-use crate::arguments::{EvaluationArguments, LearningArguments};
+use crate::arguments::EvaluationArguments;
 use crate::learning::{self, Learning, TaskRows};
 use crate::settings::Settings;
 use crate::{columns, output, progress, provenance};
@@ -90,19 +90,12 @@ pub fn evaluate(
             warnings.push(proposal);
         }
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
-        let Some((outcome, searches)) = run_task(
-            arguments,
-            evaluation,
-            &learning,
-            &journal,
-            rows,
-            protocol,
-            &thresholds,
-            &how,
-        )?
-        else {
-            return Ok(None);
-        };
+        let thresholds = thresholds.clone();
+        let plan = plan_task(arguments, evaluation, &learning, rows, protocol, thresholds)?;
+        let threads = threads(arguments.learning.threads);
+        let fitted =
+            with_progress(threads, &journal, evaluation.interrupted, |run| how(&plan, run))?;
+        let Some((outcome, searches)) = fitted else { return Ok(None) };
         let comparison = compare_heads(&outcome, arguments.learning.seed)?;
         let (mut sliced, mut doubted) = (None, None);
         if let Some(best) = comparison.as_ref().and_then(best_head) {
@@ -166,29 +159,26 @@ pub(super) fn warnings_on(learning: &Learning, settings: &Settings) -> Vec<Strin
     untrained.into_iter().chain(provenance::ages_warning(settings)).collect()
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that a task's run rests on")]
-fn run_task(
+/// What is fitted for a task.
+fn plan_task<'a>(
     arguments: &EvaluationArguments,
     evaluation: &Evaluation<'_>,
-    learning: &Learning,
-    journal: &DirectoryJournal,
+    learning: &'a Learning,
     rows: TaskRows,
     protocol: Protocol,
-    thresholds: &Option<Thresholds<'_>>,
-    how: &impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
-) -> Result<Option<(CvOutcome, Vec<SearchResult>)>> {
-    let LearningArguments { seed, threads: asked, .. } = arguments.learning;
+    thresholds: Option<Thresholds<'a>>,
+) -> Result<CvPlan<'a>> {
+    let seed = arguments.learning.seed;
     let partitions = plan(&protocol, &rows.rows, &rows.targets, seed)?;
     let settings = evaluation.settings;
-    let plan = CvPlan {
+    Ok(CvPlan {
         protocol,
         partitions,
         heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
         seeds: (seed..seed + arguments.seeds.max(1)).collect(),
-        thresholds: thresholds.clone(),
+        thresholds,
         ..plan_of(learning, settings, rows, seed)?
-    };
-    with_progress(threads(asked), journal, evaluation.interrupted, |run| how(&plan, run))
+    })
 }
 
 /// The rows of a task as a plan that has no head, seed or partition yet.
