@@ -10,9 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use facefold_core::Task;
 use facefold_evaluate::{Comparison, MetricSummary};
-use facefold_report::{
-    Dataset, Provenance, Report, compare_results, plot_files, predictions_file,
-};
+use facefold_report::{Dataset, Provenance, Report, compare_results, plot_files, predictions_file};
 use serde::Serialize;
 use tokio::time::timeout;
 

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use facefold_core::{ImageKey, SubjectId};
 use fs_err as fs;
 
-use crate::{attempts, disk};
 use crate::error::StoreError;
 use crate::index::Index;
 use crate::samples::SampleRow;
@@ -16,6 +15,7 @@ use crate::seal;
 use crate::shard::{self, EmbeddingRow, Kind};
 use crate::store::Store;
 use crate::writer::StoreWriter;
+use crate::{attempts, disk};
 
 /// Who or what is to be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

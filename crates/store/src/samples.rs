@@ -36,8 +36,7 @@ const CHECKSUM: &str = "facefold.checksum";
 const MARKER: &[u8] = b"facefold.checksum\x18\x40";
 
 /// What to do about a damaged table.
-const WRITE_AGAIN: &str =
-    "delete the file and run the same `extract` command again: it writes the table anew";
+const WRITE_AGAIN: &str = "run the same `extract` command again: it writes the table anew";
 
 /// A label row and its picture.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,7 +28,7 @@ Examples:
 pub struct ExtractArguments {
     #[command(flatten)]
     pub source: SourceArguments,
-    /// Directory of the store; made if it is not there.
+    /// Directory of the store; made if it is not there. It belongs to one data set: another one is refused.
     #[arg(long)]
     pub store: PathBuf,
     #[command(flatten)]

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use facefold_core::{Head, Task};
 use facefold_evaluate::{
-    Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Partition,
-    Protocol, SearchResult, Suspects, Thresholds, compare, plan, slices, suspects, uneven_folds,
+    Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
+    SearchResult, Suspects, Thresholds, compare, plan, slices, suspects, uneven_folds,
 };
 use facefold_heads::HeadOptions;
 use facefold_report::{
@@ -16,7 +16,7 @@ use facefold_report::{
 };
 
 use super::threads;
-use crate::arguments::{EvaluationArguments, LearningArguments};
+use crate::arguments::EvaluationArguments;
 use crate::learning::{self, Learning, TaskRows};
 use crate::settings::Settings;
 use crate::{columns, output, progress, provenance};
@@ -83,18 +83,16 @@ pub fn evaluate(
         learning::announce(&rows);
         warnings.extend(learning::warn_of(&learning, &rows, settings));
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
-        let partitions = plan(&protocol, &rows.rows, &rows.targets, arguments.learning.seed)?;
-        if let Some(warning) = uneven_folds(&protocol, &rows.rows, &partitions) {
+        let thresholds = thresholds.clone();
+        let plan = plan_task(arguments, evaluation, &learning, rows, protocol, thresholds)?;
+        if let Some(warning) = uneven_folds(&plan.protocol, &plan.rows, &plan.partitions) {
             output::note(&format!("{task}: {warning}"));
             warnings.push(format!("{task}: {warning}"));
         }
-        let divided = Divided { rows, protocol, partitions };
-        let of_task = thresholds.as_ref();
-        let Some((outcome, searches)) =
-            run_task(arguments, evaluation, &learning, divided, of_task, &journal, &how)?
-        else {
-            return Ok(None);
-        };
+        let threads = threads(arguments.learning.threads);
+        let fitted =
+            with_progress(threads, &journal, evaluation.interrupted, |run| how(&plan, run))?;
+        let Some((outcome, searches)) = fitted else { return Ok(None) };
         if let Some(warning) = outcome.result.untrained_warning() {
             output::note(&warning);
             warnings.push(warning);
@@ -162,33 +160,26 @@ pub(super) fn warnings_on(learning: &Learning, settings: &Settings) -> Vec<Strin
     untrained.into_iter().chain(provenance::ages_warning(settings)).collect()
 }
 
-/// The rows of a task, and how they are divided.
-struct Divided {
-    rows: TaskRows,
-    protocol: Protocol,
-    partitions: Vec<Partition>,
-}
-
-fn run_task(
+/// What is fitted for a task.
+fn plan_task<'a>(
     arguments: &EvaluationArguments,
     evaluation: &Evaluation<'_>,
-    learning: &Learning,
-    Divided { rows, protocol, partitions }: Divided,
-    thresholds: Option<&Thresholds<'_>>,
-    journal: &DirectoryJournal,
-    how: &impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
-) -> Result<Option<(CvOutcome, Vec<SearchResult>)>> {
-    let LearningArguments { seed, threads: asked, .. } = arguments.learning;
+    learning: &'a Learning,
+    rows: TaskRows,
+    protocol: Protocol,
+    thresholds: Option<Thresholds<'a>>,
+) -> Result<CvPlan<'a>> {
+    let seed = arguments.learning.seed;
+    let partitions = plan(&protocol, &rows.rows, &rows.targets, seed)?;
     let settings = evaluation.settings;
-    let plan = CvPlan {
+    Ok(CvPlan {
         protocol,
         partitions,
         heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
         seeds: seeds(seed, arguments.seeds),
-        thresholds: thresholds.cloned(),
+        thresholds,
         ..plan_of(learning, settings, rows, seed)?
-    };
-    with_progress(threads(asked), journal, evaluation.interrupted, |run| how(&plan, run))
+    })
 }
 
 /// So many seeds from the first.

@@ -12,6 +12,7 @@ use facefold_evaluate::{SetName, SetRow};
 use facefold_store::{Features, SampleRow, Select, Store};
 
 use crate::commands::Usage;
+use crate::output;
 use crate::settings::Settings;
 
 /// What a store's rows serve.
@@ -56,6 +57,9 @@ pub(super) struct Loaded {
     pub(super) left_out: Vec<Option<String>>,
     pub(super) notes: Vec<String>,
 }
+
+/// Why a label row is not used whose picture was extracted and is in no shard.
+const LOST: &str = "lost from the store";
 
 /// The name of a store's directory.
 pub(super) fn name(directory: &Path) -> Result<SetName> {
@@ -143,6 +147,13 @@ impl Loaded {
                 matrix_rows.push(None);
                 *rejected.entry(why_not(row, &rejections)).or_default() += 1;
             }
+        }
+        if let Some(lost) = rejected.get(LOST) {
+            output::note(&format!(
+                "{lost} label rows of `{}` name pictures that no shard of it has any more, and are not used: \
+                 run the same `extract` command again",
+                directory.display()
+            ));
         }
         if keys.is_empty() {
             bail!("no label row of the store `{}` has an embedding", directory.display());
@@ -271,7 +282,7 @@ fn why_not(row: &SampleRow, rejections: &BTreeMap<ImageKey, Rejection>) -> Strin
     let stored = row.key.and_then(|key| rejections.get(&key));
     match row.rejection.as_ref().or(stored) {
         Some(rejection) => rejection.reason.to_string(),
-        None if row.key.is_some() => "lost from the store".to_owned(),
+        None if row.key.is_some() => LOST.to_owned(),
         None => "not extracted yet".to_owned(),
     }
 }
