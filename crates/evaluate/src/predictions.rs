@@ -255,7 +255,7 @@ pub fn forget_rows(path: &Path, gone: &dyn Fn(&str) -> bool) -> Result<usize, Ev
     let mut removed = 0;
     for record in reader.records() {
         let record = record.map_err(broken)?;
-        if record.get(0).is_some_and(gone) {
+        if record.get(0).is_some_and(|path| gone(from_cell(path))) {
             removed += 1;
         } else {
             writer.write_record(&record).map_err(broken)?;
@@ -342,7 +342,7 @@ fn file_error(path: &Path, message: String) -> EvaluateError {
 mod tests {
     use facefold_core::{Targets, Task};
 
-    use super::{PredictedRow, PredictionColumn, RowPredictions};
+    use super::{PredictedRow, PredictionColumn, RowPredictions, forget_rows};
     use crate::metrics::Answers;
 
     #[test]
@@ -378,5 +378,9 @@ mod tests {
             }
         }
         assert_eq!(RowPredictions::read_csv(&path, Task::Class, &classes).unwrap(), written);
+        // Whoever forgets a picture knows it by its path as it is.
+        assert_eq!(forget_rows(&path, &|path| path == texts[0]).unwrap(), 1);
+        let left = RowPredictions::read_csv(&path, Task::Class, &classes).unwrap();
+        assert_eq!(left.rows, written.rows[1..]);
     }
 }
