@@ -117,3 +117,41 @@ fn heavy_crates_are_locked_once() {
         assert_eq!(copies, 1, "copies of {name} in Cargo.lock");
     }
 }
+
+/// The text of all sources.
+fn sources(directory: &std::path::Path, text: &mut String) {
+    for entry in std::fs::read_dir(directory).expect("a directory of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).expect("a source"));
+        }
+    }
+}
+
+#[test]
+fn every_promise_names_tests_that_are_there() {
+    let mut text = String::new();
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("all crates");
+    sources(crates, &mut text);
+    let promises = include_str!("../../../docs/reliability.md");
+    let rows = promises.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let mut named = 0;
+    for row in rows {
+        let tests = row.trim_matches('|').rsplit('|').next().expect("a column of tests");
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        let tests: Vec<&&str> =
+            names.iter().filter(|name| !name.starts_with("facefold-")).collect();
+        assert!(!tests.is_empty(), "no test in {row}");
+        for name in tests {
+            // A whole file of tests goes by its module.
+            let last = name.trim_end_matches("::tests").rsplit("::").next().expect("a name");
+            let there =
+                text.contains(&format!("fn {last}()")) || text.contains(&format!("mod {last};"));
+            assert!(there, "`{name}` is no test: {row}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named} tests");
+}
