@@ -236,13 +236,10 @@ fn stores_that_cannot_be_joined_are_refused_by_name() {
     let dir = Dir::new();
     let (store, _) = other_store(&dir);
     let bare = dir.path("bare");
-    copy(&store, &bare);
-    let header = bare.join("store.json");
-    let mut made = read_json(&header);
-    made["extractor"]["taps_length"] = 7.into();
-    let save =
-        |made: &serde_json::Value| std::fs::write(&header, made.to_string()).expect("a header");
-    save(&made);
+    succeed(line(
+        "extract manifest {} --store {} --model untrained",
+        &[dir.path("pictures"), bare.clone()],
+    ));
     let cv = |one: &Path, other: &Path, code| {
         fail(
             line(
@@ -257,11 +254,17 @@ fn stores_that_cannot_be_joined_are_refused_by_name() {
         message.contains("taps a face") && message.contains("--features embedding"),
         "{message}"
     );
+    // A store of another network, and of the first format, whose header has no checksum.
+    let foreign = dir.path("foreign");
+    let mut made = read_json(&store.join("store.json"));
+    made["format"] = 1.into();
     made["fingerprint"] = "0123456789abcdef0123456789abcdef".into();
-    save(&made);
-    let message = cv(&store, &bare, 1);
+    made["has_samples"] = false.into();
+    std::fs::create_dir_all(&foreign).expect("a directory");
+    std::fs::write(foreign.join("store.json"), made.to_string()).expect("a header");
+    let message = cv(&store, &foreign, 1);
     assert!(message.contains("has the fingerprint"), "{message}");
-    for path in [&store, &bare] {
+    for path in [&store, &foreign] {
         assert!(message.contains(&path.display().to_string()), "{message}");
     }
     let message = cv(&store, &store, 2);

@@ -64,7 +64,7 @@ fn a_bundle_decides_at_the_thresholds_it_was_trained_for() {
     }
     let csv = succeed(line("predict --bundle {} --format csv {}", &[&bundle, &aligned]));
     let mut lines = csv.lines();
-    assert!(lines.next().expect("a header").ends_with(",familiarity,over_30,over_40"));
+    assert!(lines.next().expect("a header").ends_with(",class_probability,over_30,over_40"));
     let row = lines.next().expect("a row");
     assert_eq!(row.rsplit(',').next(), answers[0]["thresholds"][1]["decision"].as_str(), "{row}");
     let table = succeed(line("predict --bundle {} {}", &[&bundle, &aligned]));
