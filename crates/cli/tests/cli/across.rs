@@ -238,7 +238,7 @@ fn stores_that_cannot_be_joined_are_refused_by_name() {
     let bare = dir.path("bare");
     succeed(line(
         "extract manifest {} --store {} --model untrained",
-        &[dir.path("pictures"), bare.clone()],
+        &[dir.path("pictures").as_path(), &bare],
     ));
     let cv = |one: &Path, other: &Path, code| {
         fail(
