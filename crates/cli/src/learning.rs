@@ -2,6 +2,8 @@
 
 mod set;
 
+pub(crate) use set::LOST;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 

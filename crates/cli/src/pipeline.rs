@@ -155,7 +155,7 @@ fn write(
 
 /// So many runs may end at a picture that decodes in a process of its own: killed by someone, it
 /// was not the picture's fault.
-const MOST_RUNS: u32 = 3;
+const MOST_RUNS: u32 = 10;
 
 fn failed(error: StoreError) -> Message {
     Message::Failed(ExtractorError { message: error.to_string(), source: Some(Box::new(error)) })

@@ -1,7 +1,7 @@
 //! Words that label files write where nothing is known.
 
 /// The words, in lower case and without blanks and marks: `N/A` is `na`.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 18] = [
     "nan",
     "none",
     "null",
@@ -15,7 +15,16 @@ const WORDS: [&str; 13] = [
     "notavailable",
     "notapplicable",
     "nodata",
+    "pdna",
+    "unk",
+    "undef",
+    "notspecified",
+    "notset",
 ];
+
+/// What programs write, letter for letter: a database's NULL, a date that pandas does not know, a
+/// spreadsheet's lost cell, "no date". In another spelling they may be somebody's name.
+const VERBATIM: [&str; 4] = [r"\N", "NaT", "#REF!", "n.d."];
 
 /// Marks that say nothing where nothing else stands: `-`, `?`, `...`.
 const MARKS: [char; 6] = ['-', '–', '—', '?', '.', '_'];
@@ -35,10 +44,24 @@ const MARKS: [char; 6] = ['-', '–', '—', '?', '.', '_'];
 #[must_use]
 pub fn known(text: &str) -> Option<&str> {
     let text = text.trim();
-    let bare: String =
-        text.chars().filter(|letter| letter.is_alphanumeric()).collect::<String>().to_lowercase();
+    if VERBATIM.contains(&text) {
+        return None;
+    }
+    let bare: String = text
+        .chars()
+        .map(narrow)
+        .filter(|letter| letter.is_alphanumeric())
+        .collect::<String>()
+        .to_lowercase();
     let silent = text.chars().all(|letter| letter.is_whitespace() || MARKS.contains(&letter));
     (!silent && !WORDS.contains(&bare.as_str())).then_some(text)
+}
+
+/// A full-width letter of the block U+FF01 to U+FF5E as the ASCII one; any other as it is.
+fn narrow(letter: char) -> char {
+    let code = u32::from(letter);
+    let ascii = (0xff01..=0xff5e).contains(&code).then(|| char::from_u32(code - 0xfee0));
+    ascii.flatten().unwrap_or(letter)
 }
 
 #[cfg(test)]
@@ -57,6 +80,13 @@ mod tests {
             "Nil",
             "n/a",
             "N/A",
+            r"\N",
+            "NaT",
+            "unk",
+            "not specified",
+            "n.d.",
+            "#REF!",
+            "ｎａｎ",
             "n / a",
             "NA",
             "N.A.",

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use facefold_core::{AgeGroups, AgeLabel, AgeRange, Sample};
+use facefold_core::{AgeGroups, AgeLabel, AgeRange, AgeTarget, Sample};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
@@ -72,6 +72,8 @@ impl LabelPolicy {
     ) -> Result<usize, DropReason> {
         self.check(groups).map_err(|_| DropReason::NoRule)?;
         let mean = mean_years(label).ok_or(DropReason::NoAge)?;
+        // A range of all ages has a mean, which says nothing.
+        AgeTarget::try_from(label).map_err(|_| DropReason::NoRange)?;
         let nearest = || groups.group_of(mean).unwrap_or_else(|| groups.nearest(mean));
         match self {
             Self::Exact => exact(label, labelling, groups).ok_or(DropReason::NotAGroup),

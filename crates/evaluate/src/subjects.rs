@@ -17,6 +17,10 @@ pub const LEAST_AGE: f32 = 7.0;
 /// The cosine from which two faces count as one subject.
 pub const THRESHOLD: f32 = 0.5;
 
+/// The cosine from which two pictures count as one subject's at any age: that of a picture with
+/// itself, saved or cut anew. Different infants are less alike.
+pub const COPY: f32 = 0.9;
+
 /// Rows of one tile of the cosine matrix: a tile takes 4 MiB.
 const TILE: usize = 1024;
 
@@ -50,13 +54,12 @@ pub struct GroupedSubjects {
 /// Groups rows by single link: rows that name one subject, rows of the same picture, and rows without
 /// a name with all others, named or not, that they are like. Faces are alike where both people are
 /// aged at least [`LEAST_AGE`] and the embeddings have a cosine of at least `threshold` (usually
-/// [`THRESHOLD`]); two named rows are never compared. So named subjects become one where they share a
+/// [`THRESHOLD`]), and at any age, known or not, from [`COPY`]; two named rows are never compared. So named subjects become one where they share a
 /// picture, or where a row without a name is like both: that row could stand on neither side of a
 /// division otherwise.
 ///
 /// `embeddings` (n x d, any length) belong to the rows; without them only names and pictures count,
-/// which is all that there is to do where every row has a name. A row of unknown age is linked only
-/// by its picture. Cosines are computed tile by tile, so memory grows with n x d and not with n
+/// which is all that there is to do where every row has a name. Cosines are computed tile by tile, so memory grows with n x d and not with n
 /// squared.
 ///
 /// # Errors
@@ -98,9 +101,9 @@ fn linked_by_likeness(
     embeddings: ArrayView2<'_, f32>,
     threshold: f32,
 ) -> Links {
-    let aged = |&row: &usize| rows.ages[row].is_some_and(|age| age >= LEAST_AGE);
+    let aged = |row: usize| rows.ages[row].is_some_and(|age| age >= LEAST_AGE);
     let (mut compared, others): (Vec<usize>, Vec<usize>) =
-        (0..rows.keys.len()).filter(aged).partition(|&row| rows.named[row].is_none());
+        (0..rows.keys.len()).partition(|&row| rows.named[row].is_none());
     // Rows without a name come first, so that the first of a pair is one.
     let unnamed = compared.len();
     if unnamed > 0 {
@@ -117,16 +120,17 @@ fn linked_by_likeness(
             directions.slice_axis(Axis(0), Slice::from(number * TILE..end))
         };
         let cosines = tile(a).dot(&tile(b).t());
-        let found: Vec<(usize, usize)> = cosines
+        let found: Vec<(usize, usize, f32)> = cosines
             .indexed_iter()
-            .filter(|&((i, j), &cosine)| cosine >= threshold && (a != b || i < j))
+            .filter(|&((i, j), &cosine)| cosine >= threshold.min(COPY) && (a != b || i < j))
             .filter(|&((i, _), _)| a * TILE + i < unnamed)
-            .map(|((i, j), _)| (compared[a * TILE + i], compared[b * TILE + j]))
+            .map(|((i, j), &cosine)| (compared[a * TILE + i], compared[b * TILE + j], cosine))
+            .filter(|&(i, j, cosine)| cosine >= COPY || (aged(i) && aged(j)))
             .collect();
         if !found.is_empty() {
             // Which links come first does not matter: the groups are the same in any order.
             let mut links = links.lock().unwrap_or_else(PoisonError::into_inner);
-            for (i, j) in found {
+            for (i, j, _) in found {
                 links.join(i, j);
             }
         }
@@ -201,23 +205,26 @@ mod tests {
     }
 
     #[test]
-    fn links_pictures_and_likeness_in_chains_but_never_infants() {
-        let keys = keys(&[0, 1, 2, 3, 4, 4, 5]);
+    fn links_pictures_and_likeness_in_chains_and_infants_by_their_copies_only() {
+        let keys = keys(&[0, 1, 2, 3, 4, 4, 5, 6]);
         // Rows 0-1 and 1-2 have a cosine of 0.8, rows 0-2 of 0.28: a chain.
         let embeddings = array![
             [1.0, 0.0],
             [8.0, 6.0],
             [0.28, 0.96],
-            [1.0, 0.0],
+            // An infant, like rows 0 and 6 by 0.8 and 0.6, and its picture saved anew.
+            [0.8, -0.6],
             [-1.0, 0.0],
             [-1.0, 0.0],
-            [0.0, -1.0]
+            [0.0, -1.0],
+            [0.79, -0.61]
         ];
-        let ages = [Some(30.0), Some(31.0), Some(7.0), Some(6.9), None, Some(2.0), Some(40.0)];
-        let rows = SubjectRows { keys: &keys, named: &vec![None; 7], ages: &ages };
+        let ages =
+            [30.0, 31.0, 7.0, 6.9, 0.0, 2.0, 40.0, 6.9].map(|age| (age > 0.0).then_some(age));
+        let rows = SubjectRows { keys: &keys, named: &vec![None; 8], ages: &ages };
         let found = group_subjects(&rows, Some(embeddings.view()), THRESHOLD).unwrap();
-        assert_eq!(numbers(&found.subjects), [0, 0, 0, 1, 2, 2, 3]);
-        assert_eq!((found.unnamed, found.unnamed_of_named, found.merged), (7, 0, 0));
+        assert_eq!(numbers(&found.subjects), [0, 0, 0, 1, 2, 2, 3, 1]);
+        assert_eq!((found.unnamed, found.unnamed_of_named, found.merged), (8, 0, 0));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::error::StoreError;
 use crate::header::StoreHeader;
 use crate::npy;
+use crate::samples::SampleRow;
 use crate::shard::{self, Kind};
 use crate::store::Store;
 
@@ -212,9 +213,7 @@ impl Store {
             Err(error) => return Err(error),
         };
         let named: HashSet<ImageKey> = samples.iter().filter_map(|row| row.key).collect();
-        let unseen = |key: ImageKey| !self.contains(&key);
-        found.samples_without_outcome =
-            samples.iter().filter(|row| row.key.is_some_and(unseen)).count();
+        found.samples_without_outcome = self.lost(&samples);
         let known = named.iter().filter(|key| self.contains(key)).count();
         found.pictures_without_sample = self.len() - known;
         if found.samples_without_outcome > 0 {
@@ -227,6 +226,19 @@ impl Store {
         Ok(())
     }
 
+    /// How many label rows name a picture that has neither an embedding nor a rejection.
+    ///
+    /// # Errors
+    /// A table of label rows that is damaged, cannot be read, or is not there.
+    pub fn lost_rows(&self) -> Result<usize, StoreError> {
+        Ok(self.lost(&self.samples()?))
+    }
+
+    fn lost(&self, samples: &[SampleRow]) -> usize {
+        let unseen = |key: ImageKey| !self.contains(&key);
+        samples.iter().filter(|row| row.key.is_some_and(unseen)).count()
+    }
+
     /// Compares a derived copy with the shards bit by bit, where there is one.
     fn check_copy(&self, name: &str) -> Result<Option<String>, StoreError> {
         let path = npy::path(self, name);
@@ -235,17 +247,23 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        let (embedding, taps) = self.header.lengths();
+        let width = if name == "taps" { taps } else { embedding };
+        if file.get_ref().metadata()?.len()
+            == npy::without_sums(u64::from(self.index.rows()), width)
+        {
+            // Of the first format, which nobody reads any more: it is built again when it is wanted.
+            return Ok(None);
+        }
         let mut same = true;
         let mut bytes = Vec::new();
         let mut compare = |expected: &[u8]| {
             bytes.resize(expected.len(), 0);
             same &= file.read_exact(&mut bytes).is_ok() && bytes == expected;
         };
-        let (embedding, taps) = self.header.lengths();
-        let width = if name == "taps" { taps } else { embedding };
         let mut sums = npy::Sums::new(width);
-        let header = npy::header(self.index.rows() as usize, width);
-        compare(&header);
+        let seal = npy::Seal::of(&path, self.index.rows() as usize, width);
+        compare(&seal.header);
         for shard in self.index.shards_of(Kind::Embeddings) {
             shard::for_each_block(&self.layout, &shard.name, name, |values| {
                 sums.add(values);
@@ -253,7 +271,7 @@ impl Store {
                 Ok(())
             })?;
         }
-        compare(&sums.finish(&header));
+        compare(&sums.finish(&seal));
         same &= file.read(&mut [0])? == 0;
         let problem = || format!("`{}` differs from the shards: delete it", path.display());
         Ok((!same).then(problem))

@@ -67,7 +67,7 @@ impl MappedCopy {
             Err(error) => return Err(error),
         }
         let file = MappedFile::open(path)?;
-        let sums = Sums::read(&header(rows, width), file.as_ref(), end);
+        let sums = Sums::read(&Seal::of(path, rows, width), file.as_ref(), end);
         Ok(sums.map(|sums| Self { file, width, sums, end }))
     }
 
@@ -128,30 +128,45 @@ impl Sums {
     }
 
     /// The bytes that stand behind the matrix.
-    pub(crate) fn finish(mut self, header: &[u8]) -> Vec<u8> {
+    pub(crate) fn finish(mut self, seal: &Seal) -> Vec<u8> {
         if self.filled > 0 {
             self.end_block();
         }
         let mut bytes: Vec<u8> = self.finished.iter().flat_map(|sum| sum.to_le_bytes()).collect();
-        bytes.extend(Self::of(header, &bytes).to_le_bytes());
+        bytes.extend(Self::of(seal, &bytes).to_le_bytes());
         bytes
     }
 
-    /// The checksums in a file with this header, whose values end at a byte; none where they or
-    /// the header are not what was written.
-    fn read(header: &[u8], file: &[u8], end: usize) -> Option<Vec<u32>> {
+    /// The checksums in a file whose values end at a byte; none where they, the header or the name
+    /// are not what was written.
+    fn read(seal: &Seal, file: &[u8], end: usize) -> Option<Vec<u32>> {
         let (sums, whole) = file.get(end..)?.split_last_chunk::<4>()?;
         let right =
-            file.starts_with(header) && Self::of(header, sums) == u32::from_le_bytes(*whole);
+            file.starts_with(&seal.header) && Self::of(seal, sums) == u32::from_le_bytes(*whole);
         let sums = sums.as_chunks().0.iter().map(|sum| u32::from_le_bytes(*sum));
         right.then(|| sums.collect())
     }
 
-    fn of(header: &[u8], sums: &[u8]) -> u32 {
+    fn of(seal: &Seal, sums: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
-        hasher.update(header);
+        hasher.update(&seal.header);
+        hasher.update(&seal.name);
         hasher.update(sums);
         hasher.finalize()
+    }
+}
+
+/// What a copy is bound to beside its values: its header, and its name, which says of which column
+/// of which shards it is a copy. So one of another store is not taken for it under its name.
+pub(crate) struct Seal {
+    pub header: Vec<u8>,
+    name: Vec<u8>,
+}
+
+impl Seal {
+    pub(crate) fn of(path: &Path, rows: usize, width: usize) -> Self {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+        Self { header: header(rows, width), name }
     }
 }
 
@@ -231,12 +246,12 @@ fn open_or_build(store: &Store, name: &str, width: usize) -> Result<MappedCopy, 
     disk::remove_partial_files(&store.layout.derived())?;
     let file = PartialFile::new(&store.layout.derived())?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
-    let (header, mut sums) = (header(rows, width), Sums::new(width));
-    writer.write_all(&header)?;
+    let (seal, mut sums) = (Seal::of(&path, rows, width), Sums::new(width));
+    writer.write_all(&seal.header)?;
     for shard in store.index.shards_of(Kind::Embeddings) {
         write_rows(store, shard, name, &mut sums, &mut writer)?;
     }
-    writer.write_all(&sums.finish(&header))?;
+    writer.write_all(&sums.finish(&seal))?;
     let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.persist(&path)?;
     remove_stale(store, name)?;
@@ -280,6 +295,11 @@ fn remove_stale(store: &Store, name: &str) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Bytes of a copy of the first format, which has no checksums.
+pub(crate) fn without_sums(rows: u64, width: usize) -> u64 {
+    HEADER as u64 + rows * width as u64 * size_of::<f32>() as u64
 }
 
 /// Where the copy of a column lies that belongs to the store's index.

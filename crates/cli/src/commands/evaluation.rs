@@ -157,7 +157,13 @@ pub(super) fn announce_replacement(directory: &Path) {
 pub(super) fn warnings_on(learning: &Learning, settings: &Settings) -> Vec<String> {
     let untrained = learning.store().header().extractor.model == "untrained";
     let untrained = untrained.then(|| UNTRAINED.to_owned());
-    untrained.into_iter().chain(provenance::ages_warning(settings)).collect()
+    let lost = learning.rejected.get(learning::LOST).map(|rows| {
+        format!(
+            "{rows} label rows are not used, as the store has lost their pictures: run the same `extract` \
+             command again."
+        )
+    });
+    untrained.into_iter().chain(lost).chain(provenance::ages_warning(settings)).collect()
 }
 
 /// What is fitted for a task.

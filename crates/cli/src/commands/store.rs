@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Usage;
 use crate::Outcome;
 use crate::arguments::{ExportFormatName, StoreCommand};
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// Runs `store`.
 ///
@@ -38,7 +38,15 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
                 ExportFormatName::Parquet => ExportFormat::Parquet,
                 ExportFormatName::Csv => ExportFormat::Csv,
             };
-            let summary = Store::open(&dir)?.export(format, &out)?;
+            let store = Store::open(&dir)?;
+            let summary = store.export(format, &out)?;
+            let lost = store.lost_rows()?;
+            if lost > 0 {
+                output::note(&format!(
+                    "{lost} label rows name pictures that no shard of the store has any more, and are left \
+                     out: run the same `extract` command again"
+                ));
+            }
             output.answer(&summary, || {
                 format!(
                     "{} rows in {}, {} without an embedding left out",

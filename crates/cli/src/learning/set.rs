@@ -59,7 +59,7 @@ pub(super) struct Loaded {
 }
 
 /// Why a label row is not used whose picture was extracted and is in no shard.
-const LOST: &str = "lost from the store";
+pub(crate) const LOST: &str = "lost from the store";
 
 /// The name of a store's directory.
 pub(super) fn name(directory: &Path) -> Result<SetName> {
@@ -252,9 +252,10 @@ impl Loaded {
 /// How subjects were found where the data set does not name them, or names one picture's twice.
 fn notes_on(found: &GroupedSubjects) -> Vec<String> {
     let alike = format!(
-        "their bytes are the same or, from age {}, where their embeddings have a cosine of at least {}",
-        subjects::LEAST_AGE,
-        subjects::THRESHOLD
+        "their bytes are the same, or their embeddings have a cosine of at least {} ({} below age {})",
+        subjects::THRESHOLD,
+        subjects::COPY,
+        subjects::LEAST_AGE
     );
     let GroupedSubjects { subjects, unnamed, unnamed_of_named, merged, shared } = found;
     let all = subjects.len();

@@ -111,9 +111,9 @@ fn a_picture_that_ended_earlier_runs_is_rejected_as_crashed() {
     succeed(extract());
     std::fs::rename(&away, &female).expect("a folder that moves");
     assert!(!store.join("attempts").exists());
-    // As three runs leave it that ended at one picture, and the last of them at another too.
+    // As ten runs leave it that ended at one picture, and the last of them at another too.
     let list = format!(
-        "3 {} \"female/1.jpg\"\n1 {} \"female/2.JFIF\"\nend\n",
+        "10 {} \"female/1.jpg\"\n1 {} \"female/2.JFIF\"\nend\n",
         key("female/1.jpg"),
         key("female/2.JFIF")
     );

@@ -294,6 +294,29 @@ fn a_changed_copy_is_found_by_verify_and_built_again_where_it_is_used() {
         assert_eq!(store.load_matrix(&select).unwrap(), expected, "byte {place}");
         assert_eq!(fs_err::read(&copy).unwrap(), whole, "byte {place}");
     }
+
+    // The copy of another store, of as many rows, under the name of this one's.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = finished(elsewhere.path(), 100..120);
+    let of_other = other.embedded_keys();
+    assert_eq!(of_other.len(), keys.len());
+    other.load_matrix(&Select { keys: &of_other, ..select }).unwrap();
+    let foreign = fs_err::read_dir(elsewhere.path().join("derived"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("taps-"))
+        .unwrap();
+    fs_err::remove_file(&copy).unwrap();
+    fs_err::copy(&foreign, &copy).unwrap();
+    assert_eq!(fs_err::metadata(&copy).unwrap().len(), whole.len() as u64);
+    assert_eq!(store.load_matrix(&select).unwrap(), expected);
+    assert_eq!(fs_err::read(&copy).unwrap(), whole);
+
+    // One that an earlier version left, without checksums, is no damage.
+    fs_err::remove_file(&copy).unwrap();
+    fs_err::write(&copy, &whole[..128 + 4 * expected.len()]).unwrap();
+    assert!(store.verify().unwrap().is_sound());
+    assert_eq!(store.load_matrix(&select).unwrap(), expected);
 }
 
 #[test]
