@@ -1,6 +1,6 @@
 //! Writing a file so that a reader sees the old content or the new, never a half.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use fs_err as fs;
@@ -28,6 +28,36 @@ pub fn write_atomic(path: &Path, data: &[u8]) -> io::Result<()> {
         .map_err(|error| named(&error, path))?;
     temporary.persist(path).map_err(|error| named(&error.error, path))?;
     sync_directory(directory)
+}
+
+/// Reads a regular file of at most so many bytes; a pipe, socket or device is not opened.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] where it is no regular file, [`io::ErrorKind::FileTooLarge`] where
+/// it is longer, and any error of the file system; all name the path.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Asked before: opening a pipe waits for whoever writes into it.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
+        let message = format!("`{}`: expected a regular file, found {found}", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let too_long = |length: u64| {
+        let message =
+            format!("`{}`: expected at most {most} bytes, found {length}", path.display());
+        io::Error::new(io::ErrorKind::FileTooLarge, message)
+    };
+    if metadata.len() > most {
+        return Err(too_long(metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    // It may be longer than it says.
+    fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(too_long(bytes.len() as u64));
+    }
+    Ok(bytes)
 }
 
 /// Makes a rename or removal in `directory` durable.
@@ -68,7 +98,7 @@ fn named(error: &io::Error, path: &Path) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_exhausted, write_atomic};
+    use super::{is_exhausted, read_at_most, write_atomic};
 
     #[test]
     fn replaces_the_content_and_leaves_nothing_else() {
@@ -85,6 +115,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let error = write_atomic(directory.path(), b"x").unwrap_err();
         assert!(error.to_string().contains(&directory.path().display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn only_regular_files_of_bounded_length_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list.csv");
+        write_atomic(&path, b"12345").unwrap();
+        assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
+        let long = read_at_most(&path, 4).unwrap_err().to_string();
+        assert!(long.contains("at most 4 bytes, found 5") && long.contains("list.csv"), "{long}");
+        let folder = read_at_most(directory.path(), 9).unwrap_err().to_string();
+        assert!(folder.contains("found a folder"), "{folder}");
+        #[cfg(target_os = "linux")]
+        assert!(read_at_most(std::path::Path::new("/dev/zero"), 9).is_err());
     }
 
     #[test]

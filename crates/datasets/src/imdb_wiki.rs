@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use facefold_core::files::read_at_most;
 use facefold_core::{Gender, Sample, SubjectId};
-use fs_err as fs;
 
 use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, require_folder};
 use crate::error::DatasetError;
 use crate::mat::{self, Value};
 use crate::missing::known;
+use crate::table::MOST_BYTES;
 
 /// The metadata files, each with the struct that it holds.
 const FILES: [(&str, &str); 2] = [("imdb.mat", "imdb"), ("wiki.mat", "wiki")];
@@ -53,7 +54,7 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
         expected,
         found,
     };
-    let bytes = fs::read(&path)?;
+    let bytes = read_at_most(&path, MOST_BYTES)?;
     let variables = mat::read(&bytes, &FIELDS)
         .map_err(|damage| wrong(damage.expected.to_owned(), damage.found))?;
     let metadata = FILES.iter().find_map(|(_, name)| match variables.get(*name) {

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
-use fs_err as fs;
+use facefold_core::files::read_at_most;
 
 use crate::error::DatasetError;
 use crate::missing::known;
+
+/// A longer file is no list of labels.
+pub(crate) const MOST_BYTES: u64 = 2 << 30;
 
 /// How the columns of a label file are set apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +41,13 @@ pub(crate) struct Row<'a> {
 impl Table {
     /// Reads a file; blank lines are passed over, and LF and CRLF line ends are both read.
     pub fn read(path: &Path, columns: Columns) -> Result<Self, DatasetError> {
-        let text = fs::read_to_string(path)?;
+        let text = String::from_utf8(read_at_most(path, MOST_BYTES)?).map_err(|error| {
+            DatasetError::File {
+                path: path.to_owned(),
+                expected: "a list in UTF-8".to_owned(),
+                found: error.to_string(),
+            }
+        })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut reader = ReaderBuilder::new()
             .delimiter(if columns == Columns::Tabs { b'\t' } else { b',' })

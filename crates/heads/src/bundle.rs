@@ -32,6 +32,8 @@ const FORMAT: u32 = 1;
 const MANIFEST: &str = "facefold";
 /// The name of the hash's tensor.
 const CHECKSUM: &str = "checksum";
+/// A longer file is no bundle.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// A head and what its answers mean.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,7 +181,8 @@ impl Bundle {
     /// [`BundleError::Read`] where the file cannot be read, [`BundleError::Damaged`] where it is
     /// no bundle; both name the path.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
-        let bytes = fs_err::read(path).map_err(|source| BundleError::Read { source })?;
+        let bytes =
+            files::read_at_most(path, MOST_BYTES).map_err(|source| BundleError::Read { source })?;
         Self::from_bytes(&bytes)
             .map_err(|reason| BundleError::Damaged { path: path.to_owned(), reason })
     }

@@ -14,7 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::app::router;
 use crate::connections::Connections;
@@ -128,6 +128,9 @@ async fn serve(listener: TcpListener, shared: &Arc<Shared>, mut stop: watch::Rec
     let app = router(shared);
     let graceful = GracefulShutdown::new();
     let mut end: Option<Instant> = None;
+    // Goes on however fast connections come: a sleep that begins anew with each would never end.
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     {
         let mut accepting = pin!(accept(&listener, &shared.connections));
         loop {
@@ -137,7 +140,7 @@ async fn serve(listener: TcpListener, shared: &Arc<Shared>, mut stop: watch::Rec
                     shared.drain();
                     end = Some(Instant::now() + shared.limits.drain_time);
                 }
-                () = sleep(LOOK), if end.is_some() => {
+                _ = looks.tick(), if end.is_some() => {
                     if shared.in_work() == 0 || end.is_some_and(|end| Instant::now() > end) {
                         break;
                     }

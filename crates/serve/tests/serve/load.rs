@@ -91,6 +91,30 @@ fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
 }
 
 #[test]
+fn clients_that_keep_coming_delay_no_stop() {
+    let mut options = options();
+    options.limits.drain_time = Duration::from_mins(1);
+    let mut server = Running::start(&options);
+    let (address, stop) = (server.address, std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    // Each connection is given up at once.
+                    drop(std::net::TcpStream::connect(address));
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        let start = Instant::now();
+        server.stopper.stop();
+        server.join();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    });
+}
+
+#[test]
 fn no_stalled_client_delays_a_stop() {
     let mut options = options();
     options.limits.drain_time = Duration::from_mins(1);

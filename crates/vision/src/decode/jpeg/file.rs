@@ -537,7 +537,8 @@ impl Tables {
                     u16::from_be_bytes([values[2 * index], values[2 * index + 1]])
                 };
             }
-            if wide > 1 {
+            // A step of 0 would make all coefficients 0 (ITU-T T.81, B.2.4.1 forbids it).
+            if wide > 1 || quanta.contains(&0) {
                 return Err(damaged());
             }
             *place = Some(quanta);

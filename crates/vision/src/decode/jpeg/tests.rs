@@ -144,6 +144,15 @@ fn the_size_that_is_checked_is_the_size_that_is_decoded() {
 }
 
 #[test]
+fn a_quantization_step_of_zero_is_damage() {
+    let mut file = corpus()[0].file.to_vec();
+    let table = file.windows(2).position(|marker| marker == [0xff, 0xdb]).unwrap();
+    assert_eq!(outcome(&file), Ok(()));
+    file[table + 5 + 63] = 0;
+    assert_eq!(outcome(&file), Err(RejectReason::Undecodable));
+}
+
+#[test]
 fn more_scans_than_any_picture_has_are_refused() {
     let Case { file, .. } =
         corpus().into_iter().find(|case| case.name.contains("successive")).unwrap();
