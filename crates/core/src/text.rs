@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 /// The text with each control character as an escape that can be read, such as `\u{1b}` or `\n`: a
-/// file's name can hold sequences that move a terminal's cursor, change its title or hide lines.
+/// file's name can hold sequences that move a terminal's cursor, change its title or hide lines. So
+/// with the characters that turn the direction of writing and would show a name in another order.
 ///
 /// ```
 /// use facefold_core::text::printable;
@@ -12,13 +13,19 @@ use std::borrow::Cow;
 /// ```
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    escaped(text, char::is_control)
+    escaped(text, moves)
+}
+
+/// Whether a character moves what stands around it: a control character, or one of Unicode's
+/// embeddings, overrides and isolates (UAX 9).
+fn moves(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// As [`printable`], but lines and tabs stay as they are: for texts of several lines.
 #[must_use]
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| c.is_control() && c != '\n' && c != '\t')
+    escaped(text, |c| moves(c) && c != '\n' && c != '\t')
 }
 
 fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -36,9 +43,9 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), and the
-/// apostrophe that tells it not to.
-const FORMULA: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\''];
+/// What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), full-width
+/// forms among them, and the apostrophe that tells it not to.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\'', '＝', '＋', '－', '＠'];
 
 /// A text as a cell of CSV that no spreadsheet runs: with an apostrophe before what it would take for a
 /// formula. [`from_cell`] takes it away again. Quoting is the writer's.
@@ -70,6 +77,7 @@ mod tests {
         assert!(!printable(&all).chars().any(char::is_control));
         assert_eq!(printable("a\nb\u{9b}31m"), "a\\nb\\u{9b}31m");
         assert_eq!(printable_lines("a\nb\tc\rd\u{7f}"), "a\nb\tc\\rd\\u{7f}");
+        assert_eq!(printable("gpj.\u{202e}a\u{2066}"), "gpj.\\u{202e}a\\u{2066}");
         for harmless in ["", "päth/to a.jpg", "\u{202f}", "日本.png"] {
             assert_eq!(printable(harmless), harmless);
         }
@@ -77,8 +85,18 @@ mod tests {
 
     #[test]
     fn no_cell_begins_as_a_formula_does_and_all_are_read_as_they_were() {
-        let texts =
-            ["=cmd|' /C calc'!A0", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "'", "''"];
+        let texts = [
+            "=cmd|' /C calc'!A0",
+            "+1",
+            "-1+1",
+            "@SUM(A1)",
+            "\t=1",
+            "\r=1",
+            "'=1",
+            "'",
+            "''",
+            "＝1",
+        ];
         for text in texts {
             assert_eq!(cell(text), format!("'{text}"));
             assert_eq!(from_cell(&cell(text)), text);
