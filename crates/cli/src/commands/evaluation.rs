@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use facefold_core::{Head, Task};
 use facefold_evaluate::{
     Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
@@ -75,6 +75,7 @@ pub fn evaluate(
         (!ages.is_empty()).then_some(Thresholds { ages, max_error, attributes: &attributes });
     let mut warnings = warnings.to_vec();
     let (mut tasks, mut tables) = (Vec::new(), Vec::new());
+    let _claim = claim(&arguments.out)?;
     announce_replacement(&arguments.out);
     let journal = DirectoryJournal::new(arguments.out.join(FITS));
     learning.note_report(&arguments.out);
@@ -138,6 +139,25 @@ pub fn evaluate(
     facefold_report::write(&report, &arguments.out)?;
     journal.remove_others()?;
     Ok(Some(report))
+}
+
+/// Keeps other runs out of a report's directory for as long as it is held: of two at once the
+/// predictions of one would stand beside the report of the other. Where directories cannot be locked
+/// there is none.
+///
+/// # Errors
+/// If another run holds it.
+pub(super) fn claim(directory: &Path) -> Result<Option<std::fs::File>> {
+    fs_err::create_dir_all(directory)?;
+    let Ok(handle) = std::fs::File::open(directory) else { return Ok(None) };
+    match handle.try_lock() {
+        Ok(()) => Ok(Some(handle)),
+        Err(std::fs::TryLockError::WouldBlock) => bail!(
+            "another run writes its report into `{}`: wait for it, or name another directory with --out",
+            directory.display()
+        ),
+        Err(std::fs::TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Says that the report of another command makes room for this one's.

@@ -8,7 +8,7 @@ use facefold_core::Head;
 use facefold_evaluate::{CvPlan, DirectoryJournal, MatrixPlan, SetName, matrix, plan_matrix};
 use facefold_report::{FITS, FORMAT, MatrixReport, RowCounts, TaskMatrix};
 
-use super::evaluation::{announce_replacement, plan_of, seeds, warnings_on, with_progress};
+use super::evaluation::{announce_replacement, claim, plan_of, seeds, warnings_on, with_progress};
 use super::{Usage, threads};
 use crate::arguments::MatrixArguments;
 use crate::learning::{self, Learning, TaskRows};
@@ -33,6 +33,7 @@ pub fn run(arguments: &MatrixArguments, output: Output) -> Result<Outcome> {
     let learning = Learning::open(&arguments.learning, &[], &settings)?;
     settings.start.check(learning.store())?;
     let (mut tasks, mut warnings) = (Vec::new(), Vec::new());
+    let _claim = claim(&arguments.out)?;
     announce_replacement(&arguments.out);
     let journal = DirectoryJournal::new(arguments.out.join(FITS));
     learning.note_report(&arguments.out);

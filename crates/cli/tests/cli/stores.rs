@@ -258,3 +258,19 @@ fn a_person_is_forgotten_in_the_store_and_in_its_reports() {
     assert!(message.contains("holds nothing of"), "{message}");
     fail(line("store forget {}", &[&store]), 2);
 }
+
+#[test]
+#[cfg(unix)]
+fn a_directory_takes_the_report_of_one_run_at_a_time() {
+    let dir = Dir::new();
+    let out = dir.path("out");
+    let cv =
+        || line("cv --store {} --task gender --head majority --out {}", &[drawn_store(), &out]);
+    std::fs::create_dir_all(&out).expect("a directory");
+    let other = std::fs::File::open(&out).expect("a directory that can be opened");
+    other.lock().expect("a lock");
+    let message = fail(cv(), 1);
+    assert!(message.contains("another run") && message.contains("--out"), "{message}");
+    drop(other);
+    succeed(cv());
+}
