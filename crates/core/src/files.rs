@@ -1,4 +1,5 @@
-//! Writing a file so that a reader sees the old content or the new, never a half.
+//! Writing a file so that a reader sees the old content or the new, never a half; reading one within
+//! bounds.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -30,34 +31,66 @@ pub fn write_atomic(path: &Path, data: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum NotRead {
+    /// An error of the file system.
+    Failed(io::Error),
+    /// It is no regular file but this.
+    Irregular(&'static str),
+    /// It has this many bytes or more.
+    TooLong(u64),
+}
+
 /// Reads a regular file of at most so many bytes; a pipe, socket or device is not opened.
-///
-/// # Errors
-/// [`io::ErrorKind::InvalidInput`] where it is no regular file, [`io::ErrorKind::FileTooLarge`] where
-/// it is longer, and any error of the file system; all name the path.
-pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, NotRead> {
     // Asked before: opening a pipe waits for whoever writes into it.
-    let metadata = fs::metadata(path)?;
+    let metadata = fs::metadata(path).map_err(NotRead::Failed)?;
     if !metadata.is_file() {
-        let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
-        let message = format!("`{}`: expected a regular file, found {found}", path.display());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        let folder = metadata.is_dir();
+        return Err(NotRead::Irregular(if folder {
+            "a folder"
+        } else {
+            "a pipe, socket or device"
+        }));
     }
-    let too_long = |length: u64| {
-        let message =
-            format!("`{}`: expected at most {most} bytes, found {length}", path.display());
-        io::Error::new(io::ErrorKind::FileTooLarge, message)
-    };
     if metadata.len() > most {
-        return Err(too_long(metadata.len()));
+        return Err(NotRead::TooLong(metadata.len()));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    // It may be longer than it says.
-    fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(too_long(bytes.len() as u64));
+    if metadata.len() == 0 {
+        // Not opened: such a file of the system's own may wait for what never comes.
+        return Ok(bytes);
     }
-    Ok(bytes)
+    // It may be longer than it says: one that grows, or one of the system's own.
+    let file = fs::File::open(path).map_err(NotRead::Failed)?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(NotRead::Failed)?;
+    match bytes.len() as u64 {
+        length if length > most => Err(NotRead::TooLong(length)),
+        _ => Ok(bytes),
+    }
+}
+
+/// Reads a regular file of at most so many bytes. One that says to have none is empty.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] where it is no regular file, which is not opened,
+/// [`io::ErrorKind::FileTooLarge`] where it is longer, and any error of the file system; all name the
+/// path.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let refused = |kind: io::ErrorKind, found: String| {
+        io::Error::new(kind, format!("`{}`: expected {found}", path.display()))
+    };
+    read_bounded(path, most).map_err(|why| match why {
+        NotRead::Failed(error) => error,
+        NotRead::Irregular(found) => {
+            refused(io::ErrorKind::InvalidInput, format!("a regular file, found {found}"))
+        }
+        NotRead::TooLong(length) => {
+            let found = format!("at most {most} bytes, found {length}");
+            refused(io::ErrorKind::FileTooLarge, found)
+        }
+    })
 }
 
 /// Makes a rename or removal in `directory` durable.

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::extraction::{RejectReason, Rejection};
+use crate::files::{NotRead, read_bounded};
 
 /// Ends of file names, in lower case, that say that a file is a picture that can be decoded.
 pub const ENDINGS: [&str; 15] = [
@@ -203,34 +204,20 @@ pub fn passed_over_note<R: fmt::Display + Ord>(
 /// [`RejectReason::Unreadable`] where it cannot be read or is a folder, pipe, socket or device,
 /// which is not opened; [`RejectReason::TooLarge`] above [`MOST_BYTES`].
 pub fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
-    // The path is told beside the reason; the system's words are enough here.
-    let unreadable =
-        |error: io::Error| Rejection::new(RejectReason::Unreadable, error.kind().to_string());
-    // Asked before: opening a pipe waits for whoever writes into it.
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
-        let detail = format!("expected a regular file, found {found}");
-        return Err(Rejection::new(RejectReason::Unreadable, detail));
-    }
-    if metadata.len() == 0 {
-        // Not opened: such a file of the system's own may wait for what never comes.
-        return Ok(Vec::new());
-    }
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    let expected = metadata.len().min(MOST_BYTES + 1);
-    bytes.reserve_exact(expected as usize);
-    // A file may be longer than it says: one that grows, or one of the system's own.
-    if metadata.len() <= MOST_BYTES {
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    }
-    if metadata.len() > MOST_BYTES || bytes.len() as u64 > MOST_BYTES {
-        let length = metadata.len().max(bytes.len() as u64);
-        let detail = format!("the file has {length} bytes; at most {MOST_BYTES} are read");
-        return Err(Rejection::new(RejectReason::TooLarge, detail));
-    }
-    Ok(bytes)
+    read_bounded(path, MOST_BYTES).map_err(|why| match why {
+        // The path is told beside the reason; the system's words are enough here.
+        NotRead::Failed(error) => {
+            Rejection::new(RejectReason::Unreadable, error.kind().to_string())
+        }
+        NotRead::Irregular(found) => {
+            let detail = format!("expected a regular file, found {found}");
+            Rejection::new(RejectReason::Unreadable, detail)
+        }
+        NotRead::TooLong(length) => {
+            let detail = format!("the file has {length} bytes; at most {MOST_BYTES} are read");
+            Rejection::new(RejectReason::TooLarge, detail)
+        }
+    })
 }
 
 /// A list of paths that is in an encoding that cannot be told.
