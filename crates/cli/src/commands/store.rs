@@ -1,7 +1,6 @@
 //! `facefold store`: look into, verify, compare and export a store, and forget people in it.
 
-use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use facefold_core::{Rejection, SubjectId};
@@ -166,45 +165,8 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
     }
 }
 
-/// What was removed, as `--json` prints it.
-#[derive(Debug, Default, Serialize)]
-struct Removed {
-    pictures: usize,
-    label_rows: usize,
-    /// Rows of predictions and suspects, by the directory of their report.
-    reports: BTreeMap<PathBuf, usize>,
-    /// Directories of reports that are no longer there.
-    reports_not_found: Vec<PathBuf>,
-}
-
 fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
-    let mut store = Store::open_for_writing(dir)?;
-    let traces = store.find_traces(what)?;
-    let mut removed = Removed {
-        pictures: traces.keys.len(),
-        label_rows: traces.paths.len(),
-        ..Removed::default()
-    };
-    // Behind the store's name, where several stores were tested on.
-    let name =
-        std::path::absolute(dir)?.file_name().map(|name| name.to_string_lossy().into_owned());
-    let paths = traces.paths.iter().map(|path| path.to_string_lossy());
-    let paths: HashSet<String> = paths
-        .flat_map(|path| {
-            let behind = name.as_ref().map(|name| format!("{name}/{path}"));
-            [Some(path.into_owned()), behind].into_iter().flatten()
-        })
-        .collect();
-    for report in store.reports()? {
-        if report.is_dir() {
-            let rows = facefold_report::forget_pictures(&report, &|path| paths.contains(path))?;
-            removed.reports.insert(report, rows);
-        } else {
-            removed.reports_not_found.push(report);
-        }
-    }
-    // Last, so that a removal which failed before can be repeated.
-    store.forget(&traces)?;
+    let removed = facefold::stores::forget(dir, what)?;
     output.answer(&removed, || {
         let mut lines = vec![format!(
             "removed {} pictures and {} label rows from {}",
