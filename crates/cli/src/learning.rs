@@ -12,9 +12,10 @@ use facefold_core::{
     AgeTarget, CompanionKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
 };
 use facefold_datasets::{Selection, contradicted, select};
+use facefold_evaluate::subjects::{COPY, LEAST_AGE, THRESHOLD};
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, NarrowAges, OwnRows, Protocol, RowInfo, SetName,
-    SharedPictures, Surroundings, TaskLabels, join_subjects, narrow_ages,
+    SetRows, SharedSubjects, Surroundings, TaskLabels, join_subjects, narrow_ages,
 };
 use facefold_heads::HeadOptions;
 use facefold_store::{FaceSummary, Features, Store};
@@ -117,7 +118,7 @@ impl Learning {
     /// The rows of all sets behind each other, with the subjects of all told apart.
     fn joined(sets: Vec<Loaded>, features: Features) -> Result<Self> {
         let mut notes = Vec::new();
-        let subjects = subjects(&sets, &mut notes);
+        let subjects = subjects(&sets, &mut notes)?;
         let matrices: Vec<FeatureMatrix> = sets.iter().map(|set| set.matrix.clone()).collect();
         let matrix = match &matrices[..] {
             [only] => only.clone(),
@@ -466,26 +467,51 @@ fn features(asked: Option<FeaturesName>, has_taps: bool) -> Features {
 }
 
 /// The subject of each label row of all sets, and a note on those who stand in several.
-fn subjects(sets: &[Loaded], notes: &mut Vec<String>) -> Vec<Option<SubjectId>> {
+fn subjects(sets: &[Loaded], notes: &mut Vec<String>) -> Result<Vec<Option<SubjectId>>> {
     if let [only] = sets {
-        return only.subjects.clone();
+        return Ok(only.subjects.clone());
     }
     let paths: Vec<Vec<String>> = sets
         .iter()
         .map(|set| set.samples.iter().map(|s| s.path.to_string_lossy().into_owned()).collect())
         .collect();
-    let rows = sets.iter().zip(&paths).map(|(set, paths)| (set.name.clone(), set.set_rows(paths)));
-    let joined = join_subjects(&rows.collect::<Vec<_>>());
-    let SharedPictures { pictures, rows, subjects } = joined.shared;
-    notes.push(match pictures {
-        0 => "No picture stands in more than one set, byte for byte.".to_owned(),
-        _ => format!(
-            "{pictures} pictures ({rows} label rows) stand in more than one set, byte for byte; the \
-             {subjects} subjects that they join count as one each, so that none stands on both sides \
-             of a division."
-        ),
-    });
-    joined.subjects.into_iter().map(Some).collect()
+    let embeddings = sets.iter().map(Loaded::embeddings).collect::<Result<Vec<_>>>()?;
+    let rows: Vec<SetRows<'_>> = sets
+        .iter()
+        .zip(&paths)
+        .zip(&embeddings)
+        .map(|((set, paths), embeddings)| SetRows {
+            name: set.name.clone(),
+            rows: set.set_rows(paths),
+            embeddings: embeddings.view(),
+        })
+        .collect();
+    let joined = join_subjects(&rows, THRESHOLD)?;
+    notes.push(note_on(joined.shared));
+    notes.extend(joined.indistinct.iter().map(|(set, share)| {
+        format!(
+            "{:.2} % of pairs of different subjects of `{set}` have a cosine of at least {THRESHOLD}: \
+             likeness does not tell them apart, so only equal bytes join it with other sets.",
+            100.0 * share
+        )
+    }));
+    Ok(joined.subjects.into_iter().map(Some).collect())
+}
+
+/// Who stands in more than one set.
+fn note_on(shared: SharedSubjects) -> String {
+    let SharedSubjects { pictures, rows, alike, subjects } = shared;
+    if subjects == 0 {
+        return "No picture stands in more than one set, byte for byte, and no subject of two sets \
+                is alike."
+            .to_owned();
+    }
+    format!(
+        "{pictures} pictures ({rows} label rows) stand in more than one set, byte for byte, and {alike} \
+         pairs of rows of two sets have embeddings of one person (a cosine of at least {THRESHOLD}; {COPY} \
+         below age {LEAST_AGE}); the {subjects} subjects that they join count as one each, so that none \
+         stands on both sides of a division."
+    )
 }
 
 /// Says on stderr which label rows are used.

@@ -60,7 +60,8 @@ pub use search::{
     Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
 };
 pub use sets::{
-    JoinedSubjects, NarrowAges, SetName, SetRow, SharedPictures, join_subjects, narrow_ages,
+    JoinedSubjects, NarrowAges, SetName, SetRow, SetRows, SharedSubjects, join_subjects,
+    narrow_ages,
 };
 pub use slices::{AttributeSlices, Slice, SliceIntervals, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;

@@ -10,6 +10,7 @@ use facefold_core::{AgeLabel, FeatureMatrix, ImageKey, Rejection, Sample, Subjec
 use facefold_evaluate::subjects::{self, GroupedSubjects, SubjectRows};
 use facefold_evaluate::{SetName, SetRow};
 use facefold_store::{Features, SampleRow, Select, Store};
+use ndarray::Array2;
 
 use crate::commands::Usage;
 use crate::output;
@@ -192,13 +193,24 @@ impl Loaded {
 
     /// Each label row's picture and subject, for [`facefold_evaluate::join_subjects`].
     pub(super) fn set_rows<'a>(&'a self, paths: &'a [String]) -> Vec<SetRow<'a>> {
-        let rows = self.matrix_rows.iter().zip(&self.subjects).zip(paths);
-        rows.map(|((row, subject), path)| SetRow {
+        let rows = self.matrix_rows.iter().zip(&self.subjects).zip(&self.samples).zip(paths);
+        rows.map(|(((row, subject), sample), path)| SetRow {
             path,
             subject: subject.as_ref(),
-            key: row.map(|row| self.keys[row]),
+            age: age(sample),
+            embedded: row.map(|row| (self.keys[row], row)),
         })
         .collect()
+    }
+
+    /// The embeddings of [`Self::keys`], whatever features are learnt from.
+    pub(super) fn embeddings(&self) -> Result<Array2<f32>> {
+        let select = Select {
+            variant: facefold_core::FaceVariant::PLAIN,
+            features: Features::Embedding,
+            keys: &self.keys,
+        };
+        Ok(self.store.load_matrix(&select)?)
     }
 
     /// Which label rows are not used, and why: the face is not good enough, or the age is not
@@ -222,24 +234,12 @@ impl Loaded {
             (0..self.samples.len()).filter(|&index| self.matrix_rows[index].is_some()).collect();
         let named: Vec<Option<SubjectId>> =
             indices.iter().map(|&index| self.samples[index].subject.clone()).collect();
-        // A row without a known age is grouped like an adult's: most faces are.
-        let ages: Vec<Option<f32>> = indices
-            .iter()
-            .map(|&index| match AgeLabel::parse(&self.samples[index].raw_age) {
-                AgeLabel::Years(years) => Some(years),
-                AgeLabel::Range(low, _) => Some(low as f32),
-                AgeLabel::Unknown => Some(subjects::LEAST_AGE),
-            })
-            .collect();
-        let select = Select {
-            variant: facefold_core::FaceVariant::PLAIN,
-            features: Features::Embedding,
-            keys: &self.keys,
-        };
+        let ages: Vec<Option<f32>> =
+            indices.iter().map(|&index| age(&self.samples[index])).collect();
         let partly = named.iter().any(Option::is_none);
-        let embeddings = if partly { Some(self.store.load_matrix(&select)?) } else { None };
+        let embeddings = if partly { Some(self.embeddings()?) } else { None };
         let rows = SubjectRows { keys: &self.keys, named: &named, ages: &ages };
-        let views = embeddings.as_ref().map(ndarray::Array2::view);
+        let views = embeddings.as_ref().map(Array2::view);
         let found = subjects::group_subjects(&rows, views, subjects::THRESHOLD)?;
         self.notes.extend(notes_on(&found));
         for (index, subject) in indices.into_iter().zip(found.subjects) {
@@ -247,6 +247,16 @@ impl Loaded {
         }
         Ok(())
     }
+}
+
+/// The age in years by which likeness is judged. A row without a known age counts as an adult's:
+/// most faces are.
+fn age(sample: &Sample) -> Option<f32> {
+    Some(match AgeLabel::parse(&sample.raw_age) {
+        AgeLabel::Years(years) => years,
+        AgeLabel::Range(low, _) => low as f32,
+        AgeLabel::Unknown => subjects::LEAST_AGE,
+    })
 }
 
 /// How subjects were found where the data set does not name them, or names one picture's twice.
