@@ -165,7 +165,7 @@ impl Learning {
     /// Notes in every store where a report on it lies, for whoever is to forget a picture.
     pub fn note_report(&self, directory: &Path) {
         for set in &self.sets {
-            set.store.note_report(directory);
+            set.store.note_report(directory, set.name.as_str());
         }
     }
 
