@@ -9,6 +9,7 @@ mod support;
 
 use facefold_core::{FeatureMatrix, FittedHead, Targets};
 use facefold_heads::{HeadOptions, registry};
+use facefold_testing::{Need, skip};
 
 use crate::support::{aged, examples, mirrored, quick};
 
@@ -46,8 +47,7 @@ fn ask(head: &dyn FittedHead, matrix: &FeatureMatrix, row: usize) {
 #[test]
 fn no_prediction_of_any_head_leaves_memory_behind() {
     if resident().is_none() {
-        println!("skipped: no_prediction_of_any_head_leaves_memory_behind needs /proc");
-        return;
+        return skip(Need::Proc);
     }
     let mut options = quick();
     options.mlp.epochs = 2;

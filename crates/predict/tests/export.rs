@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use facefold_core::{
@@ -17,6 +17,7 @@ use facefold_heads::{
     registry,
 };
 use facefold_predict::export::{WeightStorage, export};
+use facefold_testing::{Need, given};
 use ndarray::Array2;
 use serde_json::Value;
 
@@ -113,10 +114,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
 
 /// What onnxruntime makes of the file for all rows; none where it is not to be had.
 fn ask(test: &str, file: &[u8], matrix: &FeatureMatrix) -> Option<Value> {
-    let Some(python) = std::env::var_os("FACEFOLD_PARITY_PYTHON").map(PathBuf::from) else {
-        println!("skipped: {test} needs FACEFOLD_PARITY_PYTHON");
-        return None;
-    };
+    let python = given(Need::Python)?;
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("head.onnx");
     fs_err::write(&model, file).unwrap();

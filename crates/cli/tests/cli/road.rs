@@ -3,9 +3,9 @@
 use facefold_core::AgeGroups;
 use serde_json::Value;
 
-use crate::support::{
-    Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, skipped, succeed,
-};
+use facefold_testing::{Need, skip};
+
+use crate::support::{Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, succeed};
 
 #[test]
 fn check_reconciles_the_drawn_labels() {
@@ -48,7 +48,7 @@ fn extracting_twice_does_nothing_the_second_time() {
 #[test]
 fn another_network_is_refused_by_the_store() {
     if !has_tiles() {
-        return skipped("another_network_is_refused_by_the_store", "matrix tiles (AMX)");
+        return skip(Need::Amx);
     }
     let dir = Dir::new();
     let store = dir.path("store");
@@ -175,7 +175,7 @@ fn a_trained_bundle_predicts_and_refuses_another_network() {
     let answers = json(line("predict --bundle {} {}", &[&bundle, &drawn().join("aligned")]));
     assert_eq!(answers.as_array().expect("answers").len(), count);
     if !has_tiles() {
-        return skipped("a bundle's refusal of another network", "matrix tiles (AMX)");
+        return skip(Need::Amx);
     }
     let message = fail(
         line("predict --bundle {} --precision bf16 {}", &[&bundle, &drawn().join("aligned")]),
@@ -225,7 +225,7 @@ fn demo_ends_with_the_path_of_its_report() {
 #[test]
 fn demo_predicts_one_of_its_faces() {
     if !has_weights() {
-        return skipped("demo_predicts_one_of_its_faces", "the weights of buffalo_s");
+        return skip(Need::Weights);
     }
     let dir = Dir::new();
     let text =
