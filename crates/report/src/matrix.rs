@@ -51,7 +51,7 @@ pub fn write(report: &MatrixReport, directory: &Path) -> Result<PathBuf, ReportE
     let path = directory.join("report.md");
     write_atomic(&path, markdown(report).as_bytes())?;
     let json_path = directory.join("report.json");
-    let mut json = serde_json::to_vec_pretty(report).map_err(|error| ReportError::Invalid {
+    let mut json = serde_json::to_vec(report).map_err(|error| ReportError::Invalid {
         path: json_path.clone(),
         message: error.to_string(),
     })?;

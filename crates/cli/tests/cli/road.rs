@@ -105,6 +105,14 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
     let page = std::fs::read_to_string(out.join("report.html")).expect("report.html");
     assert!(page.contains("Slices of gender") && page.contains("facefold cv"), "the same report");
 
+    // All pages come from the JSON alone.
+    let rendered = dir.path("rendered");
+    succeed(line("report render {} --out {}", &[&out.join("report.json"), &rendered]));
+    for file in ["report.html", "report.md", "report.json", "plots/gender-confusion-mlp.svg"] {
+        let [one, two] = [&out, &rendered].map(|directory| std::fs::read(directory.join(file)));
+        assert!(one.expect(file) == two.expect(file), "{file}");
+    }
+
     // The same command gives the same numbers, and repeats no fit.
     let before = without_times(report);
     succeed(command());

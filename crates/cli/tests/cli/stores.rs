@@ -262,7 +262,7 @@ fn a_person_is_forgotten_in_the_store_and_in_its_reports() {
 #[test]
 fn a_person_is_forgotten_in_joint_reports_of_a_store_that_had_another_name() {
     let dir = Dir::new();
-    let (set, store, renamed) = (dir.path("set"), dir.path("store"), dir.path("renamed"));
+    let (set, store, renamed) = (dir.path("set"), dir.path("faces"), dir.path("renamed"));
     listed(&set, 6, 24);
     succeed(line("extract manifest {} --store {} --model untrained", &[&set, &store]));
     let out = dir.path("joint");
@@ -271,7 +271,7 @@ fn a_person_is_forgotten_in_joint_reports_of_a_store_that_had_another_name() {
         &[drawn_store(), &store, &out],
     ));
     let holds = || {
-        let needle = b"store/female/6-7.png";
+        let needle = b"faces/female/6-7.png";
         contents(&out).values().any(|bytes| bytes.windows(needle.len()).any(|w| w == needle))
     };
     assert!(holds());
