@@ -1,18 +1,14 @@
-//! From `--backend insightface` and its options to an extractor that asks containers.
+//! `--backend insightface` and its options.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use facefold_core::Extractor;
-use facefold_insightface::{
-    Dialect, InsightfaceError, InsightfaceExtractor, Options, Patience, Token,
-};
+use facefold::network::{DEFAULT_DEVICE, DEFAULT_MODEL};
+use facefold_insightface::{Dialect, InsightfaceError, Options, Patience, Token};
 
-use crate::arguments::{DEFAULT_DEVICE, DEFAULT_MODEL, ExtractArguments, NetworkArguments};
+use crate::arguments::{ExtractArguments, NetworkArguments};
 use crate::commands::Usage;
-use crate::pictures::Decoder;
-use crate::pipeline::BLOCK;
 
 /// Requests at a time to one container, where `--threads` does not say.
 const REQUESTS: usize = 4;
@@ -137,19 +133,4 @@ fn of_local_only(network: &NetworkArguments) -> Result<()> {
         ))),
         None => Ok(()),
     }
-}
-
-/// An extractor that asks containers, and how many workers keep them busy.
-///
-/// # Errors
-/// If no container answers, or one is no replica of the others.
-pub fn extractor(options: Options, threads: usize) -> Result<(Box<dyn Extractor>, usize)> {
-    let requests = match threads {
-        0 => options.in_flight * options.urls.len(),
-        threads => threads,
-    };
-    // Each worker's block is asked about all at once, and one block more is being read.
-    let workers = requests.div_ceil(BLOCK) + 1;
-    let pictures = Box::new(Decoder::default());
-    Ok((Box::new(InsightfaceExtractor::connect(options, pictures)?), workers))
 }

@@ -5,21 +5,10 @@ mod bundles;
 mod columns;
 mod commands;
 mod containers;
-mod fan_out;
 mod inputs;
-mod interrupt;
-mod learning;
-mod network;
 mod output;
-mod pictures;
-mod pipeline;
-mod probe;
 mod progress;
 mod provenance;
-mod quality;
-mod settings;
-mod start;
-mod trials;
 mod unreadable;
 
 use std::process::ExitCode;
@@ -51,7 +40,8 @@ fn main() -> ExitCode {
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => {
             output::note(&format!("error: {error:#}"));
-            let wrong_usage = error.downcast_ref::<commands::Usage>().is_some();
+            let wrong_usage = error.downcast_ref::<commands::Usage>().is_some()
+                || matches!(error.downcast_ref(), Some(facefold::Error::Options(_)));
             ExitCode::from(if wrong_usage { 2 } else { 1 })
         }
     }

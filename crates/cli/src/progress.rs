@@ -1,39 +1,119 @@
-//! Progress bars with rate and remaining time on a terminal; silence elsewhere.
+//! Progress on a terminal: bars with rate and remaining time, and notes above them; elsewhere notes
+//! alone. Ctrl-C asks the work to stop; a second one ends the program at once.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use facefold::{Progress, Stage, Step};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar over `length` items of work.
-#[must_use]
-pub fn bar(length: u64, what: &'static str) -> ProgressBar {
-    styled(
-        length,
-        what,
-        "{prefix:>12} [{bar:32}] {human_pos}/{human_len} {per_sec} {eta} left {msg}",
-    )
+use crate::output;
+
+/// Shows the library's progress.
+#[derive(Default)]
+pub struct Terminal {
+    interrupted: Arc<AtomicBool>,
+    bar: Mutex<Option<(Stage, ProgressBar)>>,
 }
 
-/// A bar over `length` bytes.
-#[must_use]
-pub fn bytes(length: u64, what: &'static str) -> ProgressBar {
-    styled(length, what, "{prefix:>12} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left")
+impl Terminal {
+    /// One that listens for Ctrl-C and SIGTERM from now on.
+    ///
+    /// # Errors
+    /// As [`Self::listen`].
+    pub fn listening() -> anyhow::Result<Self> {
+        let terminal = Self::default();
+        terminal.listen()?;
+        Ok(terminal)
+    }
+
+    /// Listens for Ctrl-C and SIGTERM from now on.
+    ///
+    /// # Errors
+    /// If a listener is installed already.
+    pub fn listen(&self) -> anyhow::Result<()> {
+        let flag = Arc::clone(&self.interrupted);
+        ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            output::note("stopping; what is done is kept (press Ctrl-C again to stop at once)");
+        })?;
+        Ok(())
+    }
+
+    /// Does something that writes to the terminal, while no bar is shown.
+    pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &*self.bar() {
+            Some((_, bar)) => bar.suspend(work),
+            None => work(),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some((_, bar)) = self.bar().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn bar(&self) -> MutexGuard<'_, Option<(Stage, ProgressBar)>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// A count of work whose end is not known.
-#[must_use]
-pub fn counter(what: &'static str) -> ProgressBar {
-    styled(0, what, "{prefix:>12} {human_pos} {per_sec}")
+impl Progress for Terminal {
+    fn step(&self, step: Step<'_>) {
+        let mut shown = self.bar();
+        if shown.as_ref().is_none_or(|(stage, _)| *stage != step.stage) {
+            if let Some((_, bar)) = shown.take() {
+                bar.finish_and_clear();
+            }
+            *shown = Some((step.stage, bar(step.stage)));
+        }
+        if let Some((_, bar)) = &*shown {
+            bar.set_length(step.total.unwrap_or(step.done));
+            bar.set_position(step.done);
+            bar.set_message(step.item.to_owned());
+        }
+        if step.total == Some(step.done)
+            && let Some((_, bar)) = shown.take()
+        {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn note(&self, message: &str) {
+        self.suspend(|| output::note(message));
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
 }
 
-fn styled(length: u64, what: &'static str, template: &str) -> ProgressBar {
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn bar(stage: Stage) -> ProgressBar {
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr_with_hz(5)
     } else {
         ProgressDrawTarget::hidden()
     };
+    let template = match stage {
+        Stage::Fetching => {
+            "{prefix:>12} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left"
+        }
+        Stage::Frames => "{prefix:>12} {human_pos} {per_sec}",
+        _ => "{prefix:>12} [{bar:32}] {human_pos}/{human_len} {per_sec} {eta} left {msg}",
+    };
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
-    ProgressBar::with_draw_target(Some(length), target).with_style(style).with_prefix(what)
+    ProgressBar::with_draw_target(Some(0), target).with_style(style).with_prefix(stage.as_str())
 }

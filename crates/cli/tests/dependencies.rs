@@ -60,12 +60,13 @@ fn arrows(metadata: &Value) -> (Arrows, Arrows) {
         let names = normal.map(|dependency| name_of(&dependency["pkg"])).collect();
         uses.insert(name_of(&node["id"]), names);
     }
-    let ours: Vec<&String> = uses.keys().filter(|name| name.starts_with("facefold-")).collect();
+    let is_ours = |name: &&String| *name == "facefold" || name.starts_with("facefold-");
+    let ours: Vec<&String> = uses.keys().filter(is_ours).collect();
     let short = |name: &str| name.trim_start_matches("facefold-").to_owned();
     let direct = ours
         .iter()
         .map(|name| {
-            let inner = uses[*name].iter().filter(|used| used.starts_with("facefold-"));
+            let inner = uses[*name].iter().filter(is_ours);
             (short(name), inner.map(|used| short(used)).collect())
         })
         .collect();

@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
+use facefold::Source;
+use facefold_datasets::LoadOptions;
+
+use crate::commands::Usage;
 
 /// What to do with a data set.
 #[derive(Debug, Subcommand)]
@@ -55,6 +60,24 @@ pub struct SourceArguments {
     /// Read Adience's lists of near-frontal faces instead of its main lists.
     #[arg(long)]
     pub frontal: bool,
+}
+
+impl SourceArguments {
+    /// The library's name for it.
+    ///
+    /// # Errors
+    /// [`Usage`] for an unknown kind.
+    pub fn source(&self) -> Result<Source> {
+        let tree = match self.tree {
+            Tree::Aligned => facefold_datasets::Tree::Aligned,
+            Tree::Faces => facefold_datasets::Tree::Faces,
+        };
+        Ok(Source {
+            kind: self.kind.parse().map_err(Usage::error)?,
+            root: self.root.clone(),
+            options: LoadOptions { labels: self.labels.clone(), tree, frontal: self.frontal },
+        })
+    }
 }
 
 /// Adience's picture trees.

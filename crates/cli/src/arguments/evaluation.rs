@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
+use facefold::EvaluationOptions;
+use facefold_evaluate::Protocol;
 
 use super::{LearningArguments, ThresholdArguments};
+use crate::commands::Usage;
+use crate::{columns, provenance};
 
 /// Which rows heads are fitted and tested on, how often, and where the report goes.
 #[derive(Debug, Args)]
@@ -37,4 +42,26 @@ pub struct EvaluationArguments {
     /// a report that lies there is replaced once this one is finished.
     #[arg(long)]
     pub out: PathBuf,
+}
+
+impl EvaluationArguments {
+    /// The library's options, without heads.
+    ///
+    /// # Errors
+    /// [`Usage`] naming the option.
+    pub fn options(&self) -> Result<EvaluationOptions> {
+        let learning = self.learning.options()?;
+        let protocol = self.protocol.as_deref().map(str::parse::<Protocol>).transpose();
+        Ok(EvaluationOptions {
+            test_stores: self.test_store.clone(),
+            columns: columns::parse(&self.columns)?,
+            mirrored: !self.without_mirrored,
+            protocol: protocol.map_err(Usage::error)?,
+            thresholds: self.thresholds.ages(&learning.tasks)?,
+            max_false_adult: self.thresholds.max_false_adult,
+            seeds: self.seeds,
+            origin: provenance::origin(),
+            ..EvaluationOptions::new(learning, &[], &self.out)
+        })
+    }
 }

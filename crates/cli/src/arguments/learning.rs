@@ -1,10 +1,16 @@
 //! What to learn, from which rows and features: the options of every command that trains.
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use anyhow::Result;
 use clap::{Args, ValueEnum};
+use facefold::{InitialHeads, LearningOptions, each_once, head_options};
+use facefold_store::Features;
 
 use super::{MOST_THREADS, whole};
+use crate::commands::Usage;
 
 /// What to learn, from which rows and features; shared by `cv` and `train`.
 #[derive(Debug, Args, Clone)]
@@ -60,6 +66,41 @@ pub struct LearningArguments {
     pub threads: usize,
 }
 
+impl LearningArguments {
+    /// The library's options.
+    ///
+    /// # Errors
+    /// [`Usage`] naming the option.
+    pub fn options(&self) -> Result<LearningOptions> {
+        let options = LearningOptions {
+            stores: self.store.clone(),
+            tasks: each_once(&parsed(&self.task)?),
+            auxiliary: each_once(&parsed(&self.beside)?),
+            features: self.features.map(Features::from),
+            policy: self.label_policy.parse().map_err(Usage::error)?,
+            groups: self.age_groups.parse().map_err(Usage::error)?,
+            quality: parsed(&self.min_quality)?,
+            ages: self.ages.as_deref().map(str::parse).transpose().map_err(Usage::error)?,
+            augmented: !self.without_augmented,
+            heads: {
+                let mut heads = head_options(&self.settings)?;
+                heads.svm.memory = self.memory.unwrap_or(heads.svm.memory);
+                heads
+            },
+            initial: InitialHeads::load(self.init.as_deref())?,
+            seed: self.seed,
+            threads: self.threads,
+        };
+        options.check()?;
+        Ok(options)
+    }
+}
+
+/// Each text as what it names.
+fn parsed<T: FromStr<Err: Display>>(texts: &[String]) -> Result<Vec<T>> {
+    texts.iter().map(|text| text.parse().map_err(Usage::error)).collect()
+}
+
 /// What a head sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FeaturesName {
@@ -69,4 +110,14 @@ pub enum FeaturesName {
     Taps,
     /// The embedding, then taps.
     Both,
+}
+
+impl From<FeaturesName> for Features {
+    fn from(name: FeaturesName) -> Self {
+        match name {
+            FeaturesName::Embedding => Self::Embedding,
+            FeaturesName::Taps => Self::Taps,
+            FeaturesName::Both => Self::Both,
+        }
+    }
 }

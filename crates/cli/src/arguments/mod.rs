@@ -28,20 +28,17 @@ use clap::{Parser, Subcommand};
 pub use bundle::BundleCommand;
 pub use compare::CompareArguments;
 pub use cv::CvArguments;
-pub use data::{DataCommand, SourceArguments, Tree};
+pub use data::{DataCommand, SourceArguments};
 pub use demo::DemoArguments;
 pub use evaluation::EvaluationArguments;
 pub use explain::ExplainArguments;
 pub use export::{ExportArguments, WeightsName};
 pub use extract::ExtractArguments;
-pub use learning::{FeaturesName, LearningArguments};
+pub use learning::LearningArguments;
 pub use matrix::MatrixArguments;
 pub use media::MediaArguments;
 pub use models::ModelsCommand;
-pub use network::{
-    DEFAULT_DEVICE, DEFAULT_MODEL, MOST_THREADS, NetworkArguments, PrecisionName, RunArguments,
-    whole,
-};
+pub use network::{MOST_THREADS, NetworkArguments, RunArguments, whole};
 pub use predict::{AnswerFormat, FacesName, PredictArguments};
 pub use report::ReportCommand;
 pub use serve::ServeArguments;
@@ -49,6 +46,9 @@ pub use store::{ExportFormatName, StoreCommand};
 pub use threshold::ThresholdArguments;
 pub use train::{BundleWeightsName, TrainArguments};
 pub use tune::TuneArguments;
+
+/// The hidden command that `extract` starts for pictures at which an earlier run ended.
+pub const DECODE_STDIN: &str = "decode-stdin";
 
 /// Age and gender heads on ArcFace embeddings: extract once, train and compare in seconds.
 #[derive(Debug, Parser)]
@@ -122,7 +122,7 @@ pub enum Command {
     #[command(subcommand)]
     Report(ReportCommand),
     /// Decode the picture on stdin and say nothing: `extract` tries pictures so that may end it.
-    #[command(name = crate::probe::COMMAND, hide = true)]
+    #[command(name = DECODE_STDIN, hide = true)]
     DecodeStdin,
     /// Print a completion script for a shell.
     #[command(

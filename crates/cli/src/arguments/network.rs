@@ -3,12 +3,9 @@
 use std::ops::RangeInclusive;
 
 use clap::{Args, ValueEnum};
-
-/// The model pack that commands take where none is named.
-pub const DEFAULT_MODEL: &str = "buffalo_s";
-
-/// What runs the networks where nothing is named.
-pub const DEFAULT_DEVICE: &str = "cpu";
+use facefold::NetworkOptions;
+use facefold::network::{DEFAULT_DEVICE, DEFAULT_MODEL};
+use facefold_engine::Precision;
 
 /// More threads than any machine has cores.
 pub const MOST_THREADS: usize = 1024;
@@ -45,6 +42,18 @@ pub struct NetworkArguments {
     pub offline: bool,
 }
 
+impl NetworkArguments {
+    /// The library's options.
+    pub fn options(&self) -> NetworkOptions {
+        NetworkOptions {
+            model: self.model.clone(),
+            precision: self.precision.map(Precision::from),
+            device: self.device.clone(),
+            offline: self.offline,
+        }
+    }
+}
+
 /// How the networks of a bundle run; the bundle says which they are.
 #[derive(Debug, Args)]
 pub struct RunArguments {
@@ -63,13 +72,12 @@ pub struct RunArguments {
 }
 
 impl RunArguments {
-    /// The same for a model pack.
-    pub fn of_model(&self, model: String) -> NetworkArguments {
-        NetworkArguments {
+    /// The library's options, for a model pack.
+    pub fn options(&self, model: String) -> NetworkOptions {
+        NetworkOptions {
             model,
-            precision: self.precision,
+            precision: self.precision.map(Precision::from),
             device: self.device.clone(),
-            threads: self.threads,
             offline: self.offline,
         }
     }
@@ -84,4 +92,14 @@ pub enum PrecisionName {
     Bf16x3,
     /// bf16: quicker, cosine to f32 about 0.9999; a store of its own.
     Bf16,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16x3 => Self::Bf16x3,
+            PrecisionName::Bf16 => Self::Bf16,
+        }
+    }
 }

@@ -1,46 +1,37 @@
 //! `facefold cv`: cross-validates heads on a store and writes a report.
 
-use std::sync::atomic::AtomicBool;
+use std::path::Path;
 
 use anyhow::Result;
+use facefold::{EvaluationOptions, cross_validate_stores};
 use facefold_report::Report;
 
-use super::evaluation::{Evaluation, evaluate};
+use crate::Outcome;
 use crate::arguments::CvArguments;
 use crate::output::Output;
-use crate::settings::Settings;
-use crate::{Outcome, interrupt};
+use crate::progress::Terminal;
 
 /// Runs `cv`.
 ///
 /// # Errors
 /// If the store cannot be read, a subject leaks, or a head fails; finished fits are kept.
 pub fn run(arguments: &CvArguments, output: Output) -> Result<Outcome> {
-    let interrupted = interrupt::listen()?;
-    let Some(report) = cross_validate(arguments, &[], &interrupted)? else {
-        return Ok(Outcome::Interrupted);
-    };
-    output.answer(&report, || {
-        let path = arguments.evaluation.out.join("report.md");
-        format!("{}\n{}", facefold_report::terminal(&report), path.display())
-    })?;
-    Ok(Outcome::Done)
+    let progress = Terminal::listening()?;
+    let options =
+        EvaluationOptions { heads: arguments.head.clone(), ..arguments.evaluation.options()? };
+    let report = cross_validate_stores(&options, &progress)?;
+    progress.finish();
+    show(report, &options.out, output)
 }
 
-/// Cross-validates, and writes the report into the directory that the arguments name; none if the
-/// user stopped it. `warnings` come first in the report.
+/// Prints a report's tables and where it lies; nothing where there is none, as the user stopped it.
 ///
 /// # Errors
-/// As [`run`].
-pub fn cross_validate(
-    arguments: &CvArguments,
-    warnings: &[String],
-    interrupted: &AtomicBool,
-) -> Result<Option<Report>> {
-    let settings = Settings::check(&arguments.evaluation.learning)?;
-    let heads = &arguments.head;
-    let evaluation = Evaluation { settings: &settings, heads, warnings, interrupted };
-    evaluate(&arguments.evaluation, &evaluation, |plan, run| {
-        Ok((facefold_evaluate::cross_validate(plan, run)?, Vec::new()))
-    })
+/// If stdout cannot be written.
+pub fn show(report: Option<Report>, out: &Path, output: Output) -> Result<Outcome> {
+    let Some(report) = report else { return Ok(Outcome::Interrupted) };
+    output.answer(&report, || {
+        format!("{}\n{}", facefold_report::terminal(&report), out.join("report.md").display())
+    })?;
+    Ok(Outcome::Done)
 }

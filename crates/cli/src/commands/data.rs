@@ -1,19 +1,17 @@
 //! `facefold data`: check label files, draw faces.
 
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use anyhow::{Result, bail};
+use facefold::synthetic;
 use facefold_core::files::write_atomic;
 use facefold_datasets::check::{CheckOptions, check};
-use facefold_datasets::drawn::{self, DrawError, DrawOptions, DrawSummary};
+use facefold_datasets::drawn::DrawOptions;
 
-use super::extract::load_source;
+use crate::Outcome;
 use crate::arguments::{DataCommand, SourceArguments};
-use crate::interrupt::Interrupted;
 use crate::output::{self, Output};
-use crate::{Outcome, interrupt, progress};
+use crate::progress::Terminal;
 
 /// Runs `data`.
 ///
@@ -26,7 +24,7 @@ pub fn run(command: DataCommand, output: Output) -> Result<Outcome> {
         }
         DataCommand::Draw { out, subjects, pictures, seed } => {
             let options = DrawOptions { subjects, pictures, seed, ..DrawOptions::default() };
-            let summary = draw(&out, &options, &interrupt::listen()?)?;
+            let summary = synthetic::draw(&out, &options, &Terminal::listening()?)?;
             let Some(summary) = summary else { return Ok(Outcome::Interrupted) };
             output.answer(&summary, || {
                 format!(
@@ -47,7 +45,7 @@ fn check_source(
     plot: Option<&Path>,
     output: Output,
 ) -> Result<Outcome> {
-    let dataset = load_source(source)?;
+    let dataset = source.source()?.load(&())?;
     let found = check(&dataset, &CheckOptions { images, ..CheckOptions::default() });
     if let Some(path) = plot {
         write_atomic(path, found.plot()?.as_bytes())?;
@@ -56,30 +54,4 @@ fn check_source(
     output.answer(&found, || found.to_string())?;
     let errors = found.errors();
     if errors.is_empty() { Ok(Outcome::Done) } else { bail!("{}", errors.join("; ")) }
-}
-
-/// Draws a set, or goes on with one; none if the user stopped it.
-///
-/// # Errors
-/// As [`drawn::draw`].
-pub fn draw(
-    out: &Path,
-    options: &DrawOptions,
-    interrupted: &Interrupted,
-) -> Result<Option<DrawSummary>> {
-    let bar = progress::bar(options.pictures as u64, "drawing");
-    let drawn = drawn::draw(out, options, &|done, _| {
-        bar.set_position(done as u64);
-        if interrupted.load(Ordering::Relaxed) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    });
-    bar.finish_and_clear();
-    match drawn {
-        Ok(summary) => Ok(Some(summary)),
-        Err(DrawError::Interrupted { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -3,21 +3,25 @@
 use std::path::Path;
 
 use anyhow::Result;
-use facefold_core::Extractor;
-use facefold_datasets::Dataset;
-use facefold_datasets::drawn::DrawOptions;
-use facefold_predict::{DEFAULT_BUNDLE, Predictor, default_bundle, table};
-
-use super::{cv, data, extract, threads};
-use crate::arguments::{
-    CvArguments, DEFAULT_DEVICE, DEFAULT_MODEL, DemoArguments, EvaluationArguments,
-    ExtractArguments, LearningArguments, NetworkArguments, SourceArguments, ThresholdArguments,
-    Tree,
+use facefold::evaluation::provenance::network_name;
+use facefold::extract::Source;
+use facefold::network::{DEFAULT_MODEL, NetworkOptions};
+use facefold::{
+    EvaluationOptions, ExtractOptions, Faces, LearningOptions, Progress, cross_validate_stores,
+    extract, synthetic, threads,
 };
-use crate::containers::BackendArguments;
-use crate::network::{self, Faces};
-use crate::output::{self, Output};
-use crate::{Outcome, interrupt, provenance};
+use facefold_core::{Extractor as _, Task};
+use facefold_datasets::drawn::DrawOptions;
+use facefold_datasets::{Dataset, DatasetKind};
+use facefold_predict::{DEFAULT_BUNDLE, Predictor, default_bundle, table};
+use facefold_vision::LocalExtractor;
+use facefold_vision::decode::Limits;
+
+use super::extract::probe;
+use crate::arguments::DemoArguments;
+use crate::output::Output;
+use crate::progress::Terminal;
+use crate::{Outcome, provenance};
 
 /// Stands first in the report.
 const DRAWN: &str = "The faces are drawn, of people who do not exist: these figures show that the \
@@ -41,9 +45,9 @@ Next:
 /// # Errors
 /// If a step fails. What was drawn, extracted and fitted is kept, and the same command goes on.
 pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
-    let interrupted = interrupt::listen()?;
-    let (model, extractor, fallback) = extractor(arguments)?;
-    output.say(&format!("Network: {}", provenance::network_name(extractor.info())))?;
+    let progress = Terminal::listening()?;
+    let (model, extractor, fallback) = extractor(arguments, &progress)?;
+    output.say(&format!("Network: {}", network_name(extractor.info())))?;
     if let Some(reason) = &fallback {
         output.say(reason)?;
     }
@@ -57,22 +61,22 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
         threads: arguments.threads,
         ..DrawOptions::default()
     };
-    let Some(drawn) = data::draw(&pictures, &options, &interrupted)? else {
+    let Some(drawn) = synthetic::draw(&pictures, &options, &progress)? else {
         return Ok(Outcome::Interrupted);
     };
     output.say(&format!("Drew {} pictures of {} subjects", drawn.pictures, drawn.subjects))?;
 
     // One store a network, so that a demo that fell back once does not block the next.
     let store = arguments.out.join(format!("store-{model}"));
-    let extraction = extract_arguments(arguments, &model, &pictures, &store);
-    let dataset = extract::load_source(&extraction.source)?;
-    let extracted = extract::extract(
-        &extraction,
-        &dataset,
-        extractor.as_ref(),
-        threads(arguments.threads),
-        &interrupted,
-    )?;
+    let source = Source::new(DatasetKind::Adience, &pictures);
+    let dataset = source.load(&())?;
+    let options = ExtractOptions {
+        workers: threads(arguments.threads),
+        probe: probe(),
+        ..ExtractOptions::new(&store)
+    };
+    let extracted = extract(&source, &dataset, &extractor, &options, &progress)?;
+    progress.finish();
     if extracted.interrupted {
         return Ok(Outcome::Interrupted);
     }
@@ -84,8 +88,17 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     ))?;
 
     let warnings: Vec<String> = fallback.into_iter().chain([DRAWN.to_owned()]).collect();
-    let cv_arguments = cv_arguments(arguments, &store);
-    let Some(report) = cv::cross_validate(&cv_arguments, &warnings, &interrupted)? else {
+    let learning = LearningOptions {
+        seed: arguments.seed,
+        threads: arguments.threads,
+        ..LearningOptions::new(&store, &[Task::Gender, Task::AgeGroup])
+    };
+    let options = EvaluationOptions {
+        warnings,
+        origin: provenance::origin(),
+        ..EvaluationOptions::new(learning, &["mlp", "svm", "linear"], &arguments.out)
+    };
+    let Some(report) = cross_validate_stores(&options, &progress)? else {
         return Ok(Outcome::Interrupted);
     };
     output.answer(&report, || facefold_report::terminal(&report))?;
@@ -111,93 +124,33 @@ fn first_face(
     };
     let bundles = vec![(DEFAULT_BUNDLE.to_owned(), bundle)];
     let faces = Faces { taps: Predictor::needs_taps(&bundles), ..Faces::default() };
-    let predictor =
-        Predictor::new(network::extractor(&network(arguments, model), faces)?, bundles)?;
+    let network = NetworkOptions { offline: arguments.offline, ..NetworkOptions::default() };
+    let extractor = network.of_model(model).extractor(faces, Limits::default(), &())?;
+    let predictor = Predictor::new(Box::new(extractor), bundles)?;
     let path = pictures.join(&sample.path);
     let answers = predictor.predict(&path.display().to_string(), &fs_err::read(&path)?)?;
     Ok(format!("{DRAWING}\n{}", table::table(&answers)))
 }
 
-fn network(arguments: &DemoArguments, model: &str) -> NetworkArguments {
-    NetworkArguments {
-        model: model.to_owned(),
-        precision: None,
-        device: DEFAULT_DEVICE.to_owned(),
-        threads: arguments.threads,
-        offline: arguments.offline,
-    }
-}
-
 /// The extractor, the name of its model pack, and why it is not the usual one.
-fn extractor(arguments: &DemoArguments) -> Result<(String, Box<dyn Extractor>, Option<String>)> {
-    let extractor = |model: &str| network::extractor(&network(arguments, model), Faces::default());
+fn extractor(
+    arguments: &DemoArguments,
+    progress: &dyn Progress,
+) -> Result<(String, LocalExtractor, Option<String>)> {
+    let network = NetworkOptions { offline: arguments.offline, ..NetworkOptions::default() };
+    let extractor = |model: &str| {
+        network.of_model(model).extractor(Faces::default(), Limits::default(), progress)
+    };
     if let Some(model) = &arguments.model {
         return Ok((model.clone(), extractor(model)?, None));
     }
     match extractor(DEFAULT_MODEL) {
         Ok(extractor) => Ok((DEFAULT_MODEL.to_owned(), extractor, None)),
         Err(error) => {
-            output::note(&format!("{error:#}"));
+            progress.note(&format!("{:#}", anyhow::Error::from(error)));
             let reason = "The weights of buffalo_s cannot be had, so this ran on an untrained \
                           network (seeded random weights, whole pictures as crops).";
             Ok(("untrained".to_owned(), extractor("untrained")?, Some(reason.to_owned())))
         }
-    }
-}
-
-fn extract_arguments(
-    arguments: &DemoArguments,
-    model: &str,
-    pictures: &Path,
-    store: &Path,
-) -> ExtractArguments {
-    ExtractArguments {
-        source: SourceArguments {
-            kind: "adience".to_owned(),
-            root: pictures.to_owned(),
-            labels: None,
-            tree: Tree::Aligned,
-            frontal: false,
-        },
-        store: store.to_owned(),
-        network: network(arguments, model),
-        backend: BackendArguments::default(),
-        taps: false,
-        aligned: false,
-        augment: 0,
-        oversample: 0,
-        retry_rejected: false,
-        strict: false,
-    }
-}
-
-fn cv_arguments(arguments: &DemoArguments, store: &Path) -> CvArguments {
-    CvArguments {
-        evaluation: EvaluationArguments {
-            learning: LearningArguments {
-                store: vec![store.to_owned()],
-                task: vec!["gender".to_owned(), "age-group".to_owned()],
-                features: None,
-                label_policy: "exact".to_owned(),
-                age_groups: "adience".to_owned(),
-                beside: Vec::new(),
-                min_quality: Vec::new(),
-                ages: None,
-                without_augmented: false,
-                seed: arguments.seed,
-                settings: Vec::new(),
-                memory: None,
-                init: None,
-                threads: arguments.threads,
-            },
-            test_store: Vec::new(),
-            columns: Vec::new(),
-            without_mirrored: false,
-            thresholds: ThresholdArguments::default(),
-            protocol: None,
-            seeds: 1,
-            out: arguments.out.clone(),
-        },
-        head: ["mlp", "svm", "linear"].map(str::to_owned).to_vec(),
     }
 }

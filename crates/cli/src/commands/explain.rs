@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use facefold::parallel::Parallel;
+use facefold::{Faces, Progress as _, Stage, threads};
 use facefold_core::text::printable;
 use facefold_core::{Rejection, Task, files};
 use facefold_predict::occlusion::{self, MapSummary, overlay_with_words};
@@ -21,15 +22,13 @@ use fs_err as fs;
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
 
-use super::threads;
+use crate::Outcome;
 use crate::arguments::ExplainArguments;
 use crate::bundles;
-use crate::fan_out::{for_each_outcome, locked};
 use crate::inputs::{Input, inputs, names, outside, picture_names};
-use crate::network::{self, Faces};
 use crate::output::Output;
+use crate::progress::Terminal;
 use crate::unreadable::Unreadable;
-use crate::{Outcome, interrupt, progress};
 
 /// What is said of a picture or a mean.
 #[derive(Debug, Serialize)]
@@ -92,13 +91,15 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
     };
     let which = Which { face: 0, aligned };
     let means: Mutex<Means> = Mutex::default();
-    let interrupted = interrupt::listen()?;
-    let bar = progress::bar(inputs.len() as u64, "explaining");
-    let work = |index: usize, input: &Input| {
+    let progress = Terminal::listening()?;
+    let work = |index: usize, input: &Input| -> Result<Result<Vec<Told>, (String, Rejection)>> {
         let explained = input.read().map_err(ExplainError::Rejected);
         match explained.and_then(|bytes| pipeline.explain(&bytes, which)) {
             Ok(FaceExplained { explanations, .. }) => {
-                maps.collect(&explanations, &mut locked(&means));
+                maps.collect(
+                    &explanations,
+                    &mut means.lock().unwrap_or_else(PoisonError::into_inner),
+                );
                 let write = |one| maps.picture(index, &input.name(), one, arguments.mean_only);
                 Ok(Ok(explanations.iter().map(write).collect::<Result<Vec<Told>>>()?))
             }
@@ -115,7 +116,8 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
     };
     let mut unreadable = Unreadable::default();
     let threads = threads(arguments.run.threads);
-    let done = for_each_outcome(&inputs, threads, &interrupted, &bar, work, |outcome| {
+    let parallel = Parallel { threads, stage: Stage::Explaining, progress: &progress };
+    let done = parallel.for_each(&inputs, work, |outcome| {
         match outcome {
             Ok(mut told) => {
                 // Only JSON has the values of a map, which are many.
@@ -133,12 +135,12 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
         }
         Ok(())
     });
-    bar.finish_and_clear();
+    progress.finish();
     done?;
-    let means = means.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let means = means.into_inner().unwrap_or_else(PoisonError::into_inner);
     document.means = maps.means(&means)?;
     output.answer(&document, || text(&document))?;
-    if interrupted.load(Ordering::Relaxed) {
+    if progress.is_cancelled() {
         return Ok(Outcome::Interrupted);
     }
     unreadable.finish(inputs.len())?;
@@ -151,14 +153,14 @@ fn pipeline(arguments: &ExplainArguments) -> Result<(Pipeline, bool)> {
     let bundles = bundles::load(&arguments.bundle, |path| path.display().to_string())?;
     // The bundle says which networks its features come from.
     let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
-    let network = arguments.run.of_model(model);
+    let network = arguments.run.options(model);
     let aligned = bundles::take_whole_pictures(&bundles, arguments.aligned);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
         aligned: !trained_on_whole_pictures(&bundles).is_empty(),
         all: false,
     };
-    let extractor = network::local_extractor(&network, faces, Limits::default())?;
+    let extractor = network.extractor(faces, Limits::default(), &Terminal::default())?;
     Ok((Pipeline::new(extractor, bundles)?, aligned))
 }
 

@@ -1,6 +1,7 @@
 //! `facefold export`: a bundle becomes an ONNX file.
 
 use anyhow::{Context, Result};
+use facefold::network::with_weights;
 use facefold_core::{Task, files};
 use facefold_heads::{Bundle, FeatureChoice};
 use facefold_predict::export::{ExportError, Exported, Port, WeightStorage, export};
@@ -11,8 +12,8 @@ use serde_json::json;
 use super::Usage;
 use crate::Outcome;
 use crate::arguments::{ExportArguments, WeightsName};
-use crate::network::with_weights;
 use crate::output::Output;
+use crate::progress::Terminal;
 
 /// Runs `export`.
 ///
@@ -53,7 +54,8 @@ fn networks(bundle: &Bundle, offline: bool) -> Result<PackNetworks> {
     let models = default_directory();
     let detects = bundle.extractor.detector != "none";
     let taps = bundle.features != FeatureChoice::Embedding;
-    with_weights(pack, &models, offline, || PackNetworks::load(pack, &models, detects, taps))
+    let load = || PackNetworks::load(pack, &models, detects, taps);
+    Ok(with_weights(pack, &models, offline, &Terminal::default(), load)?)
 }
 
 fn text(arguments: &ExportArguments, bundle: &Bundle, exported: &Exported) -> String {

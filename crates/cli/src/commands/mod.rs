@@ -5,7 +5,6 @@ mod compare;
 mod cv;
 mod data;
 mod demo;
-mod evaluation;
 mod explain;
 mod export;
 mod extract;
@@ -17,8 +16,6 @@ mod serve;
 mod store;
 mod train;
 mod tune;
-
-pub use models::obtain;
 
 use std::fmt;
 
@@ -71,7 +68,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Report(command) => report::run(command, output),
         Command::DecodeStdin => {
-            crate::probe::run()?;
+            facefold::extract::decode_input(std::io::stdin().lock())?;
             Ok(Outcome::Done)
         }
         Command::Completions { shell } => {
@@ -83,14 +80,5 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
             );
             Ok(Outcome::Done)
         }
-    }
-}
-
-/// The number of worker threads asked for; 0 means all cores.
-#[must_use]
-pub fn threads(asked: usize) -> usize {
-    match asked {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        asked => asked,
     }
 }

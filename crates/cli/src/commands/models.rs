@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use facefold::network::fetch_weights;
 use facefold_engine::{Kernel, Precision};
 use facefold_vision::models::{
-    FileState, ModelPack, PACKS, Progress, Sources, default_directory, fetch, install_from,
-    is_complete, status,
+    FileState, ModelPack, PACKS, default_directory, install_from, is_complete, status,
 };
 use serde::Serialize;
 
 use super::Usage;
 use crate::Outcome;
 use crate::arguments::ModelsCommand;
-use crate::output::{self, Output};
-use crate::progress;
+use crate::output::Output;
+use crate::progress::Terminal;
 
 /// Runs `models`.
 ///
@@ -29,38 +29,12 @@ pub fn run(command: ModelsCommand, output: Output) -> Result<Outcome> {
             if let Some(file) = from {
                 install_from(pack, &directory, &file)?;
             } else {
-                obtain(pack, &directory, false)?;
+                fetch_weights(pack, &directory, false, &Terminal::default())?;
             }
             list_pack(pack, &directory, output)
         }
         ModelsCommand::Verify => verify(output),
     }
-}
-
-/// Fetches what is missing of a pack, with a progress bar, and prints its terms if it fetched any.
-///
-/// # Errors
-/// If no source has it: which file to put where.
-pub fn obtain(pack: &ModelPack, directory: &Path, offline: bool) -> Result<()> {
-    let bar = progress::bytes(0, "fetching");
-    let sources = Sources { offline, ..Sources::default() };
-    let fetched = fetch(pack, directory, &sources, &mut |event| match event {
-        Progress::Asking(source) => {
-            bar.suspend(|| output::note(&format!("fetching {} from {source}", pack.name)));
-        }
-        Progress::Downloaded(bytes, total) => {
-            bar.set_length(total.unwrap_or(bytes));
-            bar.set_position(bytes);
-        }
-        Progress::Failed(failure) => bar.suspend(|| {
-            output::note(&format!("{}: {}", failure.source, failure.reason));
-        }),
-    });
-    bar.finish_and_clear();
-    if !fetched?.written.is_empty() {
-        output::note(pack.licence);
-    }
-    Ok(())
 }
 
 /// A model pack, as `--json` prints it.

@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
+use facefold::{Faces, threads};
 use facefold_heads::Bundle;
 use facefold_predict::{Pipeline, Predictor};
 use facefold_serve::{Limits, Options, Server};
 use facefold_vision::decode;
 use serde_json::json;
 
-use super::{Usage, threads};
+use super::Usage;
 use crate::Outcome;
 use crate::arguments::ServeArguments;
 use crate::bundles::{self, stem};
-use crate::network::{self, Faces};
 use crate::output::{self, Output};
+use crate::progress::Terminal;
 
 /// Runs `serve` until Ctrl-C or SIGTERM.
 ///
@@ -77,7 +78,7 @@ fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
         Some(model) if arguments.bundle.is_empty() => (model.clone(), Vec::new()),
         asked => named_bundles(&arguments.bundle, asked.as_deref())?,
     };
-    let network = arguments.run.of_model(model);
+    let network = arguments.run.options(model);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
         aligned: bundles::take_whole_pictures(&bundles, false),
@@ -87,7 +88,7 @@ fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
         pixels: arguments.max_pixels as u64 * 1_000_000,
         ..decode::Limits::default()
     };
-    let extractor = network::local_extractor(&network, faces, limits)?;
+    let extractor = network.extractor(faces, limits, &Terminal::default())?;
     Ok(Pipeline::new(extractor, bundles)?)
 }
 

@@ -42,10 +42,7 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
             let summary = store.export(format, &out)?;
             let lost = store.lost_rows()?;
             if lost > 0 {
-                output::note(&format!(
-                    "{lost} label rows name pictures that no shard of the store has any more, and are left \
-                     out: run the same `extract` command again"
-                ));
+                output::note(&facefold::data::lost_rows(lost));
             }
             output.answer(&summary, || {
                 format!(

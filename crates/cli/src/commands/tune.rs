@@ -1,74 +1,31 @@
 //! `facefold tune`: like `cv`, with a search for the settings of heads.
 
 use anyhow::Result;
-use facefold_evaluate::{Inner, Search, cross_validate_with};
+use facefold::{EvaluationOptions, TuneOptions, tune_stores};
+use facefold_evaluate::Inner;
 
-use super::Usage;
-use super::evaluation::{Evaluation, evaluate};
+use super::cv;
+use crate::Outcome;
 use crate::arguments::TuneArguments;
 use crate::output::Output;
-use crate::settings::Settings;
-use crate::trials::{Space, Trials, head_with};
-use crate::{Outcome, interrupt};
+use crate::progress::Terminal;
 
 /// Runs `tune`.
 ///
 /// # Errors
 /// If a setting cannot be searched, or as `cv`; finished trials and fits are kept.
 pub fn run(arguments: &TuneArguments, output: Output) -> Result<Outcome> {
-    let interrupted = interrupt::listen()?;
-    let evaluation = &arguments.evaluation;
-    let settings = Settings::check(&evaluation.learning)?;
-    let inner = match arguments.inner_folds {
-        None => Inner::HoldOut,
-        Some(folds) if folds >= 2 => Inner::Folds(folds),
-        Some(folds) => {
-            return Err(Usage::error(format!("--inner-folds must be at least 2, found {folds}")));
-        }
-    };
-    if arguments.halving == 0 {
-        return Err(Usage::error("--halving must be at least 1, found 0"));
-    }
-    let space = Space {
-        given: &arguments.grid,
-        named: &arguments.space,
+    let progress = Terminal::listening()?;
+    let options =
+        EvaluationOptions { heads: arguments.head.clone(), ..arguments.evaluation.options()? };
+    let tuning = TuneOptions {
+        grid: arguments.grid.clone(),
+        space: arguments.space.clone(),
         random: arguments.random,
-        seed: evaluation.learning.seed,
+        halving: arguments.halving,
+        inner: arguments.inner_folds.map_or(Inner::HoldOut, Inner::Folds),
     };
-    let trials = space.of_heads(&arguments.head, &settings.heads)?;
-    let given = Evaluation {
-        settings: &settings,
-        heads: &arguments.head,
-        warnings: &[],
-        interrupted: &interrupted,
-    };
-    let report = evaluate(evaluation, &given, |plan, run| {
-        let (mut heads, mut results) = (Vec::new(), Vec::new());
-        for Trials { head, configurations, budget } in &trials {
-            let found = facefold_evaluate::search(
-                plan,
-                &Search {
-                    head: head.clone(),
-                    name: format!("{head}-tuned"),
-                    configurations: configurations.clone(),
-                    budget: *budget,
-                    make: &|configuration, share| {
-                        head_with(head, &settings.heads, configuration, share)
-                    },
-                    halving: arguments.halving,
-                    inner,
-                },
-                run,
-            )?;
-            heads.push(found.head);
-            results.push(found.result);
-        }
-        Ok((cross_validate_with(plan, &heads, run)?, results))
-    })?;
-    let Some(report) = report else { return Ok(Outcome::Interrupted) };
-    output.answer(&report, || {
-        let path = evaluation.out.join("report.md");
-        format!("{}\n{}", facefold_report::terminal(&report), path.display())
-    })?;
-    Ok(Outcome::Done)
+    let report = tune_stores(&options, &tuning, &progress)?;
+    progress.finish();
+    cv::show(report, &options.out, output)
 }

@@ -4,21 +4,21 @@ mod annotations;
 mod printer;
 mod video;
 
-use std::sync::atomic::Ordering;
-
 use anyhow::Result;
+use facefold::parallel::Parallel;
+use facefold::{Faces, Progress as _, Stage, threads};
 use facefold_heads::Bundle;
 use facefold_predict::{Answer, Predictor, Status};
+use facefold_vision::decode::Limits;
 
-use super::{Usage, threads};
+use super::Usage;
+use crate::Outcome;
 use crate::arguments::{FacesName, PredictArguments};
 use crate::bundles;
-use crate::fan_out::for_each_outcome;
 use crate::inputs::{Input, inputs, outside};
-use crate::network::{self, Faces};
 use crate::output::{self, Output};
+use crate::progress::Terminal;
 use crate::unreadable::Unreadable;
-use crate::{Outcome, interrupt, progress};
 use annotations::Annotations;
 use printer::Printer;
 
@@ -53,8 +53,7 @@ fn pictures(
     let inputs = inputs(&arguments.input)?;
     let directory = arguments.media.annotate.as_deref();
     let annotations = directory.map(|path| Annotations::of_pictures(path, &inputs)).transpose()?;
-    let interrupted = interrupt::listen()?;
-    let bar = progress::bar(inputs.len() as u64, "predicting");
+    let progress = Terminal::listening()?;
     let work = |index: usize, input: &Input| {
         let bytes = match input.read() {
             Ok(bytes) => bytes,
@@ -69,20 +68,21 @@ fn pictures(
     let mut printer = Printer::new(arguments, predictor, output)?;
     let (mut unreadable, mut is_rejected) = (Unreadable::default(), false);
     let threads = threads(arguments.run.threads);
-    let done = for_each_outcome(&inputs, threads, &interrupted, &bar, work, |answers| {
+    let parallel = Parallel { threads, stage: Stage::Predicting, progress: &progress };
+    let done = parallel.for_each(&inputs, work, |answers| {
         if let Some(Answer { path, status: Status::Rejected(rejection), .. }) = answers.first() {
             is_rejected = true;
             unreadable.see(path, rejection);
         }
-        bar.suspend(|| printer.print(answers))
+        progress.suspend(|| printer.print(answers))
     });
-    bar.finish_and_clear();
+    progress.finish();
     done?;
     printer.finish()?;
     if let Some(annotations) = annotations {
         output::note(&annotations.summary("picture"));
     }
-    if interrupted.load(Ordering::Relaxed) {
+    if progress.is_cancelled() {
         return Ok(Outcome::Interrupted);
     }
     unreadable.finish(inputs.len())?;
@@ -97,11 +97,12 @@ fn predictor(
     // The bundle says which networks its features come from.
     let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
     let aligned = bundles::take_whole_pictures(&bundles, arguments.aligned);
-    let network = arguments.run.of_model(model);
+    let network = arguments.run.options(model);
     let faces = Faces {
         taps: Predictor::needs_taps(&bundles),
         aligned,
         all: arguments.faces.unwrap_or(faces) == FacesName::All,
     };
-    Ok(Predictor::new(network::extractor(&network, faces)?, bundles)?)
+    let extractor = network.extractor(faces, Limits::default(), &Terminal::default())?;
+    Ok(Predictor::new(Box::new(extractor), bundles)?)
 }

@@ -1,20 +1,20 @@
 //! `predict --video`: the people of a video or in front of a camera.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use anyhow::Result;
+use facefold::parallel::Parallel;
+use facefold::{Progress, Stage, Step, threads};
 use facefold_predict::frames::is_device;
 use facefold_predict::{Frame, Frames, People, Person, Predictor, VideoError, people};
 
 use super::annotations::Annotations;
+use crate::Outcome;
 use crate::arguments::{AnswerFormat, PredictArguments};
-use crate::commands::threads;
-use crate::fan_out::fan_out;
 use crate::output::{self, Output};
-use crate::{Outcome, interrupt, progress};
+use crate::progress::Terminal;
 
 /// How often it looks whether the user asked to stop, where no frame comes.
 const LOOK: Duration = Duration::from_millis(100);
@@ -51,24 +51,23 @@ pub fn run(
     let annotations =
         arguments.media.annotate.as_deref().map(Annotations::of_frames).transpose()?;
     let frames = Frames::open(path, rate)?;
-    let interrupted = interrupt::listen()?;
+    let progress = Terminal::listening()?;
     let (stopper, is_camera) = (frames.stopper(), is_device(path));
     let threads = threads(arguments.run.threads);
-    let bar = progress::counter("frames");
     let mut people = People::new(rate);
     // A camera goes on while we work: of its frames the newest few wait here, others are dropped.
     let (sender, receiver) = sync_channel(threads);
     let (followed, read) = std::thread::scope(|scope| {
         let reader = scope.spawn(move || send(frames, &sender, is_camera));
         let work = Work { predictor, annotations: annotations.as_ref(), threads };
-        let followed = work.follow(&receiver, &mut people, &interrupted, &bar);
+        let followed = work.follow(&receiver, &mut people, &progress);
         stopper.stop();
         drop(receiver);
         (followed, reader.join())
     });
-    bar.finish_and_clear();
+    progress.finish();
     followed?;
-    let was_stopped = interrupted.load(Ordering::Relaxed);
+    let was_stopped = progress.is_cancelled();
     let failure = match read {
         // It was ended from here.
         _ if was_stopped => None,
@@ -123,10 +122,11 @@ impl Work<'_> {
         &self,
         frames: &Receiver<Frame>,
         people: &mut People,
-        interrupted: &AtomicBool,
-        progress: &indicatif::ProgressBar,
+        progress: &dyn Progress,
     ) -> Result<()> {
-        while !interrupted.load(Ordering::Relaxed) {
+        let parallel = Parallel { threads: self.threads, stage: Stage::Frames, progress: &() };
+        let mut done = 0;
+        while !progress.is_cancelled() {
             let first = match frames.recv_timeout(LOOK) {
                 Ok(frame) => frame,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -134,18 +134,17 @@ impl Work<'_> {
             };
             let block: Vec<Frame> =
                 std::iter::once(first).chain(frames.try_iter().take(self.threads - 1)).collect();
-            let go = AtomicBool::new(false);
-            let told = fan_out(&block, self.threads, &go, progress, |_, frame| {
-                Ok(self.predictor.predict("", &frame.picture)?)
-            })?;
+            let answered =
+                parallel.map(&block, |_, frame| self.predictor.predict("", &frame.picture))?;
+            done += block.len() as u64;
+            progress.step(Step { stage: Stage::Frames, done, total: None, item: "" });
             let mut marks = Vec::with_capacity(block.len());
-            for (frame, answers) in block.iter().zip(&told) {
+            for (frame, answers) in block.iter().zip(&answered) {
                 let persons = people.add(frame.number, answers);
                 marks.push(people.marks(answers, &persons));
             }
             if let Some(annotations) = self.annotations {
-                let hidden = indicatif::ProgressBar::hidden();
-                fan_out(&block, self.threads, &go, &hidden, |index, frame| {
+                parallel.map(&block, |index, frame| {
                     annotations.frame(frame.number, &frame.picture, &marks[index])
                 })?;
             }

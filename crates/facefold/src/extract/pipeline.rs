@@ -1,59 +1,67 @@
-//! Reads pictures, extracts them on all cores and appends the outcomes to a store, in bounded
-//! memory. Knows of the extractor only that it is one, and that it likes several pictures at a time.
+//! Reads pictures, extracts them on all cores and appends the outcomes to a store, in bounded memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use facefold_core::{
     Extraction, Extractor, ExtractorError, ImageKey, RejectReason, Rejection, pictures,
 };
 use facefold_store::{Attempts, StoreError, StoreWriter};
-use indicatif::ProgressBar;
 
-use crate::{output, probe};
+use super::probe::DecodeProbe;
+use crate::error::Result;
+use crate::progress::{Progress, Stage, Step};
 
 /// Pictures that a worker gives to the extractor at a time: with fewer, the networks' weights are
 /// fetched anew for each; with more, nothing is gained.
-pub const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 8;
 
 /// A worker reads no more pictures into its block once these have so many bytes together.
 const BLOCK_BYTES: usize = 16 << 20;
 
 /// A picture to extract.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub(super) struct Request {
     /// The path below the data set's root.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// How many augmented versions of it are wanted.
-    pub versions: u32,
+    pub(super) versions: u32,
 }
 
-/// How each path ended, in the order of the paths; none for paths not reached.
-pub type Reached = Vec<Option<Result<ImageKey, Rejection>>>;
+/// The outcome of each path, in the order of the paths; `None` for paths not reached.
+pub(super) type Outcomes = Vec<Option<Result<ImageKey, Rejection>>>;
+
+/// How pictures are extracted, whichever they are.
+pub(super) struct Run<'a> {
+    pub(super) extractor: &'a dyn Extractor,
+    /// The directory that paths are below.
+    pub(super) root: &'a Path,
+    pub(super) threads: usize,
+    /// Tries pictures at which an earlier run ended.
+    pub(super) probe: Option<&'a DecodeProbe>,
+    pub(super) progress: &'a dyn Progress,
+}
 
 /// What an extraction did.
 #[derive(Debug)]
-pub struct Summary {
+pub(super) struct Summary {
     /// The key of each picture, or why it could not be read.
-    pub reached: Reached,
+    pub(super) outcomes: Outcomes,
     /// Pictures embedded in this run.
-    pub embedded: u64,
-    /// Pictures rejected in this run, by reason. Unreadable files count each time.
-    pub rejected: BTreeMap<RejectReason, u64>,
+    pub(super) embedded: u64,
     /// Pictures that the store had already, or that have the same bytes as another.
-    pub known: u64,
+    pub(super) known: u64,
     /// Wall-clock time.
-    pub duration: Duration,
-    /// Whether the user stopped it.
-    pub interrupted: bool,
+    pub(super) duration: Duration,
+    /// Whether it was cancelled.
+    pub(super) cancelled: bool,
 }
 
-/// What a worker tells the writer about one path.
+/// What a worker sends to the writer about one path.
 enum Message {
     Unreadable(usize, Rejection),
     Known(usize, ImageKey),
@@ -65,46 +73,35 @@ enum Message {
 ///
 /// # Errors
 /// If the extractor or the store fails; what was extracted until then is kept.
-pub fn run(
-    extractor: &dyn Extractor,
-    store: &mut StoreWriter,
-    root: &Path,
-    pictures: &[Wanted],
-    threads: usize,
-    interrupted: &AtomicBool,
-    progress: &ProgressBar,
-) -> Result<Summary> {
+pub(super) fn run(run: &Run<'_>, store: &mut StoreWriter, pictures: &[Request]) -> Result<Summary> {
     let start = Instant::now();
     let attempts = store.attempts()?;
     let rejected = store.rejections()?;
     let known = store.embedded_keys().into_iter().chain(rejected.into_keys()).collect();
     let work = Work {
-        extractor,
+        run,
         attempts: &attempts,
-        root,
         pictures,
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
-        interrupted,
         claimed: Mutex::new(known),
     };
     let mut summary = Summary {
-        reached: vec![None; pictures.len()],
+        outcomes: vec![None; pictures.len()],
         embedded: 0,
-        rejected: BTreeMap::new(),
         known: 0,
         duration: Duration::ZERO,
-        interrupted: false,
+        cancelled: false,
     };
     let written = std::thread::scope(|scope| {
         // A short queue keeps memory flat: workers wait when the disk is slower.
-        let (sender, receiver) = sync_channel(2 * BLOCK * threads);
-        for _ in 0..threads {
+        let (sender, receiver) = sync_channel(2 * BLOCK * run.threads);
+        for _ in 0..run.threads {
             let (work, sender) = (&work, sender.clone());
             scope.spawn(move || work.run(&sender));
         }
         drop(sender);
-        let written = write(&receiver, store, &mut summary, progress);
+        let written = write(&receiver, store, &mut summary, run.progress);
         work.stop.store(true, Ordering::Relaxed);
         // Dropping the receiver wakes workers that wait to send.
         drop(receiver);
@@ -113,8 +110,8 @@ pub fn run(
     store.commit()?;
     written?;
     summary.duration = start.elapsed();
-    summary.interrupted = interrupted.load(Ordering::Relaxed);
-    if !summary.interrupted {
+    summary.cancelled = run.progress.is_cancelled();
+    if !summary.cancelled {
         attempts.close()?;
     }
     Ok(summary)
@@ -124,31 +121,26 @@ fn write(
     receiver: &Receiver<Message>,
     store: &mut StoreWriter,
     summary: &mut Summary,
-    progress: &ProgressBar,
+    progress: &dyn Progress,
 ) -> Result<()> {
-    for message in receiver {
+    let total = Some(summary.outcomes.len() as u64);
+    for (message, done) in receiver.iter().zip(1..) {
         match message {
             Message::Failed(error) => return Err(error.into()),
             Message::Unreadable(index, rejection) => {
-                *summary.rejected.entry(rejection.reason).or_default() += 1;
-                summary.reached[index] = Some(Err(rejection));
+                summary.outcomes[index] = Some(Err(rejection));
             }
             Message::Known(index, key) => {
                 summary.known += 1;
-                summary.reached[index] = Some(Ok(key));
+                summary.outcomes[index] = Some(Ok(key));
             }
             Message::Extracted(index, key, extraction) => {
                 store.append(key, &extraction)?;
-                match extraction {
-                    Extraction::Embedded { .. } => summary.embedded += 1,
-                    Extraction::Rejected(rejection) => {
-                        *summary.rejected.entry(rejection.reason).or_default() += 1;
-                    }
-                }
-                summary.reached[index] = Some(Ok(key));
+                summary.embedded += u64::from(matches!(extraction, Extraction::Embedded { .. }));
+                summary.outcomes[index] = Some(Ok(key));
             }
         }
-        progress.inc(1);
+        progress.step(Step { stage: Stage::Extracting, done, total, item: "" });
     }
     Ok(())
 }
@@ -171,20 +163,18 @@ struct Picture {
 
 /// What the workers share.
 struct Work<'a> {
-    extractor: &'a dyn Extractor,
+    run: &'a Run<'a>,
     attempts: &'a Attempts,
-    root: &'a Path,
-    pictures: &'a [Wanted],
+    pictures: &'a [Request],
     next: AtomicUsize,
     stop: AtomicBool,
-    interrupted: &'a AtomicBool,
     /// Keys that the store has or that a worker is at: each picture is extracted once.
     claimed: Mutex<HashSet<ImageKey>>,
 }
 
 impl Work<'_> {
     fn run(&self, sender: &SyncSender<Message>) {
-        while !self.stop.load(Ordering::Relaxed) && !self.interrupted.load(Ordering::Relaxed) {
+        while !self.stop.load(Ordering::Relaxed) && !self.run.progress.is_cancelled() {
             let (block, others) = self.read();
             if block.is_empty() && others.is_empty() {
                 return;
@@ -204,8 +194,8 @@ impl Work<'_> {
         let (mut block, mut others, mut bytes) = (Vec::new(), Vec::new(), 0);
         while block.len() + others.len() < BLOCK && bytes < BLOCK_BYTES {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(Wanted { path, versions }) = self.pictures.get(index) else { break };
-            match pictures::read(&self.root.join(path)) {
+            let Some(Request { path, versions }) = self.pictures.get(index) else { break };
+            match pictures::read(&self.run.root.join(path)) {
                 Ok(content) => {
                     let key = ImageKey::of(&content);
                     let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,7 +205,7 @@ impl Work<'_> {
                     if !new {
                         others.push(Message::Known(index, key));
                     } else if self.attempts.earlier(&key) > 0 {
-                        others.extend(self.again(picture));
+                        others.extend(self.retry(picture));
                     } else {
                         bytes += picture.content.len();
                         block.push(picture);
@@ -228,14 +218,14 @@ impl Work<'_> {
     }
 
     /// A picture at which an earlier run ended: tried in a process of its own first, then alone.
-    fn again(&self, picture: Picture) -> Vec<Message> {
+    fn retry(&self, picture: Picture) -> Vec<Message> {
         let path = self.path(picture.index).display();
-        output::note(&format!("an earlier run ended at {path}: trying it alone"));
+        self.run.progress.note(&format!("an earlier run ended at {path}: trying it alone"));
         let runs = self.attempts.earlier(&picture.key);
         let detail = if runs >= MOST_RUNS {
             format!("{runs} runs ended at it")
         } else {
-            match probe::decodes(&picture.content) {
+            match self.run.probe.map_or(Ok(()), |probe| probe.decodes(&picture.content)) {
                 Ok(()) => return self.extract(&[picture]),
                 Err(end) => end,
             }
@@ -267,7 +257,7 @@ impl Work<'_> {
     fn extract_block(&self, block: &[Picture]) -> Vec<Message> {
         let contents: Vec<(&[u8], u32)> =
             block.iter().map(|picture| (picture.content.as_slice(), picture.versions)).collect();
-        match self.extractor.extract_augmented(&contents) {
+        match self.run.extractor.extract_augmented(&contents) {
             Ok(outcomes) if outcomes.len() == block.len() => block
                 .iter()
                 .zip(outcomes)

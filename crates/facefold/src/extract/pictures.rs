@@ -10,7 +10,7 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 /// Decodes pictures as the local extractor does, under the same limits.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub(super) struct Decoder {
     limits: Limits,
 }
 

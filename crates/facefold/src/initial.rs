@@ -1,44 +1,47 @@
-//! `--init`: heads that start from those of a bundle.
+//! Heads that start from the weights of a bundle instead of at random.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use facefold_core::Task;
 use facefold_heads::{Bundle, HeadOptions};
 use facefold_store::Store;
 
-/// The bundle to start from, if any.
-#[derive(Debug, Clone, Default)]
-pub struct Start(Option<Arc<Bundle>>);
+use crate::error::{Context, Result};
 
-impl Start {
-    /// Reads the bundle.
+/// The bundle whose heads a run starts from, if any.
+#[derive(Debug, Clone, Default)]
+pub struct InitialHeads(Option<Arc<Bundle>>);
+
+impl InitialHeads {
+    /// Reads the bundle; where there is no path, heads start at random.
     ///
     /// # Errors
     /// If there is a path, and no bundle there.
     pub fn load(path: Option<&Path>) -> Result<Self> {
-        let bundle = path.map(Bundle::load).transpose().context("--init")?;
+        let bundle = path.map(Bundle::load).transpose().context(option)?;
         Ok(Self(bundle.map(Arc::new)))
     }
 
     /// Refuses a store whose embeddings were made with something else than the bundle's.
-    ///
-    /// # Errors
-    /// Naming both fingerprints.
-    pub fn check(&self, store: &Store) -> Result<()> {
+    pub(crate) fn check(&self, store: &Store) -> Result<()> {
         match &self.0 {
-            Some(bundle) => bundle.check(&store.header().fingerprint).context("--init"),
+            Some(bundle) => bundle.check(&store.header().fingerprint).context(option),
             None => Ok(()),
         }
     }
 
     /// The settings with the bundle's head for this task to start from, or, where it has none, with
     /// its first one, whose hidden layers serve other tasks too.
-    pub fn options(&self, task: Task, settings: &HeadOptions) -> HeadOptions {
+    pub(crate) fn options(&self, task: Task, settings: &HeadOptions) -> HeadOptions {
         let heads = self.0.iter().flat_map(|bundle| &bundle.heads);
         let head = heads.clone().find(|head| head.task == task).or(heads.clone().next());
         let start = head.map(|head| Arc::new(head.parts.clone()));
         HeadOptions { start, ..settings.clone() }
     }
+}
+
+/// What failed.
+fn option() -> String {
+    "--init".to_owned()
 }

@@ -1,55 +1,52 @@
-//! What `facefold tune` tries: settings given or named, as configurations of each head.
+//! What a search tries: settings given or named, as configurations of each head.
 
-mod dimension;
-
-use anyhow::Result;
 use facefold_core::rng::{Rng, seeded};
 use facefold_core::{Head, HeadError};
 use facefold_evaluate::{Budget, Configuration};
 use facefold_heads::{HeadOptions, registry, spaces};
 use serde_json::Value;
 
-use crate::commands::Usage;
-use crate::settings::lay_over;
-use dimension::{Dimension, Values};
+use super::dimension::{Dimension, Values};
+use crate::error::{Error, Result};
+use crate::options::set_option;
 
 /// More configurations than this are surely a mistake: with the usual budget it would take days.
 const MOST: usize = 10_000;
 
 /// Where configurations come from.
-pub struct Space<'a> {
+pub(super) struct Space<'a> {
     /// `mlp.dropout=0.2,0.4` and the like; where there are none, the named space is taken.
-    pub given: &'a [String],
+    pub(super) given: &'a [String],
     /// Name of a space.
-    pub named: &'a str,
+    pub(super) named: &'a str,
     /// Draw so many at random instead of taking all combinations.
-    pub random: Option<usize>,
+    pub(super) random: Option<usize>,
     /// Seed of the draw.
-    pub seed: u64,
+    pub(super) seed: u64,
 }
 
 /// What is tried for one head.
-pub struct Trials {
+pub(super) struct Trials {
     /// The head's name.
-    pub head: String,
+    pub(super) head: String,
     /// First the settings as given, which win ties; no two make the same head.
-    pub configurations: Vec<Configuration>,
+    pub(super) configurations: Vec<Configuration>,
     /// What early rungs save on.
-    pub budget: Budget,
+    pub(super) budget: Budget,
 }
 
 impl Space<'_> {
     /// The configurations of each head, around the settings given with `--set`.
     ///
     /// # Errors
-    /// [`Usage`] where a setting, a value or a space is none, or no head reads a setting.
-    pub fn of_heads(&self, heads: &[String], options: &HeadOptions) -> Result<Vec<Trials>> {
+    /// [`Error::Options`] where a setting, a value or a space is none, or no head reads a setting.
+    pub(super) fn of_heads(&self, heads: &[String], options: &HeadOptions) -> Result<Vec<Trials>> {
         let given: Vec<Dimension> = self
             .given
             .iter()
             .map(|text| text.parse())
             .collect::<Result<_, _>>()
-            .map_err(Usage::error)?;
+            .map_err(Error::options)?;
         let mut read = vec![false; given.len()];
         let mut all: Vec<Trials> = Vec::new();
         for head in heads {
@@ -67,13 +64,13 @@ impl Space<'_> {
                 }
             }
             if !given.is_empty() && of_head.is_empty() {
-                return Err(Usage::error(format!("`{head}` reads none of the settings to try")));
+                return Err(Error::options(format!("`{head}` reads none of the settings to try")));
             }
             let configurations = self.configurations(head, options, &of_head)?;
             all.push(Trials { head: head.clone(), configurations, budget: budget(head, options)? });
         }
         if let Some(unread) = read.iter().position(|read| !read).filter(|_| !given.is_empty()) {
-            return Err(Usage::error(format!(
+            return Err(Error::options(format!(
                 "no head given reads `{}`, or all its values mean the same",
                 given[unread].name
             )));
@@ -82,18 +79,18 @@ impl Space<'_> {
     }
 
     fn named_of(&self, head: &str) -> Result<Vec<Dimension>> {
-        registry::head(head, &HeadOptions::default()).map_err(Usage::error)?;
+        registry::head(head, &HeadOptions::default()).map_err(Error::options)?;
         let Some(space) = spaces::space(head, self.named) else {
             let known: Vec<&str> = spaces::names(head).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(Usage::error(format!(
+            return Err(Error::options(format!(
                 "`{head}` has no space `{}` to search (it has: {known}); say what to try with --grid",
                 self.named
             )));
         };
         space
             .iter()
-            .map(|(name, values)| format!("{name}={values}").parse().map_err(Usage::error))
+            .map(|(name, values)| format!("{name}={values}").parse().map_err(Error::options))
             .collect()
     }
 
@@ -108,7 +105,7 @@ impl Space<'_> {
             None => grid_size(dimensions)?,
         };
         if wanted == 0 || wanted > MOST {
-            return Err(Usage::error(format!(
+            return Err(Error::options(format!(
                 "expected 1 to {MOST} configurations of `{head}`, found {wanted}"
             )));
         }
@@ -134,7 +131,7 @@ impl Space<'_> {
 ///
 /// # Errors
 /// [`HeadError::Setting`] where a setting is none of the head's or out of range.
-pub fn head_with(
+pub(super) fn head_with(
     head: &str,
     options: &HeadOptions,
     Configuration(settings): &Configuration,
@@ -143,7 +140,7 @@ pub fn head_with(
     let mut document =
         serde_json::to_value(options).map_err(|error| HeadError::Setting(error.to_string()))?;
     for (name, value) in settings {
-        lay_over(&mut document, name, value.clone()).map_err(HeadError::Setting)?;
+        set_option(&mut document, name, value.clone()).map_err(HeadError::Setting)?;
     }
     let shown = |error: serde_json::Error| {
         let settings: Vec<String> =
@@ -171,7 +168,7 @@ fn budget(head: &str, options: &HeadOptions) -> Result<Budget> {
 }
 
 fn settings_of(head: &str, options: &HeadOptions, configuration: &Configuration) -> Result<Value> {
-    let head = head_with(head, options, configuration, 1.0).map_err(Usage::error)?;
+    let head = head_with(head, options, configuration, 1.0).map_err(Error::options)?;
     Ok(head.settings())
 }
 
@@ -193,7 +190,7 @@ fn grid_size(dimensions: &[Dimension]) -> Result<usize> {
     let mut size = 1_usize;
     for dimension in dimensions {
         let Values::List(values) = &dimension.values else {
-            return Err(Usage::error(format!(
+            return Err(Error::options(format!(
                 "`{}` is a range; say with --random how many configurations to draw",
                 dimension.name
             )));

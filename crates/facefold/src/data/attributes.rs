@@ -1,0 +1,68 @@
+//! What is known of the pictures that are tested on, to cut results into slices by.
+
+use std::collections::HashMap;
+
+use facefold_core::{AgeTarget, ImageKey, Targets, Task};
+use facefold_evaluate::{Attribute, AttributeValues, Attributes};
+use facefold_store::FaceSummary;
+
+use super::joined::JoinedStores;
+use super::quality::{MEASURES, Measure};
+use crate::error::Result;
+use crate::options::LearningOptions;
+
+impl JoinedStores {
+    /// What is known of the pictures that are tested on, to cut results into slices by: labels, and
+    /// the quality of the face.
+    ///
+    /// # Errors
+    /// If a store cannot be read.
+    pub(crate) fn attributes(&self, options: &LearningOptions) -> Result<Attributes> {
+        let mut faces: HashMap<ImageKey, FaceSummary> = HashMap::new();
+        for set in self.tested() {
+            faces.extend(set.store.main_faces()?);
+        }
+        let rows: Vec<usize> = self.tested().flat_map(|set| set.rows.clone()).collect();
+        let face = |row: Option<usize>| faces.get(&self.keys[row?]);
+        let number = |measure: Measure| Attribute {
+            name: measure.title.to_owned(),
+            values: AttributeValues::Numbers(
+                rows.iter().map(|&row| (measure.of)(face(self.matrix_rows[row])?)).collect(),
+            ),
+        };
+        let names = |name: &str, of: &dyn Fn(usize) -> Option<String>| Attribute {
+            name: name.to_owned(),
+            values: AttributeValues::Names(rows.iter().map(|&row| of(row)).collect()),
+        };
+        let selection = self.selection(Task::AgeGroup, options)?;
+        let mut groups: Vec<Option<String>> = vec![None; self.samples.len()];
+        if let Targets::Classes { indices, .. } = &selection.targets {
+            for (&row, &class) in selection.rows.iter().zip(indices) {
+                groups[row] = Some(selection.class_names[class].clone());
+            }
+        }
+        // A range that is no group of the policy's may still lie in one.
+        let ages = self.agreed(|sample| sample.raw_age.parse::<AgeTarget>().ok());
+        for (group, age) in groups.iter_mut().zip(ages) {
+            let age = age.filter(|age| age.is_range());
+            if let (None, Some(age)) = (&group, age) {
+                let found = options.groups.group_covering(age);
+                *group = found.map(|class| selection.class_names[class].clone());
+            }
+        }
+        let genders = self.agreed(|sample| sample.gender);
+        let races = self.agreed(|sample| sample.race.as_deref());
+        let mut labels = vec![
+            names("age group", &|row| groups[row].clone()),
+            names("gender", &|row| Some(genders[row]?.to_string())),
+            names("race", &|row| races[row].map(str::to_owned)),
+        ];
+        if self.tested().count() > 1 {
+            labels.push(names("set", &|row| Some(self.set_of(row).name.to_string())));
+        }
+        Ok(Attributes::new(
+            rows.iter().map(|&row| self.path(row)).collect(),
+            labels.into_iter().chain(MEASURES.map(number)).collect(),
+        )?)
+    }
+}

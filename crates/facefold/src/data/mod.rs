@@ -1,0 +1,14 @@
+//! From stores to the rows of a task.
+
+mod attributes;
+mod joined;
+mod quality;
+mod store_rows;
+mod subjects;
+mod task_data;
+pub(crate) mod warnings;
+
+pub use joined::JoinedStores;
+pub use quality::LeastQuality;
+pub use store_rows::{DataSet, Role, lost_rows};
+pub use task_data::{RowId, TaskData};

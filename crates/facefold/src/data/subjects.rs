@@ -1,0 +1,119 @@
+//! Who is who: the subjects of label rows, in one store and across several.
+
+use facefold_core::{AgeLabel, Sample, SubjectId};
+use facefold_evaluate::subjects::{self, COPY, GroupedSubjects, LEAST_AGE, SubjectRows, THRESHOLD};
+use facefold_evaluate::{SetRows, SharedSubjects, join_subjects};
+use ndarray::Array2;
+
+use super::store_rows::StoreRows;
+use crate::error::Result;
+
+/// Gives every embedded row a subject: rows of one picture, byte for byte, have one, and rows that
+/// name none are grouped with those that they are surely of one person with.
+pub(super) fn find_subjects(set: &mut StoreRows) -> Result<()> {
+    let indices: Vec<usize> =
+        (0..set.samples.len()).filter(|&index| set.matrix_rows[index].is_some()).collect();
+    let named: Vec<Option<SubjectId>> =
+        indices.iter().map(|&index| set.samples[index].subject.clone()).collect();
+    let ages: Vec<Option<f32>> =
+        indices.iter().map(|&index| Some(age(&set.samples[index]))).collect();
+    let partly = named.iter().any(Option::is_none);
+    let embeddings = if partly { Some(set.embeddings()?) } else { None };
+    let rows = SubjectRows { keys: &set.keys, named: &named, ages: &ages };
+    let views = embeddings.as_ref().map(Array2::view);
+    let found = subjects::group_subjects(&rows, views, THRESHOLD)?;
+    set.notes.extend(notes_on(&found));
+    for (index, subject) in indices.into_iter().zip(found.subjects) {
+        set.subjects[index] = Some(subject);
+    }
+    Ok(())
+}
+
+/// The age in years by which likeness is judged. A row without a known age counts as an adult's:
+/// most faces are.
+pub(super) fn age(sample: &Sample) -> f32 {
+    match AgeLabel::parse(&sample.raw_age) {
+        AgeLabel::Years(years) => years,
+        AgeLabel::Range(low, _) => low as f32,
+        AgeLabel::Unknown => LEAST_AGE,
+    }
+}
+
+/// How subjects were found where the data set does not name them, or names one picture's twice.
+fn notes_on(found: &GroupedSubjects) -> Vec<String> {
+    let alike = format!(
+        "their bytes are the same, or their embeddings have a cosine of at least {} ({} below age {})",
+        THRESHOLD, COPY, LEAST_AGE
+    );
+    let GroupedSubjects { subjects, unnamed, unnamed_of_named, merged, shared } = found;
+    let all = subjects.len();
+    let mut notes = Vec::new();
+    if *unnamed == all {
+        notes.push(format!(
+            "The data set names no subjects: pictures count as one subject where {alike}."
+        ));
+    } else if *unnamed > 0 {
+        notes.push(format!(
+            "{unnamed} of {all} rows name no subject: they count as one subject with the rows, named \
+             or not, where {alike}; {unnamed_of_named} of them belong to a named subject so."
+        ));
+    }
+    if *merged > 0 {
+        notes.push(format!(
+            "{merged} named subjects count as one with another, as they have a picture in common, byte \
+             for byte ({shared} rows), or a row without a subject is like both."
+        ));
+    }
+    notes
+}
+
+/// The subject of each label row of all sets, and notes on those who stand in several.
+pub(super) fn joined_subjects(
+    sets: &[StoreRows],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Option<SubjectId>>> {
+    if let [only] = sets {
+        return Ok(only.subjects.clone());
+    }
+    let paths: Vec<Vec<String>> = sets
+        .iter()
+        .map(|set| set.samples.iter().map(|s| s.path.to_string_lossy().into_owned()).collect())
+        .collect();
+    let embeddings = sets.iter().map(StoreRows::embeddings).collect::<Result<Vec<_>>>()?;
+    let rows: Vec<SetRows<'_>> = sets
+        .iter()
+        .zip(&paths)
+        .zip(&embeddings)
+        .map(|((set, paths), embeddings)| SetRows {
+            name: set.name.clone(),
+            rows: set.set_rows(paths),
+            embeddings: embeddings.view(),
+        })
+        .collect();
+    let joined = join_subjects(&rows, THRESHOLD)?;
+    notes.push(note_on(joined.shared));
+    notes.extend(joined.indistinct.iter().map(|(set, share)| {
+        format!(
+            "{:.2} % of pairs of different subjects of `{set}` have a cosine of at least {THRESHOLD}: \
+             likeness does not distinguish them, so only equal bytes join it with other sets.",
+            100.0 * share
+        )
+    }));
+    Ok(joined.subjects.into_iter().map(Some).collect())
+}
+
+/// Who stands in more than one set.
+fn note_on(shared: SharedSubjects) -> String {
+    let SharedSubjects { pictures, rows, alike, subjects } = shared;
+    if subjects == 0 {
+        return "No picture stands in more than one set, byte for byte, and no subjects of two sets \
+                are alike."
+            .to_owned();
+    }
+    format!(
+        "{pictures} pictures ({rows} label rows) stand in more than one set, byte for byte, and {alike} \
+         pairs of rows of two sets have embeddings of one person (a cosine of at least {THRESHOLD}; {COPY} \
+         below age {LEAST_AGE}); the {subjects} subjects that they join count as one each, so that none \
+         stands on both sides of a split."
+    )
+}

@@ -1,0 +1,16 @@
+//! Cross-validation: on the rows of a task, and on stores, which gives a report.
+
+mod dimension;
+mod matrix;
+pub mod provenance;
+mod report_directory;
+mod run;
+mod search_space;
+mod stores;
+mod tune;
+
+pub use matrix::{MatrixOptions, matrix_of_stores};
+pub use report_directory::ReportDirectory;
+pub use run::{CvOptions, compare, cross_validate};
+pub use stores::{EvaluationOptions, cross_validate_stores};
+pub use tune::{TuneOptions, tune_stores};

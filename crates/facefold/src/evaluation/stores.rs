@@ -1,0 +1,264 @@
+//! From stores to a report: what cross-validation and the search for settings do alike.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use facefold_core::{ErrorBound, Task};
+use facefold_evaluate::{
+    Attributes, Comparison, CvOutcome, CvPlan, CvRun, EvaluateError, Protocol, RowPredictions,
+    SearchResult, Suspects, Thresholds, plan, slices, suspects, uneven_folds,
+};
+use facefold_report::{
+    FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file, suspects_file,
+};
+
+use super::provenance;
+use super::report_directory::ReportDirectory;
+use super::run::{compare, consecutive, with_progress};
+use crate::data::{JoinedStores, TaskData, warnings};
+use crate::error::Result;
+use crate::options::{LearningOptions, Origin};
+use crate::progress::Progress;
+
+/// Pictures with a doubtful label that are named in a file; more nobody looks through.
+const MOST_SUSPECTS: usize = 200;
+
+/// Which heads are evaluated on which rows, and where the report goes.
+#[derive(Debug, Clone)]
+pub struct EvaluationOptions {
+    /// The rows, tasks and settings of heads.
+    pub learning: LearningOptions,
+    /// Names of the heads; the majority baseline is always added.
+    pub heads: Vec<String>,
+    /// Stores to test on, where training is on all of [`LearningOptions::stores`].
+    pub test_stores: Vec<PathBuf>,
+    /// The columns of the features that heads see; empty for all.
+    pub columns: Vec<usize>,
+    /// Train on mirrored crops and average predictions over them, where the stores have them.
+    pub mirrored: bool,
+    /// How the rows are split; `None` for what the label rows allow ([`JoinedStores::protocol`]).
+    pub protocol: Option<Protocol>,
+    /// Ages to decide at, by the predicted age; ascending.
+    pub thresholds: Vec<u32>,
+    /// Largest share of people below a threshold that may pass as older, and of people above it that
+    /// may be called younger.
+    pub max_false_adult: ErrorBound,
+    /// Number of seeds.
+    pub seeds: u64,
+    /// The report's directory. A report that lies there stays whole until this one is finished.
+    pub out: PathBuf,
+    /// Sentences that come first in the report.
+    pub warnings: Vec<String>,
+    /// Where the run comes from.
+    pub origin: Origin,
+}
+
+impl EvaluationOptions {
+    /// These heads on these rows, with everything else as the command line has it by default.
+    pub fn new(learning: LearningOptions, heads: &[&str], out: impl Into<PathBuf>) -> Self {
+        Self {
+            learning,
+            heads: heads.iter().map(ToString::to_string).collect(),
+            test_stores: Vec::new(),
+            columns: Vec::new(),
+            mirrored: true,
+            protocol: None,
+            thresholds: Vec::new(),
+            max_false_adult: ErrorBound::default(),
+            seeds: 1,
+            out: out.into(),
+            warnings: Vec::new(),
+            origin: Origin::default(),
+        }
+    }
+
+    fn head_names(&self) -> impl Iterator<Item = &str> {
+        self.heads.iter().map(String::as_str).chain(["majority"])
+    }
+}
+
+/// What came of one task: the outcome, and how settings were searched for, where they were.
+pub(super) type Evaluated = Result<(CvOutcome, Vec<SearchResult>), EvaluateError>;
+
+/// Cross-validates heads on stores, task by task, and writes the report with every row's
+/// predictions; `None` where it was cancelled. Finished fits are kept in the report's directory:
+/// called again with the same options it goes on from there.
+///
+/// # Errors
+/// If the stores cannot be read, a subject leaks, or a head fails; finished fits are kept.
+pub fn cross_validate_stores(
+    options: &EvaluationOptions,
+    progress: &dyn Progress,
+) -> Result<Option<Report>> {
+    evaluate(options, progress, |plan, run| {
+        Ok((facefold_evaluate::cross_validate(plan, run)?, Vec::new()))
+    })
+}
+
+/// Evaluates heads task by task by `how`, and writes the report.
+pub(super) fn evaluate(
+    options: &EvaluationOptions,
+    progress: &dyn Progress,
+    how: impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
+) -> Result<Option<Report>> {
+    let start = Instant::now();
+    let learning = &options.learning;
+    // Names and settings are checked before anything is read.
+    learning.check()?;
+    learning.require_learner(&learning.heads(options.head_names(), None)?)?;
+    let mut stores = JoinedStores::open(learning, &options.test_stores, progress)?;
+    if !options.columns.is_empty() || !options.mirrored {
+        stores.narrow(&options.columns, options.mirrored)?;
+    }
+    learning.initial.check(stores.store())?;
+    let protocol = stores.protocol(options.protocol)?;
+    let attributes = stores.attributes(learning)?;
+    let mut warnings = options.warnings.clone();
+    let mut tasks = Vec::new();
+    let directory = ReportDirectory::claim(&options.out)?;
+    directory.announce_replacement(&options.origin.command, progress);
+    stores.note_report(&options.out);
+    for &task in &learning.tasks {
+        let data = stores.task(task, learning)?;
+        progress.note(&data.description());
+        warnings.extend(data.warnings.clone());
+        for warning in &data.warnings {
+            progress.note(warning);
+        }
+        let plan = plan_task(options, &stores, &data, protocol, &attributes)?;
+        if let Some(warning) = uneven_folds(&plan.protocol, &plan.rows, &plan.partitions) {
+            progress.note(&format!("{task}: {warning}"));
+            warnings.push(format!("{task}: {warning}"));
+        }
+        let journal = directory.journal();
+        let fitted = with_progress(learning.threads, journal, progress, |run| how(&plan, run));
+        let Some((outcome, searches)) = unless_cancelled(fitted)? else { return Ok(None) };
+        if let Some(warning) = outcome.result.untrained_warning() {
+            progress.note(&warning);
+            warnings.push(warning);
+        }
+        tasks.push(EvaluatedTask::new(
+            &stores,
+            data,
+            outcome,
+            searches,
+            &attributes,
+            learning.seed,
+        )?);
+    }
+    warnings.extend(warnings::of_run(&stores, learning));
+    let provenance = provenance::of(&stores, &options.origin, start.elapsed());
+    let dataset = provenance::dataset(&stores, learning);
+    let (reports, tables): (Vec<_>, Vec<_>) =
+        tasks.into_iter().map(|task| (task.report, (task.predictions, task.suspects))).unzip();
+    let report = Report { format: FORMAT, warnings, provenance, dataset, tasks: reports };
+    facefold_report::remove(&options.out)?;
+    for (predictions, suspects) in tables {
+        let task = predictions.task;
+        predictions.write_csv(&options.out.join(predictions_file(task)))?;
+        if let Some(suspects) = suspects {
+            suspects.write_csv(&options.out.join(suspects_file(task)), MOST_SUSPECTS)?;
+        }
+    }
+    facefold_report::write(&report, &options.out)?;
+    directory.journal().remove_others()?;
+    Ok(Some(report))
+}
+
+/// What fits gave; `None` where they were cancelled.
+pub(super) fn unless_cancelled<T>(fits: Result<T, EvaluateError>) -> Result<Option<T>> {
+    match fits {
+        Ok(fits) => Ok(Some(fits)),
+        Err(EvaluateError::Cancelled { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is fitted for a task.
+fn plan_task<'a>(
+    options: &EvaluationOptions,
+    stores: &JoinedStores,
+    data: &'a TaskData,
+    protocol: Protocol,
+    attributes: &'a Attributes,
+) -> Result<CvPlan<'a>> {
+    let (learning, ages) = (&options.learning, &options.thresholds);
+    let thresholds = (!ages.is_empty()).then(|| Thresholds {
+        ages: ages.clone(),
+        max_error: options.max_false_adult,
+        attributes,
+    });
+    let seed = learning.seed;
+    Ok(CvPlan {
+        protocol,
+        partitions: plan(&protocol, &data.rows, &data.labels, seed)?,
+        heads: learning.heads(options.head_names(), Some(data.task))?,
+        seeds: consecutive(seed, options.seeds),
+        thresholds,
+        ..data.plan(seed, provenance::context(stores, &options.origin))
+    })
+}
+
+/// A task with all that is written about it.
+struct EvaluatedTask {
+    report: TaskReport,
+    predictions: RowPredictions,
+    suspects: Option<Suspects>,
+}
+
+impl EvaluatedTask {
+    /// Compares the heads, and looks closer at the best one.
+    fn new(
+        stores: &JoinedStores,
+        data: TaskData,
+        outcome: CvOutcome,
+        searches: Vec<SearchResult>,
+        attributes: &Attributes,
+        seed: u64,
+    ) -> Result<Self> {
+        let comparison = compare(&outcome, seed)?;
+        let CvOutcome { result, predictions } = outcome;
+        let (mut sliced, mut doubted) = (None, None);
+        if let Some(best) = comparison.as_ref().and_then(best_head) {
+            sliced = Some(slices(&predictions, best, attributes, seed)?);
+            doubted = Some(suspects(&predictions, best)?);
+        }
+        let report = TaskReport {
+            rows: row_counts(stores, data),
+            result,
+            comparison,
+            slices: sliced,
+            suspects: doubted.as_ref().map(|found| suspect_count(predictions.task, found)),
+            searches,
+        };
+        Ok(Self { report, predictions, suspects: doubted })
+    }
+}
+
+/// How many label rows are used, and why others are not.
+pub(super) fn row_counts(stores: &JoinedStores, data: TaskData) -> RowCounts {
+    RowCounts {
+        samples: stores.samples.len(),
+        used: data.len(),
+        dropped: data.dropped,
+        of_sets: data.set_rows,
+    }
+}
+
+/// The best head that looks at pictures.
+fn best_head(comparison: &Comparison) -> Option<&str> {
+    let mut ranked = comparison.ranked().into_iter().map(|contender| contender.label.as_str());
+    ranked.find(|&label| label != "majority")
+}
+
+/// What the report says of the rows whose label a head doubts; a file beside the predictions names
+/// them.
+fn suspect_count(task: Task, suspects: &Suspects) -> SuspectCount {
+    let found = suspects.rows.len();
+    SuspectCount {
+        head: suspects.head.clone(),
+        found,
+        listed: found.min(MOST_SUSPECTS),
+        file: suspects_file(task),
+    }
+}

@@ -1,0 +1,280 @@
+//! Extraction: a data set's pictures become embeddings in a store.
+
+mod containers;
+mod pictures;
+mod pipeline;
+mod probe;
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use facefold_core::{Extractor, RejectReason, Rejection, Sample};
+use facefold_datasets::{Dataset, oversampling};
+use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver};
+use serde::Serialize;
+use serde_json::json;
+
+pub use containers::container_extractor;
+pub use probe::{DecodeProbe, decode_input};
+pub use source::Source;
+
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// How a data set is extracted.
+#[derive(Debug, Clone)]
+pub struct ExtractOptions {
+    /// Directory of the store; made if it is not there. It belongs to one data set.
+    pub store: PathBuf,
+    /// Pictures that are worked on at a time, each on a thread of its own.
+    pub workers: usize,
+    /// Whether the extractor keeps pooled intermediate features; written into the store.
+    pub taps: bool,
+    /// Whether the extractor takes whole pictures as crops; written into the store.
+    pub aligned: bool,
+    /// Augmented versions of every picture.
+    pub augment: u32,
+    /// Most augmented versions of pictures of rare ages.
+    pub oversample: u32,
+    /// Try pictures again that were rejected before.
+    pub retry_rejected: bool,
+    /// Tries pictures at which an earlier run ended in a process of its own.
+    pub probe: Option<DecodeProbe>,
+}
+
+impl ExtractOptions {
+    /// Into this store, on all cores, without augmented versions.
+    pub fn new(store: impl Into<PathBuf>) -> Self {
+        Self {
+            store: store.into(),
+            workers: crate::threads(0),
+            taps: false,
+            aligned: false,
+            augment: 0,
+            oversample: 0,
+            retry_rejected: false,
+            probe: None,
+        }
+    }
+}
+
+/// The result of an extraction.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExtractSummary {
+    /// The store.
+    pub store: PathBuf,
+    /// Label rows of the data set, duplicates left out.
+    pub rows: usize,
+    /// Label rows that the data set no longer lists and that stay in the store.
+    pub kept_rows: usize,
+    /// Pictures with bytes of their own, embedded or rejected, in this run or before.
+    pub distinct_pictures: usize,
+    /// Pictures embedded in this run.
+    pub embedded: u64,
+    /// Pictures that the store knew, or with the same bytes as another.
+    pub known: u64,
+    /// Pictures rejected, in this run or before, by reason.
+    pub rejected: BTreeMap<RejectReason, u64>,
+    /// Pictures per second of wall-clock time.
+    pub pictures_per_second: f64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Whether it was cancelled before its end.
+    pub interrupted: bool,
+    /// What computed the embeddings.
+    pub execution: String,
+    /// The fingerprint of the store.
+    pub fingerprint: String,
+    /// Terms of the weights.
+    pub licence: String,
+}
+
+impl ExtractSummary {
+    /// Refuses an extraction for which most pictures could not be read.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the numbers.
+    pub fn require_readable(&self) -> Result<()> {
+        let unreadable = self.rejected.get(&RejectReason::Unreadable).copied().unwrap_or_default();
+        let (missing, all) = (unreadable as usize + self.kept_rows, self.rows + self.kept_rows);
+        if most(missing, all) {
+            return Err(Error::data(format!(
+                "{missing} of {all} pictures could not be read: is the disk with the pictures mounted? What could \
+                 be read is in the store"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Extracts a loaded data set into a store. Called again with the same options it goes on where it
+/// was stopped; a picture that the store knows is not extracted again.
+///
+/// # Errors
+/// If the extractor or the store fails; what was extracted until then is kept.
+pub fn extract(
+    source: &Source,
+    dataset: &Dataset,
+    extractor: &dyn Extractor,
+    options: &ExtractOptions,
+    progress: &dyn Progress,
+) -> Result<ExtractSummary> {
+    require_pictures(dataset, options.retry_rejected)?;
+    let info = dataset_info(source, dataset, options)?;
+    let header = StoreHeader::new(extractor.fingerprint().clone(), extractor.info().clone(), info);
+    let mut store = Store::create_or_open(&options.store, header)?;
+    if options.retry_rejected {
+        let forgotten = store.forget_rejections()?;
+        progress.note(&format!("trying {forgotten} rejected pictures again"));
+    }
+
+    let pictures = requests(&dataset.samples, options);
+    let run = pipeline::Run {
+        extractor,
+        root: &dataset.root,
+        threads: options.workers.max(1),
+        probe: options.probe.as_ref(),
+        progress,
+    };
+    let summary = pipeline::run(&run, &mut store, &pictures)?;
+
+    let outcomes = || dataset.samples.iter().zip(&summary.outcomes);
+    let taken_over = store.write_samples(outcomes().map(|(sample, outcome)| {
+        let (key, rejection) = match outcome {
+            Some(Ok(key)) => (Some(*key), None),
+            Some(Err(rejection)) => (None, Some(rejection.clone())),
+            None => (None, None),
+        };
+        SampleRow { sample: sample.clone(), key, rejection }
+    }))?;
+    let store = store.finish()?;
+    announce(&taken_over, &options.store, progress);
+
+    let stored = store.rejections()?;
+    let mut rejected: BTreeMap<RejectReason, u64> = BTreeMap::new();
+    let mut listed: Vec<(String, &Rejection)> = Vec::new();
+    for (sample, outcome) in outcomes() {
+        let rejection = match outcome {
+            Some(Ok(key)) => stored.get(key),
+            Some(Err(rejection)) => Some(rejection),
+            None => None,
+        };
+        if let Some(rejection) = rejection {
+            *rejected.entry(rejection.reason).or_default() += 1;
+            listed.push((sample.path.display().to_string(), rejection));
+        }
+    }
+    list_rejected(&options.store, &listed, progress);
+    let done = summary.outcomes.iter().flatten().count() as f64;
+    Ok(ExtractSummary {
+        store: options.store.clone(),
+        rows: dataset.samples.len(),
+        kept_rows: taken_over.rows.len(),
+        distinct_pictures: store.embedded_keys().len() + stored.len(),
+        embedded: summary.embedded,
+        known: summary.known,
+        rejected,
+        pictures_per_second: done / summary.duration.as_secs_f64().max(1e-9),
+        seconds: summary.duration.as_secs_f64(),
+        interrupted: summary.cancelled,
+        execution: extractor.info().execution.clone(),
+        fingerprint: extractor.fingerprint().to_string(),
+        licence: extractor.info().licence.clone(),
+    })
+}
+
+/// What the store says of the data set.
+fn dataset_info(
+    source: &Source,
+    dataset: &Dataset,
+    options: &ExtractOptions,
+) -> Result<DatasetInfo> {
+    let mut info = DatasetInfo::new(dataset.kind.as_str(), std::path::absolute(&dataset.root)?);
+    info.options = json!({
+        "source": std::path::absolute(&source.root)?,
+        "labels": source.options.labels.as_ref().map(std::path::absolute).transpose()?,
+        "tree": source.options.tree.as_str(),
+        "frontal": source.options.frontal,
+        "aligned": options.aligned,
+        "taps": options.taps,
+        "augment": options.augment,
+        "oversample": options.oversample,
+    });
+    info.counts = BTreeMap::from([
+        ("rows".to_owned(), dataset.rows as u64),
+        ("duplicates".to_owned(), dataset.duplicates as u64),
+        ("unlabelled".to_owned(), dataset.unlabelled as u64),
+        ("dropped".to_owned(), dataset.dropped.len() as u64),
+    ]);
+    Ok(info)
+}
+
+/// The pictures, and how many versions of each are wanted.
+fn requests(samples: &[Sample], options: &ExtractOptions) -> Vec<pipeline::Request> {
+    let rare = oversampling(samples, options.oversample);
+    let request = |(sample, rare): (&Sample, u32)| pipeline::Request {
+        path: sample.path.clone(),
+        versions: options.augment.max(rare),
+    };
+    samples.iter().zip(rare).map(request).collect()
+}
+
+/// Refuses, before anything is changed, a data set none of whose pictures is there; and to forget
+/// why pictures were rejected where most are not there to be tried again.
+fn require_pictures(dataset: &Dataset, retry_rejected: bool) -> Result<()> {
+    let absent = |sample: &&Sample| {
+        let found = fs_err::metadata(dataset.root.join(&sample.path));
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    let all = dataset.samples.len();
+    let missing = dataset.samples.iter().filter(absent).count();
+    if let Some(first) = dataset.samples.iter().find(absent)
+        && (missing == all || (retry_rejected && most(missing, all)))
+    {
+        return Err(Error::data(format!(
+            "{missing} of {all} pictures are not there, the first is `{}`: is the disk with the pictures \
+             mounted? Nothing was changed",
+            dataset.root.join(&first.path).display()
+        )));
+    }
+    Ok(())
+}
+
+fn most(some: usize, all: usize) -> bool {
+    2 * some > all
+}
+
+/// Says which label rows stay as they were.
+fn announce(taken_over: &TakenOver, store: &Path, progress: &dyn Progress) {
+    let TakenOver { pictures, rows } = taken_over;
+    if *pictures > 0 {
+        progress.note(&format!(
+            "{pictures} label rows keep the pictures that they had: those there now were not read, or are rejected"
+        ));
+    }
+    if let Some(first) = rows.first() {
+        progress.note(&format!(
+            "{} label rows stay though the data set no longer lists them, the first is {}: to remove one, \
+             `facefold store forget {} --image PATH`",
+            rows.len(),
+            first.display(),
+            store.display()
+        ));
+    }
+}
+
+/// Names the rejected pictures: the first few, and where the rest are listed.
+fn list_rejected(store: &Path, listed: &[(String, &Rejection)], progress: &dyn Progress) {
+    const SHOWN: usize = 20;
+    for (path, rejection) in listed.iter().take(SHOWN) {
+        progress.note(&format!("rejected {path}: {} ({})", rejection.reason, rejection.detail));
+    }
+    if listed.len() > SHOWN {
+        progress.note(&format!(
+            "and {} more: facefold store info {} --rejections",
+            listed.len() - SHOWN,
+            store.display()
+        ));
+    }
+}

@@ -1,0 +1,166 @@
+//! From the name of a model pack to an extractor, fetching missing weights on the way.
+
+use std::path::Path;
+
+use facefold_core::ExtractorError;
+use facefold_engine::Precision;
+use facefold_vision::candle_executor::open_device;
+use facefold_vision::decode::Limits;
+use facefold_vision::extractor::{Backend, LocalExtractor, LocalOptions};
+use facefold_vision::models::{self, ModelPack, ModelsError, Sources};
+
+use crate::error::{Error, Result};
+use crate::progress::{Progress, Stage, Step};
+
+/// The model pack that is taken where none is named.
+pub const DEFAULT_MODEL: &str = "buffalo_s";
+
+/// The device that is taken where none is named: the CPU engine.
+pub const DEFAULT_DEVICE: &str = "cpu";
+
+/// Which networks to run, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkOptions {
+    /// The model pack: `buffalo_s`, `buffalo_l` or `untrained`.
+    pub model: String,
+    /// Arithmetic of the CPU engine; `None` for the fastest that stays within 1e-6 of f32.
+    pub precision: Option<Precision>,
+    /// `cpu` (the CPU engine), `candle` (candle on the CPU), `cuda:0` or `metal`.
+    pub device: String,
+    /// Never use the network to fetch missing weights.
+    pub offline: bool,
+}
+
+impl Default for NetworkOptions {
+    /// [`DEFAULT_MODEL`] on [`DEFAULT_DEVICE`].
+    fn default() -> Self {
+        Self {
+            model: DEFAULT_MODEL.to_owned(),
+            precision: None,
+            device: DEFAULT_DEVICE.to_owned(),
+            offline: false,
+        }
+    }
+}
+
+/// What to do with each picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Faces {
+    /// Keep pooled intermediate features, and run the mirrored crop.
+    pub taps: bool,
+    /// Skip detection: the whole picture is the aligned crop.
+    pub aligned: bool,
+    /// Embed all faces, not only the main one.
+    pub all: bool,
+}
+
+impl NetworkOptions {
+    /// These options for another model pack.
+    #[must_use]
+    pub fn of_model(&self, model: impl Into<String>) -> Self {
+        Self { model: model.into(), ..self.clone() }
+    }
+
+    /// Checks the options without reading or fetching anything.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for an unknown model pack or device, or a precision that the device does
+    /// not have.
+    pub fn check(&self) -> Result<()> {
+        ModelPack::named(&self.model).map_err(Error::options)?;
+        self.backend()?;
+        Ok(())
+    }
+
+    /// An extractor in this process, for pictures within these limits. Missing weights are fetched.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; weights that cannot be had or do not run here.
+    pub fn extractor(
+        &self,
+        faces: Faces,
+        limits: Limits,
+        progress: &dyn Progress,
+    ) -> Result<LocalExtractor> {
+        let pack = ModelPack::named(&self.model).map_err(Error::options)?;
+        let backend = self.backend()?;
+        let options = LocalOptions {
+            backend,
+            taps: faces.taps,
+            aligned: faces.aligned,
+            all_faces: faces.all,
+            limits,
+            ..LocalOptions::new(pack)
+        };
+        with_weights(pack, &options.models, self.offline, progress, || {
+            LocalExtractor::new(&options)
+        })
+    }
+
+    fn backend(&self) -> Result<Backend> {
+        match (self.device.as_str(), self.precision) {
+            ("cpu", precision) => Ok(Backend::Engine(precision)),
+            (device, Some(precision)) => Err(Error::options(format!(
+                "--precision {precision} is for the CPU engine, and --device {device} runs candle in \
+                 f32: leave one out"
+            ))),
+            ("candle", None) => Ok(Backend::Candle(open_device("cpu").map_err(Error::options)?)),
+            (device, None) => Ok(Backend::Candle(open_device(device).map_err(Error::options)?)),
+        }
+    }
+}
+
+/// Makes something from a pack's weights. They are fetched only where `make` says that they are
+/// missing or damaged, so that weights that are there are read and hashed once.
+///
+/// # Errors
+/// Weights that cannot be had, or whatever else `make` fails with.
+pub fn with_weights<T>(
+    pack: &ModelPack,
+    models: &Path,
+    offline: bool,
+    progress: &dyn Progress,
+    make: impl Fn() -> Result<T, ExtractorError>,
+) -> Result<T> {
+    match make() {
+        Err(error) if lacks_weights(&error) => {
+            fetch_weights(pack, models, offline, progress)?;
+            Ok(make()?)
+        }
+        made => Ok(made?),
+    }
+}
+
+/// Whether weights are missing or damaged, which fetching may mend.
+fn lacks_weights(error: &ExtractorError) -> bool {
+    let source = error.source.as_ref().and_then(|source| source.downcast_ref());
+    matches!(source, Some(ModelsError::Missing { .. } | ModelsError::Damaged { .. }))
+}
+
+/// Fetches what is missing of a pack into a directory, and notes its terms if it fetched any.
+///
+/// # Errors
+/// If no source has it: which file to put where.
+pub fn fetch_weights(
+    pack: &ModelPack,
+    directory: &Path,
+    offline: bool,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let sources = Sources { offline, ..Sources::default() };
+    let fetched = models::fetch(pack, directory, &sources, &mut |event| match event {
+        models::Progress::Asking(source) => {
+            progress.note(&format!("fetching {} from {source}", pack.name));
+        }
+        models::Progress::Downloaded(done, total) => {
+            progress.step(Step { stage: Stage::Fetching, done, total, item: pack.name });
+        }
+        models::Progress::Failed(failure) => {
+            progress.note(&format!("{}: {}", failure.source, failure.reason));
+        }
+    })?;
+    if !fetched.written.is_empty() {
+        progress.note(pack.licence);
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Which rows and labels to learn from, and with which settings of heads.
+
+use std::path::PathBuf;
+
+use facefold_core::{AgeGroups, CompanionKind, Head, Task};
+use facefold_datasets::{ExactAges, LabelPolicy};
+use facefold_heads::{HeadOptions, registry};
+use facefold_store::Features;
+use serde_json::Value;
+
+use crate::data::LeastQuality;
+use crate::error::{Error, Result};
+use crate::initial::InitialHeads;
+
+/// What to learn from which stores: the options of everything that trains.
+#[derive(Debug, Clone)]
+pub struct LearningOptions {
+    /// Directories of stores, whose rows are joined.
+    pub stores: Vec<PathBuf>,
+    /// Tasks, each once.
+    pub tasks: Vec<Task>,
+    /// Labels that joint heads learn beside the tasks and never predict, each once.
+    pub auxiliary: Vec<CompanionKind>,
+    /// What the heads see; `None` for all that the stores have.
+    pub features: Option<Features>,
+    /// How age strings become groups.
+    pub policy: LabelPolicy,
+    /// The groups.
+    pub groups: AgeGroups,
+    /// The least quality of a face that is used.
+    pub quality: Vec<LeastQuality>,
+    /// The exact ages that rows are restricted to.
+    pub ages: Option<ExactAges>,
+    /// Whether the stores' augmented versions are trained on.
+    pub augmented: bool,
+    /// Settings of all heads.
+    pub heads: HeadOptions,
+    /// What they start from.
+    pub initial: InitialHeads,
+    /// First seed of heads, inner validation and random splits.
+    pub seed: u64,
+    /// Threads; 0 means all cores.
+    pub threads: usize,
+}
+
+impl LearningOptions {
+    /// These tasks on one store, with everything else as the command line has it by default.
+    pub fn new(store: impl Into<PathBuf>, tasks: &[Task]) -> Self {
+        Self {
+            stores: vec![store.into()],
+            tasks: each_once(tasks),
+            auxiliary: Vec::new(),
+            features: None,
+            policy: LabelPolicy::Exact,
+            groups: AgeGroups::adience(),
+            quality: Vec::new(),
+            ages: None,
+            augmented: true,
+            heads: HeadOptions::default(),
+            initial: InitialHeads::default(),
+            seed: 0,
+            threads: 0,
+        }
+    }
+
+    /// Checks what goes together.
+    ///
+    /// # Errors
+    /// [`Error::Options`] where the label policy does not go with the age groups.
+    pub fn check(&self) -> Result<()> {
+        self.policy.check(&self.groups).map_err(Error::options)
+    }
+
+    /// What joint heads learn, each once: the tasks, then the auxiliary labels.
+    pub(crate) fn companions(&self) -> Vec<CompanionKind> {
+        let tasks = self.tasks.iter().map(|&task| task.into());
+        each_once(&tasks.chain(self.auxiliary.iter().copied()).collect::<Vec<_>>())
+    }
+
+    /// Refuses auxiliary labels where none of the heads would learn them.
+    pub(crate) fn require_learner(&self, heads: &[Box<dyn Head>]) -> Result<()> {
+        let named = self.companions().len() > self.tasks.len();
+        if !named || heads.iter().any(|head| head.uses_companions()) {
+            return Ok(());
+        }
+        let names: Vec<&str> = heads.iter().map(|head| head.name()).collect();
+        Err(Error::options(format!(
+            "--beside: expected a head that learns several tasks together (`mlp-joint`, \
+             `mlp-joint-ensemble`), found {}; name one, or leave --beside out",
+            names.join(", ")
+        )))
+    }
+
+    /// Heads by name, each once, for a task or, without one, to see whether they can be made.
+    pub(crate) fn heads<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        task: Option<Task>,
+    ) -> Result<Vec<Box<dyn Head>>> {
+        let options = match task {
+            Some(task) => self.initial.options(task, &self.heads),
+            None => self.heads.clone(),
+        };
+        let names = each_once(&names.into_iter().collect::<Vec<_>>());
+        names.into_iter().map(|name| head(name, &options)).collect()
+    }
+}
+
+/// Where a run comes from, for its report and bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The command that repeats it.
+    pub command: String,
+    /// The commit of the program, where known: finished fits of another one are not resumed.
+    pub commit: Option<String>,
+}
+
+/// A head by its name.
+///
+/// # Errors
+/// [`Error::Options`] where there is no such head or a setting is out of range.
+pub fn head(name: &str, options: &HeadOptions) -> Result<Box<dyn Head>> {
+    registry::head(name, options).map_err(Error::options)
+}
+
+/// The settings of heads that `mlp.epochs=20` and the like make, laid over the defaults.
+///
+/// # Errors
+/// [`Error::Options`] where there is no such setting or its value has another type.
+pub fn head_options(settings: &[String]) -> Result<HeadOptions> {
+    let mut options = serde_json::to_value(HeadOptions::default())?;
+    for setting in settings {
+        let (path, value) = setting.split_once('=').ok_or_else(|| {
+            Error::options(format!("expected --set HEAD.KEY=VALUE, found `{setting}`"))
+        })?;
+        // A bare word is a string; everything else is JSON.
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        set_option(&mut options, path, value).map_err(Error::options)?;
+    }
+    serde_json::from_value(options)
+        .map_err(|error| Error::options(format!("--set {}: {error}", settings.join(" --set "))))
+}
+
+/// Puts a value in the place of a setting, `mlp.epochs`, in a document of all of them.
+pub(crate) fn set_option(options: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    let mut place = options;
+    for key in path.split('.') {
+        place = place
+            .get_mut(key)
+            .ok_or_else(|| format!("`{path}` is no setting of a head (at `{key}`)"))?;
+    }
+    *place = value;
+    Ok(())
+}
+
+/// The items, each where it stands first.
+pub fn each_once<T: Clone + PartialEq>(items: &[T]) -> Vec<T> {
+    let mut found: Vec<T> = Vec::with_capacity(items.len());
+    for item in items {
+        if !found.contains(item) {
+            found.push(item.clone());
+        }
+    }
+    found
+}

@@ -1,0 +1,104 @@
+//! What is measured of a trained head on the subjects that were kept for validation.
+
+use facefold_core::{AgeGroups, Examples, FittedHead, Targets, Task};
+use facefold_evaluate::{Answers, Metrics};
+use serde_json::json;
+
+use crate::data::TaskData;
+use crate::error::Result;
+
+/// What a head says of how sure it is, and whether it is right in that: its mean spread on rows that
+/// it is right about and on the others; for years, on the half of the rows with the smaller errors
+/// and on the other. None for heads that say nothing.
+pub(super) fn spread(
+    fitted: &dyn FittedHead,
+    answers: &Answers,
+    kept: &Examples<'_>,
+) -> Result<Option<serde_json::Value>> {
+    let Some(spread) = fitted.spread(kept.matrix(), kept.rows())? else { return Ok(None) };
+    let errors: Vec<f32> = match (answers, kept.targets()) {
+        (Answers::Years(predicted), Targets::Years(truth)) => {
+            predicted.iter().zip(truth).map(|(&predicted, age)| age.distance(predicted)).collect()
+        }
+        (Answers::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
+            predicted.iter().zip(indices).map(|(a, b)| f32::from(a != b)).collect()
+        }
+        _ => return Ok(None),
+    };
+    let mut sorted = errors.clone();
+    sorted.sort_by(f32::total_cmp);
+    let border = match kept.targets() {
+        Targets::Years(_) => sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
+        Targets::Classes { .. } => 0.5,
+    };
+    let mean = |large: bool| {
+        let chosen = spread.iter().zip(&errors).filter(|(_, error)| (**error >= border) == large);
+        let chosen: Vec<f64> = chosen.map(|(spread, _)| f64::from(*spread)).collect();
+        (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
+    };
+    Ok(Some(json!({ "of_small_errors": mean(false), "of_large_errors": mean(true) })))
+}
+
+/// The error in years for each group of true ages that has rows (of age ranges, those that lie in
+/// it): a mean over all ages hides how much worse it is for old people. Empty for classes.
+pub(super) fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::Value>> {
+    let (Answers::Years(predicted), Targets::Years(truth)) = (answers, targets) else {
+        return Ok(Vec::new());
+    };
+    let mut groups = Vec::new();
+    for range in AgeGroups::nine().ranges() {
+        let inside = || predicted.iter().zip(truth).filter(|(_, age)| range.covers(**age));
+        let answers = Answers::Years(inside().map(|(predicted, _)| *predicted).collect());
+        let targets = Targets::Years(inside().map(|(_, truth)| *truth).collect());
+        if let Some(Metrics::Years(years)) = Metrics::measure(&answers, &targets, false)? {
+            let mut group = json!({ "group": range.to_string() });
+            if let Some(exact) = years.exact {
+                group["rows"] = exact.rows.into();
+                group["mean_absolute_error"] = exact.mean_absolute_error.into();
+                group["mean_error"] = exact.mean_error.into();
+            }
+            if let Some(ranges) = years.ranges {
+                group["ranges"] = json!(ranges);
+            }
+            groups.push(group);
+        }
+    }
+    Ok(groups)
+}
+
+/// What is measured on the kept rows of each data set, where there are several.
+pub(super) fn by_set(
+    data: &TaskData,
+    kept: &[usize],
+    predicted: &Answers,
+) -> Result<Vec<serde_json::Value>> {
+    let mut sets = Vec::new();
+    for set in data.set_rows.keys() {
+        let of_set = |&place: &usize| data.rows[kept[place]].set.as_ref() == Some(set);
+        let places: Vec<usize> = (0..kept.len()).filter(of_set).collect();
+        let kept: Vec<usize> = places.iter().map(|&place| kept[place]).collect();
+        let targets = data.labels.pick(&kept);
+        let measured =
+            Metrics::measure(&predicted.of_rows(&places), &targets, data.task == Task::AgeGroup)?;
+        let figures = match measured {
+            None => continue,
+            Some(Metrics::Classes(classes)) => json!({
+                "set": set,
+                "rows": classes.rows,
+                "accuracy": classes.accuracy,
+                "balanced_accuracy": classes.balanced_accuracy,
+                "one_off_accuracy": classes.one_off_accuracy,
+            }),
+            Some(Metrics::Years(years)) => json!({
+                "set": set,
+                "rows": years.exact.as_ref().map(|exact| exact.rows),
+                "mean_absolute_error": years.exact.as_ref().map(|exact| exact.mean_absolute_error),
+                "mean_error": years.exact.as_ref().map(|exact| exact.mean_error),
+                "range_rows": years.ranges.map(|ranges| ranges.rows),
+                "inside_range": years.ranges.map(|ranges| ranges.inside),
+            }),
+        };
+        sets.push(figures);
+    }
+    Ok(sets)
+}
