@@ -1,7 +1,7 @@
 //! From rows of a feature matrix to what a head sees: standardised columns.
 
 use facefold_core::{Examples, FeatureMatrix, FeatureRows, HeadError};
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 use ndarray::Array1;
 
 use crate::formula::{Formula, Operation, Value};
@@ -114,7 +114,7 @@ impl Standardiser {
     /// Writes a row, standardised, into `out`, which has d values.
     pub(crate) fn apply(&self, source: &FeatureRows, row: usize, out: &mut [f32]) {
         source.copy(row, out);
-        widest(Apply { standardiser: self, row: out });
+        dispatch_simd(Apply { standardiser: self, row: out });
     }
 
     /// Appends what [`Self::apply`] does to the features; gives the standardised ones, n x d.
@@ -213,7 +213,7 @@ struct Apply<'a> {
 impl Vectorised for Apply<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         let Self { standardiser: Standardiser { mean, scale, unit_columns }, row } = self;
@@ -229,7 +229,7 @@ impl Vectorised for Apply<'_> {
     }
 }
 
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn length(values: &[f32]) -> f32 {
     /// Sums that are kept side by side.

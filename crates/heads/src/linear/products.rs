@@ -3,7 +3,7 @@
 
 use std::array;
 
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
 /// Sums kept side by side: two of the widest registers, so that one need not wait for the other.
 const LANES: usize = 32;
@@ -23,14 +23,14 @@ pub(super) fn block_rows(width: usize) -> usize {
 pub(super) fn answers(rows: &[f32], weights: &[f32], width: usize) -> Vec<f32> {
     let outputs = weights.len() / width;
     let mut answers = vec![0.0; rows.len() / width * outputs];
-    widest(Answers { rows, weights, width, out: &mut answers });
+    dispatch_simd(Answers { rows, weights, width, out: &mut answers });
     answers
 }
 
 /// Adds to each line of `sums` (outputs x width) all rows (n x width), each times its slope for that
 /// output (n x outputs).
 pub(super) fn add_sloped(rows: &[f32], slopes: &[f32], width: usize, sums: &mut [f32]) {
-    widest(AddSloped { rows, slopes, width, sums });
+    dispatch_simd(AddSloped { rows, slopes, width, sums });
 }
 
 struct Answers<'a> {
@@ -43,7 +43,7 @@ struct Answers<'a> {
 impl Vectorised for Answers<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         let Self { rows, weights, width, out } = self;
@@ -56,7 +56,7 @@ impl Vectorised for Answers<'_> {
     }
 }
 
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, last_a), (b, last_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
@@ -80,7 +80,7 @@ struct AddSloped<'a> {
 impl Vectorised for AddSloped<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         let Self { rows, slopes, width, sums } = self;
@@ -103,7 +103,7 @@ impl Vectorised for AddSloped<'_> {
 }
 
 /// Adds `N` rows, each times its slope, one after another; the same bits whatever `N`.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn add<const N: usize>(rows: &[f32], slopes: [f32; N], sums: &mut [f32]) {
     let width = sums.len();

@@ -2,7 +2,7 @@
 
 use facefold_core::FeatureMatrix;
 use facefold_core::rng::{Rng, seeded};
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 
@@ -103,7 +103,7 @@ impl<'a> Batches<'a> {
             read(one, out);
             if share < 1.0 {
                 read(other, &mut partner);
-                widest(Mix { row: out, partner: &partner, share });
+                dispatch_simd(Mix { row: out, partner: &partner, share });
             }
         }
         if self.options.input_dropout > 0.0 {
@@ -123,7 +123,7 @@ struct Mix<'a> {
 impl Vectorised for Mix<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         for (value, partner) in self.row.iter_mut().zip(self.partner) {

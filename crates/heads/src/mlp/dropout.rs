@@ -1,7 +1,7 @@
 //! Dropout: random masks that cost little beside the products.
 
 use facefold_core::rng::Rng;
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 use rand::RngCore;
 
 /// Sets a random share of the values to 0 and divides the rest by what is kept.
@@ -10,7 +10,7 @@ use rand::RngCore;
 /// places, which the compiler can vectorise.
 pub(super) fn drop_values(values: &mut [f32], share: f32, generator: &mut Rng) {
     let key = generator.next_u64();
-    widest(Dropout {
+    dispatch_simd(Dropout {
         values,
         limit: (share * 65_536.0).round() as u32,
         kept: 1.0 / (1.0 - share),
@@ -28,7 +28,7 @@ struct Dropout<'a> {
 impl Vectorised for Dropout<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         /// Hashes that are computed side by side; each serves two values.
@@ -52,7 +52,7 @@ impl Vectorised for Dropout<'_> {
 
 /// A keyed hash of 32 bits: the multipliers and shifts are those of Wellons' "lowbias32"
 /// ("Prospecting for hash functions", 2018), with a second key between them.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn hash(place: u32, [first, second]: [u32; 2]) -> u32 {
     let mut x = place.wrapping_add(first);

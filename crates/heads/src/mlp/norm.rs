@@ -2,7 +2,7 @@
 //! units forward, two backward, where candle's operations make some thirty copies of them.
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
 use super::product::Sink;
 use super::storage::{slice, with_values};
@@ -21,7 +21,7 @@ impl Statistics {
     /// Those of some rows.
     pub(super) fn of(rows: &Tensor) -> Result<Self> {
         let width = rows.dim(1)?;
-        with_values(rows, |values| widest(Moments { values, width }))
+        with_values(rows, |values| dispatch_simd(Moments { values, width }))
     }
 }
 
@@ -33,7 +33,7 @@ struct Moments<'a> {
 impl Vectorised for Moments<'_> {
     type Output = Statistics;
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) -> Statistics {
         let Self { values, width } = self;
@@ -86,7 +86,7 @@ impl CustomOp1 for Normalise {
     fn cpu_fwd(&self, input: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let forward =
             Forward { norm: self, inverses: self.inverses(), values: slice(input, layout)? };
-        Ok((CpuStorage::F32(widest(forward)), layout.shape().clone()))
+        Ok((CpuStorage::F32(dispatch_simd(forward)), layout.shape().clone()))
     }
 
     fn bwd(&self, input: &Tensor, output: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
@@ -95,7 +95,7 @@ impl CustomOp1 for Normalise {
             with_values(output, |output| {
                 with_values(gradient, |gradient| {
                     let inverses = self.inverses();
-                    widest(Backward { norm: self, inverses, values, output, gradient })
+                    dispatch_simd(Backward { norm: self, inverses, values, output, gradient })
                 })
             })
         })???;
@@ -115,7 +115,7 @@ struct Forward<'a> {
 impl Vectorised for Forward<'_> {
     type Output = Vec<f32>;
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) -> Vec<f32> {
         let Self { norm: Normalise { statistics, gain, offset, rectifies, mask, .. }, .. } = self;
@@ -160,7 +160,7 @@ impl Vectorised for Backward<'_> {
     /// With z = (x - mean) / deviation and g the gradient by gain * z + offset, that by x is
     /// gain / deviation * (g - mean of g - z * mean of g z) (Ioffe and Szegedy, "Batch
     /// normalization", 2015).
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) -> Gradients {
         let Self { norm: Normalise { statistics, gain, rectifies, mask, .. }, .. } = self;

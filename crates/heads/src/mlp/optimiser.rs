@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Var, bail};
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
 use super::Optimiser;
 use super::product::Sink;
@@ -141,7 +141,7 @@ impl Update<'_, '_> {
         (decay, in_gradient): (f64, f64),
     ) {
         let (decay, in_gradient) = if self.decays { (decay, in_gradient) } else { (0.0, 0.0) };
-        widest(Adam {
+        dispatch_simd(Adam {
             weights,
             gradient: self.gradient,
             first,
@@ -172,7 +172,7 @@ struct Adam<'a> {
 impl Vectorised for Adam<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         let Self { weights, gradient, first, second, keep, in_gradient, scale, scale_second } =

@@ -12,13 +12,13 @@ pub(super) struct Best {
 }
 
 impl Best {
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     pub(super) fn new() -> Self {
         Self { value: f32::NEG_INFINITY, runs: 0 }
     }
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     pub(super) fn offer(&mut self, runs: usize, values: [f32; LANES]) {
         let value = largest(values);
@@ -28,7 +28,7 @@ impl Best {
     }
 
     /// The first row whose value is the largest.
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     pub(super) fn row(&self, rows: usize, value: impl Fn(usize) -> f32) -> usize {
         let first = self.runs * RUNS * LANES;
@@ -41,14 +41,14 @@ impl Best {
 }
 
 /// The larger of two numbers, in one instruction.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 pub(super) fn larger(one: f32, other: f32) -> f32 {
     if one > other { one } else { other }
 }
 
 /// The larger of two numbers, lane by lane, as a new array: the compiler keeps it in registers.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 pub(super) fn larger_lanes(one: [f32; LANES], other: [f32; LANES]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
@@ -59,7 +59,7 @@ pub(super) fn larger_lanes(one: [f32; LANES], other: [f32; LANES]) -> [f32; LANE
 }
 
 /// The largest of the lanes.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 pub(super) fn largest(mut lanes: [f32; LANES]) -> f32 {
     let mut half = LANES / 2;

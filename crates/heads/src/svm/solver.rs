@@ -10,7 +10,7 @@
 //! vector machines", 2005: LIBSVM's rule); the residuals' update and the choice of the first of
 //! the next pair share one pass.
 
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
 use super::lanes::{Best, LANES, RUNS, larger, larger_lanes, largest};
 
@@ -73,7 +73,7 @@ impl Solution {
 
 /// Solves from a start within the bounds.
 pub(super) fn solve(problem: Problem<'_>, start: Solution) -> Solution {
-    widest(Solver::new(problem, start))
+    dispatch_simd(Solver::new(problem, start))
 }
 
 /// The state of the search, in rows of [`stride`] values.
@@ -143,7 +143,7 @@ impl<'a> Solver<'a> {
         if value > 0.0 { value } else { value - self.problem.bounds[row].0 }
     }
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn kernel_row(&self, row: usize) -> &'a [f32] {
         let stride = self.residuals.len();
@@ -152,7 +152,7 @@ impl<'a> Solver<'a> {
 
     /// Takes a step, and gives the row that gains most by going up, its gain, and the greatest gain
     /// of one going down.
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn advance(&mut self, taken: &Step) -> (usize, f32, f32) {
         let (up, down) = (self.kernel_row(taken.up), self.kernel_row(taken.down));
@@ -184,7 +184,7 @@ impl<'a> Solver<'a> {
     }
 
     /// The row that, going down while `up` goes up, gains most by second order.
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn partner(&self, up: usize, gain: f32) -> Option<usize> {
         let (kernel, own) = (self.kernel_row(up), self.diagonal[up]);
@@ -244,7 +244,7 @@ impl<'a> Solver<'a> {
     }
 
     /// Sums the residuals anew, in f64: tens of thousands of steps in f32 leave their traces.
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn refresh(&mut self) {
         let n = self.problem.goals.len();
@@ -292,7 +292,7 @@ impl<'a> Solver<'a> {
 impl Vectorised for Solver<'_> {
     type Output = Solution;
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(mut self) -> Solution {
         let n = self.problem.goals.len();
