@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use facefold_core::{
-    AgeTarget, CompanionKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
+    AgeTarget, AuxiliaryKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
 };
 use facefold_datasets::{Selection, contradicted, select};
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, NarrowAges, OwnRows, Protocol, RowInfo, SetName,
-    SharedPictures, Surroundings, TaskLabels, join_subjects, narrow_ages,
+    Attribute, AttributeValues, Attributes, AuxiliaryLabels, NarrowAges, OwnRows, Protocol,
+    RowInfo, SetName, SharedPictures, TaskLabels, join_subjects, narrow_ages,
 };
 use facefold_heads::HeadOptions;
 use facefold_store::{FaceSummary, Features, Store};
@@ -121,7 +121,7 @@ impl Learning {
         let matrices: Vec<FeatureMatrix> = sets.iter().map(|set| set.matrix.clone()).collect();
         let matrix = match &matrices[..] {
             [only] => only.clone(),
-            several => FeatureMatrix::joined(several)?,
+            several => FeatureMatrix::concat(several)?,
         };
         let several = sets.len() > 1;
         let mut learning = Self {
@@ -190,7 +190,7 @@ impl Learning {
         }
         let all: Vec<usize> = (0..width).collect();
         let seen = if columns.is_empty() { &all } else { columns };
-        self.matrix = self.matrix.narrowed(seen, mirrored)?;
+        self.matrix = self.matrix.select_columns(seen, mirrored)?;
         let crops = if mirrored { "" } else { ", of crops as they are and not mirrored" };
         self.notes.push(format!("Heads see {} of {width} columns{crops}.", seen.len()));
         Ok(())
@@ -226,7 +226,7 @@ impl Learning {
             }
         }
         let positions: Vec<usize> = kept.iter().map(|&(position, ..)| position).collect();
-        let targets = selection.targets.pick(&positions);
+        let targets = selection.targets.select(&positions);
         let rows = kept.iter().map(|&(_, index, _)| self.row_info(index)).collect();
         Ok(TaskRows {
             task,
@@ -293,18 +293,18 @@ impl Learning {
     ///
     /// # Errors
     /// As [`Self::task`], of the tasks asked for; where race was asked for and rows have fewer than two.
-    pub fn surroundings(&self, of: Task, settings: &Settings) -> Result<Surroundings> {
+    pub fn auxiliary_labels(&self, of: Task, settings: &Settings) -> Result<AuxiliaryLabels> {
         let others = settings.companions.iter().filter(|&&kind| kind != of.into());
         let mut labels = others
             .map(|kind| match kind {
-                CompanionKind::Task(task) => Ok(self.task(*task, settings)?.into()),
-                CompanionKind::Race => self.races(),
+                AuxiliaryKind::Task(task) => Ok(self.task(*task, settings)?.into()),
+                AuxiliaryKind::Race => self.races(),
             })
             .collect::<Result<Vec<TaskLabels>>>()?;
         if of == Task::AgeGroup && !settings.companions.contains(&Task::Age.into()) {
             labels.extend(self.task(Task::Age, settings).ok().map(TaskLabels::from));
         }
-        Ok(Surroundings {
+        Ok(AuxiliaryLabels {
             tasks: labels,
             age_groups: (of == Task::AgeGroup).then(|| settings.groups.clone()),
         })
@@ -330,7 +330,7 @@ impl Learning {
         let names: Vec<&str> = names.into_iter().collect();
         let class = |race: &str| names.binary_search(&race).unwrap_or_default();
         Ok(TaskLabels {
-            kind: CompanionKind::Race,
+            kind: AuxiliaryKind::Race,
             matrix_rows: found.iter().map(|&(_, row, _)| row).collect(),
             rows: found.iter().map(|&(index, ..)| self.row_info(index)).collect(),
             targets: Targets::Classes {
@@ -499,7 +499,7 @@ pub fn announce(rows: &TaskRows) {
         if of_sets.is_empty() { String::new() } else { format!(" ({})", of_sets.join(", ")) };
     let (all, ranges) = (rows.rows.len(), rows.targets.ranges());
     let scored = match rows.targets {
-        Targets::Years(_) => {
+        Targets::Regression(_) => {
             format!(": {} can be scored in years, {ranges} by an age range", all - ranges)
         }
         Targets::Classes { .. } => String::new(),

@@ -1,7 +1,7 @@
 //! The options of the commands that learn, checked before anything is read.
 
 use anyhow::Result;
-use facefold_core::{AgeGroups, CompanionKind, Head, Task};
+use facefold_core::{AgeGroups, AuxiliaryKind, Head, Task};
 use facefold_datasets::{ExactAges, LabelPolicy};
 use facefold_heads::HeadOptions;
 use serde_json::Value;
@@ -17,7 +17,7 @@ pub struct Settings {
     /// Tasks, each once, in the order given.
     pub tasks: Vec<Task>,
     /// What joint heads learn, each once: the tasks, then what was named beside them.
-    pub companions: Vec<CompanionKind>,
+    pub companions: Vec<AuxiliaryKind>,
     /// How age strings become groups.
     pub policy: LabelPolicy,
     /// The groups.
@@ -47,7 +47,7 @@ impl Settings {
                 tasks.push(task);
             }
         }
-        let mut companions: Vec<CompanionKind> = tasks.iter().map(|&task| task.into()).collect();
+        let mut companions: Vec<AuxiliaryKind> = tasks.iter().map(|&task| task.into()).collect();
         for name in &arguments.beside {
             let kind = name.parse().map_err(Usage::error)?;
             if !companions.contains(&kind) {
@@ -80,7 +80,7 @@ impl Settings {
     /// [`Usage`] naming the heads that do.
     pub fn require_learner(&self, heads: &[Box<dyn Head>]) -> Result<()> {
         let named = self.companions.len() > self.tasks.len();
-        if !named || heads.iter().any(|head| head.uses_companions()) {
+        if !named || heads.iter().any(|head| head.uses_auxiliary_tasks()) {
             return Ok(());
         }
         let names: Vec<&str> = heads.iter().map(|head| head.name()).collect();

@@ -259,9 +259,9 @@ impl<'a> Common<'a> {
         all.sort_unstable();
         all.dedup();
         let left_out = all.len() - chosen.len();
-        let truth = first.predictions.truth.pick(&rows_of[0]);
+        let truth = first.predictions.truth.select(&rows_of[0]);
         let metric = Metric::deciding(first.predictions.task, &truth);
-        if let Targets::Years(ages) = &truth {
+        if let Targets::Regression(ages) = &truth {
             keep_deciding(metric, ages, &mut chosen);
             keep_deciding(metric, ages, &mut partitions);
             for rows in &mut rows_of {
@@ -379,7 +379,7 @@ fn same_truth(a: &Targets, row: usize, b: &Targets, other: usize) -> bool {
         (Targets::Classes { indices: a, .. }, Targets::Classes { indices: b, .. }) => {
             a[row] == b[other]
         }
-        (Targets::Years(a), Targets::Years(b)) => a[row] == b[other],
+        (Targets::Regression(a), Targets::Regression(b)) => a[row] == b[other],
         _ => false,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use facefold_core::{FeatureMatrix, Head, Targets, Task};
 
-use crate::companions::Surroundings;
+use crate::auxiliary::AuxiliaryLabels;
 use crate::error::EvaluateError;
 use crate::fits::{Fits, Job};
 use crate::gather::gather;
@@ -27,7 +27,7 @@ pub struct CvPlan<'a> {
     /// What is right for each row.
     pub targets: Targets,
     /// What else is known of the rows, for heads that learn tasks together.
-    pub surroundings: Surroundings,
+    pub auxiliary_labels: AuxiliaryLabels,
     /// Path, subject, fold and split of each row.
     pub rows: Vec<RowInfo>,
     /// How the rows are divided.

@@ -11,8 +11,8 @@ use facefold_core::{AgeGroups, FittedHead, Head, HeadError, Targets, TrainingLog
 use rayon::prelude::*;
 
 use crate::age_predictions::AgePredictions;
+use crate::auxiliary::{AuxiliaryLabels, OwnRows};
 use crate::calibration::Calibration;
-use crate::companions::{OwnRows, Surroundings};
 use crate::cross_validate::{CvPlan, CvRun, Progress};
 use crate::error::EvaluateError;
 use crate::journal::{FitAges, FitId, FitRecord};
@@ -125,12 +125,12 @@ impl<'a> Fits<'a> {
         hasher.update(head.settings().to_string().as_bytes());
         hasher.update(&seed.to_le_bytes());
         hasher.update(&[u8::from(calibrated)]);
-        if head.uses_companions() {
-            for labels in &self.plan.surroundings.tasks {
+        if head.uses_auxiliary_tasks() {
+            for labels in &self.plan.auxiliary_labels.tasks {
                 hasher.update(labels.kind.to_string().as_bytes());
                 hash_labels(&mut hasher, &labels.matrix_rows, &labels.targets);
             }
-            let groups = self.plan.surroundings.age_groups.as_ref().map_or("", AgeGroups::name);
+            let groups = self.plan.auxiliary_labels.age_groups.as_ref().map_or("", AgeGroups::name);
             hasher.update(groups.as_bytes());
         }
         for rows in [&partition.train, &partition.validation, &partition.test] {
@@ -169,10 +169,12 @@ impl<'a> Fits<'a> {
             rows: &plan.rows,
             targets: &plan.targets,
         };
-        let alone = Surroundings::default();
-        let surroundings = if head.uses_companions() { &plan.surroundings } else { &alone };
-        let (training, validation) =
-            surroundings.examples(own, &partition.train, &partition.validation).map_err(failed)?;
+        let alone = AuxiliaryLabels::default();
+        let auxiliary_labels =
+            if head.uses_auxiliary_tasks() { &plan.auxiliary_labels } else { &alone };
+        let (training, validation) = auxiliary_labels
+            .examples(own, &partition.train, &partition.validation)
+            .map_err(failed)?;
         let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
         let measure = |rows: &[usize]| -> Result<(Answers, Option<Metrics>), EvaluateError> {
             let matrix_rows = self.features_of(rows);
@@ -182,7 +184,7 @@ impl<'a> Fits<'a> {
                 fitted.predict(plan.matrix, &matrix_rows)
             };
             let answers = Answers::from_predictions(&predictions.map_err(failed)?)?;
-            let metrics = Metrics::measure(&answers, &plan.targets.pick(rows), plan.ordered())?;
+            let metrics = Metrics::measure(&answers, &plan.targets.select(rows), plan.ordered())?;
             Ok((answers, metrics))
         };
         let (_, train) = measure(&partition.train)?;
@@ -194,7 +196,7 @@ impl<'a> Fits<'a> {
         let ages = self.ages(fitted.as_ref(), partition, &chosen, &answers).map_err(failed)?;
         let calibration = Calibration {
             own,
-            surroundings,
+            auxiliary_labels,
             training: &partition.train,
             held_out: &partition.validation,
         };
@@ -245,8 +247,8 @@ impl<'a> Fits<'a> {
         let matrix = self.plan.matrix;
         let [chosen, tested] =
             [&partition.validation, &partition.test].map(|rows| self.features_of(rows));
-        let of_validation = fitted.year_distribution_validation(matrix, &chosen)?;
-        let of_test = fitted.year_distribution(matrix, &tested)?;
+        let of_validation = fitted.age_distribution_validation(matrix, &chosen)?;
+        let of_test = fitted.age_distribution(matrix, &tested)?;
         Ok(Some(FitAges {
             validation: AgePredictions::new(validation, of_validation.as_ref()),
             test: AgePredictions::new(test, of_test.as_ref()),
@@ -287,7 +289,7 @@ fn hash_labels(hasher: &mut blake3::Hasher, matrix_rows: &[usize], targets: &Tar
     hash_rows(hasher, matrix_rows);
     match targets {
         Targets::Classes { indices, .. } => hash_rows(hasher, indices),
-        Targets::Years(ages) => {
+        Targets::Regression(ages) => {
             let ends = ages.iter().flat_map(|age| [age.low(), age.high()]);
             let bytes: Vec<u8> = ends.flat_map(f32::to_le_bytes).collect();
             hasher.update(&bytes);

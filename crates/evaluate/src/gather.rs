@@ -110,7 +110,7 @@ pub(crate) fn predictions_of(
 fn truth(plan: &CvPlan<'_>, partitions: &[Partition]) -> Targets {
     let tested: Vec<usize> =
         partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
-    plan.targets.pick(&tested)
+    plan.targets.select(&tested)
 }
 
 /// One column a seed.
@@ -138,7 +138,7 @@ fn predicted_rows(plan: &CvPlan<'_>, partitions: &[Partition]) -> Vec<PredictedR
 
 /// Errors on children and on old people. An age range counts where all of it lies in the band.
 fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>, EvaluateError> {
-    let Targets::Years(ages) = truth else { return Ok(Vec::new()) };
+    let Targets::Regression(ages) = truth else { return Ok(Vec::new()) };
     let under_18 = |age: &AgeTarget| age.high() < 18.0;
     let old = |age: &AgeTarget| age.low() >= 60.0;
     let bands = [
@@ -151,7 +151,7 @@ fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>,
         let rows: Vec<usize> = (0..ages.len()).filter(|&row| holds[row]).collect();
         let answers: Vec<Answers> =
             columns.iter().map(|column| column.answers.of_rows(&rows)).collect();
-        let truth = repeated(&truth.pick(&rows), columns.len());
+        let truth = repeated(&truth.select(&rows), columns.len());
         if let Some(Metrics::Years(metrics)) =
             Metrics::measure(&joined(answers.iter()), &truth, false)?
         {
@@ -166,7 +166,7 @@ fn repeated(targets: &Targets, times: usize) -> Targets {
         Targets::Classes { indices, count } => {
             Targets::Classes { indices: indices.repeat(times), count: *count }
         }
-        Targets::Years(ages) => Targets::Years(ages.repeat(times)),
+        Targets::Regression(ages) => Targets::Regression(ages.repeat(times)),
     }
 }
 
@@ -198,7 +198,7 @@ fn class_rows(targets: &Targets) -> Vec<usize> {
             }
             rows
         }
-        Targets::Years(_) => Vec::new(),
+        Targets::Regression(_) => Vec::new(),
     }
 }
 

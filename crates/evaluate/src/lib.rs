@@ -9,8 +9,8 @@
 
 pub mod age_predictions;
 pub mod attributes;
+pub mod auxiliary;
 pub mod calibration;
-pub mod companions;
 pub mod compare;
 pub mod cross_validate;
 pub mod error;
@@ -36,8 +36,8 @@ mod words;
 
 pub use age_predictions::AgePredictions;
 pub use attributes::{Attribute, AttributeValues, Attributes};
+pub use auxiliary::{AuxiliaryLabels, OwnRows, TaskLabels};
 pub use calibration::{CalibratedIntervals, Calibration};
-pub use companions::{OwnRows, Surroundings, TaskLabels};
 pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
 pub use cross_validate::{
     ChosenHead, CvOutcome, CvPlan, CvRun, Progress, cross_validate, cross_validate_with,

@@ -311,7 +311,7 @@ impl Planner<'_> {
             && rows.iter().any(|row| row.fold != rows[0].fold)
             && subjects_across_folds(&rows).is_empty();
         let protocol = if published { Protocol::Folds } else { Protocol::KFold(FOLDS) };
-        let mut partitions = plan(&protocol, &rows, &self.targets.pick(numbers), self.seed)?;
+        let mut partitions = plan(&protocol, &rows, &self.targets.select(numbers), self.seed)?;
         let uneven = uneven_folds(&protocol, &rows, &partitions);
         if let (Some(note), Some(first)) = (uneven, partitions.first_mut()) {
             first.notes.push(note.trim_end_matches('.').to_owned());

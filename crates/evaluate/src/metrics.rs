@@ -58,10 +58,12 @@ impl Answers {
                 }
                 Ok(Self::Classes { predicted, probability })
             }
-            Predictions::Years(years) => match years.iter().position(|years| !years.is_finite()) {
-                Some(row) => Err(not_finite(row, years[row])),
-                None => Ok(Self::Years(years.clone())),
-            },
+            Predictions::Regression(years) => {
+                match years.iter().position(|years| !years.is_finite()) {
+                    Some(row) => Err(not_finite(row, years[row])),
+                    None => Ok(Self::Years(years.clone())),
+                }
+            }
         }
     }
 
@@ -154,7 +156,7 @@ impl Metric {
     #[must_use]
     pub fn deciding(task: Task, targets: &Targets) -> Self {
         match targets {
-            Targets::Years(ages) if !exact_ages_decide(ages) => Self::RangeDistance,
+            Targets::Regression(ages) if !exact_ages_decide(ages) => Self::RangeDistance,
             _ => Self::of(task)[0],
         }
     }
@@ -364,7 +366,7 @@ impl Metrics {
                     )))),
                 }
             }
-            (Answers::Years(predicted), Targets::Years(years)) => {
+            (Answers::Years(predicted), Targets::Regression(years)) => {
                 Ok(Some(Self::Years(YearsMetrics::measure(predicted, years))))
             }
             _ => Err(EvaluateError::Inconsistent(

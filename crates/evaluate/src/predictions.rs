@@ -73,7 +73,7 @@ impl RowPredictions {
     pub(crate) fn deciding(&self) -> (Metric, Vec<usize>) {
         let metric = Metric::deciding(self.task, &self.truth);
         let counts = |&row: &usize| match &self.truth {
-            Targets::Years(ages) => ages[row].is_range() == metric.of_ranges(),
+            Targets::Regression(ages) => ages[row].is_range() == metric.of_ranges(),
             Targets::Classes { .. } => true,
         };
         (metric, (0..self.rows.len()).filter(counts).collect())
@@ -93,7 +93,7 @@ impl RowPredictions {
             task: self.task,
             classes: self.classes.clone(),
             rows: rows.iter().map(|&row| self.rows[row].clone()).collect(),
-            truth: self.truth.pick(rows),
+            truth: self.truth.select(rows),
             familiarity: self
                 .familiarity
                 .as_ref()
@@ -129,7 +129,7 @@ impl RowPredictions {
         for (number, row) in self.rows.iter().enumerate() {
             let truth = match &self.truth {
                 Targets::Classes { indices, .. } => safe(&self.classes[indices[number]]).into(),
-                Targets::Years(ages) => ages[number].to_string(),
+                Targets::Regression(ages) => ages[number].to_string(),
             };
             let mut record: Vec<String> =
                 [&row.path, &row.subject, &row.partition].map(|text| safe(text).into()).into();
@@ -191,7 +191,7 @@ impl RowPredictions {
             kinds.push(kind);
         }
         let mut truth = if task == Task::Age {
-            Targets::Years(Vec::new())
+            Targets::Regression(Vec::new())
         } else {
             Targets::Classes { indices: Vec::new(), count: classes.len() }
         };
@@ -207,7 +207,7 @@ impl RowPredictions {
             });
             match &mut truth {
                 Targets::Classes { indices, .. } => indices.push(cell.class(&record[3])?),
-                Targets::Years(ages) => ages.push(cell.age(&record[3])?),
+                Targets::Regression(ages) => ages.push(cell.age(&record[3])?),
             }
             let mut low = 0.0;
             let mut at = 0_usize;

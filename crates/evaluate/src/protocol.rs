@@ -370,7 +370,7 @@ pub(crate) fn subject_numbers(rows: &[RowInfo]) -> Vec<usize> {
 fn strata(rows: &[RowInfo], targets: &Targets) -> Vec<usize> {
     let labels: Vec<usize> = match targets {
         Targets::Classes { indices, .. } => indices.clone(),
-        Targets::Years(ages) => {
+        Targets::Regression(ages) => {
             ages.iter().map(|age| (age.midpoint() / 10.0).max(0.0) as usize).collect()
         }
     };

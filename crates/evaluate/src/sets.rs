@@ -66,7 +66,7 @@ pub struct NarrowAges {
 /// (`results/features.md`).
 #[must_use]
 pub fn narrow_ages(rows: &[RowInfo], targets: &Targets) -> Vec<NarrowAges> {
-    let Targets::Years(ages) = targets else { return Vec::new() };
+    let Targets::Regression(ages) = targets else { return Vec::new() };
     let mut of_sets: BTreeMap<&SetName, Vec<f32>> = BTreeMap::new();
     for (row, age) in rows.iter().zip(ages) {
         if let Some(set) = &row.set {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use facefold_core::intervals::shares_inside;
+use facefold_core::intervals::coverage_probabilities;
 use facefold_core::rng::seeded;
 use facefold_core::{Familiarity, Task};
 use rayon::prelude::*;
@@ -288,7 +288,7 @@ impl<'a> Told<'a> {
     fn intervals(&self) -> Option<CheckedIntervals> {
         let all = self.intervals.iter().copied().collect::<Option<Vec<_>>>()?;
         let truth = true_ages(&self.predictions.truth);
-        let shares: Vec<_> = all.iter().map(|ends| shares_inside(&truth, ends)).collect();
+        let shares: Vec<_> = all.iter().map(|ends| coverage_probabilities(&truth, ends)).collect();
         let of_seeds =
             |get: &dyn Fn(usize) -> f64| (0..all.len()).map(get).sum::<f64>() / all.len() as f64;
         let inside = |row: usize| of_seeds(&|seed| shares[seed][row].unwrap_or(f64::NAN));
@@ -302,7 +302,7 @@ impl<'a> Told<'a> {
     /// The metrics beside the deciding one on some rows, averaged over seeds.
     fn beside(&self, rows: &[usize]) -> Result<Vec<(Metric, f64)>, EvaluateError> {
         let task = self.predictions.task;
-        let truth = self.predictions.truth.pick(rows);
+        let truth = self.predictions.truth.select(rows);
         let measured: Vec<Metrics> = self
             .columns
             .iter()

@@ -92,7 +92,7 @@ pub fn suspects(predictions: &RowPredictions, head: &str) -> Result<Suspects, Ev
                     predictions.classes[indices[row]].clone(),
                     predictions.classes[answer as usize].clone(),
                 ),
-                Targets::Years(ages) => (ages[row].to_string(), format!("{answer:.1}")),
+                Targets::Regression(ages) => (ages[row].to_string(), format!("{answer:.1}")),
             };
             let same = |other: &&Doubts| match other.rows[row] {
                 Some((theirs, _)) => alike(&predictions.truth, row, answer, theirs),
@@ -116,7 +116,7 @@ pub fn suspects(predictions: &RowPredictions, head: &str) -> Result<Suspects, Ev
 fn alike(truth: &Targets, row: usize, answer: f64, other: f64) -> bool {
     match truth {
         Targets::Classes { .. } => answer == other,
-        Targets::Years(ages) => {
+        Targets::Regression(ages) => {
             let label = f64::from(ages[row].midpoint());
             (answer > label) == (other > label)
         }
@@ -150,7 +150,7 @@ impl Doubts {
                 };
                 (0..n).map(doubt).collect()
             }
-            (Answers::Years(_), Targets::Years(truth)) => {
+            (Answers::Years(_), Targets::Regression(truth)) => {
                 let answers: Vec<f64> = (0..n)
                     .map(|row| {
                         let told = columns.iter().map(|answers| match answers {

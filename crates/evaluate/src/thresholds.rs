@@ -184,7 +184,7 @@ enum Side {
 /// The true ages behind targets; none for classes.
 fn true_ages(targets: &Targets) -> &[AgeTarget] {
     match targets {
-        Targets::Years(ages) => ages,
+        Targets::Regression(ages) => ages,
         Targets::Classes { .. } => &[],
     }
 }
@@ -354,7 +354,7 @@ impl<'a> Tested<'a> {
                 match limits[partition * seeds + seed].decide(predicted[row]) {
                     AgeDecision::Over => outcome.over += weight,
                     AgeDecision::Under => outcome.under += weight,
-                    AgeDecision::CannotSay => {}
+                    AgeDecision::Undecided => {}
                 }
             }
             outcome

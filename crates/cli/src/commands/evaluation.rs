@@ -222,7 +222,7 @@ pub(super) fn plan_of<'a>(
 ) -> Result<CvPlan<'a>> {
     Ok(CvPlan {
         task: rows.task,
-        surroundings: learning.surroundings(rows.task, settings)?,
+        auxiliary_labels: learning.auxiliary_labels(rows.task, settings)?,
         classes: rows.classes,
         matrix: &learning.matrix,
         matrix_rows: rows.matrix_rows,

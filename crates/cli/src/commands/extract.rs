@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
-use facefold_core::pictures::passed_over_note;
+use facefold_core::pictures::skipped_note;
 use facefold_core::{Extractor, RejectReason, Rejection, Sample};
 use facefold_datasets::{Dataset, LoadOptions, oversampling};
 use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver};
@@ -70,8 +70,8 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     network::check(&arguments.network)?;
     let containers = containers::check(arguments)?;
     let dataset = load_source(&arguments.source)?;
-    let passed_over = dataset.ignored.iter().map(|found| (found.what.clone(), found.reason));
-    if let Some(note) = passed_over_note(&dataset.root, passed_over) {
+    let skipped = dataset.ignored.iter().map(|found| (found.what.clone(), found.reason));
+    if let Some(note) = skipped_note(&dataset.root, skipped) {
         output::note(&note);
     }
     for note in &dataset.notes {

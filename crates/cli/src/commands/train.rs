@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use facefold_core::{
-    AgeGroups, AgeThreshold, Examples, FamiliarityModel, FittedHead, Targets, Task,
+    AgeGroups, AgeThreshold, FamiliarityModel, FeatureDataset, FittedHead, Targets, Task,
 };
 use facefold_datasets::DatasetKind;
 use facefold_evaluate::{
-    AgePredictions, Answers, Calibration, Metrics, Partition, Surroundings, choose_thresholds,
+    AgePredictions, Answers, AuxiliaryLabels, Calibration, Metrics, Partition, choose_thresholds,
     plan_training,
 };
 use facefold_heads::{Bundle, FeatureChoice, TaskCounts, TaskHead, TrainingSet, WeightFormat};
@@ -93,7 +93,7 @@ fn training_set(set: &DataSet, tasks: &[TaskRows]) -> TrainingSet {
         let own = |at: &usize| rows.rows[*at].set.as_ref().is_none_or(|name| *name == set.name);
         let own: Vec<usize> = (0..rows.rows.len()).filter(own).collect();
         let subjects = own.iter().map(|&at| rows.rows[at].subject_name());
-        TaskCounts::count(rows.task, &rows.classes, &rows.targets.pick(&own), subjects)
+        TaskCounts::count(rows.task, &rows.classes, &rows.targets.select(&own), subjects)
     };
     let tasks = tasks.iter().map(counted).collect();
     TrainingSet { name: set.name.to_string(), kind, terms, tasks }
@@ -109,7 +109,7 @@ fn familiarity(
     let Partition { train, validation, .. } = plan_training(&rows.rows, &rows.targets, seed)?;
     let calibration = Calibration {
         own: learning.own(rows),
-        surroundings: &Surroundings::default(),
+        auxiliary_labels: &AuxiliaryLabels::default(),
         training: &train,
         held_out: &validation,
     };
@@ -131,13 +131,13 @@ fn fit(
     let Partition { train: trained, validation: held_out, .. } = partition;
     let options = settings.start.options(rows.task, &settings.heads);
     let head = learning::head(&arguments.head, &options).map_err(Usage::error)?;
-    let surroundings = if head.uses_companions() {
-        learning.surroundings(rows.task, settings)?
+    let auxiliary_labels = if head.uses_auxiliary_tasks() {
+        learning.auxiliary_labels(rows.task, settings)?
     } else {
-        Surroundings::default()
+        AuxiliaryLabels::default()
     };
     let own = learning.own(&rows);
-    let (training, kept) = surroundings.examples(own, &trained, &held_out)?;
+    let (training, kept) = auxiliary_labels.examples(own, &trained, &held_out)?;
     output::note(&format!("{}: fitting {} on {} rows", rows.task, head.name(), training.len()));
     let fitted = head.fit(&training, &kept, seed)?;
     let predictions = fitted.predict_validation(&learning.matrix, kept.rows())?;
@@ -145,8 +145,12 @@ fn fit(
     let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&answers, kept.targets())?;
     let by_set = by_set(&rows, &held_out, &answers)?;
-    let calibration =
-        Calibration { own, surroundings: &surroundings, training: &trained, held_out: &held_out };
+    let calibration = Calibration {
+        own,
+        auxiliary_labels: &auxiliary_labels,
+        training: &trained,
+        held_out: &held_out,
+    };
     let intervals = calibration.intervals(head.as_ref(), fitted.as_ref(), familiarity, seed)?;
     let spread = spread(fitted.as_ref(), &answers, &kept)?;
     let age_thresholds = thresholds(arguments, fitted.as_ref(), &answers, &kept, ages)?;
@@ -168,7 +172,7 @@ fn fit(
         age_groups: (rows.task == Task::AgeGroup).then(|| settings.groups.clone()),
         age_intervals: intervals.map(|found| found.intervals),
         age_thresholds,
-        parts: fitted.parts(),
+        state: fitted.state_dict(),
     };
     Ok((task_head, metrics))
 }
@@ -194,11 +198,11 @@ fn thresholds(
     arguments: &TrainArguments,
     fitted: &dyn FittedHead,
     answers: &Answers,
-    kept: &Examples<'_>,
+    kept: &FeatureDataset<'_>,
     ages: &[u32],
 ) -> Result<Vec<AgeThreshold>> {
     let Answers::Years(years) = answers else { return Ok(Vec::new()) };
-    let distribution = fitted.year_distribution_validation(kept.matrix(), kept.rows())?;
+    let distribution = fitted.age_distribution_validation(kept.matrix(), kept.rows())?;
     let predicted = AgePredictions::new(years, distribution.as_ref()).decision_ages();
     let max_error = arguments.thresholds.max_false_adult;
     let chosen = choose_thresholds(ages, max_error, &predicted, kept.targets());
@@ -216,7 +220,7 @@ fn decided(limits: &AgeThreshold) -> String {
         || {
             format!(
                 "nobody is called over ({minors} minors, at least {} are needed)",
-                max_error.least_rows()
+                max_error.min_rows()
             )
         },
         |limit| format!("over from a lower decile of {limit} (chosen on {minors} minors)"),
@@ -234,11 +238,11 @@ fn decided(limits: &AgeThreshold) -> String {
 fn spread(
     fitted: &dyn FittedHead,
     answers: &Answers,
-    kept: &Examples<'_>,
+    kept: &FeatureDataset<'_>,
 ) -> Result<Option<serde_json::Value>> {
-    let Some(spread) = fitted.spread(kept.matrix(), kept.rows())? else { return Ok(None) };
+    let Some(spread) = fitted.uncertainty(kept.matrix(), kept.rows())? else { return Ok(None) };
     let errors: Vec<f32> = match (answers, kept.targets()) {
-        (Answers::Years(told), Targets::Years(truth)) => {
+        (Answers::Years(told), Targets::Regression(truth)) => {
             told.iter().zip(truth).map(|(&told, age)| age.distance(told)).collect()
         }
         (Answers::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
@@ -249,7 +253,7 @@ fn spread(
     let mut sorted = errors.clone();
     sorted.sort_by(f32::total_cmp);
     let border = match kept.targets() {
-        Targets::Years(_) => sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
+        Targets::Regression(_) => sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
         Targets::Classes { .. } => 0.5,
     };
     let mean = |large: bool| {
@@ -263,14 +267,14 @@ fn spread(
 /// The error in years for each group of true ages that has rows (of age ranges, those that lie in
 /// it): a mean over all ages hides how much worse old people are told. Empty for heads that tell classes.
 fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::Value>> {
-    let (Answers::Years(told), Targets::Years(truth)) = (answers, targets) else {
+    let (Answers::Years(told), Targets::Regression(truth)) = (answers, targets) else {
         return Ok(Vec::new());
     };
     let mut groups = Vec::new();
     for range in AgeGroups::nine().ranges() {
         let inside = || told.iter().zip(truth).filter(|(_, age)| range.covers(**age));
         let answers = Answers::Years(inside().map(|(told, _)| *told).collect());
-        let targets = Targets::Years(inside().map(|(_, truth)| *truth).collect());
+        let targets = Targets::Regression(inside().map(|(_, truth)| *truth).collect());
         if let Some(Metrics::Years(years)) = Metrics::measure(&answers, &targets, false)? {
             let mut group = json!({ "group": range.to_string() });
             if let Some(exact) = years.exact {
@@ -294,7 +298,7 @@ fn by_set(rows: &TaskRows, kept: &[usize], answers: &Answers) -> Result<Vec<serd
         let of_set = |&place: &usize| rows.rows[kept[place]].set.as_ref() == Some(set);
         let places: Vec<usize> = (0..kept.len()).filter(of_set).collect();
         let kept: Vec<usize> = places.iter().map(|&place| kept[place]).collect();
-        let targets = rows.targets.pick(&kept);
+        let targets = rows.targets.select(&kept);
         let measured =
             Metrics::measure(&answers.of_rows(&places), &targets, rows.task == Task::AgeGroup)?;
         let figures = match measured {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use facefold_core::intervals::shares_inside;
+use facefold_core::intervals::coverage_probabilities;
 use facefold_core::{Familiarity, FamiliarityModel, FittedHead, HeadError};
 
 use super::{Fits, Job};
@@ -56,8 +56,8 @@ impl Fits<'_> {
         let estimates = estimates(fitted, matrix, &rows, false)?;
         let around = |(row, estimate)| calibrated.intervals.around(estimate, distance(row));
         let intervals: Vec<(f32, f32)> = estimates.iter().enumerate().map(around).collect();
-        let truth = true_ages(&self.plan.targets.pick(test));
-        let shares = shares_inside(&truth, &intervals).into_iter().enumerate();
+        let truth = true_ages(&self.plan.targets.select(test));
+        let shares = coverage_probabilities(&truth, &intervals).into_iter().enumerate();
         let inside: Vec<(usize, f64)> =
             shares.filter_map(|(row, share)| Some((row, share?))).collect();
         let check = self.check_intervals(test, &inside, &intervals, calibrated.sets_left_out);
@@ -116,7 +116,7 @@ impl Fits<'_> {
         let deciding = Metric::deciding(self.plan.task, &self.plan.targets);
         let value = |rows: &[usize]| -> Result<Option<f64>, EvaluateError> {
             let own: Vec<usize> = rows.iter().map(|&row| partition.test[row]).collect();
-            let truth = self.plan.targets.pick(&own);
+            let truth = self.plan.targets.select(&own);
             let metrics = Metrics::measure(&answers.of_rows(rows), &truth, self.plan.ordered())?;
             Ok(metrics.and_then(|metrics| metrics.get(deciding)))
         };

@@ -35,7 +35,7 @@ impl Division {
                 let mut rows: Vec<usize> = train.iter().chain(validation).copied().collect();
                 rows.sort_unstable();
                 let known: Vec<RowInfo> = rows.iter().map(|&row| plan.rows[row].clone()).collect();
-                let targets = plan.targets.pick(&rows);
+                let targets = plan.targets.select(&rows);
                 let original = |part: &[usize]| part.iter().map(|&at| rows[at]).collect();
                 divide(&Protocol::KFold(folds), &known, &targets, plan.seed)?
                     .iter()

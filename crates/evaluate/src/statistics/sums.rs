@@ -86,7 +86,7 @@ impl RowScores {
                         row[4 + 2 * class] += correct;
                     }
                 }
-                (Answers::Years(years), Targets::Years(truth)) if !classes => {
+                (Answers::Years(years), Targets::Regression(truth)) if !classes => {
                     for ((row, &answer), &age) in rows.zip(years).zip(truth) {
                         let Some(age) = age.exact_years() else {
                             let distance = f64::from(age.distance(answer));

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use facefold_core::rng::seeded;
 use facefold_core::{FeatureMatrix, Head, SubjectId, Targets, Task};
 use facefold_evaluate::{
-    Attributes, Calibration, CvOutcome, CvPlan, CvRun, NoJournal, OwnRows, Protocol, RowInfo,
-    RowPredictions, SetName, Surroundings, cross_validate, plan, slices,
+    Attributes, AuxiliaryLabels, Calibration, CvOutcome, CvPlan, CvRun, NoJournal, OwnRows,
+    Protocol, RowInfo, RowPredictions, SetName, cross_validate, plan, slices,
 };
 use ndarray::Array2;
 use rand::Rng as _;
@@ -53,7 +53,7 @@ impl Aged {
             matrix: &self.matrix,
             matrix_rows: (0..self.rows.len()).collect(),
             targets: self.targets.clone(),
-            surroundings: Surroundings::default(),
+            auxiliary_labels: AuxiliaryLabels::default(),
             rows: self.rows.clone(),
             protocol,
             partitions: plan(&protocol, &self.rows, &self.targets, 1).unwrap(),
@@ -122,10 +122,14 @@ fn no_row_of_a_set_left_out_calibrates_a_fit_that_saw_its_subject() {
         rows: &aged.rows,
         targets: &aged.targets,
     };
-    let surroundings = Surroundings::default();
-    let calibration =
-        Calibration { own, surroundings: &surroundings, training: &training, held_out: &held_out };
-    let (examples, validation) = surroundings.examples(own, &training, &held_out).unwrap();
+    let auxiliary_labels = AuxiliaryLabels::default();
+    let calibration = Calibration {
+        own,
+        auxiliary_labels: &auxiliary_labels,
+        training: &training,
+        held_out: &held_out,
+    };
+    let (examples, validation) = auxiliary_labels.examples(own, &training, &held_out).unwrap();
     let head = Nearest::default();
     let fitted = head.fit(&examples, &validation, 1).unwrap();
     let found = calibration.intervals(&head, fitted.as_ref(), None, 1).unwrap().unwrap();

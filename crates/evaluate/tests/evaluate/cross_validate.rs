@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::{AgeTarget, Fold, Head, Targets, Task};
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, Contender, CvOutcome, CvPlan, CvResult, CvRun,
-    DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, Protocol, RowPredictions,
-    Surroundings, compare, cross_validate, plan, slices, suspects,
+    Attribute, AttributeValues, Attributes, AuxiliaryLabels, Contender, CvOutcome, CvPlan,
+    CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, Protocol,
+    RowPredictions, compare, cross_validate, plan, slices, suspects,
 };
 
 use crate::heads::{Dice, Nearest, People, people};
@@ -18,7 +18,7 @@ fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> 
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows.clone(),
         protocol: Protocol::Folds,
         partitions: plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap(),
@@ -244,7 +244,7 @@ fn ranged(rows: usize, exact: usize) -> Targets {
         age if row % 3 < exact => AgeTarget::exact(10.0 + age),
         age => AgeTarget::range(10.0 + age, 19.0 + age).unwrap(),
     };
-    Targets::Years((0..rows).map(age).collect())
+    Targets::Regression((0..rows).map(age).collect())
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use facefold_core::Task;
 use facefold_evaluate::{
-    CvPlan, CvRun, Metric, NoJournal, Protocol, Surroundings, cross_validate, plan,
+    AuxiliaryLabels, CvPlan, CvRun, Metric, NoJournal, Protocol, cross_validate, plan,
 };
 
 use crate::heads::{Nearest, people};
@@ -18,7 +18,7 @@ fn accuracy(protocol: Protocol) -> f64 {
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows,
         protocol,
         partitions,

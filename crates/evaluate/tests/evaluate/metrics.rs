@@ -59,7 +59,7 @@ fn years_match_scikit_learn() {
 #[test]
 fn exact_ages_and_ranges_are_measured_apart() {
     let truth = |labels: &[&str]| {
-        Targets::Years(labels.iter().map(|label| label.parse().unwrap()).collect())
+        Targets::Regression(labels.iter().map(|label| label.parse().unwrap()).collect())
     };
     let measure = |labels: &[&str], predicted: &[f32]| {
         let answers = Answers::Years(predicted.to_vec());
@@ -107,7 +107,7 @@ fn a_class_without_rows_has_no_recall_and_no_weight() {
 fn answers_that_are_no_numbers_are_refused() {
     let error = Answers::from_predictions(&Predictions::Classes(array![[0.5, f32::NAN]]));
     assert!(error.unwrap_err().to_string().contains("found NaN"));
-    assert!(Answers::from_predictions(&Predictions::Years(vec![f32::INFINITY])).is_err());
+    assert!(Answers::from_predictions(&Predictions::Regression(vec![f32::INFINITY])).is_err());
 }
 
 #[test]

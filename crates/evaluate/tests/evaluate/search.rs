@@ -5,12 +5,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, Split, SubjectId,
-    Targets, Task, TrainingLog,
+    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, Split, StateDict,
+    SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
-    Budget, Configuration, CvPlan, CvRun, DirectoryJournal, EvaluateError, Found, Inner, Journal,
-    NoJournal, Protocol, RowInfo, Search, Surroundings, Trial, cross_validate_with, plan, search,
+    AuxiliaryLabels, Budget, Configuration, CvPlan, CvRun, DirectoryJournal, EvaluateError, Found,
+    Inner, Journal, NoJournal, Protocol, RowInfo, Search, Trial, cross_validate_with, plan, search,
 };
 use ndarray::Array2;
 use serde_json::json;
@@ -49,8 +49,8 @@ impl Head for Threshold {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         _: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         if self.at < 0.0 {
@@ -78,8 +78,8 @@ impl FittedHead for Fitted {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        HeadParts {
+    fn state_dict(&self) -> StateDict {
+        StateDict {
             kind: "threshold".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),
@@ -117,7 +117,7 @@ fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPla
     let targets = Targets::Classes { indices: rows.indices.clone(), count: 2 };
     CvPlan {
         task: Task::Gender,
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         classes: vec!["female".to_owned(), "male".to_owned()],
         matrix: &rows.matrix,
         matrix_rows: (0..rows.infos.len()).collect(),

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::{FeatureMatrix, Fold, Split, SubjectId, Targets, Task};
 use facefold_evaluate::{
-    CellOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Journal, MatrixPlan, MatrixResult,
-    MeasuredCell, Metric, NoJournal, Partition, Protocol, RowInfo, SetName, Surroundings,
-    TrainedOn, cross_validate, matrix, plan, plan_matrix,
+    AuxiliaryLabels, CellOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Journal,
+    MatrixPlan, MatrixResult, MeasuredCell, Metric, NoJournal, Partition, Protocol, RowInfo,
+    SetName, TrainedOn, cross_validate, matrix, plan, plan_matrix,
 };
 
 use ndarray::Array2;
@@ -140,7 +140,7 @@ fn plan_of<'a>(people: &'a People, heads: &'static [AtomicUsize]) -> (CvPlan<'a>
     let planned = plan_matrix(&names, &people.rows, &people.targets, 7).unwrap();
     let classes = match people.targets {
         Targets::Classes { .. } => vec!["female".to_owned(), "male".to_owned()],
-        Targets::Years(_) => Vec::new(),
+        Targets::Regression(_) => Vec::new(),
     };
     let plan = CvPlan {
         task: if classes.is_empty() { Task::Age } else { Task::Gender },
@@ -148,7 +148,7 @@ fn plan_of<'a>(people: &'a People, heads: &'static [AtomicUsize]) -> (CvPlan<'a>
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows.clone(),
         protocol: Protocol::LeaveOneSetOut,
         partitions: planned.partitions.clone(),

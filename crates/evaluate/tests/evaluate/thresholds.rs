@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, Split, SubjectId,
-    Targets, Task, TrainingLog,
+    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, Split, StateDict,
+    SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, CvOutcome, CvPlan, CvRun, DirectoryJournal, Journal,
-    Metric, NoJournal, Protocol, RowInfo, Surroundings, Thresholds, cross_validate, plan,
+    Attribute, AttributeValues, Attributes, AuxiliaryLabels, CvOutcome, CvPlan, CvRun,
+    DirectoryJournal, Journal, Metric, NoJournal, Protocol, RowInfo, Thresholds, cross_validate,
+    plan,
 };
 use ndarray::Array2;
 use rand::Rng as _;
@@ -31,8 +32,8 @@ impl Head for Feature {
 
     fn fit(
         &self,
-        _: &Examples<'_>,
-        _: &Examples<'_>,
+        _: &FeatureDataset<'_>,
+        _: &FeatureDataset<'_>,
         _: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let log = TrainingLog::default();
@@ -47,10 +48,10 @@ struct Fitted {
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        Ok(Predictions::Years(rows.iter().map(|&row| matrix.plain().row(row)[0]).collect()))
+        Ok(Predictions::Regression(rows.iter().map(|&row| matrix.plain().row(row)[0]).collect()))
     }
 
-    fn year_distribution(
+    fn age_distribution(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
@@ -71,8 +72,8 @@ impl FittedHead for Fitted {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        HeadParts {
+    fn state_dict(&self) -> StateDict {
+        StateDict {
             kind: "feature".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),
@@ -140,7 +141,7 @@ fn decide(
         matrix_rows: (0..people.rows.len()).collect(),
         partitions: plan(&Protocol::Split, &people.rows, &targets, 7).unwrap(),
         targets,
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows.clone(),
         protocol: Protocol::Split,
         heads: vec![Box::new(Feature { distribution })],

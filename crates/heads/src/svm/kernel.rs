@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn kernels_are_their_formulas() {
+    fn kernels_match_their_definitions() {
         // Rows (1, 2) and (3, -1): product 1, squared lengths 5 and 10.
         let value = |kernel| {
             let mut products = [1.0];

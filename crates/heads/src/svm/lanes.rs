@@ -1,17 +1,17 @@
 //! Finding the largest of many values, in lanes that the compiler puts into registers.
 
-/// Values that are worked on side by side; rows are padded to a multiple of it.
+/// Values that are processed together; rows are padded to a multiple of it.
 pub(super) const LANES: usize = 32;
 /// Runs of lanes among which the largest value is looked for before its place is.
 pub(super) const RUNS: usize = 4;
 
 /// The largest of many values, and the runs of lanes that it is among.
-pub(super) struct Best {
+pub(super) struct RunningMax {
     pub(super) value: f32,
     runs: usize,
 }
 
-impl Best {
+impl RunningMax {
     #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     pub(super) fn new() -> Self {
@@ -74,13 +74,13 @@ pub(super) fn largest(mut lanes: [f32; LANES]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Best, LANES, RUNS, largest};
+    use super::{LANES, RUNS, RunningMax, largest};
 
     #[test]
-    fn the_first_of_the_largest_is_found() {
+    fn the_first_maximum_is_found() {
         let n = 5 * RUNS * LANES / 2;
         let value = |row: usize| if row == 70 || row == n - 1 { 9.0 } else { (row % 7) as f32 };
-        let mut best = Best::new();
+        let mut best = RunningMax::new();
         for (at, run) in (0..n).collect::<Vec<_>>().chunks(RUNS * LANES).enumerate() {
             let mut most = [f32::NEG_INFINITY; LANES];
             for &row in run {

@@ -3,7 +3,7 @@
 
 use facefold_engine::{Vectorised, dispatch_simd};
 
-/// Sums that are kept side by side.
+/// Independent partial sums.
 const LANES: usize = 16;
 
 /// The inverse of the Cholesky factor of `matrix`, n x n, symmetric and positive definite: lower
@@ -74,7 +74,7 @@ mod tests {
     use super::whitening;
 
     #[test]
-    fn the_inverse_makes_the_matrix_one() {
+    fn the_inverse_factor_whitens_the_matrix() {
         let n = 37;
         let entry = |i: usize, j: usize| {
             (-((i as f32 - j as f32) / 5.0).powi(2)).exp() + if i == j { 0.01 } else { 0.0 }

@@ -80,12 +80,12 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
             "`{name}` passes nobody as {age} or older: to choose a challenge age that passes at most \
              {bound} of minors takes at least {} minors among the validation rows of a fit, and \
              there are {}; add pictures of minors, or raise `--max-false-adult`.",
-            format::count(bound.least_rows()),
+            format::count(bound.min_rows()),
             format::count(most),
         );
     };
     let kept = match minors_passed.share {
-        Some(share) if share <= bound.share() => "keeps the bound",
+        Some(share) if share <= bound.rate() => "keeps the bound",
         Some(_) => "**breaks the bound**",
         None => "cannot be tested without minors",
     };

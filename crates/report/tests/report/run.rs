@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use facefold_core::{
-    AgeTarget, Epoch, Examples, FeatureMatrix, FittedHead, Fold, Head, HeadError, HeadParts,
-    Predictions, SubjectId, Targets, Task, TrainingLog,
+    AgeTarget, Epoch, FeatureDataset, FeatureMatrix, FittedHead, Fold, Head, HeadError,
+    Predictions, StateDict, SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, Budget, Choice, Configuration, Contender, CvPlan,
-    CvResult, CvRun, Inner, Metric, NoJournal, Protocol, RowInfo, RowPredictions, SearchResult,
-    SliceReport, Surroundings, Thresholds, Trial, compare, cross_validate, plan, slices,
+    Attribute, AttributeValues, Attributes, AuxiliaryLabels, Budget, Choice, Configuration,
+    Contender, CvPlan, CvResult, CvRun, Inner, Metric, NoJournal, Protocol, RowInfo,
+    RowPredictions, SearchResult, SliceReport, Thresholds, Trial, compare, cross_validate, plan,
+    slices,
 };
 use facefold_report::{
     Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
@@ -37,8 +38,8 @@ impl Head for Rule {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        _: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        _: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let epochs = (1..=self.epochs).map(|number| Epoch {
@@ -78,7 +79,7 @@ impl FittedHead for Fitted {
             let years = rows.iter().map(|&row| {
                 right(row) * 20.0 + (row % 5) as f32 + if missed(row) { 9.0 } else { 0.5 }
             });
-            return Ok(Predictions::Years(years.collect()));
+            return Ok(Predictions::Regression(years.collect()));
         }
         let mut probabilities = Array2::from_elem((rows.len(), CLASSES), 0.1);
         for (number, &row) in rows.iter().enumerate() {
@@ -93,8 +94,8 @@ impl FittedHead for Fitted {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        HeadParts {
+    fn state_dict(&self) -> StateDict {
+        StateDict {
             kind: "rule".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),
@@ -131,7 +132,7 @@ pub fn of_ranges() -> Report {
             AgeTarget::range(low, low + 9.0).unwrap()
         }
     };
-    let targets = Targets::Years((0..300).map(age).collect());
+    let targets = Targets::Regression((0..300).map(age).collect());
     Report { tasks: vec![task_of(Task::Age, targets)], ..report() }
 }
 
@@ -161,7 +162,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
         matrix: &matrix,
         matrix_rows: (0..n).collect(),
         targets,
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows,
         protocol: Protocol::Folds,
         partitions,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use facefold_core::{
-    AgeGroups, Companion, CompanionKind, Examples, FeatureMatrix, HeadError, Targets,
+    AgeGroups, AuxiliaryKind, AuxiliaryTask, FeatureDataset, FeatureMatrix, HeadError, Targets,
 };
 
 use crate::protocol::RowInfo;
@@ -12,7 +12,7 @@ use crate::protocol::RowInfo;
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskLabels {
     /// What they tell.
-    pub kind: CompanionKind,
+    pub kind: AuxiliaryKind,
     /// The row in the matrix of each row here.
     pub matrix_rows: Vec<usize>,
     /// Path, subject, fold and split of each row.
@@ -23,7 +23,7 @@ pub struct TaskLabels {
 
 /// What else is known of the rows of a task.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Surroundings {
+pub struct AuxiliaryLabels {
     /// The labels of other tasks, at most once a task.
     pub tasks: Vec<TaskLabels>,
     /// The ages of each class, where the classes are age groups.
@@ -43,7 +43,7 @@ pub struct OwnRows<'a> {
     pub targets: &'a Targets,
 }
 
-impl Surroundings {
+impl AuxiliaryLabels {
     /// Training rows, and validation rows, with what else is known of them.
     ///
     /// A row of another task serves training if it is a training row here; or, where it has no
@@ -59,7 +59,7 @@ impl Surroundings {
         own: OwnRows<'a>,
         training: &[usize],
         validation: &[usize],
-    ) -> Result<(Examples<'a>, Examples<'a>), HeadError> {
+    ) -> Result<(FeatureDataset<'a>, FeatureDataset<'a>), HeadError> {
         let trained: BTreeSet<usize> = training.iter().copied().collect();
         let mut seen_elsewhere = BTreeSet::new();
         let mut places = BTreeSet::new();
@@ -91,9 +91,9 @@ impl Surroundings {
         own: OwnRows<'a>,
         chosen: &[usize],
         belongs: impl Fn(usize, &RowInfo) -> bool,
-    ) -> Result<Examples<'a>, HeadError> {
+    ) -> Result<FeatureDataset<'a>, HeadError> {
         let matrix_rows = chosen.iter().map(|&row| own.matrix_rows[row]).collect();
-        let examples = Examples::new(own.matrix, matrix_rows, own.targets.pick(chosen))?;
+        let examples = FeatureDataset::new(own.matrix, matrix_rows, own.targets.select(chosen))?;
         let examples = match &self.age_groups {
             Some(groups) => examples.with_age_groups(groups.clone())?,
             None => examples,
@@ -104,19 +104,19 @@ impl Surroundings {
                 .filter(|(_, (at, info))| belongs(**at, info))
                 .map(|(position, _)| position)
                 .collect();
-            Companion {
+            AuxiliaryTask {
                 kind: labels.kind,
                 rows: positions.iter().map(|&position| labels.matrix_rows[position]).collect(),
-                targets: labels.targets.pick(&positions),
+                targets: labels.targets.select(&positions),
             }
         };
-        examples.with_companions(self.tasks.iter().map(companion).collect())
+        examples.with_auxiliary_tasks(self.tasks.iter().map(companion).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{OwnRows, Surroundings, TaskLabels};
+    use super::{AuxiliaryLabels, OwnRows, TaskLabels};
     use crate::protocol::RowInfo;
     use crate::sets::SetName;
     use facefold_core::{AgeGroups, FeatureMatrix, Fold, SubjectId, Targets, Task};
@@ -154,19 +154,20 @@ mod tests {
             targets: Targets::exact_years((1..8_u8).map(f32::from).collect()),
         };
         let groups: AgeGroups = "0-3,4-9".parse().unwrap();
-        let surroundings = Surroundings { tasks: vec![labels], age_groups: Some(groups.clone()) };
-        let (training, validation) = surroundings.examples(own, &[0, 1], &[2]).unwrap();
+        let auxiliary_labels =
+            AuxiliaryLabels { tasks: vec![labels], age_groups: Some(groups.clone()) };
+        let (training, validation) = auxiliary_labels.examples(own, &[0, 1], &[2]).unwrap();
         assert_eq!((training.rows(), validation.rows()), (&[0, 1][..], &[2][..]));
         assert_eq!(training.age_groups(), Some(&groups));
-        let taught = &training.companions()[0];
+        let taught = &training.auxiliary_tasks()[0];
         assert_eq!((taught.kind, &taught.rows), (Task::Age.into(), &vec![1, 4, 6]));
         assert_eq!(taught.targets, Targets::exact_years(vec![1.0, 4.0, 6.0]));
-        assert_eq!(validation.companions()[0].rows, [2]);
+        assert_eq!(validation.auxiliary_tasks()[0].rows, [2]);
 
         // Somebody in the training folds who is of a set that is not trained on.
-        let mut surroundings = surroundings;
-        surroundings.tasks[0].rows[5].set = Some(SetName::new("tested"));
-        let (training, _) = surroundings.examples(own, &[0, 1], &[2]).unwrap();
-        assert_eq!(training.companions()[0].rows, [1, 4]);
+        let mut auxiliary_labels = auxiliary_labels;
+        auxiliary_labels.tasks[0].rows[5].set = Some(SetName::new("tested"));
+        let (training, _) = auxiliary_labels.examples(own, &[0, 1], &[2]).unwrap();
+        assert_eq!(training.auxiliary_tasks()[0].rows, [1, 4]);
     }
 }
