@@ -13,7 +13,7 @@ use facefold_core::{
 };
 use facefold_datasets::{Selection, contradicted, select};
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, AuxiliaryLabels, NarrowAges, OwnRows, Protocol,
+    Attribute, AttributeValues, Attributes, AuxiliaryLabels, MainTaskRows, NarrowAges, Protocol,
     RowInfo, SetName, SharedPictures, TaskLabels, join_subjects, narrow_ages,
 };
 use facefold_heads::HeadOptions;
@@ -278,8 +278,8 @@ impl Learning {
     }
 
     /// The rows of a task with their features.
-    pub fn own<'a>(&'a self, rows: &'a TaskRows) -> OwnRows<'a> {
-        OwnRows {
+    pub fn own<'a>(&'a self, rows: &'a TaskRows) -> MainTaskRows<'a> {
+        MainTaskRows {
             matrix: &self.matrix,
             matrix_rows: &rows.matrix_rows,
             rows: &rows.rows,

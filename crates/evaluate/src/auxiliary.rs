@@ -1,4 +1,4 @@
-//! Labels of other tasks, for heads that learn tasks together, without a leak.
+//! Labels of auxiliary tasks, for multi-task heads, without leaking test rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::protocol::RowInfo;
 /// Labels of rows of a matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskLabels {
-    /// What they tell.
+    /// What they are labels of.
     pub kind: AuxiliaryKind,
     /// The row in the matrix of each row here.
     pub matrix_rows: Vec<usize>,
@@ -21,7 +21,7 @@ pub struct TaskLabels {
     pub targets: Targets,
 }
 
-/// What else is known of the rows of a task.
+/// Labels of auxiliary tasks for the rows of a task.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AuxiliaryLabels {
     /// The labels of other tasks, at most once a task.
@@ -30,9 +30,9 @@ pub struct AuxiliaryLabels {
     pub age_groups: Option<AgeGroups>,
 }
 
-/// The rows of the task that is asked for.
+/// The rows of the main task.
 #[derive(Debug, Clone, Copy)]
-pub struct OwnRows<'a> {
+pub struct MainTaskRows<'a> {
     /// The matrix.
     pub matrix: &'a FeatureMatrix,
     /// The row in the matrix of each row here.
@@ -44,19 +44,19 @@ pub struct OwnRows<'a> {
 }
 
 impl AuxiliaryLabels {
-    /// Training rows, and validation rows, with what else is known of them.
+    /// Training set and validation set, with auxiliary labels.
     ///
     /// A row of another task serves training if it is a training row here; or, where it has no
     /// label here, if its subject has no row outside the training rows, and its set, its fold and
-    /// its split are ones that training rows have. Any other could tell a head of the rows that it is to be
-    /// tested on. Of validation rows only their own further labels are told. Augmented versions
-    /// stand among the training rows only.
+    /// its split are ones that training rows have. Any other could leak
+    /// test labels. Validation rows have their own auxiliary labels only. Augmented versions are
+    /// training rows only.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where the parts do not fit together.
-    pub fn examples<'a>(
+    pub fn datasets<'a>(
         &self,
-        own: OwnRows<'a>,
+        own: MainTaskRows<'a>,
         training: &[usize],
         validation: &[usize],
     ) -> Result<(FeatureDataset<'a>, FeatureDataset<'a>), HeadError> {
@@ -72,7 +72,7 @@ impl AuxiliaryLabels {
         }
         let numbers: BTreeMap<usize, usize> =
             own.matrix_rows.iter().enumerate().map(|(row, &at)| (at, row)).collect();
-        let teaches = |at: usize, info: &RowInfo| match numbers.get(&at) {
+        let is_training = |at: usize, info: &RowInfo| match numbers.get(&at) {
             Some(row) => trained.contains(row),
             None => {
                 !seen_elsewhere.contains(info.subject_name())
@@ -81,24 +81,24 @@ impl AuxiliaryLabels {
         };
         let kept: BTreeSet<usize> = validation.iter().map(|&row| own.matrix_rows[row]).collect();
         Ok((
-            self.examples_of(own, training, teaches)?.augmented(),
-            self.examples_of(own, validation, |at, _| kept.contains(&at))?,
+            self.dataset_of(own, training, is_training)?.augmented(),
+            self.dataset_of(own, validation, |at, _| kept.contains(&at))?,
         ))
     }
 
-    fn examples_of<'a>(
+    fn dataset_of<'a>(
         &self,
-        own: OwnRows<'a>,
+        own: MainTaskRows<'a>,
         chosen: &[usize],
         belongs: impl Fn(usize, &RowInfo) -> bool,
     ) -> Result<FeatureDataset<'a>, HeadError> {
         let matrix_rows = chosen.iter().map(|&row| own.matrix_rows[row]).collect();
-        let examples = FeatureDataset::new(own.matrix, matrix_rows, own.targets.select(chosen))?;
-        let examples = match &self.age_groups {
-            Some(groups) => examples.with_age_groups(groups.clone())?,
-            None => examples,
+        let dataset = FeatureDataset::new(own.matrix, matrix_rows, own.targets.select(chosen))?;
+        let dataset = match &self.age_groups {
+            Some(groups) => dataset.with_age_groups(groups.clone())?,
+            None => dataset,
         };
-        let companion = |labels: &TaskLabels| {
+        let auxiliary = |labels: &TaskLabels| {
             let rows = labels.matrix_rows.iter().zip(&labels.rows).enumerate();
             let positions: Vec<usize> = rows
                 .filter(|(_, (at, info))| belongs(**at, info))
@@ -110,13 +110,13 @@ impl AuxiliaryLabels {
                 targets: labels.targets.select(&positions),
             }
         };
-        examples.with_auxiliary_tasks(self.tasks.iter().map(companion).collect())
+        dataset.with_auxiliary_tasks(self.tasks.iter().map(auxiliary).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{AuxiliaryLabels, OwnRows, TaskLabels};
+    use super::{AuxiliaryLabels, MainTaskRows, TaskLabels};
     use crate::protocol::RowInfo;
     use crate::sets::SetName;
     use facefold_core::{AgeGroups, FeatureMatrix, Fold, SubjectId, Targets, Task};
@@ -133,15 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn no_row_outside_training_teaches() {
+    fn auxiliary_labels_are_of_training_rows_only() {
         let matrix = FeatureMatrix::new(Array2::zeros((8, 1)), None).unwrap();
         // Rows 0 and 1 train, 2 validates, 3 tests; the others have an age only: of a training
-        // subject, of the validation and of the test subject, of nobody else in the training
-        // folds, of nobody else in the test fold.
+        // subject, of the validation and of the test subject, of an unlabelled subject in the training
+        // folds, and of one in the test fold.
         let own_rows = [row("a", 0), row("b", 0), row("c", 0), row("d", 1)];
         let only_aged = [row("a", 0), row("c", 0), row("e", 0), row("e", 1)];
         let targets = Targets::Classes { indices: vec![0, 1, 0, 1], count: 2 };
-        let own = OwnRows {
+        let own = MainTaskRows {
             matrix: &matrix,
             matrix_rows: &[0, 1, 2, 3],
             rows: &own_rows,
@@ -156,18 +156,18 @@ mod tests {
         let groups: AgeGroups = "0-3,4-9".parse().unwrap();
         let auxiliary_labels =
             AuxiliaryLabels { tasks: vec![labels], age_groups: Some(groups.clone()) };
-        let (training, validation) = auxiliary_labels.examples(own, &[0, 1], &[2]).unwrap();
+        let (training, validation) = auxiliary_labels.datasets(own, &[0, 1], &[2]).unwrap();
         assert_eq!((training.rows(), validation.rows()), (&[0, 1][..], &[2][..]));
         assert_eq!(training.age_groups(), Some(&groups));
-        let taught = &training.auxiliary_tasks()[0];
-        assert_eq!((taught.kind, &taught.rows), (Task::Age.into(), &vec![1, 4, 6]));
-        assert_eq!(taught.targets, Targets::exact_years(vec![1.0, 4.0, 6.0]));
+        let auxiliary = &training.auxiliary_tasks()[0];
+        assert_eq!((auxiliary.kind, &auxiliary.rows), (Task::Age.into(), &vec![1, 4, 6]));
+        assert_eq!(auxiliary.targets, Targets::exact_years(vec![1.0, 4.0, 6.0]));
         assert_eq!(validation.auxiliary_tasks()[0].rows, [2]);
 
-        // Somebody in the training folds who is of a set that is not trained on.
+        // A subject in the training folds of a set that is not trained on.
         let mut auxiliary_labels = auxiliary_labels;
         auxiliary_labels.tasks[0].rows[5].set = Some(SetName::new("tested"));
-        let (training, _) = auxiliary_labels.examples(own, &[0, 1], &[2]).unwrap();
+        let (training, _) = auxiliary_labels.datasets(own, &[0, 1], &[2]).unwrap();
         assert_eq!(training.auxiliary_tasks()[0].rows, [1, 4]);
     }
 }

@@ -1,4 +1,4 @@
-//! Calibrates what a head says of its own answers, on rows that it was not fitted on: intervals
+//! Calibration on rows that a head was not fitted on: intervals
 //! around ages, and which faces are unlike the training faces.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,14 +9,14 @@ use facefold_core::{
     HeadError, Predictions, Targets, WeightedRows,
 };
 
-use crate::auxiliary::{AuxiliaryLabels, OwnRows};
+use crate::auxiliary::{AuxiliaryLabels, MainTaskRows};
 use crate::sets::SetName;
 
 /// The rows of a fit, to calibrate it with.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibration<'a> {
     /// All rows of the task.
-    pub own: OwnRows<'a>,
+    pub own: MainTaskRows<'a>,
     /// What else is known of them.
     pub auxiliary_labels: &'a AuxiliaryLabels,
     /// The rows that were fitted.
@@ -37,7 +37,7 @@ pub struct CalibratedIntervals {
 
 impl Calibration<'_> {
     /// Fits familiarity on the training rows, with its border on the held-out rows; each data set
-    /// counts alike. None where too few rows are held out.
+    /// has equal weight. `None` where too few rows are held out.
     ///
     /// # Errors
     /// As [`FamiliarityModel::fit`].
@@ -58,7 +58,7 @@ impl Calibration<'_> {
 
     /// Calibrates intervals around the ages that a fitted head predicts: on its held-out rows and,
     /// where it was fitted on several data sets, on those of each set as predicted by the head
-    /// fitted on the others. The held-out rows and each set count alike. None where classes are
+    /// fitted on the others. The held-out rows and each set have equal weight. None where classes are
     /// predicted, or too few rows are known.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Calibration<'_> {
         if training.is_empty() || held_out.is_empty() || left_out.is_empty() {
             return Ok(None);
         }
-        let (fit, validation) = self.auxiliary_labels.examples(self.own, &training, &held_out)?;
+        let (fit, validation) = self.auxiliary_labels.datasets(self.own, &training, &held_out)?;
         let fitted = head.fit(&fit, &validation, seed)?;
         let others = Calibration { training: &training, held_out: &held_out, ..*self };
         let familiarity = others.familiarity()?;
@@ -152,7 +152,7 @@ impl Calibration<'_> {
     }
 }
 
-/// The estimates of a head for rows of a matrix; for its validation rows by what did not learn from
+/// The estimates of a head for rows of a matrix; for its validation rows by a model that was not trained on
 /// them. Empty for a head that predicts classes.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Several data sets as one: whose rows they are, and who stands in more than one of them.
+//! Several data sets as one: the set of each row, and subjects that occur in more than one set.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -46,7 +46,8 @@ impl From<SetName> for String {
     }
 }
 
-/// Years that nine of ten ages of a set must span, lest its kind of picture tell the age.
+/// Years that nine of ten ages of a set must span, so that the kind of picture does not
+/// predict the age.
 const LEAST_AGE_SPAN: f32 = 20.0;
 
 /// Several sets are trained on together, and the ages of one hardly vary.
@@ -60,9 +61,9 @@ pub struct NarrowAges {
     pub high: f32,
 }
 
-/// Sets whose ages hardly vary (nine of ten within 20 years) beside sets whose ages do. A head that
+/// Sets whose ages hardly vary (nine of ten within 20 years) among sets whose ages do. A head that
 /// learns from both may take every picture that looks like the narrow set's for that age: 1,108
-/// photographs of people of 20 to 29 beside 26,582 of all ages cost 2.3 years on a set left out
+/// photographs of people of 20 to 29 with 26,582 of all ages cost 2.3 years on a set left out
 /// (`results/features.md`).
 #[must_use]
 pub fn narrow_ages(rows: &[RowInfo], targets: &Targets) -> Vec<NarrowAges> {
@@ -86,7 +87,7 @@ pub fn narrow_ages(rows: &[RowInfo], targets: &Targets) -> Vec<NarrowAges> {
     if wide.is_empty() { Vec::new() } else { narrow }
 }
 
-/// A row of a set: who is in the picture, and which picture it is.
+/// A row of a set: its subject and its picture.
 #[derive(Debug, Clone, Copy)]
 pub struct SetRow<'a> {
     /// The picture, relative to the set's root.
@@ -106,23 +107,23 @@ pub struct JoinedSubjects {
     pub shared: SharedPictures,
 }
 
-/// Pictures that stand in more than one set, byte for byte.
+/// Pictures that are in more than one set, byte for byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SharedPictures {
     /// Distinct pictures.
     pub pictures: usize,
     /// Rows of all sets that show one of them.
     pub rows: usize,
-    /// Subjects that stand in more than one set because of them.
+    /// Subjects that are in more than one set because of them.
     pub subjects: usize,
 }
 
 /// Makes the subjects of several sets distinct: `utkface: 123`. A row without a subject is one of
 /// its own: `utkface/a.jpg`. Subjects that have a picture in common, byte for byte, in one set or in
-/// several, are one subject with all their pictures: no division by subject parts them.
+/// several, are one subject with all their pictures, and are never separated.
 #[must_use]
 pub fn join_subjects(sets: &[(SetName, Vec<SetRow<'_>>)]) -> JoinedSubjects {
-    let mut people = People::default();
+    let mut people = SubjectNumbers::default();
     let mut owners: BTreeMap<ImageKey, Vec<(usize, usize)>> = BTreeMap::new();
     let mut of_row = Vec::new();
     for (set, (_, rows)) in sets.iter().enumerate() {
@@ -168,12 +169,12 @@ type Person<'a> = (usize, bool, &'a str);
 
 /// Everybody of every set, numbered in order of appearance.
 #[derive(Default)]
-struct People<'a> {
+struct SubjectNumbers<'a> {
     all: Vec<Person<'a>>,
     known: HashMap<Person<'a>, usize>,
 }
 
-impl<'a> People<'a> {
+impl<'a> SubjectNumbers<'a> {
     fn number(&mut self, set: usize, row: &SetRow<'a>) -> usize {
         let name = row.subject.map_or(row.path, SubjectId::as_str);
         let person = (set, row.subject.is_some(), name);
@@ -191,7 +192,7 @@ mod tests {
     use facefold_core::{ImageKey, SubjectId, Targets};
 
     #[test]
-    fn who_shares_a_picture_with_another_set_is_one_subject_with_all_pictures() {
+    fn subjects_that_share_a_picture_across_sets_are_merged() {
         let [ann, ben, cid] = ["1", "2", "3"].map(SubjectId::new);
         let row = |path, subject, picture: u8| SetRow {
             path,
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_one_age_beside_sets_of_all_ages_is_named() {
+    fn a_set_of_narrow_ages_among_others_is_reported() {
         let row = |set: &str| RowInfo {
             path: String::new(),
             subject: None,
@@ -250,7 +251,7 @@ mod tests {
         let found = of(&[("all", 0, 90), ("young", 20, 30)]);
         let young = NarrowAges { set: SetName::new("young"), low: 20.0, high: 29.0 };
         assert_eq!(found, [young]);
-        // Where no set has other ages, there is nothing that tells them apart.
+        // Where no set has other ages, the kind of picture does not predict the age.
         assert_eq!(of(&[("young", 20, 30), ("old", 60, 70)]), []);
         assert_eq!(of(&[("all", 0, 90), ("adults", 20, 50)]), []);
     }

@@ -7,12 +7,14 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use facefold_core::{Head, Task};
 use facefold_evaluate::{
-    Comparison, Contender, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Protocol,
-    SearchResult, Suspects, Thresholds, compare, plan, slices, suspects, uneven_folds,
+    Candidate, Comparison, CvOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError,
+    LabelErrorCandidates, Protocol, SearchResult, Thresholds, compare, label_error_candidates,
+    plan, slices, uneven_folds,
 };
 use facefold_heads::HeadOptions;
 use facefold_report::{
-    FITS, FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file, suspects_file,
+    FITS, FORMAT, LabelErrorCount, Report, RowCounts, TaskReport, label_errors_file,
+    predictions_file,
 };
 
 use super::threads;
@@ -86,7 +88,7 @@ pub fn evaluate(
         let (dropped, of_sets) = (rows.dropped.clone(), rows.of_sets.clone());
         let thresholds = thresholds.clone();
         let plan = plan_task(arguments, evaluation, &learning, rows, protocol, thresholds)?;
-        if let Some(warning) = uneven_folds(&plan.protocol, &plan.rows, &plan.partitions) {
+        if let Some(warning) = uneven_folds(&plan.protocol, &plan.rows, &plan.splits) {
             output::note(&format!("{task}: {warning}"));
             warnings.push(format!("{task}: {warning}"));
         }
@@ -103,7 +105,7 @@ pub fn evaluate(
         if let Some(best) = comparison.as_ref().and_then(best_head) {
             let predictions = &outcome.predictions;
             sliced = Some(slices(predictions, best, &attributes, arguments.learning.seed)?);
-            doubted = Some(suspects(predictions, best)?);
+            doubted = Some(label_error_candidates(predictions, best)?);
         }
         let rows = RowCounts {
             samples: learning.samples.len(),
@@ -116,7 +118,7 @@ pub fn evaluate(
             result: outcome.result,
             comparison,
             slices: sliced,
-            suspects: doubted.as_ref().map(|found| suspect_count(task, found)),
+            label_error_candidates: doubted.as_ref().map(|found| suspect_count(task, found)),
             searches,
         });
         tables.push((task, outcome.predictions, doubted));
@@ -133,7 +135,7 @@ pub fn evaluate(
     for (task, predictions, doubted) in tables {
         predictions.write_csv(&arguments.out.join(predictions_file(task)))?;
         if let Some(suspects) = doubted {
-            suspects.write_csv(&arguments.out.join(suspects_file(task)), MOST_SUSPECTS)?;
+            suspects.write_csv(&arguments.out.join(label_errors_file(task)), MOST_SUSPECTS)?;
         }
     }
     facefold_report::write(&report, &arguments.out)?;
@@ -200,7 +202,7 @@ fn plan_task<'a>(
     let settings = evaluation.settings;
     Ok(CvPlan {
         protocol,
-        partitions,
+        splits: partitions,
         heads: heads(evaluation.heads, &settings.start.options(rows.task, &settings.heads))?,
         seeds: seeds(seed, arguments.seeds),
         thresholds,
@@ -229,7 +231,7 @@ pub(super) fn plan_of<'a>(
         targets: rows.targets,
         rows: rows.rows,
         protocol: Protocol::LeaveOneSetOut,
-        partitions: Vec::new(),
+        splits: Vec::new(),
         heads: Vec::new(),
         seed,
         seeds: Vec::new(),
@@ -253,7 +255,7 @@ pub(super) fn with_progress<T>(
         progress: &|fit| {
             bar.set_length(fit.total as u64);
             bar.set_position(fit.done as u64);
-            bar.set_message(format!("{} {}", fit.head, fit.partition));
+            bar.set_message(format!("{} {}", fit.head, fit.split));
         },
     });
     bar.finish_and_clear();
@@ -265,15 +267,15 @@ pub(super) fn with_progress<T>(
 }
 
 fn compare_heads(outcome: &CvOutcome, seed: u64) -> Result<Option<Comparison>> {
-    let contenders: Vec<Contender<'_>> = outcome
+    let contenders: Vec<Candidate<'_>> = outcome
         .result
         .heads
         .iter()
-        .map(|head| Contender {
+        .map(|head| Candidate {
             label: head.name.clone(),
             head: head.name.clone(),
             predictions: &outcome.predictions,
-            partitions: &outcome.result.partitions,
+            splits: &outcome.result.splits,
         })
         .collect();
     if contenders.len() < 2 {
@@ -290,13 +292,13 @@ fn best_head(comparison: &Comparison) -> Option<&str> {
 
 /// What the report says of the rows whose label a head doubts; a file beside the predictions names
 /// them.
-fn suspect_count(task: Task, suspects: &Suspects) -> SuspectCount {
+fn suspect_count(task: Task, suspects: &LabelErrorCandidates) -> LabelErrorCount {
     let found = suspects.rows.len();
-    SuspectCount {
+    LabelErrorCount {
         head: suspects.head.clone(),
         found,
         listed: found.min(MOST_SUSPECTS),
-        file: suspects_file(task),
+        file: label_errors_file(task),
     }
 }
 

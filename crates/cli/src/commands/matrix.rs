@@ -81,10 +81,9 @@ fn of_task(
         of_sets: rows.of_sets.clone(),
     };
     let names: Vec<SetName> = learning.sets.iter().map(|set| set.name.clone()).collect();
-    let MatrixPlan { sets, cells, partitions } =
-        plan_matrix(&names, &rows.rows, &rows.targets, seed)?;
+    let MatrixPlan { sets, cells, splits } = plan_matrix(&names, &rows.rows, &rows.targets, seed)?;
     let plan = CvPlan {
-        partitions,
+        splits,
         heads: heads(arguments, settings, Some(&rows))?,
         seeds: seeds(seed, arguments.seeds),
         ..plan_of(learning, settings, rows, seed)?

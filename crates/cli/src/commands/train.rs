@@ -6,8 +6,8 @@ use facefold_core::{
 };
 use facefold_datasets::DatasetKind;
 use facefold_evaluate::{
-    AgePredictions, Answers, AuxiliaryLabels, Calibration, Metrics, Partition, choose_thresholds,
-    plan_training,
+    AgePredictions, AuxiliaryLabels, Calibration, CvSplit, Metrics, PredictedValues,
+    choose_thresholds, plan_training,
 };
 use facefold_heads::{Bundle, FeatureChoice, TaskCounts, TaskHead, TrainingSet, WeightFormat};
 use facefold_store::Features;
@@ -106,7 +106,7 @@ fn familiarity(
     seed: u64,
 ) -> Result<Option<FamiliarityModel>> {
     let Some(rows) = tasks.iter().max_by_key(|rows| rows.rows.len()) else { return Ok(None) };
-    let Partition { train, validation, .. } = plan_training(&rows.rows, &rows.targets, seed)?;
+    let CvSplit { train, validation, .. } = plan_training(&rows.rows, &rows.targets, seed)?;
     let calibration = Calibration {
         own: learning.own(rows),
         auxiliary_labels: &AuxiliaryLabels::default(),
@@ -128,7 +128,7 @@ fn fit(
     let of_sets = (!rows.of_sets.is_empty()).then(|| rows.of_sets.clone());
     let partition = plan_training(&rows.rows, &rows.targets, seed)?;
     announce_division(&rows, &partition);
-    let Partition { train: trained, validation: held_out, .. } = partition;
+    let CvSplit { train: trained, validation: held_out, .. } = partition;
     let options = settings.start.options(rows.task, &settings.heads);
     let head = learning::head(&arguments.head, &options).map_err(Usage::error)?;
     let auxiliary_labels = if head.uses_auxiliary_tasks() {
@@ -137,11 +137,11 @@ fn fit(
         AuxiliaryLabels::default()
     };
     let own = learning.own(&rows);
-    let (training, kept) = auxiliary_labels.examples(own, &trained, &held_out)?;
+    let (training, kept) = auxiliary_labels.datasets(own, &trained, &held_out)?;
     output::note(&format!("{}: fitting {} on {} rows", rows.task, head.name(), training.len()));
     let fitted = head.fit(&training, &kept, seed)?;
     let predictions = fitted.predict_validation(&learning.matrix, kept.rows())?;
-    let answers = Answers::from_predictions(&predictions)?;
+    let answers = PredictedValues::from_predictions(&predictions)?;
     let measured = Metrics::measure(&answers, kept.targets(), rows.task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&answers, kept.targets())?;
     let by_set = by_set(&rows, &held_out, &answers)?;
@@ -178,7 +178,7 @@ fn fit(
 }
 
 /// Says where subjects or classes did not divide as they should.
-fn announce_division(rows: &TaskRows, partition: &Partition) {
+fn announce_division(rows: &TaskRows, partition: &CvSplit) {
     for note in &partition.notes {
         output::note(&format!("{}: {note}", rows.task));
     }
@@ -197,11 +197,11 @@ fn announce_division(rows: &TaskRows, partition: &Partition) {
 fn thresholds(
     arguments: &TrainArguments,
     fitted: &dyn FittedHead,
-    answers: &Answers,
+    answers: &PredictedValues,
     kept: &FeatureDataset<'_>,
     ages: &[u32],
 ) -> Result<Vec<AgeThreshold>> {
-    let Answers::Years(years) = answers else { return Ok(Vec::new()) };
+    let PredictedValues::Regression(years) = answers else { return Ok(Vec::new()) };
     let distribution = fitted.age_distribution_validation(kept.matrix(), kept.rows())?;
     let predicted = AgePredictions::new(years, distribution.as_ref()).decision_ages();
     let max_error = arguments.thresholds.max_false_adult;
@@ -237,15 +237,15 @@ fn decided(limits: &AgeThreshold) -> String {
 /// and on the other. None for heads that say nothing.
 fn spread(
     fitted: &dyn FittedHead,
-    answers: &Answers,
+    answers: &PredictedValues,
     kept: &FeatureDataset<'_>,
 ) -> Result<Option<serde_json::Value>> {
     let Some(spread) = fitted.uncertainty(kept.matrix(), kept.rows())? else { return Ok(None) };
     let errors: Vec<f32> = match (answers, kept.targets()) {
-        (Answers::Years(told), Targets::Regression(truth)) => {
+        (PredictedValues::Regression(told), Targets::Regression(truth)) => {
             told.iter().zip(truth).map(|(&told, age)| age.distance(told)).collect()
         }
-        (Answers::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
+        (PredictedValues::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
             predicted.iter().zip(indices).map(|(a, b)| f32::from(a != b)).collect()
         }
         _ => return Ok(None),
@@ -266,16 +266,16 @@ fn spread(
 
 /// The error in years for each group of true ages that has rows (of age ranges, those that lie in
 /// it): a mean over all ages hides how much worse old people are told. Empty for heads that tell classes.
-fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::Value>> {
-    let (Answers::Years(told), Targets::Regression(truth)) = (answers, targets) else {
+fn by_age_group(answers: &PredictedValues, targets: &Targets) -> Result<Vec<serde_json::Value>> {
+    let (PredictedValues::Regression(told), Targets::Regression(truth)) = (answers, targets) else {
         return Ok(Vec::new());
     };
     let mut groups = Vec::new();
     for range in AgeGroups::nine().ranges() {
         let inside = || told.iter().zip(truth).filter(|(_, age)| range.covers(**age));
-        let answers = Answers::Years(inside().map(|(told, _)| *told).collect());
+        let answers = PredictedValues::Regression(inside().map(|(told, _)| *told).collect());
         let targets = Targets::Regression(inside().map(|(_, truth)| *truth).collect());
-        if let Some(Metrics::Years(years)) = Metrics::measure(&answers, &targets, false)? {
+        if let Some(Metrics::Regression(years)) = Metrics::measure(&answers, &targets, false)? {
             let mut group = json!({ "group": range.to_string() });
             if let Some(exact) = years.exact {
                 group["rows"] = exact.rows.into();
@@ -292,7 +292,11 @@ fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::
 }
 
 /// What is measured on the kept rows of each data set, where there are several.
-fn by_set(rows: &TaskRows, kept: &[usize], answers: &Answers) -> Result<Vec<serde_json::Value>> {
+fn by_set(
+    rows: &TaskRows,
+    kept: &[usize],
+    answers: &PredictedValues,
+) -> Result<Vec<serde_json::Value>> {
     let mut sets = Vec::new();
     for set in rows.of_sets.keys() {
         let of_set = |&place: &usize| rows.rows[kept[place]].set.as_ref() == Some(set);
@@ -310,7 +314,7 @@ fn by_set(rows: &TaskRows, kept: &[usize], answers: &Answers) -> Result<Vec<serd
                 "balanced_accuracy": classes.balanced_accuracy,
                 "one_off_accuracy": classes.one_off_accuracy,
             }),
-            Some(Metrics::Years(years)) => json!({
+            Some(Metrics::Regression(years)) => json!({
                 "set": set,
                 "rows": years.exact.as_ref().map(|exact| exact.rows),
                 "mean_absolute_error": years.exact.as_ref().map(|exact| exact.mean_absolute_error),

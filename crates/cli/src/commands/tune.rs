@@ -1,7 +1,7 @@
 //! `facefold tune`: like `cv`, with a search for the settings of heads.
 
 use anyhow::Result;
-use facefold_evaluate::{Inner, Search, cross_validate_with};
+use facefold_evaluate::{InnerValidation, Search, cross_validate_with};
 
 use super::Usage;
 use super::evaluation::{Evaluation, evaluate};
@@ -20,8 +20,8 @@ pub fn run(arguments: &TuneArguments, output: Output) -> Result<Outcome> {
     let evaluation = &arguments.evaluation;
     let settings = Settings::check(&evaluation.learning)?;
     let inner = match arguments.inner_folds {
-        None => Inner::HoldOut,
-        Some(folds) if folds >= 2 => Inner::Folds(folds),
+        None => InnerValidation::HoldOut,
+        Some(folds) if folds >= 2 => InnerValidation::Folds(folds),
         Some(folds) => {
             return Err(Usage::error(format!("--inner-folds must be at least 2, found {folds}")));
         }

@@ -12,7 +12,7 @@ use facefold_evaluate::RowInfo;
 use ndarray::Array2;
 use rand::Rng;
 
-/// Answers with the class of the nearest training row; counts its fits.
+/// Predictions with the class of the nearest training row; counts its fits.
 #[derive(Default)]
 pub struct Nearest {
     pub fits: &'static [AtomicUsize],
@@ -89,7 +89,7 @@ impl FittedHead for FittedNearest {
     }
 }
 
-/// Answers at random from its seed: differs between seeds and partitions, never between runs.
+/// Predictions at random from its seed: differs between seeds and splits, never between runs.
 pub struct Dice(pub &'static str);
 
 impl Head for Dice {

@@ -139,7 +139,7 @@ fn decide(
         classes: Vec::new(),
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
-        partitions: plan(&Protocol::Split, &people.rows, &targets, 7).unwrap(),
+        splits: plan(&Protocol::Split, &people.rows, &targets, 7).unwrap(),
         targets,
         auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows.clone(),
@@ -155,7 +155,7 @@ fn decide(
 }
 
 #[test]
-fn the_chosen_challenge_age_keeps_the_bound_on_people_who_did_not_choose_it() {
+fn the_chosen_challenge_age_keeps_the_bound_on_other_people() {
     let mut shares = Vec::new();
     for seed in 0..6 {
         let people = people(seed);
@@ -182,7 +182,7 @@ fn the_chosen_challenge_age_keeps_the_bound_on_people_who_did_not_choose_it() {
 }
 
 #[test]
-fn no_test_row_has_a_say_in_what_is_chosen() {
+fn thresholds_do_not_depend_on_test_rows() {
     let people = people(1);
     let chosen = |years: Vec<f32>| {
         let outcome = decide(&people, years, true, "0.5%", &NoJournal);
@@ -205,7 +205,7 @@ fn no_test_row_has_a_say_in_what_is_chosen() {
 }
 
 #[test]
-fn slices_part_the_minors_and_name_who_passes() {
+fn minors_are_sliced_by_age_band_and_attribute() {
     let people = people(2);
     let outcome = decide(&people, people.years.clone(), false, "5%", &NoJournal);
     let at = &outcome.result.heads[0].thresholds[0];
@@ -233,7 +233,7 @@ fn slices_part_the_minors_and_name_who_passes() {
 }
 
 #[test]
-fn children_and_old_people_have_lines_of_their_own() {
+fn children_and_old_people_are_reported_separately() {
     let people = people(3);
     let years = people.years.iter().map(|years| years + 10.0).collect();
     let outcome = decide(&people, years, false, "0.5%", &NoJournal);
@@ -253,7 +253,7 @@ fn children_and_old_people_have_lines_of_their_own() {
 }
 
 #[test]
-fn years_alone_decide_as_well_and_a_journal_keeps_what_is_needed() {
+fn point_predictions_decide_too_and_resume_from_the_journal() {
     let people = people(4);
     let directory = tempfile::tempdir().unwrap();
     for distribution in [false, true] {
