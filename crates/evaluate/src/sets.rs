@@ -1,4 +1,4 @@
-//! Several data sets as one: whose rows they are, and who stands in more than one of them.
+//! Several data sets as one: the set of each row, and subjects that occur in more than one set.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -49,7 +49,8 @@ impl From<SetName> for String {
     }
 }
 
-/// Years that nine of ten ages of a set must span, lest its kind of picture tell the age.
+/// Years that nine of ten ages of a set must span, so that the kind of picture does not
+/// predict the age.
 const LEAST_AGE_SPAN: f32 = 20.0;
 
 /// Several sets are trained on together, and the ages of one hardly vary.
@@ -63,13 +64,13 @@ pub struct NarrowAges {
     pub high: f32,
 }
 
-/// Sets whose ages hardly vary (nine of ten within 20 years) beside sets whose ages do. A head that
+/// Sets whose ages hardly vary (nine of ten within 20 years) among sets whose ages do. A head that
 /// learns from both may take every picture that looks like the narrow set's for that age: 1,108
-/// photographs of people of 20 to 29 beside 26,582 of all ages cost 2.3 years on a set left out
+/// photographs of people of 20 to 29 with 26,582 of all ages cost 2.3 years on a set left out
 /// (`results/features.md`).
 #[must_use]
 pub fn narrow_ages(rows: &[RowInfo], targets: &Targets) -> Vec<NarrowAges> {
-    let Targets::Years(ages) = targets else { return Vec::new() };
+    let Targets::Regression(ages) = targets else { return Vec::new() };
     let mut of_sets: BTreeMap<&SetName, Vec<f32>> = BTreeMap::new();
     for (row, age) in rows.iter().zip(ages) {
         if let Some(set) = &row.set {
@@ -89,7 +90,7 @@ pub fn narrow_ages(rows: &[RowInfo], targets: &Targets) -> Vec<NarrowAges> {
     if wide.is_empty() { Vec::new() } else { narrow }
 }
 
-/// A row of a set: who is in the picture, and which picture it is.
+/// A row of a set: its subject and its picture.
 #[derive(Debug, Clone, Copy)]
 pub struct SetRow<'a> {
     /// The picture, relative to the set's root.
@@ -125,7 +126,7 @@ pub struct JoinedSubjects {
     pub indistinct: Vec<(SetName, f64)>,
 }
 
-/// Rows of different named subjects that are compared to see whether likeness tells them apart.
+/// Rows of different named subjects that are compared to see whether likeness distinguishes them.
 const COMPARED: usize = 2000;
 
 /// The share of pairs of different subjects alike from which likeness says nothing. Of real faces it is
@@ -148,9 +149,9 @@ pub struct SharedSubjects {
 /// Makes the subjects of several sets distinct: `utkface: 123`. A row without a subject is one of
 /// its own: `utkface/a.jpg`. Subjects that have a picture in common, byte for byte, in one set or in
 /// several, are one subject with all their pictures, and so are those of two sets whose embeddings
-/// are alike as [`group_subjects`](crate::subjects::group_subjects) has it at `threshold`: no division
-/// by subject parts them. Likeness is not used of a set in which it does not tell the named subjects
-/// apart.
+/// are alike as [`group_subjects`](crate::subjects::group_subjects) has it at `threshold`: no split
+/// by subject separates them. Likeness is not used of a set in which it does not distinguish the named
+/// subjects.
 ///
 /// # Errors
 /// [`EvaluateError::Inconsistent`] where embeddings of two sets have different lengths, or a row
@@ -160,7 +161,7 @@ pub fn join_subjects(
     threshold: f32,
 ) -> Result<JoinedSubjects, EvaluateError> {
     check(sets)?;
-    let mut people = People::default();
+    let mut people = SubjectNumbers::default();
     let of_row: Vec<Vec<usize>> = sets
         .iter()
         .enumerate()
@@ -168,7 +169,7 @@ pub fn join_subjects(
         .collect();
     let mut links = Links::new(people.all.len());
     let mut shared = link_copies(&mut links, sets, &of_row);
-    let embedded: Vec<Embedded<'_>> = sets.iter().map(Embedded::of).collect();
+    let embedded: Vec<Embedded<'_>> = sets.iter().map(|set| Embedded::of(set)).collect();
     let confused = |set: &Embedded<'_>| set.confused(threshold).filter(|&share| share > CONFUSED);
     let confused: Vec<Option<f64>> = embedded.iter().map(confused).collect();
     let distinct = |&(set, _): &(usize, &Embedded<'_>)| confused[set].is_none();
@@ -303,12 +304,12 @@ type Person<'a> = (usize, bool, &'a str);
 
 /// Everybody of every set, numbered in order of appearance.
 #[derive(Default)]
-struct People<'a> {
+struct SubjectNumbers<'a> {
     all: Vec<Person<'a>>,
     known: HashMap<Person<'a>, usize>,
 }
 
-impl<'a> People<'a> {
+impl<'a> SubjectNumbers<'a> {
     fn number(&mut self, set: usize, row: &SetRow<'a>) -> usize {
         let name = row.subject.map_or(row.path, SubjectId::as_str);
         let person = (set, row.subject.is_some(), name);
@@ -350,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_a_picture_with_another_set_is_one_subject_with_all_pictures() {
+    fn subjects_that_share_a_picture_across_sets_are_merged() {
         let [ann, ben, cid] = ["1", "2", "3"].map(SubjectId::new);
         // Embeddings of length 0 are like no other.
         let none = Array2::zeros((6, 2));
@@ -389,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_alike_in_two_sets_is_one_subject() {
+    fn subjects_alike_across_sets_are_merged() {
         let [ann, ben] = ["ann", "ben"].map(SubjectId::new);
         // Named or not, another set's name is of another list: Ann is `p7` in the second.
         let first = [
@@ -449,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_one_age_beside_sets_of_all_ages_is_named() {
+    fn a_set_of_narrow_ages_among_others_is_reported() {
         let row = |set: &str| RowInfo {
             path: String::new(),
             subject: None,
@@ -468,7 +469,7 @@ mod tests {
         let found = of(&[("all", 0, 90), ("young", 20, 30)]);
         let young = NarrowAges { set: SetName::new("young"), low: 20.0, high: 29.0 };
         assert_eq!(found, [young]);
-        // Where no set has other ages, there is nothing that tells them apart.
+        // Where no set has other ages, the kind of picture does not predict the age.
         assert_eq!(of(&[("young", 20, 30), ("old", 60, 70)]), []);
         assert_eq!(of(&[("all", 0, 90), ("adults", 20, 50)]), []);
     }

@@ -1,4 +1,4 @@
-//! Who is who where a data set names no subjects, or names them in part: identical files, and like
+//! Groups rows into subjects where a data set names none, or names them in part: identical files, and similar
 //! embeddings.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -17,7 +17,7 @@ pub const LEAST_AGE: f32 = 7.0;
 pub const THRESHOLD: f32 = 0.5;
 
 /// The cosine from which two pictures count as one subject's at any age: that of a picture with
-/// itself, saved or cut anew. Different infants are less alike.
+/// itself, saved or cut anew. Different infants are less similar.
 pub const COPY: f32 = 0.9;
 
 /// Rows of one tile of the cosine matrix: a tile takes 4 MiB.
@@ -28,7 +28,7 @@ const TILE: usize = 1024;
 pub struct SubjectRows<'a> {
     /// The pictures.
     pub keys: &'a [ImageKey],
-    /// Who is in them, where the data set says so.
+    /// The subject of each, where the data set names it.
     pub named: &'a [Option<SubjectId>],
     /// Ages in years, where known.
     pub ages: &'a [Option<f32>],
@@ -51,11 +51,10 @@ pub struct GroupedSubjects {
 }
 
 /// Groups rows by single link: rows that name one subject, rows of the same picture, and rows without
-/// a name with all others, named or not, that they are like. Faces are alike where both people are
+/// a name with all others, named or not, that they are similar to. Faces are similar where both people are
 /// aged at least [`LEAST_AGE`] and the embeddings have a cosine of at least `threshold` (usually
 /// [`THRESHOLD`]), and at any age, known or not, from [`COPY`]; two named rows are never compared. So named subjects become one where they share a
-/// picture, or where a row without a name is like both: that row could stand on neither side of a
-/// division otherwise.
+/// picture, or where a row without a name is similar to both, which otherwise could be in no split.
 ///
 /// `embeddings` (n x d, any length) belong to the rows; without them only names and pictures count,
 /// which is all that there is to do where every row has a name. Cosines are computed tile by tile, so memory grows with n x d and not with n
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn links_pictures_and_likeness_in_chains_and_infants_by_their_copies_only() {
+    fn identical_and_similar_pictures_are_linked_transitively_infants_by_copies_only() {
         let keys = keys(&[0, 1, 2, 3, 4, 4, 5, 6]);
         // Rows 0-1 and 1-2 have a cosine of 0.8, rows 0-2 of 0.28: a chain.
         let embeddings = array![
@@ -248,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_a_name_join_each_other_and_the_named_they_are_like() {
+    fn unnamed_rows_join_similar_named_and_unnamed_rows() {
         let name = |text: &str| (!text.is_empty()).then(|| SubjectId::new(text));
         // (subject, picture, direction): the directions are at right angles, or the same.
         let rows = [
             ("ann", 0, [1.0, 0.0, 0.0, 0.0]),
             ("", 1, [1.0, 0.0, 0.0, 0.0]), // Like Ann.
-            ("", 2, [0.0, 1.0, 0.0, 0.0]), // Two copies of nobody who is named.
+            ("", 2, [0.0, 1.0, 0.0, 0.0]), // Two copies of an unnamed subject.
             ("", 2, [0.0, 1.0, 0.0, 0.0]),
             ("", 3, [0.0, 1.0, 0.0, 0.0]), // Another picture like them.
             ("bob", 4, [0.0, 0.0, 1.0, 0.0]),
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_like_two_named_subjects_makes_them_one() {
+    fn a_row_similar_to_two_named_subjects_merges_them() {
         let keys = keys(&[0, 1, 2]);
         let named = ["ann", "bob"].map(|name| Some(SubjectId::new(name)));
         let named = [named[0].clone(), named[1].clone(), None];

@@ -123,7 +123,7 @@ mod tests {
     use crate::inline::literal;
 
     #[test]
-    fn names_of_data_are_no_markdown() {
+    fn names_of_data_are_escaped_in_markdown() {
         for (name, markdown) in [
             ("**old**", "\\*\\*old\\*\\*"),
             ("_x_", "\\_x\\_"),

@@ -1,41 +1,43 @@
-//! The inner partitions of a division: parts of its training and validation rows, never test rows.
+//! The inner splits of a split: parts of its training and validation rows, never test rows.
 
 use facefold_core::Head;
 use facefold_core::rng::seeded;
 use rand::seq::SliceRandom;
 
-use super::Inner;
+use super::InnerValidation;
 use crate::cross_validate::CvPlan;
 use crate::error::EvaluateError;
-use crate::protocol::{Partition, Protocol, RowInfo, plan as divide, subject_numbers};
+use crate::protocol::{CvSplit, Protocol, RowInfo, plan as divide, subject_numbers};
 
-/// A partition of a plan, without its test rows.
-pub(super) struct Division {
+/// A split of a plan, without its test rows.
+pub(super) struct InnerSplits {
     pub(super) name: String,
-    /// Training rows, rows to choose the epoch by, and rows to score, of each inner division.
+    /// Training rows, rows to choose the epoch by, and rows to score, of each inner split.
     inner: Vec<[Vec<usize>; 3]>,
 }
 
-impl Division {
-    /// Divides the training side of a partition; its test rows are not read.
+impl InnerSplits {
+    /// Divides the training side of a split; its test rows are not read.
     pub(super) fn new(
         plan: &CvPlan<'_>,
-        partition: &Partition,
-        inner: Inner,
+        split: &CvSplit,
+        inner: InnerValidation,
     ) -> Result<Self, EvaluateError> {
-        let Partition { name, train, validation, .. } = partition;
+        let CvSplit { name, train, validation, .. } = split;
         let inner = match inner {
-            Inner::HoldOut if validation.is_empty() => {
+            InnerValidation::HoldOut if validation.is_empty() => {
                 return Err(EvaluateError::TooFew(format!(
-                    "partition `{name}` has no validation rows to choose settings by"
+                    "split `{name}` has no validation rows to choose settings by"
                 )));
             }
-            Inner::HoldOut => vec![[train.clone(), validation.clone(), validation.clone()]],
-            Inner::Folds(folds) => {
+            InnerValidation::HoldOut => {
+                vec![[train.clone(), validation.clone(), validation.clone()]]
+            }
+            InnerValidation::Folds(folds) => {
                 let mut rows: Vec<usize> = train.iter().chain(validation).copied().collect();
                 rows.sort_unstable();
                 let known: Vec<RowInfo> = rows.iter().map(|&row| plan.rows[row].clone()).collect();
-                let targets = plan.targets.pick(&rows);
+                let targets = plan.targets.select(&rows);
                 let original = |part: &[usize]| part.iter().map(|&at| rows[at]).collect();
                 divide(&Protocol::KFold(folds), &known, &targets, plan.seed)?
                     .iter()
@@ -48,25 +50,25 @@ impl Division {
         Ok(Self { name: name.clone(), inner })
     }
 
-    /// Number of inner partitions.
+    /// Number of inner splits.
     pub(super) fn inner(&self) -> usize {
         self.inner.len()
     }
 
-    /// The partitions of a trial with a share of the budget, of which `of_subjects` is taken in
-    /// training subjects. Their names tell the head's settings and the share, for the journal.
-    pub(super) fn partitions(
+    /// The splits of a trial with a fraction of the budget, of which `of_subjects` is taken in
+    /// training subjects. Their names have the head's settings and the fraction, for the journal.
+    pub(super) fn splits(
         &self,
         plan: &CvPlan<'_>,
         head: &dyn Head,
         share: f64,
         of_subjects: f64,
-    ) -> Vec<Partition> {
+    ) -> Vec<CvSplit> {
         let settings = blake3::hash(head.settings().to_string().as_bytes()).to_hex();
         self.inner
             .iter()
             .enumerate()
-            .map(|(number, [train, validation, scored])| Partition {
+            .map(|(number, [train, validation, scored])| CvSplit {
                 name: format!(
                     "{} trial {} share {share:.3} inner {number}",
                     self.name,

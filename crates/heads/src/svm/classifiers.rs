@@ -1,4 +1,4 @@
-//! Fitted machines: support rows and coefficients, evaluated by matrix products.
+//! Fitted binary classifiers: support vectors and dual coefficients, evaluated by matrix products.
 
 use facefold_core::HeadError;
 use facefold_engine::{Matrix, MatrixMut, Multiplier};
@@ -6,12 +6,12 @@ use ndarray::{Array1, Array2, ArrayD, IxDyn};
 
 use super::kernel::KernelFunction;
 use super::options::Kernel;
-use crate::formula::{Formula, Operation, Value};
-use crate::parts::{Reader, Tensors, multiplier};
+use crate::graph::{ComputationGraph, Operation, Value};
+use crate::state_dict::{Reader, Tensors, multiplier};
 
-/// One fitted machine: a coefficient for each training row, and what is added to the sum.
+/// The dual coefficients of one fitted classifier: one for each training row, and the bias.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
+pub(super) struct DualCoefficients {
     pub(super) coefficients: Vec<f32>,
     pub(super) bias: f32,
 }
@@ -38,7 +38,7 @@ impl Support {
     }
 
     /// Kernel values of rows of scaled features with these, rows x m.
-    pub(super) fn similar(
+    pub(super) fn kernel_values(
         &self,
         values: &[f32],
         function: KernelFunction,
@@ -67,109 +67,113 @@ impl Support {
     }
 }
 
-/// All machines of a head over shared support rows.
+/// All classifiers of a head over shared support rows.
 #[derive(Debug)]
-pub(super) struct Machines {
+pub(super) struct BinaryClassifiers {
     function: KernelFunction,
-    /// For a linear kernel one row of weights a machine.
+    /// For a linear kernel one row of weights a classifier.
     support: Support,
-    /// m x machines; for a linear kernel the identity.
+    /// m x classifiers; for a linear kernel the identity.
     coefficients: Vec<f32>,
     biases: Vec<f32>,
 }
 
-impl Machines {
-    /// Joins machines over training rows, of `width` features each; `rows` gives the scaled
-    /// features of those at some positions. Rows that no machine needs are left out.
+impl BinaryClassifiers {
+    /// Joins classifiers over training rows, of `width` features each; `rows` gives the scaled
+    /// features of those at some positions. Rows that no classifier needs are left out.
     pub(super) fn join(
         function: KernelFunction,
         width: usize,
-        columns: &[Column],
+        duals: &[DualCoefficients],
         rows: impl Fn(&[usize]) -> Vec<f32>,
     ) -> Self {
-        let n = columns.first().map_or(0, |column| column.coefficients.len());
-        let needed = |at: &usize| columns.iter().any(|column| column.coefficients[*at] != 0.0);
+        let n = duals.first().map_or(0, |dual| dual.coefficients.len());
+        let needed = |at: &usize| duals.iter().any(|dual| dual.coefficients[*at] != 0.0);
         let positions: Vec<usize> = (0..n).filter(needed).collect();
         let support = rows(&positions);
         let (support, coefficients) = if function.kernel == Kernel::Linear {
-            let weights = columns.iter().flat_map(|column| {
+            let weights = duals.iter().flat_map(|dual| {
                 let mut sum = vec![0.0_f64; width];
                 for (row, &at) in support.chunks_exact(width).zip(&positions) {
-                    let coefficient = f64::from(column.coefficients[at]);
+                    let coefficient = f64::from(dual.coefficients[at]);
                     sum.iter_mut().zip(row).for_each(|(s, &v)| *s += coefficient * f64::from(v));
                 }
                 sum.into_iter().map(|value| value as f32)
             });
-            (weights.collect(), Array2::eye(columns.len()).into_raw_vec_and_offset().0)
+            (weights.collect(), Array2::eye(duals.len()).into_raw_vec_and_offset().0)
         } else {
-            let of = |&at: &usize| columns.iter().map(move |column| column.coefficients[at]);
+            let of = |&at: &usize| duals.iter().map(move |dual| dual.coefficients[at]);
             (support, positions.iter().flat_map(of).collect())
         };
-        let biases = columns.iter().map(|column| column.bias).collect();
+        let biases = duals.iter().map(|dual| dual.bias).collect();
         Self { function, support: Support::new(support, width), coefficients, biases }
     }
 
     /// Machines whose coefficients are the weights of `width` features.
-    pub(super) fn linear(function: KernelFunction, width: usize, columns: &[Column]) -> Self {
-        let weights = columns.iter().flat_map(|column| column.coefficients.iter().copied());
-        let biases = columns.iter().map(|column| column.bias).collect();
-        let coefficients = Array2::eye(columns.len()).into_raw_vec_and_offset().0;
+    pub(super) fn linear(
+        function: KernelFunction,
+        width: usize,
+        duals: &[DualCoefficients],
+    ) -> Self {
+        let weights = duals.iter().flat_map(|dual| dual.coefficients.iter().copied());
+        let biases = duals.iter().map(|dual| dual.bias).collect();
+        let coefficients = Array2::eye(duals.len()).into_raw_vec_and_offset().0;
         let support = Support::new(weights.collect(), width);
         Self { function, support, coefficients, biases }
     }
 
-    /// Number of machines.
+    /// Number of classifiers.
     pub(super) fn count(&self) -> usize {
         self.biases.len()
     }
 
-    /// Decisions (rows x machines, row by row) for rows of scaled features.
+    /// Decisions (rows x classifiers, row by row) for rows of scaled features.
     pub(super) fn decide(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, HeadError> {
-        let (count, machines) = (self.support.lengths.len(), self.biases.len());
+        let (count, classifiers) = (self.support.lengths.len(), self.biases.len());
         let mut multiplier = multiplier()?;
-        let similar = self.support.similar(values, self.function, &mut multiplier);
-        let mut decisions = vec![0.0; rows * machines];
+        let kernel_values = self.support.kernel_values(values, self.function, &mut multiplier);
+        let mut decisions = vec![0.0; rows * classifiers];
         multiplier.multiply(
-            Matrix::new(&similar, rows, count),
-            Matrix::new(&self.coefficients, count, machines),
-            MatrixMut::new(&mut decisions, rows, machines),
+            Matrix::new(&kernel_values, rows, count),
+            Matrix::new(&self.coefficients, count, classifiers),
+            MatrixMut::new(&mut decisions, rows, classifiers),
         );
         add_biases(&mut decisions, &self.biases);
         Ok(decisions)
     }
 
-    /// Appends the decisions, n x machines, for rows of scaled features.
-    pub(super) fn write(&self, rows: Value, formula: &mut Formula) -> Value {
+    /// Appends the decisions, n x classifiers, for rows of scaled features.
+    pub(super) fn export(&self, rows: Value, graph: &mut ComputationGraph) -> Value {
         let Support { rows: support, width, lengths } = &self.support;
         let count = lengths.len();
         let turned: Vec<f32> =
             (0..support.len()).map(|at| support[at % count * width + at / count]).collect();
-        let turned = formula.matrix("support", count, turned);
-        let products = formula.compute(Operation::Product, &[rows, turned]);
+        let turned = graph.matrix("support", count, turned);
+        let products = graph.compute(Operation::MatMul, &[rows, turned]);
         let gamma = self.function.gamma;
-        let similar = match self.function.kernel {
+        let kernel_values = match self.function.kernel {
             Kernel::Linear => products,
             Kernel::Polynomial => {
-                let base = formula.scaled(products, gamma, 1.0);
-                formula.with(Operation::Power, base, self.function.degree as f32)
+                let base = graph.scaled(products, gamma, 1.0);
+                graph.with(Operation::Power, base, self.function.degree as f32)
             }
             Kernel::Gaussian => {
-                let square = formula.compute(Operation::Multiply, &[rows, rows]);
-                let length = formula.compute(Operation::RowSum, &[square]);
-                let lengths = formula.row("support.lengths", lengths.as_slice());
-                let lengths = formula.compute(Operation::Add, &[length, lengths]);
-                let products = formula.with(Operation::Multiply, products, 2.0);
-                let distance = formula.compute(Operation::Subtract, &[lengths, products]);
-                let distance = formula.rectify(distance);
-                let distance = formula.with(Operation::Multiply, distance, -gamma);
-                formula.compute(Operation::Exponential, &[distance])
+                let square = graph.compute(Operation::Multiply, &[rows, rows]);
+                let length = graph.compute(Operation::RowSum, &[square]);
+                let lengths = graph.row("support.lengths", lengths.as_slice());
+                let lengths = graph.compute(Operation::Add, &[length, lengths]);
+                let products = graph.with(Operation::Multiply, products, 2.0);
+                let distance = graph.compute(Operation::Subtract, &[lengths, products]);
+                let distance = graph.rectify(distance);
+                let distance = graph.with(Operation::Multiply, distance, -gamma);
+                graph.compute(Operation::Exp, &[distance])
             }
         };
-        let machines = self.biases.len();
-        let coefficients = formula.matrix("coefficients", machines, self.coefficients.clone());
-        let sums = formula.compute(Operation::Product, &[similar, coefficients]);
-        let biases = formula.row("biases", self.biases.as_slice());
-        formula.compute(Operation::Add, &[sums, biases])
+        let classifiers = self.biases.len();
+        let coefficients = graph.matrix("coefficients", classifiers, self.coefficients.clone());
+        let sums = graph.compute(Operation::MatMul, &[kernel_values, coefficients]);
+        let biases = graph.row("biases", self.biases.as_slice());
+        graph.compute(Operation::Add, &[sums, biases])
     }
 
     /// Adds its numbers to a head's tensors.
@@ -200,7 +204,7 @@ fn squared_length(row: &[f32]) -> f32 {
     row.iter().map(|value| value * value).sum()
 }
 
-/// Adds one bias a machine to decisions, row by row.
+/// Adds one bias a classifier to decisions, row by row.
 pub(super) fn add_biases(decisions: &mut [f32], biases: &[f32]) {
     for row in decisions.chunks_exact_mut(biases.len().max(1)) {
         row.iter_mut().zip(biases).for_each(|(sum, bias)| *sum += bias);

@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Var, bail};
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
-use super::Optimiser;
-use super::product::Sink;
+use super::OptimizerKind;
+use super::product::GradientBuffer;
 use super::storage::with_values;
 
 const BETA1: f64 = 0.9;
@@ -23,56 +23,56 @@ pub(super) struct Parameter {
     /// Whether weight decay acts on it.
     pub(super) decays: bool,
     /// Where its gradient is, if not in candle's store.
-    pub(super) sink: Option<Sink>,
+    pub(super) gradient_buffer: Option<GradientBuffer>,
 }
 
-/// What an optimiser remembers of one parameter.
-struct Memory {
+/// The optimizer's state of one parameter.
+struct OptimizerState {
     /// Mean gradient (`AdamW`, Adam), or last step (SGD).
     first: Vec<f32>,
     /// Mean squared gradient (`AdamW`, Adam).
     second: Vec<f32>,
 }
 
-/// Steps the parameters of a network.
-pub(super) struct Stepper {
-    optimiser: Optimiser,
+/// Updates the parameters of a network.
+pub(super) struct Optimizer {
+    optimizer: OptimizerKind,
     l1: f64,
-    parameters: Vec<(Parameter, Memory)>,
+    parameters: Vec<(Parameter, OptimizerState)>,
     steps: i32,
 }
 
-impl Stepper {
+impl Optimizer {
     /// With a penalty `l1` on the absolute weights.
-    pub(super) fn new(optimiser: Optimiser, l1: f64, parameters: Vec<Parameter>) -> Self {
+    pub(super) fn new(optimizer: OptimizerKind, l1: f64, parameters: Vec<Parameter>) -> Self {
         let remember = |parameter: Parameter| {
             let n = parameter.variable.elem_count();
-            let second = match optimiser {
-                Optimiser::AdamW { .. } | Optimiser::Adam { .. } => vec![0.0; n],
-                Optimiser::Sgd { .. } => Vec::new(),
+            let second = match optimizer {
+                OptimizerKind::AdamW { .. } | OptimizerKind::Adam { .. } => vec![0.0; n],
+                OptimizerKind::Sgd { .. } => Vec::new(),
             };
-            (parameter, Memory { first: vec![0.0; n], second })
+            (parameter, OptimizerState { first: vec![0.0; n], second })
         };
         let parameters = parameters.into_iter().map(remember).collect();
-        Self { optimiser, l1, parameters, steps: 0 }
+        Self { optimizer, l1, parameters, steps: 0 }
     }
 
     /// Moves every parameter that has a gradient.
     pub(super) fn step(&mut self, gradients: &GradStore, rate: f64) -> Result<()> {
         self.steps += 1;
-        for (parameter, memory) in &mut self.parameters {
-            let (optimiser, steps, decays) = (self.optimiser, self.steps, parameter.decays);
+        for (parameter, state) in &mut self.parameters {
+            let (optimizer, steps, decays) = (self.optimizer, self.steps, parameter.decays);
             let l1 = if decays { self.l1 } else { 0.0 };
             let variable = &parameter.variable;
             // candle hands operations out by shared reference.
-            let memory = Mutex::new(memory);
+            let state = Mutex::new(state);
             let move_by = |gradient: &[f32]| {
-                let memory = &memory;
-                let update = Update { optimiser, l1, rate, steps, decays, gradient, memory };
+                let state = &state;
+                let update = Update { optimizer, l1, rate, steps, decays, gradient, state };
                 variable.inplace_op1(&update)
             };
-            match &parameter.sink {
-                Some(sink) => sink.take(move_by).transpose()?,
+            match &parameter.gradient_buffer {
+                Some(gradient_buffer) => gradient_buffer.take(move_by).transpose()?,
                 None => match gradients.get(variable) {
                     Some(gradient) => Some(with_values(gradient, move_by)??),
                     None => None,
@@ -85,13 +85,13 @@ impl Stepper {
 
 /// One step of one parameter, as an operation that candle runs on its storage.
 struct Update<'a, 'b> {
-    optimiser: Optimiser,
+    optimizer: OptimizerKind,
     l1: f64,
     rate: f64,
     steps: i32,
     decays: bool,
     gradient: &'a [f32],
-    memory: &'a Mutex<&'b mut Memory>,
+    state: &'a Mutex<&'b mut OptimizerState>,
 }
 
 impl InplaceOp1 for Update<'_, '_> {
@@ -105,21 +105,21 @@ impl InplaceOp1 for Update<'_, '_> {
             bail!("parameters must be contiguous f32 values")
         };
         let weights = &mut weights[start..end];
-        let mut guard = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let Memory { first, second } = &mut **guard;
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let OptimizerState { first, second } = &mut **guard;
         let (gradient, rate) = (self.gradient, self.rate);
-        match self.optimiser {
-            Optimiser::AdamW { weight_decay } => {
+        match self.optimizer {
+            OptimizerKind::AdamW { weight_decay } => {
                 self.adam(weights, first, second, (weight_decay, 0.0));
             }
-            Optimiser::Adam { weight_decay } => {
+            OptimizerKind::Adam { weight_decay } => {
                 self.adam(weights, first, second, (0.0, weight_decay));
             }
-            Optimiser::Sgd { momentum, weight_decay } => {
+            OptimizerKind::Sgd { momentum, weight_decay } => {
                 let decay = if self.decays { weight_decay as f32 } else { 0.0 };
                 let (momentum, rate) = (momentum as f32, rate as f32);
-                for ((weight, &slope), last) in weights.iter_mut().zip(gradient).zip(first) {
-                    *last = momentum * *last + slope + decay * *weight;
+                for ((weight, &gradient), last) in weights.iter_mut().zip(gradient).zip(first) {
+                    *last = momentum * *last + gradient + decay * *weight;
                     *weight -= rate * *last;
                 }
             }
@@ -132,7 +132,7 @@ impl InplaceOp1 for Update<'_, '_> {
 }
 
 impl Update<'_, '_> {
-    /// The first decay takes a share of each weight, the second goes into the gradient.
+    /// The first decay is decoupled from the gradient (`AdamW`), the second added to it (Adam).
     fn adam(
         &self,
         weights: &mut [f32],
@@ -141,7 +141,7 @@ impl Update<'_, '_> {
         (decay, in_gradient): (f64, f64),
     ) {
         let (decay, in_gradient) = if self.decays { (decay, in_gradient) } else { (0.0, 0.0) };
-        widest(Adam {
+        dispatch_simd(Adam {
             weights,
             gradient: self.gradient,
             first,
@@ -160,9 +160,9 @@ struct Adam<'a> {
     gradient: &'a [f32],
     first: &'a mut [f32],
     second: &'a mut [f32],
-    /// What weight decay leaves of a weight.
+    /// Factor of decoupled weight decay.
     keep: f32,
-    /// Share of a weight that is added to its gradient.
+    /// L2 penalty that is added to the gradient.
     in_gradient: f32,
     /// The learning rate, and what the mean square is multiplied by: both means start at 0.
     scale: f32,
@@ -172,7 +172,7 @@ struct Adam<'a> {
 impl Vectorised for Adam<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         let Self { weights, gradient, first, second, keep, in_gradient, scale, scale_second } =
@@ -181,10 +181,11 @@ impl Vectorised for Adam<'_> {
         // Taken in f64: 1 - 0.999 in f32 is off in the fifth digit.
         let (new1, new2) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
         let moments = first.iter_mut().zip(second);
-        for ((weight, &slope), (first, second)) in weights.iter_mut().zip(gradient).zip(moments) {
-            let slope = slope + in_gradient * *weight;
-            *first = beta1 * *first + new1 * slope;
-            *second = beta2 * *second + new2 * slope * slope;
+        for ((weight, &gradient), (first, second)) in weights.iter_mut().zip(gradient).zip(moments)
+        {
+            let gradient = gradient + in_gradient * *weight;
+            *first = beta1 * *first + new1 * gradient;
+            *second = beta2 * *second + new2 * gradient * gradient;
             let spread = (*second * scale_second).sqrt() + epsilon;
             *weight = *weight * keep - scale * *first / spread;
         }
@@ -201,9 +202,9 @@ fn shrink(weights: &mut [f32], by: f32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Optimiser, Parameter, Stepper};
+    use super::{Optimizer, OptimizerKind, Parameter};
     use candle_core::{Device, Var};
-    use candle_nn::{AdamW, Optimizer, ParamsAdamW};
+    use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 
     fn steps(mut step: impl FnMut(&candle_core::Tensor), variable: &Var) -> Vec<f32> {
         for _ in 0..5 {
@@ -221,26 +222,27 @@ mod tests {
         let expected = steps(|loss| reference.backward_step(loss).unwrap(), &theirs);
 
         let ours = Var::new(&start, &Device::Cpu).unwrap();
-        let parameter = Parameter { variable: ours.clone(), decays: true, sink: None };
-        let mut stepper =
-            Stepper::new(Optimiser::AdamW { weight_decay: 0.05 }, 0.0, vec![parameter]);
-        let found = steps(|loss| stepper.step(&loss.backward().unwrap(), 0.1).unwrap(), &ours);
+        let parameter = Parameter { variable: ours.clone(), decays: true, gradient_buffer: None };
+        let mut optimizer =
+            Optimizer::new(OptimizerKind::AdamW { weight_decay: 0.05 }, 0.0, vec![parameter]);
+        let found = steps(|loss| optimizer.step(&loss.backward().unwrap(), 0.1).unwrap(), &ours);
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
     }
 
-    /// By hand, for f(x) = x^3 at 1: slope 3, with decay 0.1 it is 3.1, and x = 1 - 0.1 * 3.1 =
-    /// 0.69; then slope 3 * 0.69^2 + 0.069 = 1.4973, step 0.5 * 3.1 + 1.4973 = 3.0473, x = 0.38527.
+    /// By hand, for f(x) = x^3 at 1: gradient 3, with decay 0.1 it is 3.1, and x = 1 - 0.1 * 3.1 =
+    /// 0.69; then gradient 3 * 0.69^2 + 0.069 = 1.4973, step 0.5 * 3.1 + 1.4973 = 3.0473, x = 0.38527.
     #[test]
     fn sgd_has_momentum_and_decay() {
         let variable = Var::new(&[1.0_f32], &Device::Cpu).unwrap();
-        let parameter = Parameter { variable: variable.clone(), decays: true, sink: None };
-        let sgd = Optimiser::Sgd { momentum: 0.5, weight_decay: 0.1 };
-        let mut stepper = Stepper::new(sgd, 0.0, vec![parameter]);
+        let parameter =
+            Parameter { variable: variable.clone(), decays: true, gradient_buffer: None };
+        let sgd = OptimizerKind::Sgd { momentum: 0.5, weight_decay: 0.1 };
+        let mut optimizer = Optimizer::new(sgd, 0.0, vec![parameter]);
         for expected in [0.69, 0.385_27] {
             let loss = variable.powf(3.0).unwrap().sum_all().unwrap();
-            stepper.step(&loss.backward().unwrap(), 0.1).unwrap();
+            optimizer.step(&loss.backward().unwrap(), 0.1).unwrap();
             assert!((variable.to_vec1::<f32>().unwrap()[0] - expected).abs() < 1e-5);
         }
     }
@@ -256,12 +258,12 @@ mod tests {
     ///     print(w)
     /// ```
     #[test]
-    fn adam_takes_its_penalty_into_the_gradient() {
+    fn adam_adds_its_penalty_to_the_gradient() {
         let ours = Var::new(&[0.5_f32, -1.0, 2.0], &Device::Cpu).unwrap();
-        let parameter = Parameter { variable: ours.clone(), decays: true, sink: None };
-        let adam = Optimiser::Adam { weight_decay: 0.05 };
-        let mut stepper = Stepper::new(adam, 0.0, vec![parameter]);
-        let found = steps(|loss| stepper.step(&loss.backward().unwrap(), 0.1).unwrap(), &ours);
+        let parameter = Parameter { variable: ours.clone(), decays: true, gradient_buffer: None };
+        let adam = OptimizerKind::Adam { weight_decay: 0.05 };
+        let mut optimizer = Optimizer::new(adam, 0.0, vec![parameter]);
+        let found = steps(|loss| optimizer.step(&loss.backward().unwrap(), 0.1).unwrap(), &ours);
         for (found, expected) in found.iter().zip([0.058_436_f32, -1.501_307, 1.506_961]) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
@@ -272,11 +274,12 @@ mod tests {
     #[test]
     fn an_l1_penalty_leaves_exact_zeros() {
         let variable = Var::new(&[1.0_f32, 0.05], &Device::Cpu).unwrap();
-        let parameter = Parameter { variable: variable.clone(), decays: true, sink: None };
-        let sgd = Optimiser::Sgd { momentum: 0.0, weight_decay: 0.0 };
-        let mut stepper = Stepper::new(sgd, 0.6, vec![parameter]);
+        let parameter =
+            Parameter { variable: variable.clone(), decays: true, gradient_buffer: None };
+        let sgd = OptimizerKind::Sgd { momentum: 0.0, weight_decay: 0.0 };
+        let mut optimizer = Optimizer::new(sgd, 0.6, vec![parameter]);
         let loss = variable.powf(3.0).unwrap().sum_all().unwrap();
-        stepper.step(&loss.backward().unwrap(), 0.1).unwrap();
+        optimizer.step(&loss.backward().unwrap(), 0.1).unwrap();
         let found = variable.to_vec1::<f32>().unwrap();
         assert!((found[0] - 0.64).abs() < 1e-6 && found[1] == 0.0, "{found:?}");
     }

@@ -1,4 +1,4 @@
-//! Compiles a plain loop for the widest registers that the processor has.
+//! SIMD dispatch: runs a plain loop compiled for the widest registers that the processor has.
 
 use crate::cpu::Kernel;
 
@@ -14,13 +14,13 @@ pub trait Vectorised {
     fn run(self) -> Self::Output;
 }
 
-/// Runs a computation in the widest registers at hand.
+/// Runs a computation in the widest registers that this processor has.
 ///
 /// The bits of the result do not depend on the registers: the compiler never joins a product and
 /// a sum into one rounding, nor changes the order of a sum.
 ///
 /// ```
-/// use facefold_engine::{Vectorised, widest};
+/// use facefold_engine::{Vectorised, dispatch_simd};
 ///
 /// struct Halve<'a>(&'a mut [f32]);
 ///
@@ -34,10 +34,10 @@ pub trait Vectorised {
 /// }
 ///
 /// let mut values = [2.0, 4.0];
-/// widest(Halve(&mut values));
+/// dispatch_simd(Halve(&mut values));
 /// assert_eq!(values, [1.0, 2.0]);
 /// ```
-pub fn widest<W: Vectorised>(work: W) -> W::Output {
+pub fn dispatch_simd<W: Vectorised>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     if Kernel::Avx512.is_available() {
         // SAFETY: the processor was just seen to have every feature that `in_avx512` enables.

@@ -1,5 +1,5 @@
-//! What happens to a convolution's sums before they are stored: bias, activation, residual,
-//! affine, rounding to bf16.
+//! The epilogue of a convolution, computed on its sums before they are stored: bias, activation,
+//! residual, affine, rounding to bf16.
 
 use super::lanes::Lanes;
 use super::planes::{Place, Planes};
@@ -89,54 +89,54 @@ impl<S: Lanes, const N: usize> Activate<S, N> {
     }
 }
 
-/// What a [`Finish`] does, one bit each. Loops over pixels are compiled for the usual
-/// combinations, so that they test nothing.
-pub(crate) type Style = u32;
-pub(crate) const RELU: Style = 1;
-pub(crate) const PRELU: Style = 2;
-pub(crate) const RESIDUAL: Style = 4;
+/// The operations of an [`Epilogue`], one bit each. Loops over pixels are compiled for the usual
+/// combinations, so that they have no branches.
+pub(crate) type EpilogueOps = u32;
+pub(crate) const RELU: EpilogueOps = 1;
+pub(crate) const PRELU: EpilogueOps = 2;
+pub(crate) const RESIDUAL: EpilogueOps = 4;
 /// The main value has an f32 plane, a first and a second bf16 plane.
-pub(crate) const F32: Style = 8;
-pub(crate) const HIGH: Style = 16;
-pub(crate) const LOW: Style = 32;
-/// There is a second activation, or an affine.
-pub(crate) const MORE: Style = 64;
-/// The bf16 values and their rests lie side by side.
-pub(crate) const BESIDE: Style = 128;
+pub(crate) const F32: EpilogueOps = 8;
+pub(crate) const HIGH: EpilogueOps = 16;
+pub(crate) const LOW: EpilogueOps = 32;
+/// There is a second activation or an affine map.
+pub(crate) const SECOND_STAGE: EpilogueOps = 64;
+/// The bf16 values and their remainders are interleaved, block by block.
+pub(crate) const INTERLEAVED: EpilogueOps = 128;
 
-/// Evaluates `$body` with `$style` constant for the usual styles, and variable for the others.
-/// With `$bf16` false, styles with bf16 planes are not among the usual ones.
-macro_rules! with_style {
-    ($value:expr, $bf16:expr, $style:ident => $body:expr) => {{
-        #[allow(clippy::wildcard_imports, reason = "the words of a style")]
-        use $crate::kernels::finish::*;
-        with_style!(
-            @match $value, $bf16, $style, $body,
+/// Evaluates `$body` with `$ops` constant for the usual combinations, and variable for the others.
+/// With `$bf16` false, combinations with bf16 planes are not among the usual ones.
+macro_rules! with_ops {
+    ($value:expr, $bf16:expr, $ops:ident => $body:expr) => {{
+        #[allow(clippy::wildcard_imports, reason = "the bits that combinations are made of")]
+        use $crate::kernels::epilogue::*;
+        with_ops!(
+            @match $value, $bf16, $ops, $body,
             F32, RELU | F32, PRELU | F32, RESIDUAL | F32, HIGH, RELU | HIGH, PRELU | HIGH,
             RESIDUAL | HIGH, HIGH | LOW, RELU | HIGH | LOW, PRELU | HIGH | LOW,
             RESIDUAL | HIGH | LOW, F32 | HIGH, RELU | F32 | HIGH, PRELU | F32 | HIGH,
             RESIDUAL | F32 | HIGH, F32 | HIGH | LOW, RELU | F32 | HIGH | LOW,
-            PRELU | F32 | HIGH | LOW, RESIDUAL | F32 | HIGH | LOW, RELU | HIGH | LOW | BESIDE,
-            F32 | HIGH | LOW | BESIDE
+            PRELU | F32 | HIGH | LOW, RESIDUAL | F32 | HIGH | LOW, RELU | HIGH | LOW | INTERLEAVED,
+            F32 | HIGH | LOW | INTERLEAVED
         )
     }};
-    (@match $value:expr, $bf16:expr, $style:ident, $body:expr, $($usual:expr),*) => {
+    (@match $value:expr, $bf16:expr, $ops:ident, $body:expr, $($usual:expr),*) => {
         match $value {
             $(value if value == $usual && ($bf16 || ($usual) & HIGH == 0) => {
-                const $style: Style = $usual;
+                const $ops: EpilogueOps = $usual;
                 $body
             })*
             #[allow(non_snake_case, reason = "the name stands for a constant in the arms above")]
-            $style => $body,
+            $ops => $body,
         }
     };
 }
-pub(crate) use with_style;
+pub(crate) use with_ops;
 
-/// The steps, in order: add the bias, activate, add the residual, activate again, store; then
+/// The operations, in order: add the bias, activate, add the residual, activate again, store; then
 /// scale, shift and store that as another value. All values have the same number of channels.
 #[derive(Debug, Clone)]
-pub(crate) struct Finish<'a> {
+pub(crate) struct Epilogue<'a> {
     pub bias: &'a PerChannel,
     pub activation: &'a Activation,
     pub residual: Option<Planes>,
@@ -147,7 +147,7 @@ pub(crate) struct Finish<'a> {
     pub pitch: usize,
 }
 
-/// A [`Finish`] for `N` registers of channels.
+/// An [`Epilogue`] for `N` registers of channels.
 #[derive(Clone, Copy)]
 pub(crate) struct Channels<S: Lanes, const N: usize> {
     bias: [S::Register; N],
@@ -163,7 +163,7 @@ pub(crate) struct Cursor {
     residual: *const f32,
     main: Place,
     affine: Place,
-    affine_style: Style,
+    affine_ops: EpilogueOps,
 }
 
 impl Cursor {
@@ -176,24 +176,24 @@ impl Cursor {
     }
 }
 
-impl Finish<'_> {
-    /// What is to be done, in bits.
-    pub fn style(&self) -> Style {
-        let mut style = match self.activation {
+impl Epilogue<'_> {
+    /// The operations, as bits.
+    pub fn ops(&self) -> EpilogueOps {
+        let mut ops = match self.activation {
             Activation::None => 0,
             Activation::Relu => RELU,
             Activation::PRelu(_) => PRELU,
         };
         if self.residual.is_some() {
-            style |= RESIDUAL;
+            ops |= RESIDUAL;
         }
         if let Some(main) = self.main {
-            style |= main.at([0; 3], 0).style();
+            ops |= main.at([0; 3], 0).ops();
         }
         if self.affine.is_some() || *self.after != Activation::None {
-            style |= MORE;
+            ops |= SECOND_STAGE;
         }
-        style
+        ops
     }
 
     /// Reads the numbers of the channels from `first` on.
@@ -201,16 +201,16 @@ impl Finish<'_> {
     pub fn channels<S: Lanes, const N: usize>(
         &self,
         s: S,
-        style: Style,
+        ops: EpilogueOps,
         first: usize,
     ) -> Channels<S, N> {
         let none = [s.splat(0.0); N];
         let slope = match self.activation {
-            Activation::PRelu(slope) if style & PRELU != 0 => slope.read(s, first),
+            Activation::PRelu(slope) if ops & PRELU != 0 => slope.read(s, first),
             _ => none,
         };
         let (mut after, mut scale, mut shift) = (Activate::None, none, none);
-        if style & MORE != 0 {
+        if ops & SECOND_STAGE != 0 {
             after = self.after.read(s, first);
             if let Some((_, by, plus)) = self.affine {
                 (scale, shift) = (by.read(s, first), plus.read(s, first));
@@ -227,11 +227,11 @@ impl Finish<'_> {
             residual: self.residual.map_or(std::ptr::null(), |planes| planes.at(at, first).f32),
             main: self.main.map_or(Place::NOWHERE, |planes| planes.at(at, first)),
             affine,
-            affine_style: affine.style(),
+            affine_ops: affine.ops(),
         }
     }
 
-    /// Finishes the sums of a tile, which lie pixel by pixel in rows of `N` registers, and may have
+    /// Applies the operations to the sums of a tile, which lie pixel by pixel in rows of `N` registers, and may have
     /// their bias already.
     ///
     /// # Safety
@@ -240,12 +240,12 @@ impl Finish<'_> {
     pub unsafe fn tile<S: Lanes, const N: usize, const BIASED: bool>(
         &self,
         s: S,
-        style: Style,
+        ops: EpilogueOps,
         tile: &Tile,
         sums: &[f32],
         first: usize,
     ) {
-        let channels = self.channels::<S, N>(s, style, first);
+        let channels = self.channels::<S, N>(s, ops, first);
         for span in tile.spans() {
             let mut cursor = self.cursor(span.at, first);
             let rows = &sums[span.first * N * S::COUNT..][..span.length * N * S::COUNT];
@@ -258,9 +258,9 @@ impl Finish<'_> {
                 // SAFETY: the caller's promise.
                 unsafe {
                     if BIASED {
-                        channels.emit_biased(s, style, &mut cursor, self.pitch, values);
+                        channels.emit_biased(s, ops, &mut cursor, self.pitch, values);
                     } else {
-                        channels.emit(s, style, &mut cursor, self.pitch, values);
+                        channels.emit(s, ops, &mut cursor, self.pitch, values);
                     }
                 }
             }
@@ -275,7 +275,8 @@ impl<S: Lanes, const N: usize> Channels<S, N> {
         self.bias[0]
     }
 
-    /// Finishes the sums of the pixel at the cursor, and moves it to the next.
+    /// Applies the operations to the sums of the pixel at the cursor, stores the result, and moves
+    /// the cursor to the next pixel.
     ///
     /// # Safety
     /// The cursor's planes hold that pixel and these channels.
@@ -283,7 +284,7 @@ impl<S: Lanes, const N: usize> Channels<S, N> {
     pub unsafe fn emit(
         &self,
         s: S,
-        style: Style,
+        ops: EpilogueOps,
         cursor: &mut Cursor,
         pitch: usize,
         mut sums: [S::Register; N],
@@ -292,7 +293,7 @@ impl<S: Lanes, const N: usize> Channels<S, N> {
             *sum = s.add(*sum, bias);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.emit_biased(s, style, cursor, pitch, sums) };
+        unsafe { self.emit_biased(s, ops, cursor, pitch, sums) };
     }
 
     /// [`Self::emit`] for sums that have their bias.
@@ -303,7 +304,7 @@ impl<S: Lanes, const N: usize> Channels<S, N> {
     pub unsafe fn emit_biased(
         &self,
         s: S,
-        style: Style,
+        ops: EpilogueOps,
         cursor: &mut Cursor,
         pitch: usize,
         sums: [S::Register; N],
@@ -311,29 +312,29 @@ impl<S: Lanes, const N: usize> Channels<S, N> {
         let zero = s.splat(0.0);
         let mut values = sums;
         for (i, value) in values.iter_mut().enumerate() {
-            if style & RELU != 0 {
+            if ops & RELU != 0 {
                 *value = s.max(*value, zero);
             }
-            if style & PRELU != 0 {
+            if ops & PRELU != 0 {
                 *value = s.prelu(*value, self.slope[i]);
             }
-            if style & RESIDUAL != 0 {
+            if ops & RESIDUAL != 0 {
                 // SAFETY: the caller's promise.
                 let other = unsafe { s.load(cursor.residual.add(i * S::COUNT)) };
                 *value = s.add(*value, other);
             }
         }
-        if style & MORE != 0 {
+        if ops & SECOND_STAGE != 0 {
             self.after.apply(s, &mut values);
         }
         // SAFETY: the caller's promise, for this and the writing below.
-        unsafe { cursor.main.write(s, style, &values) };
-        if style & MORE != 0 {
+        unsafe { cursor.main.write(s, ops, &values) };
+        if ops & SECOND_STAGE != 0 {
             for (i, value) in values.iter_mut().enumerate() {
                 *value = s.fma(*value, self.scale[i], self.shift[i]);
             }
             // SAFETY: see above.
-            unsafe { cursor.affine.write(s, cursor.affine_style, &values) };
+            unsafe { cursor.affine.write(s, cursor.affine_ops, &values) };
         }
         cursor.advance(pitch);
     }

@@ -1,8 +1,8 @@
-//! Reading a stored head's tensors and settings without trusting them.
+//! Reads the state dict of a stored head: its tensors and settings, with all shapes checked.
 
 use std::collections::BTreeMap;
 
-use facefold_core::{HeadError, HeadParts, TargetKind, TrainingLog};
+use facefold_core::{HeadError, StateDict, TargetKind, TrainingLog};
 use facefold_engine::Multiplier;
 use ndarray::{Array2, ArrayD, Ix2};
 use serde::de::DeserializeOwned;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 /// A head's tensors by name.
 pub(crate) type Tensors = BTreeMap<String, ArrayD<f32>>;
 
-/// What every head stores beside its own settings.
+/// What every head stores in addition to its own settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stored<T> {
-    /// What it tells.
+    /// What it predicts.
     pub(crate) target: TargetKind,
     /// Columns scaled to length 1.
     pub(crate) unit_columns: Option<(usize, usize)>,
@@ -25,9 +25,9 @@ pub(crate) struct Stored<T> {
 }
 
 impl<T: Serialize> Stored<T> {
-    /// The parts of a head with these settings.
-    pub(crate) fn parts(&self, kind: &str, tensors: Tensors) -> HeadParts {
-        HeadParts { kind: kind.to_owned(), config: json(self), tensors }
+    /// The state dict of a head with these settings.
+    pub(crate) fn state_dict(&self, kind: &str, tensors: Tensors) -> StateDict {
+        StateDict { kind: kind.to_owned(), config: json(self), tensors }
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn json(value: &impl Serialize) -> serde_json::Value {
     serde_json::to_value(value).unwrap_or(serde_json::Value::Null)
 }
 
-/// What multiplies matrices on this machine.
+/// The matrix multiplier of this machine.
 pub(crate) fn multiplier() -> Result<Multiplier, HeadError> {
     Multiplier::chosen().map_err(|error| HeadError::Backend {
         context: "choosing kernels for a head".to_owned(),
@@ -44,18 +44,18 @@ pub(crate) fn multiplier() -> Result<Multiplier, HeadError> {
     })
 }
 
-/// Reads the parts of one head.
-pub(crate) struct Reader<'a>(pub(crate) &'a HeadParts);
+/// Reads the state dict of one head.
+pub(crate) struct Reader<'a>(pub(crate) &'a StateDict);
 
 impl Reader<'_> {
     /// The settings.
     pub(crate) fn stored<T: DeserializeOwned>(&self) -> Result<Stored<T>, HeadError> {
         let stored: Stored<T> = serde_json::from_value(self.0.config.clone()).map_err(|error| {
-            HeadError::Damaged(format!("settings of a `{}` head: {error}", self.0.kind))
+            HeadError::Corrupt(format!("settings of a `{}` head: {error}", self.0.kind))
         })?;
         match stored.target {
             TargetKind::Classes { count: 0 } => {
-                Err(HeadError::Damaged(format!("a `{}` head of 0 classes", self.0.kind)))
+                Err(HeadError::Corrupt(format!("a `{}` head of 0 classes", self.0.kind)))
             }
             _ => Ok(stored),
         }
@@ -89,17 +89,17 @@ impl Reader<'_> {
 
     fn tensor(&self, name: &str) -> Result<&ArrayD<f32>, HeadError> {
         let tensor = self.0.tensors.get(name).ok_or_else(|| {
-            HeadError::Damaged(format!("a `{}` head needs the tensor `{name}`", self.0.kind))
+            HeadError::Corrupt(format!("a `{}` head needs the tensor `{name}`", self.0.kind))
         })?;
         if tensor.iter().all(|value| value.is_finite()) {
             Ok(tensor)
         } else {
-            Err(HeadError::Damaged(format!("tensor `{name}` holds values that are not finite")))
+            Err(HeadError::Corrupt(format!("tensor `{name}` holds values that are not finite")))
         }
     }
 
     fn shape(&self, name: &str, expected: &str, found: &ArrayD<f32>) -> HeadError {
-        HeadError::Damaged(format!(
+        HeadError::Corrupt(format!(
             "tensor `{name}` of a `{}` head should have shape {expected}, found {:?}",
             self.0.kind,
             found.shape()
@@ -107,7 +107,7 @@ impl Reader<'_> {
     }
 }
 
-/// Turns an error of candle into a head's, saying what was being done.
+/// Converts an error of candle, with the operation that failed.
 pub(crate) fn backend(context: &str) -> impl Fn(candle_core::Error) -> HeadError + '_ {
     move |error| HeadError::Backend { context: context.to_owned(), message: error.to_string() }
 }

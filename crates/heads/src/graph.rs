@@ -1,27 +1,28 @@
-//! What a fitted head computes, as a list of elementary steps that any runtime has.
+//! The computation graph of a fitted head: elementary operations that any runtime has, for export
+//! (`facefold export` writes it as ONNX).
 //!
-//! Values are matrices of n rows, a face a row, or stored numbers; a formula does not know n.
+//! Values are matrices of n rows, one face a row, or constants; the graph does not fix n.
 
 use std::sync::Arc;
 
 use crate::loss::YEARS;
 
-/// A value of a formula: the features, or what a step gave.
+/// A value of the graph: the features, or the result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Value(usize);
 
 impl Value {
-    /// The features, n x d: raw, as an extractor gives them and stores keep them.
+    /// The features, n x d, as an extractor gives them and stores keep them.
     pub const FEATURES: Self = Self(0);
 
-    /// Its position: 0 for the features, from 1 on the steps in their order.
+    /// Its position: 0 for the features, then the steps in order from 1 on.
     #[must_use]
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// What a step does to the values it takes. Those of different shapes are stretched as in NumPy.
+/// An operation of a node. Inputs of different shapes are broadcast as in NumPy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// a + b.
@@ -34,35 +35,35 @@ pub enum Operation {
     Divide,
     /// a to the power b, element by element.
     Power,
-    /// The larger of a and b.
-    Larger,
-    /// The smaller of a and b.
-    Smaller,
+    /// The larger of a and b, element by element.
+    Maximum,
+    /// The smaller of a and b, element by element.
+    Minimum,
     /// The largest whole number that is not above a.
     Floor,
     /// The matrix product: n x k by k x m.
-    Product,
-    /// exp a.
-    Exponential,
+    MatMul,
+    /// exp a, element by element.
+    Exp,
     /// 1 / (1 + exp -a).
     Sigmoid,
-    /// Shares of each row: exp a, over the row's sum of them.
+    /// The softmax of each row: exp a, divided by the row's sum.
     Softmax,
     /// The sum of each row, n x 1.
     RowSum,
-    /// The root of the sum of squares of each row, n x 1.
-    RowLength,
-    /// For each column the sum of those before it.
-    SumBefore,
+    /// The L2 norm of each row, n x 1.
+    RowNorm,
+    /// For each column the sum of the columns before it (exclusive cumulative sum).
+    CumulativeSum,
     /// Some columns.
-    Columns {
+    Slice {
         /// The first.
         first: usize,
         /// The first that is left out.
         end: usize,
     },
     /// a's columns, then b's.
-    Beside,
+    Concat,
     /// The mean over the two crops of a face, where the features are of the crops as they are and
     /// then of the mirrored ones; where they are of one crop a face, the value itself.
     MeanOfCrops {
@@ -71,37 +72,37 @@ pub enum Operation {
     },
 }
 
-/// One step of a formula.
+/// One step of the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Stored numbers.
-    Stored {
+    /// Constants.
+    Constant {
         /// What they are: `features.mean`, `hidden.0.weight`. Not unique.
         name: String,
-        /// Their sides, one or two.
+        /// Rows and columns.
         shape: [usize; 2],
         /// Row by row.
         values: Arc<[f32]>,
-        /// Whether they are a layer's weights, inputs x outputs, which bear to be stored in fewer
-        /// bits.
+        /// Whether they are a layer's weights, inputs x outputs, which may be quantised.
         is_weight: bool,
     },
-    /// A computation.
-    Computed {
-        /// What is done.
+    /// An operation on earlier values.
+    Node {
+        /// The operation.
         operation: Operation,
-        /// To which earlier values.
+        /// Its inputs.
         inputs: Vec<Value>,
     },
 }
 
-/// A list of steps. A head writes its own into it and gives the value that is its answer.
+/// A list of steps in topological order. A head appends its own and returns the value that is its
+/// prediction.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Formula {
+pub struct ComputationGraph {
     steps: Vec<Step>,
 }
 
-impl Formula {
+impl ComputationGraph {
     /// The steps, in an order in which they can be computed.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
@@ -113,22 +114,22 @@ impl Formula {
         Value(self.steps.len())
     }
 
-    /// Appends a computation.
+    /// Appends an operation.
     pub(crate) fn compute(&mut self, operation: Operation, inputs: &[Value]) -> Value {
-        self.push(Step::Computed { operation, inputs: inputs.to_vec() })
+        self.push(Step::Node { operation, inputs: inputs.to_vec() })
     }
 
-    /// Appends one row of numbers, which stands for any number of equal rows.
+    /// Appends a constant row, which is broadcast to all rows.
     pub(crate) fn row(&mut self, name: &str, values: impl Into<Arc<[f32]>>) -> Value {
         let values = values.into();
         let (name, shape) = (name.to_owned(), [1, values.len()]);
-        self.push(Step::Stored { name, shape, values, is_weight: false })
+        self.push(Step::Constant { name, shape, values, is_weight: false })
     }
 
-    /// Appends a matrix of numbers that keep all their bits.
+    /// Appends a constant matrix that is never quantised.
     pub(crate) fn matrix(&mut self, name: &str, columns: usize, values: Vec<f32>) -> Value {
         let (name, shape) = (name.to_owned(), [values.len() / columns.max(1), columns]);
-        self.push(Step::Stored { name, shape, values: values.into(), is_weight: false })
+        self.push(Step::Constant { name, shape, values: values.into(), is_weight: false })
     }
 
     /// Appends a fully connected layer: `input` times weights, inputs x outputs, plus biases.
@@ -140,19 +141,19 @@ impl Formula {
         biases: Vec<f32>,
     ) -> Value {
         let shape = [weights.len() / biases.len().max(1), biases.len()];
-        let weight = Step::Stored {
+        let weight = Step::Constant {
             name: format!("{name}.weight"),
             shape,
             values: weights.into(),
             is_weight: true,
         };
         let weight = self.push(weight);
-        let product = self.compute(Operation::Product, &[input, weight]);
+        let product = self.compute(Operation::MatMul, &[input, weight]);
         let biases = self.row(&format!("{name}.bias"), biases);
         self.compute(Operation::Add, &[product, biases])
     }
 
-    /// Appends `value` and one number.
+    /// Appends an operation on `value` and one number.
     pub(crate) fn with(&mut self, operation: Operation, value: Value, number: f32) -> Value {
         let number = self.row("number", vec![number]);
         self.compute(operation, &[value, number])
@@ -160,7 +161,7 @@ impl Formula {
 
     /// max(value, 0).
     pub(crate) fn rectify(&mut self, value: Value) -> Value {
-        self.with(Operation::Larger, value, 0.0)
+        self.with(Operation::Maximum, value, 0.0)
     }
 
     /// value * scale + shift, one of each for all columns.
@@ -170,45 +171,45 @@ impl Formula {
     }
 }
 
-/// Years, of shares of the years 0, 1, 2, … a row.
-impl Formula {
+/// Point estimates of the age from probabilities of the ages 0, 1, 2, … years.
+impl ComputationGraph {
     /// The mean of the distribution, n x 1: [`crate::loss::expectation`].
-    pub(crate) fn expectation(&mut self, shares: Value) -> Value {
+    pub(crate) fn expectation(&mut self, probabilities: Value) -> Value {
         let years = self.matrix("years", 1, (0..YEARS).map(|year| year as f32).collect());
-        self.compute(Operation::Product, &[shares, years])
+        self.compute(Operation::MatMul, &[probabilities, years])
     }
 
     /// The median year of the distribution, n x 1: [`crate::loss::median_year`]. A year counts 1 if
-    /// it lies below the median with all of its share.
-    pub(crate) fn median_year(&mut self, shares: Value) -> Value {
-        let parts = self.parts_below_median(shares);
-        let whole = self.compute(Operation::Floor, &[parts]);
+    /// all of its probability lies below the median.
+    pub(crate) fn median_year(&mut self, probabilities: Value) -> Value {
+        let state = self.parts_below_median(probabilities);
+        let whole = self.compute(Operation::Floor, &[state]);
         let years = self.compute(Operation::RowSum, &[whole]);
-        self.with(Operation::Smaller, years, (YEARS - 1) as f32)
+        self.with(Operation::Minimum, years, (YEARS - 1) as f32)
     }
 
     /// The median of the distribution, n x 1: [`facefold_core::median_age`], written as a sum.
     ///
     /// A year that lies wholly below the median counts 1, the year of the median the part of its
-    /// share that lies below, a year above 0; years begin at -0.5.
-    pub(crate) fn median(&mut self, shares: Value) -> Value {
-        let parts = self.parts_below_median(shares);
-        let year = self.compute(Operation::RowSum, &[parts]);
+    /// probability that lies below, a year above 0; years begin at -0.5.
+    pub(crate) fn median(&mut self, probabilities: Value) -> Value {
+        let state = self.parts_below_median(probabilities);
+        let year = self.compute(Operation::RowSum, &[state]);
         let year = self.with(Operation::Add, year, -0.5);
         self.rectify(year)
     }
 
-    /// Which part of each year's share lies below the median, 0 to 1.
-    fn parts_below_median(&mut self, shares: Value) -> Value {
-        let sum = self.compute(Operation::RowSum, &[shares]);
+    /// Which part of each year's probability lies below the median, 0 to 1.
+    fn parts_below_median(&mut self, probabilities: Value) -> Value {
+        let sum = self.compute(Operation::RowSum, &[probabilities]);
         let half = self.with(Operation::Multiply, sum, 0.5);
-        let below = self.compute(Operation::SumBefore, &[shares]);
+        let below = self.compute(Operation::CumulativeSum, &[probabilities]);
         let missing = self.compute(Operation::Subtract, &[half, below]);
-        // A year without a share lies on one side of the median: the quotient is far from 0 and 1,
+        // A year without probability lies on one side of the median: the quotient is far from 0 and 1,
         // or 0 where the median is reached.
-        let shares = self.with(Operation::Larger, shares, f32::MIN_POSITIVE);
-        let part = self.compute(Operation::Divide, &[missing, shares]);
+        let probabilities = self.with(Operation::Maximum, probabilities, f32::MIN_POSITIVE);
+        let part = self.compute(Operation::Divide, &[missing, probabilities]);
         let part = self.rectify(part);
-        self.with(Operation::Smaller, part, 1.0)
+        self.with(Operation::Minimum, part, 1.0)
     }
 }

@@ -5,7 +5,7 @@
 //! for years learns where in the group it is, and that its neighbours are near.
 
 use facefold_core::{
-    AgeGroups, Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions,
+    AgeGroups, FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict,
     TargetKind, Targets, Task, TrainingLog,
 };
 use ndarray::{Array1, Array2};
@@ -14,26 +14,26 @@ use serde::{Deserialize, Serialize};
 use crate::calibration;
 use crate::loss::softmax;
 use crate::members::{self, Member};
-use crate::parts::{Reader, Stored};
+use crate::state_dict::{Reader, Stored};
 
 pub(crate) const NAME: &str = "mlp-by-years";
 
-/// Least share of a group, so that its logarithm is finite.
+/// Lower limit of a group's probability, so that its logarithm is finite.
 const LEAST: f32 = 1e-6;
 
-/// A head for years that answers for age groups.
-pub(crate) struct ByYears {
+/// Classifies age groups by an age regressor.
+pub(crate) struct GroupsFromAge {
     member: Box<dyn Head>,
 }
 
-impl ByYears {
-    /// Answers through `member`, which must tell a distribution over years.
+impl GroupsFromAge {
+    /// Classifies by `member`, which must predict a distribution over ages.
     pub(crate) fn new(member: Box<dyn Head>) -> Self {
         Self { member }
     }
 }
 
-impl Head for ByYears {
+impl Head for GroupsFromAge {
     fn name(&self) -> &str {
         NAME
     }
@@ -42,19 +42,19 @@ impl Head for ByYears {
         self.member.settings()
     }
 
-    fn uses_companions(&self) -> bool {
+    fn uses_auxiliary_tasks(&self) -> bool {
         true
     }
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let target = training.targets().kind();
         let Some(groups) = training.age_groups() else {
-            // Not a question of age groups: the member answers it as it is.
+            // Not age groups: the member is used as it is.
             let member = self.member.fit(training, validation, seed)?;
             let log = member.log().clone();
             let settings = Settings { groups: None, members: Vec::new() };
@@ -63,10 +63,10 @@ impl Head for ByYears {
         };
         let years = ages_of(training)?;
         let member = self.member.fit(&years, &ages_of(validation)?, seed)?;
-        if member.year_distribution(training.matrix(), &[])?.is_none() {
+        if member.age_distribution(training.matrix(), &[])?.is_none() {
             return Err(HeadError::Setting(format!(
-                "`{NAME}` needs a distribution over years: set mlp.years_loss to ordinal, or leave \
-                 it as it is"
+                "`{NAME}` needs a distribution over ages: expected mlp.years_loss distribution or \
+                 ordinal"
             )));
         }
         let mut log = member.log().clone();
@@ -88,21 +88,23 @@ impl Head for ByYears {
     }
 }
 
-/// The rows whose years are known, as examples of years.
-fn ages_of<'a>(examples: &Examples<'a>) -> Result<Examples<'a>, HeadError> {
-    let ages = examples.companions().iter().find(|companion| companion.kind == Task::Age.into());
+/// The rows with an age label, as a regression dataset.
+fn ages_of<'a>(examples: &FeatureDataset<'a>) -> Result<FeatureDataset<'a>, HeadError> {
+    let ages =
+        examples.auxiliary_tasks().iter().find(|auxiliary| auxiliary.kind == Task::Age.into());
     match ages {
-        Some(ages) => Examples::new(examples.matrix(), ages.rows.clone(), ages.targets.clone()),
+        Some(ages) => {
+            FeatureDataset::new(examples.matrix(), ages.rows.clone(), ages.targets.clone())
+        }
         None => Err(HeadError::Untrainable(format!(
-            "`{NAME}` tells age groups from years, and no row has an age in years: take the head \
-             `mlp`"
+            "`{NAME}` needs ages in years, and no row has one: use the head `mlp`"
         ))),
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Settings {
-    /// The groups to tell; none where the member answers as it is.
+    /// The age groups; none where the member is used as it is.
     groups: Option<AgeGroups>,
     members: Vec<Member>,
 }
@@ -115,7 +117,7 @@ struct Fitted {
 }
 
 impl Fitted {
-    /// Logarithms of the groups' shares of the year distribution, row by row. What falls between
+    /// Logarithms of the groups' probabilities of the year distribution, row by row. What falls between
     /// groups that have gaps counts for none of them.
     fn logits(
         &self,
@@ -123,16 +125,16 @@ impl Fitted {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Vec<f32>, HeadError> {
-        let shares = self.member.year_distribution(matrix, rows)?.ok_or_else(|| {
-            HeadError::Damaged(format!("the member of a `{NAME}` head tells no distribution"))
+        let probabilities = self.member.age_distribution(matrix, rows)?.ok_or_else(|| {
+            HeadError::Corrupt(format!("the member of a `{NAME}` head predicts no distribution"))
         })?;
         let mut logits = Vec::with_capacity(rows.len() * groups.ranges().len());
-        for row in shares.rows() {
+        for row in probabilities.rows() {
             for range in groups.ranges() {
                 let inside =
                     row.iter().enumerate().filter(|(year, _)| range.contains(*year as f32));
-                let share: f32 = inside.map(|(_, share)| share).sum();
-                logits.push((share + LEAST).ln());
+                let probability: f32 = inside.map(|(_, probability)| probability).sum();
+                logits.push((probability + LEAST).ln());
             }
         }
         Ok(logits)
@@ -149,29 +151,29 @@ impl FittedHead for Fitted {
             *logit /= self.temperature;
         }
         let count = groups.ranges().len();
-        let mut shares = Array2::zeros((rows.len(), count));
-        for (logits, mut shares) in logits.chunks(count).zip(shares.rows_mut()) {
-            if let Some(shares) = shares.as_slice_mut() {
-                softmax(logits, shares);
+        let mut probabilities = Array2::zeros((rows.len(), count));
+        for (logits, mut probabilities) in logits.chunks(count).zip(probabilities.rows_mut()) {
+            if let Some(probabilities) = probabilities.as_slice_mut() {
+                softmax(logits, probabilities);
             }
         }
-        Ok(Predictions::Classes(shares))
+        Ok(Predictions::Classes(probabilities))
     }
 
-    fn year_distribution(
+    fn age_distribution(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        self.member.year_distribution(matrix, rows)
+        self.member.age_distribution(matrix, rows)
     }
 
     fn log(&self) -> &TrainingLog {
         &self.stored.log
     }
 
-    fn parts(&self) -> HeadParts {
-        let (members, mut tensors) = members::join([self.member.parts()].into_iter());
+    fn state_dict(&self) -> StateDict {
+        let (members, mut tensors) = members::join([self.member.state_dict()].into_iter());
         let temperature = Array1::from(vec![self.temperature]).into_dyn();
         tensors.insert("temperature".to_owned(), temperature);
         let groups = self.stored.settings.groups.clone();
@@ -181,36 +183,36 @@ impl FittedHead for Fitted {
             settings: Settings { groups, members },
             log: self.stored.log.clone(),
         };
-        stored.parts(NAME, tensors)
+        stored.state_dict(NAME, tensors)
     }
 }
 
-/// Makes the head from its stored parts, and its member by `restore_member`.
+/// Restores the head from its state dict, and its member by `restore_member`.
 pub(crate) fn restore(
-    parts: &HeadParts,
+    state: &StateDict,
     restore_member: members::Restore,
 ) -> Result<Box<dyn FittedHead>, HeadError> {
-    let reader = Reader(parts);
+    let reader = Reader(state);
     let stored: Stored<Settings> = reader.stored()?;
     let temperature = reader.vector("temperature", Some(1))?[0];
     if temperature <= 0.0 {
-        return Err(HeadError::Damaged(format!("a temperature of {temperature}")));
+        return Err(HeadError::Corrupt(format!("a temperature of {temperature}")));
     }
     let Settings { groups, members } = stored.settings;
     let expected = match &groups {
         Some(groups) => {
             let count = groups.ranges().len();
             if stored.target != (TargetKind::Classes { count }) {
-                return Err(HeadError::Damaged(format!(
-                    "{count} age groups for a head that tells {:?}",
+                return Err(HeadError::Corrupt(format!(
+                    "{count} age groups for a head that predicts {:?}",
                     stored.target
                 )));
             }
-            TargetKind::Years
+            TargetKind::Regression
         }
         None => stored.target,
     };
-    let member = members::only(parts, members, expected, restore_member)?;
+    let member = members::only(state, members, expected, restore_member)?;
     let settings = Settings { groups, members: Vec::new() };
     let stored = Stored { target: stored.target, unit_columns: None, settings, log: stored.log };
     Ok(Box::new(Fitted { member, temperature, stored }))

@@ -1,21 +1,26 @@
 //! The formulas of heads give what the heads answer, computed here step by step.
 
 use facefold_core::{FeatureMatrix, Predictions, Targets};
-use facefold_heads::formula::{Formula, Operation, Step, Value};
-use facefold_heads::{HeadOptions, Scheme, YearsAnswer, YearsLoss, registry};
+use facefold_heads::graph::{ComputationGraph, Operation, Step, Value};
+use facefold_heads::{AgeDecoding, AgeLoss, HeadOptions, Scheme, registry};
 use ndarray::{Array2, Axis, concatenate};
 
 use crate::support::{aged, blobs, fit, quick, test_rows};
 
 /// The value of a formula for rows of features, of so many crops a face.
-fn evaluate(formula: &Formula, answer: Value, features: Array2<f32>, crops: usize) -> Array2<f32> {
+fn evaluate(
+    graph: &ComputationGraph,
+    answer: Value,
+    features: Array2<f32>,
+    crops: usize,
+) -> Array2<f32> {
     let mut values = vec![features];
-    for step in formula.steps() {
+    for step in graph.steps() {
         let value = match step {
-            Step::Stored { shape, values, .. } => {
+            Step::Constant { shape, values, .. } => {
                 Array2::from_shape_vec(*shape, values.to_vec()).unwrap()
             }
-            Step::Computed { operation, inputs } => {
+            Step::Node { operation, inputs } => {
                 let inputs: Vec<&Array2<f32>> =
                     inputs.iter().map(|input| &values[input.index()]).collect();
                 compute(*operation, &inputs, crops)
@@ -42,11 +47,11 @@ fn compute(operation: Operation, inputs: &[&Array2<f32>], crops: usize) -> Array
         Operation::Multiply => both(|a, b| a * b),
         Operation::Divide => both(|a, b| a / b),
         Operation::Power => both(f32::powf),
-        Operation::Larger => both(f32::max),
-        Operation::Smaller => both(f32::min),
+        Operation::Maximum => both(f32::max),
+        Operation::Minimum => both(f32::min),
         Operation::Floor => a.mapv(f32::floor),
-        Operation::Product => a.dot(inputs[1]),
-        Operation::Exponential => a.mapv(f32::exp),
+        Operation::MatMul => a.dot(inputs[1]),
+        Operation::Exp => a.mapv(f32::exp),
         Operation::Sigmoid => a.mapv(|a| 1.0 / (1.0 + (-a).exp())),
         Operation::Softmax => {
             let largest = a.map_axis(Axis(1), |row| row.iter().copied().fold(f32::MIN, f32::max));
@@ -55,8 +60,8 @@ fn compute(operation: Operation, inputs: &[&Array2<f32>], crops: usize) -> Array
             powers / sums
         }
         Operation::RowSum => a.sum_axis(Axis(1)).insert_axis(Axis(1)),
-        Operation::RowLength => (a * a).sum_axis(Axis(1)).mapv(f32::sqrt).insert_axis(Axis(1)),
-        Operation::SumBefore => {
+        Operation::RowNorm => (a * a).sum_axis(Axis(1)).mapv(f32::sqrt).insert_axis(Axis(1)),
+        Operation::CumulativeSum => {
             let mut result = Array2::zeros(a.dim());
             for column in 1..a.ncols() {
                 let sum = &result.column(column - 1) + &a.column(column - 1);
@@ -64,8 +69,8 @@ fn compute(operation: Operation, inputs: &[&Array2<f32>], crops: usize) -> Array
             }
             result
         }
-        Operation::Columns { first, end } => a.slice_axis(Axis(1), (first..end).into()).to_owned(),
-        Operation::Beside => concatenate(Axis(1), &[a.view(), inputs[1].view()]).unwrap(),
+        Operation::Slice { first, end } => a.slice_axis(Axis(1), (first..end).into()).to_owned(),
+        Operation::Concat => concatenate(Axis(1), &[a.view(), inputs[1].view()]).unwrap(),
         Operation::MeanOfCrops { width } => {
             assert_eq!(a.ncols(), width);
             let faces = a.nrows() / crops;
@@ -80,8 +85,8 @@ fn compute(operation: Operation, inputs: &[&Array2<f32>], crops: usize) -> Array
 /// mirrored ones. The sums of both are in other orders, so that f32 differs in its last bits.
 fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &Targets) {
     let fitted = fit(name, options, matrix, targets, 3);
-    let mut formula = Formula::default();
-    let answer = registry::write(&fitted.parts(), &mut formula).unwrap();
+    let mut graph = ComputationGraph::default();
+    let answer = registry::export(&fitted.state_dict(), &mut graph).unwrap();
     let rows = test_rows(matrix);
     let plain = matrix.plain().to_array().select(Axis(0), &rows);
     let mirrored = &plain * 0.9 + 0.05;
@@ -89,10 +94,10 @@ fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &T
     let rows: Vec<usize> = (0..rows.len()).collect();
     for (features, crops, mirrored) in [(plain.clone(), 1, None), (both, 2, Some(mirrored))] {
         let matrix = FeatureMatrix::new(plain.clone(), mirrored).unwrap();
-        let found = evaluate(&formula, answer, features, crops);
+        let found = evaluate(&graph, answer, features, crops);
         let (expected, tolerance) = match fitted.predict(&matrix, &rows).unwrap() {
-            Predictions::Classes(shares) => (shares, 2e-5),
-            Predictions::Years(years) => {
+            Predictions::Classes(probabilities) => (probabilities, 2e-5),
+            Predictions::Regression(years) => {
                 (Array2::from_shape_vec((years.len(), 1), years).unwrap(), 2e-3)
             }
         };
@@ -103,19 +108,19 @@ fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &T
 }
 
 #[test]
-fn formulas_of_years_agree() {
+fn exported_regressors_agree_with_their_heads() {
     let (matrix, targets) = aged(240, 1);
     for loss in [
-        YearsLoss::Distribution { sigma: 2.0, growth: 0.02, l1: 0.1 },
-        YearsLoss::Ordinal,
-        YearsLoss::L1,
-        YearsLoss::L2,
+        AgeLoss::Distribution { sigma: 2.0, growth: 0.02, l1: 0.1 },
+        AgeLoss::Ordinal,
+        AgeLoss::L1,
+        AgeLoss::L2,
     ] {
-        for years_answer in [YearsAnswer::MedianYear, YearsAnswer::Median, YearsAnswer::Expectation]
+        for age_decoding in [AgeDecoding::MedianYear, AgeDecoding::Median, AgeDecoding::Expectation]
         {
             let mut options = quick();
-            options.mlp.years_loss = loss;
-            options.mlp.years_answer = years_answer;
+            options.mlp.age_loss = loss;
+            options.mlp.age_decoding = age_decoding;
             agrees("mlp", &options, &matrix, &targets);
         }
     }
@@ -127,7 +132,7 @@ fn formulas_of_years_agree() {
 }
 
 #[test]
-fn formulas_of_classes_agree() {
+fn exported_classifiers_agree_with_their_heads() {
     let centres = [[0.0, 0.0], [1.0, 1.0], [0.0, 1.5]];
     let (plain, indices) = blobs(&centres, 240, 1.0, 5);
     let matrix = FeatureMatrix::new(plain, None).unwrap();
@@ -152,13 +157,15 @@ fn formulas_of_classes_agree() {
 }
 
 #[test]
-fn a_head_without_a_formula_names_those_with_one() {
+fn a_head_that_cannot_be_exported_names_those_that_can() {
     let (plain, indices) = blobs(&[[0.0, 0.0], [1.0, 1.0], [0.0, 1.5]], 120, 1.0, 5);
     let matrix = FeatureMatrix::new(plain, None).unwrap();
     let targets = Targets::Classes { indices, count: 3 };
     let refused = |name: &str| {
         let fitted = fit(name, &quick(), &matrix, &targets, 3);
-        registry::write(&fitted.parts(), &mut Formula::default()).unwrap_err().to_string()
+        registry::export(&fitted.state_dict(), &mut ComputationGraph::default())
+            .unwrap_err()
+            .to_string()
     };
     let message = refused("knn");
     assert!(message.contains("`knn`") && message.contains("`mlp`, `mlp-ensemble`"), "{message}");

@@ -1,9 +1,9 @@
-//! Labels of other tasks, for heads that learn tasks together, without a leak.
+//! Labels of auxiliary tasks, for multi-task heads, without leaking test rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use facefold_core::{
-    AgeGroups, Companion, CompanionKind, Examples, FeatureMatrix, HeadError, Targets,
+    AgeGroups, AuxiliaryKind, AuxiliaryTask, FeatureDataset, FeatureMatrix, HeadError, Targets,
 };
 
 use crate::protocol::RowInfo;
@@ -11,8 +11,8 @@ use crate::protocol::RowInfo;
 /// Labels of rows of a matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskLabels {
-    /// What they tell.
-    pub kind: CompanionKind,
+    /// What they are labels of.
+    pub kind: AuxiliaryKind,
     /// The row in the matrix of each row here.
     pub matrix_rows: Vec<usize>,
     /// Path, subject, fold and split of each row.
@@ -21,18 +21,18 @@ pub struct TaskLabels {
     pub targets: Targets,
 }
 
-/// What else is known of the rows of a task.
+/// Labels of auxiliary tasks for the rows of a task.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Surroundings {
+pub struct AuxiliaryLabels {
     /// The labels of other tasks, at most once a task.
     pub tasks: Vec<TaskLabels>,
     /// The ages of each class, where the classes are age groups.
     pub age_groups: Option<AgeGroups>,
 }
 
-/// The rows of the task that is asked for.
+/// The rows of the main task.
 #[derive(Debug, Clone, Copy)]
-pub struct OwnRows<'a> {
+pub struct MainTaskRows<'a> {
     /// The matrix.
     pub matrix: &'a FeatureMatrix,
     /// The row in the matrix of each row here.
@@ -43,23 +43,23 @@ pub struct OwnRows<'a> {
     pub targets: &'a Targets,
 }
 
-impl Surroundings {
-    /// Training rows, and validation rows, with what else is known of them.
+impl AuxiliaryLabels {
+    /// Training set and validation set, with auxiliary labels.
     ///
     /// A row of another task serves training if it is a training row here; or, where it has no
     /// label here, if its subject has no row outside the training rows, and its set, its fold and
-    /// its split are ones that training rows have. Any other could tell a head of the rows that it is to be
-    /// tested on. Of validation rows only their own further labels are told. Augmented versions
-    /// stand among the training rows only.
+    /// its split are ones that training rows have. Any other could leak
+    /// test labels. Validation rows have their own auxiliary labels only. Augmented versions are
+    /// training rows only.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where the parts do not fit together.
-    pub fn examples<'a>(
+    pub fn datasets<'a>(
         &self,
-        own: OwnRows<'a>,
+        own: MainTaskRows<'a>,
         training: &[usize],
         validation: &[usize],
-    ) -> Result<(Examples<'a>, Examples<'a>), HeadError> {
+    ) -> Result<(FeatureDataset<'a>, FeatureDataset<'a>), HeadError> {
         let trained: BTreeSet<usize> = training.iter().copied().collect();
         let mut seen_elsewhere = BTreeSet::new();
         let mut places = BTreeSet::new();
@@ -72,7 +72,7 @@ impl Surroundings {
         }
         let numbers: BTreeMap<usize, usize> =
             own.matrix_rows.iter().enumerate().map(|(row, &at)| (at, row)).collect();
-        let teaches = |at: usize, info: &RowInfo| match numbers.get(&at) {
+        let is_training = |at: usize, info: &RowInfo| match numbers.get(&at) {
             Some(row) => trained.contains(row),
             None => {
                 !seen_elsewhere.contains(info.subject_name())
@@ -81,42 +81,42 @@ impl Surroundings {
         };
         let kept: BTreeSet<usize> = validation.iter().map(|&row| own.matrix_rows[row]).collect();
         Ok((
-            self.examples_of(own, training, teaches)?.augmented(),
-            self.examples_of(own, validation, |at, _| kept.contains(&at))?,
+            self.dataset_of(own, training, is_training)?.augmented(),
+            self.dataset_of(own, validation, |at, _| kept.contains(&at))?,
         ))
     }
 
-    fn examples_of<'a>(
+    fn dataset_of<'a>(
         &self,
-        own: OwnRows<'a>,
+        own: MainTaskRows<'a>,
         chosen: &[usize],
         belongs: impl Fn(usize, &RowInfo) -> bool,
-    ) -> Result<Examples<'a>, HeadError> {
+    ) -> Result<FeatureDataset<'a>, HeadError> {
         let matrix_rows = chosen.iter().map(|&row| own.matrix_rows[row]).collect();
-        let examples = Examples::new(own.matrix, matrix_rows, own.targets.pick(chosen))?;
-        let examples = match &self.age_groups {
-            Some(groups) => examples.with_age_groups(groups.clone())?,
-            None => examples,
+        let dataset = FeatureDataset::new(own.matrix, matrix_rows, own.targets.select(chosen))?;
+        let dataset = match &self.age_groups {
+            Some(groups) => dataset.with_age_groups(groups.clone())?,
+            None => dataset,
         };
-        let companion = |labels: &TaskLabels| {
+        let auxiliary = |labels: &TaskLabels| {
             let rows = labels.matrix_rows.iter().zip(&labels.rows).enumerate();
             let positions: Vec<usize> = rows
                 .filter(|(_, (at, info))| belongs(**at, info))
                 .map(|(position, _)| position)
                 .collect();
-            Companion {
+            AuxiliaryTask {
                 kind: labels.kind,
                 rows: positions.iter().map(|&position| labels.matrix_rows[position]).collect(),
-                targets: labels.targets.pick(&positions),
+                targets: labels.targets.select(&positions),
             }
         };
-        examples.with_companions(self.tasks.iter().map(companion).collect())
+        dataset.with_auxiliary_tasks(self.tasks.iter().map(auxiliary).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{OwnRows, Surroundings, TaskLabels};
+    use super::{AuxiliaryLabels, MainTaskRows, TaskLabels};
     use crate::protocol::RowInfo;
     use crate::sets::SetName;
     use facefold_core::{AgeGroups, FeatureMatrix, Fold, SubjectId, Targets, Task};
@@ -133,15 +133,15 @@ mod tests {
     }
 
     #[test]
-    fn no_row_outside_training_teaches() {
+    fn auxiliary_labels_are_of_training_rows_only() {
         let matrix = FeatureMatrix::new(Array2::zeros((8, 1)), None).unwrap();
         // Rows 0 and 1 train, 2 validates, 3 tests; the others have an age only: of a training
-        // subject, of the validation and of the test subject, of nobody else in the training
-        // folds, of nobody else in the test fold.
+        // subject, of the validation and of the test subject, of an unlabelled subject in the training
+        // folds, and of one in the test fold.
         let own_rows = [row("a", 0), row("b", 0), row("c", 0), row("d", 1)];
         let only_aged = [row("a", 0), row("c", 0), row("e", 0), row("e", 1)];
         let targets = Targets::Classes { indices: vec![0, 1, 0, 1], count: 2 };
-        let own = OwnRows {
+        let own = MainTaskRows {
             matrix: &matrix,
             matrix_rows: &[0, 1, 2, 3],
             rows: &own_rows,
@@ -154,19 +154,20 @@ mod tests {
             targets: Targets::exact_years((1..8_u8).map(f32::from).collect()),
         };
         let groups: AgeGroups = "0-3,4-9".parse().unwrap();
-        let surroundings = Surroundings { tasks: vec![labels], age_groups: Some(groups.clone()) };
-        let (training, validation) = surroundings.examples(own, &[0, 1], &[2]).unwrap();
+        let auxiliary_labels =
+            AuxiliaryLabels { tasks: vec![labels], age_groups: Some(groups.clone()) };
+        let (training, validation) = auxiliary_labels.datasets(own, &[0, 1], &[2]).unwrap();
         assert_eq!((training.rows(), validation.rows()), (&[0, 1][..], &[2][..]));
         assert_eq!(training.age_groups(), Some(&groups));
-        let taught = &training.companions()[0];
-        assert_eq!((taught.kind, &taught.rows), (Task::Age.into(), &vec![1, 4, 6]));
-        assert_eq!(taught.targets, Targets::exact_years(vec![1.0, 4.0, 6.0]));
-        assert_eq!(validation.companions()[0].rows, [2]);
+        let auxiliary = &training.auxiliary_tasks()[0];
+        assert_eq!((auxiliary.kind, &auxiliary.rows), (Task::Age.into(), &vec![1, 4, 6]));
+        assert_eq!(auxiliary.targets, Targets::exact_years(vec![1.0, 4.0, 6.0]));
+        assert_eq!(validation.auxiliary_tasks()[0].rows, [2]);
 
-        // Somebody in the training folds who is of a set that is not trained on.
-        let mut surroundings = surroundings;
-        surroundings.tasks[0].rows[5].set = Some(SetName::new("tested"));
-        let (training, _) = surroundings.examples(own, &[0, 1], &[2]).unwrap();
-        assert_eq!(training.companions()[0].rows, [1, 4]);
+        // A subject in the training folds of a set that is not trained on.
+        let mut auxiliary_labels = auxiliary_labels;
+        auxiliary_labels.tasks[0].rows[5].set = Some(SetName::new("tested"));
+        let (training, _) = auxiliary_labels.datasets(own, &[0, 1], &[2]).unwrap();
+        assert_eq!(training.auxiliary_tasks()[0].rows, [1, 4]);
     }
 }

@@ -1,22 +1,26 @@
-//! What a comparison says, in sentences.
+//! Summary sentences of a comparison.
 
-use crate::compare::{Comparison, PairComparison, Verdict};
+use crate::compare::{Comparison, Decision, PairComparison};
 use crate::metrics::Metric;
 
 /// A value of a metric: `93.42 %`, `4.05 years`.
 fn value(metric: Metric, value: f64) -> String {
-    if metric.is_share() { format!("{:.2} %", 100.0 * value) } else { format!("{value:.2} years") }
+    if metric.is_fraction() {
+        format!("{:.2} %", 100.0 * value)
+    } else {
+        format!("{value:.2} years")
+    }
 }
 
 /// A difference of two values of a metric: `1.25 points`, `0.31 years`.
 fn difference(metric: Metric, value: f64) -> String {
-    let unit = if metric.is_share() { "points" } else { "years" };
+    let unit = if metric.is_fraction() { "points" } else { "years" };
     format!("{} {unit}", bare(metric, value))
 }
 
 /// A difference without its unit.
 fn bare(metric: Metric, value: f64) -> String {
-    let scaled = if metric.is_share() { 100.0 * value } else { value };
+    let scaled = if metric.is_fraction() { 100.0 * value } else { value };
     // Not "-0.00".
     let shown = if (scaled * 100.0).round() == 0.0 { 0.0 } else { scaled };
     format!("{shown:.2}")
@@ -40,25 +44,24 @@ fn p_value(p: f64) -> String {
     if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
 }
 
-/// The verdict on two heads, with its evidence.
+/// The decision on two heads, with the difference, its 95 % CI and p.
 pub(crate) fn of_pair(metric: Metric, pair: &PairComparison) -> String {
     let (first, second) = (&pair.first, &pair.second);
     let evidence = |low: f64, high: f64| {
         format!(
-            "95 % interval {} to {}, {}",
+            "95 % CI {} to {}, {}",
             bare(metric, low),
             difference(metric, high),
             p_value(pair.adjusted_p)
         )
     };
-    let (better, worse) = match pair.verdict {
-        Verdict::FirstBetter => (first, second),
-        Verdict::SecondBetter => (second, first),
-        Verdict::Undecided => {
+    let (better, worse) = match pair.decision {
+        Decision::FirstBetter => (first, second),
+        Decision::SecondBetter => (second, first),
+        Decision::Undecided => {
             return format!(
-                "Nothing can be said between `{first}` and `{second}`: the {} of the first less \
-                 that of the second is {} ({}). A difference of about {} would be found here four \
-                 times of five.",
+                "No significant difference between `{first}` and `{second}` in {}: {} ({}); minimum \
+                 detectable difference {} at 80 % power.",
                 noun(metric),
                 difference(metric, pair.difference),
                 evidence(pair.interval.low, pair.interval.high),
@@ -66,14 +69,14 @@ pub(crate) fn of_pair(metric: Metric, pair: &PairComparison) -> String {
             );
         }
     };
-    // The difference is told as a size, so its interval is turned with it.
+    // The difference is shown without its sign, so its interval has the sign of the better head.
     let (low, high) = if pair.difference > 0.0 {
         (pair.interval.low, pair.interval.high)
     } else {
         (-pair.interval.high, -pair.interval.low)
     };
     format!(
-        "`{better}` is better than `{worse}`: its {} is {} by {} ({}).",
+        "`{better}` is significantly better than `{worse}`: its {} is {} by {} ({}).",
         noun(metric),
         if metric.higher_is_better() { "higher" } else { "lower" },
         difference(metric, pair.difference.abs()),
@@ -81,20 +84,20 @@ pub(crate) fn of_pair(metric: Metric, pair: &PairComparison) -> String {
     )
 }
 
-/// The best head, those it is better than, and those it may not be better than.
+/// The best head, those it is significantly better than, and those it is not.
 pub(crate) fn of_comparison(comparison: &Comparison) -> String {
     let metric = comparison.metric;
     let Some(&best) = comparison.ranked().first() else { return String::new() };
     let (mut beaten, mut open) = (Vec::new(), Vec::new());
     for pair in &comparison.pairs {
         let (other, better) = if pair.first == best.label {
-            (&pair.second, Verdict::FirstBetter)
+            (&pair.second, Decision::FirstBetter)
         } else if pair.second == best.label {
-            (&pair.first, Verdict::SecondBetter)
+            (&pair.first, Decision::SecondBetter)
         } else {
             continue;
         };
-        let list = if pair.verdict == better { &mut beaten } else { &mut open };
+        let list = if pair.decision == better { &mut beaten } else { &mut open };
         list.push(format!("`{other}`"));
     }
     let mut parts = vec![format!(
@@ -104,10 +107,10 @@ pub(crate) fn of_comparison(comparison: &Comparison) -> String {
         value(metric, best.value)
     )];
     if !beaten.is_empty() {
-        parts.push(format!("it is better than {}", beaten.join(", ")));
+        parts.push(format!("it is significantly better than {}", beaten.join(", ")));
     }
     if !open.is_empty() {
-        parts.push(format!("nothing can be said between it and {}", open.join(", ")));
+        parts.push(format!("no significant difference to {}", open.join(", ")));
     }
     format!("{}.", parts.join("; "))
 }
