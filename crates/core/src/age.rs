@@ -13,7 +13,7 @@ const MOST_YEARS: u32 = 130;
 /// An upper end from which label files and lists of groups mean no end.
 const OPEN_FROM: u32 = 100;
 
-/// What a raw age string says.
+/// A raw age label, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum AgeLabel {
     /// A single number of years, such as `35`.
@@ -293,7 +293,7 @@ mod tests {
     use super::{AgeGroups, AgeLabel};
 
     #[test]
-    fn reads_what_label_files_hold() {
+    fn parses_ages_as_label_files_write_them() {
         assert_eq!(AgeLabel::parse("(8, 23)"), AgeLabel::Range(8, 23));
         assert_eq!(AgeLabel::parse("20-29"), AgeLabel::Range(20, 29));
         assert_eq!(AgeLabel::parse("more than 70"), AgeLabel::Range(70, 100));
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_age_can_be_is_unknown() {
+    fn impossible_ages_are_unknown() {
         let out_of_order = ["(25, 23)", "32-25", "2024-12"];
         let no_ages = ["25-320", "12-2024", "1985", "1985-1990", "200+", "131"];
         let other =
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_the_same_however_their_open_end_is_written() {
+    fn groups_with_open_ends_compare_equal() {
         let eight = |last: &str| -> AgeGroups {
             format!("0-2, 4-6,8-12,15-20,25 - 32,38-43,48-53,{last}").parse().unwrap()
         };
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_in_a_group_that_holds_all_of_it() {
+    fn a_range_belongs_to_the_group_that_contains_it() {
         let group = |groups: AgeGroups, age: &str| groups.group_covering(age.parse().unwrap());
         assert_eq!(group(AgeGroups::nine(), "0-2"), Some(0));
         assert_eq!(group(AgeGroups::nine(), "20-29"), None);
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_list_of_groups() {
+    fn invalid_lists_of_groups_are_refused() {
         for (text, expected) in [
             ("abc", "found `abc`"),
             ("0-12", "at least two"),

@@ -1,4 +1,4 @@
-//! True ages that heads learn from and are measured against: a number of years, or a range.
+//! Age labels as targets for training and evaluation: a number of years, or a range.
 
 use std::fmt;
 use std::str::FromStr;
@@ -152,7 +152,7 @@ impl TryFrom<AgeLabel> for AgeTarget {
     }
 }
 
-/// Whether ages are judged by those of them that are exact: where these are at least half, so that
+/// Whether errors are measured on the exact ages only: where these are at least half, so that
 /// a few exact ages among ranges do not speak for all.
 #[must_use]
 pub fn exact_ages_decide(ages: &[AgeTarget]) -> bool {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_no_target() {
+    fn unusable_labels_are_no_target() {
         for (label, error) in [
             ("None", InvalidAgeTarget::Unknown),
             ("(25, 23)", InvalidAgeTarget::Unknown),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn distances_are_counted_from_the_ends() {
+    fn distances_are_measured_from_the_range_ends() {
         let twenties = AgeTarget::range(20.0, 29.0).unwrap();
         for (predicted, distance) in [(18.5, 1.5), (20.0, 0.0), (29.0, 0.0), (29.5, 0.5)] {
             assert_eq!(twenties.distance(predicted), distance);
@@ -216,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn exact_rows_leave_ranges_out() {
+    fn exact_rows_exclude_ranges() {
         let truth = [AgeTarget::exact(3.0), AgeTarget::range(4.0, 6.0).unwrap()];
         assert_eq!(exact_rows(&[2.0, 5.0], &truth), (vec![2.0], vec![3.0]));
     }
 
     #[test]
-    fn few_exact_ages_do_not_decide() {
+    fn exact_ages_decide_from_a_minimum_number_on() {
         let (exact, range) = (AgeTarget::exact(3.0), AgeTarget::range(4.0, 6.0).unwrap());
         assert!(exact_ages_decide(&[]) && exact_ages_decide(&[exact]));
         assert!(exact_ages_decide(&[exact, range]));

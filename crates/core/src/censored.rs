@@ -1,24 +1,24 @@
-//! Where the true ages lie that are known as ranges only.
+//! Nonparametric estimation of true ages that are known as ranges only (interval-censored labels).
 
-/// Cells that the space between the outermost ages is parted into.
+/// Cells of the discretised error axis.
 const CELLS: usize = 1_000;
-/// Rounds of the estimation: more change no share by a hundredth.
-const ROUNDS: usize = 60;
+/// EM iterations: more change no probability by a hundredth.
+const ITERATIONS: usize = 60;
 
-/// A row whose true age lies in a range, beside what was predicted for it.
+/// A row whose true age lies in a range, with its predicted age.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RangedAge {
-    /// The youngest and the oldest whole years that the true age may be; alike where it is known.
+pub struct AgeInterval {
+    /// The youngest and the oldest whole years that the true age may be; equal where it is exact.
     pub truth: (f32, f32),
     /// The predicted age in years.
     pub predicted: f32,
-    /// What the row's errors are measured in, years above 0: rows are compared by errors in it.
+    /// Unit of the row's errors, in years, above 0: rows are compared by errors in this unit.
     pub unit: f32,
-    /// How much the row counts, above 0.
+    /// Sample weight, above 0.
     pub weight: f64,
 }
 
-impl RangedAge {
+impl AgeInterval {
     /// How many whole years the true age may be.
     fn years(&self) -> usize {
         (self.truth.1 - self.truth.0) as usize + 1
@@ -30,34 +30,37 @@ impl RangedAge {
     }
 }
 
-/// Of each row the probability of each whole year of its range, the youngest first: 1 where the age
-/// is known.
+/// For each row the probability of each whole year of its range, the youngest first: 1 where the age
+/// is exact.
 ///
 /// The errors of all rows, each in its own unit, are taken to be drawn from one distribution. That
 /// is estimated from known ages and ranges together by self-consistency (Turnbull, "The empirical
 /// distribution function with arbitrarily grouped, censored and truncated data", 1976), begun from a
-/// uniform one; within its range an age is then as probable as its error. Years that are counted
-/// alike instead would make predictions look worse than they are, as a good prediction follows the
-/// true age within the range.
+/// uniform one; within its range an age is then as probable as its error. A uniform
+/// distribution instead would make predictions look worse than they are, as a good prediction
+/// follows the true age within the range.
 #[must_use]
-pub fn year_shares(rows: &[RangedAge]) -> Vec<Vec<f64>> {
+pub fn age_probabilities(rows: &[AgeInterval]) -> Vec<Vec<f64>> {
     if rows.iter().all(|row| row.years() == 1) {
         return vec![vec![1.0]; rows.len()];
     }
     let cells = Cells::around(rows);
     let reached = cells.self_consistent(rows);
-    let shares = |row: &RangedAge| {
-        let share = |year: usize| {
+    let probabilities = |row: &AgeInterval| {
+        let probability = |year: usize| {
             let age = row.truth.0 + year as f32;
             reached.between(cells.at(row.error(age - 0.5)), cells.at(row.error(age + 0.5)))
         };
-        let shares: Vec<f64> = (0..row.years()).map(share).collect();
-        let all: f64 = shares.iter().sum();
+        let probabilities: Vec<f64> = (0..row.years()).map(probability).collect();
+        let all: f64 = probabilities.iter().sum();
         // Where nothing was found, nothing is known but the range.
-        let alike = 1.0 / shares.len() as f64;
-        shares.iter().map(|share| if all > 0.0 { share / all } else { alike }).collect()
+        let alike = 1.0 / probabilities.len() as f64;
+        probabilities
+            .iter()
+            .map(|probability| if all > 0.0 { probability / all } else { alike })
+            .collect()
     };
-    rows.iter().map(shares).collect()
+    rows.iter().map(probabilities).collect()
 }
 
 /// Equal parts of the space of errors.
@@ -67,7 +70,7 @@ struct Cells {
 }
 
 impl Cells {
-    fn around(rows: &[RangedAge]) -> Self {
+    fn around(rows: &[AgeInterval]) -> Self {
         let ends = rows
             .iter()
             .flat_map(|row| [row.error(row.truth.0 - 0.5), row.error(row.truth.1 + 0.5)]);
@@ -83,7 +86,7 @@ impl Cells {
 
     /// The distribution of errors under which each row's expected errors, given its range, have
     /// that same distribution.
-    fn self_consistent(&self, rows: &[RangedAge]) -> Reached {
+    fn self_consistent(&self, rows: &[AgeInterval]) -> Reached {
         let ends: Vec<(f64, f64)> = rows
             .iter()
             .map(|row| {
@@ -92,7 +95,7 @@ impl Cells {
             })
             .collect();
         let mut reached = Reached::of(&[1.0; CELLS]);
-        for _ in 0..ROUNDS {
+        for _ in 0..ITERATIONS {
             let mut density = vec![0.0; CELLS + 1];
             for (row, &(low, high)) in rows.iter().zip(&ends) {
                 // Whole cells, at least one.
@@ -131,7 +134,7 @@ impl Reached {
         Self(std::iter::once(0.0).chain(below).collect())
     }
 
-    /// What lies below a place, evenly spread within a cell.
+    /// The cumulative probability at a place, linear within a cell.
     fn below(&self, place: f64) -> f64 {
         let cell = (place.floor() as usize).min(CELLS - 1);
         let [from, to] = [self.0[cell], self.0[cell + 1]];
@@ -147,33 +150,33 @@ impl Reached {
 mod tests {
     use rand::Rng as _;
 
-    use super::{RangedAge, year_shares};
+    use super::{AgeInterval, age_probabilities};
     use crate::rng::seeded;
 
-    fn row(truth: (f32, f32), predicted: f32) -> RangedAge {
-        RangedAge { truth, predicted, unit: 4.0, weight: 1.0 }
+    fn row(truth: (f32, f32), predicted: f32) -> AgeInterval {
+        AgeInterval { truth, predicted, unit: 4.0, weight: 1.0 }
     }
 
     #[test]
-    fn a_known_age_is_certain_and_a_range_alone_is_spread_evenly() {
-        assert_eq!(year_shares(&[row((30.0, 30.0), 50.0)]), [[1.0]]);
-        let alone = year_shares(&[row((30.0, 39.0), 34.5)]);
-        assert!(alone[0].iter().all(|share| (share - 0.1).abs() < 1e-6), "{alone:?}");
+    fn a_known_age_is_certain_and_a_single_range_is_uniform() {
+        assert_eq!(age_probabilities(&[row((30.0, 30.0), 50.0)]), [[1.0]]);
+        let alone = age_probabilities(&[row((30.0, 39.0), 34.5)]);
+        assert!(alone[0].iter().all(|probability| (probability - 0.1).abs() < 1e-6), "{alone:?}");
     }
 
     #[test]
-    fn known_ages_tell_where_in_their_ranges_the_others_lie() {
-        let mut rows: Vec<RangedAge> =
+    fn exact_ages_shape_the_distribution_within_ranges() {
+        let mut rows: Vec<AgeInterval> =
             (0..400u16).map(|at| row((40.0, 40.0), 40.0 + f32::from(at % 9) / 2.0 - 2.0)).collect();
         rows.push(row((30.0, 39.0), 33.0));
-        let shares = year_shares(&rows);
-        let near: f64 = shares[400][1..=5].iter().sum();
-        assert!(near > 0.95, "{:?}", shares[400]);
-        assert!((shares[400].iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        let probabilities = age_probabilities(&rows);
+        let near: f64 = probabilities[400][1..=5].iter().sum();
+        assert!(near > 0.95, "{:?}", probabilities[400]);
+        assert!((probabilities[400].iter().sum::<f64>() - 1.0).abs() < 1e-9);
     }
 
     #[test]
-    fn ranges_alone_show_the_errors_that_made_them() {
+    fn the_error_distribution_is_estimated_from_ranges() {
         // Ages off by a normal error of 5 years, known to ten years.
         let mut generator = seeded(3, "censored");
         let mut normal = || (0..12).map(|_| generator.random::<f32>()).sum::<f32>() - 6.0;
@@ -183,7 +186,7 @@ mod tests {
                 (age, age + 5.0 * normal())
             })
             .collect();
-        let rows: Vec<RangedAge> = drawn
+        let rows: Vec<AgeInterval> = drawn
             .iter()
             .map(|&(age, predicted)| {
                 let low = (age / 10.0).floor() * 10.0;
@@ -191,21 +194,24 @@ mod tests {
             })
             .collect();
         let within = |age: f32, predicted: f32| (age - predicted).abs() <= 6.4;
-        let true_share = drawn.iter().filter(|&&(age, predicted)| within(age, predicted)).count()
-            as f64
-            / drawn.len() as f64;
-        let shares = year_shares(&rows);
-        let expected = |row: &RangedAge, shares: &[f64]| -> f64 {
+        let true_probability =
+            drawn.iter().filter(|&&(age, predicted)| within(age, predicted)).count() as f64
+                / drawn.len() as f64;
+        let probabilities = age_probabilities(&rows);
+        let expected = |row: &AgeInterval, probabilities: &[f64]| -> f64 {
             let inside =
                 |&(year, _): &(u8, &f64)| within(row.truth.0 + f32::from(year), row.predicted);
-            (0..).zip(shares).filter(inside).map(|(_, share)| share).sum()
+            (0..).zip(probabilities).filter(inside).map(|(_, probability)| probability).sum()
         };
-        let found =
-            rows.iter().zip(&shares).map(|(row, shares)| expected(row, shares)).sum::<f64>()
-                / rows.len() as f64;
+        let found = rows
+            .iter()
+            .zip(&probabilities)
+            .map(|(row, probabilities)| expected(row, probabilities))
+            .sum::<f64>()
+            / rows.len() as f64;
         let alike =
             rows.iter().map(|row| expected(row, &[0.1; 10])).sum::<f64>() / rows.len() as f64;
-        assert!((found - true_share).abs() < 0.03, "{found} of {true_share}");
-        assert!(alike < true_share - 0.06, "{alike} of {true_share}");
+        assert!((found - true_probability).abs() < 0.03, "{found} of {true_probability}");
+        assert!(alike < true_probability - 0.06, "{alike} of {true_probability}");
     }
 }

@@ -1,4 +1,4 @@
-//! The checksum that a file carries of itself.
+//! A checksum embedded in the file that it protects.
 //!
 //! A file that is written whole and read whole can hold a hash of its own bytes: 64 hexadecimal
 //! digits behind a marker, which count as zeros while the hash is taken. It stays what it is to
@@ -19,7 +19,7 @@ use std::ops::Range;
 /// Stands in the place of the digits until [`seal`] puts them there.
 pub const UNSEALED: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// What the checksum in a file says of its bytes.
+/// The result of comparing a file's checksum with its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
     /// They are what was written.
@@ -71,7 +71,7 @@ mod tests {
     const MARKER: &[u8] = b"sum=";
 
     #[test]
-    fn every_flipped_bit_is_found_or_takes_the_marker_away() {
+    fn every_flipped_bit_is_detected_or_removes_the_marker() {
         let mut bytes = format!("text sum=none sum={UNSEALED} more").into_bytes();
         assert!(seal(&mut bytes, MARKER));
         assert_eq!(check(&bytes, MARKER), Checksum::Right);

@@ -1,4 +1,4 @@
-//! From the bytes of a picture to faces with embeddings, or to a typed rejection.
+//! Extraction: from the bytes of a picture to faces with embeddings, or to a typed rejection.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{Fingerprint, Precision};
 
-/// blake3 of a picture's bytes: pictures with the same bytes share an embedding.
+/// blake3 of a picture's bytes: pictures with the same bytes have the same embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageKey([u8; 32]);
@@ -92,7 +92,7 @@ impl Embedding {
         &self.0
     }
 
-    /// Euclidean length. For ArcFace it tells the quality of the picture.
+    /// Euclidean norm. For ArcFace it correlates with the quality of the picture.
     #[must_use]
     pub fn norm(&self) -> f32 {
         self.0.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt() as f32
@@ -151,7 +151,7 @@ impl FaceVariant {
 /// One version of one face, embedded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Face {
-    /// 0 is the main face; others only where all faces were asked for.
+    /// 0 is the main face; others only if all faces were requested.
     pub index: u16,
     /// As it is, mirrored, or an augmentation.
     pub variant: FaceVariant,
@@ -160,7 +160,7 @@ pub struct Face {
     /// The embedding's norm as the backend gave it; none where a server sends unit embeddings only.
     pub norm: Option<f32>,
     /// Pooled intermediate maps: for each map its channel means, then its channel standard
-    /// deviations over space. Empty where no taps were asked for.
+    /// deviations over space. Empty if no taps were requested.
     pub taps: Vec<f32>,
     /// Left, top, right, bottom in pixels of the upright picture.
     pub bounding_box: [f32; 4],
@@ -185,7 +185,7 @@ pub enum RejectReason {
     Empty,
     /// The bytes are no picture of a known format.
     NotAPicture,
-    /// The picture's data is damaged.
+    /// The picture's data is corrupt.
     Undecodable,
     /// The picture's data ends early.
     Truncated,
@@ -201,7 +201,7 @@ pub enum RejectReason {
     Animated,
     /// The detector found no face, padded or not.
     NoFace,
-    /// A face was found, with a score under the threshold asked for.
+    /// A face was found, with a score below the requested threshold.
     LowScore,
     /// The landmarks do not determine an alignment.
     BadLandmarks,
@@ -293,7 +293,7 @@ impl Rejection {
 pub enum Extraction {
     /// At least one face.
     Embedded {
-        /// The main face first, each with all the variants asked for.
+        /// The main face first, each with all requested variants.
         faces: Vec<Face>,
         /// How many faces the detector found in all.
         found: u32,
@@ -370,10 +370,10 @@ pub trait Extractor: Send + Sync {
     /// Only when the extractor itself fails; a bad picture is an [`Extraction::Rejected`].
     fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError>;
 
-    /// [`Self::extract`], with so many augmented versions of each picture's main face beside it.
+    /// [`Self::extract`], with so many additional augmented versions of each picture's main face.
     ///
     /// # Errors
-    /// As [`Self::extract`]; and where this extractor makes no versions and some are asked for.
+    /// As [`Self::extract`]; and where versions are requested of an extractor that makes none.
     fn extract_augmented(
         &self,
         pictures: &[(&[u8], u32)],
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_reasons_parse_what_they_print() {
+    fn keys_and_reasons_parse_their_own_display() {
         let key = ImageKey::of(b"picture");
         assert_eq!(key.to_string().parse::<ImageKey>().unwrap(), key);
         for reason in RejectReason::ALL {

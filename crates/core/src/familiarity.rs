@@ -1,4 +1,4 @@
-//! How like the training faces a face's features are.
+//! Out-of-distribution detection: how similar a face's features are to those of the training faces.
 
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 use rand::Rng as _;
@@ -9,11 +9,11 @@ use crate::head::{FeatureMatrix, HeadError};
 use crate::rng::{Rng, seeded};
 use crate::rows::FeatureRows;
 
-/// Share of held-out faces that count as familiar.
+/// Fraction of held-out faces that count as familiar.
 const FAMILIAR: f64 = 0.99;
 /// Leading principal components that are stored.
 const COMPONENTS: usize = 48;
-/// Directions beside them that the search carries along, so that it converges sooner.
+/// Extra directions of the randomised search, so that it converges sooner.
 const OVERSAMPLED: usize = 16;
 /// Passes of the search over the training rows.
 const PASSES: usize = 5;
@@ -21,19 +21,19 @@ const PASSES: usize = 5;
 const MOST_ROWS: usize = 5_000;
 /// Standardised values count up to this many deviations: single columns go far out on good faces.
 const CLIP: f32 = 3.0;
-/// With fewer held-out rows the last hundredth of them is nobody.
+/// Minimum of held-out rows for the 99 % quantile.
 const LEAST_ROWS: usize = 50;
 /// Steps of the table of held-out distances.
 const STEPS: usize = 1_000;
-/// Lies beyond all statistics.
+/// Larger than any statistic.
 const UNREACHED: f32 = 1e30;
 /// Statistics that a distance is made of.
 const STATISTICS: usize = 3;
 
-/// How like the training faces a face is.
+/// How similar a face is to the training faces.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Familiarity {
-    /// Share of held-out training faces that are as far from the others as this one or farther: 0.5
+    /// Fraction of held-out training faces that are as far from the others as this one or farther: 0.5
     /// for the usual face, below 0.01 for an unfamiliar one.
     pub score: f32,
     /// Distance from the training faces: 0 in their midst, 1 where a face becomes unfamiliar.
@@ -48,25 +48,25 @@ impl Familiarity {
     pub const UNFAMILIAR_BELOW: f32 = 0.01;
 }
 
-/// What tells familiar faces from others: fitted on the training rows, with a border set on rows of
-/// the same sets that were held out.
+/// Detects unfamiliar faces: fitted on the training rows, with a border calibrated on held-out rows
+/// of the same datasets.
 ///
 /// The distance is the root of the sum of the squares of three statistics, each 0 up to the median
 /// of the held-out rows and rising by as much again at each distance from it to their 99 % quantile:
 /// the root mean square of what the leading principal components leave of the standardised columns,
 /// the reconstruction error; the same over the deep columns only; and the root mean square of the
 /// standardised deep columns themselves. Deep columns are the second half of the taps, which come
-/// from the network's last map: earlier maps also tell how a picture was made, and would call good
+/// from the network's last map: earlier maps also depend on how a picture was made, and would make good
 /// photographs from another source unfamiliar. Without taps all columns count as deep. Standardised
 /// values are clipped at 3 deviations. Each statistic is a mean over the crop and its mirror image.
 /// The distance is in units of the held-out rows' own 99 % quantile, which is the border of the
 /// unfamiliar.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FamiliarityModel(FamiliarityParts);
+pub struct FamiliarityModel(FamiliarityParameters);
 
 /// The numbers of a [`FamiliarityModel`], to be stored.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FamiliarityParts {
+pub struct FamiliarityParameters {
     /// The first columns, that are the embedding; 0 where heads see none.
     pub embedding: usize,
     /// Mean of each column.
@@ -113,7 +113,7 @@ impl FamiliarityModel {
         let (mean, scale) = moments(&values)?;
         let standardised = standardised(values, &mean, &scale);
         let (components, units) = quantised(&leading(&standardised, &mut generator));
-        let mut model = Self(FamiliarityParts {
+        let mut model = Self(FamiliarityParameters {
             embedding,
             mean,
             scale,
@@ -127,7 +127,7 @@ impl FamiliarityModel {
             let values = measured.iter().map(|row| row[statistic]);
             let quantiles = Quantiles::new(values, held_out.weights);
             let [median, border] = [0.5, FAMILIAR].map(|level| quantiles.at(level));
-            // A statistic that does not vary says nothing, however much it later does.
+            // A statistic without variance is not informative, whatever its values later.
             let border = if border > median { border } else { median + UNREACHED };
             model.0.statistics[statistic] = [median, border];
         }
@@ -146,8 +146,8 @@ impl FamiliarityModel {
     /// A model of these parts.
     ///
     /// # Errors
-    /// [`HeadError::Damaged`] where they do not fit together.
-    pub fn new(parts: FamiliarityParts) -> Result<Self, HeadError> {
+    /// [`HeadError::Corrupt`] where they do not fit together.
+    pub fn new(parts: FamiliarityParameters) -> Result<Self, HeadError> {
         let (k, d) = parts.components.dim();
         let sizes = d > 0
             && [parts.mean.len(), parts.scale.len()] == [d, d]
@@ -164,13 +164,13 @@ impl FamiliarityModel {
         if sizes && finite && ordered {
             Ok(Self(parts))
         } else {
-            Err(HeadError::Damaged("the familiarity's numbers do not fit together".to_owned()))
+            Err(HeadError::Corrupt("the familiarity's numbers do not fit together".to_owned()))
         }
     }
 
     /// Its numbers.
     #[must_use]
-    pub fn parts(&self) -> &FamiliarityParts {
+    pub fn parameters(&self) -> &FamiliarityParameters {
         &self.0
     }
 
@@ -211,7 +211,7 @@ impl FamiliarityModel {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Vec<[f32; STATISTICS]>, HeadError> {
-        let FamiliarityParts { mean, components, units, .. } = &self.0;
+        let FamiliarityParameters { mean, components, units, .. } = &self.0;
         if matrix.width() != mean.len() {
             return Err(HeadError::Shape(format!(
                 "familiarity was fitted on {} features, the matrix has {}",
@@ -241,7 +241,7 @@ impl FamiliarityModel {
         rows: &[usize],
         components: &Array2<f32>,
     ) -> Vec<[f32; STATISTICS]> {
-        let FamiliarityParts { embedding, mean, scale, .. } = &self.0;
+        let FamiliarityParameters { embedding, mean, scale, .. } = &self.0;
         // The embedding is no map; without taps there is nothing else.
         let taps = mean.len() - embedding;
         let deep = if taps == 0 { 0 } else { embedding + taps / 2 };
@@ -390,7 +390,7 @@ impl Quantiles {
         Self { reached }
     }
 
-    /// The least value up to which lies at least this share of the weight.
+    /// Weighted quantile: the least value up to which at least this fraction of the weight lies.
     fn at(&self, level: f64) -> f32 {
         let wanted = self.reached.last().map_or(0.0, |last| last.1) * level;
         // Sums of weights miss their product by a rounding error.
@@ -404,7 +404,7 @@ mod tests {
     use ndarray::{Array2, Axis};
     use rand::Rng as _;
 
-    use super::{Familiarity, FamiliarityModel, FamiliarityParts, WeightedRows};
+    use super::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
     use crate::head::FeatureMatrix;
     use crate::rng::seeded;
 
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_score_is_the_share_of_faces_that_are_as_far_away_or_farther() {
+    fn a_score_is_the_fraction_of_faces_at_least_as_far_away() {
         let (model, matrix) = (model(), matrix(3_000));
         let found = model.of(&matrix, &(600..1_600).collect::<Vec<_>>()).unwrap();
         for face in &found {
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_does_not_hang_on_its_neighbours() {
+    fn the_score_of_a_row_does_not_depend_on_other_rows() {
         let (model, matrix) = (model(), matrix(3_000));
         let all = model.of(&matrix, &(1_000..1_300).collect::<Vec<_>>()).unwrap();
         let one = model.of(&matrix, &[1_299]).unwrap();
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_count_by_weight() {
+    fn datasets_are_weighted() {
         // Held-out rows of a set far away, that count for nearly nothing, do not move the border.
         let matrix = matrix(2_000);
         let training: Vec<usize> = (0..600).collect();
@@ -499,18 +499,18 @@ mod tests {
     #[test]
     fn the_same_rows_give_the_same_numbers() {
         assert_eq!(model(), model());
-        assert_eq!(FamiliarityModel::new(model().parts().clone()).unwrap(), model());
+        assert_eq!(FamiliarityModel::new(model().parameters().clone()).unwrap(), model());
     }
 
     #[test]
-    fn few_rows_give_none_and_odd_parts_are_refused() {
+    fn few_rows_give_no_model_and_invalid_parameters_are_refused() {
         let matrix = matrix(100);
         let rows: Vec<usize> = (0..49).collect();
         let few = WeightedRows { rows: &rows, weights: &[1.0; 49] };
         assert_eq!(FamiliarityModel::fit(&matrix, few, few).unwrap(), None);
         let narrow = FeatureMatrix::new(Array2::zeros((1, 3)), None).unwrap();
         assert!(model().of(&narrow, &[0]).is_err());
-        let odd: [fn(&mut FamiliarityParts); 6] = [
+        let odd: [fn(&mut FamiliarityParameters); 6] = [
             |parts| parts.embedding = WIDTH + 1,
             |parts| parts.mean[0] = f32::NAN,
             |parts| parts.scale.truncate(1),
@@ -519,7 +519,7 @@ mod tests {
             |parts| parts.statistics[1] = [1.0, 0.0],
         ];
         for odd in odd {
-            let mut parts = model().parts().clone();
+            let mut parts = model().parameters().clone();
             odd(&mut parts);
             assert!(FamiliarityModel::new(parts).is_err());
         }

@@ -1,4 +1,4 @@
-//! Writing a file so that a reader sees the old content or the new, never a half; reading one within
+//! Atomic writing of files (a reader sees the old content or the new); reading within
 //! bounds.
 
 use std::io::{self, Read, Write};
@@ -44,7 +44,7 @@ pub(crate) enum NotRead {
 
 /// Reads a regular file of at most so many bytes; a pipe, socket or device is not opened.
 pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, NotRead> {
-    // Asked before: opening a pipe waits for whoever writes into it.
+    // Checked before: opening a pipe blocks until it has a writer.
     let metadata = fs::metadata(path).map_err(NotRead::Failed)?;
     if !metadata.is_file() {
         let folder = metadata.is_dir();
@@ -62,7 +62,7 @@ pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, NotRead> {
         // Not opened: such a file of the system's own may wait for what never comes.
         return Ok(bytes);
     }
-    // It may be longer than it says: one that grows, or one of the system's own.
+    // It may be longer than reported: a growing file, or one of /proc.
     let file = fs::File::open(path).map_err(NotRead::Failed)?;
     file.take(most + 1).read_to_end(&mut bytes).map_err(NotRead::Failed)?;
     match bytes.len() as u64 {
@@ -71,7 +71,7 @@ pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, NotRead> {
     }
 }
 
-/// Reads a regular file of at most so many bytes. One that says to have none is empty.
+/// Reads a regular file of at most so many bytes. A file whose length is reported as 0 is empty.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] where it is no regular file, which is not opened,
@@ -105,11 +105,11 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a failure says nothing of the file: this process or the machine has no file descriptor, or
+/// Whether a failure is not the file's: this process or the machine has no file descriptor, or
 /// no memory, left.
 #[must_use]
 pub fn is_exhausted(error: &io::Error) -> bool {
-    // Out of descriptors here and on the machine, and out of memory; alike on all Unix systems.
+    // Out of descriptors here and on the machine, and out of memory; the same on all Unix systems.
     const EXHAUSTED: [i32; 3] = [24, 23, 12];
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(found) = cause {
@@ -134,7 +134,7 @@ mod tests {
     use super::{is_exhausted, read_at_most, write_atomic};
 
     #[test]
-    fn replaces_the_content_and_leaves_nothing_else() {
+    fn replaces_the_content_and_leaves_no_temporary_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/report.json");
         write_atomic(&path, b"one").unwrap();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn no_descriptor_left_is_no_fault_of_the_file() {
+    fn running_out_of_descriptors_is_reported_as_exhaustion() {
         let bare = || std::io::Error::from_raw_os_error(24);
         let wrapped = std::io::Error::new(bare().kind(), bare());
         assert!(is_exhausted(&bare()) && is_exhausted(&wrapped));

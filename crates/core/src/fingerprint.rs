@@ -1,4 +1,4 @@
-//! What an embedding was made with, in one short name that a store and a bundle can compare.
+//! A short name for everything that an embedding was made with, which stores and bundles compare.
 
 use std::fmt;
 use std::str::FromStr;
@@ -128,7 +128,7 @@ mod tests {
     use super::Fingerprint;
 
     #[test]
-    fn depends_on_names_values_and_their_borders() {
+    fn depends_on_names_values_and_field_boundaries() {
         let of = |name: &str, value: &str| Fingerprint::builder().text(name, value).finish();
         assert_eq!(of("a", "b"), of("a", "b"));
         assert_ne!(of("a", "b"), of("ab", ""));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn parses_what_it_prints_and_nothing_else() {
+    fn parses_its_own_display_only() {
         let made = Fingerprint::builder().text("a", "b").finish();
         assert_eq!(made.to_string().parse::<Fingerprint>().unwrap(), made);
         assert!("xyz".parse::<Fingerprint>().unwrap_err().to_string().contains("xyz"));

@@ -1,4 +1,5 @@
-//! What a head is: something that fits rows of a feature matrix and then answers for others.
+//! The traits of a head: an estimator that is fitted to rows of a feature matrix and then predicts
+//! classes or ages for other rows.
 //!
 //! To add a head, implement [`Head`] and [`FittedHead`] in a file of `facefold-heads` and add a
 //! line to that crate's registry.
@@ -10,13 +11,13 @@ use ndarray::{Array2, ArrayD};
 use serde::{Deserialize, Serialize};
 
 use crate::age_target::AgeTarget;
-use crate::examples::Examples;
+use crate::feature_dataset::FeatureDataset;
 use crate::rows::FeatureRows;
 
 /// Features of all rows of a store, n x d, and of their mirrored crops where the store has them.
 ///
-/// Behind the rows of pictures may stand rows of their augmented versions, which are for training
-/// only: [`Examples::augmented`].
+/// The rows of pictures may be followed by rows of their augmented versions, which are for training
+/// only: [`FeatureDataset::augmented`].
 #[derive(Debug, Clone)]
 pub struct FeatureMatrix {
     plain: FeatureRows,
@@ -28,9 +29,10 @@ pub struct FeatureMatrix {
     identity: MatrixIdentity,
 }
 
-/// Which matrix it is: what was computed from the values of one is good for all with its identity.
+/// Identifies a matrix, so that what was computed from its values can be cached.
 ///
-/// Each matrix that is made has one of its own; a clone shares it, as its values are the same.
+/// Every matrix that is made has an identity of its own; a clone shares it, as its values are the
+/// same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MatrixIdentity(u64);
 
@@ -41,7 +43,7 @@ impl MatrixIdentity {
     }
 }
 
-/// Equal values make equal matrices, whoever made them.
+/// Compares values, not identities.
 impl PartialEq for FeatureMatrix {
     fn eq(&self, other: &Self) -> bool {
         let same_rows = self.plain == other.plain && self.mirrored == other.mirrored;
@@ -107,18 +109,18 @@ impl FeatureMatrix {
         Ok(self)
     }
 
-    /// The same rows, of which heads see these columns only, in this order; without mirrored rows,
-    /// where those are not wanted.
+    /// The same rows with these columns only, in this order; without mirrored rows if `mirrored` is
+    /// false.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where there is no such column.
-    pub fn narrowed(&self, columns: &[usize], mirrored: bool) -> Result<Self, HeadError> {
+    pub fn select_columns(&self, columns: &[usize], mirrored: bool) -> Result<Self, HeadError> {
         if let Some(column) = columns.iter().find(|&&column| column >= self.width()) {
             return Err(HeadError::Shape(format!("column {column} of {} features", self.width())));
         }
         let mirrored = self.mirrored.as_ref().filter(|_| mirrored);
         let mirrored = mirrored.map(|rows| rows.columns(columns));
-        // Of an embedding without some of its columns nobody knows the length.
+        // An embedding without some of its columns no longer counts as one.
         let whole = columns.len() >= self.embedding
             && columns[..self.embedding].iter().copied().eq(0..self.embedding);
         Self::of_rows(self.plain.columns(columns), mirrored)?
@@ -126,14 +128,14 @@ impl FeatureMatrix {
             .with_embedding(if whole { self.embedding } else { 0 })
     }
 
-    /// The rows of several matrices behind each other: the pictures of all, then the augmented
-    /// versions of all. Mirrored rows stay where every one has them. The values stay where they are.
+    /// Concatenates the rows of several matrices: the pictures of all, then the augmented versions
+    /// of all. Mirrored rows are kept if every matrix has them. No value is copied.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where there is none, or the numbers of features differ.
-    pub fn joined(matrices: &[Self]) -> Result<Self, HeadError> {
+    pub fn concat(matrices: &[Self]) -> Result<Self, HeadError> {
         if matrices.is_empty() {
-            return Err(HeadError::Shape("no matrix to join".to_owned()));
+            return Err(HeadError::Shape("no matrix to concatenate".to_owned()));
         }
         let pictures = |matrix: &Self| matrix.rows() - matrix.originals.len();
         let concatenated = |of: &dyn Fn(&Self) -> Option<&FeatureRows>| {
@@ -144,10 +146,10 @@ impl FeatureMatrix {
                 .map(|(rows, matrix)| (*rows, 0..pictures(matrix)))
                 .chain(all().map(|(rows, matrix)| (*rows, pictures(matrix)..matrix.rows())))
                 .collect();
-            FeatureRows::concatenated(&pieces).map(Some)
+            FeatureRows::concat(&pieces).map(Some)
         };
         let plain = concatenated(&|matrix| Some(&matrix.plain))?;
-        let plain = plain.ok_or_else(|| HeadError::Shape("no rows to join".to_owned()))?;
+        let plain = plain.ok_or_else(|| HeadError::Shape("no rows to concatenate".to_owned()))?;
         let mirrored = concatenated(&|matrix| matrix.mirrored.as_ref())?;
         let (mut originals, mut first) = (Vec::new(), 0);
         for matrix in matrices {
@@ -205,7 +207,7 @@ impl FeatureMatrix {
     }
 }
 
-/// What the rows should be told as.
+/// The labels that a head is fitted to, one a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Targets {
     /// Class indices below `count`.
@@ -215,15 +217,15 @@ pub enum Targets {
         /// Number of classes, some of which may have no row here.
         count: usize,
     },
-    /// Ages, each exact or known as a range.
-    Years(Vec<AgeTarget>),
+    /// Ages in years, each exact or known as a range.
+    Regression(Vec<AgeTarget>),
 }
 
 impl Targets {
     /// Ages that are all known exactly, in years.
     #[must_use]
     pub fn exact_years(years: Vec<f32>) -> Self {
-        Self::Years(years.into_iter().map(AgeTarget::exact).collect())
+        Self::Regression(years.into_iter().map(AgeTarget::exact).collect())
     }
 
     /// Number of rows whose age is known only as a range.
@@ -231,7 +233,7 @@ impl Targets {
     pub fn ranges(&self) -> usize {
         match self {
             Self::Classes { .. } => 0,
-            Self::Years(ages) => ages.iter().filter(|age| age.is_range()).count(),
+            Self::Regression(ages) => ages.iter().filter(|age| age.is_range()).count(),
         }
     }
 
@@ -240,25 +242,27 @@ impl Targets {
     /// # Panics
     /// Where a position is past the end.
     #[must_use]
-    pub fn pick(&self, positions: &[usize]) -> Self {
+    pub fn select(&self, positions: &[usize]) -> Self {
         match self {
             Self::Classes { indices, count } => Self::Classes {
                 indices: positions.iter().map(|&position| indices[position]).collect(),
                 count: *count,
             },
-            Self::Years(years) => {
-                Self::Years(positions.iter().map(|&position| years[position]).collect())
+            Self::Regression(years) => {
+                Self::Regression(positions.iter().map(|&position| years[position]).collect())
             }
         }
     }
 
-    /// These targets, then others of the same kind.
+    /// These targets, followed by others of the same kind.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where the kinds differ.
-    pub fn joined(&self, other: &Self) -> Result<Self, HeadError> {
+    pub fn concat(&self, other: &Self) -> Result<Self, HeadError> {
         match (self, other) {
-            (Self::Years(one), Self::Years(two)) => Ok(Self::Years([&one[..], two].concat())),
+            (Self::Regression(one), Self::Regression(two)) => {
+                Ok(Self::Regression([&one[..], two].concat()))
+            }
             (Self::Classes { indices, count }, Self::Classes { indices: more, count: same })
                 if count == same =>
             {
@@ -273,7 +277,7 @@ impl Targets {
     pub fn len(&self) -> usize {
         match self {
             Self::Classes { indices, .. } => indices.len(),
-            Self::Years(years) => years.len(),
+            Self::Regression(years) => years.len(),
         }
     }
 
@@ -288,7 +292,7 @@ impl Targets {
     pub fn kind(&self) -> TargetKind {
         match self {
             Self::Classes { count, .. } => TargetKind::Classes { count: *count },
-            Self::Years(_) => TargetKind::Years,
+            Self::Regression(_) => TargetKind::Regression,
         }
     }
 }
@@ -302,17 +306,18 @@ pub enum TargetKind {
         /// Number of classes.
         count: usize,
     },
-    /// Regression of years.
-    Years,
+    /// Regression of an age in years.
+    #[serde(rename = "years")]
+    Regression,
 }
 
-/// A head's answers, one a row.
+/// A head's predictions, one a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predictions {
-    /// n x classes; each row sums to 1.
+    /// Class probabilities, n x classes; each row sums to 1.
     Classes(Array2<f32>),
     /// Ages in years.
-    Years(Vec<f32>),
+    Regression(Vec<f32>),
 }
 
 impl Predictions {
@@ -321,7 +326,7 @@ impl Predictions {
     pub fn len(&self) -> usize {
         match self {
             Self::Classes(probabilities) => probabilities.nrows(),
-            Self::Years(years) => years.len(),
+            Self::Regression(years) => years.len(),
         }
     }
 
@@ -357,14 +362,15 @@ pub struct TrainingLog {
     pub best_epoch: Option<usize>,
     /// Number of rows the head was really fitted on.
     pub rows_used: usize,
-    /// What a reader of the report must know: `trained on a stratified subsample of 5,000 of
+    /// Notes for the reader of a report: `trained on a stratified subsample of 5,000 of
     /// 14,000 rows`.
     pub notes: Vec<String>,
 }
 
-/// All that a fitted head needs to be stored: numbers by name, and settings.
+/// The state of a fitted head, as it is stored: tensors by name, and settings (`state_dict` in
+/// `PyTorch`).
 #[derive(Debug, Clone, PartialEq)]
-pub struct HeadParts {
+pub struct StateDict {
     /// Which head it is: the name in the registry.
     pub kind: String,
     /// Settings that rebuild it.
@@ -381,34 +387,34 @@ pub trait Head: Send + Sync {
     /// The checked settings, written into every report.
     fn settings(&self) -> serde_json::Value;
 
-    /// Whether the fit also looks at the other labels of its rows: [`Examples::companions`].
-    fn uses_companions(&self) -> bool {
+    /// Whether the fit also uses labels of other tasks: [`FeatureDataset::auxiliary_tasks`].
+    fn uses_auxiliary_tasks(&self) -> bool {
         false
     }
 
-    /// Fits the training rows, choosing by the validation rows (epoch, temperature) where the
-    /// head chooses at all. The same rows and seed give the same bits.
+    /// Fits the head to the training rows. The validation rows choose the epoch, the temperature
+    /// and the like, for heads that choose any. The same rows and seed give the same bits.
     ///
     /// # Errors
     /// [`HeadError`] where the rows cannot be learnt from.
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError>;
 }
 
 /// A head after its fit.
 pub trait FittedHead: Send + Sync {
-    /// Answers for some rows of a matrix that is as wide as the training matrix.
+    /// Predicts some rows of a matrix that is as wide as the training matrix.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where the width differs.
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError>;
 
-    /// Answers for the validation rows of the fit, by what did not learn from them: for a head that
-    /// in the end learns from those too, what it was before.
+    /// Predicts the validation rows of the fit by a model that was not trained on them: a head that
+    /// is refitted on all rows uses its first fit here.
     ///
     /// # Errors
     /// As [`Self::predict`].
@@ -420,12 +426,12 @@ pub trait FittedHead: Send + Sync {
         self.predict(matrix, rows)
     }
 
-    /// How a head for years spreads its belief over the ages 0, 1, 2, …: one row a row, each of
-    /// sum 1. None for heads that tell a class or a number only.
+    /// The predicted probabilities of the ages 0, 1, 2, … years, n x ages; each row sums to 1.
+    /// `None` for classifiers, and for regressors that predict a number only.
     ///
     /// # Errors
     /// As [`Self::predict`].
-    fn year_distribution(
+    fn age_distribution(
         &self,
         _matrix: &FeatureMatrix,
         _rows: &[usize],
@@ -433,25 +439,25 @@ pub trait FittedHead: Send + Sync {
         Ok(None)
     }
 
-    /// The same for the validation rows of the fit, by what did not learn from them, as in
-    /// [`Self::predict_validation`].
+    /// [`Self::age_distribution`] for the validation rows of the fit, by a model that was not trained
+    /// on them, as in [`Self::predict_validation`].
     ///
     /// # Errors
     /// As [`Self::predict`].
-    fn year_distribution_validation(
+    fn age_distribution_validation(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        self.year_distribution(matrix, rows)
+        self.age_distribution(matrix, rows)
     }
 
-    /// How unsure the head is of each answer, in years or as a probability, one number a row. None
-    /// for heads that cannot tell or were not asked to.
+    /// The predictive standard deviation of each row: in years, or of the probability of the
+    /// predicted class. `None` for heads that do not estimate it.
     ///
     /// # Errors
     /// As [`Self::predict`].
-    fn spread(
+    fn uncertainty(
         &self,
         _matrix: &FeatureMatrix,
         _rows: &[usize],
@@ -462,17 +468,17 @@ pub trait FittedHead: Send + Sync {
     /// How the fit went.
     fn log(&self) -> &TrainingLog;
 
-    /// What to store of it.
-    fn parts(&self) -> HeadParts;
+    /// The state to store.
+    fn state_dict(&self) -> StateDict;
 }
 
-/// Why a head cannot be fitted, used or stored.
+/// Why a head cannot be fitted, applied or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadError {
-    /// Sizes that do not belong together.
-    #[error("sizes do not fit: {0}")]
+    /// Shapes that do not match.
+    #[error("shapes do not match: {0}")]
     Shape(String),
-    /// Rows that nothing can be learnt from.
+    /// Rows that a head cannot be trained on.
     #[error("cannot train: {0}")]
     Untrainable(String),
     /// A setting out of its range.
@@ -480,13 +486,13 @@ pub enum HeadError {
     Setting(String),
     /// A stored head that cannot be read.
     #[error("cannot read the head: {0}")]
-    Damaged(String),
+    Corrupt(String),
     /// A failure inside a library.
     #[error("{context}: {message}")]
     Backend {
         /// What was being done.
         context: String,
-        /// What the library said.
+        /// The library's message.
         message: String,
     },
 }

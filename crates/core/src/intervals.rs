@@ -3,7 +3,7 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::censored::{RangedAge, year_shares};
+use crate::censored::{AgeInterval, age_probabilities};
 use crate::threshold::quantile_age;
 
 /// Share of true ages that is left outside at either end.
@@ -47,7 +47,7 @@ impl AgeEstimate {
     /// ```
     #[must_use]
     pub fn of_distribution(probabilities: &[f32]) -> Self {
-        let deviation = year_deviation(probabilities).max(LEAST_DEVIATION);
+        let deviation = age_deviation(probabilities).max(LEAST_DEVIATION);
         Self { median: quantile_age(probabilities, 0.5), deviation: Some(deviation) }
     }
 
@@ -74,14 +74,14 @@ impl AgeEstimate {
         self.deviation.unwrap_or(1.0)
     }
 
-    fn is_sound(&self) -> bool {
+    fn is_valid(&self) -> bool {
         self.median.is_finite() && self.scale().is_finite() && self.scale() > 0.0
     }
 }
 
 /// Standard deviation of a distribution over the ages 0, 1, 2, …, in years.
 #[must_use]
-pub fn year_deviation(probabilities: &[f32]) -> f32 {
+pub fn age_deviation(probabilities: &[f32]) -> f32 {
     let years =
         || (0..).zip(probabilities).map(|(year, &share)| (f64::from(year), f64::from(share)));
     let mean: f64 = years().map(|(year, share)| year * share).sum();
@@ -91,22 +91,22 @@ pub fn year_deviation(probabilities: &[f32]) -> f32 {
 /// A row that the head was not fitted on, to calibrate intervals with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CalibrationRow {
-    /// What was predicted.
+    /// The prediction.
     pub estimate: AgeEstimate,
-    /// The youngest and the oldest whole years that the true age may be; alike where it is known.
+    /// The youngest and the oldest whole years that the true age may be; equal where it is exact.
     pub truth: (f32, f32),
-    /// How much the row counts: rows of a small set more, where sets are to count alike.
+    /// Sample weight, above 0: larger for rows of a small dataset, where datasets are balanced.
     pub weight: f64,
     /// Distance from the training faces, 1 at the border of the unfamiliar; 0 where not known.
     pub distance: f32,
 }
 
 impl CalibrationRow {
-    fn is_sound(&self) -> bool {
+    fn is_valid(&self) -> bool {
         let (low, high) = self.truth;
         let weighs = self.weight.is_finite() && self.weight > 0.0;
         let numbers = [low, high, self.distance].iter().all(|value| value.is_finite());
-        weighs && numbers && low <= high && self.estimate.is_sound()
+        weighs && numbers && low <= high && self.estimate.is_valid()
     }
 }
 
@@ -115,18 +115,21 @@ fn ages(youngest: f32, shares: &[f64]) -> impl Iterator<Item = (f32, f64)> {
     (0..).map(move |years: u16| youngest + f32::from(years)).zip(shares.iter().copied())
 }
 
-/// Of each row the probability that its true age lies between two ends: 1 or 0 where it is known.
-/// Within a range that is estimated from all rows, by errors in units of half the width between
-/// their ends (see [`year_shares`]). None where nothing is known.
+/// For each row the probability that its true age lies between two ends: 1 or 0 where it is exact.
+/// For a range it is estimated from the errors of all rows, in units of half the width between their
+/// ends (see [`age_probabilities`]). `None` for rows without a label.
 #[must_use]
-pub fn shares_inside(truth: &[Option<(f32, f32)>], ends: &[(f32, f32)]) -> Vec<Option<f64>> {
+pub fn coverage_probabilities(
+    truth: &[Option<(f32, f32)>],
+    ends: &[(f32, f32)],
+) -> Vec<Option<f64>> {
     let ranged = |(truth, &(low, high)): (&Option<(f32, f32)>, &(f32, f32))| {
         let unit = ((high - low) / 2.0).max(LEAST_DEVIATION);
         let predicted = f32::midpoint(low, high);
-        truth.map(|truth| RangedAge { truth, predicted, unit, weight: 1.0 })
+        truth.map(|truth| AgeInterval { truth, predicted, unit, weight: 1.0 })
     };
-    let known: Vec<RangedAge> = truth.iter().zip(ends).filter_map(ranged).collect();
-    let mut shares = year_shares(&known).into_iter();
+    let known: Vec<AgeInterval> = truth.iter().zip(ends).filter_map(ranged).collect();
+    let mut shares = age_probabilities(&known).into_iter();
     let share = |(truth, &(low, high)): (&Option<(f32, f32)>, &(f32, f32))| {
         let ((youngest, _), shares) = ((*truth)?, shares.next()?);
         let inside = ages(youngest, &shares).filter(|(age, _)| (low..=high).contains(age));
@@ -135,9 +138,9 @@ pub fn shares_inside(truth: &[Option<(f32, f32)>], ends: &[(f32, f32)]) -> Vec<O
     truth.iter().zip(ends).map(share).collect()
 }
 
-/// Weights under which the rows of every group count alike, of mean 1.
+/// Weights under which every group has the same total, of mean 1.
 #[must_use]
-pub fn equal_weights(groups: &[usize]) -> Vec<f64> {
+pub fn balanced_weights(groups: &[usize]) -> Vec<f64> {
     let filled = groups.iter().filter(|&&rows| rows > 0).count() as f64;
     let all = groups.iter().sum::<usize>() as f64;
     groups.iter().flat_map(|&rows| std::iter::repeat_n(all / filled / rows as f64, rows)).collect()
@@ -149,11 +152,11 @@ pub fn equal_weights(groups: &[usize]) -> Vec<f64> {
 /// (Lei et al., "Distribution-free predictive inference for regression", 2018, section 5.2), one
 /// tail at a time. Where a head predicts no distribution, residuals are in years and bins of the
 /// predicted age have intervals of their own (Mondrian; Boström and Johansson, 2020). Rows are
-/// weighted (Tibshirani et al., "Conformal prediction under covariate shift", 2019), so that sets
-/// of unlike size can count alike; a row known as a range counts for each of its years by the
-/// probability of that (see [`year_shares`]).
+/// weighted (Tibshirani et al., "Conformal prediction under covariate shift", 2019), so that datasets
+/// of unlike size can be balanced; a row known as a range counts for each of its years by the
+/// probability of that (see [`age_probabilities`]).
 ///
-/// Beyond the border of the unfamiliar intervals widen by a power of the distance: the smallest with
+/// Beyond the familiarity border, intervals widen by a power of the distance: the smallest with
 /// which eight of ten unfamiliar calibration rows lie inside, or 1 where fewer than 20 are known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgeIntervals {
@@ -171,7 +174,7 @@ impl AgeIntervals {
     /// than 20, or a number is not finite.
     #[must_use]
     pub fn fit(rows: &[CalibrationRow]) -> Option<Self> {
-        if rows.len() < LEAST_ROWS || !rows.iter().all(CalibrationRow::is_sound) {
+        if rows.len() < LEAST_ROWS || !rows.iter().all(CalibrationRow::is_valid) {
             return None;
         }
         let mut rows = rows.to_vec();
@@ -222,14 +225,14 @@ impl AgeIntervals {
         let truth: Vec<_> = rows.iter().map(|row| Some(row.truth)).collect();
         let ends: Vec<_> =
             rows.iter().map(|row| self.around(&row.estimate, row.distance)).collect();
-        let shares = shares_inside(&truth, &ends);
+        let shares = coverage_probabilities(&truth, &ends);
         let inside = shares.into_iter().flatten().zip(rows).map(|(share, row)| row.weight * share);
         inside.sum::<f64>() / rows.iter().map(|row| row.weight).sum::<f64>()
     }
 
     /// Whether the parts fit together, as those of [`Self::fit`] do.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         let positive = |value: f32| value.is_finite() && value >= 0.0;
         let factors = self.factors.iter().all(|&(low, high)| positive(low) && positive(high));
         let parted = self.factors.len() == self.edges.len() + 1 && self.edges.is_sorted();
@@ -245,9 +248,9 @@ fn widening(exponent: f32, distance: f32) -> f32 {
 /// How far the ages that the true ones may be lie from the medians, each with its part of its row's
 /// weight.
 fn residuals(rows: &[CalibrationRow], exponent: f32) -> Vec<(f32, f64)> {
-    let ranged: Vec<RangedAge> = rows
+    let ranged: Vec<AgeInterval> = rows
         .iter()
-        .map(|row| RangedAge {
+        .map(|row| AgeInterval {
             truth: row.truth,
             predicted: row.estimate.median,
             unit: widening(exponent, row.distance) * row.estimate.scale(),
@@ -255,7 +258,7 @@ fn residuals(rows: &[CalibrationRow], exponent: f32) -> Vec<(f32, f64)> {
         })
         .collect();
     let mut residuals = Vec::with_capacity(rows.len());
-    for (row, shares) in ranged.iter().zip(year_shares(&ranged)) {
+    for (row, shares) in ranged.iter().zip(age_probabilities(&ranged)) {
         let of_age = |(age, share)| ((age - row.predicted) / row.unit, row.weight * share);
         residuals.extend(ages(row.truth.0, &shares).map(of_age));
     }
@@ -263,7 +266,7 @@ fn residuals(rows: &[CalibrationRow], exponent: f32) -> Vec<(f32, f64)> {
 }
 
 /// Where bins of rows in the order of their medians begin, each of at least [`LEAST_ROWS`]; one bin
-/// where heads say how sure they are.
+/// where heads predict a distribution.
 ///
 /// Rows of one median stay together: where ages are predicted in whole years, many are alike. A bin
 /// ends before them or after them.
@@ -315,7 +318,8 @@ mod tests {
     use rand::Rng as _;
 
     use super::{
-        AgeEstimate, AgeIntervals, CalibrationRow, equal_weights, shares_inside, year_deviation,
+        AgeEstimate, AgeIntervals, CalibrationRow, age_deviation, balanced_weights,
+        coverage_probabilities,
     };
     use crate::rng::{Rng, seeded};
     use crate::threshold::quantile_age;
@@ -382,9 +386,9 @@ mod tests {
     }
 
     #[test]
-    fn unsure_heads_get_wide_intervals_that_hold() {
+    fn intervals_widen_with_uncertainty_and_keep_their_coverage() {
         let intervals = AgeIntervals::fit(&unsure(2_000, 1)).unwrap();
-        assert!(intervals.is_sound());
+        assert!(intervals.is_valid());
         let new = unsure(20_000, 2);
         for deviations in [1.0..6.0, 1.0..2.0, 5.0..6.0] {
             let of = |row: &&CalibrationRow| deviations.contains(&row.estimate.deviation.unwrap());
@@ -400,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_count_alike_whatever_their_size() {
+    fn datasets_have_equal_weight_whatever_their_size() {
         // A thousand rows that are off by a year, ten that are off by nine: by rows the ten are
         // nothing, as a set they are half of all.
         let mut generator = seeded(1, "sets");
@@ -412,7 +416,7 @@ mod tests {
             }));
         }
         let by_row = AgeIntervals::fit(&rows).unwrap();
-        for (row, weight) in rows.iter_mut().zip(equal_weights(&[1_000, 100])) {
+        for (row, weight) in rows.iter_mut().zip(balanced_weights(&[1_000, 100])) {
             row.weight = weight;
         }
         let by_set = AgeIntervals::fit(&rows).unwrap();
@@ -422,11 +426,11 @@ mod tests {
         assert!(inside(&by_row)[1] < 0.2, "{:?}", inside(&by_row));
         let mean = inside(&by_set).iter().sum::<f64>() / 2.0;
         assert!((0.79..0.84).contains(&mean), "{:?}", inside(&by_set));
-        assert_eq!(equal_weights(&[1, 0, 3]), [2.0, 2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0]);
+        assert_eq!(balanced_weights(&[1, 0, 3]), [2.0, 2.0 / 3.0, 2.0 / 3.0, 2.0 / 3.0]);
     }
 
     #[test]
-    fn intervals_of_unfamiliar_faces_widen_until_they_hold() {
+    fn intervals_of_unfamiliar_faces_widen_to_keep_their_coverage() {
         let mut rows = unsure(4_000, 3);
         for (number, row) in rows.iter_mut().enumerate().filter(|(number, _)| number % 10 == 0) {
             // Errors grow with the distance, which the head does not know.
@@ -449,10 +453,10 @@ mod tests {
     }
 
     #[test]
-    fn years_of_ranges_count_by_their_probability() {
+    fn ages_within_a_range_are_weighted_by_probability() {
         let estimate = AgeEstimate { median: 34.5, deviation: Some(1.0) };
         let range = CalibrationRow { truth: (30.0, 39.0), ..row(estimate, 0.0) };
-        let alone = shares_inside(&[None, Some(range.truth)], &[(0.0, 1.0), (30.5, 38.5)]);
+        let alone = coverage_probabilities(&[None, Some(range.truth)], &[(0.0, 1.0), (30.5, 38.5)]);
         assert!(alone[0].is_none() && (alone[1].unwrap() - 0.8).abs() < 1e-6, "{alone:?}");
         // The ages 30 to 39 of all rows, of which nothing else is known: eight of ten are 31 to 38.
         let intervals = AgeIntervals::fit(&vec![range; 1_000]).unwrap();
@@ -461,9 +465,9 @@ mod tests {
     }
 
     #[test]
-    fn an_age_predicted_for_many_does_not_narrow_its_neighbours() {
+    fn a_frequent_prediction_does_not_narrow_its_neighbours() {
         let intervals = AgeIntervals::fit(&whole_years(2_000, 1)).unwrap();
-        assert!(intervals.is_sound());
+        assert!(intervals.is_valid());
         assert!(width(&intervals, &AgeEstimate::of_years(26.0), 0.0) <= 2.0);
         let new = whole_years(20_000, 2);
         for ages in [16.0..26.0, 27.0..36.0] {
@@ -475,9 +479,9 @@ mod tests {
     }
 
     #[test]
-    fn eight_of_ten_new_ages_lie_inside_everywhere() {
+    fn coverage_is_80_percent_at_every_age() {
         let intervals = AgeIntervals::fit(&growing(2_000, 1)).unwrap();
-        assert!(intervals.is_sound());
+        assert!(intervals.is_valid());
         let new = growing(20_000, 2);
         for ages in [0.0..80.0, 0.0..20.0, 60.0..80.0] {
             let of = |row: &&CalibrationRow| ages.contains(&row.estimate.median);
@@ -490,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_the_values_that_leave_a_tenth_outside() {
+    fn interval_ends_are_the_10th_and_90th_percentiles() {
         // 29 errors of -14 to 14: the third from either end, as 30 * 0.1 = 3.
         let truth: Vec<f32> = (0_i16..29).map(|i| 50.0 + f32::from(i - 14)).collect();
         let intervals = AgeIntervals::fit(&numbers(&[50.0; 29], &truth)).unwrap();
@@ -499,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_lie_between_whole_years() {
+    fn quantiles_interpolate_between_whole_years() {
         let quarters = [0.25; 4];
         assert_eq!([0.25, 0.5, 0.875].map(|at| quantile_age(&quarters, at)), [0.5, 1.5, 3.0]);
         let mut one = [0.0; 117];
@@ -513,13 +517,13 @@ mod tests {
     fn deviation_of_a_distribution_is_in_years() {
         let mut probabilities = [0.0; 117];
         probabilities[30] = 1.0;
-        assert_eq!(year_deviation(&probabilities), 0.0);
+        assert_eq!(age_deviation(&probabilities), 0.0);
         (probabilities[30], probabilities[20]) = (0.5, 0.5);
-        assert!((year_deviation(&probabilities) - 5.0).abs() < 1e-6);
+        assert!((age_deviation(&probabilities) - 5.0).abs() < 1e-6);
     }
 
     #[test]
-    fn few_or_broken_rows_give_none() {
+    fn too_few_or_invalid_rows_give_no_intervals() {
         assert_eq!(AgeIntervals::fit(&numbers(&[1.0; 19], &[1.0; 19])), None);
         assert_eq!(AgeIntervals::fit(&numbers(&[f32::NAN; 30], &[1.0; 30])), None);
         let mut rows = unsure(30, 1);
@@ -530,7 +534,7 @@ mod tests {
             r#"{"edges":[],"factors":[[-1.0,1.0]],"exponent":1.0}"#,
             r#"{"edges":[],"factors":[[1.0,1.0]],"exponent":-1.0}"#,
         ] {
-            assert!(!serde_json::from_str::<AgeIntervals>(unsound).unwrap().is_sound());
+            assert!(!serde_json::from_str::<AgeIntervals>(unsound).unwrap().is_valid());
         }
     }
 }

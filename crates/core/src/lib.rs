@@ -1,16 +1,16 @@
-//! The words every facefold crate speaks: samples, labels, tasks, embeddings, fingerprints, and
+//! The types that all facefold crates share: samples, labels, tasks, embeddings, fingerprints, and
 //! the traits [`Extractor`] and [`Head`].
 //!
-//! The two traits are the seams of the product. An extractor turns the bytes of a picture into
-//! faces; a head turns a feature matrix into answers. Nothing else is known of either.
+//! An extractor turns the bytes of a picture into faces with embeddings; a head turns a feature
+//! matrix into predictions. The pipeline uses both through these traits only.
 
 pub mod age;
 pub mod age_target;
 pub mod censored;
 pub mod checksum;
-pub mod examples;
 pub mod extraction;
 pub mod familiarity;
+pub mod feature_dataset;
 pub mod files;
 pub mod fingerprint;
 pub mod head;
@@ -25,21 +25,21 @@ pub mod threshold;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
 pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_ages_decide, exact_rows};
-pub use examples::{Companion, Examples};
 pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,
     RejectReason, Rejection, TAPS_LAYOUT,
 };
-pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParts, WeightedRows};
+pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
+pub use feature_dataset::{AuxiliaryTask, FeatureDataset};
 pub use fingerprint::{Fingerprint, Precision};
 pub use head::{
-    Epoch, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, MatrixIdentity, Predictions,
+    Epoch, FeatureMatrix, FittedHead, Head, HeadError, MatrixIdentity, Predictions, StateDict,
     TargetKind, Targets, TrainingLog,
 };
-pub use intervals::{AgeEstimate, AgeIntervals, CalibrationRow, year_deviation};
+pub use intervals::{AgeEstimate, AgeIntervals, CalibrationRow, age_deviation};
 pub use rows::{FeatureRows, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
-pub use task::{CompanionKind, Task};
+pub use task::{AuxiliaryKind, Task};
 pub use threshold::{
     AgeDecision, AgeThreshold, DecisionAges, ErrorBound, median_age, probability_over, quantile_age,
 };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::extraction::{RejectReason, Rejection};
 use crate::files::{NotRead, read_bounded};
 
-/// Ends of file names, in lower case, that say that a file is a picture that can be decoded.
+/// File name endings, in lower case, of pictures that can be decoded.
 pub const ENDINGS: [&str; 15] = [
     "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjp", "png", "webp", "bmp", "dib", "tif",
     "tiff", "gif",
@@ -45,10 +45,10 @@ const OF_SYSTEMS: [&str; 19] = [
     "desktop.ini",
 ];
 
-/// Why a file or folder below a folder was passed over.
+/// Why a file or folder was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum PassedOver {
+pub enum SkippedBecause {
     /// A file whose name does not end as a picture's does.
     NotAPicture,
     /// Hidden, or left by a system, a file server or a synchroniser.
@@ -61,7 +61,7 @@ pub enum PassedOver {
     FolderReadAlready,
 }
 
-impl fmt::Display for PassedOver {
+impl fmt::Display for SkippedBecause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAPicture => "not a picture's name",
@@ -78,15 +78,15 @@ impl fmt::Display for PassedOver {
 pub struct Found {
     /// Files with a picture's name, sorted part by part.
     pub pictures: Vec<PathBuf>,
-    /// What was passed over, and why, sorted too.
-    pub passed_over: Vec<(PathBuf, PassedOver)>,
+    /// What was skipped, and why, sorted too.
+    pub skipped: Vec<(PathBuf, SkippedBecause)>,
 }
 
 /// Lists the pictures below a folder. Links are followed, and each folder is read once: under its
 /// own name where it has one below `root`.
 ///
 /// # Errors
-/// `root` itself cannot be read; a folder below it that cannot be is passed over.
+/// `root` itself cannot be read; a folder below it that cannot be read is skipped.
 pub fn below(root: &Path) -> io::Result<Found> {
     let real = fs::canonicalize(root)?;
     let mut walk = Walk {
@@ -109,7 +109,7 @@ pub fn below(root: &Path) -> io::Result<Found> {
         walk.folder(&path, relative);
     }
     walk.found.pictures.sort();
-    walk.found.passed_over.sort();
+    walk.found.skipped.sort();
     Ok(walk.found)
 }
 
@@ -127,13 +127,13 @@ struct Walk {
 impl Walk {
     fn folder(&mut self, path: &Path, relative: PathBuf) {
         let Ok(real) = fs::canonicalize(path) else {
-            return self.pass(relative, PassedOver::Unreadable);
+            return self.skip(relative, SkippedBecause::Unreadable);
         };
         if self.above.contains(&real) || !self.seen.insert(real) {
-            return self.pass(relative, PassedOver::FolderReadAlready);
+            return self.skip(relative, SkippedBecause::FolderReadAlready);
         }
         if self.entries(path, &relative).is_err() {
-            self.pass(relative, PassedOver::Unreadable);
+            self.skip(relative, SkippedBecause::Unreadable);
         }
     }
 
@@ -142,24 +142,26 @@ impl Walk {
             let entry = entry?;
             let (path, relative) = (entry.path(), relative.join(entry.file_name()));
             if is_hidden(&path) {
-                self.pass(relative, PassedOver::Hidden);
+                self.skip(relative, SkippedBecause::Hidden);
                 continue;
             }
             let link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_dir() && link => self.links.push_back((path, relative)),
                 Ok(metadata) if metadata.is_dir() => self.folders.push((path, relative)),
-                Ok(metadata) if !metadata.is_file() => self.pass(relative, PassedOver::NotAFile),
+                Ok(metadata) if !metadata.is_file() => {
+                    self.skip(relative, SkippedBecause::NotAFile)
+                }
                 // A broken link with a picture's name too: it is rejected by name when it is read.
                 _ if is_picture(&path) => self.found.pictures.push(relative),
-                _ => self.pass(relative, PassedOver::NotAPicture),
+                _ => self.skip(relative, SkippedBecause::NotAPicture),
             }
         }
         Ok(())
     }
 
-    fn pass(&mut self, relative: PathBuf, reason: PassedOver) {
-        self.found.passed_over.push((relative, reason));
+    fn skip(&mut self, relative: PathBuf, reason: SkippedBecause) {
+        self.found.skipped.push((relative, reason));
     }
 }
 
@@ -173,15 +175,15 @@ fn is_picture(path: &Path) -> bool {
     ENDINGS.contains(&ending.as_str())
 }
 
-/// One line for a person about what was passed over below `root`: counts by reason, and a few
+/// One line for a person about what was skipped below `root`: counts by reason, and a few
 /// names; none where nothing was.
-pub fn passed_over_note<R: fmt::Display + Ord>(
+pub fn skipped_note<R: fmt::Display + Ord>(
     root: &Path,
-    passed_over: impl IntoIterator<Item = (String, R)>,
+    skipped: impl IntoIterator<Item = (String, R)>,
 ) -> Option<String> {
     const NAMED: usize = 3;
     let mut reasons: BTreeMap<R, Vec<String>> = BTreeMap::new();
-    for (what, reason) in passed_over {
+    for (what, reason) in skipped {
         reasons.entry(reason).or_default().push(what);
     }
     let total: usize = reasons.values().map(Vec::len).sum();
@@ -195,7 +197,7 @@ pub fn passed_over_note<R: fmt::Display + Ord>(
         })
         .collect();
     let root = root.display();
-    (total > 0).then(|| format!("passed over {total} below `{root}`: {}", parts.join("; ")))
+    (total > 0).then(|| format!("skipped {total} below `{root}`: {}", parts.join("; ")))
 }
 
 /// Reads a picture's file.
@@ -205,7 +207,7 @@ pub fn passed_over_note<R: fmt::Display + Ord>(
 /// which is not opened; [`RejectReason::TooLarge`] above [`MOST_BYTES`].
 pub fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
     read_bounded(path, MOST_BYTES).map_err(|why| match why {
-        // The path is told beside the reason; the system's words are enough here.
+        // The caller adds the path; the system's message is enough here.
         NotRead::Failed(error) => {
             Rejection::new(RejectReason::Unreadable, error.kind().to_string())
         }
@@ -220,7 +222,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
     })
 }
 
-/// A list of paths that is in an encoding that cannot be told.
+/// A list of paths in an unknown encoding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the list of paths: expected one path a line in UTF-8 or the system's encoding, found {found}; \
@@ -234,7 +236,7 @@ pub struct ListError {
 /// is no part of the first, and UTF-16 is read where it has one. Empty lines are left out.
 ///
 /// # Errors
-/// [`ListError`] for UTF-16 that is damaged or has no byte order mark.
+/// [`ListError`] for UTF-16 that is invalid or has no byte order mark.
 pub fn list(bytes: &[u8]) -> Result<Vec<PathBuf>, ListError> {
     let bytes = match bytes {
         [0xff, 0xfe, rest @ ..] => return utf16(rest, u16::from_le_bytes),
@@ -271,7 +273,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Vec<PathBuf>, ListErr
     let units: Vec<u16> = units.iter().map(|bytes| unit(*bytes)).collect();
     match String::from_utf16(&units) {
         Ok(text) if rest.is_empty() => Ok(paths(text.lines().map(str::as_bytes)).collect()),
-        _ => Err(ListError { found: "damaged UTF-16" }),
+        _ => Err(ListError { found: "invalid UTF-16" }),
     }
 }
 
@@ -286,7 +288,7 @@ fn looks_like_utf16(bytes: &[u8]) -> bool {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{Found, MOST_BYTES, PassedOver, below, list, passed_over_note, read};
+    use super::{Found, MOST_BYTES, SkippedBecause, below, list, read, skipped_note};
     use crate::extraction::RejectReason;
 
     fn folder(files: &[&str]) -> tempfile::TempDir {
@@ -299,27 +301,27 @@ mod tests {
         root
     }
 
-    fn found(root: &Path) -> (Vec<String>, Vec<(String, PassedOver)>) {
-        let Found { pictures, passed_over } = below(root).unwrap();
+    fn found(root: &Path) -> (Vec<String>, Vec<(String, SkippedBecause)>) {
+        let Found { pictures, skipped } = below(root).unwrap();
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let passed_over = passed_over.into_iter().map(|(path, reason)| (text(path), reason));
-        (pictures.into_iter().map(text).collect(), passed_over.collect())
+        let skipped = skipped.into_iter().map(|(path, reason)| (text(path), reason));
+        (pictures.into_iter().map(text).collect(), skipped.collect())
     }
 
     #[test]
-    fn lists_in_order_and_names_what_it_passes_over() {
+    fn lists_in_order_and_reports_skipped_files() {
         let root = folder(&["b/2.JPG", "b/10.jpg", "a/x.png", "a/notes.txt", "z.webp", "c/q.JFIF"]);
-        let (pictures, passed_over) = found(root.path());
+        let (pictures, skipped) = found(root.path());
         assert_eq!(pictures, ["a/x.png", "b/10.jpg", "b/2.JPG", "c/q.JFIF", "z.webp"]);
-        assert_eq!(passed_over, [("a/notes.txt".to_owned(), PassedOver::NotAPicture)]);
+        assert_eq!(skipped, [("a/notes.txt".to_owned(), SkippedBecause::NotAPicture)]);
         assert!(below(&root.path().join("missing")).is_err());
-        let note = passed_over_note(Path::new("d"), passed_over).unwrap();
-        assert_eq!(note, "passed over 1 below `d`: 1 not a picture's name (`a/notes.txt`)");
-        assert_eq!(passed_over_note(Path::new("d"), Vec::<(String, PassedOver)>::new()), None);
+        let note = skipped_note(Path::new("d"), skipped).unwrap();
+        assert_eq!(note, "skipped 1 below `d`: 1 not a picture's name (`a/notes.txt`)");
+        assert_eq!(skipped_note(Path::new("d"), Vec::<(String, SkippedBecause)>::new()), None);
     }
 
     #[test]
-    fn what_is_hidden_or_of_the_system_is_no_folder_of_pictures() {
+    fn hidden_and_system_folders_are_skipped() {
         let hidden = [
             ".ipynb_checkpoints",
             "a/.git",
@@ -333,17 +335,17 @@ mod tests {
         let mut files: Vec<String> = hidden.iter().map(|name| format!("{name}/1.jpg")).collect();
         files.extend(["a/1.jpg".to_owned(), "a/._1.jpg".to_owned()]);
         let root = folder(&files.iter().map(String::as_str).collect::<Vec<_>>());
-        let (pictures, passed_over) = found(root.path());
+        let (pictures, skipped) = found(root.path());
         assert_eq!(pictures, ["a/1.jpg"]);
-        assert_eq!(passed_over.len(), hidden.len() + 1);
-        assert!(passed_over.iter().all(|(_, reason)| *reason == PassedOver::Hidden));
-        // A folder that is asked for by name is read.
+        assert_eq!(skipped.len(), hidden.len() + 1);
+        assert!(skipped.iter().all(|(_, reason)| *reason == SkippedBecause::Hidden));
+        // A folder that is named explicitly is read.
         assert_eq!(found(&root.path().join(".ipynb_checkpoints")).0, ["1.jpg"]);
     }
 
     #[cfg(unix)]
     #[test]
-    fn each_folder_is_read_once_whatever_leads_to_it() {
+    fn each_folder_is_read_once_despite_links() {
         use std::os::unix::fs::symlink;
 
         let outer = folder(&["set/b/1.jpg", "elsewhere/2.jpg", "outside.jpg"]);
@@ -360,11 +362,11 @@ mod tests {
         ] {
             symlink(target, root.join(name)).unwrap();
         }
-        let (pictures, passed_over) = found(&root);
+        let (pictures, skipped) = found(&root);
         assert_eq!(pictures, ["b/1.jpg", "broken.jpg", "c/2.jpg", "loop.jpg"]);
-        let names: Vec<&str> = passed_over.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = skipped.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a-link-before-its-folder", "b/top", "d", "parent", "self"]);
-        assert!(passed_over.iter().all(|(_, reason)| *reason == PassedOver::FolderReadAlready));
+        assert!(skipped.iter().all(|(_, reason)| *reason == SkippedBecause::FolderReadAlready));
         assert_eq!(read(&root.join("loop.jpg")).unwrap_err().reason, RejectReason::Unreadable);
     }
 
@@ -378,11 +380,11 @@ mod tests {
         let pipe = std::process::Command::new("mkfifo").arg(path("pipe.jpg")).status().unwrap();
         assert!(pipe.success());
         fs_err::File::create(path("huge.jpg")).unwrap().set_len(MOST_BYTES + 1).unwrap();
-        let (pictures, passed_over) = found(root.path());
+        let (pictures, skipped) = found(root.path());
         assert_eq!(pictures, ["1.jpg", "huge.jpg"]);
-        assert_eq!(passed_over.len(), 3);
-        for (name, reason) in passed_over {
-            assert_eq!(reason, PassedOver::NotAFile, "{name}");
+        assert_eq!(skipped.len(), 3);
+        for (name, reason) in skipped {
+            assert_eq!(reason, SkippedBecause::NotAFile, "{name}");
             assert_eq!(read(&path(&name)).unwrap_err().reason, RejectReason::Unreadable, "{name}");
         }
         assert_eq!(read(&path("huge.jpg")).unwrap_err().reason, RejectReason::TooLarge);
@@ -392,7 +394,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn an_unreadable_folder_is_named_and_passed() {
+    fn an_unreadable_folder_is_reported_and_skipped() {
         use std::os::unix::fs::PermissionsExt;
 
         let root = folder(&["a/1.jpg", "locked/2.jpg"]);
@@ -401,19 +403,19 @@ mod tests {
             fs_err::set_permissions(&locked, std::fs::Permissions::from_mode(mode)).unwrap();
         };
         allow(0o000);
-        let (pictures, passed_over) = found(root.path());
+        let (pictures, skipped) = found(root.path());
         let readable = fs_err::read_dir(&locked).is_ok();
         allow(0o755);
         // Who may do everything reads it all the same.
         if !readable {
             assert_eq!(pictures, ["a/1.jpg"]);
-            assert_eq!(passed_over, [("locked".to_owned(), PassedOver::Unreadable)]);
+            assert_eq!(skipped, [("locked".to_owned(), SkippedBecause::Unreadable)]);
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_list_is_bytes_split_at_line_ends_or_nuls() {
+    fn a_list_is_split_at_newlines_or_nuls() {
         use std::os::unix::ffi::OsStrExt;
 
         let bytes = |list: Vec<PathBuf>| -> Vec<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Rows of features, where they lie: in memory of their own, or in files that are mapped.
+//! Rows of features, in memory or in mapped files, without copies.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::head::HeadError;
 /// Values of rows, one row after the other.
 pub type RowValues = Arc<dyn AsRef<[f32]> + Send + Sync>;
 
-/// n rows of d features that are copied out one at a time, whoever holds them.
+/// n rows of d features, of any storage, that are copied out one at a time.
 ///
 /// The columns of a row may lie in several parts, as the embedding and the taps of a store do, the
 /// rows in another order than theirs, and one block of rows elsewhere than the next. A clone shares
@@ -43,12 +43,12 @@ struct Part {
 }
 
 impl FeatureRows {
-    /// Rows picked from parts that stand beside each other, each with its number of columns: row i
+    /// Rows selected from parts whose columns are concatenated, each with its number of columns: row i
     /// is row `order[i]` of every part.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where a part lacks one of the rows, or has no columns.
-    pub fn picked(parts: Vec<(RowValues, usize)>, order: Vec<u32>) -> Result<Self, HeadError> {
+    pub fn selected(parts: Vec<(RowValues, usize)>, order: Vec<u32>) -> Result<Self, HeadError> {
         let rows = order.iter().max().map_or(0, |&last| last as usize + 1);
         for (values, width) in &parts {
             let found = (**values).as_ref().len();
@@ -72,7 +72,7 @@ impl FeatureRows {
     ///
     /// # Errors
     /// [`HeadError::Shape`] where the numbers of features differ, or a range ends past the rows.
-    pub fn concatenated(pieces: &[(&Self, Range<usize>)]) -> Result<Self, HeadError> {
+    pub fn concat(pieces: &[(&Self, Range<usize>)]) -> Result<Self, HeadError> {
         let mut all = Self {
             blocks: Vec::new(),
             count: 0,
@@ -211,48 +211,47 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn parts_stand_beside_each_other_in_the_order_asked_for() {
+    fn selected_rows_concatenate_columns_in_the_given_order() {
         let parts = || -> Vec<(RowValues, usize)> {
             vec![
                 (Arc::new(vec![0.0, 1.0, 10.0, 11.0, 20.0, 21.0]), 2),
                 (Arc::new(vec![7.0, 8.0, 9.0]), 1),
             ]
         };
-        let rows = FeatureRows::picked(parts(), vec![2, 0, 2]).unwrap();
+        let rows = FeatureRows::selected(parts(), vec![2, 0, 2]).unwrap();
         assert_eq!((rows.count(), rows.width()), (3, 3));
         let expected = array![[20.0, 21.0, 9.0], [0.0, 1.0, 7.0], [20.0, 21.0, 9.0]];
         assert_eq!(rows.to_array(), expected);
         assert_eq!(rows, FeatureRows::from(expected));
         assert_eq!(rows.columns(&[2, 0]).row(1), [7.0, 0.0]);
-        assert!(FeatureRows::picked(parts(), vec![3]).is_err());
+        assert!(FeatureRows::selected(parts(), vec![3]).is_err());
     }
 
     #[test]
-    fn pieces_stand_behind_each_other_wherever_they_lie() {
+    fn concat_appends_rows_of_all_sources() {
         let numbered = |first: u16, rows: usize| {
             let value = |(row, column)| f32::from(first) + (10 * row + column) as f32;
             FeatureRows::from(Array2::from_shape_fn((rows, 2), value))
         };
         let one = numbered(0, 4);
         let values: RowValues = Arc::new(vec![100.0, 101.0, 110.0, 111.0, 120.0, 121.0]);
-        let other = FeatureRows::picked(vec![(values, 2)], vec![2, 0, 1]).unwrap();
-        let joined = FeatureRows::concatenated(&[(&one, 1..3), (&other, 0..3)]).unwrap();
+        let other = FeatureRows::selected(vec![(values, 2)], vec![2, 0, 1]).unwrap();
+        let joined = FeatureRows::concat(&[(&one, 1..3), (&other, 0..3)]).unwrap();
         assert_eq!((joined.count(), joined.width()), (5, 2));
-        // A piece of what is joined already, across its blocks, and an empty one.
-        let again =
-            FeatureRows::concatenated(&[(&joined, 1..4), (&one, 4..4), (&joined, 0..1)]).unwrap();
+        // A slice of concatenated rows, across their blocks, and an empty one.
+        let again = FeatureRows::concat(&[(&joined, 1..4), (&one, 4..4), (&joined, 0..1)]).unwrap();
         let first = |rows: &FeatureRows| -> Vec<f32> {
             (0..rows.count()).map(|row| rows.row(row)[0]).collect()
         };
         assert_eq!(first(&joined), [10.0, 20.0, 120.0, 100.0, 110.0]);
         assert_eq!(first(&again), [20.0, 120.0, 100.0, 10.0]);
-        assert!(FeatureRows::concatenated(&[(&one, 0..5)]).is_err());
+        assert!(FeatureRows::concat(&[(&one, 0..5)]).is_err());
         let wide = FeatureRows::from(Array2::zeros((1, 3)));
-        assert!(FeatureRows::concatenated(&[(&one, 0..1), (&wide, 0..1)]).is_err());
+        assert!(FeatureRows::concat(&[(&one, 0..1), (&wide, 0..1)]).is_err());
     }
 
     #[test]
-    fn arrays_keep_their_values_however_they_lie() {
+    fn arrays_of_any_layout_keep_their_values() {
         let array = Array2::from_shape_fn((4, 3), |(row, column)| (10 * row + column) as f32);
         let turned = array.t().as_standard_layout().into_owned().reversed_axes();
         let (mut cut, mut narrow) = (array.clone(), array.clone());

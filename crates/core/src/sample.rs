@@ -26,7 +26,7 @@ impl Gender {
         self as usize
     }
 
-    /// The letter of label files and of CSV answers: `f` or `m`.
+    /// The letter of label files and of CSV output: `f` or `m`.
     #[must_use]
     pub fn letter(self) -> &'static str {
         match self {

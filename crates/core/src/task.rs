@@ -1,11 +1,11 @@
-//! What a head is asked to tell from a face.
+//! The tasks: what a head predicts from a face.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A question to a head. Which groups an age-group task uses is a setting beside it.
+/// A prediction task. The groups of an age-group task are a separate setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
@@ -41,22 +41,22 @@ impl fmt::Display for Task {
     }
 }
 
-/// What labels tell that are learnt beside a task's own.
+/// What the labels of an auxiliary task are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CompanionKind {
-    /// What another task tells.
+pub enum AuxiliaryKind {
+    /// The labels of another task.
     Task(Task),
-    /// Race, as annotated. It is no task: nothing tells a person's race.
+    /// Race, as annotated. It is no task of its own: no head predicts a person's race.
     Race,
 }
 
-impl From<Task> for CompanionKind {
+impl From<Task> for AuxiliaryKind {
     fn from(task: Task) -> Self {
         Self::Task(task)
     }
 }
 
-impl fmt::Display for CompanionKind {
+impl fmt::Display for AuxiliaryKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Task(task) => task.fmt(f),
@@ -65,21 +65,21 @@ impl fmt::Display for CompanionKind {
     }
 }
 
-impl FromStr for CompanionKind {
-    type Err = InvalidCompanion;
+impl FromStr for AuxiliaryKind {
+    type Err = InvalidAuxiliaryKind;
 
-    fn from_str(text: &str) -> Result<Self, InvalidCompanion> {
+    fn from_str(text: &str) -> Result<Self, InvalidAuxiliaryKind> {
         match text {
             "race" => Ok(Self::Race),
-            _ => text.parse().map(Self::Task).map_err(|_| InvalidCompanion(text.to_owned())),
+            _ => text.parse().map(Self::Task).map_err(|_| InvalidAuxiliaryKind(text.to_owned())),
         }
     }
 }
 
-/// A text that names no labels to learn beside a task.
+/// A text that names no auxiliary task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected `race` or a task (`gender`, `age-group`, `age`, `class`), found `{0}`")]
-pub struct InvalidCompanion(String);
+pub struct InvalidAuxiliaryKind(String);
 
 /// A text that names no task.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -44,7 +44,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), full-width
-/// forms among them, and the apostrophe that tells it not to.
+/// forms among them, and the apostrophe that prevents it.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\'', '＝', '＋', '－', '＠'];
 
 /// A text as a cell of CSV that no spreadsheet runs: with an apostrophe before what it would take for a
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cell_begins_as_a_formula_does_and_all_are_read_as_they_were() {
+    fn cells_are_no_spreadsheet_formulas_and_read_back() {
         let texts = [
             "=cmd|' /C calc'!A0",
             "+1",

@@ -1,7 +1,7 @@
 //! Decisions at an age threshold: is this person 18 or older?
 //!
 //! A *minor* is younger than the threshold, an *adult* is not. A person is called *over* where the
-//! lower decile of the predicted distribution over years, the age that the person has reached with a
+//! lower decile of the predicted distribution over ages, the age that the person has reached with a
 //! probability of 90 %, is at least a *challenge age* at or above the threshold, and *under* where
 //! the median is below a limit at or under the threshold; between the two nothing is decided.
 //! Minors called over are *false adults*; NIST IR 8525 (2024), "Face Analysis Technology
@@ -13,22 +13,22 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// Level of the quantile of the predicted distribution that must reach the challenge age. Lower than
-/// the median, it is low of faces whose age the head is unsure of, and so passes more adults for the
-/// same share of minors; much lower, it says more of the distribution's tail than of the age.
+/// the median, it is low for faces with an uncertain age, and so passes more adults at the same
+/// false-positive rate; much lower, it depends on the distribution's tail more than on the age.
 const LOWER: f32 = 0.1;
 
 /// Oldest challenge age that is tried.
 const OLDEST_CHALLENGE: u32 = 116;
 
-/// The largest share of errors that is accepted: above 0 and at most one half.
+/// The largest accepted error rate: above 0 and at most one half.
 ///
 /// ```
 /// use facefold_core::ErrorBound;
 /// let bound: ErrorBound = "1%".parse()?;
 /// assert_eq!(bound.share(), 0.01);
 /// // Were the next row an error, it would be one of 99, or one of 100.
-/// assert!(!bound.is_kept(0, 98));
-/// assert!(bound.is_kept(0, 99));
+/// assert!(!bound.holds(0, 98));
+/// assert!(bound.holds(0, 99));
 /// # Ok::<(), facefold_core::threshold::InvalidBound>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -43,31 +43,31 @@ impl Default for ErrorBound {
 }
 
 impl ErrorBound {
-    /// The share, in (0, 0.5].
+    /// The rate, in (0, 0.5].
     #[must_use]
-    pub fn share(self) -> f64 {
+    pub fn rate(self) -> f64 {
         self.0
     }
 
     /// Whether a limit with so many errors in so many rows keeps the bound, in expectation, on a new
-    /// row: whether the share would be at most the bound if the new row were an error too
+    /// row: whether the error rate would be at most the bound if the new row were an error too
     /// (Angelopoulos et al., "Conformal risk control", 2022).
     #[must_use]
-    pub fn is_kept(self, errors: usize, rows: usize) -> bool {
+    pub fn holds(self, errors: usize, rows: usize) -> bool {
         (errors + 1) as f64 <= self.0 * (rows + 1) as f64
     }
 
-    /// Fewest rows in which no error at all would say that the bound is kept.
+    /// The smallest number of rows without an error that shows that the bound holds.
     #[must_use]
-    pub fn least_rows(self) -> usize {
+    pub fn min_rows(self) -> usize {
         (1.0 / self.0).ceil() as usize - 1
     }
 }
 
-/// A bound on a share of errors that is none.
+/// A text that is no bound on an error rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "cannot read `{0}` as a bound on a share of errors: expected a share above 0 and up to 50 %; write `1%` or `0.01`"
+    "cannot read `{0}` as a bound on an error rate: expected a rate above 0 and up to 50 %; write `1%` or `0.01`"
 )]
 pub struct InvalidBound(String);
 
@@ -119,8 +119,9 @@ pub enum AgeDecision {
     Over,
     /// Younger than the threshold.
     Under,
-    /// Neither can be said within the bound on errors.
-    CannotSay,
+    /// Neither, within the bound on errors.
+    #[serde(rename = "cannot-say")]
+    Undecided,
 }
 
 impl AgeDecision {
@@ -130,16 +131,16 @@ impl AgeDecision {
         match self {
             Self::Over => "over",
             Self::Under => "under",
-            Self::CannotSay => "cannot-say",
+            Self::Undecided => "cannot-say",
         }
     }
 }
 
-/// In words: `over`, `under`, `cannot say`.
+/// In words: `over`, `under`, `undecided`.
 impl fmt::Display for AgeDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::CannotSay => "cannot say",
+            Self::Undecided => "undecided",
             decided => decided.as_str(),
         })
     }
@@ -175,10 +176,10 @@ impl From<f32> for DecisionAges {
 pub struct AgeThreshold {
     /// The threshold, in years.
     pub age: u32,
-    /// Largest share of minors called over, and of adults called under.
+    /// Largest fraction of minors called over, and of adults called under.
     pub max_error: ErrorBound,
     /// The challenge age: whose lower decile is at least this is called over. None where no challenge age
-    /// keeps the bound, as with fewer than [`ErrorBound::least_rows`] minors.
+    /// keeps the bound, as with fewer than [`ErrorBound::min_rows`] minors.
     pub over_from: Option<u32>,
     /// Whose median is below this is called under. None where no limit keeps the bound.
     pub under_below: Option<u32>,
@@ -192,14 +193,14 @@ impl AgeThreshold {
     /// Chooses both limits, in whole years, on the lower deciles of minors and the medians of adults
     /// that the head was not fitted on: the smallest challenge age, from the threshold on, and the largest limit below
     /// which people are called under, up to the threshold, that keep the bound
-    /// ([`ErrorBound::is_kept`]).
+    /// ([`ErrorBound::holds`]).
     ///
     /// As errors can only fall while a limit moves away from the threshold, this is conformal risk
     /// control: over draws of these people and of a new one like them, the new one is an error with
     /// at most the bound's probability.
     #[must_use]
     pub fn choose(age: u32, max_error: ErrorBound, minors: &[f32], adults: &[f32]) -> Self {
-        let keeps = |errors: usize, rows: &[f32]| max_error.is_kept(errors, rows.len());
+        let keeps = |errors: usize, rows: &[f32]| max_error.holds(errors, rows.len());
         let from = |limit: u32| minors.iter().filter(|&&years| years >= limit as f32).count();
         let below = |limit: u32| adults.iter().filter(|&&years| years < limit as f32).count();
         Self {
@@ -220,13 +221,13 @@ impl AgeThreshold {
         } else if self.under_below.is_some_and(|limit| ages.median < limit as f32) {
             AgeDecision::Under
         } else {
-            AgeDecision::CannotSay
+            AgeDecision::Undecided
         }
     }
 
-    /// Whether the limits lie on their sides of the threshold, as those of [`Self::choose`] do.
+    /// Whether the challenge age is not below and the other limit not above the threshold.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.over_from.is_none_or(|limit| limit >= self.age)
             && self.under_below.is_none_or(|limit| limit <= self.age)
     }
@@ -238,7 +239,7 @@ pub fn median_age(distribution: &[f32]) -> f32 {
     quantile_age(distribution, 0.5)
 }
 
-/// Quantile of a distribution over the ages 0, 1, 2, …, not rounded: the share of each year is
+/// Quantile of a distribution over the ages 0, 1, 2, …, not rounded: the probability of each age is
 /// spread evenly from half a year before it to half a year after it. None is below 0.
 #[must_use]
 pub fn quantile_age(distribution: &[f32], level: f32) -> f32 {
@@ -275,9 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_read_as_shares_or_per_cent() {
+    fn bounds_are_parsed_as_fractions_or_per_cent() {
         assert_eq!(bound("1%"), bound("0.01"));
-        assert_eq!(bound(" 0.5 % ").share(), 0.005);
+        assert_eq!(bound(" 0.5 % ").rate(), 0.005);
         assert_eq!([bound("1%"), bound("0.3%")].map(|b| b.to_string()), ["1 %", "0.3 %"]);
         for text in ["0", "51%", "-1%", "nan", "few", ""] {
             let message = text.parse::<ErrorBound>().unwrap_err().to_string();
@@ -287,18 +288,18 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_kept_where_one_error_more_would_keep_it() {
+    fn a_bound_holds_if_one_more_error_would_keep_it() {
         // 330 rows: 4 of 331 are more than 1 %, 3 are not.
-        assert!(bound("1%").is_kept(2, 330) && !bound("1%").is_kept(3, 330));
+        assert!(bound("1%").holds(2, 330) && !bound("1%").holds(3, 330));
         for text in ["1%", "3%", "7%", "50%"] {
-            let least = bound(text).least_rows();
-            assert!(bound(text).is_kept(0, least) && !bound(text).is_kept(0, least - 1), "{text}");
+            let least = bound(text).min_rows();
+            assert!(bound(text).holds(0, least) && !bound(text).holds(0, least - 1), "{text}");
         }
-        assert!(!bound("50%").is_kept(0, 0));
+        assert!(!bound("50%").holds(0, 0));
     }
 
     #[test]
-    fn limits_are_the_nearest_to_the_threshold_that_keep_the_bound() {
+    fn limits_are_the_nearest_to_the_threshold_that_satisfy_the_bound() {
         // 100 minors of whom 3 look 21.5 and one 25; 3 % of 101 are 3, one of them the next.
         let mut minors = vec![10.0; 96];
         minors.extend([21.5, 21.5, 21.5, 25.0]);
@@ -308,10 +309,10 @@ mod tests {
         let chosen = AgeThreshold::choose(18, bound("3%"), &minors, &adults);
         assert_eq!((chosen.over_from, chosen.under_below), (Some(22), Some(12)));
         assert_eq!((chosen.minors, chosen.adults), (100, 100));
-        assert!(chosen.is_sound());
+        assert!(chosen.is_valid());
         let decisions = [22.0, 21.9, 12.0, 11.9].map(|age: f32| chosen.decide(age.into()));
         let expected =
-            [AgeDecision::Over, AgeDecision::CannotSay, AgeDecision::CannotSay, AgeDecision::Under];
+            [AgeDecision::Over, AgeDecision::Undecided, AgeDecision::Undecided, AgeDecision::Under];
         assert_eq!(decisions, expected);
         // The threshold itself is the nearest limit there is.
         let apart = AgeThreshold::choose(18, bound("5%"), &[10.0; 100], &[40.0; 100]);
@@ -319,11 +320,11 @@ mod tests {
     }
 
     #[test]
-    fn with_too_few_people_nothing_is_decided() {
+    fn too_few_rows_give_no_decision() {
         let chosen = AgeThreshold::choose(18, bound("1%"), &[5.0; 98], &[40.0; 98]);
         assert_eq!((chosen.over_from, chosen.under_below), (None, None));
-        assert_eq!(chosen.decide(80.0.into()), AgeDecision::CannotSay);
-        assert_eq!(chosen.decide(1.0.into()), AgeDecision::CannotSay);
+        assert_eq!(chosen.decide(80.0.into()), AgeDecision::Undecided);
+        assert_eq!(chosen.decide(1.0.into()), AgeDecision::Undecided);
     }
 
     #[test]
@@ -339,13 +340,13 @@ mod tests {
             let chosen = AgeThreshold::choose(18, bound("2%"), &minors, &[40.0; 150]);
             sum += beyond(f64::from(chosen.over_from.unwrap()));
         }
-        // A share of at most 2 % of these people, and no more, would not hold on new ones.
+        // An error rate of exactly 2 % on these people would not hold on new ones.
         let mean = sum / 400.0;
         assert!((0.01..=0.02).contains(&mean), "{mean}");
     }
 
     #[test]
-    fn a_distribution_has_a_median_and_a_share_above_an_age() {
+    fn a_distribution_has_a_median_and_a_probability_above_an_age() {
         let mut shares = vec![0.0; 117];
         (shares[17], shares[18], shares[30]) = (0.25, 0.5, 0.25);
         assert_eq!(median_age(&shares), 18.0);

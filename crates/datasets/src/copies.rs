@@ -55,7 +55,7 @@ impl Selection {
         for (position, &row) in self.rows.iter().enumerate() {
             said[row] = Some(match &self.targets {
                 Targets::Classes { indices, .. } => Said::Class(indices[position]),
-                Targets::Years(ages) => Said::Age(ages[position]),
+                Targets::Regression(ages) => Said::Age(ages[position]),
             });
         }
         let contradicted = contradicted(keys, &said);
@@ -64,7 +64,7 @@ impl Selection {
         let left_out = self.rows.len() - agreed.len();
         if left_out > 0 {
             *self.dropped.entry(DropReason::LabelConflict).or_insert(0) += left_out;
-            self.targets = self.targets.pick(&agreed);
+            self.targets = self.targets.select(&agreed);
             self.rows = agreed.into_iter().map(|position| self.rows[position]).collect();
         }
         self

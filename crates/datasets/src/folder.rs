@@ -170,7 +170,7 @@ mod tests {
 
     use super::load;
     use crate::dataset::{Dataset, SkipReason};
-    use crate::testing::shared_data;
+    use facefold_testing::{Need, given};
 
     fn set(paths: &[&str]) -> Result<Dataset, String> {
         let directory = tempfile::tempdir().unwrap();
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_shared_sets_have_the_counts_of_their_folders() {
-        let Some(folder) = shared_data("the_shared_sets_have_the_counts_of_their_folders") else {
+        let Some(folder) = given(Need::Data) else {
             return;
         };
         let root = folder.join("wiki-gender-age");

@@ -24,8 +24,6 @@ mod mat;
 mod missing;
 mod pictures;
 mod table;
-#[cfg(test)]
-mod testing;
 mod utkface;
 
 pub use ages::ExactAges;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use facefold_core::pictures::{self, PassedOver};
+use facefold_core::pictures::{self, SkippedBecause};
 
 use crate::dataset::{SkipReason, Skipped};
 use crate::error::DatasetError;
@@ -26,7 +26,7 @@ pub(crate) fn below(root: &Path) -> Result<Pictures, DatasetError> {
             Err(what) => below.ignored.push(Skipped { what, reason: SkipReason::NotUnicode }),
         }
     }
-    for (path, reason) in found.passed_over {
+    for (path, reason) in found.skipped {
         let what = unicode(&path).unwrap_or_else(|lossy| lossy);
         below.ignored.push(Skipped { what, reason: reason.into() });
     }
@@ -41,14 +41,14 @@ fn unicode(path: &Path) -> Result<String, String> {
     if path.to_str().is_some() { Ok(text) } else { Err(text) }
 }
 
-impl From<PassedOver> for SkipReason {
-    fn from(reason: PassedOver) -> Self {
+impl From<SkippedBecause> for SkipReason {
+    fn from(reason: SkippedBecause) -> Self {
         match reason {
-            PassedOver::NotAPicture => Self::NotAPicture,
-            PassedOver::Hidden => Self::Hidden,
-            PassedOver::NotAFile => Self::NotAFile,
-            PassedOver::Unreadable => Self::Unreadable,
-            PassedOver::FolderReadAlready => Self::FolderReadAlready,
+            SkippedBecause::NotAPicture => Self::NotAPicture,
+            SkippedBecause::Hidden => Self::Hidden,
+            SkippedBecause::NotAFile => Self::NotAFile,
+            SkippedBecause::Unreadable => Self::Unreadable,
+            SkippedBecause::FolderReadAlready => Self::FolderReadAlready,
         }
     }
 }

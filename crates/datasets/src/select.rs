@@ -95,7 +95,7 @@ impl Selection {
         if self.class_names != other.class_names {
             return Err(differ(&self.class_names, &other.class_names));
         }
-        let targets = self.targets.joined(&other.targets);
+        let targets = self.targets.concat(&other.targets);
         self.targets = targets.map_err(|_| differ(&self.class_names, &other.class_names))?;
         self.rows.extend(other.rows);
         Ok(self)
@@ -158,7 +158,7 @@ pub fn select(
                     }
                 })
             });
-            Selection { rows, targets: Targets::Years(ages), class_names: Vec::new(), dropped }
+            Selection { rows, targets: Targets::Regression(ages), class_names: Vec::new(), dropped }
         }
     }
 }
@@ -254,7 +254,7 @@ mod tests {
             let chosen = select(samples, task, policy, &groups);
             let of_ranges: Vec<usize> =
                 (0..chosen.rows.len()).filter(|&at| chosen.rows[at] < 3).collect();
-            chosen.targets.pick(&of_ranges)
+            chosen.targets.select(&of_ranges)
         };
         let cases: Vec<(Task, LabelPolicy)> = [Task::Age, Task::AgeGroup]
             .into_iter()
@@ -275,7 +275,7 @@ mod tests {
         let groups = AgeGroups::nine();
         let years = select(&samples(), Task::Age, LabelPolicy::Exact, &groups);
         let ages = ["0-2", "25-32", "35"].map(|age| age.parse().unwrap()).to_vec();
-        assert_eq!((years.rows, years.targets), (vec![0, 1, 2], Targets::Years(ages)));
+        assert_eq!((years.rows, years.targets), (vec![0, 1, 2], Targets::Regression(ages)));
         assert_eq!(years.dropped[&DropReason::NoAge], 1);
         let useless = ["(25, 23)", "2024-12", "1,5", "0-100", "N/A"]
             .map(|age| Sample { raw_age: age.to_owned(), ..Sample::unlabelled("x.jpg") });

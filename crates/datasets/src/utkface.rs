@@ -220,7 +220,7 @@ mod tests {
 
     use super::load;
     use crate::dataset::{Dataset, SkipReason};
-    use crate::testing::shared_data;
+    use facefold_testing::{Need, given};
 
     fn set(names: &[&str], labels: Option<&str>) -> Result<Dataset, String> {
         let directory = tempfile::tempdir().unwrap();
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn the_shared_set_has_the_counts_of_its_readme() {
-        let Some(folder) = shared_data("the_shared_set_has_the_counts_of_its_readme") else {
+        let Some(folder) = given(Need::Data) else {
             return;
         };
         let root = folder.join("utkface/images");

@@ -1,4 +1,4 @@
-//! What the processor offers, and which kernels and precision to use on it.
+//! Detects what the processor supports, and chooses kernels and precision.
 
 use std::fmt;
 use std::str::FromStr;

@@ -9,7 +9,7 @@ use crate::cpu::{Kernel, Precision};
 use crate::executor::{ByteImages, EngineError, Executor, Images, Tensor, are_finite, check_size};
 use crate::kernels::Kernels;
 use crate::layout::{CHANNEL_BLOCK, Halves};
-use crate::lower::{Lowered, Part, Step, lower, rectify_where_read};
+use crate::lower::{Lowered, Part, Step, fuse_relu_into_depthwise, lower};
 use crate::network::{Network, Shape, ValueId};
 use crate::pack::{self, TILE_DEPTH};
 use crate::plan::{Plan, Request, halves, input_pitch};
@@ -96,7 +96,7 @@ impl Engine {
         let Lowered { mut steps, outputs, values } = lower(network);
         let tiles: Vec<bool> =
             (0..steps.len()).map(|step| runs_on_tiles(&steps, step, precision)).collect();
-        rectify_where_read(&mut steps, &outputs, &tiles);
+        fuse_relu_into_depthwise(&mut steps, &outputs, &tiles);
         let mut engine = Self {
             name: network.name.clone(),
             input_channels: network.input_channels,
@@ -170,7 +170,7 @@ impl Engine {
             unpacked.iter().zip(steps).zip(&self.tiles).map(|((unpacked, step), &tiles)| {
                 let (weights, pitch, halves) = unpacked.as_ref()?;
                 let offset = end;
-                let packed = if !tiles && step.has_short_form() {
+                let packed = if !tiles && step.suits_winograd() {
                     Packed::Winograd { offset, count: weights.winograd_length() }
                 } else if tiles {
                     let count = weights.tiles_length(*pitch, *halves);

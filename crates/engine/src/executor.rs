@@ -1,4 +1,4 @@
-//! What every executor of a network offers, whatever it runs on.
+//! The interface of every executor of a network, whatever it runs on.
 
 use crate::network::{InvalidNetwork, Shape};
 
@@ -133,7 +133,7 @@ pub enum EngineError {
         /// The batch's.
         found: usize,
     },
-    /// A picture with a value that is infinite or not a number: it could spread to other pictures.
+    /// A picture with a value that is infinite or not a number: it could block_stride to other pictures.
     #[error("picture {picture} of the batch holds a value that is not finite; decode it again")]
     NotFinite {
         /// Its place in the batch.

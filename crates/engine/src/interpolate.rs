@@ -25,7 +25,7 @@ pub struct RowResizer {
     /// processor has no instructions for it.
     blocks: Vec<Block>,
     /// The source pixels' channels side by side.
-    spread: Vec<u64>,
+    block_stride: Vec<u64>,
 }
 
 /// The most that the weights of a tap may be together: sums stay within 19 bits.
@@ -63,7 +63,7 @@ impl RowResizer {
         };
         assert!(taps.iter().all(fits), "taps outside a row of {pixels} pixels, or too heavy");
         let blocks = if has_blocks() { Block::all(pixels, &taps) } else { None };
-        Self { pixels, taps, blocks: blocks.unwrap_or_default(), spread: Vec::new() }
+        Self { pixels, taps, blocks: blocks.unwrap_or_default(), block_stride: Vec::new() }
     }
 
     /// Resizes a row: for each output value the weighted sum of its two sources, without its last
@@ -84,10 +84,10 @@ impl RowResizer {
     }
 
     fn run_taps(&mut self, source: &[u8], output: &mut [u16]) {
-        self.spread.clear();
-        self.spread.extend(source.as_chunks().0.iter().copied().map(side_by_side));
+        self.block_stride.clear();
+        self.block_stride.extend(source.as_chunks().0.iter().copied().map(side_by_side));
         // A tap of weight 0 may lie anywhere.
-        let at = |place: usize| self.spread.get(place).copied().unwrap_or(0);
+        let at = |place: usize| self.block_stride.get(place).copied().unwrap_or(0);
         for (output, Tap { places, weights }) in output.as_chunks_mut().0.iter_mut().zip(&self.taps)
         {
             let [left, right] = places.map(at);

@@ -1,4 +1,4 @@
-//! Where a value's pixels lie in memory, and in which order a convolution visits them.
+//! Memory layout of a value's pixels, and the tiling loop that a convolution visits them in.
 
 use std::ops::Range;
 
@@ -59,24 +59,24 @@ impl Layout {
 /// How the values of a bf16 plane lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Halves {
-    /// Rounded ones.
-    One,
-    /// Rounded ones, and in a second plane what the rounding took away.
-    Apart,
-    /// For each block of channels the rounded ones, then what the rounding took away: a cache line
-    /// and a row of a tile.
-    Beside,
+    /// One plane of values rounded to bf16.
+    Single,
+    /// Rounded values, and in a second plane the remainders of the rounding.
+    Planar,
+    /// For each block of channels the rounded values, then the remainders: a cache line and a row
+    /// of a tile.
+    Interleaved,
 }
 
 impl Halves {
     /// Numbers for each value.
     pub fn count(self) -> usize {
-        if self == Self::One { 1 } else { 2 }
+        if self == Self::Single { 1 } else { 2 }
     }
 
     /// Numbers from one value of a plane to the next, block by block.
-    pub fn spread(self) -> usize {
-        if self == Self::Beside { 2 } else { 1 }
+    pub fn block_stride(self) -> usize {
+        if self == Self::Interleaved { 2 } else { 1 }
     }
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct TileWindow {
 impl TileWindow {
     /// A window of `kernel` pixels `pitch` apart; rows of the plane are `row` pixels apart.
     pub fn new([rows, width]: [usize; 2], pitch: usize, row: usize, halves: Halves) -> Self {
-        let pitch = pitch * halves.spread();
+        let pitch = pitch * halves.block_stride();
         Self { rows, length: width * pitch, row: row * pitch }
     }
 
@@ -119,7 +119,7 @@ impl TileWindow {
 /// The order in which a convolution visits its outputs: runs of outputs whose windows start at
 /// evenly spaced pixels of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Walk {
+pub(crate) struct TilingLoop {
     source: Layout,
     /// Rows and columns of the source before the first cell of the first output's window, counted
     /// from the first zeros.
@@ -137,10 +137,10 @@ pub(crate) struct Walk {
     through: bool,
 }
 
-impl Walk {
+impl TilingLoop {
     /// The cheaper order for tiles of `rows` outputs.
     pub fn new(source: &Layout, window: Window, output: Shape, rows: usize) -> Self {
-        let walk = Self {
+        let tiling = Self {
             source: *source,
             start: source.pad - window.padding,
             step: window.stride,
@@ -151,14 +151,14 @@ impl Walk {
             through: false,
         };
         if (output.height, output.width) == (1, 1) {
-            return Self { step: walk.image, row: walk.image, through: true, ..walk };
+            return Self { step: tiling.image, row: tiling.image, through: true, ..tiling };
         }
         // Padding beyond half the window makes rows of outputs longer than rows of the source.
-        let in_order = output.width <= walk.row && output.height * walk.row <= walk.image;
-        let visited = walk.image.div_ceil(rows);
+        let in_order = output.width <= tiling.row && output.height * tiling.row <= tiling.image;
+        let visited = tiling.image.div_ceil(rows);
         let separate = output.height * output.width.div_ceil(rows);
         let in_order = in_order && source.ring.is_none();
-        Self { through: window.stride == 1 && in_order && visited <= separate, ..walk }
+        Self { through: window.stride == 1 && in_order && visited <= separate, ..tiling }
     }
 
     /// The source pixel under the first cell of an output's window.
@@ -175,7 +175,7 @@ impl Walk {
     /// The tiles of `size` outputs for some rows of the first `images` pictures.
     pub fn tiles(&self, images: usize, rows: Range<usize>, size: usize) -> Tiles<'_> {
         let images = if rows.is_empty() { 0 } else { images };
-        Tiles { walk: self, images, at: [0, rows.start, 0], rows, size: size.min(MAX_ROWS) }
+        Tiles { tiling: self, images, at: [0, rows.start, 0], rows, size: size.min(MAX_ROWS) }
     }
 }
 
@@ -218,10 +218,10 @@ impl Tile {
     }
 }
 
-/// Goes through the tiles of a [`Walk`].
+/// Goes through the tiles of a [`TilingLoop`].
 #[derive(Debug, Clone)]
 pub(crate) struct Tiles<'a> {
-    walk: &'a Walk,
+    tiling: &'a TilingLoop,
     images: usize,
     rows: Range<usize>,
     /// Outputs in a tile.
@@ -234,34 +234,34 @@ impl Tiles<'_> {
     /// Makes the next tile, if there is one. Not an iterator: a tile is large, and copying it
     /// would cost more than many a tile's product.
     pub fn next(&mut self, tile: &mut Tile) -> bool {
-        let walk = self.walk;
+        let tiling = self.tiling;
         let [image, y, x] = self.at;
         if image >= self.images {
             return false;
         }
-        let position = image * walk.image + y * walk.row + x * walk.step;
-        tile.source = walk.source(self.at);
+        let position = image * tiling.image + y * tiling.row + x * tiling.step;
+        tile.source = tiling.source(self.at);
         tile.count = 0;
         let mut first = 0;
         loop {
             let [image, y, x] = self.at;
-            let length = (walk.width - x).min(self.size - first);
+            let length = (tiling.width - x).min(self.size - first);
             tile.spans[tile.count] = Span { first, length, at: self.at };
             tile.count += 1;
             tile.rows = first + length;
-            self.at = if x + length < walk.width {
+            self.at = if x + length < tiling.width {
                 [image, y, x + length]
             } else if y + 1 < self.rows.end {
                 [image, y + 1, 0]
             } else {
                 [image + 1, self.rows.start, 0]
             };
-            if !walk.through || self.at[0] >= self.images || tile.rows == self.size {
+            if !tiling.through || self.at[0] >= self.images || tile.rows == self.size {
                 return true;
             }
             let [image, y, x] = self.at;
-            let here = image * walk.image + y * walk.row + x * walk.step;
-            first = (here - position) / walk.step;
+            let here = image * tiling.image + y * tiling.row + x * tiling.step;
+            first = (here - position) / tiling.step;
             if first >= self.size {
                 return true;
             }
@@ -271,7 +271,7 @@ impl Tiles<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, Tile, Walk, Window};
+    use super::{Layout, Tile, TilingLoop, Window};
     use crate::network::Shape;
 
     /// Every output is visited once, in a tile whose rows start at its window.
@@ -291,12 +291,12 @@ mod tests {
             let source = Layout::new(shape(side), 16, padding, images);
             let window = Window { kernel: [kernel; 2], stride, padding };
             let outputs = (side + 2 * padding - kernel) / stride + 1;
-            let walk = Walk::new(&source, window, shape(outputs), rows);
+            let tiling = TilingLoop::new(&source, window, shape(outputs), rows);
             let mut seen = vec![0; images * outputs * outputs];
             let middle = outputs / 3;
             let bands = [0..middle, middle..outputs];
             let mut tile = Tile::EMPTY;
-            let mut tiles = bands.into_iter().map(|band| walk.tiles(images, band, rows));
+            let mut tiles = bands.into_iter().map(|band| tiling.tiles(images, band, rows));
             let mut current = tiles.next().unwrap();
             loop {
                 if !current.next(&mut tile) {
@@ -314,8 +314,8 @@ mod tests {
                         let window =
                             source.pixel(image, 0, 0) + y * stride * source.row() + x * stride
                                 - padding * (source.row() + 1);
-                        assert_eq!(tile.source + (span.first + i) * walk.step, window);
-                        assert!(window < walk.reach(images, rows));
+                        assert_eq!(tile.source + (span.first + i) * tiling.step, window);
+                        assert!(window < tiling.reach(images, rows));
                     }
                 }
             }

@@ -1,9 +1,14 @@
-//! A network as a list of layers with weights, a plain reference executor, and CPU kernels near
-//! the hardware's limit. All of the workspace's `unsafe` is here, so files are mapped and rows of
-//! pixels are resized here too.
+//! Runs neural networks on the CPU: a network as a list of layers with weights, a plain reference
+//! executor, and kernels near the hardware's limit.
+//!
+//! [`Engine`] is the fast executor, [`Reference`] the plain one that tests compare it with. All of
+//! the workspace's `unsafe` is in this crate, so mapped files ([`MappedFile`]), matrix products
+//! ([`Multiplier`]), SIMD dispatch ([`dispatch_simd`]) and the resizing of pixel rows
+//! ([`RowResizer`]) are here too.
 
 mod buffer;
 pub mod cpu;
+mod dispatch;
 pub mod engine;
 pub mod executor;
 mod interpolate;
@@ -20,10 +25,10 @@ mod plan;
 mod pool;
 pub mod reference;
 mod schedule;
-mod wide;
 mod workspace;
 
 pub use cpu::{ENGINE_VARIABLE, Kernel, Precision};
+pub use dispatch::{Vectorised, dispatch_simd};
 pub use engine::Engine;
 pub use executor::{ByteImages, EngineError, Executor, Images, Tensor};
 pub use interpolate::{RowResizer, Tap};
@@ -31,4 +36,3 @@ pub use mapped::MappedFile;
 pub use matrix::{Matrix, MatrixMut, Multiplier, Panels};
 pub use network::{Convolution, InvalidNetwork, Layer, Network, Op, Output, Shape, ValueId};
 pub use reference::Reference;
-pub use wide::{Vectorised, widest};

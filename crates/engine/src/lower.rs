@@ -1,13 +1,13 @@
-//! A network's layers become fewer steps: whatever can be done to a convolution's sums before
+//! Lowers a network's layers to fewer, fused steps: whatever can be done to a convolution's sums before
 //! they are stored is done there.
 
 use std::ops::Range;
 
-use crate::kernels::finish::{Activation, PerChannel};
+use crate::kernels::epilogue::{Activation, PerChannel};
 use crate::layout::{CHANNEL_BLOCK, Window};
 use crate::merge::merge;
 use crate::network::{Convolution, Network, Op, Shape, ValueId};
-use crate::order::{enlarge_at_once, narrow_at_once, pool_at_once};
+use crate::order::{fuse_upsample, hoist_narrowing_convolutions, hoist_pooling};
 
 /// What is computed at once.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Step {
 
     /// Whether it is a convolution of 3x3 windows one pixel apart with channels enough that the
     /// transforms of `kernels::winograd` cost less than they save.
-    pub fn has_short_form(&self) -> bool {
+    pub fn suits_winograd(&self) -> bool {
         const LEAST_CHANNELS: usize = 16;
         let Self::Dense { weights_count, window: Some(window), fused, .. } = self else {
             return false;
@@ -174,15 +174,15 @@ pub(crate) fn lower(network: &Network) -> Lowered {
     let outputs = network.outputs.iter().map(|output| Part::whole(output.value)).collect();
     let mut lowered = Lowered { steps, outputs, values: network.layers.len() + 1 };
     merge(&mut lowered);
-    enlarge_at_once(&mut lowered);
-    lowered.steps = narrow_at_once(pool_at_once(lowered.steps));
+    fuse_upsample(&mut lowered);
+    lowered.steps = hoist_narrowing_convolutions(hoist_pooling(lowered.steps));
     lowered
 }
 
-/// Leaves a ReLU that is all that happens to the sums of matrix tiles to the depthwise convolution
-/// that reads them: then the tiles can be stored as they are, which saves more than the ReLU costs
+/// Moves a ReLU that is the whole epilogue of a step on matrix tiles into the depthwise convolution
+/// that reads it: then the tiles can be stored as they are, which saves more than the ReLU costs
 /// there. `tiles` says which steps run on them.
-pub(crate) fn rectify_where_read(steps: &mut [Step], outputs: &[Part], tiles: &[bool]) {
+pub(crate) fn fuse_relu_into_depthwise(steps: &mut [Step], outputs: &[Part], tiles: &[bool]) {
     for index in 0..steps.len() {
         let Some(fused) = steps[index].fused() else { continue };
         let is_bare = fused.activation == Activation::Relu
@@ -237,7 +237,7 @@ impl<'a> Lowering<'a> {
         Self { network, consumers, is_output, ready, done: vec![false; values - 1] }
     }
 
-    /// The one layer that takes a value which nobody else needs.
+    /// The one layer that takes a value, where no other takes it.
     fn only_consumer(&self, value: ValueId) -> Option<usize> {
         match self.consumers[value.0][..] {
             [layer] if !self.is_output[value.0] => Some(layer),
@@ -403,7 +403,7 @@ fn without_groups(weights: &[f32], c: &Convolution) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::{Step, by_cell, lower};
-    use crate::kernels::finish::Activation;
+    use crate::kernels::epilogue::Activation;
     use crate::network::{Convolution, Network, Op, ValueId};
 
     fn pointwise(channels: usize) -> Op {

@@ -16,7 +16,7 @@ pub struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps a file that nobody changes in place or shortens while it is mapped. To rename another
+    /// Maps a file that no process changes in place or shortens while it is mapped. To rename another
     /// one over it, or to delete it, is safe where the system lets one do it.
     ///
     /// # Errors

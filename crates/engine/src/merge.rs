@@ -1,7 +1,7 @@
 //! Dense convolutions of the same windows become one: the windows are read once, and outputs that
 //! fill no panel of weights share one.
 
-use crate::kernels::finish::{Activation, PerChannel};
+use crate::kernels::epilogue::{Activation, PerChannel};
 use crate::lower::{Fused, Lowered, Part, Step};
 use crate::network::{Op, ValueId};
 

@@ -1,10 +1,11 @@
-//! Steps are put where what they read has just been made, and what need not be stored is left out.
+//! Reorders steps so that each reads what was just computed, and removes values that need not be
+//! stored.
 
 use crate::lower::{Lowered, Part, Step};
 use crate::network::{Op, ValueId};
 
-/// Leaves it to sums to enlarge what they add, so that the enlarged value need not be stored.
-pub(crate) fn enlarge_at_once(lowered: &mut Lowered) {
+/// Fuses upsampling into the sums that read it, so that the upsampled value need not be stored.
+pub(crate) fn fuse_upsample(lowered: &mut Lowered) {
     let Lowered { steps, outputs, .. } = lowered;
     let mut index = 0;
     while index < steps.len() {
@@ -32,16 +33,19 @@ pub(crate) fn enlarge_at_once(lowered: &mut Lowered) {
     }
 }
 
-/// Moves a convolution to fewer channels to where its source has just been made, so that the
-/// source need not be fetched from memory again, or not be kept at all.
-pub(crate) fn narrow_at_once(steps: Vec<Step>) -> Vec<Step> {
+/// Moves a convolution to fewer channels to right after the step that computes its source, so that
+/// the source need not be fetched from memory again, or not be kept at all.
+pub(crate) fn hoist_narrowing_convolutions(steps: Vec<Step>) -> Vec<Step> {
     let mut sorted: Vec<Step> = Vec::with_capacity(steps.len());
     for step in steps {
-        let maker = |source| sorted.iter().position(|earlier| earlier.outputs().contains(&source));
+        let producer =
+            |source| sorted.iter().position(|earlier| earlier.outputs().contains(&source));
         let place = match &step {
-            Step::Dense { source, fused, .. } if fused.residual.is_none() => maker(*source)
-                .filter(|&maker| sorted[maker].fused().is_some_and(|f| f.channels > fused.channels))
-                .map(|maker| maker + 1),
+            Step::Dense { source, fused, .. } if fused.residual.is_none() => producer(*source)
+                .filter(|&producer| {
+                    sorted[producer].fused().is_some_and(|f| f.channels > fused.channels)
+                })
+                .map(|producer| producer + 1),
             _ => None,
         };
         sorted.insert(place.unwrap_or(sorted.len()), step);
@@ -49,9 +53,9 @@ pub(crate) fn narrow_at_once(steps: Vec<Step>) -> Vec<Step> {
     sorted
 }
 
-/// Moves the pooling of a map to where the map has just been made, so that the map need not be
-/// kept.
-pub(crate) fn pool_at_once(steps: Vec<Step>) -> Vec<Step> {
+/// Moves the pooling of a map to right after the step that computes the map, so that the map need
+/// not be kept.
+pub(crate) fn hoist_pooling(steps: Vec<Step>) -> Vec<Step> {
     let (mut pooling, others): (Vec<_>, Vec<_>) =
         steps.into_iter().partition(|step| matches!(step, Step::Plain { op: Op::Moments, .. }));
     let mut sorted = Vec::with_capacity(pooling.len() + others.len());
@@ -72,7 +76,7 @@ mod tests {
     use crate::network::{Network, Op, ValueId};
 
     #[test]
-    fn sums_enlarge_what_they_add() {
+    fn upsampling_is_fused_into_sums() {
         let mut network = Network::new("pyramid", 2);
         let pooling = Op::MaxPool { kernel: 2, stride: 2, padding: 0, ceil: false };
         let small = network.push("small", pooling, &[ValueId::INPUT]);

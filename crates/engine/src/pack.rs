@@ -101,7 +101,7 @@ impl Weights<'_> {
     /// (zeros between pixels and after a row): the weights rounded to bf16, then, unless there is
     /// one half, what the rounding took away. Each is two tiles of 16 outputs, 16 rows of pairs of
     /// values: (k, n), (k + 1, n), (k, n + 1), and so on. The rows of a window that is gathered
-    /// follow each other. For halves side by side a step has 16 values: the rounded weights meet
+    /// follow each other. For interleaved halves a step has 16 values: the rounded weights meet
     /// both halves of them, what the rounding took away the first.
     pub fn tiles(&self, pitch: usize, halves: Halves, to: &mut [u16]) {
         let parts = halves.count();
@@ -114,7 +114,7 @@ impl Weights<'_> {
                 for j in 0..self.kernel[1] {
                     for input in 0..self.inputs {
                         let mut k = j * pitch + input;
-                        if halves == Halves::Beside {
+                        if halves == Halves::Interleaved {
                             k += k / CHANNEL_BLOCK * CHANNEL_BLOCK;
                         }
                         let mut step = i * steps;
@@ -126,7 +126,7 @@ impl Weights<'_> {
                         let at = panel + step + tile * 512 + index;
                         let value = self.at(output, input, [i, j]);
                         to[at] = to_bf16(value);
-                        if halves == Halves::Beside {
+                        if halves == Halves::Interleaved {
                             to[at + CHANNEL_BLOCK / 2 * 32] = to_bf16(value);
                         }
                         if parts == 2 {
@@ -164,9 +164,9 @@ mod tests {
         // 16, 17, 18 of one step.
         let values = [1.0, 10.0, 2.0, 20.0, 3.0, 1.0 + 1.0 / 1024.0];
         let weights = Weights { values: &values, outputs: 1, inputs: 3, kernel: [1, 2] };
-        assert_eq!(weights.tiles_length(16, Halves::Apart), 2048);
+        assert_eq!(weights.tiles_length(16, Halves::Planar), 2048);
         let mut packed = vec![0; 2048];
-        weights.tiles(16, Halves::Apart, &mut packed);
+        weights.tiles(16, Halves::Planar, &mut packed);
         let at = |k: usize| from_bf16(packed[k / 2 * 32 + k % 2]);
         assert_eq!([at(0), at(1), at(2), at(3)], [1., 2., 3., 0.]);
         assert_eq!([at(16), at(17), at(18)], [10., 20., 1.]);
@@ -174,25 +174,25 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_fit_a_step_follow_each_other() {
+    fn rows_shorter_than_a_step_are_packed_together() {
         let values: Vec<f32> = (0..9).map(|v| v as f32).collect();
         let weights = Weights { values: &values, outputs: 1, inputs: 1, kernel: [3, 3] };
-        let mut packed = vec![0; weights.tiles_length(3, Halves::Apart)];
+        let mut packed = vec![0; weights.tiles_length(3, Halves::Planar)];
         assert_eq!(packed.len(), 2048);
-        weights.tiles(3, Halves::Apart, &mut packed);
+        weights.tiles(3, Halves::Planar, &mut packed);
         let at = |k: usize| from_bf16(packed[k / 2 * 32 + k % 2]);
         // One channel of three: cell (i, j) at 9 i + 3 j.
         assert_eq!([at(0), at(3), at(9), at(24), at(25)], [0., 1., 3., 8., 0.]);
     }
 
     #[test]
-    fn rounded_weights_meet_both_halves_side_by_side() {
+    fn interleaved_halves_repeat_the_rounded_weights() {
         // One output, three blocks of channels: a step each.
         let values: Vec<f32> = (0..48).map(|v| v as f32 + 1.0 / 1024.0).collect();
         let weights = Weights { values: &values, outputs: 1, inputs: 48, kernel: [1, 1] };
-        let mut packed = vec![0; weights.tiles_length(48, Halves::Beside)];
+        let mut packed = vec![0; weights.tiles_length(48, Halves::Interleaved)];
         assert_eq!(packed.len(), 3 * 2048);
-        weights.tiles(48, Halves::Beside, &mut packed);
+        weights.tiles(48, Halves::Interleaved, &mut packed);
         let at = |step: usize, part: usize, k: usize| {
             from_bf16(packed[(2 * step + part) * 1024 + k / 2 * 32 + k % 2])
         };

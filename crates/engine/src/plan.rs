@@ -1,5 +1,5 @@
-//! For one picture size: the shape and place of every value, and how each step goes through its
-//! source. Memory is assigned here, once; running allocates nothing.
+//! The execution plan for one picture size: the shape and buffer of every value, and the loops of
+//! each step. Memory is assigned here, once; running allocates nothing.
 
 mod buffers;
 
@@ -9,7 +9,7 @@ use crate::cpu::Precision;
 use crate::kernels::Kernels;
 use crate::kernels::product::Segment;
 use crate::kernels::winograd::{Blocks, PLACES};
-use crate::layout::{CHANNEL_BLOCK, Halves, Layout, TileWindow, Walk, Window};
+use crate::layout::{CHANNEL_BLOCK, Halves, Layout, TileWindow, TilingLoop, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
@@ -28,10 +28,10 @@ pub(crate) struct Slot {
     pub halves: Halves,
 }
 
-/// How a dense step goes through its source.
+/// The loop of a dense step over its source.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sweep {
-    pub walk: Walk,
+pub(crate) struct DensePlan {
+    pub tiling: TilingLoop,
     /// The window in the source's f32 plane.
     pub segments: Vec<Segment>,
     /// The window in the source's bf16 planes.
@@ -44,8 +44,8 @@ pub(crate) struct Plan {
     /// By value; values that are never stored have none.
     pub shapes: Vec<Option<Shape>>,
     pub slots: Vec<Option<Slot>>,
-    /// By step; only dense ones have one.
-    pub sweeps: Vec<Option<Sweep>>,
+    /// By step; `None` for steps that are not dense.
+    pub dense: Vec<Option<DensePlan>>,
     /// Bytes of each buffer.
     pub buffers: Vec<usize>,
     /// Numbers that a step may need for itself.
@@ -64,13 +64,13 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
     pub steps: Range<usize>,
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<BandTask>,
 }
 
 impl Chain {
     /// Whether its tasks copy the picture.
-    pub fn stages(&self) -> bool {
-        self.tasks.iter().any(|task| matches!(task, Task::Stage { .. }))
+    pub fn copies_input(&self) -> bool {
+        self.tasks.iter().any(|task| matches!(task, BandTask::CopyInput { .. }))
     }
 }
 
@@ -78,17 +78,17 @@ impl Chain {
 /// new ones take the place of those that are no longer needed, or, where a window must find its
 /// rows one after another, the rest moves up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Task {
+pub(crate) enum BandTask {
     /// Copy these rows of the picture to the planes that the first step reads.
-    Stage { rows: Range<usize> },
+    CopyInput { rows: Range<usize> },
     /// Compute these rows of a step.
-    Compute { step: usize, rows: Range<usize> },
+    ComputeRows { step: usize, rows: Range<usize> },
     /// Keep these rows of a value, and make the first of them the first that is kept.
-    Keep { value: ValueId, rows: Range<usize> },
-    /// Clear what lies above the first row of a value.
-    Open { value: ValueId },
-    /// Clear what lies below the last row of a value.
-    Close { value: ValueId },
+    RetainRows { value: ValueId, rows: Range<usize> },
+    /// Clear the padding above the first row of a value.
+    ZeroTopPadding { value: ValueId },
+    /// Clear the padding below the last row of a value.
+    ZeroBottomPadding { value: ValueId },
 }
 
 /// Values of a chain that are computed at a time, in bytes: with the rows above that windows still
@@ -118,13 +118,13 @@ pub(crate) struct Request<'a> {
 /// any precision: it has few values, and their rounding would go through all layers.
 pub(crate) fn halves(precision: Precision, value: ValueId, pitch: usize) -> Halves {
     // Of one or three blocks in two planes, rows of tiles are half empty and cross lines of the
-    // cache. Side by side a block takes two products, in planes two blocks take three.
+    // cache. Interleaved, a block takes two products; in planes two blocks take three.
     let is_narrow = pitch == CHANNEL_BLOCK || pitch == 3 * CHANNEL_BLOCK;
     match (precision, value) {
-        (_, ValueId::INPUT) => Halves::Apart,
-        (Precision::Bf16x3, _) if is_narrow => Halves::Beside,
-        (Precision::Bf16x3, _) => Halves::Apart,
-        _ => Halves::One,
+        (_, ValueId::INPUT) => Halves::Planar,
+        (Precision::Bf16x3, _) if is_narrow => Halves::Interleaved,
+        (Precision::Bf16x3, _) => Halves::Planar,
+        _ => Halves::Single,
     }
 }
 
@@ -173,21 +173,24 @@ impl Request<'_> {
             .collect();
         let mut walks = Vec::with_capacity(self.steps.len());
         for (index, step) in self.steps.iter().enumerate() {
-            walks.push(self.walk(index, step, &shapes, &mut slots));
-            if !self.tiles[index] && step.has_short_form() {
-                scratch = scratch.max(self.short_form(step, &shapes, &mut slots).unwrap_or(0));
+            walks.push(self.tiling(index, step, &shapes, &mut slots));
+            if !self.tiles[index] && step.suits_winograd() {
+                scratch =
+                    scratch.max(self.winograd_scratch(step, &shapes, &mut slots).unwrap_or(0));
             }
         }
         for schedule in &schedules {
             schedule.shorten(&mut slots);
         }
         let chains = schedules.into_iter().map(Schedule::chain).collect();
-        let sweeps = walks.into_iter().map(|walk| {
-            walk.map(|(walk, kernel, source)| Self::sweep(walk, kernel, source, &shapes, &slots))
+        let dense = walks.into_iter().map(|tiling| {
+            tiling.map(|(tiling, kernel, source)| {
+                Self::dense_plan(tiling, kernel, source, &shapes, &slots)
+            })
         });
-        let sweeps = sweeps.collect();
+        let dense = dense.collect();
         let buffers = self.assign(&uses, &runs, &mut slots);
-        Ok(Plan { shapes, slots, sweeps, buffers, scratch, capacity: block, split, chains })
+        Ok(Plan { shapes, slots, dense, buffers, scratch, capacity: block, split, chains })
     }
 
     /// The first step with more weights than values.
@@ -252,31 +255,31 @@ impl Request<'_> {
         runs
     }
 
-    /// The order in which a dense step goes through its source, which is made long enough for it.
-    fn walk(
+    /// The tiling loop of a dense step; its source is made long enough for it.
+    fn tiling(
         &self,
         index: usize,
         step: &Step,
         shapes: &[Option<Shape>],
         slots: &mut [Option<Slot>],
-    ) -> Option<(Walk, [usize; 2], ValueId)> {
+    ) -> Option<(TilingLoop, [usize; 2], ValueId)> {
         let Step::Dense { source, window, .. } = step else { return None };
         let from = shapes[source.0]?;
         let slot = slots[source.0].as_mut()?;
         let whole = Window { kernel: [from.height, from.width], stride: 1, padding: 0 };
         let window = window.unwrap_or(whole);
         let rows = if self.tiles[index] { TILE_ROWS } else { self.kernels.rows };
-        let walk = Walk::new(&slot.layout, window, shapes[step.outputs()[0].0]?, rows);
+        let tiling = TilingLoop::new(&slot.layout, window, shapes[step.outputs()[0].0]?, rows);
         let [height, width] = window.kernel;
-        let reach = walk.reach(slot.layout.capacity, rows) + (height - 1) * slot.layout.row();
+        let reach = tiling.reach(slot.layout.capacity, rows) + (height - 1) * slot.layout.row();
         let row = (width * slot.layout.pitch).next_multiple_of(TILE_DEPTH);
         slot.length = slot.length.max(reach * slot.layout.pitch + row);
-        Some((walk, window.kernel, *source))
+        Some((tiling, window.kernel, *source))
     }
 
     /// Makes a source long enough for windows of four by four; gives the numbers of scratch that
     /// the step needs at most.
-    fn short_form(
+    fn winograd_scratch(
         &self,
         step: &Step,
         shapes: &[Option<Shape>],
@@ -302,16 +305,16 @@ impl Request<'_> {
             .max()
     }
 
-    fn sweep(
-        walk: Walk,
+    fn dense_plan(
+        tiling: TilingLoop,
         kernel: [usize; 2],
         source: ValueId,
         shapes: &[Option<Shape>],
         slots: &[Option<Slot>],
-    ) -> Sweep {
+    ) -> DensePlan {
         let [height, width] = kernel;
         let channels = shapes[source.0].map_or(0, |shape| shape.channels);
-        let (pitch, row, halves) = slots[source.0].map_or((1, 1, Halves::One), |slot| {
+        let (pitch, row, halves) = slots[source.0].map_or((1, 1, Halves::Single), |slot| {
             (slot.layout.pitch, slot.layout.row() * slot.layout.pitch, slot.halves)
         });
         let mut segments = Vec::new();
@@ -324,7 +327,7 @@ impl Request<'_> {
                 );
             }
         }
-        Sweep { walk, segments, tiles: TileWindow::new(kernel, pitch, row / pitch, halves) }
+        DensePlan { tiling, segments, tiles: TileWindow::new(kernel, pitch, row / pitch, halves) }
     }
 
     /// The shapes of all values that are stored.

@@ -1,11 +1,11 @@
-//! Which buffer holds which planes, so that values which nobody needs any more make room.
+//! Allocates buffers to planes, and reuses the buffers of values that are no longer needed.
 
 use std::collections::HashMap;
 
 use crate::layout::Layout;
 use crate::plan::Slot;
 
-/// Planes that can take each other's place.
+/// Planes that can use one buffer at different times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Kind {
     layout: Layout,
@@ -23,7 +23,7 @@ impl Kind {
     }
 }
 
-/// Buffers, and which of them nobody needs any more.
+/// Buffers, and which of them are free.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     /// Bytes of each buffer.
@@ -40,8 +40,8 @@ impl Pool {
         })
     }
 
-    /// Nobody needs the buffer any more.
-    pub fn give(&mut self, kind: Kind, buffer: usize) {
+    /// Returns a buffer that is no longer needed.
+    pub fn release(&mut self, kind: Kind, buffer: usize) {
         self.free.entry(kind).or_default().push(buffer);
     }
 }

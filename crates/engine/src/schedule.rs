@@ -1,5 +1,5 @@
-//! In which order a chain of steps is computed, some rows at a time, and how much of its values is
-//! kept at a time.
+//! The fused row-band schedule: the order in which a chain of steps is computed, a band of rows at
+//! a time, and how many rows of each value are in memory at once.
 
 use std::ops::Range;
 
@@ -7,9 +7,9 @@ use crate::layout::Window;
 use crate::lower::Step;
 use crate::network::{Shape, ValueId};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
-use crate::plan::{Chain, Run, Slot, Task};
+use crate::plan::{BandTask, Chain, Run, Slot};
 
-/// Walks through a chain band by band before the first picture does: of each step the rows of the
+/// Simulates a chain band by band before the first picture runs: of each step the rows of the
 /// band, as far as the steps before have come.
 pub(crate) struct Schedule<'a> {
     steps: &'a [Step],
@@ -18,14 +18,14 @@ pub(crate) struct Schedule<'a> {
     /// Rows that each step of the run has computed.
     done: Vec<usize>,
     /// Values that only the run reads.
-    kept: Vec<Kept>,
+    row_buffers: Vec<RowBuffer>,
     /// Rows of the picture that have been copied.
-    staged: usize,
-    tasks: Vec<Task>,
+    copied: usize,
+    tasks: Vec<BandTask>,
 }
 
-/// A value of which some rows are kept at a time.
-struct Kept {
+/// A value of which only some rows are in memory at once.
+struct RowBuffer {
     value: ValueId,
     /// The first row that is kept.
     first: usize,
@@ -50,24 +50,25 @@ impl<'a> Schedule<'a> {
             crossing[value.0] || others.any(|step| step.inputs().contains(&value))
         };
         let read = inside.iter().any(|step| step.source() == Some(ValueId::INPUT));
-        let kept = inside
+        let row_buffers = inside
             .iter()
             .flat_map(Step::outputs)
             .chain(read.then_some(ValueId::INPUT))
             .filter(|&value| !read_outside(value))
-            .map(|value| Kept { value, first: 0, most: 0, in_ring: fits_ring(inside, value) })
+            .map(|value| RowBuffer { value, first: 0, most: 0, in_ring: fits_ring(inside, value) })
             .collect();
         let done = vec![0; inside.len()];
-        let mut schedule = Self { steps, run, shapes, done, kept, staged: 0, tasks: Vec::new() };
+        let mut schedule =
+            Self { steps, run, shapes, done, row_buffers, copied: 0, tasks: Vec::new() };
         for band in 1..=run.bands {
             for index in run.steps.clone() {
                 schedule.compute(index, band);
             }
         }
-        for index in 0..schedule.kept.len() {
-            let Kept { value, most, .. } = schedule.kept[index];
+        for index in 0..schedule.row_buffers.len() {
+            let RowBuffer { value, most, .. } = schedule.row_buffers[index];
             if let Some(slot) = &mut slots[value.0]
-                && schedule.kept[index].in_ring
+                && schedule.row_buffers[index].in_ring
             {
                 slot.layout.ring = Some(most + 2 * slot.layout.pad);
             }
@@ -77,7 +78,7 @@ impl<'a> Schedule<'a> {
 
     /// Shortens the planes of values that are not kept whole, once all have their length.
     pub fn shorten(&self, slots: &mut [Option<Slot>]) {
-        for kept in &self.kept {
+        for kept in &self.row_buffers {
             if let Some(slot) = &mut slots[kept.value.0] {
                 let layout = slot.layout;
                 // The rows kept, zeros above and below, and what tiles read past the end.
@@ -89,7 +90,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// The outcome.
+    /// The tasks in order.
     pub fn chain(self) -> Chain {
         Chain { steps: self.run.steps.clone(), tasks: self.tasks }
     }
@@ -118,7 +119,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// The step of the run that makes a value.
-    fn maker(&self, value: ValueId) -> Option<usize> {
+    fn producer(&self, value: ValueId) -> Option<usize> {
         self.run.steps.clone().find(|&index| self.steps[index].outputs().contains(&value))
     }
 
@@ -129,38 +130,41 @@ impl<'a> Schedule<'a> {
         let height = self.height(output);
         let mut end = (height * band).div_ceil(self.run.bands);
         if let (Some(source), Some(window)) = (step.source(), window(step))
-            && let Some(maker) = self.maker(source)
+            && let Some(producer) = self.producer(source)
         {
-            let rows = self.done[maker - self.run.steps.start];
+            let rows = self.done[producer - self.run.steps.start];
             if rows < self.height(source) {
                 // Windows that end within the rows that are there.
                 let room = (rows + window.padding + window.stride).saturating_sub(window.kernel[0]);
                 end = end.min(room / window.stride);
             }
         }
-        if let Some(maker) = step.fused().and_then(|f| f.residual).and_then(|v| self.maker(v)) {
-            end = end.min(self.done[maker - self.run.steps.start]);
+        if let Some(producer) = step.fused().and_then(|f| f.residual).and_then(|v| self.producer(v))
+        {
+            end = end.min(self.done[producer - self.run.steps.start]);
         }
         let start = self.done[index - self.run.steps.start];
         if end <= start {
             return;
         }
-        self.stage(step, end);
+        self.copy_input(step, end);
         for &value in &outputs {
-            self.make_room(value, start..end);
+            self.drop_rows(value, start..end);
         }
         if start == 0 {
             let in_ring = |value: &&ValueId| {
-                self.kept.iter().any(|kept| kept.value == **value && kept.in_ring)
+                self.row_buffers.iter().any(|kept| kept.value == **value && kept.in_ring)
             };
-            self.tasks.extend(outputs.iter().filter(in_ring).map(|&value| Task::Open { value }));
+            self.tasks.extend(
+                outputs.iter().filter(in_ring).map(|&value| BandTask::ZeroTopPadding { value }),
+            );
         }
-        self.tasks.push(Task::Compute { step: index, rows: start..end });
+        self.tasks.push(BandTask::ComputeRows { step: index, rows: start..end });
         self.done[index - self.run.steps.start] = end;
         if end == height {
             for value in outputs {
-                if self.kept.iter().any(|kept| kept.value == value) {
-                    self.tasks.push(Task::Close { value });
+                if self.row_buffers.iter().any(|kept| kept.value == value) {
+                    self.tasks.push(BandTask::ZeroBottomPadding { value });
                 }
             }
         }
@@ -168,28 +172,28 @@ impl<'a> Schedule<'a> {
 
     /// Copies the rows of the picture that a step needs for its rows up to `end`, where only the
     /// run reads it.
-    fn stage(&mut self, step: &Step, end: usize) {
-        let is_kept = self.kept.iter().any(|kept| kept.value == ValueId::INPUT);
+    fn copy_input(&mut self, step: &Step, end: usize) {
+        let is_kept = self.row_buffers.iter().any(|kept| kept.value == ValueId::INPUT);
         let (true, Some(ValueId::INPUT), Some(window)) = (is_kept, step.source(), window(step))
         else {
             return;
         };
         let height = self.height(ValueId::INPUT);
         let below = (end - 1) * window.stride + window.kernel[0];
-        let rows = self.staged..below.saturating_sub(window.padding).min(height);
+        let rows = self.copied..below.saturating_sub(window.padding).min(height);
         if rows.is_empty() {
             return;
         }
-        self.make_room(ValueId::INPUT, rows.clone());
-        self.staged = rows.end;
-        self.tasks.push(Task::Stage { rows });
-        if self.staged == height {
-            self.tasks.push(Task::Close { value: ValueId::INPUT });
+        self.drop_rows(ValueId::INPUT, rows.clone());
+        self.copied = rows.end;
+        self.tasks.push(BandTask::CopyInput { rows });
+        if self.copied == height {
+            self.tasks.push(BandTask::ZeroBottomPadding { value: ValueId::INPUT });
         }
     }
 
-    /// Drops the rows of a value that nobody will read again, before others are computed.
-    fn make_room(&mut self, value: ValueId, rows: Range<usize>) {
+    /// Drops the rows of a value that no step will read again, before others are computed.
+    fn drop_rows(&mut self, value: ValueId, rows: Range<usize>) {
         let windows = self
             .readers(value)
             .map(|(window, done)| (done * window.stride).saturating_sub(window.padding));
@@ -198,11 +202,13 @@ impl<'a> Schedule<'a> {
             (residual == Some(value)).then_some(done)
         });
         let needed = windows.chain(residuals).min().unwrap_or(0).min(rows.start);
-        let Some(kept) = self.kept.iter_mut().find(|kept| kept.value == value) else { return };
+        let Some(kept) = self.row_buffers.iter_mut().find(|kept| kept.value == value) else {
+            return;
+        };
         if needed > kept.first {
             kept.first = needed;
             if !kept.in_ring {
-                self.tasks.push(Task::Keep { value, rows: needed..rows.start });
+                self.tasks.push(BandTask::RetainRows { value, rows: needed..rows.start });
             }
         }
         kept.most = kept.most.max(rows.end - kept.first);

@@ -1,4 +1,4 @@
-//! The memory of one thread for pictures of one size, and the steps computed in it.
+//! The working memory of one thread for pictures of one size, and the execution of steps in it.
 
 mod pictures;
 
@@ -11,7 +11,7 @@ pub(crate) use pictures::Pictures;
 use crate::buffer::Buffer;
 use crate::engine::{Engine, Packed, Size};
 use crate::kernels::depthwise::Depthwise;
-use crate::kernels::finish::Finish;
+use crate::kernels::epilogue::Epilogue;
 use crate::kernels::plain::{self, Rows};
 use crate::kernels::planes::Planes;
 use crate::kernels::product::Product;
@@ -19,7 +19,7 @@ use crate::kernels::winograd::{PLACES, Winograd};
 use crate::layout::{CHANNEL_BLOCK, Halves, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::ValueId;
-use crate::plan::{Chain, Plan, Sweep, Task};
+use crate::plan::{BandTask, Chain, DensePlan, Plan};
 
 /// Weights beyond this many bytes do not stay in the second-level cache while the windows of a
 /// picture go by: then all windows go through one panel of outputs before the next.
@@ -73,8 +73,8 @@ impl Workspace {
                 first: image,
                 images: 1,
             };
-            if !plan.chains.iter().any(Chain::stages) {
-                pass.stage(0..shape.height).map_err(|NotFinite| image)?;
+            if !plan.chains.iter().any(Chain::copies_input) {
+                pass.copy_input(0..shape.height).map_err(|NotFinite| image)?;
             }
             let mut step = 0;
             while step < plan.split {
@@ -109,18 +109,18 @@ impl Workspace {
         // Where the first rows are no longer kept, the plane would start before its buffer.
         let dropped = self.first_rows[value.0].get() * layout.row() * layout.pitch;
         let skip = picture.wrapping_sub(dropped);
-        let spread = slot.halves.spread();
-        let mut planes = Planes { spread, ..Planes::absent(slot.layout) };
+        let block_stride = slot.halves.block_stride();
+        let mut planes = Planes { block_stride, ..Planes::absent(slot.layout) };
         if let Some(buffer) = slot.f32 {
             planes.f32 = self.buffers[buffer].plane::<f32>().wrapping_add(skip);
         }
         if let Some(buffer) = slot.bf16 {
-            let skip = skip.wrapping_mul(spread);
+            let skip = skip.wrapping_mul(block_stride);
             planes.high = self.buffers[buffer].plane::<u16>().wrapping_add(skip);
             planes.low = match slot.halves {
-                Halves::One => planes.low,
-                Halves::Apart => planes.high.wrapping_add(slot.length),
-                Halves::Beside => planes.high.wrapping_add(CHANNEL_BLOCK),
+                Halves::Single => planes.low,
+                Halves::Planar => planes.high.wrapping_add(slot.length),
+                Halves::Interleaved => planes.high.wrapping_add(CHANNEL_BLOCK),
             };
         }
         Some(planes)
@@ -173,11 +173,11 @@ impl<'a> Pass<'a> {
     fn chain(&self, chain: &Chain) -> Result<(), NotFinite> {
         let done = chain.tasks.iter().try_for_each(|task| {
             match task {
-                Task::Stage { rows } => self.stage(rows.clone())?,
-                Task::Compute { step, rows } => self.convolve(*step, rows.clone()),
-                Task::Keep { value, rows } => self.keep(*value, rows),
-                Task::Open { value } => self.open(*value),
-                Task::Close { value } => self.close(*value),
+                BandTask::CopyInput { rows } => self.copy_input(rows.clone())?,
+                BandTask::ComputeRows { step, rows } => self.convolve(*step, rows.clone()),
+                BandTask::RetainRows { value, rows } => self.retain_rows(*value, rows),
+                BandTask::ZeroTopPadding { value } => self.zero_top_padding(*value),
+                BandTask::ZeroBottomPadding { value } => self.zero_bottom_padding(*value),
             }
             Ok(())
         });
@@ -186,11 +186,11 @@ impl<'a> Pass<'a> {
     }
 
     /// Moves rows of a value to where its first row was.
-    fn keep(&self, value: ValueId, rows: &Range<usize>) {
+    fn retain_rows(&self, value: ValueId, rows: &Range<usize>) {
         let Some(from) = self.planes(value) else { return };
         self.workspace.first_rows[value.0].set(rows.start);
         let Some(to) = self.planes(value) else { return };
-        let (layout, spread) = (to.layout, to.spread);
+        let (layout, block_stride) = (to.layout, to.block_stride);
         let (from, to) = (from.at([0, rows.start, 0], 0), to.at([0, rows.start, 0], 0));
         let count = rows.len() * layout.row() * layout.pitch;
         // SAFETY: the schedule makes the planes long enough for the rows that are kept, before
@@ -200,16 +200,16 @@ impl<'a> Pass<'a> {
                 std::ptr::copy(from.f32, to.f32, count);
             }
             if !from.high.is_null() {
-                std::ptr::copy(from.high, to.high, count * spread);
+                std::ptr::copy(from.high, to.high, count * block_stride);
             }
-            if !from.low.is_null() && spread == 1 {
+            if !from.low.is_null() && block_stride == 1 {
                 std::ptr::copy(from.low, to.low, count);
             }
         }
     }
 
     /// Clears the rows above a value, where the last ones of another picture may have been.
-    fn open(&self, value: ValueId) {
+    fn zero_top_padding(&self, value: ValueId) {
         let Some(planes) = self.planes(value) else { return };
         let layout = planes.layout;
         let count = layout.pad * layout.row() * layout.pitch;
@@ -218,7 +218,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Clears the rows below a value, where other rows of it may have been.
-    fn close(&self, value: ValueId) {
+    fn zero_bottom_padding(&self, value: ValueId) {
         let Some(planes) = self.planes(value) else { return };
         let layout = planes.layout;
         for row in 0..layout.pad {
@@ -232,17 +232,17 @@ impl<'a> Pass<'a> {
     fn convolve(&self, index: usize, rows: Range<usize>) {
         match &self.engine.steps[index] {
             Step::Dense { source, fused, window, .. } => {
-                let sweep = self.plan.sweeps[index].as_ref();
+                let dense_plan = self.plan.dense[index].as_ref();
                 let weights = self.engine.weights(self.size, index);
-                if let (Some(sweep), Some(weights), Some(source)) =
-                    (sweep, weights, self.planes(*source))
+                if let (Some(dense_plan), Some(weights), Some(source)) =
+                    (dense_plan, weights, self.planes(*source))
                 {
                     if let (Packed::Winograd { offset, count }, Some(window)) = (weights.0, window)
                     {
                         let weights = weights.1.numbers(offset, count);
-                        self.winograd(source, fused, sweep, window, weights, rows);
+                        self.winograd(source, fused, dense_plan, window, weights, rows);
                     } else {
-                        self.dense(source, fused, sweep, weights, rows);
+                        self.dense(source, fused, dense_plan, weights, rows);
                     }
                 }
             }
@@ -259,7 +259,7 @@ impl<'a> Pass<'a> {
                         pairs: *pairs,
                         rectify: *rectify,
                         images: self.images,
-                        finish: self.finish(fused),
+                        epilogue: self.epilogue(fused),
                     };
                     // SAFETY: the plan gives every value planes of its shape and layout, with
                     // the padding that its readers need.
@@ -274,23 +274,23 @@ impl<'a> Pass<'a> {
         &self,
         source: Planes,
         fused: &Fused,
-        sweep: &Sweep,
+        dense_plan: &DensePlan,
         window: &Window,
         weights: &[f32],
         rows: Range<usize>,
     ) {
-        let finish = self.finish(fused);
+        let epilogue = self.epilogue(fused);
         let job = Winograd {
             source: source.f32,
             layout: source.layout,
             padding: window.padding,
-            inputs: weights.len() / (PLACES * finish.pitch),
-            width: sweep.walk.width,
+            inputs: weights.len() / (PLACES * epilogue.pitch),
+            width: dense_plan.tiling.width,
             rows,
             images: self.images,
             weights,
             scratch: self.workspace.scratch.plane(),
-            finish,
+            epilogue,
         };
         // SAFETY: the plan makes the source's plane and the scratch long enough, and gives the
         // outputs planes of their shape.
@@ -301,7 +301,7 @@ impl<'a> Pass<'a> {
         &self,
         source: Planes,
         fused: &Fused,
-        sweep: &Sweep,
+        dense_plan: &DensePlan,
         (packed, buffer): (Packed, &Buffer),
         rows: Range<usize>,
     ) {
@@ -311,15 +311,15 @@ impl<'a> Pass<'a> {
                 let job = Product {
                     source: source.f32,
                     pitch: source.layout.pitch,
-                    walk: &sweep.walk,
-                    segments: &sweep.segments,
+                    tiling: &dense_plan.tiling,
+                    segments: &dense_plan.segments,
                     weights: buffer.numbers(offset, count),
                     images: self.images,
                     rows,
                     panels_first,
-                    finish: self.finish(fused),
+                    epilogue: self.epilogue(fused),
                 };
-                // SAFETY: the plan makes the source's plane as long as the walk reaches, and
+                // SAFETY: the plan makes the source's plane as long as the tiling loop reaches, and
                 // gives the outputs planes of their shape.
                 unsafe { (self.engine.kernels.product)(&job) };
             }
@@ -327,18 +327,18 @@ impl<'a> Pass<'a> {
             Packed::Tiles { offset, count, panel, parts } => {
                 let job = crate::kernels::TileProduct {
                     source: source.high,
-                    // Beside the first halves, the second ones are in the same tiles.
-                    low: if source.spread == 1 { source.low } else { std::ptr::null() },
+                    // Interleaved with the first halves, the second ones are in the same tiles.
+                    low: if source.block_stride == 1 { source.low } else { std::ptr::null() },
                     parts,
-                    pitch: source.layout.pitch * source.spread,
-                    walk: &sweep.walk,
-                    window: sweep.tiles,
+                    pitch: source.layout.pitch * source.block_stride,
+                    tiling: &dense_plan.tiling,
+                    window: dense_plan.tiles,
                     weights: buffer.numbers(offset, count),
                     panel,
                     images: self.images,
                     rows,
                     panels_first,
-                    finish: self.finish(fused),
+                    epilogue: self.epilogue(fused),
                 };
                 if let Some(tiles) = self.engine.kernels.tiles {
                     // SAFETY: as above, and `run` holds the tiles of this thread.
@@ -351,9 +351,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn finish(&self, fused: &'a Fused) -> Finish<'a> {
+    fn epilogue(&self, fused: &'a Fused) -> Epilogue<'a> {
         let planes = |value: ValueId| self.planes(value);
-        Finish {
+        Epilogue {
             bias: &fused.bias,
             activation: &fused.activation,
             residual: fused.residual.and_then(planes),

@@ -207,7 +207,7 @@ proptest! {
     /// 3x3 windows one pixel apart over channels enough for the form with fewer products: whole and
     /// cut tiles of two by two outputs, in blocks that do and do not end with a picture.
     #[test]
-    fn short_forms_agree(
+    fn winograd_convolutions_agree(
         (inputs, outputs, padding) in (16_usize..=80, 16_usize..=80, 0_usize..=2),
         sides in (3_usize..=23, 3_usize..=23),
         count in 1_usize..=5,

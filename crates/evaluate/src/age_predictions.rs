@@ -4,7 +4,7 @@ use facefold_core::{DecisionAges, probability_over};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// Shares are kept in hundred-thousandths; what is less counts as nothing.
+/// Probabilities are stored in units of 1e-5; smaller ones are dropped.
 const UNITS: f32 = 1e5;
 
 /// What a head predicts of the ages of some rows.
@@ -12,39 +12,45 @@ const UNITS: f32 = 1e5;
 #[serde(rename_all = "lowercase")]
 pub enum AgePredictions {
     /// Ages in years, of heads that predict no distribution.
-    Years(Vec<f32>),
+    #[serde(rename = "years")]
+    Ages(Vec<f32>),
     /// A distribution over the ages 0, 1, 2, … a row.
-    Distributions(Vec<YearShares>),
+    Distributions(Vec<SparseAgeDistribution>),
 }
 
-/// One row's distribution: the first age with a share, and the shares from there to the last age
-/// that has one.
+/// One row's distribution: the first age with a probability above 0, and the probabilities from there
+/// to the last such age.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct YearShares(u16, Vec<u32>);
+pub struct SparseAgeDistribution(u16, Vec<u32>);
 
-impl YearShares {
-    fn new(shares: impl Iterator<Item = f32>) -> Self {
-        let units: Vec<u32> = shares.map(|share| (share * UNITS).round() as u32).collect();
+impl SparseAgeDistribution {
+    fn new(probabilities: impl Iterator<Item = f32>) -> Self {
+        let units: Vec<u32> =
+            probabilities.map(|probability| (probability * UNITS).round() as u32).collect();
         let first = units.iter().position(|&unit| unit > 0).unwrap_or(0);
         let end = units.iter().rposition(|&unit| unit > 0).map_or(first, |last| last + 1);
         Self(first as u16, units[first..end].to_vec())
     }
 
-    /// The shares of the ages from 0 on.
+    /// The probabilities of the ages from 0 on.
     fn to_vec(&self) -> Vec<f32> {
-        let mut shares = vec![0.0; usize::from(self.0)];
-        shares.extend(self.1.iter().map(|&unit| unit as f32 / UNITS));
-        shares
+        let mut probabilities = vec![0.0; usize::from(self.0)];
+        probabilities.extend(self.1.iter().map(|&unit| unit as f32 / UNITS));
+        probabilities
     }
 }
 
 impl AgePredictions {
-    /// Keeps distributions, a row each; the predicted years where the head gives none.
+    /// Stores distributions, one a row; the predicted ages where the head gives none.
     #[must_use]
     pub fn new(years: &[f32], distributions: Option<&Array2<f32>>) -> Self {
-        let Some(shares) = distributions else { return Self::Years(years.to_vec()) };
+        let Some(probabilities) = distributions else { return Self::Ages(years.to_vec()) };
         Self::Distributions(
-            shares.rows().into_iter().map(|row| YearShares::new(row.iter().copied())).collect(),
+            probabilities
+                .rows()
+                .into_iter()
+                .map(|row| SparseAgeDistribution::new(row.iter().copied()))
+                .collect(),
         )
     }
 
@@ -52,7 +58,7 @@ impl AgePredictions {
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Self::Years(years) => years.len(),
+            Self::Ages(years) => years.len(),
             Self::Distributions(rows) => rows.len(),
         }
     }
@@ -67,7 +73,7 @@ impl AgePredictions {
     #[must_use]
     pub fn decision_ages(&self) -> Vec<DecisionAges> {
         match self {
-            Self::Years(years) => years.iter().map(|&years| years.into()).collect(),
+            Self::Ages(years) => years.iter().map(|&years| years.into()).collect(),
             Self::Distributions(rows) => {
                 rows.iter().map(|row| DecisionAges::of(&row.to_vec())).collect()
             }
@@ -78,7 +84,7 @@ impl AgePredictions {
     #[must_use]
     pub fn probabilities_over(&self, age: u32) -> Option<Vec<f32>> {
         match self {
-            Self::Years(_) => None,
+            Self::Ages(_) => None,
             Self::Distributions(rows) => {
                 Some(rows.iter().map(|row| probability_over(&row.to_vec(), age)).collect())
             }
@@ -94,15 +100,15 @@ mod tests {
     use super::AgePredictions;
 
     #[test]
-    fn a_kept_distribution_has_the_median_and_the_shares_of_the_whole_one() {
+    fn a_sparse_distribution_keeps_median_and_probabilities() {
         let weight =
             |row: usize, age: usize| (-(age as f32 - 15.3 * row as f32).powi(2) / 50.0).exp();
-        let mut shares = Array2::from_shape_fn((5, 117), |(row, age)| weight(row, age));
-        for mut row in shares.rows_mut() {
+        let mut probabilities = Array2::from_shape_fn((5, 117), |(row, age)| weight(row, age));
+        for mut row in probabilities.rows_mut() {
             let sum = row.sum();
             row /= sum;
         }
-        let kept = AgePredictions::new(&[], Some(&shares));
+        let kept = AgePredictions::new(&[], Some(&probabilities));
         assert_eq!(kept.len(), 5);
         let text = serde_json::to_string(&kept).unwrap();
         assert!(text.len() < 5 * 250, "{} bytes", text.len());
@@ -110,7 +116,7 @@ mod tests {
         for (row, (age, over)) in
             kept.decision_ages().into_iter().zip(kept.probabilities_over(18).unwrap()).enumerate()
         {
-            let whole = shares.row(row).to_vec();
+            let whole = probabilities.row(row).to_vec();
             let expected = DecisionAges::of(&whole);
             assert!((age.median - expected.median).abs() < 1e-3);
             assert!((age.lower_decile - expected.lower_decile).abs() < 1e-3);
@@ -119,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn years_alone_have_no_probabilities() {
+    fn point_predictions_have_no_probabilities() {
         let years = AgePredictions::new(&[20.5], None);
         assert_eq!(
             (years.decision_ages(), years.probabilities_over(18)),

@@ -1,4 +1,4 @@
-//! What is known of test rows beside their labels and answers, by which results are cut into slices.
+//! Attributes of test rows, by which results are sliced.
 
 use std::collections::HashMap;
 
@@ -44,7 +44,7 @@ impl AttributeValues {
 }
 
 /// The name of the slice that each of some rows belongs to.
-pub(crate) struct Cut {
+pub(crate) struct Grouping {
     pub(crate) name: String,
     pub(crate) of_row: Vec<Option<String>>,
     /// Whether it may be combined with others: names are, bins of numbers are not.
@@ -52,7 +52,7 @@ pub(crate) struct Cut {
 }
 
 impl Attributes {
-    /// Puts columns beside the paths of the pictures.
+    /// Attributes of the pictures with these paths.
     ///
     /// # Errors
     /// [`EvaluateError::Inconsistent`] where a column has another length than `paths`.
@@ -74,10 +74,10 @@ impl Attributes {
     }
 
     /// Every attribute as slices of these rows.
-    pub(crate) fn cuts(&self, rows: &[PredictedRow]) -> Vec<Cut> {
+    pub(crate) fn groupings(&self, rows: &[PredictedRow]) -> Vec<Grouping> {
         let places: Vec<Option<usize>> =
             rows.iter().map(|row| self.rows.get(&row.path).copied()).collect();
-        let cut = |column: &Attribute| {
+        let grouping = |column: &Attribute| {
             let (of_row, crossed) = match &column.values {
                 AttributeValues::Names(names) => {
                     (places.iter().map(|place| names[(*place)?].clone()).collect(), true)
@@ -88,13 +88,13 @@ impl Attributes {
                     (binned(&values), false)
                 }
             };
-            Cut { name: column.name.clone(), of_row, crossed }
+            Grouping { name: column.name.clone(), of_row, crossed }
         };
-        self.columns.iter().map(cut).collect()
+        self.columns.iter().map(grouping).collect()
     }
 }
 
-impl Cut {
+impl Grouping {
     /// The slices of two attributes together.
     pub(crate) fn with(&self, other: &Self) -> Self {
         let both = self.of_row.iter().zip(&other.of_row);
@@ -135,7 +135,7 @@ fn bin_names(edges: &[f64]) -> Vec<String> {
         .collect()
 }
 
-/// Numbers with three digits that say something, or as many more as keep them apart.
+/// Numbers with three significant digits, or as many more as make them distinct.
 fn distinct(numbers: &[f64]) -> Vec<String> {
     let largest = numbers.iter().fold(0.0_f64, |largest, number| largest.max(number.abs()));
     let least_decimals = (2.0 - largest.max(1e-6).log10().floor()).clamp(0.0, 8.0) as usize;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn bins_hold_equal_parts_and_leave_out_what_is_unknown() {
+    fn bins_have_equal_counts_without_unknown_values() {
         let values: Vec<Option<f32>> = (0..10).map(|value| Some(value as f32)).collect();
         let found = names(&values);
         // numpy.quantile(range(10), [0.2, 0.4, 0.6, 0.8]) -> 1.8, 3.6, 5.4, 7.2
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_are_never_parted() {
+    fn equal_values_are_in_one_bin() {
         // Most scores are 1: the upper quantiles are one edge, under which the rest stands.
         let mut values = vec![Some(1.0); 8];
         values.extend([Some(0.5), Some(0.6)]);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_are_told_apart() {
+    fn bin_edges_have_distinct_names() {
         assert_eq!(distinct(&[123.4, 1234.0]), ["123", "1234"]);
         assert_eq!(distinct(&[0.9991, 0.9992]), ["0.9991", "0.9992"]);
     }

@@ -1,24 +1,24 @@
-//! Calibrates what a head says of its own answers, on rows that it was not fitted on: intervals
+//! Calibration on rows that a head was not fitted on: intervals
 //! around ages, and which faces are unlike the training faces.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use facefold_core::intervals::equal_weights;
+use facefold_core::intervals::balanced_weights;
 use facefold_core::{
     AgeEstimate, AgeIntervals, CalibrationRow, FamiliarityModel, FeatureMatrix, FittedHead, Head,
     HeadError, Predictions, Targets, WeightedRows,
 };
 
-use crate::companions::{OwnRows, Surroundings};
+use crate::auxiliary::{AuxiliaryLabels, MainTaskRows};
 use crate::sets::SetName;
 
 /// The rows of a fit, to calibrate it with.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibration<'a> {
     /// All rows of the task.
-    pub own: OwnRows<'a>,
+    pub own: MainTaskRows<'a>,
     /// What else is known of them.
-    pub surroundings: &'a Surroundings,
+    pub auxiliary_labels: &'a AuxiliaryLabels,
     /// The rows that were fitted.
     pub training: &'a [usize],
     /// Rows of the same data sets whose subjects were not fitted.
@@ -37,7 +37,7 @@ pub struct CalibratedIntervals {
 
 impl Calibration<'_> {
     /// Fits familiarity on the training rows, with its border on the held-out rows; each data set
-    /// counts alike. None where too few rows are held out.
+    /// has equal weight. `None` where too few rows are held out.
     ///
     /// # Errors
     /// As [`FamiliarityModel::fit`].
@@ -45,7 +45,7 @@ impl Calibration<'_> {
         let weighted = |rows: &[usize]| {
             let sets: Vec<Vec<usize>> = self.by_set(rows).into_values().collect();
             let sizes: Vec<usize> = sets.iter().map(Vec::len).collect();
-            (self.features_of(&sets.concat()), equal_weights(&sizes))
+            (self.features_of(&sets.concat()), balanced_weights(&sizes))
         };
         let (training, training_weights) = weighted(self.training);
         let (held_out, held_out_weights) = weighted(self.held_out);
@@ -58,7 +58,7 @@ impl Calibration<'_> {
 
     /// Calibrates intervals around the ages that a fitted head predicts: on its held-out rows and,
     /// where it was fitted on several data sets, on those of each set as predicted by the head
-    /// fitted on the others. The held-out rows and each set count alike. None where classes are
+    /// fitted on the others. The held-out rows and each set have equal weight. None where classes are
     /// predicted, or too few rows are known.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Calibration<'_> {
         familiarity: Option<&FamiliarityModel>,
         seed: u64,
     ) -> Result<Option<CalibratedIntervals>, HeadError> {
-        if !matches!(self.own.targets, Targets::Years(_)) {
+        if !matches!(self.own.targets, Targets::Regression(_)) {
             return Ok(None);
         }
         let estimates = estimates(fitted, self.own.matrix, &self.features_of(self.held_out), true)?;
@@ -81,7 +81,7 @@ impl Calibration<'_> {
         let sets_left_out = groups.len() - 1;
         let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
         let mut rows = groups.concat();
-        for (row, weight) in rows.iter_mut().zip(equal_weights(&sizes)) {
+        for (row, weight) in rows.iter_mut().zip(balanced_weights(&sizes)) {
             row.weight = weight;
         }
         let intervals = AgeIntervals::fit(&rows);
@@ -108,7 +108,7 @@ impl Calibration<'_> {
         if training.is_empty() || held_out.is_empty() || left_out.is_empty() {
             return Ok(None);
         }
-        let (fit, validation) = self.surroundings.examples(self.own, &training, &held_out)?;
+        let (fit, validation) = self.auxiliary_labels.datasets(self.own, &training, &held_out)?;
         let fitted = head.fit(&fit, &validation, seed)?;
         let others = Calibration { training: &training, held_out: &held_out, ..*self };
         let familiarity = others.familiarity()?;
@@ -125,7 +125,7 @@ impl Calibration<'_> {
         familiarity: Option<&FamiliarityModel>,
     ) -> Result<Vec<CalibrationRow>, HeadError> {
         let distances = distances(familiarity, self.own.matrix, &self.features_of(rows))?;
-        let truth = true_ages(&self.own.targets.pick(rows));
+        let truth = true_ages(&self.own.targets.select(rows));
         let known = truth.into_iter().zip(estimates).zip(distances);
         Ok(known
             .filter_map(|((truth, estimate), distance)| {
@@ -152,7 +152,7 @@ impl Calibration<'_> {
     }
 }
 
-/// The estimates of a head for rows of a matrix; for its validation rows by what did not learn from
+/// The estimates of a head for rows of a matrix; for its validation rows by a model that was not trained on
 /// them. Empty for a head that predicts classes.
 ///
 /// # Errors
@@ -164,13 +164,13 @@ pub fn estimates(
     validation: bool,
 ) -> Result<Vec<AgeEstimate>, HeadError> {
     let (predictions, distributions) = if validation {
-        let distributions = fitted.year_distribution_validation(matrix, rows)?;
+        let distributions = fitted.age_distribution_validation(matrix, rows)?;
         (fitted.predict_validation(matrix, rows)?, distributions)
     } else {
-        (fitted.predict(matrix, rows)?, fitted.year_distribution(matrix, rows)?)
+        (fitted.predict(matrix, rows)?, fitted.age_distribution(matrix, rows)?)
     };
     Ok(match predictions {
-        Predictions::Years(years) => AgeEstimate::of_rows(distributions.as_ref(), &years),
+        Predictions::Regression(years) => AgeEstimate::of_rows(distributions.as_ref(), &years),
         Predictions::Classes(_) => Vec::new(),
     })
 }
@@ -191,7 +191,7 @@ pub fn distances(
 /// The youngest and the oldest age that each true one may be; none for a class.
 pub(crate) fn true_ages(targets: &Targets) -> Vec<Option<(f32, f32)>> {
     match targets {
-        Targets::Years(ages) => ages.iter().map(|age| Some((age.low(), age.high()))).collect(),
+        Targets::Regression(ages) => ages.iter().map(|age| Some((age.low(), age.high()))).collect(),
         Targets::Classes { indices, .. } => vec![None; indices.len()],
     }
 }

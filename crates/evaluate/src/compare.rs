@@ -1,11 +1,10 @@
-//! Puts heads side by side on identical rows and says which is better, or that nothing can be
-//! said.
+//! Compares heads on identical rows, and decides which is significantly better, if any.
 //!
 //! The rule: one head is better when the sign-flip permutation test by subject, corrected by Holm
 //! for all pairs compared, gives p < 0.05, and the 95 % bootstrap interval by subject of the
 //! difference does not contain 0. Both rest on correctness (0 or 1) or absolute error in years,
-//! averaged over seeds first. `McNemar`'s test, the corrected t-test and Wilson's interval stand
-//! beside them and decide nothing.
+//! averaged over seeds first. `McNemar`'s test, the corrected t-test and Wilson's interval are
+//! reported as well and decide nothing.
 
 use std::collections::HashMap;
 
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::EvaluateError;
 use crate::metrics::Metric;
 use crate::predictions::{PredictedRow, RowPredictions};
-use crate::result::PartitionSummary;
+use crate::result::SplitSummary;
 use crate::statistics::bootstrap::{Interval, bootstrap};
 use crate::statistics::classical::{
     CorrectedT, McNemar, cohens_d, corrected_t, detectable_difference, holm, mcnemar, wilson,
@@ -23,36 +22,36 @@ use crate::statistics::classical::{
 use crate::statistics::mean;
 use crate::statistics::permutation::{PermutationTest, sign_flip};
 use crate::statistics::sums::{RowScores, SubjectSums, numbers};
-use crate::words;
+use crate::summary_text;
 
 /// The p below which a difference counts.
 pub const SIGNIFICANCE: f64 = 0.05;
 
 /// A head of a result, to be compared with others.
 #[derive(Debug, Clone)]
-pub struct Contender<'a> {
-    /// The name in the comparison; tells results apart where heads have the same name.
+pub struct Candidate<'a> {
+    /// The name in the comparison; unique, also where heads have the same name.
     pub label: String,
     /// The head's name in the predictions.
     pub head: String,
     /// The predictions of its result.
     pub predictions: &'a RowPredictions,
-    /// The partitions of its result.
-    pub partitions: &'a [PartitionSummary],
+    /// The splits of its result.
+    pub splits: &'a [SplitSummary],
 }
 
-/// Heads side by side.
+/// The comparison of two or more heads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// What was asked.
+    /// The task.
     pub task: Task,
-    /// What a reader must know before any number: how the results differ beside their heads.
+    /// Warnings: how the results differ in more than their heads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// What decides: accuracy, or the mean absolute error; where most ages are ranges, the mean
+    /// The primary metric: accuracy, or the mean absolute error; where most ages are ranges, the mean
     /// distance to the age range.
     pub metric: Metric,
-    /// Rows that all contenders answered, with the same truth; of ages those that the metric is
+    /// Rows that all candidates predicted, with the same truth; of ages those that the metric is
     /// measured on, exact ones or ranges.
     pub rows: usize,
     /// Rows that only some have, or that differ in their truth.
@@ -62,20 +61,21 @@ pub struct Comparison {
     pub rows_of_other_truth: usize,
     /// Subjects of the common rows.
     pub subjects: usize,
-    /// Each contender on the common rows.
-    pub contenders: Vec<ContenderScore>,
-    /// Every pair of contenders.
+    /// Each candidate on the common rows.
+    #[serde(rename = "contenders")]
+    pub candidates: Vec<CandidateScore>,
+    /// Every pair of candidates.
     pub pairs: Vec<PairComparison>,
 }
 
-/// One contender on the common rows.
+/// One candidate on the common rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ContenderScore {
+pub struct CandidateScore {
     /// Its name.
     pub label: String,
     /// Number of seeds averaged over.
     pub seeds: usize,
-    /// The metric that decides.
+    /// Its value of the primary metric.
     pub value: f64,
     /// 95 % interval by subject.
     pub interval: Interval,
@@ -84,26 +84,26 @@ pub struct ContenderScore {
     pub wilson: Option<Interval>,
 }
 
-/// Who is better.
+/// The decision of a paired comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// The first of the two.
+pub enum Decision {
+    /// The first head is significantly better.
     FirstBetter,
-    /// The second of the two.
+    /// The second head is significantly better.
     SecondBetter,
-    /// Nothing can be said.
+    /// No significant difference.
     Undecided,
 }
 
-/// Two contenders.
+/// Two candidates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PairComparison {
     /// Name of the first.
     pub first: String,
     /// Name of the second.
     pub second: String,
-    /// First less second, in the metric's own unit (a share, or years).
+    /// First less second, in the metric's own unit (a fraction, or years).
     pub difference: f64,
     /// 95 % bootstrap interval by subject of the difference.
     pub interval: Interval,
@@ -119,32 +119,34 @@ pub struct PairComparison {
     pub corrected_t: Option<CorrectedT>,
     /// Cohen's d of the subjects' mean differences.
     pub cohens_d: Option<f64>,
-    /// The smallest difference that such a comparison finds four times of five.
+    /// The minimum detectable difference at 80 % power.
     pub detectable: f64,
-    /// Who is better.
-    pub verdict: Verdict,
-    /// The same in words.
-    pub words: String,
+    /// The decision.
+    #[serde(rename = "verdict")]
+    pub decision: Decision,
+    /// The decision in a sentence.
+    #[serde(rename = "words")]
+    pub summary: String,
 }
 
-/// Compares every pair of contenders on the rows that all of them answered.
+/// Compares every pair of candidates on the rows that all of them predicted.
 ///
 /// # Errors
-/// [`EvaluateError::Incomparable`] with fewer than two contenders, two of one label, other tasks
+/// [`EvaluateError::Incomparable`] with fewer than two candidates, two of one label, other tasks
 /// or classes, or no common row.
-pub fn compare(contenders: &[Contender<'_>], seed: u64) -> Result<Comparison, EvaluateError> {
-    let common = Common::new(contenders)?;
+pub fn compare(candidates: &[Candidate<'_>], seed: u64) -> Result<Comparison, EvaluateError> {
+    let common = Common::new(candidates)?;
     let metric = common.metric;
     let mut scored = Vec::new();
-    for (contender, rows) in contenders.iter().zip(&common.rows_of) {
-        let scores = RowScores::of_head(contender.predictions, &contender.head)?;
+    for (candidate, rows) in candidates.iter().zip(&common.rows_of) {
+        let scores = RowScores::of_head(candidate.predictions, &candidate.head)?;
         let values: Vec<f64> = rows.iter().map(|&row| scores.of_row(row, metric)).collect();
         let sums = SubjectSums::of_values(&common.subjects, &values);
         let columns =
-            contender.predictions.columns.iter().filter(|column| column.head == contender.head);
+            candidate.predictions.columns.iter().filter(|column| column.head == candidate.head);
         let estimate = mean_by_subject(&sums, seed);
-        let score = ContenderScore {
-            label: contender.label.clone(),
+        let score = CandidateScore {
+            label: candidate.label.clone(),
             seeds: columns.count(),
             value: estimate.0,
             interval: estimate.1,
@@ -154,9 +156,9 @@ pub fn compare(contenders: &[Contender<'_>], seed: u64) -> Result<Comparison, Ev
         scored.push((score, values));
     }
     let mut pairs = Vec::new();
-    for first in 0..contenders.len() {
-        for second in first + 1..contenders.len() {
-            let ratio = common.test_to_train(&contenders[first], &contenders[second]);
+    for first in 0..candidates.len() {
+        for second in first + 1..candidates.len() {
+            let ratio = common.test_to_train(&candidates[first], &candidates[second]);
             pairs.push(common.pair(metric, &scored[first], &scored[second], ratio, seed));
         }
     }
@@ -173,7 +175,7 @@ pub fn compare(contenders: &[Contender<'_>], seed: u64) -> Result<Comparison, Ev
         rows_left_out: common.left_out,
         rows_of_other_truth: common.other_truth,
         subjects: common.subjects.iter().max().map_or(0, |last| last + 1),
-        contenders: scored.into_iter().map(|(score, _)| score).collect(),
+        candidates: scored.into_iter().map(|(score, _)| score).collect(),
         pairs,
     })
 }
@@ -183,26 +185,26 @@ fn mean_by_subject(sums: &SubjectSums, seed: u64) -> (f64, Interval, f64) {
     (estimate.estimate, estimate.interval, estimate.standard_error)
 }
 
-/// The rows that all contenders answered.
+/// The rows that all candidates predicted.
 struct Common<'a> {
     task: Task,
     metric: Metric,
-    /// For each contender the numbers of the common rows in its predictions, all in one order.
+    /// For each candidate the numbers of the common rows in its predictions, all in one order.
     rows_of: Vec<Vec<usize>>,
-    /// Subject number and partition of each common row, as the first contender names them.
+    /// Subject number and split of each common row, as the first candidate names them.
     subjects: Vec<usize>,
-    partitions: Vec<&'a str>,
+    splits: Vec<&'a str>,
     left_out: usize,
-    /// Rows of all contenders whose truths differ.
+    /// Rows of all candidates whose truths differ.
     other_truth: usize,
-    /// Whether pictures stand in several rows.
+    /// Whether pictures occur in several rows.
     repeats: bool,
 }
 
 impl<'a> Common<'a> {
-    fn new(contenders: &[Contender<'a>]) -> Result<Self, EvaluateError> {
+    fn new(candidates: &[Candidate<'a>]) -> Result<Self, EvaluateError> {
         let incomparable = |message: String| Err(EvaluateError::Incomparable(message));
-        let [first, others @ ..] = contenders else {
+        let [first, others @ ..] = candidates else {
             return incomparable("expected at least two heads, found none".to_owned());
         };
         if others.is_empty() {
@@ -211,8 +213,8 @@ impl<'a> Common<'a> {
                 first.label
             ));
         }
-        for (index, other) in contenders.iter().enumerate() {
-            if contenders[..index].iter().any(|before| before.label == other.label) {
+        for (index, other) in candidates.iter().enumerate() {
+            if candidates[..index].iter().any(|before| before.label == other.label) {
                 return incomparable(format!("two heads are called `{}`", other.label));
             }
             let (a, b) = (first.predictions, other.predictions);
@@ -229,10 +231,10 @@ impl<'a> Common<'a> {
             }
         }
         let indices: Vec<HashMap<(&str, usize), usize>> =
-            contenders.iter().map(|contender| by_path(contender.predictions)).collect();
-        let mut rows_of = vec![Vec::new(); contenders.len()];
+            candidates.iter().map(|candidate| by_path(candidate.predictions)).collect();
+        let mut rows_of = vec![Vec::new(); candidates.len()];
         let mut chosen: Vec<PredictedRow> = Vec::new();
-        let mut partitions = Vec::new();
+        let mut splits = Vec::new();
         let turns = turns(first.predictions);
         let mut other_truth = 0;
         for (row, (info, &turn)) in first.predictions.rows.iter().zip(&turns).enumerate() {
@@ -240,7 +242,7 @@ impl<'a> Common<'a> {
             let found: Option<Vec<usize>> =
                 indices.iter().map(|index| index.get(&key).copied()).collect();
             let Some(found) = found else { continue };
-            let (truth, mut others) = (&first.predictions.truth, contenders.iter().zip(&found));
+            let (truth, mut others) = (&first.predictions.truth, candidates.iter().zip(&found));
             if !others.all(|(other, &at)| same_truth(truth, row, &other.predictions.truth, at)) {
                 other_truth += 1;
                 continue;
@@ -249,21 +251,23 @@ impl<'a> Common<'a> {
                 rows.push(row);
             }
             chosen.push(info.clone());
-            partitions.push(info.partition.as_str());
+            splits.push(info.split.as_str());
         }
         if chosen.is_empty() {
-            return incomparable("no row was answered by all heads with the same truth".to_owned());
+            return incomparable(
+                "no row was predicted by all heads with the same label".to_owned(),
+            );
         }
         let mut all: Vec<(&str, usize)> =
             indices.iter().flat_map(|index| index.keys().copied()).collect();
         all.sort_unstable();
         all.dedup();
         let left_out = all.len() - chosen.len();
-        let truth = first.predictions.truth.pick(&rows_of[0]);
-        let metric = Metric::deciding(first.predictions.task, &truth);
-        if let Targets::Years(ages) = &truth {
+        let truth = first.predictions.truth.select(&rows_of[0]);
+        let metric = Metric::primary(first.predictions.task, &truth);
+        if let Targets::Regression(ages) = &truth {
             keep_deciding(metric, ages, &mut chosen);
-            keep_deciding(metric, ages, &mut partitions);
+            keep_deciding(metric, ages, &mut splits);
             for rows in &mut rows_of {
                 keep_deciding(metric, ages, rows);
             }
@@ -275,12 +279,12 @@ impl<'a> Common<'a> {
             other_truth,
             rows_of,
             subjects: numbers(&chosen),
-            partitions,
+            splits,
             repeats: turns.iter().any(|&turn| turn > 0),
         })
     }
 
-    /// What is said first where rows are left out.
+    /// The warning where rows are left out.
     fn warning(&self) -> Option<String> {
         let (left_out, other_truth) = (self.left_out, self.other_truth);
         (left_out > 0).then(|| {
@@ -292,21 +296,21 @@ impl<'a> Common<'a> {
         })
     }
 
-    /// The quotient of test to training rows where both contenders have the same partitions.
-    fn test_to_train(&self, first: &Contender<'_>, second: &Contender<'_>) -> Option<f64> {
-        let same = first.partitions == second.partitions && self.left_out == 0;
-        let total = |get: fn(&PartitionSummary) -> usize| -> f64 {
-            first.partitions.iter().map(get).sum::<usize>() as f64
+    /// The quotient of test to training rows where both candidates have the same splits.
+    fn test_to_train(&self, first: &Candidate<'_>, second: &Candidate<'_>) -> Option<f64> {
+        let same = first.splits == second.splits && self.left_out == 0;
+        let total = |get: fn(&SplitSummary) -> usize| -> f64 {
+            first.splits.iter().map(get).sum::<usize>() as f64
         };
-        let train = total(|partition| partition.train);
-        (same && train > 0.0).then(|| total(|partition| partition.test) / train)
+        let train = total(|split| split.train);
+        (same && train > 0.0).then(|| total(|split| split.test) / train)
     }
 
     fn pair(
         &self,
         metric: Metric,
-        (first, a): &(ContenderScore, Vec<f64>),
-        (second, b): &(ContenderScore, Vec<f64>),
+        (first, a): &(CandidateScore, Vec<f64>),
+        (second, b): &(CandidateScore, Vec<f64>),
         test_to_train: Option<f64>,
         seed: u64,
     ) -> PairComparison {
@@ -332,17 +336,17 @@ impl<'a> Common<'a> {
                 .and_then(|ratio| corrected_t(&self.fold_means(&differences), ratio)),
             cohens_d: cohens_d(&by_subject),
             detectable: detectable_difference(standard_error),
-            verdict: Verdict::Undecided,
-            words: String::new(),
+            decision: Decision::Undecided,
+            summary: String::new(),
         }
     }
 
     fn fold_means(&self, differences: &[f64]) -> Vec<f64> {
         let mut folds: Vec<(&str, Vec<f64>)> = Vec::new();
-        for (&partition, &difference) in self.partitions.iter().zip(differences) {
-            match folds.iter_mut().find(|(name, _)| *name == partition) {
+        for (&split, &difference) in self.splits.iter().zip(differences) {
+            match folds.iter_mut().find(|(name, _)| *name == split) {
                 Some((_, values)) => values.push(difference),
-                None => folds.push((partition, vec![difference])),
+                None => folds.push((split, vec![difference])),
             }
         }
         folds.iter().map(|(_, values)| mean(values)).collect()
@@ -355,7 +359,7 @@ fn keep_deciding<T>(metric: Metric, ages: &[AgeTarget], values: &mut Vec<T>) {
     values.retain(|_| ages.next().is_some_and(|age| age.is_range() == metric.of_ranges()));
 }
 
-/// Where each picture's answers are; a picture that several divisions test has several.
+/// Where each picture's predictions are; a picture that several splits test has several.
 fn by_path(predictions: &RowPredictions) -> HashMap<(&str, usize), usize> {
     let turns = turns(predictions).into_iter();
     let keys = predictions.rows.iter().zip(turns).map(|(info, turn)| (info.path.as_str(), turn));
@@ -379,7 +383,7 @@ fn same_truth(a: &Targets, row: usize, b: &Targets, other: usize) -> bool {
         (Targets::Classes { indices: a, .. }, Targets::Classes { indices: b, .. }) => {
             a[row] == b[other]
         }
-        (Targets::Years(a), Targets::Years(b)) => a[row] == b[other],
+        (Targets::Regression(a), Targets::Regression(b)) => a[row] == b[other],
         _ => false,
     }
 }
@@ -387,26 +391,26 @@ fn same_truth(a: &Targets, row: usize, b: &Targets, other: usize) -> bool {
 impl PairComparison {
     fn decide(&mut self, metric: Metric) {
         let decided = self.adjusted_p < SIGNIFICANCE && !self.interval.contains(0.0);
-        self.verdict = match (decided, (self.difference > 0.0) == metric.higher_is_better()) {
-            (false, _) => Verdict::Undecided,
-            (true, true) => Verdict::FirstBetter,
-            (true, false) => Verdict::SecondBetter,
+        self.decision = match (decided, (self.difference > 0.0) == metric.higher_is_better()) {
+            (false, _) => Decision::Undecided,
+            (true, true) => Decision::FirstBetter,
+            (true, false) => Decision::SecondBetter,
         };
-        self.words = words::of_pair(metric, self);
+        self.summary = summary_text::of_pair(metric, self);
     }
 }
 
 impl Comparison {
-    /// The contenders from best to worst; of equal ones the first asked for comes first.
+    /// The candidates from best to worst; of equal ones in the given order.
     #[must_use]
-    pub fn ranked(&self) -> Vec<&ContenderScore> {
+    pub fn ranked(&self) -> Vec<&CandidateScore> {
         let sign = if self.metric.higher_is_better() { -1.0 } else { 1.0 };
-        let mut ranked: Vec<&ContenderScore> = self.contenders.iter().collect();
+        let mut ranked: Vec<&CandidateScore> = self.candidates.iter().collect();
         ranked.sort_by(|a, b| (sign * a.value).total_cmp(&(sign * b.value)));
         ranked
     }
 
-    /// The best contender beside the next best one.
+    /// The comparison of the best candidate with the next best one.
     #[must_use]
     pub fn leading_pair(&self) -> Option<&PairComparison> {
         let ranked = self.ranked();
@@ -418,9 +422,9 @@ impl Comparison {
         self.pairs.iter().find(both)
     }
 
-    /// The best contender and its value, and what can be said of it against every other one.
+    /// The best candidate and its value, and the decisions against all others.
     #[must_use]
     pub fn summary(&self) -> String {
-        words::of_comparison(self)
+        summary_text::of_comparison(self)
     }
 }

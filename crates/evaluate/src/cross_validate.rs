@@ -1,22 +1,23 @@
-//! Fits every head on every partition under every seed, in parallel, and puts the answers together.
+//! Cross-validation: fits every head on every split under every seed, in parallel, and collects the
+//! predictions.
 
 use std::sync::atomic::AtomicBool;
 
 use facefold_core::{FeatureMatrix, Head, Targets, Task};
 
-use crate::companions::Surroundings;
+use crate::auxiliary::AuxiliaryLabels;
 use crate::error::EvaluateError;
 use crate::fits::{Fits, Job};
 use crate::gather::gather;
 use crate::journal::Journal;
 use crate::predictions::RowPredictions;
-use crate::protocol::{Partition, Protocol, RowInfo};
+use crate::protocol::{CvSplit, Protocol, RowInfo};
 use crate::result::CvResult;
 use crate::thresholds::Thresholds;
 
-/// What to fit on what. The answers depend on nothing else.
+/// What is cross-validated. The predictions depend on nothing else.
 pub struct CvPlan<'a> {
-    /// What is asked.
+    /// The task.
     pub task: Task,
     /// Names of the classes, in index order; empty for the age task.
     pub classes: Vec<String>,
@@ -27,20 +28,20 @@ pub struct CvPlan<'a> {
     /// What is right for each row.
     pub targets: Targets,
     /// What else is known of the rows, for heads that learn tasks together.
-    pub surroundings: Surroundings,
+    pub auxiliary_labels: AuxiliaryLabels,
     /// Path, subject, fold and split of each row.
     pub rows: Vec<RowInfo>,
     /// How the rows are divided.
     pub protocol: Protocol,
-    /// The divisions that [`crate::protocol::plan`] made of the rows.
-    pub partitions: Vec<Partition>,
+    /// The splits that [`crate::protocol::plan`] made of the rows.
+    pub splits: Vec<CvSplit>,
     /// The heads, each with a name of its own.
     pub heads: Vec<Box<dyn Head>>,
-    /// Seed of the partitions and the bootstrap.
+    /// Seed of the splits and the bootstrap.
     pub seed: u64,
     /// Seeds of the fits, at least one.
     pub seeds: Vec<u64>,
-    /// The age thresholds that the heads decide at; none where no decisions are asked for. They
+    /// The age thresholds that the heads decide at; `None` for no decisions. They
     /// change no fit.
     pub thresholds: Option<Thresholds<'a>>,
     /// What else a fit depends on, such as the store's fingerprint and the program's commit: a
@@ -48,11 +49,11 @@ pub struct CvPlan<'a> {
     pub context: String,
 }
 
-/// How to run a plan. Nothing here changes the answers.
+/// How to run a plan. Nothing here changes the predictions.
 pub struct CvRun<'a> {
     /// Fits at a time, at least one; each runs on one thread.
     pub threads: usize,
-    /// Where finished fits are kept.
+    /// The journal of finished fits.
     pub journal: &'a dyn Journal,
     /// Set it to stop before the next fit.
     pub cancel: &'a AtomicBool,
@@ -69,19 +70,19 @@ pub struct Progress<'a> {
     pub total: usize,
     /// The head.
     pub head: &'a str,
-    /// The partition.
-    pub partition: &'a str,
+    /// The split.
+    pub split: &'a str,
     /// The seed.
     pub seed: u64,
     /// Whether the fit was taken from the journal.
     pub resumed: bool,
 }
 
-/// A head with the settings that were chosen for each division on its own.
+/// A head with the settings that were chosen for each split on its own.
 pub struct ChosenHead {
     /// Its name in the results.
     pub name: String,
-    /// One head a partition of the plan, in its order.
+    /// One head a split of the plan, in its order.
     pub heads: Vec<Box<dyn Head>>,
 }
 
@@ -90,7 +91,7 @@ pub struct ChosenHead {
 pub struct CvOutcome {
     /// The result.
     pub result: CvResult,
-    /// Every head's answers for every test row.
+    /// Every head's predictions for every test row.
     pub predictions: RowPredictions,
 }
 
@@ -106,10 +107,10 @@ pub fn cross_validate(plan: &CvPlan<'_>, run: &CvRun<'_>) -> Result<CvOutcome, E
     cross_validate_with(plan, &[], run)
 }
 
-/// Runs a plan with further heads, whose settings were chosen for each of its divisions.
+/// Runs a plan with further heads, whose settings were chosen for each of its splits.
 ///
 /// # Errors
-/// As [`cross_validate`], and where a chosen head has not one head a division.
+/// As [`cross_validate`], and where a chosen head has not one head a split.
 pub fn cross_validate_with(
     plan: &CvPlan<'_>,
     chosen: &[ChosenHead],
@@ -119,21 +120,21 @@ pub fn cross_validate_with(
     let mut heads = Vec::new();
     let mut jobs = Vec::new();
     for ChosenHead { name, heads: of_partition } in chosen {
-        let settings = plan.partitions.iter().zip(of_partition);
-        let settings = settings.map(|(partition, head)| (partition.name.clone(), head.settings()));
+        let settings = plan.splits.iter().zip(of_partition);
+        let settings = settings.map(|(split, head)| (split.name.clone(), head.settings()));
         heads.push((name.as_str(), settings.collect::<serde_json::Map<_, _>>().into()));
-        for (partition, head) in plan.partitions.iter().zip(of_partition) {
-            let job = |&seed| Job { name, head: head.as_ref(), partition, seed, calibrated: true };
+        for (split, head) in plan.splits.iter().zip(of_partition) {
+            let job = |&seed| Job { name, head: head.as_ref(), split, seed, calibrated: true };
             jobs.extend(plan.seeds.iter().map(job));
         }
     }
     for head in &plan.heads {
         heads.push((head.name(), head.settings()));
-        for partition in &plan.partitions {
+        for split in &plan.splits {
             let job = |&seed| Job {
                 name: head.name(),
                 head: head.as_ref(),
-                partition,
+                split,
                 seed,
                 calibrated: true,
             };
@@ -166,8 +167,8 @@ impl CvPlan<'_> {
             .map(|head| head.name.as_str())
             .chain(self.heads.iter().map(|head| head.name()))
             .collect();
-        if names.is_empty() || self.seeds.is_empty() || self.partitions.is_empty() {
-            return inconsistent("expected at least one head, seed and partition".to_owned());
+        if names.is_empty() || self.seeds.is_empty() || self.splits.is_empty() {
+            return inconsistent("expected at least one head, seed and split".to_owned());
         }
         for (index, name) in names.iter().enumerate() {
             if names[..index].contains(name) {
@@ -175,11 +176,11 @@ impl CvPlan<'_> {
             }
         }
         for ChosenHead { name, heads } in chosen {
-            if heads.len() != self.partitions.len() {
+            if heads.len() != self.splits.len() {
                 return inconsistent(format!(
-                    "head `{name}` has settings for {} of {} partitions",
+                    "head `{name}` has settings for {} of {} splits",
                     heads.len(),
-                    self.partitions.len()
+                    self.splits.len()
                 ));
             }
         }
@@ -188,20 +189,17 @@ impl CvPlan<'_> {
                 return inconsistent(format!("seed {seed} is given twice"));
             }
         }
-        for partition in &self.partitions {
-            let lists = [&partition.train, &partition.validation, &partition.test];
+        for split in &self.splits {
+            let lists = [&split.train, &split.validation, &split.test];
             if let Some(row) = lists.into_iter().flatten().find(|&&row| row >= n) {
-                return inconsistent(format!(
-                    "partition `{}` has row {row} of {n}",
-                    partition.name
-                ));
+                return inconsistent(format!("split `{}` has row {row} of {n}", split.name));
             }
-            if partition.train.is_empty() || partition.test.is_empty() {
+            if split.train.is_empty() || split.test.is_empty() {
                 return inconsistent(format!(
-                    "partition `{}` has {} training and {} test rows",
-                    partition.name,
-                    partition.train.len(),
-                    partition.test.len()
+                    "split `{}` has {} training and {} test rows",
+                    split.name,
+                    split.train.len(),
+                    split.test.len()
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! Why rows cannot be divided, a head cannot be cross-validated, or results cannot be compared.
+//! Errors of splitting, cross-validation and comparison.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub enum EvaluateError {
          none, the first of them `{path}`; try `--protocol kfold:5`"
     )]
     Unassigned {
-        /// The protocol asked for.
+        /// The requested protocol.
         protocol: String,
         /// `fold` or `split`.
         needed: &'static str,
@@ -32,7 +32,7 @@ pub enum EvaluateError {
         /// The first row without it.
         path: String,
     },
-    /// Subjects that would stand on both sides of a test.
+    /// Subjects that would be both in training and in test.
     #[error(
         "{} in more than one {place}, so a head would be tested on people it was trained on: {}; \
          correct the lists, or divide by subject with `--protocol kfold:5`",
@@ -51,20 +51,20 @@ pub enum EvaluateError {
     /// Sizes or values that do not belong together.
     #[error("{0}")]
     Inconsistent(String),
-    /// A head that failed on one partition.
-    #[error("head `{head}` on partition `{partition}` with seed {seed}: {source}")]
+    /// A head that failed on one split.
+    #[error("head `{head}` on split `{split}` with seed {seed}: {source}")]
     Fit {
         /// Name of the head.
         head: String,
-        /// Name of the partition.
-        partition: String,
+        /// Name of the split.
+        split: String,
         /// Seed of the fit.
         seed: u64,
-        /// What the head said.
+        /// The head's error.
         #[source]
         source: HeadError,
     },
-    /// Someone asked to stop; finished fits are kept in the journal.
+    /// Cancelled; finished fits are in the journal.
     #[error("stopped after {done} of {total} fits; the same command goes on from there")]
     Cancelled {
         /// Fits that are finished.

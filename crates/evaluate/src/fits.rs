@@ -1,4 +1,4 @@
-//! Runs fits side by side: takes each from the journal or makes it, and measures its answers.
+//! Runs fits in parallel: loads each from the journal or fits it, and measures its predictions.
 
 mod calibrated;
 
@@ -11,22 +11,22 @@ use facefold_core::{AgeGroups, FittedHead, Head, HeadError, Targets, TrainingLog
 use rayon::prelude::*;
 
 use crate::age_predictions::AgePredictions;
+use crate::auxiliary::{AuxiliaryLabels, MainTaskRows};
 use crate::calibration::Calibration;
-use crate::companions::{OwnRows, Surroundings};
 use crate::cross_validate::{CvPlan, CvRun, Progress};
 use crate::error::EvaluateError;
 use crate::journal::{FitAges, FitId, FitRecord};
-use crate::metrics::{Answers, Metrics};
-use crate::protocol::Partition;
+use crate::metrics::{Metrics, PredictedValues};
+use crate::protocol::CvSplit;
 use crate::result::FitResult;
 use calibrated::{Calibrated, SharedFamiliarity};
 
-/// A fit to run: a head, under the name it has in results, on a division under a seed.
+/// A fit to run: a head, under the name it has in results, on a split under a seed.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     pub(crate) name: &'a str,
     pub(crate) head: &'a dyn Head,
-    pub(crate) partition: &'a Partition,
+    pub(crate) split: &'a CvSplit,
     pub(crate) seed: u64,
     /// Whether intervals and familiarity are calibrated, which takes further fits where there are
     /// several data sets.
@@ -84,7 +84,7 @@ impl<'a> Fits<'a> {
             if self.run.cancel.load(Ordering::Relaxed) || stopped.load(Ordering::Relaxed) {
                 return None;
             }
-            let outcome = self.recall_or_fit(job);
+            let outcome = self.load_or_fit(job);
             let (outcome, resumed) = match outcome {
                 Ok((record, resumed)) => (Ok(record), resumed),
                 Err(error) if borne(&error) => (Err(error), false),
@@ -100,7 +100,7 @@ impl<'a> Fits<'a> {
                 done: done.fetch_add(1, Ordering::Relaxed) + 1,
                 total,
                 head: job.name,
-                partition: &job.partition.name,
+                split: &job.split.name,
                 seed: job.seed,
                 resumed,
             });
@@ -117,34 +117,35 @@ impl<'a> Fits<'a> {
             .ok_or(EvaluateError::Cancelled { done: done.into_inner(), total })
     }
 
-    fn recall_or_fit(&self, job: &Job<'_>) -> Result<(FitRecord, bool), EvaluateError> {
-        let Job { name, head, partition, seed, calibrated } = *job;
+    fn load_or_fit(&self, job: &Job<'_>) -> Result<(FitRecord, bool), EvaluateError> {
+        let Job { name, head, split, seed, calibrated } = *job;
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.base.as_bytes());
         hasher.update(name.as_bytes());
         hasher.update(head.settings().to_string().as_bytes());
         hasher.update(&seed.to_le_bytes());
         hasher.update(&[u8::from(calibrated)]);
-        if head.uses_companions() {
-            for labels in &self.plan.surroundings.tasks {
+        if head.uses_auxiliary_tasks() {
+            for labels in &self.plan.auxiliary_labels.tasks {
                 hasher.update(labels.kind.to_string().as_bytes());
                 hash_labels(&mut hasher, &labels.matrix_rows, &labels.targets);
             }
-            let groups = self.plan.surroundings.age_groups.as_ref().map_or("", AgeGroups::name);
+            let groups = self.plan.auxiliary_labels.age_groups.as_ref().map_or("", AgeGroups::name);
             hasher.update(groups.as_bytes());
         }
-        for rows in [&partition.train, &partition.validation, &partition.test] {
+        for rows in [&split.train, &split.validation, &split.test] {
             hash_rows(&mut hasher, rows);
         }
         let id = FitId {
             task: self.plan.task.to_string(),
             head: name.to_owned(),
-            partition: partition.name.clone(),
+            split: split.name.clone(),
             seed,
             hash: hasher.finalize().to_hex().to_string(),
         };
         let journal = self.run.journal;
-        let known = journal.load(&id).filter(|record| record.answers.len() == partition.test.len());
+        let known =
+            journal.load(&id).filter(|record| record.predicted_values.len() == split.test.len());
         if let Some(record) = known {
             return Ok((record, true));
         }
@@ -154,49 +155,56 @@ impl<'a> Fits<'a> {
     }
 
     fn fit(&self, id: FitId, job: &Job<'_>) -> Result<FitRecord, EvaluateError> {
-        let Job { name, head, partition, seed, calibrated } = *job;
+        let Job { name, head, split, seed, calibrated } = *job;
         let plan = self.plan;
         let failed = |source| EvaluateError::Fit {
             head: name.to_owned(),
-            partition: partition.name.clone(),
+            split: split.name.clone(),
             seed,
             source,
         };
         let begin = Instant::now();
-        let own = OwnRows {
+        let own = MainTaskRows {
             matrix: plan.matrix,
             matrix_rows: &plan.matrix_rows,
             rows: &plan.rows,
             targets: &plan.targets,
         };
-        let alone = Surroundings::default();
-        let surroundings = if head.uses_companions() { &plan.surroundings } else { &alone };
+        let alone = AuxiliaryLabels::default();
+        let auxiliary_labels =
+            if head.uses_auxiliary_tasks() { &plan.auxiliary_labels } else { &alone };
         let (training, validation) =
-            surroundings.examples(own, &partition.train, &partition.validation).map_err(failed)?;
+            auxiliary_labels.datasets(own, &split.train, &split.validation).map_err(failed)?;
         let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
-        let measure = |rows: &[usize]| -> Result<(Answers, Option<Metrics>), EvaluateError> {
-            let matrix_rows = self.features_of(rows);
-            let predictions = if rows == partition.validation {
-                fitted.predict_validation(plan.matrix, &matrix_rows)
-            } else {
-                fitted.predict(plan.matrix, &matrix_rows)
+        let measure =
+            |rows: &[usize]| -> Result<(PredictedValues, Option<Metrics>), EvaluateError> {
+                let matrix_rows = self.features_of(rows);
+                let predictions = if rows == split.validation {
+                    fitted.predict_validation(plan.matrix, &matrix_rows)
+                } else {
+                    fitted.predict(plan.matrix, &matrix_rows)
+                };
+                let predicted_values =
+                    PredictedValues::from_predictions(&predictions.map_err(failed)?)?;
+                let metrics = Metrics::measure(
+                    &predicted_values,
+                    &plan.targets.select(rows),
+                    plan.ordered(),
+                )?;
+                Ok((predicted_values, metrics))
             };
-            let answers = Answers::from_predictions(&predictions.map_err(failed)?)?;
-            let metrics = Metrics::measure(&answers, &plan.targets.pick(rows), plan.ordered())?;
-            Ok((answers, metrics))
-        };
-        let (_, train) = measure(&partition.train)?;
-        let (chosen, validation) = measure(&partition.validation)?;
-        let (answers, test) = measure(&partition.test)?;
+        let (_, train) = measure(&split.train)?;
+        let (chosen, validation) = measure(&split.validation)?;
+        let (predicted_values, test) = measure(&split.test)?;
         let Some(test) = test else {
-            return Err(EvaluateError::TooFew(format!("`{}` has no test rows", partition.name)));
+            return Err(EvaluateError::TooFew(format!("`{}` has no test rows", split.name)));
         };
-        let ages = self.ages(fitted.as_ref(), partition, &chosen, &answers).map_err(failed)?;
+        let ages = self.ages(fitted.as_ref(), split, &chosen, &predicted_values).map_err(failed)?;
         let calibration = Calibration {
             own,
-            surroundings,
-            training: &partition.train,
-            held_out: &partition.validation,
+            auxiliary_labels,
+            training: &split.train,
+            held_out: &split.validation,
         };
         let calibrated = if calibrated {
             self.calibrated(job, calibration, fitted.as_ref()).map_err(failed)?
@@ -204,7 +212,7 @@ impl<'a> Fits<'a> {
             Calibrated::default()
         };
         let result = FitResult {
-            partition: partition.name.clone(),
+            split: split.name.clone(),
             seed,
             train,
             validation,
@@ -213,7 +221,7 @@ impl<'a> Fits<'a> {
             familiarity: calibrated
                 .familiarity
                 .as_deref()
-                .map(|faces| self.check_familiarity(partition, faces, &answers))
+                .map(|faces| self.check_familiarity(split, faces, &predicted_values))
                 .transpose()?,
             log: finite(fitted.log().clone()),
             seconds: begin.elapsed().as_secs_f64(),
@@ -221,7 +229,7 @@ impl<'a> Fits<'a> {
         Ok(FitRecord {
             id,
             result,
-            answers,
+            predicted_values,
             ages,
             intervals: calibrated.intervals,
             familiarity: calibrated
@@ -231,22 +239,23 @@ impl<'a> Fits<'a> {
     }
 
     /// Distributions over years for the validation and test rows, or the predicted years where the
-    /// head gives no distribution; none where classes were asked for.
+    /// head gives no distribution; `None` for classification.
     fn ages(
         &self,
         fitted: &dyn FittedHead,
-        partition: &Partition,
-        validation: &Answers,
-        test: &Answers,
+        split: &CvSplit,
+        validation: &PredictedValues,
+        test: &PredictedValues,
     ) -> Result<Option<FitAges>, HeadError> {
-        let (Answers::Years(validation), Answers::Years(test)) = (validation, test) else {
+        let (PredictedValues::Regression(validation), PredictedValues::Regression(test)) =
+            (validation, test)
+        else {
             return Ok(None);
         };
         let matrix = self.plan.matrix;
-        let [chosen, tested] =
-            [&partition.validation, &partition.test].map(|rows| self.features_of(rows));
-        let of_validation = fitted.year_distribution_validation(matrix, &chosen)?;
-        let of_test = fitted.year_distribution(matrix, &tested)?;
+        let [chosen, tested] = [&split.validation, &split.test].map(|rows| self.features_of(rows));
+        let of_validation = fitted.age_distribution_validation(matrix, &chosen)?;
+        let of_test = fitted.age_distribution(matrix, &tested)?;
         Ok(Some(FitAges {
             validation: AgePredictions::new(validation, of_validation.as_ref()),
             test: AgePredictions::new(test, of_test.as_ref()),
@@ -287,7 +296,7 @@ fn hash_labels(hasher: &mut blake3::Hasher, matrix_rows: &[usize], targets: &Tar
     hash_rows(hasher, matrix_rows);
     match targets {
         Targets::Classes { indices, .. } => hash_rows(hasher, indices),
-        Targets::Years(ages) => {
+        Targets::Regression(ages) => {
             let ends = ages.iter().flat_map(|age| [age.low(), age.high()]);
             let bytes: Vec<u8> = ends.flat_map(f32::to_le_bytes).collect();
             hasher.update(&bytes);
@@ -301,7 +310,7 @@ fn hash_rows(hasher: &mut blake3::Hasher, rows: &[usize]) {
     hasher.update(&bytes);
 }
 
-/// A log that JSON can hold: a curve that leaves the finite numbers is cut there, and says so.
+/// A log without infinite numbers, which JSON does not have: the curve is cut there, with a note.
 fn finite(mut log: TrainingLog) -> TrainingLog {
     let broken = log.epochs.iter().position(|epoch| {
         ![epoch.training_loss, epoch.validation_loss, epoch.validation_score, epoch.learning_rate]

@@ -1,32 +1,32 @@
-//! Puts the fits of a plan together into one result and one table of predictions.
+//! Collects the fits of a plan into one result and one table of predictions.
 
 use facefold_core::{AgeTarget, Targets};
 
 use crate::cross_validate::{CvOutcome, CvPlan};
 use crate::error::EvaluateError;
 use crate::journal::FitRecord;
-use crate::metrics::{Answers, Metrics};
+use crate::metrics::{Metrics, PredictedValues};
 use crate::predictions::{PredictedRow, PredictionColumn, RowPredictions};
-use crate::protocol::{Partition, subject_numbers};
-use crate::result::{AgeBand, CvResult, FitResult, HeadResult, PartitionSummary};
+use crate::protocol::{CvSplit, subject_numbers};
+use crate::result::{AgeBand, CvResult, FitResult, HeadResult, SplitSummary};
 use crate::summary::summarise;
 
 /// Puts the fits of heads, given by name and settings, together; `records` are in the order heads,
-/// partitions, seeds.
+/// splits, seeds.
 pub(crate) fn gather(
     plan: &CvPlan<'_>,
     named: &[(&str, serde_json::Value)],
     records: &[FitRecord],
 ) -> Result<CvOutcome, EvaluateError> {
-    let truth = truth(plan, &plan.partitions);
-    let rows = predicted_rows(plan, &plan.partitions);
+    let truth = truth(plan, &plan.splits);
+    let rows = predicted_rows(plan, &plan.splits);
     let mut columns = Vec::new();
     let mut heads = Vec::new();
-    let fits_of_head = plan.partitions.len() * plan.seeds.len();
+    let fits_of_head = plan.splits.len() * plan.seeds.len();
     for ((name, settings), fits) in named.iter().zip(records.chunks(fits_of_head)) {
         let own = columns_of(plan, name, fits);
         let pooled = Metrics::measure(
-            &joined(own.iter().map(|column| &column.answers)),
+            &joined(own.iter().map(|column| &column.predicted_values)),
             &repeated(&truth, own.len()),
             plan.ordered(),
         )?;
@@ -73,13 +73,13 @@ pub(crate) fn gather(
         class_rows: class_rows(&plan.targets),
         range_rows: plan.targets.ranges(),
         features: plan.matrix.width(),
-        partitions: plan.partitions.iter().map(|partition| summary_of(plan, partition)).collect(),
+        splits: plan.splits.iter().map(|split| summary_of(plan, split)).collect(),
         heads,
     };
     Ok(CvOutcome { result, predictions })
 }
 
-/// The fits of one head under one seed, one a partition.
+/// The fits of one head under one seed, one a split.
 fn of_seed(fits: &[FitRecord], seed: u64) -> impl Iterator<Item = &FitRecord> {
     fits.iter().filter(move |fit| fit.id.seed == seed)
 }
@@ -89,28 +89,27 @@ fn all<'a, T: Clone + 'a>(parts: impl Iterator<Item = Option<&'a [T]>>) -> Optio
     parts.collect::<Option<Vec<_>>>().map(|parts| parts.concat())
 }
 
-/// The predictions of one head on some partitions of a plan; `fits` are those of these partitions,
-/// in the order partitions, seeds.
+/// The predictions of one head on some splits of a plan; `fits` are those of these splits,
+/// in the order splits, seeds.
 pub(crate) fn predictions_of(
     plan: &CvPlan<'_>,
     head: &str,
-    partitions: &[Partition],
+    splits: &[CvSplit],
     fits: &[FitRecord],
 ) -> RowPredictions {
     RowPredictions {
         task: plan.task,
         classes: plan.classes.clone(),
-        rows: predicted_rows(plan, partitions),
-        truth: truth(plan, partitions),
+        rows: predicted_rows(plan, splits),
+        truth: truth(plan, splits),
         familiarity: all(of_seed(fits, plan.seeds[0]).map(|fit| fit.familiarity.as_deref())),
         columns: columns_of(plan, head, fits),
     }
 }
 
-fn truth(plan: &CvPlan<'_>, partitions: &[Partition]) -> Targets {
-    let tested: Vec<usize> =
-        partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
-    plan.targets.pick(&tested)
+fn truth(plan: &CvPlan<'_>, splits: &[CvSplit]) -> Targets {
+    let tested: Vec<usize> = splits.iter().flat_map(|split| split.test.iter().copied()).collect();
+    plan.targets.select(&tested)
 }
 
 /// One column a seed.
@@ -118,19 +117,19 @@ fn columns_of(plan: &CvPlan<'_>, head: &str, fits: &[FitRecord]) -> Vec<Predicti
     let column = |&seed| PredictionColumn {
         head: head.to_owned(),
         seed,
-        answers: joined(of_seed(fits, seed).map(|fit| &fit.answers)),
+        predicted_values: joined(of_seed(fits, seed).map(|fit| &fit.predicted_values)),
         intervals: all(of_seed(fits, seed).map(|fit| fit.intervals.as_deref())),
     };
     plan.seeds.iter().map(column).collect()
 }
 
-fn predicted_rows(plan: &CvPlan<'_>, partitions: &[Partition]) -> Vec<PredictedRow> {
+fn predicted_rows(plan: &CvPlan<'_>, splits: &[CvSplit]) -> Vec<PredictedRow> {
     let mut rows = Vec::new();
-    for partition in partitions {
-        rows.extend(partition.test.iter().map(|&row| PredictedRow {
+    for split in splits {
+        rows.extend(split.test.iter().map(|&row| PredictedRow {
             path: plan.rows[row].path.clone(),
             subject: plan.rows[row].subject_name().to_owned(),
-            partition: partition.name.clone(),
+            split: split.name.clone(),
         }));
     }
     rows
@@ -138,7 +137,7 @@ fn predicted_rows(plan: &CvPlan<'_>, partitions: &[Partition]) -> Vec<PredictedR
 
 /// Errors on children and on old people. An age range counts where all of it lies in the band.
 fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>, EvaluateError> {
-    let Targets::Years(ages) = truth else { return Ok(Vec::new()) };
+    let Targets::Regression(ages) = truth else { return Ok(Vec::new()) };
     let under_18 = |age: &AgeTarget| age.high() < 18.0;
     let old = |age: &AgeTarget| age.low() >= 60.0;
     let bands = [
@@ -149,11 +148,11 @@ fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>,
     for (name, holds) in bands {
         let holds: Vec<bool> = holds;
         let rows: Vec<usize> = (0..ages.len()).filter(|&row| holds[row]).collect();
-        let answers: Vec<Answers> =
-            columns.iter().map(|column| column.answers.of_rows(&rows)).collect();
-        let truth = repeated(&truth.pick(&rows), columns.len());
-        if let Some(Metrics::Years(metrics)) =
-            Metrics::measure(&joined(answers.iter()), &truth, false)?
+        let predicted_values: Vec<PredictedValues> =
+            columns.iter().map(|column| column.predicted_values.of_rows(&rows)).collect();
+        let truth = repeated(&truth.select(&rows), columns.len());
+        if let Some(Metrics::Regression(metrics)) =
+            Metrics::measure(&joined(predicted_values.iter()), &truth, false)?
         {
             found.push(AgeBand { name: name.to_owned(), rows: rows.len(), metrics });
         }
@@ -166,26 +165,26 @@ fn repeated(targets: &Targets, times: usize) -> Targets {
         Targets::Classes { indices, count } => {
             Targets::Classes { indices: indices.repeat(times), count: *count }
         }
-        Targets::Years(ages) => Targets::Years(ages.repeat(times)),
+        Targets::Regression(ages) => Targets::Regression(ages.repeat(times)),
     }
 }
 
-/// Puts answers of one kind behind each other.
-fn joined<'a>(parts: impl Iterator<Item = &'a Answers>) -> Answers {
+/// Puts predictions of one kind behind each other.
+fn joined<'a>(parts: impl Iterator<Item = &'a PredictedValues>) -> PredictedValues {
     let (mut classes, mut probabilities, mut all_years) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         match part {
-            Answers::Classes { predicted, probability } => {
+            PredictedValues::Classes { predicted, probability } => {
                 classes.extend_from_slice(predicted);
                 probabilities.extend_from_slice(probability);
             }
-            Answers::Years(years) => all_years.extend_from_slice(years),
+            PredictedValues::Regression(years) => all_years.extend_from_slice(years),
         }
     }
     if all_years.is_empty() {
-        Answers::Classes { predicted: classes, probability: probabilities }
+        PredictedValues::Classes { predicted: classes, probability: probabilities }
     } else {
-        Answers::Years(all_years)
+        PredictedValues::Regression(all_years)
     }
 }
 
@@ -198,18 +197,18 @@ fn class_rows(targets: &Targets) -> Vec<usize> {
             }
             rows
         }
-        Targets::Years(_) => Vec::new(),
+        Targets::Regression(_) => Vec::new(),
     }
 }
 
-fn summary_of(plan: &CvPlan<'_>, partition: &Partition) -> PartitionSummary {
-    PartitionSummary {
-        name: partition.name.clone(),
-        train: partition.train.len(),
-        validation: partition.validation.len(),
-        test: partition.test.len(),
-        shared_test_rows: partition.shared_test_rows,
-        untrained_classes: partition.untrained_classes(&plan.targets, &plan.classes),
-        notes: partition.notes.clone(),
+fn summary_of(plan: &CvPlan<'_>, split: &CvSplit) -> SplitSummary {
+    SplitSummary {
+        name: split.name.clone(),
+        train: split.train.len(),
+        validation: split.validation.len(),
+        test: split.test.len(),
+        shared_test_rows: split.shared_test_rows,
+        untrained_classes: split.untrained_classes(&plan.targets, &plan.classes),
+        notes: split.notes.clone(),
     }
 }

@@ -1,12 +1,12 @@
-//! Choosing whole subjects, so that the chosen rows are about so many and mixed like the rest.
+//! Stratified sampling of whole subjects: a validation holdout, and group k-fold.
 
 use std::collections::BTreeMap;
 
 use facefold_core::rng::Rng;
 use rand::seq::SliceRandom;
 
-/// Wanted share of training rows that become validation rows, and the bounds it should stay in.
-const SHARE: f64 = 0.125;
+/// Target fraction of training rows that become validation rows, and the bounds it should stay in.
+const FRACTION: f64 = 0.125;
 pub(crate) const LEAST: f64 = 0.10;
 pub(crate) const MOST: f64 = 0.15;
 
@@ -51,10 +51,10 @@ fn totals(subjects: &[Subject], stratum_of: &[usize]) -> Vec<f64> {
 /// Divides `rows` into training and validation rows without a common subject; none where there
 /// are fewer than two subjects.
 ///
-/// Subjects come in random order; one is taken when that brings the strata nearer to their share
+/// Subjects come in random order; one is taken when that brings the strata nearer to their fraction
 /// and keeps the whole below [`MOST`]. Where subjects are too large for that, those that bring
-/// the whole nearest to [`SHARE`] are taken.
-pub(crate) fn hold_out(
+/// the whole nearest to [`FRACTION`] are taken.
+pub(crate) fn stratified_group_holdout(
     rows: &[usize],
     subject_of: &[usize],
     stratum_of: &[usize],
@@ -65,7 +65,7 @@ pub(crate) fn hold_out(
         return None;
     }
     let wanted: Vec<f64> =
-        totals(&subjects, stratum_of).into_iter().map(|total| total * SHARE).collect();
+        totals(&subjects, stratum_of).into_iter().map(|total| total * FRACTION).collect();
     let mut have = vec![0.0; wanted.len()];
     let all = rows.len() as f64;
     let mut taken = 0.0;
@@ -81,7 +81,7 @@ pub(crate) fn hold_out(
                 count * (2.0 * (have[stratum] - wanted[stratum]) + count) / wanted[stratum]
             })
             .sum();
-        if taken < SHARE * all && taken + size <= MOST * all && change < 0.0 {
+        if taken < FRACTION * all && taken + size <= MOST * all && change < 0.0 {
             for &(stratum, count) in &subject.counts {
                 have[stratum] += count;
             }
@@ -92,7 +92,7 @@ pub(crate) fn hold_out(
         }
     }
     while taken < LEAST * all && left.len() > 1 {
-        let distance = |rows: f64| (taken + rows - SHARE * all).abs();
+        let distance = |rows: f64| (taken + rows - FRACTION * all).abs();
         let nearest = (0..left.len()).min_by(|&a, &b| {
             distance(left[a].rows.len() as f64).total_cmp(&distance(left[b].rows.len() as f64))
         })?;
@@ -109,11 +109,11 @@ pub(crate) fn hold_out(
     Some((train, validation))
 }
 
-/// Deals subjects into `k` folds of like size and strata and gives the fold of every row; none
-/// where there are fewer than `k` subjects.
+/// Stratified group k-fold: assigns subjects to `k` folds of similar size and strata, and gives the
+/// fold of every row; `None` with fewer than `k` subjects.
 ///
-/// Large subjects are dealt first, each to the fold that has fewest rows like its own.
-pub(crate) fn deal(
+/// Large subjects are assigned first, each to the fold that has fewest rows like its own.
+pub(crate) fn stratified_group_k_fold(
     subject_of: &[usize],
     stratum_of: &[usize],
     k: usize,
@@ -132,12 +132,12 @@ pub(crate) fn deal(
     for subject in subjects {
         // How full a fold is with rows like these, each stratum weighted by its rarity, and in all.
         let crowding = |fold: usize| -> f64 {
-            let alike: f64 = subject
+            let similar: f64 = subject
                 .counts
                 .iter()
                 .map(|&(stratum, count)| have[fold][stratum] * count / totals[stratum])
                 .sum();
-            alike + sizes[fold] * subject.rows.len() as f64 / all
+            similar + sizes[fold] * subject.rows.len() as f64 / all
         };
         let fold = (0..k).min_by(|&a, &b| crowding(a).total_cmp(&crowding(b)))?;
         for &(stratum, count) in &subject.counts {

@@ -1,4 +1,4 @@
-//! Keeping finished fits, so that a run that was stopped goes on where it ended.
+//! The journal of finished fits, from which an interrupted run resumes.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::age_predictions::AgePredictions;
 use crate::error::EvaluateError;
-use crate::metrics::Answers;
+use crate::metrics::PredictedValues;
 use crate::result::FitResult;
 
 /// Which fit it is, and a hash of all that it depends on.
@@ -21,11 +21,12 @@ pub struct FitId {
     pub task: String,
     /// The head's name.
     pub head: String,
-    /// The partition's name.
-    pub partition: String,
+    /// The split's name.
+    #[serde(rename = "partition")]
+    pub split: String,
     /// The seed.
     pub seed: u64,
-    /// blake3, in hexadecimal digits, of features, targets, partition, settings, seed and
+    /// blake3, in hexadecimal digits, of features, targets, split, settings, seed and
     /// fingerprint: a fit with another hash is another fit.
     pub hash: String,
 }
@@ -37,9 +38,10 @@ pub struct FitRecord {
     pub id: FitId,
     /// What it gave.
     pub result: FitResult,
-    /// Answers for the partition's test rows.
-    pub answers: Answers,
-    /// What decisions at an age threshold need; none where classes were asked for.
+    /// Predictions for the split's test rows.
+    #[serde(rename = "answers")]
+    pub predicted_values: PredictedValues,
+    /// Predicted ages for decisions at age thresholds; `None` for classification.
     pub ages: Option<FitAges>,
     /// Intervals around the ages among them, where they were calibrated.
     pub intervals: Option<Vec<(f32, f32)>>,
@@ -51,7 +53,7 @@ pub struct FitRecord {
 /// Predicted ages of a fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitAges {
-    /// For the partition's validation rows, by what did not learn from them.
+    /// For the split's validation rows, by a model that was not trained on them.
     pub validation: AgePredictions,
     /// For its test rows.
     pub test: AgePredictions,
@@ -66,7 +68,7 @@ pub trait Journal: Sync {
     /// Keeps a finished fit.
     ///
     /// # Errors
-    /// Where it cannot be kept.
+    /// Where it cannot be stored.
     fn save(&self, record: &FitRecord) -> Result<(), EvaluateError>;
 }
 
@@ -88,13 +90,13 @@ impl Journal for NoJournal {
 #[derive(Debug)]
 pub struct DirectoryJournal {
     directory: PathBuf,
-    /// The files of fits that were asked for or kept.
+    /// The files of fits that were loaded or saved.
     used: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// A fit as its file has it.
 #[derive(Serialize, Deserialize)]
-struct Sealed<R> {
+struct Checksummed<R> {
     record: R,
     checksum: String,
 }
@@ -110,7 +112,7 @@ impl DirectoryJournal {
 
     /// A fit's file: `age-mlp-fold-0-7.json`. A fit with another hash replaces it.
     fn path(&self, id: &FitId) -> PathBuf {
-        let name: String = format!("{}-{}-{}-{}", id.task, id.head, id.partition, id.seed)
+        let name: String = format!("{}-{}-{}-{}", id.task, id.head, id.split, id.seed)
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
             .collect();
@@ -119,7 +121,7 @@ impl DirectoryJournal {
         path
     }
 
-    /// Deletes the fits that nobody asked for since this journal was made: another run's.
+    /// Deletes the fits that were neither loaded nor saved since this journal was made: another run's.
     ///
     /// # Errors
     /// Any error of the file system, naming the path.
@@ -145,13 +147,13 @@ impl Journal for DirectoryJournal {
     fn load(&self, id: &FitId) -> Option<FitRecord> {
         let path = self.path(id);
         let bytes = fs_err::read(&path).ok()?;
-        let parsed = serde_json::from_slice::<Sealed<FitRecord>>(&bytes);
+        let parsed = serde_json::from_slice::<Checksummed<FitRecord>>(&bytes);
         let damaged = |what: &str| {
-            tracing::warn!("`{}` is damaged and its fit repeated: {what}", path.display());
+            tracing::warn!("`{}` is corrupt and its fit repeated: {what}", path.display());
             None
         };
         match (checksum::check(&bytes, MARKER), parsed) {
-            (Checksum::Right, Ok(Sealed { record, .. })) if record.id == *id => Some(record),
+            (Checksum::Right, Ok(Checksummed { record, .. })) if record.id == *id => Some(record),
             (Checksum::Right, Ok(_)) => {
                 tracing::debug!("`{}` belongs to another run and is replaced", path.display());
                 None
@@ -164,7 +166,7 @@ impl Journal for DirectoryJournal {
 
     fn save(&self, record: &FitRecord) -> Result<(), EvaluateError> {
         let path = self.path(&record.id);
-        let sealed = Sealed { record, checksum: UNSEALED.to_owned() };
+        let sealed = Checksummed { record, checksum: UNSEALED.to_owned() };
         let mut bytes = serde_json::to_vec(&sealed).map_err(|error| EvaluateError::File {
             path: path.clone(),
             message: error.to_string(),

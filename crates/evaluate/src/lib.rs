@@ -1,16 +1,15 @@
-//! Protocols, cross-validation, metrics and statistics.
+//! Evaluation of heads: protocols, cross-validation, metrics and statistics.
 //!
-//! The road: [`protocol::plan`] divides rows into partitions that never share a subject,
-//! [`search()`] chooses settings without a look at the test rows where that is asked for,
-//! [`cross_validate()`] fits every head on every partition under every seed, and
-//! [`compare()`] says in words which head is better, or that nothing can be said; [`thresholds`] has
-//! decisions such as "18 or older" and what they cost; [`slices()`] says
-//! on whom it does worse, and [`suspects()`] which labels it doubts.
+//! [`protocol::plan`] splits rows so that no subject is in two of them, [`search()`] tunes settings
+//! by nested validation, [`cross_validate()`] fits every head on every split under every seed, and
+//! [`compare()`] tests which head is significantly better. [`thresholds`] has decisions such as "18
+//! or older", [`slices()`] metrics by age group, gender and other attributes, and
+//! [`label_error_candidates()`] labels that may be wrong.
 
 pub mod age_predictions;
 pub mod attributes;
+pub mod auxiliary;
 pub mod calibration;
-pub mod companions;
 pub mod compare;
 pub mod cross_validate;
 pub mod error;
@@ -18,6 +17,7 @@ mod fits;
 mod gather;
 mod holdout;
 pub mod journal;
+pub mod label_errors;
 mod links;
 pub mod matrix;
 pub mod metrics;
@@ -30,41 +30,42 @@ pub mod slices;
 pub mod statistics;
 pub mod subjects;
 pub mod summary;
-pub mod suspects;
+mod summary_text;
 pub mod thresholds;
-mod words;
 
 pub use age_predictions::AgePredictions;
 pub use attributes::{Attribute, AttributeValues, Attributes};
+pub use auxiliary::{AuxiliaryLabels, MainTaskRows, TaskLabels};
 pub use calibration::{CalibratedIntervals, Calibration};
-pub use companions::{OwnRows, Surroundings, TaskLabels};
-pub use compare::{Comparison, Contender, PairComparison, Verdict, compare};
+pub use compare::{Candidate, Comparison, Decision, PairComparison, compare};
 pub use cross_validate::{
     ChosenHead, CvOutcome, CvPlan, CvRun, Progress, cross_validate, cross_validate_with,
 };
 pub use error::EvaluateError;
 pub use journal::{DirectoryJournal, FitAges, FitId, FitRecord, Journal, NoJournal};
+pub use label_errors::{LabelErrorCandidate, LabelErrorCandidates, label_error_candidates};
 pub use matrix::{
     CellMetric, CellOutcome, HeadMatrix, MatrixCell, MatrixPlan, MatrixResult, MeasuredCell,
     PlannedCell, SetCounts, TrainedOn, matrix, plan_matrix,
 };
 pub use metrics::{
-    AgeRangeMetrics, Answers, ClassMetrics, ExactYearsMetrics, Metric, Metrics, YearsMetrics,
+    AgeMetrics, AgeRangeMetrics, ClassMetrics, ExactAgeMetrics, Metric, Metrics, PredictedValues,
 };
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions, forget_rows};
-pub use protocol::{Partition, Protocol, RowInfo, plan, plan_training, uneven_folds};
+pub use protocol::{CvSplit, Protocol, RowInfo, plan, plan_training, uneven_folds};
 pub use result::{
-    AgeBand, CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, PartitionSummary,
+    AgeBand, CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, SplitSummary,
 };
 pub use search::{
-    Budget, Choice, Configuration, Found, Inner, Search, SearchResult, Trial, search,
+    Budget, Choice, Configuration, InnerValidation, Search, SearchOutcome, SearchResult, Trial,
+    search,
 };
 pub use sets::{
-    JoinedSubjects, NarrowAges, SetName, SetRow, SharedPictures, join_subjects, narrow_ages,
+    JoinedSubjects, NarrowAges, SetName, SetRow, SetRows, SharedSubjects, join_subjects,
+    narrow_ages,
 };
 pub use slices::{AttributeSlices, Slice, SliceIntervals, SliceReport, SmallSlice, slices};
 pub use summary::MetricSummary;
-pub use suspects::{Suspect, Suspects, suspects};
 pub use thresholds::{
     ChallengeAge, ChosenLimits, DecisionSlice, Decisions, Rate, RocPoint, ThresholdResult,
     Thresholds, choose_thresholds,

@@ -1,4 +1,4 @@
-//! Disjoint sets of numbers, joined pair by pair.
+//! Union-find over row numbers.
 
 /// Numbers from 0, each in one of several disjoint sets.
 pub(crate) struct Links(Vec<usize>);
@@ -9,7 +9,7 @@ impl Links {
         Self((0..n).collect())
     }
 
-    /// The number that stands for the whole set: its smallest.
+    /// The representative of the set: its smallest number.
     pub(crate) fn root(&mut self, mut row: usize) -> usize {
         while self.0[row] != row {
             self.0[row] = self.0[self.0[row]];

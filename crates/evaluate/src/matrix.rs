@@ -15,13 +15,12 @@ use crate::gather::predictions_of;
 use crate::journal::FitRecord;
 use crate::metrics::Metric;
 use crate::protocol::{
-    Divider, Partition, Protocol, RowInfo, plan, subject_numbers, subjects_across_folds,
-    uneven_folds,
+    CvSplit, Divider, Protocol, RowInfo, plan, subject_numbers, subjects_across_folds, uneven_folds,
 };
 use crate::sets::SetName;
 use crate::statistics::bootstrap::{Interval, bootstrap};
 use crate::statistics::sums::{RowScores, SubjectSums};
-use crate::words;
+use crate::summary_text;
 
 /// Folds by subject of a set without published ones.
 const FOLDS: usize = 5;
@@ -54,19 +53,19 @@ pub struct PlannedCell {
     pub tested_on: SetName,
     /// How the rows of one set are divided, on the diagonal.
     pub protocol: Option<Protocol>,
-    /// Its partitions among those of the plan, or why there are none.
-    pub partitions: Result<Range<usize>, String>,
+    /// Its splits among those of the plan, or why there are none.
+    pub splits: Result<Range<usize>, String>,
 }
 
-/// The cells of one task, row by row, and the partitions of all.
+/// The cells of one task, row by row, and the splits of all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatrixPlan {
     /// The data sets.
     pub sets: Vec<SetName>,
     /// One cell a row and column.
     pub cells: Vec<PlannedCell>,
-    /// Divisions of the rows, for [`CvPlan::partitions`].
-    pub partitions: Vec<Partition>,
+    /// Splits of the rows, for [`CvPlan::splits`].
+    pub splits: Vec<CvSplit>,
 }
 
 /// The matrix of one task.
@@ -76,7 +75,7 @@ pub struct MatrixResult {
     pub task: Task,
     /// Names of the classes, in index order; empty for the age task.
     pub classes: Vec<String>,
-    /// Seed of the partitions and the bootstrap.
+    /// Seed of the splits and the bootstrap.
     pub seed: u64,
     /// Seeds of the fits.
     pub seeds: Vec<u64>,
@@ -192,7 +191,7 @@ impl MeasuredCell {
 }
 
 /// Plans the matrix of some rows: on the diagonal a set by its published folds where all its rows
-/// have one and no subject stands in two, else by five folds by subject; elsewhere all of the
+/// have one and no subject is in two, else by five folds by subject; elsewhere all of the
 /// training set, without the subjects that have a picture in the test set, against all of the test
 /// set. With more than two sets a last row trains on all sets but the one tested on.
 ///
@@ -224,14 +223,14 @@ pub fn plan_matrix(
     };
     let alone = sets.iter().map(|set| TrainedOn::Set(set.clone()));
     let together = (sets.len() > 2).then_some(TrainedOn::AllOthers);
-    let mut planned = MatrixPlan { sets: sets.to_vec(), cells: Vec::new(), partitions: Vec::new() };
+    let mut planned = MatrixPlan { sets: sets.to_vec(), cells: Vec::new(), splits: Vec::new() };
     for trained_on in alone.chain(together) {
         for tested_on in sets {
             planned.add(trained_on.clone(), tested_on, planner.cell(&trained_on, tested_on))?;
         }
     }
-    match planned.cells.iter().find_map(|cell| cell.partitions.as_ref().err()) {
-        Some(reason) if planned.partitions.is_empty() => {
+    match planned.cells.iter().find_map(|cell| cell.splits.as_ref().err()) {
+        Some(reason) if planned.splits.is_empty() => {
             Err(EvaluateError::TooFew(format!("no cell of the matrix can be filled: {reason}")))
         }
         _ => Ok(planned),
@@ -243,19 +242,19 @@ impl MatrixPlan {
         &mut self,
         trained_on: TrainedOn,
         tested_on: &SetName,
-        cell: Result<(Option<Protocol>, Vec<Partition>), EvaluateError>,
+        cell: Result<(Option<Protocol>, Vec<CvSplit>), EvaluateError>,
     ) -> Result<(), EvaluateError> {
-        let first = self.partitions.len();
-        let (protocol, partitions) = match cell {
-            Ok((protocol, partitions)) => {
-                self.partitions.extend(partitions);
-                (protocol, Ok(first..self.partitions.len()))
+        let first = self.splits.len();
+        let (protocol, splits) = match cell {
+            Ok((protocol, splits)) => {
+                self.splits.extend(splits);
+                (protocol, Ok(first..self.splits.len()))
             }
             Err(EvaluateError::TooFew(reason)) => (None, Err(reason)),
             Err(error) => return Err(error),
         };
         let tested_on = tested_on.clone();
-        self.cells.push(PlannedCell { trained_on, tested_on, protocol, partitions });
+        self.cells.push(PlannedCell { trained_on, tested_on, protocol, splits });
         Ok(())
     }
 }
@@ -273,15 +272,15 @@ impl Planner<'_> {
         &self,
         trained_on: &TrainedOn,
         tested_on: &SetName,
-    ) -> Result<(Option<Protocol>, Vec<Partition>), EvaluateError> {
+    ) -> Result<(Option<Protocol>, Vec<CvSplit>), EvaluateError> {
         self.of_set(tested_on)?;
         let name = format!("{trained_on} → {tested_on}");
         let is_of = |row: usize, set: &SetName| self.rows[row].set.as_ref() == Some(set);
         let tested = |row: usize| is_of(row, tested_on);
         let across = match trained_on {
             TrainedOn::Set(set) if set == tested_on => {
-                let (protocol, partitions) = self.within(set, &name)?;
-                return Ok((Some(protocol), partitions));
+                let (protocol, splits) = self.within(set, &name)?;
+                return Ok((Some(protocol), splits));
             }
             TrainedOn::Set(set) => {
                 self.of_set(set)?;
@@ -300,35 +299,31 @@ impl Planner<'_> {
     }
 
     /// The rows of one set by folds.
-    fn within(
-        &self,
-        set: &SetName,
-        name: &str,
-    ) -> Result<(Protocol, Vec<Partition>), EvaluateError> {
+    fn within(&self, set: &SetName, name: &str) -> Result<(Protocol, Vec<CvSplit>), EvaluateError> {
         let numbers = self.of_set(set)?;
         let rows: Vec<RowInfo> = numbers.iter().map(|&row| self.rows[row].clone()).collect();
         let published = rows.iter().all(|row| row.fold.is_some())
             && rows.iter().any(|row| row.fold != rows[0].fold)
             && subjects_across_folds(&rows).is_empty();
         let protocol = if published { Protocol::Folds } else { Protocol::KFold(FOLDS) };
-        let mut partitions = plan(&protocol, &rows, &self.targets.pick(numbers), self.seed)?;
-        let uneven = uneven_folds(&protocol, &rows, &partitions);
-        if let (Some(note), Some(first)) = (uneven, partitions.first_mut()) {
+        let mut splits = plan(&protocol, &rows, &self.targets.select(numbers), self.seed)?;
+        let uneven = uneven_folds(&protocol, &rows, &splits);
+        if let (Some(note), Some(first)) = (uneven, splits.first_mut()) {
             first.notes.push(note.trim_end_matches('.').to_owned());
         }
-        for partition in &mut partitions {
-            partition.name = format!("{name}, {}", partition.name);
-            for part in [&mut partition.train, &mut partition.validation, &mut partition.test] {
+        for split in &mut splits {
+            split.name = format!("{name}, {}", split.name);
+            for part in [&mut split.train, &mut split.validation, &mut split.test] {
                 for row in part {
                     *row = numbers[*row];
                 }
             }
         }
-        Ok((protocol, partitions))
+        Ok((protocol, splits))
     }
 }
 
-/// Fits the heads of every cell and measures them. `cells` and the partitions of `plan` are those
+/// Fits the heads of every cell and measures them. `cells` and the splits of `plan` are those
 /// of one [`plan_matrix`] of its rows; the plan's protocol has no part in it.
 ///
 /// # Errors
@@ -340,19 +335,19 @@ pub fn matrix(
     run: &CvRun<'_>,
 ) -> Result<MatrixResult, EvaluateError> {
     plan.check(&[])?;
-    let ranges = cells.iter().filter_map(|cell| cell.partitions.as_ref().ok());
-    if ranges.clone().any(|range| range.is_empty() || range.end > plan.partitions.len()) {
+    let ranges = cells.iter().filter_map(|cell| cell.splits.as_ref().ok());
+    if ranges.clone().any(|range| range.is_empty() || range.end > plan.splits.len()) {
         return Err(EvaluateError::Inconsistent(
-            "the cells and the partitions are not of one plan".to_owned(),
+            "the cells and the splits are not of one plan".to_owned(),
         ));
     }
     let mut jobs = Vec::new();
     for head in &plan.heads {
-        for partition in &plan.partitions {
+        for split in &plan.splits {
             let job = |&seed| Job {
                 name: head.name(),
                 head: head.as_ref(),
-                partition,
+                split,
                 seed,
                 calibrated: true,
             };
@@ -361,11 +356,11 @@ pub fn matrix(
     }
     let fits = Fits::new(plan, run)?;
     let records = fits.all(&jobs)?;
-    let of_head = plan.partitions.len() * plan.seeds.len();
+    let of_head = plan.splits.len() * plan.seeds.len();
     let mut heads = Vec::new();
     for (head, records) in plan.heads.iter().zip(records.chunks(of_head)) {
         let measured = |cell: &PlannedCell| -> Result<MatrixCell, EvaluateError> {
-            let outcome = match &cell.partitions {
+            let outcome = match &cell.splits {
                 Ok(range) => {
                     CellOutcome::Measured(measure(plan, head.name(), cell, range, records)?)
                 }
@@ -405,10 +400,10 @@ fn measure(
     range: &Range<usize>,
     records: &[FitRecord],
 ) -> Result<MeasuredCell, EvaluateError> {
-    let partitions = &plan.partitions[range.clone()];
+    let splits = &plan.splits[range.clone()];
     let seeds = plan.seeds.len();
     let fits = &records[range.start * seeds..range.end * seeds];
-    let predictions = predictions_of(plan, head, partitions, fits);
+    let predictions = predictions_of(plan, head, splits, fits);
     let scores = RowScores::with_moments(&predictions, head)?;
     let sums = SubjectSums::new(&scores, &predictions.rows);
     let wanted = Metric::across_sets(plan.task);
@@ -423,18 +418,18 @@ fn measure(
         };
         value.is_finite().then_some(CellMetric { metric, value, interval })
     });
-    let mean = |part: fn(&Partition) -> &Vec<usize>| {
-        partitions.iter().map(|partition| part(partition).len()).sum::<usize>() / partitions.len()
+    let mean = |part: fn(&CvSplit) -> &Vec<usize>| {
+        splits.iter().map(|split| part(split).len()).sum::<usize>() / splits.len()
     };
-    let notes = partitions.iter().flat_map(|partition| partition.notes.iter().cloned());
+    let notes = splits.iter().flat_map(|split| split.notes.iter().cloned());
     Ok(MeasuredCell {
         protocol: cell.protocol,
-        training: mean(|partition| &partition.train),
-        validation: mean(|partition| &partition.validation),
+        training: mean(|split| &split.train),
+        validation: mean(|split| &split.validation),
         test: predictions.rows.len(),
         subjects: sums.subjects(),
         notes: notes
-            .chain(note_on_untrained(plan, partitions))
+            .chain(note_on_untrained(plan, splits))
             .chain(note_on_ranges(&predictions.truth))
             .collect(),
         metrics: figures.collect(),
@@ -442,11 +437,10 @@ fn measure(
 }
 
 /// Which classes have test rows but no training row.
-fn note_on_untrained(plan: &CvPlan<'_>, partitions: &[Partition]) -> Option<String> {
-    let untrained = partitions
-        .iter()
-        .flat_map(|partition| partition.untrained_classes(&plan.targets, &plan.classes));
-    let names: BTreeSet<String> = untrained.map(|(class, _)| words::class(&class)).collect();
+fn note_on_untrained(plan: &CvPlan<'_>, splits: &[CvSplit]) -> Option<String> {
+    let untrained =
+        splits.iter().flat_map(|split| split.untrained_classes(&plan.targets, &plan.classes));
+    let names: BTreeSet<String> = untrained.map(|(class, _)| summary_text::class(&class)).collect();
     let names: Vec<String> = names.into_iter().collect();
     (!names.is_empty()).then(|| {
         format!("no training row is of the classes {}, which no head can predict", names.join(", "))
@@ -464,7 +458,7 @@ fn note_on_ranges(truth: &Targets) -> Option<String> {
     })
 }
 
-/// Share of the test rows of all fits whose age lies in its interval, and of a single fit its
+/// Fraction of the test rows of all fits whose age lies in its interval, and of a single fit its
 /// interval by subject.
 fn coverage(fits: &[FitRecord]) -> Option<(f64, Option<Interval>)> {
     let (mut inside, mut rows) = (0.0, 0.0);

@@ -1,4 +1,4 @@
-//! How good answers are: accuracies, recall, calibration, and errors in years.
+//! Metrics: accuracies, recall, calibration, and errors in years.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ const BINS: usize = 15;
 /// The cumulative score is kept for 0 to this many years.
 pub const CURVE_YEARS: usize = 20;
 
-/// A head's answers for some rows, reduced to what metrics need.
+/// A head's predictions for some rows, reduced to the inputs of the metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Answers {
+pub enum PredictedValues {
     /// The most probable class of each row, and its probability.
     Classes {
         /// Class indices.
@@ -24,11 +24,12 @@ pub enum Answers {
         /// Probability of that class, in [0, 1].
         probability: Vec<f32>,
     },
-    /// Ages in years.
-    Years(Vec<f32>),
+    /// Predicted ages in years.
+    #[serde(rename = "years")]
+    Regression(Vec<f32>),
 }
 
-impl Answers {
+impl PredictedValues {
     /// Reduces predictions; of equally probable classes the first is taken.
     ///
     /// # Errors
@@ -36,7 +37,7 @@ impl Answers {
     pub fn from_predictions(predictions: &Predictions) -> Result<Self, EvaluateError> {
         let not_finite = |row: usize, value: f32| {
             EvaluateError::Inconsistent(format!(
-                "expected finite answers, found {value} for the {row}. row of a head's predictions"
+                "expected finite predictions, found {value} for the {row}. row of a head's predictions"
             ))
         };
         match predictions {
@@ -58,14 +59,16 @@ impl Answers {
                 }
                 Ok(Self::Classes { predicted, probability })
             }
-            Predictions::Years(years) => match years.iter().position(|years| !years.is_finite()) {
-                Some(row) => Err(not_finite(row, years[row])),
-                None => Ok(Self::Years(years.clone())),
-            },
+            Predictions::Regression(years) => {
+                match years.iter().position(|years| !years.is_finite()) {
+                    Some(row) => Err(not_finite(row, years[row])),
+                    None => Ok(Self::Regression(years.clone())),
+                }
+            }
         }
     }
 
-    /// The answers for some of the rows, in this order.
+    /// The predictions for some of the rows, in this order.
     ///
     /// # Panics
     /// Where a row is past the end.
@@ -76,7 +79,9 @@ impl Answers {
                 predicted: rows.iter().map(|&row| predicted[row]).collect(),
                 probability: rows.iter().map(|&row| probability[row]).collect(),
             },
-            Self::Years(years) => Self::Years(rows.iter().map(|&row| years[row]).collect()),
+            Self::Regression(years) => {
+                Self::Regression(rows.iter().map(|&row| years[row]).collect())
+            }
         }
     }
 
@@ -85,7 +90,7 @@ impl Answers {
     pub fn len(&self) -> usize {
         match self {
             Self::Classes { predicted, .. } => predicted.len(),
-            Self::Years(years) => years.len(),
+            Self::Regression(years) => years.len(),
         }
     }
 
@@ -96,32 +101,32 @@ impl Answers {
     }
 }
 
-/// A number that a head is judged by.
+/// A metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// Share of rows answered with their class.
+    /// Fraction of rows predicted with their class.
     Accuracy,
     /// Mean over the classes of their recall.
     BalancedAccuracy,
-    /// Share of rows answered with their age group or one beside it.
+    /// Fraction of rows predicted with their age group or an adjacent one.
     OneOffAccuracy,
     /// Expected calibration error.
     CalibrationError,
     /// Mean absolute error in years, of rows with an exact age.
     MeanAbsoluteError,
-    /// Share of rows with an exact age whose error is at most 5 years.
+    /// Fraction of rows with an exact age whose error is at most 5 years.
     CumulativeScore5,
     /// Mean distance to the age range in years, of rows whose age is known as a range.
     RangeDistance,
-    /// Share of rows whose age is known as a range and is predicted inside it.
+    /// Fraction of rows whose age is known as a range and is predicted inside it.
     InsideRange,
-    /// Mean of told less true years: above 0 where people are taken for older. Neither more nor
-    /// less of it is better, so nothing is chosen by it.
+    /// Mean signed error, predicted less true age: above 0 where ages are overestimated. Not used to
+    /// choose anything.
     MeanError,
     /// Pearson's correlation of predicted and true years.
     Correlation,
-    /// Share of rows whose age lies in the interval predicted for it.
+    /// Fraction of rows whose age lies in the interval predicted for it.
     IntervalCoverage,
 }
 
@@ -152,23 +157,23 @@ impl Metric {
     /// The metric that decides on rows with these targets: where most ages are ranges, the distance
     /// to the age range.
     #[must_use]
-    pub fn deciding(task: Task, targets: &Targets) -> Self {
+    pub fn primary(task: Task, targets: &Targets) -> Self {
         match targets {
-            Targets::Years(ages) if !exact_ages_decide(ages) => Self::RangeDistance,
+            Targets::Regression(ages) if !exact_ages_decide(ages) => Self::RangeDistance,
             _ => Self::of(task)[0],
         }
     }
 
-    /// What is told of a slice beside the metric that decides.
+    /// The secondary metrics of a slice.
     #[must_use]
-    pub fn beside(task: Task) -> &'static [Self] {
+    pub fn secondary(task: Task) -> &'static [Self] {
         match task {
             Task::Age => &[Self::MeanError, Self::CumulativeScore5, Self::InsideRange],
             _ => &Self::of(task)[1..],
         }
     }
 
-    /// What says how a head does on data sets other than those it was fitted on.
+    /// The metrics across data sets.
     #[must_use]
     pub fn across_sets(task: Task) -> &'static [Self] {
         match task {
@@ -222,9 +227,9 @@ impl Metric {
         )
     }
 
-    /// Whether it is a share of rows, shown in per cent; else it is in years, or a correlation.
+    /// Whether it is a fraction of rows, shown in per cent; else it is in years, or a correlation.
     #[must_use]
-    pub fn is_share(self) -> bool {
+    pub fn is_fraction(self) -> bool {
         !matches!(
             self,
             Self::MeanAbsoluteError | Self::MeanError | Self::RangeDistance | Self::Correlation
@@ -244,8 +249,9 @@ impl fmt::Display for Metric {
 pub enum Metrics {
     /// Of a classification.
     Classes(ClassMetrics),
-    /// Of a regression of years.
-    Years(YearsMetrics),
+    /// Of an age regression.
+    #[serde(rename = "years")]
+    Regression(AgeMetrics),
 }
 
 /// Metrics of a classification.
@@ -253,15 +259,15 @@ pub enum Metrics {
 pub struct ClassMetrics {
     /// Number of rows, at least 1.
     pub rows: usize,
-    /// Share of rows answered with their class.
+    /// Fraction of rows predicted with their class.
     pub accuracy: f64,
     /// Mean recall of the classes that have rows.
     pub balanced_accuracy: f64,
-    /// Share of rows answered with their class or one beside it; only where classes have an order.
+    /// Fraction of rows predicted with their class or an adjacent one; only where classes have an order.
     pub one_off_accuracy: Option<f64>,
-    /// Share of each class's rows answered with it; none for a class without rows.
+    /// Fraction of each class's rows predicted with it; none for a class without rows.
     pub recall: Vec<Option<f64>>,
-    /// Rows of class `i` answered with class `j`, at `[i][j]`.
+    /// Rows of class `i` predicted with class `j`, at `[i][j]`.
     pub confusion: Vec<Vec<u64>>,
     /// How far confidence and accuracy lie apart.
     pub calibration: Calibration,
@@ -276,7 +282,7 @@ pub struct Calibration {
     pub bins: Vec<ReliabilityBin>,
 }
 
-/// Rows whose answer had about the same probability.
+/// Rows whose prediction had about the same probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReliabilityBin {
     /// Lower bound of the probability, excluded.
@@ -287,16 +293,16 @@ pub struct ReliabilityBin {
     pub rows: usize,
     /// Mean probability.
     pub confidence: f64,
-    /// Share answered with their class.
+    /// Share predicted with their class.
     pub accuracy: f64,
 }
 
 /// Metrics of a regression of years, of at least one row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct YearsMetrics {
+pub struct AgeMetrics {
     /// Of the rows with an exact age.
     #[serde(flatten)]
-    pub exact: Option<ExactYearsMetrics>,
+    pub exact: Option<ExactAgeMetrics>,
     /// Of the rows whose age is known as a range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranges: Option<AgeRangeMetrics>,
@@ -307,7 +313,7 @@ pub struct YearsMetrics {
 pub struct AgeRangeMetrics {
     /// Number of rows, at least 1.
     pub rows: usize,
-    /// Share of rows predicted inside their range.
+    /// Fraction of rows predicted inside their range.
     pub inside: f64,
     /// Mean distance in years to the range, 0 inside it.
     pub mean_distance: f64,
@@ -315,7 +321,7 @@ pub struct AgeRangeMetrics {
 
 /// Metrics of rows with an exact age.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExactYearsMetrics {
+pub struct ExactAgeMetrics {
     /// Number of rows, at least 1.
     pub rows: usize,
     /// Mean of |predicted - true| in years.
@@ -324,33 +330,33 @@ pub struct ExactYearsMetrics {
     pub mean_error: f64,
     /// Pearson's correlation of predicted and true years; none where either is the same everywhere.
     pub correlation: Option<f64>,
-    /// Share of rows with an error of at most `t` years, at index `t` from 0 to [`CURVE_YEARS`].
+    /// Fraction of rows with an error of at most `t` years, at index `t` from 0 to [`CURVE_YEARS`].
     pub cumulative_score: Vec<f64>,
 }
 
 impl Metrics {
-    /// Measures answers against targets; none where there are no rows. `ordered` classes have
+    /// Measures predictions against targets; none where there are no rows. `ordered` classes have
     /// neighbours, as age groups do.
     ///
     /// # Errors
     /// [`EvaluateError::Inconsistent`] where counts, kinds or class indices do not fit together.
     pub fn measure(
-        answers: &Answers,
+        predicted_values: &PredictedValues,
         targets: &Targets,
         ordered: bool,
     ) -> Result<Option<Self>, EvaluateError> {
-        if answers.len() != targets.len() {
+        if predicted_values.len() != targets.len() {
             return Err(EvaluateError::Inconsistent(format!(
-                "{} answers for {} rows",
-                answers.len(),
+                "{} predictions for {} rows",
+                predicted_values.len(),
                 targets.len()
             )));
         }
-        if answers.is_empty() {
+        if predicted_values.is_empty() {
             return Ok(None);
         }
-        match (answers, targets) {
-            (Answers::Classes { predicted, probability }, Targets::Classes { indices, count }) => {
+        match (predicted_values, targets) {
+            (PredictedValues::Classes { predicted, probability }, Targets::Classes { indices, count }) => {
                 match predicted.iter().chain(indices).find(|&class| class >= count) {
                     Some(class) => Err(EvaluateError::Inconsistent(format!(
                         "expected classes below {count}, found {class}"
@@ -364,11 +370,11 @@ impl Metrics {
                     )))),
                 }
             }
-            (Answers::Years(predicted), Targets::Years(years)) => {
-                Ok(Some(Self::Years(YearsMetrics::measure(predicted, years))))
+            (PredictedValues::Regression(predicted), Targets::Regression(years)) => {
+                Ok(Some(Self::Regression(AgeMetrics::measure(predicted, years))))
             }
             _ => Err(EvaluateError::Inconsistent(
-                "a head answered with classes where years were asked for, or the other way round"
+                "a head's predictions and the targets are of different kinds: expected both classes or both ages"
                     .to_owned(),
             )),
         }
@@ -382,7 +388,7 @@ impl Metrics {
             (Self::Classes(classes), Metric::BalancedAccuracy) => Some(classes.balanced_accuracy),
             (Self::Classes(classes), Metric::OneOffAccuracy) => classes.one_off_accuracy,
             (Self::Classes(classes), Metric::CalibrationError) => Some(classes.calibration.error),
-            (Self::Years(years), _) => years.get(metric),
+            (Self::Regression(years), _) => years.get(metric),
             _ => None,
         }
     }
@@ -391,8 +397,10 @@ impl Metrics {
     #[must_use]
     pub fn rows_of(&self, metric: Metric) -> usize {
         match (self, metric) {
-            (Self::Years(years), Metric::RangeDistance | Metric::InsideRange) => years.range_rows(),
-            (Self::Years(years), _) => years.exact_rows(),
+            (Self::Regression(years), Metric::RangeDistance | Metric::InsideRange) => {
+                years.range_rows()
+            }
+            (Self::Regression(years), _) => years.exact_rows(),
             (Self::Classes(classes), _) => classes.rows,
         }
     }
@@ -402,7 +410,7 @@ impl Metrics {
     pub fn rows(&self) -> usize {
         match self {
             Self::Classes(classes) => classes.rows,
-            Self::Years(years) => years.exact_rows() + years.range_rows(),
+            Self::Regression(years) => years.exact_rows() + years.range_rows(),
         }
     }
 }
@@ -483,11 +491,11 @@ impl Calibration {
     }
 }
 
-impl YearsMetrics {
+impl AgeMetrics {
     fn measure(predicted: &[f32], truth: &[AgeTarget]) -> Self {
         let (of_exact, years) = exact_rows(predicted, truth);
         Self {
-            exact: ExactYearsMetrics::measure(&of_exact, &years),
+            exact: ExactAgeMetrics::measure(&of_exact, &years),
             ranges: AgeRangeMetrics::measure(predicted, truth),
         }
     }
@@ -533,7 +541,7 @@ impl AgeRangeMetrics {
     }
 }
 
-impl ExactYearsMetrics {
+impl ExactAgeMetrics {
     fn measure(predicted: &[f32], truth: &[f32]) -> Option<Self> {
         let n = truth.len() as f64;
         let errors: Vec<f64> =

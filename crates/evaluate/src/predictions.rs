@@ -1,4 +1,4 @@
-//! Answers for every test row, kept beside a result so that results can be compared later.
+//! The table of predictions for every test row, stored with a result so that results can be compared.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use facefold_core::text::{cell as safe, from_cell};
 use facefold_core::{AgeTarget, Targets, Task};
 
 use crate::error::EvaluateError;
-use crate::metrics::{Answers, Metric};
+use crate::metrics::{Metric, PredictedValues};
 
-/// Columns that stand before the heads' columns in the file.
+/// Columns before the heads' columns in the file.
 const FIXED: [&str; 4] = ["path", "subject", "partition", "truth"];
 /// A column behind those, where it is known.
 const FAMILIARITY: &str = "familiarity";
@@ -20,27 +20,27 @@ pub struct PredictedRow {
     pub path: String,
     /// Who is in it.
     pub subject: String,
-    /// The partition whose test row it was.
-    pub partition: String,
+    /// The split whose test row it was.
+    pub split: String,
 }
 
-/// The answers of one head under one seed.
+/// The predictions of one head under one seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PredictionColumn {
     /// The head's name.
     pub head: String,
     /// The seed of its fits.
     pub seed: u64,
-    /// One answer a row.
-    pub answers: Answers,
+    /// One prediction a row.
+    pub predicted_values: PredictedValues,
     /// The interval around each age, where intervals were calibrated.
     pub intervals: Option<Vec<(f32, f32)>>,
 }
 
-/// The answers of all heads for all test rows.
+/// The predictions of all heads for all test rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowPredictions {
-    /// What was asked.
+    /// The task.
     pub task: Task,
     /// Names of the classes; empty for the age task.
     pub classes: Vec<String>,
@@ -70,10 +70,10 @@ impl RowPredictions {
 
     /// The metric that decides, and the rows that it is measured on: of ages the exact ones, or the
     /// ranges where those are most.
-    pub(crate) fn deciding(&self) -> (Metric, Vec<usize>) {
-        let metric = Metric::deciding(self.task, &self.truth);
+    pub(crate) fn primary(&self) -> (Metric, Vec<usize>) {
+        let metric = Metric::primary(self.task, &self.truth);
         let counts = |&row: &usize| match &self.truth {
-            Targets::Years(ages) => ages[row].is_range() == metric.of_ranges(),
+            Targets::Regression(ages) => ages[row].is_range() == metric.of_ranges(),
             Targets::Classes { .. } => true,
         };
         (metric, (0..self.rows.len()).filter(counts).collect())
@@ -82,7 +82,7 @@ impl RowPredictions {
     /// Some of the rows alone.
     pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
         let column = |column: &PredictionColumn| PredictionColumn {
-            answers: column.answers.of_rows(rows),
+            predicted_values: column.predicted_values.of_rows(rows),
             intervals: column
                 .intervals
                 .as_ref()
@@ -93,7 +93,7 @@ impl RowPredictions {
             task: self.task,
             classes: self.classes.clone(),
             rows: rows.iter().map(|&row| self.rows[row].clone()).collect(),
-            truth: self.truth.pick(rows),
+            truth: self.truth.select(rows),
             familiarity: self
                 .familiarity
                 .as_ref()
@@ -102,8 +102,8 @@ impl RowPredictions {
         }
     }
 
-    /// Writes a CSV: `path,subject,partition,truth`, `familiarity` where that is known, then for
-    /// each head and seed `mlp/7`; for classes also the probability of that answer `mlp/7/p`, for
+    /// Writes a CSV: `path,subject,split,truth`, `familiarity` where that is known, then for
+    /// each head and seed `mlp/7`; for classes also the probability of that prediction `mlp/7/p`, for
     /// ages with intervals their ends `mlp/7/low` and `mlp/7/high`. Floats are as short as
     /// round-trips allow; an age that is known as a range is written `20-29` or `70+`, and a text that a
     /// spreadsheet would run as [`facefold_core::text::cell`] makes it.
@@ -117,7 +117,7 @@ impl RowPredictions {
         for column in &self.columns {
             let name = format!("{}/{}", column.head, column.seed);
             header.push(name.clone());
-            if let Answers::Classes { .. } = column.answers {
+            if let PredictedValues::Classes { .. } = column.predicted_values {
                 header.push(format!("{name}/p"));
             }
             if column.intervals.is_some() {
@@ -129,19 +129,19 @@ impl RowPredictions {
         for (number, row) in self.rows.iter().enumerate() {
             let truth = match &self.truth {
                 Targets::Classes { indices, .. } => safe(&self.classes[indices[number]]).into(),
-                Targets::Years(ages) => ages[number].to_string(),
+                Targets::Regression(ages) => ages[number].to_string(),
             };
             let mut record: Vec<String> =
-                [&row.path, &row.subject, &row.partition].map(|text| safe(text).into()).into();
+                [&row.path, &row.subject, &row.split].map(|text| safe(text).into()).into();
             record.push(truth);
             record.extend(self.familiarity.as_ref().map(|scores| scores[number].to_string()));
             for column in &self.columns {
-                match &column.answers {
-                    Answers::Classes { predicted, probability } => {
+                match &column.predicted_values {
+                    PredictedValues::Classes { predicted, probability } => {
                         record.push(safe(&self.classes[predicted[number]]).into());
                         record.push(probability[number].to_string());
                     }
-                    Answers::Years(years) => record.push(years[number].to_string()),
+                    PredictedValues::Regression(years) => record.push(years[number].to_string()),
                 }
                 if let Some(intervals) = &column.intervals {
                     let (low, high) = intervals[number];
@@ -173,13 +173,18 @@ impl RowPredictions {
             match kind {
                 CellKind::Familiarity => familiarity = Some(Vec::new()),
                 CellKind::Answer(head, seed) => {
-                    let answers = if task == Task::Age {
-                        Answers::Years(Vec::new())
+                    let predicted_values = if task == Task::Age {
+                        PredictedValues::Regression(Vec::new())
                     } else {
-                        Answers::Classes { predicted: Vec::new(), probability: Vec::new() }
+                        PredictedValues::Classes { predicted: Vec::new(), probability: Vec::new() }
                     };
                     let head = head.to_owned();
-                    columns.push(PredictionColumn { head, seed, answers, intervals: None });
+                    columns.push(PredictionColumn {
+                        head,
+                        seed,
+                        predicted_values,
+                        intervals: None,
+                    });
                 }
                 CellKind::High => {
                     if let Some(column) = columns.last_mut() {
@@ -191,7 +196,7 @@ impl RowPredictions {
             kinds.push(kind);
         }
         let mut truth = if task == Task::Age {
-            Targets::Years(Vec::new())
+            Targets::Regression(Vec::new())
         } else {
             Targets::Classes { indices: Vec::new(), count: classes.len() }
         };
@@ -203,11 +208,11 @@ impl RowPredictions {
             rows.push(PredictedRow {
                 path: from_cell(&record[0]).to_owned(),
                 subject: from_cell(&record[1]).to_owned(),
-                partition: from_cell(&record[2]).to_owned(),
+                split: from_cell(&record[2]).to_owned(),
             });
             match &mut truth {
                 Targets::Classes { indices, .. } => indices.push(cell.class(&record[3])?),
-                Targets::Years(ages) => ages.push(cell.age(&record[3])?),
+                Targets::Regression(ages) => ages.push(cell.age(&record[3])?),
             }
             let mut low = 0.0;
             let mut at = 0_usize;
@@ -220,12 +225,16 @@ impl RowPredictions {
                     (CellKind::Familiarity, _) => {
                         familiarity.get_or_insert_default().push(cell.number(text)?);
                     }
-                    (CellKind::Answer(..), Some(column)) => match &mut column.answers {
-                        Answers::Classes { predicted, .. } => predicted.push(cell.class(text)?),
-                        Answers::Years(years) => years.push(cell.number(text)?),
+                    (CellKind::Answer(..), Some(column)) => match &mut column.predicted_values {
+                        PredictedValues::Classes { predicted, .. } => {
+                            predicted.push(cell.class(text)?)
+                        }
+                        PredictedValues::Regression(years) => years.push(cell.number(text)?),
                     },
                     (CellKind::Probability, Some(column)) => {
-                        if let Answers::Classes { probability, .. } = &mut column.answers {
+                        if let PredictedValues::Classes { probability, .. } =
+                            &mut column.predicted_values
+                        {
                             probability.push(cell.number(text)?);
                         }
                     }
@@ -242,8 +251,8 @@ impl RowPredictions {
     }
 }
 
-/// Removes rows from a table of predictions or suspects, whose first column is the picture's path,
-/// and gives how many there were. `gone` is asked with each path.
+/// Removes rows from a table of predictions or label-error candidates, whose first column is the picture's path,
+/// and gives how many there were. `gone` is called with each path.
 ///
 /// # Errors
 /// A file that is no table, or any error of the file system, naming the path.
@@ -272,7 +281,7 @@ pub fn forget_rows(path: &Path, gone: &dyn Fn(&str) -> bool) -> Result<usize, Ev
 #[derive(Clone, Copy)]
 enum CellKind<'a> {
     Familiarity,
-    /// The answers of a head under a seed; the columns below belong to the one before them.
+    /// The predictions of a head under a seed; the columns below belong to the one before them.
     Answer(&'a str, u64),
     Probability,
     Low,
@@ -343,18 +352,19 @@ mod tests {
     use facefold_core::{Targets, Task};
 
     use super::{PredictedRow, PredictionColumn, RowPredictions, forget_rows};
-    use crate::metrics::Answers;
+    use crate::metrics::PredictedValues;
 
     #[test]
-    fn no_cell_is_run_by_a_spreadsheet_and_all_are_read_as_they_were() {
+    fn csv_cells_are_no_formulas_and_read_back() {
         let texts = ["=1+1.jpg", "'quoted", "@SUM(A1)", "-1\n+1"];
         let rows = texts.map(|text| PredictedRow {
             path: text.to_owned(),
             subject: text.to_owned(),
-            partition: "fold 0".to_owned(),
+            split: "fold 0".to_owned(),
         });
         let classes = ["+old".to_owned(), "young".to_owned()];
-        let answers = Answers::Classes { predicted: vec![0, 1, 0, 1], probability: vec![0.75; 4] };
+        let predicted_values =
+            PredictedValues::Classes { predicted: vec![0, 1, 0, 1], probability: vec![0.75; 4] };
         let written = RowPredictions {
             task: Task::Class,
             classes: classes.to_vec(),
@@ -364,7 +374,7 @@ mod tests {
             columns: vec![PredictionColumn {
                 head: "knn".to_owned(),
                 seed: 0,
-                answers,
+                predicted_values,
                 intervals: None,
             }],
         };

@@ -1,4 +1,4 @@
-//! How rows are divided into training, validation and test rows that share no subject.
+//! Protocols: how samples are split into training, validation and test rows without a common subject.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -10,13 +10,13 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
-use crate::holdout::{LEAST, MOST, deal, hold_out};
+use crate::holdout::{LEAST, MOST, stratified_group_holdout, stratified_group_k_fold};
 use crate::sets::SetName;
 
-/// One fold in so many is kept for validation where nothing is tested.
+/// One fold in so many is for validation where there are no test rows.
 const TRAINING_FOLDS: usize = 8;
 
-/// Share of rows that `random80` tests on.
+/// Fraction of rows that `random80` tests on.
 const RANDOM_TEST_SHARE: f64 = 0.2;
 
 /// A way to divide rows.
@@ -25,18 +25,18 @@ const RANDOM_TEST_SHARE: f64 = 0.2;
 pub enum Protocol {
     /// The published folds, each the test rows once.
     Folds,
-    /// K folds dealt out by subject, alike in size and labels.
+    /// Stratified group k-fold: K folds by subject, similar in size and labels.
     KFold(usize),
     /// The published training and test rows.
     Split,
     /// Trained on the rows of the training split, and tested on each data set of the test split,
-    /// one a partition.
+    /// one a split.
     Stores,
     /// Each data set the test rows once; trained on all others.
     LeaveOneSetOut,
     /// A fifth of the rows drawn at random as test rows, as many papers do, and that so many times
-    /// over: division k is drawn from the run's seed + k. Subjects may stand on both sides; each
-    /// partition says how many test rows that concerns.
+    /// over: split k is drawn from the run's seed + k. Subjects may be on both sides; each
+    /// split counts the test rows that this concerns.
     Random80(usize),
 }
 
@@ -49,7 +49,7 @@ impl Protocol {
                 other folds. No subject stands in two folds (checked)."
                 .to_owned(),
             Self::KFold(k) => format!(
-                "Subjects are dealt into {k} folds, as like in size and labels as whole subjects \
+                "Subjects are assigned to {k} folds (stratified group k-fold), as similar in size and labels as whole subjects \
                  allow; each fold is the test set once. No subject stands in two folds."
             ),
             Self::Split => "The published training and test rows are used as they are. No subject \
@@ -152,24 +152,24 @@ impl RowInfo {
     }
 }
 
-/// One division of the rows. All three lists are ascending row numbers.
+/// One split of the rows. All three lists are ascending row numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Partition {
+pub struct CvSplit {
     /// `fold 0`, `test`, `random 80/20 of seed 0`, or the name of the data set that is tested on.
     pub name: String,
     /// Rows to fit.
     pub train: Vec<usize>,
-    /// Rows to choose by; they share no subject with the training rows.
+    /// Validation rows; they share no subject with the training rows.
     pub validation: Vec<usize>,
     /// Rows to report on.
     pub test: Vec<usize>,
     /// Test rows whose subject has training or validation rows: 0 but for `random80`.
     pub shared_test_rows: usize,
-    /// What a reader of the report must know about this division.
+    /// What a reader of the report must know about this split.
     pub notes: Vec<String>,
 }
 
-impl Partition {
+impl CvSplit {
     /// Test rows of each class that has some and no training row; where nothing is tested,
     /// validation rows. `targets` are one a row of all rows, `classes` the names.
     #[must_use]
@@ -235,11 +235,11 @@ fn across(rows: &[RowInfo], place: impl Fn(&RowInfo) -> Option<(u16, String)>) -
         .collect()
 }
 
-/// Divides rows by a protocol. The same rows and seed give the same partitions.
+/// Divides rows by a protocol. The same rows and seed give the same splits.
 ///
 /// Validation rows are always taken from the training side and exclusive by subject: about 12.5 %
 /// of it, with labels and data sets mixed like the rest where the subjects allow. Where they do not,
-/// a note of the partition says so. `targets` (one a row) serve only to mix them.
+/// a note of the split says so. `targets` (one a row) serve only to mix them.
 ///
 /// # Errors
 /// [`EvaluateError`] where rows lack a fold or split, a subject stands in two of them, or there
@@ -249,7 +249,7 @@ pub fn plan(
     rows: &[RowInfo],
     targets: &Targets,
     seed: u64,
-) -> Result<Vec<Partition>, EvaluateError> {
+) -> Result<Vec<CvSplit>, EvaluateError> {
     require_rows(rows, targets)?;
     let divider = Divider::new(rows, targets, seed);
     match protocol {
@@ -267,7 +267,7 @@ pub fn plan(
 /// Divides rows of which none is to be tested on into training and validation rows: about an eighth,
 /// exclusive by subject, is kept for validation. That is the first of eight folds; it has the largest
 /// subject, so where that is too large to be kept, whole subjects are drawn that are not. The
-/// partition has no test rows.
+/// split has no test rows.
 ///
 /// # Errors
 /// [`EvaluateError::TooFew`] where there are fewer than two subjects.
@@ -275,7 +275,7 @@ pub fn plan_training(
     rows: &[RowInfo],
     targets: &Targets,
     seed: u64,
-) -> Result<Partition, EvaluateError> {
+) -> Result<CvSplit, EvaluateError> {
     require_rows(rows, targets)?;
     let divider = Divider::new(rows, targets, seed);
     let name = "training".to_owned();
@@ -285,20 +285,20 @@ pub fn plan_training(
         Err(error) => return Err(error),
     };
     let kept = first.filter(|fold| fold.test.len() as f64 <= MOST * rows.len() as f64 + 1.0);
-    if let Some(Partition { train, validation, test, .. }) = kept {
+    if let Some(CvSplit { train, validation, test, .. }) = kept {
         let train = [train, validation].concat();
-        return Ok(divider.partition(name, train, test, Vec::new(), Vec::new()));
+        return Ok(divider.make_split(name, train, test, Vec::new(), Vec::new()));
     }
     let (mut notes, all) = (Vec::new(), (0..rows.len()).collect::<Vec<usize>>());
     let (train, validation) = divider.inner(&name, &all, &mut notes)?;
     if notes.is_empty() {
         notes.push(format!(
-            "the largest subject, with {} of {} rows, is trained on and not kept for validation",
+            "the largest subject, with {} of {} rows, is in the training set and not in the validation set",
             largest_subject(rows),
             rows.len()
         ));
     }
-    Ok(divider.partition(name, train, validation, Vec::new(), notes))
+    Ok(divider.make_split(name, train, validation, Vec::new(), notes))
 }
 
 fn require_rows(rows: &[RowInfo], targets: &Targets) -> Result<(), EvaluateError> {
@@ -315,17 +315,13 @@ fn require_rows(rows: &[RowInfo], targets: &Targets) -> Result<(), EvaluateError
     Ok(())
 }
 
-/// What a reader must know of folds that subjects were dealt into, where one of them has less than
-/// half or more than one and a half of its share of the rows.
+/// A warning about uneven folds, where one has less than half or more than one and a half times its
+/// equal part of the rows.
 #[must_use]
-pub fn uneven_folds(
-    protocol: &Protocol,
-    rows: &[RowInfo],
-    partitions: &[Partition],
-) -> Option<String> {
+pub fn uneven_folds(protocol: &Protocol, rows: &[RowInfo], splits: &[CvSplit]) -> Option<String> {
     let Protocol::KFold(folds) = protocol else { return None };
     let share = rows.len() as f64 / *folds as f64;
-    let sizes = || partitions.iter().map(|partition| partition.test.len());
+    let sizes = || splits.iter().map(|split| split.test.len());
     let (least, most) = (sizes().min()?, sizes().max()?);
     let uneven = 2.0 * (least as f64) < share || most as f64 > 1.5 * share;
     uneven.then(|| {
@@ -370,7 +366,7 @@ pub(crate) fn subject_numbers(rows: &[RowInfo]) -> Vec<usize> {
 fn strata(rows: &[RowInfo], targets: &Targets) -> Vec<usize> {
     let labels: Vec<usize> = match targets {
         Targets::Classes { indices, .. } => indices.clone(),
-        Targets::Years(ages) => {
+        Targets::Regression(ages) => {
             ages.iter().map(|age| (age.midpoint() / 10.0).max(0.0) as usize).collect()
         }
     };
@@ -394,7 +390,7 @@ pub(crate) fn set_names(rows: &[RowInfo]) -> Vec<&SetName> {
     names
 }
 
-/// Divides rows by subject, alike in size and strata.
+/// Splits rows by subject, similar in size and strata.
 pub(crate) struct Divider<'a> {
     rows: &'a [RowInfo],
     subjects: Vec<usize>,
@@ -409,29 +405,25 @@ impl<'a> Divider<'a> {
     }
 
     /// The rows of each test set against all rows of the training split.
-    fn stores(&self) -> Result<Vec<Partition>, EvaluateError> {
+    fn stores(&self) -> Result<Vec<CvSplit>, EvaluateError> {
         let is = |row: usize, split| self.rows[row].split == Some(split);
-        let mut partitions = Vec::new();
+        let mut splits = Vec::new();
         for set in set_names(self.rows) {
             let tested =
                 |row: usize| is(row, Split::Test) && self.rows[row].set.as_ref() == Some(set);
             if (0..self.rows.len()).any(tested) {
-                partitions.push(self.across(
-                    set.to_string(),
-                    |row| is(row, Split::Train),
-                    tested,
-                )?);
+                splits.push(self.across(set.to_string(), |row| is(row, Split::Train), tested)?);
             }
         }
-        if partitions.is_empty() {
+        if splits.is_empty() {
             return Err(EvaluateError::TooFew(
                 "no row of a data set to test on serves this task".to_owned(),
             ));
         }
-        Ok(partitions)
+        Ok(splits)
     }
 
-    fn each_set_out(&self) -> Result<Vec<Partition>, EvaluateError> {
+    fn each_set_out(&self) -> Result<Vec<CvSplit>, EvaluateError> {
         let sets = set_names(self.rows);
         if sets.len() < 2 {
             let found = sets.first().map_or("one only".to_owned(), |set| format!("`{set}` only"));
@@ -455,7 +447,7 @@ impl<'a> Divider<'a> {
         name: String,
         trained: impl Fn(usize) -> bool,
         tested: impl Fn(usize) -> bool,
-    ) -> Result<Partition, EvaluateError> {
+    ) -> Result<CvSplit, EvaluateError> {
         let all = 0..self.rows.len();
         let test: Vec<usize> = all.clone().filter(|&row| tested(row)).collect();
         let met: BTreeSet<usize> = test.iter().map(|&row| self.subjects[row]).collect();
@@ -463,7 +455,7 @@ impl<'a> Divider<'a> {
             all.filter(|&row| trained(row)).partition(|&row| met.contains(&self.subjects[row]));
         if rest.is_empty() {
             return Err(EvaluateError::TooFew(format!(
-                "nothing is left to train on for the test set `{name}`: expected subjects without a \
+                "no training rows are left for the test set `{name}`: expected subjects without a \
                  picture in it, found none among {} training rows",
                 left_out.len()
             )));
@@ -476,10 +468,10 @@ impl<'a> Divider<'a> {
             ));
         }
         let (train, validation) = self.inner(&name, &rest, &mut notes)?;
-        Ok(self.partition(name, train, validation, test, notes))
+        Ok(self.make_split(name, train, validation, test, notes))
     }
 
-    fn folds(&self, protocol: Protocol) -> Result<Vec<Partition>, EvaluateError> {
+    fn folds(&self, protocol: Protocol) -> Result<Vec<CvSplit>, EvaluateError> {
         let folds = self.assigned(protocol, "fold", |row| row.fold)?;
         let leaks = subjects_across_folds(self.rows);
         if !leaks.is_empty() {
@@ -488,7 +480,7 @@ impl<'a> Divider<'a> {
         let distinct: BTreeSet<Fold> = folds.iter().copied().collect();
         if distinct.len() < 2 {
             return Err(EvaluateError::TooFew(format!(
-                "all rows stand in fold {}; try `--protocol kfold:5`",
+                "all rows are in fold {}; try `--protocol kfold:5`",
                 folds[0]
             )));
         }
@@ -498,17 +490,18 @@ impl<'a> Divider<'a> {
             .collect()
     }
 
-    fn dealt(&self, k: usize) -> Result<Vec<Partition>, EvaluateError> {
+    fn dealt(&self, k: usize) -> Result<Vec<CvSplit>, EvaluateError> {
         let mut generator = seeded(self.seed, "kfold");
-        let fold_of = deal(&self.subjects, &self.strata, k, &mut generator).ok_or_else(|| {
-            EvaluateError::TooFew(format!("fewer than {k} subjects for {k} folds"))
-        })?;
+        let fold_of = stratified_group_k_fold(&self.subjects, &self.strata, k, &mut generator)
+            .ok_or_else(|| {
+                EvaluateError::TooFew(format!("fewer than {k} subjects for {k} folds"))
+            })?;
         (0..k)
             .map(|fold| self.tested_on(format!("fold {fold}"), |row| fold_of[row] == fold))
             .collect()
     }
 
-    fn split(&self, protocol: Protocol) -> Result<Vec<Partition>, EvaluateError> {
+    fn split(&self, protocol: Protocol) -> Result<Vec<CvSplit>, EvaluateError> {
         let splits = self.assigned(protocol, "split", |row| row.split)?;
         let leaks = subjects_across_splits(self.rows);
         if !leaks.is_empty() {
@@ -543,10 +536,10 @@ impl<'a> Divider<'a> {
         if train.is_empty() {
             return Err(EvaluateError::TooFew("no row is published as a training row".to_owned()));
         }
-        Ok(vec![self.partition("test".to_owned(), train, validation, test, notes)])
+        Ok(vec![self.make_split("test".to_owned(), train, validation, test, notes)])
     }
 
-    fn random(&self, seed: u64) -> Result<Partition, EvaluateError> {
+    fn random(&self, seed: u64) -> Result<CvSplit, EvaluateError> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         order.shuffle(&mut seeded(seed, "random80"));
         let tested = (order.len() as f64 * RANDOM_TEST_SHARE).round() as usize;
@@ -562,14 +555,14 @@ impl<'a> Divider<'a> {
         let name = format!("random 80/20 of seed {seed}");
         let mut notes = Vec::new();
         let (train, validation) = self.inner(&name, &rest, &mut notes)?;
-        let mut partition = self.partition(name, train, validation, order, notes);
+        let mut split = self.make_split(name, train, validation, order, notes);
         let shared = format!(
             "{} of {} test rows show a subject that also has training or validation rows",
-            partition.shared_test_rows,
-            partition.test.len()
+            split.shared_test_rows,
+            split.test.len()
         );
-        partition.notes.insert(0, shared);
-        Ok(partition)
+        split.notes.insert(0, shared);
+        Ok(split)
     }
 
     fn assigned<T>(
@@ -595,12 +588,12 @@ impl<'a> Divider<'a> {
         &self,
         name: String,
         tested: impl Fn(usize) -> bool,
-    ) -> Result<Partition, EvaluateError> {
+    ) -> Result<CvSplit, EvaluateError> {
         let (test, rest): (Vec<usize>, Vec<usize>) =
             (0..self.rows.len()).partition(|&row| tested(row));
         let mut notes = Vec::new();
         let (train, validation) = self.inner(&name, &rest, &mut notes)?;
-        Ok(self.partition(name, train, validation, test, notes))
+        Ok(self.make_split(name, train, validation, test, notes))
     }
 
     /// Training and validation rows of some rows, and a note where subjects are too large for the
@@ -612,10 +605,10 @@ impl<'a> Divider<'a> {
         notes: &mut Vec<String>,
     ) -> Result<(Vec<usize>, Vec<usize>), EvaluateError> {
         let mut generator = seeded(self.seed, &format!("inner validation of {name}"));
-        let divided = hold_out(rows, &self.subjects, &self.strata, &mut generator);
+        let divided = stratified_group_holdout(rows, &self.subjects, &self.strata, &mut generator);
         let (train, validation) = divided.ok_or_else(|| {
             EvaluateError::TooFew(format!(
-                "partition `{name}` has training rows of fewer than two subjects, so none can be \
+                "split `{name}` has training rows of fewer than two subjects, so none can be \
                  kept for validation"
             ))
         })?;
@@ -631,18 +624,18 @@ impl<'a> Divider<'a> {
         Ok((train, validation))
     }
 
-    fn partition(
+    fn make_split(
         &self,
         name: String,
         train: Vec<usize>,
         validation: Vec<usize>,
         test: Vec<usize>,
         notes: Vec<String>,
-    ) -> Partition {
+    ) -> CvSplit {
         let seen: BTreeSet<usize> =
             train.iter().chain(&validation).map(|&row| self.subjects[row]).collect();
         let shared_test_rows =
             test.iter().filter(|&&row| seen.contains(&self.subjects[row])).count();
-        Partition { name, train, validation, test, shared_test_rows, notes }
+        CvSplit { name, train, validation, test, shared_test_rows, notes }
     }
 }

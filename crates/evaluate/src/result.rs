@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use facefold_core::{Task, TrainingLog};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Metric, Metrics, YearsMetrics};
+use crate::metrics::{AgeMetrics, Metric, Metrics};
 use crate::protocol::Protocol;
 use crate::statistics::bootstrap::Interval;
 use crate::summary::MetricSummary;
+use crate::summary_text;
 use crate::thresholds::ThresholdResult;
-use crate::words;
 
 /// The result of one task under one protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CvResult {
-    /// What was asked.
+    /// The task.
     pub task: Task,
     /// Names of the classes, in index order; empty for the age task.
     pub classes: Vec<String>,
     /// How rows were divided.
     pub protocol: Protocol,
-    /// Seed of the partitions, the bootstrap and the tests.
+    /// Seed of the splits, the bootstrap and the tests.
     pub seed: u64,
-    /// Seeds of the fits; each head is fitted once a partition and seed.
+    /// Seeds of the fits; each head is fitted once a split and seed.
     pub seeds: Vec<u64>,
     /// Number of rows.
     pub rows: usize,
@@ -36,15 +36,16 @@ pub struct CvResult {
     pub range_rows: usize,
     /// Number of features of a row.
     pub features: usize,
-    /// The divisions.
-    pub partitions: Vec<PartitionSummary>,
-    /// The heads, in the order they were asked for.
+    /// The splits.
+    #[serde(rename = "partitions")]
+    pub splits: Vec<SplitSummary>,
+    /// The heads, in the given order.
     pub heads: Vec<HeadResult>,
 }
 
-/// The size of a partition.
+/// The size of a split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartitionSummary {
+pub struct SplitSummary {
     /// Its name.
     pub name: String,
     /// Training rows.
@@ -69,17 +70,17 @@ pub struct HeadResult {
     pub name: String,
     /// Its checked settings.
     pub settings: serde_json::Value,
-    /// One entry a partition and seed, partitions first.
+    /// One entry a split and seed, splits first.
     pub fits: Vec<FitResult>,
-    /// All test rows of all partitions and seeds together.
+    /// All test rows of all splits and seeds together.
     pub pooled: Metrics,
-    /// Mean, spread and interval of each metric of the task.
+    /// Mean, standard deviation and interval of each metric of the task.
     pub summary: Vec<MetricSummary>,
-    /// Test rows of children and of old people, on whom the mean over all ages says little; empty
-    /// where classes were asked for.
+    /// Test rows of children and of old people, whom the mean over all ages hides; empty for
+    /// classification.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_age: Vec<AgeBand>,
-    /// Decisions at the age thresholds asked for.
+    /// Decisions at the requested age thresholds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<ThresholdResult>,
 }
@@ -92,14 +93,15 @@ pub struct AgeBand {
     /// Rows with such an age, each once.
     pub rows: usize,
     /// Errors on them under all seeds together.
-    pub metrics: YearsMetrics,
+    pub metrics: AgeMetrics,
 }
 
 /// One fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitResult {
-    /// The partition's name.
-    pub partition: String,
+    /// The split's name.
+    #[serde(rename = "partition")]
+    pub split: String,
     /// The seed.
     pub seed: u64,
     /// Metrics on the rows that were fitted.
@@ -126,14 +128,14 @@ pub struct FitResult {
 pub struct IntervalCheck {
     /// Test rows whose age is known.
     pub rows: usize,
-    /// Share of them whose age lies in its interval; of an age known as a range the share of it
+    /// Fraction of them whose age lies in its interval; for a range the probability of it
     /// that does.
     pub coverage: f64,
     /// Its 95 % interval by subject.
     pub coverage_interval: Interval,
     /// Mean width in years.
     pub width: f64,
-    /// Data sets that were left out in turn to calibrate on, beside the validation rows; 0 where
+    /// Data sets that were left out in turn to calibrate on, in addition to the validation rows; 0 where
     /// the intervals are calibrated on the validation rows alone, which are of the sets fitted.
     pub sets_left_out: usize,
 }
@@ -166,11 +168,11 @@ impl CvResult {
         metrics
     }
 
-    /// Test rows of a class, one a division that tests them, in divisions without a training row of
+    /// Test rows of a class, one a split that tests them, in splits without a training row of
     /// it.
     #[must_use]
     pub fn untrained_rows(&self, class: &str) -> usize {
-        let rows = self.partitions.iter().filter_map(|part| part.untrained_classes.get(class));
+        let rows = self.splits.iter().filter_map(|part| part.untrained_classes.get(class));
         rows.sum()
     }
 
@@ -179,7 +181,7 @@ impl CvResult {
     pub fn untrained_warning(&self) -> Option<String> {
         let of_class = |class: &String| match self.untrained_rows(class) {
             0 => None,
-            rows => Some(format!("{} ({rows} test rows)", words::class(class))),
+            rows => Some(format!("{} ({rows} test rows)", summary_text::class(class))),
         };
         let named: Vec<String> = self.classes.iter().filter_map(of_class).collect();
         (!named.is_empty()).then(|| {

@@ -1,11 +1,12 @@
-//! Chooses a head's settings on inner, subject-exclusive validation rows, division by division.
+//! Hyper-parameter search by nested validation: chooses a head's settings on inner,
+//! subject-exclusive validation rows, split by split.
 //!
-//! The test rows of a division have no part in it: the fits of a search are made on partitions of
+//! The test rows of a split have no part in it: the fits of a search are made on splits of
 //! its training and validation rows alone, and the head with the settings chosen meets the test
 //! rows once, in [`crate::cross_validate_with`].
 
-mod divisions;
 mod halving;
+mod inner_splits;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -17,8 +18,8 @@ use crate::cross_validate::{ChosenHead, CvPlan, CvRun};
 use crate::error::EvaluateError;
 use crate::fits::{Fits, Job};
 use crate::metrics::{Metric, Metrics};
-use crate::protocol::Partition;
-use divisions::Division;
+use crate::protocol::CvSplit;
+use inner_splits::InnerSplits;
 
 /// Settings that are tried together, by name: `mlp.dropout` is 0.2. Empty for the settings that
 /// the search starts from.
@@ -26,23 +27,23 @@ use divisions::Division;
 #[serde(transparent)]
 pub struct Configuration(pub BTreeMap<String, serde_json::Value>);
 
-/// What the early rungs of a search give less of than the last one.
+/// What the early iterations of a search give less of than the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Budget {
     /// Passes over the training rows.
     Epochs,
-    /// Training rows, by whole subjects; a later rung has those of the earlier ones and more.
+    /// Training rows, by whole subjects; a later iteration has those of the earlier ones and more.
     Subjects,
 }
 
 /// Where the rows come from that configurations are scored on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Inner {
-    /// The division's validation rows.
+pub enum InnerValidation {
+    /// The split's validation rows.
     HoldOut,
-    /// Folds by subject dealt from training and validation rows; each scores once. Steadier where
+    /// Stratified group k-fold over training and validation rows; each fold scores once. Steadier where
     /// rows are few, and as many times dearer.
     Folds(usize),
 }
@@ -57,17 +58,17 @@ pub struct Search<'a> {
     pub configurations: Vec<Configuration>,
     /// What is saved on where many are tried.
     pub budget: Budget,
-    /// Makes the head of a configuration that gets this share of its epochs, above 0 and at most
+    /// Makes the head of a configuration that gets this fraction of its epochs, above 0 and at most
     /// 1; always 1 where the budget is subjects.
     pub make: &'a MakeHead<'a>,
-    /// One in so many configurations goes on to the next rung, with so many times the budget; 1
+    /// One in so many configurations goes on to the next iteration, with so many times the budget; 1
     /// tries all of them with the whole budget.
     pub halving: usize,
     /// Where the scoring rows come from.
-    pub inner: Inner,
+    pub inner: InnerValidation,
 }
 
-/// Makes the head of a configuration with a share of its epochs.
+/// Makes the head of a configuration with a fraction of its epochs.
 pub type MakeHead<'a> = dyn Fn(&Configuration, f64) -> Result<Box<dyn Head>, HeadError> + Sync + 'a;
 
 /// All that a search tried, and what it chose.
@@ -79,31 +80,33 @@ pub struct SearchResult {
     pub name: String,
     /// What decided: accuracy, or the mean absolute error in years.
     pub metric: Metric,
-    /// What the early rungs give less of.
+    /// What the early iterations give less of.
     pub budget: Budget,
-    /// One in so many configurations went on from a rung.
+    /// One in so many configurations went on from a iteration.
     pub halving: usize,
     /// Where the scoring rows came from.
-    pub inner: Inner,
-    /// The share of the budget at each rung; the last is 1.
+    pub inner: InnerValidation,
+    /// The fraction of the budget at each iteration; the last is 1.
     pub shares: Vec<f64>,
     /// What was tried.
     pub configurations: Vec<Configuration>,
-    /// Every configuration at every rung that it reached, by division.
+    /// Every configuration at every iteration that it reached, by split.
     pub trials: Vec<Trial>,
-    /// One entry a division.
+    /// One entry a split.
     pub choices: Vec<Choice>,
 }
 
-/// One configuration at one rung of one division.
+/// One configuration at one iteration of one split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// The division.
-    pub partition: String,
+    /// The split.
+    #[serde(rename = "partition")]
+    pub split: String,
     /// The configuration, by its place in [`SearchResult::configurations`].
     pub configuration: usize,
-    /// The rung, from 0.
-    pub rung: usize,
+    /// The iteration, from 0.
+    #[serde(rename = "rung")]
+    pub iteration: usize,
     /// Rows that it was scored on.
     pub rows: usize,
     /// The deciding metric on them; none where the head failed.
@@ -114,11 +117,12 @@ pub struct Trial {
     pub seconds: f64,
 }
 
-/// What was chosen for a division.
+/// What was chosen for a split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The division.
-    pub partition: String,
+    /// The split.
+    #[serde(rename = "partition")]
+    pub split: String,
     /// The configuration, by its place in [`SearchResult::configurations`].
     pub configuration: usize,
     /// Its score with the whole budget.
@@ -126,50 +130,52 @@ pub struct Choice {
 }
 
 /// What a search gives: the head for [`crate::cross_validate_with`], and how it was found.
-pub struct Found {
-    /// The head, with settings for each partition of the plan.
+pub struct SearchOutcome {
+    /// The head, with settings for each split of the plan.
     pub head: ChosenHead,
     /// All that was tried.
     pub result: SearchResult,
 }
 
-/// Searches the settings of a head for every partition of a plan, with the plan's first seed.
-/// Trials are kept in the journal, so that a search that was stopped goes on where it ended.
+/// Searches the settings of a head for every split of a plan, with the plan's first seed.
+/// Trials are stored in the journal, so that an interrupted search resumes.
 ///
-/// Successive halving (Jamieson and Talwalkar 2016): all configurations begin with a small share of
-/// the budget, and the better part goes on with more. Epochs start anew at each rung, so that a
+/// Successive halving (Jamieson and Talwalkar 2016): all configurations begin with a small fraction of
+/// the budget, and the better part goes on with more. Epochs start anew at each iteration, so that a
 /// schedule runs to its end in each.
 ///
 /// # Errors
-/// [`EvaluateError`] where a setting is out of range, a division cannot be divided further, every
+/// [`EvaluateError`] where a setting is out of range, a split cannot be divided further, every
 /// configuration fails, the journal cannot be written, or the run is cancelled.
 pub fn search(
     plan: &CvPlan<'_>,
     search: &Search<'_>,
     run: &CvRun<'_>,
-) -> Result<Found, EvaluateError> {
+) -> Result<SearchOutcome, EvaluateError> {
     plan.check(&[])?;
     if search.configurations.is_empty() {
         return Err(EvaluateError::Inconsistent("a search without configurations".to_owned()));
     }
     let fits = Fits::new(plan, run)?;
-    let metric = Metric::deciding(plan.task, &plan.targets);
+    let metric = Metric::primary(plan.task, &plan.targets);
     let shares = halving::shares(search.configurations.len(), search.halving);
-    let divisions: Vec<Division> = plan
-        .partitions
+    let divisions: Vec<InnerSplits> = plan
+        .splits
         .iter()
-        .map(|partition| Division::new(plan, partition, search.inner))
+        .map(|split| InnerSplits::new(plan, split, search.inner))
         .collect::<Result<_, _>>()?;
     let mut alive: Vec<Vec<usize>> =
         divisions.iter().map(|_| (0..search.configurations.len()).collect()).collect();
     let mut trials = Vec::new();
-    for (rung, &share) in shares.iter().enumerate() {
-        let rung = Rung { plan, search, divisions: &divisions, number: rung, share };
-        let tried = rung.run(&alive, metric, &fits)?;
+    for (iteration, &share) in shares.iter().enumerate() {
+        let iteration =
+            HalvingIteration { plan, search, divisions: &divisions, number: iteration, share };
+        let tried = iteration.run(&alive, metric, &fits)?;
         for (division, alive) in divisions.iter().zip(&mut alive) {
             let of_division: Vec<&Trial> =
-                tried.iter().filter(|trial| trial.partition == division.name).collect();
-            *alive = halving::best(&of_division, metric, rung.number + 1 == shares.len(), search);
+                tried.iter().filter(|trial| trial.split == division.name).collect();
+            *alive =
+                halving::best(&of_division, metric, iteration.number + 1 == shares.len(), search);
             if alive.is_empty() {
                 return Err(all_failed(&of_division));
             }
@@ -180,18 +186,17 @@ pub fn search(
     let mut heads = Vec::new();
     for (division, best) in divisions.iter().zip(alive) {
         let configuration = best[0];
-        let last = |trial: &&Trial| {
-            trial.partition == division.name && trial.configuration == configuration
-        };
+        let last =
+            |trial: &&Trial| trial.split == division.name && trial.configuration == configuration;
         let score = trials.iter().rfind(last).and_then(|trial| trial.score);
         choices.push(Choice {
-            partition: division.name.clone(),
+            split: division.name.clone(),
             configuration,
             score: score.unwrap_or(f64::NAN),
         });
         heads.push(search.head_of(configuration, 1.0)?);
     }
-    Ok(Found {
+    Ok(SearchOutcome {
         head: ChosenHead { name: search.name.clone(), heads },
         result: SearchResult {
             head: search.head.clone(),
@@ -217,16 +222,16 @@ impl Search<'_> {
     }
 }
 
-/// All trials with one share of the budget.
-struct Rung<'a> {
+/// All trials with one fraction of the budget.
+struct HalvingIteration<'a> {
     plan: &'a CvPlan<'a>,
     search: &'a Search<'a>,
-    divisions: &'a [Division],
+    divisions: &'a [InnerSplits],
     number: usize,
     share: f64,
 }
 
-impl Rung<'_> {
+impl HalvingIteration<'_> {
     fn run(
         &self,
         alive: &[Vec<usize>],
@@ -240,29 +245,28 @@ impl Rung<'_> {
                 place.insert(self.search.head_of(configuration, self.share)?);
             }
         }
-        // The inner partitions of every trial, and where each trial begins among them.
-        let mut partitions: Vec<(usize, Partition)> = Vec::new();
+        // The inner splits of every trial, and where each trial begins among them.
+        let mut splits: Vec<(usize, CvSplit)> = Vec::new();
         let mut begun: Vec<(usize, usize, usize)> = Vec::new();
         for (&configuration, head) in &heads {
             for (number, division) in self.divisions.iter().enumerate() {
                 if alive[number].contains(&configuration) {
-                    begun.push((number, configuration, partitions.len()));
+                    begun.push((number, configuration, splits.len()));
                     let share = match self.search.budget {
                         Budget::Epochs => 1.0,
                         Budget::Subjects => self.share,
                     };
-                    let inner = division.partitions(self.plan, head.as_ref(), self.share, share);
-                    partitions
-                        .extend(inner.into_iter().map(|partition| (configuration, partition)));
+                    let inner = division.splits(self.plan, head.as_ref(), self.share, share);
+                    splits.extend(inner.into_iter().map(|split| (configuration, split)));
                 }
             }
         }
-        let jobs: Vec<Job<'_>> = partitions
+        let jobs: Vec<Job<'_>> = splits
             .iter()
-            .map(|(configuration, partition)| Job {
+            .map(|(configuration, split)| Job {
                 name: &self.search.head,
                 head: heads[configuration].as_ref(),
-                partition,
+                split,
                 seed,
                 calibrated: false,
             })
@@ -274,9 +278,9 @@ impl Rung<'_> {
                 let division = &self.divisions[number];
                 let outcomes = &outcomes[first..first + division.inner()];
                 let mut trial = Trial {
-                    partition: division.name.clone(),
+                    split: division.name.clone(),
                     configuration,
-                    rung: self.number,
+                    iteration: self.number,
                     rows: 0,
                     score: None,
                     failure: None,

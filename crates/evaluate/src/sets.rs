@@ -1,14 +1,17 @@
-//! Several data sets as one: whose rows they are, and who stands in more than one of them.
+//! Several data sets as one: the set of each row, and subjects that occur in more than one set.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use facefold_core::{ImageKey, SubjectId, Targets};
+use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+use crate::error::EvaluateError;
 use crate::links::Links;
 use crate::protocol::RowInfo;
+use crate::subjects::{self, COPY};
 
 /// The name of a data set among several.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,7 +49,8 @@ impl From<SetName> for String {
     }
 }
 
-/// Years that nine of ten ages of a set must span, lest its kind of picture tell the age.
+/// Years that nine of ten ages of a set must span, so that the kind of picture does not
+/// predict the age.
 const LEAST_AGE_SPAN: f32 = 20.0;
 
 /// Several sets are trained on together, and the ages of one hardly vary.
@@ -60,13 +64,13 @@ pub struct NarrowAges {
     pub high: f32,
 }
 
-/// Sets whose ages hardly vary (nine of ten within 20 years) beside sets whose ages do. A head that
+/// Sets whose ages hardly vary (nine of ten within 20 years) among sets whose ages do. A head that
 /// learns from both may take every picture that looks like the narrow set's for that age: 1,108
-/// photographs of people of 20 to 29 beside 26,582 of all ages cost 2.3 years on a set left out
+/// photographs of people of 20 to 29 with 26,582 of all ages cost 2.3 years on a set left out
 /// (`results/features.md`).
 #[must_use]
 pub fn narrow_ages(rows: &[RowInfo], targets: &Targets) -> Vec<NarrowAges> {
-    let Targets::Years(ages) = targets else { return Vec::new() };
+    let Targets::Regression(ages) = targets else { return Vec::new() };
     let mut of_sets: BTreeMap<&SetName, Vec<f32>> = BTreeMap::new();
     for (row, age) in rows.iter().zip(ages) {
         if let Some(set) = &row.set {
@@ -86,64 +90,95 @@ pub fn narrow_ages(rows: &[RowInfo], targets: &Targets) -> Vec<NarrowAges> {
     if wide.is_empty() { Vec::new() } else { narrow }
 }
 
-/// A row of a set: who is in the picture, and which picture it is.
+/// A row of a set: its subject and its picture.
 #[derive(Debug, Clone, Copy)]
 pub struct SetRow<'a> {
     /// The picture, relative to the set's root.
     pub path: &'a str,
     /// Who is in it, where that is known.
     pub subject: Option<&'a SubjectId>,
-    /// Its bytes' key, where it has an embedding.
-    pub key: Option<ImageKey>,
+    /// Its age in years, where known.
+    pub age: Option<f32>,
+    /// Its bytes' key and its row among the set's embeddings, where it has one.
+    pub embedded: Option<(ImageKey, usize)>,
+}
+
+/// The rows of a set, and what is compared with other sets.
+#[derive(Debug, Clone)]
+pub struct SetRows<'a> {
+    /// The set.
+    pub name: SetName,
+    /// Its rows.
+    pub rows: Vec<SetRow<'a>>,
+    /// Its embeddings (n x d; d is the same in all sets).
+    pub embeddings: ArrayView2<'a, f32>,
 }
 
 /// The subjects of several sets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct JoinedSubjects {
     /// One subject a row, set after set.
     pub subjects: Vec<SubjectId>,
     /// What the sets have in common.
-    pub shared: SharedPictures,
+    pub shared: SharedSubjects,
+    /// Sets whose named subjects are so often alike that likeness says nothing of them: only their
+    /// pictures' bytes are compared with other sets. With the share of pairs that are alike.
+    pub indistinct: Vec<(SetName, f64)>,
 }
 
-/// Pictures that stand in more than one set, byte for byte.
+/// Rows of different named subjects that are compared to see whether likeness distinguishes them.
+const COMPARED: usize = 2000;
+
+/// The share of pairs of different subjects alike from which likeness says nothing. Of real faces it is
+/// about one in a million; drawn ones are alike in every second pair.
+const CONFUSED: f64 = 1e-3;
+
+/// Who stands in more than one set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SharedPictures {
-    /// Distinct pictures.
+pub struct SharedSubjects {
+    /// Distinct pictures that stand in more than one set, byte for byte.
     pub pictures: usize,
     /// Rows of all sets that show one of them.
     pub rows: usize,
-    /// Subjects that stand in more than one set because of them.
+    /// Pairs of rows of two sets whose embeddings are alike, and whose pictures differ.
+    pub alike: usize,
+    /// Subjects that stand in more than one set.
     pub subjects: usize,
 }
 
 /// Makes the subjects of several sets distinct: `utkface: 123`. A row without a subject is one of
 /// its own: `utkface/a.jpg`. Subjects that have a picture in common, byte for byte, in one set or in
-/// several, are one subject with all their pictures: no division by subject parts them.
-#[must_use]
-pub fn join_subjects(sets: &[(SetName, Vec<SetRow<'_>>)]) -> JoinedSubjects {
-    let mut people = People::default();
-    let mut owners: BTreeMap<ImageKey, Vec<(usize, usize)>> = BTreeMap::new();
-    let mut of_row = Vec::new();
-    for (set, (_, rows)) in sets.iter().enumerate() {
-        for row in rows {
-            let person = people.number(set, row);
-            of_row.push(person);
-            if let Some(key) = row.key {
-                owners.entry(key).or_default().push((set, person));
-            }
-        }
-    }
+/// several, are one subject with all their pictures, and so are those of two sets whose embeddings
+/// are alike as [`group_subjects`](crate::subjects::group_subjects) has it at `threshold`: no split
+/// by subject separates them. Likeness is not used of a set in which it does not distinguish the named
+/// subjects.
+///
+/// # Errors
+/// [`EvaluateError::Inconsistent`] where embeddings of two sets have different lengths, or a row
+/// names an embedding that its set lacks.
+pub fn join_subjects(
+    sets: &[SetRows<'_>],
+    threshold: f32,
+) -> Result<JoinedSubjects, EvaluateError> {
+    check(sets)?;
+    let mut people = SubjectNumbers::default();
+    let of_row: Vec<Vec<usize>> = sets
+        .iter()
+        .enumerate()
+        .map(|(set, rows)| rows.rows.iter().map(|row| people.number(set, row)).collect())
+        .collect();
     let mut links = Links::new(people.all.len());
-    let mut shared = SharedPictures::default();
-    for owners in owners.values() {
-        let first = owners[0];
-        for owner in owners {
-            links.join(first.1, owner.1);
-        }
-        if owners.iter().any(|owner| owner.0 != first.0) {
-            shared.pictures += 1;
-            shared.rows += owners.len();
+    let mut shared = link_copies(&mut links, sets, &of_row);
+    let embedded: Vec<Embedded<'_>> = sets.iter().map(|set| Embedded::of(set)).collect();
+    let confused = |set: &Embedded<'_>| set.confused(threshold).filter(|&share| share > CONFUSED);
+    let confused: Vec<Option<f64>> = embedded.iter().map(confused).collect();
+    let distinct = |&(set, _): &(usize, &Embedded<'_>)| confused[set].is_none();
+    for (second, others) in embedded.iter().enumerate().filter(distinct) {
+        for (first, these) in embedded[..second].iter().enumerate().filter(distinct) {
+            for (row, other) in these.alike(others, threshold) {
+                links.join(of_row[first][row], of_row[second][other]);
+                shared.alike += 1;
+            }
         }
     }
     let mut sets_of: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
@@ -156,11 +191,112 @@ pub fn join_subjects(sets: &[(SetName, Vec<SetRow<'_>>)]) -> JoinedSubjects {
         .iter()
         .map(|&(set, named, name)| {
             let joint = if named { ": " } else { "/" };
-            SubjectId::new(format!("{}{joint}{name}", sets[set].0))
+            SubjectId::new(format!("{}{joint}{name}", sets[set].name))
         })
         .collect();
-    let subjects = of_row.into_iter().map(|person| names[links.root(person)].clone()).collect();
-    JoinedSubjects { subjects, shared }
+    let people = of_row.iter().flatten();
+    let subjects = people.map(|&person| names[links.root(person)].clone()).collect();
+    let indistinct = sets.iter().zip(confused);
+    let indistinct = indistinct.filter_map(|(set, share)| Some((set.name.clone(), share?)));
+    Ok(JoinedSubjects { subjects, shared, indistinct: indistinct.collect() })
+}
+
+fn check(sets: &[SetRows<'_>]) -> Result<(), EvaluateError> {
+    let length = sets.first().map_or(0, |set| set.embeddings.ncols());
+    for SetRows { name, rows, embeddings } in sets {
+        let last = rows.iter().filter_map(|row| row.embedded).map(|(_, row)| row).max();
+        if embeddings.ncols() != length || last.is_some_and(|last| last >= embeddings.nrows()) {
+            return Err(EvaluateError::Inconsistent(format!(
+                "the set `{name}` has {} x {} embeddings, where rows up to {} of length {length} \
+                 are named",
+                embeddings.nrows(),
+                embeddings.ncols(),
+                last.unwrap_or_default()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes people with a picture in common one, and counts the pictures of several sets.
+fn link_copies(links: &mut Links, sets: &[SetRows<'_>], of_row: &[Vec<usize>]) -> SharedSubjects {
+    let mut owners: BTreeMap<ImageKey, Vec<(usize, usize)>> = BTreeMap::new();
+    for (set, people) in of_row.iter().enumerate() {
+        for (row, &person) in sets[set].rows.iter().zip(people) {
+            if let Some((key, _)) = row.embedded {
+                owners.entry(key).or_default().push((set, person));
+            }
+        }
+    }
+    let mut shared = SharedSubjects::default();
+    for owners in owners.values() {
+        let first = owners[0];
+        for owner in owners {
+            links.join(first.1, owner.1);
+        }
+        if owners.iter().any(|owner| owner.0 != first.0) {
+            shared.pictures += 1;
+            shared.rows += owners.len();
+        }
+    }
+    shared
+}
+
+/// The rows of a set that have an embedding.
+struct Embedded<'a> {
+    of_set: &'a [SetRow<'a>],
+    rows: Vec<usize>,
+    /// Their embeddings at length 1.
+    directions: Array2<f32>,
+}
+
+impl<'a> Embedded<'a> {
+    fn of(set: &'a SetRows<'_>) -> Self {
+        let rows = set.rows.iter().enumerate();
+        let (rows, embeddings): (Vec<usize>, Vec<usize>) =
+            rows.filter_map(|(number, row)| Some((number, row.embedded?.1))).unzip();
+        Self {
+            of_set: &set.rows,
+            rows,
+            directions: subjects::normalised(set.embeddings, &embeddings),
+        }
+    }
+
+    /// The share of pairs of rows of different named subjects that are alike; none where fewer than
+    /// two subjects are named.
+    fn confused(&self, threshold: f32) -> Option<f64> {
+        let mut seen = HashSet::new();
+        let rows = self.rows.iter().enumerate();
+        let named: Vec<usize> = rows
+            .filter(|&(_, &row)| self.of_set[row].subject.is_some_and(|name| seen.insert(name)))
+            .map(|(number, _)| number)
+            .take(COMPARED)
+            .collect();
+        let pairs = named.len() * named.len().saturating_sub(1) / 2;
+        let directions = self.directions.select(Axis(0), &named);
+        let view = directions.view();
+        let alike = subjects::alike(view, view, threshold.min(COPY), |i, j| i < j);
+        let alike = alike.into_iter().filter(|&(i, j, cosine)| {
+            let [one, two] = [i, j].map(|at| &self.of_set[self.rows[named[at]]]);
+            subjects::is_one_subject(cosine, threshold, one.age, two.age)
+        });
+        (pairs > 0).then(|| alike.count() as f64 / pairs as f64)
+    }
+
+    /// The rows of two sets that show one subject in different pictures, as their embeddings say.
+    fn alike(&self, other: &Self, threshold: f32) -> Vec<(usize, usize)> {
+        let (these, those) = (self.directions.view(), other.directions.view());
+        let pairs = subjects::alike(these, those, threshold.min(COPY), |_, _| true);
+        let pairs = pairs.into_iter().filter_map(|(i, j, cosine)| {
+            let (row, other_row) = (self.rows[i], other.rows[j]);
+            let (one, two) = (&self.of_set[row], &other.of_set[other_row]);
+            let key = |row: &SetRow<'_>| row.embedded.map(|(key, _)| key);
+            let is_one = key(one) != key(two)
+                && subjects::is_one_subject(cosine, threshold, one.age, two.age);
+            is_one.then_some((row, other_row))
+        });
+        pairs.collect()
+    }
 }
 
 /// A set, whether the name is a subject's (else a path), and the name.
@@ -168,12 +304,12 @@ type Person<'a> = (usize, bool, &'a str);
 
 /// Everybody of every set, numbered in order of appearance.
 #[derive(Default)]
-struct People<'a> {
+struct SubjectNumbers<'a> {
     all: Vec<Person<'a>>,
     known: HashMap<Person<'a>, usize>,
 }
 
-impl<'a> People<'a> {
+impl<'a> SubjectNumbers<'a> {
     fn number(&mut self, set: usize, row: &SetRow<'a>) -> usize {
         let name = row.subject.map_or(row.path, SubjectId::as_str);
         let person = (set, row.subject.is_some(), name);
@@ -186,52 +322,135 @@ impl<'a> People<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NarrowAges, SetName, SetRow, SharedPictures, join_subjects, narrow_ages};
+    use super::{
+        JoinedSubjects, NarrowAges, SetName, SetRow, SetRows, SharedSubjects, join_subjects,
+        narrow_ages,
+    };
     use crate::protocol::RowInfo;
+    use crate::subjects::THRESHOLD;
     use facefold_core::{ImageKey, SubjectId, Targets};
+    use ndarray::{Array2, ArrayView2, array};
 
-    #[test]
-    fn who_shares_a_picture_with_another_set_is_one_subject_with_all_pictures() {
-        let [ann, ben, cid] = ["1", "2", "3"].map(SubjectId::new);
-        let row = |path, subject, picture: u8| SetRow {
+    /// A set of rows with an embedding each: path, subject, picture, age, direction.
+    fn set<'a>(
+        name: &str,
+        rows: &[(&'a str, Option<&'a SubjectId>, u8, f32)],
+        embeddings: ArrayView2<'a, f32>,
+    ) -> SetRows<'a> {
+        let rows = rows.iter().enumerate().map(|(row, &(path, subject, picture, age))| SetRow {
             path,
             subject,
-            key: Some(ImageKey::of(&[picture])),
-        };
+            age: Some(age),
+            embedded: Some((ImageKey::of(&[picture]), row)),
+        });
+        SetRows { name: SetName::new(name), rows: rows.collect(), embeddings }
+    }
+
+    fn names(joined: &JoinedSubjects) -> Vec<&str> {
+        joined.subjects.iter().map(SubjectId::as_str).collect()
+    }
+
+    #[test]
+    fn subjects_that_share_a_picture_across_sets_are_merged() {
+        let [ann, ben, cid] = ["1", "2", "3"].map(SubjectId::new);
+        // Embeddings of length 0 are like no other.
+        let none = Array2::zeros((6, 2));
         // Pictures 9 and 8 stand in both sets: 9 is labelled as two people in the first. Picture 7
         // stands twice in the first set, as two people who are one.
-        let first = vec![
-            row("a.jpg", Some(&ann), 0),
-            row("b.jpg", Some(&ann), 9),
-            row("c.jpg", Some(&ben), 9),
-            row("d.jpg", Some(&cid), 7),
-            row("e.jpg", None, 7),
-            SetRow { key: None, ..row("f.jpg", Some(&cid), 0) },
+        let mut first = vec![
+            ("a.jpg", Some(&ann), 0, 30.0),
+            ("b.jpg", Some(&ann), 9, 30.0),
+            ("c.jpg", Some(&ben), 9, 30.0),
+            ("d.jpg", Some(&cid), 7, 30.0),
+            ("e.jpg", None, 7, 30.0),
         ];
-        let second = vec![
-            row("a.jpg", Some(&ann), 1),
-            row("b.jpg", Some(&ben), 9),
-            row("c.jpg", Some(&ben), 2),
-            row("e.jpg", None, 8),
+        first.push(("f.jpg", Some(&cid), 0, 30.0));
+        let second = [
+            ("a.jpg", Some(&ann), 1, 30.0),
+            ("b.jpg", Some(&ben), 9, 30.0),
+            ("c.jpg", Some(&ben), 2, 30.0),
+            ("e.jpg", None, 8, 30.0),
         ];
-        let third = vec![row("g.jpg", None, 8), row("1", None, 3)];
-        let sets = [("x", first), ("y", second), ("z", third)]
-            .map(|(name, rows)| (SetName::new(name), rows));
-        let joined = join_subjects(&sets);
-        let names: Vec<&str> = joined.subjects.iter().map(SubjectId::as_str).collect();
+        let third = [("g.jpg", None, 8, 30.0), ("1", None, 3, 30.0)];
+        let mut sets = [("x", &first[..]), ("y", &second), ("z", &third)]
+            .map(|(name, rows)| set(name, rows, none.view()));
+        // A row without an embedding is joined by its name alone.
+        sets[0].rows[5].embedded = None;
+        let joined = join_subjects(&sets, THRESHOLD).unwrap();
         assert_eq!(
-            names,
+            names(&joined),
             [
                 "x: 1", "x: 1", "x: 1", "x: 3", "x: 3", "x: 3", // The first set.
                 "y: 1", "x: 1", "x: 1", "y/e.jpg", // The second.
                 "y/e.jpg", "z/1",
             ]
         );
-        assert_eq!(joined.shared, SharedPictures { pictures: 2, rows: 5, subjects: 2 });
+        let shared = SharedSubjects { pictures: 2, rows: 5, alike: 0, subjects: 2 };
+        assert_eq!(joined.shared, shared);
     }
 
     #[test]
-    fn a_set_of_one_age_beside_sets_of_all_ages_is_named() {
+    fn subjects_alike_across_sets_are_merged() {
+        let [ann, ben] = ["ann", "ben"].map(SubjectId::new);
+        // Named or not, another set's name is of another list: Ann is `p7` in the second.
+        let first = [
+            ("a.jpg", Some(&ann), 0, 30.0),
+            ("b.jpg", Some(&ben), 1, 30.0),
+            ("child.jpg", None, 2, 3.0),
+            ("infant.jpg", None, 3, 1.0),
+        ];
+        let directions =
+            array![[1.0, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 0.0]];
+        let p7 = SubjectId::new("p7");
+        let second = [
+            ("c.jpg", Some(&p7), 10, 8.0),       // Like Ann by 0.6.
+            ("d.jpg", Some(&p7), 11, 30.0),      // Like nobody.
+            ("other child.jpg", None, 12, 30.0), // Like the child by 0.8, who is 3.
+            ("infant anew.jpg", None, 13, 1.0),  // The infant's picture saved anew: 0.99.
+            ("b copy.jpg", None, 1, 30.0),       // Ben's picture.
+        ];
+        let others = array![
+            [0.6, 0.0, -0.8],
+            [0.0, -1.0, 0.0],
+            [0.0, -0.6, 0.8],
+            [-0.99, -0.1, 0.0],
+            [0.0, 1.0, 0.0]
+        ];
+        let sets = [set("x", &first, directions.view()), set("y", &second, others.view())];
+        let joined = join_subjects(&sets, THRESHOLD).unwrap();
+        assert_eq!(
+            names(&joined),
+            [
+                "x: ann",
+                "x: ben",
+                "x/child.jpg",
+                "x/infant.jpg", // The first set.
+                "x: ann",
+                "x: ann",
+                "y/other child.jpg",
+                "x/infant.jpg",
+                "x: ben",
+            ]
+        );
+        let shared = SharedSubjects { pictures: 1, rows: 2, alike: 2, subjects: 3 };
+        assert_eq!(joined.shared, shared);
+        assert_eq!(joined.indistinct, []);
+
+        // Were Ann and Ben alike, likeness would say nothing of the first set.
+        let likened = directions.mapv(f32::abs) + 1.0;
+        let sets = [set("x", &first, likened.view()), set("y", &second, others.view())];
+        let joined = join_subjects(&sets, THRESHOLD).unwrap();
+        assert_eq!(joined.indistinct, [(SetName::new("x"), 1.0)]);
+        let shared = SharedSubjects { pictures: 1, rows: 2, alike: 0, subjects: 1 };
+        assert_eq!(joined.shared, shared);
+
+        let sets = [set("x", &first, directions.view()), set("y", &second, directions.view())];
+        let error = join_subjects(&sets, THRESHOLD).unwrap_err();
+        assert!(error.to_string().contains("the set `y` has 4 x 3 embeddings"), "{error}");
+    }
+
+    #[test]
+    fn a_set_of_narrow_ages_among_others_is_reported() {
         let row = |set: &str| RowInfo {
             path: String::new(),
             subject: None,
@@ -250,7 +469,7 @@ mod tests {
         let found = of(&[("all", 0, 90), ("young", 20, 30)]);
         let young = NarrowAges { set: SetName::new("young"), low: 20.0, high: 29.0 };
         assert_eq!(found, [young]);
-        // Where no set has other ages, there is nothing that tells them apart.
+        // Where no set has other ages, the kind of picture does not predict the age.
         assert_eq!(of(&[("young", 20, 30), ("old", 60, 70)]), []);
         assert_eq!(of(&[("all", 0, 90), ("adults", 20, 50)]), []);
     }

@@ -1,20 +1,20 @@
-//! How a head does on parts of the test rows: by age group, gender, race, quality of the picture,
+//! Metrics on slices of the test rows: by age group, gender, race, quality of the picture,
 //! and combinations of two.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use facefold_core::intervals::shares_inside;
+use facefold_core::intervals::coverage_probabilities;
 use facefold_core::rng::seeded;
 use facefold_core::{Familiarity, Task};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::{Attributes, Cut};
+use crate::attributes::{Attributes, Grouping};
 use crate::calibration::true_ages;
 use crate::error::EvaluateError;
-use crate::metrics::{Answers, Metric, Metrics};
+use crate::metrics::{Metric, Metrics, PredictedValues};
 use crate::predictions::RowPredictions;
 use crate::statistics::bootstrap::{Interval, LEVEL, draw_counts, quantile};
 use crate::statistics::mean;
@@ -59,7 +59,7 @@ pub struct AttributeSlices {
     pub unknown_rows: usize,
     /// Worst first.
     pub slices: Vec<Slice>,
-    /// Too few rows or subjects to say anything.
+    /// Slices with too few rows or subjects.
     pub small: Vec<SmallSlice>,
 }
 
@@ -80,10 +80,11 @@ pub struct Slice {
     pub gap: f64,
     /// Its 95 % interval by subject.
     pub gap_interval: Interval,
-    /// The other metrics of the task ([`Metric::beside`]), averaged over seeds; none in reports
+    /// The other metrics of the task ([`Metric::secondary`]), averaged over seeds; none in reports
     /// from before they were kept.
     #[serde(default)]
-    pub beside: Vec<(Metric, f64)>,
+    #[serde(rename = "beside")]
+    pub secondary: Vec<(Metric, f64)>,
     /// How the intervals around ages do here, averaged over seeds; none where there are none.
     #[serde(default)]
     pub intervals: Option<SliceIntervals>,
@@ -92,7 +93,7 @@ pub struct Slice {
 /// Intervals around predicted ages on one part of the rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SliceIntervals {
-    /// Share of true ages inside; of an age known as a range the share of it that is.
+    /// Share of true ages inside; for a range its probability inside.
     pub coverage: f64,
     /// Its 95 % interval by subject.
     pub coverage_interval: Interval,
@@ -148,7 +149,7 @@ pub fn slices(
     attributes: &Attributes,
     seed: u64,
 ) -> Result<SliceReport, EvaluateError> {
-    let (metric, measured) = predictions.deciding();
+    let (metric, measured) = predictions.primary();
     let predictions = &if measured.len() == predictions.rows.len() {
         Cow::Borrowed(predictions)
     } else {
@@ -158,20 +159,21 @@ pub fn slices(
     let values: Vec<f64> = (0..scores.len()).map(|row| scores.of_row(row, metric)).collect();
     let subjects = numbers(&predictions.rows);
     let subject_count = subjects.iter().max().map_or(0, |&last| last + 1);
-    let mut cuts = attributes.cuts(&predictions.rows);
-    cuts.extend(familiarity(predictions));
-    let named: Vec<usize> = (0..cuts.len()).filter(|&cut| cuts[cut].crossed).collect();
+    let mut groupings = attributes.groupings(&predictions.rows);
+    groupings.extend(familiarity(predictions));
+    let named: Vec<usize> =
+        (0..groupings.len()).filter(|&grouping| groupings[grouping].crossed).collect();
     for (position, &first) in named.iter().enumerate() {
         for &second in &named[position + 1..] {
-            let both = cuts[first].with(&cuts[second]);
-            cuts.push(both);
+            let both = groupings[first].with(&groupings[second]);
+            groupings.push(both);
         }
     }
     let mut found: Vec<AttributeSlices> = Vec::new();
     let mut rows_of: Vec<Vec<usize>> = Vec::new();
-    let told = Told::of_head(predictions, head);
-    for cut in &cuts {
-        let (attribute, rows) = parted(cut, &subjects, &values, &told)?;
+    let told = HeadPredictions::of_head(predictions, head);
+    for grouping in &groupings {
+        let (attribute, rows) = parted(grouping, &subjects, &values, &told)?;
         if attribute.slices.len() + attribute.small.len() > 1 {
             found.push(attribute);
             rows_of.extend(rows);
@@ -237,10 +239,10 @@ impl Part {
     }
 }
 
-/// A head's answers under each seed beside what is right.
-struct Told<'a> {
+/// A head's predictions under each seed, with the true labels.
+struct HeadPredictions<'a> {
     predictions: &'a RowPredictions,
-    columns: Vec<&'a Answers>,
+    columns: Vec<&'a PredictedValues>,
     intervals: Vec<Option<&'a [(f32, f32)]>>,
 }
 
@@ -274,12 +276,12 @@ impl CheckedIntervals {
     }
 }
 
-impl<'a> Told<'a> {
+impl<'a> HeadPredictions<'a> {
     fn of_head(predictions: &'a RowPredictions, head: &str) -> Self {
         let columns = || predictions.columns.iter().filter(|column| column.head == head);
         Self {
             predictions,
-            columns: columns().map(|column| &column.answers).collect(),
+            columns: columns().map(|column| &column.predicted_values).collect(),
             intervals: columns().map(|column| column.intervals.as_deref()).collect(),
         }
     }
@@ -288,7 +290,7 @@ impl<'a> Told<'a> {
     fn intervals(&self) -> Option<CheckedIntervals> {
         let all = self.intervals.iter().copied().collect::<Option<Vec<_>>>()?;
         let truth = true_ages(&self.predictions.truth);
-        let shares: Vec<_> = all.iter().map(|ends| shares_inside(&truth, ends)).collect();
+        let shares: Vec<_> = all.iter().map(|ends| coverage_probabilities(&truth, ends)).collect();
         let of_seeds =
             |get: &dyn Fn(usize) -> f64| (0..all.len()).map(get).sum::<f64>() / all.len() as f64;
         let inside = |row: usize| of_seeds(&|seed| shares[seed][row].unwrap_or(f64::NAN));
@@ -299,15 +301,16 @@ impl<'a> Told<'a> {
         })
     }
 
-    /// The metrics beside the deciding one on some rows, averaged over seeds.
-    fn beside(&self, rows: &[usize]) -> Result<Vec<(Metric, f64)>, EvaluateError> {
+    /// The secondary metrics on some rows, averaged over seeds.
+    fn secondary(&self, rows: &[usize]) -> Result<Vec<(Metric, f64)>, EvaluateError> {
         let task = self.predictions.task;
-        let truth = self.predictions.truth.pick(rows);
+        let truth = self.predictions.truth.select(rows);
         let measured: Vec<Metrics> = self
             .columns
             .iter()
-            .filter_map(|answers| {
-                Metrics::measure(&answers.of_rows(rows), &truth, task == Task::AgeGroup).transpose()
+            .filter_map(|predicted_values| {
+                Metrics::measure(&predicted_values.of_rows(rows), &truth, task == Task::AgeGroup)
+                    .transpose()
             })
             .collect::<Result<_, _>>()?;
         let of_metric = |&metric: &Metric| {
@@ -315,38 +318,38 @@ impl<'a> Told<'a> {
                 measured.iter().map(|metrics| metrics.get(metric)).collect::<Option<_>>()?;
             Some((metric, mean(&values)))
         };
-        Ok(Metric::beside(task).iter().filter_map(of_metric).collect())
+        Ok(Metric::secondary(task).iter().filter_map(of_metric).collect())
     }
 }
 
 /// Whether the face of each row is like the training faces, where that is known.
-fn familiarity(predictions: &RowPredictions) -> Option<Cut> {
+fn familiarity(predictions: &RowPredictions) -> Option<Grouping> {
     let scores = predictions.familiarity.as_ref()?;
     let name = |&score: &f32| {
         let unfamiliar = score < Familiarity::UNFAMILIAR_BELOW;
         Some(if unfamiliar { "unfamiliar" } else { "familiar" }.to_owned())
     };
     let of_row = scores.iter().map(name).collect();
-    Some(Cut { name: "familiarity".to_owned(), of_row, crossed: true })
+    Some(Grouping { name: "familiarity".to_owned(), of_row, crossed: true })
 }
 
 /// The slices of one attribute, without intervals yet, and the rows of each.
 fn parted(
-    cut: &Cut,
+    grouping: &Grouping,
     subjects: &[usize],
     values: &[f64],
-    told: &Told<'_>,
+    told: &HeadPredictions<'_>,
 ) -> Result<(AttributeSlices, Vec<Vec<usize>>), EvaluateError> {
     let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (row, name) in cut.of_row.iter().enumerate() {
+    for (row, name) in grouping.of_row.iter().enumerate() {
         if let Some(name) = name {
             rows_of.entry(name).or_default().push(row);
         }
     }
     let total: f64 = values.iter().sum();
     let mut attribute = AttributeSlices {
-        name: cut.name.clone(),
-        unknown_rows: cut.of_row.iter().filter(|name| name.is_none()).count(),
+        name: grouping.name.clone(),
+        unknown_rows: grouping.of_row.iter().filter(|name| name.is_none()).count(),
         slices: Vec::new(),
         small: Vec::new(),
     };
@@ -370,7 +373,7 @@ fn parted(
             interval: nothing,
             gap: if rest == 0 { 0.0 } else { value - (total - sum) / rest as f64 },
             gap_interval: nothing,
-            beside: told.beside(&rows)?,
+            secondary: told.secondary(&rows)?,
             intervals: None,
         });
         measured.push(rows);

@@ -1,16 +1,16 @@
-//! Intervals and tests that treat the subject, not the picture, as the unit that was drawn.
+//! Confidence intervals and tests with the subject, not the picture, as the sampling unit.
 //!
-//! Pictures of one person are alike, so tests that take rows as independent find differences
+//! Pictures of one person are correlated, so tests that take rows as independent find differences
 //! where there are none. The permutation test and the bootstrap here draw whole subjects;
-//! `McNemar`'s test and Wilson's interval, which take rows as independent, stand beside them for
-//! readers who know published numbers of that kind.
+//! `McNemar`'s test and Wilson's interval, which take rows as independent, are reported
+//! for comparison with published results.
 
 pub mod bootstrap;
 pub mod classical;
 pub mod permutation;
 pub mod sums;
 
-/// Mean; 0 of nothing.
+/// Mean; 0 of an empty list.
 #[must_use]
 pub fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }

@@ -1,8 +1,7 @@
-//! Who is who where a data set names no subjects, or names them in part: identical files, and like
+//! Groups rows into subjects where a data set names none, or names them in part: identical files, and similar
 //! embeddings.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 
 use facefold_core::{ImageKey, SubjectId};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
@@ -18,7 +17,7 @@ pub const LEAST_AGE: f32 = 7.0;
 pub const THRESHOLD: f32 = 0.5;
 
 /// The cosine from which two pictures count as one subject's at any age: that of a picture with
-/// itself, saved or cut anew. Different infants are less alike.
+/// itself, saved or cut anew. Different infants are less similar.
 pub const COPY: f32 = 0.9;
 
 /// Rows of one tile of the cosine matrix: a tile takes 4 MiB.
@@ -29,7 +28,7 @@ const TILE: usize = 1024;
 pub struct SubjectRows<'a> {
     /// The pictures.
     pub keys: &'a [ImageKey],
-    /// Who is in them, where the data set says so.
+    /// The subject of each, where the data set names it.
     pub named: &'a [Option<SubjectId>],
     /// Ages in years, where known.
     pub ages: &'a [Option<f32>],
@@ -52,11 +51,10 @@ pub struct GroupedSubjects {
 }
 
 /// Groups rows by single link: rows that name one subject, rows of the same picture, and rows without
-/// a name with all others, named or not, that they are like. Faces are alike where both people are
+/// a name with all others, named or not, that they are similar to. Faces are similar where both people are
 /// aged at least [`LEAST_AGE`] and the embeddings have a cosine of at least `threshold` (usually
 /// [`THRESHOLD`]), and at any age, known or not, from [`COPY`]; two named rows are never compared. So named subjects become one where they share a
-/// picture, or where a row without a name is like both: that row could stand on neither side of a
-/// division otherwise.
+/// picture, or where a row without a name is similar to both, which otherwise could be in no split.
 ///
 /// `embeddings` (n x d, any length) belong to the rows; without them only names and pictures count,
 /// which is all that there is to do where every row has a name. Cosines are computed tile by tile, so memory grows with n x d and not with n
@@ -96,12 +94,11 @@ pub fn group_subjects(
 
 /// Links rows without a name with every row that they are like.
 fn linked_by_likeness(
-    links: Links,
+    mut links: Links,
     rows: &SubjectRows<'_>,
     embeddings: ArrayView2<'_, f32>,
     threshold: f32,
 ) -> Links {
-    let aged = |row: usize| rows.ages[row].is_some_and(|age| age >= LEAST_AGE);
     let (mut compared, others): (Vec<usize>, Vec<usize>) =
         (0..rows.keys.len()).partition(|&row| rows.named[row].is_none());
     // Rows without a name come first, so that the first of a pair is one.
@@ -110,32 +107,54 @@ fn linked_by_likeness(
         compared.extend(others);
     }
     let directions = normalised(embeddings, &compared);
-    let links = Mutex::new(links);
-    let tiles = compared.len().div_ceil(TILE);
-    let pairs: Vec<(usize, usize)> =
-        (0..unnamed.div_ceil(TILE)).flat_map(|a| (a..tiles).map(move |b| (a, b))).collect();
-    pairs.into_par_iter().for_each(|(a, b)| {
-        let tile = |number: usize| {
-            let end = ((number + 1) * TILE).min(compared.len());
-            directions.slice_axis(Axis(0), Slice::from(number * TILE..end))
-        };
-        let cosines = tile(a).dot(&tile(b).t());
-        let found: Vec<(usize, usize, f32)> = cosines
-            .indexed_iter()
-            .filter(|&((i, j), &cosine)| cosine >= threshold.min(COPY) && (a != b || i < j))
-            .filter(|&((i, _), _)| a * TILE + i < unnamed)
-            .map(|((i, j), &cosine)| (compared[a * TILE + i], compared[b * TILE + j], cosine))
-            .filter(|&(i, j, cosine)| cosine >= COPY || (aged(i) && aged(j)))
-            .collect();
-        if !found.is_empty() {
-            // Which links come first does not matter: the groups are the same in any order.
-            let mut links = links.lock().unwrap_or_else(PoisonError::into_inner);
-            for (i, j, _) in found {
-                links.join(i, j);
-            }
+    let first = directions.slice_axis(Axis(0), Slice::from(..unnamed));
+    for (i, j, cosine) in alike(first, directions.view(), threshold.min(COPY), |i, j| i < j) {
+        let (one, other) = (compared[i], compared[j]);
+        if is_one_subject(cosine, threshold, rows.ages[one], rows.ages[other]) {
+            links.join(one, other);
         }
+    }
+    links
+}
+
+/// Whether two faces are alike enough to count as one subject's, given their ages in years.
+pub(crate) fn is_one_subject(
+    cosine: f32,
+    threshold: f32,
+    age: Option<f32>,
+    other_age: Option<f32>,
+) -> bool {
+    let aged = |age: Option<f32>| age.is_some_and(|age| age >= LEAST_AGE);
+    cosine >= COPY || (cosine >= threshold && aged(age) && aged(other_age))
+}
+
+/// The pairs of a row of `a` (m x d) and one of `b` (n x d) whose cosine is at least `least`, with that
+/// cosine. Rows have length 1. `wanted` says which pairs of rows, or of tiles, are asked for: all, or
+/// those in order where `b` goes on from `a`.
+pub(crate) fn alike(
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    least: f32,
+    wanted: impl Fn(usize, usize) -> bool + Sync,
+) -> Vec<(usize, usize, f32)> {
+    let tiles = |matrix: &ArrayView2<'_, f32>| matrix.nrows().div_ceil(TILE);
+    let of_tiles: Vec<(usize, usize)> = (0..tiles(&a))
+        .flat_map(|i| (0..tiles(&b)).map(move |j| (i, j)))
+        .filter(|&(i, j)| i == j || wanted(i, j))
+        .collect();
+    let pairs = of_tiles.into_par_iter().map(|(i, j)| {
+        let cosines = tile(&a, i).dot(&tile(&b, j).t());
+        let found = cosines.indexed_iter().filter(|&(_, &cosine)| cosine >= least);
+        let found = found.map(|((m, n), &cosine)| (i * TILE + m, j * TILE + n, cosine));
+        found.filter(|&(i, j, _)| wanted(i, j)).collect::<Vec<_>>()
     });
-    links.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pairs.collect::<Vec<_>>().concat()
+}
+
+/// A tile of rows by its number.
+fn tile<'a>(matrix: &ArrayView2<'a, f32>, number: usize) -> ArrayView2<'a, f32> {
+    let end = ((number + 1) * TILE).min(matrix.nrows());
+    matrix.clone().slice_axis_move(Axis(0), Slice::from(number * TILE..end))
 }
 
 /// Names the groups of linked rows, and counts what was linked.
@@ -179,7 +198,7 @@ fn shared(rows: &SubjectRows<'_>) -> usize {
 }
 
 /// The chosen rows at length 1; an embedding of length 0 stays 0 and is like no other.
-fn normalised(embeddings: ArrayView2<'_, f32>, rows: &[usize]) -> Array2<f32> {
+pub(crate) fn normalised(embeddings: ArrayView2<'_, f32>, rows: &[usize]) -> Array2<f32> {
     let mut chosen = embeddings.select(Axis(0), rows);
     for mut row in chosen.rows_mut() {
         let length = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32;
@@ -205,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn links_pictures_and_likeness_in_chains_and_infants_by_their_copies_only() {
+    fn identical_and_similar_pictures_are_linked_transitively_infants_by_copies_only() {
         let keys = keys(&[0, 1, 2, 3, 4, 4, 5, 6]);
         // Rows 0-1 and 1-2 have a cosine of 0.8, rows 0-2 of 0.28: a chain.
         let embeddings = array![
@@ -228,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn rows_without_a_name_join_each_other_and_the_named_they_are_like() {
+    fn unnamed_rows_join_similar_named_and_unnamed_rows() {
         let name = |text: &str| (!text.is_empty()).then(|| SubjectId::new(text));
         // (subject, picture, direction): the directions are at right angles, or the same.
         let rows = [
             ("ann", 0, [1.0, 0.0, 0.0, 0.0]),
             ("", 1, [1.0, 0.0, 0.0, 0.0]), // Like Ann.
-            ("", 2, [0.0, 1.0, 0.0, 0.0]), // Two copies of nobody who is named.
+            ("", 2, [0.0, 1.0, 0.0, 0.0]), // Two copies of an unnamed subject.
             ("", 2, [0.0, 1.0, 0.0, 0.0]),
             ("", 3, [0.0, 1.0, 0.0, 0.0]), // Another picture like them.
             ("bob", 4, [0.0, 0.0, 1.0, 0.0]),
@@ -269,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_like_two_named_subjects_makes_them_one() {
+    fn a_row_similar_to_two_named_subjects_merges_them() {
         let keys = keys(&[0, 1, 2]);
         let named = ["ann", "bob"].map(|name| Some(SubjectId::new(name)));
         let named = [named[0].clone(), named[1].clone(), None];

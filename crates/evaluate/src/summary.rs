@@ -1,4 +1,4 @@
-//! One line a metric: mean over folds, spread over folds, spread over seeds, and an interval.
+//! One line a metric: mean and standard deviation over folds and over seeds, and an interval.
 
 use serde::{Deserialize, Serialize};
 
@@ -81,12 +81,12 @@ struct Grid {
 
 impl Grid {
     fn new(fits: &[FitResult], value: impl Fn(&FitResult) -> Option<f64>) -> Option<Self> {
-        // What is measured depends on the rows of a partition: on those of all its seeds or of none.
-        let fits = fits.iter().filter_map(|fit| Some((fit.partition.as_str(), value(fit)?)));
-        let (partitions, values): (Vec<&str>, Vec<f64>) = fits.unzip();
-        let first = partitions.first()?;
-        let seeds = partitions.iter().filter(|&partition| partition == first).count();
-        // Fits come partition by partition, the seeds in the same order in each.
+        // What is measured depends on the rows of a split: on those of all its seeds or of none.
+        let fits = fits.iter().filter_map(|fit| Some((fit.split.as_str(), value(fit)?)));
+        let (splits, values): (Vec<&str>, Vec<f64>) = fits.unzip();
+        let first = splits.first()?;
+        let seeds = splits.iter().filter(|&split| split == first).count();
+        // Fits come split by split, the seeds in the same order in each.
         let folds = values.chunks(seeds).map(mean).collect();
         let seeds = (0..seeds)
             .map(|seed| mean(&values.iter().copied().skip(seed).step_by(seeds).collect::<Vec<_>>()))

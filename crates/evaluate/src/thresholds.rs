@@ -1,4 +1,4 @@
-//! Decisions at an age threshold: how many minors pass as adults, and what that costs adults.
+//! Decisions at an age threshold: the false-positive rate of minors, and the pass rate of adults.
 //!
 //! A row is a *minor* where its true age is below the threshold and an *adult* where it is not; an
 //! age known as a range counts where the whole range lies on one side. A person passes at a
@@ -9,7 +9,7 @@
 use facefold_core::{AgeDecision, AgeTarget, AgeThreshold, DecisionAges, ErrorBound, Targets};
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::{Attributes, Cut};
+use crate::attributes::{Attributes, Grouping};
 use crate::cross_validate::CvPlan;
 use crate::error::EvaluateError;
 use crate::journal::{FitAges, FitRecord};
@@ -19,7 +19,7 @@ use crate::statistics::classical::clopper_pearson;
 use crate::statistics::mean;
 use crate::statistics::sums::{SubjectSums, numbers};
 
-/// Adults older than the threshold by more than this are those who must hardly ever be refused.
+/// Adults older than the threshold by more than this are those who should almost never be refused.
 pub const MARGIN: u32 = 12;
 /// Challenge ages up to so many years above the threshold are listed.
 const CHALLENGES: u32 = 15;
@@ -33,7 +33,7 @@ const BAND_STARTS: [u32; 2] = [5, 2];
 pub struct Thresholds<'a> {
     /// The thresholds, in years.
     pub ages: Vec<u32>,
-    /// Largest share of minors called over, and of adults called under.
+    /// Largest fraction of minors called over, and of adults called under.
     pub max_error: ErrorBound,
     /// What is known of the rows, for slices by everything that has names.
     pub attributes: &'a Attributes,
@@ -44,7 +44,7 @@ pub struct Thresholds<'a> {
 pub struct ThresholdResult {
     /// The threshold, in years.
     pub age: u32,
-    /// Largest share of errors that limits were chosen to keep.
+    /// Bound on the error rate that the limits were chosen for.
     pub max_error: ErrorBound,
     /// Whether the head predicts a distribution over years, whose quantiles decide; else its
     /// predicted years do.
@@ -64,7 +64,7 @@ pub struct ThresholdResult {
     pub roc: Vec<RocPoint>,
     /// What each challenge age gives, if all fits used it.
     pub challenges: Vec<ChallengeAge>,
-    /// What each fit chose, partitions first.
+    /// What each fit chose, splits first.
     pub chosen: Vec<ChosenLimits>,
     /// Rates at the chosen limits.
     pub decisions: Decisions,
@@ -72,27 +72,27 @@ pub struct ThresholdResult {
     pub slices: Vec<DecisionSlice>,
 }
 
-/// A share of rows.
+/// A fraction of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Rows that it is a share of.
+    /// Number of rows.
     pub rows: usize,
     /// Rows that count, averaged over seeds.
     pub hits: f64,
-    /// Their share; none without rows.
+    /// hits / rows; `None` without rows.
     pub share: Option<f64>,
     /// 95 % interval. Over all rows: by drawing subjects with replacement, and no narrower than the
     /// exact one for independent rows, as the bootstrap sees nothing where there is no error. In
-    /// slices the exact one. None where it was not asked for.
+    /// slices the exact one. `None` where it was not requested.
     pub interval: Option<Interval>,
 }
 
 /// A point of a ROC curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RocPoint {
-    /// Largest share of minors that pass.
+    /// Largest fraction of minors that pass.
     pub false_adult_rate: f64,
-    /// Share of adults that pass.
+    /// Fraction of adults that pass.
     pub adults_passed: f64,
 }
 
@@ -112,15 +112,16 @@ pub struct ChallengeAge {
 /// The limits that one fit chose on its validation rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChosenLimits {
-    /// The partition's name.
-    pub partition: String,
+    /// The split's name.
+    #[serde(rename = "partition")]
+    pub split: String,
     /// The seed.
     pub seed: u64,
     /// What it chose.
     pub limits: AgeThreshold,
 }
 
-/// Decisions on some rows. Of whom neither is said, nothing can be said.
+/// Decisions on some rows; the rows that are neither over nor under are undecided.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Decisions {
     /// Minors called over.
@@ -164,19 +165,19 @@ fn choose(
     predicted: &[DecisionAges],
     truth: &[AgeTarget],
 ) -> AgeThreshold {
-    let of_side = |wanted: Side, get: fn(&DecisionAges) -> f32| -> Vec<f32> {
+    let of_class = |wanted: AgeClass, get: fn(&DecisionAges) -> f32| -> Vec<f32> {
         let rows = predicted.iter().zip(truth);
-        rows.filter(|(_, truth)| side(**truth, age) == Some(wanted))
+        rows.filter(|(_, truth)| age_class(**truth, age) == Some(wanted))
             .map(|(ages, _)| get(ages))
             .collect()
     };
-    let minors = of_side(Side::Minor, |ages| ages.lower_decile);
-    let adults = of_side(Side::Adult, |ages| ages.median);
+    let minors = of_class(AgeClass::Minor, |ages| ages.lower_decile);
+    let adults = of_class(AgeClass::Adult, |ages| ages.median);
     AgeThreshold::choose(age, max_error, &minors, &adults)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum AgeClass {
     Minor,
     Adult,
 }
@@ -184,17 +185,17 @@ enum Side {
 /// The true ages behind targets; none for classes.
 fn true_ages(targets: &Targets) -> &[AgeTarget] {
     match targets {
-        Targets::Years(ages) => ages,
+        Targets::Regression(ages) => ages,
         Targets::Classes { .. } => &[],
     }
 }
 
-/// Which side of a threshold an age lies on, where all of it lies on one.
-fn side(age: AgeTarget, threshold: u32) -> Option<Side> {
+/// Minor or adult; `None` for a range across the threshold.
+fn age_class(age: AgeTarget, threshold: u32) -> Option<AgeClass> {
     if age.high() < threshold as f32 {
-        Some(Side::Minor)
+        Some(AgeClass::Minor)
     } else if age.low() >= threshold as f32 {
-        Some(Side::Adult)
+        Some(AgeClass::Adult)
     } else {
         None
     }
@@ -212,12 +213,12 @@ fn band(age: AgeTarget, threshold: u32) -> Option<String> {
 }
 
 impl Thresholds<'_> {
-    /// The decisions of one head. `fits` are its fits, partitions first, `rows` the test rows of all
-    /// partitions; empty for a head that was asked for classes.
+    /// The decisions of one head. `fits` are its fits, splits first, `rows` the test rows of all
+    /// splits; empty for a classifier.
     ///
     /// # Errors
     /// [`EvaluateError::Inconsistent`] where a fit has predictions for another number of rows than
-    /// its partition.
+    /// its split.
     pub(crate) fn evaluate(
         &self,
         plan: &CvPlan<'_>,
@@ -226,19 +227,19 @@ impl Thresholds<'_> {
     ) -> Result<Vec<ThresholdResult>, EvaluateError> {
         let of_ages = fits.iter().map(|fit| Some((fit, fit.ages.as_ref()?)));
         let Some(fits) = of_ages.collect::<Option<Vec<_>>>() else { return Ok(Vec::new()) };
-        let tested = Tested::new(plan, fits, rows, self.attributes.cuts(rows))?;
+        let tested = Tested::new(plan, fits, rows, self.attributes.groupings(rows))?;
         Ok(self.ages.iter().map(|&age| tested.at(age, self.max_error, plan)).collect())
     }
 }
 
-/// The test rows of all partitions, with what one head predicts of them.
+/// The test rows of all splits, with what one head predicts of them.
 struct Tested<'a> {
     fits: Vec<(&'a FitRecord, &'a FitAges)>,
     /// Of all rows of the plan.
     plan_truth: Vec<AgeTarget>,
     truth: Vec<AgeTarget>,
     subjects: Vec<usize>,
-    cuts: Vec<Cut>,
+    groupings: Vec<Grouping>,
     /// What decisions rest on, under each seed.
     predicted: Vec<Vec<DecisionAges>>,
 }
@@ -248,34 +249,34 @@ impl<'a> Tested<'a> {
         plan: &CvPlan<'_>,
         fits: Vec<(&'a FitRecord, &'a FitAges)>,
         rows: &[PredictedRow],
-        cuts: Vec<Cut>,
+        groupings: Vec<Grouping>,
     ) -> Result<Self, EvaluateError> {
         let seeds = plan.seeds.len();
         for (number, (_, ages)) in fits.iter().enumerate() {
-            let partition = &plan.partitions[number / seeds];
+            let split = &plan.splits[number / seeds];
             let found = (ages.validation.len(), ages.test.len());
-            let expected = (partition.validation.len(), partition.test.len());
+            let expected = (split.validation.len(), split.test.len());
             if found != expected {
                 return Err(EvaluateError::Inconsistent(format!(
                     "predicted ages for {found:?} validation and test rows of `{}`, which has \
                      {expected:?}",
-                    partition.name
+                    split.name
                 )));
             }
         }
         let plan_truth = true_ages(&plan.targets).to_vec();
-        let tested = plan.partitions.iter().flat_map(|partition| &partition.test);
+        let tested = plan.splits.iter().flat_map(|split| &split.test);
         let truth = tested.map(|&row| plan_truth[row]).collect();
         let of_seed = |seed: usize| -> Vec<DecisionAges> {
             let fits = fits.iter().skip(seed).step_by(seeds);
             fits.flat_map(|(_, ages)| ages.test.decision_ages()).collect()
         };
         let predicted = (0..seeds).map(of_seed).collect();
-        Ok(Self { fits, plan_truth, truth, subjects: numbers(rows), cuts, predicted })
+        Ok(Self { fits, plan_truth, truth, subjects: numbers(rows), groupings, predicted })
     }
 
     fn at(&self, age: u32, max_error: ErrorBound, plan: &CvPlan<'_>) -> ThresholdResult {
-        let people = People::new(&self.truth, age);
+        let strata = AgeStrata::new(&self.truth, age);
         let limits = self.limits(age, max_error, plan);
         let deciles: Vec<Vec<f32>> = self
             .predicted
@@ -288,22 +289,22 @@ impl<'a> Tested<'a> {
         let last = last.unwrap_or_default().max(age + CHALLENGES);
         let outcomes = self.outcomes(&limits, plan);
         let area = |columns: &[Vec<f32>]| {
-            let areas: Option<Vec<f64>> = columns.iter().map(|scores| people.auc(scores)).collect();
+            let areas: Option<Vec<f64>> = columns.iter().map(|scores| strata.auc(scores)).collect();
             areas.map(|areas| mean(&areas))
         };
         ThresholdResult {
             age,
             max_error,
             has_distribution: probabilities.is_some(),
-            minors: people.minors.len(),
-            adults: people.adults.len(),
-            not_counted: self.truth.len() - people.minors.len() - people.adults.len(),
+            minors: strata.minors.len(),
+            adults: strata.adults.len(),
+            not_counted: self.truth.len() - strata.minors.len() - strata.adults.len(),
             auc: area(scores),
             auc_of_age: area(&deciles),
-            roc: people.roc(scores),
-            challenges: (age..=last).map(|limit| self.challenge(limit, &people)).collect(),
+            roc: strata.roc(scores),
+            challenges: (age..=last).map(|limit| self.challenge(limit, &strata)).collect(),
             chosen: self.chosen(&limits),
-            decisions: people.decisions(&outcomes).drawn(&outcomes, &people, self, plan.seed),
+            decisions: strata.decisions(&outcomes).drawn(&outcomes, &strata, self, plan.seed),
             slices: self.slices(age, &outcomes),
         }
     }
@@ -312,7 +313,7 @@ impl<'a> Tested<'a> {
     fn limits(&self, age: u32, max_error: ErrorBound, plan: &CvPlan<'_>) -> Vec<AgeThreshold> {
         let seeds = plan.seeds.len();
         let of_fit = |(number, (_, ages)): (usize, &(&FitRecord, &FitAges))| {
-            let rows = &plan.partitions[number / seeds].validation;
+            let rows = &plan.splits[number / seeds].validation;
             let truth: Vec<AgeTarget> = rows.iter().map(|&row| self.plan_truth[row]).collect();
             choose(age, max_error, &ages.validation.decision_ages(), &truth)
         };
@@ -321,7 +322,7 @@ impl<'a> Tested<'a> {
 
     fn chosen(&self, limits: &[AgeThreshold]) -> Vec<ChosenLimits> {
         let of_fit = |((fit, _), &limits): (&(&FitRecord, &FitAges), &AgeThreshold)| ChosenLimits {
-            partition: fit.id.partition.clone(),
+            split: fit.id.split.clone(),
             seed: fit.id.seed,
             limits,
         };
@@ -344,25 +345,25 @@ impl<'a> Tested<'a> {
     fn outcomes(&self, limits: &[AgeThreshold], plan: &CvPlan<'_>) -> Vec<Outcome> {
         let seeds = plan.seeds.len();
         let weight = 1.0 / seeds as f64;
-        let fit_of_row = plan.partitions.iter().enumerate();
-        let partitions: Vec<usize> = fit_of_row
-            .flat_map(|(number, partition)| std::iter::repeat_n(number, partition.test.len()))
+        let fit_of_row = plan.splits.iter().enumerate();
+        let splits: Vec<usize> = fit_of_row
+            .flat_map(|(number, split)| std::iter::repeat_n(number, split.test.len()))
             .collect();
-        let outcome = |(row, partition): (usize, &usize)| {
+        let outcome = |(row, split): (usize, &usize)| {
             let mut outcome = Outcome::default();
             for (seed, predicted) in self.predicted.iter().enumerate() {
-                match limits[partition * seeds + seed].decide(predicted[row]) {
+                match limits[split * seeds + seed].decide(predicted[row]) {
                     AgeDecision::Over => outcome.over += weight,
                     AgeDecision::Under => outcome.under += weight,
-                    AgeDecision::CannotSay => {}
+                    AgeDecision::Undecided => {}
                 }
             }
             outcome
         };
-        partitions.iter().enumerate().map(outcome).collect()
+        splits.iter().enumerate().map(outcome).collect()
     }
 
-    fn challenge(&self, age: u32, people: &People) -> ChallengeAge {
+    fn challenge(&self, age: u32, strata: &AgeStrata) -> ChallengeAge {
         let passes = |row: usize| {
             let passed =
                 self.predicted.iter().filter(|column| column[row].lower_decile >= age as f32);
@@ -370,35 +371,38 @@ impl<'a> Tested<'a> {
         };
         ChallengeAge {
             age,
-            minors_passed: Rate::of(&people.minors, passes),
-            adults_refused: Rate::of(&people.adults, |row| 1.0 - passes(row)),
-            older_passed: Rate::of(&people.older, passes),
+            minors_passed: Rate::of(&strata.minors, passes),
+            adults_refused: Rate::of(&strata.adults, |row| 1.0 - passes(row)),
+            older_passed: Rate::of(&strata.older, passes),
         }
     }
 
     /// The decisions by band of minors' ages, and by every attribute with names that parts the rows.
     fn slices(&self, age: u32, outcomes: &[Outcome]) -> Vec<DecisionSlice> {
-        let bands = Cut {
+        let bands = Grouping {
             name: "true age".to_owned(),
             of_row: self.truth.iter().map(|truth| band(*truth, age)).collect(),
             crossed: true,
         };
         let mut found = Vec::new();
-        for cut in [&bands].into_iter().chain(&self.cuts).filter(|cut| cut.crossed) {
-            let mut names: Vec<&str> = cut.of_row.iter().flatten().map(String::as_str).collect();
+        for grouping in
+            [&bands].into_iter().chain(&self.groupings).filter(|grouping| grouping.crossed)
+        {
+            let mut names: Vec<&str> =
+                grouping.of_row.iter().flatten().map(String::as_str).collect();
             names.sort_unstable();
             names.dedup();
             if names.len() < 2 {
                 continue;
             }
             for name in names {
-                let rows =
-                    (0..self.truth.len()).filter(|&row| cut.of_row[row].as_deref() == Some(name));
-                let people = People::among(rows, &self.truth, age);
+                let rows = (0..self.truth.len())
+                    .filter(|&row| grouping.of_row[row].as_deref() == Some(name));
+                let strata = AgeStrata::among(rows, &self.truth, age);
                 found.push(DecisionSlice {
-                    attribute: cut.name.clone(),
+                    attribute: grouping.name.clone(),
                     name: name.to_owned(),
-                    decisions: people.decisions(outcomes).exact(),
+                    decisions: strata.decisions(outcomes).exact(),
                 });
             }
         }
@@ -414,13 +418,13 @@ struct Outcome {
 }
 
 /// Which rows are minors, adults, and older than the threshold by more than the margin.
-struct People {
+struct AgeStrata {
     minors: Vec<usize>,
     adults: Vec<usize>,
     older: Vec<usize>,
 }
 
-impl People {
+impl AgeStrata {
     fn new(truth: &[AgeTarget], threshold: u32) -> Self {
         Self::among(0..truth.len(), truth, threshold)
     }
@@ -428,9 +432,9 @@ impl People {
     fn among(rows: impl Iterator<Item = usize>, truth: &[AgeTarget], threshold: u32) -> Self {
         let (mut minors, mut adults) = (Vec::new(), Vec::new());
         for row in rows {
-            match side(truth[row], threshold) {
-                Some(Side::Minor) => minors.push(row),
-                Some(Side::Adult) => adults.push(row),
+            match age_class(truth[row], threshold) {
+                Some(AgeClass::Minor) => minors.push(row),
+                Some(AgeClass::Adult) => adults.push(row),
                 None => {}
             }
         }
@@ -468,7 +472,7 @@ impl People {
         Some(sum / (self.minors.len() * self.adults.len()) as f64)
     }
 
-    /// The largest share of adults that pass with at most each rate of minors, averaged over seeds.
+    /// The largest fraction of adults that pass with at most each rate of minors, averaged over seeds.
     fn roc(&self, columns: &[Vec<f32>]) -> Vec<RocPoint> {
         if self.minors.is_empty() || self.adults.is_empty() {
             return Vec::new();
@@ -526,11 +530,17 @@ impl Decisions {
     }
 
     /// With intervals by drawing subjects.
-    fn drawn(self, outcomes: &[Outcome], people: &People, tested: &Tested<'_>, seed: u64) -> Self {
+    fn drawn(
+        self,
+        outcomes: &[Outcome],
+        strata: &AgeStrata,
+        tested: &Tested<'_>,
+        seed: u64,
+    ) -> Self {
         /// Of a row: 1 and its outcomes as a minor, as an adult, and as an older adult.
         const WIDTH: usize = 8;
         let mut values = vec![0.0; outcomes.len() * WIDTH];
-        for (rows, at) in [(&people.minors, 0), (&people.adults, 3)] {
+        for (rows, at) in [(&strata.minors, 0), (&strata.adults, 3)] {
             for &row in rows {
                 let outcome = outcomes[row];
                 values[row * WIDTH + at..][..3].copy_from_slice(&[
@@ -540,7 +550,7 @@ impl Decisions {
                 ]);
             }
         }
-        for &row in &people.older {
+        for &row in &strata.older {
             values[row * WIDTH + 6..][..2].copy_from_slice(&[1.0, outcomes[row].over]);
         }
         let sums = SubjectSums::of(&tested.subjects, WIDTH, &values);
@@ -568,16 +578,16 @@ impl Decisions {
 mod tests {
     use facefold_core::{AgeTarget, DecisionAges, Targets};
 
-    use super::{Outcome, People, Rate, Side, band, choose_thresholds, side};
+    use super::{AgeClass, AgeStrata, Outcome, Rate, age_class, band, choose_thresholds};
 
     #[test]
-    fn a_range_counts_where_it_lies_on_one_side() {
+    fn a_range_counts_unless_it_extends_across_the_threshold() {
         let range = |text: &str| text.parse::<AgeTarget>().unwrap();
-        assert_eq!(side(AgeTarget::exact(17.9), 18), Some(Side::Minor));
-        assert_eq!(side(AgeTarget::exact(18.0), 18), Some(Side::Adult));
-        let sides = ["15-17", "15-20", "18-24", "70+"].map(|age| side(range(age), 18));
-        let adult = Some(Side::Adult);
-        assert_eq!(sides, [Some(Side::Minor), None, adult, adult]);
+        assert_eq!(age_class(AgeTarget::exact(17.9), 18), Some(AgeClass::Minor));
+        assert_eq!(age_class(AgeTarget::exact(18.0), 18), Some(AgeClass::Adult));
+        let sides = ["15-17", "15-20", "18-24", "70+"].map(|age| age_class(range(age), 18));
+        let adult = Some(AgeClass::Adult);
+        assert_eq!(sides, [Some(AgeClass::Minor), None, adult, adult]);
         let bands = ["13-15", "10-14", "3", "17"].map(|age| band(range(age), 18));
         let expected = [Some("13-15"), None, Some("0-12"), Some("16-17")];
         assert_eq!(bands, expected.map(|band| band.map(str::to_owned)));
@@ -586,22 +596,22 @@ mod tests {
     }
 
     #[test]
-    fn rates_and_areas_are_those_counted_by_hand() {
+    fn rates_and_auc_match_manual_counts() {
         let truth = [10.0, 17.0, 16.0, 18.0, 25.0, 30.0, 31.0, 60.0].map(AgeTarget::exact);
-        let people = People::new(&truth, 18);
-        assert_eq!(people.minors, [0, 1, 2]);
-        assert_eq!(people.adults, [3, 4, 5, 6, 7]);
-        assert_eq!(people.older, [6, 7], "older than 30");
+        let strata = AgeStrata::new(&truth, 18);
+        assert_eq!(strata.minors, [0, 1, 2]);
+        assert_eq!(strata.adults, [3, 4, 5, 6, 7]);
+        assert_eq!(strata.older, [6, 7], "older than 30");
         // sklearn.metrics.roc_auc_score([0, 0, 0, 1, 1, 1, 1, 1], [.1, .6, .2, .5, .6, .9, 1, 1])
         let scores = [0.1, 0.6, 0.2, 0.5, 0.6, 0.9, 1.0, 1.0];
-        assert!((people.auc(&scores).unwrap() - 0.9).abs() < 1e-12);
+        assert!((strata.auc(&scores).unwrap() - 0.9).abs() < 1e-12);
         // With no minor passed, who has more than 0.6 passes; with one of three, more than 0.2.
-        let roc = people.roc(&[scores.to_vec()]);
+        let roc = strata.roc(&[scores.to_vec()]);
         let at = |rate: f64| roc.iter().find(|point| point.false_adult_rate == rate).unwrap();
         assert_eq!((at(0.01).adults_passed, at(0.5).adults_passed), (0.6, 1.0));
         let mut outcomes = [Outcome::default(); 8];
         (outcomes[1].over, outcomes[0].under, outcomes[6].over) = (0.5, 1.0, 1.0);
-        let decisions = people.decisions(&outcomes);
+        let decisions = strata.decisions(&outcomes);
         let shares = [
             decisions.minors_passed,
             decisions.minors_under,
@@ -616,7 +626,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_of_several_thresholds_are_chosen_by_the_same_rows() {
+    fn limits_of_several_thresholds_are_chosen_on_the_same_rows() {
         let truth = Targets::exact_years((0..400).map(|row| (row % 40) as f32).collect());
         let predicted: Vec<DecisionAges> =
             (0..400).map(|row| ((row % 40) as f32 + 1.5).into()).collect();

@@ -8,7 +8,7 @@
 
 use facefold::core::rng::seeded;
 use facefold::core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, SubjectId,
+    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict, SubjectId,
     Targets, Task, TrainingLog,
 };
 use facefold::evaluate::{Metrics, RowInfo};
@@ -31,8 +31,8 @@ impl Head for NearestMean {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        _validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        _validation: &FeatureDataset<'_>,
         _seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let Targets::Classes { indices, count } = training.targets() else {
@@ -71,9 +71,9 @@ impl FittedHead for Means {
         &self.1
     }
 
-    fn parts(&self) -> HeadParts {
+    fn state_dict(&self) -> StateDict {
         let means = ("means".to_owned(), self.0.clone().into_dyn());
-        HeadParts {
+        StateDict {
             kind: "nearest-mean".to_owned(),
             config: serde_json::json!({}),
             tensors: [means].into(),

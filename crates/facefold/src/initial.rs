@@ -36,7 +36,7 @@ impl InitialHeads {
     pub(crate) fn options(&self, task: Task, settings: &HeadOptions) -> HeadOptions {
         let heads = self.0.iter().flat_map(|bundle| &bundle.heads);
         let head = heads.clone().find(|head| head.task == task).or(heads.clone().next());
-        let start = head.map(|head| Arc::new(head.parts.clone()));
+        let start = head.map(|head| Arc::new(head.state.clone()));
         HeadOptions { start, ..settings.clone() }
     }
 }

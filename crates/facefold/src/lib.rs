@@ -22,7 +22,7 @@
 //!
 //! # Which head is better?
 //!
-//! Two classes, told apart by the first of eight features, for 40 subjects with three pictures each:
+//! Two classes, separated by the first of eight features, for 40 subjects with three pictures each:
 //!
 //! ```
 //! use facefold::core::{FeatureMatrix, Fold, SubjectId, Targets, Task};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use facefold_core::{AgeGroups, CompanionKind, Head, Task};
+use facefold_core::{AgeGroups, AuxiliaryKind, Head, Task};
 use facefold_datasets::{ExactAges, LabelPolicy};
 use facefold_heads::{HeadOptions, registry};
 use facefold_store::Features;
@@ -20,7 +20,7 @@ pub struct LearningOptions {
     /// Tasks, each once.
     pub tasks: Vec<Task>,
     /// Labels that joint heads learn beside the tasks and never predict, each once.
-    pub auxiliary: Vec<CompanionKind>,
+    pub auxiliary: Vec<AuxiliaryKind>,
     /// What the heads see; `None` for all that the stores have.
     pub features: Option<Features>,
     /// How age strings become groups.
@@ -72,7 +72,7 @@ impl LearningOptions {
     }
 
     /// What joint heads learn, each once: the tasks, then the auxiliary labels.
-    pub(crate) fn companions(&self) -> Vec<CompanionKind> {
+    pub(crate) fn companions(&self) -> Vec<AuxiliaryKind> {
         let tasks = self.tasks.iter().map(|&task| task.into());
         each_once(&tasks.chain(self.auxiliary.iter().copied()).collect::<Vec<_>>())
     }
@@ -80,7 +80,7 @@ impl LearningOptions {
     /// Refuses auxiliary labels where none of the heads would learn them.
     pub(crate) fn require_learner(&self, heads: &[Box<dyn Head>]) -> Result<()> {
         let named = self.companions().len() > self.tasks.len();
-        if !named || heads.iter().any(|head| head.uses_companions()) {
+        if !named || heads.iter().any(|head| head.uses_auxiliary_tasks()) {
             return Ok(());
         }
         let names: Vec<&str> = heads.iter().map(|head| head.name()).collect();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use facefold_store::{Forget, Store};
+use facefold_store::{Forget, NotedReport, Store};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -34,22 +34,23 @@ pub fn forget(directory: &Path, what: Forget<'_>) -> Result<Forgotten> {
         label_rows: traces.paths.len(),
         ..Forgotten::default()
     };
-    // Behind the store's name, where several stores were tested on.
-    let name =
-        std::path::absolute(directory)?.file_name().map(|name| name.to_string_lossy().into_owned());
-    let paths = traces.paths.iter().map(|path| path.to_string_lossy());
-    let paths: HashSet<String> = paths
-        .flat_map(|path| {
-            let behind = name.as_ref().map(|name| format!("{name}/{path}"));
-            [Some(path.into_owned()), behind].into_iter().flatten()
-        })
-        .collect();
     for report in store.reports()? {
-        if report.is_dir() {
-            let rows = facefold_report::forget_pictures(&report, &|path| paths.contains(path))?;
-            forgotten.reports.insert(report, rows);
-        } else {
-            forgotten.reports_not_found.push(report);
+        let NotedReport { directory, name } = report;
+        if directory.is_dir() {
+            // Behind the store's name, where several stores were tested on.
+            let path_in = |path: &Path| match &name {
+                Some(name) => [path.to_owned(), Path::new(name).join(path)],
+                None => [path.to_owned(), path.to_owned()],
+            };
+            let paths: HashSet<String> = traces
+                .paths
+                .iter()
+                .flat_map(|path| path_in(path).map(|path| path.to_string_lossy().into_owned()))
+                .collect();
+            let rows = facefold_report::forget_pictures(&directory, &|path| paths.contains(path))?;
+            *forgotten.reports.entry(directory).or_default() += rows;
+        } else if !forgotten.reports_not_found.contains(&directory) {
+            forgotten.reports_not_found.push(directory);
         }
     }
     // Last, so that a removal which failed before can be repeated.

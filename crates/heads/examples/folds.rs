@@ -12,7 +12,7 @@
 use std::error::Error;
 use std::io::Read;
 
-use facefold_core::{Examples, FeatureMatrix, Predictions, Targets};
+use facefold_core::{FeatureDataset, FeatureMatrix, Predictions, Targets};
 use facefold_heads::{HeadOptions, registry};
 use ndarray::Array2;
 use serde_json::json;
@@ -76,12 +76,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         Targets::Classes { indices, count }
     };
     let folds = load(folds)?.integers();
-    let (settings, asked) = match rest {
-        [first, asked @ ..] => (serde_json::from_str(first)?, asked),
+    let (settings, problems) = match rest {
+        [first, problems @ ..] => (serde_json::from_str(first)?, problems),
         [] => (HeadOptions::default(), rest),
     };
     let head = registry::head(head, &settings)?;
-    let mut chosen: Vec<i32> = asked.iter().map(|fold| fold.parse()).collect::<Result<_, _>>()?;
+    let mut chosen: Vec<i32> =
+        problems.iter().map(|fold| fold.parse()).collect::<Result<_, _>>()?;
     if chosen.is_empty() {
         chosen.clone_from(&folds);
         chosen.sort_unstable();
@@ -94,8 +95,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             (0..folds.len()).filter(used).collect()
         };
         let examples = |rows: Vec<usize>| {
-            let targets = targets.pick(&rows);
-            Examples::new(&matrix, rows, targets)
+            let targets = targets.select(&rows);
+            FeatureDataset::new(&matrix, rows, targets)
         };
         let (training, left_out) = (examples(rows(false))?, examples(rows(true))?);
         let fitted = head.fit(&training, &left_out, 0)?;
@@ -118,16 +119,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Accuracy, or mean absolute error in years.
-fn score(answers: &Predictions, targets: &Targets) -> f64 {
-    match (answers, targets) {
-        (Predictions::Classes(shares), Targets::Classes { indices, .. }) => {
-            let right = shares.rows().into_iter().zip(indices).filter(|(row, class)| {
+fn score(predictions: &Predictions, targets: &Targets) -> f64 {
+    match (predictions, targets) {
+        (Predictions::Classes(probabilities), Targets::Classes { indices, .. }) => {
+            let right = probabilities.rows().into_iter().zip(indices).filter(|(row, class)| {
                 row.iter().enumerate().all(|(at, share)| at == **class || *share < row[**class])
             });
             right.count() as f64 / indices.len() as f64
         }
-        (Predictions::Years(told), Targets::Years(years)) => {
-            let errors = told.iter().zip(years).map(|(told, year)| f64::from(year.distance(*told)));
+        (Predictions::Regression(predicted), Targets::Regression(years)) => {
+            let errors = predicted
+                .iter()
+                .zip(years)
+                .map(|(predicted, year)| f64::from(year.distance(*predicted)));
             errors.sum::<f64>() / years.len() as f64
         }
         _ => f64::NAN,

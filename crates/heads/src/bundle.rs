@@ -1,4 +1,4 @@
-//! A bundle: one file with trained heads and all that they need to answer for new pictures.
+//! A bundle: one file with trained heads and all that they need to predict new pictures.
 //!
 //! The file is in the safetensors format, readable without facefold: its metadata key `facefold`
 //! holds the JSON manifest, a head's tensors are named `<number of the head>/<name>`, those of the
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{
     AgeGroups, AgeIntervals, AgeThreshold, ExtractorInfo, FamiliarityModel, Fingerprint,
-    FittedHead, HeadError, HeadParts, TargetKind, Task, files,
+    FittedHead, HeadError, StateDict, TargetKind, Task, files,
 };
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choice::FeatureChoice;
 use crate::familiarity;
-use crate::formula::{Formula, Value};
+use crate::graph::{ComputationGraph, Value};
 use crate::registry;
 use crate::training_set::TrainingSet;
 use crate::weights::{self, StoredTensor, WeightFormat};
@@ -35,36 +35,36 @@ const CHECKSUM: &str = "checksum";
 /// A longer file is no bundle.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// A head and what its answers mean.
+/// A head and the meaning of its outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskHead {
-    /// What it tells.
+    /// What it predicts.
     pub task: Task,
-    /// Names of its classes in the order of its shares; empty for years.
+    /// Names of its classes in the order of its outputs; empty for regression.
     pub classes: Vec<String>,
     /// The groups behind the classes of an age-group head.
     pub age_groups: Option<AgeGroups>,
-    /// Intervals around the years it tells, where rows were kept to measure them.
+    /// Prediction intervals around the predicted age, where held-out rows calibrate them.
     pub age_intervals: Option<AgeIntervals>,
     /// The limits of the predicted age from which it decides at age thresholds.
     pub age_thresholds: Vec<AgeThreshold>,
     /// The head itself.
-    pub parts: HeadParts,
+    pub state: StateDict,
 }
 
 impl TaskHead {
-    /// The head, ready to answer.
+    /// The head, ready to predict.
     ///
     /// # Errors
-    /// [`HeadError::Damaged`] where its parts do not make a head for its task and classes.
+    /// [`HeadError::Corrupt`] where its state dict is not that of a head for its task and classes.
     pub fn fitted(&self) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fitted = registry::restore(&self.parts)?;
-        let target: TargetKind = serde_json::from_value(self.parts.config["target"].clone())
+        let fitted = registry::restore(&self.state)?;
+        let target: TargetKind = serde_json::from_value(self.state.config["target"].clone())
             .map_err(|error| {
-                HeadError::Damaged(format!("target of a `{}` head: {error}", self.parts.kind))
+                HeadError::Corrupt(format!("target of a `{}` head: {error}", self.state.kind))
             })?;
         let (expected, groups) = match self.task {
-            Task::Age => (TargetKind::Years, None),
+            Task::Age => (TargetKind::Regression, None),
             Task::AgeGroup => {
                 let groups = self.age_groups.as_ref().map(|groups| groups.ranges().len());
                 (TargetKind::Classes { count: self.classes.len() }, groups)
@@ -72,17 +72,17 @@ impl TaskHead {
             Task::Gender | Task::Class => (TargetKind::Classes { count: self.classes.len() }, None),
         };
         if target != expected || groups.is_some_and(|groups| groups != self.classes.len()) {
-            return Err(HeadError::Damaged(format!(
-                "a head for `{}` with {} class names tells {target:?}",
+            return Err(HeadError::Corrupt(format!(
+                "a head for `{}` with {} class names predicts {target:?}",
                 self.task,
                 self.classes.len()
             )));
         }
-        if self.age_intervals.as_ref().is_some_and(|intervals| !intervals.is_sound()) {
-            return Err(HeadError::Damaged("the intervals of its ages do not fit".to_owned()));
+        if self.age_intervals.as_ref().is_some_and(|intervals| !intervals.is_valid()) {
+            return Err(HeadError::Corrupt("the intervals of its ages do not fit".to_owned()));
         }
-        if let Some(limits) = self.age_thresholds.iter().find(|limits| !limits.is_sound()) {
-            return Err(HeadError::Damaged(format!(
+        if let Some(limits) = self.age_thresholds.iter().find(|limits| !limits.is_valid()) {
+            return Err(HeadError::Corrupt(format!(
                 "the limits of its age threshold {} lie on the wrong sides of it",
                 limits.age
             )));
@@ -90,25 +90,25 @@ impl TaskHead {
         Ok(fitted)
     }
 
-    /// Writes into a formula what the head computes, and gives the value that is its answer: class
-    /// shares, n x classes, or years, n x 1.
+    /// Appends the head's computation to a graph, and gives its prediction: class probabilities,
+    /// n x classes, or ages in years, n x 1.
     ///
     /// # Errors
-    /// [`HeadError::Setting`] for a head that has no formula, naming those that have;
-    /// [`HeadError::Damaged`] where its parts do not make a head.
-    pub fn write(&self, formula: &mut Formula) -> Result<Value, HeadError> {
-        registry::write(&self.parts, formula)
+    /// [`HeadError::Setting`] for a head that cannot be exported, naming those that can;
+    /// [`HeadError::Corrupt`] where its state dict is not that of a head.
+    pub fn export(&self, graph: &mut ComputationGraph) -> Result<Value, HeadError> {
+        registry::export(&self.state, graph)
     }
 }
 
-/// Trained heads with all that they need to answer, and where they come from.
+/// Trained heads with all that they need to predict, and their provenance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bundle {
     /// One head a task.
     pub heads: Vec<TaskHead>,
     /// What the heads see of a face.
     pub features: FeatureChoice,
-    /// What tells faces like the training faces from others, where enough rows were kept to measure
+    /// Detects faces unlike the training faces, where enough rows were held out to calibrate
     /// it.
     pub familiarity: Option<FamiliarityModel>,
     /// What the training embeddings were made with.
@@ -168,11 +168,11 @@ impl Bundle {
     /// Writes the bundle to one file, atomically.
     ///
     /// # Errors
-    /// [`BundleError::Write`] naming the path.
+    /// [`BundleError::Export`] naming the path.
     pub fn save(&self, path: &Path) -> Result<(), BundleError> {
         let bytes = self.to_bytes()?;
         files::write_atomic(path, &bytes)
-            .map_err(|source| BundleError::Write { path: path.to_owned(), source })
+            .map_err(|source| BundleError::Export { path: path.to_owned(), source })
     }
 
     /// Reads a bundle and makes sure that each of its heads can be used.
@@ -199,7 +199,7 @@ impl Bundle {
         let mut tensors: BTreeMap<String, StoredTensor> =
             self.familiarity.as_ref().map(familiarity::store).unwrap_or_default();
         for (number, head) in self.heads.iter().enumerate() {
-            for (name, tensor) in &head.parts.tensors {
+            for (name, tensor) in &head.state.tensors {
                 let name = format!("{number}/{name}");
                 let stored = weights::store(tensor, self.weights)
                     .map_err(|value| unwritable(&overflow(&name, value)))?;
@@ -242,8 +242,8 @@ impl Bundle {
         let stored =
             file.tensor(CHECKSUM).map_err(|_| format!("it lacks the tensor `{CHECKSUM}`"))?;
         tensors.retain(|(name, _)| name != CHECKSUM);
-        let parts = tensors.iter().map(|(name, view)| (name.as_str(), view.shape(), view.data()));
-        if stored.data() != checksum(manifest, parts) {
+        let state = tensors.iter().map(|(name, view)| (name.as_str(), view.shape(), view.data()));
+        if stored.data() != checksum(manifest, state) {
             return Err("its checksum does not fit its content".to_owned());
         }
         let manifest: Manifest<'_> = serde_json::from_str(manifest)
@@ -261,10 +261,10 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The heads, ready to answer, in the order of [`Self::heads`].
+    /// The heads, ready to predict, in the order of [`Self::heads`].
     ///
     /// # Errors
-    /// [`HeadError::Damaged`] where the parts of one do not make a head.
+    /// [`HeadError::Corrupt`] where the state dict of one is not that of a head.
     pub fn fitted(&self) -> Result<Vec<Box<dyn FittedHead>>, HeadError> {
         self.heads.iter().map(TaskHead::fitted).collect()
     }
@@ -293,8 +293,8 @@ impl Bundle {
             age_groups: Cow::Borrowed(&head.age_groups),
             age_intervals: Cow::Borrowed(&head.age_intervals),
             age_thresholds: Cow::Borrowed(&head.age_thresholds),
-            kind: Cow::Borrowed(&head.parts.kind),
-            config: Cow::Borrowed(&head.parts.config),
+            kind: Cow::Borrowed(&head.state.kind),
+            config: Cow::Borrowed(&head.state.config),
         });
         Manifest {
             format: FORMAT,
@@ -326,7 +326,7 @@ impl Bundle {
                 age_groups: head.age_groups.into_owned(),
                 age_intervals: head.age_intervals.into_owned(),
                 age_thresholds: head.age_thresholds.into_owned(),
-                parts: HeadParts {
+                state: StateDict {
                     kind: head.kind.into_owned(),
                     config: head.config.into_owned(),
                     tensors: BTreeMap::new(),
@@ -347,7 +347,7 @@ impl Bundle {
                 .ok_or_else(|| format!("its tensor `{name}` belongs to no head"))?;
             let tensor =
                 weights::load(view).map_err(|error| format!("its tensor `{name}`: {error}"))?;
-            head.parts.tensors.insert(part.to_owned(), tensor);
+            head.state.tensors.insert(part.to_owned(), tensor);
         }
         Ok(Self {
             heads,
@@ -367,7 +367,7 @@ impl Bundle {
     }
 }
 
-/// What is said of a value that half precision cannot hold.
+/// The error for a value that half precision cannot represent.
 fn overflow(tensor: &str, value: f32) -> String {
     format!(
         "its tensor `{tensor}`: expected values that f16 can hold, found {value}; store its weights \
@@ -405,7 +405,7 @@ pub enum BundleError {
     },
     /// The file cannot be written.
     #[error("cannot write the bundle `{}`: {source}", path.display())]
-    Write {
+    Export {
         /// The file.
         path: PathBuf,
         /// What failed.

@@ -11,9 +11,9 @@ pub(crate) struct Sigmoid {
 
 impl Sigmoid {
     /// What is used where nothing can be fitted: a decision of 1, the margin, is 0.73 certain.
-    pub(crate) const PLAIN: Self = Self { a: -1.0, b: 0.0 };
+    pub(crate) const UNCALIBRATED: Self = Self { a: -1.0, b: 0.0 };
 
-    /// Fits the sigmoid to decisions and whether each row is of the class; [`Self::PLAIN`] where
+    /// Fits the sigmoid to decisions and whether each row is of the class; [`Self::UNCALIBRATED`] where
     /// one of the two kinds of rows is missing.
     ///
     /// After Lin, Lin and Weng, "A note on Platt's probabilistic outputs for support vector
@@ -22,7 +22,7 @@ impl Sigmoid {
         let positives = positive.iter().filter(|&&is| is).count() as f64;
         let negatives = positive.len() as f64 - positives;
         if positives == 0.0 || negatives == 0.0 {
-            return Self::PLAIN;
+            return Self::UNCALIBRATED;
         }
         let high = (positives + 1.0) / (positives + 2.0);
         let low = 1.0 / (negatives + 2.0);
@@ -46,10 +46,10 @@ impl Sigmoid {
             let (mut aa, mut ab, mut bb, mut ga, mut gb) = (1e-12, 0.0, 1e-12, 0.0, 0.0);
             for &(decision, target) in &rows {
                 let p = at.of(decision);
-                let curve = p * (1.0 - p);
-                aa += decision * decision * curve;
-                ab += decision * curve;
-                bb += curve;
+                let hessian = p * (1.0 - p);
+                aa += decision * decision * hessian;
+                ab += decision * hessian;
+                bb += hessian;
                 ga += decision * (target - p);
                 gb += target - p;
             }
@@ -58,12 +58,12 @@ impl Sigmoid {
             }
             let determinant = aa * bb - ab * ab;
             let (da, db) = ((ab * gb - bb * ga) / determinant, (ab * ga - aa * gb) / determinant);
-            let slope = ga * da + gb * db;
+            let directional_derivative = ga * da + gb * db;
             let mut step = 1.0;
             while step > 1e-10 {
                 let next = Self { a: at.a + step * da, b: at.b + step * db };
                 let next_value = objective(next);
-                if next_value < value + 1e-4 * step * slope {
+                if next_value < value + 1e-4 * step * directional_derivative {
                     (at, value) = (next, next_value);
                     break;
                 }
@@ -73,7 +73,7 @@ impl Sigmoid {
                 break;
             }
         }
-        // A stored head keeps f32: with no more than that here, it answers the same bits.
+        // A stored head has f32: with the same precision here it predicts the same bits.
         Self { a: f64::from(at.a as f32), b: f64::from(at.b as f32) }
     }
 
@@ -137,9 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn a_class_without_rows_keeps_the_plain_sigmoid() {
-        assert_eq!(Sigmoid::fit(&[1.0, 2.0], &[true, true]), Sigmoid::PLAIN);
-        assert!(Sigmoid::PLAIN.of(1e6) <= 1.0 && Sigmoid::PLAIN.of(-1e6) >= 0.0);
+    fn a_class_without_rows_is_not_calibrated() {
+        assert_eq!(Sigmoid::fit(&[1.0, 2.0], &[true, true]), Sigmoid::UNCALIBRATED);
+        assert!(Sigmoid::UNCALIBRATED.of(1e6) <= 1.0 && Sigmoid::UNCALIBRATED.of(-1e6) >= 0.0);
     }
 
     #[test]

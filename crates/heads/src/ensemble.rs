@@ -1,17 +1,17 @@
-//! Several fits of one head under different seeds, answering together: their mean.
+//! An ensemble: the mean prediction of several fits of one head under different seeds.
 
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
+    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict, TargetKind,
     TrainingLog,
 };
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::formula::{Formula, Value};
+use crate::graph::{ComputationGraph, Value};
 use crate::members::{self, Member};
 use crate::mlp::{self, Mlp};
 use crate::options::{HeadOptions, require};
-use crate::parts::{Reader, Stored};
+use crate::state_dict::{Reader, Stored};
 
 /// Settings of `mlp-ensemble` and `mlp-joint-ensemble`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,14 +56,14 @@ impl Head for Ensemble {
         serde_json::json!({ "members": self.members, "member": self.member.settings() })
     }
 
-    fn uses_companions(&self) -> bool {
-        self.member.uses_companions()
+    fn uses_auxiliary_tasks(&self) -> bool {
+        self.member.uses_auxiliary_tasks()
     }
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let fits = (0..self.members as u64).map(|member| {
@@ -93,10 +93,10 @@ struct Fitted {
 }
 
 impl Fitted {
-    /// The mean of the members' shares of classes or of years, or of the years they tell.
+    /// The mean of the members' probabilities of classes or of ages, or of their predicted ages.
     ///
-    /// Years are answered from the mean distribution: the mean of the members' own answers is no
-    /// whole year, and misses by more (0.006 years on UTKFace).
+    /// Ages are decoded from the mean distribution: the mean of the members' own predictions is no
+    /// whole year, and its error is larger (by 0.006 years on UTKFace).
     fn mean(
         &self,
         matrix: &FeatureMatrix,
@@ -105,9 +105,9 @@ impl Fitted {
     ) -> Result<Vec<f32>, HeadError> {
         let mut sum: Vec<f32> = Vec::new();
         for member in &self.members {
-            let shares = fit(member).averaged(matrix, rows)?;
-            sum.resize(shares.len(), 0.0);
-            for (sum, share) in sum.iter_mut().zip(shares) {
+            let probabilities = fit(member).averaged(matrix, rows)?;
+            sum.resize(probabilities.len(), 0.0);
+            for (sum, share) in sum.iter_mut().zip(probabilities) {
                 *sum += share;
             }
         }
@@ -121,7 +121,7 @@ impl Fitted {
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        self.members[0].answers(self.mean(matrix, rows, |member| member)?)
+        self.members[0].decode(self.mean(matrix, rows, |member| member)?)
     }
 
     fn predict_validation(
@@ -129,64 +129,66 @@ impl FittedHead for Fitted {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Predictions, HeadError> {
-        self.members[0].answers(self.mean(matrix, rows, mlp::Fitted::before)?)
+        self.members[0].decode(self.mean(matrix, rows, mlp::Fitted::train_only)?)
     }
 
-    fn year_distribution(
+    fn age_distribution(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        if !self.members[0].tells_distribution() {
+        if !self.members[0].predicts_distribution() {
             return Ok(None);
         }
         mlp::distribution(rows.len(), self.mean(matrix, rows, |member| member)?).map(Some)
     }
 
-    fn year_distribution_validation(
+    fn age_distribution_validation(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        if !self.members[0].tells_distribution() {
+        if !self.members[0].predicts_distribution() {
             return Ok(None);
         }
-        mlp::distribution(rows.len(), self.mean(matrix, rows, mlp::Fitted::before)?).map(Some)
+        mlp::distribution(rows.len(), self.mean(matrix, rows, mlp::Fitted::train_only)?).map(Some)
     }
 
     fn log(&self) -> &TrainingLog {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        let (members, tensors) = members::join(self.members.iter().map(FittedHead::parts));
+    fn state_dict(&self) -> StateDict {
+        let (members, tensors) = members::join(self.members.iter().map(FittedHead::state_dict));
         let (target, log) = (self.target, self.log.clone());
         let stored = Stored { target, unit_columns: None, settings: members, log };
-        stored.parts(&self.kind, tensors)
+        stored.state_dict(&self.kind, tensors)
     }
 }
 
 /// Makes the ensemble from its stored parts.
-pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
-    let (members, target, log) = read(parts)?;
-    Ok(Box::new(Fitted { kind: parts.kind.clone(), members, target, log }))
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
+    let (members, target, log) = read(state)?;
+    Ok(Box::new(Fitted { kind: state.kind.clone(), members, target, log }))
 }
 
-/// Writes what the ensemble of these parts computes.
-pub(crate) fn write(parts: &HeadParts, formula: &mut Formula) -> Result<Value, HeadError> {
-    mlp::write_mean(&read(parts)?.0, formula)
+/// Exports the computation of the ensemble of this state dict.
+pub(crate) fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<Value, HeadError> {
+    mlp::export_mean(&read(state)?.0, graph)
 }
 
-/// The members, of which there is at least one, and which tell the same kind of thing.
-fn read(parts: &HeadParts) -> Result<(Vec<mlp::Fitted>, TargetKind, TrainingLog), HeadError> {
-    let stored: Stored<Vec<Member>> = Reader(parts).stored()?;
-    let members = members::split(parts, stored.settings);
+/// The members: at least one, all with the same kind of output.
+fn read(state: &StateDict) -> Result<(Vec<mlp::Fitted>, TargetKind, TrainingLog), HeadError> {
+    let stored: Stored<Vec<Member>> = Reader(state).stored()?;
+    let members = members::split(state, stored.settings);
     let members = members.iter().map(mlp::read).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = members.first() else {
-        return Err(HeadError::Damaged(format!("a `{}` head without members", parts.kind)));
+        return Err(HeadError::Corrupt(format!("a `{}` head without members", state.kind)));
     };
-    if members.iter().any(|member| !member.tells_like(first)) {
-        return Err(HeadError::Damaged("members of an ensemble answer differently".to_owned()));
+    if members.iter().any(|member| !member.is_compatible_with(first)) {
+        return Err(HeadError::Corrupt(
+            "the members of an ensemble have different outputs".to_owned(),
+        ));
     }
     Ok((members, stored.target, stored.log))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use facefold_core::{FamiliarityModel, FamiliarityParts};
+use facefold_core::{FamiliarityModel, FamiliarityParameters};
 use ndarray::Array2;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -15,8 +15,8 @@ pub(crate) const PREFIX: &str = "familiarity/";
 
 /// The tensors of a model, by their names in the file.
 pub(crate) fn store(model: &FamiliarityModel) -> BTreeMap<String, StoredTensor> {
-    let FamiliarityParts { embedding, mean, scale, components, units, statistics, distances } =
-        model.parts();
+    let FamiliarityParameters { embedding, mean, scale, components, units, statistics, distances } =
+        model.parameters();
     let floats = |shape: &[usize], values: &[f32]| {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         (Dtype::F32, shape.to_vec(), bytes)
@@ -65,7 +65,7 @@ pub(crate) fn restore(
     let components = bytes.iter().map(|&byte| i8::from_le_bytes([byte])).collect();
     let components = Array2::from_shape_vec((k, d), components).map_err(|_| odd("components"))?;
     let statistics: Vec<[f32; 2]> = floats("statistics")?.as_chunks().0.to_vec();
-    let parts = FamiliarityParts {
+    let state = FamiliarityParameters {
         embedding: u32::from_le_bytes(embedding) as usize,
         mean: floats("mean")?,
         scale: floats("scale")?,
@@ -74,5 +74,5 @@ pub(crate) fn restore(
         statistics: statistics.try_into().map_err(|_| odd("statistics"))?,
         distances: floats("distances")?,
     };
-    FamiliarityModel::new(parts).map(Some).map_err(|error| error.to_string())
+    FamiliarityModel::new(state).map(Some).map_err(|error| error.to_string())
 }

@@ -1,17 +1,17 @@
 //! From rows of a feature matrix to what a head sees: standardised columns.
 
-use facefold_core::{Examples, FeatureMatrix, FeatureRows, HeadError};
-use facefold_engine::{Vectorised, widest};
+use facefold_core::{FeatureDataset, FeatureMatrix, FeatureRows, HeadError};
+use facefold_engine::{Vectorised, dispatch_simd};
 use ndarray::Array1;
 
-use crate::formula::{Formula, Operation, Value};
-use crate::parts::{Reader, Tensors};
+use crate::graph::{ComputationGraph, Operation, Value};
+use crate::state_dict::{Reader, Tensors};
 
 /// Per-column mean and scale, fitted on training rows only, and the columns scaled to length 1.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Standardiser {
     mean: Vec<f32>,
-    /// 1 / standard deviation; 0 for a column that never varied in training, which tells nothing.
+    /// 1 / standard deviation; 0 for a column that is constant in training.
     scale: Vec<f32>,
     unit_columns: Option<(usize, usize)>,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Standardiser {
 impl Standardiser {
     /// Mean and standard deviation of the training rows as they are (not their mirrored crops).
     pub(crate) fn fit(
-        training: &Examples<'_>,
+        training: &FeatureDataset<'_>,
         unit_columns: Option<(usize, usize)>,
     ) -> Result<Self, HeadError> {
         let mut standardiser = Self::unscaled(training, unit_columns)?;
@@ -57,7 +57,7 @@ impl Standardiser {
 
     /// Rows as they are, but for the columns scaled to length 1.
     fn unscaled(
-        training: &Examples<'_>,
+        training: &FeatureDataset<'_>,
         unit_columns: Option<(usize, usize)>,
     ) -> Result<Self, HeadError> {
         let width = training.matrix().width();
@@ -80,7 +80,7 @@ impl Standardiser {
     /// Rows scaled to a length of the root of d, whatever the training rows: by all columns, or by
     /// those given.
     pub(crate) fn unit(
-        training: &Examples<'_>,
+        training: &FeatureDataset<'_>,
         unit_columns: Option<(usize, usize)>,
     ) -> Result<Self, HeadError> {
         let mut standardiser = Self::unscaled(training, unit_columns)?;
@@ -114,11 +114,11 @@ impl Standardiser {
     /// Writes a row, standardised, into `out`, which has d values.
     pub(crate) fn apply(&self, source: &FeatureRows, row: usize, out: &mut [f32]) {
         source.copy(row, out);
-        widest(Apply { standardiser: self, row: out });
+        dispatch_simd(Apply { standardiser: self, row: out });
     }
 
     /// Appends what [`Self::apply`] does to the features; gives the standardised ones, n x d.
-    pub(crate) fn write(&self, formula: &mut Formula) -> Value {
+    pub(crate) fn export(&self, graph: &mut ComputationGraph) -> Value {
         let (first, end) = self.unit_columns.unwrap_or((0, 0));
         let mut joined = None;
         for (first, end, is_unit) in
@@ -129,24 +129,24 @@ impl Standardiser {
             }
             let mut part = Value::FEATURES;
             if (first, end) != (0, self.width()) {
-                part = formula.compute(Operation::Columns { first, end }, &[part]);
+                part = graph.compute(Operation::Slice { first, end }, &[part]);
             }
             if is_unit {
-                let length = formula.compute(Operation::RowLength, &[part]);
+                let length = graph.compute(Operation::RowNorm, &[part]);
                 // Columns of zeros stay zeros, whatever they are divided by.
-                let length = formula.with(Operation::Larger, length, f32::MIN_POSITIVE);
-                part = formula.compute(Operation::Divide, &[part, length]);
+                let length = graph.with(Operation::Maximum, length, f32::MIN_POSITIVE);
+                part = graph.compute(Operation::Divide, &[part, length]);
             }
             joined = Some(match joined {
                 None => part,
-                Some(before) => formula.compute(Operation::Beside, &[before, part]),
+                Some(before) => graph.compute(Operation::Concat, &[before, part]),
             });
         }
-        let mean = formula.row("features.mean", self.mean.as_slice());
-        let scale = formula.row("features.scale", self.scale.as_slice());
+        let mean = graph.row("features.mean", self.mean.as_slice());
+        let scale = graph.row("features.scale", self.scale.as_slice());
         let centred =
-            formula.compute(Operation::Subtract, &[joined.unwrap_or(Value::FEATURES), mean]);
-        formula.compute(Operation::Multiply, &[centred, scale])
+            graph.compute(Operation::Subtract, &[joined.unwrap_or(Value::FEATURES), mean]);
+        graph.compute(Operation::Multiply, &[centred, scale])
     }
 
     /// The standardised rows, `rows.len()` x d, times `factor`.
@@ -195,8 +195,8 @@ impl Standardiser {
         let mean = reader.vector("features.mean", None)?;
         let scale = reader.vector("features.scale", Some(mean.len()))?;
         match unit_columns {
-            _ if mean.is_empty() => Err(HeadError::Damaged("`features.mean` is empty".to_owned())),
-            Some((first, end)) if first >= end || end > mean.len() => Err(HeadError::Damaged(
+            _ if mean.is_empty() => Err(HeadError::Corrupt("`features.mean` is empty".to_owned())),
+            Some((first, end)) if first >= end || end > mean.len() => Err(HeadError::Corrupt(
                 format!("unit columns {first}..{end} of {} features", mean.len()),
             )),
             _ => Ok(Self { mean, scale, unit_columns }),
@@ -213,7 +213,7 @@ struct Apply<'a> {
 impl Vectorised for Apply<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         let Self { standardiser: Standardiser { mean, scale, unit_columns }, row } = self;
@@ -229,10 +229,10 @@ impl Vectorised for Apply<'_> {
     }
 }
 
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn length(values: &[f32]) -> f32 {
-    /// Sums that are kept side by side.
+    /// Independent partial sums.
     const LANES: usize = 16;
     let (lines, rest) = values.as_chunks::<LANES>();
     let mut sums = [0.0_f32; LANES];
@@ -248,15 +248,15 @@ fn length(values: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::Standardiser;
-    use facefold_core::{Examples, FeatureMatrix, Targets};
+    use facefold_core::{FeatureDataset, FeatureMatrix, Targets};
     use ndarray::array;
 
     #[test]
-    fn only_training_rows_count() {
+    fn only_training_rows_are_standardised_by() {
         let matrix = FeatureMatrix::new(array![[1.0, 5.0], [3.0, 5.0], [900.0, -7.0]], None);
         let matrix = matrix.unwrap();
         let training =
-            Examples::new(&matrix, vec![0, 1], Targets::exact_years(vec![1.0, 2.0])).unwrap();
+            FeatureDataset::new(&matrix, vec![0, 1], Targets::exact_years(vec![1.0, 2.0])).unwrap();
         let standardiser = Standardiser::fit(&training, None).unwrap();
         assert_eq!(standardiser.mean, [2.0, 5.0]);
         // The second column never varies in training: it is silenced, whatever it holds later.
@@ -270,7 +270,7 @@ mod tests {
             FeatureMatrix::new(array![[3.0, 4.0, 1.0], [30.0, 40.0, 2.0], [4.0, 3.0, 2.0]], None);
         let matrix = matrix.unwrap();
         let targets = Targets::exact_years(vec![1.0, 2.0, 3.0]);
-        let training = Examples::new(&matrix, vec![0, 1, 2], targets).unwrap();
+        let training = FeatureDataset::new(&matrix, vec![0, 1, 2], targets).unwrap();
         let standardiser = Standardiser::fit(&training, Some((0, 2))).unwrap();
         let rows = standardiser.rows(matrix.plain(), &[0, 1], 1.0);
         assert_eq!(rows[0..2], rows[3..5]);
@@ -281,7 +281,7 @@ mod tests {
     fn infinite_features_are_refused() {
         let matrix = FeatureMatrix::new(array![[1.0], [f32::INFINITY]], None).unwrap();
         let training =
-            Examples::new(&matrix, vec![0, 1], Targets::exact_years(vec![1.0, 2.0])).unwrap();
+            FeatureDataset::new(&matrix, vec![0, 1], Targets::exact_years(vec![1.0, 2.0])).unwrap();
         let error = Standardiser::fit(&training, None).unwrap_err();
         assert!(error.to_string().contains("column 0"), "{error}");
     }

@@ -4,17 +4,17 @@
 
 use candle_core::{Device, Tensor};
 use facefold_core::{
-    Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts, Predictions,
-    TargetKind, Targets, TrainingLog,
+    FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, Predictions,
+    StateDict, TargetKind, Targets, TrainingLog,
 };
 use ndarray::{Array1, ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
 
 use crate::features::Standardiser;
+use crate::flip_tta::flip_averaged;
 use crate::linear::{mismatch, predictions};
 use crate::options::{HeadOptions, one_or_more, require};
-use crate::parts::{Reader, Stored, Tensors, backend, json};
-use crate::sides::answer_both;
+use crate::state_dict::{Reader, Stored, Tensors, backend, json};
 use crate::svm::Scaling;
 use crate::threads::on_one_thread;
 use crate::years;
@@ -28,7 +28,7 @@ const BLOCK: usize = 250;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KnnOptions {
-    /// How many neighbours answer: one number or a list, of which the best on the validation rows
+    /// Number of neighbours: one number or a list, of which the best on the validation rows
     /// is kept (the first, where there are none).
     #[serde(deserialize_with = "one_or_more")]
     pub neighbours: Vec<usize>,
@@ -59,8 +59,8 @@ impl Knn {
 
     fn fit_here(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
     ) -> Result<Fitted, HeadError> {
         let target = training.targets().kind();
         if validation.targets().kind() != target {
@@ -73,7 +73,7 @@ impl Knn {
         features.check(validation.matrix(), validation.rows())?;
         let n = training.len();
         let (told, shares) = match training.targets() {
-            Targets::Years(ages) => (years::midpoints(ages), Vec::new()),
+            Targets::Regression(ages) => (years::midpoints(ages), Vec::new()),
             Targets::Classes { indices, count } => {
                 let mut shares = vec![0.0; *count];
                 for &class in indices {
@@ -84,7 +84,7 @@ impl Knn {
         };
         let rows = directions(&features, training.matrix().plain(), training.rows());
         let mut fitted = Fitted {
-            known: Known::new(rows, features.width())?,
+            known: WeightedTarget::new(rows, features.width())?,
             features,
             told,
             shares,
@@ -129,7 +129,7 @@ fn error(answers: &[f32], targets: &Targets) -> f64 {
                 rows.map(|(row, &class)| -f64::from(row[class].max(f32::MIN_POSITIVE)).ln());
             losses.sum::<f64>() / indices.len().max(1) as f64
         }
-        Targets::Years(ages) => years::error(answers, ages),
+        Targets::Regression(ages) => years::error(answers, ages),
     }
 }
 
@@ -158,8 +158,8 @@ impl Head for Knn {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         _seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let fitted = on_one_thread(|| self.fit_here(training, validation))?;
@@ -169,14 +169,14 @@ impl Head for Knn {
 
 /// The training rows as a tensor, ready to be multiplied with.
 #[derive(Debug)]
-struct Known {
+struct WeightedTarget {
     /// n x d.
     rows: Tensor,
     /// d x n, a view of the former.
     columns: Tensor,
 }
 
-impl Known {
+impl WeightedTarget {
     fn new(values: Vec<f32>, width: usize) -> Result<Self, HeadError> {
         let failed = backend("laying out the training rows");
         let shape = (values.len() / width.max(1), width);
@@ -188,7 +188,7 @@ impl Known {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Settings {
-    /// How many answer.
+    /// Number of neighbours.
     neighbours: usize,
     options: KnnOptions,
 }
@@ -196,7 +196,7 @@ struct Settings {
 #[derive(Debug)]
 struct Fitted {
     features: Standardiser,
-    known: Known,
+    known: WeightedTarget,
     /// Class index or years of each training row.
     told: Vec<f32>,
     /// Share of the training rows in each class; empty for years.
@@ -217,11 +217,11 @@ impl Fitted {
         let n = self.told.len();
         let mut found = Vec::with_capacity(rows.len() * k);
         for chunk in rows.chunks(BLOCK) {
-            let asked = directions(&self.features, source, chunk);
+            let problems = directions(&self.features, source, chunk);
             let cosines =
-                Tensor::from_vec(asked, (chunk.len(), self.features.width()), &Device::Cpu)
-                    .and_then(|asked| {
-                        asked.matmul(&self.known.columns)?.flatten_all()?.to_vec1::<f32>()
+                Tensor::from_vec(problems, (chunk.len(), self.features.width()), &Device::Cpu)
+                    .and_then(|problems| {
+                        problems.matmul(&self.known.columns)?.flatten_all()?.to_vec1::<f32>()
                     })
                     .map_err(&failed)?;
             for cosines in cosines.chunks(n) {
@@ -240,12 +240,12 @@ impl Fitted {
         Ok(found)
     }
 
-    /// Class shares or years by the first `k` of the `most` neighbours of each row.
+    /// Class probabilities or ages by the first `k` of the `most` neighbours of each row.
     fn answers(&self, nearest: &[u32], most: usize, k: usize) -> Vec<f32> {
         let rows =
             nearest.chunks(most).map(|row| row[..k].iter().map(|&at| self.told[at as usize]));
         match self.stored.target {
-            TargetKind::Years => {
+            TargetKind::Regression => {
                 let median = |row: &mut dyn Iterator<Item = f32>| {
                     let mut years: Vec<f32> = row.collect();
                     years.sort_by(f32::total_cmp);
@@ -255,7 +255,7 @@ impl Fitted {
             }
             TargetKind::Classes { .. } => rows
                 .flat_map(|row| {
-                    // One more neighbour, who is of every class by its share of the training rows:
+                    // One more neighbour, which is of each class with its frequency among the training rows:
                     // no class is ruled out by few neighbours.
                     let mut votes = self.shares.clone();
                     row.for_each(|class| votes[class as usize] += 1.0);
@@ -272,14 +272,14 @@ impl FittedHead for Fitted {
         let side = |source: &FeatureRows, rows: &[usize]| {
             Ok(self.answers(&self.nearest(source, rows, k)?, k, k))
         };
-        predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
+        predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, side)?)
     }
 
     fn log(&self) -> &TrainingLog {
         &self.stored.log
     }
 
-    fn parts(&self) -> HeadParts {
+    fn state_dict(&self) -> StateDict {
         let mut tensors = Tensors::new();
         self.features.store(&mut tensors);
         // The tensor is f32 and lies in main memory, so reading it cannot fail.
@@ -291,29 +291,29 @@ impl FittedHead for Fitted {
         if !self.shares.is_empty() {
             tensors.insert("shares".to_owned(), Array1::from(self.shares.clone()).into_dyn());
         }
-        self.stored.parts(NAME, tensors)
+        self.stored.state_dict(NAME, tensors)
     }
 }
 
-/// Makes the head from its stored parts.
-pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
-    let reader = Reader(parts);
+/// Restores the head from its state dict.
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
+    let reader = Reader(state);
     let stored: Stored<Settings> = reader.stored()?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
     let rows = reader.matrix("rows", (None, Some(features.width())))?;
     let told = reader.vector("told", Some(rows.nrows()))?;
     let shares = match stored.target {
         TargetKind::Classes { count } => reader.vector("shares", Some(count))?,
-        TargetKind::Years => Vec::new(),
+        TargetKind::Regression => Vec::new(),
     };
     let neighbours = stored.settings.neighbours;
     let is_class = |&told: &f32| told >= 0.0 && (told as usize) < shares.len();
     if neighbours == 0 || neighbours > told.len() {
-        return Err(HeadError::Damaged(format!("{neighbours} neighbours of {} rows", told.len())));
+        return Err(HeadError::Corrupt(format!("{neighbours} neighbours of {} rows", told.len())));
     }
-    if stored.target != TargetKind::Years && !told.iter().all(is_class) {
-        return Err(HeadError::Damaged(format!("rows of none of {} classes", shares.len())));
+    if stored.target != TargetKind::Regression && !told.iter().all(is_class) {
+        return Err(HeadError::Corrupt(format!("rows of none of {} classes", shares.len())));
     }
-    let known = Known::new(rows.iter().copied().collect(), features.width())?;
+    let known = WeightedTarget::new(rows.iter().copied().collect(), features.width())?;
     Ok(Box::new(Fitted { features, known, told, shares, stored }))
 }

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-/// How many steps back the curvature is remembered.
-const MEMORY: usize = 10;
+/// Number of (s, y) pairs kept, s the step and y the change of the gradient.
+const HISTORY: usize = 10;
 
 /// Where to stop.
 #[derive(Debug, Clone, Copy)]
@@ -33,20 +33,20 @@ pub(crate) fn minimise<E>(
 ) -> Result<Minimum, E> {
     let mut at = start;
     let (mut value, mut gradient) = function(&at)?;
-    let mut memory: VecDeque<(Vec<f64>, Vec<f64>)> = VecDeque::with_capacity(MEMORY);
+    let mut history: VecDeque<(Vec<f64>, Vec<f64>)> = VecDeque::with_capacity(HISTORY);
     for taken in 0..limits.steps {
         if gradient.iter().all(|part| part.abs() <= limits.gradient) {
             return Ok(Minimum { at, steps: taken });
         }
-        let direction = descent(&gradient, &memory);
-        let slope = dot(&direction, &gradient);
+        let direction = descent(&gradient, &history);
+        let directional_derivative = dot(&direction, &gradient);
         // Without curvature the gradient's length says nothing of the step's: start short.
         let mut step =
-            if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1.0) } else { 1.0 };
+            if history.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1.0) } else { 1.0 };
         let accepted = loop {
             let next: Vec<f64> = at.iter().zip(&direction).map(|(a, d)| a + step * d).collect();
             let (next_value, next_gradient) = function(&next)?;
-            if next_value <= value + 1e-4 * step * slope {
+            if next_value <= value + 1e-4 * step * directional_derivative {
                 break Some((next, next_value, next_gradient));
             }
             step /= 2.0;
@@ -58,13 +58,13 @@ pub(crate) fn minimise<E>(
         let Some((next, next_value, next_gradient)) = accepted else {
             return Ok(Minimum { at, steps: taken });
         };
-        let moved: Vec<f64> = next.iter().zip(&at).map(|(a, b)| a - b).collect();
-        let bent: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
-        if dot(&moved, &bent) > 1e-10 * dot(&bent, &bent) {
-            if memory.len() == MEMORY {
-                memory.pop_front();
+        let s: Vec<f64> = next.iter().zip(&at).map(|(a, b)| a - b).collect();
+        let y: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
+        if dot(&s, &y) > 1e-10 * dot(&y, &y) {
+            if history.len() == HISTORY {
+                history.pop_front();
             }
-            memory.push_back((moved, bent));
+            history.push_back((s, y));
         }
         (at, value, gradient) = (next, next_value, next_gradient);
     }
@@ -72,23 +72,23 @@ pub(crate) fn minimise<E>(
 }
 
 /// The quasi-Newton direction, by the two-loop recursion.
-fn descent(gradient: &[f64], memory: &VecDeque<(Vec<f64>, Vec<f64>)>) -> Vec<f64> {
+fn descent(gradient: &[f64], history: &VecDeque<(Vec<f64>, Vec<f64>)>) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|part| -part).collect();
-    let mut shares = Vec::with_capacity(memory.len());
-    for (moved, bent) in memory.iter().rev() {
-        let share = dot(moved, &direction) / dot(moved, bent);
-        add(&mut direction, bent, -share);
-        shares.push(share);
+    let mut alphas = Vec::with_capacity(history.len());
+    for (s, y) in history.iter().rev() {
+        let alpha = dot(s, &direction) / dot(s, y);
+        add(&mut direction, y, -alpha);
+        alphas.push(alpha);
     }
-    if let Some((moved, bent)) = memory.back() {
-        let scale = dot(moved, bent) / dot(bent, bent);
+    if let Some((s, y)) = history.back() {
+        let scale = dot(s, y) / dot(y, y);
         for part in &mut direction {
             *part *= scale;
         }
     }
-    for ((moved, bent), share) in memory.iter().zip(shares.iter().rev()) {
-        let correction = dot(bent, &direction) / dot(moved, bent);
-        add(&mut direction, moved, share - correction);
+    for ((s, y), alpha) in history.iter().zip(alphas.iter().rev()) {
+        let correction = dot(y, &direction) / dot(s, y);
+        add(&mut direction, s, alpha - correction);
     }
     direction
 }
@@ -107,7 +107,7 @@ mod tests {
     use std::convert::Infallible;
 
     #[test]
-    fn finds_the_minimum_of_a_stretched_bowl() {
+    fn finds_the_minimum_of_an_ill_conditioned_quadratic() {
         let scales = [1.0, 100.0, 1e4];
         let target = [3.0, -2.0, 0.5];
         let bowl = |x: &[f64]| {

@@ -1,20 +1,22 @@
-//! MLP, SVM, trees, neighbours and linear heads, calibration, and bundles.
+//! The heads: classifiers and age regressors over a feature matrix (MLP, SVM, boosted trees,
+//! k-nearest neighbours, linear), their calibration, and bundles.
 //!
-//! A head turns rows of a feature matrix into classes or years. [`registry::head`] makes one by
-//! name; [`Bundle`] keeps fitted ones in a file with all that they need to answer. To add a head,
-//! write a file that implements `Head` and `FittedHead`, and add a line to [`registry`].
+//! [`registry::head`] makes a head by name; [`Bundle`] stores fitted heads in one file with all that
+//! prediction needs. To add a head, write a file that implements `Head` and `FittedHead`, and add a
+//! line to [`registry`].
 //!
-//! Every fit runs on the thread that asks for it and starts no other, so run folds and seeds side
-//! by side. The same rows and seed give the same bits.
+//! A fit runs on the calling thread and starts no other, so folds and seeds can be fitted in
+//! parallel. The same rows and seed give the same bits.
 
 mod bundle;
-mod by_years;
 mod calibration;
 mod choice;
 mod ensemble;
 mod familiarity;
 mod features;
-pub mod formula;
+mod flip_tta;
+pub mod graph;
+mod groups_from_age;
 mod knn;
 mod lbfgs;
 mod linear;
@@ -23,10 +25,9 @@ mod majority;
 mod members;
 mod mlp;
 mod options;
-mod parts;
 pub mod registry;
-mod sides;
 pub mod spaces;
+mod state_dict;
 mod subsample;
 mod svm;
 mod threads;
@@ -41,7 +42,9 @@ pub use choice::FeatureChoice;
 pub use ensemble::EnsembleOptions;
 pub use knn::KnnOptions;
 pub use linear::LinearOptions;
-pub use mlp::{Form, JointOptions, MlpOptions, Optimiser, Schedule, YearsAnswer, YearsLoss};
+pub use mlp::{
+    AgeDecoding, AgeLoss, Architecture, JointOptions, MlpOptions, OptimizerKind, Schedule,
+};
 pub use options::{ClassWeights, HeadOptions};
 pub use svm::{Kernel, Scaling, Scheme, SvmOptions};
 pub use training_set::{LabelCount, TaskCounts, TrainingSet};

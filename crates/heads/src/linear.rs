@@ -1,27 +1,27 @@
-//! The linear head: logistic regression for classes, ridge regression for years.
+//! The linear head: logistic regression for classes, ridge regression for ages.
 
-mod formula;
+mod export;
 mod products;
 
 use std::ops::Range;
 
 use facefold_core::{
-    Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts, Predictions,
-    TargetKind, Targets, TrainingLog,
+    FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, Predictions,
+    StateDict, TargetKind, Targets, TrainingLog,
 };
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use crate::features::Standardiser;
+use crate::flip_tta::flip_averaged;
 use crate::lbfgs::{Limits, minimise};
-use crate::loss::{self, Known, Loss, softmax};
+use crate::loss::{self, Loss, WeightedTarget, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
-use crate::parts::{Reader, Stored, Tensors, json};
-use crate::sides::answer_both;
+use crate::state_dict::{Reader, Stored, Tensors, json};
 use crate::years;
 
-pub(crate) use formula::write;
-use products::{add_sloped, answers, block_rows};
+pub(crate) use export::export;
+use products::{add_gradients, block_rows, multiply};
 
 pub(crate) const NAME: &str = "linear";
 
@@ -69,14 +69,14 @@ impl Linear {
 
     fn fit_here(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
     ) -> Result<Fitted, HeadError> {
         let features = Standardiser::fit(training, self.unit_columns)?;
         features.check(validation.matrix(), validation.rows())?;
-        let goal = Goal::new(training.targets(), self.class_weights);
+        let objective = Objective::new(training.targets(), self.class_weights);
         let rows = Rows::new(&features, training);
-        let outputs = goal.outputs();
+        let outputs = objective.outputs();
         let mut at = vec![0.0; (features.width() + 1) * outputs];
         let mut best: Option<(f64, f64, Fitted)> = None;
         let mut notes = Vec::new();
@@ -89,7 +89,7 @@ impl Linear {
         for &penalty in &penalties {
             let limits = Limits { steps: self.options.steps, gradient: 1e-5 };
             let found = minimise(at, limits, |at| {
-                let (value, mut gradient) = rows.evaluate(at, outputs, &goal);
+                let (value, mut gradient) = rows.evaluate(at, outputs, &objective);
                 let weights = features.width() * outputs;
                 let mut length = 0.0;
                 for (gradient, &weight) in gradient[..weights].iter_mut().zip(at) {
@@ -105,7 +105,7 @@ impl Linear {
                     found.steps
                 ));
             }
-            let fitted = Fitted::new(&features, &at, &goal, training, self.unit_columns);
+            let fitted = Fitted::new(&features, &at, &objective, training, self.unit_columns);
             let error = if validation.is_empty() { 0.0 } else { fitted.error(validation)? };
             if best.as_ref().is_none_or(|(lowest, ..)| error < *lowest) {
                 best = Some((error, penalty, fitted));
@@ -137,21 +137,21 @@ impl Head for Linear {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         _seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         Ok(Box::new(self.fit_here(training, validation)?))
     }
 }
 
-/// What the outputs should become.
-enum Goal {
+/// Targets and loss of the objective.
+enum Objective {
     Classes { soft: Vec<f32>, count: usize },
-    Years { standardised: Vec<Known>, mean: f32, deviation: f32 },
+    Regression { standardised: Vec<WeightedTarget>, mean: f32, deviation: f32 },
 }
 
-impl Goal {
+impl Objective {
     fn new(targets: &Targets, class_weights: ClassWeights) -> Self {
         match targets {
             Targets::Classes { indices, count } => {
@@ -162,12 +162,12 @@ impl Goal {
                 }
                 Self::Classes { soft, count: *count }
             }
-            Targets::Years(ages) => {
+            Targets::Regression(ages) => {
                 let years = years::midpoints(ages);
                 let (mean, deviation) = mean_and_deviation(&years);
                 let standardised = years.iter().map(|year| (year - mean) / deviation);
-                let standardised = standardised.map(Known::surely).collect();
-                Self::Years { standardised, mean, deviation }
+                let standardised = standardised.map(WeightedTarget::certain).collect();
+                Self::Regression { standardised, mean, deviation }
             }
         }
     }
@@ -175,11 +175,12 @@ impl Goal {
     fn outputs(&self) -> usize {
         match self {
             Self::Classes { count, .. } => *count,
-            Self::Years { .. } => 1,
+            Self::Regression { .. } => 1,
         }
     }
 
-    /// What some rows add to the mean loss of all, and to its gradient by their outputs.
+    /// The contribution of some rows to the mean loss, and its gradient with respect to their
+    /// outputs.
     fn loss(&self, outputs: &[f32], rows: Range<usize>) -> Loss {
         let (mut loss, share) = match self {
             Self::Classes { soft, count } => {
@@ -188,13 +189,13 @@ impl Goal {
                 let share = weight(of_rows) / weight(soft).max(f64::MIN_POSITIVE);
                 (loss::cross_entropy(outputs, of_rows, *count), share)
             }
-            Self::Years { standardised, .. } => {
+            Self::Regression { standardised, .. } => {
                 let share = rows.len() as f64 / standardised.len() as f64;
                 (loss::squared(outputs, (&standardised[rows], &[])), share)
             }
         };
         loss.value *= share;
-        loss.gradient.iter_mut().for_each(|slope| *slope *= share as f32);
+        loss.gradient.iter_mut().for_each(|gradient| *gradient *= share as f32);
         loss
     }
 }
@@ -217,14 +218,14 @@ struct Rows {
 const SUMMED_ROWS: usize = 256;
 
 impl Rows {
-    fn new(standardiser: &Standardiser, training: &Examples<'_>) -> Self {
+    fn new(standardiser: &Standardiser, training: &FeatureDataset<'_>) -> Self {
         let values = standardiser.rows(training.matrix().plain(), training.rows(), 1.0);
         Self { values, width: standardiser.width() }
     }
 
     /// Mean loss and its gradient at `at`: d x outputs weights, then the biases. Each row is read
     /// from memory once.
-    fn evaluate(&self, at: &[f64], outputs: usize, goal: &Goal) -> (f64, Vec<f64>) {
+    fn evaluate(&self, at: &[f64], outputs: usize, objective: &Objective) -> (f64, Vec<f64>) {
         let width = self.width;
         let (weights, biases) = at.split_at(width * outputs);
         let weights = transposed(weights, outputs, |&weight| weight as f32);
@@ -235,18 +236,18 @@ impl Rows {
         for rows in self.values.chunks(SUMMED_ROWS * width) {
             for block in rows.chunks(block_rows(width) * width) {
                 let end = first + block.len() / width;
-                let mut answers = answers(block, &weights, width);
-                for row in answers.chunks_exact_mut(outputs) {
+                let mut scores = multiply(block, &weights, width);
+                for row in scores.chunks_exact_mut(outputs) {
                     row.iter_mut().zip(biases).for_each(|(z, &bias)| *z += bias as f32);
                 }
-                let loss = goal.loss(&answers, first..end);
+                let loss = objective.loss(&scores, first..end);
                 value += loss.value;
                 for row in loss.gradient.chunks_exact(outputs) {
-                    for (sum, &slope) in gradient_of_biases.iter_mut().zip(row) {
-                        *sum += f64::from(slope);
+                    for (sum, &gradient) in gradient_of_biases.iter_mut().zip(row) {
+                        *sum += f64::from(gradient);
                     }
                 }
-                add_sloped(block, &loss.gradient, width, &mut sums);
+                add_gradients(block, &loss.gradient, width, &mut sums);
                 first = end;
             }
             for (output, sums) in sums.chunks_exact_mut(width).enumerate() {
@@ -280,18 +281,18 @@ impl Fitted {
     fn new(
         features: &Standardiser,
         at: &[f64],
-        goal: &Goal,
-        training: &Examples<'_>,
+        objective: &Objective,
+        training: &FeatureDataset<'_>,
         unit_columns: Option<(usize, usize)>,
     ) -> Self {
-        let outputs = goal.outputs();
+        let outputs = objective.outputs();
         let weights = Array2::from_shape_fn((features.width(), outputs), |(row, column)| {
             at[row * outputs + column] as f32
         });
         let biases = at[features.width() * outputs..].iter().map(|&bias| bias as f32).collect();
-        let years = match goal {
-            Goal::Years { mean, deviation, .. } => (*mean, *deviation),
-            Goal::Classes { .. } => (0.0, 1.0),
+        let years = match objective {
+            Objective::Regression { mean, deviation, .. } => (*mean, *deviation),
+            Objective::Classes { .. } => (0.0, 1.0),
         };
         let log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let target = training.targets().kind();
@@ -300,8 +301,8 @@ impl Fitted {
     }
 
     /// Mean cross-entropy, or mean absolute error in years.
-    fn error(&self, validation: &Examples<'_>) -> Result<f64, HeadError> {
-        let answers = self.outputs(validation.matrix().plain(), validation.rows());
+    fn error(&self, validation: &FeatureDataset<'_>) -> Result<f64, HeadError> {
+        let outputs = self.outputs(validation.matrix().plain(), validation.rows());
         match validation.targets() {
             Targets::Classes { indices, count } => {
                 let mut soft = vec![0.0; indices.len() * count];
@@ -311,14 +312,14 @@ impl Fitted {
                 if *count != self.biases.len() {
                     return Err(mismatch(&self.stored.target, &validation.targets().kind()));
                 }
-                Ok(loss::cross_entropy(&answers, &soft, *count).value)
+                Ok(loss::cross_entropy(&outputs, &soft, *count).value)
             }
-            Targets::Years(ages) if matches!(self.stored.target, TargetKind::Years) => {
+            Targets::Regression(ages) if matches!(self.stored.target, TargetKind::Regression) => {
                 let predicted: Vec<f32> =
-                    answers.iter().map(|z| z * self.years.1 + self.years.0).collect();
+                    outputs.iter().map(|z| z * self.years.1 + self.years.0).collect();
                 Ok(years::error(&predicted, ages))
             }
-            Targets::Years(_) => Err(mismatch(&self.stored.target, &TargetKind::Years)),
+            Targets::Regression(_) => Err(mismatch(&self.stored.target, &TargetKind::Regression)),
         }
     }
 
@@ -330,79 +331,81 @@ impl Fitted {
         for chunk in rows.chunks(block_rows(width)) {
             let values = self.features.rows(source, chunk, 1.0);
             let biases = self.biases.iter().cycle();
-            all.extend(answers(&values, &weights, width).iter().zip(biases).map(|(z, b)| z + b));
+            all.extend(multiply(&values, &weights, width).iter().zip(biases).map(|(z, b)| z + b));
         }
         all
     }
 
-    /// Class shares, or years, of plain rows.
-    fn answers(&self, source: &FeatureRows, rows: &[usize]) -> Vec<f32> {
-        let mut answers = self.outputs(source, rows);
+    /// Class probabilities, or ages in years, of plain rows.
+    fn predictions(&self, source: &FeatureRows, rows: &[usize]) -> Vec<f32> {
+        let mut outputs = self.outputs(source, rows);
         match self.stored.target {
             TargetKind::Classes { count } => {
-                let logits = answers.clone();
-                for (z, out) in logits.chunks(count).zip(answers.chunks_mut(count)) {
+                let logits = outputs.clone();
+                for (z, out) in logits.chunks(count).zip(outputs.chunks_mut(count)) {
                     softmax(z, out);
                 }
             }
-            TargetKind::Years => {
-                for z in &mut answers {
+            TargetKind::Regression => {
+                for z in &mut outputs {
                     *z = *z * self.years.1 + self.years.0;
                 }
             }
         }
-        answers
+        outputs
     }
 }
 
-/// Training and validation rows that are told different things.
+/// Training and validation rows with targets of different kinds.
 pub(crate) fn mismatch(training: &TargetKind, validation: &TargetKind) -> HeadError {
-    HeadError::Shape(format!("training rows tell {training:?}, validation rows {validation:?}"))
+    HeadError::Shape(format!(
+        "training targets are {training:?}, validation targets {validation:?}"
+    ))
 }
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &FeatureRows, rows: &[usize]| Ok(self.answers(source, rows));
-        predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
+        let side = |source: &FeatureRows, rows: &[usize]| Ok(self.predictions(source, rows));
+        predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, side)?)
     }
 
     fn log(&self) -> &TrainingLog {
         &self.stored.log
     }
 
-    fn parts(&self) -> HeadParts {
+    fn state_dict(&self) -> StateDict {
         let mut tensors = Tensors::new();
         self.features.store(&mut tensors);
         tensors.insert("weights".to_owned(), self.weights.clone().into_dyn());
         tensors.insert("biases".to_owned(), Array1::from(self.biases.clone()).into_dyn());
         let years = Array1::from(vec![self.years.0, self.years.1]);
         tensors.insert("years".to_owned(), years.into_dyn());
-        self.stored.parts(NAME, tensors)
+        self.stored.state_dict(NAME, tensors)
     }
 }
 
 /// Answers in row order as predictions of a kind.
-pub(crate) fn predictions(target: TargetKind, answers: Vec<f32>) -> Result<Predictions, HeadError> {
+pub(crate) fn predictions(target: TargetKind, outputs: Vec<f32>) -> Result<Predictions, HeadError> {
     match target {
-        TargetKind::Years => Ok(Predictions::Years(answers)),
+        TargetKind::Regression => Ok(Predictions::Regression(outputs)),
         TargetKind::Classes { count } => {
-            Array2::from_shape_vec((answers.len() / count.max(1), count), answers)
+            Array2::from_shape_vec((outputs.len() / count.max(1), count), outputs)
                 .map(Predictions::Classes)
                 .map_err(|error| HeadError::Shape(error.to_string()))
         }
     }
 }
 
-/// Makes the head from its stored parts.
-pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
-    Ok(Box::new(read(parts)?))
+/// Restores the head from its state dict.
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
+    Ok(Box::new(read(state)?))
 }
 
-fn read(parts: &HeadParts) -> Result<Fitted, HeadError> {
-    let reader = Reader(parts);
+fn read(state: &StateDict) -> Result<Fitted, HeadError> {
+    let reader = Reader(state);
     let stored: Stored<()> = reader.stored()?;
     let outputs = match stored.target {
-        TargetKind::Years => 1,
+        TargetKind::Regression => 1,
         TargetKind::Classes { count } => count,
     };
     let features = Standardiser::restore(&reader, stored.unit_columns)?;

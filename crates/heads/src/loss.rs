@@ -60,24 +60,24 @@ pub(crate) fn cross_entropy(logits: &[f32], soft: &[f32], classes: usize) -> Los
 pub(crate) fn label_distribution(
     logits: &[f32],
     soft: &[f32],
-    (years, ranges): (&[Known], &[Ranged]),
+    (years, ranges): (&[WeightedTarget], &[IntervalTarget]),
     l1: f32,
 ) -> Loss {
     let mut loss = cross_entropy(logits, soft, YEARS);
     add_censored(&mut loss, logits, soft, ranges);
     let n = total_weight(years) + range_weight(ranges);
-    let mut share = [0.0; YEARS];
+    let mut probability = [0.0; YEARS];
     for ((z, known), gradient) in
         logits.chunks(YEARS).zip(years).zip(loss.gradient.chunks_mut(YEARS))
     {
-        softmax(z, &mut share);
-        let expected = expectation(&share);
+        softmax(z, &mut probability);
+        let expected = expectation(&probability);
         let error = f64::from(expected - known.value);
         let weight = f64::from(l1) * f64::from(known.weight);
         loss.value += weight * error.abs() / n;
-        let slope = (weight * error.signum() / n) as f32;
-        for (year, (gradient, share)) in gradient.iter_mut().zip(share).enumerate() {
-            *gradient += slope * share * (year as f32 - expected);
+        let scale = (weight * error.signum() / n) as f32;
+        for (year, (gradient, probability)) in gradient.iter_mut().zip(probability).enumerate() {
+            *gradient += scale * probability * (year as f32 - expected);
         }
     }
     loss
@@ -90,7 +90,7 @@ pub(crate) fn label_distribution(
 /// Turnbull, "The empirical distribution function with arbitrarily grouped, censored and truncated
 /// data" (Journal of the Royal Statistical Society B 38, 1976), for a distribution that depends on
 /// features.
-fn add_censored(loss: &mut Loss, logits: &[f32], soft: &[f32], ranges: &[Ranged]) {
+fn add_censored(loss: &mut Loss, logits: &[f32], soft: &[f32], ranges: &[IntervalTarget]) {
     if ranges.is_empty() {
         return;
     }
@@ -118,33 +118,33 @@ fn add_censored(loss: &mut Loss, logits: &[f32], soft: &[f32], ranges: &[Ranged]
     }
 }
 
-/// A number that a row should be told as, and how much the row counts.
+/// A regression target and its sample weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Known {
+pub(crate) struct WeightedTarget {
     pub(crate) value: f32,
     /// 1; 0 where the number is not known; between them for a row mixed of such rows.
     pub(crate) weight: f32,
 }
 
-impl Known {
-    /// A number that is known.
-    pub(crate) fn surely(value: f32) -> Self {
+impl WeightedTarget {
+    /// A target of weight 1.
+    pub(crate) fn certain(value: f32) -> Self {
         Self { value, weight: 1.0 }
     }
 }
 
-/// What a row, or a part of a mixed row, is known to lie between, both ends included.
+/// An interval-censored target of a row or of a part of a mixed row, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Ranged {
+pub(crate) struct IntervalTarget {
     /// The row of the batch.
     pub(crate) row: usize,
     pub(crate) low: f32,
     pub(crate) high: f32,
-    /// What the part counts: 1, or its share of a mixed row.
+    /// Weight of the part: 1, or its lambda in a mixed row.
     pub(crate) weight: f32,
 }
 
-impl Ranged {
+impl IntervalTarget {
     /// The outputs of a distribution over years that lie inside.
     fn years(&self) -> Range<usize> {
         let last = YEARS - 1;
@@ -153,29 +153,29 @@ impl Ranged {
     }
 }
 
-fn total_weight(targets: &[Known]) -> f64 {
+fn total_weight(targets: &[WeightedTarget]) -> f64 {
     targets.iter().map(|known| f64::from(known.weight)).sum::<f64>().max(f64::MIN_POSITIVE)
 }
 
-fn range_weight(ranges: &[Ranged]) -> f64 {
+fn range_weight(ranges: &[IntervalTarget]) -> f64 {
     ranges.iter().map(|range| f64::from(range.weight)).sum()
 }
 
 /// Mean absolute error of one output a row; of a range, the distance to it.
-pub(crate) fn absolute(outputs: &[f32], targets: (&[Known], &[Ranged])) -> Loss {
+pub(crate) fn absolute(outputs: &[f32], targets: (&[WeightedTarget], &[IntervalTarget])) -> Loss {
     residual_loss(outputs, targets, f64::abs, f64::signum)
 }
 
 /// Half the mean squared error of one output a row; of a range, of the distance to it.
-pub(crate) fn squared(outputs: &[f32], targets: (&[Known], &[Ranged])) -> Loss {
+pub(crate) fn squared(outputs: &[f32], targets: (&[WeightedTarget], &[IntervalTarget])) -> Loss {
     residual_loss(outputs, targets, |error| error * error / 2.0, |error| error)
 }
 
 fn residual_loss(
     outputs: &[f32],
-    (targets, ranges): (&[Known], &[Ranged]),
+    (targets, ranges): (&[WeightedTarget], &[IntervalTarget]),
     value: fn(f64) -> f64,
-    slope: fn(f64) -> f64,
+    derivative: fn(f64) -> f64,
 ) -> Loss {
     let n = total_weight(targets) + range_weight(ranges);
     let errors = outputs
@@ -184,7 +184,7 @@ fn residual_loss(
         .map(|(&z, t)| (f64::from(z) - f64::from(t.value), f64::from(t.weight)));
     let mut loss = Loss {
         value: errors.clone().map(|(error, weight)| weight * value(error)).sum::<f64>() / n,
-        gradient: errors.map(|(error, weight)| (weight * slope(error) / n) as f32).collect(),
+        gradient: errors.map(|(error, weight)| (weight * derivative(error) / n) as f32).collect(),
     };
     for range in ranges {
         let z = outputs[range.row];
@@ -192,7 +192,7 @@ fn residual_loss(
         if error != 0.0 {
             let weight = f64::from(range.weight) / n;
             loss.value += weight * value(error);
-            loss.gradient[range.row] += (weight * slope(error)) as f32;
+            loss.gradient[range.row] += (weight * derivative(error)) as f32;
         }
     }
     loss
@@ -201,7 +201,7 @@ fn residual_loss(
 /// The binary cross-entropies of "older than k years", summed over k and averaged over rows.
 ///
 /// `outputs` has one number z a row; the probability of "older than k" is sigmoid(z + b) with the
-/// k-th of the `thresholds` b. `levels` has the wanted probabilities, rows x thresholds; `years`
+/// k-th of the `thresholds` b. `levels` has the target probabilities, rows x thresholds; `years`
 /// the weight of each row. Whether somebody in a range is older than a year inside it is not known:
 /// those levels, which must be 0, do not count. Gives the loss, and its derivative by the
 /// thresholds.
@@ -212,14 +212,14 @@ pub(crate) fn ordinal(
     outputs: &[f32],
     thresholds: &[f32],
     levels: &[f32],
-    (years, ranges): (&[Known], &[Ranged]),
+    (years, ranges): (&[WeightedTarget], &[IntervalTarget]),
 ) -> (Loss, Vec<f32>) {
     let n = total_weight(years);
     let mut by_threshold = vec![0.0_f64; thresholds.len()];
     let (mut value, mut gradient) = (0.0, Vec::<f32>::with_capacity(outputs.len()));
     for ((&z, levels), known) in outputs.iter().zip(levels.chunks(thresholds.len())).zip(years) {
         let weight = f64::from(known.weight) / n;
-        let mut slope = 0.0;
+        let mut by_output = 0.0;
         for ((&threshold, &level), by_threshold) in
             thresholds.iter().zip(levels).zip(&mut by_threshold)
         {
@@ -227,10 +227,10 @@ pub(crate) fn ordinal(
             // softplus(s) - level * s, written so that no exponent is positive.
             value += weight * (s.max(0.0) + (-s.abs()).exp().ln_1p() - f64::from(level) * s);
             let part = weight * (sigmoid(s) - f64::from(level));
-            slope += part;
+            by_output += part;
             *by_threshold += part;
         }
-        gradient.push(slope as f32);
+        gradient.push(by_output as f32);
     }
     for range in ranges {
         let (years, weight) = (range.years(), f64::from(range.weight) / n);
@@ -252,7 +252,7 @@ fn sigmoid(s: f64) -> f64 {
 /// Shares of the years 0 to 116 by the ordinal output z: a year's is the probability of being
 /// older than the year before, less that of being older than it. The thresholds fall, so that no
 /// share is negative.
-pub(crate) fn ordinal_shares(z: f32, falling_thresholds: &[f32], out: &mut [f32]) {
+pub(crate) fn ordinal_probabilities(z: f32, falling_thresholds: &[f32], out: &mut [f32]) {
     let mut above = 1.0;
     for (out, &threshold) in out.iter_mut().zip(falling_thresholds) {
         let older = sigmoid(f64::from(z) + f64::from(threshold));
@@ -266,31 +266,31 @@ pub(crate) fn ordinal_shares(z: f32, falling_thresholds: &[f32], out: &mut [f32]
 
 /// Shares of the years 0 to 116: a normal density around `age` with deviation `sigma`, summing
 /// to 1.
-pub(crate) fn year_distribution(age: f32, sigma: f32, out: &mut [f32]) {
+pub(crate) fn age_distribution(age: f32, sigma: f32, out: &mut [f32]) {
     let centre = age.clamp(0.0, (YEARS - 1) as f32);
     for (year, out) in out.iter_mut().enumerate() {
         *out = (-((year as f32 - centre) / sigma).powi(2) / 2.0).exp();
     }
     let sum: f32 = out.iter().sum();
-    for share in out.iter_mut() {
-        *share /= sum;
+    for probability in out.iter_mut() {
+        *probability /= sum;
     }
 }
 
 /// Expectation of a distribution over years.
-pub(crate) fn expectation(shares: &[f32]) -> f32 {
-    shares.iter().enumerate().map(|(year, share)| year as f32 * share).sum()
+pub(crate) fn expectation(probabilities: &[f32]) -> f32 {
+    probabilities.iter().enumerate().map(|(year, probability)| year as f32 * probability).sum()
 }
 
 /// The first year at which half of a distribution over years is reached.
-pub(crate) fn median_year(shares: &[f32]) -> f32 {
-    let half = shares.iter().sum::<f32>() / 2.0;
+pub(crate) fn median_year(probabilities: &[f32]) -> f32 {
+    let half = probabilities.iter().sum::<f32>() / 2.0;
     let mut reached = 0.0;
-    let below = shares.iter().take_while(|&&share| {
-        reached += share;
+    let below = probabilities.iter().take_while(|&&probability| {
+        reached += probability;
         reached < half
     });
-    below.count().min(shares.len() - 1) as f32
+    below.count().min(probabilities.len() - 1) as f32
 }
 
 #[cfg(test)]
@@ -298,8 +298,9 @@ mod tests {
     use facefold_core::median_age;
 
     use super::{
-        Known, Loss, Ranged, YEARS, absolute, cross_entropy, expectation, label_distribution,
-        median_year, ordinal, ordinal_shares, softmax, squared, year_distribution,
+        IntervalTarget, Loss, WeightedTarget, YEARS, absolute, age_distribution, cross_entropy,
+        expectation, label_distribution, median_year, ordinal, ordinal_probabilities, softmax,
+        squared,
     };
 
     /// Compares a gradient with central differences.
@@ -324,11 +325,11 @@ mod tests {
         let soft = [0.2, 0.8, 0.0, 0.0, 3.0, 0.5];
         assert_gradient(&wave(6), |z| cross_entropy(z, &soft, 3));
         let mut years = vec![0.0; 2 * YEARS];
-        year_distribution(30.0, 2.0, &mut years[..YEARS]);
-        year_distribution(4.0, 2.0, &mut years[YEARS..]);
-        let ages = [Known { value: 30.0, weight: 0.3 }, Known::surely(4.0)];
+        age_distribution(30.0, 2.0, &mut years[..YEARS]);
+        age_distribution(4.0, 2.0, &mut years[YEARS..]);
+        let ages = [WeightedTarget { value: 30.0, weight: 0.3 }, WeightedTarget::certain(4.0)];
         assert_gradient(&wave(2 * YEARS), |z| label_distribution(z, &years, (&ages, &[]), 0.1));
-        let mut known = [1.0, 0.3, 3.0, -1.0, 0.5].map(Known::surely);
+        let mut known = [1.0, 0.3, 3.0, -1.0, 0.5].map(WeightedTarget::certain);
         assert_gradient(&wave(5), |z| squared(z, (&known, &[])));
         known[2].weight = 0.25;
         known[3].weight = 0.0;
@@ -344,9 +345,14 @@ mod tests {
     /// Rows of all kinds: exact, of a range, mixed of both, of no age.
     #[test]
     fn gradients_of_ranges_match_differences() {
-        let unknown = Known { value: 0.0, weight: 0.0 };
-        let known = [Known::surely(30.0), unknown, Known { value: 4.0, weight: 0.3 }, unknown];
-        let range = |row, low, high, weight| Ranged { row, low, high, weight };
+        let unknown = WeightedTarget { value: 0.0, weight: 0.0 };
+        let known = [
+            WeightedTarget::certain(30.0),
+            unknown,
+            WeightedTarget { value: 4.0, weight: 0.3 },
+            unknown,
+        ];
+        let range = |row, low, high, weight| IntervalTarget { row, low, high, weight };
         let ranges = [
             range(1, 20.0, 29.0, 1.0),
             range(2, 0.0, 2.0, 0.7),
@@ -354,19 +360,19 @@ mod tests {
             range(3, 60.0, 75.0, 0.6),
         ];
         let mut soft = vec![0.0; 4 * YEARS];
-        year_distribution(30.0, 2.0, &mut soft[..YEARS]);
-        year_distribution(4.0, 2.0, &mut soft[2 * YEARS..3 * YEARS]);
-        soft[2 * YEARS..3 * YEARS].iter_mut().for_each(|share| *share *= 0.3);
+        age_distribution(30.0, 2.0, &mut soft[..YEARS]);
+        age_distribution(4.0, 2.0, &mut soft[2 * YEARS..3 * YEARS]);
+        soft[2 * YEARS..3 * YEARS].iter_mut().for_each(|probability| *probability *= 0.3);
         let l1 = 0.1;
         assert_gradient(&wave(4 * YEARS), |z| label_distribution(z, &soft, (&known, &ranges), l1));
-        // None of these outputs lies at an end of a range, where the slope jumps.
+        // None of these outputs lies at an end of a range, where the gradient jumps.
         let numbers = [0.3, 1.3, -0.6, 0.4];
         let scaled = [range(1, -1.0, 0.2, 1.0), range(2, -0.5, 0.1, 0.7), range(3, 0.0, 1.0, 1.0)];
         assert_gradient(&numbers, |z| squared(z, (&known, &scaled)));
         assert_gradient(&numbers, |z| absolute(z, (&known, &scaled)));
         // Years 0 to 3; whether the second row is older than 1 or 2 is not known.
         let (levels, thresholds) = ([1.0, 1.0, 1.0, 1.0, 0.0, 0.0], [0.4, -0.2, -0.9]);
-        let (known, censored) = ([Known::surely(3.0); 2], [range(1, 1.0, 3.0, 1.0)]);
+        let (known, censored) = ([WeightedTarget::certain(3.0); 2], [range(1, 1.0, 3.0, 1.0)]);
         assert_gradient(&wave(2), |z| ordinal(z, &thresholds, &levels, (&known, &censored)).0);
         assert_gradient(&thresholds, |thresholds| {
             let (loss, gradient) = ordinal(&wave(2), thresholds, &levels, (&known, &censored));
@@ -375,26 +381,26 @@ mod tests {
     }
 
     #[test]
-    fn a_range_costs_what_lies_outside() {
-        let unknown = [Known { value: 0.0, weight: 0.0 }];
+    fn a_range_loss_is_minus_the_log_of_the_probability_inside() {
+        let unknown = [WeightedTarget { value: 0.0, weight: 0.0 }];
         let cost = |low, high| {
-            let range = [Ranged { row: 0, low, high, weight: 1.0 }];
+            let range = [IntervalTarget { row: 0, low, high, weight: 1.0 }];
             label_distribution(&[0.0; YEARS], &[0.0; YEARS], (&unknown, &range), 0.1).value
         };
         // Ten of 117 equally probable years.
         assert!((cost(20.0, 29.0) - (117.0_f64 / 10.0).ln()).abs() < 1e-6);
         assert!((cost(107.0, 116.0) - (117.0_f64 / 10.0).ln()).abs() < 1e-6);
         assert!(cost(0.0, 116.0).abs() < 1e-6);
-        let inside = [Ranged { row: 0, low: 1.0, high: 3.0, weight: 1.0 }];
+        let inside = [IntervalTarget { row: 0, low: 1.0, high: 3.0, weight: 1.0 }];
         assert_eq!(absolute(&[2.5], (&unknown, &inside)), Loss { value: 0.0, gradient: vec![0.0] });
         assert_eq!(squared(&[5.0], (&unknown, &inside)), Loss { value: 2.0, gradient: vec![2.0] });
     }
 
     #[test]
-    fn rows_without_a_label_count_nothing() {
-        let unknown = Known { value: 77.0, weight: 0.0 };
-        let one = squared(&[2.0], (&[Known::surely(1.0)], &[]));
-        let both = squared(&[2.0, 5.0], (&[Known::surely(1.0), unknown], &[]));
+    fn rows_without_a_label_have_no_loss() {
+        let unknown = WeightedTarget { value: 77.0, weight: 0.0 };
+        let one = squared(&[2.0], (&[WeightedTarget::certain(1.0)], &[]));
+        let both = squared(&[2.0, 5.0], (&[WeightedTarget::certain(1.0), unknown], &[]));
         assert_eq!((one.value, one.gradient[0]), (both.value, both.gradient[0]));
         assert_eq!(both.gradient[1], 0.0);
         assert_eq!(squared(&[2.0], (&[unknown], &[])).value, 0.0);
@@ -410,15 +416,18 @@ mod tests {
     /// print(np.append(1, p[0])[:3] - p[0], p[0][2])
     /// ```
     #[test]
-    fn ordinal_loss_and_shares_agree_with_numpy() {
+    fn ordinal_loss_and_probabilities_agree_with_numpy() {
         let (z, thresholds) = ([0.5, -1.0], [1.0, 0.0, -2.0]);
         let levels = [1.0, 1.0, 0.0, 1.0, 0.0, 0.0];
-        let (loss, _) = ordinal(&z, &thresholds, &levels, (&[Known::surely(9.0); 2], &[]));
+        let (loss, _) =
+            ordinal(&z, &thresholds, &levels, (&[WeightedTarget::certain(9.0); 2], &[]));
         assert!((loss.value - 0.965_950).abs() < 1e-6, "{}", loss.value);
-        let mut shares = [0.0; 4];
-        ordinal_shares(z[0], &thresholds, &mut shares);
-        for (share, golden) in shares.iter().zip([0.182_426, 0.195_115, 0.440_034, 0.182_426]) {
-            assert!((share - golden).abs() < 1e-6, "{shares:?}");
+        let mut probabilities = [0.0; 4];
+        ordinal_probabilities(z[0], &thresholds, &mut probabilities);
+        for (probability, golden) in
+            probabilities.iter().zip([0.182_426, 0.195_115, 0.440_034, 0.182_426])
+        {
+            assert!((probability - golden).abs() < 1e-6, "{probabilities:?}");
         }
     }
 
@@ -427,18 +436,18 @@ mod tests {
         let loss = cross_entropy(&[40.0, -40.0, -1e4, 1e4], &[0.0, 1.0, 1.0, 0.0], 2);
         assert_eq!(loss.value, f64::midpoint(80.0, 2e4));
         assert_eq!(loss.gradient, [0.5, -0.5, -0.5, 0.5]);
-        let mut shares = [0.0; 2];
-        softmax(&[-1e30, 1e30], &mut shares);
-        assert_eq!(shares, [0.0, 1.0]);
+        let mut probabilities = [0.0; 2];
+        softmax(&[-1e30, 1e30], &mut probabilities);
+        assert_eq!(probabilities, [0.0, 1.0]);
     }
 
     #[test]
     fn median_and_expectation_of_a_narrow_distribution_are_its_centre() {
-        let mut shares = [0.0; YEARS];
-        year_distribution(41.0, 2.0, &mut shares);
-        assert!((median_age(&shares) - 41.0).abs() < 1e-3);
-        assert!((expectation(&shares) - 41.0).abs() < 1e-3);
-        // One year alone: the answer is that year, not the middle of its neighbours.
+        let mut probabilities = [0.0; YEARS];
+        age_distribution(41.0, 2.0, &mut probabilities);
+        assert!((median_age(&probabilities) - 41.0).abs() < 1e-3);
+        assert!((expectation(&probabilities) - 41.0).abs() < 1e-3);
+        // One year alone: the median is that year, not the middle of its neighbours.
         let mut one = [0.0; YEARS];
         one[7] = 1.0;
         assert_eq!(median_age(&one), 7.0);
@@ -448,6 +457,6 @@ mod tests {
         assert_eq!((median_age(&one), median_year(&one)), (7.5, 7.0));
         one[90] = 0.6;
         assert_eq!(median_year(&one), 90.0);
-        assert_eq!(median_year(&shares), 41.0);
+        assert_eq!(median_year(&probabilities), 41.0);
     }
 }

@@ -1,21 +1,22 @@
-//! The head that looks at nothing: the commonest class, or the median of the training years.
+//! The baseline head, which ignores the features: the most frequent class, or the median age
+//! (scikit-learn's `DummyClassifier` and `DummyRegressor`).
 
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, TargetKind,
+    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict, TargetKind,
     Targets, TrainingLog,
 };
 use ndarray::{Array1, Array2};
 
-use crate::parts::{Reader, Stored, Tensors};
+use crate::state_dict::{Reader, Stored, Tensors};
 use crate::years;
 
 pub(crate) const NAME: &str = "majority";
 
-/// Answers what is commonest in training, so that other heads' numbers mean something.
+/// Predicts the most frequent class or the median age, as a baseline for other heads.
 #[derive(Debug)]
 pub(crate) struct Majority;
 
-/// Class frequencies (whose largest is the answer), or one year.
+/// Class frequencies (the largest is predicted), or one age.
 #[derive(Debug)]
 struct Fitted {
     answer: Vec<f32>,
@@ -33,8 +34,8 @@ impl Head for Majority {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        _validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        _validation: &FeatureDataset<'_>,
         _seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         if training.is_empty() {
@@ -49,7 +50,7 @@ impl Head for Majority {
                 }
                 shares
             }
-            Targets::Years(ages) => {
+            Targets::Regression(ages) => {
                 let mut sorted = years::midpoints(ages);
                 sorted.sort_by(f32::total_cmp);
                 vec![f32::midpoint(sorted[(n - 1) / 2], sorted[n / 2])]
@@ -69,7 +70,7 @@ impl FittedHead for Fitted {
             return Err(HeadError::Shape(format!("row {row} of a matrix of {}", matrix.rows())));
         }
         Ok(match self.stored.target {
-            TargetKind::Years => Predictions::Years(vec![self.answer[0]; rows.len()]),
+            TargetKind::Regression => Predictions::Regression(vec![self.answer[0]; rows.len()]),
             TargetKind::Classes { count } => {
                 Predictions::Classes(Array2::from_shape_fn((rows.len(), count), |(_, class)| {
                     self.answer[class]
@@ -82,18 +83,18 @@ impl FittedHead for Fitted {
         &self.stored.log
     }
 
-    fn parts(&self) -> HeadParts {
+    fn state_dict(&self) -> StateDict {
         let answer = Array1::from(self.answer.clone()).into_dyn();
-        self.stored.parts(NAME, Tensors::from([("answer".to_owned(), answer)]))
+        self.stored.state_dict(NAME, Tensors::from([("answer".to_owned(), answer)]))
     }
 }
 
-/// Makes the head from its stored parts.
-pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
-    let reader = Reader(parts);
+/// Restores the head from its state dict.
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
+    let reader = Reader(state);
     let stored: Stored<()> = reader.stored()?;
     let length = match stored.target {
-        TargetKind::Years => 1,
+        TargetKind::Regression => 1,
         TargetKind::Classes { count } => count,
     };
     Ok(Box::new(Fitted { answer: reader.vector("answer", Some(length))?, stored }))
@@ -102,22 +103,22 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
 #[cfg(test)]
 mod tests {
     use super::Majority;
-    use facefold_core::{Examples, FeatureMatrix, Head, Predictions, Targets};
+    use facefold_core::{FeatureDataset, FeatureMatrix, Head, Predictions, Targets};
     use ndarray::{Array2, array};
 
     #[test]
-    fn tells_the_commonest_class_and_the_median_year() {
+    fn predicts_the_most_frequent_class_and_the_median_age() {
         let matrix = FeatureMatrix::new(Array2::zeros((4, 1)), None).unwrap();
         let rows = vec![0, 1, 2, 3];
         let classes = Targets::Classes { indices: vec![2, 0, 2, 2], count: 3 };
-        let examples = Examples::new(&matrix, rows.clone(), classes).unwrap();
+        let examples = FeatureDataset::new(&matrix, rows.clone(), classes).unwrap();
         let fitted = Majority.fit(&examples, &examples, 0).unwrap();
         let expected = Predictions::Classes(array![[0.25, 0.0, 0.75]]);
         assert_eq!(fitted.predict(&matrix, &[1]).unwrap(), expected);
 
         let years = Targets::exact_years(vec![90.0, 20.0, 30.0, 1.0]);
-        let examples = Examples::new(&matrix, rows, years).unwrap();
+        let examples = FeatureDataset::new(&matrix, rows, years).unwrap();
         let fitted = Majority.fit(&examples, &examples, 0).unwrap();
-        assert_eq!(fitted.predict(&matrix, &[0]).unwrap(), Predictions::Years(vec![25.0]));
+        assert_eq!(fitted.predict(&matrix, &[0]).unwrap(), Predictions::Regression(vec![25.0]));
     }
 }

@@ -1,12 +1,12 @@
-//! Storing heads that are made of other heads.
+//! Storage of heads that are made of other heads.
 
-use facefold_core::{FittedHead, HeadError, HeadParts, TargetKind};
+use facefold_core::{FittedHead, HeadError, StateDict, TargetKind};
 use serde::{Deserialize, Serialize};
 
-use crate::formula::{Formula, Value};
-use crate::parts::Tensors;
+use crate::graph::{ComputationGraph, Value};
+use crate::state_dict::Tensors;
 
-/// What is stored of a member beside its tensors.
+/// What is stored of a member in addition to its tensors.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Member {
     kind: String,
@@ -14,9 +14,9 @@ pub(crate) struct Member {
 }
 
 /// The members' settings, and their tensors in one place: `<number>.<name>`.
-pub(crate) fn join(parts: impl Iterator<Item = HeadParts>) -> (Vec<Member>, Tensors) {
+pub(crate) fn join(state: impl Iterator<Item = StateDict>) -> (Vec<Member>, Tensors) {
     let (mut members, mut tensors) = (Vec::new(), Tensors::new());
-    for (index, HeadParts { kind, config, tensors: own }) in parts.enumerate() {
+    for (index, StateDict { kind, config, tensors: own }) in state.enumerate() {
         let named = own.into_iter();
         tensors.extend(named.map(|(name, tensor)| (format!("{index}.{name}"), tensor)));
         members.push(Member { kind, config });
@@ -24,36 +24,36 @@ pub(crate) fn join(parts: impl Iterator<Item = HeadParts>) -> (Vec<Member>, Tens
     (members, tensors)
 }
 
-/// The parts of each member.
-pub(crate) fn split(parts: &HeadParts, members: Vec<Member>) -> Vec<HeadParts> {
+/// The state dict of each member.
+pub(crate) fn split(state: &StateDict, members: Vec<Member>) -> Vec<StateDict> {
     let of = |(index, Member { kind, config }): (usize, Member)| {
         let prefix = format!("{index}.");
-        let tensors = parts.tensors.iter().filter_map(|(name, tensor)| {
+        let tensors = state.tensors.iter().filter_map(|(name, tensor)| {
             Some((name.strip_prefix(&prefix)?.to_owned(), tensor.clone()))
         });
-        HeadParts { kind, config, tensors: tensors.collect() }
+        StateDict { kind, config, tensors: tensors.collect() }
     };
     members.into_iter().enumerate().map(of).collect()
 }
 
-/// Makes a fitted head from its parts.
-pub(crate) type Restore = fn(&HeadParts) -> Result<Box<dyn FittedHead>, HeadError>;
+/// Restores a fitted head from its state dict.
+pub(crate) type Restore = fn(&StateDict) -> Result<Box<dyn FittedHead>, HeadError>;
 
-/// Writes what a fitted head computes, from its parts.
-pub(crate) type Write = fn(&HeadParts, &mut Formula) -> Result<Value, HeadError>;
+/// Exports the computation of a fitted head from its state dict.
+pub(crate) type Export = fn(&StateDict, &mut ComputationGraph) -> Result<Value, HeadError>;
 
-/// The one member, which must tell what is expected of it.
+/// The only member, which must predict the expected kind of target.
 pub(crate) fn only(
-    parts: &HeadParts,
+    state: &StateDict,
     members: Vec<Member>,
     expected: TargetKind,
     restore: Restore,
 ) -> Result<Box<dyn FittedHead>, HeadError> {
-    let members = split(parts, members);
+    let members = split(state, members);
     let [member] = members.as_slice() else {
-        return Err(HeadError::Damaged(format!(
+        return Err(HeadError::Corrupt(format!(
             "a `{}` head has one member, found {}",
-            parts.kind,
+            state.kind,
             members.len()
         )));
     };
@@ -61,13 +61,13 @@ pub(crate) fn only(
     restore(member)
 }
 
-/// Refuses a member that tells something else.
-pub(crate) fn check(member: &HeadParts, expected: TargetKind) -> Result<(), HeadError> {
+/// Refuses a member that predicts another kind of target.
+pub(crate) fn check(member: &StateDict, expected: TargetKind) -> Result<(), HeadError> {
     let told: Option<TargetKind> = serde_json::from_value(member.config["target"].clone()).ok();
     if told == Some(expected) {
         return Ok(());
     }
-    Err(HeadError::Damaged(format!(
+    Err(HeadError::Corrupt(format!(
         "a member that should tell {expected:?} tells {}",
         member.config["target"]
     )))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use facefold_core::{HeadError, HeadParts};
+use facefold_core::{HeadError, StateDict};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ensemble::EnsembleOptions;
@@ -39,10 +39,10 @@ pub struct HeadOptions {
     pub knn: KnnOptions,
     /// Settings of `mlp-two-step`.
     pub two_step: TwoStepOptions,
-    /// A trained head that MLPs start from, instead of from weights drawn at random. It must see
-    /// as many features and have the same hidden layers; its scaling of the features is kept.
+    /// A trained head that MLPs are initialised from (warm start), instead of random weights. It
+    /// must have as many features and the same hidden layers; its feature scaling is used.
     #[serde(skip)]
-    pub start: Option<Arc<HeadParts>>,
+    pub start: Option<Arc<StateDict>>,
 }
 
 /// How much a row of each class counts in training.

@@ -2,16 +2,16 @@
 //!
 //! To add a head: write its file, then give it a line in the table `HEADS`.
 
-use facefold_core::{FittedHead, Head, HeadError, HeadParts};
+use facefold_core::{FittedHead, Head, HeadError, StateDict};
 
-use crate::by_years::{self, ByYears};
 use crate::ensemble::{self, Ensemble};
-use crate::formula::{Formula, Value};
+use crate::graph::{ComputationGraph, Value};
+use crate::groups_from_age::{self, GroupsFromAge};
 use crate::knn::{self, Knn};
 use crate::linear::{self, Linear};
 use crate::majority::{self, Majority};
-use crate::members::{Restore, Write};
-use crate::mlp::{self, Form, Mlp};
+use crate::members::{Export, Restore};
+use crate::mlp::{self, Architecture, Mlp};
 use crate::options::HeadOptions;
 use crate::svm::{self, Svm};
 use crate::trees::{self, Trees};
@@ -19,15 +19,15 @@ use crate::two_step::{self, TwoStep};
 
 type Make = fn(&HeadOptions) -> Result<Box<dyn Head>, HeadError>;
 
-/// A head that can be asked for by name.
+/// A head that can be made by name.
 struct Entry {
     name: &'static str,
     /// What it is, for `--help`.
     sentence: &'static str,
     make: Make,
     restore: Restore,
-    /// Writes what it computes; `None` where that cannot be said in elementary steps.
-    write: Option<Write>,
+    /// Exports its computation; `None` for heads that cannot be exported.
+    export: Option<Export>,
 }
 
 const MLP_ENSEMBLE: &str = "mlp-ensemble";
@@ -37,26 +37,26 @@ static HEADS: [Entry; 14] = [
     Entry {
         name: mlp::NAME,
         sentence: "Multi-layer perceptron with batch norm, dropout and mixup.",
-        make: |options| Ok(Box::new(Mlp::new(Form::Plain, options)?)),
+        make: |options| Ok(Box::new(Mlp::new(Architecture::Plain, options)?)),
         restore: mlp::restore,
-        write: Some(mlp::write),
+        export: Some(mlp::export),
     },
     Entry {
         name: MLP_ENSEMBLE,
         sentence: "The mean of several `mlp` fits under different seeds.",
         make: |options| {
-            let member = Mlp::new(Form::Plain, options)?;
+            let member = Mlp::new(Architecture::Plain, options)?;
             Ok(Box::new(Ensemble::new(MLP_ENSEMBLE, member, options)?))
         },
         restore: ensemble::restore,
-        write: Some(ensemble::write),
+        export: Some(ensemble::export),
     },
     Entry {
         name: mlp::JOINT_NAME,
         sentence: "An `mlp` that learns the tasks of a run together: one trunk, outputs a task.",
         make: |options| Ok(Box::new(Mlp::joint(options)?)),
         restore: mlp::restore,
-        write: Some(mlp::write),
+        export: Some(mlp::export),
     },
     Entry {
         name: MLP_JOINT_ENSEMBLE,
@@ -66,80 +66,80 @@ static HEADS: [Entry; 14] = [
             Ok(Box::new(Ensemble::new(MLP_JOINT_ENSEMBLE, member, options)?))
         },
         restore: ensemble::restore,
-        write: Some(ensemble::write),
+        export: Some(ensemble::export),
     },
     Entry {
-        name: by_years::NAME,
+        name: groups_from_age::NAME,
         sentence: "Age groups by an `mlp` that is trained on years; other tasks as `mlp`.",
-        make: |options| Ok(Box::new(ByYears::new(Box::new(Mlp::fitted_once(options)?)))),
-        restore: |parts| by_years::restore(parts, mlp::restore),
-        write: None,
+        make: |options| Ok(Box::new(GroupsFromAge::new(Box::new(Mlp::fitted_once(options)?)))),
+        restore: |state| groups_from_age::restore(state, mlp::restore),
+        export: None,
     },
     Entry {
         name: two_step::NAME,
-        sentence: "Years by an `mlp` that also sees what another tells of age groups.",
+        sentence: "Age in years by an `mlp` that also sees the age-group probabilities of another (stacking).",
         make: |options| {
             let member = Box::new(Mlp::fitted_once(options)?);
             Ok(Box::new(TwoStep::new(member, &options.two_step)?))
         },
-        restore: |parts| two_step::restore(parts, mlp::restore),
-        write: None,
+        restore: |state| two_step::restore(state, mlp::restore),
+        export: None,
     },
     Entry {
         name: mlp::RESIDUAL_NAME,
         sentence: "Multi-layer perceptron of residual blocks: batch norm, dropout, linear, ReLU.",
-        make: |options| Ok(Box::new(Mlp::new(Form::Residual, options)?)),
+        make: |options| Ok(Box::new(Mlp::new(Architecture::Residual, options)?)),
         restore: mlp::restore,
-        write: Some(mlp::write),
+        export: Some(mlp::export),
     },
     Entry {
         name: svm::NAME,
-        sentence: "Support vector machine, Gaussian kernel, a machine for each pair of classes.",
+        sentence: "Support vector machine, Gaussian (RBF) kernel, one-vs-one.",
         make: |options| Ok(Box::new(Svm::new(svm::NAME, options)?)),
         restore: svm::restore,
-        write: Some(svm::write),
+        export: Some(svm::export),
     },
     Entry {
         name: svm::LINEAR_NAME,
-        sentence: "Support vector machine, linear kernel, a machine for each pair of classes.",
+        sentence: "Support vector machine, linear kernel, one-vs-one.",
         make: |options| Ok(Box::new(Svm::new(svm::LINEAR_NAME, options)?)),
         restore: svm::restore,
-        write: Some(svm::write),
+        export: Some(svm::export),
     },
     Entry {
         name: svm::REFERENCE_NAME,
-        sentence: "Support vector machine by linfa-svm, one class against the rest: the reference, slow.",
+        sentence: "Support vector machine by linfa-svm, one-vs-rest: the reference implementation, slow.",
         make: |options| Ok(Box::new(Svm::new(svm::REFERENCE_NAME, options)?)),
         restore: svm::restore,
-        write: Some(svm::write),
+        export: Some(svm::export),
     },
     Entry {
         name: trees::NAME,
         sentence: "Gradient-boosted trees over binned features.",
         make: |options| Ok(Box::new(Trees::new(options)?)),
         restore: trees::restore,
-        write: None,
+        export: None,
     },
     Entry {
         name: knn::NAME,
         sentence: "The nearest training rows by cosine.",
         make: |options| Ok(Box::new(Knn::new(options)?)),
         restore: knn::restore,
-        write: None,
+        export: None,
     },
     Entry {
         name: linear::NAME,
         sentence: "Logistic regression for classes, ridge regression for years.",
         make: |options| Ok(Box::new(Linear::new(options)?)),
         restore: linear::restore,
-        write: Some(linear::write),
+        export: Some(linear::export),
     },
     Entry {
         name: majority::NAME,
-        sentence: "The commonest class, or the median age, whatever the face: the floor.",
+        sentence: "The most frequent class, or the median age, for every face: the baseline.",
         make: |_| Ok(Box::new(Majority)),
         restore: majority::restore,
-        write: None,
+        export: None,
     },
 ];
 
@@ -166,34 +166,34 @@ pub fn head(name: &str, options: &HeadOptions) -> Result<Box<dyn Head>, HeadErro
     (entry.make)(options)
 }
 
-/// Makes a fitted head from its stored parts.
+/// Restores a fitted head from its state dict.
 ///
 /// # Errors
-/// [`HeadError::Damaged`] where the parts do not make a head.
-pub fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
-    (entry(parts)?.restore)(parts)
+/// [`HeadError::Corrupt`] where the state dict is not that of a head.
+pub fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
+    (entry(state)?.restore)(state)
 }
 
-/// Writes into a formula what the head of these parts computes, and gives the value that is its
-/// answer: class shares, n x classes, or years, n x 1.
+/// Appends the computation of the head of this state dict to a graph, and gives its prediction:
+/// class probabilities, n x classes, or ages in years, n x 1.
 ///
 /// # Errors
-/// [`HeadError::Setting`] for a head that has no formula, naming those that have;
-/// [`HeadError::Damaged`] where the parts do not make a head.
-pub fn write(parts: &HeadParts, formula: &mut Formula) -> Result<Value, HeadError> {
-    match entry(parts)?.write {
-        Some(write) => write(parts, formula),
+/// [`HeadError::Setting`] for a head that cannot be exported, naming those that can;
+/// [`HeadError::Corrupt`] where the state dict is not that of a head.
+pub fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<Value, HeadError> {
+    match entry(state)?.export {
+        Some(export) => export(state, graph),
         None => Err(HeadError::Setting(format!(
-            "a `{}` head has no formula: expected a head {}",
-            parts.kind,
-            listed(HEADS.iter().filter(|entry| entry.write.is_some()))
+            "a `{}` head cannot be exported: expected a head {}",
+            state.kind,
+            listed(HEADS.iter().filter(|entry| entry.export.is_some()))
         ))),
     }
 }
 
-fn entry(parts: &HeadParts) -> Result<&'static Entry, HeadError> {
-    HEADS.iter().find(|entry| entry.name == parts.kind).ok_or_else(|| {
-        HeadError::Damaged(format!("expected a head {}, found `{}`", known(), parts.kind))
+fn entry(state: &StateDict) -> Result<&'static Entry, HeadError> {
+    HEADS.iter().find(|entry| entry.name == state.kind).ok_or_else(|| {
+        HeadError::Corrupt(format!("expected a head {}, found `{}`", known(), state.kind))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Settings worth a search, by head: what `facefold tune` tries where it is told nothing else.
+//! Settings worth a search, by head: the default search spaces of `facefold tune`.
 
 /// A setting's name and the values to try, as a command line gives them: a list with commas, or
 /// a range `LOW..HIGH`, with `:log` where factors matter and not steps.

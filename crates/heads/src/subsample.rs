@@ -1,9 +1,9 @@
-//! Drawing fewer training rows with every class or age kept in proportion.
+//! Stratified subsampling of training rows.
 
 use facefold_core::{Targets, rng};
 use rand::seq::SliceRandom;
 
-/// Positions (sorted) of `wanted` of the examples, or all of them where they are no more.
+/// Positions (sorted) of `wanted` of the rows, or all of them if there are no more.
 ///
 /// Classes keep their shares to within one row; years (of a range
 /// its middle) are kept in proportion by sorting them and
@@ -18,7 +18,7 @@ pub(crate) fn stratified(targets: &Targets, wanted: usize, seed: u64) -> Vec<usi
     order.shuffle(&mut generator);
     match targets {
         Targets::Classes { indices, .. } => order.sort_by_key(|&i| indices[i]),
-        Targets::Years(ages) => {
+        Targets::Regression(ages) => {
             order.sort_by(|&i, &j| ages[i].midpoint().total_cmp(&ages[j].midpoint()));
         }
     }
@@ -36,7 +36,7 @@ mod tests {
     use facefold_core::Targets;
 
     #[test]
-    fn classes_keep_their_shares() {
+    fn classes_keep_their_frequencies() {
         let indices: Vec<usize> = (0..1000).map(|i| usize::from(i % 10 == 0)).collect();
         let targets = Targets::Classes { indices: indices.clone(), count: 2 };
         let chosen = stratified(&targets, 100, 1);
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn years_keep_their_quartiles() {
+    fn ages_keep_their_quartiles() {
         let years: Vec<f32> = (0..400).map(|i| ((i * 37) % 400) as f32).collect();
         let chosen = stratified(&Targets::exact_years(years.clone()), 40, 7);
         for quarter in 0..4_u16 {

@@ -7,7 +7,7 @@ use std::thread;
 use facefold_core::HeadError;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Pools of one thread that nobody uses now: as many are made as there were callers at a time.
+/// Idle pools of one thread: as many are made as there were concurrent callers.
 ///
 /// They are never ended. A pool for each call would cost a thread's start a prediction, and rayon
 /// gives the memory of a pool that takes over its caller's thread (`use_current_thread`) back never.
@@ -93,12 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn no_call_makes_a_thread_where_another_is_idle() {
+    fn idle_threads_are_reused() {
         let mut threads = HashSet::new();
         for _ in 0..200 {
             threads.insert(on_one_thread(|| Ok(std::thread::current().id())).unwrap());
         }
-        // Tests beside this one borrow some too.
+        // Tests that run at the same time borrow some too.
         assert!(threads.len() <= 16, "{} threads for 200 calls", threads.len());
         let nested = on_one_thread(|| {
             let outer = std::thread::current().id();

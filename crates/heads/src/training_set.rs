@@ -18,7 +18,7 @@ pub struct TrainingSet {
     pub tasks: Vec<TaskCounts>,
 }
 
-/// The rows of a set that one task used: those fitted on and those kept for validation.
+/// The rows of a set that one task used: training rows and validation rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskCounts {
     /// The task.
@@ -57,7 +57,7 @@ impl TaskCounts {
                 let named = |&class: &usize| Some((class, classes.get(class)?.clone()));
                 indices.iter().filter_map(named).collect()
             }
-            Targets::Years(ages) => {
+            Targets::Regression(ages) => {
                 let named = |age: &AgeTarget| match age.exact_years() {
                     Some(years) => groups
                         .ranges()
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(labels(&counts), [("female", 1), ("male", 2)]);
 
         let ages = ["80", "3", "4.9", "20-29", "20-29"].map(|age| age.parse().unwrap());
-        let targets = Targets::Years(ages.to_vec());
+        let targets = Targets::Regression(ages.to_vec());
         let counts = TaskCounts::count(Task::Age, &[], &targets, subjects.into_iter());
         assert_eq!(labels(&counts), [("0-4", 2), ("20-29", 2), ("76+", 1)]);
     }

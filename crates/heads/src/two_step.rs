@@ -1,10 +1,10 @@
-//! Years in two steps: a first network tells age groups, and their probabilities are further
-//! inputs of a second one, which tells years.
+//! Stacking: a first network predicts age groups, and its probabilities are additional inputs of a
+//! second one, which predicts the age in years.
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, AgeTarget, Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError,
-    HeadParts, Predictions, TargetKind, Targets, TrainingLog,
+    AgeGroups, AgeTarget, FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError,
+    Predictions, StateDict, TargetKind, Targets, TrainingLog,
 };
 use ndarray::{Array2, concatenate};
 use rand::seq::SliceRandom;
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::members::{self, Member};
 use crate::options::require;
-use crate::parts::{Reader, Stored, json};
+use crate::state_dict::{Reader, Stored, json};
 
 pub(crate) const NAME: &str = "mlp-two-step";
 
-/// Rows answered at a time, which bounds the memory of their widened copies.
-const ANSWER_ROWS: usize = 2_000;
+/// Rows predicted at a time, which bounds the memory of their widened copies.
+const PREDICTION_ROWS: usize = 2_000;
 
 /// Settings of `mlp-two-step`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,14 +26,15 @@ pub struct TwoStepOptions {
     /// The age groups of the first step. They should have no gaps: rows in one go to the nearest
     /// group.
     pub groups: AgeGroups,
-    /// The training rows' probabilities come from first steps that did not see them: fits on all
-    /// but one of so many parts. At least 2.
-    pub parts: usize,
+    /// Folds, 2 to 100: the group probabilities of the training rows are out-of-fold predictions of
+    /// first steps that were not trained on them.
+    #[serde(rename = "parts")]
+    pub folds: usize,
 }
 
 impl Default for TwoStepOptions {
     fn default() -> Self {
-        Self { groups: AgeGroups::nine(), parts: 3 }
+        Self { groups: AgeGroups::nine(), folds: 3 }
     }
 }
 
@@ -46,11 +47,11 @@ pub(crate) struct TwoStep {
 impl TwoStep {
     /// Two steps, each a fit of `member`; checks the settings.
     pub(crate) fn new(member: Box<dyn Head>, options: &TwoStepOptions) -> Result<Self, HeadError> {
-        require((2..=100).contains(&options.parts), "two_step.parts", "2 to 100", options.parts)?;
+        require((2..=100).contains(&options.folds), "two_step.parts", "2 to 100", options.folds)?;
         Ok(Self { member, options: options.clone() })
     }
 
-    /// The group of each age; of a range, of its middle.
+    /// The group of each age; for a range, of its midpoint.
     fn groups_of(&self, ages: &[AgeTarget]) -> Targets {
         let groups = &self.options.groups;
         let group = |age: &AgeTarget| {
@@ -63,17 +64,17 @@ impl TwoStep {
     /// The first step's probabilities of the training rows, each by a fit that did not see it.
     fn held_out(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Array2<f32>, HeadError> {
         let n = training.len();
-        let parts = self.options.parts.min(n);
+        let folds = self.options.folds.min(n);
         let mut order: Vec<usize> = (0..n).collect();
         order.shuffle(&mut seeded(seed, "two-step parts"));
-        let mut shares = Array2::zeros((n, self.options.groups.ranges().len()));
-        for part in 0..parts {
-            let in_part = |position: &usize| position % parts == part;
+        let mut probabilities = Array2::zeros((n, self.options.groups.ranges().len()));
+        for part in 0..folds {
+            let in_part = |position: &usize| position % folds == part;
             let (out, rest): (Vec<usize>, Vec<usize>) = (0..n).partition(in_part);
             let pick = |places: &[usize]| -> Vec<usize> {
                 places.iter().map(|&place| order[place]).collect()
@@ -82,49 +83,54 @@ impl TwoStep {
             let rows = |chosen: &[usize]| -> Vec<usize> {
                 chosen.iter().map(|&at| training.rows()[at]).collect()
             };
-            let examples =
-                Examples::new(training.matrix(), rows(&rest), training.targets().pick(&rest))?;
-            let fitted = self.member.fit(&examples, validation, seed)?;
-            let told = group_shares(fitted.as_ref(), training.matrix(), &rows(&out))?;
-            for (&at, told) in out.iter().zip(told.rows()) {
-                shares.row_mut(at).assign(&told);
+            let dataset = FeatureDataset::new(
+                training.matrix(),
+                rows(&rest),
+                training.targets().select(&rest),
+            )?;
+            let fitted = self.member.fit(&dataset, validation, seed)?;
+            let predicted = group_probabilities(fitted.as_ref(), training.matrix(), &rows(&out))?;
+            for (&at, predicted) in out.iter().zip(predicted.rows()) {
+                probabilities.row_mut(at).assign(&predicted);
             }
         }
-        Ok(shares)
+        Ok(probabilities)
     }
 }
 
 /// Probabilities of the groups, rows x groups.
-fn group_shares(
+fn group_probabilities(
     first: &dyn FittedHead,
     matrix: &FeatureMatrix,
     rows: &[usize],
 ) -> Result<Array2<f32>, HeadError> {
     match first.predict(matrix, rows)? {
-        Predictions::Classes(shares) => Ok(shares),
-        Predictions::Years(_) => {
-            Err(HeadError::Damaged("a first step that tells years, not groups".to_owned()))
+        Predictions::Classes(probabilities) => Ok(probabilities),
+        Predictions::Regression(_) => {
+            Err(HeadError::Corrupt("the first step predicts ages, expected age groups".to_owned()))
         }
     }
 }
 
-/// The rows alone, with the shares as further columns.
+/// The rows alone, with the probabilities as further columns.
 fn widened(
     matrix: &FeatureMatrix,
     rows: &[usize],
-    shares: &Array2<f32>,
+    probabilities: &Array2<f32>,
 ) -> Result<FeatureMatrix, HeadError> {
-    let side = |side: &FeatureRows| {
-        let mut wide = Array2::zeros((rows.len(), side.width() + shares.ncols()));
-        for ((&row, shares), mut out) in rows.iter().zip(shares.rows()).zip(wide.rows_mut()) {
-            let values = side.row(row).into_iter().chain(shares.iter().copied());
+    let widen = |source: &FeatureRows| {
+        let mut wide = Array2::zeros((rows.len(), source.width() + probabilities.ncols()));
+        for ((&row, probabilities), mut out) in
+            rows.iter().zip(probabilities.rows()).zip(wide.rows_mut())
+        {
+            let values = source.row(row).into_iter().chain(probabilities.iter().copied());
             for (out, value) in out.iter_mut().zip(values) {
                 *out = value;
             }
         }
         wide
     };
-    FeatureMatrix::new(side(matrix.plain()), matrix.mirrored().map(side))
+    FeatureMatrix::new(widen(matrix.plain()), matrix.mirrored().map(widen))
 }
 
 impl Head for TwoStep {
@@ -140,32 +146,33 @@ impl Head for TwoStep {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let (Targets::Years(years), Targets::Years(kept)) =
+        let (Targets::Regression(years), Targets::Regression(kept)) =
             (training.targets(), validation.targets())
         else {
             // Classes have no second step.
             let only = self.member.fit(training, validation, seed)?;
             return Ok(Box::new(Fitted::new(vec![only], training)));
         };
-        let of_groups = |examples: &Examples<'_>, years: &[AgeTarget]| {
-            Examples::new(training.matrix(), examples.rows().to_vec(), self.groups_of(years))
+        let of_groups = |examples: &FeatureDataset<'_>, years: &[AgeTarget]| {
+            FeatureDataset::new(training.matrix(), examples.rows().to_vec(), self.groups_of(years))
         };
         let (training_groups, validation_groups) =
             (of_groups(training, years)?, of_groups(validation, kept)?);
-        let shares = self.held_out(&training_groups, &validation_groups, seed)?;
+        let probabilities = self.held_out(&training_groups, &validation_groups, seed)?;
         let first = self.member.fit(&training_groups, &validation_groups, seed)?;
-        let kept_shares = group_shares(first.as_ref(), training.matrix(), validation.rows())?;
+        let kept_shares =
+            group_probabilities(first.as_ref(), training.matrix(), validation.rows())?;
         let rows: Vec<usize> = training.rows().iter().chain(validation.rows()).copied().collect();
-        let all = concatenate![ndarray::Axis(0), shares, kept_shares];
+        let all = concatenate![ndarray::Axis(0), probabilities, kept_shares];
         let wide = widened(training.matrix(), &rows, &all)?;
         let (n, all) = (training.len(), rows.len());
         let second = self.member.fit(
-            &Examples::new(&wide, (0..n).collect(), training.targets().clone())?,
-            &Examples::new(&wide, (n..all).collect(), validation.targets().clone())?,
+            &FeatureDataset::new(&wide, (0..n).collect(), training.targets().clone())?,
+            &FeatureDataset::new(&wide, (n..all).collect(), validation.targets().clone())?,
             seed,
         )?;
         Ok(Box::new(Fitted::new(vec![first, second], training)))
@@ -180,7 +187,7 @@ struct Fitted {
 }
 
 impl Fitted {
-    fn new(steps: Vec<Box<dyn FittedHead>>, training: &Examples<'_>) -> Self {
+    fn new(steps: Vec<Box<dyn FittedHead>>, training: &FeatureDataset<'_>) -> Self {
         let mut log = steps.last().map(|last| last.log().clone()).unwrap_or_default();
         if steps.len() > 1 {
             log.notes.push("the learning curve is the second step's".to_owned());
@@ -195,44 +202,46 @@ impl FittedHead for Fitted {
             return self.steps[0].predict(matrix, rows);
         };
         let mut all = Vec::with_capacity(rows.len());
-        for rows in rows.chunks(ANSWER_ROWS) {
-            let shares = group_shares(first.as_ref(), matrix, rows)?;
-            let wide = widened(matrix, rows, &shares)?;
+        for rows in rows.chunks(PREDICTION_ROWS) {
+            let probabilities = group_probabilities(first.as_ref(), matrix, rows)?;
+            let wide = widened(matrix, rows, &probabilities)?;
             match second.predict(&wide, &(0..rows.len()).collect::<Vec<_>>())? {
-                Predictions::Years(years) => all.extend(years),
+                Predictions::Regression(years) => all.extend(years),
                 Predictions::Classes(_) => {
-                    return Err(HeadError::Damaged("a second step that tells classes".to_owned()));
+                    return Err(HeadError::Corrupt(
+                        "the second step predicts classes, expected ages".to_owned(),
+                    ));
                 }
             }
         }
-        Ok(Predictions::Years(all))
+        Ok(Predictions::Regression(all))
     }
 
     fn log(&self) -> &TrainingLog {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        let (members, tensors) = members::join(self.steps.iter().map(|step| step.parts()));
+    fn state_dict(&self) -> StateDict {
+        let (members, tensors) = members::join(self.steps.iter().map(|step| step.state_dict()));
         let (target, log) = (self.target, self.log.clone());
         let stored = Stored { target, unit_columns: None, settings: members, log };
-        stored.parts(NAME, tensors)
+        stored.state_dict(NAME, tensors)
     }
 }
 
-/// Makes the head from its stored parts, and each step by `restore_member`.
+/// Restores the head from its state dict, and each step by `restore_member`.
 pub(crate) fn restore(
-    parts: &HeadParts,
+    state: &StateDict,
     restore_member: members::Restore,
 ) -> Result<Box<dyn FittedHead>, HeadError> {
     let Stored { target, settings: stored, log, .. }: Stored<Vec<Member>> =
-        Reader(parts).stored()?;
-    let steps = members::split(parts, stored);
+        Reader(state).stored()?;
+    let steps = members::split(state, stored);
     match (steps.as_slice(), target) {
         ([only], _) => members::check(only, target)?,
-        ([_, second], TargetKind::Years) => members::check(second, target)?,
+        ([_, second], TargetKind::Regression) => members::check(second, target)?,
         _ => {
-            return Err(HeadError::Damaged(format!(
+            return Err(HeadError::Corrupt(format!(
                 "a `{NAME}` head of {} steps for {target:?}",
                 steps.len()
             )));

@@ -1,30 +1,29 @@
-//! Ages known only as ranges: what heads that learn one number a row take instead, and what fits
-//! are chosen by.
+//! Age labels that are ranges: their midpoints, and the validation error that chooses a fit.
 
 use facefold_core::{AgeTarget, Targets, exact_ages_decide};
 
-/// The ages in years, of each range its middle.
+/// The ages in years; for a range, its midpoint.
 pub(crate) fn midpoints(ages: &[AgeTarget]) -> Vec<f32> {
     ages.iter().map(|age| age.midpoint()).collect()
 }
 
-/// What a training log says of a head that learnt from midpoints; nothing where all ages are exact.
+/// Note for the training log of a head that was fitted to midpoints; `None` if all ages are exact.
 pub(crate) fn midpoint_note(training: &Targets) -> Option<String> {
     let (ranges, rows) = (training.ranges(), training.len());
     let note = || format!("{ranges} of {rows} rows have an age range; its midpoint was used");
     (ranges > 0).then(note)
 }
 
-/// What the training log of an MLP says of ranges; nothing where all ages are exact.
+/// Note for the training log of an MLP on ranges; `None` if all ages are exact.
 pub(crate) fn range_note(training: &Targets) -> Option<String> {
     let (ranges, rows) = (training.ranges(), training.len());
     let note = || format!("{ranges} of {rows} rows have an age range, and count by all its years");
     (ranges > 0).then(note)
 }
 
-/// What fits are chosen by, where some validation rows have a range.
+/// Note on the validation error that chooses a fit, where some validation rows have a range.
 pub(crate) fn choice_note(validation: &Targets) -> Option<String> {
-    let Targets::Years(ages) = validation else { return None };
+    let Targets::Regression(ages) = validation else { return None };
     let exact = ages.len() - validation.ranges();
     let note = || {
         let name = error_name(ages);
@@ -43,7 +42,7 @@ pub(crate) fn error_name(ages: &[AgeTarget]) -> &'static str {
     }
 }
 
-/// By what predicted years miss: the mean absolute error of the rows with exact ages where those
+/// The error of predicted ages: the mean absolute error of the rows with exact ages where those
 /// decide ([`exact_ages_decide`]), else the mean distance of all rows to what is known; 0 of no
 /// rows.
 pub(crate) fn error(predicted: &[f32], ages: &[AgeTarget]) -> f64 {
@@ -63,7 +62,7 @@ mod tests {
     use facefold_core::{AgeTarget, Targets};
 
     #[test]
-    fn few_exact_ages_do_not_choose() {
+    fn validation_error_uses_ranges_if_few_ages_are_exact() {
         let decade = AgeTarget::range(20.0, 29.0).unwrap();
         let ages = |exact: usize| {
             let exact = vec![AgeTarget::exact(50.0); exact];
@@ -73,12 +72,12 @@ mod tests {
         let (few, many) = (ages(20), ages(25));
         assert_eq!(error(&[40.0; 45], &few), (20.0 * 10.0 + 25.0 * 11.0) / 45.0);
         assert_eq!(error(&[40.0; 50], &many), 10.0);
-        let note = choice_note(&Targets::Years(few)).unwrap();
+        let note = choice_note(&Targets::Regression(few)).unwrap();
         assert!(note.contains("distance") && note.contains("of 45 rows, 20"), "{note}");
-        let note = choice_note(&Targets::Years(many.clone())).unwrap();
+        let note = choice_note(&Targets::Regression(many.clone())).unwrap();
         assert!(note.contains("absolute") && note.contains("of 25 rows, 25"), "{note}");
         assert_eq!(choice_note(&Targets::exact_years(vec![1.0; 3])), None);
-        let note = midpoint_note(&Targets::Years(many)).unwrap();
+        let note = midpoint_note(&Targets::Regression(many)).unwrap();
         assert_eq!(note, "25 of 50 rows have an age range; its midpoint was used");
         assert_eq!(error(&[], &[]), 0.0);
     }

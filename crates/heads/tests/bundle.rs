@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, CalibrationRow, Companion, Examples,
-    ExtractorInfo, FamiliarityModel, FeatureMatrix, Fingerprint, FittedHead, Precision,
-    Predictions, Targets, Task, WeightedRows,
+    AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, AuxiliaryTask, CalibrationRow,
+    ExtractorInfo, FamiliarityModel, FeatureDataset, FeatureMatrix, Fingerprint, FittedHead,
+    Precision, Predictions, Targets, Task, WeightedRows,
 };
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
 use ndarray::{Array2, ArrayD, ArrayView1, IxDyn};
@@ -46,21 +46,21 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
         let targets = targets(task, &rows);
-        Examples::new(matrix, rows, targets).unwrap()
+        FeatureDataset::new(matrix, rows, targets).unwrap()
     };
-    let companion = |rows: std::ops::Range<usize>| {
+    let auxiliary = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
         let years = rows.iter().map(|&row| 20.0 + (row % 50) as f32).collect();
         let (task, targets) = match task {
             Task::Age => (Task::Gender, targets(Task::Gender, &rows)),
             _ => (Task::Age, Targets::exact_years(years)),
         };
-        vec![Companion { kind: task.into(), rows, targets }]
+        vec![AuxiliaryTask { kind: task.into(), rows, targets }]
     };
-    let training = examples(0..80).with_companions(companion(0..80)).unwrap();
-    let validation = examples(80..ROWS).with_companions(companion(80..ROWS)).unwrap();
+    let training = examples(0..80).with_auxiliary_tasks(auxiliary(0..80)).unwrap();
+    let validation = examples(80..ROWS).with_auxiliary_tasks(auxiliary(80..ROWS)).unwrap();
     let fitted = registry::head(kind, &options).unwrap().fit(&training, &validation, 3).unwrap();
-    let answers = fitted.predict(matrix, &(0..ROWS).collect::<Vec<_>>()).unwrap();
+    let predictions = fitted.predict(matrix, &(0..ROWS).collect::<Vec<_>>()).unwrap();
     let (classes, age_groups) = match task {
         Task::Age => (Vec::new(), None),
         Task::AgeGroup => (AgeGroups::adience().labels(), Some(AgeGroups::adience())),
@@ -83,8 +83,8 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
         ],
         _ => Vec::new(),
     };
-    let parts = fitted.parts();
-    (TaskHead { task, classes, age_groups, age_intervals, age_thresholds, parts }, answers)
+    let state = fitted.state_dict();
+    (TaskHead { task, classes, age_groups, age_intervals, age_thresholds, state }, predictions)
 }
 
 fn familiarity(matrix: &FeatureMatrix) -> Option<FamiliarityModel> {
@@ -130,20 +130,22 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
 }
 
 #[test]
-fn every_head_answers_the_same_bits_after_a_round_trip() {
+fn every_head_predicts_the_same_bits_after_a_round_trip() {
     let (matrix, directory) = (matrix(), tempfile::tempdir().unwrap());
     let rows: Vec<usize> = (0..ROWS).collect();
     for (kind, _) in registry::names() {
         let tasks = [Task::Gender, Task::AgeGroup, Task::Age, Task::Class];
         let made: Vec<_> = tasks.iter().map(|&task| head(kind, task, &matrix)).collect();
-        let (heads, answers): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+        let (heads, predictions): (Vec<_>, Vec<_>) = made.into_iter().unzip();
         let bundle = bundle(heads);
         let path = directory.path().join(format!("{kind}.facefold"));
         bundle.save(&path).unwrap();
         let loaded = Bundle::load(&path).unwrap();
         assert!(loaded == bundle, "{kind}");
         assert!(loaded.familiarity.is_some());
-        for ((fitted, expected), task) in loaded.fitted().unwrap().iter().zip(&answers).zip(tasks) {
+        for ((fitted, expected), task) in
+            loaded.fitted().unwrap().iter().zip(&predictions).zip(tasks)
+        {
             assert!(fitted.predict(&matrix, &rows).unwrap() == *expected, "{kind} {task}");
         }
     }
@@ -170,7 +172,7 @@ fn expectations(distribution: &Array2<f32>) -> Vec<f32> {
 }
 
 #[test]
-fn half_precision_moves_predictions_little_and_reads_back_exactly() {
+fn half_precision_changes_predictions_little_and_reads_back_exactly() {
     let matrix = matrix();
     let rows: Vec<usize> = (0..ROWS).collect();
     let (gender, probabilities) = head("mlp", Task::Gender, &matrix);
@@ -194,7 +196,7 @@ fn half_precision_moves_predictions_little_and_reads_back_exactly() {
     assert!(moved > 0.0 && moved < 0.001, "{moved}");
     // Not the answers themselves: where those are whole years, a median at a half moves by one.
     let years = |head: &dyn FittedHead| {
-        expectations(&head.year_distribution(&matrix, &rows).unwrap().expect("a distribution"))
+        expectations(&head.age_distribution(&matrix, &rows).unwrap().expect("a distribution"))
     };
     let moved = years(before[1].as_ref()).into_iter().zip(years(after[1].as_ref()));
     let moved = moved.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -228,17 +230,17 @@ fn three_heads_on_2560_features_in_half_precision_fit_into_6_megabytes() {
         let examples = |rows: std::ops::Range<usize>| {
             let rows: Vec<usize> = rows.collect();
             let targets = targets(task, &rows);
-            Examples::new(&wide, rows, targets).unwrap()
+            FeatureDataset::new(&wide, rows, targets).unwrap()
         };
         let mlp = registry::head("mlp", &options).unwrap();
-        let parts = mlp.fit(&examples(0..32), &examples(32..40), 0).unwrap().parts();
+        let state = mlp.fit(&examples(0..32), &examples(32..40), 0).unwrap().state_dict();
         TaskHead {
             task,
             classes: Vec::new(),
             age_groups: None,
             age_intervals: None,
             age_thresholds: Vec::new(),
-            parts,
+            state,
         }
     });
     let half = Bundle { weights: WeightFormat::F16, ..bundle(heads.to_vec()) };
@@ -247,9 +249,9 @@ fn three_heads_on_2560_features_in_half_precision_fit_into_6_megabytes() {
 }
 
 #[test]
-fn a_weight_beyond_half_precision_is_refused_with_its_name() {
+fn a_weight_beyond_half_precision_is_an_error_with_its_name() {
     let mut large = bundle(vec![head("linear", Task::Gender, &matrix()).0]);
-    large.heads[0].parts.tensors.get_mut("weights").unwrap().fill(1e6);
+    large.heads[0].state.tensors.get_mut("weights").unwrap().fill(1e6);
     large.to_bytes().unwrap();
     large.weights = WeightFormat::F16;
     let error = large.to_bytes().unwrap_err().to_string();
@@ -259,7 +261,7 @@ fn a_weight_beyond_half_precision_is_refused_with_its_name() {
 }
 
 #[test]
-fn another_fingerprint_is_refused_naming_both() {
+fn another_fingerprint_is_an_error_with_both_fingerprints() {
     let bundle = bundle(Vec::new());
     bundle.check(&fingerprint("one")).unwrap();
     let other = fingerprint("two");
@@ -270,7 +272,7 @@ fn another_fingerprint_is_refused_naming_both() {
 }
 
 #[test]
-fn files_that_are_no_bundle_say_so() {
+fn files_that_are_no_bundle_are_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("gender.facefold");
     let error = Bundle::load(&path).unwrap_err().to_string();
@@ -282,7 +284,7 @@ fn files_that_are_no_bundle_say_so() {
 }
 
 #[test]
-fn familiarity_takes_little_room_and_answers_the_same_after_a_round_trip() {
+fn familiarity_is_small_and_gives_the_same_scores_after_a_round_trip() {
     const WIDTH: usize = 2_560;
     let mut generator = seeded(1, "familiarity");
     let rows = Array2::from_shape_fn((ROWS, WIDTH), |_| generator.random_range(-1.0..1.0_f32));
@@ -297,20 +299,20 @@ fn familiarity_takes_little_room_and_answers_the_same_after_a_round_trip() {
 }
 
 #[test]
-fn parts_that_do_not_belong_together_are_refused() {
+fn inconsistent_heads_are_refused() {
     let matrix = matrix();
     for (kind, _) in registry::names() {
         let (whole, _) = head(kind, Task::AgeGroup, &matrix);
         whole.fitted().unwrap();
-        for name in whole.parts.tensors.keys() {
+        for name in whole.state.tensors.keys() {
             let mut missing = whole.clone();
-            missing.parts.tensors.remove(name);
+            missing.state.tensors.remove(name);
             assert!(missing.fitted().is_err(), "{kind} without {name}");
             let mut wrong = whole.clone();
-            wrong.parts.tensors.insert(name.clone(), ArrayD::zeros(IxDyn(&[3, 1, 2])));
+            wrong.state.tensors.insert(name.clone(), ArrayD::zeros(IxDyn(&[3, 1, 2])));
             assert!(wrong.fitted().is_err(), "{kind} with a wrong {name}");
             let mut infinite = whole.clone();
-            infinite.parts.tensors.get_mut(name).unwrap().fill(f32::NAN);
+            infinite.state.tensors.get_mut(name).unwrap().fill(f32::NAN);
             assert!(infinite.fitted().is_err(), "{kind} with NaN in {name}");
         }
         let mut fewer = whole.clone();
@@ -321,7 +323,7 @@ fn parts_that_do_not_belong_together_are_refused() {
         assert!(years.fitted().is_err(), "{kind} for years");
         for count in [0_u64, 3, 1 << 60] {
             let mut other = whole.clone();
-            other.parts.config["target"]["classes"]["count"] = count.into();
+            other.state.config["target"]["classes"]["count"] = count.into();
             assert!(other.fitted().is_err(), "{kind} with {count} classes");
         }
     }

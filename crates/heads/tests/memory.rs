@@ -9,6 +9,7 @@ mod support;
 
 use facefold_core::{FeatureMatrix, FittedHead, Targets};
 use facefold_heads::{HeadOptions, registry};
+use facefold_testing::{Need, skip};
 
 use crate::support::{aged, examples, mirrored, quick};
 
@@ -39,20 +40,19 @@ fn fitted(
 /// What a command asks of a head about one face.
 fn ask(head: &dyn FittedHead, matrix: &FeatureMatrix, row: usize) {
     head.predict(matrix, &[row]).unwrap();
-    head.year_distribution(matrix, &[row]).unwrap();
-    head.spread(matrix, &[row]).unwrap();
+    head.age_distribution(matrix, &[row]).unwrap();
+    head.uncertainty(matrix, &[row]).unwrap();
 }
 
 #[test]
-fn no_prediction_of_any_head_leaves_memory_behind() {
+fn predictions_of_no_head_leak_memory() {
     if resident().is_none() {
-        println!("skipped: no_prediction_of_any_head_leaves_memory_behind needs /proc");
-        return;
+        return skip(Need::Proc);
     }
     let mut options = quick();
     options.mlp.epochs = 2;
     options.mlp.least_steps = 10;
-    options.mlp.spread_passes = 2;
+    options.mlp.mc_dropout_passes = 2;
     options.svm.max_rows = Some(60);
     let mut measured = 0;
     for (matrix, targets) in [mirrored(), aged(200, 3)] {

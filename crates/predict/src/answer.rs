@@ -84,7 +84,7 @@ impl ThresholdAnswer {
     #[must_use]
     pub fn unfamiliar(limits: &AgeThreshold, distribution: Option<&[f32]>) -> Self {
         let probability_over = distribution.map(|shares| probability_over(shares, limits.age));
-        Self { age: limits.age, decision: AgeDecision::CannotSay, probability_over }
+        Self { age: limits.age, decision: AgeDecision::Undecided, probability_over }
     }
 }
 
@@ -220,9 +220,9 @@ mod tests {
         let found = ThresholdAnswer::new(&limits, 10.0, Some(&shares));
         assert_eq!((found.decision, found.probability_over), (AgeDecision::Over, Some(0.95)));
         let found = ThresholdAnswer::unfamiliar(&limits, Some(&shares));
-        assert_eq!((found.decision, found.probability_over), (AgeDecision::CannotSay, Some(0.95)));
+        assert_eq!((found.decision, found.probability_over), (AgeDecision::Undecided, Some(0.95)));
         let found = ThresholdAnswer::new(&limits, 20.9, None);
-        assert_eq!((found.decision, found.probability_over), (AgeDecision::CannotSay, None));
+        assert_eq!((found.decision, found.probability_over), (AgeDecision::Undecided, None));
         let text = serde_json::to_string(&found).unwrap();
         assert_eq!(text, r#"{"age":18,"decision":"cannot-say","probability_over":null}"#);
     }

@@ -2,7 +2,7 @@
 
 use facefold_core::{
     AgeEstimate, AgeThreshold, ExtractorInfo, Face, FeatureMatrix, Fingerprint, FittedHead,
-    HeadError, Predictions, Task, year_deviation,
+    HeadError, Predictions, Task, age_deviation,
 };
 use facefold_heads::{Bundle, FeatureChoice};
 use ndarray::Array2;
@@ -167,11 +167,11 @@ impl Loaded {
         for (head, fitted) in self.bundle.heads.iter().zip(&self.heads) {
             let predictions = fitted.predict(matrix, &[0])?;
             match (head.task, predictions) {
-                (Task::Age, Predictions::Years(years)) => {
+                (Task::Age, Predictions::Regression(years)) => {
                     answer.age = years.first().copied();
-                    let spread = fitted.spread(matrix, &[0])?;
+                    let spread = fitted.uncertainty(matrix, &[0])?;
                     answer.age_spread = spread.and_then(|spread| spread.first().copied());
-                    let distribution = fitted.year_distribution(matrix, &[0])?;
+                    let distribution = fitted.age_distribution(matrix, &[0])?;
                     let estimates = AgeEstimate::of_rows(distribution.as_ref(), &years);
                     let distance = answer.familiarity.map_or(0.0, |face| face.distance);
                     let ends = head.age_intervals.as_ref().zip(estimates.first());
@@ -180,7 +180,7 @@ impl Loaded {
                     answer.age_distribution =
                         distribution.map(|shares| shares.iter().copied().collect());
                     let shares = answer.age_distribution.as_deref();
-                    answer.age_uncertainty = shares.map(year_deviation);
+                    answer.age_uncertainty = shares.map(age_deviation);
                     if let Some(age) = answer.age {
                         let unfamiliar = answer.is_unfamiliar();
                         let decide = |limits: &AgeThreshold| {
@@ -203,7 +203,7 @@ impl Loaded {
                     answer.class = class_answer(&head.classes, &shares);
                 }
                 (task, _) => {
-                    return Err(HeadError::Damaged(format!(
+                    return Err(HeadError::Corrupt(format!(
                         "a head for `{task}` answers otherwise"
                     )));
                 }

@@ -94,7 +94,7 @@ impl BundleCard {
         let extractor = &bundle.extractor;
         let tasks = bundle.heads.iter().map(|head| TaskCard {
             task: head.task.to_string(),
-            head: head.parts.kind.clone(),
+            head: head.state.kind.clone(),
             classes: head.classes.clone(),
             intervals: head.age_intervals.is_some(),
         });

@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn decisions_stand_under_their_threshold() {
         let at =
-            ThresholdAnswer { age: 21, decision: AgeDecision::CannotSay, probability_over: None };
+            ThresholdAnswer { age: 21, decision: AgeDecision::Undecided, probability_over: None };
         let answer = Answer { thresholds: vec![at], ..Answer::empty("a.jpg", "b") };
         let text = table(&[answer]);
         assert!(text.contains("21 or older") && text.contains("cannot say"), "{text}");

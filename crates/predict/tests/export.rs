@@ -5,18 +5,19 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use facefold_core::{
-    Companion, Examples, ExtractorInfo, FeatureMatrix, Fingerprint, Precision, Predictions,
-    Targets, Task,
+    AuxiliaryTask, ExtractorInfo, FeatureDataset, FeatureMatrix, Fingerprint, Precision,
+    Predictions, Targets, Task,
 };
 use facefold_heads::{
-    Bundle, FeatureChoice, HeadOptions, Scheme, TaskHead, WeightFormat, YearsAnswer, YearsLoss,
+    AgeDecoding, AgeLoss, Bundle, FeatureChoice, HeadOptions, Scheme, TaskHead, WeightFormat,
     registry,
 };
 use facefold_predict::export::{WeightStorage, export};
+use facefold_testing::{Need, given};
 use ndarray::Array2;
 use serde_json::Value;
 
@@ -49,13 +50,13 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
         let other = if task == Task::Age { Task::Gender } else { Task::Age };
-        let companion = Companion {
+        let companion = AuxiliaryTask {
             kind: other.into(),
             rows: rows.clone(),
             targets: targets(other, matrix, &rows),
         };
-        let own = Examples::new(matrix, rows.clone(), targets(task, matrix, &rows)).unwrap();
-        own.with_companions(vec![companion]).unwrap()
+        let own = FeatureDataset::new(matrix, rows.clone(), targets(task, matrix, &rows)).unwrap();
+        own.with_auxiliary_tasks(vec![companion]).unwrap()
     };
     let head = registry::head(kind, options).unwrap();
     let fitted = head.fit(&examples(0..120), &examples(120..ROWS), 3).unwrap();
@@ -69,7 +70,7 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
         age_groups: None,
         age_intervals: None,
         age_thresholds: Vec::new(),
-        parts: fitted.parts(),
+        state: fitted.state_dict(),
     }
 }
 
@@ -113,10 +114,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
 
 /// What onnxruntime makes of the file for all rows; none where it is not to be had.
 fn ask(test: &str, file: &[u8], matrix: &FeatureMatrix) -> Option<Value> {
-    let Some(python) = std::env::var_os("FACEFOLD_PARITY_PYTHON").map(PathBuf::from) else {
-        println!("skipped: {test} needs FACEFOLD_PARITY_PYTHON");
-        return None;
-    };
+    let python = given(Need::Python)?;
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("head.onnx");
     fs_err::write(&model, file).unwrap();
@@ -138,7 +136,7 @@ fn ask(test: &str, file: &[u8], matrix: &FeatureMatrix) -> Option<Value> {
 fn distance(head: &TaskHead, told: &Value, matrix: &FeatureMatrix) -> f32 {
     let rows: Vec<usize> = (0..ROWS).collect();
     let (name, expected) = match head.fitted().unwrap().predict(matrix, &rows).unwrap() {
-        Predictions::Years(years) => ("age", years),
+        Predictions::Regression(years) => ("age", years),
         Predictions::Classes(shares) => ("gender_probability", shares.iter().copied().collect()),
     };
     let given = told["outputs"][name].as_array().unwrap();
@@ -175,13 +173,13 @@ fn onnxruntime_answers_by_heads_as_they_do() {
     ] {
         cases.push((kind, kind.to_owned(), options()));
     }
-    for loss in [YearsLoss::Ordinal, YearsLoss::L1, YearsLoss::L2] {
+    for loss in [AgeLoss::Ordinal, AgeLoss::L1, AgeLoss::L2] {
         let mut options = options();
-        options.mlp.years_loss = loss;
+        options.mlp.age_loss = loss;
         cases.push(("mlp", format!("{loss:?}"), options));
     }
     let mut varied = options();
-    varied.mlp.years_answer = YearsAnswer::Expectation;
+    varied.mlp.age_decoding = AgeDecoding::Expectation;
     varied.mlp.batch_norm = false;
     varied.unit_columns = Some((0, 8));
     varied.svm.scheme = Scheme::OneVsRest;
@@ -208,7 +206,7 @@ fn weights_in_fewer_bits_are_smaller_and_still_near() {
     let mut wide = options();
     wide.mlp.hidden = vec![128, 128];
     // Not rounded to years, where a median that lies at a half moves by a whole one.
-    wide.mlp.years_answer = YearsAnswer::Median;
+    wide.mlp.age_decoding = AgeDecoding::Median;
     let bundle = bundle(vec![head("mlp", Task::Age, &wide, &matrix)]);
     let file = |weights| export(&bundle, None, &[], weights).unwrap().bytes;
     let [whole, half, eighth] =

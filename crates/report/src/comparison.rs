@@ -1,6 +1,6 @@
 //! A comparison of heads, or of whole results, as Markdown and for the terminal.
 
-use facefold_evaluate::compare::ContenderScore;
+use facefold_evaluate::compare::CandidateScore;
 use facefold_evaluate::{Comparison, Metric};
 
 use crate::format::{self, NONE};
@@ -24,7 +24,7 @@ pub(crate) fn fill(page: &mut Page, comparison: &Comparison) {
         page.push(Block::Warning(warning.clone()));
     }
     page.paragraph(format!("**{}**", comparison.summary()));
-    page.push(Block::List(comparison.pairs.iter().map(|pair| pair.words.clone()).collect()));
+    page.push(Block::List(comparison.pairs.iter().map(|pair| pair.summary.clone()).collect()));
     page.table(values(comparison));
     page.table(pairs(comparison));
     page.paragraph(basis(comparison));
@@ -38,7 +38,7 @@ pub fn terminal(comparison: &Comparison) -> String {
     text.push_str(&values(comparison).terminal());
     text.push_str(&pairs(comparison).terminal());
     for pair in &comparison.pairs {
-        text.extend(["- ", &pair.words, "\n"]);
+        text.extend(["- ", &pair.summary, "\n"]);
     }
     text.push_str(&comparison.summary());
     text.push('\n');
@@ -56,14 +56,14 @@ fn values(comparison: &Comparison) -> Table {
         "95 % interval by subject",
         "Wilson (rows)",
     ]);
-    for contender in &comparison.contenders {
+    for candidate in &comparison.candidates {
         table.row([
-            literal(&contender.label),
-            contender.seeds.to_string(),
-            wrong(comparison, contender).unwrap_or_else(|| NONE.to_owned()),
-            format::value(metric, contender.value),
-            format::interval(metric, contender.interval),
-            contender
+            literal(&candidate.label),
+            candidate.seeds.to_string(),
+            wrong(comparison, candidate).unwrap_or_else(|| NONE.to_owned()),
+            format::value(metric, candidate.value),
+            format::interval(metric, candidate.interval),
+            candidate
                 .wilson
                 .map_or_else(|| NONE.to_owned(), |wilson| format::interval(metric, wilson)),
         ]);
@@ -72,11 +72,11 @@ fn values(comparison: &Comparison) -> Table {
 }
 
 /// `2 of 108`, for classes under one seed.
-fn wrong(comparison: &Comparison, contender: &ContenderScore) -> Option<String> {
-    if comparison.metric != Metric::Accuracy || contender.seeds != 1 {
+fn wrong(comparison: &Comparison, candidate: &CandidateScore) -> Option<String> {
+    if comparison.metric != Metric::Accuracy || candidate.seeds != 1 {
         return None;
     }
-    let wrong = ((1.0 - contender.value) * comparison.rows as f64).round() as usize;
+    let wrong = ((1.0 - candidate.value) * comparison.rows as f64).round() as usize;
     Some(format!("{} of {}", format::count(wrong), format::count(comparison.rows)))
 }
 
@@ -126,11 +126,11 @@ fn basis(comparison: &Comparison) -> String {
          averaged over seeds first. McNemar's test (one seed, classes only) and Wilson's interval \
          take rows as independent, which pictures of one person are not; they and the corrected \
          resampled t-test over folds (Nadeau and Bengio 2003) are for comparison with other work. \
-         **Detectable** is the smallest difference that such a comparison finds four times of five.",
+         **Detectable** is the minimum detectable difference at 80 % power.",
         format::count(comparison.rows),
         format::count(comparison.subjects),
         comparison.pairs.len(),
-        if comparison.metric.is_share() {
+        if comparison.metric.is_fraction() {
             "correctness (0 or 1)"
         } else {
             "absolute error in years"

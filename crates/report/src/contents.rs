@@ -1,4 +1,4 @@
-//! What a report says, from top to bottom: a summary, the numbers task by task, and what they
+//! The contents of a report, from top to bottom: a summary, the numbers task by task, and what they
 //! rest on.
 
 mod search;
@@ -119,15 +119,15 @@ fn reasons(table: &mut Table, first: &str, total: usize, left_out: &BTreeMap<Str
 }
 
 pub(crate) fn provenance(page: &mut Page, provenance: &Provenance) {
-    page.section("How to repeat it");
+    page.section("Reproduction");
     page.push(Block::Code("sh", provenance.command.clone()));
     let machine = &provenance.machine;
     let commit = provenance.commit.as_deref().unwrap_or("not known");
     let mut table = Table::new(["", ""]);
     for (name, value) in [
         ("version", format!("facefold {} (commit {commit})", provenance.version)),
-        ("begun", provenance.date.clone()),
-        ("took", format::duration(provenance.seconds)),
+        ("started", provenance.date.clone()),
+        ("duration", format::duration(provenance.seconds)),
         ("processor", machine.cpu.clone()),
         ("logical cores", machine.cores.to_string()),
         ("memory", format::gibibytes(machine.memory)),
@@ -141,11 +141,11 @@ pub(crate) fn provenance(page: &mut Page, provenance: &Provenance) {
 }
 
 pub(crate) fn terms(page: &mut Page, provenance: &Provenance) {
-    page.section("Terms and limits");
+    page.section("Licence and limitations");
     page.paragraph(format!(
-        "Weights: {}. Ages and genders are what annotators guessed from pictures, not what the \
-             people said of themselves; gender is recorded as one of two. The numbers hold for \
-             pictures like these and say nothing of other people, cameras or years.",
+        "Weights: {}. Ages and genders are annotators' guesses from pictures, not \
+             self-reported; gender is recorded as one of two. The numbers hold for \
+             pictures like these, not for other people, cameras or years.",
         provenance.network.licence.trim_end_matches('.')
     ));
 }

@@ -10,17 +10,17 @@ use fs_err as fs;
 use crate::error::ReportError;
 use crate::side_by_side::predictions_file;
 
-/// Where the finished fits of a report's run are kept, relative to its directory.
+/// The journal of a report's run, relative to its directory.
 pub const FITS: &str = "fits";
 
-/// Where a result names the rows of a task whose label a head doubts, relative to its directory.
+/// The file of a task's label-error candidates, relative to the report's directory.
 #[must_use]
-pub fn suspects_file(task: Task) -> String {
+pub fn label_errors_file(task: Task) -> String {
     format!("{task}/suspects.csv")
 }
 
 /// Deletes the report that lies in a directory, whatever run it is of: documents, plots, predictions
-/// and suspects of all tasks. The JSON goes first: where it is, the rest is. Fits stay, and so does
+/// and label-error candidates of all tasks. The JSON goes first: where it is, the rest is. Fits stay, and so does
 /// everything that is of no report.
 ///
 /// # Errors
@@ -43,7 +43,7 @@ pub fn remove(directory: &Path) -> Result<(), ReportError> {
 }
 
 /// Removes pictures from the rows of the report in a directory, and its fits, which hold predictions
-/// for all rows; gives the number of rows removed. `gone` is asked with the path of each row.
+/// for all rows; gives the number of rows removed. `gone` is called with the path of each row.
 ///
 /// The figures stay as they were measured, over all rows.
 ///
@@ -68,7 +68,7 @@ pub fn forget_pictures(
 }
 
 fn tables_of(task: Task) -> [String; 2] {
-    [predictions_file(task), suspects_file(task)]
+    [predictions_file(task), label_errors_file(task)]
 }
 
 /// The plots of any report in a directory: those named after a task.

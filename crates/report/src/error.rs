@@ -30,7 +30,7 @@ pub enum ReportError {
         /// What failed.
         source: Box<EvaluateError>,
     },
-    /// Results whose heads cannot be put side by side.
+    /// Results whose heads cannot be compared.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
     /// No task with two heads.

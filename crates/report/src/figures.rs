@@ -16,7 +16,7 @@ pub(crate) struct Figure {
     pub(crate) svg: String,
 }
 
-/// What was answered for what is right.
+/// The confusion matrix.
 pub(crate) fn confusion_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
     let Metrics::Classes(classes) = &head.pooled else { return None };
     let caption = format!("{} by {}: confusion matrix", result.task, head.name);
@@ -49,7 +49,7 @@ pub(crate) fn learning_of(result: &CvResult, head: &HeadResult) -> Option<Figure
             series.push(Series { label, points, colour, opacity, dashed: false });
         }
     }
-    let caption = format!("{} by {}: learning curves, a line a fit", result.task, head.name);
+    let caption = format!("{} by {}: learning curves, one line a fit", result.task, head.name);
     (!series.is_empty()).then(|| Figure {
         file: file_name(&[result.task.as_str(), "learning", &head.name]),
         svg: lines(Labels { title: &caption, x: "epoch", y: "loss" }, &series),
@@ -57,7 +57,7 @@ pub(crate) fn learning_of(result: &CvResult, head: &HeadResult) -> Option<Figure
     })
 }
 
-/// Share right by told probability, a line a head.
+/// Accuracy by predicted probability (reliability diagram), a line a head.
 pub(crate) fn calibration_of(result: &CvResult) -> Option<Figure> {
     let mut series: Vec<Series> = result
         .heads
@@ -86,22 +86,19 @@ pub(crate) fn calibration_of(result: &CvResult) -> Option<Figure> {
     let caption = format!("{}: calibration; the dashed line is perfect", result.task);
     Some(Figure {
         file: file_name(&[result.task.as_str(), "calibration"]),
-        svg: lines(
-            Labels { title: &caption, x: "probability of the answer", y: "share right" },
-            &series,
-        ),
+        svg: lines(Labels { title: &caption, x: "predicted probability", y: "accuracy" }, &series),
         caption,
     })
 }
 
-/// Share of rows by error, a line a head.
+/// Fraction of rows by error, a line a head.
 pub(crate) fn cumulative_of(result: &CvResult) -> Option<Figure> {
     let series: Vec<Series> = result
         .heads
         .iter()
         .enumerate()
         .filter_map(|(number, head)| {
-            let Metrics::Years(years) = &head.pooled else { return None };
+            let Metrics::Regression(years) = &head.pooled else { return None };
             let shares = years.exact.as_ref()?.cumulative_score.iter().enumerate();
             let points = shares.map(|(limit, share)| (limit as f64, 100.0 * share)).collect();
             Some(Series::new(&head.name, number, points))
@@ -126,7 +123,7 @@ pub(crate) fn slices_of(
 ) -> Option<Figure> {
     const SHOWN: usize = 24;
     let metric = report.metric;
-    let scale = if metric.is_share() { 100.0 } else { 1.0 };
+    let scale = if metric.is_fraction() { 100.0 } else { 1.0 };
     let part = |slice: &Slice| Gap {
         label: slice.name.clone(),
         value: scale * slice.value,

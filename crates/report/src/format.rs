@@ -3,7 +3,7 @@
 use facefold_evaluate::statistics::bootstrap::Interval;
 use facefold_evaluate::{Metric, MetricSummary};
 
-/// What stands where there is nothing to say.
+/// The text of an empty cell.
 pub(crate) const NONE: &str = "–";
 
 /// `12,345`.
@@ -19,13 +19,13 @@ pub(crate) fn count(number: usize) -> String {
     text
 }
 
-/// A metric's value without its unit: shares in per cent, years as they are, correlations with a
+/// A metric's value without its unit: fractions in per cent, years as they are, correlations with a
 /// digit more.
 pub(crate) fn value(metric: Metric, value: f64) -> String {
     if metric == Metric::Correlation {
         return format!("{value:.3}");
     }
-    let scaled = if metric.is_share() { 100.0 * value } else { value };
+    let scaled = if metric.is_fraction() { 100.0 * value } else { value };
     // Not "-0.00".
     let shown = if (scaled * 100.0).round() == 0.0 { 0.0 } else { scaled };
     format!("{shown:.2}")
@@ -38,7 +38,7 @@ pub(crate) fn optional(metric: Metric, number: Option<f64>) -> String {
 
 /// A metric's name with its unit.
 pub(crate) fn heading(metric: Metric) -> String {
-    if metric.is_share() { format!("{} (%)", metric.name()) } else { metric.name().to_owned() }
+    if metric.is_fraction() { format!("{} (%)", metric.name()) } else { metric.name().to_owned() }
 }
 
 /// Mean and standard deviation over folds: `93.42 ± 0.51`.
@@ -82,7 +82,7 @@ mod tests {
     use facefold_evaluate::Metric;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_formatted() {
         assert_eq!([count(7), count(1234), count(1_234_567)], ["7", "1,234", "1,234,567"]);
         assert_eq!(value(Metric::Accuracy, 0.93416), "93.42");
         assert_eq!(value(Metric::MeanAbsoluteError, -0.001), "0.00");

@@ -1,4 +1,4 @@
-//! A report as one HTML file that needs nothing else: styles and plots stand in it, and it asks
+//! A report as one self-contained HTML file: styles and plots are in it, and it asks
 //! for nothing over the network.
 
 use std::fmt::Write;
@@ -133,7 +133,7 @@ mod tests {
     use super::inline;
 
     #[test]
-    fn marks_become_elements_and_all_else_stays_text() {
+    fn markup_becomes_elements_and_other_text_is_escaped() {
         assert_eq!(
             inline("**`a` is best** by 2 * 3 < 7 `x"),
             "<strong><code>a</code> is best</strong> by 2 * 3 &lt; 7 `x"

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_part_a_text_and_those_without_a_pair_are_text() {
+    fn backticks_delimit_code_and_unpaired_ones_are_text() {
         assert_eq!(
             spans("**`a` is best** by 2 * 3 < 7 `x"),
             [
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stay_what_they_are() {
+    fn names_are_escaped() {
         for name in ["**bold**", "a`b`c", "\\*", "C:\\x", "`", "plain"] {
             assert_eq!(spans(&literal(name)), [span(name, false, false)]);
             assert_eq!(unescaped(&literal(name)), name);

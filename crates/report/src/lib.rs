@@ -1,6 +1,6 @@
-//! One result, several faces: HTML, Markdown, JSON, terminal tables and SVG plots.
+//! Renders a result as HTML, Markdown, JSON, terminal tables and SVG plots.
 //!
-//! [`Report`] holds everything that a reviewer asks for; [`write()`] puts it into a directory as
+//! [`Report`] has the data of a report; [`write()`] writes it into a directory as
 //! `report.html`, `report.md`, `report.json` and `plots/*.svg`, [`terminal()`] into tables for the
 //! terminal.
 
@@ -23,14 +23,14 @@ mod table;
 mod terminal;
 mod write;
 
-pub use directory::{FITS, forget_pictures, remove, suspects_file};
+pub use directory::{FITS, forget_pictures, label_errors_file, remove};
 pub use error::ReportError;
 pub use html::html;
 pub use markdown::markdown;
 pub use matrix::{markdown as matrix_markdown, terminal as matrix_terminal, write as write_matrix};
 pub use model::{
-    Dataset, FORMAT, Machine, MatrixReport, Network, Provenance, Report, RowCounts, SetInfo,
-    SuspectCount, TaskMatrix, TaskReport,
+    Dataset, FORMAT, LabelErrorCount, Machine, MatrixReport, Network, Provenance, Report,
+    RowCounts, SetInfo, TaskMatrix, TaskReport,
 };
 pub use side_by_side::{compare_results, predictions_file};
 pub use terminal::terminal;

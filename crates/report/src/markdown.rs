@@ -1,4 +1,5 @@
-//! A report as Markdown. Plots are linked as `plots/*.svg`.
+//! A report as Markdown. Plots are named, not linked: where only `report.json` and `report.md` are kept
+//! there are none until they are rendered.
 
 use crate::contents;
 use crate::inline::{Span, spans};
@@ -32,7 +33,9 @@ fn of_block(block: &Block) -> String {
             items.iter().map(|item| format!("- {}\n", line(item))).collect::<Vec<_>>().concat()
         }
         Block::Table(table) => table.markdown(),
-        Block::Figure(figure) => format!("![{}](plots/{})", inline(&figure.caption), figure.file),
+        Block::Figure(figure) => {
+            format!("Plot `plots/{}`: {}.", figure.file, inline(&figure.caption))
+        }
         Block::Code(language, text) => fenced(language, text),
         Block::Folded(label, language, text) => {
             format!("{}:\n\n{}", inline(label), fenced(language, text))
@@ -120,7 +123,7 @@ mod tests {
     use crate::inline::literal;
 
     #[test]
-    fn names_of_data_are_no_markdown() {
+    fn names_of_data_are_escaped_in_markdown() {
         for (name, markdown) in [
             ("**old**", "\\*\\*old\\*\\*"),
             ("_x_", "\\_x\\_"),

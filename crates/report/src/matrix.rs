@@ -51,7 +51,7 @@ pub fn write(report: &MatrixReport, directory: &Path) -> Result<PathBuf, ReportE
     let path = directory.join("report.md");
     write_atomic(&path, markdown(report).as_bytes())?;
     let json_path = directory.join("report.json");
-    let mut json = serde_json::to_vec_pretty(report).map_err(|error| ReportError::Invalid {
+    let mut json = serde_json::to_vec(report).map_err(|error| ReportError::Invalid {
         path: json_path.clone(),
         message: error.to_string(),
     })?;
@@ -73,12 +73,11 @@ fn page(report: &MatrixReport) -> Page {
     }
     page.paragraph(contents::opening(&report.provenance, &report.dataset));
     page.paragraph(
-        "A row is what a head was fitted on, a column what it was tested on. On the diagonal are \
-         figures within one set, by folds by subject (its published folds where it has them). \
-         Elsewhere the head is fitted on all of one set, without the subjects that have a picture in \
+        "Rows are training sets, columns test sets. On the diagonal are results within one set, by \
+         folds by subject (its published folds where it has them). Elsewhere the head is fitted on all of one set, without the subjects that have a picture in \
          the test set, and tested on all of the other; in the row **all others** it is fitted on all \
-         sets but the one tested on. No subject stands on both sides. In brackets are 95 % intervals \
-         from drawing the test subjects with replacement; they say nothing of other training sets.",
+         sets but the one tested on. No subject is in both. In brackets are 95 % intervals \
+         from drawing the test subjects with replacement; they do not include the variation of training sets.",
     );
     for task in &report.tasks {
         of_task(&mut page, task);
@@ -95,7 +94,7 @@ fn of_task(page: &mut Page, task: &TaskMatrix) {
     page.section(contents::heading(result.task));
     let seeds: Vec<String> = result.seeds.iter().map(ToString::to_string).collect();
     page.paragraph(format!(
-        "{} features, seed {} for the divisions, fits with seeds {}.",
+        "{} features, seed {} for the splits, fits with seeds {}.",
         format::count(result.features),
         result.seed,
         seeds.join(", ")
@@ -164,7 +163,7 @@ fn figure(found: &CellMetric) -> String {
 fn rows(head: &HeadMatrix) -> Table {
     let mut table = Table::new([
         "trained on → tested on",
-        "division",
+        "split",
         "training",
         "validation",
         "test",

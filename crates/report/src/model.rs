@@ -1,4 +1,4 @@
-//! What a report says: every number of the Markdown stands here, and so in `report.json`.
+//! The data of a report: every number of the Markdown is here, and so in `report.json`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub const FORMAT: u32 = 1;
 pub struct Report {
     /// [`FORMAT`].
     pub format: u32,
-    /// What a reader must know before any number: `untrained network`, `drawn faces`.
+    /// Warnings, shown before any number: `untrained network`, `drawn faces`.
     pub warnings: Vec<String>,
     /// Where the numbers come from.
     pub provenance: Provenance,
@@ -119,14 +119,15 @@ pub struct TaskReport {
     pub rows: RowCounts,
     /// What came of it.
     pub result: CvResult,
-    /// Heads side by side, where there are at least two.
+    /// The comparison of the heads, where there are at least two.
     pub comparison: Option<Comparison>,
     /// The best head on parts of the test rows; none in reports from before there were slices.
     #[serde(default)]
     pub slices: Option<SliceReport>,
-    /// Labels that the best head doubts; none in reports from before they were listed.
+    /// Label-error candidates of the best head; `None` in older reports.
     #[serde(default)]
-    pub suspects: Option<SuspectCount>,
+    #[serde(rename = "suspects")]
+    pub label_error_candidates: Option<LabelErrorCount>,
     /// How settings were searched for; one entry a head whose settings were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub searches: Vec<SearchResult>,
@@ -156,15 +157,15 @@ pub struct TaskMatrix {
     pub result: MatrixResult,
 }
 
-/// How many labels of a task a head doubts. Their pictures are named in a file beside the report,
+/// The number of label-error candidates of a head. Their pictures are listed in a file next to the report,
 /// never in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SuspectCount {
+pub struct LabelErrorCount {
     /// The head.
     pub head: String,
-    /// Pictures whose label it doubts.
+    /// Pictures whose label may be wrong.
     pub found: usize,
-    /// Pictures in the file, the most doubted ones.
+    /// Pictures in the file, those with the highest score.
     pub listed: usize,
     /// The file, relative to the report.
     pub file: String,

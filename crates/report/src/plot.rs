@@ -179,8 +179,8 @@ pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> String {
     svg.finish()
 }
 
-/// A confusion matrix: rows are what is right, columns what was answered; each cell has its count
-/// and its share of the row.
+/// A confusion matrix: rows are the true class, columns the predicted class; each cell has its count
+/// and its fraction of the row.
 #[must_use]
 pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String {
     // Above so many classes the numbers would not fit; the table in the report has them.
@@ -197,9 +197,9 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String
     svg.upward_text(
         (left - 7.0 * longest.min(24) as f64 - 24.0, TOP + k * cell / 2.0),
         13.0,
-        "right",
+        "true",
     );
-    svg.text((left + k * cell / 2.0, height - 10.0), 13.0, Anchor::Middle, INK, "answered");
+    svg.text((left + k * cell / 2.0, height - 10.0), 13.0, Anchor::Middle, INK, "predicted");
     for (i, (class, row)) in classes.iter().zip(counts).enumerate() {
         let y = TOP + i as f64 * cell;
         svg.text((left - 6.0, y + cell / 2.0 + 4.0), 12.0, Anchor::End, INK, class);
@@ -286,7 +286,7 @@ fn round_step(step: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// A tick's number without digits that say nothing.
+/// A tick's number without insignificant digits.
 fn short(value: f64) -> String {
     let text = format!("{value:.4}");
     let trimmed = text.trim_end_matches('0').trim_end_matches('.');
@@ -300,7 +300,7 @@ mod tests {
     const LABELS: Labels<'_> = Labels { title: "a < b", x: "epoch", y: "loss" };
 
     #[test]
-    fn steps_are_round() {
+    fn tick_steps_are_round() {
         for (raw, expected) in [(0.8, 1.0), (1.1, 2.0), (0.03, 0.05), (6.0, 10.0), (200.0, 200.0)] {
             assert!((round_step(raw) - expected).abs() < 1e-9 * expected, "{raw}");
         }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_a_bar_from_the_whole_to_the_part() {
+    fn a_gap_is_a_bar_from_the_overall_value() {
         let part = |label: &str, value: f64, worse: bool| Gap {
             label: label.to_owned(),
             value,
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_legend_keeps_out_of_the_lines_way() {
+    fn the_legend_does_not_cover_lines() {
         let legend_at = |end: f64| {
             let line = Series::new("mlp", 0, vec![(0.0, 0.5), (0.9, end), (1.0, end)]);
             let plot = lines(LABELS, &[line]);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_plots_are_still_drawings() {
+    fn empty_plots_are_valid_svg() {
         for plot in [
             lines(LABELS, &[]),
             bars(LABELS, &[], &[]),

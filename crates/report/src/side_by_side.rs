@@ -1,10 +1,10 @@
-//! Whole results side by side: the heads of several reports, compared on the rows they share.
+//! Compares the heads of several reports on the rows that they have in common.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use facefold_core::Task;
-use facefold_evaluate::{Comparison, Contender, RowPredictions, compare};
+use facefold_evaluate::{Candidate, Comparison, RowPredictions, compare};
 
 use crate::error::ReportError;
 use crate::model::{Dataset, Report, RowCounts, TaskReport};
@@ -24,11 +24,11 @@ struct Entry {
 }
 
 /// Compares the heads of the results in these directories, task by task, without the majority
-/// baseline. A head that is in one result only is compared too: on the same rows it says as much.
+/// baseline. A head that is in one result only is compared too.
 /// Warnings come first in a comparison where its results differ in more than their heads.
 ///
 /// # Errors
-/// A result that cannot be read or has no predictions beside it, or no task with two heads.
+/// A result that cannot be read or has no predictions, or no task with two heads.
 pub fn compare_results<P: AsRef<Path>>(
     directories: &[P],
     seed: u64,
@@ -41,20 +41,20 @@ pub fn compare_results<P: AsRef<Path>>(
     }
     let mut comparisons = Vec::new();
     for entries in tasks.values() {
-        let contenders: Vec<Contender<'_>> = entries
+        let candidates: Vec<Candidate<'_>> = entries
             .iter()
             .flat_map(|entry| {
-                entry.report.result.heads.iter().map(|head| Contender {
+                entry.report.result.heads.iter().map(|head| Candidate {
                     label: format!("{} ({})", head.name, entry.name),
                     head: head.name.clone(),
                     predictions: &entry.predictions,
-                    partitions: &entry.report.result.partitions,
+                    splits: &entry.report.result.splits,
                 })
             })
-            .filter(|contender| contender.head != "majority")
+            .filter(|candidate| candidate.head != "majority")
             .collect();
-        if contenders.len() > 1 {
-            let mut comparison = compare(&contenders, seed)?;
+        if candidates.len() > 1 {
+            let mut comparison = compare(&candidates, seed)?;
             comparison.warnings.splice(..0, differences(entries));
             comparisons.push(comparison);
         }
@@ -62,7 +62,7 @@ pub fn compare_results<P: AsRef<Path>>(
     if comparisons.is_empty() { Err(ReportError::NothingToCompare) } else { Ok(comparisons) }
 }
 
-/// How the results of a task differ beside their heads, a sentence each.
+/// How the results of a task differ in more than their heads, a sentence each.
 fn differences(entries: &[Entry]) -> Vec<String> {
     let groups_matter = entries.iter().any(|entry| entry.report.result.task == Task::AgeGroup);
     let not_used = || "none".to_owned();
@@ -82,7 +82,7 @@ fn differences(entries: &[Entry]) -> Vec<String> {
     let of_all = [
         ("are of different data", entries.iter().map(data).collect()),
         ("use different rows", entries.iter().map(rows).collect()),
-        ("were divided by different protocols", entries.iter().map(protocol).collect()),
+        ("were split by different protocols", entries.iter().map(protocol).collect()),
     ];
     let of_groups = of_groups.into_iter().filter(|_| groups_matter);
     of_groups.chain(of_all).filter_map(|(how, values)| difference(how, entries, &values)).collect()

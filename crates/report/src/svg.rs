@@ -10,7 +10,7 @@ pub(crate) enum Anchor {
 }
 
 /// What a colour is for. A drawing has the light colours as attributes, which a file of its own
-/// shows, and a class beside each, by which a page lays its own colours over them.
+/// shows, and a CSS class each, by which a page overrides them.
 #[derive(Clone, Copy)]
 pub(crate) enum Paint {
     /// The ground.
@@ -21,13 +21,13 @@ pub(crate) enum Paint {
     Grid,
     /// What is shown, by number.
     Series(usize),
-    /// The cell of a matrix, as strong as its share.
+    /// The cell of a matrix, as opaque as its fraction.
     Cell,
     /// Text on a strong cell.
     OnCell,
 }
 
-/// Colours that people with any colour vision tell apart (Okabe and Ito 2008).
+/// A colour-blind safe palette (Okabe and Ito 2008).
 const PALETTE: [&str; 7] =
     ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 
@@ -81,11 +81,11 @@ impl Svg {
         ));
     }
 
-    /// A square that is the stronger, the larger its share of 1.
-    pub(crate) fn cell(&mut self, x: f64, y: f64, side: f64, share: f64) {
+    /// A square with the opacity `fraction`.
+    pub(crate) fn cell(&mut self, x: f64, y: f64, side: f64, fraction: f64) {
         let (paint, frame) = (Paint::Cell.as_attributes("fill"), Paint::Grid.colour());
         self.push(format_args!(
-            r#"<rect x="{x:.1}" y="{y:.1}" width="{side:.1}" height="{side:.1}" {paint} fill-opacity="{share:.3}" stroke="{frame}"/>"#
+            r#"<rect x="{x:.1}" y="{y:.1}" width="{side:.1}" height="{side:.1}" {paint} fill-opacity="{fraction:.3}" stroke="{frame}"/>"#
         ));
     }
 

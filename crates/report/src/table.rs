@@ -66,7 +66,7 @@ mod tests {
     use super::Table;
 
     #[test]
-    fn a_bar_in_a_cell_does_not_split_it() {
+    fn a_pipe_in_a_cell_is_escaped() {
         let mut table = Table::new(["class", "rows"]);
         table.row(["a|b", "1"]);
         assert_eq!(table.markdown(), "| class | rows |\n| --- | ---: |\n| a\\|b | 1 |\n");

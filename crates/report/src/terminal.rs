@@ -1,4 +1,4 @@
-//! A report as tables for the terminal: warnings, one table a task, and the verdict.
+//! A report as tables for the terminal: warnings, one table a task, and the comparison.
 
 use facefold_core::Task;
 use facefold_evaluate::{CvResult, HeadResult, Metric, MetricSummary};

@@ -17,7 +17,7 @@ pub struct Written {
     pub html: PathBuf,
     /// `report.json`.
     pub json: PathBuf,
-    /// `plots/*.svg`, which the Markdown links to.
+    /// `plots/*.svg`, which the Markdown names.
     pub plots: Vec<PathBuf>,
 }
 
@@ -48,7 +48,7 @@ pub fn write(report: &Report, directory: &Path) -> Result<Written, ReportError> 
     };
     write_atomic(&written.markdown, markdown::render(&page).as_bytes())?;
     write_atomic(&written.html, html::render(&page).as_bytes())?;
-    let mut json = serde_json::to_vec_pretty(report).map_err(|error| ReportError::Invalid {
+    let mut json = serde_json::to_vec(report).map_err(|error| ReportError::Invalid {
         path: written.json.clone(),
         message: error.to_string(),
     })?;

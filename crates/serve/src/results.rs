@@ -246,6 +246,6 @@ fn short(name: String, report: Report, plots: Vec<String>) -> Short {
 
 impl From<MetricSummary> for ShortMetric {
     fn from(summary: MetricSummary) -> Self {
-        Self { name: summary.metric.name(), share: summary.metric.is_share(), summary }
+        Self { name: summary.metric.name(), share: summary.metric.is_fraction(), summary }
     }
 }

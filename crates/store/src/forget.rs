@@ -35,6 +35,16 @@ pub struct Forgotten {
     pub keys: HashSet<ImageKey>,
 }
 
+/// A report that was made from a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedReport {
+    /// Its directory, absolute.
+    pub directory: PathBuf,
+    /// The name that the store goes by in it, before the paths of its pictures where the report has
+    /// several stores.
+    pub name: Option<String>,
+}
+
 impl Store {
     /// Looks for all that the store holds of a person or a picture.
     ///
@@ -77,17 +87,19 @@ impl Store {
     }
 
     /// Notes the directory of a report that was made from this store, for whoever is to forget a
-    /// picture in it too. On a medium that cannot be written nothing is noted.
-    pub fn note_report(&self, directory: &Path) {
+    /// picture in it too, and the name that the store goes by there. On a medium that cannot be
+    /// written nothing is noted.
+    pub fn note_report(&self, directory: &Path, name: &str) {
         let noted = || -> io::Result<()> {
             let directory = std::path::absolute(directory)?;
-            if self.reports()?.contains(&directory) {
+            let report = NotedReport { directory, name: Some(name.to_owned()) };
+            if self.reports()?.contains(&report) {
                 return Ok(());
             }
             let path = self.layout.reports();
             let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
-            let mut line = directory.as_os_str().as_encoded_bytes().to_vec();
-            line.push(0);
+            let fields = [name.as_bytes(), report.directory.as_os_str().as_encoded_bytes()];
+            let line: Vec<u8> = fields.iter().flat_map(|field| [*field, b"\0"].concat()).collect();
             disk::write_all(&mut file, &line)?;
             file.flush()
         };
@@ -96,18 +108,27 @@ impl Store {
         }
     }
 
-    /// The directories of the reports that were made from this store.
+    /// The reports that were made from this store.
     ///
     /// # Errors
     /// A list that cannot be read.
-    pub fn reports(&self) -> io::Result<Vec<PathBuf>> {
+    pub fn reports(&self) -> io::Result<Vec<NotedReport>> {
         let bytes = match fs::read(self.layout.reports()) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let whole = bytes.split(|&byte| byte == 0).filter(|path| !path.is_empty());
-        Ok(whole.map(path_of).collect())
+        let (mut reports, mut name) = (Vec::new(), None);
+        for field in bytes.split(|&byte| byte == 0).filter(|field| !field.is_empty()) {
+            // A name is that of a directory, so no absolute path.
+            let path = path_of(field);
+            if path.is_absolute() {
+                reports.push(NotedReport { directory: path, name: name.take() });
+            } else {
+                name = Some(String::from_utf8_lossy(field).into_owned());
+            }
+        }
+        Ok(reports)
     }
 }
 

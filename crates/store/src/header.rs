@@ -1,6 +1,7 @@
 //! `store.json`: what the embeddings of a store were made with, and from which data set.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use facefold_core::checksum::{self, Checksum, UNSEALED};
@@ -36,6 +37,10 @@ pub struct StoreHeader {
     /// Whether a samples table was written: one that is absent then was lost.
     #[serde(default)]
     pub(crate) has_samples: bool,
+    /// What the samples table carries too, so that one of another store is not taken for it; none in
+    /// stores of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
 }
 
 /// A header as it stands in the file.
@@ -72,10 +77,18 @@ impl DatasetInfo {
 }
 
 impl StoreHeader {
-    /// A header of the current format.
+    /// A header of the current format, of a store unlike any other.
     #[must_use]
     pub fn new(fingerprint: Fingerprint, extractor: ExtractorInfo, dataset: DatasetInfo) -> Self {
-        Self { format: FORMAT, fingerprint, extractor, dataset, has_samples: false }
+        // 128 random bits.
+        let [low, high] = [0, 1].map(|part: u64| RandomState::new().hash_one(part));
+        let id = Some(format!("{high:016x}{low:016x}"));
+        Self { format: FORMAT, fingerprint, extractor, dataset, has_samples: false, id }
+    }
+
+    /// What tells the store from all others; none in stores of earlier versions.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// Length of a row of features: the embedding, and the taps where there are any.

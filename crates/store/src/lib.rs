@@ -69,7 +69,7 @@ pub use attempts::Attempts;
 pub use compare::Difference;
 pub use error::StoreError;
 pub use export::{ExportFormat, Exported, InvalidExportFormat};
-pub use forget::{Forget, Forgotten};
+pub use forget::{Forget, Forgotten, NotedReport};
 pub use header::{DatasetInfo, StoreHeader};
 pub use inspect::{ShardCheck, StoreInfo, Verification};
 pub use matrix::{Features, InvalidFeatures, Select};

@@ -176,7 +176,8 @@ impl Store {
             parts.push((values.rows(), column.width));
             column.values = Some(values);
         }
-        let rows = FeatureRows::picked(parts, order).map_err(|error| self.does_not_fit(&error))?;
+        let rows =
+            FeatureRows::selected(parts, order).map_err(|error| self.does_not_fit(&error))?;
         if all_sealed { Ok(rows) } else { self.with_logged(columns, &rows, wanted, &places) }
     }
 

@@ -35,6 +35,9 @@ use crate::table::{self, column, key_at};
 const CHECKSUM: &str = "facefold.checksum";
 const MARKER: &[u8] = b"facefold.checksum\x18\x40";
 
+/// The name of the store's id among the file's key-value metadata.
+const STORE: &str = "facefold.store";
+
 /// What to do about a damaged table.
 const WRITE_AGAIN: &str = "run the same `extract` command again: it writes the table anew";
 
@@ -122,6 +125,15 @@ impl Store {
             return Err(damaged(format!(
                 "expected the store's fingerprint {expected}, found {found}"
             )));
+        }
+        if let Some(id) = self.header.id() {
+            let found = shard::metadata(&bytes, STORE).map_err(invalid)?;
+            if found.as_deref() != Some(id) {
+                let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
+                return Err(damaged(format!(
+                    "it was written for another store: expected the id `{id}`, found {found}"
+                )));
+            }
         }
         read(bytes, each).map_err(invalid)
     }
@@ -236,10 +248,12 @@ struct TableWriter {
 
 impl TableWriter {
     fn new(header: &StoreHeader) -> Result<Self, StoreError> {
-        let metadata = vec![
+        let mut metadata = vec![
             shard::fingerprint_entry(header),
             KeyValue::new(CHECKSUM.to_owned(), UNSEALED.to_owned()),
         ];
+        let id = header.id().map(ToOwned::to_owned);
+        metadata.extend(id.map(|id| KeyValue::new(STORE.to_owned(), id)));
         let level = ZstdLevel::try_new(3).map_err(failed)?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))

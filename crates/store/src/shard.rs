@@ -135,9 +135,14 @@ pub(crate) fn fingerprint_entry(header: &StoreHeader) -> KeyValue {
 
 /// What [`fingerprint_entry`] put into a file; none where there is no such entry.
 pub(crate) fn fingerprint(bytes: &Bytes) -> Result<Option<String>, ParquetError> {
+    metadata(bytes, FINGERPRINT)
+}
+
+/// A value of a file's key-value metadata.
+pub(crate) fn metadata(bytes: &Bytes, name: &str) -> Result<Option<String>, ParquetError> {
     let metadata = ArrowReaderMetadata::load(bytes, ArrowReaderOptions::default())?;
     let entries = metadata.metadata().file_metadata().key_value_metadata();
-    let found = entries.into_iter().flatten().find(|entry| entry.key == FINGERPRINT);
+    let found = entries.into_iter().flatten().find(|entry| entry.key == name);
     Ok(found.and_then(|entry| entry.value.clone()))
 }
 

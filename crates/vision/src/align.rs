@@ -1,7 +1,7 @@
 //! Five-point alignment: from landmarks to the 112 x 112 crop that ArcFace was trained on.
 
 use facefold_core::{RejectReason, Rejection};
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 use image::RgbImage;
 
 pub use crate::networks::CROP_SIDE;
@@ -225,7 +225,7 @@ pub(crate) fn align_to(
 #[must_use]
 pub fn warp(picture: &RgbImage, similarity: &Similarity) -> Crop {
     let mut pixels = vec![0; CROP_SIDE * CROP_SIDE * 3];
-    widest(Warp { picture, back: similarity.inverse(), pixels: &mut pixels });
+    dispatch_simd(Warp { picture, back: similarity.inverse(), pixels: &mut pixels });
     Crop { pixels }
 }
 
@@ -239,7 +239,7 @@ struct Warp<'a> {
 impl Vectorised for Warp<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         let rows = self.pixels.as_chunks_mut::<3>().0.chunks_exact_mut(CROP_SIDE);
@@ -251,7 +251,7 @@ impl Vectorised for Warp<'_> {
     }
 }
 
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn sample(picture: &RgbImage, [x, y]: [f64; 2]) -> [u8; 3] {
     let (left, top) = (x.floor(), y.floor());
@@ -282,7 +282,7 @@ fn sample(picture: &RgbImage, [x, y]: [f64; 2]) -> [u8; 3] {
 }
 
 /// What lies between four pixels, upper left first.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn between(corners: [[f32; 3]; 4], [fx, fy]: [f32; 2]) -> [u8; 3] {
     // A loop: the closure of an array's `map` would not be compiled for the widest registers.

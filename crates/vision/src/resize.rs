@@ -1,7 +1,7 @@
 //! Bilinear resizing as OpenCV's `INTER_LINEAR` does it, so that a detector sees what it was
 //! trained and is served with elsewhere.
 
-use facefold_engine::{RowResizer, Tap, Vectorised, widest};
+use facefold_engine::{RowResizer, Tap, Vectorised, dispatch_simd};
 use image::RgbImage;
 
 /// Fractions are whole numbers of 1/2048, as in OpenCV's `resize.cpp` (`INTER_RESIZE_COEF_BITS`).
@@ -35,7 +35,7 @@ pub fn resize(picture: &RgbImage, padding: u32, width: u32, height: u32) -> RgbI
             }
         }
         let [above, below] = [&cached[0].1, &cached[1].1];
-        widest(Between { above, below, weights: row.weights, output });
+        dispatch_simd(Between { above, below, weights: row.weights, output });
     }
     // The length is right by construction; an empty picture would show a mistake at once.
     RgbImage::from_raw(width, height, output).unwrap_or_default()

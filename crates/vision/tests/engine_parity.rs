@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use facefold_engine::{Engine, Executor, Images, Kernel, Network, Precision, Shape};
+use facefold_testing::{Need, given};
 use facefold_vision::align::{Crop, align};
 use facefold_vision::candle_executor::CandleExecutor;
 use facefold_vision::decode::{Limits, inspect};
@@ -58,17 +59,7 @@ fn crops(models: &Path, pictures: &Path) -> Vec<Crop> {
 
 #[test]
 fn every_kernel_and_precision_agrees_with_candle_on_200_real_crops() {
-    let given = |name: &str| {
-        let value = std::env::var_os(name).map(PathBuf::from);
-        if value.is_none() {
-            println!("skipped: every_kernel_and_precision_agrees_with_candle needs {name}");
-        }
-        value
-    };
-    let (Some(models), Some(samples)) = (given("FACEFOLD_MODELS"), given("FACEFOLD_TEST_DATA"))
-    else {
-        return;
-    };
+    let (Some(models), Some(samples)) = (given(Need::Weights), given(Need::Data)) else { return };
     let crops = crops(&models, &samples.join("utkface/images"));
     assert_eq!(crops.len(), CROPS);
     let data: Vec<f32> = crops

@@ -9,24 +9,17 @@
 #[path = "support/npy.rs"]
 mod npy;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use candle_core::Device;
 use facefold_engine::{Executor, Images, Network, Shape};
+use facefold_testing::{Need, given};
 use facefold_vision::candle_executor::CandleExecutor;
 use facefold_vision::networks::{Architecture, Untrained};
 use facefold_vision::onnx;
 
 const CROP: Shape = Shape { channels: 3, height: 112, width: 112 };
-
-fn from_environment(test: &str, name: &str) -> Option<PathBuf> {
-    let value = std::env::var_os(name).map(PathBuf::from);
-    if value.is_none() {
-        println!("skipped: {test} needs {name}");
-    }
-    value
-}
 
 /// Runs `scripts/parity.py` and gives what it says; panics where it fails.
 fn parity(python: &Path, arguments: &[&Path]) -> String {
@@ -56,10 +49,9 @@ fn drawn_crops(count: usize) -> Vec<u8> {
 
 #[test]
 fn w600k_mbf_agrees_with_onnxruntime_on_200_real_crops() {
-    let test = "w600k_mbf_agrees_with_onnxruntime_on_200_real_crops";
-    let Some(python) = from_environment(test, "FACEFOLD_PARITY_PYTHON") else { return };
-    let Some(models) = from_environment(test, "FACEFOLD_MODELS") else { return };
-    let Some(samples) = from_environment(test, "FACEFOLD_TEST_DATA") else { return };
+    let Some(python) = given(Need::Python) else { return };
+    let Some(models) = given(Need::Weights) else { return };
+    let Some(samples) = given(Need::Data) else { return };
     let folder = tempfile::tempdir().unwrap();
     let [crops, embeddings] = ["crops.npy", "embeddings.npy"].map(|name| folder.path().join(name));
     parity(&python, &["crops".as_ref(), &samples.join("utkface/images"), &crops]);
@@ -73,8 +65,7 @@ fn w600k_mbf_agrees_with_onnxruntime_on_200_real_crops() {
 
 #[test]
 fn untrained_networks_agree_with_onnxruntime() {
-    let test = "untrained_networks_agree_with_onnxruntime";
-    let Some(python) = from_environment(test, "FACEFOLD_PARITY_PYTHON") else { return };
+    let Some(python) = given(Need::Python) else { return };
     let folder = tempfile::tempdir().unwrap();
     let [crops, embeddings, model] =
         ["crops.npy", "embeddings.npy", "model.onnx"].map(|name| folder.path().join(name));

@@ -7,18 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use facefold_core::{Embedding, Extraction, Extractor, Face};
+use facefold_testing::{Need, given, skip};
 use facefold_vision::models::{BUFFALO_S, Sources, default_directory, fetch, is_complete, status};
 use facefold_vision::{Backend, LocalExtractor, LocalOptions};
 use fs_err as fs;
-
-/// A variable's value as a path, or a visible skip.
-fn given(test: &str, variable: &str) -> Option<PathBuf> {
-    let value = env::var_os(variable).map(PathBuf::from);
-    if value.is_none() {
-        println!("skipped: {test} needs {variable}");
-    }
-    value
-}
 
 /// `count` UTKFace pictures, evenly spread over the names.
 fn utkface(shared: &Path, count: usize) -> Vec<PathBuf> {
@@ -66,13 +58,11 @@ fn told(python: &Path, models: &Path, paths: &[PathBuf]) -> HashMap<PathBuf, Opt
 
 #[test]
 fn embeddings_agree_with_opencv_and_onnxruntime() {
-    let test = "embeddings_agree_with_opencv_and_onnxruntime";
-    let Some(shared) = given(test, "FACEFOLD_TEST_DATA") else { return };
-    let Some(python) = given(test, "FACEFOLD_PARITY_PYTHON") else { return };
+    let Some(shared) = given(Need::Data) else { return };
+    let Some(python) = given(Need::Python) else { return };
     let models = default_directory();
     if !is_complete(&BUFFALO_S, &status(&BUFFALO_S, &models).unwrap()) {
-        println!("skipped: {test} needs `facefold models fetch buffalo_s` or FACEFOLD_MODELS");
-        return;
+        return skip(Need::Weights);
     }
     let paths = utkface(&shared, 200);
     let told = told(&python, &models, &paths);
@@ -114,8 +104,7 @@ fn embeddings_agree_with_opencv_and_onnxruntime() {
 
 #[test]
 fn buffalo_s_comes_from_some_source() {
-    let test = "buffalo_s_comes_from_some_source";
-    let Some(_) = given(test, "FACEFOLD_TEST_NETWORK") else { return };
+    let Some(_) = given(Need::Network) else { return };
     let directory = tempfile::tempdir().unwrap();
     let sources = Sources { caches: Vec::new(), ..Sources::default() };
     let fetched = fetch(&BUFFALO_S, directory.path(), &sources, &mut |_| {}).unwrap();

@@ -12,4 +12,13 @@ pub enum ReportCommand {
         /// Directory that `cv` wrote.
         result: PathBuf,
     },
+    /// Write `report.html`, `report.md` and the plots anew from a report's `report.json`.
+    #[command(after_help = "Example: facefold report render results/utkface-folds --out rendered")]
+    Render {
+        /// Directory that `cv` wrote.
+        result: PathBuf,
+        /// Directory to write into; the report's own where none is given.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }

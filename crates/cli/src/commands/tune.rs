@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use facefold::{EvaluationOptions, TuneOptions, tune_stores};
-use facefold_evaluate::Inner;
+use facefold_evaluate::InnerValidation;
 
 use super::cv;
 use crate::Outcome;
@@ -23,7 +23,7 @@ pub fn run(arguments: &TuneArguments, output: Output) -> Result<Outcome> {
         space: arguments.space.clone(),
         random: arguments.random,
         halving: arguments.halving,
-        inner: arguments.inner_folds.map_or(Inner::HoldOut, Inner::Folds),
+        inner: arguments.inner_folds.map_or(InnerValidation::HoldOut, InnerValidation::Folds),
     };
     let report = tune_stores(&options, &tuning, &progress)?;
     progress.finish();

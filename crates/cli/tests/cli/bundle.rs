@@ -4,8 +4,10 @@ use image::{Rgb, RgbImage};
 use serde_json::Value;
 
 use crate::serve::{Served, pictures};
+use facefold_testing::{Need, skip};
+
 use crate::support::{
-    Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, run, skipped, succeed,
+    Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, run, succeed,
 };
 
 #[test]
@@ -84,9 +86,8 @@ fn a_bundle_of_two_sets_tells_of_each() {
 
 #[test]
 fn a_picture_is_predicted_without_naming_a_bundle() {
-    let test = "a_picture_is_predicted_without_naming_a_bundle";
     if !has_weights() {
-        return skipped(test, "the weights of buffalo_s");
+        return skip(Need::Weights);
     }
     let dir = Dir::new();
     let (picture, empty) = (pictures(drawn()).swap_remove(0), dir.path("empty.png"));
@@ -119,9 +120,11 @@ fn a_picture_is_predicted_without_naming_a_bundle() {
 
 #[test]
 fn the_embedded_bundle_refuses_another_precision_class() {
-    let test = "the_embedded_bundle_refuses_another_precision_class";
-    if !has_weights() || !has_tiles() {
-        return skipped(test, "the weights of buffalo_s and matrix tiles (AMX)");
+    if !has_weights() {
+        return skip(Need::Weights);
+    }
+    if !has_tiles() {
+        return skip(Need::Amx);
     }
     let picture = pictures(drawn()).swap_remove(0);
     let message = fail(line("predict --offline --precision bf16 {}", &[&picture]), 1);

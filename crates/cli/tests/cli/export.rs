@@ -8,7 +8,9 @@ use image::imageops::FilterType;
 use serde_json::Value;
 
 use crate::serve::pictures;
-use crate::support::{Dir, drawn, fail, has_weights, json, line, skipped, succeed};
+use facefold_testing::{Need, given, skip};
+
+use crate::support::{Dir, drawn, fail, has_weights, json, line, succeed};
 
 /// Settings under which an MLP is trained in a moment.
 const QUICK: &str = "--set mlp.hidden=[32] --set mlp.epochs=2 --set mlp.least_steps=60 \
@@ -78,10 +80,7 @@ fn distances(told: &Value, answers: &Value) -> [f64; 2] {
 /// By both crops where the heads see taps, and by one where they see the embedding alone.
 #[test]
 fn files_with_the_network_answer_as_predict_does() {
-    let test = "files_with_the_network_answer_as_predict_does";
-    let Some(python) = std::env::var_os("FACEFOLD_PARITY_PYTHON").map(PathBuf::from) else {
-        return skipped(test, "FACEFOLD_PARITY_PYTHON");
-    };
+    let Some(python) = given(Need::Python) else { return };
     let mut cases = vec![
         ("untrained", "mlp", "", "true"),
         ("untrained", "mlp-ensemble", "--features taps", "true"),
@@ -90,7 +89,7 @@ fn files_with_the_network_answer_as_predict_does() {
     if has_weights() {
         cases.push(("buffalo_s", "mlp", "", "true"));
     } else {
-        skipped(test, "the weights of buffalo_s for its last case");
+        skip(Need::Weights);
     }
     let dir = Dir::new();
     for (model, head, more, mirrored) in cases {

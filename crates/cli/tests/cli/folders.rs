@@ -45,16 +45,16 @@ fn every_command_reads_the_same_pictures_of_a_folder_and_names_the_rest() {
     let train = "train --store {} --task gender --head linear --out {}";
     succeed(line(train, &[drawn_store(), &bundle]));
 
-    let passed_over = |said: &[u8]| {
+    let skipped = |said: &[u8]| {
         let said = String::from_utf8_lossy(said).into_owned();
-        assert!(said.contains("passed over 6 below"), "{said}");
+        assert!(said.contains("skipped 6 below"), "{said}");
         for name in [".ipynb_checkpoints", "female/00.jpg", "male/notes.txt", "female/up"] {
             assert!(said.contains(name), "{name}: {said}");
         }
     };
     let extract = "extract folder {} --store {} --model untrained --json";
     let extracted = run(line(extract, &[&root, &dir.path("store")]));
-    passed_over(&extracted.stderr);
+    skipped(&extracted.stderr);
     let summary: serde_json::Value = serde_json::from_slice(&extracted.stdout).expect("JSON");
     assert_eq!((summary["rows"].as_u64(), summary["embedded"].as_u64()), (Some(4), Some(4)));
     let check = json(line("data check folder {}", &[&root]));
@@ -67,7 +67,7 @@ fn every_command_reads_the_same_pictures_of_a_folder_and_names_the_rest() {
     assert_eq!(classes, ["female", "male"]);
 
     let predict = run(line("predict --bundle {} --format jsonl {}", &[&bundle, &root]));
-    passed_over(&predict.stderr);
+    skipped(&predict.stderr);
     assert_eq!(String::from_utf8_lossy(&predict.stdout).lines().count(), 4);
 }
 

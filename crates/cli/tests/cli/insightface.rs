@@ -13,7 +13,9 @@ use facefold_store::{Features, Select, Store};
 use serde_json::{Value, json};
 
 use crate::mock::{Act, Asked, Mock};
-use crate::support::{Dir, drawn, facefold, fail, json, line, run, skipped, succeed, test_data};
+use facefold_testing::{Need, given};
+
+use crate::support::{Dir, drawn, facefold, fail, json, line, run, succeed};
 
 /// One face in every picture, with an embedding that depends on the picture alone; of some
 /// pictures it says that they failed.
@@ -246,20 +248,9 @@ pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn two_python_peers_one_killed_give_what_the_local_extractor_gives() {
-    let test = "two_python_peers_one_killed_give_what_the_local_extractor_gives";
-    let variable = |name: &str| {
-        let value = std::env::var_os(name).map(PathBuf::from);
-        if value.is_none() {
-            skipped(test, name);
-        }
-        value
-    };
-    let Some(python) = variable("FACEFOLD_PARITY_PYTHON") else { return };
-    let Some(models) = variable("FACEFOLD_MODELS") else { return };
-    if test_data().is_none() {
-        return skipped(test, "FACEFOLD_TEST_DATA");
-    }
-    let data = test_data().expect("data");
+    let Some(python) = given(Need::Python) else { return };
+    let Some(models) = given(Need::Weights) else { return };
+    let Some(data) = given(Need::Data) else { return };
     let dir = Dir::new();
     let root = real_pictures(&dir, &data, 200);
     let [local, remote, crops, remote_crops] =

@@ -10,9 +10,9 @@ use image::{Rgb, RgbImage};
 use serde_json::Value;
 
 use crate::serve::pictures;
-use crate::support::{
-    Dir, drawn, drawn_store, fail, has_weights, json, line, run, skipped, succeed,
-};
+use facefold_testing::{Need, skip};
+
+use crate::support::{Dir, drawn, drawn_store, fail, has_weights, json, line, run, succeed};
 
 /// A bundle for gender and age group on the untrained network's embeddings and taps.
 fn bundle(dir: &Dir) -> PathBuf {
@@ -178,10 +178,10 @@ fn a_bundle_of_crops_says_that_it_looks_for_no_face() {
     assert_eq!(said("explain --mean-only --bundle {} --out {} {}"), 1);
 }
 
-fn has_ffmpeg(test: &str) -> bool {
+fn has_ffmpeg() -> bool {
     let there = Command::new("ffmpeg").arg("-version").stdout(Stdio::null()).status().is_ok();
     if !there {
-        skipped(test, "ffmpeg");
+        skip(Need::Ffmpeg);
     }
     there
 }
@@ -206,7 +206,7 @@ fn film(dir: &Dir, name: &str, frames: impl Iterator<Item = RgbImage>) -> PathBu
 
 #[test]
 fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
-    if !has_ffmpeg("a_film_of_one_person_is_one_row_that_averages_its_frames") {
+    if !has_ffmpeg() {
         return;
     }
     let dir = Dir::new();
@@ -257,12 +257,11 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
 
 #[test]
 fn two_who_pass_each_other_by_are_two_rows() {
-    let test = "two_who_pass_each_other_by_are_two_rows";
-    if !has_ffmpeg(test) {
+    if !has_ffmpeg() {
         return;
     }
     if !has_weights() {
-        return skipped(test, "the weights of buffalo_s");
+        return skip(Need::Weights);
     }
     let dir = Dir::new();
     let [store, bundle] = ["store", "faces.facefold"].map(|name| dir.path(name));
@@ -313,7 +312,7 @@ fn a_video_that_cannot_be_read_is_said() {
     command.env("PATH", dir.path("empty"));
     let message = fail(command, 1);
     assert!(message.contains("`ffmpeg` was not found") && message.contains("install"), "{message}");
-    if has_ffmpeg("what ffmpeg says of a file that is no film") {
+    if has_ffmpeg() {
         let message = fail(line("predict --bundle {} --video {}", &[&bundle, &text]), 1);
         assert!(
             message.contains("ffmpeg cannot read") && message.contains("text.mp4"),
@@ -324,7 +323,7 @@ fn a_video_that_cannot_be_read_is_said() {
 
 #[test]
 fn a_film_that_is_stopped_tells_what_was_found() {
-    if !has_ffmpeg("a_film_that_is_stopped_tells_what_was_found") {
+    if !has_ffmpeg() {
         return;
     }
     let dir = Dir::new();

@@ -1,12 +1,12 @@
 //! What needs real label lists, real faces or real weights; skipped by name where they are absent.
 
-use crate::support::{Dir, has_weights, json, line, skipped, succeed, test_data};
+use facefold_testing::{Need, given, skip};
+
+use crate::support::{Dir, has_weights, json, line, succeed};
 
 #[test]
 fn the_official_adience_lists_count_as_published() {
-    let Some(data) = test_data() else {
-        return skipped("the_official_adience_lists_count_as_published", "FACEFOLD_TEST_DATA");
-    };
+    let Some(data) = given(Need::Data) else { return };
     let report = json(line("data check adience {}", &[&data.join("adience")]));
     assert_eq!(report["rows"], 19_487);
     assert_eq!(report["distinct"], 19_370);
@@ -15,11 +15,9 @@ fn the_official_adience_lists_count_as_published() {
 
 #[test]
 fn real_faces_are_found_and_told_apart() {
-    let Some(data) = test_data() else {
-        return skipped("real_faces_are_found_and_told_apart", "FACEFOLD_TEST_DATA");
-    };
+    let Some(data) = given(Need::Data) else { return };
     if !has_weights() {
-        return skipped("real_faces_are_found_and_told_apart", "the weights of buffalo_s");
+        return skip(Need::Weights);
     }
     // The published gender folders: train on one, test on the other, an SVM on embeddings.
     let dir = Dir::new();

@@ -3,9 +3,9 @@
 use facefold_core::AgeGroups;
 use serde_json::Value;
 
-use crate::support::{
-    Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, skipped, succeed,
-};
+use facefold_testing::{Need, skip};
+
+use crate::support::{Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, succeed};
 
 #[test]
 fn check_reconciles_the_drawn_labels() {
@@ -48,7 +48,7 @@ fn extracting_twice_does_nothing_the_second_time() {
 #[test]
 fn another_network_is_refused_by_the_store() {
     if !has_tiles() {
-        return skipped("another_network_is_refused_by_the_store", "matrix tiles (AMX)");
+        return skip(Need::Amx);
     }
     let dir = Dir::new();
     let store = dir.path("store");
@@ -104,6 +104,14 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
     }
     let page = std::fs::read_to_string(out.join("report.html")).expect("report.html");
     assert!(page.contains("Slices of gender") && page.contains("facefold cv"), "the same report");
+
+    // All pages come from the JSON alone.
+    let rendered = dir.path("rendered");
+    succeed(line("report render {} --out {}", &[&out.join("report.json"), &rendered]));
+    for file in ["report.html", "report.md", "report.json", "plots/gender-confusion-mlp.svg"] {
+        let [one, two] = [&out, &rendered].map(|directory| std::fs::read(directory.join(file)));
+        assert!(one.expect(file) == two.expect(file), "{file}");
+    }
 
     // The same command gives the same numbers, and repeats no fit.
     let before = without_times(report);
@@ -175,7 +183,7 @@ fn a_trained_bundle_predicts_and_refuses_another_network() {
     let answers = json(line("predict --bundle {} {}", &[&bundle, &drawn().join("aligned")]));
     assert_eq!(answers.as_array().expect("answers").len(), count);
     if !has_tiles() {
-        return skipped("a bundle's refusal of another network", "matrix tiles (AMX)");
+        return skip(Need::Amx);
     }
     let message = fail(
         line("predict --bundle {} --precision bf16 {}", &[&bundle, &drawn().join("aligned")]),
@@ -225,7 +233,7 @@ fn demo_ends_with_the_path_of_its_report() {
 #[test]
 fn demo_predicts_one_of_its_faces() {
     if !has_weights() {
-        return skipped("demo_predicts_one_of_its_faces", "the weights of buffalo_s");
+        return skip(Need::Weights);
     }
     let dir = Dir::new();
     let text =

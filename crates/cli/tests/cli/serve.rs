@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Dir, drawn, fail, json, line, skipped, succeed};
+use facefold_testing::{Need, skip};
+
+use crate::support::{Dir, drawn, fail, json, line, succeed};
 
 /// A server that is ended with the test.
 pub struct Served {
@@ -159,12 +161,12 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
 }
 
 /// Runs `scripts/browser_test.py`; none where there is no browser to run it with.
-fn browser(test: &str, extra: &[&str]) -> Option<std::process::Output> {
+fn browser(extra: &[&str]) -> Option<std::process::Output> {
     let there = |program: &str| {
         Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok()
     };
     if !["python3", "chromium", "chromedriver"].into_iter().all(there) {
-        skipped(test, "python3, chromium and chromedriver");
+        skip(Need::Browser);
         return None;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -180,7 +182,7 @@ fn browser(test: &str, extra: &[&str]) -> Option<std::process::Output> {
 fn the_page_works_in_a_browser() {
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results");
     let results = results.to_str().expect("a path in UTF-8");
-    let Some(output) = browser("the_page_works_in_a_browser", &["--results", results]) else {
+    let Some(output) = browser(&["--results", results]) else {
         return;
     };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -188,12 +190,11 @@ fn the_page_works_in_a_browser() {
 
 #[test]
 fn the_browser_test_notices_a_broken_page() {
-    let name = "the_browser_test_notices_a_broken_page";
     for (change, complaint) in [
         ("picture.append(box)=void box", "a box over the dropped picture"),
         ("src: one.overlay=src: ''", "a map of each answer"),
     ] {
-        let Some(output) = browser(name, &["--break", change]) else { return };
+        let Some(output) = browser(&["--break", change]) else { return };
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "a page with `{change}` passes");
         assert!(message.contains(complaint), "{message}");

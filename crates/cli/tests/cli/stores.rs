@@ -260,6 +260,27 @@ fn a_person_is_forgotten_in_the_store_and_in_its_reports() {
 }
 
 #[test]
+fn a_person_is_forgotten_in_joint_reports_of_a_store_that_had_another_name() {
+    let dir = Dir::new();
+    let (set, store, renamed) = (dir.path("set"), dir.path("faces"), dir.path("renamed"));
+    listed(&set, 6, 24);
+    succeed(line("extract manifest {} --store {} --model untrained", &[&set, &store]));
+    let out = dir.path("joint");
+    succeed(line(
+        "cv --store {} --store {} --task gender --head majority --features embedding --out {}",
+        &[drawn_store(), &store, &out],
+    ));
+    let holds = || {
+        let needle = b"faces/male/6-7.png";
+        contents(&out).values().any(|bytes| bytes.windows(needle.len()).any(|w| w == needle))
+    };
+    assert!(holds());
+    std::fs::rename(&store, &renamed).expect("a store");
+    succeed(line("store forget {} --subject person-6-7", &[&renamed]));
+    assert!(!holds());
+}
+
+#[test]
 #[cfg(unix)]
 fn a_directory_takes_the_report_of_one_run_at_a_time() {
     let dir = Dir::new();

@@ -85,16 +85,6 @@ pub fn drawn_store() -> &'static Path {
     })
 }
 
-/// Says that a test did not run, and why.
-pub fn skipped(test: &str, needs: &str) {
-    println!("skipped: {test} needs {needs}");
-}
-
-/// Real pictures and lists, where the machine has them.
-pub fn test_data() -> Option<PathBuf> {
-    std::env::var_os("FACEFOLD_TEST_DATA").map(PathBuf::from)
-}
-
 /// Whether the weights of `buffalo_s` lie where facefold looks for them.
 pub fn has_weights() -> bool {
     let list = json(line("models list", &[]));

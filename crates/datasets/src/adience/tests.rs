@@ -9,7 +9,7 @@ use super::{HEADER, load};
 use crate::dataset::{Dataset, LoadOptions, Tree};
 use crate::policy::{AgeLabelling, DropReason, LabelPolicy};
 use crate::select::select;
-use crate::testing::shared_data;
+use facefold_testing::{Need, given};
 
 /// A row of a list from its first five columns.
 fn row(user: &str, image: &str, face: &str, age: &str, gender: &str) -> String {
@@ -137,8 +137,8 @@ fn what_is_wrong_is_named() {
 }
 
 /// The official lists, where they are at hand.
-fn official(test: &str) -> Option<Dataset> {
-    let root = shared_data(test)?.join("adience");
+fn official() -> Option<Dataset> {
+    let root = given(Need::Data)?.join("adience");
     Some(load(&root, &LoadOptions::default()).unwrap())
 }
 
@@ -150,7 +150,7 @@ const FIVE: [Fold; 5] = [Fold(0), Fold(1), Fold(2), Fold(3), Fold(4)];
 
 #[test]
 fn official_rows_duplicates_and_folds() {
-    let Some(dataset) = official("official_rows_duplicates_and_folds") else { return };
+    let Some(dataset) = official() else { return };
     assert_eq!((dataset.rows, dataset.duplicates, dataset.distinct()), (19_487, 117, 19_370));
     assert_eq!(dataset.samples.len(), 19_370);
     assert!(dataset.samples.iter().all(|sample| !sample.label_conflict));
@@ -160,7 +160,7 @@ fn official_rows_duplicates_and_folds() {
 
 #[test]
 fn official_users_are_in_one_fold_each() {
-    let Some(dataset) = official("official_users_are_in_one_fold_each") else { return };
+    let Some(dataset) = official() else { return };
     let mut folds: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for sample in &dataset.samples {
         folds.entry(sample.subject.clone()).or_default().insert(sample.fold);
@@ -173,7 +173,7 @@ fn official_users_are_in_one_fold_each() {
 
 #[test]
 fn official_age_strings_before_deduplication() {
-    let Some(dataset) = official("official_age_strings_before_deduplication") else { return };
+    let Some(dataset) = official() else { return };
     let counts = EIGHT.map(|label| dataset.ages.total(label));
     assert_eq!(counts, [2519, 2163, 2132, 1655, 4950, 2300, 830, 875]);
     assert_eq!(counts.iter().sum::<usize>(), 17_424);
@@ -213,7 +213,7 @@ fn official_age_strings_before_deduplication() {
 
 #[test]
 fn official_genders() {
-    let Some(dataset) = official("official_genders") else { return };
+    let Some(dataset) = official() else { return };
     let counts = ["f", "m", "u", ""].map(|label| dataset.genders.total(label));
     assert_eq!(counts, [9411, 8192, 1100, 784]);
     let known = select(&dataset.samples, Task::Gender, LabelPolicy::Exact, &AgeGroups::adience());
@@ -222,7 +222,7 @@ fn official_genders() {
 
 #[test]
 fn official_age_groups_after_deduplication() {
-    let Some(dataset) = official("official_age_groups_after_deduplication") else { return };
+    let Some(dataset) = official() else { return };
     let select = |policy| select(&dataset.samples, Task::AgeGroup, policy, &AgeGroups::adience());
     let exact = select(LabelPolicy::Exact);
     let facefold_core::Targets::Classes { indices, .. } = &exact.targets else { unreachable!() };
@@ -241,7 +241,7 @@ fn official_age_groups_after_deduplication() {
 
 #[test]
 fn official_rows_on_which_remap_and_nearest_differ() {
-    let Some(dataset) = official("official_rows_on_which_remap_and_nearest_differ") else { return };
+    let Some(dataset) = official() else { return };
     let groups = AgeGroups::adience();
     let group = |policy: LabelPolicy, label: &str| {
         policy.group(AgeLabel::parse(label), AgeLabelling::Ranges, &groups).ok()
@@ -261,7 +261,7 @@ fn official_rows_on_which_remap_and_nearest_differ() {
 /// Dropping rows without a gender from the age task would lose 43 % of the babies.
 #[test]
 fn official_babies_without_a_known_gender() {
-    let Some(folder) = shared_data("official_babies_without_a_known_gender") else { return };
+    let Some(folder) = given(Need::Data) else { return };
     let root = folder.join("adience");
     let (mut babies, mut all) = (0, 0);
     for (_, path) in super::Lists::Main.files(&root) {

@@ -7,7 +7,7 @@ use facefold_core::{Fold, Gender, Sample, Split, SubjectId, Task};
 use super::{CheckOptions, check};
 use crate::dataset::{Dataset, DatasetKind, Deduplication, LoadOptions, SkipReason, load};
 use crate::policy::{DropReason, LabelPolicy};
-use crate::testing::shared_data;
+use facefold_testing::{Need, given};
 
 fn sample(path: &str, subject: &str, fold: u16, age: &str, gender: Option<Gender>) -> Sample {
     Sample {
@@ -134,7 +134,7 @@ fn the_plot_shows_every_bar_and_needs_nothing_from_outside() {
 
 #[test]
 fn the_official_lists_are_sound() {
-    let Some(folder) = shared_data("the_official_lists_are_sound") else { return };
+    let Some(folder) = given(Need::Data) else { return };
     let root = folder.join("adience");
     let dataset = load(DatasetKind::Adience, &root, &LoadOptions::default()).unwrap();
     let found = check(&dataset, &CheckOptions::default());

@@ -11,10 +11,10 @@ mod products;
 
 use products::{Operands, double, single, triple};
 
-use super::finish::{F32, Finish, Style, with_style};
+use super::epilogue::{Epilogue, EpilogueOps, F32, with_ops};
 use super::lanes::Lanes;
 use super::planes::Planes;
-use crate::layout::{Tile, TileWindow, Walk};
+use crate::layout::{Tile, TileWindow, TilingLoop};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
 
 /// Asks the operating system, once, for the use of tile registers.
@@ -97,7 +97,7 @@ pub(crate) struct TileProduct<'a> {
     pub parts: usize,
     /// Elements from one source pixel to the next.
     pub pitch: usize,
-    pub walk: &'a Walk,
+    pub tiling: &'a TilingLoop,
     pub window: TileWindow,
     /// Panels of 32 outputs.
     pub weights: &'a [u16],
@@ -108,7 +108,7 @@ pub(crate) struct TileProduct<'a> {
     pub rows: Range<usize>,
     /// Whether all windows go through one panel before the next.
     pub panels_first: bool,
-    pub finish: Finish<'a>,
+    pub epilogue: Epilogue<'a>,
 }
 
 /// Sums of 32 windows and 32 outputs.
@@ -129,7 +129,7 @@ impl Gathered {
     #[inline(always)]
     unsafe fn gather(&mut self, job: &TileProduct<'_>, source: usize, rows: usize) {
         let TileWindow { length, row, .. } = job.window;
-        let step = job.walk.step * job.pitch;
+        let step = job.tiling.step * job.pitch;
         let mask = (1_u32 << length) - 1;
         let masks = [mask, mask << length, mask << (2 * length)];
         // Each row of a window is read as if the rows before it stood in front of it.
@@ -170,15 +170,15 @@ impl Gathered {
 /// Computes a dense convolution.
 ///
 /// # Safety
-/// This thread holds [`Tiles`]. The planes can be read for all tiles of the walk, the weights hold
-/// all steps of all panels of `finish.pitch` outputs; the planes of the finish hold all pixels
-/// of the walk's pictures, with rows of `finish.pitch` channels.
+/// This thread holds [`Tiles`]. The planes can be read for all tiles of the loop, the weights hold
+/// all steps of all panels of `epilogue.pitch` outputs; the planes of the epilogue hold all pixels
+/// of the loop's pictures, with rows of `epilogue.pitch` channels.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
-    let panels = job.finish.pitch.div_ceil(32);
-    let style = job.finish.style();
+    let panels = job.epilogue.pitch.div_ceil(32);
+    let ops = job.epilogue.ops();
     if let (F32, Some(to), 32.. | 16, false) =
-        (style, job.finish.main, job.walk.width, job.panels_first)
+        (ops, job.epilogue.main, job.tiling.width, job.panels_first)
     {
         // SAFETY: the caller's promise.
         return unsafe { straight_to_plane(job, to) };
@@ -187,18 +187,18 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
     let mut tile = Tile::EMPTY;
     if job.panels_first {
         for panel in 0..panels {
-            let mut tiles = job.walk.tiles(job.images, job.rows.clone(), TILE_ROWS);
+            let mut tiles = job.tiling.tiles(job.images, job.rows.clone(), TILE_ROWS);
             while tiles.next(&mut tile) {
                 // SAFETY: the caller's promise.
-                unsafe { compute(s, job, style, &tile, panel, &mut scratch) };
+                unsafe { compute(s, job, ops, &tile, panel, &mut scratch) };
             }
         }
     } else {
-        let mut tiles = job.walk.tiles(job.images, job.rows.clone(), TILE_ROWS);
+        let mut tiles = job.tiling.tiles(job.images, job.rows.clone(), TILE_ROWS);
         while tiles.next(&mut tile) {
             for panel in 0..panels {
                 // SAFETY: the caller's promise.
-                unsafe { compute(s, job, style, &tile, panel, &mut scratch) };
+                unsafe { compute(s, job, ops, &tile, panel, &mut scratch) };
             }
         }
     }
@@ -208,13 +208,13 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &TileProduct<'_>) {
 unsafe fn compute<S: Lanes>(
     s: S,
     job: &TileProduct<'_>,
-    style: Style,
+    ops: EpilogueOps,
     tile: &Tile,
     panel: usize,
     (scratch, gathered): &mut (Scratch, Gathered),
 ) {
     let first = panel * 32;
-    let wide = first + 32 <= job.finish.pitch;
+    let wide = first + 32 <= job.epilogue.pitch;
     let operands = if job.window.is_gathered() {
         if panel == 0 || job.panels_first {
             // SAFETY: the caller's promise.
@@ -228,13 +228,13 @@ unsafe fn compute<S: Lanes>(
         Operands { sums: scratch.0.as_mut_ptr(), pitch: if wide { 128 } else { 64 }, ..operands };
     // SAFETY: the caller's promise; the scratch holds two by two tiles.
     unsafe { multiply(job, &operands, tile.rows, panel) };
-    with_style!(style, S::BF16, STYLE => {
+    with_ops!(ops, S::BF16, OPS => {
         // SAFETY: the caller's promise.
         unsafe {
             if wide {
-                job.finish.tile::<S, 2, true>(s, STYLE, tile, &scratch.0, first);
+                job.epilogue.tile::<S, 2, true>(s, OPS, tile, &scratch.0, first);
             } else {
-                job.finish.tile::<S, 1, true>(s, STYLE, tile, &scratch.0, first);
+                job.epilogue.tile::<S, 1, true>(s, OPS, tile, &scratch.0, first);
             }
         }
     });
@@ -247,17 +247,17 @@ unsafe fn compute<S: Lanes>(
 /// As for [`run`]; rows of outputs fill a tile.
 #[inline(always)]
 unsafe fn straight_to_plane(job: &TileProduct<'_>, to: Planes) {
-    let (width, pitch) = (job.walk.width, job.finish.pitch);
+    let (width, pitch) = (job.tiling.width, job.epilogue.pitch);
     let mut gathered = Gathered::EMPTY;
     for image in 0..job.images {
         for y in job.rows.clone() {
-            let source = job.walk.source([image, y, 0]);
+            let source = job.tiling.source([image, y, 0]);
             let sums = to.at([image, y, 0], 0).f32;
             let mut done = 0;
             while done < width {
                 let rows = if width - done <= 16 { 16 } else { 32 };
                 let x = done.min(width - rows);
-                let source = source + x * job.walk.step;
+                let source = source + x * job.tiling.step;
                 if job.window.is_gathered() {
                     // SAFETY: the caller's promise.
                     unsafe { gathered.gather(job, source, rows) };
@@ -289,7 +289,7 @@ unsafe fn straight_to_plane(job: &TileProduct<'_>, to: Planes) {
 /// All that the operands point to can be read, and as many sums written.
 #[inline(always)]
 unsafe fn multiply(job: &TileProduct<'_>, operands: &Operands, rows: usize, panel: usize) {
-    let wide = (panel + 1) * 32 <= job.finish.pitch;
+    let wide = (panel + 1) * 32 <= job.epilogue.pitch;
     // SAFETY: the caller's promise.
     unsafe {
         match (job.low.is_null(), job.parts, rows > 16, wide) {

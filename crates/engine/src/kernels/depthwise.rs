@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::finish::{Channels, Cursor, Finish, Style, with_style};
+use super::epilogue::{Channels, Cursor, Epilogue, EpilogueOps, with_ops};
 use super::lanes::Lanes;
 use super::planes::Planes;
 use crate::layout::Window;
@@ -23,7 +23,7 @@ pub(crate) struct Depthwise<'a> {
     /// Whether negative values of the source count as zeros; not for pairs.
     pub rectify: bool,
     pub images: usize,
-    pub finish: Finish<'a>,
+    pub epilogue: Epilogue<'a>,
 }
 
 /// Columns of outputs in a strip.
@@ -53,23 +53,23 @@ struct Line<'a, S: Lanes> {
 ///
 /// # Safety
 /// The source's f32 plane holds the pictures with at least the window's padding, the weights
-/// `finish.pitch` numbers a cell, and the planes of the finish all outputs.
+/// `epilogue.pitch` numbers a cell, and the planes of the epilogue all outputs.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Depthwise<'_>) {
-    with_style!(job.finish.style(), S::BF16, STYLE => {
+    with_ops!(job.epilogue.ops(), S::BF16, OPS => {
         // SAFETY: the caller's promise.
         unsafe {
             if S::BF16 && job.rectify {
-                lines::<S, true>(s, STYLE, job);
+                lines::<S, true>(s, OPS, job);
             } else {
-                lines::<S, false>(s, STYLE, job);
+                lines::<S, false>(s, OPS, job);
             }
         }
     });
 }
 
 #[inline(always)]
-unsafe fn lines<S: Lanes, const RECTIFY: bool>(s: S, style: Style, job: &Depthwise<'_>) {
+unsafe fn lines<S: Lanes, const RECTIFY: bool>(s: S, ops: EpilogueOps, job: &Depthwise<'_>) {
     let layout = job.source.layout;
     let Window { kernel, stride, padding } = job.window;
     for image in 0..job.images {
@@ -80,8 +80,8 @@ unsafe fn lines<S: Lanes, const RECTIFY: bool>(s: S, style: Style, job: &Depthwi
         while column < job.width {
             let width = STRIP.min(job.width - column);
             let mut first = 0;
-            while first < job.finish.pitch {
-                let channels = job.finish.channels::<S, 1>(s, style, first);
+            while first < job.epilogue.pitch {
+                let channels = job.epilogue.channels::<S, 1>(s, ops, first);
                 let mut y = job.rows.start;
                 while y < job.rows.end {
                     let row = |i: usize| {
@@ -89,7 +89,7 @@ unsafe fn lines<S: Lanes, const RECTIFY: bool>(s: S, style: Style, job: &Depthwi
                         let pixel = image * layout.image() + row + pad + column * stride;
                         job.source.f32.wrapping_add(pixel * layout.pitch + first)
                     };
-                    let cursor = |y: usize| job.finish.cursor([image, y, column], first);
+                    let cursor = |y: usize| job.epilogue.cursor([image, y, column], first);
                     // Two rows of outputs share two of their rows of inputs, where the registers
                     // suffice.
                     let pair = S::COUNT == 16
@@ -111,12 +111,12 @@ unsafe fn lines<S: Lanes, const RECTIFY: bool>(s: S, style: Style, job: &Depthwi
                     // SAFETY: the caller's promise.
                     unsafe {
                         match (job.pairs, kernel, stride) {
-                            (true, [3, 3], _) => line.pairs_of_three(s, style),
-                            (true, ..) => line.pairs(s, style),
-                            _ if pair => line.sliding::<RECTIFY, 2>(s, style),
-                            (false, [3, 3], 1) => line.sliding::<RECTIFY, 1>(s, style),
-                            (false, [3, 3], 2) => line.sliding_by_two::<RECTIFY>(s, style),
-                            _ => line.any::<RECTIFY>(s, style),
+                            (true, [3, 3], _) => line.pairs_of_three(s, ops),
+                            (true, ..) => line.pairs(s, ops),
+                            _ if pair => line.sliding::<RECTIFY, 2>(s, ops),
+                            (false, [3, 3], 1) => line.sliding::<RECTIFY, 1>(s, ops),
+                            (false, [3, 3], 2) => line.sliding_by_two::<RECTIFY>(s, ops),
+                            _ => line.any::<RECTIFY>(s, ops),
                         }
                     }
                     y += if pair { 2 } else { 1 };
@@ -143,17 +143,17 @@ unsafe fn value<S: Lanes, const RECTIFY: bool>(s: S, from: *const f32) -> S::Reg
 /// windows, their weights and their outputs.
 impl<S: Lanes> Line<'_, S> {
     #[inline(always)]
-    unsafe fn emit(&mut self, s: S, style: Style, sum: S::Register) {
+    unsafe fn emit(&mut self, s: S, ops: EpilogueOps, sum: S::Register) {
         // SAFETY: the caller's promise.
-        unsafe { self.channels.emit(s, style, &mut self.cursors[0], self.pitch, [sum]) };
+        unsafe { self.channels.emit(s, ops, &mut self.cursors[0], self.pitch, [sum]) };
     }
 
     /// [`Self::emit`] for a sum of the row `index` that has its bias.
     #[inline(always)]
-    unsafe fn emit_biased(&mut self, s: S, style: Style, index: usize, sum: S::Register) {
+    unsafe fn emit_biased(&mut self, s: S, ops: EpilogueOps, index: usize, sum: S::Register) {
         let cursor = &mut self.cursors[index];
         // SAFETY: the caller's promise.
-        unsafe { self.channels.emit_biased(s, style, cursor, self.pitch, [sum]) };
+        unsafe { self.channels.emit_biased(s, ops, cursor, self.pitch, [sum]) };
     }
 
     /// The `index`-th register of weights.
@@ -177,7 +177,7 @@ impl<S: Lanes> Line<'_, S> {
     /// `N` rows of 3x3 windows one pixel apart: each source pixel is read once and goes into
     /// three sums of every row.
     #[inline(always)]
-    unsafe fn sliding<const RECTIFY: bool, const N: usize>(&mut self, s: S, style: Style) {
+    unsafe fn sliding<const RECTIFY: bool, const N: usize>(&mut self, s: S, ops: EpilogueOps) {
         // SAFETY: the caller's promise.
         let w = unsafe { self.nine_weights(s) };
         // The sums of the windows that start here, and of those that started a pixel before.
@@ -197,7 +197,7 @@ impl<S: Lanes> Line<'_, S> {
                 current[i] = s.fma(c, w[6], s.fma(b, w[3], s.fma(a, w[0], bias)));
                 if x >= 2 {
                     // SAFETY: the caller's promise.
-                    unsafe { self.emit_biased(s, style, i, done) };
+                    unsafe { self.emit_biased(s, ops, i, done) };
                 }
             }
             skip += self.pitch;
@@ -206,7 +206,7 @@ impl<S: Lanes> Line<'_, S> {
 
     /// 3x3 windows two pixels apart: the last column of a window is the first of the next.
     #[inline(always)]
-    unsafe fn sliding_by_two<const RECTIFY: bool>(&mut self, s: S, style: Style) {
+    unsafe fn sliding_by_two<const RECTIFY: bool>(&mut self, s: S, ops: EpilogueOps) {
         // SAFETY: the caller's promise.
         let w = unsafe { self.nine_weights(s) };
         let [top, middle, bottom, _] = self.rows;
@@ -229,13 +229,13 @@ impl<S: Lanes> Line<'_, S> {
                 sum = s.fma(last[i], w[3 * i + 2], sum);
             }
             // SAFETY: the caller's promise.
-            unsafe { self.emit_biased(s, style, 0, sum) };
+            unsafe { self.emit_biased(s, ops, 0, sum) };
         }
     }
 
     /// Windows of any size.
     #[inline(always)]
-    unsafe fn any<const RECTIFY: bool>(&mut self, s: S, style: Style) {
+    unsafe fn any<const RECTIFY: bool>(&mut self, s: S, ops: EpilogueOps) {
         for x in 0..self.width {
             let source = self.source.wrapping_add(x * self.step);
             let mut sum = s.splat(0.0);
@@ -250,14 +250,14 @@ impl<S: Lanes> Line<'_, S> {
                 }
             }
             // SAFETY: the caller's promise.
-            unsafe { self.emit(s, style, sum) };
+            unsafe { self.emit(s, ops, sum) };
         }
     }
 
     /// 3x3 windows over pairs of channels, weights kept in registers: for their own channel, and,
     /// by swapping lanes once at the end, for the pair's other.
     #[inline(always)]
-    unsafe fn pairs_of_three(&mut self, s: S, style: Style) {
+    unsafe fn pairs_of_three(&mut self, s: S, ops: EpilogueOps) {
         let mut own = [s.splat(0.0); 9];
         let mut other = own;
         for index in 0..9 {
@@ -281,13 +281,13 @@ impl<S: Lanes> Line<'_, S> {
             let straight = s.add(straight[0], s.add(straight[1], straight[2]));
             let crossed = s.add(crossed[0], s.add(crossed[1], crossed[2]));
             // SAFETY: the caller's promise.
-            unsafe { self.emit(s, style, s.add(straight, s.swap_pairs(crossed))) };
+            unsafe { self.emit(s, ops, s.add(straight, s.swap_pairs(crossed))) };
         }
     }
 
     /// Windows of any size over pairs of channels.
     #[inline(always)]
-    unsafe fn pairs(&mut self, s: S, style: Style) {
+    unsafe fn pairs(&mut self, s: S, ops: EpilogueOps) {
         for x in 0..self.width {
             let source = self.source.wrapping_add(x * self.step);
             let (mut own, mut other) = (s.splat(0.0), s.splat(0.0));
@@ -303,7 +303,7 @@ impl<S: Lanes> Line<'_, S> {
                 }
             }
             // SAFETY: the caller's promise.
-            unsafe { self.emit(s, style, s.add(own, other)) };
+            unsafe { self.emit(s, ops, s.add(own, other)) };
         }
     }
 }

@@ -73,12 +73,12 @@ pub(crate) trait Lanes: Copy {
         }
     }
 
-    /// [`Self::store_bf16`] for a block of channels whose halves lie side by side.
+    /// [`Self::store_bf16`] for a block of channels with interleaved halves.
     ///
     /// # Safety
     /// Twice a block of channels can be written there; a register is one.
     #[inline(always)]
-    unsafe fn store_bf16_beside(self, to: *mut u16, value: Self::Register) {
+    unsafe fn store_bf16_interleaved(self, to: *mut u16, value: Self::Register) {
         // SAFETY: the caller's promise.
         unsafe { self.store_bf16(to, to.add(CHANNEL_BLOCK), value) };
     }

@@ -7,7 +7,7 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) mod amx;
 pub(crate) mod depthwise;
-pub(crate) mod finish;
+pub(crate) mod epilogue;
 pub(crate) mod lanes;
 pub(crate) mod matrix;
 pub(crate) mod plain;

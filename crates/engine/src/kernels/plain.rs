@@ -1,4 +1,4 @@
-//! Layers that move or combine values without weights to speak of, in plain loops over rows.
+//! Layers without large weights (sums, pooling, concatenation), in plain loops over rows.
 
 use std::ops::Range;
 

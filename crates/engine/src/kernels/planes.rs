@@ -1,6 +1,6 @@
-//! Where values are stored: an f32 plane, planes of bf16 values, or both.
+//! Where a value's pixels are stored: an f32 plane, planes of bf16 values, or both.
 
-use super::finish::{BESIDE, F32, HIGH, LOW, Style};
+use super::epilogue::{EpilogueOps, F32, HIGH, INTERLEAVED, LOW};
 use super::lanes::{Lanes, cut_to_bf16, from_bf16, to_bf16};
 use crate::layout::Layout;
 
@@ -14,14 +14,14 @@ pub(crate) struct Planes {
     /// What that rounding took away, cut to bf16.
     pub low: *mut u16,
     /// Elements of the bf16 planes from one value to the next, block by block of channels.
-    pub spread: usize,
+    pub block_stride: usize,
 }
 
 impl Planes {
     /// Planes that are not there.
     pub fn absent(layout: Layout) -> Self {
         let none = std::ptr::null_mut();
-        Self { layout, f32: std::ptr::null_mut(), high: none, low: none, spread: 1 }
+        Self { layout, f32: std::ptr::null_mut(), high: none, low: none, block_stride: 1 }
     }
 
     /// Where a pixel's channel lies in each plane.
@@ -37,9 +37,9 @@ impl Planes {
     fn place(&self, offset: usize) -> Place {
         Place {
             f32: further(self.f32, offset),
-            high: further(self.high, offset * self.spread),
-            low: further(self.low, offset * self.spread),
-            spread: self.spread,
+            high: further(self.high, offset * self.block_stride),
+            low: further(self.low, offset * self.block_stride),
+            block_stride: self.block_stride,
         }
     }
 }
@@ -55,7 +55,7 @@ pub(crate) struct Place {
     pub f32: *mut f32,
     pub high: *mut u16,
     pub low: *mut u16,
-    spread: usize,
+    block_stride: usize,
 }
 
 impl Place {
@@ -63,29 +63,29 @@ impl Place {
         f32: std::ptr::null_mut(),
         high: std::ptr::null_mut(),
         low: std::ptr::null_mut(),
-        spread: 1,
+        block_stride: 1,
     };
 
-    /// The places this many elements further, whole blocks where halves lie side by side; a place
-    /// that is not there becomes nonsense that no style names.
+    /// The places this many elements further, whole blocks where halves are interleaved. A null
+    /// place becomes meaningless; no operation uses it.
     #[inline(always)]
     pub fn add(self, elements: usize) -> Self {
         Self {
             f32: self.f32.wrapping_add(elements),
-            high: self.high.wrapping_add(elements * self.spread),
-            low: self.low.wrapping_add(elements * self.spread),
-            spread: self.spread,
+            high: self.high.wrapping_add(elements * self.block_stride),
+            low: self.low.wrapping_add(elements * self.block_stride),
+            block_stride: self.block_stride,
         }
     }
 
-    /// The planes that are there.
+    /// The planes that are there, as bits.
     #[inline(always)]
-    pub fn style(self) -> Style {
-        let bit = |absent: bool, bit: Style| if absent { 0 } else { bit };
+    pub fn ops(self) -> EpilogueOps {
+        let bit = |absent: bool, bit: EpilogueOps| if absent { 0 } else { bit };
         bit(self.f32.is_null(), F32)
             | bit(self.high.is_null(), HIGH)
             | bit(self.high.is_null() || self.low.is_null(), LOW)
-            | bit(self.high.is_null() || self.spread == 1, BESIDE)
+            | bit(self.high.is_null() || self.block_stride == 1, INTERLEAVED)
     }
 
     /// Writes zeros to the planes that are there.
@@ -99,15 +99,15 @@ impl Place {
                 self.f32.write_bytes(0, count);
             }
             if !self.high.is_null() {
-                self.high.write_bytes(0, count * self.spread);
+                self.high.write_bytes(0, count * self.block_stride);
             }
-            if !self.low.is_null() && self.spread == 1 {
+            if !self.low.is_null() && self.block_stride == 1 {
                 self.low.write_bytes(0, count);
             }
         }
     }
 
-    /// Writes `N` registers to the planes that the style names.
+    /// Writes `N` registers to the planes that `ops` names.
     ///
     /// # Safety
     /// They can be written there.
@@ -115,22 +115,22 @@ impl Place {
     pub unsafe fn write<S: Lanes, const N: usize>(
         self,
         s: S,
-        style: Style,
+        ops: EpilogueOps,
         values: &[S::Register; N],
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            if style & F32 != 0 {
+            if ops & F32 != 0 {
                 for (i, &value) in values.iter().enumerate() {
                     s.store(self.f32.add(i * S::COUNT), value);
                 }
             }
-            if style & BESIDE != 0 {
+            if ops & INTERLEAVED != 0 {
                 for (i, &value) in values.iter().enumerate() {
-                    s.store_bf16_beside(self.high.add(2 * i * S::COUNT), value);
+                    s.store_bf16_interleaved(self.high.add(2 * i * S::COUNT), value);
                 }
-            } else if style & HIGH != 0 {
-                let low = if style & LOW != 0 { self.low } else { std::ptr::null_mut() };
+            } else if ops & HIGH != 0 {
+                let low = if ops & LOW != 0 { self.low } else { std::ptr::null_mut() };
                 if N == 2 {
                     s.store_bf16_pair(self.high, low, [values[0], values[1]]);
                 } else {
@@ -181,12 +181,12 @@ impl Place {
         whole: impl Fn(&[T]) -> S::Register,
         single: impl Fn(T) -> f32,
     ) {
-        let style = self.style();
+        let ops = self.ops();
         let mut blocks = values.chunks_exact(S::COUNT);
         let mut place = self;
         for block in &mut blocks {
             // SAFETY: the caller's promise.
-            unsafe { place.write::<S, 1>(s, style, &[whole(block)]) };
+            unsafe { place.write::<S, 1>(s, ops, &[whole(block)]) };
             place = place.add(S::COUNT);
         }
         for (i, &value) in blocks.remainder().iter().enumerate() {
@@ -194,13 +194,13 @@ impl Place {
             let high = to_bf16(value);
             // SAFETY: the caller's promise.
             unsafe {
-                if style & F32 != 0 {
+                if ops & F32 != 0 {
                     place.f32.add(i).write(value);
                 }
-                if style & HIGH != 0 {
+                if ops & HIGH != 0 {
                     place.high.add(i).write(high);
                 }
-                if style & LOW != 0 {
+                if ops & LOW != 0 {
                     place.low.add(i).write(cut_to_bf16(value - from_bf16(high)));
                 }
             }

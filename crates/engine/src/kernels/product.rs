@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use super::finish::{Finish, Style, with_style};
+use super::epilogue::{Epilogue, EpilogueOps, with_ops};
 use super::lanes::Lanes;
-use crate::layout::{Tile, Walk};
+use crate::layout::{Tile, TilingLoop};
 
 /// Values that lie one after another, in each window at the same distance from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Product<'a> {
     pub source: *const f32,
     /// Elements from one source pixel to the next.
     pub pitch: usize,
-    pub walk: &'a Walk,
+    pub tiling: &'a TilingLoop,
     pub segments: &'a [Segment],
     /// Panels of two registers of outputs (the last may have one); in each, for each value of
     /// the window, its weights.
@@ -31,7 +31,7 @@ pub(crate) struct Product<'a> {
     /// Whether all windows go through one panel before the next: where all panels together do
     /// not stay in the cache.
     pub panels_first: bool,
-    pub finish: Finish<'a>,
+    pub epilogue: Epilogue<'a>,
 }
 
 /// The widest tile: 14 rows of two registers of 16.
@@ -41,40 +41,40 @@ struct Scratch([f32; 14 * 32]);
 /// Computes a dense convolution.
 ///
 /// # Safety
-/// The source can be read for all tiles of the walk; the planes of the finish hold all pixels of
-/// the walk's pictures, with rows of `finish.pitch` channels.
+/// The source can be read for all tiles of the loop; the planes of the epilogue hold all pixels of
+/// the loop's pictures, with rows of `epilogue.pitch` channels.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Product<'_>) {
-    let pairs = job.finish.pitch / (2 * S::COUNT);
-    let odd = job.finish.pitch / S::COUNT % 2 == 1;
+    let pairs = job.epilogue.pitch / (2 * S::COUNT);
+    let odd = job.epilogue.pitch / S::COUNT % 2 == 1;
     let mut scratch = Scratch([0.0; 14 * 32]);
-    let style = job.finish.style();
+    let ops = job.epilogue.ops();
     let mut tile = Tile::EMPTY;
     if job.panels_first {
         for panel in 0..pairs {
-            let mut tiles = job.walk.tiles(job.images, job.rows.clone(), S::ROWS);
+            let mut tiles = job.tiling.tiles(job.images, job.rows.clone(), S::ROWS);
             while tiles.next(&mut tile) {
                 // SAFETY: the caller's promise.
-                unsafe { compute::<S, 2>(s, job, style, &tile, panel, &mut scratch) };
+                unsafe { compute::<S, 2>(s, job, ops, &tile, panel, &mut scratch) };
             }
         }
         if odd {
-            let mut tiles = job.walk.tiles(job.images, job.rows.clone(), S::ROWS);
+            let mut tiles = job.tiling.tiles(job.images, job.rows.clone(), S::ROWS);
             while tiles.next(&mut tile) {
                 // SAFETY: the caller's promise.
-                unsafe { compute::<S, 1>(s, job, style, &tile, pairs, &mut scratch) };
+                unsafe { compute::<S, 1>(s, job, ops, &tile, pairs, &mut scratch) };
             }
         }
     } else {
-        let mut tiles = job.walk.tiles(job.images, job.rows.clone(), S::ROWS);
+        let mut tiles = job.tiling.tiles(job.images, job.rows.clone(), S::ROWS);
         while tiles.next(&mut tile) {
             for panel in 0..pairs {
                 // SAFETY: the caller's promise.
-                unsafe { compute::<S, 2>(s, job, style, &tile, panel, &mut scratch) };
+                unsafe { compute::<S, 2>(s, job, ops, &tile, panel, &mut scratch) };
             }
             if odd {
                 // SAFETY: the caller's promise.
-                unsafe { compute::<S, 1>(s, job, style, &tile, pairs, &mut scratch) };
+                unsafe { compute::<S, 1>(s, job, ops, &tile, pairs, &mut scratch) };
             }
         }
     }
@@ -85,7 +85,7 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Product<'_>) {
 unsafe fn compute<S: Lanes, const N: usize>(
     s: S,
     job: &Product<'_>,
-    style: Style,
+    ops: EpilogueOps,
     tile: &Tile,
     panel: usize,
     scratch: &mut Scratch,
@@ -93,7 +93,7 @@ unsafe fn compute<S: Lanes, const N: usize>(
     let depth: usize = job.segments.iter().map(|segment| segment.length).sum();
     let weights = job.weights[panel * 2 * S::COUNT * depth..][..N * S::COUNT * depth].as_ptr();
     let source = job.source.wrapping_add(tile.source * job.pitch);
-    let steps = [job.walk.step * job.pitch, 1];
+    let steps = [job.tiling.step * job.pitch, 1];
     let sums = scratch.0.as_mut_ptr();
     // SAFETY: the panel holds the weights; the caller vouches for the source; the scratch holds
     // 14 rows. Fewer rows than the tile has are never computed, more are dropped.
@@ -109,9 +109,9 @@ unsafe fn compute<S: Lanes, const N: usize>(
         }
     }
     let first = panel * 2 * S::COUNT;
-    with_style!(style, S::BF16, STYLE => {
+    with_ops!(ops, S::BF16, OPS => {
         // SAFETY: the caller's promise.
-        unsafe { job.finish.tile::<S, N, false>(s, STYLE, tile, &scratch.0, first) }
+        unsafe { job.epilogue.tile::<S, N, false>(s, OPS, tile, &scratch.0, first) }
     });
 }
 

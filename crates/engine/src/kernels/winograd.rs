@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::finish::{Finish, Style, with_style};
+use super::epilogue::{Epilogue, EpilogueOps, with_ops};
 use super::lanes::Lanes;
 use super::product::{Segment, multiply};
 use crate::layout::Layout;
@@ -36,7 +36,7 @@ pub(crate) struct Winograd<'a> {
     pub weights: &'a [f32],
     /// As many numbers as [`Blocks::scratch`].
     pub scratch: *mut f32,
-    pub finish: Finish<'a>,
+    pub epilogue: Epilogue<'a>,
 }
 
 /// How many tiles are computed together.
@@ -67,7 +67,7 @@ impl Blocks {
         Self { total, tiles, rows, pitch }
     }
 
-    /// Tiles of a block with those that are computed beside it.
+    /// Tiles of a block, rounded up to a multiple of the rows of a product.
     fn room(self) -> usize {
         self.tiles.next_multiple_of(self.rows)
     }
@@ -88,13 +88,13 @@ impl Blocks {
 ///
 /// # Safety
 /// The source's f32 plane can be read for windows of four by four at every other output, the
-/// weights hold all panels of `finish.pitch` outputs, the scratch all of its blocks, and the planes
-/// of the finish all pixels, with rows of `finish.pitch` channels.
+/// weights hold all panels of `epilogue.pitch` outputs, the scratch all of its blocks, and the planes
+/// of the epilogue all pixels, with rows of `epilogue.pitch` channels.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Winograd<'_>) {
     let size = [job.rows.len(), job.width, job.images];
     let blocks = Blocks::new(size, job.layout.pitch, job.weights.len(), S::ROWS);
-    let style = job.finish.style();
+    let ops = job.epilogue.ops();
     for first in (0..blocks.total).step_by(blocks.tiles) {
         let tiles = first..(first + blocks.tiles).min(blocks.total);
         // SAFETY: the caller's promise.
@@ -102,11 +102,11 @@ pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Winograd<'_>) {
             for (slot, tile) in tiles.clone().enumerate() {
                 transform(s, job, blocks, slot, tile);
             }
-            for output in (0..job.finish.pitch).step_by(2 * S::COUNT) {
-                if output + S::COUNT < job.finish.pitch {
-                    panel::<S, 2>(s, job, style, blocks, tiles.clone(), output);
+            for output in (0..job.epilogue.pitch).step_by(2 * S::COUNT) {
+                if output + S::COUNT < job.epilogue.pitch {
+                    panel::<S, 2>(s, job, ops, blocks, tiles.clone(), output);
                 } else {
-                    panel::<S, 1>(s, job, style, blocks, tiles.clone(), output);
+                    panel::<S, 1>(s, job, ops, blocks, tiles.clone(), output);
                 }
             }
         }
@@ -169,7 +169,7 @@ fn differences<S: Lanes>(s: S, d: [S::Register; 4]) -> [S::Register; 4] {
 unsafe fn panel<S: Lanes, const N: usize>(
     s: S,
     job: &Winograd<'_>,
-    style: Style,
+    ops: EpilogueOps,
     blocks: Blocks,
     tiles: Range<usize>,
     output: usize,
@@ -203,19 +203,19 @@ unsafe fn panel<S: Lanes, const N: usize>(
     for register in 0..N {
         let sums = sums.wrapping_add(register * S::COUNT);
         let first = output + register * S::COUNT;
-        with_style!(style, S::BF16, STYLE => {
+        with_ops!(ops, S::BF16, OPS => {
             // SAFETY: the sums were just written; the caller vouches for the outputs.
-            unsafe { outputs::<S>(s, STYLE, job, blocks.room() * width, width, sums, tiles.clone(), first) }
+            unsafe { outputs::<S>(s, OPS, job, blocks.room() * width, width, sums, tiles.clone(), first) }
         });
     }
 }
 
-/// A' m A with A' = (1 1 1 0; 0 1 -1 -1), and the finish, for one register of channels.
-#[allow(clippy::too_many_arguments, reason = "a loop that is compiled for each style")]
+/// A' m A with A' = (1 1 1 0; 0 1 -1 -1), and the epilogue, for one register of channels.
+#[allow(clippy::too_many_arguments, reason = "a loop that is compiled for each combination")]
 #[inline(always)]
 unsafe fn outputs<S: Lanes>(
     s: S,
-    style: Style,
+    ops: EpilogueOps,
     job: &Winograd<'_>,
     place_step: usize,
     step: usize,
@@ -223,7 +223,7 @@ unsafe fn outputs<S: Lanes>(
     tiles: Range<usize>,
     first: usize,
 ) {
-    let channels = job.finish.channels::<S, 1>(s, style, first);
+    let channels = job.epilogue.channels::<S, 1>(s, ops, first);
     for (slot, tile) in tiles.enumerate() {
         let mut places = [[s.splat(0.0); 4]; 4];
         for (i, row) in places.iter_mut().enumerate() {
@@ -237,11 +237,11 @@ unsafe fn outputs<S: Lanes>(
         let [a, b, c, d] = [ends(s, a), ends(s, b), ends(s, c), ends(s, d)];
         let [image, y, x] = place(job, tile);
         for row in 0..2.min(job.rows.end - y) {
-            let mut cursor = job.finish.cursor([image, y + row, x], first);
+            let mut cursor = job.epilogue.cursor([image, y + row, x], first);
             let values = ends(s, [a[row], b[row], c[row], d[row]]);
             for value in values.into_iter().take(job.width - x) {
                 // SAFETY: the caller vouches for the outputs.
-                unsafe { channels.emit(s, style, &mut cursor, job.finish.pitch, [value]) };
+                unsafe { channels.emit(s, ops, &mut cursor, job.epilogue.pitch, [value]) };
             }
         }
     }

@@ -215,7 +215,7 @@ impl<const BF16: bool> Lanes for Avx512<BF16> {
     }
 
     #[inline(always)]
-    unsafe fn store_bf16_beside(self, to: *mut u16, value: __m512) {
+    unsafe fn store_bf16_interleaved(self, to: *mut u16, value: __m512) {
         assert!(BF16);
         // SAFETY: as for `store_bf16`.
         unsafe { _mm512_storeu_si512(to.cast(), upper_words(halves(value))) };

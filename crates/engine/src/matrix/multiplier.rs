@@ -1,4 +1,4 @@
-//! What multiplies: the kernels of this machine and the memory that they work in.
+//! The matrix multiplier: the kernels of this machine and their working memory.
 
 use std::fmt;
 use std::ops::Range;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Matrix;
 use crate::buffer::{Buffer, LINE};
-use crate::wide::{Vectorised, widest};
+use crate::dispatch::{Vectorised, dispatch_simd};
 
 /// Bytes from one panel of `width` columns to the next.
 pub(super) fn panel_bytes(width: usize, depth: usize) -> usize {
@@ -23,7 +23,7 @@ pub(super) fn write(
     for (panel, first) in columns.clone().step_by(width).enumerate() {
         let columns = first..columns.end.min(first + width);
         let to = to.numbers_mut::<f32>(panel * bytes, depth.len() * width);
-        widest(Lines { right, depth: depth.clone(), columns, width, to });
+        dispatch_simd(Lines { right, depth: depth.clone(), columns, width, to });
     }
 }
 
@@ -39,7 +39,7 @@ struct Lines<'a> {
 impl Vectorised for Lines<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         /// Values of the depth that are turned at a time: several cache lines of each column,

@@ -1,4 +1,4 @@
-//! Which planes are kept how long, and which share a buffer.
+//! Lifetimes of planes, and the buffers that they share.
 
 use super::{Request, Run, Slot};
 use crate::lower::Step;
@@ -104,12 +104,12 @@ impl Request<'_> {
                     && last == index
                     && kept != Some(ValueId(value))
                 {
-                    pool.give(Kind::of(slot, false), buffer);
+                    pool.release(Kind::of(slot, false), buffer);
                 }
                 if let (Some(buffer), Some(last)) = (slot.bf16, used.bf16)
                     && last == index
                 {
-                    pool.give(Kind::of(slot, true), buffer);
+                    pool.release(Kind::of(slot, true), buffer);
                 }
             }
         }

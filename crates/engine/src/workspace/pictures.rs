@@ -1,4 +1,4 @@
-//! Pictures on their way into the planes, and values on their way out of them.
+//! Copies pictures into the planes, and outputs out of them.
 
 use std::ops::Range;
 
@@ -83,7 +83,7 @@ impl Workspace {
 impl Pass<'_> {
     /// Copies rows of the picture to the planes that the first steps read. A value that is not
     /// finite must not get there: what is left of it could spread to the next picture.
-    pub(super) fn stage(&self, rows: Range<usize>) -> Result<(), NotFinite> {
+    pub(super) fn copy_input(&self, rows: Range<usize>) -> Result<(), NotFinite> {
         let (Some(shape), Some(planes)) =
             (self.plan.shapes[ValueId::INPUT.0], self.planes(ValueId::INPUT))
         else {

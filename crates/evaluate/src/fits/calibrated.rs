@@ -1,25 +1,25 @@
-//! What a fit says of its test rows beside its answers, and how that does: intervals, familiarity.
+//! Prediction intervals and familiarity of a fit's test rows, and their coverage.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use facefold_core::intervals::shares_inside;
+use facefold_core::intervals::coverage_probabilities;
 use facefold_core::{Familiarity, FamiliarityModel, FittedHead, HeadError};
 
 use super::{Fits, Job};
 use crate::calibration::{Calibration, estimates, true_ages};
 use crate::error::EvaluateError;
-use crate::metrics::{Answers, Metric, Metrics};
-use crate::protocol::Partition;
+use crate::metrics::{Metric, Metrics, PredictedValues};
+use crate::protocol::CvSplit;
 use crate::result::{FamiliarityCheck, IntervalCheck};
 use crate::statistics::bootstrap::bootstrap;
 use crate::statistics::mean;
 use crate::statistics::sums::SubjectSums;
 
-/// Familiarity of a partition's faces, made once for all heads and seeds.
+/// Familiarity of a split's faces, made once for all heads and seeds.
 pub(super) type SharedFamiliarity = Arc<OnceLock<Option<FamiliarityModel>>>;
 
-/// What a fit says of its test rows beside its answers.
+/// Intervals and familiarity of a fit's test rows.
 #[derive(Default)]
 pub(super) struct Calibrated {
     /// Around the predicted age of each.
@@ -39,9 +39,9 @@ impl Fits<'_> {
         fitted: &dyn FittedHead,
     ) -> Result<Calibrated, HeadError> {
         let matrix = self.plan.matrix;
-        let test = &job.partition.test;
+        let test = &job.split.test;
         let rows = self.features_of(test);
-        let shared = self.shared_familiarity(job.partition);
+        let shared = self.shared_familiarity(job.split);
         if shared.get().is_none() {
             // Whoever comes second finds it made, or has made the same.
             let _ = shared.set(calibration.familiarity()?);
@@ -56,24 +56,24 @@ impl Fits<'_> {
         let estimates = estimates(fitted, matrix, &rows, false)?;
         let around = |(row, estimate)| calibrated.intervals.around(estimate, distance(row));
         let intervals: Vec<(f32, f32)> = estimates.iter().enumerate().map(around).collect();
-        let truth = true_ages(&self.plan.targets.pick(test));
-        let shares = shares_inside(&truth, &intervals).into_iter().enumerate();
+        let truth = true_ages(&self.plan.targets.select(test));
+        let shares = coverage_probabilities(&truth, &intervals).into_iter().enumerate();
         let inside: Vec<(usize, f64)> =
             shares.filter_map(|(row, share)| Some((row, share?))).collect();
         let check = self.check_intervals(test, &inside, &intervals, calibrated.sets_left_out);
         Ok(Calibrated { intervals: Some(intervals), check, familiarity })
     }
 
-    /// Where the familiarity of a partition's faces is kept.
-    fn shared_familiarity(&self, partition: &Partition) -> SharedFamiliarity {
-        let key = [partition.train.as_slice(), &[usize::MAX], &partition.validation].concat();
+    /// The familiarity of a split's faces, shared by its fits.
+    fn shared_familiarity(&self, split: &CvSplit) -> SharedFamiliarity {
+        let key = [split.train.as_slice(), &[usize::MAX], &split.validation].concat();
         match self.familiarity.lock() {
             Ok(mut known) => Arc::clone(known.entry(key).or_default()),
             Err(_) => SharedFamiliarity::default(),
         }
     }
 
-    /// How intervals do on the test rows whose age is known; `inside` says which lie in theirs.
+    /// Coverage on the test rows with an age label; `inside` are the rows within their interval.
     fn check_intervals(
         &self,
         test: &[usize],
@@ -107,18 +107,19 @@ impl Fits<'_> {
     /// How a head does on test rows that are like its training faces, and on others.
     pub(super) fn check_familiarity(
         &self,
-        partition: &Partition,
+        split: &CvSplit,
         faces: &[Familiarity],
-        answers: &Answers,
+        predicted_values: &PredictedValues,
     ) -> Result<FamiliarityCheck, EvaluateError> {
         let (unfamiliar, familiar): (Vec<usize>, Vec<usize>) =
             (0..faces.len()).partition(|&row| faces[row].unfamiliar);
-        let deciding = Metric::deciding(self.plan.task, &self.plan.targets);
+        let primary = Metric::primary(self.plan.task, &self.plan.targets);
         let value = |rows: &[usize]| -> Result<Option<f64>, EvaluateError> {
-            let own: Vec<usize> = rows.iter().map(|&row| partition.test[row]).collect();
-            let truth = self.plan.targets.pick(&own);
-            let metrics = Metrics::measure(&answers.of_rows(rows), &truth, self.plan.ordered())?;
-            Ok(metrics.and_then(|metrics| metrics.get(deciding)))
+            let own: Vec<usize> = rows.iter().map(|&row| split.test[row]).collect();
+            let truth = self.plan.targets.select(&own);
+            let metrics =
+                Metrics::measure(&predicted_values.of_rows(rows), &truth, self.plan.ordered())?;
+            Ok(metrics.and_then(|metrics| metrics.get(primary)))
         };
         Ok(FamiliarityCheck {
             rows: faces.len(),

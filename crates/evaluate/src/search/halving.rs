@@ -1,22 +1,22 @@
-//! Which share of the budget each rung gives, and who goes on to the next.
+//! Successive halving: the budget of each iteration, and the configurations that go on to the next.
 
 use super::{Search, Trial};
 use crate::metrics::Metric;
 
-/// Most rungs: a first share below a ninth (with the usual 3) says little of the whole.
+/// Most iterations: scores at less than a ninth of the budget correlate little with those at all of it.
 const MOST_RUNGS: u32 = 3;
 
-/// Shares of the budget by rung, the last 1. There are so many rungs that at the last one still
+/// Shares of the budget by iteration, the last 1. There are so many iterations that at the last one still
 /// `factor` configurations or more compete, but no more than [`MOST_RUNGS`].
 pub(super) fn shares(configurations: usize, factor: usize) -> Vec<f64> {
-    let mut rungs = 1;
-    while factor > 1 && rungs < MOST_RUNGS && configurations >= factor.pow(rungs + 1) {
-        rungs += 1;
+    let mut iterations = 1;
+    while factor > 1 && iterations < MOST_RUNGS && configurations >= factor.pow(iterations + 1) {
+        iterations += 1;
     }
-    (0..rungs).rev().map(|left| 1.0 / factor.pow(left) as f64).collect()
+    (0..iterations).rev().map(|left| 1.0 / factor.pow(left) as f64).collect()
 }
 
-/// The configurations that go on from a division's trials at a rung, best first: one in
+/// The configurations that go on from a split's trials at a iteration, best first: one in
 /// `search.halving`, or at the end of the search the best one. Of equal ones the first tried is
 /// the better. Empty where all failed.
 pub(super) fn best(
@@ -41,7 +41,7 @@ mod tests {
     use super::shares;
 
     #[test]
-    fn rungs_leave_enough_to_choose_from_at_the_end() {
+    fn halving_leaves_several_configurations_for_the_last_iteration() {
         assert_eq!(shares(1, 3), [1.0]);
         assert_eq!(shares(8, 3), [1.0]);
         assert_eq!(shares(9, 3), [1.0 / 3.0, 1.0]);

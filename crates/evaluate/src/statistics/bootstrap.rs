@@ -1,4 +1,4 @@
-//! Intervals by drawing subjects with replacement.
+//! Bootstrap intervals by subject (clustered bootstrap).
 
 use facefold_core::rng::seeded;
 use rand::RngCore;
@@ -19,7 +19,7 @@ pub const DRAWS: usize = GROUPS * DRAWS_IN_GROUP;
 /// Share of resampled sets inside the interval.
 pub const LEVEL: f64 = 0.95;
 
-/// An interval that a value lies in, as far as the subjects drawn can tell.
+/// A confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower bound.

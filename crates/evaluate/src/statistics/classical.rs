@@ -1,4 +1,4 @@
-//! Tests and intervals that readers of other papers expect: `McNemar`, corrected resampled t,
+//! Classical tests and intervals: `McNemar`, corrected resampled t,
 //! Wilson, Holm.
 
 use serde::{Deserialize, Serialize};
@@ -69,25 +69,25 @@ pub fn corrected_t(differences: &[f64], test_to_train: f64) -> Option<CorrectedT
     })
 }
 
-/// Wilson's 95 % interval (1927) of a share of `rows` independent rows.
+/// Wilson's 95 % interval (1927) of a proportion of `rows` independent rows.
 #[must_use]
-pub fn wilson(share: f64, rows: usize) -> Interval {
+pub fn wilson(proportion: f64, rows: usize) -> Interval {
     let n = rows as f64;
     let z = normal_quantile(0.975);
     let scale = 1.0 + z * z / n;
-    let centre = (share + z * z / (2.0 * n)) / scale;
-    let half = z / scale * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    let centre = (proportion + z * z / (2.0 * n)) / scale;
+    let half = z / scale * (proportion * (1.0 - proportion) / n + z * z / (4.0 * n * n)).sqrt();
     Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
 }
 
-/// The exact 95 % interval of Clopper and Pearson (1934) of a share: `hits` of `rows` independent
+/// The exact 95 % interval of Clopper and Pearson (1934) of a proportion: `hits` of `rows` independent
 /// rows. Hits that are a mean over seeds are rounded away from the middle.
 #[must_use]
 pub fn clopper_pearson(hits: f64, rows: usize) -> Interval {
     let n = rows as f64;
     let (fewest, most) = (hits.floor(), hits.ceil());
-    let quantile = |a: f64, b: f64, share: f64, otherwise: f64| {
-        Beta::new(a, b).map_or(otherwise, |beta| beta.inverse_cdf(share))
+    let quantile = |a: f64, b: f64, proportion: f64, otherwise: f64| {
+        Beta::new(a, b).map_or(otherwise, |beta| beta.inverse_cdf(proportion))
     };
     Interval {
         low: if fewest <= 0.0 { 0.0 } else { quantile(fewest, n - fewest + 1.0, 0.025, 0.0) },
@@ -127,6 +127,6 @@ pub fn cohens_d(values: &[f64]) -> Option<f64> {
         .map(|deviation| mean(values) / deviation)
 }
 
-fn normal_quantile(share: f64) -> f64 {
-    Normal::standard().inverse_cdf(share)
+fn normal_quantile(proportion: f64) -> f64 {
+    Normal::standard().inverse_cdf(proportion)
 }

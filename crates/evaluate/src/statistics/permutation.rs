@@ -1,4 +1,4 @@
-//! Whether a paired difference could be chance: signs flipped subject by subject.
+//! The sign-flip permutation test of a paired difference, by subject.
 
 use facefold_core::rng::seeded;
 use rand::RngCore;
@@ -21,7 +21,7 @@ pub const DRAWS: usize = GROUPS * DRAWS_IN_GROUP;
 pub struct PermutationTest {
     /// Mean over rows of the difference.
     pub statistic: f64,
-    /// Two-sided: the share of sign patterns with a mean at least as far from 0. Of `b` such
+    /// Two-sided: the fraction of sign patterns with a mean at least as far from 0. Of `b` such
     /// patterns among `m` random ones it is (b + 1) / (m + 1) (Phipson and Smyth 2010).
     pub p_value: f64,
     /// Number of sign patterns tried.
@@ -34,8 +34,8 @@ pub struct PermutationTest {
 ///
 /// `sums` holds for each subject the number of rows and the sum of the difference over them
 /// ([`SubjectSums::of_values`]). If two heads were equally good, either could have given either
-/// answers for a person, so each subject's sum could as well have the other sign; rows of one
-/// subject keep together, because they are alike.
+/// predictions for a person, so each subject's sum could as well have the other sign; rows of one
+/// subject keep together, because they are correlated.
 #[must_use]
 pub fn sign_flip(sums: &SubjectSums, seed: u64) -> PermutationTest {
     let rows: f64 = (0..sums.subjects()).map(|subject| sums.subject(subject)[0]).sum();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use facefold_core::{Targets, Task};
 
 use crate::error::EvaluateError;
-use crate::metrics::{Answers, Metric, Moments};
+use crate::metrics::{Metric, Moments, PredictedValues};
 use crate::predictions::{PredictedRow, RowPredictions};
 
 /// Sums of years, without and with the moments of both ages.
@@ -16,7 +16,7 @@ const MOMENTS_WIDTH: usize = 12;
 ///
 /// Classes: 1, correct, within one class, then for each class 1 and correct in rows of it.
 /// Years: 1, absolute error, error of at most 5 years in rows with an exact age; 1, distance to the
-/// range, inside it in rows with a range; where they are asked for, the error, both ages, their squares
+/// range, inside it in rows with a range; on request, the error, both ages, their squares
 /// and their product in rows with an exact age.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowScores {
@@ -29,7 +29,7 @@ impl RowScores {
     /// The scores of one head, averaged over its seeds first.
     ///
     /// # Errors
-    /// [`EvaluateError::Incomparable`] where no column is this head's, or a column has answers of
+    /// [`EvaluateError::Incomparable`] where no column is this head's, or a column has predictions of
     /// another kind or number than the rows.
     pub fn of_head(predictions: &RowPredictions, head: &str) -> Result<Self, EvaluateError> {
         Self::scored(predictions, head, YEARS_WIDTH)
@@ -48,11 +48,11 @@ impl RowScores {
         head: &str,
         years_width: usize,
     ) -> Result<Self, EvaluateError> {
-        let columns: Vec<&Answers> = predictions
+        let columns: Vec<&PredictedValues> = predictions
             .columns
             .iter()
             .filter(|column| column.head == head)
-            .map(|column| &column.answers)
+            .map(|column| &column.predicted_values)
             .collect();
         if columns.is_empty() {
             return Err(EvaluateError::Incomparable(format!(
@@ -65,16 +65,16 @@ impl RowScores {
         let width = if classes { 3 + 2 * predictions.classes.len() } else { years_width };
         let weight = 1.0 / columns.len() as f64;
         let mut values = vec![0.0; n * width];
-        for answers in columns {
-            if answers.len() != n || predictions.truth.len() != n {
+        for predicted_values in columns {
+            if predicted_values.len() != n || predictions.truth.len() != n {
                 return Err(EvaluateError::Incomparable(format!(
-                    "{n} rows with {} answers of `{head}`",
-                    answers.len()
+                    "{n} rows with {} predictions of `{head}`",
+                    predicted_values.len()
                 )));
             }
             let rows = values.chunks_exact_mut(width);
-            match (answers, &predictions.truth) {
-                (Answers::Classes { predicted, .. }, Targets::Classes { indices, .. })
+            match (predicted_values, &predictions.truth) {
+                (PredictedValues::Classes { predicted, .. }, Targets::Classes { indices, .. })
                     if classes =>
                 {
                     for ((row, &answer), &class) in rows.zip(predicted).zip(indices) {
@@ -86,7 +86,7 @@ impl RowScores {
                         row[4 + 2 * class] += correct;
                     }
                 }
-                (Answers::Years(years), Targets::Years(truth)) if !classes => {
+                (PredictedValues::Regression(years), Targets::Regression(truth)) if !classes => {
                     for ((row, &answer), &age) in rows.zip(years).zip(truth) {
                         let Some(age) = age.exact_years() else {
                             let distance = f64::from(age.distance(answer));
@@ -109,7 +109,7 @@ impl RowScores {
                 }
                 _ => {
                     return Err(EvaluateError::Incomparable(format!(
-                        "`{head}` answered another question than `{}`",
+                        "`{head}` was fitted to another task than `{}`",
                         predictions.task
                     )));
                 }
@@ -130,7 +130,7 @@ impl RowScores {
         self.values.is_empty()
     }
 
-    /// A metric that decides ([`Metric::deciding`]) of one row: correctness in [0, 1], the absolute
+    /// A metric that decides ([`Metric::primary`]) of one row: correctness in [0, 1], the absolute
     /// error or the distance to the range in years. NaN where it is not measured on this row.
     #[must_use]
     pub fn of_row(&self, row: usize, metric: Metric) -> f64 {

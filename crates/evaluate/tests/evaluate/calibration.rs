@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use facefold_core::rng::seeded;
 use facefold_core::{FeatureMatrix, Head, SubjectId, Targets, Task};
 use facefold_evaluate::{
-    Attributes, Calibration, CvOutcome, CvPlan, CvRun, NoJournal, OwnRows, Protocol, RowInfo,
-    RowPredictions, SetName, Surroundings, cross_validate, plan, slices,
+    Attributes, AuxiliaryLabels, Calibration, CvOutcome, CvPlan, CvRun, MainTaskRows, NoJournal,
+    Protocol, RowInfo, RowPredictions, SetName, cross_validate, plan, slices,
 };
 use ndarray::Array2;
 use rand::Rng as _;
@@ -53,10 +53,10 @@ impl Aged {
             matrix: &self.matrix,
             matrix_rows: (0..self.rows.len()).collect(),
             targets: self.targets.clone(),
-            surroundings: Surroundings::default(),
+            auxiliary_labels: AuxiliaryLabels::default(),
             rows: self.rows.clone(),
             protocol,
-            partitions: plan(&protocol, &self.rows, &self.targets, 1).unwrap(),
+            splits: plan(&protocol, &self.rows, &self.targets, 1).unwrap(),
             heads: vec![Box::new(Nearest::default())],
             seed: 1,
             seeds: vec![1],
@@ -73,12 +73,12 @@ impl Aged {
 }
 
 #[test]
-fn intervals_from_sets_left_out_hold_on_another_set() {
+fn intervals_calibrated_on_left_out_sets_cover_another_set() {
     // Sets that are labelled four years apart: inside them errors are two years, between them four.
     let aged = Aged::new(&[-4.0, 0.0, 4.0, 0.0]);
-    let coverage = |outcome: &CvOutcome, partition: usize| {
+    let coverage = |outcome: &CvOutcome, split: usize| {
         let fits = &outcome.result.heads[0].fits;
-        fits[partition].intervals.unwrap()
+        fits[split].intervals.unwrap()
     };
     let across = aged.cross_validate(Protocol::LeaveOneSetOut);
     let check = coverage(&across, 3);
@@ -116,24 +116,28 @@ fn no_row_of_a_set_left_out_calibrates_a_fit_that_saw_its_subject() {
     let all: Vec<usize> = (0..2 * ROWS_OF_SET).collect();
     let (training, held_out): (Vec<usize>, Vec<usize>) = all.iter().partition(|&row| row % 4 > 0);
     let matrix_rows = all;
-    let own = OwnRows {
+    let own = MainTaskRows {
         matrix: &aged.matrix,
         matrix_rows: &matrix_rows,
         rows: &aged.rows,
         targets: &aged.targets,
     };
-    let surroundings = Surroundings::default();
-    let calibration =
-        Calibration { own, surroundings: &surroundings, training: &training, held_out: &held_out };
-    let (examples, validation) = surroundings.examples(own, &training, &held_out).unwrap();
+    let auxiliary_labels = AuxiliaryLabels::default();
+    let calibration = Calibration {
+        own,
+        auxiliary_labels: &auxiliary_labels,
+        training: &training,
+        held_out: &held_out,
+    };
+    let (dataset, validation) = auxiliary_labels.datasets(own, &training, &held_out).unwrap();
     let head = Nearest::default();
-    let fitted = head.fit(&examples, &validation, 1).unwrap();
+    let fitted = head.fit(&dataset, &validation, 1).unwrap();
     let found = calibration.intervals(&head, fitted.as_ref(), None, 1).unwrap().unwrap();
     assert_eq!(found.sets_left_out, 0);
 }
 
 #[test]
-fn far_faces_are_unfamiliar_in_results_predictions_and_slices() {
+fn distant_faces_are_unfamiliar_in_results_predictions_and_slices() {
     let mut aged = Aged::new(&[0.0; 3]);
     let mut features = aged.matrix.plain().to_array();
     // A set of which some faces are like nothing that was trained on.

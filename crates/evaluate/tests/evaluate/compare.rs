@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use facefold_core::{Targets, Task};
 use facefold_evaluate::{
-    Answers, Comparison, Contender, EvaluateError, PartitionSummary, PredictedRow,
-    PredictionColumn, RowPredictions, Verdict, compare,
+    Candidate, Comparison, Decision, EvaluateError, PredictedRow, PredictedValues,
+    PredictionColumn, RowPredictions, SplitSummary, compare,
 };
 
 /// Whether a head gets this row wrong.
 type Wrong = fn(usize) -> bool;
 
-/// 200 people with two pictures each, answered by heads under seeds.
+/// 200 people with two pictures each, predicted by heads under seeds.
 fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
     let truth: Vec<usize> = (0..400).map(|row| row / 2 % 2).collect();
     RowPredictions {
@@ -22,7 +22,7 @@ fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
             .map(|row| PredictedRow {
                 path: format!("{row}.jpg"),
                 subject: format!("person {}", row / 2),
-                partition: format!("fold {}", row / 80),
+                split: format!("fold {}", row / 80),
             })
             .collect(),
         columns: heads
@@ -31,7 +31,7 @@ fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
                 intervals: None,
                 head: head.to_owned(),
                 seed,
-                answers: Answers::Classes {
+                predicted_values: PredictedValues::Classes {
                     predicted: truth
                         .iter()
                         .enumerate()
@@ -45,9 +45,9 @@ fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
     }
 }
 
-fn partitions() -> Vec<PartitionSummary> {
+fn splits() -> Vec<SplitSummary> {
     (0..5)
-        .map(|fold| PartitionSummary {
+        .map(|fold| SplitSummary {
             name: format!("fold {fold}"),
             train: 280,
             validation: 40,
@@ -60,53 +60,53 @@ fn partitions() -> Vec<PartitionSummary> {
 }
 
 fn compared(predictions: &RowPredictions, heads: &[&str]) -> Comparison {
-    let partitions = partitions();
-    let contenders: Vec<Contender<'_>> = heads
+    let splits = splits();
+    let candidates: Vec<Candidate<'_>> = heads
         .iter()
-        .map(|&head| Contender {
+        .map(|&head| Candidate {
             label: head.to_owned(),
             head: head.to_owned(),
             predictions,
-            partitions: &partitions,
+            splits: &splits,
         })
         .collect();
-    compare(&contenders, 1).unwrap()
+    compare(&candidates, 1).unwrap()
 }
 
 #[test]
-fn the_better_head_is_named_whichever_comes_first() {
+fn the_decision_does_not_depend_on_the_order_of_heads() {
     let predictions =
         predictions(&[("good", 1, |row| row % 20 == 0), ("poor", 1, |row| row % 5 == 0)]);
     let comparison = compared(&predictions, &["good", "poor"]);
     let pair = &comparison.pairs[0];
-    assert_eq!(pair.verdict, Verdict::FirstBetter);
+    assert_eq!(pair.decision, Decision::FirstBetter);
     assert!((pair.difference - 0.15).abs() < 1e-12);
     assert!(
-        pair.words.starts_with(
-            "`good` is better than `poor`: its accuracy is higher by 15.00 points (95 % interval 1"
+        pair.summary.starts_with(
+            "`good` is significantly better than `poor`: its accuracy is higher by 15.00 points (95 % CI 1"
         ),
         "{}",
-        pair.words
+        pair.summary
     );
-    assert!(pair.words.ends_with("points, p < 0.001)."), "{}", pair.words);
+    assert!(pair.summary.ends_with("points, p < 0.001)."), "{}", pair.summary);
     let mcnemar = pair.mcnemar.unwrap();
     assert_eq!((mcnemar.only_first, mcnemar.only_second), (60, 0));
     assert_eq!(pair.corrected_t.map(|t| t.degrees), None, "every fold differs by the same");
     assert_eq!(
         comparison.summary(),
-        "`good` has the best accuracy (95.00 %); it is better than `poor`."
+        "`good` has the best accuracy (95.00 %); it is significantly better than `poor`."
     );
 
     let turned = compared(&predictions, &["poor", "good"]);
-    assert_eq!(turned.pairs[0].verdict, Verdict::SecondBetter);
+    assert_eq!(turned.pairs[0].decision, Decision::SecondBetter);
     assert_eq!(turned.summary(), comparison.summary());
     let head = |words: &str| words.split(" (").next().unwrap().to_owned();
-    assert_eq!(head(&turned.pairs[0].words), head(&pair.words));
+    assert_eq!(head(&turned.pairs[0].summary), head(&pair.summary));
 }
 
-/// As `random80:N` makes them: the same picture in several divisions.
+/// As `random80:N` makes them: the same picture in several splits.
 #[test]
-fn a_picture_tested_twice_counts_twice_with_its_own_answers() {
+fn a_picture_tested_twice_counts_twice_with_its_own_predictions() {
     let mut predictions =
         predictions(&[("late", 1, |row| row >= 360), ("never", 1, |row| row >= 400)]);
     for row in 200..400 {
@@ -117,11 +117,11 @@ fn a_picture_tested_twice_counts_twice_with_its_own_answers() {
     let pair = &comparison.pairs[0];
     assert!((pair.difference + 0.1).abs() < 1e-12, "{}", pair.difference);
     // Both take the rows as independent, which they are not.
-    assert!(pair.mcnemar.is_none() && comparison.contenders[0].wilson.is_none());
+    assert!(pair.mcnemar.is_none() && comparison.candidates[0].wilson.is_none());
 }
 
 #[test]
-fn without_evidence_nothing_is_said() {
+fn without_evidence_there_is_no_significant_difference() {
     // Each is wrong on 40 rows; 21 people against 20.
     let predictions = predictions(&[
         ("a", 1, |row| row % 20 < 2),
@@ -129,25 +129,29 @@ fn without_evidence_nothing_is_said() {
     ]);
     let comparison = compared(&predictions, &["a", "b"]);
     let pair = &comparison.pairs[0];
-    assert_eq!(pair.verdict, Verdict::Undecided);
-    assert!(pair.words.starts_with("Nothing can be said between `a` and `b`"), "{}", pair.words);
-    assert!(pair.words.contains("would be found here four times of five"), "{}", pair.words);
+    assert_eq!(pair.decision, Decision::Undecided);
+    assert!(
+        pair.summary.starts_with("No significant difference between `a` and `b` in accuracy: "),
+        "{}",
+        pair.summary
+    );
+    assert!(pair.summary.ends_with(" at 80 % power."), "{}", pair.summary);
     assert!(pair.interval.contains(0.0) && pair.detectable > pair.difference.abs());
     assert!(pair.corrected_t.is_some());
-    assert!(comparison.summary().contains("nothing can be said between it and `a`"));
+    assert!(comparison.summary().contains("no significant difference to `a`"));
 }
 
 #[test]
-fn a_head_against_itself_differs_in_nothing() {
+fn a_head_does_not_differ_from_itself() {
     let predictions = predictions(&[("a", 1, |row| row % 7 == 0), ("b", 1, |row| row % 7 == 0)]);
     let pair = &compared(&predictions, &["a", "b"]).pairs[0];
     assert_eq!((pair.difference, pair.permutation.p_value), (0.0, 1.0));
     assert_eq!((pair.interval.low, pair.interval.high), (0.0, 0.0));
-    assert_eq!(pair.verdict, Verdict::Undecided);
+    assert_eq!(pair.decision, Decision::Undecided);
 }
 
 #[test]
-fn seeds_are_averaged_first_and_mcnemar_stands_back() {
+fn seeds_are_averaged_first_and_mcnemar_is_omitted() {
     let predictions = predictions(&[
         ("a", 1, |row| row % 4 == 0),
         ("a", 2, |_| false),
@@ -155,8 +159,8 @@ fn seeds_are_averaged_first_and_mcnemar_stands_back() {
         ("b", 2, |row| row % 8 == 4),
     ]);
     let comparison = compared(&predictions, &["a", "b"]);
-    assert_eq!(comparison.contenders[0].seeds, 2);
-    assert!((comparison.contenders[0].value - 0.875).abs() < 1e-12);
+    assert_eq!(comparison.candidates[0].seeds, 2);
+    assert!((comparison.candidates[0].value - 0.875).abs() < 1e-12);
     let pair = &comparison.pairs[0];
     assert_eq!((pair.difference, pair.permutation.p_value), (0.0, 1.0), "alike row by row");
     assert_eq!(pair.mcnemar, None);
@@ -177,31 +181,31 @@ fn more_heads_need_more_evidence() {
 }
 
 #[test]
-fn results_are_compared_on_the_rows_they_share() {
+fn results_are_compared_on_their_common_rows() {
     let first = predictions(&[("a", 1, |row| row % 20 == 0)]);
     let mut second = predictions(&[("a", 1, |row| row % 5 == 0)]);
     second.rows[0].path = "elsewhere.jpg".to_owned();
     let Targets::Classes { indices, .. } = &mut second.truth else { panic!() };
     indices[1] = 1 - indices[1];
-    let partitions = partitions();
-    let contender = |label: &str, predictions| Contender {
+    let splits = splits();
+    let candidate = |label: &str, predictions| Candidate {
         label: label.to_owned(),
         head: "a".to_owned(),
         predictions,
-        partitions: &partitions,
+        splits: &splits,
     };
-    let comparison = compare(&[contender("one", &first), contender("two", &second)], 1).unwrap();
+    let comparison = compare(&[candidate("one", &first), candidate("two", &second)], 1).unwrap();
     assert_eq!((comparison.rows, comparison.rows_left_out, comparison.subjects), (398, 3, 199));
     assert_eq!(comparison.rows_of_other_truth, 1);
     let warning = "3 rows are left out: 2 that only some results have, and 1 whose label differs";
     assert!(comparison.warnings[0].starts_with(warning), "{:?}", comparison.warnings);
     assert_eq!(comparison.pairs[0].corrected_t, None, "partitions of other rows");
 
-    let error = compare(&[contender("one", &first), contender("one", &second)], 1).unwrap_err();
+    let error = compare(&[candidate("one", &first), candidate("one", &second)], 1).unwrap_err();
     assert!(error.to_string().contains("two heads are called `one`"), "{error}");
     let mut third = second.clone();
     third.classes.reverse();
-    let error = compare(&[contender("one", &first), contender("two", &third)], 1).unwrap_err();
+    let error = compare(&[candidate("one", &first), candidate("two", &third)], 1).unwrap_err();
     assert!(matches!(&error, EvaluateError::Incomparable(_)));
     assert!(error.to_string().contains("`two` predicts gender (male, female)"), "{error}");
 }
@@ -216,22 +220,22 @@ fn fewer_years_of_error_are_better() {
         intervals: None,
         head: head.to_owned(),
         seed: 1,
-        answers: Answers::Years(
+        predicted_values: PredictedValues::Regression(
             (0..400).map(|row| (row % 80) as f32 + error + (row % 3) as f32).collect(),
         ),
     };
     predictions.columns = vec![column("near", 1.0), column("far", 2.5)];
     let comparison = compared(&predictions, &["near", "far"]);
     let pair = &comparison.pairs[0];
-    assert_eq!(pair.verdict, Verdict::FirstBetter);
+    assert_eq!(pair.decision, Decision::FirstBetter);
     assert!(
-        pair.words.starts_with(
-            "`near` is better than `far`: its mean absolute error is lower by 1.50 years"
+        pair.summary.starts_with(
+            "`near` is significantly better than `far`: its mean absolute error is lower by 1.50 years"
         ),
         "{}",
-        pair.words
+        pair.summary
     );
-    assert_eq!((pair.mcnemar, comparison.contenders[0].wilson), (None, None));
+    assert_eq!((pair.mcnemar, comparison.candidates[0].wilson), (None, None));
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::{AgeTarget, Fold, Head, Targets, Task};
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, Contender, CvOutcome, CvPlan, CvResult, CvRun,
-    DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, Protocol, RowPredictions,
-    Surroundings, compare, cross_validate, plan, slices, suspects,
+    Attribute, AttributeValues, Attributes, AuxiliaryLabels, Candidate, CvOutcome, CvPlan,
+    CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, Protocol,
+    RowPredictions, compare, cross_validate, label_error_candidates, plan, slices,
 };
 
 use crate::heads::{Dice, Nearest, People, people};
@@ -18,10 +18,10 @@ fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> 
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows.clone(),
         protocol: Protocol::Folds,
-        partitions: plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap(),
+        splits: plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap(),
         heads,
         seed: 7,
         seeds: seeds.to_vec(),
@@ -55,7 +55,7 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
-fn means_and_spreads_are_those_of_the_fits() {
+fn means_and_deviations_are_those_of_the_fits() {
     let people = people(30, 4, 1);
     let outcome = run(&plan_of(&people, dice(), &[1, 2]), 2, &NoJournal);
     let head = &outcome.result.heads[0];
@@ -81,7 +81,7 @@ fn means_and_spreads_are_those_of_the_fits() {
 }
 
 #[test]
-fn a_stopped_run_goes_on_without_repeating_a_fit() {
+fn an_interrupted_run_resumes_without_repeating_a_fit() {
     static FITS: [AtomicUsize; 1] = [AtomicUsize::new(0)];
     let directory = tempfile::tempdir().unwrap();
     let journal = DirectoryJournal::new(directory.path());
@@ -180,7 +180,7 @@ fn two_heads_of_one_name_are_refused() {
 }
 
 #[test]
-fn results_and_predictions_survive_their_files() {
+fn results_and_predictions_read_back() {
     let people = people(30, 4, 1);
     let outcome = run(&plan_of(&people, dice(), &[1, 2]), 2, &NoJournal);
     let json = serde_json::to_string(&outcome.result).unwrap();
@@ -201,7 +201,7 @@ fn results_and_predictions_survive_their_files() {
 }
 
 #[test]
-fn years_survive_their_file_bit_by_bit() {
+fn age_predictions_read_back_bit_by_bit() {
     let mut people = people(30, 4, 1);
     people.targets =
         Targets::exact_years((0..120).map(|row| 20.0 + (row as f32).sqrt() * 3.3).collect());
@@ -217,7 +217,7 @@ fn years_survive_their_file_bit_by_bit() {
 }
 
 #[test]
-fn intervals_made_on_validation_rows_hold_eight_of_ten_test_rows() {
+fn intervals_calibrated_on_validation_rows_cover_80_percent_of_test_rows() {
     let mut people = people(250, 4, 1);
     let mut generator = facefold_core::rng::seeded(5, "years");
     people.targets = Targets::exact_years(
@@ -244,13 +244,13 @@ fn ranged(rows: usize, exact: usize) -> Targets {
         age if row % 3 < exact => AgeTarget::exact(10.0 + age),
         age => AgeTarget::range(10.0 + age, 19.0 + age).unwrap(),
     };
-    Targets::Years((0..rows).map(age).collect())
+    Targets::Regression((0..rows).map(age).collect())
 }
 
 #[test]
 fn ranges_are_scored_compared_and_sliced() {
     let mut people = people(60, 4, 1);
-    for (exact, deciding, scored) in [
+    for (exact, primary, scored) in [
         (2, Metric::MeanAbsoluteError, 160),
         (1, Metric::RangeDistance, 160),
         (0, Metric::RangeDistance, 240),
@@ -262,7 +262,7 @@ fn ranges_are_scored_compared_and_sliced() {
         let outcome = run(&plan, 2, &NoJournal);
         let (result, predictions) = (&outcome.result, &outcome.predictions);
         assert_eq!(result.range_rows, 240 - 80 * exact);
-        assert_eq!(result.metrics()[0], deciding);
+        assert_eq!(result.metrics()[0], primary);
         assert!(result.metrics().contains(&Metric::InsideRange), "{:?}", result.metrics());
         for line in &result.heads[0].summary {
             let interval = line.interval.unwrap();
@@ -275,17 +275,17 @@ fn ranges_are_scored_compared_and_sliced() {
         assert!(fs_err::read_to_string(&path).unwrap().contains(",fold 0,10-19,"));
         assert_eq!(&RowPredictions::read_csv(&path, Task::Age, &[]).unwrap(), predictions);
 
-        let contender = |label: &str| Contender {
+        let candidate = |label: &str| Candidate {
             label: label.to_owned(),
             head: predictions.heads()[0].to_owned(),
             predictions,
-            partitions: &result.partitions,
+            splits: &result.splits,
         };
-        let comparison = compare(&[contender("one"), contender("two")], 1).unwrap();
-        assert_eq!((comparison.metric, comparison.rows), (deciding, scored));
+        let comparison = compare(&[candidate("one"), candidate("two")], 1).unwrap();
+        assert_eq!((comparison.metric, comparison.rows), (primary, scored));
         assert_eq!((comparison.rows_left_out, comparison.pairs[0].difference), (0, 0.0));
-        let summary = result.heads[0].summary.iter().find(|line| line.metric == deciding).unwrap();
-        assert!((comparison.contenders[0].value - summary.pooled).abs() < 1e-9);
+        let summary = result.heads[0].summary.iter().find(|line| line.metric == primary).unwrap();
+        assert!((comparison.candidates[0].value - summary.pooled).abs() < 1e-9);
 
         let paths = predictions.rows.iter().map(|row| row.path.clone()).collect();
         let halves = (0..240).map(|row| Some(["a", "b"][row % 2].to_owned())).collect();
@@ -293,17 +293,17 @@ fn ranges_are_scored_compared_and_sliced() {
         let attributes = Attributes::new(paths, vec![halves]).unwrap();
         let head = predictions.heads()[0];
         let sliced = slices(predictions, head, &attributes, 1).unwrap();
-        assert_eq!((sliced.metric, sliced.rows), (deciding, scored));
+        assert_eq!((sliced.metric, sliced.rows), (primary, scored));
         let rows: usize = sliced.attributes[0].slices.iter().map(|slice| slice.rows).sum();
         assert_eq!(rows, scored);
-        assert!((sliced.value - comparison.contenders[0].value).abs() < 1e-9);
-        let doubted = suspects(predictions, head).unwrap();
-        assert!(doubted.rows.iter().all(|row| row.doubt > 0.0));
+        assert!((sliced.value - comparison.candidates[0].value).abs() < 1e-9);
+        let doubted = label_error_candidates(predictions, head).unwrap();
+        assert!(doubted.rows.iter().all(|row| row.score > 0.0));
     }
 }
 
 #[test]
-fn classes_without_a_training_row_are_named() {
+fn classes_without_a_training_row_are_reported() {
     let mut people = people(60, 4, 1);
     // The people of fold 0 alone are of a third class.
     let Targets::Classes { indices, count } = &mut people.targets else { panic!() };
@@ -316,7 +316,7 @@ fn classes_without_a_training_row_are_named() {
     let mut plan = plan_of(&people, vec![Box::new(Nearest::default())], &[1]);
     plan.classes = ["a", "b", "c"].map(str::to_owned).to_vec();
     let result = run(&plan, 2, &NoJournal).result;
-    let of_fold = |fold: usize| result.partitions[fold].untrained_classes.clone();
+    let of_fold = |fold: usize| result.splits[fold].untrained_classes.clone();
     assert_eq!(of_fold(0), [("c".to_owned(), 48)].into());
     assert!(of_fold(1).is_empty());
     assert_eq!(result.untrained_rows("c"), 48);

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Fold, Head, HeadError, HeadParts, Predictions, SubjectId,
-    Targets, TrainingLog,
+    FeatureDataset, FeatureMatrix, FittedHead, Fold, Head, HeadError, Predictions, StateDict,
+    SubjectId, Targets, TrainingLog,
 };
 use facefold_evaluate::RowInfo;
 use ndarray::Array2;
 use rand::Rng;
 
-/// Answers with the class of the nearest training row; counts its fits.
+/// Predictions with the class of the nearest training row; counts its fits.
 #[derive(Default)]
 pub struct Nearest {
     pub fits: &'static [AtomicUsize],
@@ -29,8 +29,8 @@ impl Head for Nearest {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        _: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        _: &FeatureDataset<'_>,
         _: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         if let Some(count) = self.fits.first() {
@@ -70,9 +70,9 @@ impl FittedHead for FittedNearest {
                 }
                 Predictions::Classes(probabilities)
             }
-            Targets::Years(years) => {
-                Predictions::Years(rows.iter().map(|&row| years[nearest(row)].midpoint()).collect())
-            }
+            Targets::Regression(years) => Predictions::Regression(
+                rows.iter().map(|&row| years[nearest(row)].midpoint()).collect(),
+            ),
         })
     }
 
@@ -80,8 +80,8 @@ impl FittedHead for FittedNearest {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        HeadParts {
+    fn state_dict(&self) -> StateDict {
+        StateDict {
             kind: "nearest".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),
@@ -89,7 +89,7 @@ impl FittedHead for FittedNearest {
     }
 }
 
-/// Answers at random from its seed: differs between seeds and partitions, never between runs.
+/// Predictions at random from its seed: differs between seeds and splits, never between runs.
 pub struct Dice(pub &'static str);
 
 impl Head for Dice {
@@ -103,8 +103,8 @@ impl Head for Dice {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        _: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        _: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let Targets::Classes { count, .. } = training.targets() else {
@@ -140,8 +140,8 @@ impl FittedHead for FittedDice {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        HeadParts {
+    fn state_dict(&self) -> StateDict {
+        StateDict {
             kind: "dice".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),

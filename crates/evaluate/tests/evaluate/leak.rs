@@ -4,24 +4,24 @@ use std::sync::atomic::AtomicBool;
 
 use facefold_core::Task;
 use facefold_evaluate::{
-    CvPlan, CvRun, Metric, NoJournal, Protocol, Surroundings, cross_validate, plan,
+    AuxiliaryLabels, CvPlan, CvRun, Metric, NoJournal, Protocol, cross_validate, plan,
 };
 
 use crate::heads::{Nearest, people};
 
 fn accuracy(protocol: Protocol) -> f64 {
     let people = people(150, 6, 5);
-    let partitions = plan(&protocol, &people.rows, &people.targets, 7).unwrap();
+    let splits = plan(&protocol, &people.rows, &people.targets, 7).unwrap();
     let plan = CvPlan {
         task: Task::Gender,
         classes: vec!["female".to_owned(), "male".to_owned()],
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows,
         protocol,
-        partitions,
+        splits,
         heads: vec![Box::new(Nearest::default())],
         seed: 7,
         seeds: vec![7],
@@ -44,7 +44,7 @@ fn accuracy(protocol: Protocol) -> f64 {
 }
 
 #[test]
-fn protocols_by_subject_fall_to_chance() {
+fn subject_exclusive_protocols_score_at_chance_on_random_labels() {
     // 150 subjects guessed by a coin: standard deviation 0.04 about 0.5.
     for protocol in [Protocol::Folds, Protocol::KFold(5)] {
         let accuracy = accuracy(protocol);
@@ -53,7 +53,7 @@ fn protocols_by_subject_fall_to_chance() {
 }
 
 #[test]
-fn a_random_split_by_row_stays_above_chance() {
+fn a_random_split_by_row_scores_above_chance_by_leakage() {
     let accuracy = accuracy(Protocol::Random80(1));
     assert!(accuracy > 0.9, "{accuracy}");
 }

@@ -1,7 +1,7 @@
 //! Metrics against scikit-learn.
 
 use facefold_core::{Predictions, Targets, Task};
-use facefold_evaluate::{Answers, Metric, Metrics};
+use facefold_evaluate::{Metric, Metrics, PredictedValues};
 use ndarray::array;
 
 fn close(found: f64, expected: f64) {
@@ -18,13 +18,13 @@ fn close(found: f64, expected: f64) {
 //     m = (p > lo) & (p <= hi)
 //     if m.any(): ece += abs((t == q)[m].mean() - p[m].mean()) * m.mean()
 #[test]
-fn classes_match_scikit_learn() {
-    let answers = Answers::Classes {
+fn class_metrics_match_scikit_learn() {
+    let predicted_values = PredictedValues::Classes {
         predicted: vec![0, 1, 3, 1, 1, 2, 1, 0, 2, 3],
         probability: vec![0.9, 0.4, 0.35, 0.8, 0.55, 0.7, 0.5, 0.45, 1.0, 0.6],
     };
     let targets = Targets::Classes { indices: vec![0, 0, 0, 1, 1, 2, 2, 2, 2, 3], count: 4 };
-    let metrics = Metrics::measure(&answers, &targets, true).unwrap().unwrap();
+    let metrics = Metrics::measure(&predicted_values, &targets, true).unwrap().unwrap();
     close(metrics.get(Metric::Accuracy).unwrap(), 0.6);
     close(metrics.get(Metric::BalancedAccuracy).unwrap(), 0.708_333_333_333_333_3);
     close(metrics.get(Metric::OneOffAccuracy).unwrap(), 0.8);
@@ -41,11 +41,11 @@ fn classes_match_scikit_learn() {
 // mean_absolute_error(a, b), np.mean(np.array(b) - a), np.corrcoef(a, b)[0, 1],
 // [(abs(np.array(a) - b) <= k).mean() for k in (0, 2, 3, 5, 20)]
 #[test]
-fn years_match_scikit_learn() {
+fn age_metrics_match_scikit_learn() {
     let truth = Targets::exact_years(vec![1.0, 20.0, 33.5, 70.0, 44.0]);
-    let answers = Answers::Years(vec![3.5, 20.0, 38.5, 50.0, 49.5]);
-    let metrics = Metrics::measure(&answers, &truth, false).unwrap().unwrap();
-    let Metrics::Years(years) = metrics else { panic!("not years") };
+    let predicted_values = PredictedValues::Regression(vec![3.5, 20.0, 38.5, 50.0, 49.5]);
+    let metrics = Metrics::measure(&predicted_values, &truth, false).unwrap().unwrap();
+    let Metrics::Regression(years) = metrics else { panic!("not years") };
     assert_eq!((years.exact_rows(), years.ranges), (5, None));
     let exact = years.exact.unwrap();
     close(exact.mean_absolute_error, 6.6);
@@ -57,13 +57,13 @@ fn years_match_scikit_learn() {
 }
 
 #[test]
-fn exact_ages_and_ranges_are_measured_apart() {
+fn exact_ages_and_ranges_are_measured_separately() {
     let truth = |labels: &[&str]| {
-        Targets::Years(labels.iter().map(|label| label.parse().unwrap()).collect())
+        Targets::Regression(labels.iter().map(|label| label.parse().unwrap()).collect())
     };
     let measure = |labels: &[&str], predicted: &[f32]| {
-        let answers = Answers::Years(predicted.to_vec());
-        Metrics::measure(&answers, &truth(labels), false).unwrap().unwrap()
+        let predicted_values = PredictedValues::Regression(predicted.to_vec());
+        Metrics::measure(&predicted_values, &truth(labels), false).unwrap().unwrap()
     };
     let both = measure(&["20-29", "40", "70+", "3-9", "30"], &[25.0, 43.0, 64.0, 11.0, 29.0]);
     let value = |metric| both.get(metric).unwrap();
@@ -80,21 +80,19 @@ fn exact_ages_and_ranges_are_measured_apart() {
         let text = serde_json::to_string(&metrics).unwrap();
         assert_eq!(serde_json::from_str::<Metrics>(&text).unwrap(), metrics, "{text}");
     }
-    let deciding = |labels: &[&str]| Metric::deciding(Task::Age, &truth(labels));
-    assert_eq!(deciding(&["20-29", "40"]), Metric::MeanAbsoluteError);
-    assert_eq!(
-        deciding(&["20-29", "40", "30-39"]),
-        Metric::RangeDistance,
-        "one exact age of three"
-    );
-    assert_eq!(deciding(&["20-29", "70+"]), Metric::RangeDistance);
+    let primary = |labels: &[&str]| Metric::primary(Task::Age, &truth(labels));
+    assert_eq!(primary(&["20-29", "40"]), Metric::MeanAbsoluteError);
+    assert_eq!(primary(&["20-29", "40", "30-39"]), Metric::RangeDistance, "one exact age of three");
+    assert_eq!(primary(&["20-29", "70+"]), Metric::RangeDistance);
 }
 
 #[test]
 fn a_class_without_rows_has_no_recall_and_no_weight() {
-    let answers = Answers::Classes { predicted: vec![0, 0], probability: vec![1.0, 1.0] };
+    let predicted_values =
+        PredictedValues::Classes { predicted: vec![0, 0], probability: vec![1.0, 1.0] };
     let targets = Targets::Classes { indices: vec![0, 2], count: 3 };
-    let Some(Metrics::Classes(classes)) = Metrics::measure(&answers, &targets, false).unwrap()
+    let Some(Metrics::Classes(classes)) =
+        Metrics::measure(&predicted_values, &targets, false).unwrap()
     else {
         panic!("not classes")
     };
@@ -104,14 +102,16 @@ fn a_class_without_rows_has_no_recall_and_no_weight() {
 }
 
 #[test]
-fn answers_that_are_no_numbers_are_refused() {
-    let error = Answers::from_predictions(&Predictions::Classes(array![[0.5, f32::NAN]]));
+fn predictions_that_are_not_finite_are_refused() {
+    let error = PredictedValues::from_predictions(&Predictions::Classes(array![[0.5, f32::NAN]]));
     assert!(error.unwrap_err().to_string().contains("found NaN"));
-    assert!(Answers::from_predictions(&Predictions::Years(vec![f32::INFINITY])).is_err());
+    assert!(
+        PredictedValues::from_predictions(&Predictions::Regression(vec![f32::INFINITY])).is_err()
+    );
 }
 
 #[test]
 fn no_rows_give_no_metrics() {
-    let empty = Answers::Years(Vec::new());
+    let empty = PredictedValues::Regression(Vec::new());
     assert_eq!(Metrics::measure(&empty, &Targets::exact_years(Vec::new()), false).unwrap(), None);
 }

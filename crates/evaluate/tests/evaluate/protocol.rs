@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use facefold_core::{Fold, Split, SubjectId, Targets};
 use facefold_evaluate::{
-    EvaluateError, Partition, Protocol, RowInfo, plan, plan_training, uneven_folds,
+    CvSplit, EvaluateError, Protocol, RowInfo, plan, plan_training, uneven_folds,
 };
 use proptest::prelude::*;
 
@@ -24,13 +24,10 @@ fn subjects<'a>(rows: &'a [RowInfo], part: &[usize]) -> BTreeSet<&'a str> {
     part.iter().map(|&row| rows[row].subject_name()).collect()
 }
 
-fn covers_all(partition: &Partition, n: usize) {
-    let all: BTreeSet<usize> = [&partition.train, &partition.validation, &partition.test]
-        .into_iter()
-        .flatten()
-        .copied()
-        .collect();
-    let listed = partition.train.len() + partition.validation.len() + partition.test.len();
+fn covers_all(split: &CvSplit, n: usize) {
+    let all: BTreeSet<usize> =
+        [&split.train, &split.validation, &split.test].into_iter().flatten().copied().collect();
+    let listed = split.train.len() + split.validation.len() + split.test.len();
     assert_eq!((all.len(), listed), (n, n), "each row stands in one part");
 }
 
@@ -52,26 +49,26 @@ fn names_parse_and_print() {
 #[test]
 fn published_folds_are_tested_once_each() {
     let people = people(60, 5, 1);
-    let partitions = plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap();
-    assert_eq!(partitions.len(), 5);
-    for (fold, partition) in partitions.iter().enumerate() {
-        assert_eq!(partition.name, format!("fold {fold}"));
-        covers_all(partition, people.rows.len());
-        assert!(partition.test.iter().all(|&row| people.rows[row].fold == Some(Fold(fold as u16))));
-        let train = subjects(&people.rows, &partition.train);
-        let validation = subjects(&people.rows, &partition.validation);
+    let splits = plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap();
+    assert_eq!(splits.len(), 5);
+    for (fold, split) in splits.iter().enumerate() {
+        assert_eq!(split.name, format!("fold {fold}"));
+        covers_all(split, people.rows.len());
+        assert!(split.test.iter().all(|&row| people.rows[row].fold == Some(Fold(fold as u16))));
+        let train = subjects(&people.rows, &split.train);
+        let validation = subjects(&people.rows, &split.validation);
         assert!(train.is_disjoint(&validation));
-        let share = partition.validation.len() as f64
-            / (partition.train.len() + partition.validation.len()) as f64;
+        let share =
+            split.validation.len() as f64 / (split.train.len() + split.validation.len()) as f64;
         assert!((0.10..=0.15).contains(&share), "{share}");
-        assert_eq!(partition.shared_test_rows, 0);
+        assert_eq!(split.shared_test_rows, 0);
     }
-    assert_eq!(partitions, plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap());
-    assert_ne!(partitions, plan(&Protocol::Folds, &people.rows, &people.targets, 8).unwrap());
+    assert_eq!(splits, plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap());
+    assert_ne!(splits, plan(&Protocol::Folds, &people.rows, &people.targets, 8).unwrap());
 }
 
 #[test]
-fn a_subject_in_two_folds_or_splits_is_refused_by_name() {
+fn a_subject_in_two_folds_or_splits_is_an_error_with_its_name() {
     let mut people = people(20, 3, 1);
     people.rows[4].fold = Some(Fold(3));
     let message = plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap_err().to_string();
@@ -91,7 +88,7 @@ fn a_subject_in_two_folds_or_splits_is_refused_by_name() {
 }
 
 #[test]
-fn rows_without_a_fold_are_named() {
+fn rows_without_a_fold_are_an_error() {
     let mut people = people(20, 3, 1);
     people.rows[5].fold = None;
     let message = plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap_err().to_string();
@@ -109,10 +106,10 @@ fn a_published_split_is_used_as_it_is() {
     let rows: Vec<RowInfo> =
         (0..100).map(|number| row(number, None, 0, Some(split(number)))).collect();
     let targets = Targets::exact_years((0..100).map(|age| age as f32).collect());
-    let [partition] = &plan(&Protocol::Split, &rows, &targets, 7).unwrap()[..] else { panic!() };
-    covers_all(partition, 100);
-    assert!(partition.validation.iter().all(|row| row % 10 == 2));
-    assert!(partition.test.iter().all(|row| row % 10 < 2));
+    let [split] = &plan(&Protocol::Split, &rows, &targets, 7).unwrap()[..] else { panic!() };
+    covers_all(split, 100);
+    assert!(split.validation.iter().all(|row| row % 10 == 2));
+    assert!(split.test.iter().all(|row| row % 10 < 2));
 
     // Without published test rows the validation rows are reported on, and that is said.
     let rows: Vec<RowInfo> = rows
@@ -124,43 +121,40 @@ fn a_published_split_is_used_as_it_is() {
             row
         })
         .collect();
-    let [partition] = &plan(&Protocol::Split, &rows, &targets, 7).unwrap()[..] else { panic!() };
-    assert!(partition.test.iter().all(|row| row % 10 == 2));
-    assert!(partition.notes[0].contains("published validation rows"));
-    assert!((9..=14).contains(&partition.validation.len()), "{}", partition.validation.len());
+    let [split] = &plan(&Protocol::Split, &rows, &targets, 7).unwrap()[..] else { panic!() };
+    assert!(split.test.iter().all(|row| row % 10 == 2));
+    assert!(split.notes[0].contains("published validation rows"));
+    assert!((9..=14).contains(&split.validation.len()), "{}", split.validation.len());
 }
 
 #[test]
 fn random80_counts_the_test_rows_it_leaks() {
     let people = people(60, 5, 1);
-    let [partition] = &plan(&Protocol::Random80(1), &people.rows, &people.targets, 7).unwrap()[..]
+    let [split] = &plan(&Protocol::Random80(1), &people.rows, &people.targets, 7).unwrap()[..]
     else {
         panic!()
     };
-    covers_all(partition, 300);
-    assert_eq!(partition.test.len(), 60);
+    covers_all(split, 300);
+    assert_eq!(split.test.len(), 60);
     let seen = {
-        let mut seen = subjects(&people.rows, &partition.train);
-        let validation = subjects(&people.rows, &partition.validation);
+        let mut seen = subjects(&people.rows, &split.train);
+        let validation = subjects(&people.rows, &split.validation);
         assert!(seen.is_disjoint(&validation), "inner validation stays exclusive by subject");
         seen.extend(validation);
         seen
     };
-    let shared = partition
-        .test
-        .iter()
-        .filter(|&&row| seen.contains(people.rows[row].subject_name()))
-        .count();
-    assert_eq!(partition.shared_test_rows, shared);
-    assert!(partition.notes[0].starts_with(&format!("{shared} of 60 test rows")));
+    let shared =
+        split.test.iter().filter(|&&row| seen.contains(people.rows[row].subject_name())).count();
+    assert_eq!(split.shared_test_rows, shared);
+    assert!(split.notes[0].starts_with(&format!("{shared} of 60 test rows")));
 }
 
 #[test]
-fn random80_draws_each_division_from_a_seed_of_its_own() {
+fn random80_seeds_each_split_separately() {
     let people = people(60, 5, 1);
     let tested = |times: usize, seed: u64| -> Vec<Vec<usize>> {
-        let partitions = plan(&Protocol::Random80(times), &people.rows, &people.targets, seed);
-        partitions.unwrap().into_iter().map(|partition| partition.test).collect()
+        let splits = plan(&Protocol::Random80(times), &people.rows, &people.targets, seed);
+        splits.unwrap().into_iter().map(|split| split.test).collect()
     };
     let divisions = tested(3, 7);
     assert_eq!(divisions.len(), 3);
@@ -171,7 +165,7 @@ fn random80_draws_each_division_from_a_seed_of_its_own() {
 }
 
 #[test]
-fn one_subject_cannot_be_divided() {
+fn one_subject_cannot_be_split() {
     let people = people(1, 20, 1);
     for protocol in [Protocol::KFold(2), Protocol::Random80(2)] {
         let error = plan(&protocol, &people.rows, &people.targets, 7).unwrap_err();
@@ -190,47 +184,47 @@ fn album(largest: usize) -> (Vec<RowInfo>, Targets) {
 }
 
 #[test]
-fn a_subject_that_is_larger_than_an_eighth_is_trained_on() {
+fn a_subject_larger_than_an_eighth_is_in_the_training_set() {
     for largest in [12, 24, 36, 50] {
         let (rows, targets) = album(largest);
         let held_out = |seed: u64| {
-            let partition = plan_training(&rows, &targets, seed).unwrap();
-            covers_all(&partition, 60);
-            assert!(subjects(&rows, &partition.train).contains("me"), "{largest}, seed {seed}");
-            assert!((6..=9).contains(&partition.validation.len()), "{:?}", partition.validation);
-            assert!(partition.notes[0].contains(&format!("{largest} of 60 rows")));
-            partition.validation
+            let split = plan_training(&rows, &targets, seed).unwrap();
+            covers_all(&split, 60);
+            assert!(subjects(&rows, &split.train).contains("me"), "{largest}, seed {seed}");
+            assert!((6..=9).contains(&split.validation.len()), "{:?}", split.validation);
+            assert!(split.notes[0].contains(&format!("{largest} of 60 rows")));
+            split.validation
         };
         assert_eq!(held_out(1), held_out(1));
         assert_ne!(held_out(1), held_out(2));
     }
     // Where subjects are small, validation is the first of eight folds.
     let people = people(60, 5, 1);
-    let partition = plan_training(&people.rows, &people.targets, 7).unwrap();
+    let split = plan_training(&people.rows, &people.targets, 7).unwrap();
     let folds = plan(&Protocol::KFold(8), &people.rows, &people.targets, 7).unwrap();
-    assert_eq!(partition.validation, folds[0].test);
-    assert_eq!(partition.train, [&folds[0].train[..], &folds[0].validation].concat());
-    assert!(partition.notes.is_empty() && partition.test.is_empty());
+    assert_eq!(split.validation, folds[0].test);
+    assert_eq!(split.train, [&folds[0].train[..], &folds[0].validation].concat());
+    assert!(split.notes.is_empty() && split.test.is_empty());
     // Of two subjects one must be kept: the smaller, and that is said.
     let two: Vec<RowInfo> = (0..60)
         .map(|number| row(number, Some(["a", "b"][usize::from(number < 20)]), 0, None))
         .collect();
-    let partition = plan_training(&two, &album(1).1, 1).unwrap();
-    assert_eq!(partition.validation.len(), 20);
-    assert!(partition.notes[0].contains("20 of 60 training rows"), "{:?}", partition.notes);
+    let split = plan_training(&two, &album(1).1, 1).unwrap();
+    assert_eq!(split.validation.len(), 20);
+    assert!(split.notes[0].contains("20 of 60 training rows"), "{:?}", split.notes);
 }
 
 #[test]
-fn folds_of_unlike_size_are_said_to_be_so() {
+fn uneven_folds_give_a_warning() {
     let protocol = Protocol::KFold(5);
     let said = |largest: usize| {
         let (rows, targets) = album(largest);
-        let partitions = plan(&protocol, &rows, &targets, 7).unwrap();
-        for partition in &partitions {
-            let share = partition.validation.len() as f64 / (60 - partition.test.len()) as f64;
-            assert!(share < 0.2 || partition.train.len() < 30, "{share}");
+        let splits = plan(&protocol, &rows, &targets, 7).unwrap();
+        for split in &splits {
+            let share = split.validation.len() as f64 / (60 - split.test.len()) as f64;
+            assert!(share < 0.2 || split.train.len() < 30, "{share}");
         }
-        uneven_folds(&protocol, &rows, &partitions)
+        uneven_folds(&protocol, &rows, &splits)
     };
     assert_eq!(said(1), None);
     assert_eq!(said(14), None);
@@ -258,33 +252,33 @@ proptest! {
             })
             .collect();
         let targets = Targets::Classes { indices: owners.iter().map(|pair| pair.1).collect(), count: 4 };
-        let partitions = plan(&Protocol::KFold(k), &rows, &targets, seed).unwrap();
-        prop_assert_eq!(partitions.len(), k);
+        let splits = plan(&Protocol::KFold(k), &rows, &targets, seed).unwrap();
+        prop_assert_eq!(splits.len(), k);
         let mut tested = BTreeSet::new();
-        for partition in &partitions {
-            covers_all(partition, rows.len());
-            let parts = [&partition.train, &partition.validation, &partition.test]
+        for split in &splits {
+            covers_all(split, rows.len());
+            let parts = [&split.train, &split.validation, &split.test]
                 .map(|part| subjects(&rows, part));
             prop_assert!(parts[0].is_disjoint(&parts[1]));
             prop_assert!(parts[0].is_disjoint(&parts[2]));
             prop_assert!(parts[1].is_disjoint(&parts[2]));
-            prop_assert!(!partition.train.is_empty() && !partition.validation.is_empty());
-            tested.extend(partition.test.iter().copied());
+            prop_assert!(!split.train.is_empty() && !split.validation.is_empty());
+            tested.extend(split.test.iter().copied());
         }
         prop_assert_eq!(tested.len(), rows.len());
     }
 }
 
 #[test]
-fn dealt_folds_are_alike_in_size_and_labels() {
+fn kfold_folds_are_similar_in_size_and_labels() {
     let people = people(200, 6, 3);
     let Targets::Classes { indices, .. } = &people.targets else { panic!() };
     let ones = |rows: &[usize]| rows.iter().map(|&row| indices[row]).sum::<usize>() as f64;
     let all: Vec<usize> = (0..indices.len()).collect();
     let share = ones(&all) / all.len() as f64;
-    for partition in plan(&Protocol::KFold(5), &people.rows, &people.targets, 7).unwrap() {
-        assert_eq!(partition.test.len(), 240);
-        for part in [&partition.test, &partition.validation] {
+    for split in plan(&Protocol::KFold(5), &people.rows, &people.targets, 7).unwrap() {
+        assert_eq!(split.test.len(), 240);
+        for part in [&split.test, &split.validation] {
             let own = ones(part) / part.len() as f64;
             assert!((own - share).abs() < 0.03, "{own} against {share}");
         }

@@ -1,16 +1,17 @@
-//! Searching settings: nothing of a division's test rows reaches the choice.
+//! Searching settings: nothing of a split's test rows reaches the choice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, Split, SubjectId,
-    Targets, Task, TrainingLog,
+    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, Split, StateDict,
+    SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
-    Budget, Configuration, CvPlan, CvRun, DirectoryJournal, EvaluateError, Found, Inner, Journal,
-    NoJournal, Protocol, RowInfo, Search, Surroundings, Trial, cross_validate_with, plan, search,
+    AuxiliaryLabels, Budget, Configuration, CvPlan, CvRun, DirectoryJournal, EvaluateError,
+    InnerValidation, Journal, NoJournal, Protocol, RowInfo, Search, SearchOutcome, Trial,
+    cross_validate_with, plan, search,
 };
 use ndarray::Array2;
 use serde_json::json;
@@ -24,7 +25,7 @@ struct Seen {
     answered: Mutex<BTreeSet<usize>>,
 }
 
-/// Answers `true` above a threshold, which is its setting; fails at thresholds below 0.
+/// Predictions `true` above a threshold, which is its setting; fails at thresholds below 0.
 struct Threshold {
     at: f64,
     epochs: f64,
@@ -49,8 +50,8 @@ impl Head for Threshold {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         _: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         if self.at < 0.0 {
@@ -78,8 +79,8 @@ impl FittedHead for Fitted {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        HeadParts {
+    fn state_dict(&self) -> StateDict {
+        StateDict {
             kind: "threshold".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),
@@ -117,11 +118,11 @@ fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPla
     let targets = Targets::Classes { indices: rows.indices.clone(), count: 2 };
     CvPlan {
         task: Task::Gender,
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         classes: vec!["female".to_owned(), "male".to_owned()],
         matrix: &rows.matrix,
         matrix_rows: (0..rows.infos.len()).collect(),
-        partitions: plan(&protocol, &rows.infos, &targets, 7).unwrap(),
+        splits: plan(&protocol, &rows.infos, &targets, 7).unwrap(),
         targets,
         rows: rows.infos.clone(),
         protocol,
@@ -141,13 +142,13 @@ struct Asked {
     thresholds: Vec<f64>,
     budget: Budget,
     halving: usize,
-    inner: Inner,
+    inner: InnerValidation,
 }
 
 impl Asked {
     fn grid(thresholds: &[f64]) -> Self {
         let thresholds = thresholds.to_vec();
-        Self { thresholds, budget: Budget::Epochs, halving: 3, inner: Inner::HoldOut }
+        Self { thresholds, budget: Budget::Epochs, halving: 3, inner: InnerValidation::HoldOut }
     }
 
     fn search(
@@ -155,7 +156,7 @@ impl Asked {
         plan: &CvPlan<'_>,
         seen: &'static Seen,
         run: &CvRun<'_>,
-    ) -> Result<Found, EvaluateError> {
+    ) -> Result<SearchOutcome, EvaluateError> {
         let configurations = self
             .thresholds
             .iter()
@@ -175,7 +176,7 @@ impl Asked {
         search(plan, &search_for, run)
     }
 
-    fn found(&self, plan: &CvPlan<'_>, seen: &'static Seen) -> Found {
+    fn found(&self, plan: &CvPlan<'_>, seen: &'static Seen) -> SearchOutcome {
         with_journal(&NoJournal, 2, |run| self.search(plan, seen, run).unwrap())
     }
 }
@@ -186,7 +187,7 @@ fn with_journal<T>(journal: &dyn Journal, threads: usize, go: impl FnOnce(&CvRun
 }
 
 /// Trials without the seconds that they took.
-fn timeless(found: &Found) -> Vec<Trial> {
+fn timeless(found: &SearchOutcome) -> Vec<Trial> {
     let trials = found.result.trials.iter().cloned();
     trials.map(|trial| Trial { seconds: 0.0, ..trial }).collect()
 }
@@ -195,7 +196,7 @@ const NINE: [f64; 9] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 
 #[test]
 fn poisoned_test_labels_change_nothing_of_the_search() {
-    for inner in [Inner::HoldOut, Inner::Folds(4)] {
+    for inner in [InnerValidation::HoldOut, InnerValidation::Folds(4)] {
         for budget in [Budget::Epochs, Budget::Subjects] {
             let asked = Asked { budget, inner, ..Asked::grid(&NINE) };
             let (honest, mut poisoned) = (rows(), rows());
@@ -226,12 +227,12 @@ fn poisoned_test_labels_change_nothing_of_the_search() {
 }
 
 #[test]
-fn no_fit_of_a_search_is_given_a_test_row_and_the_tuned_head_meets_them_once() {
+fn search_fits_see_no_test_row_and_the_tuned_head_is_tested_once() {
     let rows = rows();
     let seen = seen();
     let plan = plan_of(&rows, seen, Protocol::Split);
     let found = Asked::grid(&NINE).found(&plan, seen);
-    let test: BTreeSet<usize> = plan.partitions[0].test.iter().copied().collect();
+    let test: BTreeSet<usize> = plan.splits[0].test.iter().copied().collect();
     assert!(seen.fitted.lock().unwrap().is_disjoint(&test));
     assert!(seen.answered.lock().unwrap().is_disjoint(&test));
     assert!(seen.fits.load(Ordering::SeqCst) >= 12);
@@ -249,7 +250,7 @@ fn no_fit_of_a_search_is_given_a_test_row_and_the_tuned_head_meets_them_once() {
 }
 
 #[test]
-fn every_division_is_searched_on_its_own_and_by_whole_subjects() {
+fn every_split_is_searched_separately_by_whole_subjects() {
     let rows = rows();
     let seen = seen();
     let plan = plan_of(&rows, seen, Protocol::KFold(4));
@@ -259,15 +260,15 @@ fn every_division_is_searched_on_its_own_and_by_whole_subjects() {
     assert_eq!(found.result.trials.len(), 4 * (9 + 3));
     assert_eq!(found.result.choices.len(), 4);
     assert_eq!(found.head.heads.len(), 4);
-    for (partition, choice) in plan.partitions.iter().zip(&found.result.choices) {
-        assert_eq!(partition.name, choice.partition);
-        let scored = found.result.trials.iter().filter(|trial| trial.partition == partition.name);
-        assert!(scored.clone().all(|trial| trial.rows == partition.validation.len()));
-        let last = scored.filter(|trial| trial.rung == 1);
+    for (split, choice) in plan.splits.iter().zip(&found.result.choices) {
+        assert_eq!(split.name, choice.split);
+        let scored = found.result.trials.iter().filter(|trial| trial.split == split.name);
+        assert!(scored.clone().all(|trial| trial.rows == split.validation.len()));
+        let last = scored.filter(|trial| trial.iteration == 1);
         let best = last.map(|trial| trial.score.unwrap()).fold(0.0, f64::max);
         assert_eq!(choice.score, best);
     }
-    let whole = plan.partitions.iter().map(|partition| partition.train.len()).max().unwrap();
+    let whole = plan.splits.iter().map(|split| split.train.len()).max().unwrap();
     let mut small = 0;
     for training in seen.training_rows.lock().unwrap().iter() {
         let subjects: BTreeSet<usize> = training.iter().map(|row| row / 3).collect();
@@ -278,14 +279,14 @@ fn every_division_is_searched_on_its_own_and_by_whole_subjects() {
 }
 
 #[test]
-fn inner_folds_score_every_row_of_the_training_side() {
+fn inner_folds_score_every_training_row() {
     let rows = rows();
     let seen = seen();
     let plan = plan_of(&rows, seen, Protocol::Split);
-    let asked = Asked { inner: Inner::Folds(5), ..Asked::grid(&[0.4, 0.5]) };
+    let asked = Asked { inner: InnerValidation::Folds(5), ..Asked::grid(&[0.4, 0.5]) };
     let found = asked.found(&plan, seen);
-    let Found { result, .. } = &found;
-    let known = plan.partitions[0].train.len() + plan.partitions[0].validation.len();
+    let SearchOutcome { result, .. } = &found;
+    let known = plan.splits[0].train.len() + plan.splits[0].validation.len();
     assert!(result.trials.iter().all(|trial| trial.rows == known), "{:?}", result.trials);
     // The mean over rows, as counted by hand.
     let right = (0..rows.infos.len())
@@ -315,7 +316,7 @@ fn of_equal_configurations_the_first_is_chosen_and_failures_count_as_worst() {
 }
 
 #[test]
-fn a_stopped_search_goes_on_without_repeating_a_trial() {
+fn an_interrupted_search_resumes_without_repeating_a_trial() {
     let rows = rows();
     let directory = tempfile::tempdir().unwrap();
     let journal = DirectoryJournal::new(directory.path());

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::{FeatureMatrix, Fold, Split, SubjectId, Targets, Task};
 use facefold_evaluate::{
-    CellOutcome, CvPlan, CvRun, DirectoryJournal, EvaluateError, Journal, MatrixPlan, MatrixResult,
-    MeasuredCell, Metric, NoJournal, Partition, Protocol, RowInfo, SetName, Surroundings,
+    AuxiliaryLabels, CellOutcome, CvPlan, CvRun, CvSplit, DirectoryJournal, EvaluateError, Journal,
+    MatrixPlan, MatrixResult, MeasuredCell, Metric, NoJournal, Protocol, RowInfo, SetName,
     TrainedOn, cross_validate, matrix, plan, plan_matrix,
 };
 
@@ -44,26 +44,25 @@ fn subjects<'a>(rows: &'a [RowInfo], part: &[usize]) -> BTreeSet<&'a str> {
     part.iter().map(|&row| rows[row].subject_name()).collect()
 }
 
-fn shares_no_subject(rows: &[RowInfo], partition: &Partition) {
-    let parts =
-        [&partition.train, &partition.validation, &partition.test].map(|part| subjects(rows, part));
-    assert!(parts[0].is_disjoint(&parts[1]), "{}", partition.name);
-    assert!(parts[0].is_disjoint(&parts[2]), "{}", partition.name);
-    assert!(parts[1].is_disjoint(&parts[2]), "{}", partition.name);
-    assert_eq!(partition.shared_test_rows, 0);
+fn shares_no_subject(rows: &[RowInfo], split: &CvSplit) {
+    let parts = [&split.train, &split.validation, &split.test].map(|part| subjects(rows, part));
+    assert!(parts[0].is_disjoint(&parts[1]), "{}", split.name);
+    assert!(parts[0].is_disjoint(&parts[2]), "{}", split.name);
+    assert!(parts[1].is_disjoint(&parts[2]), "{}", split.name);
+    assert_eq!(split.shared_test_rows, 0);
 }
 
 #[test]
-fn each_set_is_tested_by_heads_of_the_others() {
+fn leave_one_set_out_tests_each_set_by_heads_of_the_others() {
     let people = sets();
-    let partitions = plan(&Protocol::LeaveOneSetOut, &people.rows, &people.targets, 7).unwrap();
-    let names: Vec<&str> = partitions.iter().map(|partition| partition.name.as_str()).collect();
+    let splits = plan(&Protocol::LeaveOneSetOut, &people.rows, &people.targets, 7).unwrap();
+    let names: Vec<&str> = splits.iter().map(|split| split.name.as_str()).collect();
     assert_eq!(names, SETS);
-    for (partition, set) in partitions.iter().zip(SETS) {
+    for (split, set) in splits.iter().zip(SETS) {
         let own = of_set(&people.rows, set);
-        assert_eq!(partition.test, own.iter().copied().collect::<Vec<_>>());
-        shares_no_subject(&people.rows, partition);
-        let trained = partition.train.len() + partition.validation.len();
+        assert_eq!(split.test, own.iter().copied().collect::<Vec<_>>());
+        shares_no_subject(&people.rows, split);
+        let trained = split.train.len() + split.validation.len();
         // Person 50 stands in both `large` and `small`, and serves neither's training.
         let left_out = match set {
             "large" => 3,
@@ -79,7 +78,7 @@ fn each_set_is_tested_by_heads_of_the_others() {
             })
             .into_iter()
             .collect();
-        assert_eq!(partition.notes, expected);
+        assert_eq!(split.notes, expected);
     }
 }
 
@@ -100,13 +99,13 @@ fn every_test_set_is_tested_by_the_same_training_sets() {
         let trained = row.set == Some(name("large"));
         row.split = Some(if trained { Split::Train } else { Split::Test });
     }
-    let partitions = plan(&Protocol::Stores, &people.rows, &people.targets, 7).unwrap();
-    let names: Vec<&str> = partitions.iter().map(|partition| partition.name.as_str()).collect();
+    let splits = plan(&Protocol::Stores, &people.rows, &people.targets, 7).unwrap();
+    let names: Vec<&str> = splits.iter().map(|split| split.name.as_str()).collect();
     assert_eq!(names, ["small", "bare"]);
     let large = of_set(&people.rows, "large");
-    for partition in &partitions {
-        shares_no_subject(&people.rows, partition);
-        assert!(partition.train.iter().chain(&partition.validation).all(|row| large.contains(row)));
+    for split in &splits {
+        shares_no_subject(&people.rows, split);
+        assert!(split.train.iter().chain(&split.validation).all(|row| large.contains(row)));
     }
     // All of `large` are somebody in `small`: nothing is left.
     for row in &mut people.rows {
@@ -118,16 +117,16 @@ fn every_test_set_is_tested_by_the_same_training_sets() {
 }
 
 #[test]
-fn folds_and_validation_rows_have_their_share_of_each_set() {
+fn folds_and_validation_rows_are_stratified_by_set() {
     let mut people = people(200, 3, 2);
     for (number, row) in people.rows.iter_mut().enumerate() {
         row.set = Some(name(if number / 3 % 5 == 0 { "small" } else { "large" }));
     }
     let small = of_set(&people.rows, "small");
-    let partitions = plan(&Protocol::KFold(5), &people.rows, &people.targets, 7).unwrap();
-    for partition in &partitions {
-        shares_no_subject(&people.rows, partition);
-        for (part, share) in [(&partition.test, 0.2), (&partition.validation, 0.1)] {
+    let splits = plan(&Protocol::KFold(5), &people.rows, &people.targets, 7).unwrap();
+    for split in &splits {
+        shares_no_subject(&people.rows, split);
+        for (part, share) in [(&split.test, 0.2), (&split.validation, 0.1)] {
             let found = part.iter().filter(|row| small.contains(row)).count() as f64;
             let wanted = 0.2 * part.len() as f64;
             assert!((found - wanted).abs() <= share * wanted + 1.5, "{found} of {}", part.len());
@@ -140,7 +139,7 @@ fn plan_of<'a>(people: &'a People, heads: &'static [AtomicUsize]) -> (CvPlan<'a>
     let planned = plan_matrix(&names, &people.rows, &people.targets, 7).unwrap();
     let classes = match people.targets {
         Targets::Classes { .. } => vec!["female".to_owned(), "male".to_owned()],
-        Targets::Years(_) => Vec::new(),
+        Targets::Regression(_) => Vec::new(),
     };
     let plan = CvPlan {
         task: if classes.is_empty() { Task::Age } else { Task::Gender },
@@ -148,10 +147,10 @@ fn plan_of<'a>(people: &'a People, heads: &'static [AtomicUsize]) -> (CvPlan<'a>
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows.clone(),
         protocol: Protocol::LeaveOneSetOut,
-        partitions: planned.partitions.clone(),
+        splits: planned.splits.clone(),
         heads: vec![Box::new(Nearest { fits: heads })],
         seed: 7,
         seeds: vec![1],
@@ -174,29 +173,29 @@ fn measured<'a>(result: &'a MatrixResult, trained_on: &TrainedOn, set: &str) -> 
 }
 
 #[test]
-fn the_matrix_divides_a_set_by_folds_and_tests_the_others_whole() {
+fn the_matrix_uses_folds_within_a_set_and_whole_other_sets() {
     let people = sets();
     let planned = plan_matrix(&SETS.map(name), &people.rows, &people.targets, 7).unwrap();
     assert_eq!(planned.cells.len(), 12, "three sets and all others, on three sets");
-    planned.partitions.iter().for_each(|partition| shares_no_subject(&people.rows, partition));
-    let mut of_cell: BTreeMap<(String, String), Vec<&Partition>> = BTreeMap::new();
+    planned.splits.iter().for_each(|split| shares_no_subject(&people.rows, split));
+    let mut of_cell: BTreeMap<(String, String), Vec<&CvSplit>> = BTreeMap::new();
     for cell in &planned.cells {
         let own = cell
-            .partitions
+            .splits
             .clone()
-            .map_or(Vec::new(), |range| planned.partitions[range].iter().collect::<Vec<_>>());
+            .map_or(Vec::new(), |range| planned.splits[range].iter().collect::<Vec<_>>());
         of_cell.insert((cell.trained_on.to_string(), cell.tested_on.to_string()), own);
     }
-    for ((trained, tested), partitions) in &of_cell {
+    for ((trained, tested), splits) in &of_cell {
         let expected = of_set(&people.rows, tested);
         let found: BTreeSet<usize> =
-            partitions.iter().flat_map(|partition| partition.test.iter().copied()).collect();
+            splits.iter().flat_map(|split| split.test.iter().copied()).collect();
         // Two people are too few for five folds.
         let missing = trained == tested && tested == "bare";
         assert_eq!(found, if missing { BTreeSet::new() } else { expected }, "{trained} → {tested}");
         assert!(
-            partitions.iter().all(|p| p.name.starts_with(&format!("{trained} → {tested}"))),
-            "{partitions:?}"
+            splits.iter().all(|p| p.name.starts_with(&format!("{trained} → {tested}"))),
+            "{splits:?}"
         );
     }
     // Only `large` has folds; the others are dealt.
@@ -205,19 +204,19 @@ fn the_matrix_divides_a_set_by_folds_and_tests_the_others_whole() {
         planned.cells.iter().find(|cell| cell.trained_on == diagonal && cell.tested_on == name(set))
     };
     assert_eq!(protocol("small").unwrap().protocol, Some(Protocol::KFold(5)));
-    let bare = protocol("bare").unwrap().partitions.clone().unwrap_err();
+    let bare = protocol("bare").unwrap().splits.clone().unwrap_err();
     assert!(bare.contains("fewer than 5 subjects"), "{bare}");
     // One row of `large`, that of person 50, has no fold.
     assert_eq!(protocol("large").unwrap().protocol, Some(Protocol::KFold(5)));
 }
 
 #[test]
-fn published_folds_of_a_set_are_its_diagonal() {
+fn published_folds_are_used_on_the_diagonal() {
     let mut people = sets();
     people.rows[200].fold = Some(Fold(0));
     let planned = plan_matrix(&SETS.map(name), &people.rows, &people.targets, 7).unwrap();
     assert_eq!(planned.cells[0].protocol, Some(Protocol::Folds));
-    assert_eq!(planned.partitions[0].name, "large → large, fold 0");
+    assert_eq!(planned.splits[0].name, "large → large, fold 0");
 }
 
 #[test]
@@ -229,7 +228,7 @@ fn cells_are_measured_on_the_rows_of_their_test_set_and_resume() {
     let journal = DirectoryJournal::new(directory.path());
     let result = run(&plan, &planned, &journal);
     let fits = FITS[0].load(Ordering::SeqCst);
-    assert_eq!(fits, planned.partitions.len());
+    assert_eq!(fits, planned.splits.len());
     assert_eq!(run(&plan, &planned, &journal), result);
     assert_eq!(FITS[0].load(Ordering::SeqCst), fits, "finished fits are not repeated");
 
@@ -240,9 +239,9 @@ fn cells_are_measured_on_the_rows_of_their_test_set_and_resume() {
     assert_eq!((cell.test, cell.subjects, cell.protocol), (39, 10, None));
     assert_eq!(cell.training + cell.validation, 192, "without the picture of person 50");
     assert_eq!(cell.notes.len(), 1);
-    // The same figure as a cross-validation on that partition alone gives.
+    // The same figure as a cross-validation on that split alone gives.
     let mut alone = plan;
-    alone.partitions.retain(|partition| partition.name == "large → small");
+    alone.splits.retain(|split| split.name == "large → small");
     let run = CvRun {
         threads: 1,
         journal: &NoJournal,
@@ -258,7 +257,7 @@ fn cells_are_measured_on_the_rows_of_their_test_set_and_resume() {
 }
 
 #[test]
-fn years_are_measured_with_bias_and_correlation() {
+fn ages_are_measured_with_bias_and_correlation() {
     static FITS: [AtomicUsize; 0] = [];
     let mut people = sets();
     // Everybody looks 10 years older than the nearest person of another set.
@@ -287,13 +286,13 @@ fn years_are_measured_with_bias_and_correlation() {
 }
 
 #[test]
-fn a_set_without_rows_says_so_in_its_cells() {
+fn cells_of_a_set_without_rows_have_a_reason() {
     let people = sets();
     let names = ["large", "nobody"].map(name);
     let planned = plan_matrix(&names, &people.rows, &people.targets, 7).unwrap();
     assert_eq!(planned.cells.len(), 4, "two sets have no row for all others");
     for cell in &planned.cells[1..] {
-        let reason = cell.partitions.clone().unwrap_err();
+        let reason = cell.splits.clone().unwrap_err();
         assert!(reason.contains("no row of `nobody` serves this task"), "{reason}");
     }
     let error = plan_matrix(&["none", "nobody"].map(name), &people.rows, &people.targets, 7);

@@ -2,8 +2,8 @@
 
 use facefold_core::{Targets, Task};
 use facefold_evaluate::{
-    Answers, Attribute, AttributeValues, Attributes, PredictedRow, PredictionColumn,
-    RowPredictions, SliceReport, slices, suspects,
+    Attribute, AttributeValues, Attributes, PredictedRow, PredictedValues, PredictionColumn,
+    RowPredictions, SliceReport, label_error_candidates, slices,
 };
 
 /// 200 people with two pictures each: those of group `b`, a quarter, are missed in every third
@@ -21,7 +21,7 @@ fn predictions() -> RowPredictions {
             intervals: None,
             head: "mlp".to_owned(),
             seed: 0,
-            answers: Answers::Classes {
+            predicted_values: PredictedValues::Classes {
                 predicted: (0..400).map(|row| usize::from(missed(row))).collect(),
                 probability: vec![0.8; 400],
             },
@@ -33,7 +33,7 @@ fn row(number: usize) -> PredictedRow {
     PredictedRow {
         path: format!("{number}.jpg"),
         subject: format!("person {}", number / 2),
-        partition: "fold 0".to_owned(),
+        split: "fold 0".to_owned(),
     }
 }
 
@@ -52,7 +52,7 @@ fn measured(columns: Vec<Attribute>) -> SliceReport {
 }
 
 #[test]
-fn a_worse_group_stands_first_with_its_gap() {
+fn the_worst_group_is_first_with_its_gap() {
     let group = names("group", |row| Some(if in_b(row) { "b" } else { "a" }));
     let report = measured(vec![group]);
     let [group] = report.attributes.as_slice() else { panic!("{report:?}") };
@@ -76,7 +76,7 @@ fn a_worse_group_stands_first_with_its_gap() {
 }
 
 #[test]
-fn names_are_combined_numbers_are_binned_and_what_parts_nothing_is_left_out() {
+fn names_are_crossed_numbers_binned_and_constant_attributes_dropped() {
     let group = names("group", |row| Some(if in_b(row) { "b" } else { "a" }));
     let side = names("side", |row| Some(if row % 2 == 0 { "left" } else { "right" }));
     let same = names("same", |_| Some("all alike"));
@@ -110,7 +110,7 @@ fn names_are_combined_numbers_are_binned_and_what_parts_nothing_is_left_out() {
 }
 
 #[test]
-fn small_slices_and_unknown_rows_are_counted_and_not_measured() {
+fn small_slices_and_unknown_rows_are_counted_only() {
     // 20 rows; 40 rows of few people; 60 rows unknown; the others.
     let rare = names("rare", |row| match row {
         0..20 => Some("few rows"),
@@ -149,14 +149,14 @@ fn an_attribute_of_another_length_is_refused() {
     assert!(error.to_string().contains("`group` has 400 values for 0 pictures"), "{error}");
 }
 
-/// Answers of two heads; `sure` under two seeds.
+/// Predictions of two heads; `sure` under two seeds.
 fn doubted() -> RowPredictions {
     let column =
         |head: &str, seed, predicted: [usize; 5], probability: [f32; 5]| PredictionColumn {
             intervals: None,
             head: head.to_owned(),
             seed,
-            answers: Answers::Classes {
+            predicted_values: PredictedValues::Classes {
                 predicted: predicted.to_vec(),
                 probability: probability.to_vec(),
             },
@@ -178,8 +178,8 @@ fn doubted() -> RowPredictions {
 }
 
 #[test]
-fn only_sure_answers_under_every_seed_make_a_label_suspect() {
-    let found = suspects(&doubted(), "sure").unwrap();
+fn confident_predictions_under_every_seed_make_a_label_error_candidate() {
+    let found = label_error_candidates(&doubted(), "sure").unwrap();
     let rows: Vec<(&str, &str, &str, usize)> = found
         .rows
         .iter()
@@ -187,11 +187,11 @@ fn only_sure_answers_under_every_seed_make_a_label_suspect() {
         .collect();
     assert_eq!(rows, [("0.jpg", "female", "male", 1), ("3.jpg", "male", "female", 0)]);
     assert_eq!(found.others, 1, "the majority baseline is not asked");
-    assert!(suspects(&doubted(), "none").is_err());
+    assert!(label_error_candidates(&doubted(), "none").is_err());
 }
 
 #[test]
-fn years_far_off_make_a_label_suspect() {
+fn a_large_age_error_makes_a_label_error_candidate() {
     let truth: Vec<f32> = vec![30.0; 20];
     let mut told = vec![31.0_f32; 20];
     told[7] = 60.0;
@@ -199,7 +199,7 @@ fn years_far_off_make_a_label_suspect() {
         intervals: None,
         head: head.to_owned(),
         seed: 0,
-        answers: Answers::Years(told),
+        predicted_values: PredictedValues::Regression(told),
     };
     let predictions = RowPredictions {
         familiarity: None,
@@ -209,13 +209,13 @@ fn years_far_off_make_a_label_suspect() {
         truth: Targets::exact_years(truth),
         columns: vec![years("mlp", told.clone()), years("svm", told)],
     };
-    let found = suspects(&predictions, "mlp").unwrap();
+    let found = label_error_candidates(&predictions, "mlp").unwrap();
     let [one] = found.rows.as_slice() else { panic!("{found:?}") };
     assert_eq!(
         (one.path.as_str(), one.label.as_str(), one.answer.as_str()),
         ("7.jpg", "30", "60.0")
     );
-    assert_eq!((one.doubt, one.agreeing), (30.0, 1));
+    assert_eq!((one.score, one.agreeing), (30.0, 1));
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("suspects.csv");

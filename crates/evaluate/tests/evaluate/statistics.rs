@@ -120,7 +120,7 @@ fn many_subjects_are_tested_as_scipy_does_within_the_draws() {
 }
 
 #[test]
-fn a_clear_difference_has_the_least_p_that_draws_can_give() {
+fn a_clear_difference_has_the_smallest_possible_p() {
     let found = sign_flip(&one_row_each(&[1.0; 200]), 1);
     close(found.p_value, 1.0 / (DRAWS + 1) as f64, 1e-12);
     let none = sign_flip(&one_row_each(&[0.0; 200]), 1);
@@ -129,7 +129,7 @@ fn a_clear_difference_has_the_least_p_that_draws_can_give() {
 
 /// Twenty rows each of four people say no more than four people do.
 #[test]
-fn rows_of_one_subject_do_not_count_as_independent() {
+fn rows_of_one_subject_are_not_independent() {
     let subjects: Vec<usize> = (0..80).map(|row| row / 20).collect();
     let differences: Vec<f64> =
         subjects.iter().map(|&subject| [1.0, 1.0, 1.0, 1.0][subject]).collect();

@@ -5,12 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    Examples, FeatureMatrix, FittedHead, Head, HeadError, HeadParts, Predictions, Split, SubjectId,
-    Targets, Task, TrainingLog,
+    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, Split, StateDict,
+    SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, CvOutcome, CvPlan, CvRun, DirectoryJournal, Journal,
-    Metric, NoJournal, Protocol, RowInfo, Surroundings, Thresholds, cross_validate, plan,
+    Attribute, AttributeValues, Attributes, AuxiliaryLabels, CvOutcome, CvPlan, CvRun,
+    DirectoryJournal, Journal, Metric, NoJournal, Protocol, RowInfo, Thresholds, cross_validate,
+    plan,
 };
 use ndarray::Array2;
 use rand::Rng as _;
@@ -31,8 +32,8 @@ impl Head for Feature {
 
     fn fit(
         &self,
-        _: &Examples<'_>,
-        _: &Examples<'_>,
+        _: &FeatureDataset<'_>,
+        _: &FeatureDataset<'_>,
         _: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let log = TrainingLog::default();
@@ -47,10 +48,10 @@ struct Fitted {
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        Ok(Predictions::Years(rows.iter().map(|&row| matrix.plain().row(row)[0]).collect()))
+        Ok(Predictions::Regression(rows.iter().map(|&row| matrix.plain().row(row)[0]).collect()))
     }
 
-    fn year_distribution(
+    fn age_distribution(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
@@ -71,8 +72,8 @@ impl FittedHead for Fitted {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        HeadParts {
+    fn state_dict(&self) -> StateDict {
+        StateDict {
             kind: "feature".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),
@@ -138,9 +139,9 @@ fn decide(
         classes: Vec::new(),
         matrix: &people.matrix,
         matrix_rows: (0..people.rows.len()).collect(),
-        partitions: plan(&Protocol::Split, &people.rows, &targets, 7).unwrap(),
+        splits: plan(&Protocol::Split, &people.rows, &targets, 7).unwrap(),
         targets,
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows: people.rows.clone(),
         protocol: Protocol::Split,
         heads: vec![Box::new(Feature { distribution })],
@@ -154,7 +155,7 @@ fn decide(
 }
 
 #[test]
-fn the_chosen_challenge_age_keeps_the_bound_on_people_who_did_not_choose_it() {
+fn the_chosen_challenge_age_keeps_the_bound_on_other_people() {
     let mut shares = Vec::new();
     for seed in 0..6 {
         let people = people(seed);
@@ -181,7 +182,7 @@ fn the_chosen_challenge_age_keeps_the_bound_on_people_who_did_not_choose_it() {
 }
 
 #[test]
-fn no_test_row_has_a_say_in_what_is_chosen() {
+fn thresholds_do_not_depend_on_test_rows() {
     let people = people(1);
     let chosen = |years: Vec<f32>| {
         let outcome = decide(&people, years, true, "0.5%", &NoJournal);
@@ -204,7 +205,7 @@ fn no_test_row_has_a_say_in_what_is_chosen() {
 }
 
 #[test]
-fn slices_part_the_minors_and_name_who_passes() {
+fn minors_are_sliced_by_age_band_and_attribute() {
     let people = people(2);
     let outcome = decide(&people, people.years.clone(), false, "5%", &NoJournal);
     let at = &outcome.result.heads[0].thresholds[0];
@@ -232,7 +233,7 @@ fn slices_part_the_minors_and_name_who_passes() {
 }
 
 #[test]
-fn children_and_old_people_have_lines_of_their_own() {
+fn children_and_old_people_are_reported_separately() {
     let people = people(3);
     let years = people.years.iter().map(|years| years + 10.0).collect();
     let outcome = decide(&people, years, false, "0.5%", &NoJournal);
@@ -252,7 +253,7 @@ fn children_and_old_people_have_lines_of_their_own() {
 }
 
 #[test]
-fn years_alone_decide_as_well_and_a_journal_keeps_what_is_needed() {
+fn point_predictions_decide_too_and_resume_from_the_journal() {
     let people = people(4);
     let directory = tempfile::tempdir().unwrap();
     for distribution in [false, true] {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use facefold_core::{
-    CompanionKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
+    AuxiliaryKind, FeatureMatrix, ImageKey, Sample, Split, SubjectId, Targets, Task,
 };
 use facefold_datasets::{Selection, contradicted, select};
-use facefold_evaluate::{Protocol, RowInfo, SetName, Surroundings, TaskLabels};
+use facefold_evaluate::{AuxiliaryLabels, Protocol, RowInfo, SetName, TaskLabels};
 use facefold_store::{Features, Store};
 
 use super::store_rows::{self, DataSet, Role, StoreRows};
@@ -86,11 +86,11 @@ impl JoinedStores {
     /// The rows of all sets behind each other, with the subjects of all.
     fn joined(sets: Vec<StoreRows>, features: Features) -> Result<Self> {
         let mut notes = Vec::new();
-        let subjects = joined_subjects(&sets, &mut notes);
+        let subjects = joined_subjects(&sets, &mut notes)?;
         let matrices: Vec<FeatureMatrix> = sets.iter().map(|set| set.matrix.clone()).collect();
         let matrix = match &matrices[..] {
             [only] => only.clone(),
-            several => FeatureMatrix::joined(several)?,
+            several => FeatureMatrix::concat(several)?,
         };
         let several = sets.len() > 1;
         let mut joined = Self {
@@ -134,7 +134,7 @@ impl JoinedStores {
     /// Notes in every store where a report on it lies, for whoever is to forget a picture.
     pub(crate) fn note_report(&self, directory: &Path) {
         for set in &self.sets {
-            set.store.note_report(directory);
+            set.store.note_report(directory, set.name.as_str());
         }
     }
 
@@ -164,7 +164,7 @@ impl JoinedStores {
         }
         let all: Vec<usize> = (0..width).collect();
         let seen = if columns.is_empty() { &all } else { columns };
-        self.matrix = self.matrix.narrowed(seen, mirrored)?;
+        self.matrix = self.matrix.select_columns(seen, mirrored)?;
         let crops = if mirrored { "" } else { ", of crops as they are and not mirrored" };
         self.notes.push(format!("Heads see {} of {width} columns{crops}.", seen.len()));
         Ok(())
@@ -213,7 +213,7 @@ impl JoinedStores {
         let positions: Vec<usize> = kept.iter().map(|&(position, ..)| position).collect();
         let row_ids: Vec<RowId> = kept.iter().map(|&(.., row)| RowId(row)).collect();
         let rows = kept.iter().map(|&(_, index, _)| self.row_info(index)).collect();
-        let labels = selection.targets.pick(&positions);
+        let labels = selection.targets.select(&positions);
         let classes = selection.class_names;
         let mut data = TaskData::new((task, classes), self.matrix.clone(), &row_ids, rows, labels)?;
         data.dropped = dropped;
@@ -261,19 +261,19 @@ impl JoinedStores {
 
     /// Labels for heads that learn tasks together: those of the other tasks asked for and the auxiliary
     /// ones; for age groups, years too, where they are known.
-    fn auxiliary(&self, task: Task, options: &LearningOptions) -> Result<Surroundings> {
+    fn auxiliary(&self, task: Task, options: &LearningOptions) -> Result<AuxiliaryLabels> {
         let kinds = options.companions();
         let others = kinds.iter().filter(|&&kind| kind != task.into());
         let mut labels = others
             .map(|kind| match kind {
-                CompanionKind::Task(task) => Ok(self.task_alone(*task, options)?.into_labels()),
-                CompanionKind::Race => self.races(),
+                AuxiliaryKind::Task(task) => Ok(self.task_alone(*task, options)?.into_labels()),
+                AuxiliaryKind::Race => self.races(),
             })
             .collect::<Result<Vec<TaskLabels>>>()?;
         if task == Task::AgeGroup && !kinds.contains(&Task::Age.into()) {
             labels.extend(self.task_alone(Task::Age, options).ok().map(TaskData::into_labels));
         }
-        Ok(Surroundings {
+        Ok(AuxiliaryLabels {
             tasks: labels,
             age_groups: (task == Task::AgeGroup).then(|| options.groups.clone()),
         })
@@ -299,7 +299,7 @@ impl JoinedStores {
         let names: Vec<&str> = names.into_iter().collect();
         let class = |race: &str| names.binary_search(&race).unwrap_or_default();
         Ok(TaskLabels {
-            kind: CompanionKind::Race,
+            kind: AuxiliaryKind::Race,
             matrix_rows: found.iter().map(|&(_, row, _)| row).collect(),
             rows: found.iter().map(|&(index, ..)| self.row_info(index)).collect(),
             targets: Targets::Classes {

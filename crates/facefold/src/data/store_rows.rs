@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use facefold_core::{FeatureMatrix, ImageKey, Rejection, Sample, SubjectId};
 use facefold_evaluate::{SetName, SetRow};
-use facefold_store::{Features, SampleRow, Store};
+use facefold_store::{Features, SampleRow, Select, Store};
+use ndarray::Array2;
 
-use super::subjects::find_subjects;
+use super::subjects::{age, find_subjects};
 use crate::error::{Error, Result};
 use crate::options::LearningOptions;
 use crate::progress::Progress;
@@ -198,13 +199,24 @@ impl StoreRows {
 
     /// Each label row's picture and subject, for [`facefold_evaluate::join_subjects`].
     pub(super) fn set_rows<'a>(&'a self, paths: &'a [String]) -> Vec<SetRow<'a>> {
-        let rows = self.matrix_rows.iter().zip(&self.subjects).zip(paths);
-        rows.map(|((row, subject), path)| SetRow {
+        let rows = self.matrix_rows.iter().zip(&self.subjects).zip(&self.samples).zip(paths);
+        rows.map(|(((row, subject), sample), path)| SetRow {
             path,
             subject: subject.as_ref(),
-            key: row.map(|row| self.keys[row]),
+            age: Some(age(sample)),
+            embedded: row.map(|row| (self.keys[row], row)),
         })
         .collect()
+    }
+
+    /// The embeddings of [`Self::keys`], whatever features are learnt from.
+    pub(super) fn embeddings(&self) -> Result<Array2<f32>> {
+        let select = Select {
+            variant: facefold_core::FaceVariant::PLAIN,
+            features: Features::Embedding,
+            keys: &self.keys,
+        };
+        Ok(self.store.load_matrix(&select)?)
     }
 
     /// Which label rows are not used, and why: the face is not good enough, or the age is not

@@ -1,9 +1,9 @@
 //! Who is who: the subjects of label rows, in one store and across several.
 
-use facefold_core::{AgeLabel, FaceVariant, SubjectId};
-use facefold_evaluate::subjects::{self, GroupedSubjects, SubjectRows};
-use facefold_evaluate::{SharedPictures, join_subjects};
-use facefold_store::{Features, Select};
+use facefold_core::{AgeLabel, Sample, SubjectId};
+use facefold_evaluate::subjects::{self, COPY, GroupedSubjects, LEAST_AGE, SubjectRows, THRESHOLD};
+use facefold_evaluate::{SetRows, SharedSubjects, join_subjects};
+use ndarray::Array2;
 
 use super::store_rows::StoreRows;
 use crate::error::Result;
@@ -15,22 +15,13 @@ pub(super) fn find_subjects(set: &mut StoreRows) -> Result<()> {
         (0..set.samples.len()).filter(|&index| set.matrix_rows[index].is_some()).collect();
     let named: Vec<Option<SubjectId>> =
         indices.iter().map(|&index| set.samples[index].subject.clone()).collect();
-    // A row without a known age is grouped like an adult's: most faces are.
-    let ages: Vec<Option<f32>> = indices
-        .iter()
-        .map(|&index| match AgeLabel::parse(&set.samples[index].raw_age) {
-            AgeLabel::Years(years) => Some(years),
-            AgeLabel::Range(low, _) => Some(low as f32),
-            AgeLabel::Unknown => Some(subjects::LEAST_AGE),
-        })
-        .collect();
-    let select =
-        Select { variant: FaceVariant::PLAIN, features: Features::Embedding, keys: &set.keys };
+    let ages: Vec<Option<f32>> =
+        indices.iter().map(|&index| Some(age(&set.samples[index]))).collect();
     let partly = named.iter().any(Option::is_none);
-    let embeddings = if partly { Some(set.store.load_matrix(&select)?) } else { None };
+    let embeddings = if partly { Some(set.embeddings()?) } else { None };
     let rows = SubjectRows { keys: &set.keys, named: &named, ages: &ages };
-    let views = embeddings.as_ref().map(ndarray::Array2::view);
-    let found = subjects::group_subjects(&rows, views, subjects::THRESHOLD)?;
+    let views = embeddings.as_ref().map(Array2::view);
+    let found = subjects::group_subjects(&rows, views, THRESHOLD)?;
     set.notes.extend(notes_on(&found));
     for (index, subject) in indices.into_iter().zip(found.subjects) {
         set.subjects[index] = Some(subject);
@@ -38,13 +29,21 @@ pub(super) fn find_subjects(set: &mut StoreRows) -> Result<()> {
     Ok(())
 }
 
+/// The age in years by which likeness is judged. A row without a known age counts as an adult's:
+/// most faces are.
+pub(super) fn age(sample: &Sample) -> f32 {
+    match AgeLabel::parse(&sample.raw_age) {
+        AgeLabel::Years(years) => years,
+        AgeLabel::Range(low, _) => low as f32,
+        AgeLabel::Unknown => LEAST_AGE,
+    }
+}
+
 /// How subjects were found where the data set does not name them, or names one picture's twice.
 fn notes_on(found: &GroupedSubjects) -> Vec<String> {
     let alike = format!(
         "their bytes are the same, or their embeddings have a cosine of at least {} ({} below age {})",
-        subjects::THRESHOLD,
-        subjects::COPY,
-        subjects::LEAST_AGE
+        THRESHOLD, COPY, LEAST_AGE
     );
     let GroupedSubjects { subjects, unnamed, unnamed_of_named, merged, shared } = found;
     let all = subjects.len();
@@ -68,28 +67,53 @@ fn notes_on(found: &GroupedSubjects) -> Vec<String> {
     notes
 }
 
-/// The subject of each label row of all sets, and a note on those who stand in several.
+/// The subject of each label row of all sets, and notes on those who stand in several.
 pub(super) fn joined_subjects(
     sets: &[StoreRows],
     notes: &mut Vec<String>,
-) -> Vec<Option<SubjectId>> {
+) -> Result<Vec<Option<SubjectId>>> {
     if let [only] = sets {
-        return only.subjects.clone();
+        return Ok(only.subjects.clone());
     }
     let paths: Vec<Vec<String>> = sets
         .iter()
         .map(|set| set.samples.iter().map(|s| s.path.to_string_lossy().into_owned()).collect())
         .collect();
-    let rows = sets.iter().zip(&paths).map(|(set, paths)| (set.name.clone(), set.set_rows(paths)));
-    let joined = join_subjects(&rows.collect::<Vec<_>>());
-    let SharedPictures { pictures, rows, subjects } = joined.shared;
-    notes.push(match pictures {
-        0 => "No picture stands in more than one set, byte for byte.".to_owned(),
-        _ => format!(
-            "{pictures} pictures ({rows} label rows) stand in more than one set, byte for byte; the \
-             {subjects} subjects that they join count as one each, so that none stands on both sides \
-             of a division."
-        ),
-    });
-    joined.subjects.into_iter().map(Some).collect()
+    let embeddings = sets.iter().map(StoreRows::embeddings).collect::<Result<Vec<_>>>()?;
+    let rows: Vec<SetRows<'_>> = sets
+        .iter()
+        .zip(&paths)
+        .zip(&embeddings)
+        .map(|((set, paths), embeddings)| SetRows {
+            name: set.name.clone(),
+            rows: set.set_rows(paths),
+            embeddings: embeddings.view(),
+        })
+        .collect();
+    let joined = join_subjects(&rows, THRESHOLD)?;
+    notes.push(note_on(joined.shared));
+    notes.extend(joined.indistinct.iter().map(|(set, share)| {
+        format!(
+            "{:.2} % of pairs of different subjects of `{set}` have a cosine of at least {THRESHOLD}: \
+             likeness does not distinguish them, so only equal bytes join it with other sets.",
+            100.0 * share
+        )
+    }));
+    Ok(joined.subjects.into_iter().map(Some).collect())
+}
+
+/// Who stands in more than one set.
+fn note_on(shared: SharedSubjects) -> String {
+    let SharedSubjects { pictures, rows, alike, subjects } = shared;
+    if subjects == 0 {
+        return "No picture stands in more than one set, byte for byte, and no subjects of two sets \
+                are alike."
+            .to_owned();
+    }
+    format!(
+        "{pictures} pictures ({rows} label rows) stand in more than one set, byte for byte, and {alike} \
+         pairs of rows of two sets have embeddings of one person (a cosine of at least {THRESHOLD}; {COPY} \
+         below age {LEAST_AGE}); the {subjects} subjects that they join count as one each, so that none \
+         stands on both sides of a split."
+    )
 }

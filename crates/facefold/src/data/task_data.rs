@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use facefold_core::{FeatureMatrix, Targets, Task};
-use facefold_evaluate::{CvPlan, OwnRows, Protocol, RowInfo, SetName, Surroundings, TaskLabels};
+use facefold_evaluate::{
+    AuxiliaryLabels, CvPlan, MainTaskRows, Protocol, RowInfo, SetName, TaskLabels,
+};
 
 use crate::error::{Error, Result};
 
@@ -28,7 +30,7 @@ pub struct TaskData {
     /// The label of each row.
     pub labels: Targets,
     /// Labels of other tasks, for heads that learn several together.
-    pub auxiliary: Surroundings,
+    pub auxiliary: AuxiliaryLabels,
     /// Label rows that the task does not use, by reason.
     pub dropped: BTreeMap<String, usize>,
     /// The number of rows of each data set, where there are several.
@@ -81,7 +83,7 @@ impl TaskData {
             features,
             rows,
             labels,
-            auxiliary: Surroundings::default(),
+            auxiliary: AuxiliaryLabels::default(),
             dropped: BTreeMap::new(),
             set_rows: BTreeMap::new(),
             warnings: Vec::new(),
@@ -119,7 +121,7 @@ impl TaskData {
         let sets = if sets.is_empty() { sets } else { format!(" ({sets})") };
         let (all, ranges) = (self.len(), self.labels.ranges());
         let scored = match self.labels {
-            Targets::Years(_) => {
+            Targets::Regression(_) => {
                 format!(": {} can be scored in years, {ranges} by an age range", all - ranges)
             }
             Targets::Classes { .. } => String::new(),
@@ -129,8 +131,8 @@ impl TaskData {
 
     /// The rows as heads and calibration take them.
     #[must_use]
-    pub fn view(&self) -> OwnRows<'_> {
-        OwnRows {
+    pub fn view(&self) -> MainTaskRows<'_> {
+        MainTaskRows {
             matrix: &self.features,
             matrix_rows: &self.feature_rows,
             rows: &self.rows,
@@ -149,14 +151,14 @@ impl TaskData {
     pub(crate) fn plan(&self, seed: u64, context: String) -> CvPlan<'_> {
         CvPlan {
             task: self.task,
-            surroundings: self.auxiliary.clone(),
+            auxiliary_labels: self.auxiliary.clone(),
             classes: self.classes.clone(),
             matrix: &self.features,
             matrix_rows: self.feature_rows.clone(),
             targets: self.labels.clone(),
             rows: self.rows.clone(),
             protocol: Protocol::LeaveOneSetOut,
-            partitions: Vec::new(),
+            splits: Vec::new(),
             heads: Vec::new(),
             seed,
             seeds: Vec::new(),

@@ -96,10 +96,9 @@ fn matrix_of_task(
     let learning = &options.learning;
     let seed = learning.seed;
     let names: Vec<SetName> = stores.sets.iter().map(|set| set.name.clone()).collect();
-    let MatrixPlan { sets, cells, partitions } =
-        plan_matrix(&names, &data.rows, &data.labels, seed)?;
+    let MatrixPlan { sets, cells, splits } = plan_matrix(&names, &data.rows, &data.labels, seed)?;
     let plan = CvPlan {
-        partitions,
+        splits,
         heads: learning.heads(options.head_names(), Some(data.task))?,
         seeds: consecutive(seed, options.seeds),
         ..data.plan(seed, provenance::context(stores, &options.origin))

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use facefold_core::Head;
 use facefold_evaluate::{
-    Comparison, Contender, CvOutcome, CvPlan, CvRun, EvaluateError, Journal, NoJournal, Protocol,
+    Candidate, Comparison, CvOutcome, CvPlan, CvRun, EvaluateError, Journal, NoJournal, Protocol,
     plan,
 };
 
@@ -50,7 +50,7 @@ pub fn cross_validate(
     let CvOptions { protocol, seed, seeds, threads } = options;
     let plan = CvPlan {
         protocol,
-        partitions: plan(&protocol, &data.rows, &data.labels, seed)?,
+        splits: plan(&protocol, &data.rows, &data.labels, seed)?,
         heads,
         seeds: consecutive(seed, seeds),
         ..data.plan(seed, String::new())
@@ -65,15 +65,15 @@ pub fn cross_validate(
 /// # Errors
 /// [`crate::Error::Evaluate`] where the results do not belong together.
 pub fn compare(outcome: &CvOutcome, seed: u64) -> Result<Option<Comparison>> {
-    let contenders: Vec<Contender<'_>> = outcome
+    let contenders: Vec<Candidate<'_>> = outcome
         .result
         .heads
         .iter()
-        .map(|head| Contender {
+        .map(|head| Candidate {
             label: head.name.clone(),
             head: head.name.clone(),
             predictions: &outcome.predictions,
-            partitions: &outcome.result.partitions,
+            splits: &outcome.result.splits,
         })
         .collect();
     if contenders.len() < 2 {
@@ -104,7 +104,7 @@ pub(super) fn with_progress<T>(
                 stage: Stage::Fitting,
                 done: fit.done as u64,
                 total: Some(fit.total as u64),
-                item: &format!("{} {}", fit.head, fit.partition),
+                item: &format!("{} {}", fit.head, fit.split),
             });
             cancel.fetch_or(progress.is_cancelled(), Ordering::Relaxed);
         },

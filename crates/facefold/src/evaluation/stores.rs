@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use facefold_core::{ErrorBound, Task};
 use facefold_evaluate::{
-    Attributes, Comparison, CvOutcome, CvPlan, CvRun, EvaluateError, Protocol, RowPredictions,
-    SearchResult, Suspects, Thresholds, plan, slices, suspects, uneven_folds,
+    Attributes, Comparison, CvOutcome, CvPlan, CvRun, EvaluateError, LabelErrorCandidates,
+    Protocol, RowPredictions, SearchResult, Thresholds, label_error_candidates, plan, slices,
+    uneven_folds,
 };
 use facefold_report::{
-    FORMAT, Report, RowCounts, SuspectCount, TaskReport, predictions_file, suspects_file,
+    FORMAT, LabelErrorCount, Report, RowCounts, TaskReport, label_errors_file, predictions_file,
 };
 
 use super::provenance;
@@ -126,7 +127,7 @@ pub(super) fn evaluate(
             progress.note(warning);
         }
         let plan = plan_task(options, &stores, &data, protocol, &attributes)?;
-        if let Some(warning) = uneven_folds(&plan.protocol, &plan.rows, &plan.partitions) {
+        if let Some(warning) = uneven_folds(&plan.protocol, &plan.rows, &plan.splits) {
             progress.note(&format!("{task}: {warning}"));
             warnings.push(format!("{task}: {warning}"));
         }
@@ -157,7 +158,7 @@ pub(super) fn evaluate(
         let task = predictions.task;
         predictions.write_csv(&options.out.join(predictions_file(task)))?;
         if let Some(suspects) = suspects {
-            suspects.write_csv(&options.out.join(suspects_file(task)), MOST_SUSPECTS)?;
+            suspects.write_csv(&options.out.join(label_errors_file(task)), MOST_SUSPECTS)?;
         }
     }
     facefold_report::write(&report, &options.out)?;
@@ -191,7 +192,7 @@ fn plan_task<'a>(
     let seed = learning.seed;
     Ok(CvPlan {
         protocol,
-        partitions: plan(&protocol, &data.rows, &data.labels, seed)?,
+        splits: plan(&protocol, &data.rows, &data.labels, seed)?,
         heads: learning.heads(options.head_names(), Some(data.task))?,
         seeds: consecutive(seed, options.seeds),
         thresholds,
@@ -203,7 +204,7 @@ fn plan_task<'a>(
 struct EvaluatedTask {
     report: TaskReport,
     predictions: RowPredictions,
-    suspects: Option<Suspects>,
+    suspects: Option<LabelErrorCandidates>,
 }
 
 impl EvaluatedTask {
@@ -221,14 +222,16 @@ impl EvaluatedTask {
         let (mut sliced, mut doubted) = (None, None);
         if let Some(best) = comparison.as_ref().and_then(best_head) {
             sliced = Some(slices(&predictions, best, attributes, seed)?);
-            doubted = Some(suspects(&predictions, best)?);
+            doubted = Some(label_error_candidates(&predictions, best)?);
         }
         let report = TaskReport {
             rows: row_counts(stores, data),
             result,
             comparison,
             slices: sliced,
-            suspects: doubted.as_ref().map(|found| suspect_count(predictions.task, found)),
+            label_error_candidates: doubted
+                .as_ref()
+                .map(|found| label_error_count(predictions.task, found)),
             searches,
         };
         Ok(Self { report, predictions, suspects: doubted })
@@ -253,12 +256,12 @@ fn best_head(comparison: &Comparison) -> Option<&str> {
 
 /// What the report says of the rows whose label a head doubts; a file beside the predictions names
 /// them.
-fn suspect_count(task: Task, suspects: &Suspects) -> SuspectCount {
+fn label_error_count(task: Task, suspects: &LabelErrorCandidates) -> LabelErrorCount {
     let found = suspects.rows.len();
-    SuspectCount {
+    LabelErrorCount {
         head: suspects.head.clone(),
         found,
         listed: found.min(MOST_SUSPECTS),
-        file: suspects_file(task),
+        file: label_errors_file(task),
     }
 }

@@ -1,6 +1,6 @@
 //! Cross-validation with a search for the settings of heads.
 
-use facefold_evaluate::{Inner, Search, cross_validate_with};
+use facefold_evaluate::{InnerValidation, Search, cross_validate_with};
 use facefold_report::Report;
 
 use super::search_space::{Space, Trials, head_with};
@@ -21,7 +21,7 @@ pub struct TuneOptions {
     /// One in so many configurations goes on to the next rung; 1 gives all the whole budget.
     pub halving: usize,
     /// Where the rows that decide come from.
-    pub inner: Inner,
+    pub inner: InnerValidation,
 }
 
 impl Default for TuneOptions {
@@ -32,7 +32,7 @@ impl Default for TuneOptions {
             space: facefold_heads::spaces::DEFAULT.to_owned(),
             random: None,
             halving: 3,
-            inner: Inner::HoldOut,
+            inner: InnerValidation::HoldOut,
         }
     }
 }
@@ -48,7 +48,7 @@ pub fn tune_stores(
     tuning: &TuneOptions,
     progress: &dyn Progress,
 ) -> Result<Option<Report>> {
-    if let Inner::Folds(folds @ ..=1) = tuning.inner {
+    if let InnerValidation::Folds(folds @ ..=1) = tuning.inner {
         return Err(Error::options(format!("--inner-folds must be at least 2, found {folds}")));
     }
     if tuning.halving == 0 {

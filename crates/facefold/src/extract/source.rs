@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use facefold_core::pictures::passed_over_note;
+use facefold_core::pictures::skipped_note;
 use facefold_datasets::{Dataset, DatasetKind, LoadOptions};
 
 use crate::error::Result;
@@ -32,7 +32,7 @@ impl Source {
     pub fn load(&self, progress: &dyn Progress) -> Result<Dataset> {
         let dataset = facefold_datasets::load(self.kind, &self.root, &self.options)?;
         let passed_over = dataset.ignored.iter().map(|found| (found.what.clone(), found.reason));
-        if let Some(note) = passed_over_note(&dataset.root, passed_over) {
+        if let Some(note) = skipped_note(&dataset.root, passed_over) {
             progress.note(&note);
         }
         for note in &dataset.notes {

@@ -64,9 +64,9 @@ pub fn inputs(
             inputs.extend(streamed(&mut stream)?);
         } else if path.is_dir() {
             let found = pictures::below(path)?;
-            let passed_over =
-                found.passed_over.into_iter().map(|(what, why)| (what.display().to_string(), why));
-            if let Some(note) = pictures::passed_over_note(path, passed_over) {
+            let skipped =
+                found.skipped.into_iter().map(|(what, why)| (what.display().to_string(), why));
+            if let Some(note) = pictures::skipped_note(path, skipped) {
                 progress.note(&note);
             }
             if found.pictures.is_empty() {

@@ -1,7 +1,7 @@
 //! What is measured of a trained head on the subjects that were kept for validation.
 
-use facefold_core::{AgeGroups, Examples, FittedHead, Targets, Task};
-use facefold_evaluate::{Answers, Metrics};
+use facefold_core::{AgeGroups, FeatureDataset, FittedHead, Targets, Task};
+use facefold_evaluate::{Metrics, PredictedValues};
 use serde_json::json;
 
 use crate::data::TaskData;
@@ -12,15 +12,15 @@ use crate::error::Result;
 /// and on the other. None for heads that say nothing.
 pub(super) fn spread(
     fitted: &dyn FittedHead,
-    answers: &Answers,
-    kept: &Examples<'_>,
+    answers: &PredictedValues,
+    kept: &FeatureDataset<'_>,
 ) -> Result<Option<serde_json::Value>> {
-    let Some(spread) = fitted.spread(kept.matrix(), kept.rows())? else { return Ok(None) };
+    let Some(spread) = fitted.uncertainty(kept.matrix(), kept.rows())? else { return Ok(None) };
     let errors: Vec<f32> = match (answers, kept.targets()) {
-        (Answers::Years(predicted), Targets::Years(truth)) => {
+        (PredictedValues::Regression(predicted), Targets::Regression(truth)) => {
             predicted.iter().zip(truth).map(|(&predicted, age)| age.distance(predicted)).collect()
         }
-        (Answers::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
+        (PredictedValues::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
             predicted.iter().zip(indices).map(|(a, b)| f32::from(a != b)).collect()
         }
         _ => return Ok(None),
@@ -28,7 +28,7 @@ pub(super) fn spread(
     let mut sorted = errors.clone();
     sorted.sort_by(f32::total_cmp);
     let border = match kept.targets() {
-        Targets::Years(_) => sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
+        Targets::Regression(_) => sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
         Targets::Classes { .. } => 0.5,
     };
     let mean = |large: bool| {
@@ -41,16 +41,21 @@ pub(super) fn spread(
 
 /// The error in years for each group of true ages that has rows (of age ranges, those that lie in
 /// it): a mean over all ages hides how much worse it is for old people. Empty for classes.
-pub(super) fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<serde_json::Value>> {
-    let (Answers::Years(predicted), Targets::Years(truth)) = (answers, targets) else {
+pub(super) fn by_age_group(
+    answers: &PredictedValues,
+    targets: &Targets,
+) -> Result<Vec<serde_json::Value>> {
+    let (PredictedValues::Regression(predicted), Targets::Regression(truth)) = (answers, targets)
+    else {
         return Ok(Vec::new());
     };
     let mut groups = Vec::new();
     for range in AgeGroups::nine().ranges() {
         let inside = || predicted.iter().zip(truth).filter(|(_, age)| range.covers(**age));
-        let answers = Answers::Years(inside().map(|(predicted, _)| *predicted).collect());
-        let targets = Targets::Years(inside().map(|(_, truth)| *truth).collect());
-        if let Some(Metrics::Years(years)) = Metrics::measure(&answers, &targets, false)? {
+        let answers =
+            PredictedValues::Regression(inside().map(|(predicted, _)| *predicted).collect());
+        let targets = Targets::Regression(inside().map(|(_, truth)| *truth).collect());
+        if let Some(Metrics::Regression(years)) = Metrics::measure(&answers, &targets, false)? {
             let mut group = json!({ "group": range.to_string() });
             if let Some(exact) = years.exact {
                 group["rows"] = exact.rows.into();
@@ -70,14 +75,14 @@ pub(super) fn by_age_group(answers: &Answers, targets: &Targets) -> Result<Vec<s
 pub(super) fn by_set(
     data: &TaskData,
     kept: &[usize],
-    predicted: &Answers,
+    predicted: &PredictedValues,
 ) -> Result<Vec<serde_json::Value>> {
     let mut sets = Vec::new();
     for set in data.set_rows.keys() {
         let of_set = |&place: &usize| data.rows[kept[place]].set.as_ref() == Some(set);
         let places: Vec<usize> = (0..kept.len()).filter(of_set).collect();
         let kept: Vec<usize> = places.iter().map(|&place| kept[place]).collect();
-        let targets = data.labels.pick(&kept);
+        let targets = data.labels.select(&kept);
         let measured =
             Metrics::measure(&predicted.of_rows(&places), &targets, data.task == Task::AgeGroup)?;
         let figures = match measured {
@@ -89,7 +94,7 @@ pub(super) fn by_set(
                 "balanced_accuracy": classes.balanced_accuracy,
                 "one_off_accuracy": classes.one_off_accuracy,
             }),
-            Some(Metrics::Years(years)) => json!({
+            Some(Metrics::Regression(years)) => json!({
                 "set": set,
                 "rows": years.exact.as_ref().map(|exact| exact.rows),
                 "mean_absolute_error": years.exact.as_ref().map(|exact| exact.mean_absolute_error),

@@ -2,11 +2,11 @@
 
 mod measure;
 
-use facefold_core::{AgeThreshold, ErrorBound, Examples, FamiliarityModel, FittedHead, Task};
+use facefold_core::{AgeThreshold, ErrorBound, FamiliarityModel, FeatureDataset, FittedHead, Task};
 use facefold_datasets::DatasetKind;
 use facefold_evaluate::{
-    AgePredictions, Answers, Calibration, Metrics, Partition, Surroundings, choose_thresholds,
-    plan_training,
+    AgePredictions, AuxiliaryLabels, Calibration, CvSplit, Metrics, PredictedValues,
+    choose_thresholds, plan_training,
 };
 use facefold_heads::{Bundle, FeatureChoice, TaskCounts, TaskHead, TrainingSet, WeightFormat};
 use facefold_store::Features;
@@ -107,7 +107,7 @@ fn training_set(set: &DataSet, tasks: &[TaskData]) -> TrainingSet {
         let own = |at: &usize| data.rows[*at].set.as_ref().is_none_or(|name| *name == set.name);
         let own: Vec<usize> = (0..data.len()).filter(own).collect();
         let subjects = own.iter().map(|&at| data.rows[at].subject_name());
-        TaskCounts::count(data.task, &data.classes, &data.labels.pick(&own), subjects)
+        TaskCounts::count(data.task, &data.classes, &data.labels.select(&own), subjects)
     };
     let tasks = tasks.iter().map(counted).collect();
     TrainingSet { name: set.name.to_string(), kind, terms, tasks }
@@ -116,10 +116,10 @@ fn training_set(set: &DataSet, tasks: &[TaskData]) -> TrainingSet {
 /// Familiarity of the faces of the task with most rows: one for all heads.
 fn familiarity(tasks: &[TaskData], seed: u64) -> Result<Option<FamiliarityModel>> {
     let Some(data) = tasks.iter().max_by_key(|data| data.len()) else { return Ok(None) };
-    let Partition { train, validation, .. } = plan_training(&data.rows, &data.labels, seed)?;
+    let CvSplit { train, validation, .. } = plan_training(&data.rows, &data.labels, seed)?;
     let calibration = Calibration {
         own: data.view(),
-        surroundings: &Surroundings::default(),
+        auxiliary_labels: &AuxiliaryLabels::default(),
         training: &train,
         held_out: &validation,
     };
@@ -138,21 +138,21 @@ fn fit(
     let set_rows = (!data.set_rows.is_empty()).then_some(&data.set_rows);
     let partition = plan_training(&data.rows, &data.labels, seed)?;
     announce_split(data, &partition, progress);
-    let Partition { train: trained, validation: held_out, .. } = partition;
+    let CvSplit { train: trained, validation: held_out, .. } = partition;
     let head = head(&options.head, &learning.initial.options(task, &learning.heads))?;
-    let alone = Surroundings::default();
-    let auxiliary = if head.uses_companions() { &data.auxiliary } else { &alone };
+    let alone = AuxiliaryLabels::default();
+    let auxiliary = if head.uses_auxiliary_tasks() { &data.auxiliary } else { &alone };
     let own = data.view();
-    let (training, kept) = auxiliary.examples(own, &trained, &held_out)?;
+    let (training, kept) = auxiliary.datasets(own, &trained, &held_out)?;
     progress.note(&format!("{task}: fitting {} on {} rows", head.name(), training.len()));
     let fitted = head.fit(&training, &kept, seed)?;
     let predictions = fitted.predict_validation(&data.features, kept.rows())?;
-    let predicted = Answers::from_predictions(&predictions)?;
+    let predicted = PredictedValues::from_predictions(&predictions)?;
     let measured = Metrics::measure(&predicted, kept.targets(), task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&predicted, kept.targets())?;
     let by_set = by_set(data, &held_out, &predicted)?;
     let calibration =
-        Calibration { own, surroundings: auxiliary, training: &trained, held_out: &held_out };
+        Calibration { own, auxiliary_labels: auxiliary, training: &trained, held_out: &held_out };
     let intervals = calibration.intervals(head.as_ref(), fitted.as_ref(), familiarity, seed)?;
     let spread = spread(fitted.as_ref(), &predicted, &kept)?;
     let age_thresholds = thresholds(options, fitted.as_ref(), &predicted, &kept, progress)?;
@@ -174,13 +174,13 @@ fn fit(
         age_groups: (task == Task::AgeGroup).then(|| learning.groups.clone()),
         age_intervals: intervals.map(|found| found.intervals),
         age_thresholds,
-        parts: fitted.parts(),
+        state: fitted.state_dict(),
     };
     Ok((task_head, metrics))
 }
 
 /// Notes where subjects or classes did not split as they should.
-fn announce_split(data: &TaskData, partition: &Partition, progress: &dyn Progress) {
+fn announce_split(data: &TaskData, partition: &CvSplit, progress: &dyn Progress) {
     for note in &partition.notes {
         progress.note(&format!("{}: {note}", data.task));
     }
@@ -199,12 +199,12 @@ fn announce_split(data: &TaskData, partition: &Partition, progress: &dyn Progres
 fn thresholds(
     options: &TrainOptions,
     fitted: &dyn FittedHead,
-    predicted: &Answers,
-    kept: &Examples<'_>,
+    predicted: &PredictedValues,
+    kept: &FeatureDataset<'_>,
     progress: &dyn Progress,
 ) -> Result<Vec<AgeThreshold>> {
-    let Answers::Years(years) = predicted else { return Ok(Vec::new()) };
-    let distribution = fitted.year_distribution_validation(kept.matrix(), kept.rows())?;
+    let PredictedValues::Regression(years) = predicted else { return Ok(Vec::new()) };
+    let distribution = fitted.age_distribution_validation(kept.matrix(), kept.rows())?;
     let predicted = AgePredictions::new(years, distribution.as_ref()).decision_ages();
     let max_error = options.max_false_adult;
     let chosen = choose_thresholds(&options.thresholds, max_error, &predicted, kept.targets());
@@ -222,7 +222,7 @@ fn description(limits: &AgeThreshold) -> String {
         || {
             format!(
                 "nobody is called over ({minors} minors, at least {} are needed)",
-                max_error.least_rows()
+                max_error.min_rows()
             )
         },
         |limit| format!("over from a lower decile of {limit} (chosen on {minors} minors)"),

@@ -1,11 +1,11 @@
-//! Products of many rows with few columns of weights. They are bound by memory: what is wanted of
-//! a row is computed while it is in the cache.
+//! Products of many rows with few columns of weights. They are bound by memory: all results of a
+//! row are computed while it is in the cache.
 
 use std::array;
 
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
-/// Sums kept side by side: two of the widest registers, so that one need not wait for the other.
+/// Independent partial sums: two of the widest registers, so that one need not wait for the other.
 const LANES: usize = 32;
 
 /// Rows added together, so that sums are loaded once for all of them.
@@ -20,30 +20,30 @@ pub(super) fn block_rows(width: usize) -> usize {
 }
 
 /// The product of each row (n x width) with each line of weights (outputs x width): n x outputs.
-pub(super) fn answers(rows: &[f32], weights: &[f32], width: usize) -> Vec<f32> {
+pub(super) fn multiply(rows: &[f32], weights: &[f32], width: usize) -> Vec<f32> {
     let outputs = weights.len() / width;
-    let mut answers = vec![0.0; rows.len() / width * outputs];
-    widest(Answers { rows, weights, width, out: &mut answers });
-    answers
+    let mut products = vec![0.0; rows.len() / width * outputs];
+    dispatch_simd(Multiply { rows, weights, width, out: &mut products });
+    products
 }
 
-/// Adds to each line of `sums` (outputs x width) all rows (n x width), each times its slope for that
+/// Adds to each line of `sums` (outputs x width) all rows (n x width), each times its gradient for that
 /// output (n x outputs).
-pub(super) fn add_sloped(rows: &[f32], slopes: &[f32], width: usize, sums: &mut [f32]) {
-    widest(AddSloped { rows, slopes, width, sums });
+pub(super) fn add_gradients(rows: &[f32], gradients: &[f32], width: usize, sums: &mut [f32]) {
+    dispatch_simd(AddGradients { rows, gradients, width, sums });
 }
 
-struct Answers<'a> {
+struct Multiply<'a> {
     rows: &'a [f32],
     weights: &'a [f32],
     width: usize,
     out: &'a mut [f32],
 }
 
-impl Vectorised for Answers<'_> {
+impl Vectorised for Multiply<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         let Self { rows, weights, width, out } = self;
@@ -56,7 +56,7 @@ impl Vectorised for Answers<'_> {
     }
 }
 
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, last_a), (b, last_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
@@ -70,48 +70,48 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + last
 }
 
-struct AddSloped<'a> {
+struct AddGradients<'a> {
     rows: &'a [f32],
-    slopes: &'a [f32],
+    gradients: &'a [f32],
     width: usize,
     sums: &'a mut [f32],
 }
 
-impl Vectorised for AddSloped<'_> {
+impl Vectorised for AddGradients<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
-        let Self { rows, slopes, width, sums } = self;
+        let Self { rows, gradients, width, sums } = self;
         let outputs = sums.len() / width;
         let together = rows.chunks_exact(TOGETHER * width);
-        let (head, tail) = slopes.split_at(together.len() * TOGETHER * outputs);
+        let (head, tail) = gradients.split_at(together.len() * TOGETHER * outputs);
         let rest = together.remainder().chunks_exact(width);
-        for (rows, slopes) in together.zip(head.chunks_exact(TOGETHER * outputs)) {
+        for (rows, gradients) in together.zip(head.chunks_exact(TOGETHER * outputs)) {
             for (output, sums) in sums.chunks_exact_mut(width).enumerate() {
-                let slopes = array::from_fn(|row| slopes[row * outputs + output]);
-                add::<TOGETHER>(rows, slopes, sums);
+                let gradients = array::from_fn(|row| gradients[row * outputs + output]);
+                add::<TOGETHER>(rows, gradients, sums);
             }
         }
-        for (row, slopes) in rest.zip(tail.chunks_exact(outputs)) {
-            for (&slope, sums) in slopes.iter().zip(sums.chunks_exact_mut(width)) {
-                add::<1>(row, [slope], sums);
+        for (row, gradients) in rest.zip(tail.chunks_exact(outputs)) {
+            for (&gradient, sums) in gradients.iter().zip(sums.chunks_exact_mut(width)) {
+                add::<1>(row, [gradient], sums);
             }
         }
     }
 }
 
-/// Adds `N` rows, each times its slope, one after another; the same bits whatever `N`.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+/// Adds `N` rows, each times its gradient, one after another; the same bits whatever `N`.
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
-fn add<const N: usize>(rows: &[f32], slopes: [f32; N], sums: &mut [f32]) {
+fn add<const N: usize>(rows: &[f32], gradients: [f32; N], sums: &mut [f32]) {
     let width = sums.len();
     let rows: [&[f32]; N] = array::from_fn(|row| &rows[row * width..][..width]);
     for column in 0..width {
         let mut sum = sums[column];
         for row in 0..N {
-            sum += slopes[row] * rows[row][column];
+            sum += gradients[row] * rows[row][column];
         }
         sums[column] = sum;
     }
@@ -119,7 +119,7 @@ fn add<const N: usize>(rows: &[f32], slopes: [f32; N], sums: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{add_sloped, answers};
+    use super::{add_gradients, multiply};
 
     fn wave(count: usize, step: f32) -> Vec<f32> {
         (0..count).map(|i| (i as f32 * step).sin()).collect()
@@ -130,11 +130,11 @@ mod tests {
     fn products_are_those_of_the_definition() {
         for (n, width, outputs) in [(1, 1, 1), (4, 16, 2), (7, 35, 3), (9, 16, 1), (3, 5, 9)] {
             let (rows, weights) = (wave(n * width, 0.7), wave(outputs * width, 1.3));
-            let found = answers(&rows, &weights, width);
-            let slopes = wave(n * outputs, 0.3);
+            let found = multiply(&rows, &weights, width);
+            let gradients = wave(n * outputs, 0.3);
             let mut sums = wave(outputs * width, 0.1);
             let before = sums.clone();
-            add_sloped(&rows, &slopes, width, &mut sums);
+            add_gradients(&rows, &gradients, width, &mut sums);
             let at =
                 |matrix: &[f32], row: usize, column: usize| f64::from(matrix[row * width + column]);
             for output in 0..outputs {
@@ -144,9 +144,9 @@ mod tests {
                     assert!((f64::from(found[row * outputs + output]) - expected).abs() < 1e-5);
                 }
                 for column in 0..width {
-                    let sloped =
-                        |row| at(&rows, row, column) * f64::from(slopes[row * outputs + output]);
-                    let expected = at(&before, output, column) + (0..n).map(sloped).sum::<f64>();
+                    let term =
+                        |row| at(&rows, row, column) * f64::from(gradients[row * outputs + output]);
+                    let expected = at(&before, output, column) + (0..n).map(term).sum::<f64>();
                     assert!((at(&sums, output, column) - expected).abs() < 1e-5);
                 }
             }
@@ -154,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn bits_do_not_depend_on_the_rows_beside() {
+    fn bits_of_a_row_do_not_depend_on_other_rows() {
         let (rows, weights) = (wave(7 * 35, 0.7), wave(2 * 35, 1.3));
-        let alone: Vec<f32> = rows.chunks(35).flat_map(|row| answers(row, &weights, 35)).collect();
-        assert_eq!(answers(&rows, &weights, 35), alone);
+        let alone: Vec<f32> = rows.chunks(35).flat_map(|row| multiply(row, &weights, 35)).collect();
+        assert_eq!(multiply(&rows, &weights, 35), alone);
     }
 }

@@ -1,14 +1,14 @@
-//! Training batches: shuffled rows, mirrored at random, mixed, with features dropped.
+//! Training batches: shuffled rows with random horizontal flips, mixup and input dropout.
 
 use facefold_core::FeatureMatrix;
 use facefold_core::rng::{Rng, seeded};
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 
 use super::MlpOptions;
 use super::dropout::drop_values;
-use super::goals::{BatchGoals, Goals};
+use super::encoded_targets::{BatchTargets, EncodedTargets};
 use crate::features::Standardiser;
 
 /// Draws the batches of all epochs.
@@ -67,7 +67,7 @@ impl<'a> Batches<'a> {
     /// Starts an epoch.
     pub(super) fn shuffle(&mut self) {
         if let Some(classes) = &self.balanced {
-            // Classes take turns; which of a class's rows, and how often, is drawn.
+            // Round robin over the classes; a class's rows are sampled with replacement.
             for (place, row) in self.order.iter_mut().enumerate() {
                 let class = &classes[place % classes.len()];
                 *row = class[self.shuffle.random_range(0..class.len())];
@@ -76,23 +76,27 @@ impl<'a> Batches<'a> {
         self.order.shuffle(&mut self.shuffle);
     }
 
-    /// Standardised features (size x d) and goals of a batch of this epoch.
-    pub(super) fn batch(&mut self, number: usize, goals: &Goals) -> (Vec<f32>, BatchGoals) {
+    /// Standardised features (size x d) and targets of a batch of this epoch.
+    pub(super) fn batch(
+        &mut self,
+        number: usize,
+        targets: &EncodedTargets,
+    ) -> (Vec<f32>, BatchTargets) {
         let chosen = &self.order[number * self.size..][..self.size];
         let alpha = self.options.mixup;
         let mut partners = chosen.to_vec();
         if alpha > 0.0 {
             partners.shuffle(&mut self.mix);
         }
-        // Each row has a share of its own: one for a whole batch makes some batches all mixtures.
-        let mut share = || if alpha > 0.0 { beta(alpha, &mut self.mix) as f32 } else { 1.0 };
+        // A lambda for each row: one for a whole batch would make some batches all mixtures.
+        let mut lambda = || if alpha > 0.0 { beta(alpha, &mut self.mix) as f32 } else { 1.0 };
         let pairs: Vec<(usize, usize, f32)> =
-            chosen.iter().zip(partners).map(|(&one, other)| (one, other, share())).collect();
+            chosen.iter().zip(partners).map(|(&one, other)| (one, other, lambda())).collect();
         let matrix = self.matrix;
         let width = self.features.width();
         let mut values = vec![0.0; self.size * width];
         let mut partner = vec![0.0; width];
-        for (&(one, other, share), out) in pairs.iter().zip(values.chunks_exact_mut(width)) {
+        for (&(one, other, lambda), out) in pairs.iter().zip(values.chunks_exact_mut(width)) {
             let mut read = |index: usize, out: &mut [f32]| {
                 let side = match matrix.mirrored() {
                     Some(mirrored) if self.options.mirror && self.mirror.random() => mirrored,
@@ -101,33 +105,33 @@ impl<'a> Batches<'a> {
                 self.features.apply(side, self.rows[index], out);
             };
             read(one, out);
-            if share < 1.0 {
+            if lambda < 1.0 {
                 read(other, &mut partner);
-                widest(Mix { row: out, partner: &partner, share });
+                dispatch_simd(Mix { row: out, partner: &partner, lambda });
             }
         }
         if self.options.input_dropout > 0.0 {
             drop_values(&mut values, self.options.input_dropout, &mut self.dropout);
         }
-        (values, goals.mixed(&pairs))
+        (values, targets.mixed(&pairs))
     }
 }
 
-/// Mixes a row with its partner by the share that it keeps.
+/// Mixes a row with its partner: lambda row + (1 - lambda) partner.
 struct Mix<'a> {
     row: &'a mut [f32],
     partner: &'a [f32],
-    share: f32,
+    lambda: f32,
 }
 
 impl Vectorised for Mix<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         for (value, partner) in self.row.iter_mut().zip(self.partner) {
-            *value = self.share * *value + (1.0 - self.share) * partner;
+            *value = self.lambda * *value + (1.0 - self.lambda) * partner;
         }
     }
 }
@@ -176,9 +180,9 @@ mod tests {
         for (alpha, variance) in [(0.4, 0.138_9), (2.0, 0.05)] {
             let draws: Vec<f64> = (0..20_000).map(|_| beta(alpha, &mut generator)).collect();
             let mean = draws.iter().sum::<f64>() / 2e4;
-            let spread = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2e4;
+            let variance_found = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2e4;
             assert!((mean - 0.5).abs() < 0.01, "{mean}");
-            assert!((spread - variance).abs() < 0.003, "{spread}");
+            assert!((variance_found - variance).abs() < 0.003, "{variance_found}");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Dropout: random masks that cost little beside the products.
+//! Dropout: random masks that cost little compared with the matrix products.
 
 use facefold_core::rng::Rng;
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 use rand::RngCore;
 
-/// Sets a random share of the values to 0 and divides the rest by what is kept.
+/// Sets each value to 0 with a probability, and divides the others by the probability to stay.
 ///
 /// The share is rounded to 1 / 65,536. One draw of the generator is the key of a hash of the
 /// places, which the compiler can vectorise.
-pub(super) fn drop_values(values: &mut [f32], share: f32, generator: &mut Rng) {
+pub(super) fn drop_values(values: &mut [f32], fraction: f32, generator: &mut Rng) {
     let key = generator.next_u64();
-    widest(Dropout {
+    dispatch_simd(Dropout {
         values,
-        limit: (share * 65_536.0).round() as u32,
-        kept: 1.0 / (1.0 - share),
+        limit: (fraction * 65_536.0).round() as u32,
+        kept: 1.0 / (1.0 - fraction),
         keys: [key as u32, (key >> 32) as u32],
     });
 }
@@ -28,10 +28,10 @@ struct Dropout<'a> {
 impl Vectorised for Dropout<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
-        /// Hashes that are computed side by side; each serves two values.
+        /// Hashes that are computed together; each serves two values.
         const LANES: usize = 16;
         let Self { values, limit, kept, keys } = self;
         let mut place = 0_u32;
@@ -52,7 +52,7 @@ impl Vectorised for Dropout<'_> {
 
 /// A keyed hash of 32 bits: the multipliers and shifts are those of Wellons' "lowbias32"
 /// ("Prospecting for hash functions", 2018), with a second key between them.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn hash(place: u32, [first, second]: [u32; 2]) -> u32 {
     let mut x = place.wrapping_add(first);
@@ -67,7 +67,7 @@ mod tests {
     use facefold_core::rng::seeded;
 
     #[test]
-    fn masks_repeat_and_differ_from_draw_to_draw() {
+    fn masks_repeat_by_seed_and_differ_by_draw() {
         let draw = |generator: &mut _| {
             let mut values = vec![1.0; 100];
             drop_values(&mut values, 0.5, generator);

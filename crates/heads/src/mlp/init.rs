@@ -1,11 +1,11 @@
-//! Starting from a trained head instead of from drawn weights.
+//! Warm start: initialises a network from a trained head instead of random weights.
 
-use facefold_core::{HeadError, HeadParts, TargetKind};
+use facefold_core::{HeadError, StateDict, TargetKind};
 
 use super::network::Network;
 use super::{FittedSettings, JOINT_NAME, Mlp, NAME, RESIDUAL_NAME};
 use crate::features::Standardiser;
-use crate::parts::{Reader, Stored, backend};
+use crate::state_dict::{Reader, Stored, backend};
 
 /// A trained head to start from: its network, and the scaling that its weights were fitted to.
 ///
@@ -20,15 +20,15 @@ pub(super) struct Start {
 impl Start {
     /// The head to start from, if `head` has one, for features of this width.
     pub(super) fn of(head: &Mlp, width: usize) -> Result<Option<Self>, HeadError> {
-        let Some(parts) = &head.start else { return Ok(None) };
-        if ![NAME, JOINT_NAME, RESIDUAL_NAME].contains(&parts.kind.as_str()) {
+        let Some(state) = &head.start else { return Ok(None) };
+        if ![NAME, JOINT_NAME, RESIDUAL_NAME].contains(&state.kind.as_str()) {
             return Err(HeadError::Setting(format!(
                 "an MLP can start from a trained `{NAME}`, `{JOINT_NAME}` or `{RESIDUAL_NAME}`, \
                  found a `{}`",
-                parts.kind
+                state.kind
             )));
         }
-        let reader = Reader(parts);
+        let reader = Reader(state);
         let Stored { target, unit_columns, settings, .. }: Stored<FittedSettings> =
             reader.stored()?;
         let features = Standardiser::restore(&reader, unit_columns)?;
@@ -49,7 +49,7 @@ impl Start {
         same("unit_columns", unit(head.unit_columns), unit(unit_columns))?;
         let outputs = match target {
             TargetKind::Classes { count } => count,
-            TargetKind::Years => theirs.years_loss.outputs(),
+            TargetKind::Regression => theirs.age_loss.outputs(),
         };
         let network = Network::restore(&reader, settings.form, theirs, width, outputs)?;
         Ok(Some(Self { features, network, target }))
@@ -72,11 +72,11 @@ impl Start {
 }
 
 /// Which head it is, for reports and for telling fits apart.
-pub(super) fn hash(parts: &HeadParts) -> String {
+pub(super) fn hash(state: &StateDict) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 trained head v1");
-    hasher.update(parts.kind.as_bytes());
-    hasher.update(parts.config.to_string().as_bytes());
-    for (name, tensor) in &parts.tensors {
+    hasher.update(state.kind.as_bytes());
+    hasher.update(state.config.to_string().as_bytes());
+    for (name, tensor) in &state.tensors {
         hasher.update(name.as_bytes());
         for value in tensor {
             hasher.update(&value.to_le_bytes());

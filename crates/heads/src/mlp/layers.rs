@@ -7,11 +7,11 @@ use rand::Rng as _;
 
 use super::dropout::drop_values;
 use super::norm::{EPSILON, Normalise, Statistics};
-use super::product::{Product, Shared, Sink};
+use super::product::{GradientBuffer, Product, Shared};
 use super::storage::with_values;
-use crate::parts::{Reader, backend};
+use crate::state_dict::{Reader, backend};
 
-/// Share of a batch's statistics in the running ones.
+/// Weight of a batch's statistics in the running ones.
 const MOMENTUM: f64 = 0.1;
 
 /// A linear layer: weights are inputs x units.
@@ -20,30 +20,30 @@ pub(super) struct Dense {
     pub(super) weight: Var,
     pub(super) bias: Var,
     /// Where the weight's gradient comes from.
-    pub(super) sink: Sink,
+    pub(super) gradient_buffer: GradientBuffer,
 }
 
 /// Batch norm over the columns of its input.
 #[derive(Debug)]
 pub(super) struct Norm {
-    pub(super) gain: Var,
-    pub(super) offset: Var,
-    /// Running statistics, used for answers.
+    pub(super) gamma: Var,
+    pub(super) beta: Var,
+    /// Running statistics, used for prediction.
     pub(super) mean: Var,
     pub(super) variance: Var,
     /// Where the gradients of gain and offset come from.
-    pub(super) sinks: [Sink; 2],
+    pub(super) gradient_buffers: [GradientBuffer; 2],
 }
 
 /// What a forward pass is for.
 pub(super) enum Pass<'a> {
     Training(&'a mut Rng),
-    Answer,
-    /// An answer with units dropped as in training.
-    Dropping(&'a mut Rng),
+    Prediction,
+    /// Prediction with dropout as in training.
+    PredictionWithDropout(&'a mut Rng),
 }
 
-/// Makes the tensors of a network: drawn at random or read from a store.
+/// Makes the tensors of a network: initialised at random or loaded from a state dict.
 pub(super) trait Source {
     fn dense(
         &mut self,
@@ -55,9 +55,9 @@ pub(super) trait Source {
 }
 
 /// Weights and biases uniform within 1 / sqrt(inputs), as `PyTorch` draws them.
-pub(super) struct Drawn<'a>(pub(super) &'a mut Rng);
+pub(super) struct Initialised<'a>(pub(super) &'a mut Rng);
 
-impl Source for Drawn<'_> {
+impl Source for Initialised<'_> {
     fn dense(
         &mut self,
         _name: &str,
@@ -69,7 +69,7 @@ impl Source for Drawn<'_> {
             |n: usize| -> Vec<f32> { (0..n).map(|_| self.0.random_range(-bound..bound)).collect() };
         let weight = draw(inputs * units);
         let bias = draw(units);
-        dense(weight, bias, inputs, units).map_err(backend("drawing a layer"))
+        dense(weight, bias, inputs, units).map_err(backend("initialising a layer"))
     }
 
     fn norm(&mut self, _name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
@@ -78,10 +78,10 @@ impl Source for Drawn<'_> {
     }
 }
 
-/// Read from a store.
-pub(super) struct Kept<'a, 'b>(pub(super) &'a Reader<'b>);
+/// Loaded from a state dict.
+pub(super) struct Loaded<'a, 'b>(pub(super) &'a Reader<'b>);
 
-impl Source for Kept<'_, '_> {
+impl Source for Loaded<'_, '_> {
     fn dense(
         &mut self,
         name: &str,
@@ -105,17 +105,17 @@ fn dense(weight: Vec<f32>, bias: Vec<f32>, inputs: usize, units: usize) -> Resul
     Ok(Dense {
         weight: Var::from_vec(weight, (inputs, units), &Device::Cpu)?,
         bias: Var::from_vec(bias, units, &Device::Cpu)?,
-        sink: Sink::default(),
+        gradient_buffer: GradientBuffer::default(),
     })
 }
 
-fn norm([gain, offset, mean, variance]: [Vec<f32>; 4], width: usize) -> Result<Norm> {
+fn norm([gamma, beta, mean, variance]: [Vec<f32>; 4], width: usize) -> Result<Norm> {
     Ok(Norm {
-        gain: Var::from_vec(gain, width, &Device::Cpu)?,
-        offset: Var::from_vec(offset, width, &Device::Cpu)?,
+        gamma: Var::from_vec(gamma, width, &Device::Cpu)?,
+        beta: Var::from_vec(beta, width, &Device::Cpu)?,
         mean: Var::from_vec(mean, width, &Device::Cpu)?,
         variance: Var::from_vec(variance, width, &Device::Cpu)?,
-        sinks: [Sink::default(), Sink::default()],
+        gradient_buffers: [GradientBuffer::default(), GradientBuffer::default()],
     })
 }
 
@@ -129,7 +129,7 @@ impl Dense {
     ) -> Result<Tensor> {
         let product = Product {
             derives_input: !is_first,
-            sink: self.sink.clone(),
+            gradient_buffer: self.gradient_buffer.clone(),
             multiplier: multiplier.clone(),
         };
         input.apply_op2(self.weight.as_tensor(), product)
@@ -146,8 +146,7 @@ impl Dense {
 }
 
 impl Norm {
-    /// Normalises `input` plus `bias`, rectifies it where asked, and drops a share of it in
-    /// training.
+    /// Batch norm of `input` plus `bias`, followed by ReLU if `rectifies`, and by dropout in training.
     ///
     /// A batch's mean takes the bias away again, so that it has no gradient: in training it moves
     /// the running mean alone.
@@ -161,13 +160,13 @@ impl Norm {
     ) -> Result<Tensor> {
         let Pass::Training(generator) = pass else {
             let scale =
-                ((self.variance.as_tensor() + EPSILON)?.sqrt()?.recip()? * self.gain.as_tensor())?;
+                ((self.variance.as_tensor() + EPSILON)?.sqrt()?.recip()? * self.gamma.as_tensor())?;
             let biased = match bias {
                 Some(bias) => input.broadcast_add(bias)?,
                 None => input.clone(),
             };
             let centred = biased.broadcast_sub(&self.mean)?;
-            let units = centred.broadcast_mul(&scale)?.broadcast_add(&self.offset)?;
+            let units = centred.broadcast_mul(&scale)?.broadcast_add(&self.beta)?;
             let units = if rectifies { units.relu()? } else { units };
             return drop_units(&units, dropout, pass);
         };
@@ -190,11 +189,11 @@ impl Norm {
         }
         let normalise = Normalise {
             statistics,
-            gain: with_values(&self.gain, <[f32]>::to_vec)?,
-            offset: with_values(&self.offset, <[f32]>::to_vec)?,
+            gamma: with_values(&self.gamma, <[f32]>::to_vec)?,
+            beta: with_values(&self.beta, <[f32]>::to_vec)?,
             rectifies,
             mask,
-            sinks: self.sinks.clone(),
+            gradient_buffers: self.gradient_buffers.clone(),
         };
         input.apply_op1(normalise)
     }
@@ -206,12 +205,12 @@ fn follow(running: &Var, batch: &Tensor) -> Result<()> {
     running.set(&moved)
 }
 
-/// Sets a share of the units to 0 where the pass drops any.
-pub(super) fn drop_units(units: &Tensor, share: f32, pass: &mut Pass<'_>) -> Result<Tensor> {
+/// Dropout of the units, in passes with dropout.
+pub(super) fn drop_units(units: &Tensor, probability: f32, pass: &mut Pass<'_>) -> Result<Tensor> {
     match pass {
-        Pass::Training(generator) | Pass::Dropping(generator) if share > 0.0 => {
+        Pass::Training(generator) | Pass::PredictionWithDropout(generator) if probability > 0.0 => {
             let mut mask = vec![1.0; units.elem_count()];
-            drop_values(&mut mask, share, generator);
+            drop_values(&mut mask, probability, generator);
             units * Tensor::from_vec(mask, units.shape(), &Device::Cpu)?
         }
         _ => Ok(units.clone()),
@@ -220,12 +219,12 @@ pub(super) fn drop_units(units: &Tensor, share: f32, pass: &mut Pass<'_>) -> Res
 
 #[cfg(test)]
 mod tests {
-    use super::{Drawn, Pass, Source};
+    use super::{Initialised, Pass, Source};
     use candle_core::{Device, Tensor, Var};
     use candle_nn::{BatchNorm, ModuleT};
     use facefold_core::rng::seeded;
 
-    /// Forward and backward, with the rectifier and without it, training and answering.
+    /// Forward and backward, with the rectifier and without it, training and prediction.
     #[test]
     fn batch_norm_agrees_with_candle_nn() {
         let mut generator = seeded(1, "test");
@@ -236,23 +235,23 @@ mod tests {
                 assert!((ours - theirs).abs() < 2e-5, "{ours} {theirs}");
             }
         };
-        let norm = Drawn(&mut generator).norm("", 3).unwrap();
-        norm.gain.set(&Tensor::new(&[0.5_f32, 1.0, -2.0], &Device::Cpu).unwrap()).unwrap();
-        norm.offset.set(&Tensor::new(&[0.1_f32, 0.0, 0.3], &Device::Cpu).unwrap()).unwrap();
+        let norm = Initialised(&mut generator).norm("", 3).unwrap();
+        norm.gamma.set(&Tensor::new(&[0.5_f32, 1.0, -2.0], &Device::Cpu).unwrap()).unwrap();
+        norm.beta.set(&Tensor::new(&[0.1_f32, 0.0, 0.3], &Device::Cpu).unwrap()).unwrap();
         let zeros = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
         let ones = zeros.ones_like().unwrap();
-        let (gain, offset) = (norm.gain.as_tensor().copy(), norm.offset.as_tensor().copy());
-        let gain = Var::from_tensor(&gain.unwrap()).unwrap();
-        let offset = Var::from_tensor(&offset.unwrap()).unwrap();
-        let parts = (gain.as_tensor().clone(), offset.as_tensor().clone());
-        let reference = BatchNorm::new(3, zeros, ones, parts.0, parts.1, 1e-5).unwrap();
+        let (gamma, beta) = (norm.gamma.as_tensor().copy(), norm.beta.as_tensor().copy());
+        let gamma = Var::from_tensor(&gamma.unwrap()).unwrap();
+        let beta = Var::from_tensor(&beta.unwrap()).unwrap();
+        let state = (gamma.as_tensor().clone(), beta.as_tensor().clone());
+        let reference = BatchNorm::new(3, zeros, ones, state.0, state.1, 1e-5).unwrap();
         let bias = Var::new(&[0.7_f32, -0.2, 0.0], &Device::Cpu).unwrap();
         let values: Vec<f32> = (0..15).map(|i| (i as f32 * 1.7).sin() + i as f32).collect();
         let input = Var::from_vec(values, (5, 3), &Device::Cpu).unwrap();
-        let slopes: Vec<f32> = (0..15).map(|i| (i as f32 * 0.9).cos()).collect();
-        let slopes = Tensor::from_vec(slopes, (5, 3), &Device::Cpu).unwrap();
+        let gradients: Vec<f32> = (0..15).map(|i| (i as f32 * 0.9).cos()).collect();
+        let gradients = Tensor::from_vec(gradients, (5, 3), &Device::Cpu).unwrap();
         for (training, rectifies) in [(true, true), (true, false), (false, true)] {
-            let mut pass = if training { Pass::Training(&mut generator) } else { Pass::Answer };
+            let mut pass = if training { Pass::Training(&mut generator) } else { Pass::Prediction };
             let ours = norm.forward(&input, Some(&bias), rectifies, 0.0, &mut pass).unwrap();
             let biased = input.broadcast_add(&bias).unwrap();
             let theirs = reference.forward_t(&biased, training).unwrap();
@@ -260,13 +259,13 @@ mod tests {
             near(&numbers(&ours), &numbers(&theirs));
             if training {
                 let derive = |output: &Tensor| {
-                    (output * &slopes).unwrap().sum_all().unwrap().backward().unwrap()
+                    (output * &gradients).unwrap().sum_all().unwrap().backward().unwrap()
                 };
                 let (found, expected) = (derive(&ours), derive(&theirs));
                 let by_input = [found.get(&input), expected.get(&input)];
                 near(&numbers(by_input[0].unwrap()), &numbers(by_input[1].unwrap()));
-                for (sink, theirs) in norm.sinks.iter().zip([&gain, &offset]) {
-                    let ours = sink.take(<[f32]>::to_vec).unwrap();
+                for (gradient_buffer, theirs) in norm.gradient_buffers.iter().zip([&gamma, &beta]) {
+                    let ours = gradient_buffer.take(<[f32]>::to_vec).unwrap();
                     near(&ours, &numbers(expected.get(theirs).unwrap()));
                 }
             }
@@ -274,9 +273,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_has_no_gradient() {
+    fn dropped_units_have_no_gradient() {
         let mut generator = seeded(1, "test");
-        let norm = Drawn(&mut generator).norm("", 4).unwrap();
+        let norm = Initialised(&mut generator).norm("", 4).unwrap();
         let values: Vec<f32> = (0..400).map(|i| (i as f32 * 1.7).sin()).collect();
         let input = Var::from_vec(values, (100, 4), &Device::Cpu).unwrap();
         let mut pass = Pass::Training(&mut generator);
@@ -284,10 +283,10 @@ mod tests {
         let kept = output.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let kept = kept.iter().filter(|value| **value != 0.0).count();
         assert!((150..250).contains(&kept), "{kept}");
-        let slopes = output.sum_all().unwrap().backward().unwrap();
-        assert!(slopes.get(&input).is_some());
-        // The gradient by the offset is 2 for each value kept, 0 for the others.
-        let by_offset = norm.sinks[1].take(|sums| sums.iter().sum::<f32>()).unwrap();
-        assert_eq!(by_offset, 2.0 * kept as f32);
+        let gradients = output.sum_all().unwrap().backward().unwrap();
+        assert!(gradients.get(&input).is_some());
+        // The gradient by beta is 2 for each value kept, 0 for the others.
+        let by_beta = norm.gradient_buffers[1].take(|sums| sums.iter().sum::<f32>()).unwrap();
+        assert_eq!(by_beta, 2.0 * kept as f32);
     }
 }

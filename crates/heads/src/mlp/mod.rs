@@ -1,61 +1,61 @@
-//! The multi-layer perceptron.
+//! The multi-layer perceptron: a single-task or multi-task network on candle tensors.
 
 mod batches;
+mod decoder;
 mod dropout;
-mod formula;
-mod goals;
+mod encoded_targets;
+mod export;
 mod init;
 mod layers;
-mod lesson;
+mod mc_dropout;
+mod multi_task;
 mod network;
 mod norm;
-mod optimiser;
+mod optimizer;
 mod options;
 mod product;
 mod schedule;
-mod spread;
 mod storage;
-mod telling;
 mod thresholds;
 mod training;
 
 use std::sync::Arc;
 
 use facefold_core::{
-    Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts, Predictions,
-    TargetKind, TrainingLog,
+    FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, Predictions,
+    StateDict, TargetKind, TrainingLog,
 };
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use crate::features::Standardiser;
+use crate::flip_tta::flip_averaged;
 use crate::linear::predictions;
 use crate::loss::YEARS;
 use crate::options::{ClassWeights, HeadOptions};
-use crate::parts::{Reader, Stored, Tensors, json};
-use crate::sides::answer_both;
+use crate::state_dict::{Reader, Stored, Tensors, json};
 use crate::threads::on_one_thread;
 use crate::years;
-pub(crate) use formula::{write, write_mean};
+use decoder::Decoder;
+pub(crate) use export::{export, export_mean};
 use network::Network;
-pub use options::{JointOptions, MlpOptions, Optimiser, YearsAnswer, YearsLoss};
+pub use options::{AgeDecoding, AgeLoss, JointOptions, MlpOptions, OptimizerKind};
 pub use schedule::Schedule;
-use telling::Telling;
 
 pub(crate) const NAME: &str = "mlp";
 pub(crate) const RESIDUAL_NAME: &str = "mlp-residual";
 pub(crate) const JOINT_NAME: &str = "mlp-joint";
 
-/// Rows answered at a time, which bounds the memory of their standardised copies.
+/// Rows predicted at a time, which bounds the memory of their standardised copies.
 ///
 /// candle hands elementwise operations on 65,536 values or more to a pool of threads of its own;
 /// 250 rows of 256 units stay on the thread that runs the fit.
-const ANSWER_ROWS: usize = 250;
+const PREDICTION_ROWS: usize = 250;
 
-/// How the layers are joined.
+/// The architecture of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Form {
+pub enum Architecture {
     /// Linear, batch norm, ReLU, dropout; layer after layer.
     Plain,
     /// Batch norm, dropout, linear, ReLU; a block that keeps its width adds its input.
@@ -65,11 +65,11 @@ pub enum Form {
 /// A multi-layer perceptron to be fitted.
 #[derive(Debug)]
 pub(crate) struct Mlp {
-    form: Form,
-    /// Where it learns the tasks of the training rows' companions beside its own.
+    form: Architecture,
+    /// Loss weights of multi-task learning, where auxiliary tasks are learnt as well.
     joint: Option<JointOptions>,
-    /// The trained head that it starts from, where it does not start at random.
-    start: Option<Arc<HeadParts>>,
+    /// The trained head that it is initialised from, if not at random.
+    start: Option<Arc<StateDict>>,
     options: MlpOptions,
     class_weights: ClassWeights,
     unit_columns: Option<(usize, usize)>,
@@ -77,7 +77,7 @@ pub(crate) struct Mlp {
 
 impl Mlp {
     /// Checks the settings.
-    pub(crate) fn new(form: Form, options: &HeadOptions) -> Result<Self, HeadError> {
+    pub(crate) fn new(form: Architecture, options: &HeadOptions) -> Result<Self, HeadError> {
         options.mlp.check()?;
         Ok(Self {
             form,
@@ -91,28 +91,28 @@ impl Mlp {
 }
 
 impl Mlp {
-    /// A plain one that leaves the validation rows to heads made of it, which choose by them, too.
+    /// A plain network without the refit, for heads that use the validation rows themselves.
     pub(crate) fn fitted_once(options: &HeadOptions) -> Result<Self, HeadError> {
-        let mut head = Self::new(Form::Plain, options)?;
+        let mut head = Self::new(Architecture::Plain, options)?;
         head.options.refit = false;
         Ok(head)
     }
 
-    /// A network that several tasks share but for its outputs; checks the settings.
+    /// A multi-task network, whose tasks share all but the output layer; checks the settings.
     ///
     /// Each task has a fit of its own, whose best epoch and temperature are chosen by that task's
-    /// validation rows. What is kept of a fit is its trunk and the outputs of that task, so that a
-    /// fitted one answers as an `mlp` does.
+    /// validation rows. A fitted head has the trunk and the outputs of its own task only, so that it
+    /// predicts as an `mlp` does.
     pub(crate) fn joint(options: &HeadOptions) -> Result<Self, HeadError> {
         options.joint.check()?;
-        Ok(Self { joint: Some(options.joint.clone()), ..Self::new(Form::Plain, options)? })
+        Ok(Self { joint: Some(options.joint.clone()), ..Self::new(Architecture::Plain, options)? })
     }
 
     /// Fits it on this thread: once, or once more on all rows.
     pub(crate) fn fitted(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Fitted, HeadError> {
         on_one_thread(|| {
@@ -120,29 +120,29 @@ impl Mlp {
             if !self.options.refit || validation.is_empty() {
                 return Ok(chosen);
             }
-            let (all, none) = (training.joined(validation)?, validation.none());
+            let (all, none) = (training.concat(validation)?, validation.empty());
             let mut fitted = training::fit(self, &all, &none, seed)?;
-            fitted.telling.temperature = chosen.telling.temperature;
+            fitted.decoder.temperature = chosen.decoder.temperature;
             let log = &mut fitted.stored.log;
             log.epochs.clone_from(&chosen.stored.log.epochs);
             log.best_epoch = chosen.stored.log.best_epoch;
             log.notes.extend(years::choice_note(validation.targets()));
             log.notes.push(format!(
-                "fitted anew on training and validation rows, {} in all; the learning curve is that \
-                 of the fit before, on {} rows",
+                "refitted on training and validation rows, {} in all; the learning curve is that of \
+                 the first fit, on {} rows",
                 log.rows_used, chosen.stored.log.rows_used
             ));
-            fitted.before = Some(Box::new(chosen));
+            fitted.train_only = Some(Box::new(chosen));
             Ok(fitted)
         })
     }
 }
 
-fn name_of(form: Form, joint: bool) -> &'static str {
+fn name_of(form: Architecture, joint: bool) -> &'static str {
     match form {
-        Form::Plain if joint => JOINT_NAME,
-        Form::Plain => NAME,
-        Form::Residual => RESIDUAL_NAME,
+        Architecture::Plain if joint => JOINT_NAME,
+        Architecture::Plain => NAME,
+        Architecture::Residual => RESIDUAL_NAME,
     }
 }
 
@@ -166,24 +166,24 @@ impl Head for Mlp {
         settings
     }
 
-    fn uses_companions(&self) -> bool {
+    fn uses_auxiliary_tasks(&self) -> bool {
         self.joint.is_some()
     }
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         Ok(Box::new(self.fitted(training, validation, seed)?))
     }
 }
 
-/// Settings that a fitted network keeps.
+/// Settings of a fitted network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct FittedSettings {
-    form: Form,
+    form: Architecture,
     #[serde(default)]
     joint: bool,
     options: MlpOptions,
@@ -194,20 +194,20 @@ struct FittedSettings {
 pub(crate) struct Fitted {
     features: Standardiser,
     network: Network,
-    telling: Telling,
+    decoder: Decoder,
     stored: Stored<FittedSettings>,
-    /// The fit that did not see the validation rows, where this one did.
-    before: Option<Box<Fitted>>,
+    /// The first fit, on the training rows only, where this one is a refit on all rows.
+    train_only: Option<Box<Fitted>>,
 }
 
 impl Fitted {
-    /// Class shares, shares of years, or years, by the rows of one of the matrix's two sides.
-    fn shares(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+    /// Class probabilities, probabilities of ages, or ages in years, of plain or mirrored rows.
+    fn probabilities(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
         let mut outputs = Vec::with_capacity(rows.len() * self.network.outputs());
-        for chunk in rows.chunks(ANSWER_ROWS) {
+        for chunk in rows.chunks(PREDICTION_ROWS) {
             outputs.extend(self.network.answer(self.features.rows(source, chunk, 1.0))?);
         }
-        Ok(self.telling.shares(outputs))
+        Ok(self.decoder.probabilities(outputs))
     }
 
     /// The same, averaged over the crop and its mirror image where there is one.
@@ -216,42 +216,44 @@ impl Fitted {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Vec<f32>, HeadError> {
-        answer_both(&self.features, matrix, rows, |source, rows| self.shares(source, rows))
+        flip_averaged(&self.features, matrix, rows, |source, rows| self.probabilities(source, rows))
     }
 
-    /// What [`Self::averaged`], or a mean of several of them, tells.
-    pub(crate) fn answers(&self, shares: Vec<f32>) -> Result<Predictions, HeadError> {
+    /// The predictions of [`Self::averaged`], or of a mean of several of them.
+    pub(crate) fn decode(&self, probabilities: Vec<f32>) -> Result<Predictions, HeadError> {
         match self.stored.target {
-            TargetKind::Years => Ok(Predictions::Years(self.telling.years_of(shares))),
-            TargetKind::Classes { .. } => predictions(self.stored.target, shares),
+            TargetKind::Regression => {
+                Ok(Predictions::Regression(self.decoder.years_of(probabilities)))
+            }
+            TargetKind::Classes { .. } => predictions(self.stored.target, probabilities),
         }
     }
 
-    /// Whether [`Self::averaged`] gives shares of years, 117 a row.
-    pub(crate) fn tells_distribution(&self) -> bool {
-        self.telling.tells_distribution()
+    /// Whether [`Self::averaged`] gives probabilities of the ages 0 to 116, 117 a row.
+    pub(crate) fn predicts_distribution(&self) -> bool {
+        self.decoder.predicts_distribution()
     }
 
-    /// Whether another one's shares can be averaged with this one's.
-    pub(crate) fn tells_like(&self, other: &Self) -> bool {
-        self.telling.tells_like(&other.telling)
+    /// Whether the probabilities of another network can be averaged with this one's.
+    pub(crate) fn is_compatible_with(&self, other: &Self) -> bool {
+        self.decoder.is_compatible_with(&other.decoder)
     }
 
-    /// The fit that did not see the validation rows.
-    pub(crate) fn before(&self) -> &Self {
-        self.before.as_deref().unwrap_or(self)
+    /// The fit on the training rows only.
+    pub(crate) fn train_only(&self) -> &Self {
+        self.train_only.as_deref().unwrap_or(self)
     }
 }
 
-/// Shares of years, row by row, as a matrix.
-pub(crate) fn distribution(rows: usize, shares: Vec<f32>) -> Result<Array2<f32>, HeadError> {
-    Array2::from_shape_vec((rows, YEARS), shares)
+/// Probabilities of ages, row by row, as a matrix.
+pub(crate) fn distribution(rows: usize, probabilities: Vec<f32>) -> Result<Array2<f32>, HeadError> {
+    Array2::from_shape_vec((rows, YEARS), probabilities)
         .map_err(|error| HeadError::Shape(error.to_string()))
 }
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        self.answers(self.averaged(matrix, rows)?)
+        self.decode(self.averaged(matrix, rows)?)
     }
 
     fn predict_validation(
@@ -259,77 +261,77 @@ impl FittedHead for Fitted {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Predictions, HeadError> {
-        self.before().predict(matrix, rows)
+        self.train_only().predict(matrix, rows)
     }
 
-    fn year_distribution(
+    fn age_distribution(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        if !self.tells_distribution() {
+        if !self.predicts_distribution() {
             return Ok(None);
         }
         distribution(rows.len(), self.averaged(matrix, rows)?).map(Some)
     }
 
-    fn year_distribution_validation(
+    fn age_distribution_validation(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        self.before().year_distribution(matrix, rows)
+        self.train_only().age_distribution(matrix, rows)
     }
 
-    fn spread(
+    fn uncertainty(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Vec<f32>>, HeadError> {
-        spread::spread(self, matrix, rows)
+        mc_dropout::uncertainty(self, matrix, rows)
     }
 
     fn log(&self) -> &TrainingLog {
         &self.stored.log
     }
 
-    fn parts(&self) -> HeadParts {
+    fn state_dict(&self) -> StateDict {
         let mut tensors = Tensors::new();
         self.features.store(&mut tensors);
         self.network.store(&mut tensors);
-        let (temperature, years) = (self.telling.temperature, self.telling.years);
+        let (temperature, years) = (self.decoder.temperature, self.decoder.years);
         let answer = Array1::from(vec![temperature, years.0, years.1]);
         tensors.insert("answer".to_owned(), answer.into_dyn());
-        if !self.telling.thresholds.is_empty() {
-            let thresholds = Array1::from(self.telling.thresholds.clone());
+        if !self.decoder.thresholds.is_empty() {
+            let thresholds = Array1::from(self.decoder.thresholds.clone());
             tensors.insert("thresholds".to_owned(), thresholds.into_dyn());
         }
         let FittedSettings { form, joint, .. } = self.stored.settings;
-        self.stored.parts(name_of(form, joint), tensors)
+        self.stored.state_dict(name_of(form, joint), tensors)
     }
 }
 
-/// Makes the head from its stored parts.
-pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
-    Ok(Box::new(read(parts)?))
+/// Restores the head from its state dict.
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
+    Ok(Box::new(read(state)?))
 }
 
-/// The trained network of these parts.
-pub(crate) fn read(parts: &HeadParts) -> Result<Fitted, HeadError> {
-    let reader = Reader(parts);
+/// The trained network of this state dict.
+pub(crate) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
+    let reader = Reader(state);
     let stored: Stored<FittedSettings> = reader.stored()?;
     let FittedSettings { form, options, .. } = &stored.settings;
-    options.check().map_err(|error| HeadError::Damaged(error.to_string()))?;
+    options.check().map_err(|error| HeadError::Corrupt(error.to_string()))?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
     let answer = reader.vector("answer", Some(3))?;
-    let mut telling = Telling::new(stored.target, options, (answer[1], answer[2]));
-    telling.temperature = answer[0];
-    if telling.temperature <= 0.0 {
-        return Err(HeadError::Damaged(format!("a temperature of {}", telling.temperature)));
+    let mut decoder = Decoder::new(stored.target, options, (answer[1], answer[2]));
+    decoder.temperature = answer[0];
+    if decoder.temperature <= 0.0 {
+        return Err(HeadError::Corrupt(format!("a temperature of {}", decoder.temperature)));
     }
-    if stored.target == TargetKind::Years && options.years_loss == YearsLoss::Ordinal {
-        telling.set_thresholds(reader.vector("thresholds", Some(YEARS - 1))?);
+    if stored.target == TargetKind::Regression && options.age_loss == AgeLoss::Ordinal {
+        decoder.set_thresholds(reader.vector("thresholds", Some(YEARS - 1))?);
     }
-    let network = Network::restore(&reader, *form, options, features.width(), telling.outputs())?;
-    Ok(Fitted { features, network, telling, stored, before: None })
+    let network = Network::restore(&reader, *form, options, features.width(), decoder.outputs())?;
+    Ok(Fitted { features, network, decoder, stored, train_only: None })
 }

@@ -1,15 +1,15 @@
-//! The network itself: layers put together, forward for training and for answers.
+//! The network: its layers, and the forward passes for training and prediction.
 
 use candle_core::{Device, Result, Tensor, Var};
 use facefold_core::HeadError;
 use facefold_core::rng::Rng;
 use ndarray::{ArrayD, IxDyn};
 
-use super::layers::{Dense, Drawn, Kept, Norm, Pass, Source, drop_units};
-use super::optimiser::Parameter;
+use super::layers::{Dense, Initialised, Loaded, Norm, Pass, Source, drop_units};
+use super::optimizer::Parameter;
 use super::product::Shared;
-use super::{Form, MlpOptions};
-use crate::parts::{Reader, Tensors, backend, multiplier};
+use super::{Architecture, MlpOptions};
+use crate::state_dict::{Reader, Tensors, backend, multiplier};
 
 #[derive(Debug)]
 pub(super) struct Hidden {
@@ -20,7 +20,7 @@ pub(super) struct Hidden {
 /// A multi-layer perceptron.
 #[derive(Debug)]
 pub(super) struct Network {
-    pub(super) form: Form,
+    pub(super) form: Architecture,
     dropout: f32,
     pub(super) hidden: Vec<Hidden>,
     pub(super) output: Dense,
@@ -30,30 +30,30 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// A network with drawn weights.
+    /// A network with randomly initialised weights.
     pub(super) fn draw(
-        form: Form,
+        form: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
         generator: &mut Rng,
     ) -> std::result::Result<Self, HeadError> {
-        Self::build(form, options, width, outputs, &mut Drawn(generator))
+        Self::build(form, options, width, outputs, &mut Initialised(generator))
     }
 
     /// A network from a store.
     pub(super) fn restore(
         reader: &Reader<'_>,
-        form: Form,
+        form: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
     ) -> std::result::Result<Self, HeadError> {
-        Self::build(form, options, width, outputs, &mut Kept(reader))
+        Self::build(form, options, width, outputs, &mut Loaded(reader))
     }
 
     fn build(
-        form: Form,
+        form: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
@@ -65,9 +65,9 @@ impl Network {
             let dense = source.dense(&format!("hidden.{index}"), inputs, units)?;
             // A residual block normalises its input, and the first one's is standardised.
             let normalised = match form {
-                Form::Plain => Some(units),
-                Form::Residual if index > 0 => Some(inputs),
-                Form::Residual => None,
+                Architecture::Plain => Some(units),
+                Architecture::Residual if index > 0 => Some(inputs),
+                Architecture::Residual => None,
             };
             let norm = match normalised.filter(|_| options.batch_norm) {
                 Some(width) => Some(source.norm(&format!("norm.{index}"), width)?),
@@ -107,22 +107,28 @@ impl Network {
     /// Everything that training moves.
     pub(super) fn parameters(&self) -> Vec<Parameter> {
         let mut parameters = Vec::new();
-        for Dense { weight, bias, sink } in
+        for Dense { weight, bias, gradient_buffer } in
             self.hidden.iter().map(|layer| &layer.dense).chain([&self.output])
         {
             parameters.push(Parameter {
                 variable: weight.clone(),
                 decays: true,
-                sink: Some(sink.clone()),
+                gradient_buffer: Some(gradient_buffer.clone()),
             });
-            parameters.push(Parameter { variable: bias.clone(), decays: false, sink: None });
+            parameters.push(Parameter {
+                variable: bias.clone(),
+                decays: false,
+                gradient_buffer: None,
+            });
         }
         for norm in self.hidden.iter().filter_map(|layer| layer.norm.as_ref()) {
-            for (variable, sink) in [&norm.gain, &norm.offset].into_iter().zip(&norm.sinks) {
+            for (variable, gradient_buffer) in
+                [&norm.gamma, &norm.beta].into_iter().zip(&norm.gradient_buffers)
+            {
                 parameters.push(Parameter {
                     variable: variable.clone(),
                     decays: false,
-                    sink: Some(sink.clone()),
+                    gradient_buffer: Some(gradient_buffer.clone()),
                 });
             }
         }
@@ -137,16 +143,16 @@ impl Network {
 
     /// Outputs, row by row, for standardised rows that are laid out one after the other.
     pub(super) fn answer(&self, rows: Vec<f32>) -> std::result::Result<Vec<f32>, HeadError> {
-        self.answer_in(rows, &mut Pass::Answer)
+        self.answer_in(rows, &mut Pass::Prediction)
     }
 
     /// The same with hidden units dropped as in training.
-    pub(super) fn answer_dropping(
+    pub(super) fn predict_with_dropout(
         &self,
         rows: Vec<f32>,
         generator: &mut Rng,
     ) -> std::result::Result<Vec<f32>, HeadError> {
-        self.answer_in(rows, &mut Pass::Dropping(generator))
+        self.answer_in(rows, &mut Pass::PredictionWithDropout(generator))
     }
 
     fn answer_in(
@@ -154,7 +160,7 @@ impl Network {
         rows: Vec<f32>,
         pass: &mut Pass<'_>,
     ) -> std::result::Result<Vec<f32>, HeadError> {
-        let failed = backend("answering with an MLP");
+        let failed = backend("predicting with an MLP");
         let shape = (rows.len() / self.width, self.width);
         Tensor::from_vec(rows, shape, &Device::Cpu)
             .and_then(|features| self.forward(&features, pass))
@@ -167,7 +173,7 @@ impl Network {
         let mut at = features.clone();
         for (index, Hidden { dense, norm }) in self.hidden.iter().enumerate() {
             at = match self.form {
-                Form::Plain => {
+                Architecture::Plain => {
                     let product = dense.product(&at, index == 0, multiplier)?;
                     if let Some(norm) = norm {
                         norm.forward(&product, Some(&dense.bias), true, self.dropout, pass)?
@@ -176,7 +182,7 @@ impl Network {
                         drop_units(&units, self.dropout, pass)?
                     }
                 }
-                Form::Residual => {
+                Architecture::Residual => {
                     let dropout = if index > 0 { self.dropout } else { 0.0 };
                     let block = match norm {
                         Some(norm) => norm.forward(&at, None, false, dropout, pass)?,
@@ -231,8 +237,8 @@ impl Network {
             named.push((format!("hidden.{index}.weight"), &layer.dense.weight));
             named.push((format!("hidden.{index}.bias"), &layer.dense.bias));
             if let Some(norm) = &layer.norm {
-                named.push((format!("norm.{index}.gain"), &norm.gain));
-                named.push((format!("norm.{index}.offset"), &norm.offset));
+                named.push((format!("norm.{index}.gain"), &norm.gamma));
+                named.push((format!("norm.{index}.offset"), &norm.beta));
                 named.push((format!("norm.{index}.mean"), &norm.mean));
                 named.push((format!("norm.{index}.variance"), &norm.variance));
             }

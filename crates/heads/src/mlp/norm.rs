@@ -2,9 +2,9 @@
 //! units forward, two backward, where candle's operations make some thirty copies of them.
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
-use super::product::Sink;
+use super::product::GradientBuffer;
 use super::storage::{slice, with_values};
 
 /// Added to a variance before its root is taken.
@@ -21,7 +21,7 @@ impl Statistics {
     /// Those of some rows.
     pub(super) fn of(rows: &Tensor) -> Result<Self> {
         let width = rows.dim(1)?;
-        with_values(rows, |values| widest(Moments { values, width }))
+        with_values(rows, |values| dispatch_simd(Moments { values, width }))
     }
 }
 
@@ -33,7 +33,7 @@ struct Moments<'a> {
 impl Vectorised for Moments<'_> {
     type Output = Statistics;
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) -> Statistics {
         let Self { values, width } = self;
@@ -60,14 +60,14 @@ impl Vectorised for Moments<'_> {
 /// mask * relu((x - mean) / deviation * gain + offset), by the statistics of x itself.
 pub(super) struct Normalise {
     pub(super) statistics: Statistics,
-    pub(super) gain: Vec<f32>,
-    pub(super) offset: Vec<f32>,
+    pub(super) gamma: Vec<f32>,
+    pub(super) beta: Vec<f32>,
     /// Whether negative values become 0.
     pub(super) rectifies: bool,
     /// What each value is multiplied by; empty: nothing is dropped.
     pub(super) mask: Vec<f32>,
     /// Get the gradients of gain and offset.
-    pub(super) sinks: [Sink; 2],
+    pub(super) gradient_buffers: [GradientBuffer; 2],
 }
 
 impl Normalise {
@@ -86,21 +86,23 @@ impl CustomOp1 for Normalise {
     fn cpu_fwd(&self, input: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let forward =
             Forward { norm: self, inverses: self.inverses(), values: slice(input, layout)? };
-        Ok((CpuStorage::F32(widest(forward)), layout.shape().clone()))
+        Ok((CpuStorage::F32(dispatch_simd(forward)), layout.shape().clone()))
     }
 
     fn bwd(&self, input: &Tensor, output: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let width = self.gain.len();
+        let width = self.gamma.len();
         let by_input = with_values(input, |values| {
             with_values(output, |output| {
                 with_values(gradient, |gradient| {
                     let inverses = self.inverses();
-                    widest(Backward { norm: self, inverses, values, output, gradient })
+                    dispatch_simd(Backward { norm: self, inverses, values, output, gradient })
                 })
             })
         })???;
-        for (sink, sums) in self.sinks.iter().zip([&by_input.gain, &by_input.offset]) {
-            sink.put(width, |to| to.copy_from_slice(sums));
+        for (gradient_buffer, sums) in
+            self.gradient_buffers.iter().zip([&by_input.gamma, &by_input.beta])
+        {
+            gradient_buffer.put(width, |to| to.copy_from_slice(sums));
         }
         Tensor::from_vec(by_input.values, input.shape(), &Device::Cpu).map(Some)
     }
@@ -115,19 +117,19 @@ struct Forward<'a> {
 impl Vectorised for Forward<'_> {
     type Output = Vec<f32>;
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) -> Vec<f32> {
-        let Self { norm: Normalise { statistics, gain, offset, rectifies, mask, .. }, .. } = self;
-        let width = gain.len();
+        let Self { norm: Normalise { statistics, gamma, beta, rectifies, mask, .. }, .. } = self;
+        let width = gamma.len();
         let mut output = vec![0.0; self.values.len()];
         let least = if *rectifies { 0.0 } else { f32::NEG_INFINITY };
         let (mean, inverses) = (&statistics.mean[..width], &self.inverses[..width]);
-        let (gain, offset) = (&gain[..width], &offset[..width]);
+        let (gamma, beta) = (&gamma[..width], &beta[..width]);
         for (to, row) in output.chunks_exact_mut(width).zip(self.values.chunks_exact(width)) {
             for column in 0..width {
                 let scaled = (row[column] - mean[column]) * inverses[column];
-                let value = scaled * gain[column] + offset[column];
+                let value = scaled * gamma[column] + beta[column];
                 // Not `max`, which would turn NaN into 0.
                 to[column] = if value < least { least } else { value };
             }
@@ -150,8 +152,8 @@ struct Backward<'a> {
 /// Gradients by the input, the gain and the offset.
 struct Gradients {
     values: Vec<f32>,
-    gain: Vec<f32>,
-    offset: Vec<f32>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
 }
 
 impl Vectorised for Backward<'_> {
@@ -160,41 +162,43 @@ impl Vectorised for Backward<'_> {
     /// With z = (x - mean) / deviation and g the gradient by gain * z + offset, that by x is
     /// gain / deviation * (g - mean of g - z * mean of g z) (Ioffe and Szegedy, "Batch
     /// normalization", 2015).
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) -> Gradients {
-        let Self { norm: Normalise { statistics, gain, rectifies, mask, .. }, .. } = self;
-        let width = gain.len();
+        let Self { norm: Normalise { statistics, gamma, rectifies, mask, .. }, .. } = self;
+        let width = gamma.len();
         let scale = 1.0 / (self.values.len() / width).max(1) as f32;
         // The gradient by what was normalised: what was cut off or dropped has none.
-        let mut slopes = self.gradient.to_vec();
-        for (slope, factor) in slopes.iter_mut().zip(mask) {
-            *slope *= factor;
+        let mut gradients = self.gradient.to_vec();
+        for (gradient, factor) in gradients.iter_mut().zip(mask) {
+            *gradient *= factor;
         }
         if *rectifies {
-            for (slope, &output) in slopes.iter_mut().zip(self.output) {
-                *slope = if output > 0.0 { *slope } else { 0.0 };
+            for (gradient, &output) in gradients.iter_mut().zip(self.output) {
+                *gradient = if output > 0.0 { *gradient } else { 0.0 };
             }
         }
         let (mean, inverses) = (&statistics.mean[..width], &self.inverses[..width]);
-        let (mut by_gain, mut by_offset) = (vec![0.0_f32; width], vec![0.0_f32; width]);
-        for (slopes, row) in slopes.chunks_exact(width).zip(self.values.chunks_exact(width)) {
-            let (by_gain, by_offset) = (&mut by_gain[..width], &mut by_offset[..width]);
+        let (mut by_gamma, mut by_beta) = (vec![0.0_f32; width], vec![0.0_f32; width]);
+        for (gradients, row) in gradients.chunks_exact(width).zip(self.values.chunks_exact(width)) {
+            let (by_gamma, by_beta) = (&mut by_gamma[..width], &mut by_beta[..width]);
             for column in 0..width {
                 let scaled = (row[column] - mean[column]) * inverses[column];
-                by_gain[column] += slopes[column] * scaled;
-                by_offset[column] += slopes[column];
+                by_gamma[column] += gradients[column] * scaled;
+                by_beta[column] += gradients[column];
             }
         }
-        let (gains, offsets) = (&by_gain[..width], &by_offset[..width]);
-        let gain = &gain[..width];
-        for (slopes, row) in slopes.chunks_exact_mut(width).zip(self.values.chunks_exact(width)) {
+        let (gammas, betas) = (&by_gamma[..width], &by_beta[..width]);
+        let gamma = &gamma[..width];
+        for (gradients, row) in
+            gradients.chunks_exact_mut(width).zip(self.values.chunks_exact(width))
+        {
             for column in 0..width {
                 let scaled = (row[column] - mean[column]) * inverses[column];
-                let rest = slopes[column] - scale * (offsets[column] + scaled * gains[column]);
-                slopes[column] = gain[column] * inverses[column] * rest;
+                let rest = gradients[column] - scale * (betas[column] + scaled * gammas[column]);
+                gradients[column] = gamma[column] * inverses[column] * rest;
             }
         }
-        Gradients { values: slopes, gain: by_gain, offset: by_offset }
+        Gradients { values: gradients, gamma: by_gamma, beta: by_beta }
     }
 }

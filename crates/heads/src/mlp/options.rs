@@ -1,4 +1,4 @@
-//! The settings of the multi-layer perceptrons.
+//! Settings of the multi-layer perceptrons.
 
 use facefold_core::HeadError;
 use serde::{Deserialize, Serialize};
@@ -7,47 +7,47 @@ use super::Schedule;
 use crate::loss::YEARS;
 use crate::options::require;
 
-/// How a gradient becomes a step.
+/// The optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Optimiser {
+pub enum OptimizerKind {
     /// Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), with betas 0.9 and
     /// 0.999.
     AdamW {
-        /// Share of each weight that a step at learning rate 1 takes away; biases and batch norms
-        /// keep theirs.
+        /// Decoupled weight decay, multiplied by the learning rate; not of biases and batch norms.
         weight_decay: f64,
     },
     /// Kingma and Ba, "Adam" (2015), with the betas above and an L2 penalty, as in `PyTorch`.
     Adam {
-        /// Added to the gradient, times the weight.
+        /// L2 penalty: the weight times this is added to its gradient.
         weight_decay: f64,
     },
     /// Stochastic gradient descent with momentum, as in `PyTorch`.
     Sgd {
-        /// Share of the last step that is kept.
+        /// Momentum factor, 0 to below 1.
         momentum: f64,
-        /// Added to the gradient, times the weight.
+        /// L2 penalty: the weight times this is added to its gradient.
         weight_decay: f64,
     },
 }
 
-/// What years are trained on.
+/// The loss of an age regressor.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum YearsLoss {
-    /// A normal distribution around the age, over the years 0 to 116; wider for the old, of whom
-    /// neither faces nor annotators tell the year.
+pub enum AgeLoss {
+    /// Label distribution learning: cross-entropy against a normal distribution around the age, over
+    /// the ages 0 to 116; wider for old people, whose ages are less certain.
     Distribution {
         /// Standard deviation in years at birth.
         sigma: f32,
-        /// What each year of age adds to it.
+        /// Added to the standard deviation for each year of age.
         #[serde(default)]
         growth: f32,
-        /// Weight of the absolute error of the expectation.
+        /// Weight of the absolute error of the distribution's mean.
         l1: f32,
     },
-    /// One output and a threshold for each year: "older than k years" for every k at once.
+    /// Ordinal regression: one output and a threshold for each year, "older than k years" for every
+    /// k at once.
     /// (CORAL: Cao, Mirjalili and Raschka, Pattern Recognition Letters 140, 2020.)
     Ordinal,
     /// One output, absolute error.
@@ -56,7 +56,7 @@ pub enum YearsLoss {
     L2,
 }
 
-impl YearsLoss {
+impl AgeLoss {
     /// Outputs of the network.
     pub(super) fn outputs(self) -> usize {
         match self {
@@ -66,23 +66,22 @@ impl YearsLoss {
     }
 }
 
-/// Which year of the told distribution is the answer.
+/// How the predicted age is decoded from the predicted distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum YearsAnswer {
-    /// The whole year at which half the distribution is reached: the least absolute error where
-    /// ages are told in whole years, as annotators tell them.
+pub enum AgeDecoding {
+    /// The median in whole years: the least absolute error where labels are whole years.
     MedianYear,
-    /// The point in time at which half the distribution is reached, each year's share being spread
-    /// over half a year before and after it.
+    /// The median as a real number, with the probability of each age spread evenly over half a year
+    /// before and after it.
     Median,
-    /// The mean: the least squared error.
+    /// The mean of the distribution: the least squared error.
     Expectation,
 }
 
 /// Settings of the multi-layer perceptron.
 ///
-/// `results/README.md` has what the defaults reach; `results/features.md` what was tried beside them.
+/// `results/README.md` has the accuracy of the defaults, `results/features.md` the ablations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools, reason = "switches that are independent of each other")]
@@ -91,46 +90,51 @@ pub struct MlpOptions {
     pub hidden: Vec<usize>,
     /// Whether hidden layers have batch norm.
     pub batch_norm: bool,
-    /// Share of standardised features set to 0 in each training row, 0 to below 1.
+    /// Dropout probability of the standardised input features, 0 to below 1.
     pub input_dropout: f32,
-    /// Share of hidden units set to 0 in each training row, 0 to below 1.
+    /// Dropout probability of the hidden units, 0 to below 1.
     pub dropout: f32,
-    /// How a gradient becomes a step.
-    pub optimiser: Optimiser,
-    /// Penalty on the absolute weights: a step brings each nearer to 0 by this times the learning
-    /// rate. Biases and batch norms are free of it.
+    /// The optimizer.
+    #[serde(rename = "optimiser")]
+    pub optimizer: OptimizerKind,
+    /// L1 penalty, applied as a proximal step: each weight shrinks towards 0 by this times the
+    /// learning rate. Not of biases and batch norms.
     pub l1: f64,
-    /// Learning rate: the first, or the highest of a cycle.
+    /// Learning rate: the initial one, or the highest of a one-cycle schedule.
     pub learning_rate: f64,
-    /// How the learning rate changes.
+    /// Learning rate schedule.
     pub schedule: Schedule,
-    /// Passes over the training rows.
+    /// Epochs: passes over the training rows.
     pub epochs: usize,
-    /// Few rows get more passes, until there are this many steps.
+    /// Optimizer steps, at least: small training sets get more epochs.
     pub least_steps: usize,
-    /// Rows a step (250 times 256 units stays below the 65,536 values from which candle works with
-    /// threads of its own); fewer where an epoch would have less than 20 steps, but not below 32.
+    /// Batch size; smaller (down to 32) where an epoch would have less than 20 steps. (250 times 256
+    /// units stays below the 65,536 values from which candle starts threads of its own.)
     pub batch: usize,
-    /// Stop after so many epochs without a better validation score.
+    /// Early stopping: epochs without a better validation score before training stops. `None`: no
+    /// early stopping.
     pub patience: Option<usize>,
-    /// Whether a training row is its mirrored crop half the time, where the matrix has those.
+    /// Random horizontal flip: whether a training row is replaced by its mirrored crop half the
+    /// time, where the matrix has mirrored rows.
     pub mirror: bool,
-    /// Mix each training row with another by a Beta(a, a) share; 0 for no mixing. (Zhang et al.,
-    /// "mixup", 2018.)
+    /// Mixup (Zhang et al., 2018): the alpha of the Beta(alpha, alpha) distribution of the mixing
+    /// coefficient; 0 for none.
     pub mixup: f64,
-    /// What years are trained on.
-    pub years_loss: YearsLoss,
-    /// Which year of the told distribution is the answer.
-    pub years_answer: YearsAnswer,
-    /// Whether class probabilities are sharpened or softened to fit the validation rows.
+    /// Loss of an age regressor.
+    #[serde(rename = "years_loss")]
+    pub age_loss: AgeLoss,
+    /// How the predicted age is decoded from the predicted distribution.
+    #[serde(rename = "years_answer")]
+    pub age_decoding: AgeDecoding,
+    /// Temperature scaling: whether class probabilities are calibrated on the validation rows.
     pub temperature: bool,
-    /// Whether a second fit, on the training and the validation rows together, answers in the end.
-    /// The first one's validation rows choose nothing of it but the temperature: it runs through
-    /// all epochs.
+    /// Whether the network is fitted a second time, on training and validation rows together, for
+    /// all epochs. The validation rows choose only the temperature then.
     pub refit: bool,
-    /// Passes with units dropped as in training, by which a fitted head says how sure it is of an
-    /// answer; 0 for none. (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016.)
-    pub spread_passes: usize,
+    /// Monte-Carlo dropout: forward passes with dropout by which a fitted head estimates its
+    /// uncertainty; 0 for none. (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016.)
+    #[serde(rename = "spread_passes")]
+    pub mc_dropout_passes: usize,
 }
 
 impl Default for MlpOptions {
@@ -140,7 +144,7 @@ impl Default for MlpOptions {
             batch_norm: true,
             input_dropout: 0.2,
             dropout: 0.4,
-            optimiser: Optimiser::AdamW { weight_decay: 0.05 },
+            optimizer: OptimizerKind::AdamW { weight_decay: 0.05 },
             l1: 0.0,
             learning_rate: 3e-3,
             schedule: Schedule::OneCycle { warmup: 0.3 },
@@ -150,11 +154,11 @@ impl Default for MlpOptions {
             patience: None,
             mirror: true,
             mixup: 0.4,
-            years_loss: YearsLoss::Distribution { sigma: 1.0, growth: 0.05, l1: 0.1 },
-            years_answer: YearsAnswer::MedianYear,
+            age_loss: AgeLoss::Distribution { sigma: 1.0, growth: 0.05, l1: 0.1 },
+            age_decoding: AgeDecoding::MedianYear,
             temperature: true,
             refit: true,
-            spread_passes: 0,
+            mc_dropout_passes: 0,
         }
     }
 }
@@ -163,31 +167,36 @@ impl MlpOptions {
     pub(super) fn check(&self) -> Result<(), HeadError> {
         let sizes_fit = self.hidden.iter().all(|size| (1..=65_536).contains(size));
         require(sizes_fit, "mlp.hidden", "widths of 1 to 65,536", &self.hidden)?;
-        for (name, share) in
+        for (name, probability) in
             [("mlp.input_dropout", self.input_dropout), ("mlp.dropout", self.dropout)]
         {
-            require((0.0..1.0).contains(&share), name, "at least 0 and below 1", share)?;
+            require(
+                (0.0..1.0).contains(&probability),
+                name,
+                "at least 0 and below 1",
+                probability,
+            )?;
         }
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let rate = self.learning_rate;
         require(positive(rate), "mlp.learning_rate", "above 0", rate)?;
-        let (momentum, decay) = match self.optimiser {
-            Optimiser::AdamW { weight_decay } | Optimiser::Adam { weight_decay } => {
+        let (momentum, decay) = match self.optimizer {
+            OptimizerKind::AdamW { weight_decay } | OptimizerKind::Adam { weight_decay } => {
                 (0.0, weight_decay)
             }
-            Optimiser::Sgd { momentum, weight_decay } => (momentum, weight_decay),
+            OptimizerKind::Sgd { momentum, weight_decay } => (momentum, weight_decay),
         };
         require((0.0..1.0).contains(&momentum), "momentum", "at least 0 and below 1", momentum)?;
         require(decay >= 0.0 && decay.is_finite(), "weight_decay", "at least 0", decay)?;
         require(self.l1 >= 0.0 && self.l1.is_finite(), "mlp.l1", "at least 0", self.l1)?;
         require(self.epochs > 0, "mlp.epochs", "at least 1", self.epochs)?;
         require(self.batch > 1, "mlp.batch", "at least 2", self.batch)?;
-        let passes = self.spread_passes;
+        let passes = self.mc_dropout_passes;
         require(passes != 1 && passes <= 10_000, "mlp.spread_passes", "0, or 2 to 10,000", passes)?;
         require(self.patience != Some(0), "mlp.patience", "at least 1", self.patience)?;
         let mixes = self.mixup >= 0.0 && self.mixup.is_finite();
         require(mixes, "mlp.mixup", "at least 0", self.mixup)?;
-        if let YearsLoss::Distribution { sigma, growth, l1 } = self.years_loss {
+        if let AgeLoss::Distribution { sigma, growth, l1 } = self.age_loss {
             require((0.1..=50.0).contains(&sigma), "sigma", "0.1 to 50 years", sigma)?;
             require((0.0..=1.0).contains(&growth), "growth", "0 to 1 year a year", growth)?;
             require(l1 >= 0.0 && l1.is_finite(), "l1", "at least 0", l1)?;
@@ -196,15 +205,15 @@ impl MlpOptions {
     }
 }
 
-/// Settings of `mlp-joint`: what the losses of its tasks count beside each other.
+/// Settings of `mlp-joint`, a multi-task network: the weights of the losses of its tasks.
 ///
-/// Of the network the tasks share all but the outputs.
+/// The tasks share all layers but the output layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JointOptions {
-    /// Of a task that tells years, above 0.
+    /// Weight of the loss of a regression task, above 0.
     pub years: f64,
-    /// Of a task that tells classes, above 0.
+    /// Weight of the loss of a classification task, above 0.
     pub classes: f64,
 }
 

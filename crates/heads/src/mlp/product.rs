@@ -28,16 +28,16 @@ impl Shared {
 /// candle's own store first makes zeros and adds to them, and hands such sums, from 65,536 values
 /// on, to a pool of threads of its own.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sink(Arc<Mutex<Gradient>>);
+pub(super) struct GradientBuffer(Arc<Mutex<Gradient>>);
 
-/// The memory is kept from one step to the next.
+/// The allocation is reused from one step to the next.
 #[derive(Debug, Default)]
 struct Gradient {
     values: Vec<f32>,
     is_new: bool,
 }
 
-impl Sink {
+impl GradientBuffer {
     /// Has `write` write a gradient of so many values over the last one.
     pub(super) fn put(&self, count: usize, write: impl FnOnce(&mut [f32])) {
         let mut gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +59,7 @@ pub(super) struct Product {
     /// the same: a third of the work of the widest layer.
     pub(super) derives_input: bool,
     /// Gets the weights' gradient.
-    pub(super) sink: Sink,
+    pub(super) gradient_buffer: GradientBuffer,
     pub(super) multiplier: Shared,
 }
 
@@ -98,7 +98,8 @@ impl CustomOp2 for Product {
             let gradient = Matrix::new(gradient, rows, units);
             with_values(input, |input| {
                 let input = Matrix::new(input, rows, width).transposed();
-                self.sink.put(width * units, |to| self.multiplier.multiply(input, gradient, to));
+                self.gradient_buffer
+                    .put(width * units, |to| self.multiplier.multiply(input, gradient, to));
             })?;
             if !self.derives_input {
                 return Ok(None);
@@ -116,8 +117,8 @@ impl CustomOp2 for Product {
 
 #[cfg(test)]
 mod tests {
-    use super::{Product, Shared, Sink};
-    use crate::parts::multiplier;
+    use super::{GradientBuffer, Product, Shared};
+    use crate::state_dict::multiplier;
     use candle_core::{Device, Tensor, Var};
 
     fn assert_near(found: &[f32], expected: &[f32]) {
@@ -139,16 +140,20 @@ mod tests {
 
         let plain = input.matmul(&weights).unwrap();
         let expected = derive(&plain).unwrap();
-        let sink = Sink::default();
+        let gradient_buffer = GradientBuffer::default();
         let shared = Shared::new(multiplier().unwrap());
-        let product = Product { derives_input: true, sink: sink.clone(), multiplier: shared };
+        let product = Product {
+            derives_input: true,
+            gradient_buffer: gradient_buffer.clone(),
+            multiplier: shared,
+        };
         let ours = input.apply_op2(weights.as_tensor(), product).unwrap();
         let found = derive(&ours).unwrap();
 
         assert_near(&numbers(&ours), &numbers(&plain));
         assert_near(&numbers(found.get(&input).unwrap()), &numbers(expected.get(&input).unwrap()));
-        let by_weights = sink.take(<[f32]>::to_vec).unwrap();
+        let by_weights = gradient_buffer.take(<[f32]>::to_vec).unwrap();
         assert_near(&by_weights, &numbers(expected.get(&weights).unwrap()));
-        assert!(sink.take(|_| ()).is_none());
+        assert!(gradient_buffer.take(|_| ()).is_none());
     }
 }

@@ -19,7 +19,7 @@ pub enum Schedule {
         factor: f64,
     },
     /// From 1/25 of the rate up to it, then down to a 250,000th of it, both along half a cosine.
-    /// (Smith and Topin, "Super-convergence", 2018; shares as in `PyTorch`'s `OneCycleLR`.)
+    /// (Smith and Topin, "Super-convergence", 2018; probabilities as in `PyTorch`'s `OneCycleLR`.)
     OneCycle {
         /// Share of the steps spent going up, above 0 and below 1.
         warmup: f64,
@@ -80,8 +80,9 @@ impl Rate {
         let (first, end) = (self.highest / 25.0, self.highest / 250_000.0);
         let turn = (warmup * last).max(1.0).min(last);
         let at = (self.step as f64).min(last);
-        let half_cosine =
-            |from: f64, to: f64, share: f64| to + (from - to) / 2.0 * (1.0 + (PI * share).cos());
+        let half_cosine = |from: f64, to: f64, fraction: f64| {
+            to + (from - to) / 2.0 * (1.0 + (PI * fraction).cos())
+        };
         if at <= turn {
             half_cosine(first, self.highest, at / turn)
         } else {

@@ -1,29 +1,29 @@
-//! The thresholds of the ordinal loss: parameters beside the network's own.
+//! The thresholds of the ordinal loss: parameters in addition to the network's.
 
 use candle_core::{Device, Result, Var};
 use facefold_core::{AgeTarget, HeadError, Targets};
 
-use super::lesson::Lesson;
-use super::optimiser::Parameter;
-use super::product::Sink;
-use super::{MlpOptions, YearsLoss};
+use super::multi_task::MultiTaskData;
+use super::optimizer::Parameter;
+use super::product::GradientBuffer;
+use super::{AgeLoss, MlpOptions};
 use crate::loss::YEARS;
-use crate::parts::backend;
+use crate::state_dict::backend;
 
-/// One threshold for each question "older than k years", k from 0 to 115; none for other losses.
-pub(super) struct Thresholds(Option<(Var, Sink)>);
+/// One threshold for each binary target "older than k years", k from 0 to 115; none for other losses.
+pub(super) struct Thresholds(Option<(Var, GradientBuffer)>);
 
 impl Thresholds {
-    /// Thresholds at which an output of 0 tells the shares of the training rows.
+    /// Thresholds at which an output of 0 tells the probabilities of the training rows.
     pub(super) fn new(
         options: &MlpOptions,
-        lesson: &Lesson<'_>,
+        data: &MultiTaskData<'_>,
     ) -> std::result::Result<Self, HeadError> {
-        let ages = lesson.labels.iter().find_map(|labels| match labels.targets {
-            Targets::Years(years) => Some(years),
+        let ages = data.labels.iter().find_map(|labels| match labels.targets {
+            Targets::Regression(years) => Some(years),
             Targets::Classes { .. } => None,
         });
-        let (YearsLoss::Ordinal, Some(ages)) = (options.years_loss, ages) else {
+        let (AgeLoss::Ordinal, Some(ages)) = (options.age_loss, ages) else {
             return Ok(Self(None));
         };
         let log_odds = |year: usize| {
@@ -34,13 +34,17 @@ impl Thresholds {
         let values: Vec<f32> = (0..YEARS - 1).map(log_odds).collect();
         let variable = Var::from_vec(values, YEARS - 1, &Device::Cpu)
             .map_err(backend("making the thresholds of the ordinal loss"))?;
-        Ok(Self(Some((variable, Sink::default()))))
+        Ok(Self(Some((variable, GradientBuffer::default()))))
     }
 
     /// What the optimiser steps.
     pub(super) fn parameter(&self) -> Option<Parameter> {
-        let (variable, sink) = self.0.as_ref()?;
-        Some(Parameter { variable: variable.clone(), decays: false, sink: Some(sink.clone()) })
+        let (variable, gradient_buffer) = self.0.as_ref()?;
+        Some(Parameter {
+            variable: variable.clone(),
+            decays: false,
+            gradient_buffer: Some(gradient_buffer.clone()),
+        })
     }
 
     /// The thresholds as they stand.
@@ -50,8 +54,8 @@ impl Thresholds {
 
     /// Hands the optimiser a batch's gradient.
     pub(super) fn pull(&self, gradient: &[f32]) {
-        if let Some((_, sink)) = &self.0 {
-            sink.put(gradient.len(), |to| to.copy_from_slice(gradient));
+        if let Some((_, gradient_buffer)) = &self.0 {
+            gradient_buffer.put(gradient.len(), |to| to.copy_from_slice(gradient));
         }
     }
 }

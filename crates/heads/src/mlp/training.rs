@@ -1,31 +1,31 @@
-//! The training loop: epochs, validation, the best epoch.
+//! The training loop: epochs, validation, early stopping, checkpoint of the best epoch.
 
 use candle_core::{Device, Tensor};
 use facefold_core::rng::{Rng, seeded};
-use facefold_core::{Epoch, Examples, HeadError, TargetKind, Targets, TrainingLog};
+use facefold_core::{Epoch, FeatureDataset, HeadError, TargetKind, Targets, TrainingLog};
 
 use super::batches::Batches;
-use super::goals::{BatchLoss, Goals, Labels};
+use super::decoder::Decoder;
+use super::encoded_targets::{BatchLoss, EncodedTargets, Labels};
 use super::init::Start;
-use super::lesson::Lesson;
+use super::multi_task::MultiTaskData;
 use super::network::Network;
-use super::optimiser::Stepper;
+use super::optimizer::Optimizer;
 use super::schedule::Rate;
-use super::telling::Telling;
 use super::thresholds::Thresholds;
-use super::{ANSWER_ROWS, Fitted, FittedSettings, Mlp};
+use super::{Fitted, FittedSettings, Mlp, PREDICTION_ROWS};
 use crate::calibration;
 use crate::features::Standardiser;
 use crate::linear::mismatch;
 use crate::loss::Loss;
-use crate::parts::{Stored, backend};
+use crate::state_dict::{Stored, backend};
 use crate::years;
 
 /// Fits the network on this thread.
 pub(super) fn fit(
     head: &Mlp,
-    training: &Examples<'_>,
-    validation: &Examples<'_>,
+    training: &FeatureDataset<'_>,
+    validation: &FeatureDataset<'_>,
     seed: u64,
 ) -> Result<Fitted, HeadError> {
     let options = &head.options;
@@ -48,38 +48,38 @@ pub(super) fn fit(
     let mut log = TrainingLog::default();
     log.notes.extend(years::range_note(training.targets()));
     log.notes.extend(years::choice_note(validation.targets()));
-    let lesson = Lesson::of(head, training, &mut log)?;
-    let goals = lesson.goals(options);
+    let data = MultiTaskData::of(head, training, &mut log)?;
+    let targets = data.targets(options);
     let mut initial = seeded(seed, "mlp initial weights");
     let draw = |generator: &mut Rng| {
-        Network::draw(head.form, options, features.width(), goals.outputs(), generator)
+        Network::draw(head.form, options, features.width(), targets.outputs(), generator)
     };
     let network = draw(&mut initial)?;
     let best_network = draw(&mut initial)?;
     if let Some(start) = &start {
         log.notes.push(start.copy_to(&network, target)?);
     }
-    let thresholds = Thresholds::new(options, &lesson)?;
-    let years = Goals::scale(training.targets());
-    let mut telling = Telling::new(target, options, years);
+    let thresholds = Thresholds::new(options, &data)?;
+    let years = EncodedTargets::scale(training.targets());
+    let mut decoder = Decoder::new(target, options, years);
     let validation_labels = Labels {
         targets: validation.targets(),
         positions: (0..validation.len()).collect(),
-        class_weights: lesson.labels[0].class_weights.clone(),
+        class_weights: data.labels[0].class_weights.clone(),
         weight: 1.0,
     };
-    let mut judge = Judge {
+    let mut evaluator = ValidationEvaluator {
         validation,
         features: &features,
-        goals: Goals::new(validation.len(), &[validation_labels], options, |_| years),
-        telling: telling.clone(),
+        targets: EncodedTargets::new(validation.len(), &[validation_labels], options, |_| years),
+        decoder: decoder.clone(),
     };
 
     let mut batches = Batches::new(
-        (training.matrix(), &lesson.rows),
+        (training.matrix(), &data.rows),
         &features,
         options,
-        lesson.balanced(head.class_weights),
+        data.balanced(head.class_weights),
         seed,
     );
     let epochs = options.epochs.max(options.least_steps.div_ceil(batches.count()));
@@ -87,24 +87,25 @@ pub(super) fn fit(
     let mut rate = Rate::new(options.schedule, options.learning_rate, steps);
     let mut parameters = network.parameters();
     parameters.extend(thresholds.parameter());
-    let mut stepper = Stepper::new(options.optimiser, options.l1, parameters);
+    let mut optimizer = Optimizer::new(options.optimizer, options.l1, parameters);
     let mut dropout = seeded(seed, "mlp dropout");
     if batches.size() != options.batch || epochs != options.epochs {
-        let (n, size) = (lesson.rows.len(), batches.size());
+        let (n, size) = (data.rows.len(), batches.size());
         log.notes.push(format!("{n} training rows: {epochs} epochs in batches of {size}"));
     }
     let failed = backend("training an MLP");
-    let mut best = Best::default();
+    let mut best = Checkpoint::default();
     for number in 1..=epochs {
         batches.shuffle();
         let mut sum = 0.0;
         let mut now = rate.now();
         for batch in 0..batches.count() {
             now = rate.now();
-            let (values, batch_goals) = batches.batch(batch, &goals);
+            let (values, batch_targets) = batches.batch(batch, &targets);
             let known = thresholds.values().map_err(&failed)?;
-            sum += step(&network, &mut stepper, values, now, &mut dropout, |outputs| {
-                let BatchLoss { loss, by_threshold } = goals.loss(outputs, &batch_goals, &known);
+            sum += step(&network, &mut optimizer, values, now, &mut dropout, |outputs| {
+                let BatchLoss { loss, by_threshold } =
+                    targets.loss(outputs, &batch_targets, &known);
                 thresholds.pull(&by_threshold);
                 Ok(loss)
             })
@@ -119,9 +120,9 @@ pub(super) fn fit(
             )));
         }
         let now_thresholds = thresholds.values().map_err(&failed)?;
-        judge.telling.set_thresholds(now_thresholds.clone());
-        let outputs = judge.outputs(&network)?;
-        let (validation_loss, validation_score) = judge.judge(&outputs);
+        evaluator.decoder.set_thresholds(now_thresholds.clone());
+        let outputs = evaluator.outputs(&network)?;
+        let (validation_loss, validation_score) = evaluator.evaluate(&outputs);
         rate.epoch(validation_loss);
         let epoch =
             Epoch { number, training_loss, validation_loss, validation_score, learning_rate: now };
@@ -129,7 +130,7 @@ pub(super) fn fit(
             best.epoch = Some(epoch.clone());
             best.outputs = outputs;
             best_network.copy_from(&network).map_err(&failed)?;
-            telling.set_thresholds(now_thresholds);
+            decoder.set_thresholds(now_thresholds);
         }
         log.epochs.push(epoch);
         let waited = number - best.epoch.as_ref().map_or(0, |epoch| epoch.number);
@@ -140,22 +141,22 @@ pub(super) fn fit(
     }
     log.best_epoch = best.epoch.map(|epoch| epoch.number);
     if validation.is_empty() {
-        log.notes.push("no validation rows: the last epoch's weights were kept".to_owned());
+        log.notes.push("no validation rows: the weights are those of the last epoch".to_owned());
     }
     if options.temperature {
-        telling.temperature = judge.temperature(&best.outputs);
+        decoder.temperature = evaluator.temperature(&best.outputs);
     }
-    let network = best_network.first_outputs(telling.outputs()).map_err(&failed)?;
+    let network = best_network.first_outputs(decoder.outputs()).map_err(&failed)?;
     let settings =
         FittedSettings { form: head.form, joint: head.joint.is_some(), options: options.clone() };
     let stored = Stored { target, unit_columns: head.unit_columns, settings, log };
-    Ok(Fitted { features, network, telling, stored, before: None })
+    Ok(Fitted { features, network, decoder, stored, train_only: None })
 }
 
 /// One step on a batch; gives the batch's loss.
 fn step(
     network: &Network,
-    stepper: &mut Stepper,
+    optimizer: &mut Optimizer,
     values: Vec<f32>,
     rate: f64,
     dropout: &mut Rng,
@@ -165,69 +166,70 @@ fn step(
     let features = Tensor::from_vec(values, shape, &Device::Cpu)?;
     let outputs = network.train(&features, dropout)?;
     let loss = loss(&outputs.flatten_all()?.to_vec1::<f32>()?)?;
-    // The loss and its slope by the outputs are known in closed form. The sum of outputs times
-    // those slopes has the same slope by the outputs, so backward carries it to the parameters.
-    let slope = Tensor::from_vec(loss.gradient, outputs.shape(), &Device::Cpu)?;
-    let gradients = (outputs * slope)?.sum_all()?.backward()?;
-    stepper.step(&gradients, rate)?;
+    // The loss and its gradient by the outputs are known in closed form. The sum of outputs times
+    // that gradient has the same gradient by the outputs, so backward carries it to the parameters.
+    let gradient = Tensor::from_vec(loss.gradient, outputs.shape(), &Device::Cpu)?;
+    let gradients = (outputs * gradient)?.sum_all()?.backward()?;
+    optimizer.step(&gradients, rate)?;
     Ok(loss.value)
 }
 
-/// The best epoch so far.
+/// The best epoch so far: early stopping's checkpoint.
 #[derive(Default)]
-struct Best {
+struct Checkpoint {
     epoch: Option<Epoch>,
-    /// What it answered to the validation rows.
+    /// Its outputs for the validation rows.
     outputs: Vec<f32>,
 }
 
-impl Best {
-    /// Years by their error; classes by the loss, which is less jumpy than accuracy.
+impl Checkpoint {
+    /// Years by their error; classes by the loss, which is less noisy than accuracy.
     fn improves(&self, epoch: &Epoch, target: TargetKind) -> bool {
         let error = |epoch: &Epoch| match target {
-            TargetKind::Years => epoch.validation_score,
+            TargetKind::Regression => epoch.validation_score,
             TargetKind::Classes { .. } => epoch.validation_loss,
         };
         self.epoch.as_ref().is_none_or(|best| error(epoch) < error(best))
     }
 }
 
-/// Scores a network on the validation rows.
-struct Judge<'a> {
-    validation: &'a Examples<'a>,
+/// Evaluates a network on the validation rows.
+struct ValidationEvaluator<'a> {
+    validation: &'a FeatureDataset<'a>,
     features: &'a Standardiser,
-    goals: Goals,
-    telling: Telling,
+    targets: EncodedTargets,
+    decoder: Decoder,
 }
 
-impl Judge<'_> {
-    /// The outputs of the task that is asked for; those of its companions are left out.
+impl ValidationEvaluator<'_> {
+    /// The outputs of the main task, without those of the auxiliary tasks.
     fn outputs(&self, network: &Network) -> Result<Vec<f32>, HeadError> {
-        let (own, all) = (self.telling.outputs(), network.outputs());
+        let (own, all) = (self.decoder.outputs(), network.outputs());
         let mut outputs = Vec::with_capacity(self.validation.len() * own);
-        for chunk in self.validation.rows().chunks(ANSWER_ROWS) {
+        for chunk in self.validation.rows().chunks(PREDICTION_ROWS) {
             let rows = self.features.rows(self.validation.matrix().plain(), chunk, 1.0);
-            let answers = network.answer(rows)?;
-            outputs.extend(answers.chunks(all).flat_map(|row| row[..own].iter().copied()));
+            let predictions = network.answer(rows)?;
+            outputs.extend(predictions.chunks(all).flat_map(|row| row[..own].iter().copied()));
         }
         Ok(outputs)
     }
 
     /// Loss, and accuracy or error in years ([`years::error`]); zeros where there are no rows.
-    fn judge(&self, outputs: &[f32]) -> (f64, f64) {
+    fn evaluate(&self, outputs: &[f32]) -> (f64, f64) {
         if self.validation.is_empty() {
             return (0.0, 0.0);
         }
-        let loss = self.goals.full_loss(outputs, &self.telling.thresholds);
+        let loss = self.targets.full_loss(outputs, &self.decoder.thresholds);
         let n = self.validation.len() as f64;
         let score = match self.validation.targets() {
             Targets::Classes { indices, count } => {
                 let right = |(row, index): (&[f32], &usize)| row.iter().all(|z| *z <= row[*index]);
                 outputs.chunks(*count).zip(indices).filter(|&pair| right(pair)).count() as f64 / n
             }
-            Targets::Years(ages) => {
-                years::error(&self.telling.years_of(self.telling.shares(outputs.to_vec())), ages)
-            }
+            Targets::Regression(ages) => years::error(
+                &self.decoder.years_of(self.decoder.probabilities(outputs.to_vec())),
+                ages,
+            ),
         };
         (loss, score)
     }

@@ -15,25 +15,25 @@ pub(super) fn couple(pairwise: &[f64], k: usize) -> Vec<f64> {
             form[i * k + j] = -there * here;
         }
     }
-    let mut shares = vec![1.0 / k as f64; k];
+    let mut probabilities = vec![1.0 / k as f64; k];
     for _ in 0..100.max(10 * k) {
-        let mut slopes: Vec<f64> = form.chunks(k).map(|row| dot(row, &shares)).collect();
-        let mut value = dot(&shares, &slopes);
-        if slopes.iter().all(|slope| (slope - value).abs() < 1e-6 / k as f64) {
+        let mut gradients: Vec<f64> = form.chunks(k).map(|row| dot(row, &probabilities)).collect();
+        let mut value = dot(&probabilities, &gradients);
+        if gradients.iter().all(|gradient| (gradient - value).abs() < 1e-6 / k as f64) {
             break;
         }
         for t in 0..k {
-            let change = (value - slopes[t]) / form[t * k + t].max(1e-12);
-            shares[t] += change;
-            value = (value + change * (change * form[t * k + t] + 2.0 * slopes[t]))
+            let change = (value - gradients[t]) / form[t * k + t].max(1e-12);
+            probabilities[t] += change;
+            value = (value + change * (change * form[t * k + t] + 2.0 * gradients[t]))
                 / (1.0 + change).powi(2);
             for j in 0..k {
-                slopes[j] = (slopes[j] + change * form[t * k + j]) / (1.0 + change);
-                shares[j] /= 1.0 + change;
+                gradients[j] = (gradients[j] + change * form[t * k + j]) / (1.0 + change);
+                probabilities[j] /= 1.0 + change;
             }
         }
     }
-    shares
+    probabilities
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -55,7 +55,7 @@ mod tests {
     /// print(np.linalg.solve(a, np.r_[np.zeros(k), 1])[:k].tolist())
     /// ```
     #[test]
-    fn shares_minimise_the_form() {
+    fn coupled_probabilities_minimise_the_quadratic_form() {
         let mut pairwise = [0.0; 16];
         for (i, j, value) in
             [(0, 1, 0.9), (0, 2, 0.6), (0, 3, 0.7), (1, 2, 0.2), (1, 3, 0.35), (2, 3, 0.8)]
@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn two_classes_keep_their_probability() {
-        let shares = couple(&[0.0, 0.3, 0.7, 0.0], 2);
-        assert!((shares[0] - 0.3).abs() < 1e-5 && (shares[1] - 0.7).abs() < 1e-5, "{shares:?}");
+        let probabilities = couple(&[0.0, 0.3, 0.7, 0.0], 2);
+        assert!(
+            (probabilities[0] - 0.3).abs() < 1e-5 && (probabilities[1] - 0.7).abs() < 1e-5,
+            "{probabilities:?}"
+        );
     }
 }

@@ -1,27 +1,27 @@
-//! Fits machines on a Gram matrix at every cost and gamma, and tries them on validation rows.
+//! Fits classifiers on a Gram matrix at every cost and gamma, and tries them on validation rows.
 
 use facefold_core::{HeadError, rng};
 use facefold_engine::{Matrix, MatrixMut};
 use rand::seq::SliceRandom;
 
+use super::classifiers::{DualCoefficients, add_biases};
 use super::gram::Products;
 use super::kernel::KernelFunction;
-use super::machines::{Column, add_biases};
 use super::options::{Kernel, SvmOptions};
-use super::questions::{Question, Questions};
-use super::solver::{Problem, Solution, TOLERANCE, solve};
-use crate::parts::multiplier;
+use super::solver::{DualProblem, Solution, TOLERANCE, solve};
+use super::subproblems::{Subproblem, Subproblems};
+use crate::state_dict::multiplier;
 
 /// Parts of the training rows that are held out in turn for calibration, as in LIBSVM.
 const PARTS: usize = 5;
 
-/// One cost and gamma of the grid, its machines, and their decisions on the validation rows.
+/// One cost and gamma of the grid, its classifiers, and their decisions on the validation rows.
 #[derive(Debug)]
 pub(super) struct Trial {
     pub(super) cost: f64,
     pub(super) gamma: f64,
-    pub(super) columns: Vec<Column>,
-    /// Validation rows x machines, row by row.
+    pub(super) duals: Vec<DualCoefficients>,
+    /// Validation rows x classifiers, row by row.
     pub(super) decisions: Vec<f32>,
     /// Machines that were stopped before their optimum.
     pub(super) unfinished: usize,
@@ -47,7 +47,7 @@ pub(super) struct Exact<'a> {
     pub(super) training: &'a [usize],
     /// The row among the products of each validation row.
     pub(super) validation: &'a [usize],
-    pub(super) questions: &'a Questions,
+    pub(super) subproblems: &'a Subproblems,
     pub(super) options: &'a SvmOptions,
     /// What a gamma of 1 is for rows scaled like these.
     pub(super) unit_gamma: f64,
@@ -59,21 +59,21 @@ impl Exact<'_> {
         KernelFunction::new(self.options, gamma * self.unit_gamma)
     }
 
-    /// The members of a question, in the order of their rows among the products, and those rows.
-    fn ordered(&self, question: &Question) -> (Vec<usize>, Vec<usize>) {
-        let mut order: Vec<usize> = (0..question.members.len()).collect();
-        order.sort_by_key(|&at| self.training[question.members[at]]);
-        let rows = order.iter().map(|&at| self.training[question.members[at]]).collect();
+    /// The members of a subproblem, in the order of their rows among the products, and those rows.
+    fn ordered(&self, subproblem: &Subproblem) -> (Vec<usize>, Vec<usize>) {
+        let mut order: Vec<usize> = (0..subproblem.members.len()).collect();
+        order.sort_by_key(|&at| self.training[subproblem.members[at]]);
+        let rows = order.iter().map(|&at| self.training[subproblem.members[at]]).collect();
         (order, rows)
     }
 
-    /// All machines at every cost of one gamma, in the order of the options' costs.
+    /// All classifiers at every cost of one gamma, in the order of the options' costs.
     pub(super) fn trials(&self, gamma: f64) -> Result<Vec<Trial>, HeadError> {
         let costs = &self.options.cost;
         let trial = |&cost: &f64| Trial {
             cost,
             gamma,
-            columns: Vec::new(),
+            duals: Vec::new(),
             decisions: Vec::new(),
             unfinished: 0,
         };
@@ -82,24 +82,25 @@ impl Exact<'_> {
         let mut rising: Vec<usize> = (0..costs.len()).collect();
         rising.sort_by(|&a, &b| costs[a].total_cmp(&costs[b]));
         let mut matrix = Vec::new();
-        for question in &self.questions.asked {
-            let (order, rows) = self.ordered(question);
+        for subproblem in &self.subproblems.problems {
+            let (order, rows) = self.ordered(subproblem);
             self.products.among(&rows, self.function(gamma), &mut matrix);
-            let goals = in_order(&question.goals, &order);
+            let targets = in_order(&subproblem.targets, &order);
             let mut last: Option<(f64, Solution)> = None;
             for &at in &rising {
                 let cost = costs[at];
                 let start = match &last {
-                    Some((before, solution)) => solution.scaled(&goals, cost / before),
-                    None => Solution::start(&goals),
+                    Some((before, solution)) => solution.scaled(&targets, cost / before),
+                    None => Solution::start(&targets),
                 };
-                let bounds = in_order(&question.bounds(cost), &order);
-                let epsilon = question.epsilon.unwrap_or(0.0);
-                let problem = Problem { kernel: &matrix, goals: &goals, bounds: &bounds, epsilon };
+                let bounds = in_order(&subproblem.bounds(cost), &order);
+                let epsilon = subproblem.epsilon.unwrap_or(0.0);
+                let problem =
+                    DualProblem { kernel: &matrix, targets: &targets, bounds: &bounds, epsilon };
                 let solution = solve(problem, start);
                 let trial = &mut trials[at];
                 trial.unfinished += usize::from(solution.violation >= TOLERANCE);
-                trial.columns.push(self.column(question, &order, &solution));
+                trial.duals.push(self.dual(subproblem, &order, &solution));
                 last = Some((cost, solution));
             }
         }
@@ -107,26 +108,31 @@ impl Exact<'_> {
         Ok(trials)
     }
 
-    fn column(&self, question: &Question, order: &[usize], solution: &Solution) -> Column {
+    fn dual(
+        &self,
+        subproblem: &Subproblem,
+        order: &[usize],
+        solution: &Solution,
+    ) -> DualCoefficients {
         let mut coefficients = vec![0.0; self.training.len()];
         for (&at, &value) in order.iter().zip(&solution.coefficients) {
-            coefficients[question.members[at]] = value as f32;
+            coefficients[subproblem.members[at]] = value as f32;
         }
-        Column { coefficients, bias: solution.bias as f32 }
+        DualCoefficients { coefficients, bias: solution.bias as f32 }
     }
 
     /// The decisions of trials at one gamma on the validation rows.
     fn decide(&self, gamma: f64, trials: &mut [Trial]) -> Result<(), HeadError> {
-        let machines = self.questions.asked.len();
-        let width = machines * trials.len();
+        let classifiers = self.subproblems.problems.len();
+        let width = classifiers * trials.len();
         if width == 0 {
             return Ok(());
         }
         let mut coefficients = vec![0.0; self.training.len() * width];
-        let columns = trials.iter().flat_map(|trial| &trial.columns);
-        for (column, place) in columns.enumerate() {
+        let duals = trials.iter().flat_map(|trial| &trial.duals);
+        for (dual, place) in duals.enumerate() {
             for (row, &value) in place.coefficients.iter().enumerate() {
-                coefficients[row * width + column] = value;
+                coefficients[row * width + dual] = value;
             }
         }
         let mut multiplier = multiplier()?;
@@ -141,29 +147,29 @@ impl Exact<'_> {
                 MatrixMut::new(&mut sums, rows.len(), width),
             );
             for row in sums.chunks_exact(width) {
-                for (trial, part) in trials.iter_mut().zip(row.chunks_exact(machines)) {
+                for (trial, part) in trials.iter_mut().zip(row.chunks_exact(classifiers)) {
                     trial.decisions.extend_from_slice(part);
                 }
             }
         }
         for trial in trials {
-            let biases: Vec<f32> = trial.columns.iter().map(|column| column.bias).collect();
+            let biases: Vec<f32> = trial.duals.iter().map(|dual| dual.bias).collect();
             add_biases(&mut trial.decisions, &biases);
         }
         Ok(())
     }
 
-    /// Decisions on the members of a question, each by a machine that did not see it.
-    pub(super) fn held_out(&self, question: &Question, trial: &Trial, seed: u64) -> Vec<f64> {
-        let (order, rows) = self.ordered(question);
+    /// Decisions on the members of a subproblem, each by a classifier that did not see it.
+    pub(super) fn held_out(&self, subproblem: &Subproblem, trial: &Trial, seed: u64) -> Vec<f64> {
+        let (order, rows) = self.ordered(subproblem);
         let mut matrix = Vec::new();
         self.products.among(&rows, self.function(trial.gamma), &mut matrix);
-        let goals = in_order(&question.goals, &order);
-        let mut deal: Vec<usize> = (0..goals.len()).collect();
+        let targets = in_order(&subproblem.targets, &order);
+        let mut deal: Vec<usize> = (0..targets.len()).collect();
         deal.shuffle(&mut rng::seeded(seed, "held-out parts for calibration"));
-        deal.sort_by(|&a, &b| goals[a].total_cmp(&goals[b]));
-        let bounds = in_order(&question.bounds(trial.cost), &order);
-        let mut decisions = vec![0.0; goals.len()];
+        deal.sort_by(|&a, &b| targets[a].total_cmp(&targets[b]));
+        let bounds = in_order(&subproblem.bounds(trial.cost), &order);
+        let mut decisions = vec![0.0; targets.len()];
         for part in 0..PARTS {
             // A coefficient that cannot leave 0 is a row that is not there.
             let mut kept = bounds.clone();
@@ -171,11 +177,12 @@ impl Exact<'_> {
             for &at in &out {
                 kept[at] = (0.0, 0.0);
             }
-            let problem = Problem { kernel: &matrix, goals: &goals, bounds: &kept, epsilon: 0.0 };
-            let solution = solve(problem, Solution::start(&goals));
+            let problem =
+                DualProblem { kernel: &matrix, targets: &targets, bounds: &kept, epsilon: 0.0 };
+            let solution = solve(problem, Solution::start(&targets));
             for at in out {
-                // The residual is goal - sum.
-                let sum = f64::from(goals[at]) - f64::from(solution.residuals[at]);
+                // The residual is target - sum.
+                let sum = f64::from(targets[at]) - f64::from(solution.residuals[at]);
                 decisions[order[at]] = sum + solution.bias;
             }
         }

@@ -1,27 +1,27 @@
-//! A fitted support vector machine: from decisions to shares of classes or years.
+//! A fitted support vector machine: from decisions to class probabilities or ages.
 
 use facefold_core::{
-    FeatureMatrix, FeatureRows, FittedHead, HeadError, HeadParts, Predictions, TargetKind,
+    FeatureMatrix, FeatureRows, FittedHead, HeadError, Predictions, StateDict, TargetKind,
     TrainingLog,
 };
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
+use super::classifiers::BinaryClassifiers;
 use super::coupling::couple;
 use super::kernel::KernelFunction;
-use super::machines::Machines;
 use super::options::{Kernel, Scheme};
-use super::questions::{Contest, contests, present};
+use super::subproblems::{ClassPair, class_pairs, present_classes};
 use crate::calibration::Sigmoid;
 use crate::features::Standardiser;
+use crate::flip_tta::flip_averaged;
 use crate::linear::predictions;
-use crate::parts::{Reader, Stored, Tensors};
-use crate::sides::answer_both;
+use crate::state_dict::{Reader, Stored, Tensors};
 
-/// No pair of classes is surer than this, as in LIBSVM: a certain pair would end the coupling.
+/// Lower limit of pairwise probabilities, as in LIBSVM: a probability of 0 would end the coupling.
 pub(super) const LEAST_PROBABILITY: f64 = 1e-7;
 
-/// What was chosen, and how answers come of decisions.
+/// The chosen hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct FittedSettings {
     pub(super) kernel: Kernel,
@@ -43,9 +43,9 @@ pub(super) struct Fitted {
     /// The name in the registry.
     pub(super) name: String,
     pub(super) features: Standardiser,
-    pub(super) machines: Machines,
-    pub(super) contests: Vec<Contest>,
-    /// Turns a machine's decision into the probability of its first side; one a contest.
+    pub(super) classifiers: BinaryClassifiers,
+    pub(super) class_pairs: Vec<ClassPair>,
+    /// Turn a classifier's decision into the probability of its positive class; one a class pair.
     pub(super) sigmoids: Vec<Sigmoid>,
     /// Number of training rows of each class; empty for years.
     pub(super) class_rows: Vec<f32>,
@@ -61,54 +61,57 @@ pub(super) fn scale(width: usize) -> f32 {
 }
 
 impl Fitted {
-    /// Decisions, rows x machines, of plain rows.
+    /// Decisions, rows x classifiers, of plain rows.
     pub(super) fn decisions(
         &self,
         source: &FeatureRows,
         rows: &[usize],
     ) -> Result<Vec<f32>, HeadError> {
-        let mut all = Vec::with_capacity(rows.len() * self.machines.count());
+        let mut all = Vec::with_capacity(rows.len() * self.classifiers.count());
         for chunk in rows.chunks(1024) {
             let values = self.features.rows(source, chunk, scale(self.features.width()));
-            all.extend(self.machines.decide(&values, chunk.len())?);
+            all.extend(self.classifiers.decide(&values, chunk.len())?);
         }
         Ok(all)
     }
 
-    /// Class shares, or years.
-    fn answers(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
+    /// Class probabilities, or ages in years.
+    fn decoded(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
         let decisions = self.decisions(source, rows)?;
-        if self.stored.target == TargetKind::Years {
+        if self.stored.target == TargetKind::Regression {
             return Ok(decisions.iter().map(|z| z * self.years.1 + self.years.0).collect());
         }
-        if self.contests.is_empty() {
-            return Ok((0..rows.len()).flat_map(|_| self.commonest()).collect());
+        if self.class_pairs.is_empty() {
+            return Ok((0..rows.len()).flat_map(|_| self.majority_class()).collect());
         }
-        Ok(decisions.chunks_exact(self.contests.len()).flat_map(|row| self.shares(row)).collect())
+        Ok(decisions
+            .chunks_exact(self.class_pairs.len())
+            .flat_map(|row| self.probabilities(row))
+            .collect())
     }
 
-    /// All of the answer for the class with the most training rows.
-    fn commonest(&self) -> Vec<f32> {
+    /// Probability 1 for the class with the most training rows.
+    fn majority_class(&self) -> Vec<f32> {
         let most = self.class_rows.iter().copied().fold(0.0, f32::max);
         let class = self.class_rows.iter().position(|&rows| rows == most);
         (0..self.class_rows.len()).map(|at| f32::from(u8::from(Some(at) == class))).collect()
     }
 
     /// Shares of the classes, summing to 1, from a row of decisions.
-    fn shares(&self, decisions: &[f32]) -> Vec<f32> {
-        let told: Vec<bool> = self.class_rows.iter().map(|&rows| rows > 0.0).collect();
-        let present = present(&told);
+    fn probabilities(&self, decisions: &[f32]) -> Vec<f32> {
+        let has_rows: Vec<bool> = self.class_rows.iter().map(|&rows| rows > 0.0).collect();
+        let present = present_classes(&has_rows);
         let k = present.len();
         let place = |class: usize| present.iter().position(|&other| other == class).unwrap_or(0);
         let mut pairwise = vec![0.0; k * k];
         let mut single = vec![0.0; k];
-        for ((contest, sigmoid), &decision) in
-            self.contests.iter().zip(&self.sigmoids).zip(decisions)
+        for ((class_pair, sigmoid), &decision) in
+            self.class_pairs.iter().zip(&self.sigmoids).zip(decisions)
         {
             let probability = sigmoid.of(f64::from(decision));
             let probability = probability.clamp(LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY);
-            let first = place(contest.first);
-            match contest.second {
+            let first = place(class_pair.first);
+            match class_pair.second {
                 None => single[first] = probability,
                 Some(second) => {
                     let second = place(second);
@@ -117,35 +120,35 @@ impl Fitted {
                 }
             }
         }
-        let all_pairs = self.contests.iter().all(|contest| contest.second.is_some());
-        let parts = match k {
+        let all_pairs = self.class_pairs.iter().all(|class_pair| class_pair.second.is_some());
+        let scores = match k {
             2 if all_pairs => vec![pairwise[1], pairwise[2]],
             _ if all_pairs => couple(&pairwise, k),
             _ => single,
         };
-        let sum: f64 = parts.iter().sum();
-        let mut shares = vec![0.0; told.len()];
-        for (class, part) in present.into_iter().zip(parts) {
-            shares[class] = (part / sum) as f32;
+        let sum: f64 = scores.iter().sum();
+        let mut probabilities = vec![0.0; has_rows.len()];
+        for (class, part) in present.into_iter().zip(scores) {
+            probabilities[class] = (part / sum) as f32;
         }
-        shares
+        probabilities
     }
 }
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &FeatureRows, rows: &[usize]| self.answers(source, rows);
-        predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
+        let predict = |source: &FeatureRows, rows: &[usize]| self.decoded(source, rows);
+        predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, predict)?)
     }
 
     fn log(&self) -> &TrainingLog {
         &self.stored.log
     }
 
-    fn parts(&self) -> HeadParts {
+    fn state_dict(&self) -> StateDict {
         let mut tensors = Tensors::new();
         self.features.store(&mut tensors);
-        self.machines.store(&mut tensors);
+        self.classifiers.store(&mut tensors);
         let sigmoids = Array2::from_shape_fn((self.sigmoids.len(), 2), |(at, part)| {
             let Sigmoid { a, b } = self.sigmoids[at];
             if part == 0 { a as f32 } else { b as f32 }
@@ -155,36 +158,36 @@ impl FittedHead for Fitted {
         tensors.insert("class_rows".to_owned(), class_rows.into_dyn());
         let years = Array1::from(vec![self.years.0, self.years.1]);
         tensors.insert("years".to_owned(), years.into_dyn());
-        self.stored.parts(&self.name, tensors)
+        self.stored.state_dict(&self.name, tensors)
     }
 }
 
-/// Makes the head from its stored parts.
-pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
-    Ok(Box::new(read(parts)?))
+/// Restores the head from its state dict.
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
+    Ok(Box::new(read(state)?))
 }
 
-pub(super) fn read(parts: &HeadParts) -> Result<Fitted, HeadError> {
-    let reader = Reader(parts);
+pub(super) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
+    let reader = Reader(state);
     let stored: Stored<FittedSettings> = reader.stored()?;
     let classes = match stored.target {
-        TargetKind::Years => 0,
+        TargetKind::Regression => 0,
         TargetKind::Classes { count } => count,
     };
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
     let class_rows = reader.vector("class_rows", Some(classes))?;
-    let told: Vec<bool> = class_rows.iter().map(|&rows| rows > 0.0).collect();
-    let contests = contests(stored.settings.scheme, &present(&told));
-    let count = if stored.target == TargetKind::Years { 1 } else { contests.len() };
+    let has_rows: Vec<bool> = class_rows.iter().map(|&rows| rows > 0.0).collect();
+    let class_pairs = class_pairs(stored.settings.scheme, &present_classes(&has_rows));
+    let count = if stored.target == TargetKind::Regression { 1 } else { class_pairs.len() };
     let function = stored.settings.function();
-    let machines = Machines::restore(&reader, function, features.width(), count)?;
-    let sigmoids = reader.matrix("sigmoids", (Some(contests.len()), Some(2)))?;
+    let classifiers = BinaryClassifiers::restore(&reader, function, features.width(), count)?;
+    let sigmoids = reader.matrix("sigmoids", (Some(class_pairs.len()), Some(2)))?;
     let sigmoids = sigmoids
         .rows()
         .into_iter()
         .map(|row| Sigmoid { a: f64::from(row[0]), b: f64::from(row[1]) })
         .collect();
     let years = reader.vector("years", Some(2))?;
-    let (name, years) = (parts.kind.clone(), (years[0], years[1]));
-    Ok(Fitted { name, features, machines, contests, sigmoids, class_rows, years, stored })
+    let (name, years) = (state.kind.clone(), (years[0], years[1]));
+    Ok(Fitted { name, features, classifiers, class_pairs, sigmoids, class_rows, years, stored })
 }

@@ -8,7 +8,7 @@ use facefold_engine::{Matrix, MatrixMut, Multiplier, Panels};
 
 use super::kernel::KernelFunction;
 use super::solver::stride;
-use crate::parts::multiplier;
+use crate::state_dict::multiplier;
 
 /// Rows of a stripe: enough for a fast product, and a multiple of the width of its panels.
 const HEIGHT: usize = 256;
@@ -17,8 +17,8 @@ const TILE: usize = 64;
 
 /// The inner products of n rows with each other: n² / 2 values.
 ///
-/// A stripe holds a few rows, from its first row's own column on. Whoever asks for the products
-/// computes stripes that nobody else is at, so fits that share them share the work.
+/// A stripe holds a few rows, from its first row's own column on. Concurrent fits compute different
+/// stripes, so fits that share a matrix share the work.
 #[derive(Debug)]
 pub(super) struct Gram {
     /// count x width.
@@ -137,8 +137,8 @@ impl Products<'_> {
         for top in (0..n).step_by(TILE) {
             for left in (0..=top).step_by(TILE) {
                 for row in top..(top + TILE).min(n) {
-                    for column in left..(left + TILE).min(row) {
-                        matrix[row * stride + column] = matrix[column * stride + row];
+                    for dual in left..(left + TILE).min(row) {
+                        matrix[row * stride + dual] = matrix[dual * stride + row];
                     }
                 }
             }
@@ -164,12 +164,12 @@ impl Products<'_> {
         }
         // What is left stands in the stripes of the others.
         let last = rows.iter().copied().max().unwrap_or(0);
-        for (column, &other) in others.iter().enumerate() {
+        for (dual, &other) in others.iter().enumerate() {
             let (products, first) = self.upper(other);
             if last >= first + HEIGHT {
                 for (values, &row) in matrix.chunks_exact_mut(width).zip(rows) {
                     if row >= first + HEIGHT {
-                        values[column] = products[row - first];
+                        values[dual] = products[row - first];
                     }
                 }
             }
@@ -202,7 +202,7 @@ mod tests {
     use rand::Rng as _;
 
     #[test]
-    fn values_are_inner_products_whichever_stripe_holds_them() {
+    fn values_are_inner_products_in_every_stripe() {
         let (count, width) = (600, 7);
         let mut generator = seeded(1, "gram");
         let values: Vec<f32> =

@@ -1,6 +1,6 @@
 //! Kernel values from inner products, with an exponential that the compiler can vectorise.
 
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
 use super::options::{Kernel, SvmOptions};
 
@@ -23,7 +23,9 @@ impl KernelFunction {
     pub(super) fn apply(self, products: &mut [f32], length: f32, lengths: &[f32]) {
         match self.kernel {
             Kernel::Linear => {}
-            Kernel::Gaussian => widest(Gaussian { products, length, lengths, gamma: self.gamma }),
+            Kernel::Gaussian => {
+                dispatch_simd(Gaussian { products, length, lengths, gamma: self.gamma })
+            }
             Kernel::Polynomial => {
                 for value in products {
                     *value = (self.gamma * *value + 1.0).powi(self.degree as i32);
@@ -43,7 +45,7 @@ struct Gaussian<'a> {
 impl Vectorised for Gaussian<'_> {
     type Output = ();
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) {
         for (value, &length) in self.products.iter_mut().zip(self.lengths) {
@@ -58,7 +60,7 @@ impl Vectorised for Gaussian<'_> {
 /// normal numbers, exp(-87).
 ///
 /// After Cephes' `expf`: x = n ln 2 + r, a polynomial in r, and n put into the exponent's bits.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn kernels_are_their_formulas() {
+    fn kernels_match_their_definitions() {
         // Rows (1, 2) and (3, -1): product 1, squared lengths 5 and 10.
         let value = |kernel| {
             let mut products = [1.0];

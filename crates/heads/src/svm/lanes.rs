@@ -1,24 +1,24 @@
 //! Finding the largest of many values, in lanes that the compiler puts into registers.
 
-/// Values that are worked on side by side; rows are padded to a multiple of it.
+/// Values that are processed together; rows are padded to a multiple of it.
 pub(super) const LANES: usize = 32;
 /// Runs of lanes among which the largest value is looked for before its place is.
 pub(super) const RUNS: usize = 4;
 
 /// The largest of many values, and the runs of lanes that it is among.
-pub(super) struct Best {
+pub(super) struct RunningMax {
     pub(super) value: f32,
     runs: usize,
 }
 
-impl Best {
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+impl RunningMax {
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     pub(super) fn new() -> Self {
         Self { value: f32::NEG_INFINITY, runs: 0 }
     }
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     pub(super) fn offer(&mut self, runs: usize, values: [f32; LANES]) {
         let value = largest(values);
@@ -28,7 +28,7 @@ impl Best {
     }
 
     /// The first row whose value is the largest.
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     pub(super) fn row(&self, rows: usize, value: impl Fn(usize) -> f32) -> usize {
         let first = self.runs * RUNS * LANES;
@@ -41,14 +41,14 @@ impl Best {
 }
 
 /// The larger of two numbers, in one instruction.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 pub(super) fn larger(one: f32, other: f32) -> f32 {
     if one > other { one } else { other }
 }
 
 /// The larger of two numbers, lane by lane, as a new array: the compiler keeps it in registers.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 pub(super) fn larger_lanes(one: [f32; LANES], other: [f32; LANES]) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
@@ -59,7 +59,7 @@ pub(super) fn larger_lanes(one: [f32; LANES], other: [f32; LANES]) -> [f32; LANE
 }
 
 /// The largest of the lanes.
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 pub(super) fn largest(mut lanes: [f32; LANES]) -> f32 {
     let mut half = LANES / 2;
@@ -74,13 +74,13 @@ pub(super) fn largest(mut lanes: [f32; LANES]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Best, LANES, RUNS, largest};
+    use super::{LANES, RUNS, RunningMax, largest};
 
     #[test]
-    fn the_first_of_the_largest_is_found() {
+    fn the_first_maximum_is_found() {
         let n = 5 * RUNS * LANES / 2;
         let value = |row: usize| if row == 70 || row == n - 1 { 9.0 } else { (row % 7) as f32 };
-        let mut best = Best::new();
+        let mut best = RunningMax::new();
         for (at, run) in (0..n).collect::<Vec<_>>().chunks(RUNS * LANES).enumerate() {
             let mut most = [f32::NEG_INFINITY; LANES];
             for &row in run {

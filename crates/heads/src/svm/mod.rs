@@ -1,47 +1,49 @@
-//! Support vector machines: a solver that computes the products of all pairs of rows once for all
-//! classes and hyper-parameters, and linfa-svm beside it as the reference.
+//! Support vector machines: an exact SMO solver that computes the Gram matrix once for all classes
+//! and hyper-parameters, an approximate primal solver, and linfa-svm as the reference.
 
 mod calibrate;
 mod choose;
+mod classifiers;
 mod coupling;
 mod exact;
+mod export;
 mod fitted;
-mod formula;
 mod gram;
 mod kernel;
 mod lanes;
 mod linfa;
-mod machines;
 mod options;
 mod primal;
-mod questions;
 mod solver;
+mod subproblems;
 mod whiten;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use facefold_core::{Examples, FittedHead, Head, HeadError, MatrixIdentity, Targets, TrainingLog};
+use facefold_core::{
+    FeatureDataset, FittedHead, Head, HeadError, MatrixIdentity, Targets, TrainingLog,
+};
 use ndarray::Array2;
 
 use crate::calibration::Sigmoid;
 use crate::features::Standardiser;
 use crate::linear::mismatch;
 use crate::options::{ClassWeights, HeadOptions};
-use crate::parts::{Stored, json};
+use crate::state_dict::{Stored, json};
 use crate::subsample::stratified;
 use crate::threads::on_one_thread;
 use crate::years;
 use calibrate::calibrate;
 use choose::choose;
+use classifiers::BinaryClassifiers;
 use exact::{Exact, in_order};
 use fitted::{Fitted, FittedSettings, scale};
 use gram::Gram;
-use machines::Machines;
 use primal::{Plan, Primal};
-use questions::{Question, Questions};
+use subproblems::{Subproblem, Subproblems};
 
+pub(crate) use export::export;
 pub(crate) use fitted::restore;
-pub(crate) use formula::write;
 pub use options::{Kernel, Scaling, Scheme, SvmOptions};
 
 pub(crate) const NAME: &str = "svm";
@@ -61,7 +63,7 @@ pub(crate) struct Svm {
 }
 
 impl Svm {
-    /// Checks the settings of the machine of this name.
+    /// Checks the settings of the classifier of this name.
     pub(crate) fn new(name: &'static str, options: &HeadOptions) -> Result<Self, HeadError> {
         let mut svm = options.svm.clone();
         svm.check()?;
@@ -84,8 +86,8 @@ impl Svm {
 
     fn fit_here(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Fitted, HeadError> {
         let target = training.targets().kind();
@@ -100,7 +102,7 @@ impl Svm {
         if self.name == REFERENCE_NAME {
             self.fit_reference(features, training, validation, seed)
         } else {
-            let questions = self.questions(training.targets())?;
+            let subproblems = self.subproblems(training.targets())?;
             let rows = training.len() + validation.len();
             // Without validation rows nothing chooses: the first of each list is taken.
             let mut options = self.options.clone();
@@ -108,28 +110,28 @@ impl Svm {
                 options.cost.truncate(1);
                 options.gamma.truncate(1);
             }
-            match primal::plan(&options, rows, &questions) {
+            match primal::plan(&options, rows, &subproblems) {
                 None => {
-                    self.fit_exactly(features, training, validation, (&questions, &options, seed))
+                    self.fit_exactly(features, training, validation, (&subproblems, &options, seed))
                 }
                 Some(plan) => {
-                    let how = (&questions, &options, &plan, seed);
+                    let how = (&subproblems, &options, &plan, seed);
                     self.fit_primal(features, training, validation, how)
                 }
             }
         }
     }
 
-    fn questions(&self, targets: &Targets) -> Result<Questions, HeadError> {
-        Questions::new(targets, self.options.scheme, self.class_weights, self.options.epsilon)
+    fn subproblems(&self, targets: &Targets) -> Result<Subproblems, HeadError> {
+        Subproblems::new(targets, self.options.scheme, self.class_weights, self.options.epsilon)
     }
 
-    /// The head of some machines, not calibrated yet.
+    /// The head of some classifiers, not calibrated yet.
     fn head(
         &self,
         features: Standardiser,
-        machines: Machines,
-        questions: &Questions,
+        classifiers: BinaryClassifiers,
+        subproblems: &Subproblems,
         (training, log): (&Targets, TrainingLog),
         (cost, gamma): (f64, f64),
     ) -> Fitted {
@@ -144,11 +146,11 @@ impl Svm {
         Fitted {
             name: self.name.to_owned(),
             features,
-            machines,
-            contests: questions.contests.clone(),
-            sigmoids: vec![Sigmoid::PLAIN; questions.contests.len()],
+            classifiers,
+            class_pairs: subproblems.class_pairs.clone(),
+            sigmoids: vec![Sigmoid::UNCALIBRATED; subproblems.class_pairs.len()],
             class_rows: class_rows(training),
-            years: questions.years,
+            years: subproblems.years,
             stored: Stored { target, unit_columns, settings, log },
         }
     }
@@ -158,8 +160,8 @@ impl Svm {
     fn products(
         &self,
         features: &Standardiser,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
     ) -> Result<(Arc<Gram>, [Vec<usize>; 2]), HeadError> {
         let (matrix, width) = (training.matrix(), features.width());
         let identity = matrix.identity();
@@ -196,7 +198,7 @@ impl Svm {
 
     /// What a gamma of 1 is: as for standardised features, 1 over the mean squared distance of the
     /// training rows from their mean.
-    fn unit_gamma(&self, features: &Standardiser, training: &Examples<'_>) -> f64 {
+    fn unit_gamma(&self, features: &Standardiser, training: &FeatureDataset<'_>) -> f64 {
         if self.options.scaling == Scaling::Standard {
             return 1.0;
         }
@@ -210,16 +212,16 @@ impl Svm {
                 }
             }
         }
-        let spread = squares / n - sum.iter().map(|sum| (sum / n).powi(2)).sum::<f64>();
-        if spread > 1e-9 { 1.0 / spread } else { 1.0 }
+        let variance = squares / n - sum.iter().map(|sum| (sum / n).powi(2)).sum::<f64>();
+        if variance > 1e-9 { 1.0 / variance } else { 1.0 }
     }
 
     fn fit_exactly(
         &self,
         features: Standardiser,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
-        (questions, options, seed): (&Questions, &SvmOptions, u64),
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
+        (subproblems, options, seed): (&Subproblems, &SvmOptions, u64),
     ) -> Result<Fitted, HeadError> {
         let unit_gamma = self.unit_gamma(&features, training);
         let (gram, [validation_rows, training_rows]) =
@@ -228,30 +230,36 @@ impl Svm {
             products: gram.products()?,
             training: &training_rows,
             validation: &validation_rows,
-            questions,
+            subproblems,
             options,
             unit_gamma,
         };
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let trials = |gamma| exact.trials(gamma);
-        let trial = choose(options, questions, trials, validation.targets(), &mut log)?;
+        let trial = choose(options, subproblems, trials, validation.targets(), &mut log)?;
         let (function, width) = (exact.function(trial.gamma), features.width());
         let support =
             |chosen: &[usize]| scaled(&features, training, &in_order(training.rows(), chosen));
-        let machines = Machines::join(function, width, &trial.columns, support);
+        let classifiers = BinaryClassifiers::join(function, width, &trial.duals, support);
         let chosen = (trial.cost, f64::from(function.gamma));
-        let mut head = self.head(features, machines, questions, (training.targets(), log), chosen);
-        let held_out = |question: &Question| exact.held_out(question, &trial, seed);
-        calibrate(&mut head, questions, (&trial.decisions, validation.targets()), Some(&held_out));
+        let mut head =
+            self.head(features, classifiers, subproblems, (training.targets(), log), chosen);
+        let held_out = |subproblem: &Subproblem| exact.held_out(subproblem, &trial, seed);
+        calibrate(
+            &mut head,
+            subproblems,
+            (&trial.decisions, validation.targets()),
+            Some(&held_out),
+        );
         Ok(head)
     }
 
     fn fit_primal(
         &self,
         features: Standardiser,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
-        (questions, options, plan, seed): (&Questions, &SvmOptions, &Plan, u64),
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
+        (subproblems, options, plan, seed): (&Subproblems, &SvmOptions, &Plan, u64),
     ) -> Result<Fitted, HeadError> {
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let landmarks = stratified(training.targets(), plan.landmarks, seed);
@@ -266,29 +274,30 @@ impl Svm {
             plan.exact / 1e9,
             self.options.memory
         ));
-        let examples = (training, validation);
-        let setting = (options, self.unit_gamma(&features, training));
-        let primal = Primal::new(&features, examples, questions, setting, &landmarks);
+        let datasets = (training, validation);
+        let settings = (options, self.unit_gamma(&features, training));
+        let primal = Primal::new(&features, datasets, subproblems, settings, &landmarks);
         let trials = |gamma| primal.trials(gamma);
-        let trial = choose(options, questions, trials, validation.targets(), &mut log)?;
+        let trial = choose(options, subproblems, trials, validation.targets(), &mut log)?;
         let chosen = (trial.cost, f64::from(primal.function(trial.gamma).gamma));
-        let machines = primal.machines(&trial);
+        let classifiers = primal.classifiers(&trial);
         drop(primal);
-        let mut head = self.head(features, machines, questions, (training.targets(), log), chosen);
-        calibrate(&mut head, questions, (&trial.decisions, validation.targets()), None);
+        let mut head =
+            self.head(features, classifiers, subproblems, (training.targets(), log), chosen);
+        calibrate(&mut head, subproblems, (&trial.decisions, validation.targets()), None);
         Ok(head)
     }
 
     fn fit_reference(
         &self,
         features: Standardiser,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Fitted, HeadError> {
         let (n, width) = (training.len(), features.width());
-        let asked = self.questions(training.targets())?.asked.len();
-        let limit = linfa::row_limit(&self.options, width, asked);
+        let problems = self.subproblems(training.targets())?.problems.len();
+        let limit = linfa::row_limit(&self.options, width, problems);
         let kept = stratified(training.targets(), limit, seed);
         let mut log = TrainingLog { rows_used: kept.len(), ..TrainingLog::default() };
         if kept.len() < n {
@@ -299,39 +308,39 @@ impl Svm {
             ));
         }
         let rows = in_order(training.rows(), &kept);
-        let targets = training.targets().pick(&kept);
-        let questions = self.questions(&targets)?;
+        let targets = training.targets().select(&kept);
+        let subproblems = self.subproblems(&targets)?;
         let values = features.rows(training.matrix().plain(), &rows, scale(width));
         let samples = values.iter().map(|&value| f64::from(value)).collect();
         let samples = Array2::from_shape_vec((rows.len(), width), samples)
             .map_err(|error| HeadError::Shape(error.to_string()))?;
-        let columns = questions
-            .asked
+        let duals = subproblems
+            .problems
             .iter()
-            .map(|question| linfa::fit(&samples, question, &self.options))
+            .map(|subproblem| linfa::fit(&samples, subproblem, &self.options))
             .collect::<Result<Vec<_>, _>>()?;
         let chosen = (self.options.cost[0], self.options.gamma[0]);
         let function = kernel::KernelFunction::new(&self.options, chosen.1);
         let support = |chosen: &[usize]| {
             features.rows(training.matrix().plain(), &in_order(&rows, chosen), scale(width))
         };
-        let machines = Machines::join(function, width, &columns, support);
-        let mut head = self.head(features, machines, &questions, (&targets, log), chosen);
+        let classifiers = BinaryClassifiers::join(function, width, &duals, support);
+        let mut head = self.head(features, classifiers, &subproblems, (&targets, log), chosen);
         let decisions = head.decisions(validation.matrix().plain(), validation.rows())?;
-        calibrate(&mut head, &questions, (&decisions, validation.targets()), None);
+        calibrate(&mut head, &subproblems, (&decisions, validation.targets()), None);
         Ok(head)
     }
 }
 
-/// Scaled features of rows of the matrix of some examples.
-fn scaled(features: &Standardiser, examples: &Examples<'_>, rows: &[usize]) -> Vec<f32> {
-    features.rows(examples.matrix().plain(), rows, scale(features.width()))
+/// Scaled features of rows of a dataset's matrix.
+fn scaled(features: &Standardiser, dataset: &FeatureDataset<'_>, rows: &[usize]) -> Vec<f32> {
+    features.rows(dataset.matrix().plain(), rows, scale(features.width()))
 }
 
 /// Number of rows of each class; empty for years.
 fn class_rows(targets: &Targets) -> Vec<f32> {
     match targets {
-        Targets::Years(_) => Vec::new(),
+        Targets::Regression(_) => Vec::new(),
         Targets::Classes { indices, count } => {
             let mut rows = vec![0.0; *count];
             for &class in indices {
@@ -357,8 +366,8 @@ impl Head for Svm {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let mut fitted = on_one_thread(|| self.fit_here(training, validation, seed))?;

@@ -17,13 +17,13 @@ pub enum Kernel {
     Polynomial,
 }
 
-/// How machines, each of which tells two kinds of rows apart, tell several classes.
+/// How binary classifiers are combined for several classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
-    /// A machine for each pair of classes.
+    /// A classifier for each pair of classes.
     OneVsOne,
-    /// A machine for each class, against all others.
+    /// A classifier for each class, against all others.
     OneVsRest,
 }
 
@@ -33,8 +33,8 @@ pub enum Scheme {
 pub enum Scaling {
     /// Each feature to mean 0 and standard deviation 1 over the training rows.
     Standard,
-    /// Each row to length 1. The training rows have no say in it, so that one Gram matrix serves
-    /// all folds.
+    /// Each row to length 1. Independent of the training rows, so that one Gram matrix serves all
+    /// folds.
     Unit,
 }
 
@@ -53,9 +53,9 @@ pub struct SvmOptions {
     /// age groups, against 0.886 and 0.544), and worse with taps, whose columns differ in size
     /// (0.932 and 0.592 against 0.940 and 0.611): hence the default.
     pub scaling: Scaling,
-    /// How `svm` and `svm-linfa` compare two rows; `svm-linear` is always linear.
+    /// Kernel of `svm` and `svm-linfa`; `svm-linear` is always linear.
     pub kernel: Kernel,
-    /// What a row inside the margin costs, C: one number or a list. `svm-linfa` takes the first.
+    /// Regularisation parameter C: one number or a list. `svm-linfa` takes the first.
     #[serde(deserialize_with = "one_or_more")]
     pub cost: Vec<f64>,
     /// Of the Gaussian and the polynomial kernel: one number or a list; 1 is scikit-learn's
@@ -64,15 +64,15 @@ pub struct SvmOptions {
     pub gamma: Vec<f64>,
     /// Of the polynomial kernel.
     pub degree: u32,
-    /// For years: errors below this share of their standard deviation cost nothing.
+    /// Regression: half-width of the epsilon-insensitive tube, in standard deviations of the age.
     pub epsilon: f64,
-    /// How several classes are told; `svm-linfa` is always one-vs-rest.
+    /// How several classes are combined; `svm-linfa` is always one-vs-rest.
     pub scheme: Scheme,
     /// Gigabytes that the kernel values of one fit of `svm` or `svm-linear` may take. Where the
     /// exact solver would need more (6 bytes for each pair of rows, for two classes or years; less
     /// for many), the primal problem is solved instead, on landmarks.
     pub memory: f64,
-    /// Landmarks of the primal problem; fewer where the memory allows no more.
+    /// Nyström landmarks of the primal problem; fewer where the memory allows no more.
     pub landmarks: usize,
     /// `svm-linfa` leaves out training rows above this number by a stratified draw. `None`: as
     /// many stay as fit into about a minute, which at 512 features is 7,900 for two classes and

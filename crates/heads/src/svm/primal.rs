@@ -1,25 +1,25 @@
-//! Machines for more rows than a Gram matrix can be held for: the primal problem with a squared
-//! loss, on landmarks or, for a linear kernel, on the features themselves.
+//! Approximate training where the Gram matrix does not fit into memory: the primal problem with a
+//! squared loss, on Nyström landmarks or, for a linear kernel, on the features themselves.
 //!
 //! minimise  |w|² / 2 + cost * sum of squared losses,  with 1 - y f as the loss of a row inside
-//! its margin, or |f - z| - epsilon of one further from its goal. With m landmarks drawn from the
+//! its margin, or |f - z| - epsilon of one further from its target. With m landmarks drawn from the
 //! training rows, and L L' their kernel matrix, f(x) = w' L^-1 k(x) + bias, where k(x) are the
 //! kernel values of x with the landmarks (Williams and Seeger, "Using the Nystroem method to speed
-//! up kernel machines", 2001). All machines of a head are fitted side by side.
+//! up kernel machines", 2001). All classifiers of a head are fitted together.
 
-use facefold_core::{Examples, HeadError};
+use facefold_core::{FeatureDataset, HeadError};
 use facefold_engine::{Matrix, MatrixMut, Multiplier};
 
+use super::classifiers::{BinaryClassifiers, DualCoefficients, Support};
 use super::exact::{Trial, in_order};
 use super::fitted::scale;
 use super::kernel::KernelFunction;
-use super::machines::{Column, Machines, Support};
 use super::options::{Kernel, SvmOptions};
-use super::questions::Questions;
+use super::subproblems::Subproblems;
 use super::whiten::whitening;
 use crate::features::Standardiser;
 use crate::lbfgs::{Limits, minimise};
-use crate::parts::multiplier;
+use crate::state_dict::multiplier;
 
 /// Rows that are worked on at a time.
 const CHUNK: usize = 4096;
@@ -27,7 +27,7 @@ const CHUNK: usize = 4096;
 const STEPS: usize = 150;
 /// Stop when no part of the mean loss's gradient is larger.
 const GRADIENT: f64 = 1e-5;
-/// Added to the diagonal of the landmarks' kernel matrix, as a share of it: landmarks that are
+/// Added to the diagonal of the landmarks' kernel matrix, relative to it: landmarks that are
 /// nearly the same would otherwise get coefficients that f32 cannot hold.
 const JITTER: f32 = 1e-4;
 /// Landmarks are no fewer, whatever the memory.
@@ -41,16 +41,16 @@ pub(super) struct Plan {
 }
 
 /// A plan where the exact solver would need more memory than the options allow.
-pub(super) fn plan(options: &SvmOptions, rows: usize, questions: &Questions) -> Option<Plan> {
-    let members = questions.asked.iter().map(|question| question.members.len()).max();
-    // The products, and the kernel matrix of the largest question.
+pub(super) fn plan(options: &SvmOptions, rows: usize, subproblems: &Subproblems) -> Option<Plan> {
+    let members = subproblems.problems.iter().map(|subproblem| subproblem.members.len()).max();
+    // The products, and the kernel matrix of the largest subproblem.
     let exact = pairs(rows) + 4.0 * (members.unwrap_or(0) as f64).powi(2);
     let allowed = options.memory * 1e9;
     if exact <= allowed {
         return None;
     }
-    // A value for each row and machine, the goals, and one for each row and landmark.
-    let room = allowed / (4.0 * rows as f64) - questions.asked.len() as f64;
+    // A value for each row and classifier, the targets, and one for each row and landmark.
+    let room = allowed / (4.0 * rows as f64) - subproblems.problems.len() as f64;
     let landmarks = options.landmarks.min(room.max(0.0) as usize).max(LEAST_LANDMARKS);
     Some(Plan { landmarks, exact })
 }
@@ -63,36 +63,45 @@ pub(super) fn pairs(rows: usize) -> f64 {
 /// What is fitted on what.
 pub(super) struct Primal<'a> {
     pub(super) features: &'a Standardiser,
-    pub(super) training: &'a Examples<'a>,
-    pub(super) validation: &'a Examples<'a>,
-    pub(super) questions: &'a Questions,
+    pub(super) training: &'a FeatureDataset<'a>,
+    pub(super) validation: &'a FeatureDataset<'a>,
+    pub(super) subproblems: &'a Subproblems,
     pub(super) options: &'a SvmOptions,
     /// What a gamma of 1 is for rows scaled like these.
     unit_gamma: f64,
     /// Positions of the landmarks among the training rows.
     pub(super) landmarks: &'a [usize],
-    /// For each training row and machine: its weight, with the sign of the side that it is on (0
-    /// where it has no part), or its goal.
-    goals: Vec<f32>,
+    /// For each training row and classifier: its weight with the sign of its class (0 where it takes
+    /// no part), or its regression target.
+    targets: Vec<f32>,
 }
 
 impl<'a> Primal<'a> {
     pub(super) fn new(
         features: &'a Standardiser,
-        (training, validation): (&'a Examples<'a>, &'a Examples<'a>),
-        questions: &'a Questions,
+        (training, validation): (&'a FeatureDataset<'a>, &'a FeatureDataset<'a>),
+        subproblems: &'a Subproblems,
         (options, unit_gamma): (&'a SvmOptions, f64),
         landmarks: &'a [usize],
     ) -> Self {
-        let machines = questions.asked.len();
-        let mut goals = vec![0.0; training.len() * machines];
-        for (machine, question) in questions.asked.iter().enumerate() {
-            let rows = question.members.iter().zip(&question.goals).zip(&question.weights);
-            for ((&member, &goal), &weight) in rows {
-                goals[member * machines + machine] = goal * weight;
+        let classifiers = subproblems.problems.len();
+        let mut targets = vec![0.0; training.len() * classifiers];
+        for (classifier, subproblem) in subproblems.problems.iter().enumerate() {
+            let rows = subproblem.members.iter().zip(&subproblem.targets).zip(&subproblem.weights);
+            for ((&member, &target), &weight) in rows {
+                targets[member * classifiers + classifier] = target * weight;
             }
         }
-        Self { features, training, validation, questions, options, unit_gamma, landmarks, goals }
+        Self {
+            features,
+            training,
+            validation,
+            subproblems,
+            options,
+            unit_gamma,
+            landmarks,
+            targets,
+        }
     }
 
     /// The kernel at a gamma.
@@ -101,32 +110,32 @@ impl<'a> Primal<'a> {
     }
 
     /// Scaled features of examples at some positions.
-    fn scaled(&self, examples: &Examples<'_>, positions: &[usize]) -> Vec<f32> {
+    fn scaled(&self, examples: &FeatureDataset<'_>, positions: &[usize]) -> Vec<f32> {
         let rows = in_order(examples.rows(), positions);
         let width = self.features.width();
         self.features.rows(examples.matrix().plain(), &rows, scale(width))
     }
 
-    /// The machines of a trial.
-    pub(super) fn machines(&self, trial: &Trial) -> Machines {
+    /// The classifiers of a trial.
+    pub(super) fn classifiers(&self, trial: &Trial) -> BinaryClassifiers {
         let (function, width) = (self.function(trial.gamma), self.features.width());
         if self.options.kernel == Kernel::Linear {
-            return Machines::linear(function, width, &trial.columns);
+            return BinaryClassifiers::linear(function, width, &trial.duals);
         }
         let support =
             |chosen: &[usize]| self.scaled(self.training, &in_order(self.landmarks, chosen));
-        Machines::join(function, width, &trial.columns, support)
+        BinaryClassifiers::join(function, width, &trial.duals, support)
     }
 
-    /// All machines at every cost of one gamma, in the order of the options' costs.
+    /// All classifiers at every cost of one gamma, in the order of the options' costs.
     pub(super) fn trials(&self, gamma: f64) -> Result<Vec<Trial>, HeadError> {
         let mut view = View::new(self, gamma)?;
-        let (n, machines) = (self.training.len(), self.questions.asked.len());
+        let (n, classifiers) = (self.training.len(), self.subproblems.problems.len());
         let costs = &self.options.cost;
         let mut rising: Vec<usize> = (0..costs.len()).collect();
         rising.sort_by(|&a, &b| costs[a].total_cmp(&costs[b]));
         let mut trials: Vec<Option<Trial>> = costs.iter().map(|_| None).collect();
-        let mut at = vec![0.0; (view.width + 1) * machines];
+        let mut at = vec![0.0; (view.width + 1) * classifiers];
         for place in rising {
             let penalty = 1.0 / (costs[place] * n as f64);
             let limits = Limits { steps: STEPS, gradient: GRADIENT };
@@ -135,24 +144,24 @@ impl<'a> Primal<'a> {
             })?;
             at = found.at;
             let coefficients = view.coefficients(&at);
-            let biases = &at[view.width * machines..];
-            let column = |machine: usize| Column {
+            let biases = &at[view.width * classifiers..];
+            let dual = |classifier: usize| DualCoefficients {
                 coefficients: coefficients
                     .iter()
-                    .skip(machine)
-                    .step_by(machines)
+                    .skip(classifier)
+                    .step_by(classifiers)
                     .copied()
                     .collect(),
-                bias: biases[machine] as f32,
+                bias: biases[classifier] as f32,
             };
             let mut trial = Trial {
                 cost: costs[place],
                 gamma,
-                columns: (0..machines).map(column).collect(),
+                duals: (0..classifiers).map(dual).collect(),
                 decisions: Vec::new(),
-                unfinished: if found.steps == STEPS { machines } else { 0 },
+                unfinished: if found.steps == STEPS { classifiers } else { 0 },
             };
-            let fitted = self.machines(&trial);
+            let fitted = self.classifiers(&trial);
             let positions: Vec<usize> = (0..self.validation.len()).collect();
             for chunk in positions.chunks(CHUNK) {
                 let values = self.scaled(self.validation, chunk);
@@ -164,7 +173,7 @@ impl<'a> Primal<'a> {
     }
 }
 
-/// The training rows as a linear machine sees them.
+/// The training rows as a linear classifier sees them.
 struct View<'a> {
     primal: &'a Primal<'a>,
     /// Values of a row: landmarks, or features.
@@ -187,7 +196,7 @@ impl<'a> View<'a> {
         let (function, m) = (primal.function(gamma), primal.landmarks.len());
         let values = primal.scaled(primal.training, primal.landmarks);
         let support = Support::new(values.clone(), primal.features.width());
-        let mut own = support.similar(&values, function, &mut multiplier);
+        let mut own = support.kernel_values(&values, function, &mut multiplier);
         for at in 0..m {
             own[at * m + at] *= 1.0 + JITTER;
         }
@@ -198,36 +207,37 @@ impl<'a> View<'a> {
         let positions: Vec<usize> = (0..primal.training.len()).collect();
         let similar = |chunk: &[usize]| {
             let values = primal.scaled(primal.training, chunk);
-            support.similar(&values, function, &mut multiplier)
+            support.kernel_values(&values, function, &mut multiplier)
         };
         let stored = positions.chunks(CHUNK).map(similar).collect();
         Ok(Self { primal, width: m, stored, whitening, multiplier })
     }
 
-    /// What the values of a row are multiplied by, width x machines, at the weights `at`.
+    /// What the values of a row are multiplied by, width x classifiers, at the weights `at`.
     fn coefficients(&mut self, at: &[f64]) -> Vec<f32> {
-        let (width, machines) = (self.width, self.primal.questions.asked.len());
-        let weights = at[..width * machines].iter().map(|&value| value as f32).collect();
+        let (width, classifiers) = (self.width, self.primal.subproblems.problems.len());
+        let weights = at[..width * classifiers].iter().map(|&value| value as f32).collect();
         let Some(inverse) = &self.whitening else { return weights };
-        let mut coefficients = vec![0.0; width * machines];
+        let mut coefficients = vec![0.0; width * classifiers];
         self.multiplier.multiply(
             Matrix::new(inverse, width, width).transposed(),
-            Matrix::new(&weights, width, machines),
-            MatrixMut::new(&mut coefficients, width, machines),
+            Matrix::new(&weights, width, classifiers),
+            MatrixMut::new(&mut coefficients, width, classifiers),
         );
         coefficients
     }
 
-    /// Mean loss plus penalty, and its gradient, at width x machines weights and the biases.
+    /// Mean loss plus penalty, and its gradient, at width x classifiers weights and the biases.
     fn evaluate(&mut self, at: &[f64], penalty: f64) -> (f64, Vec<f64>) {
-        let (n, machines) = (self.primal.training.len(), self.primal.questions.asked.len());
+        let (n, classifiers) = (self.primal.training.len(), self.primal.subproblems.problems.len());
         let coefficients = self.coefficients(at);
-        let coefficients = Matrix::new(&coefficients, self.width, machines);
-        let (weights, biases) = at.split_at(self.width * machines);
-        let epsilon = self.primal.questions.asked.first().and_then(|question| question.epsilon);
+        let coefficients = Matrix::new(&coefficients, self.width, classifiers);
+        let (weights, biases) = at.split_at(self.width * classifiers);
+        let epsilon =
+            self.primal.subproblems.problems.first().and_then(|subproblem| subproblem.epsilon);
         let mut loss = 0.0;
-        let mut bias_gradient = vec![0.0; machines];
-        let mut gradient = vec![0.0; self.width * machines];
+        let mut bias_gradient = vec![0.0; classifiers];
+        let mut gradient = vec![0.0; self.width * classifiers];
         let positions: Vec<usize> = (0..n).collect();
         for (place, chunk) in positions.chunks(CHUNK).enumerate() {
             let scaled;
@@ -238,50 +248,51 @@ impl<'a> View<'a> {
                 &scaled
             };
             let rows = Matrix::new(rows, chunk.len(), self.width);
-            let mut slopes = vec![0.0; chunk.len() * machines];
-            let to = MatrixMut::new(&mut slopes, chunk.len(), machines);
+            let mut gradients = vec![0.0; chunk.len() * classifiers];
+            let to = MatrixMut::new(&mut gradients, chunk.len(), classifiers);
             self.multiplier.multiply(rows, coefficients, to);
-            let goals = &self.primal.goals[chunk[0] * machines..][..slopes.len()];
-            for (at, (slope, &goal)) in slopes.iter_mut().zip(goals).enumerate() {
-                let decision = f64::from(*slope) + biases[at % machines];
+            let targets = &self.primal.targets[chunk[0] * classifiers..][..gradients.len()];
+            for (at, (gradient, &target)) in gradients.iter_mut().zip(targets).enumerate() {
+                let decision = f64::from(*gradient) + biases[at % classifiers];
                 let (value, derivative) = match epsilon {
-                    Some(epsilon) => distance_loss(decision, f64::from(goal), f64::from(epsilon)),
-                    None => margin_loss(decision, f64::from(goal)),
+                    Some(epsilon) => distance_loss(decision, f64::from(target), f64::from(epsilon)),
+                    None => margin_loss(decision, f64::from(target)),
                 };
                 loss += value;
-                bias_gradient[at % machines] += derivative;
-                *slope = derivative as f32;
+                bias_gradient[at % classifiers] += derivative;
+                *gradient = derivative as f32;
             }
-            let slopes = Matrix::new(&slopes, chunk.len(), machines);
-            let to = MatrixMut::new(&mut gradient, self.width, machines);
-            self.multiplier.accumulate(rows.transposed(), slopes, to);
+            let gradients = Matrix::new(&gradients, chunk.len(), classifiers);
+            let to = MatrixMut::new(&mut gradient, self.width, classifiers);
+            self.multiplier.accumulate(rows.transposed(), gradients, to);
         }
         if let Some(inverse) = &self.whitening {
             let sums = gradient.clone();
             self.multiplier.multiply(
                 Matrix::new(inverse, self.width, self.width),
-                Matrix::new(&sums, self.width, machines),
-                MatrixMut::new(&mut gradient, self.width, machines),
+                Matrix::new(&sums, self.width, classifiers),
+                MatrixMut::new(&mut gradient, self.width, classifiers),
             );
         }
         let lengths: f64 = weights.iter().map(|weight| weight * weight).sum();
-        let slopes = gradient.iter().zip(weights);
-        let mut gradient: Vec<f64> =
-            slopes.map(|(&slope, weight)| f64::from(slope) / n as f64 + penalty * weight).collect();
-        gradient.extend(bias_gradient.iter().map(|slope| slope / n as f64));
+        let gradients = gradient.iter().zip(weights);
+        let mut gradient: Vec<f64> = gradients
+            .map(|(&gradient, weight)| f64::from(gradient) / n as f64 + penalty * weight)
+            .collect();
+        gradient.extend(bias_gradient.iter().map(|gradient| gradient / n as f64));
         (loss / n as f64 + penalty * lengths / 2.0, gradient)
     }
 }
 
-/// Squared loss inside the margin, and its derivative; the goal is the row's signed weight.
-fn margin_loss(decision: f64, goal: f64) -> (f64, f64) {
-    let inside = (1.0 - goal.signum() * decision).max(0.0);
-    (goal.abs() * inside * inside, -2.0 * goal * inside)
+/// Squared loss inside the margin, and its derivative; the target is the row's signed weight.
+fn margin_loss(decision: f64, target: f64) -> (f64, f64) {
+    let inside = (1.0 - target.signum() * decision).max(0.0);
+    (target.abs() * inside * inside, -2.0 * target * inside)
 }
 
-/// Squared loss beyond epsilon from the goal, and its derivative.
-fn distance_loss(decision: f64, goal: f64, epsilon: f64) -> (f64, f64) {
-    let missed = decision - goal;
+/// Squared loss beyond epsilon from the target, and its derivative.
+fn distance_loss(decision: f64, target: f64, epsilon: f64) -> (f64, f64) {
+    let missed = decision - target;
     let beyond = (missed.abs() - epsilon).max(0.0);
     (beyond * beyond, 2.0 * beyond * missed.signum())
 }

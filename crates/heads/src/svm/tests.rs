@@ -1,7 +1,7 @@
-//! The machines against linfa-svm and scikit-learn.
+//! The classifiers against linfa-svm and scikit-learn.
 
 use facefold_core::rng::seeded;
-use facefold_core::{Examples, FeatureMatrix, FittedHead, Head, Predictions, Targets};
+use facefold_core::{FeatureDataset, FeatureMatrix, FittedHead, Head, Predictions, Targets};
 use ndarray::Array2;
 use rand::Rng as _;
 
@@ -22,10 +22,10 @@ fn fit(name: &'static str, options: &HeadOptions, matrix: &FeatureMatrix, y: &Ta
     let n = y.len();
     let none = match y {
         Targets::Classes { count, .. } => Targets::Classes { indices: Vec::new(), count: *count },
-        Targets::Years(_) => Targets::exact_years(Vec::new()),
+        Targets::Regression(_) => Targets::exact_years(Vec::new()),
     };
-    let training = Examples::new(matrix, (0..n).collect(), y.clone()).unwrap();
-    let validation = Examples::new(matrix, Vec::new(), none).unwrap();
+    let training = FeatureDataset::new(matrix, (0..n).collect(), y.clone()).unwrap();
+    let validation = FeatureDataset::new(matrix, Vec::new(), none).unwrap();
     Svm::new(name, options).unwrap().fit_here(&training, &validation, 1).unwrap()
 }
 
@@ -33,10 +33,10 @@ fn fit(name: &'static str, options: &HeadOptions, matrix: &FeatureMatrix, y: &Ta
 fn overlapping(n: usize, seed: u64) -> (FeatureMatrix, Vec<usize>) {
     let mut generator = seeded(seed, "overlapping classes");
     let classes: Vec<usize> = (0..n).map(|_| generator.random_range(0..4)).collect();
-    let plain = Array2::from_shape_fn((n, 16), |(row, column)| {
+    let plain = Array2::from_shape_fn((n, 16), |(row, dual)| {
         let noise: f32 = (0..4).map(|_| generator.random_range(-1.0..1.0_f32)).sum();
-        let bent = if column % 4 == classes[row] { noise.abs() } else { 0.0 };
-        noise + 0.5 * bent + 0.25 * f32::from(u8::from(column == classes[row]))
+        let bent = if dual % 4 == classes[row] { noise.abs() } else { 0.0 };
+        noise + 0.5 * bent + 0.25 * f32::from(u8::from(dual == classes[row]))
     });
     (FeatureMatrix::new(plain, None).unwrap(), classes)
 }
@@ -94,7 +94,7 @@ fn sines() -> (FeatureMatrix, Targets, Targets) {
 ///     print(SVC(**k).fit(s[:m], three[:m]).predict(s[m:]))
 /// ```
 #[test]
-fn answers_are_those_of_scikit_learn() {
+fn predictions_are_those_of_scikit_learn() {
     let (matrix, two, years) = sines();
     let three = Targets::Classes { indices: (0..60).map(|i| i % 3).collect(), count: 3 };
     let rows: Vec<usize> = (60..66).collect();
@@ -128,20 +128,22 @@ fn answers_are_those_of_scikit_learn() {
             assert!((found + expected).abs() < 4e-3, "{kernel:?}: {found} {expected}");
         }
         let fitted = fit(name, &options, &matrix, &years);
-        let Predictions::Years(found) = fitted.predict(&matrix, &rows).unwrap() else { panic!() };
+        let Predictions::Regression(found) = fitted.predict(&matrix, &rows).unwrap() else {
+            panic!()
+        };
         for (found, expected) in found.iter().zip(ages) {
             assert!((found - expected).abs() < 0.05, "{kernel:?}: {found} {expected}");
         }
         let fitted = fit(name, &options, &matrix, &three);
         let decisions = fitted.decisions(matrix.plain(), &(60..90).collect::<Vec<_>>()).unwrap();
         let voted: String =
-            decisions.chunks(3).map(|row| vote(&fitted.contests, row, 3).to_string()).collect();
+            decisions.chunks(3).map(|row| vote(&fitted.class_pairs, row, 3).to_string()).collect();
         assert_eq!(voted, classes, "{kernel:?}");
     }
 }
 
 #[test]
-fn one_against_the_rest_tells_the_classes_too() {
+fn one_vs_rest_predicts_the_classes_too() {
     let (matrix, classes) = overlapping(900, 2);
     let told = Targets::Classes { indices: classes[..600].to_vec(), count: 4 };
     let right = |scheme| {
@@ -156,7 +158,7 @@ fn one_against_the_rest_tells_the_classes_too() {
             assert!((row.sum() - 1.0).abs() < 1e-5);
             row.iter().all(|share| *share <= row[**class])
         });
-        (fitted.contests.len(), right.count())
+        (fitted.class_pairs.len(), right.count())
     };
     let (one_vs_one, one_vs_rest) = (right(Scheme::OneVsOne), right(Scheme::OneVsRest));
     assert_eq!((one_vs_one.0, one_vs_rest.0), (6, 4));
@@ -164,12 +166,12 @@ fn one_against_the_rest_tells_the_classes_too() {
 }
 
 #[test]
-fn the_grid_keeps_what_validation_likes_best_and_says_so() {
+fn the_grid_search_keeps_the_best_validation_score_and_notes_it() {
     let (matrix, classes) = overlapping(900, 3);
     let part = |rows: std::ops::Range<usize>| {
         let indices = classes[rows.clone()].to_vec();
         let targets = Targets::Classes { indices, count: 4 };
-        Examples::new(&matrix, rows.collect(), targets).unwrap()
+        FeatureDataset::new(&matrix, rows.collect(), targets).unwrap()
     };
     let (training, validation) = (part(0..600), part(600..900));
     let alone = |cost: f64, gamma: f64| {
@@ -185,7 +187,7 @@ fn the_grid_keeps_what_validation_likes_best_and_says_so() {
     let accuracy = |fitted: &Fitted| {
         let decisions = fitted.decisions(matrix.plain(), validation.rows()).unwrap();
         let rows = decisions.chunks(6).zip(&classes[600..]);
-        rows.filter(|(row, class)| vote(&fitted.contests, row, 4) == **class).count()
+        rows.filter(|(row, class)| vote(&fitted.class_pairs, row, 4) == **class).count()
     };
     let all: Vec<usize> = [(8.0, 0.2), (0.5, 0.2), (8.0, 3.0), (0.5, 3.0)]
         .map(|(cost, gamma)| accuracy(&alone(cost, gamma)))
@@ -216,8 +218,8 @@ fn the_grid_keeps_what_validation_likes_best_and_says_so() {
 /// def tube(f): return (np.maximum(0, np.abs(f - (years[:m] - y) / d) - 0.1) ** 2).sum()
 /// for v in (s, np.linalg.solve(l, gaussian.T).T):
 ///     for loss, back in ((hinge, lambda f: f), (tube, lambda f: f * d + y)):
-///         goal = lambda w: w[:-1] @ w[:-1] / 2 + C * loss(v[:m] @ w[:-1] + w[-1])
-///         w = minimize(goal, np.zeros(v.shape[1] + 1), method="L-BFGS-B",
+///         target = lambda w: w[:-1] @ w[:-1] / 2 + C * loss(v[:m] @ w[:-1] + w[-1])
+///         w = minimize(target, np.zeros(v.shape[1] + 1), method="L-BFGS-B",
 ///                      options=dict(ftol=1e-15, gtol=1e-9, maxiter=9999, maxfun=10**7)).x
 ///         print(back(v[m:m+6] @ w[:-1] + w[-1]))
 /// ```
@@ -250,7 +252,9 @@ fn the_primal_is_solved_to_its_minimum() {
         let note = &fitted.stored.log.notes[0];
         assert!(note.contains("approximate") && note.contains("svm.memory"), "{note}");
         let fitted = fit(name, &options, &matrix, &years);
-        let Predictions::Years(found) = fitted.predict(&matrix, &rows).unwrap() else { panic!() };
+        let Predictions::Regression(found) = fitted.predict(&matrix, &rows).unwrap() else {
+            panic!()
+        };
         for (found, expected) in found.iter().zip(ages) {
             assert!((found - expected).abs() < 0.03, "{kernel:?}: {found} {expected}");
         }
@@ -258,7 +262,7 @@ fn the_primal_is_solved_to_its_minimum() {
 }
 
 #[test]
-fn a_few_landmarks_come_near_to_the_exact_machines() {
+fn few_landmarks_approximate_the_exact_classifiers() {
     let (matrix, classes) = overlapping(1_500, 4);
     let targets = Targets::Classes { indices: classes[..1_000].to_vec(), count: 4 };
     let rows: Vec<usize> = (1_000..1_500).collect();
@@ -268,7 +272,7 @@ fn a_few_landmarks_come_near_to_the_exact_machines() {
         (options.svm.memory, options.svm.landmarks) = (memory, 200);
         let fitted = fit(NAME, &options, &matrix, &targets);
         let decisions = fitted.decisions(matrix.plain(), &rows).unwrap();
-        let votes = decisions.chunks(6).map(|row| vote(&fitted.contests, row, 4));
+        let votes = decisions.chunks(6).map(|row| vote(&fitted.class_pairs, row, 4));
         let right = votes.zip(&classes[1_000..]).filter(|(voted, class)| voted == *class);
         (right.count(), fitted.stored.log.notes.iter().any(|note| note.contains("200 landmarks")))
     };
@@ -278,7 +282,7 @@ fn a_few_landmarks_come_near_to_the_exact_machines() {
 }
 
 #[test]
-fn folds_of_unit_rows_share_their_products() {
+fn folds_of_unit_rows_share_the_gram_matrix() {
     let (matrix, classes) = overlapping(600, 5);
     let (copy, none) = (FeatureMatrix::of_rows(matrix.plain().clone(), None).unwrap(), Vec::new());
     let mut options = options(Kernel::Gaussian);
@@ -288,7 +292,7 @@ fn folds_of_unit_rows_share_their_products() {
         |fold: usize| -> Vec<usize> { (0..600).rev().filter(|row| row % 3 != fold).collect() };
     let examples = |matrix, rows: Vec<usize>| {
         let indices = rows.iter().map(|&row| classes[row]).collect();
-        Examples::new(matrix, rows, Targets::Classes { indices, count: 4 }).unwrap()
+        FeatureDataset::new(matrix, rows, Targets::Classes { indices, count: 4 }).unwrap()
     };
     let held = || svm.shared.lock().unwrap().as_ref().map(|(_, gram)| std::sync::Arc::as_ptr(gram));
     let fit = |matrix, fold: usize| {
@@ -302,7 +306,7 @@ fn folds_of_unit_rows_share_their_products() {
     // Another matrix has other products, though its values are the same; and so are the answers.
     let again = fit(&copy, 1);
     assert_ne!(held(), products);
-    assert!(again.parts() == second.parts() && first.parts() != second.parts());
+    assert!(again.state_dict() == second.state_dict() && first.state_dict() != second.state_dict());
 
     // Products of only the rows of the fit, which another validation matrix asks for, agree.
     let (training, validation) = (examples(&matrix, rows(1)), examples(&copy, none));

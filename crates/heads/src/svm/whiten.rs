@@ -1,15 +1,15 @@
 //! The whitening of a kernel matrix: what turns kernel values into features whose inner products
 //! are kernel values.
 
-use facefold_engine::{Vectorised, widest};
+use facefold_engine::{Vectorised, dispatch_simd};
 
-/// Sums that are kept side by side.
+/// Independent partial sums.
 const LANES: usize = 16;
 
 /// The inverse of the Cholesky factor of `matrix`, n x n, symmetric and positive definite: lower
 /// triangular, so that inverse * matrix * inverse' = 1. `None` where it is not positive definite.
 pub(super) fn whitening(matrix: &[f32], n: usize) -> Option<Vec<f64>> {
-    widest(Whitening { matrix, n })
+    dispatch_simd(Whitening { matrix, n })
 }
 
 struct Whitening<'a> {
@@ -20,7 +20,7 @@ struct Whitening<'a> {
 impl Vectorised for Whitening<'_> {
     type Output = Option<Vec<f64>>;
 
-    #[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+    #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]
     fn run(self) -> Option<Vec<f64>> {
         let n = self.n;
@@ -54,7 +54,7 @@ impl Vectorised for Whitening<'_> {
     }
 }
 
-#[allow(clippy::inline_always, reason = "`widest` compiles what is inlined")]
+#[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
 #[inline(always)]
 fn dot(one: &[f64], other: &[f64]) -> f64 {
     let mut sums = [0.0; LANES];
@@ -74,7 +74,7 @@ mod tests {
     use super::whitening;
 
     #[test]
-    fn the_inverse_makes_the_matrix_one() {
+    fn the_inverse_factor_whitens_the_matrix() {
         let n = 37;
         let entry = |i: usize, j: usize| {
             (-((i as f32 - j as f32) / 5.0).powi(2)).exp() + if i == j { 0.01 } else { 0.0 }

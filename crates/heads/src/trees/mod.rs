@@ -1,4 +1,4 @@
-//! Gradient-boosted trees over binned features: each tree corrects what the trees before it tell.
+//! Gradient-boosted decision trees over binned features.
 //!
 //! Friedman, "Greedy function approximation: a gradient boosting machine" (Annals of Statistics 29,
 //! 2001), with the second-order steps of Chen and Guestrin, "`XGBoost`" (2016), and the histograms
@@ -10,61 +10,63 @@ mod tree;
 
 use facefold_core::rng::{Rng, seeded};
 use facefold_core::{
-    Epoch, Examples, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, HeadParts,
-    Predictions, TargetKind, Targets, TrainingLog,
+    Epoch, FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, Predictions,
+    StateDict, TargetKind, Targets, TrainingLog,
 };
 use ndarray::Array1;
 use rand::seq::index::sample;
 use serde::{Deserialize, Serialize};
 
 use crate::features::Standardiser;
+use crate::flip_tta::flip_averaged;
 use crate::linear::{mismatch, predictions};
 use crate::loss::softmax;
 use crate::options::{ClassWeights, HeadOptions, require};
-use crate::parts::{Stored, Tensors, json};
-use crate::sides::answer_both;
+use crate::state_dict::{Stored, Tensors, json};
 use crate::threads::on_one_thread;
 use crate::years;
 use bins::Bins;
 pub(crate) use stored::restore;
-use tree::{Ground, Growth, Tree, grow};
+use tree::{GrowthParams, Tree, TreeData, grow};
 
 pub(crate) const NAME: &str = "trees";
 
-/// Rows answered at a time.
-const ANSWER_ROWS: usize = 250;
+/// Rows predicted at a time.
+const PREDICTION_ROWS: usize = 250;
 
 /// Settings of `trees`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TreeOptions {
-    /// At most so many rounds. Each adds a tree; for more than two classes, a tree a class.
-    pub rounds: usize,
-    /// Stop after so many rounds without a lower validation loss; the trees of the best round are
-    /// kept. `None`: all rounds, and all trees.
+    /// Boosting iterations, at most. Each adds one tree; with more than two classes, one per class.
+    #[serde(rename = "rounds")]
+    pub num_iterations: usize,
+    /// Early stopping: iterations without a lower validation loss before training stops; the trees
+    /// up to the best iteration are kept. `None`: no early stopping.
     pub patience: Option<usize>,
-    /// Share of what a tree finds that is added to what the trees before it tell.
+    /// Learning rate (shrinkage): factor on the values of each tree, above 0, at most 1.
     pub learning_rate: f64,
-    /// Leaves a tree.
+    /// Leaves of a tree, at most (`num_leaves` in `LightGBM`).
     pub leaves: usize,
-    /// Training rows a leaf, at least.
-    pub least_rows: usize,
-    /// Added to the second derivatives of a leaf, which draws its value to 0.
+    /// Training rows in a leaf, at least (`min_data_in_leaf` in `LightGBM`).
+    #[serde(rename = "least_rows")]
+    pub min_data_in_leaf: usize,
+    /// L2 regularisation of leaf values, added to the sum of hessians (`lambda_l2` in `LightGBM`).
     pub penalty: f64,
-    /// Bins a column, 2 to 256.
+    /// Histogram bins of a feature, 2 to 256 (`max_bin` in `LightGBM`).
     pub bins: usize,
-    /// Columns that a tree may split, drawn anew for each; all, where there are no more.
+    /// Features sampled for each tree; all, if there are no more.
     pub columns: usize,
 }
 
 impl Default for TreeOptions {
     fn default() -> Self {
         Self {
-            rounds: 400,
+            num_iterations: 400,
             patience: Some(30),
             learning_rate: 0.1,
             leaves: 15,
-            least_rows: 20,
+            min_data_in_leaf: 20,
             penalty: 1.0,
             bins: 64,
             columns: 256,
@@ -74,13 +76,18 @@ impl Default for TreeOptions {
 
 impl TreeOptions {
     fn check(&self) -> Result<(), HeadError> {
-        require(self.rounds > 0, "trees.rounds", "at least 1", self.rounds)?;
+        require(self.num_iterations > 0, "trees.rounds", "at least 1", self.num_iterations)?;
         require(self.patience != Some(0), "trees.patience", "at least 1", self.patience)?;
         let rate = self.learning_rate;
         require(rate > 0.0 && rate <= 1.0, "trees.learning_rate", "above 0, at most 1", rate)?;
         let leaves = self.leaves;
         require((2..=65_536).contains(&leaves), "trees.leaves", "2 to 65,536", leaves)?;
-        require(self.least_rows > 0, "trees.least_rows", "at least 1", self.least_rows)?;
+        require(
+            self.min_data_in_leaf > 0,
+            "trees.least_rows",
+            "at least 1",
+            self.min_data_in_leaf,
+        )?;
         let penalty = self.penalty;
         require(penalty >= 0.0 && penalty.is_finite(), "trees.penalty", "at least 0", penalty)?;
         require((2..=256).contains(&self.bins), "trees.bins", "2 to 256", self.bins)?;
@@ -108,8 +115,8 @@ impl Trees {
 
     fn fit_here(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Fitted, HeadError> {
         let options = &self.options;
@@ -124,48 +131,52 @@ impl Trees {
             let values = features.rows(training.matrix().plain(), training.rows(), 1.0);
             Bins::new(&values, width, options.bins)
         };
-        let kept = features.rows(validation.matrix().plain(), validation.rows(), 1.0);
+        let validation_values = features.rows(validation.matrix().plain(), validation.rows(), 1.0);
         let of_class = match training.targets() {
             Targets::Classes { indices, count } => self.class_weights.weights(indices, *count),
-            Targets::Years(_) => Vec::new(),
+            Targets::Regression(_) => Vec::new(),
         };
         let weights = weights_of(training.targets(), &of_class);
-        let kept_weights = weights_of(validation.targets(), &of_class);
-        let mut model = Model { target, start: start(training.targets(), &weights), trees: vec![] };
-        let outputs = model.start.len();
-        let mut told = model.start.repeat(training.len());
-        let mut kept_told = model.start.repeat(validation.len());
-        let growth = Growth {
+        let validation_weights = weights_of(validation.targets(), &of_class);
+        let mut model =
+            Model { target, base_score: base_score(training.targets(), &weights), trees: vec![] };
+        let outputs = model.base_score.len();
+        let mut scores = model.base_score.repeat(training.len());
+        let mut validation_scores = model.base_score.repeat(validation.len());
+        let growth = GrowthParams {
             leaves: options.leaves,
-            least_rows: options.least_rows,
+            min_data_in_leaf: options.min_data_in_leaf,
             penalty: options.penalty,
             rate: options.learning_rate,
         };
         let mut columns = seeded(seed, "trees columns");
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let mut best: Option<(usize, f64)> = None;
-        for number in 1..=options.rounds {
-            let pulls = Pulls::of(training.targets(), &told, outputs, &weights);
+        for number in 1..=options.num_iterations {
+            let derivatives = Derivatives::of(training.targets(), &scores, outputs, &weights);
             for output in 0..outputs {
-                let columns = drawn(&mut columns, width, options.columns);
-                let (slopes, curves) = pulls.of_output(output);
-                let ground = Ground { bins: &bins, slopes, curves, columns: &columns };
-                let (tree, added) = grow(&ground, growth);
-                for (told, added) in told.chunks_mut(outputs).zip(added) {
-                    told[output] += added;
+                let columns = sample_columns(&mut columns, width, options.columns);
+                let (gradients, hessians) = derivatives.of_output(output);
+                let data = TreeData { bins: &bins, gradients, hessians, columns: &columns };
+                let (tree, added) = grow(&data, growth);
+                for (scores, added) in scores.chunks_mut(outputs).zip(added) {
+                    scores[output] += added;
                 }
-                for (told, row) in kept_told.chunks_mut(outputs).zip(kept.chunks(width)) {
-                    told[output] += tree.tell(row);
+                for (scores, row) in
+                    validation_scores.chunks_mut(outputs).zip(validation_values.chunks(width))
+                {
+                    scores[output] += tree.predict(row);
                 }
                 model.trees.push(tree);
             }
-            let training_loss = loss(training.targets(), &told, &weights);
-            let validation_loss = loss(validation.targets(), &kept_told, &kept_weights);
+            let training_loss = loss(training.targets(), &scores, &weights);
+            let validation_loss =
+                loss(validation.targets(), &validation_scores, &validation_weights);
             log.epochs.push(Epoch {
                 number,
                 training_loss,
                 validation_loss,
-                validation_score: score(validation.targets(), &kept_told),
+                validation_score: score(validation.targets(), &validation_scores),
                 learning_rate: options.learning_rate,
             });
             if !validation.is_empty() && best.is_none_or(|(_, lowest)| validation_loss < lowest) {
@@ -188,10 +199,10 @@ impl Trees {
     }
 }
 
-/// What is told before the first tree: the mean of the years, or the log odds of the classes.
-fn start(targets: &Targets, weights: &[f32]) -> Vec<f32> {
+/// The raw score before the first tree: the mean age, or the log odds of the classes.
+fn base_score(targets: &Targets, weights: &[f32]) -> Vec<f32> {
     match targets {
-        Targets::Years(ages) => {
+        Targets::Regression(ages) => {
             let sum: f64 = ages.iter().map(|age| f64::from(age.midpoint())).sum();
             vec![(sum / ages.len() as f64) as f32]
         }
@@ -212,16 +223,16 @@ fn start(targets: &Targets, weights: &[f32]) -> Vec<f32> {
     }
 }
 
-/// One weight a row, by its class; 1 for years.
+/// One weight a row, by its class; 1 for ages.
 fn weights_of(targets: &Targets, of_class: &[f32]) -> Vec<f32> {
     match targets {
         Targets::Classes { indices, .. } => indices.iter().map(|&class| of_class[class]).collect(),
-        Targets::Years(years) => vec![1.0; years.len()],
+        Targets::Regression(years) => vec![1.0; years.len()],
     }
 }
 
 /// The columns of one tree, ascending.
-fn drawn(generator: &mut Rng, width: usize, wanted: usize) -> Vec<usize> {
+fn sample_columns(generator: &mut Rng, width: usize, wanted: usize) -> Vec<usize> {
     let mut columns = if wanted >= width {
         (0..width).collect()
     } else {
@@ -231,73 +242,74 @@ fn drawn(generator: &mut Rng, width: usize, wanted: usize) -> Vec<usize> {
     columns
 }
 
-/// First and second derivatives of the loss by what each row is told, output by output.
-struct Pulls {
+/// First and second derivatives of the loss with respect to the raw scores, output by output.
+struct Derivatives {
     rows: usize,
-    slopes: Vec<f32>,
-    curves: Vec<f32>,
+    gradients: Vec<f32>,
+    hessians: Vec<f32>,
 }
 
-impl Pulls {
+impl Derivatives {
     /// Half the squared error of years; the cross-entropy of classes, over a logit for two.
-    fn of(targets: &Targets, told: &[f32], outputs: usize, weights: &[f32]) -> Self {
+    fn of(targets: &Targets, scores: &[f32], outputs: usize, weights: &[f32]) -> Self {
         let rows = targets.len();
-        let (mut slopes, mut curves) = (vec![0.0; told.len()], vec![0.0; told.len()]);
-        let mut shares = vec![0.0; outputs.max(2)];
-        for (row, z) in told.chunks(outputs).enumerate() {
+        let (mut gradients, mut hessians) = (vec![0.0; scores.len()], vec![0.0; scores.len()]);
+        let mut probabilities = vec![0.0; outputs.max(2)];
+        for (row, z) in scores.chunks(outputs).enumerate() {
             let weight = weights[row];
             match targets {
-                Targets::Years(ages) => {
-                    slopes[row] = z[0] - ages[row].midpoint();
-                    curves[row] = 1.0;
+                Targets::Regression(ages) => {
+                    gradients[row] = z[0] - ages[row].midpoint();
+                    hessians[row] = 1.0;
                 }
                 Targets::Classes { indices, .. } => {
-                    shares_of(z, &mut shares);
+                    probabilities_of(z, &mut probabilities);
                     // The last class's output, where one serves for two.
                     for output in 0..outputs {
                         let class = if outputs == 1 { 1 } else { output };
-                        let share = shares[class];
+                        let probability = probabilities[class];
                         let wanted = f32::from(indices[row] == class);
-                        slopes[output * rows + row] = weight * (share - wanted);
-                        curves[output * rows + row] = weight * (share * (1.0 - share)).max(1e-6);
+                        gradients[output * rows + row] = weight * (probability - wanted);
+                        hessians[output * rows + row] =
+                            weight * (probability * (1.0 - probability)).max(1e-6);
                     }
                 }
             }
         }
-        Self { rows, slopes, curves }
+        Self { rows, gradients, hessians }
     }
 
     fn of_output(&self, output: usize) -> (&[f32], &[f32]) {
         let range = output * self.rows..(output + 1) * self.rows;
-        (&self.slopes[range.clone()], &self.curves[range])
+        (&self.gradients[range.clone()], &self.hessians[range])
     }
 }
 
-/// Class shares of a row: of the softmax, or of one logit for the second of two classes.
-fn shares_of(z: &[f32], shares: &mut [f32]) {
+/// Class probabilities of a row: by softmax, or by one logit for the second of two classes.
+fn probabilities_of(z: &[f32], probabilities: &mut [f32]) {
     match z {
         [logit] => {
-            softmax(&[0.0, *logit], shares);
+            softmax(&[0.0, *logit], probabilities);
         }
         all => {
-            softmax(all, shares);
+            softmax(all, probabilities);
         }
     }
 }
 
 /// Weighted mean of the cross-entropy, or of half the squared error; 0 of no rows.
-fn loss(targets: &Targets, told: &[f32], weights: &[f32]) -> f64 {
+fn loss(targets: &Targets, scores: &[f32], weights: &[f32]) -> f64 {
     let losses: Vec<f64> = match targets {
-        Targets::Years(ages) => {
-            let errors = told.iter().zip(ages).map(|(z, age)| f64::from(z - age.midpoint()));
+        Targets::Regression(ages) => {
+            let errors = scores.iter().zip(ages).map(|(z, age)| f64::from(z - age.midpoint()));
             errors.map(|error| error.powi(2) / 2.0).collect()
         }
         Targets::Classes { indices, count } => {
-            let mut shares = vec![0.0; *count];
-            let rows = told.chunks(outputs_of(*count)).zip(indices);
+            let mut probabilities = vec![0.0; *count];
+            let rows = scores.chunks(outputs_of(*count)).zip(indices);
             rows.map(|(z, &class)| {
-                shares_of(z, &mut shares);
-                -f64::from(shares[class].max(f32::MIN_POSITIVE)).ln()
+                probabilities_of(z, &mut probabilities);
+                -f64::from(probabilities[class].max(f32::MIN_POSITIVE)).ln()
             })
             .collect()
         }
@@ -308,22 +320,22 @@ fn loss(targets: &Targets, told: &[f32], weights: &[f32]) -> f64 {
 }
 
 /// Accuracy, or error in years ([`years::error`]); 0 of no rows.
-fn score(targets: &Targets, told: &[f32]) -> f64 {
+fn score(targets: &Targets, scores: &[f32]) -> f64 {
     match targets {
-        Targets::Years(ages) => years::error(told, ages),
+        Targets::Regression(ages) => years::error(scores, ages),
         Targets::Classes { indices, count } => {
-            let mut shares = vec![0.0; *count];
-            let rows = told.chunks(outputs_of(*count)).zip(indices);
+            let mut probabilities = vec![0.0; *count];
+            let rows = scores.chunks(outputs_of(*count)).zip(indices);
             let right = rows.filter(|(z, class)| {
-                shares_of(z, &mut shares);
-                shares.iter().all(|share| *share <= shares[**class])
+                probabilities_of(z, &mut probabilities);
+                probabilities.iter().all(|probability| *probability <= probabilities[**class])
             });
             right.count() as f64 / indices.len().max(1) as f64
         }
     }
 }
 
-/// Trees a round for so many classes.
+/// Trees per iteration for so many classes.
 fn outputs_of(classes: usize) -> usize {
     if classes == 2 { 1 } else { classes }
 }
@@ -343,8 +355,8 @@ impl Head for Trees {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        validation: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let fitted = on_one_thread(|| self.fit_here(training, validation, seed))?;
@@ -352,28 +364,28 @@ impl Head for Trees {
     }
 }
 
-/// Where the trees start from, and the trees, round by round.
+/// The base score, and the trees in order of iteration.
 #[derive(Debug)]
 struct Model {
     target: TargetKind,
-    start: Vec<f32>,
+    base_score: Vec<f32>,
     trees: Vec<Tree>,
 }
 
 impl Model {
-    /// Class shares, or years, of a standardised row.
-    fn answer(&self, row: &[f32], answers: &mut Vec<f32>) {
-        let outputs = self.start.len();
-        let mut told = self.start.clone();
+    /// Class probabilities, or the age in years, of a standardised row.
+    fn answer(&self, row: &[f32], predictions: &mut Vec<f32>) {
+        let outputs = self.base_score.len();
+        let mut scores = self.base_score.clone();
         for (number, tree) in self.trees.iter().enumerate() {
-            told[number % outputs] += tree.tell(row);
+            scores[number % outputs] += tree.predict(row);
         }
         match self.target {
-            TargetKind::Years => answers.extend(told),
+            TargetKind::Regression => predictions.extend(scores),
             TargetKind::Classes { count } => {
-                let first = answers.len();
-                answers.resize(first + count, 0.0);
-                shares_of(&told, &mut answers[first..]);
+                let first = predictions.len();
+                predictions.resize(first + count, 0.0);
+                probabilities_of(&scores, &mut predictions[first..]);
             }
         }
     }
@@ -389,28 +401,28 @@ struct Fitted {
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
         let side = |source: &FeatureRows, rows: &[usize]| {
-            let mut answers = Vec::new();
-            for chunk in rows.chunks(ANSWER_ROWS) {
+            let mut predictions = Vec::new();
+            for chunk in rows.chunks(PREDICTION_ROWS) {
                 let values = self.features.rows(source, chunk, 1.0);
                 for row in values.chunks(self.features.width()) {
-                    self.model.answer(row, &mut answers);
+                    self.model.answer(row, &mut predictions);
                 }
             }
-            Ok(answers)
+            Ok(predictions)
         };
-        predictions(self.stored.target, answer_both(&self.features, matrix, rows, side)?)
+        predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, side)?)
     }
 
     fn log(&self) -> &TrainingLog {
         &self.stored.log
     }
 
-    fn parts(&self) -> HeadParts {
+    fn state_dict(&self) -> StateDict {
         let mut tensors = Tensors::new();
         self.features.store(&mut tensors);
-        tensors.insert("start".to_owned(), Array1::from(self.model.start.clone()).into_dyn());
+        tensors.insert("start".to_owned(), Array1::from(self.model.base_score.clone()).into_dyn());
         stored::store(&self.model.trees, &mut tensors);
-        self.stored.parts(NAME, tensors)
+        self.stored.state_dict(NAME, tensors)
     }
 }
 

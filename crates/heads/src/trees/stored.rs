@@ -1,12 +1,12 @@
 //! Trees as tensors, and back without trusting them.
 
-use facefold_core::{FittedHead, HeadError, HeadParts, TargetKind};
+use facefold_core::{FittedHead, HeadError, StateDict, TargetKind};
 use ndarray::Array1;
 
 use super::tree::{Node, Tree};
 use super::{Fitted, Model, TreeOptions, outputs_of};
 use crate::features::Standardiser;
-use crate::parts::{Reader, Stored, Tensors};
+use crate::state_dict::{Reader, Stored, Tensors};
 
 /// Adds the trees to a head's tensors: `nodes` has four numbers a node (column, or -1 for a leaf;
 /// cut, or the leaf's value; left; right), tree after tree, and `sizes` has the nodes of each tree.
@@ -28,16 +28,16 @@ pub(super) fn store(trees: &[Tree], tensors: &mut Tensors) {
     tensors.insert("sizes".to_owned(), sizes.into_dyn());
 }
 
-/// Makes the head from its stored parts.
-pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadError> {
-    let reader = Reader(parts);
+/// Restores the head from its state dict.
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
+    let reader = Reader(state);
     let stored: Stored<TreeOptions> = reader.stored()?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
     let outputs = match stored.target {
-        TargetKind::Years => 1,
+        TargetKind::Regression => 1,
         TargetKind::Classes { count } => outputs_of(count),
     };
-    let start = reader.vector("start", Some(outputs))?;
+    let base_score = reader.vector("start", Some(outputs))?;
     let nodes = reader.vector("nodes", None)?;
     let (nodes, rest) = nodes.as_chunks::<4>();
     let sizes = reader.vector("sizes", None)?;
@@ -52,22 +52,22 @@ pub(crate) fn restore(parts: &HeadParts) -> Result<Box<dyn FittedHead>, HeadErro
             None
         };
         trees.push(Tree(tree.ok_or_else(|| {
-            HeadError::Damaged(format!(
+            HeadError::Corrupt(format!(
                 "tree {} of a `{}` head is no tree",
                 trees.len(),
-                parts.kind
+                state.kind
             ))
         })?));
         first += size;
     }
     if first != nodes.len() || !rest.is_empty() || !trees.len().is_multiple_of(outputs) {
-        return Err(HeadError::Damaged(format!(
+        return Err(HeadError::Corrupt(format!(
             "{} trees of {first} nodes for {outputs} outputs and {} nodes",
             trees.len(),
             nodes.len()
         )));
     }
-    let model = Model { target: stored.target, start, trees };
+    let model = Model { target: stored.target, base_score, trees };
     Ok(Box::new(Fitted { features, model, stored }))
 }
 

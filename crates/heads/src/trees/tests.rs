@@ -1,13 +1,13 @@
-//! The booster against scikit-learn's on drawn rows.
+//! The booster against scikit-learn's on random rows.
 
-use facefold_core::{Examples, FeatureMatrix, Head, Predictions, Targets};
+use facefold_core::{FeatureDataset, FeatureMatrix, Head, Predictions, Targets};
 use ndarray::Array2;
 
 use super::{TreeOptions, Trees};
 use crate::{ClassWeights, HeadOptions};
 
 /// The rows of the script below; every number but the sine's is exact.
-fn drawn() -> (FeatureMatrix, Vec<f32>) {
+fn sample_columns() -> (FeatureMatrix, Vec<f32>) {
     let x = Array2::from_shape_fn((1000, 6), |(i, j)| {
         ((i * 7919 + j * 104_729 + i * i * 31 * (j + 1)) % 1009) as f32 / 1009.0
     });
@@ -19,20 +19,26 @@ fn drawn() -> (FeatureMatrix, Vec<f32>) {
     (FeatureMatrix::new(x, None).unwrap(), years)
 }
 
-fn tell(matrix: &FeatureMatrix, targets: &Targets) -> Predictions {
-    let trees =
-        TreeOptions { rounds: 60, patience: None, bins: 255, columns: 6, ..TreeOptions::default() };
+fn predict(matrix: &FeatureMatrix, targets: &Targets) -> Predictions {
+    let trees = TreeOptions {
+        num_iterations: 60,
+        patience: None,
+        bins: 255,
+        columns: 6,
+        ..TreeOptions::default()
+    };
     let options = HeadOptions { trees, ..HeadOptions::default() };
     let rows: Vec<usize> = (0..600).collect();
-    let training = Examples::new(matrix, rows.clone(), targets.pick(&rows)).unwrap();
-    let none = Examples::new(matrix, Vec::new(), targets.pick(&[])).unwrap();
+    let training = FeatureDataset::new(matrix, rows.clone(), targets.select(&rows)).unwrap();
+    let none = FeatureDataset::new(matrix, Vec::new(), targets.select(&[])).unwrap();
     let fitted = Trees::new(&options).unwrap().fit(&training, &none, 0).unwrap();
     fitted.predict(matrix, &(600..1000).collect::<Vec<_>>()).unwrap()
 }
 
-fn cross_entropy(told: &Predictions, truth: &[usize]) -> f64 {
-    let Predictions::Classes(shares) = told else { panic!("expected classes") };
-    let losses = shares.rows().into_iter().zip(truth).map(|(row, &at)| -f64::from(row[at]).ln());
+fn cross_entropy(scores: &Predictions, truth: &[usize]) -> f64 {
+    let Predictions::Classes(probabilities) = scores else { panic!("expected classes") };
+    let losses =
+        probabilities.rows().into_iter().zip(truth).map(|(row, &at)| -f64::from(row[at]).ln());
     losses.sum::<f64>() / truth.len() as f64
 }
 
@@ -55,38 +61,39 @@ fn cross_entropy(told: &Predictions, truth: &[usize]) -> f64 {
 /// print(-np.log(np.where(t, p, 1 - p)).mean())                             # 0.0531
 /// ```
 #[test]
-fn answers_are_as_good_as_scikit_learns() {
-    let (matrix, years) = drawn();
+fn accuracy_is_that_of_scikit_learn() {
+    let (matrix, years) = sample_columns();
     let class = |year: &f32| usize::from(*year >= 42.0) + usize::from(*year >= 55.0);
     let classes: Vec<usize> = years.iter().map(class).collect();
     let two: Vec<usize> = classes.iter().map(|&class| class.min(1)).collect();
 
-    let Predictions::Years(told) = tell(&matrix, &Targets::exact_years(years.clone())) else {
+    let Predictions::Regression(scores) = predict(&matrix, &Targets::exact_years(years.clone()))
+    else {
         panic!("expected years")
     };
-    let errors = told.iter().zip(&years[600..]).map(|(told, year)| (told - year).abs());
+    let errors = scores.iter().zip(&years[600..]).map(|(scores, year)| (scores - year).abs());
     let error = errors.sum::<f32>() / 400.0;
     assert!((error / 1.416 - 1.0).abs() < 0.05, "{error}");
     for (indices, count, golden) in [(classes, 3, 0.122_2), (two, 2, 0.053_1)] {
         let truth = indices[600..].to_vec();
-        let loss = cross_entropy(&tell(&matrix, &Targets::Classes { indices, count }), &truth);
+        let loss = cross_entropy(&predict(&matrix, &Targets::Classes { indices, count }), &truth);
         assert!((loss / golden - 1.0).abs() < 0.08, "{count} classes: {loss}");
     }
 }
 
 #[test]
-fn the_trees_of_the_best_round_are_kept() {
-    let (matrix, years) = drawn();
+fn trees_after_the_best_iteration_are_dropped() {
+    let (matrix, years) = sample_columns();
     let mut options = HeadOptions::default();
-    options.trees.rounds = 200;
+    options.trees.num_iterations = 200;
     options.trees.patience = Some(5);
     options.trees.learning_rate = 0.5;
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
-        // Noise that no tree can tell: the validation loss rises soon.
+        // Noise that no tree can predict: the validation loss rises soon.
         let noisy = |&row: &usize| years[row] + 10.0 * ((row * 7919 % 100) as f32 / 50.0 - 1.0);
         let targets = Targets::exact_years(rows.iter().map(noisy).collect());
-        Examples::new(&matrix, rows, targets).unwrap()
+        FeatureDataset::new(&matrix, rows, targets).unwrap()
     };
     let (training, validation) = (examples(0..600), examples(600..1000));
     let fitted = Trees::new(&options).unwrap().fit(&training, &validation, 0).unwrap();
@@ -94,30 +101,32 @@ fn the_trees_of_the_best_round_are_kept() {
     let lowest = epochs.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss));
     assert_eq!(lowest.unwrap().number, best);
     assert_eq!(epochs.len(), best + 5);
-    assert_eq!(fitted.parts().tensors["sizes"].len(), best);
-    // What is kept gives that round's score again.
-    let Predictions::Years(told) = fitted.predict(&matrix, validation.rows()).unwrap() else {
+    assert_eq!(fitted.state_dict().tensors["sizes"].len(), best);
+    // The truncated model has the score of that iteration.
+    let Predictions::Regression(scores) = fitted.predict(&matrix, validation.rows()).unwrap()
+    else {
         panic!("expected years")
     };
-    let Targets::Years(truth) = validation.targets() else { panic!("expected years") };
-    let errors = told.iter().zip(truth).map(|(&told, age)| f64::from(age.distance(told)));
+    let Targets::Regression(truth) = validation.targets() else { panic!("expected years") };
+    let errors = scores.iter().zip(truth).map(|(&scores, age)| f64::from(age.distance(scores)));
     let error = errors.sum::<f64>() / 400.0;
     assert!((error - epochs[best - 1].validation_score).abs() < 1e-4, "{error}");
 }
 
 #[test]
 fn class_weights_count() {
-    // Three rows of four are of the first class, and no feature tells which.
+    // Three rows of four are of the first class, and no feature predicts which.
     let matrix = FeatureMatrix::new(Array2::zeros((400, 1)), None).unwrap();
     let rows: Vec<usize> = (0..400).collect();
     let indices = rows.iter().map(|row| usize::from(row % 4 == 0)).collect();
-    let training = Examples::new(&matrix, rows, Targets::Classes { indices, count: 2 }).unwrap();
+    let training =
+        FeatureDataset::new(&matrix, rows, Targets::Classes { indices, count: 2 }).unwrap();
     for (class_weights, expected) in [(ClassWeights::None, 0.25), (ClassWeights::Balanced, 0.5)] {
         let options = HeadOptions { class_weights, ..HeadOptions::default() };
         let fitted = Trees::new(&options).unwrap().fit(&training, &training, 0).unwrap();
-        let Predictions::Classes(shares) = fitted.predict(&matrix, &[0]).unwrap() else {
+        let Predictions::Classes(probabilities) = fitted.predict(&matrix, &[0]).unwrap() else {
             panic!("expected classes")
         };
-        assert!((shares[[0, 1]] - expected).abs() < 0.01, "{shares}");
+        assert!((probabilities[[0, 1]] - expected).abs() < 0.01, "{probabilities}");
     }
 }

@@ -1,16 +1,16 @@
-//! What some kinds of heads are for: several tasks, age groups from years, ordered years, a start, a spread.
+//! What some kinds of heads are for: several tasks, age groups from years, ordered years, a start, a deviations.
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, Companion, Examples, FeatureMatrix, FittedHead, HeadParts, Targets, Task,
+    AgeGroups, AuxiliaryTask, FeatureDataset, FeatureMatrix, FittedHead, StateDict, Targets, Task,
 };
-use facefold_heads::{HeadOptions, YearsLoss, registry};
+use facefold_heads::{AgeLoss, HeadOptions, registry};
 use ndarray::Array2;
 use rand::Rng as _;
 use std::sync::Arc;
 
 use crate::support::{
-    accuracy, aged, examples, fit, mean_absolute_error, mirrored, quick, shares, test_rows,
+    accuracy, aged, examples, fit, mean_absolute_error, mirrored, probabilities, quick, test_rows,
 };
 
 /// Features, gender and age of faces that tell both.
@@ -41,16 +41,16 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
         let examples = |rows: std::ops::Range<usize>| {
             let ((gendered, genders), (aged, years)) = part(rows);
             let (own, task, rows, targets) = if of_age {
-                (Examples::new(&matrix, aged, years), Task::Gender, gendered, genders)
+                (FeatureDataset::new(&matrix, aged, years), Task::Gender, gendered, genders)
             } else {
-                (Examples::new(&matrix, gendered, genders), Task::Age, aged, years)
+                (FeatureDataset::new(&matrix, gendered, genders), Task::Age, aged, years)
             };
             own.unwrap()
-                .with_companions(vec![Companion { kind: task.into(), rows, targets }])
+                .with_auxiliary_tasks(vec![AuxiliaryTask { kind: task.into(), rows, targets }])
                 .unwrap()
         };
         let head = registry::head("mlp-joint", &quick()).unwrap();
-        assert!(head.uses_companions());
+        assert!(head.uses_auxiliary_tasks());
         let fitted = head.fit(&examples(0..400), &examples(400..500), 1).unwrap();
         // Every row that has any of the two labels.
         assert_eq!(fitted.log().rows_used, 320);
@@ -60,41 +60,44 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
     let rows: Vec<usize> = (500..600).collect();
     let truth: Vec<usize> = rows.iter().map(|&row| genders[row]).collect();
     let gender = told_by(false);
-    let found = accuracy(&shares(gender.predict(&matrix, &rows).unwrap()), &truth);
+    let found = accuracy(&probabilities(gender.predict(&matrix, &rows).unwrap()), &truth);
     assert!(found > 0.85, "{found}");
     let age = told_by(true);
     let error = mean_absolute_error(age.as_ref(), &matrix, &Targets::exact_years(years.clone()));
     assert!(error < 3.0, "{error}");
     // Each is stored as its trunk and its own outputs.
-    assert_eq!(gender.parts().tensors["output.bias"].len(), 2);
-    assert_eq!(age.parts().tensors["output.bias"].len(), 117);
+    assert_eq!(gender.state_dict().tensors["output.bias"].len(), 2);
+    assert_eq!(age.state_dict().tensors["output.bias"].len(), 117);
 }
 
 #[test]
-fn joint_training_of_one_task_says_what_to_do() {
+fn joint_training_without_auxiliary_task_is_an_error() {
     let (matrix, targets) = mirrored();
     let rows: Vec<usize> = (0..100).collect();
-    let alone = Examples::new(&matrix, rows.clone(), targets.pick(&rows)).unwrap();
+    let alone = FeatureDataset::new(&matrix, rows.clone(), targets.select(&rows)).unwrap();
     let head = registry::head("mlp-joint", &quick()).unwrap();
     let error = head.fit(&alone, &alone, 1).err().unwrap().to_string();
     assert!(error.contains("--task gender,age") && error.contains("`mlp`"), "{error}");
 }
 
 #[test]
-fn age_groups_are_told_from_years() {
+fn age_groups_are_predicted_from_ages() {
     let (matrix, targets) = aged(600, 3);
-    let Targets::Years(years) = &targets else { panic!("expected years") };
+    let Targets::Regression(years) = &targets else { panic!("expected years") };
     let groups = AgeGroups::nine();
     let indices: Vec<usize> =
         years.iter().map(|age| groups.group_of(age.midpoint().max(0.0)).unwrap()).collect();
     let classes = Targets::Classes { indices: indices.clone(), count: 9 };
     let grouped = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
-        let ages =
-            Companion { kind: Task::Age.into(), rows: rows.clone(), targets: targets.pick(&rows) };
-        Examples::new(&matrix, rows.clone(), classes.pick(&rows))
+        let ages = AuxiliaryTask {
+            kind: Task::Age.into(),
+            rows: rows.clone(),
+            targets: targets.select(&rows),
+        };
+        FeatureDataset::new(&matrix, rows.clone(), classes.select(&rows))
             .unwrap()
-            .with_companions(vec![ages])
+            .with_auxiliary_tasks(vec![ages])
             .and_then(|examples| examples.with_age_groups(groups.clone()))
             .unwrap()
     };
@@ -103,14 +106,14 @@ fn age_groups_are_told_from_years() {
     for name in ["mlp", "mlp-by-years"] {
         let head = registry::head(name, &quick()).unwrap();
         let fitted = head.fit(&grouped(0..300), &grouped(300..450), 1).unwrap();
-        let found = accuracy(&shares(fitted.predict(&matrix, &rows).unwrap()), &truth);
+        let found = accuracy(&probabilities(fitted.predict(&matrix, &rows).unwrap()), &truth);
         assert!(found > if name == "mlp" { 0.6 } else { 0.7 }, "{name}: {found}");
         assert_eq!(
-            fitted.year_distribution(&matrix, &rows).unwrap().is_some(),
+            fitted.age_distribution(&matrix, &rows).unwrap().is_some(),
             name == "mlp-by-years"
         );
         if name == "mlp-by-years" {
-            let restored = registry::restore(&fitted.parts()).unwrap();
+            let restored = registry::restore(&fitted.state_dict()).unwrap();
             assert!(
                 restored.predict(&matrix, &rows).unwrap()
                     == fitted.predict(&matrix, &rows).unwrap()
@@ -118,7 +121,7 @@ fn age_groups_are_told_from_years() {
         }
     }
     // Without years it says what to do.
-    let none = Examples::new(&matrix, rows.clone(), classes.pick(&rows)).unwrap();
+    let none = FeatureDataset::new(&matrix, rows.clone(), classes.select(&rows)).unwrap();
     let none = none.with_age_groups(groups).unwrap();
     let head = registry::head("mlp-by-years", &quick()).unwrap();
     let error = head.fit(&none, &none, 1).err().unwrap().to_string();
@@ -126,29 +129,29 @@ fn age_groups_are_told_from_years() {
 }
 
 #[test]
-fn an_ordinal_head_tells_a_distribution_and_survives_storage() {
+fn an_ordinal_head_predicts_a_distribution_before_and_after_storage() {
     let (matrix, targets) = aged(600, 3);
     let mut options = quick();
-    options.mlp.years_loss = YearsLoss::Ordinal;
+    options.mlp.age_loss = AgeLoss::Ordinal;
     let fitted = fit("mlp", &options, &matrix, &targets, 1);
     let rows = test_rows(&matrix);
-    let shares = fitted.year_distribution(&matrix, &rows).unwrap().unwrap();
-    assert_eq!(shares.ncols(), 117);
-    assert!(shares.iter().all(|share| *share >= 0.0));
-    assert!(shares.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-4));
-    let restored = registry::restore(&fitted.parts()).unwrap();
+    let probabilities = fitted.age_distribution(&matrix, &rows).unwrap().unwrap();
+    assert_eq!(probabilities.ncols(), 117);
+    assert!(probabilities.iter().all(|share| *share >= 0.0));
+    assert!(probabilities.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-4));
+    let restored = registry::restore(&fitted.state_dict()).unwrap();
     assert!(restored.predict(&matrix, &rows).unwrap() == fitted.predict(&matrix, &rows).unwrap());
-    let mut parts = fitted.parts();
-    parts.tensors.remove("thresholds");
-    assert!(registry::restore(&parts).is_err());
+    let mut state = fitted.state_dict();
+    state.tensors.remove("thresholds");
+    assert!(registry::restore(&state).is_err());
 }
 
 #[test]
-fn a_trained_head_can_be_started_from() {
+fn a_head_can_be_initialised_from_a_trained_head() {
     let (matrix, targets) = aged(600, 3);
     let trained = fit("mlp", &quick(), &matrix, &targets, 1);
     let mut options = quick();
-    options.start = Some(Arc::new(trained.parts()));
+    options.start = Some(Arc::new(trained.state_dict()));
     // A learning rate too small to move anything: the answers are those of the trained head, on
     // rows that the scaling was not fitted to.
     options.mlp.learning_rate = 1e-12;
@@ -159,13 +162,17 @@ fn a_trained_head_can_be_started_from() {
     let head = registry::head("mlp", &options).unwrap();
     let (few, kept) = (examples(&matrix, 0..50, &targets), examples(&matrix, 50..90, &targets));
     let fitted = head.fit(&few, &kept, 2).unwrap();
-    assert_eq!(fitted.parts().tensors["features.mean"], trained.parts().tensors["features.mean"]);
     assert_eq!(
-        fitted.parts().tensors["output.weight"].shape(),
-        trained.parts().tensors["output.weight"].shape()
+        fitted.state_dict().tensors["features.mean"],
+        trained.state_dict().tensors["features.mean"]
+    );
+    assert_eq!(
+        fitted.state_dict().tensors["output.weight"].shape(),
+        trained.state_dict().tensors["output.weight"].shape()
     );
     for name in ["hidden.0.weight", "output.bias"] {
-        let (ours, theirs) = (&fitted.parts().tensors[name], &trained.parts().tensors[name]);
+        let (ours, theirs) =
+            (&fitted.state_dict().tensors[name], &trained.state_dict().tensors[name]);
         let largest = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(largest < 1e-6, "{name}: {largest}");
     }
@@ -181,33 +188,33 @@ fn a_trained_head_can_be_started_from() {
     let notes = other.unwrap().log().notes.join(" ");
     assert!(notes.contains("drawn anew"), "{notes}");
     let joint = registry::head("mlp-joint", &options).unwrap().fit(&few, &kept, 2).unwrap();
-    let weight = |parts: &HeadParts| parts.tensors["output.weight"][[0, 5]];
-    assert!((weight(&joint.parts()) - weight(&trained.parts())).abs() < 1e-6);
+    let weight = |state: &StateDict| state.tensors["output.weight"][[0, 5]];
+    assert!((weight(&joint.state_dict()) - weight(&trained.state_dict())).abs() < 1e-6);
 
     options.mlp.hidden = vec![16];
     let head = registry::head("mlp", &options).unwrap();
     let error = head.fit(&few, &kept, 2).err().unwrap().to_string();
     assert!(error.contains("mlp.hidden") && error.contains("[32, 32]"), "{error}");
-    options.start = Some(Arc::new(fit("linear", &quick(), &matrix, &targets, 1).parts()));
+    options.start = Some(Arc::new(fit("linear", &quick(), &matrix, &targets, 1).state_dict()));
     let head = registry::head("mlp", &options).unwrap();
     let error = head.fit(&few, &kept, 2).err().unwrap().to_string();
     assert!(error.contains("`linear`"), "{error}");
 }
 
 #[test]
-fn dropout_tells_how_sure_a_head_is() {
+fn mc_dropout_uncertainty_is_higher_near_the_border() {
     let (matrix, genders, years) = two_labels(600);
     let rows = test_rows(&matrix);
     for targets in [Targets::exact_years(years), Targets::Classes { indices: genders, count: 2 }] {
         let silent = fit("mlp", &quick(), &matrix, &targets, 1);
-        assert_eq!(silent.spread(&matrix, &rows).unwrap(), None);
+        assert_eq!(silent.uncertainty(&matrix, &rows).unwrap(), None);
         let mut options = quick();
-        options.mlp.spread_passes = 20;
+        options.mlp.mc_dropout_passes = 20;
         let fitted = fit("mlp", &options, &matrix, &targets, 1);
-        let spread = fitted.spread(&matrix, &rows).unwrap().unwrap();
-        assert_eq!(spread.len(), rows.len());
-        assert!(spread.iter().all(|spread| *spread >= 0.0 && spread.is_finite()));
-        assert_eq!(fitted.spread(&matrix, &rows).unwrap().unwrap(), spread);
+        let deviations = fitted.uncertainty(&matrix, &rows).unwrap().unwrap();
+        assert_eq!(deviations.len(), rows.len());
+        assert!(deviations.iter().all(|deviations| *deviations >= 0.0 && deviations.is_finite()));
+        assert_eq!(fitted.uncertainty(&matrix, &rows).unwrap().unwrap(), deviations);
         // Rows near the border between the genders are told less surely.
         if let Targets::Classes { .. } = targets {
             let mean = |near: bool| {
@@ -216,21 +223,22 @@ fn dropout_tells_how_sure_a_head_is() {
                     (row[0] + row[1]).abs()
                 };
                 let chosen =
-                    rows.iter().zip(&spread).filter(|(row, _)| (margin(**row) < 0.3) == near);
-                let chosen: Vec<f32> = chosen.map(|(_, spread)| *spread).collect();
+                    rows.iter().zip(&deviations).filter(|(row, _)| (margin(**row) < 0.3) == near);
+                let chosen: Vec<f32> = chosen.map(|(_, deviations)| *deviations).collect();
                 chosen.iter().sum::<f32>() / chosen.len() as f32
             };
             assert!(mean(true) > 1.5 * mean(false), "{} {}", mean(true), mean(false));
         }
         // Dropping nothing varies nothing.
         options.mlp.dropout = 0.0;
-        let spread = fit("mlp", &options, &matrix, &targets, 1).spread(&matrix, &rows).unwrap();
-        assert!(spread.unwrap().iter().all(|spread| *spread < 1e-6));
+        let deviations =
+            fit("mlp", &options, &matrix, &targets, 1).uncertainty(&matrix, &rows).unwrap();
+        assert!(deviations.unwrap().iter().all(|deviations| *deviations < 1e-6));
     }
 }
 
 #[test]
-fn a_refit_learns_from_the_validation_rows_and_is_not_judged_by_them() {
+fn a_refit_trains_on_the_validation_rows_and_is_evaluated_without_them() {
     let (matrix, targets) = aged(600, 3);
     let once = fit("mlp", &quick(), &matrix, &targets, 1);
     let mut options = quick();
@@ -249,7 +257,7 @@ fn a_refit_learns_from_the_validation_rows_and_is_not_judged_by_them() {
     // Classes keep the temperature that the validation rows chose.
     let (matrix, targets) = mirrored();
     let temperature = |options: &HeadOptions| {
-        fit("mlp", options, &matrix, &targets, 1).parts().tensors["answer"][[0]]
+        fit("mlp", options, &matrix, &targets, 1).state_dict().tensors["answer"][[0]]
     };
     assert_eq!(temperature(&quick()), temperature(&options));
 }

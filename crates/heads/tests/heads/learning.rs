@@ -1,15 +1,15 @@
 //! Every head learns what there is to learn.
 
 use facefold_core::{FeatureMatrix, FittedHead, Predictions, Targets};
-use facefold_heads::{Optimiser, Schedule, YearsAnswer, YearsLoss, registry};
+use facefold_heads::{AgeDecoding, AgeLoss, OptimizerKind, Schedule, registry};
 use ndarray::{Array2, ArrayView1};
 
 use crate::support::{
-    accuracy, aged, blobs, fit, mean_absolute_error, quick, ring, shares, test_rows,
+    accuracy, aged, blobs, fit, mean_absolute_error, probabilities, quick, ring, test_rows,
 };
 
 #[test]
-fn every_head_but_the_majority_learns_blobs() {
+fn every_head_but_the_baseline_learns_blobs() {
     let (plain, indices) = blobs(&[[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]], 400, 1.0, 1);
     let matrix = FeatureMatrix::new(plain, None).unwrap();
     let rows = test_rows(&matrix);
@@ -17,14 +17,14 @@ fn every_head_but_the_majority_learns_blobs() {
     let targets = Targets::Classes { indices, count: 3 };
     for (name, _) in registry::names() {
         let fitted = fit(name, &quick(), &matrix, &targets, 1);
-        let found = accuracy(&shares(fitted.predict(&matrix, &rows).unwrap()), &truth);
+        let found = accuracy(&probabilities(fitted.predict(&matrix, &rows).unwrap()), &truth);
         let expected = if name == "majority" { 0.2..0.5 } else { 0.97..1.01 };
         assert!(expected.contains(&found), "{name}: {found}");
     }
 }
 
 #[test]
-fn bent_boundaries_need_a_bent_head() {
+fn nonlinear_boundaries_need_a_nonlinear_head() {
     let (plain, indices) = ring(400, 2);
     let matrix = FeatureMatrix::new(plain, None).unwrap();
     let rows = test_rows(&matrix);
@@ -43,13 +43,13 @@ fn bent_boundaries_need_a_bent_head() {
         ("linear", 0.3..0.75),
     ] {
         let fitted = fit(name, &quick(), &matrix, &targets, 1);
-        let found = accuracy(&shares(fitted.predict(&matrix, &rows).unwrap()), &truth);
+        let found = accuracy(&probabilities(fitted.predict(&matrix, &rows).unwrap()), &truth);
         assert!(expected.contains(&found), "{name}: {found}");
     }
 }
 
 #[test]
-fn every_head_but_the_majority_learns_years() {
+fn every_head_but_the_baseline_learns_ages() {
     let (matrix, targets) = aged(600, 3);
     for (name, most) in [
         ("linear", 0.2),
@@ -72,25 +72,25 @@ fn every_head_but_the_majority_learns_years() {
 }
 
 #[test]
-fn every_loss_optimiser_and_schedule_learns_years() {
+fn every_loss_optimizer_and_schedule_learns_ages() {
     let (matrix, targets) = aged(600, 4);
-    let adamw = Optimiser::AdamW { weight_decay: 0.01 };
-    let sgd = Optimiser::Sgd { momentum: 0.9, weight_decay: 1e-4 };
+    let adamw = OptimizerKind::AdamW { weight_decay: 0.01 };
+    let sgd = OptimizerKind::Sgd { momentum: 0.9, weight_decay: 1e-4 };
     let plateau = Schedule::Plateau { factor: 0.3, patience: 2 };
-    let distribution = YearsLoss::Distribution { sigma: 2.0, growth: 0.02, l1: 0.1 };
+    let distribution = AgeLoss::Distribution { sigma: 2.0, growth: 0.02, l1: 0.1 };
     for (loss, optimiser, rate, schedule) in [
-        (YearsLoss::L1, adamw, 3e-3, Schedule::Constant),
-        (YearsLoss::L2, sgd, 0.02, Schedule::Exponential { factor: 0.9 }),
-        (YearsLoss::L2, adamw, 3e-3, plateau),
+        (AgeLoss::L1, adamw, 3e-3, Schedule::Constant),
+        (AgeLoss::L2, sgd, 0.02, Schedule::Exponential { factor: 0.9 }),
+        (AgeLoss::L2, adamw, 3e-3, plateau),
         (distribution, sgd, 0.1, Schedule::OneCycle { warmup: 0.3 }),
-        (YearsLoss::Ordinal, adamw, 3e-3, Schedule::OneCycle { warmup: 0.3 }),
+        (AgeLoss::Ordinal, adamw, 3e-3, Schedule::OneCycle { warmup: 0.3 }),
     ] {
         let mut options = quick();
-        options.mlp.years_loss = loss;
-        options.mlp.optimiser = optimiser;
+        options.mlp.age_loss = loss;
+        options.mlp.optimizer = optimiser;
         options.mlp.learning_rate = rate;
         options.mlp.schedule = schedule;
-        options.mlp.years_answer = YearsAnswer::Expectation;
+        options.mlp.age_decoding = AgeDecoding::Expectation;
         let fitted = fit("mlp", &options, &matrix, &targets, 1);
         let error = mean_absolute_error(fitted.as_ref(), &matrix, &targets);
         assert!(error < 4.0, "{loss:?} {optimiser:?} {schedule:?}: {error}");
@@ -98,7 +98,7 @@ fn every_loss_optimiser_and_schedule_learns_years() {
 }
 
 /// The year at which half of each row's distribution is reached.
-fn median_years(shares: &Array2<f32>) -> Vec<f32> {
+fn median_years(probabilities: &Array2<f32>) -> Vec<f32> {
     let half = |row: ArrayView1<'_, f32>| {
         let mut reached = 0.0;
         row.iter().position(|share| {
@@ -106,28 +106,31 @@ fn median_years(shares: &Array2<f32>) -> Vec<f32> {
             reached >= 0.5 * row.sum()
         })
     };
-    shares.rows().into_iter().map(|row| half(row).unwrap() as f32).collect()
+    probabilities.rows().into_iter().map(|row| half(row).unwrap() as f32).collect()
 }
 
 #[test]
-fn an_ensemble_answers_from_its_mean_distribution() {
+fn an_ensemble_decodes_its_mean_distribution() {
     let (matrix, targets) = aged(300, 6);
     let rows = test_rows(&matrix);
     let mut options = quick();
     options.ensemble.members = 3;
     let ensemble = fit("mlp-ensemble", &options, &matrix, &targets, 2);
-    let answers = |fitted: &dyn FittedHead| match fitted.predict(&matrix, &rows).unwrap() {
-        Predictions::Years(years) => years,
+    let predictions = |fitted: &dyn FittedHead| match fitted.predict(&matrix, &rows).unwrap() {
+        Predictions::Regression(years) => years,
         Predictions::Classes(_) => panic!("years are asked for"),
     };
-    let told = answers(ensemble.as_ref());
-    let shares = ensemble.year_distribution(&matrix, &rows).unwrap().unwrap();
-    assert_eq!(told, median_years(&shares));
+    let predicted = predictions(ensemble.as_ref());
+    let probabilities = ensemble.age_distribution(&matrix, &rows).unwrap().unwrap();
+    assert_eq!(predicted, median_years(&probabilities));
     // Restored, it says the same, and so it does not of one member's distribution alone.
-    let restored = registry::restore(&ensemble.parts()).unwrap();
-    assert_eq!(answers(restored.as_ref()), told);
+    let restored = registry::restore(&ensemble.state_dict()).unwrap();
+    assert_eq!(predictions(restored.as_ref()), predicted);
     options.ensemble.members = 1;
     let one = fit("mlp-ensemble", &options, &matrix, &targets, 2);
-    assert_ne!(answers(one.as_ref()), told);
-    assert_eq!(answers(one.as_ref()), answers(fit("mlp", &options, &matrix, &targets, 2).as_ref()));
+    assert_ne!(predictions(one.as_ref()), predicted);
+    assert_eq!(
+        predictions(one.as_ref()),
+        predictions(fit("mlp", &options, &matrix, &targets, 2).as_ref())
+    );
 }

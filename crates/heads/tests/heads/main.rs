@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-mod formula;
+mod export;
 mod kinds;
 mod learning;
 mod ranges;

@@ -1,8 +1,10 @@
 //! Ages known only as ranges: every head takes them, and MLPs learn from all of a range.
 
 use facefold_core::rng::seeded;
-use facefold_core::{AgeTarget, Companion, Examples, FeatureMatrix, FittedHead, Targets, Task};
-use facefold_heads::{HeadOptions, YearsLoss, registry};
+use facefold_core::{
+    AgeTarget, AuxiliaryTask, FeatureDataset, FeatureMatrix, FittedHead, Targets, Task,
+};
+use facefold_heads::{AgeLoss, HeadOptions, registry};
 use ndarray::Array2;
 use rand::Rng as _;
 
@@ -26,7 +28,7 @@ fn decade(age: f32) -> AgeTarget {
 }
 
 fn decades(ages: &[f32]) -> Targets {
-    Targets::Years(ages.iter().map(|&age| decade(age)).collect())
+    Targets::Regression(ages.iter().map(|&age| decade(age)).collect())
 }
 
 /// The same, as a head takes them that knows no ranges.
@@ -46,7 +48,7 @@ fn errors(fitted: &dyn FittedHead, matrix: &FeatureMatrix, ages: &[f32]) -> (f32
 }
 
 #[test]
-fn decades_alone_teach_years() {
+fn ages_are_learnt_from_decade_labels() {
     let (matrix, ages) = people(2_000);
     let of = |targets| errors(fit("mlp", &quick(), &matrix, &targets, 1).as_ref(), &matrix, &ages);
     let ((error, inside), (of_exact, _)) =
@@ -63,23 +65,23 @@ fn every_kind_of_mlp_learns_from_exact_ages_and_ranges() {
         0 => AgeTarget::exact(age),
         _ => decade(age),
     });
-    let mixed = Targets::Years(mixed.collect());
-    let with = |loss: Option<YearsLoss>, mixup: f64| {
+    let mixed = Targets::Regression(mixed.collect());
+    let with = |loss: Option<AgeLoss>, mixup: f64| {
         let mut options = quick();
         options.ensemble.members = 2;
         options.mlp.mixup = mixup;
-        options.mlp.years_loss = loss.unwrap_or(options.mlp.years_loss);
+        options.mlp.age_loss = loss.unwrap_or(options.mlp.age_loss);
         options
     };
     let of_loss = |loss| ("mlp", with(Some(loss), 0.4));
     let mut tried: Vec<(&str, HeadOptions)> =
-        [YearsLoss::Ordinal, YearsLoss::L1, YearsLoss::L2].map(of_loss).to_vec();
+        [AgeLoss::Ordinal, AgeLoss::L1, AgeLoss::L2].map(of_loss).to_vec();
     tried
         .extend(["mlp", "mlp-joint", "mlp-ensemble", "mlp-two-step"].map(|n| (n, with(None, 0.4))));
     for (name, options) in tried {
         let fitted = fit(name, &options, &matrix, &mixed, 1);
         let (error, _) = errors(fitted.as_ref(), &matrix, &ages);
-        let loss = options.mlp.years_loss;
+        let loss = options.mlp.age_loss;
         assert!(error < 4.5, "{name} {loss:?}: {error}");
         let notes = fitted.log().notes.join("; ");
         assert!(notes.contains("have an age range"), "{name}: {notes}");
@@ -98,22 +100,24 @@ fn age_groups_are_predicted_from_ranges() {
     let (classes, known) = (Targets::Classes { indices, count: 3 }, decades(&ages));
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
-        let targets = known.pick(&rows);
-        let ages = Companion { kind: Task::Age.into(), rows: rows.clone(), targets };
-        let own = Examples::new(&matrix, rows.clone(), classes.pick(&rows)).unwrap();
-        own.with_companions(vec![ages]).and_then(|own| own.with_age_groups(groups.clone())).unwrap()
+        let targets = known.select(&rows);
+        let ages = AuxiliaryTask { kind: Task::Age.into(), rows: rows.clone(), targets };
+        let own = FeatureDataset::new(&matrix, rows.clone(), classes.select(&rows)).unwrap();
+        own.with_auxiliary_tasks(vec![ages])
+            .and_then(|own| own.with_age_groups(groups.clone()))
+            .unwrap()
     };
     let head = registry::head("mlp-by-years", &quick()).unwrap();
     let fitted = head.fit(&examples(0..400), &examples(400..600), 1).unwrap();
     let rows = test_rows(&matrix);
     let truth: Vec<usize> = rows.iter().map(|&row| group(ages[row])).collect();
-    let found = crate::support::shares(fitted.predict(&matrix, &rows).unwrap());
+    let found = crate::support::probabilities(fitted.predict(&matrix, &rows).unwrap());
     let right = crate::support::accuracy(&found, &truth);
     assert!(right > 0.8, "{right}");
 }
 
 #[test]
-fn other_heads_take_the_middle_and_say_so() {
+fn other_heads_use_range_midpoints_and_note_it() {
     let (matrix, ages) = people(400);
     for name in ["svm", "linear", "trees", "knn", "majority"] {
         let of = |targets: &Targets| fit(name, &quick(), &matrix, targets, 1);

@@ -1,12 +1,12 @@
 //! Heads repeat themselves, look at nothing they should not, and say what they did.
 
 use facefold_core::rng::seeded;
-use facefold_core::{FeatureMatrix, HeadParts, Targets};
+use facefold_core::{FeatureMatrix, StateDict, Targets};
 use facefold_heads::{ClassWeights, HeadOptions, Schedule, registry};
 use ndarray::Array2;
 use rand::Rng as _;
 
-use crate::support::{accuracy, blobs, examples, fit, mirrored, quick, shares, test_rows};
+use crate::support::{accuracy, blobs, examples, fit, mirrored, probabilities, quick, test_rows};
 
 #[test]
 fn the_same_seed_gives_the_same_bits_in_any_pool() {
@@ -20,7 +20,7 @@ fn the_same_seed_gives_the_same_bits_in_any_pool() {
     for (name, _) in registry::names() {
         let run = |seed| {
             let fitted = fit(name, &options, &matrix, &targets, seed);
-            (fitted.parts(), shares(fitted.predict(&matrix, &rows).unwrap()))
+            (fitted.state_dict(), probabilities(fitted.predict(&matrix, &rows).unwrap()))
         };
         let reference = run(7);
         for threads in [1, 2] {
@@ -33,7 +33,7 @@ fn the_same_seed_gives_the_same_bits_in_any_pool() {
 }
 
 #[test]
-fn rows_that_are_not_for_training_change_no_weight() {
+fn rows_outside_the_training_set_change_no_weight() {
     let (matrix, targets) = mirrored();
     let mut plain = matrix.plain().to_array();
     // Rows that neither training nor validation names: leakage of any kind would show.
@@ -42,13 +42,13 @@ fn rows_that_are_not_for_training_change_no_weight() {
     }
     let spoilt = FeatureMatrix::of_rows(plain.into(), matrix.mirrored().cloned()).unwrap();
     for (name, _) in registry::names() {
-        let parts = fit(name, &quick(), &matrix, &targets, 1).parts();
-        assert!(parts == fit(name, &quick(), &spoilt, &targets, 1).parts(), "{name}");
+        let state = fit(name, &quick(), &matrix, &targets, 1).state_dict();
+        assert!(state == fit(name, &quick(), &spoilt, &targets, 1).state_dict(), "{name}");
     }
 }
 
 #[test]
-fn validation_rows_choose_but_do_not_teach() {
+fn validation_rows_choose_but_are_not_trained_on() {
     let (matrix, targets) = mirrored();
     let Targets::Classes { indices, count } = &targets else { panic!("expected classes") };
     let mut options = quick();
@@ -62,8 +62,8 @@ fn validation_rows_choose_but_do_not_teach() {
     let turned = turned.map(|(row, &class)| if row < n / 2 { class } else { 1 - class }).collect();
     let turned = Targets::Classes { indices: turned, count: *count };
     for name in ["svm", "svm-linear", "svm-linfa", "linear"] {
-        let mut one = fit(name, &options, &matrix, &targets, 1).parts().tensors;
-        let mut other = fit(name, &options, &matrix, &turned, 1).parts().tensors;
+        let mut one = fit(name, &options, &matrix, &targets, 1).state_dict().tensors;
+        let mut other = fit(name, &options, &matrix, &turned, 1).state_dict().tensors;
         assert_eq!(one.remove("sigmoids").is_some(), other.remove("sigmoids").is_some());
         assert!(one == other, "{name}");
     }
@@ -76,7 +76,7 @@ fn validation_rows_choose_but_do_not_teach() {
 }
 
 #[test]
-fn the_best_epoch_is_kept_and_patience_ends_training() {
+fn early_stopping_ends_training_and_restores_the_best_epoch() {
     // Twelve rows with classes at random: the validation loss rises almost from the start.
     let mut generator = seeded(6, "noise");
     let plain = Array2::from_shape_fn((80, 20), |_| generator.random_range(-1.0..1.0_f32));
@@ -98,12 +98,12 @@ fn the_best_epoch_is_kept_and_patience_ends_training() {
     assert_eq!(all.log().best_epoch, Some(lowest.number));
     // What is kept really is that epoch: its loss comes out again from the kept weights.
     let rows: Vec<usize> = (40..60).collect();
-    let told = shares(all.predict(&matrix, &rows).unwrap());
+    let predicted = probabilities(all.predict(&matrix, &rows).unwrap());
     let Targets::Classes { indices, .. } = &targets else { panic!("expected classes") };
     let loss: f64 = rows
         .iter()
-        .zip(told.rows())
-        .map(|(&row, told)| -f64::from(told[indices[row]]).ln())
+        .zip(predicted.rows())
+        .map(|(&row, predicted)| -f64::from(predicted[indices[row]]).ln())
         .sum::<f64>()
         / 20.0;
     assert!((loss - lowest.validation_loss).abs() < 1e-4, "{loss} {lowest:?}");
@@ -116,7 +116,7 @@ fn the_best_epoch_is_kept_and_patience_ends_training() {
 }
 
 #[test]
-fn class_weights_help_the_rare_class() {
+fn class_weights_raise_recall_of_the_rare_class() {
     let mut generator = seeded(9, "rare");
     let indices: Vec<usize> = (0..400).map(|i| usize::from(i % 10 == 0)).collect();
     let plain = Array2::from_shape_fn((400, 2), |(row, _)| {
@@ -132,7 +132,7 @@ fn class_weights_help_the_rare_class() {
             let mut options = options;
             options.mlp.temperature = false;
             let fitted = fit(name, &options, &matrix, &targets, 1);
-            accuracy(&shares(fitted.predict(&matrix, &rare).unwrap()), &vec![1; rare.len()])
+            accuracy(&probabilities(fitted.predict(&matrix, &rare).unwrap()), &vec![1; rare.len()])
         };
         let (plain, balanced) = (recall(ClassWeights::None), recall(ClassWeights::Balanced));
         assert!(balanced >= plain + 0.15, "{name}: {plain} {balanced}");
@@ -142,7 +142,7 @@ fn class_weights_help_the_rare_class() {
 }
 
 #[test]
-fn a_large_set_is_thinned_for_linfa_and_says_so() {
+fn linfa_trains_on_a_stratified_subsample_and_notes_it() {
     let (matrix, targets) = mirrored();
     let mut options = quick();
     let all = fit("svm-linfa", &options, &matrix, &targets, 1);
@@ -154,20 +154,20 @@ fn a_large_set_is_thinned_for_linfa_and_says_so() {
 }
 
 #[test]
-fn a_class_without_training_rows_is_never_told() {
+fn a_class_without_training_rows_is_never_predicted() {
     let (plain, indices) = blobs(&[[0.0, 0.0], [3.0, 0.0]], 200, 1.0, 8);
     let matrix = FeatureMatrix::new(plain, None).unwrap();
     let indices = indices.into_iter().map(|class| class * 2).collect();
     let targets = Targets::Classes { indices, count: 3 };
     for (name, _) in registry::names() {
         let fitted = fit(name, &quick(), &matrix, &targets, 1);
-        let told = shares(fitted.predict(&matrix, &test_rows(&matrix)).unwrap());
-        assert!(told.column(1).iter().all(|&share| share < 0.2), "{name}: {told}");
+        let predicted = probabilities(fitted.predict(&matrix, &test_rows(&matrix)).unwrap());
+        assert!(predicted.column(1).iter().all(|&share| share < 0.2), "{name}: {predicted}");
     }
 }
 
 #[test]
-fn one_class_alone_and_no_validation_rows_are_no_crash() {
+fn one_class_and_no_validation_rows_can_be_fitted() {
     let matrix = FeatureMatrix::new(Array2::eye(4), None).unwrap();
     let one = Targets::Classes { indices: vec![1; 4], count: 2 };
     let none = examples(&matrix, 0..0, &one);
@@ -175,35 +175,35 @@ fn one_class_alone_and_no_validation_rows_are_no_crash() {
     for (name, _) in registry::names() {
         let head = registry::head(name, &quick()).unwrap();
         let fitted = head.fit(&training, &none, 1).unwrap();
-        let told = shares(fitted.predict(&matrix, &[0, 3]).unwrap());
-        assert!(told.column(1).iter().all(|&share| share > 0.5), "{name}: {told}");
+        let predicted = probabilities(fitted.predict(&matrix, &[0, 3]).unwrap());
+        assert!(predicted.column(1).iter().all(|&share| share > 0.5), "{name}: {predicted}");
         assert!(head.fit(&none, &none, 1).is_err(), "{name}: no training rows");
         assert_eq!(fitted.predict(&matrix, &[]).unwrap().len(), 0);
     }
 }
 
 #[test]
-fn an_ensemble_answers_with_the_mean_of_its_members() {
+fn an_ensemble_predicts_the_mean_of_its_members() {
     let (matrix, targets) = mirrored();
     let rows = test_rows(&matrix);
-    let told = |members: usize| {
+    let predicted = |members: usize| {
         let mut options = quick();
         options.ensemble.members = members;
         let fitted = fit("mlp-ensemble", &options, &matrix, &targets, 1);
-        (shares(fitted.predict(&matrix, &rows).unwrap()), fitted.parts())
+        (probabilities(fitted.predict(&matrix, &rows).unwrap()), fitted.state_dict())
     };
     let alone = fit("mlp", &quick(), &matrix, &targets, 1);
-    let alone = shares(alone.predict(&matrix, &rows).unwrap());
-    assert_eq!(told(1).0, alone);
-    let (mean, parts) = told(2);
+    let alone = probabilities(alone.predict(&matrix, &rows).unwrap());
+    assert_eq!(predicted(1).0, alone);
+    let (mean, state) = predicted(2);
     // The second member, taken out of the stored ensemble.
-    let other = parts
+    let other = state
         .tensors
         .iter()
         .filter_map(|(name, tensor)| Some((name.strip_prefix("1.")?.to_owned(), tensor.clone())));
-    let config = parts.config["settings"][1]["config"].clone();
-    let other = HeadParts { kind: "mlp".to_owned(), config, tensors: other.collect() };
-    let other = shares(registry::restore(&other).unwrap().predict(&matrix, &rows).unwrap());
+    let config = state.config["settings"][1]["config"].clone();
+    let other = StateDict { kind: "mlp".to_owned(), config, tensors: other.collect() };
+    let other = probabilities(registry::restore(&other).unwrap().predict(&matrix, &rows).unwrap());
     assert_ne!(other, alone);
     for (mean, (one, other)) in mean.iter().zip(alone.iter().zip(&other)) {
         assert!((mean - f32::midpoint(*one, *other)).abs() < 1e-6);
@@ -211,7 +211,7 @@ fn an_ensemble_answers_with_the_mean_of_its_members() {
 }
 
 #[test]
-fn another_width_is_refused_with_both_numbers() {
+fn another_feature_width_is_an_error_with_both_widths() {
     let (matrix, targets) = mirrored();
     let wide = FeatureMatrix::new(Array2::zeros((3, 5)), None).unwrap();
     for name in ["mlp", "svm", "linear", "trees", "knn"] {

@@ -1,7 +1,9 @@
 //! Drawn problems, and fits of them.
 
 use facefold_core::rng::seeded;
-use facefold_core::{Companion, Examples, FeatureMatrix, FittedHead, Predictions, Targets, Task};
+use facefold_core::{
+    AuxiliaryTask, FeatureDataset, FeatureMatrix, FittedHead, Predictions, Targets, Task,
+};
 use facefold_heads::{HeadOptions, registry};
 use ndarray::Array2;
 use rand::Rng as _;
@@ -34,31 +36,31 @@ pub fn examples<'a>(
     matrix: &'a FeatureMatrix,
     rows: std::ops::Range<usize>,
     targets: &Targets,
-) -> Examples<'a> {
+) -> FeatureDataset<'a> {
     let rows: Vec<usize> = rows.collect();
-    let own = Examples::new(matrix, rows.clone(), targets.pick(&rows)).unwrap();
+    let own = FeatureDataset::new(matrix, rows.clone(), targets.select(&rows)).unwrap();
     // For heads that learn tasks together: a number that the plain features tell exactly.
     let years = |&row: &usize| 30.0 + 10.0 * matrix.plain().row(row)[0].clamp(-2.0, 4.0);
     let targets = Targets::exact_years(rows.iter().map(years).collect());
-    own.with_companions(vec![Companion { kind: Task::Age.into(), rows, targets }]).unwrap()
+    own.with_auxiliary_tasks(vec![AuxiliaryTask { kind: Task::Age.into(), rows, targets }]).unwrap()
 }
 
-pub fn shares(predictions: Predictions) -> Array2<f32> {
+pub fn probabilities(predictions: Predictions) -> Array2<f32> {
     match predictions {
-        Predictions::Classes(shares) => shares,
-        Predictions::Years(_) => panic!("expected classes"),
+        Predictions::Classes(probabilities) => probabilities,
+        Predictions::Regression(_) => panic!("expected classes"),
     }
 }
 
 pub fn years(predictions: Predictions) -> Vec<f32> {
     match predictions {
-        Predictions::Years(years) => years,
+        Predictions::Regression(years) => years,
         Predictions::Classes(_) => panic!("expected years"),
     }
 }
 
-pub fn accuracy(shares: &Array2<f32>, classes: &[usize]) -> f32 {
-    let right = shares.rows().into_iter().zip(classes).filter(|(row, class)| {
+pub fn accuracy(probabilities: &Array2<f32>, classes: &[usize]) -> f32 {
+    let right = probabilities.rows().into_iter().zip(classes).filter(|(row, class)| {
         assert!((row.sum() - 1.0).abs() < 1e-4, "{row}");
         let largest = row.iter().copied().fold(0.0, f32::max);
         row.iter().position(|share| *share == largest) == Some(**class)
@@ -108,7 +110,7 @@ pub fn mean_absolute_error(
     matrix: &FeatureMatrix,
     targets: &Targets,
 ) -> f32 {
-    let Targets::Years(truth) = targets else { panic!("expected years") };
+    let Targets::Regression(truth) = targets else { panic!("expected years") };
     let rows = test_rows(matrix);
     let found = years(fitted.predict(matrix, &rows).unwrap());
     let errors = rows.iter().zip(found).map(|(&row, found)| truth[row].distance(found));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use facefold_core::{Extraction, Extractor};
 use facefold_insightface::{Dialect, InsightfaceError, Options};
@@ -50,15 +50,25 @@ fn an_extraction_outlives_a_replica() {
         let second = Arc::new(second);
         let extractor = connect(options(dialect, &[&first, &second])).unwrap();
         all_right(&extractor, &names(10));
-        let killer = Arc::clone(&second);
-        let names = names(200);
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                std::thread::sleep(Duration::from_millis(20));
+        let (killer, names) = (Arc::clone(&second), names(200));
+        let before = (first.requests(), second.requests());
+        let left = std::thread::scope(|scope| {
+            let killing = scope.spawn(|| {
+                let start = Instant::now();
+                while killer.requests() < before.1 + 10 && start.elapsed() < Duration::from_secs(20)
+                {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let left = names.len() - (first.requests() - before.0).min(names.len());
                 killer.kill();
+                left
             });
             all_right(&extractor, &names);
+            killing.join().unwrap()
         });
+        // It died while at work, and the other one did what was left.
+        assert!(second.requests() >= before.1 + 10, "{}", second.requests());
+        assert!(left > 20, "{left} were left when it died");
     }
 }
 

@@ -4,7 +4,7 @@ mod backbone;
 mod steps;
 
 use facefold_core::{ExtractorError, HeadError, Task};
-use facefold_heads::formula::Formula;
+use facefold_heads::graph::ComputationGraph;
 use facefold_heads::{Bundle, BundleError, FeatureChoice, TaskHead};
 use facefold_vision::extractor::PackNetworks;
 use facefold_vision::onnx::{Graph, OnnxError};
@@ -106,10 +106,10 @@ pub fn export(
     for head in heads {
         let failed = |source| ExportError::Head { task: head.task, source };
         head.fitted().map_err(failed)?;
-        let mut formula = Formula::default();
-        let answer = head.write(&mut formula).map_err(failed)?;
+        let mut computation = ComputationGraph::default();
+        let answer = head.export(&mut computation).map_err(failed)?;
         let name = output_name(head.task);
-        let answer = steps::write(&mut graph, &name, &formula, answer, &features, crops);
+        let answer = steps::write(&mut graph, &name, &computation, answer, &features, crops);
         let shape = match head.task {
             Task::Age => {
                 let row = graph.integers(&format!("{name}/row"), &[-1]);
@@ -153,8 +153,8 @@ fn heads<'a>(bundle: &'a Bundle, tasks: &[Task]) -> Result<Vec<&'a TaskHead>, Ex
 
 /// What a reader of the file must know of a head.
 fn note_head(graph: &mut Graph, head: &TaskHead) {
-    let TaskHead { task, classes, age_intervals, age_thresholds, parts, .. } = head;
-    graph.note(&format!("head.{task}"), parts.kind.as_str());
+    let TaskHead { task, classes, age_intervals, age_thresholds, state, .. } = head;
+    graph.note(&format!("head.{task}"), state.kind.as_str());
     if !classes.is_empty() {
         graph.note(&format!("classes.{task}"), json!(classes).to_string());
     }

@@ -1,22 +1,22 @@
-//! The steps of a head's formula as nodes of an ONNX graph.
+//! Writes the computation graph of a head as nodes of an ONNX graph.
 
-use facefold_heads::formula::{Formula, Operation, Step, Value};
+use facefold_heads::graph::{ComputationGraph, Operation, Step, Value};
 use facefold_vision::onnx::{Attribute, Graph};
 
-/// Appends a formula that takes the value `features`, of so many crops a face one block after the
+/// Appends a computation that takes the value `features`, of so many crops a face one block after the
 /// other; gives the name of its value `answer`. All names begin with `prefix`.
 pub fn write(
     graph: &mut Graph,
     prefix: &str,
-    formula: &Formula,
+    computation: &ComputationGraph,
     answer: Value,
     features: &str,
     crops: usize,
 ) -> String {
     let mut values = vec![features.to_owned()];
-    for (number, step) in formula.steps().iter().enumerate() {
+    for (number, step) in computation.steps().iter().enumerate() {
         let value = match step {
-            Step::Stored { name, shape, values, is_weight } => {
+            Step::Constant { name, shape, values, is_weight } => {
                 let name = format!("{prefix}/{number}.{name}");
                 // Columns are outputs: weights are inputs x outputs.
                 if *is_weight {
@@ -25,7 +25,7 @@ pub fn write(
                     graph.floats(&name, shape, values)
                 }
             }
-            Step::Computed { operation, inputs } => {
+            Step::Node { operation, inputs } => {
                 let inputs: Vec<&str> =
                     inputs.iter().map(|input| values[input.index()].as_str()).collect();
                 let name = format!("{prefix}/{number}");
@@ -52,11 +52,11 @@ fn computed(
         Operation::Multiply => graph.node("Mul", inputs, name, &[]),
         Operation::Divide => graph.node("Div", inputs, name, &[]),
         Operation::Power => graph.node("Pow", inputs, name, &[]),
-        Operation::Larger => graph.node("Max", inputs, name, &[]),
-        Operation::Smaller => graph.node("Min", inputs, name, &[]),
+        Operation::Maximum => graph.node("Max", inputs, name, &[]),
+        Operation::Minimum => graph.node("Min", inputs, name, &[]),
         Operation::Floor => graph.node("Floor", inputs, name, &[]),
-        Operation::Product => graph.node("MatMul", inputs, name, &[]),
-        Operation::Exponential => graph.node("Exp", inputs, name, &[]),
+        Operation::MatMul => graph.node("MatMul", inputs, name, &[]),
+        Operation::Exp => graph.node("Exp", inputs, name, &[]),
         Operation::Sigmoid => graph.node("Sigmoid", inputs, name, &[]),
         Operation::Softmax => {
             graph.node("Softmax", inputs, name, &[("axis", Attribute::Integer(1))])
@@ -66,18 +66,18 @@ fn computed(
             let axes = graph.integers(&part("axes"), &[1]);
             graph.node("ReduceSum", &[inputs[0], &axes], name, &[])
         }
-        Operation::RowLength => graph.node("ReduceL2", inputs, name, &[("axes", columns)]),
-        Operation::SumBefore => {
+        Operation::RowNorm => graph.node("ReduceL2", inputs, name, &[("axes", columns)]),
+        Operation::CumulativeSum => {
             let axis = graph.integer(&part("axis"), 1);
             let exclusive = ("exclusive", Attribute::Integer(1));
             graph.node("CumSum", &[inputs[0], &axis], name, &[exclusive])
         }
-        Operation::Columns { first, end } => {
+        Operation::Slice { first, end } => {
             let [first, end, axis] = [("first", first), ("end", end), ("axis", 1)]
                 .map(|(name, value)| graph.integers(&part(name), &[value as i64]));
             graph.node("Slice", &[inputs[0], &first, &end, &axis], name, &[])
         }
-        Operation::Beside => graph.node("Concat", inputs, name, &[("axis", Attribute::Integer(1))]),
+        Operation::Concat => graph.node("Concat", inputs, name, &[("axis", Attribute::Integer(1))]),
         Operation::MeanOfCrops { .. } if crops == 1 => inputs[0].to_owned(),
         Operation::MeanOfCrops { width } => {
             let sides = graph.integers(&part("sides"), &[crops as i64, -1, width as i64]);

@@ -63,7 +63,7 @@ impl Shift {
         predictions: &Predictions,
     ) -> Option<Self> {
         let (label, answers): (Option<String>, Vec<f32>) = match predictions {
-            Predictions::Years(years) => (None, years.clone()),
+            Predictions::Regression(years) => (None, years.clone()),
             Predictions::Classes(shares) => {
                 let first = shares.rows().into_iter().next()?;
                 let (told, _) = first.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
@@ -267,7 +267,7 @@ mod tests {
         let shift = Shift::between("b".to_owned(), Task::Gender, &classes, &shares).unwrap();
         assert_eq!((shift.label.as_deref(), shift.answer), (Some("male"), 0.75));
         assert_eq!(shift.grid, [0.25, -0.125]);
-        let years = Predictions::Years(vec![30.0, 28.0, 33.5]);
+        let years = Predictions::Regression(vec![30.0, 28.0, 33.5]);
         let shift = Shift::between("b".to_owned(), Task::Age, &[], &years).unwrap();
         assert_eq!((shift.label.as_deref(), shift.answer), (None, 30.0));
         assert_eq!(shift.grid, [2.0, -3.5]);

@@ -2,7 +2,7 @@
 
 mod write;
 
-use facefold_core::year_deviation;
+use facefold_core::age_deviation;
 use serde::Serialize;
 
 use crate::annotate::{Mark, on_one_line, words};
@@ -166,7 +166,7 @@ impl Mean {
             age: self.age.mean(),
             age_low: self.age_low.mean(),
             age_high: self.age_high.mean(),
-            age_uncertainty: (!belief.is_empty()).then(|| year_deviation(&belief)),
+            age_uncertainty: (!belief.is_empty()).then(|| age_deviation(&belief)),
             class: self.class.mean(),
         }
     }

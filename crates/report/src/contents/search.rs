@@ -1,6 +1,6 @@
 //! How the settings of a head were searched for: what was chosen, and everything that was tried.
 
-use facefold_evaluate::{Budget, Configuration, CvResult, Inner, SearchResult, Trial};
+use facefold_evaluate::{Budget, Configuration, CvResult, InnerValidation, SearchResult, Trial};
 
 use crate::figures::{Figure, file_name};
 use crate::format::{self, NONE};
@@ -9,7 +9,7 @@ use crate::plot::{Labels, dots};
 use crate::table::Table;
 
 pub(crate) fn write(page: &mut Page, result: &CvResult, search: &SearchResult) {
-    page.subsection(format!("Settings tried for {} with {}", result.task, search.head));
+    page.subsection(format!("Hyper-parameter search for {} with {}", result.task, search.head));
     page.paragraph(in_words(search));
     let ranked = Ranked::new(search);
     choices(page, search, &ranked);
@@ -18,7 +18,7 @@ pub(crate) fn write(page: &mut Page, result: &CvResult, search: &SearchResult) {
     page.figure(trials(result, search, &ranked));
 }
 
-/// Configurations from best to worst: by the last rung that they reached in any division, then by
+/// Configurations from best to worst: by the last iteration that they reached in any split, then by
 /// the mean score there.
 struct Ranked<'a> {
     search: &'a SearchResult,
@@ -30,11 +30,11 @@ impl<'a> Ranked<'a> {
         let sign = if search.metric.higher_is_better() { -1.0 } else { 1.0 };
         let mut keyed: Vec<((usize, f64), usize)> = (0..search.configurations.len())
             .map(|configuration| {
-                let reached = (0..search.shares.len())
-                    .rev()
-                    .find_map(|rung| Some((rung, mean_score(search, configuration, rung)?)));
-                let key = reached.map_or((usize::MAX, f64::INFINITY), |(rung, score)| {
-                    (search.shares.len() - 1 - rung, sign * score)
+                let reached = (0..search.shares.len()).rev().find_map(|iteration| {
+                    Some((iteration, mean_score(search, configuration, iteration)?))
+                });
+                let key = reached.map_or((usize::MAX, f64::INFINITY), |(iteration, score)| {
+                    (search.shares.len() - 1 - iteration, sign * score)
                 });
                 (key, configuration)
             })
@@ -57,7 +57,7 @@ impl<'a> Ranked<'a> {
 
 fn settings(Configuration(settings): &Configuration) -> String {
     if settings.is_empty() {
-        return "as the command gives them".to_owned();
+        return "as given".to_owned();
     }
     let each = settings.iter().map(|(name, value)| match value {
         serde_json::Value::String(text) => format!("`{name}={text}`"),
@@ -69,48 +69,50 @@ fn settings(Configuration(settings): &Configuration) -> String {
 fn of_rung(
     search: &SearchResult,
     configuration: usize,
-    rung: usize,
+    iteration: usize,
 ) -> impl Iterator<Item = &Trial> {
     search
         .trials
         .iter()
-        .filter(move |trial| trial.configuration == configuration && trial.rung == rung)
+        .filter(move |trial| trial.configuration == configuration && trial.iteration == iteration)
 }
 
-fn mean_score(search: &SearchResult, configuration: usize, rung: usize) -> Option<f64> {
+fn mean_score(search: &SearchResult, configuration: usize, iteration: usize) -> Option<f64> {
     let scores: Vec<f64> =
-        of_rung(search, configuration, rung).filter_map(|trial| trial.score).collect();
+        of_rung(search, configuration, iteration).filter_map(|trial| trial.score).collect();
     (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
 }
 
 fn in_words(search: &SearchResult) -> String {
     let scored_on = match search.inner {
-        Inner::HoldOut => "its validation rows".to_owned(),
-        Inner::Folds(folds) => {
-            format!("{folds} folds by subject dealt from its training and validation rows")
+        InnerValidation::HoldOut => "its validation rows".to_owned(),
+        InnerValidation::Folds(folds) => {
+            format!(
+                "{folds}-fold stratified group cross-validation of its training and validation rows"
+            )
         }
     };
     let budget = match search.budget {
         Budget::Epochs => "epochs",
         Budget::Subjects => "training subjects",
     };
-    let rungs = if search.shares.len() == 1 {
-        format!("All got their whole {budget}.")
+    let iterations = if search.shares.len() == 1 {
+        format!("All had the full budget of {budget}.")
     } else {
         let early = search.shares[..search.shares.len() - 1].iter().map(|share| percent(*share));
         format!(
-            "By successive halving they began with {} of the {budget}; the best of each {} went on, \
+            "Successive halving started with {} of the {budget}; the best of each {} went on, \
              the last ones with all.",
             early.collect::<Vec<_>>().join(", then "),
             search.halving
         )
     };
     format!(
-        "{} configurations were tried for `{}`, which has the settings chosen, in every division on \
-         its own and scored on {scored_on}. The test rows had no part in it. {rungs} A score here \
-         was chosen by, so it is better than what to expect of other rows: the test results above \
-         are those to quote.",
+        "{} configurations were tried for `{}`, separately in every split, and scored on \
+         {scored_on}, never on test rows; `{}` has the chosen settings. {iterations} These scores \
+         chose the settings, so they are optimistic: quote the test results above.",
         format::count(search.configurations.len()),
+        search.head,
         search.name,
     )
 }
@@ -121,10 +123,10 @@ fn percent(share: f64) -> String {
 
 fn choices(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
     let score = format!("inner {}", format::heading(search.metric));
-    let mut table = Table::new(["division", &score, "place", "settings chosen"]);
+    let mut table = Table::new(["split", &score, "rank", "chosen settings"]);
     for choice in &search.choices {
         table.row([
-            choice.partition.clone(),
+            choice.split.clone(),
             format::value(search.metric, choice.score),
             ranked.place(choice.configuration).to_string(),
             ranked.settings(choice.configuration),
@@ -136,23 +138,24 @@ fn choices(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
 fn tried(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
     let metric = search.metric;
     page.paragraph(format!(
-        "Everything tried, best first: the mean over divisions of the inner {}, and in how many of {} \
-         divisions the configuration came so far.",
+        "All configurations, best first: the mean over splits of the inner {}, and in how many of {} \
+         splits the configuration reached the iteration.",
         metric.name(),
         search.choices.len()
     ));
-    let rungs = search.shares.iter().map(|&share| {
+    let iterations = search.shares.iter().map(|&share| {
         if search.shares.len() == 1 { format::heading(metric) } else { percent(share) }
     });
-    let header = ["settings".to_owned(), "place".to_owned()];
-    let mut table = Table::new(header.into_iter().chain(rungs).chain(["chosen in".to_owned()]));
+    let header = ["settings".to_owned(), "rank".to_owned()];
+    let mut table =
+        Table::new(header.into_iter().chain(iterations).chain(["chosen in".to_owned()]));
     for (place, &configuration) in ranked.order.iter().enumerate() {
-        let scores = (0..search.shares.len()).map(|rung| {
-            mean_score(search, configuration, rung).map_or_else(
+        let scores = (0..search.shares.len()).map(|iteration| {
+            mean_score(search, configuration, iteration).map_or_else(
                 || NONE.to_owned(),
                 |score| {
-                    let divisions = of_rung(search, configuration, rung).count();
-                    format!("{} ({divisions})", format::value(metric, score))
+                    let splits = of_rung(search, configuration, iteration).count();
+                    format!("{} ({splits})", format::value(metric, score))
                 },
             )
         });
@@ -167,36 +170,36 @@ fn tried(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
 fn failures(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
     let failed = search.trials.iter().filter_map(|trial| {
         let why = trial.failure.as_deref()?;
-        Some(format!("Place {}, {}: {why}.", ranked.place(trial.configuration), trial.partition))
+        Some(format!("Rank {}, {}: {why}.", ranked.place(trial.configuration), trial.split))
     });
     let failed: Vec<String> = failed.collect();
     if !failed.is_empty() {
-        page.paragraph("Fits that failed, which count as worst:");
+        page.paragraph("Failed fits, which count as worst:");
         page.push(Block::List(failed));
     }
 }
 
-/// Every trial as a dot: the place of its configuration, its score, a colour a share of the budget.
+/// Every trial as a dot: the place of its configuration, its score, a colour a fraction of the budget.
 fn trials(result: &CvResult, search: &SearchResult, ranked: &Ranked<'_>) -> Figure {
-    let scale = if search.metric.is_share() { 100.0 } else { 1.0 };
+    let scale = if search.metric.is_fraction() { 100.0 } else { 1.0 };
     let series: Vec<(String, Vec<(usize, f64)>)> = search
         .shares
         .iter()
         .enumerate()
         .rev()
-        .map(|(rung, &share)| {
-            let trials = search.trials.iter().filter(|trial| trial.rung == rung);
+        .map(|(iteration, &share)| {
+            let trials = search.trials.iter().filter(|trial| trial.iteration == iteration);
             let dots = trials.filter_map(|trial| {
                 Some((ranked.place(trial.configuration), scale * trial.score?))
             });
             (percent(share), dots.collect())
         })
         .collect();
-    let caption = format!("{}: trials of {}, a dot a division", result.task, search.head);
+    let caption = format!("{}: trials of {}, one dot a split", result.task, search.head);
     let y = format!("inner {}", format::heading(search.metric));
     Figure {
         file: file_name(&[result.task.as_str(), "trials", &search.head]),
-        svg: dots(Labels { title: &caption, x: "place of the configuration", y: &y }, &series),
+        svg: dots(Labels { title: &caption, x: "rank of the configuration", y: &y }, &series),
         caption,
     }
 }

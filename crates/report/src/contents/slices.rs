@@ -1,13 +1,13 @@
-//! On whom the best head does worse, and which labels it doubts.
+//! Slices of the best head, and its label-error candidates.
 
+use facefold_evaluate::label_errors::{CONFIDENT, TIMES_OFF};
 use facefold_evaluate::slices::{LEAST_ROWS, LEAST_SUBJECTS};
-use facefold_evaluate::suspects::{SURE, TIMES_OFF};
 use facefold_evaluate::{AttributeSlices, Metric, Slice, SliceReport};
 
 use crate::figures;
 use crate::format::{self, NONE};
 use crate::inline::{literal, quoted};
-use crate::model::{SuspectCount, TaskReport};
+use crate::model::{LabelErrorCount, TaskReport};
 use crate::page::Page;
 use crate::table::Table;
 
@@ -22,9 +22,9 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
             one(page, task, report, attribute);
         }
     }
-    if let Some(suspects) = &task.suspects {
-        page.subsection(format!("Doubtful labels of {}", task.result.task));
-        page.paragraph(doubts(task, suspects));
+    if let Some(label_error_candidates) = &task.label_error_candidates {
+        page.subsection(format!("Label-error candidates of {}", task.result.task));
+        page.paragraph(label_errors(task, label_error_candidates));
     }
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
 pub(crate) fn worst_in_words(report: &SliceReport) -> Option<String> {
     let (attribute, worst) = *report.worst_first().first()?;
     let metric = report.metric;
-    let (unit, points) = if metric.is_share() { ("%", "points") } else { ("years", "years") };
+    let (unit, points) = if metric.is_fraction() { ("%", "points") } else { ("years", "years") };
     Some(format!(
         "The worst slice of `{}` is {attribute} {} with {} {unit}; its gap to the rest is {} \
          {points} (95 % interval {}).",
@@ -47,11 +47,11 @@ pub(crate) fn worst_in_words(report: &SliceReport) -> Option<String> {
 fn all(page: &mut Page, report: &SliceReport) {
     let metric = report.metric;
     if report.attributes.is_empty() {
-        page.paragraph("Nothing known of the test rows parts them.");
+        page.paragraph("The test rows have no attributes to slice by.");
         return;
     }
     page.paragraph(format!(
-        "`{}` on parts of its {} test rows; over all of them: {} {}. The gap is a slice less all \
+        "`{}` on slices of its {} test rows; over all of them: {} {}. The gap is a slice less all \
          other test rows. Every table begins with the worst slice. Intervals draw subjects ({} \
          draws, the same for all slices) and are not corrected for the number of slices: of twenty \
          gaps that mean nothing, one has an interval without 0; and one from 100 to 100 says only \
@@ -82,7 +82,7 @@ fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &Att
     let mut notes = Vec::new();
     if attribute.unknown_rows > 0 {
         notes.push(format!(
-            "{}: not known of {} rows.",
+            "{}: unknown for {} rows.",
             attribute.name,
             format::count(attribute.unknown_rows)
         ));
@@ -128,13 +128,13 @@ fn interval_cells(report: &SliceReport, slice: &Slice) -> Vec<String> {
 }
 
 fn header(first: &str, report: &SliceReport) -> Vec<String> {
-    let beside = report.attributes.iter().flat_map(|attribute| &attribute.slices).next();
-    let beside = beside.map_or(&[][..], |slice| &slice.beside);
+    let secondary = report.attributes.iter().flat_map(|attribute| &attribute.slices).next();
+    let secondary = secondary.map_or(&[][..], |slice| &slice.secondary);
     [first, "rows", "subjects", &format::heading(report.metric), "95 % interval"]
         .map(str::to_owned)
         .into_iter()
         .chain(["gap to the rest", "95 % interval of the gap"].map(str::to_owned))
-        .chain(beside.iter().map(|(metric, _)| format::heading(*metric)))
+        .chain(secondary.iter().map(|(metric, _)| format::heading(*metric)))
         .chain(interval_headings(report))
         .collect()
 }
@@ -151,25 +151,25 @@ fn cells(name: String, report: &SliceReport, slice: &Slice) -> Vec<String> {
         format::interval(metric, slice.gap_interval),
     ]
     .into_iter()
-    .chain(slice.beside.iter().map(|&(metric, value)| format::value(metric, value)))
+    .chain(slice.secondary.iter().map(|&(metric, value)| format::value(metric, value)))
     .chain(interval_cells(report, slice))
     .collect()
 }
 
-fn doubts(task: &TaskReport, suspects: &SuspectCount) -> String {
-    let SuspectCount { head, found, listed, file } = suspects;
+fn label_errors(task: &TaskReport, label_error_candidates: &LabelErrorCount) -> String {
+    let LabelErrorCount { head, found, listed, file } = label_error_candidates;
     let rule = if task.result.classes.is_empty() {
-        format!("tells an age that is off by {TIMES_OFF} times its mean error or more")
+        format!("predicts an age that is off by at least {TIMES_OFF} times its mean error")
     } else {
         format!(
-            "gives another class under every seed, with a probability of {:.0} % or more",
-            100.0 * SURE
+            "predicts another class under every seed, with a probability of at least {:.0} %",
+            100.0 * CONFIDENT
         )
     };
     format!(
-        "For {} pictures `{head}`, which did not see them in training, {rule}: their labels may be \
-         wrong, or the pictures hard. The {} most doubted are named in `{file}`, beside this report \
-         and not in it.",
+        "For {} pictures `{head}`, which was not trained on them, {rule}: their labels may be wrong, \
+         or the pictures hard. The {} with the highest scores are listed in `{file}`, not in this \
+         report.",
         format::count(*found),
         format::count(*listed),
     )

@@ -1,5 +1,5 @@
-//! The first section: in words which head is best, by how much and how surely, then the number
-//! that decides of every head and task.
+//! The summary: which head is best, by how much, with interval and p, then the primary metric of
+//! every head and task.
 
 use facefold_evaluate::Metric;
 
@@ -17,30 +17,30 @@ pub(crate) fn write(page: &mut Page, report: &Report) {
     }
     page.table(heads(report));
     page.paragraph(
-        "Over all test rows, with the 95 % interval from drawing subjects with replacement: pictures \
-         of one person are not independent.",
+        "Over all test rows, with the 95 % bootstrap interval by subject: pictures of one person are \
+         not independent.",
     );
 }
 
-/// The verdict on the best head, and how it stands against the next best one.
+/// The decision on the best head, and its comparison with the next best one.
 fn of_task(task: &TaskReport) -> Option<String> {
     let comparison = task.comparison.as_ref()?;
     let mut sentences = vec![format!("**{}:** {}", task.result.task, comparison.summary())];
-    sentences.extend(comparison.leading_pair().map(|pair| pair.words.clone()));
+    sentences.extend(comparison.leading_pair().map(|pair| pair.summary.clone()));
     sentences.extend(task.slices.as_ref().and_then(slices::worst_in_words));
     Some(sentences.join(" "))
 }
 
 /// Heads by tasks.
 fn heads(report: &Report) -> Table {
-    let deciding = |task: &TaskReport| {
+    let primary = |task: &TaskReport| {
         let measured = task.result.metrics();
         measured.first().copied().unwrap_or(Metric::of(task.result.task)[0])
     };
     let columns = report
         .tasks
         .iter()
-        .map(|task| format!("{}: {}", task.result.task, format::heading(deciding(task))));
+        .map(|task| format!("{}: {}", task.result.task, format::heading(primary(task))));
     let mut table = Table::new(std::iter::once("head".to_owned()).chain(columns));
     let mut names: Vec<&str> = Vec::new();
     for head in report.tasks.iter().flat_map(|task| &task.result.heads) {
@@ -50,7 +50,7 @@ fn heads(report: &Report) -> Table {
     }
     for name in names {
         let cells = report.tasks.iter().map(|task| {
-            let metric = deciding(task);
+            let metric = primary(task);
             let lines = task.result.head(name).map_or(&[][..], |head| &head.summary);
             let line = lines.iter().find(|line| line.metric == metric);
             line.map_or_else(

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use facefold_evaluate::statistics::bootstrap::Interval;
 use facefold_evaluate::{
-    ClassMetrics, CvResult, ExactYearsMetrics, FamiliarityCheck, FitResult, HeadResult,
-    IntervalCheck, Metric, Metrics, PartitionSummary, YearsMetrics,
+    AgeMetrics, ClassMetrics, CvResult, ExactAgeMetrics, FamiliarityCheck, FitResult, HeadResult,
+    IntervalCheck, Metric, Metrics, SplitSummary,
 };
 
 use super::{search, slices, thresholds};
@@ -23,7 +23,7 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     let result = &task.result;
     page.section(super::heading(result.task));
     page.paragraph(format!(
-        "{} of {} subjects, {} features, protocol `{}`, seed {} for the division, fits with seeds {}.",
+        "{} of {} subjects, {} features, protocol `{}`, seed {} for the split, fits with seeds {}.",
         rows(result),
         format::count(result.subjects),
         format::count(result.features),
@@ -38,7 +38,7 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
         search::write(page, result, found);
     }
     folds(page, result);
-    spread(page, result);
+    scores(page, result);
     classes(page, result);
     years(page, result);
     thresholds::write(page, result);
@@ -47,57 +47,53 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     familiarity(page, result);
     slices::write(page, task);
     if let Some(compared) = &task.comparison {
-        page.subsection(format!("Which {} head is better", result.task));
+        page.subsection(format!("Comparison of the {} heads", result.task));
         comparison::fill(page, compared);
     }
     settings(page, result);
 }
 
 fn reading(result: &CvResult) -> String {
-    let folds = if result.partitions.len() > 1 {
+    let folds = if result.splits.len() > 1 {
         "Mean over folds ± standard deviation over folds, seeds averaged first"
     } else {
-        "One division only, so there is no spread over folds; seeds are averaged"
+        "One split only, so there is no standard deviation over folds; seeds are averaged"
     };
-    format!(
-        "{folds}. The interval is of all test rows together, by drawing subjects with replacement \
-         (10,000 draws)."
-    )
+    format!("{folds}. The interval is a bootstrap by subject over all test rows (10,000 draws).")
 }
 
 fn protocol(page: &mut Page, result: &CvResult) {
     page.subsection(format!("Protocol of {}", result.task));
     page.paragraph(format!(
-        "{} Within the training side about an eighth of the rows, exclusive by subject, is \
-             kept for validation: epochs and other choices are made by it and never by test rows.",
+        "{} About an eighth of the training rows, exclusive by subject, is the validation set: epochs \
+             and other choices are made on it and never on test rows.",
         result.protocol.explanation()
     ));
-    let mut table = Table::new(["division", "training", "validation", "test", "shared test rows"]);
-    for partition in &result.partitions {
-        let counts =
-            [partition.train, partition.validation, partition.test, partition.shared_test_rows];
-        table.row(std::iter::once(literal(&partition.name)).chain(counts.map(format::count)));
+    let mut table = Table::new(["split", "training", "validation", "test", "shared test rows"]);
+    for split in &result.splits {
+        let counts = [split.train, split.validation, split.test, split.shared_test_rows];
+        table.row(std::iter::once(literal(&split.name)).chain(counts.map(format::count)));
     }
     page.table(table);
-    for partition in &result.partitions {
-        for note in &partition.notes {
-            page.paragraph(format!("{}: {note}.", literal(&partition.name)));
+    for split in &result.splits {
+        for note in &split.notes {
+            page.paragraph(format!("{}: {note}.", literal(&split.name)));
         }
-        if !partition.untrained_classes.is_empty() {
-            page.paragraph(untrained(partition));
+        if !split.untrained_classes.is_empty() {
+            page.paragraph(untrained(split));
         }
     }
 }
 
-/// Which classes a division tests without having trained on them.
-fn untrained(partition: &PartitionSummary) -> String {
-    let classes = partition.untrained_classes.iter();
+/// Classes that a split tests without training rows of them.
+fn untrained(split: &SplitSummary) -> String {
+    let classes = split.untrained_classes.iter();
     let named: Vec<String> = classes
         .map(|(class, &rows)| format!("{} ({})", quoted(class), format::count(rows)))
         .collect();
     format!(
         "{}: classes with test rows but no training row, which no head can predict: {}.",
-        literal(&partition.name),
+        literal(&split.name),
         named.join(", ")
     )
 }
@@ -108,12 +104,12 @@ fn folds(page: &mut Page, result: &CvResult) {
     for metric in result.metrics() {
         let heads = result.heads.iter().map(|head| head.name.clone());
         let mut table = Table::new(std::iter::once(format::heading(metric)).chain(heads));
-        for partition in &result.partitions {
+        for split in &result.splits {
             let cells = result.heads.iter().map(|head| {
-                let fits = head.fits.iter().filter(|fit| fit.partition == partition.name);
+                let fits = head.fits.iter().filter(|fit| fit.split == split.name);
                 format::optional(metric, average(fits, metric))
             });
-            table.row(std::iter::once(literal(&partition.name)).chain(cells));
+            table.row(std::iter::once(literal(&split.name)).chain(cells));
         }
         page.table(table);
     }
@@ -124,8 +120,8 @@ fn average<'a>(fits: impl Iterator<Item = &'a FitResult>, metric: Metric) -> Opt
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn spread(page: &mut Page, result: &CvResult) {
-    page.subsection(format!("Training, validation, test and spread of {}", result.task));
+fn scores(page: &mut Page, result: &CvResult) {
+    page.subsection(format!("Training, validation and test scores of {}", result.task));
     let mut table = Table::new([
         "head",
         "metric",
@@ -160,7 +156,7 @@ fn spread(page: &mut Page, result: &CvResult) {
 fn class_metrics(head: &HeadResult) -> Option<&ClassMetrics> {
     match &head.pooled {
         Metrics::Classes(classes) => Some(classes),
-        Metrics::Years(_) => None,
+        Metrics::Regression(_) => None,
     }
 }
 
@@ -189,7 +185,7 @@ fn classes(page: &mut Page, result: &CvResult) {
     for head in &result.heads {
         let Some(metrics) = class_metrics(head) else { continue };
         page.paragraph(format!(
-            "Confusion matrix of `{}`: rows are what is right, columns what was answered, over \
+            "Confusion matrix of `{}`: rows are the true class, columns the predicted class, over \
                  all test rows and seeds.",
             head.name
         ));
@@ -211,7 +207,7 @@ fn classes(page: &mut Page, result: &CvResult) {
 fn age_ranges(page: &mut Page, result: &CvResult) {
     let mut table = Table::new(["head", "inside the range (%)", "mean distance (years)"]);
     for head in &result.heads {
-        let Metrics::Years(YearsMetrics { ranges: Some(ranges), .. }) = &head.pooled else {
+        let Metrics::Regression(AgeMetrics { ranges: Some(ranges), .. }) = &head.pooled else {
             continue;
         };
         table.row([
@@ -225,25 +221,25 @@ fn age_ranges(page: &mut Page, result: &CvResult) {
     }
     page.subsection(format!("Age ranges of {}", result.task));
     page.paragraph(format!(
-        "On {} whose age is known as a range: the share predicted inside it, both ends included, \
+        "On {} whose age label is a range: the fraction predicted inside it, both ends included, \
          and the mean distance to it, which is 0 inside.",
-        test_rows(result, YearsMetrics::range_rows),
+        test_rows(result, AgeMetrics::range_rows),
     ));
     page.table(table);
 }
 
-/// `1,234 test rows`, of all divisions under one seed.
-fn test_rows(result: &CvResult, of: impl Fn(&YearsMetrics) -> usize) -> String {
+/// `1,234 test rows`, of all splits under one seed.
+fn test_rows(result: &CvResult, of: impl Fn(&AgeMetrics) -> usize) -> String {
     let rows = result.heads.first().map_or(0, |head| match &head.pooled {
-        Metrics::Years(years) => of(years) / result.seeds.len().max(1),
+        Metrics::Regression(years) => of(years) / result.seeds.len().max(1),
         Metrics::Classes(_) => 0,
     });
     format!("{} test rows", format::count(rows))
 }
 
-fn exact_years(head: &HeadResult) -> Option<&ExactYearsMetrics> {
+fn exact_years(head: &HeadResult) -> Option<&ExactAgeMetrics> {
     match &head.pooled {
-        Metrics::Years(years) => years.exact.as_ref(),
+        Metrics::Regression(years) => years.exact.as_ref(),
         Metrics::Classes(_) => None,
     }
 }
@@ -267,15 +263,15 @@ fn years(page: &mut Page, result: &CvResult) {
     }
     page.table(table);
     page.paragraph(format!(
-        "MAE and CS@n on {} with exact years. CS@n is the share of them with an error of at most n \
-         years; a mean error above 0 takes people for older than they are labelled.",
-        test_rows(result, YearsMetrics::exact_rows),
+        "MAE and CS@n on {} with exact years. CS@n is the fraction of them with an error of at most n \
+         years; a mean error above 0 means that ages are overestimated.",
+        test_rows(result, AgeMetrics::exact_rows),
     ));
     intervals(page, result);
     page.figure(figure);
 }
 
-/// How the intervals around predicted ages do on the test rows of each partition.
+/// Coverage of the intervals around predicted ages on the test rows of each split.
 fn intervals(page: &mut Page, result: &CvResult) {
     let mut table = Table::new([
         "head",
@@ -287,8 +283,8 @@ fn intervals(page: &mut Page, result: &CvResult) {
         "sets left out",
     ]);
     for head in &result.heads {
-        for partition in &result.partitions {
-            let fits = head.fits.iter().filter(|fit| fit.partition == partition.name);
+        for split in &result.splits {
+            let fits = head.fits.iter().filter(|fit| fit.split == split.name);
             let checks: Vec<&IntervalCheck> =
                 fits.filter_map(|fit| fit.intervals.as_ref()).collect();
             let Some(first) = checks.first() else { continue };
@@ -301,7 +297,7 @@ fn intervals(page: &mut Page, result: &CvResult) {
             };
             table.row([
                 head.name.clone(),
-                literal(&partition.name),
+                literal(&split.name),
                 format::count(first.rows),
                 format::value(Metric::CumulativeScore5, mean(|check| check.coverage)),
                 format::interval(Metric::CumulativeScore5, interval),
@@ -314,13 +310,12 @@ fn intervals(page: &mut Page, result: &CvResult) {
         return;
     }
     page.paragraph(
-        "Intervals meant to hold 80 % of the true ages (conformal, in units of the predicted \
-         standard deviation), tried on the test rows, averaged over seeds; of an age known as a \
-         range the probability counts that it lies inside, estimated from the errors of all rows \
-         (Turnbull). They are calibrated on the validation rows \
-         and on the training rows of data sets left out in turn, each set counting alike; with 0 \
-         sets left out they are calibrated inside the data sets that the head was fitted on, and \
-         hold less on pictures from elsewhere.",
+        "Coverage of 80 % prediction intervals (conformal, in units of the predicted standard \
+         deviation) on the test rows, averaged over seeds; an age range counts with the \
+         probability that the age is inside, estimated from the errors of all rows (Turnbull). \
+         The intervals are calibrated on the validation rows and on the training rows of data \
+         sets left out in turn, with equal weight a set; with 0 sets left out they are calibrated \
+         inside the data sets that the head was fitted on, and cover less on other pictures.",
     );
     page.table(table);
 }
@@ -338,8 +333,8 @@ fn familiarity(page: &mut Page, result: &CvResult) {
         format!("{measured}, unfamiliar"),
     ]);
     for head in &result.heads {
-        for partition in &result.partitions {
-            let fits = head.fits.iter().filter(|fit| fit.partition == partition.name);
+        for split in &result.splits {
+            let fits = head.fits.iter().filter(|fit| fit.split == split.name);
             let checks: Vec<&FamiliarityCheck> =
                 fits.filter_map(|fit| fit.familiarity.as_ref()).collect();
             let Some(first) = checks.first() else { continue };
@@ -350,7 +345,7 @@ fn familiarity(page: &mut Page, result: &CvResult) {
             let share = first.unfamiliar_rows as f64 / first.rows.max(1) as f64;
             table.row([
                 head.name.clone(),
-                literal(&partition.name),
+                literal(&split.name),
                 format::count(first.rows),
                 format::value(Metric::CumulativeScore5, share),
                 format::optional(metric, mean(|check| check.familiar)),
@@ -363,7 +358,7 @@ fn familiarity(page: &mut Page, result: &CvResult) {
     }
     page.subsection(format!("Familiarity of {}", result.task));
     page.paragraph(
-        "A test face is unfamiliar where its features lie farther from the training faces than \
+        "A test face is unfamiliar where its features are farther from the training faces than \
          those of 99 % of the validation faces.",
     );
     page.table(table);
@@ -392,7 +387,7 @@ fn fits(page: &mut Page, result: &CvResult) {
     }
     page.table(table);
     for head in &result.heads {
-        // The same words for several fits are said once.
+        // Equal notes of several fits are listed once.
         let mut notes: BTreeMap<&str, usize> = BTreeMap::new();
         for note in head.fits.iter().flat_map(|fit| &fit.log.notes) {
             *notes.entry(note).or_default() += 1;
@@ -415,8 +410,8 @@ fn calibration(page: &mut Page, result: &CvResult) {
     let Some(figure) = figures::calibration_of(result) else { return };
     page.subsection(format!("Calibration of {}", result.task));
     page.paragraph(
-        "Of the answers given with a probability of 0.9, nine of ten should be right: a line below \
-         the dashed one is too sure of itself. The calibration error is the mean distance from it \
+        "Of the predictions with a probability of 0.9, nine of ten should be correct: a line below \
+         the dashed one is overconfident. The calibration error is the mean distance from it \
          over all test rows and seeds.",
     );
     let mut table = Table::new(["head", "calibration error (%)"]);

@@ -28,7 +28,7 @@ pub(crate) fn write(page: &mut Page, result: &CvResult) {
                 ));
                 page.table(challenges(at));
                 page.paragraph(format!(
-                    "Parts of the test rows at the limits that the fits of `{}` chose; the exact \
+                    "Slices of the test rows at the limits that the fits of `{}` chose; the exact \
                      95 % intervals (Clopper and Pearson) take rows as independent:",
                     head.name
                 ));
@@ -77,15 +77,15 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
     let Some(challenge) = limits(at, |limits| limits.over_from) else {
         let most = at.chosen.iter().map(|chosen| chosen.limits.minors).max().unwrap_or(0);
         return format!(
-            "`{name}` passes nobody as {age} or older: to choose a challenge age that passes at most \
+            "`{name}` passes no one as {age} or older: to choose a challenge age that passes at most \
              {bound} of minors takes at least {} minors among the validation rows of a fit, and \
              there are {}; add pictures of minors, or raise `--max-false-adult`.",
-            format::count(bound.least_rows()),
+            format::count(bound.min_rows()),
             format::count(most),
         );
     };
     let kept = match minors_passed.share {
-        Some(share) if share <= bound.share() => "keeps the bound",
+        Some(rate) if rate <= bound.rate() => "keeps the bound",
         Some(_) => "**breaks the bound**",
         None => "cannot be tested without minors",
     };
@@ -105,12 +105,13 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
     );
     if undecided > 0 {
         let fits = at.chosen.len();
-        let note =
-            format!(" {undecided} of {fits} fits had too few minors to choose by and pass nobody.");
+        let note = format!(
+            " {undecided} of {fits} fits had too few minors to choose a limit and pass no one."
+        );
         text += &note;
     }
     if !at.has_distribution {
-        text.push_str(" It predicts no distribution over years: its predicted years decide alone.");
+        text.push_str(" It predicts no distribution over ages: its predicted age alone decides.");
     }
     text
 }
@@ -132,15 +133,13 @@ fn definitions(at: &ThresholdResult) -> String {
     );
     if *not_counted > 0 {
         let rows = format::count(*not_counted);
-        let note = format!(
-            " {rows} rows are not counted: their ages are known as ranges on both sides of {age}."
-        );
+        let note = format!(" {rows} rows are not counted: their age ranges extend across {age}.");
         text += &note;
     }
     text
 }
 
-/// Heads by who passes at the challenge ages that their fits chose.
+/// Pass rates of the heads at the challenge ages that their fits chose.
 fn passed(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
     let older = of_heads.first().map_or(0, |(_, at)| at.age) + MARGIN;
     let mut table = Table::new([
@@ -169,7 +168,7 @@ fn passed(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
     table
 }
 
-/// Heads by who is called under at the limits that their fits chose.
+/// Rates of decisions under of the heads at the limits that their fits chose.
 fn under(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
     let mut table = Table::new([
         "head",
@@ -191,7 +190,7 @@ fn under(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
     table
 }
 
-/// Share of adults that pass, by share of minors that do.
+/// Fraction of adults that pass, by fraction of minors that do.
 fn roc(of_heads: &[(&HeadResult, &ThresholdResult)]) -> Table {
     let names = of_heads.iter().map(|(head, _)| format!("{}: adults passed (%)", head.name));
     let mut table =

@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use facefold_report::{FORMAT, Report, comparison, html, markdown, terminal, write};
 
 #[test]
-fn the_markdown_reads_as_before() {
+fn the_markdown_matches_its_snapshot() {
     insta::assert_snapshot!(markdown(&run::report()));
 }
 
 #[test]
-fn the_markdown_says_what_a_reviewer_asks_for() {
+fn the_markdown_has_all_required_sections() {
     let report = run::report();
     let text = markdown(&report);
     let opening: String = text.lines().take(5).collect();
@@ -33,7 +33,7 @@ fn the_markdown_says_what_a_reviewer_asks_for() {
         "Age groups: `0-12,13-40,41+`",
         "− no face",
         "− no known age",
-        "seed 7 for the division, fits with seeds 1, 2",
+        "seed 7 for the split, fits with seeds 1, 2",
         "balanced accuracy",
         "one-off accuracy",
         "MAE (years)",
@@ -51,7 +51,7 @@ fn the_markdown_says_what_a_reviewer_asks_for() {
         "one of two",
         "\"hidden\": 256",
         "trained on a subsample of 5 of 50 rows (10 of 10 fits)",
-        "is better than",
+        "is significantly better than",
         "The worst slice of `sharp` is",
         "| light | rows | subjects | accuracy (%) |",
         "light, too small: `dusk` (12 rows, 2 subjects)",
@@ -83,7 +83,7 @@ fn the_markdown_says_what_a_reviewer_asks_for() {
 }
 
 #[test]
-fn counts_that_do_not_add_up_are_shown() {
+fn inconsistent_counts_are_reported() {
     let mut report = run::report();
     report.tasks[0].rows.used += 1;
     assert_eq!(markdown(&report).matches("do not add up").count(), 1);
@@ -92,7 +92,7 @@ fn counts_that_do_not_add_up_are_shown() {
 }
 
 #[test]
-fn a_written_report_reads_back_and_its_links_lead_somewhere() {
+fn a_written_report_reads_back_and_its_plots_are_there() {
     let directory = tempfile::tempdir().unwrap();
     let report = run::report();
     let written = write(&report, directory.path()).unwrap();
@@ -100,14 +100,14 @@ fn a_written_report_reads_back_and_its_links_lead_somewhere() {
     assert_eq!(Report::read(&written.json).unwrap(), report);
 
     let text = fs_err::read_to_string(&written.markdown).unwrap();
-    let links: BTreeSet<&str> =
-        text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    let named: BTreeSet<&str> =
+        text.split("Plot `").skip(1).filter_map(|rest| rest.split('`').next()).collect();
     let plots: BTreeSet<String> = written
         .plots
         .iter()
         .map(|plot| format!("plots/{}", plot.file_name().unwrap().to_str().unwrap()))
         .collect();
-    assert_eq!(links, plots.iter().map(String::as_str).collect(), "every plot is linked once");
+    assert_eq!(named, plots.iter().map(String::as_str).collect(), "every plot is named");
     for plot in &written.plots {
         let svg = fs_err::read_to_string(plot).unwrap();
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{}", plot.display());
@@ -116,10 +116,10 @@ fn a_written_report_reads_back_and_its_links_lead_somewhere() {
 }
 
 #[test]
-fn reports_from_before_there_were_slices_still_load() {
+fn reports_without_slices_load() {
     let mut report = run::report();
     for task in &mut report.tasks {
-        (task.slices, task.suspects) = (None, None);
+        (task.slices, task.label_error_candidates) = (None, None);
         task.searches.clear();
     }
     let mut document = serde_json::to_value(&report).unwrap();
@@ -134,7 +134,7 @@ fn reports_from_before_there_were_slices_still_load() {
 }
 
 #[test]
-fn no_face_of_the_report_names_a_picture() {
+fn no_output_of_the_report_names_a_picture() {
     let directory = tempfile::tempdir().unwrap();
     let report = run::report();
     let written = write(&report, directory.path()).unwrap();
@@ -145,7 +145,7 @@ fn no_face_of_the_report_names_a_picture() {
 }
 
 #[test]
-fn what_is_no_report_is_refused_with_its_path() {
+fn a_file_that_is_no_report_is_an_error_with_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let missing = Report::read(directory.path()).unwrap_err().to_string();
     assert!(missing.contains("report.json"), "{missing}");
@@ -164,7 +164,7 @@ fn what_is_no_report_is_refused_with_its_path() {
 }
 
 #[test]
-fn the_terminal_shows_warnings_numbers_and_the_verdict() {
+fn the_terminal_shows_warnings_numbers_and_the_comparison() {
     let text = terminal(&run::report());
     assert!(text.starts_with("! The samples are drawn faces"), "{text}");
     for needed in ["untrained", "sharp", "MAE (years)", "`sharp` has the best accuracy", "±"] {
@@ -173,17 +173,17 @@ fn the_terminal_shows_warnings_numbers_and_the_verdict() {
 }
 
 #[test]
-fn a_comparison_stands_alone() {
+fn a_comparison_renders_alone() {
     let report = run::report();
     let compared = report.tasks[0].comparison.as_ref().unwrap();
     for text in [comparison::markdown(compared), comparison::terminal(compared)] {
-        assert!(text.contains("`sharp` is better than `blunt`"), "{text}");
+        assert!(text.contains("`sharp` is significantly better than `blunt`"), "{text}");
         assert!(text.contains("sharp − blunt"), "{text}");
     }
 }
 
 #[test]
-fn names_of_classes_are_no_markdown() {
+fn names_of_classes_are_escaped_in_markdown() {
     let mut report = run::report();
     for task in report.tasks.iter_mut().filter(|task| !task.result.classes.is_empty()) {
         task.result.classes = ["**old**", "<img src=x>", "a|b`c"].map(str::to_owned).to_vec();
@@ -200,7 +200,7 @@ fn names_of_classes_are_no_markdown() {
 }
 
 #[test]
-fn a_comparison_begins_with_what_differs() {
+fn a_comparison_starts_with_its_warnings() {
     let mut compared = run::report().tasks[0].comparison.clone().unwrap();
     compared.warnings = vec!["The results use different rows: `a`: 1; `b`: 2.".to_owned()];
     assert!(comparison::terminal(&compared).starts_with("! The results use different rows"));
@@ -212,11 +212,11 @@ fn a_class_that_was_never_trained_on_has_no_recall() {
     let mut report = run::report();
     let result = &mut report.tasks[0].result;
     let class = result.classes[1].clone();
-    for partition in &mut result.partitions {
-        partition.untrained_classes.insert(class.clone(), partition.test);
+    for split in &mut result.splits {
+        split.untrained_classes.insert(class.clone(), split.test);
     }
     // Its test rows under both seeds.
-    let tested: usize = result.partitions.iter().map(|partition| partition.test).sum();
+    let tested: usize = result.splits.iter().map(|split| split.test).sum();
     for head in &mut result.heads {
         let facefold_evaluate::Metrics::Classes(metrics) = &mut head.pooled else { panic!() };
         metrics.confusion[1] = vec![2 * tested as u64, 0, 0];

@@ -114,7 +114,7 @@ fn the_markdown_has_every_figure_with_its_interval() {
         "- babies → adults: 7 training rows are left out.",
         "| adults | drawn | training and test | 155 | 153 |",
         "Rows used for age by data set: adults 300, babies none",
-        "2,560 features, seed 7 for the divisions, fits with seeds 1, 2.",
+        "2,560 features, seed 7 for the splits, fits with seeds 1, 2.",
         "facefold cv --store faces",
         "commit abc1234",
         "\"hidden\": 256",

@@ -48,14 +48,14 @@ fn the_summary_comes_first_and_names_difference_interval_and_p() {
     let page = html(&run::report());
     let first = page.split("<h2").nth(1).unwrap();
     for needed in
-        ["Summary", "is better than", "95 % interval 22.83 to 25.83 points", "p &lt; 0.001"]
+        ["Summary", "is significantly better than", "95 % CI 22.83 to 25.83 points", "p &lt; 0.001"]
     {
         assert!(first.contains(needed), "{needed}: {first}");
     }
 }
 
 #[test]
-fn the_html_needs_no_other_file_and_runs_nothing() {
+fn the_html_is_self_contained_and_has_no_script() {
     let page = html(&run::report());
     assert!(page.starts_with("<!DOCTYPE html>"));
     for reference in
@@ -73,7 +73,7 @@ fn the_html_needs_no_other_file_and_runs_nothing() {
 }
 
 #[test]
-fn names_from_outside_stay_text() {
+fn hostile_names_are_escaped_in_html() {
     const HOSTILE: &str = "</title><script>alert(\"1\")</script> `x` **y** & <img src=x onerror=z>";
     let mut report: Report = run::report();
     report.warnings.push(HOSTILE.to_owned());
@@ -89,8 +89,8 @@ fn names_from_outside_stay_text() {
     result.heads[0].name = HOSTILE.to_owned();
     result.heads[0].settings = serde_json::json!({ HOSTILE: HOSTILE });
     result.heads[0].fits[0].log.notes.push(HOSTILE.to_owned());
-    result.partitions[0].name = HOSTILE.to_owned();
-    result.partitions[0].notes.push(HOSTILE.to_owned());
+    result.splits[0].name = HOSTILE.to_owned();
+    result.splits[0].notes.push(HOSTILE.to_owned());
     let sliced = report.tasks[0].slices.as_mut().unwrap();
     sliced.attributes[0].name = HOSTILE.to_owned();
     sliced.attributes[0].slices[0].name = HOSTILE.to_owned();
@@ -100,9 +100,9 @@ fn names_from_outside_stay_text() {
     search.configurations[1].0.insert(HOSTILE.to_owned(), HOSTILE.into());
     search.trials[2].failure = Some(HOSTILE.to_owned());
     let compared = report.tasks[0].comparison.as_mut().unwrap();
-    compared.contenders[0].label = HOSTILE.to_owned();
+    compared.candidates[0].label = HOSTILE.to_owned();
     compared.pairs[0].first = HOSTILE.to_owned();
-    compared.pairs[0].words = HOSTILE.to_owned();
+    compared.pairs[0].summary = HOSTILE.to_owned();
     let page = html(&report);
     for markup in ["<script", "<img", "</title><", "onerror=z>"] {
         assert!(!page.contains(markup), "{markup}");
@@ -114,7 +114,7 @@ fn names_from_outside_stay_text() {
 }
 
 #[test]
-fn ages_and_age_ranges_are_counted_apart() {
+fn ages_and_age_ranges_are_counted_separately() {
     let report = run::of_ranges();
     let counts = "300 rows (100 with exact years, 200 with an age range)";
     for text in [markdown(&report), terminal(&report)] {

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use facefold_core::{
-    AgeTarget, Epoch, Examples, FeatureMatrix, FittedHead, Fold, Head, HeadError, HeadParts,
-    Predictions, SubjectId, Targets, Task, TrainingLog,
+    AgeTarget, Epoch, FeatureDataset, FeatureMatrix, FittedHead, Fold, Head, HeadError,
+    Predictions, StateDict, SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
-    Attribute, AttributeValues, Attributes, Budget, Choice, Configuration, Contender, CvPlan,
-    CvResult, CvRun, Inner, Metric, NoJournal, Protocol, RowInfo, RowPredictions, SearchResult,
-    SliceReport, Surroundings, Thresholds, Trial, compare, cross_validate, plan, slices,
+    Attribute, AttributeValues, Attributes, AuxiliaryLabels, Budget, Candidate, Choice,
+    Configuration, CvPlan, CvResult, CvRun, InnerValidation, Metric, NoJournal, Protocol, RowInfo,
+    RowPredictions, SearchResult, SliceReport, Thresholds, Trial, compare, cross_validate, plan,
+    slices,
 };
 use facefold_report::{
-    Dataset, FORMAT, Machine, Network, Provenance, Report, RowCounts, SuspectCount, TaskReport,
+    Dataset, FORMAT, LabelErrorCount, Machine, Network, Provenance, Report, RowCounts, TaskReport,
 };
 use ndarray::Array2;
 
@@ -37,8 +38,8 @@ impl Head for Rule {
 
     fn fit(
         &self,
-        training: &Examples<'_>,
-        _: &Examples<'_>,
+        training: &FeatureDataset<'_>,
+        _: &FeatureDataset<'_>,
         seed: u64,
     ) -> Result<Box<dyn FittedHead>, HeadError> {
         let epochs = (1..=self.epochs).map(|number| Epoch {
@@ -78,7 +79,7 @@ impl FittedHead for Fitted {
             let years = rows.iter().map(|&row| {
                 right(row) * 20.0 + (row % 5) as f32 + if missed(row) { 9.0 } else { 0.5 }
             });
-            return Ok(Predictions::Years(years.collect()));
+            return Ok(Predictions::Regression(years.collect()));
         }
         let mut probabilities = Array2::from_elem((rows.len(), CLASSES), 0.1);
         for (number, &row) in rows.iter().enumerate() {
@@ -93,8 +94,8 @@ impl FittedHead for Fitted {
         &self.log
     }
 
-    fn parts(&self) -> HeadParts {
-        HeadParts {
+    fn state_dict(&self) -> StateDict {
+        StateDict {
             kind: "rule".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),
@@ -131,7 +132,7 @@ pub fn of_ranges() -> Report {
             AgeTarget::range(low, low + 9.0).unwrap()
         }
     };
-    let targets = Targets::Years((0..300).map(age).collect());
+    let targets = Targets::Regression((0..300).map(age).collect());
     Report { tasks: vec![task_of(Task::Age, targets)], ..report() }
 }
 
@@ -153,7 +154,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
         Task::Age => Vec::new(),
         _ => ["0-12", "13-40", "41+"].map(str::to_owned).to_vec(),
     };
-    let partitions = plan(&Protocol::Folds, &rows, &targets, 7).unwrap();
+    let splits = plan(&Protocol::Folds, &rows, &targets, 7).unwrap();
     let attributes = attributes();
     let plan = CvPlan {
         task,
@@ -161,10 +162,10 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
         matrix: &matrix,
         matrix_rows: (0..n).collect(),
         targets,
-        surroundings: Surroundings::default(),
+        auxiliary_labels: AuxiliaryLabels::default(),
         rows,
         protocol: Protocol::Folds,
-        partitions,
+        splits,
         heads: vec![
             Box::new(Rule { name: "sharp", wrong: 11, epochs: 3 }),
             Box::new(Rule { name: "blunt", wrong: 3, epochs: 0 }),
@@ -188,16 +189,16 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
     for fit in outcome.result.heads.iter_mut().flat_map(|head| &mut head.fits) {
         fit.seconds = 1.5;
     }
-    let contenders: Vec<Contender<'_>> = ["sharp", "blunt"]
+    let candidates: Vec<Candidate<'_>> = ["sharp", "blunt"]
         .into_iter()
-        .map(|head| Contender {
+        .map(|head| Candidate {
             label: head.to_owned(),
             head: head.to_owned(),
             predictions: &outcome.predictions,
-            partitions: &outcome.result.partitions,
+            splits: &outcome.result.splits,
         })
         .collect();
-    let comparison = compare(&contenders, 7).unwrap();
+    let comparison = compare(&candidates, 7).unwrap();
     TaskReport {
         rows: RowCounts {
             samples: 310,
@@ -207,7 +208,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
         },
         slices: Some(sliced(&outcome.predictions)),
         searches: if task == Task::Age { vec![searched(&outcome.result)] } else { Vec::new() },
-        suspects: Some(SuspectCount {
+        label_error_candidates: Some(LabelErrorCount {
             head: "sharp".to_owned(),
             found: 1234,
             listed: 200,
@@ -218,18 +219,18 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
     }
 }
 
-/// A search of three configurations in two rungs, of which one could not be fitted.
+/// A search of three configurations in two iterations, of which one could not be fitted.
 fn searched(result: &CvResult) -> SearchResult {
     let configuration = |settings: serde_json::Value| -> Configuration {
         serde_json::from_value(settings).unwrap()
     };
     let mut trials = Vec::new();
     let mut choices = Vec::new();
-    for (fold, partition) in result.partitions.iter().enumerate() {
-        let trial = |configuration: usize, rung: usize, score: Option<f64>| Trial {
-            partition: partition.name.clone(),
+    for (fold, split) in result.splits.iter().enumerate() {
+        let trial = |configuration: usize, iteration: usize, score: Option<f64>| Trial {
+            split: split.name.clone(),
             configuration,
-            rung,
+            iteration,
             rows: 30,
             score,
             failure: score.is_none().then(|| "cannot train: the loss is not finite".to_owned()),
@@ -242,11 +243,7 @@ fn searched(result: &CvResult) -> SearchResult {
             trial(2, 0, None),
             trial(1, 1, Some(4.0 + years)),
         ]);
-        choices.push(Choice {
-            partition: partition.name.clone(),
-            configuration: 1,
-            score: 4.0 + years,
-        });
+        choices.push(Choice { split: split.name.clone(), configuration: 1, score: 4.0 + years });
     }
     SearchResult {
         head: "sharp".to_owned(),
@@ -254,7 +251,7 @@ fn searched(result: &CvResult) -> SearchResult {
         metric: Metric::MeanAbsoluteError,
         budget: Budget::Epochs,
         halving: 3,
-        inner: Inner::HoldOut,
+        inner: InnerValidation::HoldOut,
         shares: vec![1.0 / 3.0, 1.0],
         configurations: vec![
             Configuration::default(),

@@ -13,16 +13,11 @@ fn results() -> PathBuf {
 #[test]
 fn reports_are_listed_and_shown_with_their_plots() {
     let mut options = options();
-    // As the repository keeps them: where the runs were made, their predictions lie beside them.
+    // From what the repository keeps: where the runs were made, their predictions lie beside them.
     let kept = tempfile::tempdir().unwrap();
     for name in ["utkface-folds", "utkface-random80-embedding"] {
-        let (from, to) = (results().join(name), kept.path().join(name));
-        std::fs::create_dir_all(to.join("plots")).unwrap();
-        std::fs::copy(from.join("report.json"), to.join("report.json")).unwrap();
-        for plot in std::fs::read_dir(from.join("plots")).unwrap() {
-            let plot = plot.unwrap();
-            std::fs::copy(plot.path(), to.join("plots").join(plot.file_name())).unwrap();
-        }
+        let report = facefold_report::Report::read(&results().join(name)).unwrap();
+        facefold_report::write(&report, &kept.path().join(name)).unwrap();
     }
     options.results = Some(kept.path().to_owned());
     let server = Running::start(&options);

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use facefold_core::{
-    AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, CalibrationRow, ErrorBound, Examples,
-    Extraction, Extractor, Face, FamiliarityModel, FeatureMatrix, Targets, Task, WeightedRows,
+    AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, CalibrationRow, ErrorBound, Extraction,
+    Extractor, Face, FamiliarityModel, FeatureDataset, FeatureMatrix, Targets, Task, WeightedRows,
 };
 use facefold_datasets::drawn::portrait;
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
@@ -82,9 +82,9 @@ fn train() -> Bundle {
     let fit = |task, head: &str, classes: Vec<String>, targets: Targets| {
         let mut options = HeadOptions::default();
         options.mlp.epochs = 2;
-        let examples = Examples::new(&matrix, (0..12).collect(), targets).unwrap();
+        let dataset = FeatureDataset::new(&matrix, (0..12).collect(), targets).unwrap();
         let head = registry::head(head, &options).unwrap();
-        let parts = head.fit(&examples, &examples, 0).unwrap().parts();
+        let state = head.fit(&dataset, &dataset, 0).unwrap().state_dict();
         let age_intervals = (task == Task::Age)
             .then(|| AgeIntervals::fit(&[calibration_row(); 40]).expect("enough rows"));
         let age_groups = (task == Task::AgeGroup).then(|| groups.clone());
@@ -92,7 +92,7 @@ fn train() -> Bundle {
             Task::Age => vec![AgeThreshold::choose(18, bound, &[9.0; 400], &[40.0; 400])],
             _ => Vec::new(),
         };
-        TaskHead { task, classes, age_groups, age_intervals, age_thresholds, parts }
+        TaskHead { task, classes, age_groups, age_intervals, age_thresholds, state }
     };
     let genders = vec!["female".to_owned(), "male".to_owned()];
     Bundle {

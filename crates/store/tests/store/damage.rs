@@ -146,6 +146,29 @@ fn a_samples_table_that_is_gone_or_cut_is_missed() {
 }
 
 #[test]
+fn a_samples_table_of_another_store_of_the_same_network_is_refused() {
+    let [ours, theirs] = [0, 1].map(|_| tempfile::tempdir().unwrap());
+    let rows = labelled(ours.path());
+    labelled(theirs.path());
+    let [own, other] = [&ours, &theirs].map(|directory| directory.path().join("samples.parquet"));
+    let whole = fs_err::read(&own).unwrap();
+    fs_err::copy(other, &own).unwrap();
+    let store = Store::open(ours.path()).unwrap();
+    let error = store.samples().unwrap_err().to_string();
+    assert!(error.contains("another store"), "{error}");
+    assert!(!store.verify().unwrap().is_sound());
+    fs_err::write(&own, whole).unwrap();
+    assert_eq!(store.samples().unwrap(), rows);
+    // A copy of the whole store is that store.
+    let copy = theirs.path().join("copy");
+    fs_err::create_dir(&copy).unwrap();
+    for name in ["store.json", "samples.parquet"] {
+        fs_err::copy(ours.path().join(name), copy.join(name)).unwrap();
+    }
+    assert_eq!(Store::open(&copy).unwrap().samples().unwrap(), rows);
+}
+
+#[test]
 fn no_flipped_bit_of_the_header_is_read() {
     let directory = tempfile::tempdir().unwrap();
     labelled(directory.path());

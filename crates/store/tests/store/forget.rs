@@ -1,11 +1,11 @@
 //! After a removal no byte of a person is left in any file of the store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use facefold_core::{
     Extraction, FaceVariant, ImageKey, RejectReason, Rejection, Sample, SubjectId,
 };
-use facefold_store::{Features, Forget, SampleRow, Select, Store, StoreError};
+use facefold_store::{Features, Forget, NotedReport, SampleRow, Select, Store, StoreError};
 
 use crate::util::{append, contents, create, key, outcome, row};
 
@@ -156,8 +156,15 @@ fn reports_are_noted_once_each() {
     let store = Store::open(directory.path()).unwrap();
     assert!(store.reports().unwrap().is_empty());
     let [first, second] = ["one", "line\nbreak"].map(|name| directory.path().join(name));
-    for report in [&first, &second, &first] {
-        store.note_report(report);
+    let noted = |directory: &PathBuf, name: &str| NotedReport {
+        directory: directory.clone(),
+        name: Some(name.to_owned()),
+    };
+    for (report, name) in [(&first, "faces"), (&second, "faces"), (&first, "faces")] {
+        store.note_report(report, name);
     }
-    assert_eq!(store.reports().unwrap(), [first, second]);
+    assert_eq!(store.reports().unwrap(), [noted(&first, "faces"), noted(&second, "faces")]);
+    // The store was renamed.
+    store.note_report(&first, "old");
+    assert_eq!(store.reports().unwrap()[2], noted(&first, "old"));
 }

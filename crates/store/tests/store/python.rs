@@ -1,25 +1,15 @@
 //! Stores and exports as Python sees them, with the code that the documentation gives.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use facefold_core::FaceVariant;
 use facefold_store::ExportFormat;
+use facefold_testing::{Need, given};
 use serde_json::{Value, json};
 
 use crate::export::labelled;
 use crate::util::{EMBEDDING, fingerprint, key, row};
-
-/// Names a Python that has NumPy and pyarrow.
-const PYTHON: &str = "FACEFOLD_PARITY_PYTHON";
-
-fn python(test: &str) -> Option<PathBuf> {
-    let found = std::env::var_os(PYTHON).map(PathBuf::from);
-    if found.is_none() {
-        println!("skipped: {test} needs {PYTHON}");
-    }
-    found
-}
 
 fn run(python: &Path, code: &str, argument: &Path) -> Value {
     let output = Command::new(python).arg("-c").arg(code).arg(argument).output().unwrap();
@@ -33,7 +23,7 @@ fn plain(numbers: &[u32]) -> Vec<Vec<f32>> {
 
 #[test]
 fn the_documented_code_reads_a_store() {
-    let Some(python) = python("the_documented_code_reads_a_store") else { return };
+    let Some(python) = given(Need::Python) else { return };
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/store-format.md");
     let page = fs_err::read_to_string(page).unwrap();
     let (_, code) = page.split_once("```python\n").unwrap();
@@ -53,7 +43,7 @@ fn the_documented_code_reads_a_store() {
 
 #[test]
 fn numpy_and_pyarrow_read_exports_and_derived_matrices() {
-    let Some(python) = python("numpy_and_pyarrow_read_exports_and_derived_matrices") else {
+    let Some(python) = given(Need::Python) else {
         return;
     };
     let directory = tempfile::tempdir().unwrap();

@@ -39,12 +39,12 @@ impl Operands {
             source: job.source.wrapping_add(source * job.pitch),
             low: job.low.wrapping_add(source * job.pitch),
             // A single window stands for all rows of its tile: nothing else is read.
-            stride: if rows == 1 { 0 } else { size_of::<u16>() * job.walk.step * job.pitch },
+            stride: if rows == 1 { 0 } else { size_of::<u16>() * job.tiling.step * job.pitch },
             rows: window_rows,
             steps,
             skip: (size_of::<u16>() * row).wrapping_sub(steps * step_bytes),
             weights: job.weights[panel * job.panel..][..job.panel].as_ptr(),
-            bias: job.finish.bias.from(panel * 32).as_ptr(),
+            bias: job.epilogue.bias.from(panel * 32).as_ptr(),
             sums: std::ptr::null_mut(),
             pitch: 0,
         }

@@ -1,0 +1,173 @@
+//! Labels of auxiliary tasks, for multi-task heads, without leaking test rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use facefold_core::{
+    AgeGroups, AuxiliaryKind, AuxiliaryTask, FeatureDataset, FeatureMatrix, HeadError, Targets,
+};
+
+use crate::protocol::RowInfo;
+
+/// Labels of rows of a matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskLabels {
+    /// What they are labels of.
+    pub kind: AuxiliaryKind,
+    /// The row in the matrix of each row here.
+    pub matrix_rows: Vec<usize>,
+    /// Path, subject, fold and split of each row.
+    pub rows: Vec<RowInfo>,
+    /// What is right for each row.
+    pub targets: Targets,
+}
+
+/// Labels of auxiliary tasks for the rows of a task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuxiliaryLabels {
+    /// The labels of other tasks, at most once a task.
+    pub tasks: Vec<TaskLabels>,
+    /// The ages of each class, where the classes are age groups.
+    pub age_groups: Option<AgeGroups>,
+}
+
+/// The rows of the main task.
+#[derive(Debug, Clone, Copy)]
+pub struct MainTaskRows<'a> {
+    /// The matrix.
+    pub matrix: &'a FeatureMatrix,
+    /// The row in the matrix of each row here.
+    pub matrix_rows: &'a [usize],
+    /// Path, subject, fold and split of each row.
+    pub rows: &'a [RowInfo],
+    /// What is right for each row.
+    pub targets: &'a Targets,
+}
+
+impl AuxiliaryLabels {
+    /// Training set and validation set, with auxiliary labels.
+    ///
+    /// A row of another task serves training if it is a training row here; or, where it has no
+    /// label here, if its subject has no row outside the training rows, and its set, its fold and
+    /// its split are ones that training rows have. Any other could leak
+    /// test labels. Validation rows have their own auxiliary labels only. Augmented versions are
+    /// training rows only.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where the parts do not fit together.
+    pub fn datasets<'a>(
+        &self,
+        own: MainTaskRows<'a>,
+        training: &[usize],
+        validation: &[usize],
+    ) -> Result<(FeatureDataset<'a>, FeatureDataset<'a>), HeadError> {
+        let trained: BTreeSet<usize> = training.iter().copied().collect();
+        let mut seen_elsewhere = BTreeSet::new();
+        let mut places = BTreeSet::new();
+        for (row, info) in own.rows.iter().enumerate() {
+            if trained.contains(&row) {
+                places.insert((info.set.as_ref(), info.fold, info.split));
+            } else {
+                seen_elsewhere.insert(info.subject_name());
+            }
+        }
+        let numbers: BTreeMap<usize, usize> =
+            own.matrix_rows.iter().enumerate().map(|(row, &at)| (at, row)).collect();
+        let is_training = |at: usize, info: &RowInfo| match numbers.get(&at) {
+            Some(row) => trained.contains(row),
+            None => {
+                !seen_elsewhere.contains(info.subject_name())
+                    && places.contains(&(info.set.as_ref(), info.fold, info.split))
+            }
+        };
+        let kept: BTreeSet<usize> = validation.iter().map(|&row| own.matrix_rows[row]).collect();
+        Ok((
+            self.dataset_of(own, training, is_training)?.augmented(),
+            self.dataset_of(own, validation, |at, _| kept.contains(&at))?,
+        ))
+    }
+
+    fn dataset_of<'a>(
+        &self,
+        own: MainTaskRows<'a>,
+        chosen: &[usize],
+        belongs: impl Fn(usize, &RowInfo) -> bool,
+    ) -> Result<FeatureDataset<'a>, HeadError> {
+        let matrix_rows = chosen.iter().map(|&row| own.matrix_rows[row]).collect();
+        let dataset = FeatureDataset::new(own.matrix, matrix_rows, own.targets.select(chosen))?;
+        let dataset = match &self.age_groups {
+            Some(groups) => dataset.with_age_groups(groups.clone())?,
+            None => dataset,
+        };
+        let auxiliary = |labels: &TaskLabels| {
+            let rows = labels.matrix_rows.iter().zip(&labels.rows).enumerate();
+            let positions: Vec<usize> = rows
+                .filter(|(_, (at, info))| belongs(**at, info))
+                .map(|(position, _)| position)
+                .collect();
+            AuxiliaryTask {
+                kind: labels.kind,
+                rows: positions.iter().map(|&position| labels.matrix_rows[position]).collect(),
+                targets: labels.targets.select(&positions),
+            }
+        };
+        dataset.with_auxiliary_tasks(self.tasks.iter().map(auxiliary).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AuxiliaryLabels, MainTaskRows, TaskLabels};
+    use crate::protocol::RowInfo;
+    use crate::sets::SetName;
+    use facefold_core::{AgeGroups, FeatureMatrix, Fold, SubjectId, Targets, Task};
+    use ndarray::Array2;
+
+    fn row(subject: &str, fold: u16) -> RowInfo {
+        RowInfo {
+            path: format!("{subject}-{fold}"),
+            subject: Some(SubjectId::new(subject)),
+            fold: Some(Fold(fold)),
+            split: None,
+            set: None,
+        }
+    }
+
+    #[test]
+    fn auxiliary_labels_are_of_training_rows_only() {
+        let matrix = FeatureMatrix::new(Array2::zeros((8, 1)), None).unwrap();
+        // Rows 0 and 1 train, 2 validates, 3 tests; the others have an age only: of a training
+        // subject, of the validation and of the test subject, of an unlabelled subject in the training
+        // folds, and of one in the test fold.
+        let own_rows = [row("a", 0), row("b", 0), row("c", 0), row("d", 1)];
+        let only_aged = [row("a", 0), row("c", 0), row("e", 0), row("e", 1)];
+        let targets = Targets::Classes { indices: vec![0, 1, 0, 1], count: 2 };
+        let own = MainTaskRows {
+            matrix: &matrix,
+            matrix_rows: &[0, 1, 2, 3],
+            rows: &own_rows,
+            targets: &targets,
+        };
+        let labels = TaskLabels {
+            kind: Task::Age.into(),
+            matrix_rows: vec![1, 2, 3, 4, 5, 6, 7],
+            rows: own_rows[1..].iter().chain(&only_aged).cloned().collect(),
+            targets: Targets::exact_years((1..8_u8).map(f32::from).collect()),
+        };
+        let groups: AgeGroups = "0-3,4-9".parse().unwrap();
+        let auxiliary_labels =
+            AuxiliaryLabels { tasks: vec![labels], age_groups: Some(groups.clone()) };
+        let (training, validation) = auxiliary_labels.datasets(own, &[0, 1], &[2]).unwrap();
+        assert_eq!((training.rows(), validation.rows()), (&[0, 1][..], &[2][..]));
+        assert_eq!(training.age_groups(), Some(&groups));
+        let auxiliary = &training.auxiliary_tasks()[0];
+        assert_eq!((auxiliary.kind, &auxiliary.rows), (Task::Age.into(), &vec![1, 4, 6]));
+        assert_eq!(auxiliary.targets, Targets::exact_years(vec![1.0, 4.0, 6.0]));
+        assert_eq!(validation.auxiliary_tasks()[0].rows, [2]);
+
+        // A subject in the training folds of a set that is not trained on.
+        let mut auxiliary_labels = auxiliary_labels;
+        auxiliary_labels.tasks[0].rows[5].set = Some(SetName::new("tested"));
+        let (training, _) = auxiliary_labels.datasets(own, &[0, 1], &[2]).unwrap();
+        assert_eq!(training.auxiliary_tasks()[0].rows, [1, 4]);
+    }
+}
