@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::commands::Usage;
+use crate::outcome::Usage;
 
 /// More than any network's features have.
 const MOST: usize = 1 << 20;

@@ -4,6 +4,7 @@ mod arguments;
 mod columns;
 mod commands;
 mod containers;
+mod outcome;
 mod output;
 mod progress;
 mod provenance;
@@ -14,18 +15,8 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
+use crate::outcome::{Outcome, Usage};
 use crate::output::Output;
-
-/// How a command ended, when it did not fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// All done.
-    Done,
-    /// Done, but inputs were rejected and `--strict` was given.
-    Rejected,
-    /// The user asked to stop; what was done is kept.
-    Interrupted,
-}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -37,7 +28,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => {
             output::note(&format!("error: {error:#}"));
-            let wrong_usage = error.downcast_ref::<commands::Usage>().is_some()
+            let wrong_usage = error.downcast_ref::<Usage>().is_some()
                 || matches!(error.downcast_ref(), Some(facefold::Error::Options(_)));
             ExitCode::from(if wrong_usage { 2 } else { 1 })
         }

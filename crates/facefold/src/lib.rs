@@ -105,15 +105,7 @@ pub use facefold_report::compare_results;
 pub use initial::InitialHeads;
 pub use network::{Faces, NetworkOptions};
 pub use options::{LearningOptions, Origin, each_once, head, head_options};
+pub use parallel::threads;
 pub use prediction::{load_bundles, predictor};
 pub use progress::{Progress, Stage, Step};
 pub use train::{TrainOptions, train};
-
-/// The number of threads asked for; 0 means all cores.
-#[must_use]
-pub fn threads(asked: usize) -> usize {
-    match asked {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        asked => asked,
-    }
-}

@@ -1,13 +1,14 @@
 //! From the name of a model pack to an extractor, fetching missing weights on the way.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use facefold_core::ExtractorError;
 use facefold_engine::Precision;
 use facefold_vision::candle_executor::open_device;
 use facefold_vision::decode::Limits;
 use facefold_vision::extractor::{Backend, LocalExtractor, LocalOptions};
-use facefold_vision::models::{self, ModelPack, ModelsError, Sources};
+use facefold_vision::models::{self, FileState, ModelPack, ModelsError, Sources};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage, Step};
@@ -163,4 +164,50 @@ pub fn fetch_weights(
         progress.note(pack.licence);
     }
     Ok(())
+}
+
+/// A model pack, and which of its files are here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub summary: &'static str,
+    /// Whether it can be used as it is.
+    pub present: bool,
+    /// Its files.
+    pub files: Vec<PackFile>,
+    /// Its terms.
+    pub licence: &'static str,
+}
+
+/// A file of a model pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackFile {
+    /// Where it is, or belongs.
+    pub path: PathBuf,
+    /// The hash that it should have.
+    pub sha256: &'static str,
+    /// `good`, `absent` or `damaged`.
+    pub state: &'static str,
+}
+
+/// Hashes the files of a pack in a directory.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn pack_status(pack: &ModelPack, directory: &Path) -> Result<PackStatus> {
+    let found = models::status(pack, directory)?;
+    let present = models::is_complete(pack, &found);
+    let files = found.into_iter().map(|found| PackFile {
+        path: found.path,
+        sha256: found.file.sha256,
+        state: match found.state {
+            FileState::Good => "good",
+            FileState::Absent => "absent",
+            FileState::Damaged(_) => "damaged",
+        },
+    });
+    let files = files.collect();
+    Ok(PackStatus { name: pack.name, summary: pack.summary, present, files, licence: pack.licence })
 }

@@ -72,14 +72,14 @@ impl LearningOptions {
     }
 
     /// What joint heads learn, each once: the tasks, then the auxiliary labels.
-    pub(crate) fn companions(&self) -> Vec<AuxiliaryKind> {
+    pub(crate) fn auxiliary_kinds(&self) -> Vec<AuxiliaryKind> {
         let tasks = self.tasks.iter().map(|&task| task.into());
         each_once(&tasks.chain(self.auxiliary.iter().copied()).collect::<Vec<_>>())
     }
 
     /// Refuses auxiliary labels where none of the heads would learn them.
     pub(crate) fn require_learner(&self, heads: &[Box<dyn Head>]) -> Result<()> {
-        let named = self.companions().len() > self.tasks.len();
+        let named = self.auxiliary_kinds().len() > self.tasks.len();
         if !named || heads.iter().any(|head| head.uses_auxiliary_tasks()) {
             return Ok(());
         }

@@ -10,6 +10,15 @@ use crate::progress::{Progress, Stage, Step};
 /// Outcomes for each thread that may wait for an earlier one.
 const AHEAD: usize = 64;
 
+/// The number of threads asked for; 0 means all cores.
+#[must_use]
+pub fn threads(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        asked => asked,
+    }
+}
+
 /// Work for many items.
 #[derive(Clone, Copy)]
 pub struct Parallel<'a> {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::EvaluationArguments;
+use super::evaluation::EvaluationArguments;
 
 /// Options of `cv`.
 #[derive(Debug, Args)]

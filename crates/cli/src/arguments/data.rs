@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use facefold::Source;
 use facefold_datasets::LoadOptions;
 
-use crate::commands::Usage;
+use crate::outcome::Usage;
 
 /// What to do with a data set.
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{MOST_THREADS, whole};
+use super::network::{MOST_THREADS, whole};
 
 /// Options of `demo`.
 #[derive(Debug, Args)]

@@ -7,8 +7,9 @@ use clap::Args;
 use facefold::EvaluationOptions;
 use facefold_evaluate::Protocol;
 
-use super::{LearningArguments, ThresholdArguments};
-use crate::commands::Usage;
+use super::learning::LearningArguments;
+use super::threshold::ThresholdArguments;
+use crate::outcome::Usage;
 use crate::{columns, provenance};
 
 /// Which rows heads are fitted and tested on, how often, and where the report goes.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::RunArguments;
+use super::network::RunArguments;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]

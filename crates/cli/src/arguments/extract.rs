@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{NetworkArguments, SourceArguments};
-use crate::containers::BackendArguments;
+use super::backend::BackendArguments;
+use super::data::SourceArguments;
+use super::network::NetworkArguments;
 
 /// More versions of one picture than anyone could want.
 const MOST_VERSIONS: i64 = 100;

@@ -9,8 +9,9 @@ use clap::{Args, ValueEnum};
 use facefold::{InitialHeads, LearningOptions, each_once, head_options};
 use facefold_store::Features;
 
-use super::{MOST_THREADS, whole};
-use crate::commands::Usage;
+use super::network::{MOST_THREADS, whole};
+
+use crate::outcome::Usage;
 
 /// What to learn, from which rows and features; shared by `cv` and `train`.
 #[derive(Debug, Args, Clone)]

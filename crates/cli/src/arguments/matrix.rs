@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::LearningArguments;
+use super::learning::LearningArguments;
 
 /// Options of `matrix`.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it: a file for each command's options. Names here are a contract:
 //! scripts rely on them.
 
+mod backend;
 mod bundle;
 mod compare;
 mod cv;
@@ -25,6 +26,7 @@ mod tune;
 
 use clap::{Parser, Subcommand};
 
+pub use backend::BackendKind;
 pub use bundle::BundleCommand;
 pub use compare::CompareArguments;
 pub use cv::CvArguments;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{MediaArguments, RunArguments};
+use super::media::MediaArguments;
+use super::network::RunArguments;
 
 /// Options of `predict`.
 #[derive(Debug, Args)]

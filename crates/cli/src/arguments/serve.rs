@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{RunArguments, whole};
+use super::network::{RunArguments, whole};
 
 /// Mebibytes of a request: more than all pictures of one could have.
 const MOST_MEBIBYTES: usize = 4096;

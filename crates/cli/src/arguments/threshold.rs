@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use facefold_core::{ErrorBound, Task};
 
-use crate::commands::Usage;
+use crate::outcome::Usage;
 
 /// At which ages to decide, and how often that may go wrong.
 #[derive(Debug, Args, Clone, Default)]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{LearningArguments, ThresholdArguments};
+use super::learning::LearningArguments;
+use super::threshold::ThresholdArguments;
 
 /// Options of `train`.
 #[derive(Debug, Args)]

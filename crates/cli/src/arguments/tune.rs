@@ -3,7 +3,7 @@
 use clap::Args;
 use facefold_heads::spaces;
 
-use super::EvaluationArguments;
+use super::evaluation::EvaluationArguments;
 
 /// Options of `tune`.
 #[derive(Debug, Args)]

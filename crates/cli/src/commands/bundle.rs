@@ -5,8 +5,8 @@ use facefold::load_bundles;
 use facefold::prediction::file_stem;
 use facefold_predict::BundleCard;
 
-use crate::Outcome;
 use crate::arguments::BundleCommand;
+use crate::outcome::Outcome;
 use crate::output::Output;
 
 /// Runs `bundle`.

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::Outcome;
 use crate::arguments::CompareArguments;
+use crate::outcome::Outcome;
 use crate::output::Output;
 
 /// Runs `compare`.

@@ -6,8 +6,8 @@ use anyhow::Result;
 use facefold::{EvaluationOptions, cross_validate_stores};
 use facefold_report::Report;
 
-use crate::Outcome;
 use crate::arguments::CvArguments;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
 

@@ -8,8 +8,8 @@ use facefold_core::files::write_atomic;
 use facefold_datasets::check::{CheckOptions, check};
 use facefold_datasets::drawn::DrawOptions;
 
-use crate::Outcome;
 use crate::arguments::{DataCommand, SourceArguments};
+use crate::outcome::Outcome;
 use crate::output::{self, Output};
 use crate::progress::Terminal;
 

@@ -19,9 +19,10 @@ use facefold_vision::decode::Limits;
 
 use super::extract::probe;
 use crate::arguments::DemoArguments;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
-use crate::{Outcome, provenance};
+use crate::provenance;
 
 /// Stands first in the report.
 const DRAWN: &str = "The faces are drawn, of people who do not exist: these figures show that the \

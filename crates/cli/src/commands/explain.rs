@@ -14,8 +14,8 @@ use facefold_core::text::printable;
 use facefold_predict::trained_on_whole_pictures;
 use facefold_vision::decode::Limits;
 
-use crate::Outcome;
 use crate::arguments::ExplainArguments;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
 

@@ -9,9 +9,8 @@ use facefold_vision::extractor::PackNetworks;
 use facefold_vision::models::{ModelPack, default_directory};
 use serde_json::json;
 
-use super::Usage;
-use crate::Outcome;
 use crate::arguments::{ExportArguments, WeightsName};
+use crate::outcome::{Outcome, Usage};
 use crate::output::Output;
 use crate::progress::Terminal;
 

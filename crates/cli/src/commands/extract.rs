@@ -6,9 +6,9 @@ use facefold::{ExtractOptions, ExtractSummary, Faces, extract, threads};
 use facefold_core::Extractor;
 use facefold_vision::decode::Limits;
 
-use crate::Outcome;
 use crate::arguments::{DECODE_STDIN, ExtractArguments};
 use crate::containers;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
 

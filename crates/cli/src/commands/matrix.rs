@@ -4,9 +4,10 @@ use anyhow::Result;
 use facefold::{MatrixOptions, matrix_of_stores};
 
 use crate::arguments::MatrixArguments;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
-use crate::{Outcome, provenance};
+use crate::provenance;
 
 /// Runs `matrix`.
 ///

@@ -17,33 +17,12 @@ mod store;
 mod train;
 mod tune;
 
-use std::fmt;
-
 use anyhow::Result;
 use clap::CommandFactory;
 
-use crate::Outcome;
 use crate::arguments::{Arguments, Command};
+use crate::outcome::Outcome;
 use crate::output::Output;
-
-/// Wrong usage that clap cannot see: exit code 2.
-#[derive(Debug)]
-pub struct Usage(String);
-
-impl Usage {
-    /// Wrong usage, from the words of whoever parsed it.
-    pub fn error(error: impl fmt::Display) -> anyhow::Error {
-        Self(error.to_string()).into()
-    }
-}
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
 
 /// Runs one command.
 ///

@@ -1,18 +1,15 @@
 //! `facefold models`: list, fetch and verify weights.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail};
-use facefold::network::fetch_weights;
+use facefold::network::{PackStatus, fetch_weights, pack_status};
 use facefold_engine::{Kernel, Precision};
-use facefold_vision::models::{
-    FileState, ModelPack, PACKS, default_directory, install_from, is_complete, status,
-};
+use facefold_vision::models::{ModelPack, PACKS, default_directory, install_from};
 use serde::Serialize;
 
-use super::Usage;
-use crate::Outcome;
 use crate::arguments::ModelsCommand;
+use crate::outcome::{Outcome, Usage};
 use crate::output::Output;
 use crate::progress::Terminal;
 
@@ -37,66 +34,29 @@ pub fn run(command: ModelsCommand, output: Output) -> Result<Outcome> {
     }
 }
 
-/// A model pack, as `--json` prints it.
-#[derive(Debug, Serialize)]
-struct PackAnswer {
-    name: &'static str,
-    summary: &'static str,
-    /// Whether it can be used as it is.
-    present: bool,
-    files: Vec<FileAnswer>,
-    licence: &'static str,
+fn text(pack: &PackStatus) -> String {
+    let state = if pack.present { "here" } else { "not here" };
+    let mut lines = vec![format!("{} ({state}): {}", pack.name, pack.summary)];
+    let files = pack.files.iter();
+    lines.extend(files.map(|file| format!("  {:<8} {}", file.state, file.path.display())));
+    lines.push(format!("  {}", pack.licence));
+    lines.join("\n")
 }
 
-#[derive(Debug, Serialize)]
-struct FileAnswer {
-    path: PathBuf,
-    sha256: &'static str,
-    /// `good`, `absent` or `damaged`.
-    state: &'static str,
-}
-
-fn describe(pack: &ModelPack, directory: &Path) -> Result<PackAnswer> {
-    let found = status(pack, directory)?;
-    let present = is_complete(pack, &found);
-    let files: Vec<FileAnswer> = found
-        .into_iter()
-        .map(|found| FileAnswer {
-            path: found.path,
-            sha256: found.file.sha256,
-            state: match found.state {
-                FileState::Good => "good",
-                FileState::Absent => "absent",
-                FileState::Damaged(_) => "damaged",
-            },
-        })
-        .collect();
-    Ok(PackAnswer { name: pack.name, summary: pack.summary, present, files, licence: pack.licence })
-}
-
-impl PackAnswer {
-    fn text(&self) -> String {
-        let state = if self.present { "here" } else { "not here" };
-        let mut lines = vec![format!("{} ({state}): {}", self.name, self.summary)];
-        let files = self.files.iter();
-        lines.extend(files.map(|file| format!("  {:<8} {}", file.state, file.path.display())));
-        lines.push(format!("  {}", self.licence));
-        lines.join("\n")
-    }
+fn packs(directory: &Path) -> Result<Vec<PackStatus>> {
+    PACKS.iter().map(|pack| Ok(pack_status(pack, directory)?)).collect()
 }
 
 fn list(output: Output) -> Result<Outcome> {
     let directory = default_directory();
-    let packs: Vec<PackAnswer> =
-        PACKS.iter().map(|pack| describe(pack, &directory)).collect::<Result<_>>()?;
-    output
-        .answer(&packs, || packs.iter().map(PackAnswer::text).collect::<Vec<_>>().join("\n\n"))?;
+    let packs = packs(&directory)?;
+    output.answer(&packs, || packs.iter().map(text).collect::<Vec<_>>().join("\n\n"))?;
     Ok(Outcome::Done)
 }
 
 fn list_pack(pack: &ModelPack, directory: &Path, output: Output) -> Result<Outcome> {
-    let answer = describe(pack, directory)?;
-    output.answer(&answer, || answer.text())?;
+    let answer = pack_status(pack, directory)?;
+    output.answer(&answer, || text(&answer))?;
     Ok(Outcome::Done)
 }
 
@@ -106,7 +66,7 @@ struct VerifyAnswer {
     kernels: String,
     default_precision: String,
     available_kernels: Vec<String>,
-    packs: Vec<PackAnswer>,
+    packs: Vec<PackStatus>,
 }
 
 fn verify(output: Output) -> Result<Outcome> {
@@ -117,7 +77,7 @@ fn verify(output: Output) -> Result<Outcome> {
         kernels: kernel.to_string(),
         default_precision: precision.to_string(),
         available_kernels: Kernel::available().iter().map(ToString::to_string).collect(),
-        packs: PACKS.iter().map(|pack| describe(pack, &directory)).collect::<Result<_>>()?,
+        packs: packs(&directory)?,
     };
     output.answer(&answer, || {
         let mut lines = vec![format!(
@@ -126,7 +86,7 @@ fn verify(output: Output) -> Result<Outcome> {
             answer.default_precision,
             answer.available_kernels.join(", ")
         )];
-        lines.extend(answer.packs.iter().map(PackAnswer::text));
+        lines.extend(answer.packs.iter().map(text));
         lines.join("\n")
     })?;
     let damaged: Vec<String> = answer

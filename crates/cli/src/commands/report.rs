@@ -6,8 +6,8 @@ use anyhow::Result;
 use facefold_report::Report;
 use serde_json::json;
 
-use crate::Outcome;
 use crate::arguments::ReportCommand;
+use crate::outcome::Outcome;
 use crate::output::Output;
 
 /// Runs `report`.

@@ -13,9 +13,8 @@ use facefold_serve::{Limits, Options, Server};
 use facefold_vision::decode;
 use serde_json::json;
 
-use super::Usage;
-use crate::Outcome;
 use crate::arguments::ServeArguments;
+use crate::outcome::{Outcome, Usage};
 use crate::output::{self, Output};
 use crate::progress::Terminal;
 

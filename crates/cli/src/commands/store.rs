@@ -8,9 +8,8 @@ use facefold_store::{ExportFormat, Forget, Store};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Usage;
-use crate::Outcome;
 use crate::arguments::{ExportFormatName, StoreCommand};
+use crate::outcome::{Outcome, Usage};
 use crate::output::{self, Output};
 
 /// Runs `store`.

@@ -6,9 +6,10 @@ use facefold_heads::WeightFormat;
 use serde_json::json;
 
 use crate::arguments::{BundleWeightsName, TrainArguments};
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
-use crate::{Outcome, provenance};
+use crate::provenance;
 
 /// Runs `train`.
 ///

@@ -5,8 +5,8 @@ use facefold::{EvaluationOptions, TuneOptions, tune_stores};
 use facefold_evaluate::InnerValidation;
 
 use super::cv;
-use crate::Outcome;
 use crate::arguments::TuneArguments;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
 

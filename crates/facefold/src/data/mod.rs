@@ -6,6 +6,7 @@ mod quality;
 mod store_rows;
 mod subjects;
 mod task_data;
+mod tasks;
 pub(crate) mod warnings;
 
 pub use joined::JoinedStores;

@@ -10,8 +10,8 @@ use facefold_evaluate::{
 
 use crate::data::TaskData;
 use crate::error::Result;
+use crate::parallel::threads;
 use crate::progress::{Progress, Stage, Step};
-use crate::threads;
 
 /// How heads are cross-validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,7 @@ pub use probe::{DecodeProbe, decode_input};
 pub use source::Source;
 
 use crate::error::{Error, Result};
+use crate::parallel::threads;
 use crate::progress::Progress;
 
 /// How a data set is extracted.
@@ -48,7 +49,7 @@ impl ExtractOptions {
     pub fn new(store: impl Into<PathBuf>) -> Self {
         Self {
             store: store.into(),
-            workers: crate::threads(0),
+            workers: threads(0),
             taps: false,
             aligned: false,
             augment: 0,

@@ -10,9 +10,8 @@ use facefold::prediction::{
 use facefold::{Faces, Predictor, Progress as _, load_bundles, predictor, threads};
 use facefold_vision::decode::Limits;
 
-use super::Usage;
-use crate::Outcome;
 use crate::arguments::{FacesName, PredictArguments};
+use crate::outcome::{Outcome, Usage};
 use crate::output::{self, Output};
 use crate::progress::Terminal;
 use printer::Printer;

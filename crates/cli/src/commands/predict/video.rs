@@ -6,8 +6,8 @@ use anyhow::Result;
 use facefold::prediction::{AnnotatedPictures, VideoOptions, follow_video};
 use facefold_predict::{Person, Predictor, people};
 
-use crate::Outcome;
 use crate::arguments::{AnswerFormat, PredictArguments};
+use crate::outcome::Outcome;
 use crate::output::{self, Output};
 use crate::progress::Terminal;
 

@@ -1,0 +1,39 @@
+//! What computes the embeddings: options of `extract`.
+
+use clap::{Args, ValueEnum};
+use facefold_insightface::Dialect;
+
+/// What computes the embeddings, and where.
+#[derive(Debug, Args, Clone, Default)]
+pub struct BackendArguments {
+    /// What computes the embeddings: this program, or insightface containers.
+    #[arg(long, value_enum, default_value_t = BackendKind::Local)]
+    pub backend: BackendKind,
+    /// Address of an insightface container, such as `http://127.0.0.1:18081`; several replicas
+    /// share the load.
+    #[arg(long, value_name = "URL")]
+    pub url: Vec<String>,
+    /// Bearer token for the containers, or one for each --url with commas between. Better given in the
+    /// environment, where other users of the machine do not see it.
+    #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
+    pub token: Vec<String>,
+    /// How the containers are spoken to; `rest` is that of InsightFace-REST and `facefold serve`.
+    #[arg(long, value_name = "rest|face-detection-recognition")]
+    pub dialect: Option<Dialect>,
+    /// Seconds to wait for a container's answer about one picture (default 60).
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+    /// Seconds to go on trying while no container answers (default 60).
+    #[arg(long, value_name = "SECONDS")]
+    pub patience: Option<f64>,
+}
+
+/// What computes embeddings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum BackendKind {
+    /// In process.
+    #[default]
+    Local,
+    /// Insightface containers at `--url`.
+    Insightface,
+}

@@ -1,0 +1,124 @@
+//! The library from pictures to predictions, as a program of a user's calls it. The network is the
+//! untrained one, so that nothing needs to be fetched.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::expect_used)]
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use facefold::core::Task;
+use facefold::datasets::DatasetKind;
+use facefold::datasets::drawn::DrawOptions;
+use facefold::store::Forget;
+use facefold::vision::LocalExtractor;
+use facefold::vision::decode::Limits;
+use facefold::{
+    EvaluationOptions, ExtractOptions, ExtractSummary, Faces, LearningOptions, NetworkOptions,
+    Progress, Source, Stage, Step, TrainOptions, cross_validate_stores, extract, predictor, stores,
+    synthetic, train,
+};
+
+/// Counts the steps of a stage, and cancels after so many.
+struct Listener {
+    stage: Stage,
+    most: u64,
+    steps: AtomicU64,
+    notes: Mutex<Vec<String>>,
+}
+
+impl Listener {
+    fn new(stage: Stage, most: u64) -> Self {
+        Self { stage, most, steps: AtomicU64::new(0), notes: Mutex::default() }
+    }
+}
+
+impl Progress for Listener {
+    fn step(&self, step: Step<'_>) {
+        assert!(step.total.is_none_or(|total| step.done <= total), "{step:?}");
+        if step.stage == self.stage {
+            self.steps.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn note(&self, message: &str) {
+        self.notes.lock().expect("no panic").push(message.to_owned());
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.steps.load(Ordering::Relaxed) >= self.most
+    }
+}
+
+fn untrained() -> NetworkOptions {
+    NetworkOptions { offline: true, ..NetworkOptions::default().of_model("untrained") }
+}
+
+fn extractor() -> LocalExtractor {
+    untrained().extractor(Faces::default(), Limits::default(), &()).expect("no weights needed")
+}
+
+/// Embeds a data set of 48 synthetic pictures of 16 subjects into a store.
+fn extracted(root: &Path, progress: &dyn Progress) -> ExtractSummary {
+    let pictures = root.join("pictures");
+    let options = DrawOptions { subjects: 16, pictures: 48, ..DrawOptions::default() };
+    synthetic::draw(&pictures, &options, &()).expect("drawn");
+    let source = Source::new(DatasetKind::Adience, &pictures);
+    let dataset = source.load(&()).expect("labels");
+    let options = ExtractOptions { workers: 2, ..ExtractOptions::new(root.join("store")) };
+    extract(&source, &dataset, &extractor(), &options, progress).expect("extracted")
+}
+
+#[test]
+fn a_cancelled_extraction_and_cross_validation_go_on_where_they_were() {
+    let root = tempfile::tempdir().expect("a directory");
+    let first = extracted(root.path(), &Listener::new(Stage::Extracting, 10));
+    assert!(first.interrupted && first.embedded < 48, "{first:?}");
+    let second = extracted(root.path(), &());
+    assert!(!second.interrupted, "{second:?}");
+    assert_eq!(second.distinct_pictures as u64, first.embedded + second.embedded);
+    assert!(second.rejected.is_empty(), "{second:?}");
+
+    let learning = LearningOptions::new(root.path().join("store"), &[Task::Gender]);
+    let learning = LearningOptions { threads: 1, ..learning };
+    let out = root.path().join("report");
+    let options = EvaluationOptions::new(learning, &["linear"], &out);
+    let stopped = Listener::new(Stage::Fitting, 2);
+    assert!(cross_validate_stores(&options, &stopped).expect("no failure").is_none());
+    assert!(!out.join("report.json").exists());
+    let listener = Listener::new(Stage::Fitting, u64::MAX);
+    let report = cross_validate_stores(&options, &listener).expect("a report").expect("finished");
+    assert_eq!(listener.steps.load(Ordering::Relaxed), 10, "two heads on five folds");
+    let names: Vec<&str> =
+        report.tasks[0].result.heads.iter().map(|head| head.name.as_str()).collect();
+    assert_eq!(names, ["linear", "majority"]);
+    assert!(report.warnings.iter().any(|warning| warning.contains("untrained network")));
+    let notes = listener.notes.lock().expect("no panic");
+    assert!(notes.iter().any(|note| note.starts_with("gender: ")), "{notes:?}");
+}
+
+#[test]
+fn a_trained_bundle_predicts_and_a_forgotten_subject_is_gone() {
+    let root = tempfile::tempdir().expect("a directory");
+    let summary = extracted(root.path(), &());
+    let store = root.path().join("store");
+    let learning = LearningOptions::new(&store, &[Task::Gender, Task::AgeGroup]);
+    let bundle = train(&TrainOptions::new(learning, "linear"), &()).expect("a bundle");
+    let bundles = vec![("mine".to_owned(), bundle)];
+    let predictor =
+        predictor(bundles, &untrained(), Faces::default(), Limits::default(), &()).expect("fits");
+
+    let source = Source::new(DatasetKind::Adience, root.path().join("pictures"));
+    let sample = source.load(&()).expect("labels").samples.swap_remove(0);
+    let picture = std::fs::read(source.root.join(&sample.path)).expect("a picture");
+    let answers = predictor.predict("first", &picture).expect("no failure");
+    assert_eq!((answers[0].path.as_str(), answers[0].bundle.as_str()), ("first", "mine"));
+    assert!(answers[0].gender.is_some() && answers[0].age_group.is_some(), "{answers:?}");
+
+    let subject = sample.subject.expect("named");
+    let forgotten = stores::forget(&store, Forget::Subject(&subject)).expect("forgotten");
+    assert!(forgotten.pictures > 0, "{forgotten:?}");
+    let left = facefold::store::Store::open(&store).expect("a store").embedded_keys().len();
+    assert_eq!(left as u64, summary.embedded - forgotten.pictures as u64);
+}
