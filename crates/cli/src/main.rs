@@ -1,15 +1,12 @@
 //! Defines the `facefold` command: reads the arguments, runs one command, gives the exit code.
 
 mod arguments;
-mod bundles;
 mod columns;
 mod commands;
 mod containers;
-mod inputs;
 mod output;
 mod progress;
 mod provenance;
-mod unreadable;
 
 use std::process::ExitCode;
 

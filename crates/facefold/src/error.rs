@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use facefold_core::pictures::ListError;
 use facefold_core::{ExtractorError, HeadError};
 use facefold_datasets::DatasetError;
 use facefold_datasets::drawn::DrawError;
@@ -79,6 +80,9 @@ pub enum Error {
     /// A document that cannot be written as JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// A list of pictures that cannot be read.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// A picture that cannot be drawn or written.
     #[error(transparent)]
     Image(#[from] image::ImageError),

@@ -1,14 +1,19 @@
-//! Ties trained bundles to the extractor that their features come from.
+//! Ties trained bundles to the networks that their features come from.
 
 use facefold_core::{
-    Extraction, Extractor, ExtractorError, Face, FaceVariant, HeadError, Rejection,
+    Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, Fingerprint,
+    HeadError, Rejection,
 };
 use facefold_heads::{Bundle, BundleError, FeatureChoice};
+use facefold_vision::LocalExtractor;
 
 use crate::answer::Answer;
 use crate::bundles::Bundles;
+use crate::card::BundleCard;
 
-/// Why a picture could not be told about, other than by its own fault.
+pub use facefold_vision::extractor::Wanted;
+
+/// Why there is no prediction for a picture, other than by its own fault.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
     /// A bundle made with another network, or damaged.
@@ -32,10 +37,13 @@ pub enum PredictError {
     },
 }
 
-/// Answers for pictures. Called from several threads at once.
+/// Predicts for pictures. Called from several threads at once.
+///
+/// [`Self::predict`] does all for one picture. A service embeds several pictures together with
+/// [`Self::extract`], and then predicts for their faces with [`Self::answers`].
 pub struct Predictor {
-    extractor: Box<dyn Extractor>,
-    bundles: Bundles,
+    pub(crate) extractor: LocalExtractor,
+    pub(crate) bundles: Bundles,
 }
 
 impl Predictor {
@@ -50,11 +58,23 @@ impl Predictor {
     /// # Errors
     /// A bundle with another fingerprint than the extractor's, or one that cannot be restored.
     pub fn new(
-        extractor: Box<dyn Extractor>,
+        extractor: LocalExtractor,
         bundles: Vec<(String, Bundle)>,
     ) -> Result<Self, PredictError> {
         let bundles = Bundles::new(bundles, extractor.fingerprint(), extractor.info())?;
         Ok(Self { extractor, bundles })
+    }
+
+    /// What the embeddings are made with.
+    #[must_use]
+    pub fn fingerprint(&self) -> &Fingerprint {
+        self.extractor.fingerprint()
+    }
+
+    /// What the extractor is.
+    #[must_use]
+    pub fn info(&self) -> &ExtractorInfo {
+        self.extractor.info()
     }
 
     /// Number of bundles.
@@ -63,10 +83,22 @@ impl Predictor {
         self.bundles.len()
     }
 
+    /// What each bundle is.
+    #[must_use]
+    pub fn cards(&self) -> Vec<BundleCard> {
+        self.bundles.iter().map(|(name, bundle)| BundleCard::new(name, bundle)).collect()
+    }
+
     /// The age thresholds that any of the bundles decides at, ascending.
     #[must_use]
     pub fn thresholds(&self) -> Vec<u32> {
         self.bundles.thresholds()
+    }
+
+    /// Whether a bundle was trained with mirrored crops, so that predictions want them.
+    #[must_use]
+    pub fn wants_mirrored(&self) -> bool {
+        self.info().taps_length > 0
     }
 
     /// What every bundle answers for a picture that gave no face.
@@ -75,33 +107,52 @@ impl Predictor {
         self.bundles.names().map(|name| Answer::rejected(path, name, rejection)).collect()
     }
 
-    /// What every bundle tells about the faces of a picture: faces in the extractor's order, and
-    /// for each face one answer a bundle. A picture without a face gets one rejected answer a
-    /// bundle.
+    /// Predicts for the faces of a picture: faces in the extractor's order, and for each face one
+    /// answer a bundle. A picture without a face gets one rejected answer a bundle.
     ///
     /// # Errors
     /// [`PredictError`] where the extractor or a head fails; a bad picture is an answer.
     pub fn predict(&self, path: &str, bytes: &[u8]) -> Result<Vec<Answer>, PredictError> {
-        let mut outcomes = self.extractor.extract(&[bytes])?;
-        match outcomes.pop() {
-            Some(Extraction::Embedded { faces, found }) => self.tell(path, &faces, found),
+        match self.extractor.extract(&[bytes])?.pop() {
+            Some(Extraction::Embedded { faces, found }) => {
+                Ok(self.answers(path, &faces, found)?.into_iter().flatten().collect())
+            }
             Some(Extraction::Rejected(rejection)) => Ok(self.rejected(path, &rejection)),
             None => Err(ExtractorError::new("the extractor gave no outcome for a picture").into()),
         }
     }
 
-    fn tell(&self, path: &str, faces: &[Face], found: u32) -> Result<Vec<Answer>, PredictError> {
-        let mut indices: Vec<u16> = faces.iter().map(|face| face.index).collect();
-        indices.dedup();
-        let mut answers = Vec::with_capacity(indices.len() * self.bundles.len());
-        for index in indices {
-            let of =
-                |variant| faces.iter().find(|face| face.index == index && face.variant == variant);
-            let Some(plain) = of(FaceVariant::PLAIN) else { continue };
-            let told = self.bundles.tell(path, plain, of(FaceVariant::MIRRORED))?;
-            answers.extend(told.into_iter().map(|answer| Answer { faces: found, ..answer }));
-        }
-        Ok(answers)
+    /// Extracts pictures given as the bytes of their files: one outcome a picture, in order, with
+    /// the same bits as one at a time.
+    ///
+    /// # Errors
+    /// Only when the extractor itself fails; a bad picture is an [`Extraction::Rejected`].
+    pub fn extract(&self, pictures: &[(&[u8], Wanted)]) -> Result<Vec<Extraction>, ExtractorError> {
+        self.extractor.extract_together(pictures)
+    }
+
+    /// Predicts for the extracted faces of a picture in which `found` faces were found: for each face,
+    /// in order, one answer a bundle.
+    ///
+    /// # Errors
+    /// [`PredictError::Head`] where a head fails.
+    pub fn answers(
+        &self,
+        path: &str,
+        faces: &[Face],
+        found: u32,
+    ) -> Result<Vec<Vec<Answer>>, PredictError> {
+        faces
+            .iter()
+            .filter(|face| face.variant == FaceVariant::PLAIN)
+            .map(|plain| {
+                let mirrored = faces.iter().find(|face| {
+                    face.index == plain.index && face.variant == FaceVariant::MIRRORED
+                });
+                let answers = self.bundles.tell(path, plain, mirrored)?;
+                Ok(answers.into_iter().map(|answer| Answer { faces: found, ..answer }).collect())
+            })
+            .collect()
     }
 }
 
@@ -118,8 +169,7 @@ mod tests {
         let extractor = LocalExtractor::new(&LocalOptions::new(&UNTRAINED)).unwrap();
         let bundle = default_bundle().unwrap();
         let expected = bundle.fingerprint.to_string();
-        let predictor =
-            Predictor::new(Box::new(extractor), vec![(DEFAULT_BUNDLE.to_owned(), bundle)]);
+        let predictor = Predictor::new(extractor, vec![(DEFAULT_BUNDLE.to_owned(), bundle)]);
         let error = predictor.err().unwrap().to_string();
         for part in [expected.as_str(), "buffalo_s", "precision class", "use the model"] {
             assert!(error.contains(part), "{error}");

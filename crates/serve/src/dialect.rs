@@ -292,7 +292,7 @@ impl Extract {
 /// `GET /info`: the models, in the container's words. The same for every server with the same
 /// networks and precision class.
 pub(crate) async fn info(State(shared): State<Arc<Shared>>) -> Response {
-    let info = shared.pipeline.info();
+    let info = shared.predictor.info();
     Json(json!({
         "version": concat!("facefold ", env!("CARGO_PKG_VERSION")),
         "tensorrt_version": null,
@@ -306,7 +306,7 @@ pub(crate) async fn info(State(shared): State<Arc<Shared>>) -> Response {
             "det_batch_size": 1,
             "force_fp16": false,
             "triton_uri": null,
-            "fingerprint": shared.pipeline.fingerprint().to_string(),
+            "fingerprint": shared.predictor.fingerprint().to_string(),
             "precision": info.precision.to_string(),
         },
         "defaults": {

@@ -181,8 +181,8 @@ async fn reply(
     }
     let pictures = uploads.iter().zip(&told);
     let reply = Reply {
-        model: &shared.pipeline.info().model,
-        fingerprint: shared.pipeline.fingerprint().to_string(),
+        model: &shared.predictor.info().model,
+        fingerprint: shared.predictor.fingerprint().to_string(),
         pictures: pictures.map(|(upload, told)| PictureReply::new(upload, told, answers)).collect(),
         took_ms: start.elapsed().as_secs_f64() * 1000.0,
     };
@@ -191,7 +191,7 @@ async fn reply(
 
 /// What the query asks of each picture.
 fn wanted(uri: &Uri, shared: &Shared, answers: bool) -> Result<Wanted, Problem> {
-    let mirrored = answers && shared.pipeline.wants_mirrored();
+    let mirrored = answers && shared.predictor.wants_mirrored();
     let mut wanted = Wanted { faces: 1, aligned: false, mirrored, augmented: 0 };
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match pair {
@@ -233,14 +233,14 @@ struct PublicLimits {
 
 /// `GET /v1/models`.
 pub(crate) async fn models(State(shared): State<Arc<Shared>>) -> Response {
-    let info = shared.pipeline.info();
+    let info = shared.predictor.info();
     let models = Models {
         model: &info.model,
         detector: &info.detector,
         network: &info.network,
         precision: info.precision.to_string(),
         execution: &info.execution,
-        fingerprint: shared.pipeline.fingerprint().to_string(),
+        fingerprint: shared.predictor.fingerprint().to_string(),
         licence: &info.licence,
         bundles: &shared.cards,
         limits: PublicLimits {

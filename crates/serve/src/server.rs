@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use facefold_predict::Pipeline;
+use facefold_predict::Predictor;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -76,7 +76,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError::Listen`] where the address is taken or not ours.
-    pub fn bind(pipeline: Pipeline, options: &Options) -> Result<Self, ServeError> {
+    pub fn bind(predictor: Predictor, options: &Options) -> Result<Self, ServeError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(READERS)
             .thread_name("http")
@@ -88,7 +88,7 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let results = options.results.clone().map(|directory| Shelf::new(directory, SHOWN));
         let loopback = address.ip().is_loopback();
-        let shared = Arc::new(Shared::new(pipeline, options, results, loopback));
+        let shared = Arc::new(Shared::new(predictor, options, results, loopback));
         Ok(Self { runtime, listener, address, shared, stop: watch::channel(false) })
     }
 

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use bytes::{Bytes, BytesMut};
-use facefold_predict::{BundleCard, FaceExplained, Pipeline, Wanted, Which};
+use facefold_predict::{BundleCard, FaceExplained, Predictor, Wanted, Which};
 use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::time::{Duration, Instant, sleep, timeout_at};
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 pub(crate) struct Shared {
-    pub pipeline: Pipeline,
+    pub predictor: Predictor,
     pub cards: Vec<BundleCard>,
     pub queue: Queue,
     pub limits: Limits,
@@ -60,15 +60,15 @@ pub(crate) struct Admitted<'a> {
 
 impl Shared {
     pub fn new(
-        pipeline: Pipeline,
+        predictor: Predictor,
         options: &crate::Options,
         results: Option<Shelf>,
         loopback: bool,
     ) -> Self {
         let limits = options.limits;
         Self {
-            cards: pipeline.cards(),
-            pipeline,
+            cards: predictor.cards(),
+            predictor,
             queue: Queue::default(),
             limits,
             threads: options.threads.max(1),
@@ -242,7 +242,7 @@ impl Admitted<'_> {
         let work = tokio::task::spawn_blocking(move || {
             // Also held where the client gives up: the work goes on to its end.
             let _turn = turn;
-            shared.pipeline.explain(&picture, which)
+            shared.predictor.explain(&picture, which)
         });
         match timeout_at(self.deadline, work).await {
             Ok(Ok(explained)) => Ok(explained?),

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use facefold_core::Extraction;
-use facefold_predict::{Pipeline, Wanted};
+use facefold_predict::{Predictor, Wanted};
 
 use crate::queue::{Job, Outcome, Told};
 use crate::state::Shared;
@@ -33,7 +33,7 @@ fn work(shared: &Shared, jobs: Vec<Job>) {
         return;
     }
     let start = Instant::now();
-    let outcomes = catch_unwind(AssertUnwindSafe(|| outcomes(&shared.pipeline, &jobs)));
+    let outcomes = catch_unwind(AssertUnwindSafe(|| outcomes(&shared.predictor, &jobs)));
     shared.metrics.batch(jobs.len(), start.elapsed());
     let outcomes = outcomes.unwrap_or_else(|_| {
         tracing::error!("a worker panicked on a batch of {} pictures", jobs.len());
@@ -54,10 +54,10 @@ fn work(shared: &Shared, jobs: Vec<Job>) {
     }
 }
 
-fn outcomes(pipeline: &Pipeline, jobs: &[Job]) -> Vec<Outcome> {
+fn outcomes(predictor: &Predictor, jobs: &[Job]) -> Vec<Outcome> {
     let pictures: Vec<(&[u8], Wanted)> =
         jobs.iter().map(|job| (job.picture.as_ref(), job.wanted)).collect();
-    let extractions = match pipeline.extract(&pictures) {
+    let extractions = match predictor.extract(&pictures) {
         Ok(extractions) => extractions,
         Err(error) => {
             tracing::error!("the extractor failed: {error}");
@@ -67,13 +67,15 @@ fn outcomes(pipeline: &Pipeline, jobs: &[Job]) -> Vec<Outcome> {
     extractions
         .into_iter()
         .zip(jobs)
-        .map(|(extraction, job)| told(pipeline, extraction, job))
+        .map(|(extraction, job)| told(predictor, extraction, job))
         .collect()
 }
 
-fn told(pipeline: &Pipeline, extraction: Extraction, job: &Job) -> Outcome {
+fn told(predictor: &Predictor, extraction: Extraction, job: &Job) -> Outcome {
     let answers = match &extraction {
-        Extraction::Embedded { faces, found } if job.answers => pipeline.answers(faces, *found),
+        Extraction::Embedded { faces, found } if job.answers => {
+            predictor.answers("", faces, *found)
+        }
         _ => Ok(Vec::new()),
     };
     match answers {

@@ -72,10 +72,10 @@ pub struct RunArguments {
 }
 
 impl RunArguments {
-    /// The library's options, for a model pack.
-    pub fn options(&self, model: String) -> NetworkOptions {
+    /// The library's options.
+    pub fn options(&self) -> NetworkOptions {
         NetworkOptions {
-            model,
+            model: DEFAULT_MODEL.to_owned(),
             precision: self.precision.map(Precision::from),
             device: self.device.clone(),
             offline: self.offline,

@@ -1,11 +1,12 @@
 //! `facefold bundle`: what a bundle is.
 
 use anyhow::Result;
+use facefold::load_bundles;
+use facefold::prediction::file_stem;
 use facefold_predict::BundleCard;
 
 use crate::Outcome;
 use crate::arguments::BundleCommand;
-use crate::bundles::{self, stem};
 use crate::output::Output;
 
 /// Runs `bundle`.
@@ -14,7 +15,7 @@ use crate::output::Output;
 /// If the bundle cannot be read.
 pub fn run(command: BundleCommand, output: Output) -> Result<Outcome> {
     let BundleCommand::Show { bundle } = command;
-    for (name, bundle) in bundles::load(bundle.as_slice(), stem)? {
+    for (name, bundle) in load_bundles(bundle.as_slice(), file_stem)? {
         let card = BundleCard::new(&name, &bundle);
         output.answer(&card, || card.text())?;
     }

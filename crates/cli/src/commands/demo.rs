@@ -8,12 +8,12 @@ use facefold::extract::Source;
 use facefold::network::{DEFAULT_MODEL, NetworkOptions};
 use facefold::{
     EvaluationOptions, ExtractOptions, Faces, LearningOptions, Progress, cross_validate_stores,
-    extract, synthetic, threads,
+    extract, predictor, synthetic, threads,
 };
 use facefold_core::{Extractor as _, Task};
 use facefold_datasets::drawn::DrawOptions;
 use facefold_datasets::{Dataset, DatasetKind};
-use facefold_predict::{DEFAULT_BUNDLE, Predictor, default_bundle, table};
+use facefold_predict::{DEFAULT_BUNDLE, default_bundle, table};
 use facefold_vision::LocalExtractor;
 use facefold_vision::decode::Limits;
 
@@ -123,10 +123,8 @@ fn first_face(
         ));
     };
     let bundles = vec![(DEFAULT_BUNDLE.to_owned(), bundle)];
-    let faces = Faces { taps: Predictor::needs_taps(&bundles), ..Faces::default() };
     let network = NetworkOptions { offline: arguments.offline, ..NetworkOptions::default() };
-    let extractor = network.of_model(model).extractor(faces, Limits::default(), &())?;
-    let predictor = Predictor::new(Box::new(extractor), bundles)?;
+    let predictor = predictor(bundles, &network, Faces::default(), Limits::default(), &())?;
     let path = pictures.join(&sample.path);
     let answers = predictor.predict(&path.display().to_string(), &fs_err::read(&path)?)?;
     Ok(format!("{DRAWING}\n{}", table::table(&answers)))

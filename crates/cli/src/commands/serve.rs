@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use facefold::{Faces, threads};
+use facefold::prediction::{file_stem, take_whole_pictures};
+use facefold::{Faces, load_bundles, threads};
 use facefold_heads::Bundle;
-use facefold_predict::{Pipeline, Predictor};
+use facefold_predict::Predictor;
 use facefold_serve::{Limits, Options, Server};
 use facefold_vision::decode;
 use serde_json::json;
@@ -15,7 +16,6 @@ use serde_json::json;
 use super::Usage;
 use crate::Outcome;
 use crate::arguments::ServeArguments;
-use crate::bundles::{self, stem};
 use crate::output::{self, Output};
 use crate::progress::Terminal;
 
@@ -34,7 +34,7 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
         results: arguments.results.clone(),
         limits: limits(arguments),
     };
-    let server = Server::bind(pipeline(arguments)?, &options)?;
+    let server = Server::bind(predictor(arguments)?, &options)?;
     let stopper = server.stopper();
     let asked = std::sync::atomic::AtomicBool::new(false);
     ctrlc::set_handler(move || {
@@ -73,23 +73,19 @@ fn limits(arguments: &ServeArguments) -> Limits {
     }
 }
 
-fn pipeline(arguments: &ServeArguments) -> Result<Pipeline> {
+fn predictor(arguments: &ServeArguments) -> Result<Predictor> {
     let (model, bundles) = match &arguments.model {
         Some(model) if arguments.bundle.is_empty() => (model.clone(), Vec::new()),
         asked => named_bundles(&arguments.bundle, asked.as_deref())?,
     };
-    let network = arguments.run.options(model);
-    let faces = Faces {
-        taps: Predictor::needs_taps(&bundles),
-        aligned: bundles::take_whole_pictures(&bundles, false),
-        all: true,
-    };
+    let (network, progress) = (arguments.run.options().of_model(model), Terminal::default());
+    let faces =
+        Faces { taps: false, aligned: take_whole_pictures(&bundles, false, &progress), all: true };
     let limits = decode::Limits {
         pixels: arguments.max_pixels as u64 * 1_000_000,
         ..decode::Limits::default()
     };
-    let extractor = network.extractor(faces, limits, &Terminal::default())?;
-    Ok(Pipeline::new(extractor, bundles)?)
+    Ok(facefold::predictor(bundles, &network, faces, limits, &progress)?)
 }
 
 /// The bundles with names that differ, and the model pack that their features come from.
@@ -97,7 +93,7 @@ fn named_bundles(
     paths: &[PathBuf],
     asked: Option<&str>,
 ) -> Result<(String, Vec<(String, Bundle)>)> {
-    let bundles = bundles::load(paths, stem)?;
+    let bundles = load_bundles(paths, file_stem)?;
     let mut names = HashSet::new();
     if let Some((name, _)) = bundles.iter().find(|(name, _)| !names.insert(name)) {
         return Err(Usage::error(format!("two bundles are called `{name}`: rename one")));

@@ -1,11 +1,10 @@
 //! `facefold store`: look into, verify, compare and export a store, and forget people in it.
 
-use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use facefold_core::{Rejection, SubjectId};
-use facefold_store::{ExportFormat, Forget, NotedReport, Store};
+use facefold_store::{ExportFormat, Forget, Store};
 use serde::Serialize;
 use serde_json::json;
 
@@ -166,46 +165,8 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
     }
 }
 
-/// What was removed, as `--json` prints it.
-#[derive(Debug, Default, Serialize)]
-struct Removed {
-    pictures: usize,
-    label_rows: usize,
-    /// Rows of predictions and suspects, by the directory of their report.
-    reports: BTreeMap<PathBuf, usize>,
-    /// Directories of reports that are no longer there.
-    reports_not_found: Vec<PathBuf>,
-}
-
 fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
-    let mut store = Store::open_for_writing(dir)?;
-    let traces = store.find_traces(what)?;
-    let mut removed = Removed {
-        pictures: traces.keys.len(),
-        label_rows: traces.paths.len(),
-        ..Removed::default()
-    };
-    for report in store.reports()? {
-        let NotedReport { directory, name } = report;
-        if directory.is_dir() {
-            // Behind the store's name, where several stores were tested on.
-            let path_in = |path: &Path| match &name {
-                Some(name) => [path.to_owned(), Path::new(name).join(path)],
-                None => [path.to_owned(), path.to_owned()],
-            };
-            let paths: HashSet<String> = traces
-                .paths
-                .iter()
-                .flat_map(|path| path_in(path).map(|path| path.to_string_lossy().into_owned()))
-                .collect();
-            let rows = facefold_report::forget_pictures(&directory, &|path| paths.contains(path))?;
-            *removed.reports.entry(directory).or_default() += rows;
-        } else if !removed.reports_not_found.contains(&directory) {
-            removed.reports_not_found.push(directory);
-        }
-    }
-    // Last, so that a removal which failed before can be repeated.
-    store.forget(&traces)?;
+    let removed = facefold::stores::forget(dir, what)?;
     output.answer(&removed, || {
         let mut lines = vec![format!(
             "removed {} pictures and {} label rows from {}",

@@ -12,7 +12,7 @@ use facefold_core::{
 };
 use facefold_datasets::drawn::portrait;
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
-use facefold_predict::Pipeline;
+use facefold_predict::Predictor;
 use facefold_serve::{Limits, Options, Server, Stopper};
 use facefold_vision::decode;
 use facefold_vision::models::UNTRAINED;
@@ -137,8 +137,8 @@ pub struct Running {
 impl Running {
     pub fn start(options: &Options) -> Self {
         let bundles = vec![("drawn".to_owned(), bundle())];
-        let pipeline = Pipeline::new(extractor(), bundles).expect("the bundle fits");
-        let server = Server::bind(pipeline, options).expect("a free port");
+        let predictor = Predictor::new(extractor(), bundles).expect("the bundle fits");
+        let server = Server::bind(predictor, options).expect("a free port");
         let (address, stopper) = (server.address(), server.stopper());
         let thread = std::thread::spawn(move || server.run().expect("threads"));
         Self { address, stopper, thread: Some(thread) }

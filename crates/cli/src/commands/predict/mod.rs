@@ -1,26 +1,24 @@
 //! `facefold predict`: answers for pictures, or for the people of a video, from trained bundles.
 
-mod annotations;
 mod printer;
 mod video;
 
 use anyhow::Result;
-use facefold::parallel::Parallel;
-use facefold::{Faces, Progress as _, Stage, threads};
-use facefold_heads::Bundle;
-use facefold_predict::{Answer, Predictor, Status};
+use facefold::prediction::{
+    AnnotatedPictures, VideoOptions, inputs, predict_pictures, require_outside, take_whole_pictures,
+};
+use facefold::{Faces, Predictor, Progress as _, load_bundles, predictor, threads};
 use facefold_vision::decode::Limits;
 
 use super::Usage;
 use crate::Outcome;
 use crate::arguments::{FacesName, PredictArguments};
-use crate::bundles;
-use crate::inputs::{Input, inputs, outside};
 use crate::output::{self, Output};
 use crate::progress::Terminal;
-use crate::unreadable::Unreadable;
-use annotations::Annotations;
 use printer::Printer;
+
+/// Frames a second, where the user does not say.
+const DEFAULT_RATE: f64 = 5.0;
 
 /// Runs `predict`.
 ///
@@ -29,80 +27,57 @@ use printer::Printer;
 pub fn run(arguments: &PredictArguments, output: Output) -> Result<Outcome> {
     let media = &arguments.media;
     if let Some(directory) = &media.annotate {
-        outside("--annotate", directory, &arguments.input)?;
+        require_outside("--annotate", directory, &arguments.input)?;
     }
     if media.fps.is_some() && media.video.is_none() {
         return Err(Usage::error("--fps is for videos: add --video, or leave it out"));
     }
-    let rate = video::rate(media.fps).map_err(Usage::error)?;
-    let bundles = bundles::load(&arguments.bundle, |path| path.display().to_string())?;
+    let rate = media.fps.unwrap_or(DEFAULT_RATE);
+    let options = VideoOptions { rate, threads: threads(arguments.run.threads) };
+    options.check()?;
+    let progress = Terminal::default();
+    let bundles = load_bundles(&arguments.bundle, |path| path.display().to_string())?;
+    let default = if media.video.is_some() { FacesName::All } else { FacesName::Main };
+    let faces = Faces {
+        taps: false,
+        aligned: take_whole_pictures(&bundles, arguments.aligned, &progress),
+        all: arguments.faces.unwrap_or(default) == FacesName::All,
+    };
+    let network = arguments.run.options();
+    let predictor = predictor(bundles, &network, faces, Limits::default(), &progress)?;
     match &media.video {
-        Some(path) => {
-            let predictor = predictor(arguments, bundles, FacesName::All)?;
-            video::run(arguments, path, rate, &predictor, output)
-        }
-        None => pictures(arguments, &predictor(arguments, bundles, FacesName::Main)?, output),
+        Some(path) => video::run(arguments, path, options, &predictor, output),
+        None => pictures(arguments, &predictor, &progress, output),
     }
 }
 
 fn pictures(
     arguments: &PredictArguments,
     predictor: &Predictor,
+    progress: &Terminal,
     output: Output,
 ) -> Result<Outcome> {
-    let inputs = inputs(&arguments.input)?;
+    let inputs = inputs(&arguments.input, std::io::stdin().lock(), progress)?;
     let directory = arguments.media.annotate.as_deref();
-    let annotations = directory.map(|path| Annotations::of_pictures(path, &inputs)).transpose()?;
-    let progress = Terminal::listening()?;
-    let work = |index: usize, input: &Input| {
-        let bytes = match input.read() {
-            Ok(bytes) => bytes,
-            Err(rejection) => return Ok(predictor.rejected(&input.name(), &rejection)),
-        };
-        let answers = predictor.predict(&input.name(), &bytes)?;
-        if let Some(annotations) = &annotations {
-            annotations.picture(index, &bytes, &answers)?;
-        }
-        Ok(answers)
-    };
+    let annotated =
+        directory.map(|path| AnnotatedPictures::of_pictures(path, &inputs)).transpose()?;
+    progress.listen()?;
     let mut printer = Printer::new(arguments, predictor, output)?;
-    let (mut unreadable, mut is_rejected) = (Unreadable::default(), false);
     let threads = threads(arguments.run.threads);
-    let parallel = Parallel { threads, stage: Stage::Predicting, progress: &progress };
-    let done = parallel.for_each(&inputs, work, |answers| {
-        if let Some(Answer { path, status: Status::Rejected(rejection), .. }) = answers.first() {
-            is_rejected = true;
-            unreadable.see(path, rejection);
-        }
-        progress.suspend(|| printer.print(answers))
-    });
+    let predicted =
+        predict_pictures(&inputs, predictor, annotated.as_ref(), threads, progress, |answers| {
+            progress.suspend(|| printer.print(answers))
+        });
     progress.finish();
-    done?;
+    let predicted = predicted?;
     printer.finish()?;
-    if let Some(annotations) = annotations {
-        output::note(&annotations.summary("picture"));
+    if let Some(annotated) = annotated {
+        output::note(&annotated.summary("picture"));
     }
     if progress.is_cancelled() {
         return Ok(Outcome::Interrupted);
     }
-    unreadable.finish(inputs.len())?;
-    Ok(if arguments.strict && is_rejected { Outcome::Rejected } else { Outcome::Done })
-}
-
-fn predictor(
-    arguments: &PredictArguments,
-    bundles: Vec<(String, Bundle)>,
-    faces: FacesName,
-) -> Result<Predictor> {
-    // The bundle says which networks its features come from.
-    let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
-    let aligned = bundles::take_whole_pictures(&bundles, arguments.aligned);
-    let network = arguments.run.options(model);
-    let faces = Faces {
-        taps: Predictor::needs_taps(&bundles),
-        aligned,
-        all: arguments.faces.unwrap_or(faces) == FacesName::All,
-    };
-    let extractor = network.extractor(faces, Limits::default(), &Terminal::default())?;
-    Ok(Predictor::new(Box::new(extractor), bundles)?)
+    predicted.unreadable.require_none(inputs.len(), progress)?;
+    let is_rejected = arguments.strict && predicted.is_rejected;
+    Ok(if is_rejected { Outcome::Rejected } else { Outcome::Done })
 }

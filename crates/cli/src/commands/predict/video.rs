@@ -1,40 +1,15 @@
 //! `predict --video`: the people of a video or in front of a camera.
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
 
 use anyhow::Result;
-use facefold::parallel::Parallel;
-use facefold::{Progress, Stage, Step, threads};
-use facefold_predict::frames::is_device;
-use facefold_predict::{Frame, Frames, People, Person, Predictor, VideoError, people};
+use facefold::prediction::{AnnotatedPictures, VideoOptions, follow_video};
+use facefold_predict::{Person, Predictor, people};
 
-use super::annotations::Annotations;
 use crate::Outcome;
 use crate::arguments::{AnswerFormat, PredictArguments};
 use crate::output::{self, Output};
 use crate::progress::Terminal;
-
-/// How often it looks whether the user asked to stop, where no frame comes.
-const LOOK: Duration = Duration::from_millis(100);
-/// Frames a second, where the user does not say.
-const DEFAULT_RATE: f64 = 5.0;
-/// Frames a second that make sense; the upper end is more than cameras give.
-const RATES: std::ops::RangeInclusive<f64> = 0.01..=240.0;
-
-/// Checks the rate of frames.
-///
-/// # Errors
-/// What was expected.
-pub fn rate(asked: Option<f64>) -> Result<f64, String> {
-    let asked = asked.unwrap_or(DEFAULT_RATE);
-    if RATES.contains(&asked) {
-        return Ok(asked);
-    }
-    let (least, most) = (RATES.start(), RATES.end());
-    Err(format!("--fps {asked}: expected {least} to {most} frames a second"))
-}
 
 /// Follows the people of a video until its end, or until the user asks to stop.
 ///
@@ -44,112 +19,25 @@ pub fn rate(asked: Option<f64>) -> Result<f64, String> {
 pub fn run(
     arguments: &PredictArguments,
     path: &Path,
-    rate: f64,
+    options: VideoOptions,
     predictor: &Predictor,
     output: Output,
 ) -> Result<Outcome> {
-    let annotations =
-        arguments.media.annotate.as_deref().map(Annotations::of_frames).transpose()?;
-    let frames = Frames::open(path, rate)?;
+    let directory = arguments.media.annotate.as_deref();
+    let annotated = directory.map(AnnotatedPictures::of_frames).transpose()?;
     let progress = Terminal::listening()?;
-    let (stopper, is_camera) = (frames.stopper(), is_device(path));
-    let threads = threads(arguments.run.threads);
-    let mut people = People::new(rate);
-    // A camera goes on while we work: of its frames the newest few wait here, others are dropped.
-    let (sender, receiver) = sync_channel(threads);
-    let (followed, read) = std::thread::scope(|scope| {
-        let reader = scope.spawn(move || send(frames, &sender, is_camera));
-        let work = Work { predictor, annotations: annotations.as_ref(), threads };
-        let followed = work.follow(&receiver, &mut people, &progress);
-        stopper.stop();
-        drop(receiver);
-        (followed, reader.join())
-    });
+    let followed = follow_video(path, predictor, annotated.as_ref(), options, &progress)?;
     progress.finish();
-    followed?;
-    let was_stopped = progress.is_cancelled();
-    let failure = match read {
-        // It was ended from here.
-        _ if was_stopped => None,
-        Ok(read) => read.err().map(anyhow::Error::from),
-        Err(_) => Some(anyhow::anyhow!("reading the frames panicked")),
-    };
-    let everybody = people.everybody();
-    if failure.is_none() || !everybody.is_empty() {
-        print(arguments, &everybody, output)?;
+    if followed.failure.is_none() || !followed.people.is_empty() {
+        print(arguments, &followed.people, output)?;
     }
-    if let Some(annotations) = annotations {
-        output::note(&annotations.summary("frame"));
+    if let Some(annotated) = annotated {
+        output::note(&annotated.summary("frame"));
     }
-    match failure {
-        Some(error) => Err(error),
-        None if was_stopped => Ok(Outcome::Interrupted),
+    match followed.failure {
+        Some(error) => Err(error.into()),
+        None if followed.cancelled => Ok(Outcome::Interrupted),
         None => Ok(Outcome::Done),
-    }
-}
-
-/// Sends frames on as they come. A camera is not held up: frames for which there is no room are
-/// dropped.
-fn send(frames: Frames, sender: &SyncSender<Frame>, is_camera: bool) -> Result<(), VideoError> {
-    for frame in frames {
-        let frame = frame?;
-        let sent = if is_camera {
-            match sender.try_send(frame) {
-                Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
-                Err(TrySendError::Disconnected(_)) => Err(()),
-            }
-        } else {
-            sender.send(frame).map_err(drop)
-        };
-        if sent.is_err() {
-            // Nobody wants more.
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// What frames are worked on with.
-struct Work<'a> {
-    predictor: &'a Predictor,
-    annotations: Option<&'a Annotations>,
-    threads: usize,
-}
-
-impl Work<'_> {
-    /// Takes as many frames as there are threads at a time; people are followed in order.
-    fn follow(
-        &self,
-        frames: &Receiver<Frame>,
-        people: &mut People,
-        progress: &dyn Progress,
-    ) -> Result<()> {
-        let parallel = Parallel { threads: self.threads, stage: Stage::Frames, progress: &() };
-        let mut done = 0;
-        while !progress.is_cancelled() {
-            let first = match frames.recv_timeout(LOOK) {
-                Ok(frame) => frame,
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            let block: Vec<Frame> =
-                std::iter::once(first).chain(frames.try_iter().take(self.threads - 1)).collect();
-            let answered =
-                parallel.map(&block, |_, frame| self.predictor.predict("", &frame.picture))?;
-            done += block.len() as u64;
-            progress.step(Step { stage: Stage::Frames, done, total: None, item: "" });
-            let mut marks = Vec::with_capacity(block.len());
-            for (frame, answers) in block.iter().zip(&answered) {
-                let persons = people.add(frame.number, answers);
-                marks.push(people.marks(answers, &persons));
-            }
-            if let Some(annotations) = self.annotations {
-                parallel.map(&block, |index, frame| {
-                    annotations.frame(frame.number, &frame.picture, &marks[index])
-                })?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -175,19 +63,6 @@ fn print(arguments: &PredictArguments, everybody: &[Person], output: Output) -> 
                 output::line(&people::csv_line(person))?;
             }
             Ok(())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::rate;
-
-    #[test]
-    fn a_rate_is_some_frames_a_second() {
-        assert_eq!((rate(None), rate(Some(0.5))), (Ok(5.0), Ok(0.5)));
-        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
-            assert!(rate(Some(wrong)).unwrap_err().contains("--fps"), "{wrong}");
         }
     }
 }

@@ -1,96 +1,17 @@
-//! Bundles over the extractor in this process, with settings for each picture, as a service needs
-//! them.
+//! Which parts of a face moved the answers about it.
 
-use facefold_core::{
-    Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, Fingerprint,
-    RejectReason, Rejection,
-};
-use facefold_heads::Bundle;
-use facefold_vision::LocalExtractor;
+use facefold_core::{RejectReason, Rejection};
 use facefold_vision::align::Crop;
 use facefold_vision::extractor::{CropEmbedding, LocatedFace, PictureError, whole};
 
-use crate::answer::Answer;
-use crate::bundles::{Bundles, Features};
-use crate::card::BundleCard;
+use crate::bundles::Features;
 use crate::occlusion::{self, Explanation};
-use crate::predictor::PredictError;
-
-pub use facefold_vision::extractor::Wanted;
+use crate::predictor::{PredictError, Predictor};
 
 /// Crops that are embedded at a time.
 const BLOCK: usize = 8;
 
-/// Extracts and answers in two steps. Called from several threads at once, one a core.
-pub struct Pipeline {
-    extractor: LocalExtractor,
-    bundles: Bundles,
-}
-
-impl Pipeline {
-    /// Ties named bundles to an extractor.
-    ///
-    /// # Errors
-    /// A bundle with another fingerprint than the extractor's, or one that cannot be restored.
-    pub fn new(
-        extractor: LocalExtractor,
-        bundles: Vec<(String, Bundle)>,
-    ) -> Result<Self, PredictError> {
-        let bundles = Bundles::new(bundles, extractor.fingerprint(), extractor.info())?;
-        Ok(Self { extractor, bundles })
-    }
-
-    /// What the embeddings are made with.
-    #[must_use]
-    pub fn fingerprint(&self) -> &Fingerprint {
-        self.extractor.fingerprint()
-    }
-
-    /// What the extractor is.
-    #[must_use]
-    pub fn info(&self) -> &ExtractorInfo {
-        self.extractor.info()
-    }
-
-    /// Whether a bundle was trained with mirrored crops, so that answers want them.
-    #[must_use]
-    pub fn wants_mirrored(&self) -> bool {
-        self.info().taps_length > 0
-    }
-
-    /// What each bundle is.
-    #[must_use]
-    pub fn cards(&self) -> Vec<BundleCard> {
-        self.bundles.iter().map(|(name, bundle)| BundleCard::new(name, bundle)).collect()
-    }
-
-    /// Extracts pictures given as the bytes of their files: one outcome a picture, in order, with
-    /// the same bits as one at a time.
-    ///
-    /// # Errors
-    /// Only when the extractor itself fails; a bad picture is an [`Extraction::Rejected`].
-    pub fn extract(&self, pictures: &[(&[u8], Wanted)]) -> Result<Vec<Extraction>, ExtractorError> {
-        self.extractor.extract_together(pictures)
-    }
-
-    /// What the bundles tell about extracted faces: for each face, in order, one answer a bundle.
-    ///
-    /// # Errors
-    /// [`PredictError::Head`] where a head fails.
-    pub fn answers(&self, faces: &[Face], found: u32) -> Result<Vec<Vec<Answer>>, PredictError> {
-        faces
-            .iter()
-            .filter(|face| face.variant == FaceVariant::PLAIN)
-            .map(|plain| {
-                let mirrored = faces.iter().find(|face| {
-                    face.index == plain.index && face.variant == FaceVariant::MIRRORED
-                });
-                let told = self.bundles.tell("", plain, mirrored)?;
-                Ok(told.into_iter().map(|answer| Answer { faces: found, ..answer }).collect())
-            })
-            .collect()
-    }
-
+impl Predictor {
     /// Which parts of a face moved the answers: one explanation a head of every bundle.
     ///
     /// Covers the aligned crop patch by patch ([`occlusion::PATCH`]) and embeds it anew each time,

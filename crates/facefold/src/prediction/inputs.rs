@@ -1,21 +1,24 @@
-//! The pictures that a command is given: files, directories, and stdin.
+//! The pictures to predict for: files, directories, and what comes on a stream.
 
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use facefold_core::{Rejection, pictures};
+use facefold_core::{RejectReason, Rejection, pictures};
 use facefold_vision::decode;
 
-use crate::commands::Usage;
-use crate::output;
+use crate::error::{Context, Error, Result};
+use crate::progress::Progress;
 
-/// A picture to tell about.
+/// How many unreadable inputs are named.
+const SHOWN: usize = 20;
+
+/// A picture to predict for.
+#[derive(Debug, Clone)]
 pub enum Input {
     /// A file, read when its turn comes.
     File(PathBuf),
-    /// The bytes that came on stdin.
+    /// Bytes of a picture's file that came on a stream.
     Bytes(Vec<u8>),
 }
 
@@ -27,7 +30,8 @@ impl Input {
         }
     }
 
-    /// The path; `-` for stdin.
+    /// The path; `-` for what came on a stream.
+    #[must_use]
     pub fn name(&self) -> String {
         self.path().display().to_string()
     }
@@ -44,25 +48,29 @@ impl Input {
     }
 }
 
-/// The pictures asked for: files as they are, those below directories in name order, and stdin for
-/// `-`. What is passed over is told on stderr.
+/// The pictures asked for: files as they are, those below directories in name order, and what comes on
+/// `stream` for `-`. What is passed over is noted.
 ///
 /// # Errors
 /// A directory that cannot be read or holds no picture.
-pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
+pub fn inputs(
+    paths: &[PathBuf],
+    mut stream: impl Read,
+    progress: &dyn Progress,
+) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
-            inputs.extend(standard_input()?);
+            inputs.extend(streamed(&mut stream)?);
         } else if path.is_dir() {
             let found = pictures::below(path)?;
             let skipped =
                 found.skipped.into_iter().map(|(what, why)| (what.display().to_string(), why));
             if let Some(note) = pictures::skipped_note(path, skipped) {
-                output::note(&note);
+                progress.note(&note);
             }
             if found.pictures.is_empty() {
-                bail!("no picture in `{}`", path.display());
+                return Err(Error::data(format!("no picture in `{}`", path.display())));
             }
             inputs.extend(found.pictures.iter().map(|below| Input::File(path.join(below))));
         } else {
@@ -73,25 +81,68 @@ pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
 }
 
 /// A list of paths, or one picture where the bytes start as a picture's do.
-fn standard_input() -> Result<Vec<Input>> {
+fn streamed(stream: impl Read) -> Result<Vec<Input>> {
+    let failed = || "cannot read stdin".to_owned();
     let mut bytes = Vec::new();
-    let mut stdin = std::io::stdin().lock().take(pictures::MOST_BYTES + 1);
-    stdin.read_to_end(&mut bytes).context("cannot read stdin")?;
+    stream.take(pictures::MOST_BYTES + 1).read_to_end(&mut bytes).context(failed)?;
     if bytes.len() as u64 > pictures::MOST_BYTES {
-        bail!("stdin: expected at most {} bytes, found more", pictures::MOST_BYTES);
+        return Err(Error::data(format!(
+            "stdin: expected at most {} bytes, found more",
+            pictures::MOST_BYTES
+        )));
     }
     if decode::is_picture(&bytes) {
         return Ok(vec![Input::Bytes(bytes)]);
     }
-    let list = pictures::list(&bytes).context("cannot read stdin")?;
+    let list = pictures::list(&bytes).context(failed)?;
     Ok(list.into_iter().map(Input::File).collect())
+}
+
+/// Inputs that could not be opened: the others are predicted for.
+#[derive(Debug, Clone, Default)]
+pub struct Unreadable {
+    named: Vec<String>,
+    count: usize,
+}
+
+impl Unreadable {
+    /// Takes note of an input that was rejected because it could not be opened or read.
+    pub(super) fn see(&mut self, name: &str, rejection: &Rejection) {
+        if rejection.reason != RejectReason::Unreadable {
+            return;
+        }
+        self.count += 1;
+        if self.count <= SHOWN {
+            self.named.push(format!("cannot read `{name}`: {}", rejection.detail));
+        }
+    }
+
+    /// Refuses unreadable inputs, after the others were predicted for, and notes which they are.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where there are any among `inputs`.
+    pub fn require_none(&self, inputs: usize, progress: &dyn Progress) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        for line in &self.named {
+            progress.note(line);
+        }
+        if self.count > self.named.len() {
+            progress.note(&format!("and {} more", self.count - self.named.len()));
+        }
+        Err(Error::data(format!(
+            "{} of {inputs} pictures could not be read: expected files that can be opened",
+            self.count
+        )))
+    }
 }
 
 /// Refuses to write into a directory that is read: what was written would be read the next time.
 ///
 /// # Errors
-/// [`Usage`] naming the option and both.
-pub fn outside(option: &str, directory: &Path, paths: &[PathBuf]) -> Result<()> {
+/// [`Error::Options`] naming the option and both.
+pub fn require_outside(option: &str, directory: &Path, paths: &[PathBuf]) -> Result<()> {
     // What is not there yet lies where its nearest existing parent does.
     let existing = directory.ancestors().find_map(|parent| {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -100,7 +151,7 @@ pub fn outside(option: &str, directory: &Path, paths: &[PathBuf]) -> Result<()> 
     for read in paths.iter().filter(|path| path.is_dir()) {
         let inside = existing.as_ref().zip(read.canonicalize().ok());
         if inside.is_some_and(|(existing, read)| existing.starts_with(read)) {
-            return Err(Usage::error(format!(
+            return Err(Error::options(format!(
                 "{option} `{}` lies in `{}`, whose pictures are read: choose a directory outside",
                 directory.display(),
                 read.display()
@@ -112,7 +163,7 @@ pub fn outside(option: &str, directory: &Path, paths: &[PathBuf]) -> Result<()> 
 
 /// A name for what is written about each path: its file name without the ending, with a number
 /// where that is taken (also by one of `reserved`, or where only case differs).
-pub fn names<'a>(paths: impl Iterator<Item = &'a Path>, reserved: &[&str]) -> Vec<String> {
+pub(super) fn names<'a>(paths: impl Iterator<Item = &'a Path>, reserved: &[&str]) -> Vec<String> {
     let mut taken: HashSet<String> = reserved.iter().map(|&name| name.to_owned()).collect();
     paths
         .map(|path| {
@@ -127,7 +178,7 @@ pub fn names<'a>(paths: impl Iterator<Item = &'a Path>, reserved: &[&str]) -> Ve
 }
 
 /// [`names`] of pictures.
-pub fn picture_names(inputs: &[Input], reserved: &[&str]) -> Vec<String> {
+pub(super) fn picture_names(inputs: &[Input], reserved: &[&str]) -> Vec<String> {
     names(inputs.iter().map(Input::path), reserved)
 }
 
@@ -135,14 +186,14 @@ pub fn picture_names(inputs: &[Input], reserved: &[&str]) -> Vec<String> {
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{names, outside};
+    use super::{names, require_outside};
 
     #[test]
     fn no_two_names_are_alike() {
         let paths = ["a/one.jpg", "b/one.png", "B/ONE.jpg", "one-2.jpg", "-", "mean.jpg"];
-        let told = names(paths.iter().map(Path::new), &["mean"]);
-        assert_eq!(told, ["one", "one-2", "ONE-3", "one-2-2", "picture", "mean-2"]);
-        let mut lower: Vec<String> = told.iter().map(|name| name.to_lowercase()).collect();
+        let found = names(paths.iter().map(Path::new), &["mean"]);
+        assert_eq!(found, ["one", "one-2", "ONE-3", "one-2-2", "picture", "mean-2"]);
+        let mut lower: Vec<String> = found.iter().map(|name| name.to_lowercase()).collect();
         lower.sort();
         lower.dedup();
         assert_eq!(lower.len(), paths.len());
@@ -153,9 +204,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let inside = root.path().join("new/deep");
         let read = [root.path().to_owned(), PathBuf::from("one.jpg")];
-        let error = outside("--annotate", &inside, &read).unwrap_err();
+        let error = require_outside("--annotate", &inside, &read).unwrap_err();
         assert!(error.to_string().contains("--annotate"), "{error}");
         let elsewhere = tempfile::tempdir().unwrap();
-        assert!(outside("--annotate", elsewhere.path(), &read).is_ok());
+        assert!(require_outside("--annotate", elsewhere.path(), &read).is_ok());
     }
 }

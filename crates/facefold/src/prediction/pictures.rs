@@ -1,0 +1,55 @@
+//! Prediction for many pictures.
+
+use facefold_predict::{Answer, Predictor, Status};
+
+use super::annotations::AnnotatedPictures;
+use super::inputs::{Input, Unreadable};
+use crate::error::{Error, Result};
+use crate::parallel::Parallel;
+use crate::progress::{Progress, Stage};
+
+/// What became of many pictures.
+#[derive(Debug, Default)]
+pub struct PredictedPictures {
+    /// Whether one was rejected.
+    pub is_rejected: bool,
+    /// Pictures that could not be opened.
+    pub unreadable: Unreadable,
+}
+
+/// Predicts for each picture, on several threads, and gives the predictions to `take` in the order
+/// of the pictures. Stops where it is cancelled.
+///
+/// # Errors
+/// The first failure of the extractor, a head or `take`; a bad picture is a prediction with a
+/// rejection.
+pub fn predict_pictures<E: From<Error> + Send>(
+    inputs: &[Input],
+    predictor: &Predictor,
+    annotated: Option<&AnnotatedPictures>,
+    threads: usize,
+    progress: &dyn Progress,
+    mut take: impl FnMut(Vec<Answer>) -> Result<(), E>,
+) -> Result<PredictedPictures, E> {
+    let work = |index: usize, input: &Input| -> Result<Vec<Answer>, E> {
+        let bytes = match input.read() {
+            Ok(bytes) => bytes,
+            Err(rejection) => return Ok(predictor.rejected(&input.name(), &rejection)),
+        };
+        let predicted = predictor.predict(&input.name(), &bytes).map_err(Error::from)?;
+        if let Some(annotated) = annotated {
+            annotated.picture(index, &bytes, &predicted)?;
+        }
+        Ok(predicted)
+    };
+    let mut summary = PredictedPictures::default();
+    let parallel = Parallel { threads, stage: Stage::Predicting, progress };
+    parallel.for_each(inputs, work, |predicted| {
+        if let Some(Answer { path, status: Status::Rejected(rejection), .. }) = predicted.first() {
+            summary.is_rejected = true;
+            summary.unreadable.see(path, rejection);
+        }
+        take(predicted)
+    })?;
+    Ok(summary)
+}
