@@ -87,7 +87,7 @@ pub fn with_weights<T>(
 /// Whether weights are missing or damaged, which fetching may mend.
 fn lacks_weights(error: &ExtractorError) -> bool {
     let source = error.source.as_ref().and_then(|source| source.downcast_ref());
-    matches!(source, Some(ModelsError::Missing { .. } | ModelsError::Damaged { .. }))
+    matches!(source, Some(ModelsError::Missing { .. } | ModelsError::Corrupt { .. }))
 }
 
 fn backend(network: &NetworkArguments) -> Result<Backend> {

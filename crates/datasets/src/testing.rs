@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-/// The folder with the published sets; where there is none, says past the test harness, which
+/// The folder with the published sets; where there is none, prints past the test harness, which
 /// would hide it, that `test` is skipped.
 pub(crate) fn shared_data(test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("FACEFOLD_TEST_DATA").map(PathBuf::from);

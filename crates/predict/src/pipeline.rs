@@ -10,18 +10,18 @@ use facefold_vision::LocalExtractor;
 use facefold_vision::align::Crop;
 use facefold_vision::extractor::{CropEmbedding, LocatedFace, PictureError, whole};
 
-use crate::answer::Answer;
 use crate::bundles::{Bundles, Features};
 use crate::card::BundleCard;
 use crate::occlusion::{self, Explanation};
+use crate::prediction::FacePrediction;
 use crate::predictor::PredictError;
 
-pub use facefold_vision::extractor::Wanted;
+pub use facefold_vision::extractor::ExtractionRequest;
 
 /// Crops that are embedded at a time.
 const BLOCK: usize = 8;
 
-/// Extracts and answers in two steps. Called from several threads at once, one a core.
+/// Extracts and predicts in two steps. Called from several threads at once, one a core.
 pub struct Pipeline {
     extractor: LocalExtractor,
     bundles: Bundles,
@@ -52,7 +52,7 @@ impl Pipeline {
         self.extractor.info()
     }
 
-    /// Whether a bundle was trained with mirrored crops, so that answers want them.
+    /// Whether a bundle was trained with mirrored crops, so that predictions need them.
     #[must_use]
     pub fn wants_mirrored(&self) -> bool {
         self.info().taps_length > 0
@@ -69,15 +69,22 @@ impl Pipeline {
     ///
     /// # Errors
     /// Only when the extractor itself fails; a bad picture is an [`Extraction::Rejected`].
-    pub fn extract(&self, pictures: &[(&[u8], Wanted)]) -> Result<Vec<Extraction>, ExtractorError> {
+    pub fn extract(
+        &self,
+        pictures: &[(&[u8], ExtractionRequest)],
+    ) -> Result<Vec<Extraction>, ExtractorError> {
         self.extractor.extract_together(pictures)
     }
 
-    /// What the bundles tell about extracted faces: for each face, in order, one answer a bundle.
+    /// Predictions for extracted faces: for each face, in order, one a bundle.
     ///
     /// # Errors
     /// [`PredictError::Head`] where a head fails.
-    pub fn answers(&self, faces: &[Face], found: u32) -> Result<Vec<Vec<Answer>>, PredictError> {
+    pub fn predictions(
+        &self,
+        faces: &[Face],
+        found: u32,
+    ) -> Result<Vec<Vec<FacePrediction>>, PredictError> {
         faces
             .iter()
             .filter(|face| face.variant == FaceVariant::PLAIN)
@@ -85,20 +92,27 @@ impl Pipeline {
                 let mirrored = faces.iter().find(|face| {
                     face.index == plain.index && face.variant == FaceVariant::MIRRORED
                 });
-                let told = self.bundles.tell("", plain, mirrored)?;
-                Ok(told.into_iter().map(|answer| Answer { faces: found, ..answer }).collect())
+                let predicted = self.bundles.predict_faces("", plain, mirrored)?;
+                Ok(predicted
+                    .into_iter()
+                    .map(|prediction| FacePrediction { faces: found, ..prediction })
+                    .collect())
             })
             .collect()
     }
 
-    /// Which parts of a face moved the answers: one explanation a head of every bundle.
+    /// Occlusion maps of a face: one explanation a head of every bundle.
     ///
     /// Covers the aligned crop patch by patch ([`occlusion::PATCH`]) and embeds it anew each time,
-    /// mirrored too where the bundles' answers rest on both: 145 or 290 embeddings.
+    /// mirrored too where the bundles use both crops: 145 or 290 embeddings.
     ///
     /// # Errors
-    /// [`ExplainError::Rejected`] where the picture has no usable face, or fewer than asked for.
-    pub fn explain(&self, picture: &[u8], which: Which) -> Result<FaceExplained, ExplainError> {
+    /// [`ExplainError::Rejected`] where the picture has no usable face, or fewer than requested.
+    pub fn explain(
+        &self,
+        picture: &[u8],
+        which: FaceSelector,
+    ) -> Result<FaceExplained, ExplainError> {
         let face = self.face(picture, which)?;
         let mut crops = vec![face.crop.clone()];
         crops.extend(occlusion::covered(&face.crop));
@@ -117,7 +131,7 @@ impl Pipeline {
         Ok(FaceExplained { bounding_box: face.detection.bounding_box, explanations })
     }
 
-    fn face(&self, picture: &[u8], which: Which) -> Result<LocatedFace, ExplainError> {
+    fn face(&self, picture: &[u8], which: FaceSelector) -> Result<LocatedFace, ExplainError> {
         let upright = self.extractor.decode(picture)?;
         if which.aligned {
             return Ok(whole(&upright));
@@ -143,17 +157,17 @@ impl Pipeline {
 
 /// Which face of a picture to explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Which {
+pub struct FaceSelector {
     /// 0 for the main face.
     pub face: usize,
     /// Take the whole picture as the crop.
     pub aligned: bool,
 }
 
-/// A face with what moved the answers about it.
+/// A face with its explanations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaceExplained {
-    /// Left, top, right, bottom in pixels of the upright picture.
+    /// Left, top, right, bottom in pixels of the decoded picture.
     pub bounding_box: [f32; 4],
     /// In the order of bundles and their heads.
     pub explanations: Vec<Explanation>,

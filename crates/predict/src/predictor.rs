@@ -5,16 +5,16 @@ use facefold_core::{
 };
 use facefold_heads::{Bundle, BundleError, FeatureChoice};
 
-use crate::answer::Answer;
 use crate::bundles::Bundles;
+use crate::prediction::FacePrediction;
 
-/// Why a picture could not be told about, other than by its own fault.
+/// Why a picture could not be predicted, other than a rejection.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
-    /// A bundle made with another network, or damaged.
+    /// A bundle of another network, or a corrupt one.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// A head that cannot answer.
+    /// A head that fails.
     #[error(transparent)]
     Head(#[from] HeadError),
     /// The extractor failed.
@@ -69,39 +69,48 @@ impl Predictor {
         self.bundles.thresholds()
     }
 
-    /// What every bundle answers for a picture that gave no face.
+    /// The prediction of every bundle for a rejected picture.
     #[must_use]
-    pub fn rejected(&self, path: &str, rejection: &Rejection) -> Vec<Answer> {
-        self.bundles.names().map(|name| Answer::rejected(path, name, rejection)).collect()
+    pub fn rejected(&self, path: &str, rejection: &Rejection) -> Vec<FacePrediction> {
+        self.bundles.names().map(|name| FacePrediction::rejected(path, name, rejection)).collect()
     }
 
-    /// What every bundle tells about the faces of a picture: faces in the extractor's order, and
-    /// for each face one answer a bundle. A picture without a face gets one rejected answer a
+    /// The predictions for the faces of a picture: faces in the extractor's order, and for each face
+    /// one prediction a bundle. A picture without a face gets one rejected prediction a
     /// bundle.
     ///
     /// # Errors
-    /// [`PredictError`] where the extractor or a head fails; a bad picture is an answer.
-    pub fn predict(&self, path: &str, bytes: &[u8]) -> Result<Vec<Answer>, PredictError> {
+    /// [`PredictError`] where the extractor or a head fails; a rejected picture is a prediction.
+    pub fn predict(&self, path: &str, bytes: &[u8]) -> Result<Vec<FacePrediction>, PredictError> {
         let mut outcomes = self.extractor.extract(&[bytes])?;
         match outcomes.pop() {
-            Some(Extraction::Embedded { faces, found }) => self.tell(path, &faces, found),
+            Some(Extraction::Embedded { faces, found }) => self.predict_faces(path, &faces, found),
             Some(Extraction::Rejected(rejection)) => Ok(self.rejected(path, &rejection)),
             None => Err(ExtractorError::new("the extractor gave no outcome for a picture").into()),
         }
     }
 
-    fn tell(&self, path: &str, faces: &[Face], found: u32) -> Result<Vec<Answer>, PredictError> {
+    fn predict_faces(
+        &self,
+        path: &str,
+        faces: &[Face],
+        found: u32,
+    ) -> Result<Vec<FacePrediction>, PredictError> {
         let mut indices: Vec<u16> = faces.iter().map(|face| face.index).collect();
         indices.dedup();
-        let mut answers = Vec::with_capacity(indices.len() * self.bundles.len());
+        let mut predictions = Vec::with_capacity(indices.len() * self.bundles.len());
         for index in indices {
             let of =
                 |variant| faces.iter().find(|face| face.index == index && face.variant == variant);
             let Some(plain) = of(FaceVariant::PLAIN) else { continue };
-            let told = self.bundles.tell(path, plain, of(FaceVariant::MIRRORED))?;
-            answers.extend(told.into_iter().map(|answer| Answer { faces: found, ..answer }));
+            let predicted = self.bundles.predict_faces(path, plain, of(FaceVariant::MIRRORED))?;
+            predictions.extend(
+                predicted
+                    .into_iter()
+                    .map(|prediction| FacePrediction { faces: found, ..prediction }),
+            );
         }
-        Ok(answers)
+        Ok(predictions)
     }
 }
 

@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use facefold_core::Extraction;
-use facefold_predict::{Pipeline, Wanted};
+use facefold_predict::{ExtractionRequest, Pipeline};
 
-use crate::queue::{Job, Outcome, Told};
+use crate::queue::{ExtractionResult, Job, Outcome};
 use crate::state::Shared;
 
 /// Starts the workers; they end when the queue is closed and empty.
@@ -43,20 +43,20 @@ fn work(shared: &Shared, jobs: Vec<Job>) {
     for job in jobs {
         let outcome = outcomes.next().flatten();
         shared.metrics.picture(match &outcome {
-            Some(Told { extraction: Extraction::Embedded { .. }, .. }) => "embedded",
-            Some(Told { extraction: Extraction::Rejected(rejection), .. }) => {
+            Some(ExtractionResult { extraction: Extraction::Embedded { .. }, .. }) => "embedded",
+            Some(ExtractionResult { extraction: Extraction::Rejected(rejection), .. }) => {
                 rejection.reason.as_str()
             }
             None => "failed",
         });
-        // Nothing is lost where nobody listens.
+        // The receiver may be gone: then the outcome is dropped.
         let _ = job.reply.send(outcome);
     }
 }
 
 fn outcomes(pipeline: &Pipeline, jobs: &[Job]) -> Vec<Outcome> {
-    let pictures: Vec<(&[u8], Wanted)> =
-        jobs.iter().map(|job| (job.picture.as_ref(), job.wanted)).collect();
+    let pictures: Vec<(&[u8], ExtractionRequest)> =
+        jobs.iter().map(|job| (job.picture.as_ref(), job.request)).collect();
     let extractions = match pipeline.extract(&pictures) {
         Ok(extractions) => extractions,
         Err(error) => {
@@ -67,17 +67,17 @@ fn outcomes(pipeline: &Pipeline, jobs: &[Job]) -> Vec<Outcome> {
     extractions
         .into_iter()
         .zip(jobs)
-        .map(|(extraction, job)| told(pipeline, extraction, job))
+        .map(|(extraction, job)| results(pipeline, extraction, job))
         .collect()
 }
 
-fn told(pipeline: &Pipeline, extraction: Extraction, job: &Job) -> Outcome {
-    let answers = match &extraction {
-        Extraction::Embedded { faces, found } if job.answers => pipeline.answers(faces, *found),
+fn results(pipeline: &Pipeline, extraction: Extraction, job: &Job) -> Outcome {
+    let predictions = match &extraction {
+        Extraction::Embedded { faces, found } if job.predict => pipeline.predictions(faces, *found),
         _ => Ok(Vec::new()),
     };
-    match answers {
-        Ok(answers) => Some(Told { extraction, answers }),
+    match predictions {
+        Ok(predictions) => Some(ExtractionResult { extraction, predictions }),
         Err(error) => {
             tracing::error!("a head failed: {error}");
             None

@@ -35,7 +35,7 @@ use crate::table::{self, column, key_at};
 const CHECKSUM: &str = "facefold.checksum";
 const MARKER: &[u8] = b"facefold.checksum\x18\x40";
 
-/// What to do about a damaged table.
+/// Advice for a corrupt table.
 const WRITE_AGAIN: &str = "run the same `extract` command again: it writes the table anew";
 
 /// A label row and its picture.
@@ -90,7 +90,7 @@ impl Store {
     pub(crate) fn for_each_sample(&self, each: impl FnMut(SampleRow)) -> Result<(), StoreError> {
         let path = self.layout.samples();
         let damaged =
-            |what: String| StoreError::Damaged { path: path.clone(), what, remedy: WRITE_AGAIN };
+            |what: String| StoreError::Corrupt { path: path.clone(), what, remedy: WRITE_AGAIN };
         let bytes = match fs::read(&path) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -104,7 +104,7 @@ impl Store {
         };
         match checksum::check(&bytes, MARKER) {
             Checksum::Right => {}
-            // A table is sealed before the header says so.
+            // A table is sealed before the header records it.
             Checksum::Absent if !self.header.has_checksums() => {}
             Checksum::Absent => {
                 return Err(damaged("expected a checksum in it, found none".to_owned()));
@@ -196,7 +196,7 @@ impl Store {
         };
         match self.for_each_sample(add) {
             // The next table is written in the place of one that cannot be read.
-            Ok(()) | Err(StoreError::NoSamples { .. } | StoreError::Damaged { .. }) => Ok(known),
+            Ok(()) | Err(StoreError::NoSamples { .. } | StoreError::Corrupt { .. }) => Ok(known),
             Err(error) => Err(error),
         }
     }

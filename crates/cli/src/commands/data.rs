@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Result, bail};
 use facefold_core::files::write_atomic;
 use facefold_datasets::check::{CheckOptions, check};
-use facefold_datasets::drawn::{self, DrawError, DrawOptions, DrawSummary};
+use facefold_datasets::synthetic::{self, SyntheticError, SyntheticOptions, SyntheticSummary};
 
 use super::extract::load_source;
 use crate::arguments::{DataCommand, SourceArguments};
@@ -25,7 +25,8 @@ pub fn run(command: DataCommand, output: Output) -> Result<Outcome> {
             check_source(&source, images, plot.as_deref(), output)
         }
         DataCommand::Draw { out, subjects, pictures, seed } => {
-            let options = DrawOptions { subjects, pictures, seed, ..DrawOptions::default() };
+            let options =
+                SyntheticOptions { subjects, pictures, seed, ..SyntheticOptions::default() };
             let summary = draw(&out, &options, &interrupt::listen()?)?;
             let Some(summary) = summary else { return Ok(Outcome::Interrupted) };
             output.answer(&summary, || {
@@ -61,14 +62,14 @@ fn check_source(
 /// Draws a set, or goes on with one; none if the user stopped it.
 ///
 /// # Errors
-/// As [`drawn::draw`].
+/// As [`synthetic::generate`].
 pub fn draw(
     out: &Path,
-    options: &DrawOptions,
+    options: &SyntheticOptions,
     interrupted: &Interrupted,
-) -> Result<Option<DrawSummary>> {
+) -> Result<Option<SyntheticSummary>> {
     let bar = progress::bar(options.pictures as u64, "drawing");
-    let drawn = drawn::draw(out, options, &|done, _| {
+    let drawn = synthetic::generate(out, options, &|done, _| {
         bar.set_position(done as u64);
         if interrupted.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -79,7 +80,7 @@ pub fn draw(
     bar.finish_and_clear();
     match drawn {
         Ok(summary) => Ok(Some(summary)),
-        Err(DrawError::Interrupted { .. }) => Ok(None),
+        Err(SyntheticError::Interrupted { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

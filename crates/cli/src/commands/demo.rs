@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use facefold_core::Extractor;
 use facefold_datasets::Dataset;
-use facefold_datasets::drawn::DrawOptions;
+use facefold_datasets::synthetic::SyntheticOptions;
 use facefold_predict::{DEFAULT_BUNDLE, Predictor, default_bundle, table};
 
 use super::{cv, data, extract, threads};
@@ -50,12 +50,12 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     output.say(&extractor.info().licence)?;
 
     let pictures = arguments.out.join("pictures");
-    let options = DrawOptions {
+    let options = SyntheticOptions {
         subjects: arguments.subjects,
         pictures: arguments.pictures,
         seed: arguments.seed,
         threads: arguments.threads,
-        ..DrawOptions::default()
+        ..SyntheticOptions::default()
     };
     let Some(drawn) = data::draw(&pictures, &options, &interrupted)? else {
         return Ok(Outcome::Interrupted);

@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use facefold_core::text::printable;
 use facefold_core::{Rejection, Task, files};
-use facefold_predict::occlusion::{self, MapSummary, overlay_with_words};
+use facefold_predict::occlusion::{self, MapSummary, overlay_with_text};
 use facefold_predict::{
-    ExplainError, Explanation, FaceExplained, MeanMap, Pipeline, Predictor, Which,
+    ExplainError, Explanation, FaceExplained, FaceSelector, MeanMap, Pipeline, Predictor,
     trained_on_whole_pictures,
 };
 use facefold_vision::decode::Limits;
@@ -90,7 +90,7 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
         bundles: names(paths.iter().map(Path::new), &[]),
         paths,
     };
-    let which = Which { face: 0, aligned };
+    let which = FaceSelector { face: 0, aligned };
     let means: Mutex<Means> = Mutex::default();
     let interrupted = interrupt::listen()?;
     let bar = progress::bar(inputs.len() as u64, "explaining");
@@ -191,14 +191,14 @@ impl Maps<'_> {
             bundle: one.bundle.clone(),
             task: one.task,
             label: one.label.clone(),
-            answer: Some(one.answer),
+            answer: Some(one.prediction),
             map: one.map.summary(),
             file: None,
         };
         if !only_mean {
             let name = self.pictures.get(index).map_or("picture", String::as_str);
             let file = self.file(name, self.place(&one.bundle), one.task, "");
-            let map = overlay_with_words(&one.map, &one.words(), &one.legend());
+            let map = overlay_with_text(&one.map, &one.words(), &one.legend());
             told.file = Some(Self::write(&file, &map)?);
         }
         Ok(told)
@@ -226,7 +226,7 @@ impl Maps<'_> {
             let headline = format!("{task}: mean of {pictures} picture{plural}{of}");
             let legend = occlusion::legend(*task != Task::Age, &map);
             let file = self.file("mean", *bundle, *task, label);
-            let file = Self::write(&file, &overlay_with_words(&map, &headline, &legend))?;
+            let file = Self::write(&file, &overlay_with_text(&map, &headline, &legend))?;
             all.push(Told {
                 path: None,
                 pictures,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use facefold_core::files;
-use facefold_predict::Answer;
+use facefold_predict::FacePrediction;
 use facefold_predict::annotate::{self, Mark, annotate};
 use facefold_vision::decode::{Limits, decode};
 use fs_err as fs;
@@ -42,7 +42,7 @@ impl Annotations {
     }
 
     /// Writes the picture with this number; one without a face is left out.
-    pub fn picture(&self, index: usize, bytes: &[u8], answers: &[Answer]) -> Result<()> {
+    pub fn picture(&self, index: usize, bytes: &[u8], answers: &[FacePrediction]) -> Result<()> {
         let marks = annotate::marks(answers);
         if marks.is_empty() {
             return Ok(());

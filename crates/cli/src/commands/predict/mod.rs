@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use facefold_heads::Bundle;
-use facefold_predict::{Answer, Predictor, Status};
+use facefold_predict::{FacePrediction, Predictor, Status};
 
 use super::{Usage, threads};
 use crate::arguments::{FacesName, PredictArguments};
@@ -70,7 +70,9 @@ fn pictures(
     let (mut unreadable, mut is_rejected) = (Unreadable::default(), false);
     let threads = threads(arguments.run.threads);
     let done = for_each_outcome(&inputs, threads, &interrupted, &bar, work, |answers| {
-        if let Some(Answer { path, status: Status::Rejected(rejection), .. }) = answers.first() {
+        if let Some(FacePrediction { path, status: Status::Rejected(rejection), .. }) =
+            answers.first()
+        {
             is_rejected = true;
             unreadable.see(path, rejection);
         }

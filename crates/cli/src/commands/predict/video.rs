@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use facefold_predict::frames::is_device;
-use facefold_predict::{Frame, Frames, People, Person, Predictor, VideoError, people};
+use facefold_predict::{
+    Frame, Frames, Predictor, TrackAggregator, TrackSummary, VideoError, tracks,
+};
 
 use super::annotations::Annotations;
 use crate::arguments::{AnswerFormat, PredictArguments};
@@ -55,7 +57,7 @@ pub fn run(
     let (stopper, is_camera) = (frames.stopper(), is_device(path));
     let threads = threads(arguments.run.threads);
     let bar = progress::counter("frames");
-    let mut people = People::new(rate);
+    let mut people = TrackAggregator::new(rate);
     // A camera goes on while we work: of its frames the newest few wait here, others are dropped.
     let (sender, receiver) = sync_channel(threads);
     let (followed, read) = std::thread::scope(|scope| {
@@ -75,9 +77,9 @@ pub fn run(
         Ok(read) => read.err().map(anyhow::Error::from),
         Err(_) => Some(anyhow::anyhow!("reading the frames panicked")),
     };
-    let everybody = people.everybody();
-    if failure.is_none() || !everybody.is_empty() {
-        print(arguments, &everybody, output)?;
+    let all = people.all();
+    if failure.is_none() || !all.is_empty() {
+        print(arguments, &all, output)?;
     }
     if let Some(annotations) = annotations {
         output::note(&annotations.summary("frame"));
@@ -122,7 +124,7 @@ impl Work<'_> {
     fn follow(
         &self,
         frames: &Receiver<Frame>,
-        people: &mut People,
+        people: &mut TrackAggregator,
         interrupted: &AtomicBool,
         progress: &indicatif::ProgressBar,
     ) -> Result<()> {
@@ -154,26 +156,26 @@ impl Work<'_> {
     }
 }
 
-fn print(arguments: &PredictArguments, everybody: &[Person], output: Output) -> Result<()> {
+fn print(arguments: &PredictArguments, all: &[TrackSummary], output: Output) -> Result<()> {
     if output.is_json() || arguments.format == AnswerFormat::Json {
-        return output::document(everybody);
+        return output::document(all);
     }
     match arguments.format {
-        AnswerFormat::Table | AnswerFormat::Json if everybody.is_empty() => {
+        AnswerFormat::Table | AnswerFormat::Json if all.is_empty() => {
             output::note("no face was found in any frame");
             Ok(())
         }
-        AnswerFormat::Table | AnswerFormat::Json => output::line(&people::table(everybody)),
+        AnswerFormat::Table | AnswerFormat::Json => output::line(&tracks::table(all)),
         AnswerFormat::Jsonl => {
-            for person in everybody {
+            for person in all {
                 output::document_line(person)?;
             }
             Ok(())
         }
         AnswerFormat::Csv => {
-            output::line(&people::COLUMNS.join(","))?;
-            for person in everybody {
-                output::line(&people::csv_line(person))?;
+            output::line(&tracks::COLUMNS.join(","))?;
+            for person in all {
+                output::line(&tracks::csv_line(person))?;
             }
             Ok(())
         }

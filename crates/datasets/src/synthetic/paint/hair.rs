@@ -2,20 +2,20 @@
 
 use super::super::canvas::{Canvas, Outline, Pose};
 use super::super::colour::Colour;
-use super::super::dice::mix;
+use super::super::random::mix;
 use super::Scene;
 use super::head::silhouette;
 
 /// How far down the hair hangs today, y in head units; below 0.3 it does not show behind the face.
 fn hanging(scene: &Scene<'_>) -> f32 {
-    let length = scene.sitter.hair_length * scene.shot.hair.0 - 1.0;
+    let length = scene.identity.hair_length * scene.capture.hair.0 - 1.0;
     let grown = scene.features.hair_cover;
-    if scene.shot.tied { 0.1 } else { mix(-0.6, length, grown) }
+    if scene.capture.tied { 0.1 } else { mix(-0.6, length, grown) }
 }
 
 fn volume(scene: &Scene<'_>) -> f32 {
-    let long = if scene.sitter.hair_length > 1.4 { 0.10 } else { 0.05 };
-    let thick = (long + 0.16 * scene.sitter.curl) * scene.shot.hair.1;
+    let long = if scene.identity.hair_length > 1.4 { 0.10 } else { 0.05 };
+    let thick = (long + 0.16 * scene.identity.curl) * scene.capture.hair.1;
     mix(0.02, thick, scene.features.hair_cover) * (1.0 - 0.75 * scene.features.bald)
 }
 
@@ -25,8 +25,8 @@ pub(super) fn behind(scene: &Scene<'_>, canvas: &mut Canvas) {
     let dark = scene.hair.lit(0.62);
     let down = hanging(scene);
     let v = volume(scene);
-    if scene.shot.tied && f.age > 2.5 {
-        let side = 0.5 * scene.sitter.parting.signum();
+    if scene.capture.tied && f.age > 2.5 {
+        let side = 0.5 * scene.identity.parting.signum();
         canvas.oval((side * 0.3, -1.08), 0.34, 0.30, dark.lit(1.15).solid());
         canvas.glow((side * 0.3 - 0.05, -1.18), 0.2, 0.16, Colour::WHITE.sheer(0.14));
     }
@@ -34,8 +34,8 @@ pub(super) fn behind(scene: &Scene<'_>, canvas: &mut Canvas) {
         return;
     }
     let w = f.half_width + 0.10 + v;
-    let wave = 0.10 * scene.sitter.curl;
-    let tail = w * mix(1.0, 1.12, scene.sitter.curl);
+    let wave = 0.10 * scene.identity.curl;
+    let tail = w * mix(1.0, 1.12, scene.identity.curl);
     let fall = Outline::new(Pose::STILL)
         .start(0.0, -1.0 - v)
         .curve([0.75 * w, -1.0 - v, w * 1.02, -0.55, w, 0.05])
@@ -70,9 +70,9 @@ pub(super) fn front(scene: &Scene<'_>, canvas: &mut Canvas) {
     let cover = f.hair_cover;
     let v = volume(scene);
     let w = f.half_width;
-    let part = scene.sitter.parting * 0.45 * w;
+    let part = scene.identity.parting * 0.45 * w;
     // The hairline: higher as hair is swept back or lost, lower under a fringe.
-    let fringe = scene.shot.fringe * if scene.shot.tied { 0.3 } else { 1.0 };
+    let fringe = scene.capture.fringe * if scene.capture.tied { 0.3 } else { 1.0 };
     let brow_gap = f.brow_y + 0.72;
     let line = -0.70 + 0.30 * brow_gap * fringe * mix(0.5, 1.0, cover) - 0.26 * f.bald;
     let crown = -1.0 - v;
@@ -137,7 +137,7 @@ pub(super) fn front(scene: &Scene<'_>, canvas: &mut Canvas) {
         (0.0, low.max(0.0), hair.lit(0.68).sheer(top)),
     );
     curls(scene, canvas, side, crown, low, top);
-    let (angle, hardness) = scene.shot.light;
+    let (angle, hardness) = scene.capture.light;
     canvas.clip_to([cap(scene.on_face())]);
     strands(scene, canvas, part, line, crown, top);
     let shine = (0.5 * angle.sin(), -0.86);
@@ -159,7 +159,7 @@ fn strands(scene: &Scene<'_>, canvas: &mut Canvas, part: f32, line: f32, crown: 
     let w = scene.features.half_width;
     for step in 0..18 {
         let t = (step as f32 + 0.5) / 18.0 * 2.0 - 1.0;
-        let wobble = 0.05 * (step as f32 * 2.7 + scene.shot.fringe * 9.0).sin();
+        let wobble = 0.05 * (step as f32 * 2.7 + scene.capture.fringe * 9.0).sin();
         let end_y = mix(line - 0.03, -0.38, t.abs().powf(1.7));
         let strand = scene.on_face().start(part + 0.1 * t, mix(crown, line, 0.12)).bend(
             mix(part, t * w, 0.6) + wobble,
@@ -174,13 +174,13 @@ fn strands(scene: &Scene<'_>, canvas: &mut Canvas, part: f32, line: f32, crown: 
 
 /// Locks that break the silhouette.
 fn curls(scene: &Scene<'_>, canvas: &mut Canvas, side: f32, crown: f32, low: f32, top: f32) {
-    let curl = scene.sitter.curl;
+    let curl = scene.identity.curl;
     if curl < 0.35 {
         return;
     }
     for step in 0..22 {
         let angle = std::f32::consts::PI * (step as f32 + 0.5) / 22.0;
-        let wobble = 1.0 + 0.05 * (step as f32 * 3.1 + scene.shot.fringe * 5.0).sin();
+        let wobble = 1.0 + 0.05 * (step as f32 * 3.1 + scene.capture.fringe * 5.0).sin();
         let x = -angle.cos() * side * wobble;
         let y = mix(low.min(0.1), crown, angle.sin().powf(0.75)) * wobble;
         let size = 0.09 + 0.09 * curl;

@@ -1,11 +1,11 @@
 //! The measures of one face at one age: where each feature lies, in head units.
 //!
-//! The proportions follow what drawing books teach of growth: an infant's eyes are large and lie
+//! The proportions follow drawing books on growth: an infant's eyes are large and lie
 //! below the middle of a round head over a small chin; the face lengthens into the early twenties;
 //! later lips thin, nose and ears lengthen, lids droop and hair recedes.
 
-use super::dice::{mix, smooth};
-use super::sitter::Sitter;
+use super::identity::Identity;
+use super::random::{mix, smooth};
 
 /// The measures; lengths are in head units (half the height of the head).
 #[derive(Debug, Clone)]
@@ -48,14 +48,14 @@ pub(super) struct Features {
 }
 
 impl Features {
-    /// The face of `sitter` at a true age of `years`.
-    pub(super) fn new(sitter: &Sitter, years: f32) -> Self {
-        let age = sitter.apparent_age(years).max(0.0);
+    /// The face of `identity` at a true age of `years`.
+    pub(super) fn new(identity: &Identity, years: f32) -> Self {
+        let age = identity.apparent_age(years).max(0.0);
         let growth = (age / 22.0).clamp(0.0, 1.0).powf(0.65);
         // Features of gender grow with puberty; before it they show faintly.
-        let expression = sitter.expression * mix(0.38, 1.0, smooth(7.0, 19.0, age));
+        let expression = identity.expression * mix(0.38, 1.0, smooth(7.0, 19.0, age));
         let old = smooth(42.0, 82.0, age);
-        let t = &sitter.traits;
+        let t = &identity.traits;
         let half_width = mix(0.90, 0.765, growth) - 0.012 * expression + 0.018 * t[0];
         let eye_y = mix(0.27, 0.02, growth) + 0.013 * t[1];
         let mouth_y = mix(0.67, 0.60, growth) + 0.018 * t[2];
@@ -90,8 +90,8 @@ impl Features {
             ear: mix(0.20, 0.21, growth) * (1.0 + 0.25 * old) + 0.012 * t[15],
             neck: mix(0.36, 0.46, growth) - 0.05 * expression * growth,
             shoulders: mix(0.85, 1.5, growth) - 0.13 * expression * growth,
-            wrinkles: (smooth(18.0, 74.0, age) * sitter.wrinkling).clamp(0.0, 1.0),
-            bald: smooth(28.0, 58.0, age) * sitter.balding,
+            wrinkles: (smooth(18.0, 74.0, age) * identity.wrinkling).clamp(0.0, 1.0),
+            bald: smooth(28.0, 58.0, age) * identity.balding,
             hair_cover: smooth(-0.2, 2.6, age),
         }
     }

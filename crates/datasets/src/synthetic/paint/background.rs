@@ -1,24 +1,24 @@
 //! Behind and below the head: background, neck, shoulders and clothes.
 
 use super::super::canvas::{Canvas, Outline, Pose};
+use super::super::capture::Collar;
 use super::super::colour::Colour;
-use super::super::shot::Collar;
 use super::Scene;
 
 /// Two tones with out-of-focus spots.
 pub(super) fn background(scene: &Scene<'_>, canvas: &mut Canvas) {
-    let [top, bottom, spots] = scene.shot.background;
+    let [top, bottom, spots] = scene.capture.background;
     let all =
         Outline::new(Pose::STILL).start(-5.0, -5.0).line(5.0, -5.0).line(5.0, 5.0).line(-5.0, 5.0);
     canvas.fill_linear(all.close(), (-0.4, -1.8, top.solid()), (0.5, 1.8, bottom.solid()));
-    for &(x, y, radius, tone) in &scene.shot.blurs {
+    for &(x, y, radius, tone) in &scene.capture.blurs {
         canvas.glow((x, y), radius, radius, spots.lit(tone).sheer(0.6));
     }
 }
 
 /// Neck and shoulders, clothed.
 pub(super) fn body(scene: &Scene<'_>, canvas: &mut Canvas) {
-    let (f, shot) = (scene.features, scene.shot);
+    let (f, capture) = (scene.features, scene.capture);
     let (neck, wide) = (f.neck, f.shoulders);
     let top = 1.22 + 0.06 * f.growth;
     let shadow = scene.shade();
@@ -33,8 +33,8 @@ pub(super) fn body(scene: &Scene<'_>, canvas: &mut Canvas) {
         .close();
     canvas.fill_linear(throat, (0.0, 0.9, shadow.solid()), (0.0, 1.5, scene.skin().solid()));
 
-    let cloth = shot.cloth;
-    let depth = match shot.collar {
+    let cloth = capture.cloth;
+    let depth = match capture.collar {
         Collar::Round => 0.16,
         Collar::Pointed => 0.42,
         Collar::Shirt => 0.26,
@@ -47,7 +47,7 @@ pub(super) fn body(scene: &Scene<'_>, canvas: &mut Canvas) {
         .line(wide * 1.1, 5.0)
         .line(wide, top + 0.75)
         .curve([wide, top + 0.2, wide * 0.7, top + 0.12, opening, top]);
-    garment = match shot.collar {
+    garment = match capture.collar {
         Collar::Round => garment.curve([
             opening * 0.7,
             top + depth * 1.3,
@@ -63,7 +63,7 @@ pub(super) fn body(scene: &Scene<'_>, canvas: &mut Canvas) {
         (0.0, top, cloth.lit(1.08).solid()),
         (0.0, 2.6, cloth.lit(0.62).solid()),
     );
-    if shot.collar == Collar::Shirt {
+    if capture.collar == Collar::Shirt {
         for side in [-1.0, 1.0] {
             let flap = Outline::new(Pose::STILL)
                 .start(side * opening * 1.02, top - 0.08)
@@ -75,7 +75,7 @@ pub(super) fn body(scene: &Scene<'_>, canvas: &mut Canvas) {
         }
     } else {
         let seam = Outline::new(Pose::STILL).start(-opening, top);
-        let seam = match shot.collar {
+        let seam = match capture.collar {
             Collar::Round => seam.curve([
                 -opening * 0.7,
                 top + depth * 1.3,

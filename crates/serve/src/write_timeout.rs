@@ -1,4 +1,4 @@
-//! A connection that is given up when its client does not take what is written to it.
+//! Write timeouts: a connection is closed when its client does not read what is written to it.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use tokio::time::{Duration, Sleep, sleep};
 
 use crate::connections::Opened;
 
-/// A stream whose writes fail once the other side has taken nothing for as long as the limit.
-pub(crate) struct Patient {
+/// A stream whose writes fail once the client has read nothing for the time limit.
+pub(crate) struct WriteTimeoutStream {
     stream: TcpStream,
     opened: Opened,
     limit: Duration,
@@ -19,7 +19,7 @@ pub(crate) struct Patient {
     end: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
+impl WriteTimeoutStream {
     pub fn new(stream: TcpStream, opened: Opened, limit: Duration) -> Self {
         Self { stream, opened, limit, end: None }
     }
@@ -47,7 +47,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for WriteTimeoutStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -57,7 +57,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for WriteTimeoutStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

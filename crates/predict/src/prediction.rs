@@ -1,4 +1,4 @@
-//! What a bundle tells about a face.
+//! The predictions of a bundle for a face.
 
 use facefold_core::{
     AgeDecision, AgeThreshold, DecisionAges, Familiarity, Gender, Rejection, probability_over,
@@ -8,9 +8,9 @@ use serde::{Serialize, Serializer};
 /// How a picture ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Status {
-    /// A face was found and told about.
+    /// A face was found and predicted.
     Ok,
-    /// No face can be told about, and why.
+    /// No prediction, with the reason.
     Rejected(Rejection),
 }
 
@@ -33,7 +33,7 @@ impl Serialize for Status {
 
 /// One of several classes with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ClassAnswer {
+pub struct ClassPrediction {
     /// The most probable class.
     pub label: String,
     /// Its probability in [0, 1], as calibrated on validation rows.
@@ -41,12 +41,12 @@ pub struct ClassAnswer {
     /// The probability of every class, in the bundle's order.
     pub probabilities: Vec<(String, f32)>,
     /// Entropy of the probabilities over that of equal ones: 0 where the head is sure of one class,
-    /// 1 where it knows nothing.
+    /// 1 for a uniform distribution.
     pub uncertainty: f32,
 }
 
-impl ClassAnswer {
-    /// The answer that probabilities give; none without classes.
+impl ClassPrediction {
+    /// The most probable class; `None` without classes.
     #[must_use]
     pub fn new(probabilities: Vec<(String, f32)>) -> Option<Self> {
         let (label, probability) =
@@ -59,19 +59,19 @@ impl ClassAnswer {
     }
 }
 
-/// What is decided about a person at one age threshold.
+/// The decision at one age threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct ThresholdAnswer {
+pub struct ThresholdDecision {
     /// The threshold, in years.
     pub age: u32,
-    /// Over, under, or that neither can be said within the bound on errors.
+    /// Over, under, or undecided within the bound on errors.
     pub decision: AgeDecision,
     /// Probability of being that old or older, by the predicted distribution; none where the head
     /// predicts none.
     pub probability_over: Option<f32>,
 }
 
-impl ThresholdAnswer {
+impl ThresholdDecision {
     /// The decision that a head's prediction gives: by its distribution, or by the predicted age where
     /// it predicts no distribution.
     #[must_use]
@@ -83,14 +83,15 @@ impl ThresholdAnswer {
     /// No decision: about a face unlike the training faces, whatever is predicted of it.
     #[must_use]
     pub fn unfamiliar(limits: &AgeThreshold, distribution: Option<&[f32]>) -> Self {
-        let probability_over = distribution.map(|shares| probability_over(shares, limits.age));
+        let probability_over =
+            distribution.map(|probabilities| probability_over(probabilities, limits.age));
         Self { age: limits.age, decision: AgeDecision::Undecided, probability_over }
     }
 }
 
-/// What one bundle tells about one face; what the bundle has no head for is none.
+/// The predictions of one bundle for one face; `None` for tasks without a head.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Answer {
+pub struct FacePrediction {
     /// The picture.
     pub path: String,
     /// How it ended.
@@ -98,23 +99,23 @@ pub struct Answer {
     /// What exactly was wrong with a rejected picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The bundle that answers.
+    /// The bundle.
     pub bundle: String,
     /// 0 for the main face.
     pub face_index: u16,
     /// Number of faces found in the picture.
     pub faces: u32,
-    /// Left, top, right, bottom in pixels of the upright picture.
+    /// Left, top, right, bottom in pixels of the decoded picture.
     pub bounding_box: Option<[f32; 4]>,
     /// Detector score in [0, 1].
     pub score: Option<f32>,
-    /// How like the training faces the face is, where the bundle says: what it predicts for an
+    /// How similar the face is to the training faces, where the bundle estimates it: what it predicts for an
     /// unfamiliar face is little more than a guess.
     pub familiarity: Option<Familiarity>,
     /// Gender as annotators would put it.
-    pub gender: Option<ClassAnswer>,
+    pub gender: Option<ClassPrediction>,
     /// Age group.
-    pub age_group: Option<ClassAnswer>,
+    pub age_group: Option<ClassPrediction>,
     /// Age in years.
     pub age: Option<f32>,
     /// Lower end of the interval in which eight of ten true ages lie, where the bundle has one; the
@@ -123,22 +124,22 @@ pub struct Answer {
     /// Upper end of that interval.
     pub age_high: Option<f32>,
     /// How much the age varies while units of the network are dropped as in training, as a standard
-    /// deviation in years; for heads that were trained to say.
+    /// deviation in years; for heads that estimate it (Monte-Carlo dropout).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_spread: Option<f32>,
-    /// Standard deviation of the head's belief in years, where it tells one: how unsure it is.
+    /// Standard deviation of the predicted age distribution, in years, where the head predicts one.
     pub age_uncertainty: Option<f32>,
-    /// How the head's belief is spread over the ages 0, 1, 2, …; of sum 1.
+    /// Predicted probabilities of the ages 0, 1, 2, … years; they sum to 1.
     #[serde(skip)]
     pub age_distribution: Option<Vec<f32>>,
     /// Decisions at the age thresholds that the bundle was trained for, ascending.
-    pub thresholds: Vec<ThresholdAnswer>,
+    pub thresholds: Vec<ThresholdDecision>,
     /// Folder name, for a class-per-folder bundle.
-    pub class: Option<ClassAnswer>,
+    pub class: Option<ClassPrediction>,
 }
 
-impl Answer {
-    /// An answer without a face.
+impl FacePrediction {
+    /// A prediction without a face.
     #[must_use]
     pub fn rejected(path: &str, bundle: &str, rejection: &Rejection) -> Self {
         Self {
@@ -178,13 +179,13 @@ impl Answer {
         self.thresholds.iter().find(|at| at.age == age).map(|at| at.decision)
     }
 
-    /// Whether the bundle says that the face is unlike those it was trained on.
+    /// Whether the face is unlike those that the bundle was trained on.
     #[must_use]
     pub fn is_unfamiliar(&self) -> bool {
         self.familiarity.is_some_and(|face| face.unfamiliar)
     }
 
-    /// `f` or `m`, where the bundle tells gender.
+    /// `f` or `m`, where the bundle predicts gender.
     #[must_use]
     pub fn gender_letter(&self) -> Option<&'static str> {
         Gender::parse(&self.gender.as_ref()?.label).map(Gender::letter)
@@ -195,19 +196,19 @@ impl Answer {
 mod tests {
     use facefold_core::{AgeDecision, AgeThreshold};
 
-    use super::{ClassAnswer, ThresholdAnswer};
+    use super::{ClassPrediction, ThresholdDecision};
 
     #[test]
     fn uncertainty_runs_from_sure_to_ignorant() {
-        let of = |shares: &[f32]| {
-            let named = shares.iter().map(|&share| (share.to_string(), share)).collect();
-            ClassAnswer::new(named).unwrap().uncertainty
+        let of = |probabilities: &[f32]| {
+            let named = probabilities.iter().map(|&share| (share.to_string(), share)).collect();
+            ClassPrediction::new(named).unwrap().uncertainty
         };
         assert_eq!(of(&[0.0, 1.0]), 0.0);
         assert!((of(&[0.25; 4]) - 1.0).abs() < 1e-6);
         // scipy.stats.entropy([0.9, 0.1]) / numpy.log(2)
         assert!((of(&[0.9, 0.1]) - 0.468_995_6).abs() < 1e-6);
-        assert!(ClassAnswer::new(Vec::new()).is_none());
+        assert!(ClassPrediction::new(Vec::new()).is_none());
     }
 
     #[test]
@@ -215,13 +216,13 @@ mod tests {
         let bound = "1%".parse().unwrap();
         let limits = AgeThreshold::choose(18, bound, &[20.5; 400], &[15.5; 400]);
         assert_eq!((limits.over_from, limits.under_below), (Some(21), Some(15)));
-        let mut shares = vec![0.0; 117];
-        (shares[17], shares[30]) = (0.05, 0.95);
-        let found = ThresholdAnswer::new(&limits, 10.0, Some(&shares));
+        let mut probabilities = vec![0.0; 117];
+        (probabilities[17], probabilities[30]) = (0.05, 0.95);
+        let found = ThresholdDecision::new(&limits, 10.0, Some(&probabilities));
         assert_eq!((found.decision, found.probability_over), (AgeDecision::Over, Some(0.95)));
-        let found = ThresholdAnswer::unfamiliar(&limits, Some(&shares));
+        let found = ThresholdDecision::unfamiliar(&limits, Some(&probabilities));
         assert_eq!((found.decision, found.probability_over), (AgeDecision::Undecided, Some(0.95)));
-        let found = ThresholdAnswer::new(&limits, 20.9, None);
+        let found = ThresholdDecision::new(&limits, 20.9, None);
         assert_eq!((found.decision, found.probability_over), (AgeDecision::Undecided, None));
         let text = serde_json::to_string(&found).unwrap();
         assert_eq!(text, r#"{"age":18,"decision":"cannot-say","probability_over":null}"#);

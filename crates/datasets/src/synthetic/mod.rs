@@ -1,22 +1,22 @@
-//! The drawn set: parametric faces of nobody, in Adience's own layout, all from a seed.
+//! The synthetic dataset: generated parametric faces in Adience's layout, all from a seed.
 //!
-//! It is the embedded default of the demonstration, of tests and of load tests of any size. It has
+//! It is used by the demo, by tests, and by load tests of any size. It has
 //! what the real set has: subjects exclusive to one of five folds, several pictures a subject, all
-//! eight age groups, both genders, odd and missing labels, duplicate rows. It is never a result:
-//! how well a head does on it says that the road works, nothing about faces.
+//! eight age groups, both genders, odd and missing labels, duplicate rows. Metrics on
+//! it are no results: they test the pipeline, not the recognition of faces.
 
 mod camera;
 mod canvas;
+mod capture;
 mod colour;
-mod dice;
 mod error;
 mod features;
+mod identity;
 mod lists;
 mod paint;
 mod plan;
 mod portrait;
-mod shot;
-mod sitter;
+mod random;
 #[cfg(test)]
 mod tests;
 
@@ -29,9 +29,9 @@ use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use error::DrawError;
+pub use error::SyntheticError;
+pub use identity::Identity;
 pub use portrait::{DEFAULT_SIDE, Portrait, SIDE_RANGE, portrait};
-pub use sitter::Sitter;
 
 use plan::{Plan, Row};
 
@@ -39,7 +39,7 @@ use plan::{Plan, Row};
 const VERSION: u32 = 1;
 /// JPEG quality of the pictures.
 const QUALITY: u8 = 92;
-/// The name of the file in a drawn set that says how it was drawn.
+/// The file in a synthetic dataset that has its options.
 pub const MARKER: &str = "drawn.json";
 /// Fewest subjects: one for each age group.
 pub const MINIMUM_SUBJECTS: usize = 8;
@@ -48,26 +48,26 @@ pub const MAXIMUM_SUBJECTS: usize = 1_000_000;
 /// Fewest pictures of a subject.
 pub const MINIMUM_PICTURES_A_SUBJECT: usize = 2;
 
-/// What to draw. The same options give the same bytes on one machine, whatever `threads` is.
+/// Options of a synthetic dataset. The same options give the same bytes on one machine, whatever `threads` is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DrawOptions {
-    /// How many made-up people, within [`MINIMUM_SUBJECTS`] and [`MAXIMUM_SUBJECTS`].
+pub struct SyntheticOptions {
+    /// Number of subjects, within [`MINIMUM_SUBJECTS`] and [`MAXIMUM_SUBJECTS`].
     pub subjects: usize,
-    /// How many pictures in all, each named by one distinct row; a few rows stand twice besides.
+    /// How many pictures in all, each named by one distinct row; a few rows are duplicated.
     pub pictures: usize,
     /// Seed of people, pictures and labels.
     pub seed: u64,
     /// Side of a picture, pixels, in [`SIDE_RANGE`].
     pub side: u32,
-    /// Lay out the `faces` tree beside `aligned`: the same files again, by hard links where the
+    /// Write the `faces` tree in addition to `aligned`: the same files again, by hard links where the
     /// file system has them.
     pub faces_tree: bool,
-    /// Threads to draw with; 0 takes one a core.
+    /// Threads; 0 for one a core.
     #[serde(skip)]
     pub threads: usize,
 }
 
-impl Default for DrawOptions {
+impl Default for SyntheticOptions {
     fn default() -> Self {
         Self {
             subjects: 60,
@@ -80,29 +80,32 @@ impl Default for DrawOptions {
     }
 }
 
-impl DrawOptions {
+impl SyntheticOptions {
     /// Checks every field against its range.
     ///
     /// # Errors
     /// Naming the first field out of its range, what was found, and the range.
-    pub fn check(&self) -> Result<(), DrawError> {
+    pub fn check(&self) -> Result<(), SyntheticError> {
         if !(MINIMUM_SUBJECTS..=MAXIMUM_SUBJECTS).contains(&self.subjects) {
-            return Err(DrawError::Subjects(self.subjects));
+            return Err(SyntheticError::Subjects(self.subjects));
         }
         if self.pictures < self.subjects * MINIMUM_PICTURES_A_SUBJECT {
-            return Err(DrawError::Pictures { pictures: self.pictures, subjects: self.subjects });
+            return Err(SyntheticError::Pictures {
+                pictures: self.pictures,
+                subjects: self.subjects,
+            });
         }
         if !SIDE_RANGE.contains(&self.side) {
-            return Err(DrawError::Side { side: self.side });
+            return Err(SyntheticError::Side { side: self.side });
         }
         Ok(())
     }
 }
 
-/// What a drawn set holds.
+/// Counts of a synthetic dataset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DrawSummary {
-    /// Where it lies: the root for the Adience loader.
+pub struct SyntheticSummary {
+    /// The root for the Adience loader.
     pub root: PathBuf,
     /// Subjects in it.
     pub subjects: usize,
@@ -110,32 +113,32 @@ pub struct DrawSummary {
     pub pictures: usize,
     /// Rows of the five lists, duplicates included.
     pub rows: usize,
-    /// Pictures that already lay there from an earlier, interrupted run with the same options.
+    /// Pictures that were there from an interrupted run with the same options.
     pub kept: usize,
 }
 
-/// Marks a folder as a drawn set and says how it was drawn.
+/// Marks a folder as a synthetic dataset, with its options.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Marker {
     version: u32,
-    options: DrawOptions,
+    options: SyntheticOptions,
 }
 
-/// Draws the set that `options` describe into the folder `out`.
+/// Generates the dataset that `options` describe in the folder `out`.
 ///
-/// `out` must be new, empty, or hold a set of the same options: then what is there is kept and
-/// only missing pictures are drawn, so that an interrupted call continues. The lists are written
+/// `out` must be new, empty, or hold a set of the same options: then only missing
+/// pictures are generated, so that an interrupted call resumes. The lists are written
 /// last. `progress` is called after each picture, from many threads, with the number of pictures
 /// done and of all; it stops the work by breaking.
 ///
 /// # Errors
 /// Options out of range, a folder with other content, a file that can't be written, or
-/// [`DrawError::Interrupted`] where `progress` broke off.
-pub fn draw(
+/// [`SyntheticError::Interrupted`] where `progress` broke off.
+pub fn generate(
     out: &Path,
-    options: &DrawOptions,
+    options: &SyntheticOptions,
     progress: &(dyn Fn(usize, usize) -> ControlFlow<()> + Sync),
-) -> Result<DrawSummary, DrawError> {
+) -> Result<SyntheticSummary, SyntheticError> {
     options.check()?;
     claim(out, options)?;
     let plan = Plan::new(options);
@@ -148,7 +151,7 @@ pub fn draw(
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build()
-        .map_err(|error| DrawError::Threads(error.to_string()))?;
+        .map_err(|error| SyntheticError::Threads(error.to_string()))?;
     let (done, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let total = plan.rows.len();
     pool.install(|| {
@@ -159,12 +162,12 @@ pub fn draw(
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             match progress(done, total) {
                 ControlFlow::Continue(()) => Ok(()),
-                ControlFlow::Break(()) => Err(DrawError::Interrupted { done, total }),
+                ControlFlow::Break(()) => Err(SyntheticError::Interrupted { done, total }),
             }
         })
     })?;
     let rows = lists::write(out, &plan)?;
-    Ok(DrawSummary {
+    Ok(SyntheticSummary {
         root: out.to_owned(),
         subjects: plan.subjects.len(),
         pictures: total,
@@ -174,49 +177,50 @@ pub fn draw(
 }
 
 /// Makes sure that `out` is ours to write in, and marks it so.
-fn claim(out: &Path, options: &DrawOptions) -> Result<(), DrawError> {
+fn claim(out: &Path, options: &SyntheticOptions) -> Result<(), SyntheticError> {
     fs::create_dir_all(out)?;
     let path = out.join(MARKER);
     let marker =
-        Marker { version: VERSION, options: DrawOptions { threads: 0, ..options.clone() } };
+        Marker { version: VERSION, options: SyntheticOptions { threads: 0, ..options.clone() } };
     if path.exists() {
         let found: Option<Marker> = serde_json::from_slice(&fs::read(&path)?).ok();
         return if found.as_ref() == Some(&marker) {
             Ok(())
         } else {
-            Err(DrawError::OtherSet(out.to_owned()))
+            Err(SyntheticError::OtherSet(out.to_owned()))
         };
     }
     if fs::read_dir(out)?.next().is_some() {
-        return Err(DrawError::NotEmpty(out.to_owned()));
+        return Err(SyntheticError::NotEmpty(out.to_owned()));
     }
     let mut text = serde_json::to_vec_pretty(&marker).map_err(std::io::Error::from)?;
     text.push(b'\n');
     Ok(facefold_core::files::write_atomic(&path, &text)?)
 }
 
-fn trees(options: &DrawOptions) -> &'static [&'static str] {
+fn trees(options: &SyntheticOptions) -> &'static [&'static str] {
     if options.faces_tree { &["aligned", "faces"] } else { &["aligned"] }
 }
 
 /// Draws and writes one picture unless it is there; true if it was.
 fn write_picture(
     out: &Path,
-    options: &DrawOptions,
+    options: &SyntheticOptions,
     plan: &Plan,
     row: &Row,
-) -> Result<bool, DrawError> {
+) -> Result<bool, SyntheticError> {
     let subject = &plan.subjects[row.subject];
     let path = out.join("aligned").join(&subject.id).join(row.aligned_name());
     let kept = path.exists();
     if !kept {
-        let portrait = subject.sitter.portrait(row.years, options.seed, row.shot, options.side);
+        let portrait =
+            subject.identity.portrait(row.years, options.seed, row.capture, options.side);
         let mut jpeg = Vec::with_capacity(64 * 1024);
         JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
             .encode_image(&portrait.picture)
-            .map_err(|source| DrawError::Encode { path: path.clone(), source })?;
+            .map_err(|source| SyntheticError::Encode { path: path.clone(), source })?;
         // Renamed into place, so that a killed run leaves no half picture; not synced to disk as
-        // `write_atomic` would, for that takes longer than drawing, and the set can be drawn again.
+        // `write_atomic` would, for that takes longer than generating them, and the set can be generated again.
         let partial = path.with_extension("partial");
         fs::write(&partial, jpeg)?;
         fs::rename(&partial, &path)?;

@@ -1,14 +1,14 @@
-//! Who is in the set and what the lists say of them, settled before anything is drawn.
+//! The plan of the dataset: subjects, pictures and label rows, made before any picture is rendered.
 
 use facefold_core::Gender;
 use facefold_core::rng::{Rng, seeded};
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 
-use super::DrawOptions;
 use super::MINIMUM_PICTURES_A_SUBJECT;
-use super::dice::{between, chance, normal};
-use super::sitter::Sitter;
+use super::SyntheticOptions;
+use super::identity::Identity;
+use super::random::{between, chance, normal};
 
 /// Folds of the Adience protocol.
 pub(super) const FOLDS: usize = 5;
@@ -87,10 +87,10 @@ const DUPLICATE: f32 = 0.006;
 /// The share of infants whose gender the annotators left open (`u`).
 const UNSURE_OF_INFANTS: f32 = 0.43;
 
-/// A subject: who it is, how it is called, and where it stands.
+/// A subject: its identity, its name, and its fold.
 pub(super) struct Subject {
     pub id: String,
-    pub sitter: Sitter,
+    pub identity: Identity,
     pub fold: usize,
     age: f32,
     group: usize,
@@ -102,8 +102,8 @@ pub(super) struct Row {
     /// Index into the plan's subjects.
     pub subject: usize,
     /// Number of the picture in the set, which seeds it.
-    pub shot: usize,
-    /// The true age at which it is drawn.
+    pub capture: usize,
+    /// The true age at which it is rendered.
     pub years: f32,
     pub image: String,
     pub face_id: u32,
@@ -133,13 +133,13 @@ pub(super) struct Plan {
     pub subjects: Vec<Subject>,
     /// Distinct rows, subject by subject.
     pub rows: Vec<Row>,
-    /// Rows that stand twice in the lists.
+    /// Rows that are duplicated in the lists.
     pub duplicates: Vec<usize>,
 }
 
 impl Plan {
     /// The plan of checked options.
-    pub(super) fn new(options: &DrawOptions) -> Self {
+    pub(super) fn new(options: &SyntheticOptions) -> Self {
         let rng = &mut seeded(options.seed, "drawn plan");
         let subjects = cast(options, rng);
         let mut rows = Vec::with_capacity(options.pictures);
@@ -150,7 +150,8 @@ impl Plan {
         }
         mislabel(&mut rows, &subjects, rng);
         for row in &mut rows {
-            let angles = subjects[row.subject].sitter.angles(row.years, options.seed, row.shot);
+            let angles =
+                subjects[row.subject].identity.angles(row.years, options.seed, row.capture);
             row.tilt = 5 * (angles.0 / 5.0).round() as i32;
             row.yaw = 15 * (angles.1 / 15.0).round() as i32;
         }
@@ -161,7 +162,7 @@ impl Plan {
 }
 
 /// The subjects, dealt so that each fold gets its part of every group and both genders.
-fn cast(options: &DrawOptions, rng: &mut Rng) -> Vec<Subject> {
+fn cast(options: &SyntheticOptions, rng: &mut Rng) -> Vec<Subject> {
     let n = options.subjects;
     let sizes = apportion(n, 1, &GROUPS.each_ref().map(|group| group.share));
     let groups =
@@ -177,7 +178,7 @@ fn cast(options: &DrawOptions, rng: &mut Rng) -> Vec<Subject> {
             let id = 10_000_000 + number * spacing + rng.random_range(0..spacing);
             Subject {
                 id: format!("{id}@N0{}", rng.random_range(0..10)),
-                sitter: Sitter::new(options.seed, index, Gender::ALL[index % 2]),
+                identity: Identity::new(options.seed, index, Gender::ALL[index % 2]),
                 fold: index % FOLDS,
                 age: between(rng, low, high),
                 group,
@@ -187,7 +188,7 @@ fn cast(options: &DrawOptions, rng: &mut Rng) -> Vec<Subject> {
 }
 
 /// How many pictures each subject has: some many, some few, as in an album.
-fn counts(options: &DrawOptions, rng: &mut Rng) -> Vec<usize> {
+fn counts(options: &SyntheticOptions, rng: &mut Rng) -> Vec<usize> {
     let weights: Vec<f32> = (0..options.subjects).map(|_| normal(rng, 0.35).exp()).collect();
     apportion(options.pictures, MINIMUM_PICTURES_A_SUBJECT, &weights)
 }
@@ -207,22 +208,22 @@ fn apportion(total: usize, least: usize, weights: &[f32]) -> Vec<usize> {
     parts
 }
 
-fn row(seed: u64, index: usize, subject: &Subject, shot: usize, rng: &mut Rng) -> Row {
+fn row(seed: u64, index: usize, subject: &Subject, capture: usize, rng: &mut Rng) -> Row {
     let group = &GROUPS[subject.group];
-    // Pictures of one person lie months apart.
+    // Pictures of one person are months apart.
     let years = (subject.age + normal(rng, 0.4)).clamp(group.ages.0, group.ages.1);
     // Numbers rise with the picture, so no two pictures share a name.
-    let number = 9_000_000_000 + shot as u64 * 1009 + rng.random_range(0..1009);
+    let number = 9_000_000_000 + capture as u64 * 1009 + rng.random_range(0..1009);
     let tag = seed.wrapping_add(rng.random::<u64>()) & 0xff_ffff_ffff;
     let width = rng.random_range(200..1400);
     Row {
         subject: index,
-        shot,
+        capture,
         years,
         image: format!("{number}_{tag:010x}_o.jpg"),
         face_id: rng.random_range(1..=2300),
         age: group.label,
-        gender: subject.sitter.gender.letter(),
+        gender: subject.identity.gender.letter(),
         place: [
             rng.random_range(0..2000),
             rng.random_range(0..1500),
@@ -236,7 +237,7 @@ fn row(seed: u64, index: usize, subject: &Subject, shot: usize, rng: &mut Rng) -
 }
 
 /// Gives some rows the odd and missing labels of the published lists. The odd ages are true: such
-/// a picture is drawn at that age.
+/// a picture is rendered at that age.
 fn mislabel(rows: &mut [Row], subjects: &[Subject], rng: &mut Rng) {
     let mut turns = [0; GROUPS.len()];
     for index in pick(rows.len(), ODD_AGE, 2, rng) {

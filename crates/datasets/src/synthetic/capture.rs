@@ -1,22 +1,22 @@
-//! One picture of a person: what changes from one picture of a subject to the next.
+//! The capture parameters of one picture: what changes from one picture of a subject to the next.
 
 use facefold_core::rng::Rng;
 
 use super::canvas::Pose;
 use super::colour::{self, Colour};
-use super::dice::{between, chance, normal, one_of};
 use super::features::Features;
-use super::sitter::Sitter;
+use super::identity::Identity;
+use super::random::{between, chance, normal, one_of};
 
 /// Pose, expression, light, arrangement and camera of one picture.
 #[derive(Debug, Clone)]
-pub(super) struct Shot {
+pub(super) struct Capture {
     pub pose: Pose,
     /// Rotation in the picture plane, radians.
     pub roll: f32,
-    /// Half the head's height as a share of the picture's side.
+    /// Half the head's height as a fraction of the picture's side.
     pub scale: f32,
-    /// The head's centre as shares of the picture's side.
+    /// The head's centre as fractions of the picture's side.
     pub centre: (f32, f32),
     /// -0.5 (sad) to 1 (broad smile).
     pub smile: f32,
@@ -24,7 +24,7 @@ pub(super) struct Shot {
     pub open_mouth: f32,
     /// How wide the eyes are open, around 1.
     pub eyes: f32,
-    /// Where the eyes look, as shares of the eye.
+    /// Where the eyes look, as fractions of the eye.
     pub gaze: (f32, f32),
     /// Raising of the brows, head units.
     pub brows: f32,
@@ -43,7 +43,7 @@ pub(super) struct Shot {
     pub fringe: f32,
     pub makeup: bool,
     pub glasses: bool,
-    /// Something worn on the head.
+    /// A hat.
     pub hat: Option<Colour>,
     /// Gain of each channel, and the exponent of the tone curve.
     pub exposure: ([f32; 3], f32),
@@ -66,9 +66,9 @@ pub(super) enum Collar {
     Shirt,
 }
 
-impl Shot {
-    /// A picture of `sitter`, whose face now measures `features`.
-    pub(super) fn new(rng: &mut Rng, sitter: &Sitter, features: &Features) -> Self {
+impl Capture {
+    /// A picture of `identity`, whose face now measures `features`.
+    pub(super) fn new(rng: &mut Rng, identity: &Identity, features: &Features) -> Self {
         let smile = between(rng, -0.25, 1.0);
         let grown = features.growth;
         let warmth = normal(rng, 0.035);
@@ -104,10 +104,10 @@ impl Shot {
                 Collar::Round
             },
             hair: (between(rng, 0.9, 1.1), between(rng, 0.8, 1.25)),
-            tied: sitter.hair_length > 1.4 && chance(rng, 0.3),
+            tied: identity.hair_length > 1.4 && chance(rng, 0.3),
             fringe: between(rng, 0.0, 1.0),
-            makeup: grown > 0.85 && chance(rng, sitter.makeup),
-            glasses: chance(rng, sitter.glasses * if features.age < 5.0 { 0.1 } else { 1.0 }),
+            makeup: grown > 0.85 && chance(rng, identity.makeup),
+            glasses: chance(rng, identity.glasses * if features.age < 5.0 { 0.1 } else { 1.0 }),
             hat: chance(rng, 0.05)
                 .then(|| Colour::hex(one_of(rng, &colour::CLOTH)).lit(between(rng, 0.8, 1.1))),
             exposure: (

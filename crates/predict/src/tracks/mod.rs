@@ -1,4 +1,4 @@
-//! The people of a video: what the bundles told about each, averaged over frames.
+//! The tracks of a video: the predictions for each, averaged over frames.
 
 mod write;
 
@@ -6,19 +6,19 @@ use facefold_core::age_deviation;
 use serde::Serialize;
 
 use crate::annotate::{Mark, on_one_line, words};
-use crate::answer::{Answer, ClassAnswer};
+use crate::prediction::{ClassPrediction, FacePrediction};
 use crate::tracker::{BoundingBox, Tracker};
 
 pub use write::{COLUMNS, csv_line, table};
 
-/// Boxes that overlap by this much in two frames show the same person.
+/// Boxes that overlap by this much in two frames are of one track.
 const LEAST_OVERLAP: f32 = 0.3;
-/// Seconds for which somebody may be out of sight and still be the same person.
-const PATIENCE: f64 = 1.0;
+/// Seconds without a box after which a track ends.
+const MAX_AGE_SECONDS: f64 = 1.0;
 
-/// What one bundle told about one person, averaged over the frames in which their face was found.
+/// The predictions of one bundle for one track, averaged over its frames.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Person {
+pub struct TrackSummary {
     /// From 1, in the order of their coming.
     pub person: usize,
     /// The frames in which they were first and last seen, of those that were looked at, from 0.
@@ -33,43 +33,43 @@ pub struct Person {
     pub frames: u32,
     /// Mean detector score.
     pub score: f32,
-    /// The bundle that answers.
+    /// The bundle.
     pub bundle: String,
     /// Mean probabilities of gender.
-    pub gender: Option<ClassAnswer>,
+    pub gender: Option<ClassPrediction>,
     /// Mean probabilities of age groups.
-    pub age_group: Option<ClassAnswer>,
-    /// Mean of the told ages, in years.
+    pub age_group: Option<ClassPrediction>,
+    /// Mean of the predicted ages, in years.
     pub age: Option<f32>,
-    /// Mean of the intervals' lower ends. Frames of one person share most of their error, so the
+    /// Mean of the intervals' lower ends. Frames of one track share most of their error, so the
     /// interval is as wide as that of a single picture.
     pub age_low: Option<f32>,
     /// Mean of the intervals' upper ends.
     pub age_high: Option<f32>,
-    /// Standard deviation of the mean belief, in years: within frames and between them.
+    /// Standard deviation of the mean distribution, in years: within frames and between them.
     pub age_uncertainty: Option<f32>,
     /// Mean probabilities of a class-per-folder bundle.
-    pub class: Option<ClassAnswer>,
+    pub class: Option<ClassPrediction>,
 }
 
-impl Person {
-    /// The answer in a line or two.
+impl TrackSummary {
+    /// The prediction in a line or two.
     fn words(&self) -> Vec<String> {
         let age = self.age.map(|age| (age, self.age_low.zip(self.age_high)));
         words([&self.class, &self.gender, &self.age_group], age)
     }
 }
 
-/// Collects answers frame by frame.
+/// Aggregates predictions frame by frame.
 #[derive(Debug)]
-pub struct People {
+pub struct TrackAggregator {
     rate: f64,
     tracker: Tracker,
-    /// By person, then by bundle.
+    /// By track, then by bundle.
     means: Vec<Vec<Mean>>,
 }
 
-/// Sums over the frames of one person, as one bundle told them.
+/// Sums over the frames of one track and bundle.
 #[derive(Debug, Clone, Default)]
 struct Mean {
     bundle: String,
@@ -77,9 +77,9 @@ struct Mean {
     last_frame: u64,
     frames: u32,
     score: f64,
-    gender: Shares,
-    age_group: Shares,
-    class: Shares,
+    gender: MeanProbabilities,
+    age_group: MeanProbabilities,
+    class: MeanProbabilities,
     age: Sum,
     age_low: Sum,
     age_high: Sum,
@@ -105,54 +105,54 @@ impl Sum {
 
 /// Sums of the probabilities of classes.
 #[derive(Debug, Clone, Default)]
-struct Shares(Vec<(String, f64)>, u32);
+struct MeanProbabilities(Vec<(String, f64)>, u32);
 
-impl Shares {
-    fn add(&mut self, answer: Option<&ClassAnswer>) {
-        let Some(answer) = answer else { return };
+impl MeanProbabilities {
+    fn add(&mut self, prediction: Option<&ClassPrediction>) {
+        let Some(prediction) = prediction else { return };
         if self.0.is_empty() {
-            self.0 = answer.probabilities.iter().map(|(name, _)| (name.clone(), 0.0)).collect();
+            self.0 = prediction.probabilities.iter().map(|(name, _)| (name.clone(), 0.0)).collect();
         }
-        for ((_, sum), (_, share)) in self.0.iter_mut().zip(&answer.probabilities) {
+        for ((_, sum), (_, share)) in self.0.iter_mut().zip(&prediction.probabilities) {
             *sum += f64::from(*share);
         }
         self.1 += 1;
     }
 
-    fn mean(&self) -> Option<ClassAnswer> {
+    fn mean(&self) -> Option<ClassPrediction> {
         let share = |(name, sum): &(String, f64)| (name.clone(), (sum / f64::from(self.1)) as f32);
-        ClassAnswer::new(self.0.iter().map(share).collect())
+        ClassPrediction::new(self.0.iter().map(share).collect())
     }
 }
 
 impl Mean {
-    fn add(&mut self, frame: u64, answer: &Answer) {
+    fn add(&mut self, frame: u64, prediction: &FacePrediction) {
         if self.frames == 0 {
-            answer.bundle.clone_into(&mut self.bundle);
+            prediction.bundle.clone_into(&mut self.bundle);
             self.first_frame = frame;
         }
         self.last_frame = frame;
         self.frames += 1;
-        self.score += f64::from(answer.score.unwrap_or_default());
-        self.gender.add(answer.gender.as_ref());
-        self.age_group.add(answer.age_group.as_ref());
-        self.class.add(answer.class.as_ref());
-        self.age.add(answer.age);
-        self.age_low.add(answer.age_low);
-        self.age_high.add(answer.age_high);
-        if let Some(shares) = &answer.age_distribution {
-            self.age_distribution.resize(shares.len(), 0.0);
-            for (sum, share) in self.age_distribution.iter_mut().zip(shares) {
+        self.score += f64::from(prediction.score.unwrap_or_default());
+        self.gender.add(prediction.gender.as_ref());
+        self.age_group.add(prediction.age_group.as_ref());
+        self.class.add(prediction.class.as_ref());
+        self.age.add(prediction.age);
+        self.age_low.add(prediction.age_low);
+        self.age_high.add(prediction.age_high);
+        if let Some(probabilities) = &prediction.age_distribution {
+            self.age_distribution.resize(probabilities.len(), 0.0);
+            for (sum, share) in self.age_distribution.iter_mut().zip(probabilities) {
                 *sum += f64::from(*share);
             }
         }
     }
 
-    fn person(&self, number: usize, rate: f64) -> Person {
+    fn person(&self, number: usize, rate: f64) -> TrackSummary {
         let frames = f64::from(self.frames);
-        let belief: Vec<f32> =
+        let distribution: Vec<f32> =
             self.age_distribution.iter().map(|sum| (sum / frames) as f32).collect();
-        Person {
+        TrackSummary {
             person: number + 1,
             first_frame: self.first_frame,
             last_frame: self.last_frame,
@@ -166,66 +166,66 @@ impl Mean {
             age: self.age.mean(),
             age_low: self.age_low.mean(),
             age_high: self.age_high.mean(),
-            age_uncertainty: (!belief.is_empty()).then(|| age_deviation(&belief)),
+            age_uncertainty: (!distribution.is_empty()).then(|| age_deviation(&distribution)),
             class: self.class.mean(),
         }
     }
 }
 
-impl People {
+impl TrackAggregator {
     /// For a video of which `rate` frames a second are looked at.
     #[must_use]
     pub fn new(rate: f64) -> Self {
-        let patience = (PATIENCE * rate).ceil() as u64;
-        Self { rate, tracker: Tracker::new(LEAST_OVERLAP, patience), means: Vec::new() }
+        let max_age = (MAX_AGE_SECONDS * rate).ceil() as u64;
+        Self { rate, tracker: Tracker::new(LEAST_OVERLAP, max_age), means: Vec::new() }
     }
 
-    /// Adds the answers for a frame: those for one face stand together, one a bundle. Gives the
-    /// number of the person (from 0) of each answer; none for answers without a face.
-    pub fn add(&mut self, frame: u64, answers: &[Answer]) -> Vec<Option<usize>> {
+    /// Adds the predictions for a frame: those for one face are adjacent, one a bundle. Gives the
+    /// track (from 0) of each prediction; `None` for predictions without a face.
+    pub fn add(&mut self, frame: u64, predictions: &[FacePrediction]) -> Vec<Option<usize>> {
         let mut faces: Vec<(u16, BoundingBox)> = Vec::new();
-        for answer in answers {
-            if let Some(bounding_box) = answer.bounding_box
-                && faces.iter().all(|(index, _)| *index != answer.face_index)
+        for prediction in predictions {
+            if let Some(bounding_box) = prediction.bounding_box
+                && faces.iter().all(|(index, _)| *index != prediction.face_index)
             {
-                faces.push((answer.face_index, bounding_box));
+                faces.push((prediction.face_index, bounding_box));
             }
         }
         let boxes: Vec<BoundingBox> = faces.iter().map(|(_, bounding_box)| *bounding_box).collect();
         let people = self.tracker.follow(frame, &boxes);
         self.means.resize(self.tracker.people(), Vec::new());
-        let person_of = |answer: &Answer| {
-            let face = faces.iter().position(|(index, _)| *index == answer.face_index)?;
-            answer.bounding_box.and(people.get(face).copied())
+        let person_of = |prediction: &FacePrediction| {
+            let face = faces.iter().position(|(index, _)| *index == prediction.face_index)?;
+            prediction.bounding_box.and(people.get(face).copied())
         };
-        let of_answers: Vec<Option<usize>> = answers.iter().map(person_of).collect();
-        for (answer, person) in answers.iter().zip(&of_answers) {
+        let of_answers: Vec<Option<usize>> = predictions.iter().map(person_of).collect();
+        for (prediction, person) in predictions.iter().zip(&of_answers) {
             let Some(person) = person else { continue };
             let means = &mut self.means[*person];
-            let known = means.iter().position(|mean| mean.bundle == answer.bundle);
+            let known = means.iter().position(|mean| mean.bundle == prediction.bundle);
             let at = known.unwrap_or_else(|| {
                 means.push(Mean::default());
                 means.len() - 1
             });
-            means[at].add(frame, answer);
+            means[at].add(frame, prediction);
         }
         of_answers
     }
 
-    /// What is known of a person (from 0) so far: one entry a bundle.
+    /// The means of a track (from 0) so far: one entry a bundle.
     #[must_use]
-    pub fn so_far(&self, person: usize) -> Vec<Person> {
+    pub fn so_far(&self, person: usize) -> Vec<TrackSummary> {
         let means = self.means.get(person).map_or(&[][..], Vec::as_slice);
         means.iter().map(|mean| mean.person(person, self.rate)).collect()
     }
 
-    /// The marks of a frame's faces, given its answers and their people as [`Self::add`] gave them:
-    /// who it is, and what is known of them so far.
+    /// The marks of a frame's faces, given its predictions and their tracks by [`Self::add`]: the
+    /// track, and its means so far.
     #[must_use]
-    pub fn marks(&self, answers: &[Answer], people: &[Option<usize>]) -> Vec<Mark> {
+    pub fn marks(&self, predictions: &[FacePrediction], people: &[Option<usize>]) -> Vec<Mark> {
         let mut marks: Vec<Mark> = Vec::new();
-        for (answer, person) in answers.iter().zip(people) {
-            let (Some(bounding_box), Some(number)) = (answer.bounding_box, *person) else {
+        for (prediction, person) in predictions.iter().zip(people) {
+            let (Some(bounding_box), Some(number)) = (prediction.bounding_box, *person) else {
                 continue;
             };
             if marks.iter().any(|mark| mark.number == number) {
@@ -244,44 +244,44 @@ impl People {
         marks
     }
 
-    /// Everybody, in the order of their coming; one entry a person and bundle.
+    /// All tracks in order of appearance; one entry a track and bundle.
     #[must_use]
-    pub fn everybody(&self) -> Vec<Person> {
+    pub fn all(&self) -> Vec<TrackSummary> {
         (0..self.means.len()).flat_map(|person| self.so_far(person)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::People;
-    use crate::answer::{Answer, ClassAnswer};
+    use super::TrackAggregator;
+    use crate::prediction::{ClassPrediction, FacePrediction};
 
-    fn answer(index: u16, left: f32, female: f32, age: f32) -> Answer {
-        let shares = vec![("female".to_owned(), female), ("male".to_owned(), 1.0 - female)];
-        let mut belief = vec![0.0; 117];
-        belief[age as usize] = 1.0;
-        Answer {
+    fn prediction(index: u16, left: f32, female: f32, age: f32) -> FacePrediction {
+        let probabilities = vec![("female".to_owned(), female), ("male".to_owned(), 1.0 - female)];
+        let mut distribution = vec![0.0; 117];
+        distribution[age as usize] = 1.0;
+        FacePrediction {
             face_index: index,
             bounding_box: Some([left, 0.0, left + 100.0, 100.0]),
             score: Some(0.8),
-            gender: ClassAnswer::new(shares),
+            gender: ClassPrediction::new(probabilities),
             age: Some(age),
             age_low: Some(age - 5.0),
             age_high: Some(age + 7.0),
-            age_distribution: Some(belief),
-            ..Answer::empty("", "faces")
+            age_distribution: Some(distribution),
+            ..FacePrediction::empty("", "faces")
         }
     }
 
     #[test]
     fn a_persons_answer_is_the_mean_over_their_frames() {
-        let mut people = People::new(5.0);
-        // The second frame is unsure, the other two outvote it.
-        people.add(0, &[answer(0, 0.0, 0.9, 30.0)]);
-        people.add(1, &[answer(0, 300.0, 0.1, 60.0), answer(1, 5.0, 0.3, 36.0)]);
-        let persons = people.add(4, &[answer(0, 9.0, 0.9, 36.0)]);
-        assert_eq!(persons, [Some(0)]);
-        let all = people.everybody();
+        let mut people = TrackAggregator::new(5.0);
+        // The second frame is uncertain; the other two outweigh it.
+        people.add(0, &[prediction(0, 0.0, 0.9, 30.0)]);
+        people.add(1, &[prediction(0, 300.0, 0.1, 60.0), prediction(1, 5.0, 0.3, 36.0)]);
+        let tracks = people.add(4, &[prediction(0, 9.0, 0.9, 36.0)]);
+        assert_eq!(tracks, [Some(0)]);
+        let all = people.all();
         assert_eq!(all.len(), 2);
         let first = &all[0];
         assert_eq!((first.person, first.frames), (1, 3));
@@ -300,27 +300,30 @@ mod tests {
 
     #[test]
     fn frames_without_a_face_and_several_bundles_are_kept_apart() {
-        let mut people = People::new(1.0);
-        let other = |answer: Answer| Answer { bundle: "other".to_owned(), ..answer };
-        let one = answer(0, 0.0, 0.8, 20.0);
+        let mut people = TrackAggregator::new(1.0);
+        let other = |prediction: FacePrediction| FacePrediction {
+            bundle: "other".to_owned(),
+            ..prediction
+        };
+        let one = prediction(0, 0.0, 0.8, 20.0);
         people.add(0, &[one.clone(), other(one.clone())]);
-        let nobody = Answer { bounding_box: None, ..one.clone() };
+        let nobody = FacePrediction { bounding_box: None, ..one.clone() };
         assert_eq!(people.add(1, &[nobody.clone(), other(nobody)]), [None, None]);
-        people.add(2, &[one.clone(), other(Answer { age: Some(40.0), ..one })]);
-        let told: Vec<_> =
-            people.everybody().into_iter().map(|p| (p.person, p.bundle, p.frames, p.age)).collect();
+        people.add(2, &[one.clone(), other(FacePrediction { age: Some(40.0), ..one })]);
+        let predicted: Vec<_> =
+            people.all().into_iter().map(|p| (p.person, p.bundle, p.frames, p.age)).collect();
         let expected =
             [(1, "faces".to_owned(), 2, Some(20.0)), (1, "other".to_owned(), 2, Some(30.0))];
-        assert_eq!(told, expected);
+        assert_eq!(predicted, expected);
     }
 
     #[test]
     fn a_frame_is_marked_with_what_is_known_so_far() {
-        let mut people = People::new(5.0);
-        people.add(0, &[answer(0, 0.0, 0.9, 30.0)]);
-        let answers = [answer(0, 300.0, 0.2, 60.0), answer(1, 4.0, 0.7, 40.0)];
-        let persons = people.add(1, &answers);
-        let marks = people.marks(&answers, &persons);
+        let mut people = TrackAggregator::new(5.0);
+        people.add(0, &[prediction(0, 0.0, 0.9, 30.0)]);
+        let predictions = [prediction(0, 300.0, 0.2, 60.0), prediction(1, 4.0, 0.7, 40.0)];
+        let tracks = people.add(1, &predictions);
+        let marks = people.marks(&predictions, &tracks);
         assert_eq!(marks[0].lines, ["person 2", "male 80 %", "60 years (55 to 67)"]);
         assert_eq!(marks[1].lines, ["person 1", "female 80 %", "35 years (30 to 42)"]);
         assert_eq!(marks[1].bounding_box[0], 4.0);

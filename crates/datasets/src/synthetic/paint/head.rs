@@ -26,7 +26,7 @@ pub(super) fn ears(scene: &Scene<'_>, canvas: &mut Canvas) {
     let y = f32::midpoint(f.eye_y, f.nose_y);
     for side in [-1.0, 1.0] {
         // The ear on the side that the face turns to goes behind the head.
-        let hidden = side * scene.shot.pose.yaw * 0.35;
+        let hidden = side * scene.capture.pose.yaw * 0.35;
         let at = (side * (f.half_width * 1.0 + 0.01) - hidden, y);
         canvas.oval(
             at,
@@ -47,7 +47,7 @@ pub(super) fn ears(scene: &Scene<'_>, canvas: &mut Canvas) {
 pub(super) fn head(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
     let skin = scene.skin();
-    let (angle, _) = scene.shot.light;
+    let (angle, _) = scene.capture.light;
     let focus = scene.at(0.25 * angle.sin(), -0.1 - 0.15 * angle.cos());
     canvas.fill_radial(
         silhouette(scene),
@@ -57,7 +57,7 @@ pub(super) fn head(scene: &Scene<'_>, canvas: &mut Canvas) {
         skin.lit(0.76).solid(),
     );
     let blush = Colour::hex(0x00d4_5f52);
-    let strength = 0.16 + 0.16 * (1.0 - f.growth) + if scene.shot.makeup { 0.10 } else { 0.0 };
+    let strength = 0.16 + 0.16 * (1.0 - f.growth) + if scene.capture.makeup { 0.10 } else { 0.0 };
     let cheek = f32::midpoint(f.nose_y, f.mouth_y) - 0.04;
     for side in [-1.0, 1.0] {
         let at = scene.at(side * f.half_width * 0.56, cheek);
@@ -69,8 +69,8 @@ pub(super) fn head(scene: &Scene<'_>, canvas: &mut Canvas) {
     canvas.glow(scene.at(0.0, -0.45), 0.45, 0.28, Colour::WHITE.sheer(0.10));
     canvas.glow(scene.at(0.0, 0.88), 0.2, 0.12, Colour::WHITE.sheer(0.08));
     canvas.glow(scene.at(0.0, f.mouth_y + f.lip * 1.9), 0.2, 0.06, scene.shade().sheer(0.35));
-    if scene.sitter.freckles && f.age > 3.0 {
-        for (i, seed) in scene.sitter.traits.iter().enumerate() {
+    if scene.identity.freckles && f.age > 3.0 {
+        for (i, seed) in scene.identity.traits.iter().enumerate() {
             let side = if i % 2 == 0 { 1.0 } else { -1.0 };
             let x = side * (0.12 + 0.10 * (seed.abs() + i as f32 * 0.13) % 0.32);
             let at = scene.at(x, f.nose_y - 0.10 + 0.05 * (i % 5) as f32 * seed.cos());
@@ -81,7 +81,7 @@ pub(super) fn head(scene: &Scene<'_>, canvas: &mut Canvas) {
 
 /// The side away from the light falls into shade.
 pub(super) fn light(scene: &Scene<'_>, canvas: &mut Canvas) {
-    let (angle, hardness) = scene.shot.light;
+    let (angle, hardness) = scene.capture.light;
     let (x, y) = (angle.sin(), -angle.cos());
     canvas.fill_linear(
         silhouette(scene),
@@ -100,7 +100,7 @@ pub(super) fn nose(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
     let (w, y) = (f.nose_width, f.nose_y);
     let shade = scene.shade();
-    let dark = if scene.shot.light.0 > 0.0 { -1.0 } else { 1.0 };
+    let dark = if scene.capture.light.0 > 0.0 { -1.0 } else { 1.0 };
     let bridge = f.eye_y - 0.02;
     let flank = scene
         .on_face()

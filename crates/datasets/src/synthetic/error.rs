@@ -1,12 +1,12 @@
-//! Why a set could not be drawn.
+//! Errors of generating a synthetic dataset.
 
 use std::path::PathBuf;
 
 use super::{MARKER, MAXIMUM_SUBJECTS, MINIMUM_PICTURES_A_SUBJECT, MINIMUM_SUBJECTS, SIDE_RANGE};
 
-/// Why a set could not be drawn.
+/// Why a synthetic dataset could not be generated.
 #[derive(Debug, thiserror::Error)]
-pub enum DrawError {
+pub enum SyntheticError {
     /// The number of subjects is out of range.
     #[error(
         "cannot draw {0} subjects: expected {MINIMUM_SUBJECTS} (one for each age group) to \
@@ -20,9 +20,9 @@ pub enum DrawError {
          subjects", subjects * MINIMUM_PICTURES_A_SUBJECT
     )]
     Pictures {
-        /// Pictures asked for.
+        /// Requested pictures.
         pictures: usize,
-        /// Subjects asked for.
+        /// Requested subjects.
         subjects: usize,
     },
     /// The side of a picture is out of range.
@@ -31,15 +31,15 @@ pub enum DrawError {
         SIDE_RANGE.start(), SIDE_RANGE.end()
     )]
     Side {
-        /// The side asked for, pixels.
+        /// The requested side, pixels.
         side: u32,
     },
     /// The folder holds something else.
-    #[error("`{}` is not empty and holds no drawn set: choose a new or empty folder", .0.display())]
+    #[error("`{}` is not empty and has no synthetic dataset: choose a new or empty folder", .0.display())]
     NotEmpty(PathBuf),
-    /// The folder holds a set that was drawn with other options.
+    /// The folder has a dataset that was generated with other options.
     #[error(
-        "`{}` holds a set drawn with other options (see its {MARKER}): choose another folder, or \
+        "`{}` has a dataset generated with other options (see its {MARKER}): choose another folder, or \
          remove this one to draw it anew", .0.display()
     )]
     OtherSet(PathBuf),
@@ -48,7 +48,7 @@ pub enum DrawError {
     Encode {
         /// The picture.
         path: PathBuf,
-        /// What the encoder said.
+        /// The encoder's error.
         source: image::ImageError,
     },
     /// A file could not be read or written; the message names it.

@@ -1,28 +1,28 @@
-//! From a clean drawing to a photograph: softness, exposure, tint, and noise.
+//! Camera model, from a clean rendering to a photograph: softness, exposure, tint, and noise.
 
 use facefold_core::rng::Rng;
 use image::RgbImage;
 use rand::RngCore;
 
-use super::shot::Shot;
+use super::capture::Capture;
 
 /// The picture that a camera makes of `rgba`, the opaque pixels of a square of `side`.
-pub(super) fn develop(rgba: &[u8], side: u32, shot: &Shot, rng: &mut Rng) -> RgbImage {
+pub(super) fn develop(rgba: &[u8], side: u32, capture: &Capture, rng: &mut Rng) -> RgbImage {
     let mut rgb: Vec<u8> =
         rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-    for _ in 0..shot.blur {
+    for _ in 0..capture.blur {
         soften(&mut rgb, side as usize);
     }
-    let curves = shot.exposure.0.map(|gain| curve(gain, shot.exposure.1));
+    let curves = capture.exposure.0.map(|gain| curve(gain, capture.exposure.1));
     // Four bytes of one draw sum to nearly a normal number: its standard deviation is 147.8.
-    let strength = shot.noise / 147.8;
+    let strength = capture.noise / 147.8;
     for pixel in rgb.chunks_exact_mut(3) {
         let bytes = rng.next_u32().to_le_bytes();
         let grain = (bytes.iter().map(|&byte| f32::from(byte)).sum::<f32>() - 510.0) * strength;
         let mut value: [f32; 3] = std::array::from_fn(|i| curves[i][usize::from(pixel[i])]);
         // Luma of ITU-R BT.601.
         let grey = 0.299 * value[0] + 0.587 * value[1] + 0.114 * value[2];
-        value = value.map(|channel| grey + (channel - grey) * shot.saturation);
+        value = value.map(|channel| grey + (channel - grey) * capture.saturation);
         for (channel, value) in pixel.iter_mut().zip(value) {
             *channel = (value + grain + 0.5).clamp(0.0, 255.0) as u8;
         }

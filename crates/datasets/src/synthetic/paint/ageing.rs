@@ -2,8 +2,8 @@
 
 use super::super::canvas::Canvas;
 use super::super::colour::Colour;
-use super::super::dice::smooth;
-use super::super::sitter::Beard;
+use super::super::identity::Beard;
+use super::super::random::smooth;
 use super::Scene;
 
 /// Spots and slack skin.
@@ -21,14 +21,14 @@ pub(super) fn skin(scene: &Scene<'_>, canvas: &mut Canvas) {
     }
     // Pimples of the teens.
     let teens = smooth(11.5, 15.0, f.age) * (1.0 - smooth(18.0, 25.0, f.age));
-    for (i, trait_) in scene.sitter.traits.iter().enumerate().take(11) {
+    for (i, trait_) in scene.identity.traits.iter().enumerate().take(11) {
         let place = i as f32 * 1.9 + trait_;
         let at = scene.at(f.half_width * 0.72 * place.sin(), 0.25 + 0.58 * (place * 1.7).cos());
         canvas.oval(at, 0.022, 0.020, Colour::hex(0x00b8_3c34).sheer(0.42 * teens));
     }
     if f.age > 55.0 {
         let strength = 0.4 * smooth(55.0, 85.0, f.age);
-        for (i, trait_) in scene.sitter.traits.iter().enumerate().take(9) {
+        for (i, trait_) in scene.identity.traits.iter().enumerate().take(9) {
             let x = (i as f32 * 2.4 + trait_).sin() * f.half_width * 0.75;
             let y = -0.35 + 0.62 * (i as f32 * 1.7 + trait_).cos();
             let size = 0.016 + 0.008 * trait_.abs();
@@ -47,13 +47,17 @@ pub(super) fn lines(scene: &Scene<'_>, canvas: &mut Canvas) {
             canvas.stroke(outline, width * (0.6 + 0.7 * w), ink.sheer(strength.min(0.75)));
         }
     };
-    let smile = scene.shot.smile.max(0.0);
+    let smile = scene.capture.smile.max(0.0);
     for row in 0..4 {
         let y = f.brow_y - 0.13 - 0.10 * row as f32;
         let half = f.half_width * (0.62 - 0.07 * row as f32);
-        let lift = 0.03 - 0.02 * scene.sitter.traits[row];
+        let lift = 0.03 - 0.02 * scene.identity.traits[row];
         let line = scene.on_face().start(-half, y + lift).bend(0.0, y - lift, half, y + lift);
-        draw(line, 0.020, 0.8 * smooth(0.16 + 0.12 * row as f32, 0.85, w + 1.5 * scene.shot.brows));
+        draw(
+            line,
+            0.020,
+            0.8 * smooth(0.16 + 0.12 * row as f32, 0.85, w + 1.5 * scene.capture.brows),
+        );
     }
     for side in [-1.0, 1.0] {
         let nose = side * f.nose_width;
@@ -117,7 +121,7 @@ pub(super) fn lines(scene: &Scene<'_>, canvas: &mut Canvas) {
 /// Stubble, moustache or beard of a grown man, growing in from about sixteen.
 pub(super) fn beard(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
-    let style = scene.sitter.beard;
+    let style = scene.identity.beard;
     let grown = smooth(15.0, 24.0, f.age);
     if style == Beard::None || grown < 0.05 {
         return;

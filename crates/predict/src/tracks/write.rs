@@ -1,12 +1,12 @@
-//! The people of a video as a table for people and as CSV.
+//! The tracks of a video as a table for the terminal and as CSV.
 
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use facefold_core::Gender;
 use facefold_core::text::printable;
 
-use super::Person;
-use crate::answer::ClassAnswer;
+use super::TrackSummary;
 use crate::csv::{label, number, text};
+use crate::prediction::ClassPrediction;
 
 /// The columns of [`csv_line`].
 pub const COLUMNS: [&str; 13] = [
@@ -25,18 +25,19 @@ pub const COLUMNS: [&str; 13] = [
     "bundle",
 ];
 
-/// One line a person for people; columns that nobody fills are left out.
+/// One line a track; empty columns are left out.
 #[must_use]
-pub fn table(people: &[Person]) -> String {
-    type Column<'a> = (&'static str, Box<dyn Fn(&Person) -> Option<String> + 'a>);
-    let percent = |class: &Option<ClassAnswer>| {
+pub fn table(people: &[TrackSummary]) -> String {
+    type Column<'a> = (&'static str, Box<dyn Fn(&TrackSummary) -> Option<String> + 'a>);
+    let percent = |class: &Option<ClassPrediction>| {
         class.as_ref().map(|class| {
             format!("{} ({:.0} %)", printable(&class.label), 100.0 * class.probability)
         })
     };
     let several = people.iter().any(|person| person.bundle != people[0].bundle);
-    let seen = |person: &Person| clock(person.first_seconds) + " to " + &clock(person.last_seconds);
-    let age = |person: &Person| {
+    let seen =
+        |person: &TrackSummary| clock(person.first_seconds) + " to " + &clock(person.last_seconds);
+    let age = |person: &TrackSummary| {
         let age = person.age?;
         Some(match person.age_low.zip(person.age_high) {
             Some((low, high)) => format!("{age:.0} ({low:.0} to {high:.0})"),
@@ -72,9 +73,9 @@ fn clock(seconds: f64) -> String {
     format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
 }
 
-/// The line of one person under [`COLUMNS`]; what the bundle cannot tell is empty.
+/// The line of one track under [`COLUMNS`]; cells without a head are empty.
 #[must_use]
-pub fn csv_line(person: &Person) -> String {
+pub fn csv_line(person: &TrackSummary) -> String {
     let gender = person.gender.as_ref().and_then(|gender| Gender::parse(&gender.label));
     let letter = gender.map(Gender::letter);
     let cells = [
@@ -98,26 +99,27 @@ pub fn csv_line(person: &Person) -> String {
 #[cfg(test)]
 mod tests {
     use super::{COLUMNS, clock, csv_line, table};
-    use crate::answer::{Answer, ClassAnswer};
-    use crate::people::People;
+    use crate::prediction::{ClassPrediction, FacePrediction};
+    use crate::tracks::TrackAggregator;
 
     #[test]
     fn a_person_is_one_line_with_a_cell_a_column() {
-        let gender = ClassAnswer::new(vec![("female".to_owned(), 0.75), ("male".to_owned(), 0.25)]);
-        let answer = Answer {
+        let gender =
+            ClassPrediction::new(vec![("female".to_owned(), 0.75), ("male".to_owned(), 0.25)]);
+        let prediction = FacePrediction {
             bounding_box: Some([0.0, 0.0, 9.0, 9.0]),
             gender,
             age: Some(30.0),
             age_low: Some(25.0),
             age_high: Some(37.0),
-            ..Answer::empty("", "faces")
+            ..FacePrediction::empty("", "faces")
         };
-        let mut people = People::new(2.0);
-        people.add(1, &[answer]);
-        let line = csv_line(&people.everybody()[0]);
+        let mut people = TrackAggregator::new(2.0);
+        people.add(1, &[prediction]);
+        let line = csv_line(&people.all()[0]);
         assert_eq!(line, "1,0.5,0.5,1,f,0.75,,30,25,37,,,faces");
         assert_eq!(line.split(',').count(), COLUMNS.len());
-        let text = table(&people.everybody());
+        let text = table(&people.all());
         assert!(text.contains("0:00.5 to 0:00.5") && text.contains("30 (25 to 37)"), "{text}");
         assert!(!text.contains("class") && !text.contains("bundle"), "{text}");
         assert_eq!(clock(62.44), "1:02.4");

@@ -6,15 +6,15 @@ use super::Scene;
 
 pub(super) fn mouth(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
-    let shot = scene.shot;
-    let half = f.mouth_width * (1.0 + 0.16 * shot.smile);
+    let capture = scene.capture;
+    let half = f.mouth_width * (1.0 + 0.16 * capture.smile);
     // A smile lifts the corners and draws the middle flat.
-    let corner = f.mouth_y - 0.045 * shot.smile;
-    let y = f.mouth_y + 0.012 * shot.smile;
-    let gap = 0.10 * shot.open_mouth * (0.6 + 0.4 * f.growth);
+    let corner = f.mouth_y - 0.045 * capture.smile;
+    let y = f.mouth_y + 0.012 * capture.smile;
+    let gap = 0.10 * capture.open_mouth * (0.6 + 0.4 * f.growth);
     let lip = f.lip;
     let natural = scene.skin().lit(0.82).mix(Colour::hex(0x00b2_4a4a), 0.42);
-    let colour = if shot.makeup {
+    let colour = if capture.makeup {
         natural.mix(Colour::hex(0x00b0_1e3c), 0.62)
     } else {
         // Children's lips are rosy, and lips pale with age.
@@ -85,6 +85,6 @@ pub(super) fn mouth(scene: &Scene<'_>, canvas: &mut Canvas) {
     }
     for side in [-1.0, 1.0] {
         let at = scene.at(side * half * 1.06, corner);
-        canvas.glow(at, 0.05, 0.05, scene.shade().sheer(0.3 + 0.3 * shot.smile.max(0.0)));
+        canvas.glow(at, 0.05, 0.05, scene.shade().sheer(0.3 + 0.3 * capture.smile.max(0.0)));
     }
 }

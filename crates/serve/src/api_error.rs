@@ -1,4 +1,4 @@
-//! Answers that say what was wrong with a request, as one JSON object.
+//! Error responses, as one JSON object.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::json::Json;
 
-/// What was wrong, for a program and for a person.
+/// An error response, for programs and people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub(crate) struct ApiError {
     pub status: StatusCode,
     /// One word for programs: `too-many-requests`, or a rejection's reason.
     pub code: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Problem {
     pub retry_after: Option<u64>,
 }
 
-impl Problem {
+impl ApiError {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), retry_after: None }
     }
@@ -37,17 +37,17 @@ impl Problem {
     }
 
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "there is nothing here")
+        Self::new(StatusCode::NOT_FOUND, "not-found", "no such resource")
     }
 
-    /// Turned away because of other requests.
+    /// Refused because of other requests.
     pub fn busy(message: impl Into<String>, retry_after: u64) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", message);
         Self { retry_after: Some(retry_after), ..problem }
     }
 
     pub fn draining() -> Self {
-        let message = "this server is stopping: ask another one, or again later";
+        let message = "this server is stopping; retry later";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message);
         Self { retry_after: Some(5), ..problem }
     }
@@ -58,20 +58,20 @@ impl Problem {
     }
 
     pub fn out_of_time(retry_after: u64) -> Self {
-        let message = "the answer was not ready in time";
+        let message = "the request was not processed in time; retry later";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "out-of-time", message);
         Self { retry_after: Some(retry_after), ..problem }
     }
 
-    /// A fault of ours; what it was stands in the log, not in the answer.
+    /// An internal error; the details are in the log, not in the response.
     pub fn failed() -> Self {
-        let message = "the server failed on this request; its log says why";
+        let message = "the server failed on this request; see its log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", message)
     }
 }
 
-/// A request for one picture ends as its picture does.
-impl From<&Rejection> for Problem {
+/// A request for one picture has the status of its rejection.
+impl From<&Rejection> for ApiError {
     fn from(rejection: &Rejection) -> Self {
         let status = match rejection.reason {
             RejectReason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -82,7 +82,7 @@ impl From<&Rejection> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message } });
         let mut response = (self.status, Json(body)).into_response();

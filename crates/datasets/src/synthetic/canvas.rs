@@ -125,7 +125,7 @@ impl Colour {
     }
 }
 
-/// The picture being drawn, and the way from head units to its pixels.
+/// The picture being rendered, and the transform from head units to its pixels.
 pub(super) struct Canvas {
     pub(super) pixmap: Pixmap,
     view: Transform,

@@ -1,4 +1,4 @@
-//! The set is what it says: layout, counts, labels, folds, and the same bytes every time.
+//! Layout, counts, labels and folds of the synthetic dataset, and the same bytes every time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -7,20 +7,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use facefold_core::Gender;
 
-use super::{DrawError, DrawOptions, MARKER, Sitter, draw, portrait};
+use super::{Identity, MARKER, SyntheticError, SyntheticOptions, generate, portrait};
 
 fn go(_: usize, _: usize) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn small() -> DrawOptions {
-    DrawOptions {
+fn small() -> SyntheticOptions {
+    SyntheticOptions {
         subjects: 16,
         pictures: 40,
         seed: 7,
         side: 64,
         threads: 1,
-        ..DrawOptions::default()
+        ..SyntheticOptions::default()
     }
 }
 
@@ -61,17 +61,17 @@ fn content(root: &Path) -> BTreeMap<String, Vec<u8>> {
 #[test]
 fn the_same_options_give_the_same_bytes_in_parallel_or_not() {
     let folder = tempfile::tempdir().unwrap();
-    let draw_in = |name: &str, options: &DrawOptions| {
+    let draw_in = |name: &str, options: &SyntheticOptions| {
         let root = folder.path().join(name);
-        draw(&root, options, &go).unwrap();
+        generate(&root, options, &go).unwrap();
         content(&root)
     };
     let alone = draw_in("alone", &small());
-    let many = draw_in("many", &DrawOptions { threads: 3, ..small() });
+    let many = draw_in("many", &SyntheticOptions { threads: 3, ..small() });
     // Names first: a difference there prints in a line.
     assert_eq!(alone.keys().collect::<Vec<_>>(), many.keys().collect::<Vec<_>>());
     assert!(alone == many, "the bytes depend on the number of threads");
-    let other = draw_in("other", &DrawOptions { seed: 8, ..small() });
+    let other = draw_in("other", &SyntheticOptions { seed: 8, ..small() });
     assert!(alone.keys().ne(other.keys()), "the seed changes nothing");
 }
 
@@ -79,7 +79,7 @@ fn the_same_options_give_the_same_bytes_in_parallel_or_not() {
 fn the_layout_is_that_of_adience_and_the_pictures_decode() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    let summary = draw(root, &small(), &go).unwrap();
+    let summary = generate(root, &small(), &go).unwrap();
     let rows = rows(root);
     assert_eq!((summary.subjects, summary.pictures, summary.rows), (16, 40, rows.len()));
     let distinct: BTreeSet<_> = rows.iter().map(|(_, columns)| columns.clone()).collect();
@@ -101,8 +101,8 @@ fn the_layout_is_that_of_adience_and_the_pictures_decode() {
 #[test]
 fn a_default_set_has_every_kind_of_label_and_folds_without_a_leak() {
     let folder = tempfile::tempdir().unwrap();
-    let options = DrawOptions { side: 64, faces_tree: false, ..DrawOptions::default() };
-    let summary = draw(folder.path(), &options, &go).unwrap();
+    let options = SyntheticOptions { side: 64, faces_tree: false, ..SyntheticOptions::default() };
+    let summary = generate(folder.path(), &options, &go).unwrap();
     assert_eq!((summary.subjects, summary.pictures), (60, 600));
     let rows = rows(folder.path());
     let ages: BTreeSet<&str> = rows.iter().map(|(_, columns)| columns[3].as_str()).collect();
@@ -145,15 +145,15 @@ fn a_default_set_has_every_kind_of_label_and_folds_without_a_leak() {
 fn an_interrupted_set_continues_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
-    draw(&whole, &small(), &go).unwrap();
+    generate(&whole, &small(), &go).unwrap();
     let stop = |done: usize, _: usize| {
         if done == 9 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let error = draw(&broken, &small(), &stop).unwrap_err();
-    assert!(matches!(error, DrawError::Interrupted { done: 9, total: 40 }), "{error}");
+    let error = generate(&broken, &small(), &stop).unwrap_err();
+    assert!(matches!(error, SyntheticError::Interrupted { done: 9, total: 40 }), "{error}");
     assert!(!broken.join("fold_0_data.txt").exists(), "lists come last");
     let calls = AtomicUsize::new(0);
-    let summary = draw(&broken, &small(), &|_, _| {
+    let summary = generate(&broken, &small(), &|_, _| {
         calls.fetch_add(1, Ordering::Relaxed);
         ControlFlow::Continue(())
     });
@@ -166,26 +166,26 @@ fn an_interrupted_set_continues_to_the_same_bytes() {
 fn what_cannot_be_drawn_is_said_clearly() {
     let folder = tempfile::tempdir().unwrap();
     let attempt =
-        |options: DrawOptions| draw(folder.path(), &options, &go).unwrap_err().to_string();
+        |options: SyntheticOptions| generate(folder.path(), &options, &go).unwrap_err().to_string();
     assert_eq!(
-        attempt(DrawOptions { subjects: 3, ..small() }),
+        attempt(SyntheticOptions { subjects: 3, ..small() }),
         "cannot draw 3 subjects: expected 8 (one for each age group) to 1000000"
     );
     assert_eq!(
-        attempt(DrawOptions { pictures: 20, ..small() }),
+        attempt(SyntheticOptions { pictures: 20, ..small() }),
         "cannot draw 20 pictures of 16 subjects: expected at least 2 pictures a subject, 32 in all; \
          ask for more pictures or fewer subjects"
     );
     assert_eq!(
-        attempt(DrawOptions { side: 10, ..small() }),
+        attempt(SyntheticOptions { side: 10, ..small() }),
         "cannot draw pictures of 10 pixels a side: expected 64 to 2048"
     );
     assert!(content(folder.path()).is_empty(), "refused options leave no trace");
     fs_err::write(folder.path().join("holiday.jpg"), b"x").unwrap();
     assert!(attempt(small()).contains("is not empty"), "foreign files are left alone");
     let set = folder.path().join("set");
-    draw(&set, &small(), &go).unwrap();
-    let error = draw(&set, &DrawOptions { seed: 99, ..small() }, &go).unwrap_err();
+    generate(&set, &small(), &go).unwrap();
+    let error = generate(&set, &SyntheticOptions { seed: 99, ..small() }, &go).unwrap_err();
     assert!(error.to_string().contains("other options"), "{error}");
 }
 
@@ -204,9 +204,9 @@ fn a_portrait_repeats_and_its_landmarks_lie_where_a_face_has_them() {
 
 #[test]
 fn a_person_stays_the_same_from_picture_to_picture_but_no_picture_repeats() {
-    let sitter = Sitter::new(3, 5, Gender::Male);
-    let (first, second) = (sitter.portrait(30.0, 3, 0, 96), sitter.portrait(30.0, 3, 1, 96));
+    let identity = Identity::new(3, 5, Gender::Male);
+    let (first, second) = (identity.portrait(30.0, 3, 0, 96), identity.portrait(30.0, 3, 1, 96));
     assert!(first.picture != second.picture);
-    let again = Sitter::new(3, 5, Gender::Male).portrait(30.0, 3, 0, 96);
+    let again = Identity::new(3, 5, Gender::Male).portrait(30.0, 3, 0, 96);
     assert!(first.picture == again.picture);
 }

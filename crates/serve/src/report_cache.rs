@@ -1,5 +1,5 @@
-//! Reports and their plots, read when their files change, by one reader at a time, and kept in
-//! bounded memory: many clients who ask at once cost no more than one.
+//! The cache of reports and plots: read when their files change, by one reader at a time, in bounded
+//! memory, so that many concurrent clients cost no more than one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{FileType, Metadata};
@@ -14,20 +14,20 @@ use fs_err as fs;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
-use crate::problem::Problem;
+use crate::api_error::ApiError;
 
 /// Most bytes of a `report.json` that is read; to read one takes several times as much.
 const REPORT: u64 = 16 << 20;
 /// Most bytes of a plot that is shown.
 const PLOT: u64 = 4 << 20;
-/// Bytes of pages and plots that are kept; those asked for last stay.
+/// Bytes of cached pages and plots; the least recently used are evicted.
 const KEPT: usize = 32 << 20;
 
 /// The directory of the reports.
 ///
 /// A name from a client is only ever compared with names that the directory lists; it never
 /// becomes part of a path. Nothing is read through a link.
-pub(crate) struct Shelf {
+pub(crate) struct ReportCache {
     directory: PathBuf,
     shown: Shown,
     state: Arc<Mutex<State>>,
@@ -48,7 +48,7 @@ struct State {
     looked: Option<Instant>,
     reports: BTreeMap<String, Entry>,
     list: Bytes,
-    kept: Kept,
+    kept: FileCache,
 }
 
 /// A report by the state of its file.
@@ -69,10 +69,10 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// What is kept of files, by path; pages also by the names of their plots, and what was made of
+/// The cached contents of files, by path; pages also by the names of their plots, and what was made of
 /// several files by the states of these.
 #[derive(Default)]
-struct Kept {
+struct FileCache {
     documents: HashMap<PathBuf, Document>,
     bytes: usize,
     turn: u64,
@@ -86,7 +86,7 @@ struct Document {
     used: u64,
 }
 
-impl Kept {
+impl FileCache {
     fn get(&mut self, path: &Path, stamp: Stamp, others: &[String]) -> Option<Bytes> {
         self.turn += 1;
         let found = self.documents.get_mut(path)?;
@@ -107,13 +107,13 @@ impl Kept {
     }
 }
 
-impl Shelf {
+impl ReportCache {
     pub fn new(directory: PathBuf, shown: Shown) -> Self {
         Self { directory, shown, state: Arc::default() }
     }
 
     /// The list of all reports that can be read.
-    pub async fn list(&self) -> Result<Bytes, Problem> {
+    pub async fn list(&self) -> Result<Bytes, ApiError> {
         let asked = Instant::now();
         let state = Arc::clone(&self.state).lock_owned().await;
         if state.is_fresh(asked) {
@@ -123,29 +123,29 @@ impl Shelf {
     }
 
     /// The directory of the report of this name.
-    pub async fn find(&self, name: String) -> Result<PathBuf, Problem> {
+    pub async fn find(&self, name: String) -> Result<PathBuf, ApiError> {
         self.look(move |state| Ok(state.entry(&name)?.directory.clone())).await
     }
 
     /// The page of the report of this name.
-    pub async fn page(&self, name: String) -> Result<Bytes, Problem> {
+    pub async fn page(&self, name: String) -> Result<Bytes, ApiError> {
         let shown = self.shown;
         self.look(move |state| state.page(&name, shown)).await
     }
 
     /// A plot of the report of this name.
-    pub async fn plot(&self, name: String, file: String) -> Result<Bytes, Problem> {
+    pub async fn plot(&self, name: String, file: String) -> Result<Bytes, ApiError> {
         self.look(move |state| state.plot(&name, &file)).await
     }
 
     /// What was made of files that are still the same, by a name of its own.
-    pub async fn made(&self, name: &str, files: &[PathBuf]) -> Result<Option<Bytes>, Problem> {
+    pub async fn made(&self, name: &str, files: &[PathBuf]) -> Result<Option<Bytes>, ApiError> {
         let (name, states) = (PathBuf::from(name), states(files));
         self.look(move |state| Ok(state.kept.get(&name, Stamp(None, 0), &states))).await
     }
 
     /// Keeps what was made of files, which were as they are now.
-    pub async fn keep(&self, name: &str, files: &[PathBuf], made: Bytes) -> Result<(), Problem> {
+    pub async fn keep(&self, name: &str, files: &[PathBuf], made: Bytes) -> Result<(), ApiError> {
         let (name, states) = (PathBuf::from(name), states(files));
         self.look(move |state| {
             state.kept.put(name, Stamp(None, 0), states, made);
@@ -154,24 +154,24 @@ impl Shelf {
         .await
     }
 
-    /// Waits for its turn and takes what is wanted.
+    /// Waits for the lock and reads an entry.
     async fn look<T: Send + 'static>(
         &self,
-        take: impl FnOnce(&mut State) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
+        take: impl FnOnce(&mut State) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let asked = Instant::now();
         let state = Arc::clone(&self.state).lock_owned().await;
         self.work(state, asked, take).await
     }
 
-    /// Has the directory looked at if that was not done since it was asked, then takes what is
-    /// wanted, where reading files holds up nobody else.
+    /// Refreshes the directory listing if that was not done since the request, then reads an entry
+    /// on a blocking thread.
     async fn work<T: Send + 'static>(
         &self,
         mut state: OwnedMutexGuard<State>,
         asked: Instant,
-        take: impl FnOnce(&mut State) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
+        take: impl FnOnce(&mut State) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let (directory, shown) = (self.directory.clone(), self.shown);
         let work = move || {
             if !state.is_fresh(asked) {
@@ -179,18 +179,18 @@ impl Shelf {
             }
             take(&mut state)
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Problem::failed()))
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(ApiError::failed()))
     }
 }
 
 impl State {
-    /// Whether the directory was looked at since somebody came, who may have waited meanwhile.
+    /// Whether the directory was listed since the request arrived, which may have waited meanwhile.
     fn is_fresh(&self, asked: Instant) -> bool {
         self.looked.is_some_and(|looked| looked >= asked)
     }
 
-    fn entry(&self, name: &str) -> Result<&Entry, Problem> {
-        self.reports.get(name).ok_or_else(Problem::not_found)
+    fn entry(&self, name: &str) -> Result<&Entry, ApiError> {
+        self.reports.get(name).ok_or_else(ApiError::not_found)
     }
 
     /// Reads the reports that are new or changed.
@@ -225,7 +225,7 @@ impl State {
         Ok(())
     }
 
-    fn page(&mut self, name: &str, shown: Shown) -> Result<Bytes, Problem> {
+    fn page(&mut self, name: &str, shown: Shown) -> Result<Bytes, ApiError> {
         let entry = self.entry(name)?;
         let (stamp, path) = (entry.stamp, entry.directory.join("report.json"));
         let plots = plots(&entry.directory).map_err(|error| unreadable(&path, &error))?;
@@ -235,23 +235,23 @@ impl State {
         }
         let report = read(&path).map_err(|error| unreadable(&path, &error))?;
         let report = report.ok_or_else(|| {
-            Problem::unusable("this report cannot be read; the server's log says why")
+            ApiError::unusable("this report cannot be read; see the server's log")
         })?;
         let page = (shown.page)(name, report, &plots).map_err(|error| {
             tracing::error!("a report cannot be written as JSON: {error}");
-            Problem::failed()
+            ApiError::failed()
         })?;
         let page = Bytes::from(page);
         self.kept.put(path, stamp, plots, page.clone());
         Ok(page)
     }
 
-    fn plot(&mut self, name: &str, file: &str) -> Result<Bytes, Problem> {
+    fn plot(&mut self, name: &str, file: &str) -> Result<Bytes, ApiError> {
         let directory = &self.entry(name)?.directory;
         let all = plots(directory).map_err(|error| unreadable(directory, &error))?;
         let found = all.into_iter().find(|(entry, _)| entry == file);
-        let (_, path) = found.ok_or_else(Problem::not_found)?;
-        let metadata = std::fs::symlink_metadata(&path).map_err(|_| Problem::not_found())?;
+        let (_, path) = found.ok_or_else(ApiError::not_found)?;
+        let metadata = std::fs::symlink_metadata(&path).map_err(|_| ApiError::not_found())?;
         let stamp = Stamp::from(&metadata);
         if let Some(plot) = self.kept.get(&path, stamp, &[]) {
             return Ok(plot);
@@ -259,7 +259,7 @@ impl State {
         if metadata.len() > PLOT {
             let found = metadata.len();
             let message = format!("a plot of at most {PLOT} bytes is shown, this has {found}");
-            return Err(Problem::unusable(message));
+            return Err(ApiError::unusable(message));
         }
         let plot = Bytes::from(fs::read(&path).map_err(|error| unreadable(&path, &error))?);
         self.kept.put(path, stamp, Vec::new(), plot.clone());
@@ -280,9 +280,9 @@ fn read(path: &Path) -> io::Result<Option<Report>> {
 }
 
 /// A failure of the file system: perhaps the server is out of file descriptors, which passes.
-fn unreadable(path: &Path, error: &io::Error) -> Problem {
+fn unreadable(path: &Path, error: &io::Error) -> ApiError {
     tracing::warn!("`{}` cannot be read: {error}", path.display());
-    Problem::busy("the results cannot be read now: try again later", 2)
+    ApiError::busy("the results cannot be read now: try again later", 2)
 }
 
 /// The entries of a directory that are of a kind, by name; none where there is no such directory.
@@ -301,7 +301,7 @@ fn listed(directory: &Path, kind: fn(&FileType) -> bool) -> io::Result<Vec<(Stri
     Ok(names)
 }
 
-/// The plots beside the report in this directory; none behind a link.
+/// The plots of the report in this directory, without symbolic links.
 fn plots(report: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     if !is_within(report, "plots") {
         return Ok(Vec::new());
@@ -332,22 +332,22 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{KEPT, Kept, Stamp};
+    use super::{FileCache, KEPT, Stamp};
 
     #[test]
     fn what_is_kept_is_bounded_and_the_oldest_goes() {
-        let (mut kept, stamp) = (Kept::default(), Stamp(None, 1));
+        let (mut kept, stamp) = (FileCache::default(), Stamp(None, 1));
         let path = |number: usize| PathBuf::from(number.to_string());
         let piece = Bytes::from(vec![0; KEPT / 4]);
         for number in 0..20 {
-            // The first is asked for again and again.
+            // The first is requested repeatedly.
             assert!(number == 0 || kept.get(&path(0), stamp, &[]).is_some(), "{number}");
             kept.put(path(number), stamp, Vec::new(), piece.clone());
             assert!(kept.bytes <= KEPT && kept.documents.len() <= 4);
         }
         assert!(kept.get(&path(19), stamp, &[]).is_some());
         assert!(kept.get(&path(7), stamp, &[]).is_none());
-        // Another state of the file, and other plots beside it.
+        // Another state of the file, and other plots.
         assert!(kept.get(&path(19), Stamp(None, 2), &[]).is_none());
         assert!(kept.get(&path(19), stamp, &["a.svg".to_owned()]).is_none());
         let bytes = kept.bytes;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use facefold_core::files::write_atomic;
 
-use super::error::DrawError;
+use super::error::SyntheticError;
 use super::plan::{FOLDS, Plan, Row, Subject};
 
 /// First line of every list.
@@ -13,7 +13,7 @@ const HEADER: &str = "user_id\toriginal_image\tface_id\tage\tgender\tx\ty\tdx\td
                       fiducial_yaw_angle\tfiducial_score\n";
 
 /// Writes `fold_0_data.txt` to `fold_4_data.txt` into `out`; gives the number of rows in all.
-pub(super) fn write(out: &Path, plan: &Plan) -> Result<usize, DrawError> {
+pub(super) fn write(out: &Path, plan: &Plan) -> Result<usize, SyntheticError> {
     let mut lists: [String; FOLDS] = std::array::from_fn(|_| HEADER.to_owned());
     let mut duplicates = plan.duplicates.iter().peekable();
     let mut rows = 0;

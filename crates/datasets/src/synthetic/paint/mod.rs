@@ -1,47 +1,51 @@
 //! The painters, one for each part of a picture, and what they all look at.
 
+mod accessories;
 mod ageing;
+mod background;
 mod eyes;
 mod hair;
 mod head;
 mod mouth;
-mod setting;
-mod worn;
 
 use super::canvas::{Canvas, Outline};
+use super::capture::Capture;
 use super::colour::{Colour, GREY};
 use super::features::Features;
-use super::shot::Shot;
-use super::sitter::Sitter;
+use super::identity::Identity;
 
-/// Who is drawn, how the face measures, and how the picture is taken.
+/// Identity, features and capture parameters of a picture.
 pub(super) struct Scene<'a> {
-    pub sitter: &'a Sitter,
+    pub identity: &'a Identity,
     pub features: &'a Features,
-    pub shot: &'a Shot,
+    pub capture: &'a Capture,
     /// Colour of the hair at this age.
     pub hair: Colour,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(sitter: &'a Sitter, features: &'a Features, shot: &'a Shot) -> Self {
-        Self { sitter, features, shot, hair: sitter.hair_at(features.age) }
+    pub(super) fn new(
+        identity: &'a Identity,
+        features: &'a Features,
+        capture: &'a Capture,
+    ) -> Self {
+        Self { identity, features, capture, hair: identity.hair_at(features.age) }
     }
 
     /// A path on the turned face.
     fn on_face(&self) -> Outline {
-        Outline::new(self.shot.pose)
+        Outline::new(self.capture.pose)
     }
 
     /// Where a point of the face lies when the head is turned.
     fn at(&self, x: f32, y: f32) -> (f32, f32) {
-        self.shot.pose.place(x, y)
+        self.capture.pose.place(x, y)
     }
 
     fn skin(&self) -> Colour {
         // Old skin is a little paler and yellower.
         let pale = 0.25 * self.features.wrinkles;
-        self.sitter.skin.mix(Colour::hex(0x00d8_c4ab), pale * 0.5)
+        self.identity.skin.mix(Colour::hex(0x00d8_c4ab), pale * 0.5)
     }
 
     /// Skin in shadow: darker and redder.
@@ -51,18 +55,18 @@ impl<'a> Scene<'a> {
 
     /// Hair of brows and beard, which grey later and are never as light as the head's.
     fn brow(&self) -> Colour {
-        self.sitter.hair.lit(0.8).mix(self.hair, 0.5).mix(Colour::hex(0x0030_2520), 0.25)
+        self.identity.hair.lit(0.8).mix(self.hair, 0.5).mix(Colour::hex(0x0030_2520), 0.25)
     }
 
     fn beard(&self) -> Colour {
-        self.sitter.hair.lit(0.9).mix(self.hair.mix(Colour::hex(GREY), 0.1), 0.8)
+        self.identity.hair.lit(0.9).mix(self.hair.mix(Colour::hex(GREY), 0.1), 0.8)
     }
 
     /// Paints everything, from the back to the front.
     pub(super) fn paint(&self, canvas: &mut Canvas) {
-        setting::background(self, canvas);
+        background::background(self, canvas);
         hair::behind(self, canvas);
-        setting::body(self, canvas);
+        background::body(self, canvas);
         head::ears(self, canvas);
         head::head(self, canvas);
         ageing::skin(self, canvas);
@@ -75,8 +79,8 @@ impl<'a> Scene<'a> {
         eyes::brows(self, canvas);
         head::light(self, canvas);
         hair::front(self, canvas);
-        worn::jewellery(self, canvas);
-        worn::glasses(self, canvas);
-        worn::hat(self, canvas);
+        accessories::jewellery(self, canvas);
+        accessories::glasses(self, canvas);
+        accessories::hat(self, canvas);
     }
 }

@@ -6,7 +6,7 @@ use super::Scene;
 
 pub(super) fn jewellery(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
-    if !scene.sitter.earrings || f.age < 6.0 {
+    if !scene.identity.earrings || f.age < 6.0 {
         return;
     }
     for side in [-1.0, 1.0] {
@@ -17,11 +17,11 @@ pub(super) fn jewellery(scene: &Scene<'_>, canvas: &mut Canvas) {
 }
 
 pub(super) fn glasses(scene: &Scene<'_>, canvas: &mut Canvas) {
-    if !scene.shot.glasses {
+    if !scene.capture.glasses {
         return;
     }
     let f = scene.features;
-    let dark = scene.sitter.traits[0] > 0.0;
+    let dark = scene.identity.traits[0] > 0.0;
     let frame = if dark { Colour::hex(0x0022_1e1e) } else { Colour::hex(0x0088_705a) };
     let width = if dark { 0.030 } else { 0.018 };
     let (rx, ry) = ((f.eye_x * 0.80).min(f.eye_width * 1.55), f.eye_width * 1.05);
@@ -42,7 +42,7 @@ pub(super) fn glasses(scene: &Scene<'_>, canvas: &mut Canvas) {
 
 /// A woollen hat pulled down to the forehead.
 pub(super) fn hat(scene: &Scene<'_>, canvas: &mut Canvas) {
-    let Some(colour) = scene.shot.hat else { return };
+    let Some(colour) = scene.capture.hat else { return };
     let f = scene.features;
     let w = f.half_width + 0.10;
     let rim = f.brow_y - 0.24;

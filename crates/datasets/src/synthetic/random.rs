@@ -1,4 +1,4 @@
-//! The few distributions that people and pictures are drawn from, over the seeded generator.
+//! Random distributions of identities and captures, over the seeded generator.
 
 use facefold_core::rng::Rng;
 use rand::Rng as _;
@@ -13,8 +13,8 @@ pub(super) fn chance(rng: &mut Rng, p: f32) -> bool {
     rng.random::<f32>() < p
 }
 
-/// Normal with mean 0 and standard deviation `deviation`, cut at three deviations so that no
-/// feature leaves the range it can be drawn in. Box and Muller's method.
+/// Normal with mean 0 and standard deviation `deviation`, truncated at three deviations so that no
+/// feature leaves its range. Box and Muller's method.
 pub(super) fn normal(rng: &mut Rng, deviation: f32) -> f32 {
     let radius = (-2.0 * (1.0 - rng.random::<f32>()).max(f32::MIN_POSITIVE).ln()).sqrt();
     let angle = std::f32::consts::TAU * rng.random::<f32>();

@@ -1,4 +1,4 @@
-//! What stands before every route: counting, who may come in, and headers on the way out.
+//! The middleware of every route: request counting, authorisation, and response headers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,15 +9,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-use crate::problem::Problem;
+use crate::api_error::ApiError;
 use crate::state::{Shared, discard};
 
-/// Nothing from elsewhere is loaded, and nobody may frame the page.
+/// No external resource is loaded, and the page must not be framed.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
-/// On every answer.
+/// On every response.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -26,12 +26,11 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Routes that say nothing that is worth a token: whether the server lives, and the empty page,
-/// which asks for the token itself.
+/// Routes without a token: health checks, and the empty page, which asks for the token itself.
 const OPEN: [&str; 6] = ["/health", "/ready", "/", "/page.css", "/page.js", "/openapi.json"];
 
-/// Runs a request past the guards, and counts it.
-pub(crate) async fn guard(
+/// Checks token, host and origin of a request, runs it, and counts it.
+pub(crate) async fn check(
     State(shared): State<Arc<Shared>>,
     route: Option<MatchedPath>,
     request: Request,
@@ -44,7 +43,7 @@ pub(crate) async fn guard(
         Ok(()) => std::panic::AssertUnwindSafe(next.run(request))
             .catch_unwind()
             .await
-            .unwrap_or_else(|_| Problem::failed().into_response()),
+            .unwrap_or_else(|_| ApiError::failed().into_response()),
         Err(problem) => {
             discard(request.into_body(), shared.limits.body).await;
             problem.into_response()
@@ -66,27 +65,27 @@ fn admit(
     route: &str,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<(), Problem> {
+) -> Result<(), ApiError> {
     // A page elsewhere that got its name to point here would be of the same origin to a browser.
     if shared.loopback && shared.tokens.is_open() && !is_local(headers.get(header::HOST)) {
-        return Err(Problem::new(
+        return Err(ApiError::new(
             StatusCode::MISDIRECTED_REQUEST,
             "wrong-host",
-            "this server answers to localhost only; with --token it answers to any name",
+            "this server accepts requests to localhost only; with --token it accepts any host name",
         ));
     }
     if *method != Method::GET && is_from_elsewhere(headers) {
         let message = "pages of other sites may not send pictures here";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "cross-site", message));
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "cross-site", message));
     }
     if !OPEN.contains(&route) && !shared.tokens.admit(headers) {
         let message = "expected the header `Authorization: Bearer TOKEN` with a known token";
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "no-token", message));
+        return Err(ApiError::new(StatusCode::UNAUTHORIZED, "no-token", message));
     }
     Ok(())
 }
 
-/// Whether a browser says that a page of another site asks: old ones send `Origin` alone, with forms
+/// Whether a request is cross-site by the browser's headers: old browsers send `Origin` alone, with forms
 /// too. Behind a proxy the name that the page was loaded by stands in `X-Forwarded-Host`, which no
 /// page can have a form send.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
@@ -111,7 +110,7 @@ fn is_of(origin: &str, host: &str) -> bool {
     without(authority) == without(host)
 }
 
-/// Whether a Host header names this machine; without one it is no browser that asks.
+/// Whether a Host header names this machine; a request without one is not of a browser.
 fn is_local(host: Option<&HeaderValue>) -> bool {
     let Some(host) = host else { return true };
     let Ok(host) = host.to_str() else { return false };

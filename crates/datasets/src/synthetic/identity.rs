@@ -1,4 +1,4 @@
-//! A made-up person: what stays the same from one picture of a subject to the next.
+//! A synthetic identity: what stays the same from one picture of a subject to the next.
 //!
 //! Age and gender act through two latent quantities, the apparent age and the gender expression.
 //! Each person departs from the average of their age and gender, and features overlap between
@@ -8,16 +8,16 @@ use facefold_core::Gender;
 use facefold_core::rng::{Rng, seeded};
 
 use super::colour::{self, Colour};
-use super::dice::{between, chance, logistic, mix, normal, one_of, smooth};
+use super::random::{between, chance, logistic, mix, normal, one_of, smooth};
 
 /// Everything that is constant for one subject.
 #[derive(Debug, Clone)]
-pub struct Sitter {
-    /// As every label row of this subject says.
+pub struct Identity {
+    /// As in every label row of this subject.
     pub gender: Gender,
     /// Years added to the true age, as a factor: some people look older than they are.
     pub(super) ageing: f32,
-    /// Gender expression, about +1 for women and -1 for men, with a wide spread.
+    /// Gender expression, about +1 for women and -1 for men, with a wide variance.
     pub(super) expression: f32,
     pub(super) skin: Colour,
     pub(super) hair: Colour,
@@ -36,12 +36,12 @@ pub struct Sitter {
     pub(super) curl: f32,
     pub(super) beard: Beard,
     pub(super) freckles: bool,
-    /// The share of pictures in which this person wears glasses.
+    /// The fraction of pictures with glasses.
     pub(super) glasses: f32,
     /// The share of pictures with make-up.
     pub(super) makeup: f32,
     pub(super) earrings: bool,
-    /// The side on which the hair is parted, -1..1.
+    /// The side of the parting of the hair, -1..1.
     pub(super) parting: f32,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Beard {
     Full,
 }
 
-impl Sitter {
+impl Identity {
     /// The person with number `index` under `seed`: the same person for the same three arguments.
     #[must_use]
     pub fn new(seed: u64, index: usize, gender: Gender) -> Self {

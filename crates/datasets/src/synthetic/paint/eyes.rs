@@ -2,7 +2,7 @@
 
 use super::super::canvas::{Canvas, Outline};
 use super::super::colour::Colour;
-use super::super::dice::mix;
+use super::super::random::mix;
 use super::Scene;
 
 /// One eye's almond: `side` is -1 for the picture's left.
@@ -19,7 +19,7 @@ struct Eye {
 impl Eye {
     fn new(scene: &Scene<'_>, side: f32) -> Self {
         let f = scene.features;
-        let open = f.eye_height * scene.shot.eyes;
+        let open = f.eye_height * scene.capture.eyes;
         Self {
             side,
             x: side * f.eye_x,
@@ -80,8 +80,8 @@ pub(super) fn sockets(scene: &Scene<'_>, canvas: &mut Canvas) {
             f.eye_width * 1.35,
             scene.shade().sheer(0.28 + 0.22 * f.growth),
         );
-        if scene.shot.makeup {
-            let shadow = scene.shot.cloth.mix(Colour::hex(0x005a_3548), 0.65);
+        if scene.capture.makeup {
+            let shadow = scene.capture.cloth.mix(Colour::hex(0x005a_3548), 0.65);
             canvas.glow(
                 scene.at(eye.x, eye.y - eye.upper),
                 f.eye_width * 1.25,
@@ -97,16 +97,18 @@ pub(super) fn sockets(scene: &Scene<'_>, canvas: &mut Canvas) {
 /// Sclera, iris, pupil, catchlight, lids and lashes.
 pub(super) fn eyes(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
-    let shot = scene.shot;
+    let capture = scene.capture;
     let lash = Colour::hex(0x0020_1512);
     canvas.clip_to(both(scene).iter().map(|eye| eye.almond(scene.on_face())));
     for eye in both(scene) {
         let white = Colour::hex(0x00f2_eeea).mix(Colour::hex(0x00d9_c3b0), 0.6 * f.wrinkles);
         canvas.fill(eye.almond(scene.on_face()), white.solid());
-        let at =
-            scene.at(eye.x + shot.gaze.0 * f.eye_width, eye.y - 0.012 + shot.gaze.1 * f.eye_height);
-        canvas.oval(at, f.iris, f.iris, scene.sitter.iris.lit(0.55).solid());
-        canvas.oval(at, f.iris * 0.84, f.iris * 0.84, scene.sitter.iris.solid());
+        let at = scene.at(
+            eye.x + capture.gaze.0 * f.eye_width,
+            eye.y - 0.012 + capture.gaze.1 * f.eye_height,
+        );
+        canvas.oval(at, f.iris, f.iris, scene.identity.iris.lit(0.55).solid());
+        canvas.oval(at, f.iris * 0.84, f.iris * 0.84, scene.identity.iris.solid());
         canvas.glow(
             (at.0, at.1 + f.iris * 0.35),
             f.iris * 0.7,
@@ -114,7 +116,7 @@ pub(super) fn eyes(scene: &Scene<'_>, canvas: &mut Canvas) {
             Colour::WHITE.sheer(0.35),
         );
         canvas.oval(at, f.iris * 0.42, f.iris * 0.42, Colour::BLACK.solid());
-        let side = shot.light.0.sin() * 0.35;
+        let side = capture.light.0.sin() * 0.35;
         canvas.oval(
             (at.0 + side * f.iris, at.1 - f.iris * 0.35),
             f.iris * 0.2,
@@ -126,7 +128,7 @@ pub(super) fn eyes(scene: &Scene<'_>, canvas: &mut Canvas) {
         canvas.glow(lid, f.eye_width, eye.upper * 0.7, Colour::BLACK.sheer(0.4));
     }
     canvas.release();
-    let made_up = if shot.makeup { 1.0 } else { 0.0 };
+    let made_up = if capture.makeup { 1.0 } else { 0.0 };
     let lashes = 0.020 + 0.006 * f.expression.clamp(-1.5, 1.5) + 0.014 * made_up;
     for eye in both(scene) {
         canvas.stroke(eye.upper_lid(scene.on_face(), 0.0), lashes, lash.sheer(0.85));
@@ -159,7 +161,7 @@ pub(super) fn eyes(scene: &Scene<'_>, canvas: &mut Canvas) {
 /// Brows: tapered, arched more or less, raised with the expression.
 pub(super) fn brows(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
-    let y = f.brow_y - scene.shot.brows;
+    let y = f.brow_y - scene.capture.brows;
     let thick = f.brow_thickness.max(0.008);
     let alpha = mix(0.35, 0.88, f.growth);
     for side in [-1.0, 1.0] {
