@@ -1,4 +1,4 @@
-//! Which columns of the features heads see.
+//! FaceSelector columns of the features heads see.
 
 use anyhow::Result;
 

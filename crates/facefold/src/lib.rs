@@ -20,7 +20,7 @@
 //! The examples lie in `crates/facefold/examples`; `cargo run -p facefold --example custom_head` needs
 //! neither weights nor pictures.
 //!
-//! # Which head is better?
+//! # FaceSelector head is better?
 //!
 //! Two classes, separated by the first of eight features, for 40 subjects with three pictures each:
 //!

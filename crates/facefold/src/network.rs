@@ -18,7 +18,7 @@ pub const DEFAULT_MODEL: &str = "buffalo_s";
 /// The device that is taken where none is named: the CPU engine.
 pub const DEFAULT_DEVICE: &str = "cpu";
 
-/// Which networks to run, and where.
+/// FaceSelector networks to run, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkOptions {
     /// The model pack: `buffalo_s`, `buffalo_l` or `untrained`.
@@ -134,7 +134,7 @@ pub fn with_weights<T>(
 /// Whether weights are missing or damaged, which fetching may mend.
 fn lacks_weights(error: &ExtractorError) -> bool {
     let source = error.source.as_ref().and_then(|source| source.downcast_ref());
-    matches!(source, Some(ModelsError::Missing { .. } | ModelsError::Damaged { .. }))
+    matches!(source, Some(ModelsError::Missing { .. } | ModelsError::Corrupt { .. }))
 }
 
 /// Fetches what is missing of a pack into a directory, and notes its terms if it fetched any.

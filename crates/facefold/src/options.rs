@@ -1,4 +1,4 @@
-//! Which rows and labels to learn from, and with which settings of heads.
+//! FaceSelector rows and labels to learn from, and with which settings of heads.
 
 use std::path::PathBuf;
 

@@ -96,7 +96,7 @@ impl Parallel<'_> {
     }
 }
 
-/// Which input is next, and how many outcomes were taken.
+/// FaceSelector input is next, and how many outcomes were taken.
 struct Queue {
     ahead: usize,
     state: Mutex<State>,

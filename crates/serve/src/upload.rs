@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use multer::Multipart;
 
-use crate::problem::Problem;
+use crate::api_error::ApiError;
 
 /// The longest name of a picture that is given back, in characters.
 const NAME: usize = 200;
@@ -23,7 +23,7 @@ pub(crate) async fn uploads(
     headers: &HeaderMap,
     body: Bytes,
     most: usize,
-) -> Result<Vec<Upload>, Problem> {
+) -> Result<Vec<Upload>, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = content_type.unwrap_or("none").to_ascii_lowercase();
     let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -31,30 +31,30 @@ pub(crate) async fn uploads(
         return Ok(vec![Upload { name: String::new(), picture: body }]);
     }
     if essence != "multipart/form-data" {
-        return Err(Problem::wrong_type(
+        return Err(ApiError::wrong_type(
             "expected the content type image/…, application/octet-stream or multipart/form-data",
         ));
     }
     let boundary = multer::parse_boundary(content_type.unwrap_or_default())
-        .map_err(|_| Problem::wrong_type("expected a form with a boundary"))?;
+        .map_err(|_| ApiError::wrong_type("expected a form with a boundary"))?;
     files(body, boundary, most).await
 }
 
-async fn files(body: Bytes, boundary: String, most: usize) -> Result<Vec<Upload>, Problem> {
-    let broken = |_| Problem::unusable("the form is damaged or breaks off");
+async fn files(body: Bytes, boundary: String, most: usize) -> Result<Vec<Upload>, ApiError> {
+    let broken = |_| ApiError::unusable("the form is malformed or incomplete");
     let whole = stream::iter([Ok::<_, std::convert::Infallible>(body)]);
     let mut form = Multipart::new(whole, boundary);
     let mut uploads = Vec::new();
     while let Some(field) = form.next_field().await.map_err(broken)? {
         if uploads.len() == most {
-            return Err(Problem::too_large(format!("a request has at most {most} pictures")));
+            return Err(ApiError::too_large(format!("a request has at most {most} pictures")));
         }
         let name = field.file_name().or(field.name()).unwrap_or_default();
         let name = name.chars().take(NAME).collect();
         uploads.push(Upload { name, picture: field.bytes().await.map_err(broken)? });
     }
     if uploads.is_empty() {
-        return Err(Problem::unusable("expected at least one picture in the form"));
+        return Err(ApiError::unusable("expected at least one picture in the form"));
     }
     Ok(uploads)
 }

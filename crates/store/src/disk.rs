@@ -74,7 +74,7 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.persist(path)
 }
 
-/// Writes all bytes at the place where a file stands.
+/// Writes all bytes at the current position of a file.
 pub(crate) fn write_all(file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     if let Some(error) = faults::meet(Operation::Write) {
         // What a full disk does: it takes a part.

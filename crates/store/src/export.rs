@@ -82,7 +82,7 @@ pub struct Exported {
     pub left_out: usize,
 }
 
-/// The columns beside the embedding, in order.
+/// The columns in addition to the embedding, in order.
 const COLUMNS: [&str; 17] = [
     "path",
     "key",
@@ -115,7 +115,7 @@ impl Store {
     /// table: labels, the plain crop's embedding, and its taps where the store has them.
     ///
     /// # Errors
-    /// [`StoreError::NoSamples`], a damaged file, or a failure to write.
+    /// [`StoreError::NoSamples`], a corrupt file, or a failure to write.
     pub fn export(
         &self,
         format: ExportFormat,
@@ -140,10 +140,10 @@ impl Store {
         Ok(Exported { files, rows: rows.len(), left_out: samples.len() - rows.len() })
     }
 
-    /// The numbers beside the plain embedding of every picture's main face.
+    /// The numbers in addition to the plain embedding of every picture's main face.
     ///
     /// # Errors
-    /// [`StoreError`] where a shard or the log is damaged or cannot be read.
+    /// [`StoreError`] where a shard or the log is corrupt or cannot be read.
     pub fn main_faces(&self) -> Result<HashMap<ImageKey, FaceSummary>, StoreError> {
         let mut all = HashMap::new();
         for shard in self.index.shards_of(Kind::Embeddings) {

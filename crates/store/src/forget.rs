@@ -49,7 +49,7 @@ impl Store {
     /// Looks for all that the store holds of a person or a picture.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`] where it holds nothing, or a file that is damaged or cannot be read.
+    /// [`StoreError::Unknown`] where it holds nothing, or a file that is corrupt or cannot be read.
     pub fn find_traces(&self, of: Forget<'_>) -> Result<Forgotten, StoreError> {
         let samples = match self.samples() {
             Err(StoreError::NoSamples { .. }) => Vec::new(),
@@ -145,7 +145,7 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 
 impl StoreWriter {
     /// Removes all that [`Store::find_traces`] found: embeddings, taps and rejections, label rows,
-    /// and what is derived. Label rows go last, so that a removal that was cut off can be found and
+    /// and what is derived. Label rows go last, so that an interrupted removal can be found and
     /// done again.
     ///
     /// The files that held them are deleted; what the file system does with their blocks is not
@@ -156,7 +156,7 @@ impl StoreWriter {
     pub fn forget(&mut self, traces: &Forgotten) -> Result<(), StoreError> {
         self.seal()?;
         self.begin_change();
-        // A log whose records are damaged holds bytes that nobody can read, and may be theirs.
+        // Corrupt ranges of a log cannot be read, and may contain the removed rows.
         self.empty_log()?;
         self.forget_in_shards(&traces.keys)?;
         let attempts = self.store.layout.directory.join(attempts::FILE);

@@ -44,7 +44,7 @@ fn samples() -> Vec<SampleRow> {
     (0..PICTURES).map(row).collect()
 }
 
-/// Extracts every picture that the store has not seen; tells of each that the store took it.
+/// Extracts every picture that the store has not seen; reports each that the store accepted.
 /// A `stubborn` extraction goes on after a failure, as no program should but one might.
 fn extract(
     directory: &Path,

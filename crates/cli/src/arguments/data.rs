@@ -44,7 +44,7 @@ FeatureDataset:
     },
 }
 
-/// Which data set, and where.
+/// FaceSelector data set, and where.
 #[derive(Debug, Args)]
 pub struct SourceArguments {
     /// Kind of data set: adience, utkface, fairface, imdb-wiki, folder or manifest.
@@ -54,7 +54,7 @@ pub struct SourceArguments {
     /// Label file with subjects and folds, where it does not lie in its usual place.
     #[arg(long, value_name = "CSV")]
     pub labels: Option<PathBuf>,
-    /// Which of Adience's two picture trees to read.
+    /// FaceSelector of Adience's two picture trees to read.
     #[arg(long, value_enum, default_value_t = Tree::Aligned)]
     pub tree: Tree,
     /// Read Adience's lists of near-frontal faces instead of its main lists.

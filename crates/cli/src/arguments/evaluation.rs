@@ -11,7 +11,7 @@ use super::{LearningArguments, ThresholdArguments};
 use crate::commands::Usage;
 use crate::{columns, provenance};
 
-/// Which rows heads are fitted and tested on, how often, and where the report goes.
+/// FaceSelector rows heads are fitted and tested on, how often, and where the report goes.
 #[derive(Debug, Args)]
 pub struct EvaluationArguments {
     #[command(flatten)]

@@ -116,7 +116,7 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Write a bundle as an ONNX file, alone or behind its embedding network.
     Export(ExportArguments),
-    /// Answer over HTTP, and show a page to try it on.
+    /// FacePrediction over HTTP, and show a page to try it on.
     Serve(ServeArguments),
     /// Show a report that was written before.
     #[command(subcommand)]

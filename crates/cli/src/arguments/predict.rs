@@ -48,7 +48,7 @@ pub struct PredictArguments {
     pub run: RunArguments,
 }
 
-/// Which faces of a picture.
+/// FaceSelector faces of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FacesName {
     /// The largest near the centre.

@@ -67,7 +67,7 @@ fn describe(pack: &ModelPack, directory: &Path) -> Result<PackAnswer> {
             state: match found.state {
                 FileState::Good => "good",
                 FileState::Absent => "absent",
-                FileState::Damaged(_) => "damaged",
+                FileState::Corrupt(_) => "damaged",
             },
         })
         .collect();

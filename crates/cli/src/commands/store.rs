@@ -132,7 +132,7 @@ fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
 fn verify(dir: &Path, output: Output) -> Result<Outcome> {
     let verification = Store::open(dir)?.verify()?;
     let mut answer = serde_json::to_value(&verification)?;
-    answer["ok"] = verification.is_sound().into();
+    answer["ok"] = verification.is_valid().into();
     output.answer(&answer, || {
         let rows: usize = verification.shards.iter().map(|shard| shard.rows).sum();
         let mut lines = vec![format!(
@@ -155,10 +155,10 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
             );
         }
         lines.extend(verification.problems.iter().cloned());
-        lines.push(if verification.is_sound() { "sound" } else { "damaged" }.to_owned());
+        lines.push(if verification.is_valid() { "sound" } else { "damaged" }.to_owned());
         lines.join("\n")
     })?;
-    if verification.is_sound() {
+    if verification.is_valid() {
         Ok(Outcome::Done)
     } else {
         bail!("the store `{}` is damaged", dir.display())

@@ -219,7 +219,7 @@ impl StoreRows {
         Ok(self.store.load_matrix(&select)?)
     }
 
-    /// Which label rows are not used, and why: the face is not good enough, or the age is not
+    /// FaceSelector label rows are not used, and why: the face is not good enough, or the age is not
     /// among those asked for.
     fn refused(&self, options: &LearningOptions) -> Result<Vec<Option<String>>> {
         let faces = if options.quality.is_empty() { None } else { Some(self.store.main_faces()?) };

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::options::{LearningOptions, Origin};
 use crate::progress::Progress;
 
-/// Which heads are fitted and tested on which stores, and where the report goes.
+/// FaceSelector heads are fitted and tested on which stores, and where the report goes.
 #[derive(Debug, Clone)]
 pub struct MatrixOptions {
     /// The rows of at least two stores, tasks and settings of heads.

@@ -24,7 +24,7 @@ use crate::progress::Progress;
 /// Pictures with a doubtful label that are named in a file; more nobody looks through.
 const MOST_SUSPECTS: usize = 200;
 
-/// Which heads are evaluated on which rows, and where the report goes.
+/// FaceSelector heads are evaluated on which rows, and where the report goes.
 #[derive(Debug, Clone)]
 pub struct EvaluationOptions {
     /// The rows, tasks and settings of heads.

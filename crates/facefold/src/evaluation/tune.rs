@@ -8,7 +8,7 @@ use super::stores::{EvaluationOptions, evaluate};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
-/// Which settings are tried, and how.
+/// FaceSelector settings are tried, and how.
 #[derive(Debug, Clone)]
 pub struct TuneOptions {
     /// Settings with the values to try, as the command line has them: `mlp.dropout=0.2,0.4`; where

@@ -1,4 +1,4 @@
-//! Which data set, and where it lies.
+//! FaceSelector data set, and where it lies.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub struct Source {
     pub kind: DatasetKind,
     /// Its directory; for [`DatasetKind::Manifest`] the CSV file.
     pub root: PathBuf,
-    /// Which of its labels and pictures.
+    /// FaceSelector of its labels and pictures.
     pub options: LoadOptions,
 }
 
