@@ -6,7 +6,6 @@ use std::fs::{FileType, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use facefold_report::Report;
@@ -59,13 +58,35 @@ struct Entry {
     line: Option<Vec<u8>>,
 }
 
-/// By what a change of a file is noticed.
+/// By what a change of a file is noticed: its times, its length, and which file it is, since one
+/// that takes another's place may have the same times while the clock stands still or was set back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp(Option<SystemTime>, u64);
+struct Stamp([i64; 4], [u64; 3]);
 
+impl Stamp {
+    /// Of what is no file.
+    const NONE: Self = Self([0; 4], [0; 3]);
+}
+
+#[cfg(unix)]
 impl From<&Metadata> for Stamp {
     fn from(metadata: &Metadata) -> Self {
-        Self(metadata.modified().ok(), metadata.len())
+        use std::os::unix::fs::MetadataExt;
+        let times =
+            [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+        Self(times, [metadata.dev(), metadata.ino(), metadata.len()])
+    }
+}
+
+#[cfg(not(unix))]
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        let since = |time: std::io::Result<std::time::SystemTime>| {
+            let since = time.ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_nanos()).ok()
+        };
+        let times = [metadata.modified(), metadata.created()].map(|time| since(time).unwrap_or(0));
+        Self([times[0], times[1], 0, 0], [0, 0, metadata.len()])
     }
 }
 
@@ -141,14 +162,14 @@ impl ReportCache {
     /// What was made of files that are still the same, by a name of its own.
     pub async fn made(&self, name: &str, files: &[PathBuf]) -> Result<Option<Bytes>, ApiError> {
         let (name, states) = (PathBuf::from(name), states(files));
-        self.look(move |state| Ok(state.kept.get(&name, Stamp(None, 0), &states))).await
+        self.look(move |state| Ok(state.kept.get(&name, Stamp::NONE, &states))).await
     }
 
     /// Keeps what was made of files, which were as they are now.
     pub async fn keep(&self, name: &str, files: &[PathBuf], made: Bytes) -> Result<(), ApiError> {
         let (name, states) = (PathBuf::from(name), states(files));
         self.look(move |state| {
-            state.kept.put(name, Stamp(None, 0), states, made);
+            state.kept.put(name, Stamp::NONE, states, made);
             Ok(())
         })
         .await
@@ -336,7 +357,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_the_oldest_goes() {
-        let (mut kept, stamp) = (FileCache::default(), Stamp(None, 1));
+        let (mut kept, stamp) = (FileCache::default(), Stamp([0; 4], [0, 0, 1]));
         let path = |number: usize| PathBuf::from(number.to_string());
         let piece = Bytes::from(vec![0; KEPT / 4]);
         for number in 0..20 {
@@ -347,8 +368,8 @@ mod tests {
         }
         assert!(kept.get(&path(19), stamp, &[]).is_some());
         assert!(kept.get(&path(7), stamp, &[]).is_none());
-        // Another state of the file, and other plots.
-        assert!(kept.get(&path(19), Stamp(None, 2), &[]).is_none());
+        // Another state of the file, and other plots beside it.
+        assert!(kept.get(&path(19), Stamp([0; 4], [0, 0, 2]), &[]).is_none());
         assert!(kept.get(&path(19), stamp, &["a.svg".to_owned()]).is_none());
         let bytes = kept.bytes;
         kept.put(path(19), stamp, Vec::new(), piece);

@@ -5,11 +5,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+pub(crate) use facefold_core::files::PARTIAL;
 use facefold_core::files::sync_directory;
 use fs_err as fs;
-
-/// Prefix of files that are not whole yet.
-pub(crate) const PARTIAL: &str = ".partial-";
 
 /// A change to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

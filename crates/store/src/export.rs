@@ -20,7 +20,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::disk::PartialFile;
+use crate::disk::{self, PartialFile};
 use crate::error::StoreError;
 use crate::matrix::{Features, Select};
 use crate::npy;
@@ -114,6 +114,9 @@ impl Store {
     /// Writes every label row that has an embedding into `directory`, in the order of the samples
     /// table: labels, the plain crop's embedding, and its taps where the store has them.
     ///
+    /// An earlier export of the same format makes room first, and what a killed one left unfinished.
+    /// `index.csv` goes first and comes last: where it is, the matrices beside it are its own.
+    ///
     /// # Errors
     /// [`StoreError::NoSamples`], a corrupt file, or a failure to write.
     pub fn export(
@@ -132,6 +135,7 @@ impl Store {
             })
             .collect();
         fs::create_dir_all(directory)?;
+        disk::remove_partial_files(directory)?;
         let files = match format {
             ExportFormat::Npy => self.export_npy(&rows, directory)?,
             ExportFormat::Parquet => vec![self.export_parquet(&rows, directory)?],
@@ -180,6 +184,12 @@ impl Store {
     }
 
     fn export_npy(&self, rows: &[Row<'_>], directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
+        let index = directory.join("index.csv");
+        for earlier in [&index, &directory.join("embeddings.npy"), &directory.join("taps.npy")] {
+            if earlier.exists() {
+                disk::remove_file(earlier)?;
+            }
+        }
         let mut files = Vec::new();
         for (name, features, width) in self.parts() {
             let path = directory.join(format!("{name}.npy"));
@@ -192,15 +202,14 @@ impl Store {
             file.into_inner().map_err(std::io::IntoInnerError::into_error)?.persist(&path)?;
             files.push(path);
         }
-        let path = directory.join("index.csv");
         let file = PartialFile::new(directory)?;
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(COLUMNS)?;
         for row in rows {
             writer.write_record(row.csv_cells())?;
         }
-        finish_csv(writer)?.persist(&path)?;
-        files.push(path);
+        finish_csv(writer)?.persist(&index)?;
+        files.push(index);
         Ok(files)
     }
 

@@ -218,9 +218,9 @@ impl Store {
         found.pictures_without_sample = self.len() - known;
         if found.samples_without_outcome > 0 {
             found.problems.push(format!(
-                "{} label rows name pictures that have neither an embedding nor a rejection: run \
-                 the same `extract` command again",
-                found.samples_without_outcome
+                "{} label rows name pictures that have neither an embedding nor a rejection: {}",
+                found.samples_without_outcome,
+                remedy_for_lost_rows(self.removal_is_unfinished())
             ));
         }
         Ok(())
@@ -232,6 +232,12 @@ impl Store {
     /// A table of label rows that is corrupt, cannot be read, or is missing.
     pub fn lost_rows(&self) -> Result<usize, StoreError> {
         Ok(self.lost(&self.samples()?))
+    }
+
+    /// Whether a removal was cut off, or is under way.
+    #[must_use]
+    pub fn removal_is_unfinished(&self) -> bool {
+        self.layout.removal().exists()
     }
 
     fn lost(&self, samples: &[SampleRow]) -> usize {
@@ -286,4 +292,15 @@ fn size_of_directory(path: &Path) -> io::Result<u64> {
         Err(error) => return Err(error),
     };
     entries.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
+/// What to do about [`Store::lost_rows`], as the end of a sentence.
+#[must_use]
+pub fn remedy_for_lost_rows(removal_is_unfinished: bool) -> &'static str {
+    if removal_is_unfinished {
+        // The extraction would bring back whoever was to be forgotten.
+        "a removal was cut off; run the same `store forget` command again"
+    } else {
+        "run the same `extract` command again"
+    }
 }

@@ -71,7 +71,7 @@ pub use error::StoreError;
 pub use export::{ExportFormat, Exported, InvalidExportFormat};
 pub use forget::{Forget, Forgotten, NotedReport};
 pub use header::{DatasetInfo, StoreHeader};
-pub use inspect::{ShardCheck, StoreInfo, Verification};
+pub use inspect::{ShardCheck, StoreInfo, Verification, remedy_for_lost_rows};
 pub use matrix::{Features, InvalidFeatures, Select};
 pub use samples::{RejectedSample, SampleRow, TakenOver};
 pub use shard::FaceSummary;

@@ -41,7 +41,7 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
             let summary = store.export(format, &out)?;
             let lost = store.lost_rows()?;
             if lost > 0 {
-                output::note(&facefold::data::lost_rows(lost));
+                output::note(&facefold::data::lost_rows(lost, store.removal_is_unfinished()));
             }
             output.answer(&summary, || {
                 format!(

@@ -156,7 +156,7 @@ fn a_samples_table_of_another_store_of_the_same_network_is_refused() {
     let store = Store::open(ours.path()).unwrap();
     let error = store.samples().unwrap_err().to_string();
     assert!(error.contains("another store"), "{error}");
-    assert!(!store.verify().unwrap().is_sound());
+    assert!(!store.verify().unwrap().is_valid());
     fs_err::write(&own, whole).unwrap();
     assert_eq!(store.samples().unwrap(), rows);
     // A copy of the whole store is that store.
