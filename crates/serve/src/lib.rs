@@ -29,3 +29,4 @@ mod workers;
 pub use app::{OPENAPI, ROUTES};
 pub use options::{Limits, Options};
 pub use server::{ServeError, Server, Stopper};
+pub use upload::pictures_in;
