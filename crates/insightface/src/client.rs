@@ -7,17 +7,17 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use facefold_core::{RejectReason, Rejection};
+use facefold_core::{Embedding, RejectReason, Rejection};
 
 use crate::access::Address;
 use crate::error::{Failure, InsightfaceError};
 use crate::extractor::Options;
 use crate::face_detection_recognition as fdr;
-use crate::faces::FaceResponse;
+use crate::faces::{BadEmbedding, FaceResponse};
 use crate::pool::Pool;
 use crate::rest::{self, Encoding, Info};
 use crate::retry::RetryPolicy;
-use crate::transport::Transport;
+use crate::transport::{HttpResponse, Transport};
 
 /// A grey picture of 112 x 112, which every working server can look for faces in and can embed:
 /// `PIL.Image.new("RGB", (112, 112), (128, 128, 128)).save("probe.png")`.
@@ -48,6 +48,30 @@ impl Dialect {
             Self::Rest => "rest",
             Self::FaceDetectionRecognition => "face-detection-recognition",
         }
+    }
+
+    /// The embeddings in a container's response about one picture, or about one crop: one for each face,
+    /// or why its values are none.
+    ///
+    /// # Errors
+    /// Why the response has none, where it cannot be read or says that the picture failed.
+    pub fn embeddings_in(
+        self,
+        is_crop: bool,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<Result<Embedding, BadEmbedding>>, String> {
+        let response = HttpResponse { content_type: content_type.to_owned(), body };
+        let response = match self {
+            Self::Rest => rest::face_response(&response, is_crop),
+            Self::FaceDetectionRecognition => fdr::face_response(&response),
+        };
+        let embeddings: Vec<_> = match response.map_err(|failure| failure.to_string())? {
+            FaceResponse::Faces(faces) => faces.into_iter().map(|face| face.embedding).collect(),
+            FaceResponse::Crop(embedded) => vec![embedded],
+            FaceResponse::Rejected(rejection) => return Err(rejection.detail),
+        };
+        Ok(embeddings.into_iter().map(|found| found.map(|found| found.embedding)).collect())
     }
 
     fn advice(self) -> &'static str {

@@ -29,3 +29,4 @@ mod write_timeout;
 pub use app::{OPENAPI, ROUTES};
 pub use options::{Limits, Options};
 pub use server::{ServeError, Server, Stopper};
+pub use upload::pictures_in;

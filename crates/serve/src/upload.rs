@@ -1,6 +1,6 @@
 //! The pictures of a request: its body as it is, or the files of a form.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::stream;
 use multer::Multipart;
@@ -16,6 +16,23 @@ pub(crate) struct Upload {
     /// Empty for a body without a form.
     pub name: String,
     pub picture: Bytes,
+}
+
+/// The pictures of a request to `/v1/predict` or `/v1/embed`, each with the name that its sender gave
+/// it: of a form its files, at most so many, else the body itself under an empty name.
+///
+/// # Errors
+/// The sentence that a client is answered with.
+pub async fn pictures_in(
+    content_type: &str,
+    body: Bytes,
+    most: usize,
+) -> Result<Vec<(String, Bytes)>, String> {
+    let mut headers = HeaderMap::new();
+    let content_type = HeaderValue::from_str(content_type).map_err(|error| error.to_string())?;
+    headers.insert(header::CONTENT_TYPE, content_type);
+    let uploads = uploads(&headers, body, most).await.map_err(|problem| problem.message)?;
+    Ok(uploads.into_iter().map(|upload| (upload.name, upload.picture)).collect())
 }
 
 /// Takes the pictures out of a body.
