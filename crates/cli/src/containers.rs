@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use facefold::network::{DEFAULT_DEVICE, DEFAULT_MODEL};
-use facefold_insightface::{InsightfaceError, Options, Patience, Token};
+use facefold_insightface::{InsightfaceError, Options, RetryPolicy, Token};
 
 use crate::arguments::{BackendKind, ExtractArguments, NetworkArguments};
 use crate::outcome::Usage;
@@ -58,7 +58,7 @@ pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
             "expected {name} from above 0 to {MOST_SECONDS} seconds, found {seconds}"
         ))),
     };
-    let patience = Patience::default();
+    let retry = RetryPolicy::default();
     let threads = arguments.network.threads;
     let options = Options {
         dialect: backend.dialect.unwrap_or_default(),
@@ -67,10 +67,10 @@ pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
             0 => REQUESTS,
             threads => threads.div_ceil(backend.url.len().max(1)),
         },
-        patience: Patience {
-            answer: seconds("--timeout", backend.timeout, patience.answer)?,
-            outage: seconds("--patience", backend.patience, patience.outage)?,
-            ..patience
+        retry: RetryPolicy {
+            response: seconds("--timeout", backend.timeout, retry.response)?,
+            outage: seconds("--patience", backend.patience, retry.outage)?,
+            ..retry
         },
         tokens: backend.token.iter().cloned().map(Token::from).collect(),
         ..Options::new(backend.url.clone())

@@ -210,6 +210,20 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Whether the file is at fault, which then has no pixels: it is unreadable, damaged or no picture.
+    #[must_use]
+    pub fn is_damage(self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable
+                | Self::Empty
+                | Self::NotAPicture
+                | Self::Undecodable
+                | Self::Truncated
+                | Self::Crashed
+        )
+    }
+
     /// Every reason.
     pub const ALL: [Self; 14] = [
         Self::Unreadable,

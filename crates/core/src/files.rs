@@ -6,6 +6,9 @@ use std::path::Path;
 
 use fs_err as fs;
 
+/// How the names of files begin that are not whole yet, or never were.
+pub const PARTIAL: &str = ".partial-";
+
 /// Writes `data` to `path` through a temporary file in the same directory, synced, then renamed;
 /// the directory is created if need be, and synced after the rename.
 ///
@@ -18,7 +21,7 @@ pub fn write_atomic(path: &Path, data: &[u8]) -> io::Result<()> {
     };
     fs::create_dir_all(directory)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".partial-");
+    builder.prefix(PARTIAL);
     // Temporary files are private by default, which would hide results from colleagues.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
@@ -29,6 +32,25 @@ pub fn write_atomic(path: &Path, data: &[u8]) -> io::Result<()> {
         .map_err(|error| named(&error, path))?;
     temporary.persist(path).map_err(|error| named(&error.error, path))?;
     sync_directory(directory)
+}
+
+/// Deletes the files in `directory` that a killed program left unfinished; none where there is no
+/// such directory. Whoever asks for it knows that nobody writes there now.
+///
+/// # Errors
+/// Any error of the file system, naming the path.
+pub fn remove_partial_files(directory: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(PARTIAL.as_bytes()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Why a file was not read.

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// f32 in candle or in the CPU engine, and bf16x3.
-    Exact,
+    #[serde(rename = "exact")]
+    F32Equivalent,
     /// Plain bf16, cosine to f32 about 0.9999.
     Bf16,
 }
@@ -21,7 +22,7 @@ pub enum Precision {
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Exact => "exact",
+            Self::F32Equivalent => "exact",
             Self::Bf16 => "bf16",
         })
     }

@@ -1,4 +1,4 @@
-//! The Adience benchmark: five fold lists beside two trees of pictures.
+//! Loader of the Adience benchmark: five fold lists and two trees of pictures.
 //!
 //! Eidinger, Enbar and Hassner, "Age and Gender Estimation of Unfiltered Faces", 2014. The lists
 //! are tab-separated; the fold is in the file's name and the user is the subject.
@@ -87,9 +87,9 @@ fn require_list(path: &Path, lists: Lists, directory: &Path) -> Result<(), Datas
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let advice = if lists == Lists::Main && Lists::Frontal.present(directory) {
-        "only the fold_frontal lists are there: get the main lists, or ask for the frontal ones"
+        "only the fold_frontal lists are there: get the main lists, or select the frontal ones"
     } else {
-        "put all five lists of the benchmark there (data/README.md says where to ask for them), \
+        "put all five lists of the benchmark there (data/README.md has where to request them), \
          or name their folder with --labels"
     };
     Err(DatasetError::Missing {
@@ -111,7 +111,7 @@ fn read_list(path: &Path) -> Result<Table, DatasetError> {
     Ok(table)
 }
 
-/// What a row says, as it is written.
+/// The fields of a row, unparsed.
 struct Entry<'a> {
     user: &'a str,
     image: &'a str,

@@ -30,12 +30,12 @@ pub fn contradicted<T: PartialEq>(keys: &[Option<ImageKey>], labels: &[Option<T>
     keys.iter().map(|key| key.as_ref().is_some_and(differs)).collect()
 }
 
-/// What a row says of a task.
+/// The label of a row for a task.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Said {
     Class(usize),
     Age(AgeTarget),
-    /// Something that serves the task nothing: an age that is no group, labels that disagree.
+    /// A label without use for the task: an age that is no group, labels that disagree.
     Other,
 }
 
@@ -71,7 +71,7 @@ impl Selection {
     }
 }
 
-/// What a row says of a task that it does not serve.
+/// The label of a row for a task that does not use it.
 fn unserved(sample: &Sample, task: Task) -> Option<Said> {
     let age = || AgeTarget::try_from(AgeLabel::parse(&sample.raw_age)).is_ok();
     (sample.label_conflict || (task == Task::AgeGroup && age())).then_some(Said::Other)

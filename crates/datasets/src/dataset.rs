@@ -25,7 +25,7 @@ pub enum DatasetKind {
     /// A CSV list for each split (Karkkainen and Joo 2021).
     #[serde(rename = "fairface")]
     FairFace,
-    /// MATLAB metadata beside the pictures (Rothe, Timofte and Van Gool 2015).
+    /// MATLAB metadata of the pictures (Rothe, Timofte and Van Gool 2015).
     ImdbWiki,
     /// A folder a class, with folders `train` and `test` above or below them or without.
     Folder,
@@ -57,7 +57,7 @@ impl DatasetKind {
         }
     }
 
-    /// Terms of its pictures, one line; `data/README.md` says where the authors state them.
+    /// Terms of its pictures, one line; see `data/README.md`.
     #[must_use]
     pub fn terms(self) -> &'static str {
         match self {
@@ -163,7 +163,7 @@ pub enum SkipReason {
     Unreadable,
     /// A link to a folder that was read already, or lies above.
     FolderReadAlready,
-    /// A folder or file beside `train` and `test`, which belongs to no split.
+    /// A folder or file next to `train` and `test`, which belongs to no split.
     BesideSplits,
 }
 
@@ -180,7 +180,7 @@ impl fmt::Display for SkipReason {
             Self::NotAFile => "a pipe, socket or device",
             Self::Unreadable => "cannot be read",
             Self::FolderReadAlready => "a link to a folder read already or above",
-            Self::BesideSplits => "beside the folders of the splits",
+            Self::BesideSplits => "outside of the folders of the splits",
         })
     }
 }
@@ -274,7 +274,7 @@ impl Deduplication {
     /// Adds a label row to `dataset`. `raw_gender` is the gender as the file writes it.
     ///
     /// Rows with the same key are the same picture; if they are not equal in all that a sample
-    /// holds, no one can tell which is right, so the kept sample counts as a label conflict.
+    /// holds, the correct one is unknown, so the kept sample counts as a label conflict.
     pub fn add(&mut self, dataset: &mut Dataset, key: String, sample: Sample, raw_gender: &str) {
         dataset.rows += 1;
         dataset.ages.add(&sample.raw_age, sample.fold);

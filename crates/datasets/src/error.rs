@@ -57,7 +57,7 @@ pub enum DatasetError {
         /// The name of the split's folder.
         split: String,
     },
-    /// The drawing of the distributions failed.
+    /// Rendering the distributions failed.
     #[error("cannot draw the distributions: {0}")]
     Plot(String),
     /// A name that is no kind of data set.
@@ -82,7 +82,7 @@ pub enum DatasetError {
     InvalidAges(String),
     /// Two sets whose classes differ.
     #[error(
-        "the sets cannot be joined for one task: `{set}` has the classes {classes}, `{other}` has \
+        "the sets cannot be combined for one task: `{set}` has the classes {classes}, `{other}` has \
          {others}; leave one of them out, or name the classes alike"
     )]
     OtherClasses {

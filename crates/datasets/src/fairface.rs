@@ -1,4 +1,4 @@
-//! FairFace: a CSV list for each split, beside the folders `train` and `val`.
+//! Loader of FairFace: a CSV list for each split, next to the folders `train` and `val`.
 //!
 //! Karkkainen and Joo, "`FairFace`: Face Attribute Dataset for Balanced Race, Gender, and Age",
 //! 2021: `file,age,gender,race,service_test`, ages as `0-2` to `60-69` and `more than 70`. The
@@ -46,7 +46,7 @@ fn published(root: &Path, notes: &mut Vec<String>) -> Result<Vec<PathBuf>, Datas
         return Err(DatasetError::Missing {
             root: root.to_owned(),
             expected: format!("the list `{}` or `{}`", LISTS[0], LISTS[1]),
-            advice: "put the lists beside train/ and val/, or name one list with --labels"
+            advice: "put the lists next to train/ and val/, or name one list with --labels"
                 .to_owned(),
         });
     }

@@ -15,7 +15,7 @@ use crate::error::DatasetError;
 use crate::missing::known;
 use crate::pictures;
 
-/// Where the folders of the splits stand.
+/// The location of the folders of the splits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// `ROOT/class`.
@@ -26,7 +26,7 @@ enum Layout {
     SplitsBelow,
 }
 
-/// What a picture's folders say.
+/// The labels of a picture's folders.
 enum Place<'a> {
     /// Its class and split, each where there is one.
     In(Option<&'a str>, Option<Split>),
@@ -127,7 +127,7 @@ fn place<'a>(folders: &[&'a str], layout: Layout, root: &Path) -> Result<Place<'
     })
 }
 
-/// Takes the class from samples whose folder's name says that it is not known, and says so.
+/// Removes the class of samples whose folder's name means unknown, with a note.
 fn forget_unknown_classes(samples: &mut [Sample]) -> Option<String> {
     let (mut folders, mut rows) = (BTreeSet::new(), 0);
     for sample in samples {

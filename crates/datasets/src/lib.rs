@@ -1,4 +1,5 @@
-//! Label files and folders become samples; label policies; the drawn set.
+//! Datasets: loaders that turn label files and folders into samples, label policies, and the
+//! synthetic dataset.
 //!
 //! [`load()`] reads a published set's own layout into [`Sample`](facefold_core::Sample)s without
 //! judging a label; [`select()`] decides, task by task and under a [`LabelPolicy`], which samples
@@ -7,11 +8,11 @@
 pub mod ages;
 pub mod check;
 pub mod dataset;
-pub mod drawn;
 pub mod error;
 pub mod oversample;
 pub mod policy;
 pub mod select;
+pub mod synthetic;
 pub mod tally;
 
 mod adience;

@@ -74,7 +74,7 @@ fn sample(row: Row<'_>, columns: [Option<usize>; 8], root: &Path) -> Result<Samp
         Some(letter) if letter.eq_ignore_ascii_case(UNKNOWN_GENDER) => None,
         Some(letter) => Some(
             Gender::parse(letter)
-                .ok_or_else(|| row.error("a gender `f` or `m`, or nothing", letter))?,
+                .ok_or_else(|| row.error("a gender `f` or `m`, or an empty field", letter))?,
         ),
     };
     let split = match row.known(split) {
@@ -88,7 +88,7 @@ fn sample(row: Row<'_>, columns: [Option<usize>; 8], root: &Path) -> Result<Samp
         gender,
         race: row.known(race).map(str::to_owned),
         subject: row.known(subject).map(SubjectId::new),
-        fold: row.number(fold, "a fold's number from 0, or nothing")?.map(Fold),
+        fold: row.number(fold, "a fold's number from 0, or an empty field")?.map(Fold),
         split,
         class: row.known(class).map(str::to_owned),
         ..Sample::unlabelled(relative_path(row, row.get(path), root)?)

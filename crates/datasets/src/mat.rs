@@ -3,7 +3,7 @@
 //!
 //! Layout after "MAT-File Format" (The `MathWorks`): a header of 128 bytes, then elements of an
 //! 8-byte tag (type, size) and their bytes, padded to 8; a small element holds its bytes in the
-//! tag. Every size is checked against what is there, so that a damaged file ends in an error.
+//! tag. Every size is checked against what is there, so that a corrupt file is an error.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -21,7 +21,7 @@ pub(crate) enum Value {
     Cells(Vec<Value>),
     /// A struct of one element: fields by name.
     Fields(BTreeMap<String, Value>),
-    /// A kind of value that label metadata does not need, or a field not asked for.
+    /// A kind of value that label metadata does not need, or a field that is not requested.
     Other,
 }
 
@@ -37,7 +37,7 @@ type Result<T> = std::result::Result<T, Damage>;
 /// Bytes before the first element.
 const HEADER: usize = 128;
 /// A file may unpack to so many times its length, and its values may take as much again. The
-/// published metadata take a tenth of it; a few bytes that stand for gigabytes do not.
+/// published metadata take a tenth of it; a few bytes that expand to gigabytes do not.
 const MOST_RATIO: usize = 64;
 /// A small file may take this much beyond.
 const LEAST_MEMORY: usize = 8 << 20;
@@ -231,7 +231,7 @@ fn matrix(
             memory.take(8 * content.len())?;
             let numbers = numbers(kind, content)?;
             if numbers.len() != count {
-                return damage("as many numbers as the dimensions say", numbers.len().to_string());
+                return damage("as many numbers as the dimensions have", numbers.len().to_string());
             }
             Value::Numbers(numbers)
         }
@@ -247,7 +247,7 @@ fn cells(
     depth: usize,
     memory: &mut Memory,
 ) -> Result<Vec<Value>> {
-    // Not reserved by `count`, which a damaged file may put at anything.
+    // Not reserved by `count`, which may be anything in a corrupt file.
     let mut cells = Vec::new();
     for _ in 0..count {
         let content = parts.expect(MATRIX, "a cell")?;

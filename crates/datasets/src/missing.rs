@@ -1,4 +1,4 @@
-//! Words that label files write where nothing is known.
+//! Words for missing values in label files.
 
 /// The words, in lower case and without blanks and marks: `N/A` is `na`.
 const WORDS: [&str; 18] = [
@@ -23,10 +23,10 @@ const WORDS: [&str; 18] = [
 ];
 
 /// What programs write, letter for letter: a database's NULL, a date that pandas does not know, a
-/// spreadsheet's lost cell, "no date". In another spelling they may be somebody's name.
+/// spreadsheet's lost cell, "no date". In another spelling they may be a person's name.
 const VERBATIM: [&str; 4] = [r"\N", "NaT", "#REF!", "n.d."];
 
-/// Marks that say nothing where nothing else stands: `-`, `?`, `...`.
+/// Marks for a missing value where they stand alone: `-`, `?`, `...`.
 const MARKS: [char; 6] = ['-', '–', '—', '?', '.', '_'];
 
 /// A label without blanks around it; none where it is empty or a word for what is not known, in any

@@ -5,7 +5,7 @@ use facefold_core::{AgeGroups, Sample, Targets, Task};
 use crate::policy::LabelPolicy;
 use crate::select::select;
 
-/// For each sample, how many versions beside the picture itself bring its age range to about the
+/// For each sample, how many augmented versions bring its age range to about the
 /// size of the commonest one, and at most `most`; 0 for samples whose age range is not known.
 ///
 /// The ranges are the nine of [`AgeGroups::nine`], or Adience's eight where those fit more of the

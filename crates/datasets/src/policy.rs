@@ -72,7 +72,7 @@ impl LabelPolicy {
     ) -> Result<usize, DropReason> {
         self.check(groups).map_err(|_| DropReason::NoRule)?;
         let mean = mean_years(label).ok_or(DropReason::NoAge)?;
-        // A range of all ages has a mean, which says nothing.
+        // The mean of a range of all ages has no meaning.
         AgeTarget::try_from(label).map_err(|_| DropReason::NoRange)?;
         let nearest = || groups.group_of(mean).unwrap_or_else(|| groups.nearest(mean));
         match self {
@@ -168,7 +168,7 @@ impl fmt::Display for DropReason {
             Self::NotAnAge => "age is no number of years and no range of them",
             Self::NotAGroup => "age is no group under this policy",
             Self::NoRule => "label policy has no rule for these age groups",
-            Self::NoRange => "age range says nothing",
+            Self::NoRange => "age range of all ages",
             Self::NoClass => "no known class",
         })
     }

@@ -52,7 +52,7 @@ impl Selection {
     }
 
     /// The selections of several sets as one; each with the set's name and its number of samples,
-    /// which stand behind those of the sets before it. A set that has no row for the task adds none.
+    /// which follow those of the sets before it. A set that has no row for the task adds none.
     ///
     /// # Errors
     /// [`DatasetError::OtherClasses`] where two sets with rows have other classes.

@@ -16,7 +16,7 @@ pub(crate) const MOST_BYTES: u64 = 2 << 30;
 pub(crate) enum Columns {
     /// Commas, with double quotes around what holds one.
     Commas,
-    /// Tabs, and quotes mean nothing.
+    /// Tabs; quotes are literal.
     Tabs,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Table {
     rows: Vec<(usize, StringRecord)>,
 }
 
-/// One row, which knows where it stands.
+/// One row with its line number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row<'a> {
     path: &'a Path,
@@ -117,7 +117,7 @@ impl<'a> Row<'a> {
         column.and_then(|column| self.fields.get(column)).unwrap_or("").trim()
     }
 
-    /// A field that says something; none where the file lacks the column.
+    /// A non-empty field; `None` where the file lacks the column.
     pub fn known(self, column: Option<usize>) -> Option<&'a str> {
         known(self.get(column))
     }
@@ -132,7 +132,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A field that must be a number of the type asked for, unless it says nothing.
+    /// A field that must be a number of this type, unless it is empty.
     pub fn number<T: std::str::FromStr>(
         self,
         column: Option<usize>,

@@ -1,4 +1,4 @@
-//! Counts of labels by fold, in the order in which people read them.
+//! Counts of labels by fold, in natural order.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct LabelCount {
     pub label: String,
     /// All its rows, those without a fold too.
     pub total: usize,
-    /// Its rows in each fold, in the order of the folds asked for.
+    /// Its rows in each fold, in the order of the given folds.
     pub per_fold: Vec<usize>,
 }
 

@@ -77,11 +77,11 @@ fn default_labels(root: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Fills in what a name says; false where it breaks the pattern.
+/// Fills in the labels of a name; false where it breaks the pattern.
 ///
 /// Ages, gender and race must be followed by a date of 17 digits (to the millisecond). A name
-/// with a longer or shorter date was damaged, and its labels are not to be trusted; what stands
-/// between the date and the ending tells nothing (`24_0_1_20170116220224657 .jpg.chip.jpg`).
+/// with a longer or shorter date was corrupted, and its labels are not used; the text
+/// between the date and the ending has no meaning (`24_0_1_20170116220224657 .jpg.chip.jpg`).
 fn read_name(name: &str, sample: &mut Sample) -> bool {
     let mut parts = name.splitn(4, '_');
     let (Some(age), Some(gender), Some(race), Some(rest)) =
@@ -169,7 +169,7 @@ impl Labels {
             None => None,
             Some(letter) => Some(
                 Gender::parse(letter)
-                    .ok_or_else(|| row.error("a gender `f` or `m`, or nothing", letter))?,
+                    .ok_or_else(|| row.error("a gender `f` or `m`, or an empty field", letter))?,
             ),
         };
         let label_conflict = match row.known(conflict) {

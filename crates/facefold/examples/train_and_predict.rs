@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use facefold::core::Task;
 use facefold::datasets::DatasetKind;
-use facefold::datasets::drawn::DrawOptions;
+use facefold::datasets::synthetic::SyntheticOptions;
 use facefold::vision::decode::Limits;
 use facefold::{
     ExtractOptions, Faces, LearningOptions, NetworkOptions, Source, TrainOptions, extract,
@@ -27,8 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let network = network.of_model(arguments.next().unwrap_or(network.model.clone()));
 
     let pictures = directory.join("pictures");
-    let options = DrawOptions { subjects: 32, pictures: 160, ..DrawOptions::default() };
-    synthetic::draw(&pictures, &options, &())?;
+    let options = SyntheticOptions { subjects: 32, pictures: 160, ..SyntheticOptions::default() };
+    synthetic::generate(&pictures, &options, &())?;
 
     let source = Source::new(DatasetKind::Adience, &pictures);
     let dataset = source.load(&())?;

@@ -5,7 +5,7 @@ use std::fmt;
 use facefold_core::pictures::ListError;
 use facefold_core::{ExtractorError, HeadError};
 use facefold_datasets::DatasetError;
-use facefold_datasets::drawn::DrawError;
+use facefold_datasets::synthetic::SyntheticError;
 use facefold_evaluate::EvaluateError;
 use facefold_heads::BundleError;
 use facefold_insightface::InsightfaceError;
@@ -46,7 +46,7 @@ pub enum Error {
     Dataset(#[from] DatasetError),
     /// Drawing of synthetic pictures.
     #[error(transparent)]
-    Draw(#[from] DrawError),
+    Draw(#[from] SyntheticError),
     /// Weights that cannot be had.
     #[error(transparent)]
     Models(#[from] ModelsError),

@@ -135,7 +135,7 @@ pub fn with_weights<T>(
 /// Whether weights are missing or damaged, which fetching may mend.
 fn lacks_weights(error: &ExtractorError) -> bool {
     let source = error.source.as_ref().and_then(|source| source.downcast_ref());
-    matches!(source, Some(ModelsError::Missing { .. } | ModelsError::Damaged { .. }))
+    matches!(source, Some(ModelsError::Missing { .. } | ModelsError::Corrupt { .. }))
 }
 
 /// Fetches what is missing of a pack into a directory, and notes its terms if it fetched any.
@@ -205,7 +205,7 @@ pub fn pack_status(pack: &ModelPack, directory: &Path) -> Result<PackStatus> {
         state: match found.state {
             FileState::Good => "good",
             FileState::Absent => "absent",
-            FileState::Damaged(_) => "damaged",
+            FileState::Corrupt(_) => "damaged",
         },
     });
     let files = files.collect();

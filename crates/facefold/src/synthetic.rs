@@ -3,30 +3,30 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use facefold_datasets::drawn;
-use facefold_datasets::drawn::{DrawError, DrawOptions, DrawSummary};
+use facefold_datasets::synthetic;
+use facefold_datasets::synthetic::{SyntheticError, SyntheticOptions, SyntheticSummary};
 
 use crate::error::Result;
 use crate::progress::{Progress, Stage, Step};
 
-/// Draws synthetic faces in Adience's layout, or goes on with a directory that has some; `None`
+/// Generates synthetic faces in Adience's layout, or goes on with a directory that has some; `None`
 /// where it was cancelled.
 ///
 /// # Errors
-/// As [`facefold_datasets::drawn::draw`].
-pub fn draw(
+/// As [`facefold_datasets::synthetic::generate`].
+pub fn generate(
     out: &Path,
-    options: &DrawOptions,
+    options: &SyntheticOptions,
     progress: &dyn Progress,
-) -> Result<Option<DrawSummary>> {
+) -> Result<Option<SyntheticSummary>> {
     let total = Some(options.pictures as u64);
-    let drawn = drawn::draw(out, options, &|done, _| {
+    let drawn = synthetic::generate(out, options, &|done, _| {
         progress.step(Step { stage: Stage::Drawing, done: done as u64, total, item: "" });
         if progress.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match drawn {
         Ok(summary) => Ok(Some(summary)),
-        Err(DrawError::Interrupted { .. }) => Ok(None),
+        Err(SyntheticError::Interrupted { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

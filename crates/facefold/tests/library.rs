@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use facefold::core::Task;
 use facefold::datasets::DatasetKind;
-use facefold::datasets::drawn::DrawOptions;
+use facefold::datasets::synthetic::SyntheticOptions;
 use facefold::store::Forget;
 use facefold::vision::LocalExtractor;
 use facefold::vision::decode::Limits;
@@ -62,8 +62,8 @@ fn extractor() -> LocalExtractor {
 /// Embeds a data set of 48 synthetic pictures of 16 subjects into a store.
 fn extracted(root: &Path, progress: &dyn Progress) -> ExtractSummary {
     let pictures = root.join("pictures");
-    let options = DrawOptions { subjects: 16, pictures: 48, ..DrawOptions::default() };
-    synthetic::draw(&pictures, &options, &()).expect("drawn");
+    let options = SyntheticOptions { subjects: 16, pictures: 48, ..SyntheticOptions::default() };
+    synthetic::generate(&pictures, &options, &()).expect("drawn");
     let source = Source::new(DatasetKind::Adience, &pictures);
     let dataset = source.load(&()).expect("labels");
     let options = ExtractOptions { workers: 2, ..ExtractOptions::new(root.join("store")) };

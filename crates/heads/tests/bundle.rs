@@ -111,7 +111,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
             model: "untrained".to_owned(),
             detector: "none".to_owned(),
             network: "drawn".to_owned(),
-            precision: Precision::Exact,
+            precision: Precision::F32Equivalent,
             execution: "candle f32".to_owned(),
             embedding_length: 4,
             taps_length: 2,

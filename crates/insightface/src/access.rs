@@ -1,4 +1,4 @@
-//! The addresses of the replicas, and what lets the client in: neither tokens nor passwords are ever
+//! The addresses and credentials of the replicas: neither tokens nor passwords are ever
 //! shown.
 
 use std::fmt;

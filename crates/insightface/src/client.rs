@@ -1,5 +1,5 @@
-//! Questions about pictures, put to whichever replica can answer, until one does or it is clear
-//! whose fault it is that none can.
+//! The client: sends pictures to whichever replica is free, and retries until one has a result or it
+//! is clear whether the picture or the servers are at fault.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,17 +7,17 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use facefold_core::{RejectReason, Rejection};
+use facefold_core::{Embedding, RejectReason, Rejection};
 
 use crate::access::Address;
 use crate::error::{Failure, InsightfaceError};
 use crate::extractor::Options;
 use crate::face_detection_recognition as fdr;
-use crate::faces::Reply;
-use crate::patience::Patience;
+use crate::faces::{BadEmbedding, FaceResponse};
 use crate::pool::Pool;
 use crate::rest::{self, Encoding, Info};
-use crate::transport::Transport;
+use crate::retry::RetryPolicy;
+use crate::transport::{HttpResponse, Transport};
 
 /// A grey picture of 112 x 112, which every working server can look for faces in and can embed:
 /// `PIL.Image.new("RGB", (112, 112), (128, 128, 128)).save("probe.png")`.
@@ -26,7 +26,7 @@ const PROBE: &[u8] = include_bytes!("probe.png");
 /// Pictures in a row that may fail on a server that works otherwise.
 const FAILED_PICTURES: u32 = 8;
 
-/// Statuses of refusal that may be about what a request says of one picture; all others are about
+/// Statuses of refusal that may be due to one picture; all others are about
 /// the server: where it is, what it takes, and from whom.
 const ABOUT_A_PICTURE: [u16; 2] = [400, 422];
 
@@ -48,6 +48,30 @@ impl Dialect {
             Self::Rest => "rest",
             Self::FaceDetectionRecognition => "face-detection-recognition",
         }
+    }
+
+    /// The embeddings in a container's response about one picture, or about one crop: one for each face,
+    /// or why its values are none.
+    ///
+    /// # Errors
+    /// Why the response has none, where it cannot be read or says that the picture failed.
+    pub fn embeddings_in(
+        self,
+        is_crop: bool,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<Result<Embedding, BadEmbedding>>, String> {
+        let response = HttpResponse { content_type: content_type.to_owned(), body };
+        let response = match self {
+            Self::Rest => rest::face_response(&response, is_crop),
+            Self::FaceDetectionRecognition => fdr::face_response(&response),
+        };
+        let embeddings: Vec<_> = match response.map_err(|failure| failure.to_string())? {
+            FaceResponse::Faces(faces) => faces.into_iter().map(|face| face.embedding).collect(),
+            FaceResponse::Crop(embedded) => vec![embedded],
+            FaceResponse::Rejected(rejection) => return Err(rejection.detail),
+        };
+        Ok(embeddings.into_iter().map(|found| found.map(|found| found.embedding)).collect())
     }
 
     fn advice(self) -> &'static str {
@@ -80,83 +104,83 @@ impl FromStr for Dialect {
     }
 }
 
-/// Why a question has no answer.
+/// Why a request has no result.
 #[derive(Debug)]
-pub(crate) enum NoAnswer {
+pub(crate) enum ExtractionFailure {
     /// The picture is at fault.
     Rejected(Rejection),
-    /// The servers are, or it cannot be told.
+    /// The servers are at fault, or it is unknown.
     Failed(InsightfaceError),
 }
 
-impl From<InsightfaceError> for NoAnswer {
+impl From<InsightfaceError> for ExtractionFailure {
     fn from(error: InsightfaceError) -> Self {
         Self::Failed(error)
     }
 }
 
-/// Why a replica is not fit.
-enum Unfit {
-    /// Perhaps later.
+/// Why a replica is unhealthy.
+enum UnhealthyReplica {
+    /// May recover.
     Now(Failure),
-    /// Never.
+    /// Will not recover.
     Ever(InsightfaceError),
 }
 
-/// Asks the replicas.
+/// Sends requests to the replicas.
 pub(crate) struct Client {
     dialect: Dialect,
     aligned: bool,
-    patience: Patience,
+    retry: RetryPolicy,
     transport: Transport,
     pool: Pool,
-    /// The first fit replica, with what all others must say too.
+    /// The first healthy replica and its models, which all others must have too.
     reference: OnceLock<(String, Info)>,
     failed_pictures: AtomicU32,
 }
 
 impl Client {
-    /// A client of the replicas that are fit now; those that cannot be reached may come later.
+    /// A client of the replicas that are healthy now; those that cannot be reached may come later.
     ///
     /// # Errors
-    /// A URL that is none, no replica that is fit, or one that never will be.
+    /// An invalid URL, no healthy replica, or one that will not recover.
     pub(crate) fn connect(options: &Options) -> Result<Self, InsightfaceError> {
         let client = Self {
             dialect: options.dialect,
             aligned: options.aligned,
-            patience: options.patience,
-            transport: Transport::new(&options.patience)?,
-            pool: Pool::new(options.addresses()?, options.in_flight.max(1), &options.patience),
+            retry: options.retry,
+            transport: Transport::new(&options.retry)?,
+            pool: Pool::new(options.addresses()?, options.in_flight.max(1), &options.retry),
             reference: OnceLock::new(),
             failed_pictures: AtomicU32::new(0),
         };
-        let mut fit = 0;
+        let mut healthy = 0;
         for replica in 0..client.pool.len() {
-            let turn = client.pool.turn(replica);
-            match client.examine(turn.address()) {
+            let permit = client.pool.permit(replica);
+            match client.examine(permit.address()) {
                 Ok(encoding) => {
-                    turn.fit(encoding);
-                    fit += 1;
+                    permit.healthy(encoding);
+                    healthy += 1;
                 }
-                Err(Unfit::Now(failure)) => {
+                Err(UnhealthyReplica::Now(failure)) => {
                     tracing::warn!(
                         "`{}`: {failure}; it is tried again later",
-                        turn.address().url()
+                        permit.address().url()
                     );
-                    turn.failed(&failure);
+                    permit.failed(&failure);
                 }
-                Err(Unfit::Ever(error)) => return Err(error),
+                Err(UnhealthyReplica::Ever(error)) => return Err(error),
             }
         }
-        if fit == 0 { Err(client.pool.nobody()) } else { Ok(client) }
+        if healthy == 0 { Err(client.pool.no_replica()) } else { Ok(client) }
     }
 
-    /// What the replicas say of themselves; nothing in the dialect without `/info`.
+    /// What the replicas report about themselves; `None` in the dialect without `/info`.
     pub(crate) fn info(&self) -> Option<&Info> {
         self.reference.get().map(|(_, info)| info)
     }
 
-    /// What is asked, and of how many, for reports.
+    /// The kind and number of the servers, for reports.
     pub(crate) fn describe(&self) -> String {
         let name = match (self.dialect, self.info().and_then(|info| info.version.as_deref())) {
             (Dialect::Rest, Some(version)) => format!("InsightFace-REST {version}"),
@@ -168,31 +192,35 @@ impl Client {
         format!("{name} over HTTP, {replicas} {plural}")
     }
 
-    /// Asks about one picture: a PNG, which is a crop if the client was made for crops, and the bytes
-    /// of its own file where a server that refuses the PNG as too large may have those.
-    pub(crate) fn ask(&self, png: &[u8], own: Option<&[u8]>) -> Result<Reply, NoAnswer> {
+    /// Sends one picture: a PNG, which is a crop if the client was made for crops, and the bytes
+    /// of its own file for a server that refuses the PNG as too large.
+    pub(crate) fn send(
+        &self,
+        png: &[u8],
+        own: Option<&[u8]>,
+    ) -> Result<FaceResponse, ExtractionFailure> {
         let own = own.filter(|own| own.len() < png.len());
         let (mut picture, mut attempts, mut trouble, mut avoid) = (png, 0, None, None);
         loop {
-            let turn = self.pool.next(avoid, &mut trouble)?;
-            let address = turn.address();
-            let outcome = match turn.encoding.map_or_else(|| self.examine(address), Ok) {
+            let permit = self.pool.next(avoid, &mut trouble)?;
+            let address = permit.address();
+            let outcome = match permit.encoding.map_or_else(|| self.examine(address), Ok) {
                 Ok(encoding) => {
-                    if turn.encoding.is_none() {
-                        turn.fit(encoding);
+                    if permit.encoding.is_none() {
+                        permit.healthy(encoding);
                     }
-                    self.question(address, picture, encoding).map_err(|failure| (failure, true))
+                    self.request_body(address, picture, encoding).map_err(|failure| (failure, true))
                 }
-                Err(Unfit::Now(failure)) => Err((failure, false)),
-                Err(Unfit::Ever(error)) => {
-                    turn.refuse(&error);
+                Err(UnhealthyReplica::Now(failure)) => Err((failure, false)),
+                Err(UnhealthyReplica::Ever(error)) => {
+                    permit.exclude(&error);
                     continue;
                 }
             };
             let (failure, asked) = match outcome {
-                Ok(reply) => {
-                    turn.succeeded();
-                    return Ok(reply);
+                Ok(face_response) => {
+                    permit.succeeded();
+                    return Ok(face_response);
                 }
                 Err((Failure::TooLarge(_), true)) if own.is_some_and(|own| picture != own) => {
                     picture = own.unwrap_or(png);
@@ -203,49 +231,49 @@ impl Client {
                     return Err(InsightfaceError::BodyTooLarge { url, bytes }.into());
                 }
                 Err((Failure::Unauthorised(status), true)) => {
-                    turn.refuse(&unauthorised(address, status));
+                    permit.exclude(&unauthorised(address, status));
                     continue;
                 }
                 Err(failed) => failed,
             };
             tracing::debug!("`{}`: {failure}", address.url());
-            turn.failed(&failure);
+            permit.failed(&failure);
             if asked && !matches!(failure, Failure::Unreachable(_) | Failure::Busy(_)) {
                 attempts += 1;
                 // Attempts that reach a server are counted; those that reach none are timed.
                 trouble = None;
-                if attempts >= self.patience.attempts {
-                    return Err(self.verdict(address, &failure, attempts));
+                if attempts >= self.retry.attempts {
+                    return Err(self.outcome(address, &failure, attempts));
                 }
             } else {
                 trouble.get_or_insert_with(Instant::now);
             }
-            avoid = Some(turn.replica);
-            drop(turn);
+            avoid = Some(permit.replica);
+            drop(permit);
             if !avoid.is_some_and(|replica| self.pool.has_other(replica)) {
                 std::thread::sleep(self.pool.pause(attempts.max(1)));
             }
         }
     }
 
-    /// A picture gave a good embedding: what failed before was no failure of the server.
-    pub(crate) fn praise(&self) {
+    /// Records a success: the failures before it were not the server's.
+    pub(crate) fn record_success(&self) {
         self.failed_pictures.store(0, Ordering::Relaxed);
     }
 
-    /// A picture failed on a server in good health: the picture is at fault, unless that was so of
-    /// too many in a row.
-    pub(crate) fn blame(&self, reason: RejectReason, found: String) -> NoAnswer {
+    /// Records a failure on a healthy server: the picture is at fault, unless too many failed in a
+    /// row.
+    pub(crate) fn record_failure(&self, reason: RejectReason, found: String) -> ExtractionFailure {
         let pictures = self.failed_pictures.fetch_add(1, Ordering::Relaxed) + 1;
         if pictures >= FAILED_PICTURES {
-            NoAnswer::Failed(InsightfaceError::TooManyFailures { pictures, found })
+            ExtractionFailure::Failed(InsightfaceError::TooManyFailures { pictures, found })
         } else {
-            NoAnswer::Rejected(Rejection::new(reason, found))
+            ExtractionFailure::Rejected(Rejection::new(reason, found))
         }
     }
 
-    /// Whose fault it was, after the last attempt.
-    fn verdict(&self, address: &Address, failure: &Failure, attempts: u32) -> NoAnswer {
+    /// The error after the last attempt: the picture's or the server's.
+    fn outcome(&self, address: &Address, failure: &Failure, attempts: u32) -> ExtractionFailure {
         let reason = match failure {
             Failure::Item | Failure::Refused(_) => RejectReason::Undecodable,
             _ => RejectReason::BadEmbedding,
@@ -261,39 +289,39 @@ impl Client {
             return InsightfaceError::GaveUp { url, attempts, found }.into();
         }
         let detail = format!("the server failed {attempts} times on this picture alone: {found}");
-        self.blame(reason, detail)
+        self.record_failure(reason, detail)
     }
 
-    fn question(
+    fn request_body(
         &self,
         address: &Address,
         picture: &[u8],
         encoding: Encoding,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<FaceResponse, Failure> {
         match self.dialect {
             Dialect::Rest => {
-                let question = rest::question(picture, self.aligned, encoding);
-                rest::reply(&self.transport.post(address, question)?, self.aligned)
+                let request_body = rest::request_body(picture, self.aligned, encoding);
+                rest::face_response(&self.transport.post(address, request_body)?, self.aligned)
             }
             Dialect::FaceDetectionRecognition => {
-                fdr::reply(&self.transport.post(address, fdr::question(picture))?)
+                fdr::face_response(&self.transport.post(address, fdr::request_body(picture))?)
             }
         }
     }
 
-    /// Whether a replica runs the models that the others run, and answers about a picture that
-    /// every server can answer about; and how it wants to be asked.
-    fn examine(&self, address: &Address) -> Result<Encoding, Unfit> {
+    /// Health check: whether a replica runs the same models as the others, and processes a probe
+    /// picture; gives the encoding that it accepts.
+    fn examine(&self, address: &Address) -> Result<Encoding, UnhealthyReplica> {
         if self.dialect == Dialect::Rest {
-            let answer = self.transport.get(address, "/info");
-            let info = answer.and_then(|answer| rest::info(&answer));
-            let info = info.map_err(|failure| self.unfit(address, failure))?;
+            let response = self.transport.get(address, "/info");
+            let info = response.and_then(|response| rest::info(&response));
+            let info = info.map_err(|failure| self.unhealthy(address, failure))?;
             let (reference, expected) =
                 self.reference.get_or_init(|| (address.url().to_owned(), info.clone()));
             if let Some(differences) = info.differences(expected) {
                 let (url, reference) = (address.url().to_owned(), reference.clone());
                 let error = InsightfaceError::DifferentReplica { url, reference, differences };
-                return Err(Unfit::Ever(error));
+                return Err(UnhealthyReplica::Ever(error));
             }
         }
         let encodings: &[Encoding] = match self.dialect {
@@ -302,34 +330,36 @@ impl Client {
         };
         let mut last = Failure::Item;
         for &encoding in encodings {
-            last = match self.question(address, PROBE, encoding) {
-                Ok(Reply::Crop(Err(bad))) => Failure::Unreadable(bad.to_string()),
+            last = match self.request_body(address, PROBE, encoding) {
+                Ok(FaceResponse::Crop(Err(bad))) => Failure::Unreadable(bad.to_string()),
                 Ok(_) => return Ok(encoding),
                 Err(
                     failure @ (Failure::Unreachable(_) | Failure::Broken(_) | Failure::Busy(_)),
                 ) => {
-                    return Err(Unfit::Now(failure));
+                    return Err(UnhealthyReplica::Now(failure));
                 }
                 Err(failure) => failure,
             };
         }
-        Err(self.unfit(address, last))
+        Err(self.unhealthy(address, last))
     }
 
-    fn unfit(&self, address: &Address, failure: Failure) -> Unfit {
+    fn unhealthy(&self, address: &Address, failure: Failure) -> UnhealthyReplica {
         let url = address.url().to_owned();
         match failure {
-            Failure::Unauthorised(status) => Unfit::Ever(unauthorised(address, status)),
-            Failure::TooLarge(bytes) => Unfit::Ever(InsightfaceError::BodyTooLarge { url, bytes }),
+            Failure::Unauthorised(status) => UnhealthyReplica::Ever(unauthorised(address, status)),
+            Failure::TooLarge(bytes) => {
+                UnhealthyReplica::Ever(InsightfaceError::BodyTooLarge { url, bytes })
+            }
             Failure::Refused(_) | Failure::Unreadable(_) => {
-                Unfit::Ever(InsightfaceError::WrongDialect {
+                UnhealthyReplica::Ever(InsightfaceError::WrongDialect {
                     url,
                     dialect: self.dialect.as_str(),
                     found: failure.to_string(),
                     advice: self.dialect.advice(),
                 })
             }
-            failure => Unfit::Now(failure),
+            failure => UnhealthyReplica::Now(failure),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Why a client cannot begin or go on, and what to do about it.
+//! Errors of the client, with advice.
 
 use facefold_core::ExtractorError;
 
-/// A failure of the servers or of what was asked of them, not of a picture.
+/// A failure of the servers or of the configuration, not of a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum InsightfaceError {
     /// A URL that no request can be sent to.
@@ -19,9 +19,9 @@ pub enum InsightfaceError {
          use a container of the dialect rest, or the local extractor"
     )]
     NoCrops,
-    /// No replica answers.
+    /// No replica responds.
     #[error(
-        "no insightface container answers ({tried}); start one, or correct the URLs. The same \
+        "no insightface container responds ({tried}); start one, or correct the URLs. The same \
          command goes on where it stopped"
     )]
     NoReplica {
@@ -29,22 +29,20 @@ pub enum InsightfaceError {
         tried: String,
     },
     /// A server that is up, and does not speak the dialect.
-    #[error(
-        "`{url}` does not answer as a container of the dialect {dialect} does: {found}. {advice}"
-    )]
+    #[error("`{url}` does not have the dialect {dialect}: {found}. {advice}")]
     WrongDialect {
         /// The server.
         url: String,
         /// The dialect expected.
         dialect: &'static str,
-        /// What it answered.
+        /// Its response.
         found: String,
         /// What to do.
         advice: &'static str,
     },
     /// A server that lets this client in no more than any other.
     #[error(
-        "`{url}` lets in nobody who gives {given}: status {status}; set FACEFOLD_TOKEN (or --token) \
+        "`{url}` refuses {given}: status {status}; set FACEFOLD_TOKEN (or --token) \
          to a token that it knows"
     )]
     Unauthorised {
@@ -93,7 +91,7 @@ pub enum InsightfaceError {
         /// What differs, with both values.
         differences: String,
     },
-    /// A server keeps failing on one picture, and it cannot be told whose fault that is.
+    /// A server keeps failing on one picture, for unknown reasons.
     #[error(
         "`{url}` failed {attempts} times on one picture: {found}. See the server's own log; the \
          same command goes on where it stopped"
@@ -125,7 +123,7 @@ pub enum InsightfaceError {
 
 impl From<InsightfaceError> for ExtractorError {
     fn from(error: InsightfaceError) -> Self {
-        // The message says all; as a source it would be printed twice.
+        // It is in the message; as a source it would be printed twice.
         Self::new(error.to_string())
     }
 }
@@ -135,7 +133,7 @@ impl From<InsightfaceError> for ExtractorError {
 pub(crate) enum Failure {
     /// No connection.
     Unreachable(String),
-    /// A connection that broke, or an answer that was not whole in time.
+    /// A connection that broke, or a response that was incomplete at the timeout.
     Broken(String),
     /// Asked to come back later.
     Busy(Option<std::time::Duration>),
@@ -147,9 +145,9 @@ pub(crate) enum Failure {
     TooLarge(usize),
     /// 401 or 403: the server does not know the client's token.
     Unauthorised(u16),
-    /// Whole, with status 200, and no answer to the question.
+    /// A complete response with status 200 that is not of the dialect.
     Unreadable(String),
-    /// The server says that it failed on this picture. What else it says stays with it: its
+    /// The server reports that it failed on this picture. Its message is not shown: its
     /// tracebacks name files and lines of another machine.
     Item,
 }
@@ -164,7 +162,7 @@ impl std::fmt::Display for Failure {
             Self::Unauthorised(status) => {
                 write!(f, "status {status}: it does not know the token given, if any")
             }
-            Self::Unreadable(found) => write!(f, "an answer that cannot be read ({found})"),
+            Self::Unreadable(found) => write!(f, "a response that cannot be read ({found})"),
             Self::Item => f.write_str("it reports that the picture failed"),
         }
     }

@@ -1,4 +1,4 @@
-//! The extractor that asks servers: opens a picture, asks, checks, and chooses the face.
+//! The extractor over HTTP: decodes a picture, sends it, checks the response, and chooses the face.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,16 @@ use facefold_core::{
 };
 
 use crate::access::{Address, Token};
-use crate::client::{Client, Dialect, NoAnswer};
+use crate::client::{Client, Dialect, ExtractionFailure};
 use crate::error::InsightfaceError;
-use crate::faces::{EMBEDDING_LENGTH, Embedded, Found, Reply, SCORE_THRESHOLD, main_face};
-use crate::patience::Patience;
+use crate::faces::{
+    CheckedEmbedding, DetectedFace, EMBEDDING_LENGTH, FaceResponse, SCORE_THRESHOLD, main_face,
+};
 use crate::pictures::{Picture, Pictures, Quality};
+use crate::retry::RetryPolicy;
 use crate::{face_detection_recognition as fdr, rest};
 
-/// Part of every fingerprint. To be raised whenever what is sent, or what is made of an answer,
+/// Part of every fingerprint. To be raised whenever what is sent, or how a response is used,
 /// changes what a picture gives.
 const PREPROCESSING: &str = "facefold insightface 1";
 
@@ -43,7 +45,7 @@ pub struct Options {
     /// Most requests at a time to one replica.
     pub in_flight: usize,
     /// How long to wait and how often to try.
-    pub patience: Patience,
+    pub retry: RetryPolicy,
     /// Least length of a face box's longer side, in pixels of the picture.
     pub smallest_face: f32,
 }
@@ -59,7 +61,7 @@ impl Options {
             dialect: Dialect::Rest,
             aligned: false,
             in_flight: 4,
-            patience: Patience::default(),
+            retry: RetryPolicy::default(),
             smallest_face: 16.0,
         }
     }
@@ -103,10 +105,10 @@ pub struct InsightfaceExtractor {
 }
 
 impl InsightfaceExtractor {
-    /// Connects to the replicas and asks what they run.
+    /// Connects to the replicas and queries their models.
     ///
     /// # Errors
-    /// URLs that are none, replicas that differ or speak another dialect, or none that answers.
+    /// Invalid URLs, replicas that differ or have another dialect, or none that responds.
     pub fn connect(
         options: Options,
         pictures: Box<dyn Pictures>,
@@ -114,7 +116,8 @@ impl InsightfaceExtractor {
         let client = Client::connect(&options)?;
         let models = client.info().map(|info| &info.models);
         let facefold = models.and_then(|models| models.fingerprint.clone());
-        let precision = models.and_then(|models| models.precision).unwrap_or(Precision::Exact);
+        let precision =
+            models.and_then(|models| models.precision).unwrap_or(Precision::F32Equivalent);
         let (detector, network) = match client.info() {
             Some(info) => (info.models.det_name.clone(), info.models.rec_name.clone()),
             None => (fdr::DETECTOR.to_owned(), fdr::NETWORK.to_owned()),
@@ -139,8 +142,8 @@ impl InsightfaceExtractor {
         Ok(Self { client, pictures, options, pads: facefold.is_some(), fingerprint, info })
     }
 
-    fn picture(&self, bytes: &[u8]) -> Result<Extraction, NoAnswer> {
-        let picture = self.pictures.open(bytes).map_err(NoAnswer::Rejected)?;
+    fn picture(&self, bytes: &[u8]) -> Result<Extraction, ExtractionFailure> {
+        let picture = self.pictures.open(bytes).map_err(ExtractionFailure::Rejected)?;
         let own = self.sends_own(picture.as_ref(), bytes).then_some(bytes);
         if self.options.aligned {
             return self.crop(picture.as_ref(), own);
@@ -149,12 +152,12 @@ impl InsightfaceExtractor {
         let quarter = width.max(height) / 4;
         let paddings: &[u32] = if self.pads { &[0] } else { &[0, quarter] };
         for &padding in paddings {
-            let png = picture.png(padding).map_err(NoAnswer::Rejected)?;
+            let png = picture.png(padding).map_err(ExtractionFailure::Rejected)?;
             let own = own.filter(|_| padding == 0);
-            let faces = match self.client.ask(&png, own)? {
-                Reply::Faces(faces) => faces,
-                Reply::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
-                Reply::Crop(_) => Vec::new(),
+            let faces = match self.client.send(&png, own)? {
+                FaceResponse::Faces(faces) => faces,
+                FaceResponse::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
+                FaceResponse::Crop(_) => Vec::new(),
             };
             let faces = faces.into_iter().map(|face| face.without_padding(padding as f32));
             if let Some((face, found)) = main_face(faces.collect(), [width, height]) {
@@ -166,36 +169,47 @@ impl InsightfaceExtractor {
     }
 
     /// Whether the server sees the same picture in the file's own bytes, which are sent where the PNG
-    /// is too large for it: facefold decodes as is done here; others read upright JPEG alike.
+    /// is too large for it: facefold decodes it in the same way; others do for JPEG without EXIF orientation.
     fn sends_own(&self, picture: &dyn Picture, bytes: &[u8]) -> bool {
         let is_crop = picture.size() == [CROP_SIDE; 2];
         let is_upright_jpeg = bytes.starts_with(JPEG) && self.pictures.is_stored_upright(bytes);
         self.pads || (is_upright_jpeg && (is_crop || !self.options.aligned))
     }
 
-    fn face(&self, picture: &dyn Picture, face: Found, found: u32) -> Result<Extraction, NoAnswer> {
+    fn face(
+        &self,
+        picture: &dyn Picture,
+        face: DetectedFace,
+        found: u32,
+    ) -> Result<Extraction, ExtractionFailure> {
         let (longer, least) = (face.longer_side(), self.options.smallest_face);
         if longer < least {
             let detail =
                 format!("the face is {longer:.1} pixels high or wide, of at least {least}");
             let rejection = Rejection::new(RejectReason::TooSmall, detail);
-            return Err(NoAnswer::Rejected(rejection));
+            return Err(ExtractionFailure::Rejected(rejection));
         }
-        let quality = picture.quality(&face.landmarks).map_err(NoAnswer::Rejected)?;
+        let quality = picture.quality(&face.landmarks).map_err(ExtractionFailure::Rejected)?;
         let embedded = self.embedded(face.embedding)?;
         let (bounding_box, landmarks) = (face.bounding_box, face.landmarks);
         let face = assembled(embedded, bounding_box, landmarks, face.score, quality);
         Ok(Extraction::Embedded { faces: vec![face], found })
     }
 
-    fn crop(&self, picture: &dyn Picture, own: Option<&[u8]>) -> Result<Extraction, NoAnswer> {
-        let crop = picture.crop().map_err(NoAnswer::Rejected)?;
-        let embedded = match self.client.ask(&crop.png, own)? {
-            Reply::Crop(embedded) => self.embedded(embedded)?,
-            Reply::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
-            Reply::Faces(_) => {
-                let found = "faces were told where the embedding of a crop was asked for";
-                return Err(self.client.blame(RejectReason::BadEmbedding, found.to_owned()));
+    fn crop(
+        &self,
+        picture: &dyn Picture,
+        own: Option<&[u8]>,
+    ) -> Result<Extraction, ExtractionFailure> {
+        let crop = picture.crop().map_err(ExtractionFailure::Rejected)?;
+        let embedded = match self.client.send(&crop.png, own)? {
+            FaceResponse::Crop(embedded) => self.embedded(embedded)?,
+            FaceResponse::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
+            FaceResponse::Faces(_) => {
+                let found = "expected the embedding of a crop, found faces";
+                return Err(self
+                    .client
+                    .record_failure(RejectReason::BadEmbedding, found.to_owned()));
             }
         };
         let face = assembled(embedded, crop.bounding_box, crop.landmarks, 1.0, crop.quality);
@@ -204,22 +218,24 @@ impl InsightfaceExtractor {
 
     fn embedded(
         &self,
-        embedded: Result<Embedded, crate::faces::BadEmbedding>,
-    ) -> Result<Embedded, NoAnswer> {
+        embedded: Result<CheckedEmbedding, crate::faces::BadEmbedding>,
+    ) -> Result<CheckedEmbedding, ExtractionFailure> {
         match embedded {
             Ok(embedded) => {
-                self.client.praise();
+                self.client.record_success();
                 Ok(embedded)
             }
-            Err(bad) => Err(self.client.blame(RejectReason::BadEmbedding, bad.to_string())),
+            Err(bad) => {
+                Err(self.client.record_failure(RejectReason::BadEmbedding, bad.to_string()))
+            }
         }
     }
 
     fn outcome(&self, bytes: &[u8]) -> Result<Extraction, ExtractorError> {
         match self.picture(bytes) {
             Ok(extraction) => Ok(extraction),
-            Err(NoAnswer::Rejected(rejection)) => Ok(Extraction::Rejected(rejection)),
-            Err(NoAnswer::Failed(error)) => Err(error.into()),
+            Err(ExtractionFailure::Rejected(rejection)) => Ok(Extraction::Rejected(rejection)),
+            Err(ExtractionFailure::Failed(error)) => Err(error.into()),
         }
     }
 }
@@ -259,14 +275,14 @@ impl Extractor for InsightfaceExtractor {
             }
         });
         let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Each outcome carries the place of its picture; the order of the answers is chance.
+        // Each outcome carries the place of its picture; the order of the responses is arbitrary.
         outcomes.sort_by_key(|(at, _)| *at);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 }
 
 fn assembled(
-    embedded: Embedded,
+    embedded: CheckedEmbedding,
     bounding_box: [f32; 4],
     landmarks: [[f32; 2]; 5],
     score: f32,

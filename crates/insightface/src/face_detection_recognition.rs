@@ -1,7 +1,7 @@
 //! The dialect of the container `face-detection-recognition`: `POST /` with jsonpickle both ways.
 //!
 //! Taken from `app.py` of its repository, version 0.1. It shows its detector a square of 640 pixels,
-//! takes RGB where ArcFace expects BGR, tells no norm and has no `/info`: its embeddings are worth
+//! takes RGB where ArcFace expects BGR, gives no norm and has no `/info`: its embeddings are worth
 //! comparing with each other only, and whether replicas are the same cannot be checked.
 
 use base64::Engine;
@@ -9,10 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::error::Failure;
-use crate::faces::{BadEmbedding, Found, Reply, embedded};
+use crate::faces::{BadEmbedding, DetectedFace, FaceResponse, embedded};
 use crate::jsonpickle::{self, Value};
 use crate::nan;
-use crate::transport::{Answer, Question};
+use crate::transport::{HttpResponse, RequestBody};
 
 /// The detector that `app.py` names.
 pub const DETECTOR: &str = "retinaface_r50_v1";
@@ -20,26 +20,26 @@ pub const DETECTOR: &str = "retinaface_r50_v1";
 /// The embedding network that `app.py` names.
 pub const NETWORK: &str = "arcface_r100_v1";
 
-pub(crate) fn question(picture: &[u8]) -> Question {
+pub(crate) fn request_body(picture: &[u8]) -> RequestBody {
     let pickled = json!({ "image": { "py/b64": STANDARD.encode(picture) } }).to_string();
     // The body is a JSON string that holds a JSON document.
     let body = json!(pickled).to_string().into_bytes();
-    Question { path: "/", content_type: "application/json", accept: "application/json", body }
+    RequestBody { path: "/", content_type: "application/json", accept: "application/json", body }
 }
 
-pub(crate) fn reply(answer: &Answer) -> Result<Reply, Failure> {
+pub(crate) fn face_response(response: &HttpResponse) -> Result<FaceResponse, Failure> {
     let unreadable = |found: String| Failure::Unreadable(found);
-    let root = jsonpickle::parse(&nan::to_null(&answer.body))
+    let root = jsonpickle::parse(&nan::to_null(&response.body))
         .map_err(|error| unreadable(error.to_string()))?;
     let faces = root.get("face_detection_recognition");
     let Some(Value::List(faces)) = faces else {
         return Err(unreadable("no list face_detection_recognition".to_owned()));
     };
-    let faces: Result<Vec<Found>, String> = faces.iter().map(found).collect();
-    faces.map(Reply::Faces).map_err(unreadable)
+    let faces: Result<Vec<DetectedFace>, String> = faces.iter().map(found).collect();
+    faces.map(FaceResponse::Faces).map_err(unreadable)
 }
 
-fn found(face: &Value) -> Result<Found, String> {
+fn found(face: &Value) -> Result<DetectedFace, String> {
     let numbers = |name: &str| face.get(name).and_then(Value::numbers);
     let exactly = |name: &str, count: usize| {
         numbers(name)
@@ -53,7 +53,7 @@ fn found(face: &Value) -> Result<Found, String> {
     let bounding_box = exactly("bbox", 4)?;
     let landmarks = exactly("landmark", 10)?;
     let embedding = numbers("normed_embedding").ok_or(BadEmbedding::NoList);
-    Ok(Found {
+    Ok(DetectedFace {
         bounding_box: std::array::from_fn(|index| bounding_box[index] as f32),
         landmarks: std::array::from_fn(|point| {
             std::array::from_fn(|axis| landmarks[2 * point + axis] as f32)
@@ -65,19 +65,19 @@ fn found(face: &Value) -> Result<Found, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{question, reply};
-    use crate::faces::Reply;
-    use crate::transport::Answer;
+    use super::{face_response, request_body};
+    use crate::faces::FaceResponse;
+    use crate::transport::HttpResponse;
     use serde_json::{Value, json};
 
     #[test]
     fn the_question_is_a_text_that_holds_a_pickled_dictionary() {
-        let question = question(b"\x89PNG");
+        let request_body = request_body(b"\x89PNG");
         // In Python: json.dumps(jsonpickle.encode({"image": b"\x89PNG"})), but for spaces.
-        let text: String = serde_json::from_slice(&question.body).unwrap();
+        let text: String = serde_json::from_slice(&request_body.body).unwrap();
         let pickled: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(pickled, json!({ "image": { "py/b64": "iVBORw==" } }));
-        assert_eq!(question.path, "/");
+        assert_eq!(request_body.path, "/");
     }
 
     #[test]
@@ -88,8 +88,9 @@ mod tests {
         ] {
             let body = golden.as_bytes().to_vec();
             // Flask serves a text as HTML.
-            let answer = Answer { content_type: "text/html; charset=utf-8".to_owned(), body };
-            let Reply::Faces(faces) = reply(&answer).unwrap() else { panic!() };
+            let response =
+                HttpResponse { content_type: "text/html; charset=utf-8".to_owned(), body };
+            let FaceResponse::Faces(faces) = face_response(&response).unwrap() else { panic!() };
             assert_eq!(faces.iter().map(|face| face.score).collect::<Vec<_>>(), [0.8125, 0.75]);
             assert_eq!(faces[0].bounding_box, [58.0, 95.0, 38.0, 104.0]);
             assert_eq!(faces[1].landmarks[0], [112.710_16, 153.289_61]);

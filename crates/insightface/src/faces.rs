@@ -1,4 +1,4 @@
-//! What every dialect's faces become: checked embeddings, and the face that is meant.
+//! Faces of all dialects: checked embeddings, and the choice of the main face.
 
 use facefold_core::{Embedding, Rejection};
 
@@ -13,7 +13,7 @@ const UNIT_TOLERANCE: f64 = 2e-3;
 
 /// A face as a server describes it. Coordinates are pixels of the picture that was sent.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct DetectedFace {
     /// Left, top, right, bottom.
     pub bounding_box: [f32; 4],
     /// x, y of left eye, right eye, nose, left and right mouth corner.
@@ -21,23 +21,23 @@ pub(crate) struct Found {
     /// In [0, 1].
     pub score: f32,
     /// The embedding, or why it is none.
-    pub embedding: Result<Embedded, BadEmbedding>,
+    pub embedding: Result<CheckedEmbedding, BadEmbedding>,
 }
 
-/// A checked embedding: scaled by its norm, or of unit length where the server tells no norm.
+/// A checked embedding: scaled by its norm, or of unit length where the server gives no norm.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Embedded {
+pub(crate) struct CheckedEmbedding {
     pub embedding: Embedding,
     pub norm: Option<f32>,
 }
 
-/// How a server's answer to one picture ended.
+/// A server's response for one picture.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Reply {
+pub(crate) enum FaceResponse {
     /// The faces, in any order; none where the server found none.
-    Faces(Vec<Found>),
+    Faces(Vec<DetectedFace>),
     /// The embedding of a crop.
-    Crop(Result<Embedded, BadEmbedding>),
+    Crop(Result<CheckedEmbedding, BadEmbedding>),
     /// A rejection that the server vouches for: only facefold itself gives any.
     Rejected(Rejection),
 }
@@ -64,7 +64,10 @@ pub enum BadEmbedding {
 
 /// Checks the values of a unit embedding, NaN standing for whatever was no number, and scales them
 /// by the norm, if there is one.
-pub(crate) fn embedded(values: &[f64], norm: Option<f64>) -> Result<Embedded, BadEmbedding> {
+pub(crate) fn embedded(
+    values: &[f64],
+    norm: Option<f64>,
+) -> Result<CheckedEmbedding, BadEmbedding> {
     if values.len() != EMBEDDING_LENGTH {
         return Err(BadEmbedding::Length(values.len()));
     }
@@ -83,10 +86,10 @@ pub(crate) fn embedded(values: &[f64], norm: Option<f64>) -> Result<Embedded, Ba
     let scale = norm.unwrap_or(1.0);
     let values: Vec<f32> = values.iter().map(|value| (value * scale) as f32).collect();
     let embedding = Embedding::new(values).map_err(|_| BadEmbedding::Norm(scale))?;
-    Ok(Embedded { embedding, norm: norm.map(|norm| norm as f32) })
+    Ok(CheckedEmbedding { embedding, norm: norm.map(|norm| norm as f32) })
 }
 
-impl Found {
+impl DetectedFace {
     /// The face with its coordinates moved up and left by the padding that was added.
     pub(crate) fn without_padding(mut self, padding: f32) -> Self {
         for value in self.bounding_box.iter_mut().chain(self.landmarks.iter_mut().flatten()) {
@@ -113,8 +116,8 @@ impl Found {
 
 /// The face that is meant in a picture of this size, and how many there are. Faces below the
 /// threshold count as none, whatever threshold the server used.
-pub(crate) fn main_face(faces: Vec<Found>, size: [u32; 2]) -> Option<(Found, u32)> {
-    let mut faces: Vec<Found> =
+pub(crate) fn main_face(faces: Vec<DetectedFace>, size: [u32; 2]) -> Option<(DetectedFace, u32)> {
+    let mut faces: Vec<DetectedFace> =
         faces.into_iter().filter(|face| face.score >= SCORE_THRESHOLD).collect();
     let count = faces.len() as u32;
     // Stable, so that of equally prominent faces the better score wins, as in the local extractor.
@@ -125,7 +128,7 @@ pub(crate) fn main_face(faces: Vec<Found>, size: [u32; 2]) -> Option<(Found, u32
 
 #[cfg(test)]
 mod tests {
-    use super::{BadEmbedding, EMBEDDING_LENGTH, Found, embedded, main_face};
+    use super::{BadEmbedding, DetectedFace, EMBEDDING_LENGTH, embedded, main_face};
 
     fn unit() -> Vec<f64> {
         vec![(1.0 / EMBEDDING_LENGTH as f64).sqrt(); EMBEDDING_LENGTH]
@@ -159,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_large_face_near_the_centre_is_meant() {
-        let face = |bounding_box: [f32; 4], score: f32| Found {
+        let face = |bounding_box: [f32; 4], score: f32| DetectedFace {
             bounding_box,
             landmarks: [[0.0; 2]; 5],
             score,

@@ -1,23 +1,23 @@
-//! What the client needs done to pixels, which another crate does for it.
+//! The operations on pixels that the client needs, as traits that another crate implements.
 //!
-//! This crate has no decoder: whoever builds an extractor hands in one that treats pictures as the
+//! This crate has no decoder: the builder of an extractor provides one that treats pictures as the
 //! local extractor does, so that both see the same pixels and measure the same quality.
 
 use facefold_core::Rejection;
 
 /// Opens pictures.
 pub trait Pictures: Send + Sync {
-    /// Decodes the bytes of a file and turns the pixels upright.
+    /// Decodes the bytes of a file and applies the EXIF orientation.
     ///
     /// # Errors
     /// The rejection that the local extractor gives for these bytes.
     fn open(&self, bytes: &[u8]) -> Result<Box<dyn Picture + '_>, Rejection>;
 
-    /// Whether a file's pixels are upright as they are stored, without a note to turn them.
+    /// Whether a file's EXIF orientation is the identity.
     fn is_stored_upright(&self, bytes: &[u8]) -> bool;
 }
 
-/// A decoded picture, upright.
+/// A decoded picture, with EXIF orientation applied.
 pub trait Picture {
     /// Width and height in pixels.
     fn size(&self) -> [u32; 2];

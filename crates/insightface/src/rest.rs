@@ -1,7 +1,7 @@
 //! The wire types of the dialect of InsightFace-REST: `POST /extract` and `GET /info`.
 //!
 //! Taken from InsightFace-REST 0.9.5 (`if_rest/schemas.py`, `core/face_model.py`,
-//! `api/routes/v1`). Fields that facefold does not use are left out of the answers.
+//! `api/routes/v1`). Fields of the responses that facefold does not use are left out.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,11 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::Failure;
-use crate::faces::{BadEmbedding, Embedded, Found, Reply, SCORE_THRESHOLD, embedded};
+use crate::faces::{
+    BadEmbedding, CheckedEmbedding, DetectedFace, FaceResponse, SCORE_THRESHOLD, embedded,
+};
 use crate::nan;
-use crate::transport::{Answer, Question};
+use crate::transport::{HttpResponse, RequestBody};
 
 /// Most bytes of a text from a server that is shown or kept.
 const LONGEST_TEXT: usize = 200;
@@ -62,7 +64,7 @@ pub struct ExtractRequest<'a> {
     pub return_landmarks: bool,
     /// Whether to embed.
     pub extract_embedding: bool,
-    /// Whether to tell gender and age with the server's own model.
+    /// Whether to predict gender and age with the server's own model.
     pub extract_ga: bool,
     /// Whether to look for medical masks.
     pub detect_masks: bool,
@@ -72,7 +74,7 @@ pub struct ExtractRequest<'a> {
     pub min_face_size: u32,
     /// Whether to report how long each step took.
     pub verbose_timings: bool,
-    /// Whether to answer in `MessagePack`.
+    /// Whether the response is `MessagePack`.
     pub msgpack: bool,
     /// Headers for the `urls` form; empty.
     pub img_req_headers: BTreeMap<String, String>,
@@ -104,7 +106,7 @@ impl Serialize for ImageBytes<'_> {
 }
 
 impl<'a> ExtractRequest<'a> {
-    /// The request for one picture: all its faces, with landmarks and embeddings, nothing else.
+    /// The request for one picture: all its faces, with landmarks and embeddings only.
     #[must_use]
     pub fn of(picture: &'a [u8], embed_only: bool, encoding: Encoding) -> Self {
         let image = match encoding {
@@ -129,7 +131,7 @@ impl<'a> ExtractRequest<'a> {
     }
 }
 
-/// The answer of `POST /extract`.
+/// The response of `POST /extract`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ExtractReply {
     /// Only with `embed_only`: `ok`, or `failed` where even the items cannot be relied on.
@@ -175,7 +177,7 @@ pub struct Face {
     pub vec: Option<Values>,
 }
 
-/// The values of an embedding, or whatever else stands in their place.
+/// The values of an embedding, or anything else in their place.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum Values {
@@ -196,7 +198,7 @@ impl From<IgnoredAny> for Anything {
     }
 }
 
-/// The answer of `GET /info`.
+/// The response of `GET /info`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Info {
     /// Version of the container.
@@ -232,7 +234,7 @@ pub struct Models {
 }
 
 impl Info {
-    /// What differs, in words; nothing between replicas.
+    /// The differences in a sentence; `None` between equal replicas.
     #[must_use]
     pub fn differences(&self, reference: &Self) -> Option<String> {
         let texts = |info: &Self| {
@@ -257,7 +259,7 @@ impl Info {
     }
 }
 
-pub(crate) fn question(picture: &[u8], aligned: bool, encoding: Encoding) -> Question {
+pub(crate) fn request_body(picture: &[u8], aligned: bool, encoding: Encoding) -> RequestBody {
     let request = ExtractRequest::of(picture, aligned, encoding);
     // Neither format can fail on these types: no maps with other keys than texts, no writer.
     let body = match encoding {
@@ -265,11 +267,11 @@ pub(crate) fn question(picture: &[u8], aligned: bool, encoding: Encoding) -> Que
         Encoding::Msgpack => rmp_serde::to_vec_named(&request).unwrap_or_default(),
     };
     let (content_type, accept) = (encoding.content_type(), encoding.accept());
-    Question { path: "/extract", content_type, accept, body }
+    RequestBody { path: "/extract", content_type, accept, body }
 }
 
-pub(crate) fn info(answer: &Answer) -> Result<Info, Failure> {
-    let info: Info = serde_json::from_slice(&answer.body).map_err(|error| other_json(&error))?;
+pub(crate) fn info(response: &HttpResponse) -> Result<Info, Failure> {
+    let info: Info = serde_json::from_slice(&response.body).map_err(|error| other_json(&error))?;
     let printable = |name: &str| {
         !name.is_empty() && name.len() <= LONGEST_TEXT && !name.chars().any(char::is_control)
     };
@@ -280,20 +282,23 @@ pub(crate) fn info(answer: &Answer) -> Result<Info, Failure> {
     }
 }
 
-/// Reads the answer to a question about one picture.
-pub(crate) fn reply(answer: &Answer, aligned: bool) -> Result<Reply, Failure> {
-    let reply: ExtractReply = if answer.content_type.contains("msgpack") {
+/// Parses the response for one picture.
+pub(crate) fn face_response(
+    response: &HttpResponse,
+    aligned: bool,
+) -> Result<FaceResponse, Failure> {
+    let face_response: ExtractReply = if response.content_type.contains("msgpack") {
         let other = |_| Failure::Unreadable("MessagePack of another form, or none".to_owned());
-        rmp_serde::from_slice(&answer.body).map_err(other)?
+        rmp_serde::from_slice(&response.body).map_err(other)?
     } else {
-        let read = serde_json::from_slice(&nan::to_null(&answer.body));
+        let read = serde_json::from_slice(&nan::to_null(&response.body));
         read.map_err(|error| other_json(&error))?
     };
-    if reply.status.is_some_and(|status| status != "ok") {
+    if face_response.status.is_some_and(|status| status != "ok") {
         return Err(Failure::Item);
     }
-    let count = reply.data.len();
-    let Ok([item]) = <[Item; 1]>::try_from(reply.data) else {
+    let count = face_response.data.len();
+    let Ok([item]) = <[Item; 1]>::try_from(face_response.data) else {
         return Err(Failure::Unreadable(format!("{count} items for one picture")));
     };
     if let Some(rejection) = &item.rejection {
@@ -307,12 +312,16 @@ pub(crate) fn reply(answer: &Answer, aligned: bool) -> Result<Reply, Failure> {
         let Ok([face]) = <[Face; 1]>::try_from(item.faces) else {
             return Err(Failure::Unreadable(format!("{count} embeddings of one crop")));
         };
-        return if face.failed() { Err(Failure::Item) } else { Ok(Reply::Crop(face.embedded())) };
+        return if face.failed() {
+            Err(Failure::Item)
+        } else {
+            Ok(FaceResponse::Crop(face.embedded()))
+        };
     }
     if item.faces.iter().any(Face::failed) {
         return Err(Failure::Item);
     }
-    item.faces.iter().map(Face::found).collect::<Result<_, _>>().map(Reply::Faces)
+    item.faces.iter().map(Face::found).collect::<Result<_, _>>().map(FaceResponse::Faces)
 }
 
 impl Face {
@@ -320,20 +329,20 @@ impl Face {
         self.status.as_ref().is_some_and(|status| status != "ok")
     }
 
-    fn embedded(&self) -> Result<Embedded, BadEmbedding> {
+    fn embedded(&self) -> Result<CheckedEmbedding, BadEmbedding> {
         let Some(Values::Numbers(values)) = &self.vec else { return Err(BadEmbedding::NoList) };
         let values: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
         embedded(&values, self.norm)
     }
 
-    fn found(&self) -> Result<Found, Failure> {
+    fn found(&self) -> Result<DetectedFace, Failure> {
         let lacks = |what: &str| Failure::Unreadable(format!("a face without {what}"));
         let score = self.prob.ok_or_else(|| lacks("prob"))?;
         if !(0.0..=1.0).contains(&score) {
             return Err(Failure::Unreadable(format!("a face with prob {score}")));
         }
         let landmarks = self.landmarks.ok_or_else(|| lacks("landmarks"))?;
-        Ok(Found {
+        Ok(DetectedFace {
             bounding_box: self.bbox.ok_or_else(|| lacks("bbox"))?.map(|value| value as f32),
             landmarks: landmarks.map(|point| point.map(|value| value as f32)),
             score: score as f32,
@@ -343,15 +352,15 @@ impl Face {
 }
 
 /// A rejection from another facefold, its words kept short in case it is none.
-fn trusted(rejection: &Rejection) -> Reply {
+fn trusted(rejection: &Rejection) -> FaceResponse {
     let detail = rejection.detail.chars().filter(|c| !c.is_control());
     let detail: String = detail.take(LONGEST_TEXT).collect();
     match rejection.reason {
-        // Only the one who reads files can say this.
+        // Only a reader of files can determine this.
         RejectReason::Unreadable => {
-            Reply::Rejected(Rejection::new(RejectReason::Undecodable, detail))
+            FaceResponse::Rejected(Rejection::new(RejectReason::Undecodable, detail))
         }
-        reason => Reply::Rejected(Rejection::new(reason, detail)),
+        reason => FaceResponse::Rejected(Rejection::new(reason, detail)),
     }
 }
 

@@ -10,26 +10,26 @@ use reqwest::redirect::Policy;
 
 use crate::access::Address;
 use crate::error::{Failure, InsightfaceError};
-use crate::patience::Patience;
+use crate::retry::RetryPolicy;
 
-/// Largest answer: a thousand faces as JSON are 12 MB.
+/// Largest response: a thousand faces as JSON are 12 MB.
 const LARGEST_ANSWER: u64 = 64 << 20;
 
 /// Servers behind uvicorn drop a connection after 5 idle seconds; drop it first.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// A body to post, with the types of question and answer.
-pub(crate) struct Question {
+/// A body to post, with the content types of request and response.
+pub(crate) struct RequestBody {
     pub path: &'static str,
     pub content_type: &'static str,
-    /// InsightFace-REST answers 500 where this header is missing.
+    /// InsightFace-REST responds with 500 where this header is missing.
     pub accept: &'static str,
     pub body: Vec<u8>,
 }
 
-/// A whole answer with status 200.
+/// A complete response with status 200.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub content_type: String,
     pub body: Vec<u8>,
 }
@@ -37,14 +37,14 @@ pub(crate) struct Answer {
 /// Sends requests.
 pub(crate) struct Transport {
     client: Client,
-    patience: Duration,
+    retry: Duration,
 }
 
 impl Transport {
-    pub(crate) fn new(patience: &Patience) -> Result<Self, InsightfaceError> {
+    pub(crate) fn new(retry: &RetryPolicy) -> Result<Self, InsightfaceError> {
         let client = Client::builder()
-            .connect_timeout(patience.connect)
-            .timeout(patience.answer)
+            .connect_timeout(retry.connect)
+            .timeout(retry.response)
             .pool_idle_timeout(IDLE)
             // Faces go to the servers that were named, and nowhere else.
             .no_proxy()
@@ -52,26 +52,30 @@ impl Transport {
             .user_agent(concat!("facefold/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(InsightfaceError::Client)?;
-        Ok(Self { client, patience: patience.answer })
+        Ok(Self { client, retry: retry.response })
     }
 
-    pub(crate) fn get(&self, address: &Address, path: &str) -> Result<Answer, Failure> {
+    pub(crate) fn get(&self, address: &Address, path: &str) -> Result<HttpResponse, Failure> {
         let request = self.client.get(format!("{}{path}", address.url()));
         self.send(address.authorise(request.header(ACCEPT, "application/json")), 0)
     }
 
-    pub(crate) fn post(&self, address: &Address, question: Question) -> Result<Answer, Failure> {
+    pub(crate) fn post(
+        &self,
+        address: &Address,
+        request_body: RequestBody,
+    ) -> Result<HttpResponse, Failure> {
         let request = self
             .client
-            .post(format!("{}{}", address.url(), question.path))
-            .header(CONTENT_TYPE, question.content_type)
-            .header(ACCEPT, question.accept);
-        let bytes = question.body.len();
-        self.send(address.authorise(request).body(question.body), bytes)
+            .post(format!("{}{}", address.url(), request_body.path))
+            .header(CONTENT_TYPE, request_body.content_type)
+            .header(ACCEPT, request_body.accept);
+        let bytes = request_body.body.len();
+        self.send(address.authorise(request).body(request_body.body), bytes)
     }
 
     /// Sends a request with a body of so many bytes.
-    fn send(&self, request: RequestBuilder, bytes: usize) -> Result<Answer, Failure> {
+    fn send(&self, request: RequestBuilder, bytes: usize) -> Result<HttpResponse, Failure> {
         let start = Instant::now();
         let response = request.send().map_err(|error| self.failure(&error))?;
         let status = response.status();
@@ -90,7 +94,7 @@ impl Transport {
     }
 
     /// The client's own timeout begins anew with every byte of a body, so the whole is timed here.
-    fn read(&self, mut response: Response, start: Instant) -> Result<Answer, Failure> {
+    fn read(&self, mut response: Response, start: Instant) -> Result<HttpResponse, Failure> {
         let content_type = response
             .headers()
             .get(CONTENT_TYPE)
@@ -104,14 +108,14 @@ impl Transport {
                 cause.map_or_else(|| cut(body.len()), |error| self.broken(error, body.len()))
             })?;
             if count == 0 {
-                return Ok(Answer { content_type, body });
+                return Ok(HttpResponse { content_type, body });
             }
             body.extend_from_slice(&buffer[..count]);
             if body.len() as u64 > LARGEST_ANSWER {
                 let found = format!("more than {LARGEST_ANSWER} bytes");
                 return Err(Failure::Unreadable(found));
             }
-            if start.elapsed() > self.patience {
+            if start.elapsed() > self.retry {
                 return Err(self.late(body.len()));
             }
         }
@@ -136,13 +140,13 @@ impl Transport {
     }
 
     fn late(&self, received: usize) -> Failure {
-        let patience = self.patience.as_secs_f64();
-        Failure::Broken(format!("no whole answer within {patience} s ({received} bytes came)"))
+        let retry = self.retry.as_secs_f64();
+        Failure::Broken(format!("no complete response within {retry} s ({received} bytes came)"))
     }
 }
 
 fn cut(received: usize) -> Failure {
-    Failure::Broken(format!("the answer was cut after {received} bytes"))
+    Failure::Broken(format!("the response was cut off after {received} bytes"))
 }
 
 /// Only the form in seconds: servers of these dialects send no dates.
@@ -151,7 +155,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The cause that tells most: outer messages repeat the URL and say that something failed.
+/// The most informative cause: outer messages repeat the URL and say that something failed.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .last()

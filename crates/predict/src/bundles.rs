@@ -1,4 +1,4 @@
-//! Bundles with their heads ready, tied to what an extractor gives.
+//! Bundles with their heads ready, checked against an extractor.
 
 use facefold_core::{
     AgeEstimate, AgeThreshold, ExtractorInfo, Face, FeatureMatrix, Fingerprint, FittedHead,
@@ -7,22 +7,22 @@ use facefold_core::{
 use facefold_heads::{Bundle, FeatureChoice};
 use ndarray::Array2;
 
-use crate::answer::{Answer, ClassAnswer, ThresholdAnswer};
-use crate::occlusion::Shift;
+use crate::occlusion::OcclusionEffect;
+use crate::prediction::{ClassPrediction, FacePrediction, ThresholdDecision};
 use crate::predictor::PredictError;
 
 /// The names of the bundles that were trained on whole pictures as aligned crops: with them no face
-/// is looked for, and a picture of anything is answered about as if it were one.
+/// is looked for, and any picture is treated as a face.
 #[must_use]
 pub fn trained_on_whole_pictures(bundles: &[(String, Bundle)]) -> Vec<&str> {
     let whole = |(_, bundle): &&(String, Bundle)| bundle.extractor.detector == "none";
     bundles.iter().filter(whole).map(|(name, _)| name.as_str()).collect()
 }
 
-/// Bundles that fit one extractor.
+/// Bundles of one extractor.
 pub(crate) struct Bundles(Vec<Loaded>);
 
-/// A bundle with its heads ready to answer.
+/// A bundle with its heads ready to predict.
 struct Loaded {
     name: String,
     bundle: Bundle,
@@ -71,36 +71,36 @@ impl Bundles {
         ages
     }
 
-    /// What each bundle tells about one face of the picture `path`; `faces` is left at 0.
-    pub fn tell(
+    /// The predictions of each bundle for one face of the picture `path`; `faces` is left at 0.
+    pub fn predict_faces(
         &self,
         path: &str,
         plain: &Face,
         mirrored: Option<&Face>,
-    ) -> Result<Vec<Answer>, HeadError> {
-        let tell = |loaded: &Loaded| {
-            let mut answer = Answer {
+    ) -> Result<Vec<FacePrediction>, HeadError> {
+        let predict_faces = |loaded: &Loaded| {
+            let mut prediction = FacePrediction {
                 face_index: plain.index,
                 bounding_box: Some(plain.bounding_box),
                 score: Some(plain.score),
-                ..Answer::empty(path, &loaded.name)
+                ..FacePrediction::empty(path, &loaded.name)
             };
             let mirrored = mirrored.map(Features::from);
             let matrix =
                 loaded.matrix(&[plain.into()], mirrored.as_ref().map(std::slice::from_ref))?;
-            loaded.fill(&mut answer, &matrix)?;
-            Ok(answer)
+            loaded.fill(&mut prediction, &matrix)?;
+            Ok(prediction)
         };
-        self.0.iter().map(tell).collect()
+        self.0.iter().map(predict_faces).collect()
     }
 
-    /// How far each head of each bundle moves from its answer for the first row to that for each
+    /// The change of each head of each bundle from its prediction for the first row to that for each
     /// of the others, in the order of bundles and heads. `mirrored` has a row a row, or none.
     pub fn shifts(
         &self,
         plain: &[Features<'_>],
         mirrored: Option<&[Features<'_>]>,
-    ) -> Result<Vec<Shift>, HeadError> {
+    ) -> Result<Vec<OcclusionEffect>, HeadError> {
         let mut shifts = Vec::new();
         for loaded in &self.0 {
             let matrix = loaded.matrix(plain, mirrored)?;
@@ -108,7 +108,12 @@ impl Bundles {
             for (head, fitted) in loaded.bundle.heads.iter().zip(&loaded.heads) {
                 let bundle = loaded.name.clone();
                 let predictions = fitted.predict(&matrix, &rows)?;
-                shifts.extend(Shift::between(bundle, head.task, &head.classes, &predictions));
+                shifts.extend(OcclusionEffect::between(
+                    bundle,
+                    head.task,
+                    &head.classes,
+                    &predictions,
+                ));
             }
         }
         Ok(shifts)
@@ -160,51 +165,55 @@ impl Loaded {
         FeatureMatrix::new(rows(plain)?, mirrored.map(rows).transpose()?)?.with_embedding(embedding)
     }
 
-    fn fill(&self, answer: &mut Answer, matrix: &FeatureMatrix) -> Result<(), HeadError> {
+    fn fill(
+        &self,
+        prediction: &mut FacePrediction,
+        matrix: &FeatureMatrix,
+    ) -> Result<(), HeadError> {
         if let Some(familiarity) = &self.bundle.familiarity {
-            answer.familiarity = familiarity.of(matrix, &[0])?.pop();
+            prediction.familiarity = familiarity.of(matrix, &[0])?.pop();
         }
         for (head, fitted) in self.bundle.heads.iter().zip(&self.heads) {
             let predictions = fitted.predict(matrix, &[0])?;
             match (head.task, predictions) {
                 (Task::Age, Predictions::Regression(years)) => {
-                    answer.age = years.first().copied();
+                    prediction.age = years.first().copied();
                     let spread = fitted.uncertainty(matrix, &[0])?;
-                    answer.age_spread = spread.and_then(|spread| spread.first().copied());
+                    prediction.age_spread = spread.and_then(|spread| spread.first().copied());
                     let distribution = fitted.age_distribution(matrix, &[0])?;
                     let estimates = AgeEstimate::of_rows(distribution.as_ref(), &years);
-                    let distance = answer.familiarity.map_or(0.0, |face| face.distance);
+                    let distance = prediction.familiarity.map_or(0.0, |face| face.distance);
                     let ends = head.age_intervals.as_ref().zip(estimates.first());
                     let ends = ends.map(|(intervals, age)| intervals.around(age, distance));
-                    (answer.age_low, answer.age_high) = ends.unzip();
-                    answer.age_distribution =
-                        distribution.map(|shares| shares.iter().copied().collect());
-                    let shares = answer.age_distribution.as_deref();
-                    answer.age_uncertainty = shares.map(age_deviation);
-                    if let Some(age) = answer.age {
-                        let unfamiliar = answer.is_unfamiliar();
+                    (prediction.age_low, prediction.age_high) = ends.unzip();
+                    prediction.age_distribution =
+                        distribution.map(|probabilities| probabilities.iter().copied().collect());
+                    let probabilities = prediction.age_distribution.as_deref();
+                    prediction.age_uncertainty = probabilities.map(age_deviation);
+                    if let Some(age) = prediction.age {
+                        let unfamiliar = prediction.is_unfamiliar();
                         let decide = |limits: &AgeThreshold| {
                             if unfamiliar {
-                                ThresholdAnswer::unfamiliar(limits, shares)
+                                ThresholdDecision::unfamiliar(limits, probabilities)
                             } else {
-                                ThresholdAnswer::new(limits, age, shares)
+                                ThresholdDecision::new(limits, age, probabilities)
                             }
                         };
-                        answer.thresholds = head.age_thresholds.iter().map(decide).collect();
+                        prediction.thresholds = head.age_thresholds.iter().map(decide).collect();
                     }
                 }
-                (Task::Gender, Predictions::Classes(shares)) => {
-                    answer.gender = class_answer(&head.classes, &shares);
+                (Task::Gender, Predictions::Classes(probabilities)) => {
+                    prediction.gender = class_prediction(&head.classes, &probabilities);
                 }
-                (Task::AgeGroup, Predictions::Classes(shares)) => {
-                    answer.age_group = class_answer(&head.classes, &shares);
+                (Task::AgeGroup, Predictions::Classes(probabilities)) => {
+                    prediction.age_group = class_prediction(&head.classes, &probabilities);
                 }
-                (Task::Class, Predictions::Classes(shares)) => {
-                    answer.class = class_answer(&head.classes, &shares);
+                (Task::Class, Predictions::Classes(probabilities)) => {
+                    prediction.class = class_prediction(&head.classes, &probabilities);
                 }
                 (task, _) => {
                     return Err(HeadError::Corrupt(format!(
-                        "a head for `{task}` answers otherwise"
+                        "a head for `{task}` has predictions of another kind"
                     )));
                 }
             }
@@ -213,6 +222,6 @@ impl Loaded {
     }
 }
 
-fn class_answer(classes: &[String], shares: &Array2<f32>) -> Option<ClassAnswer> {
-    ClassAnswer::new(classes.iter().cloned().zip(shares.iter().copied()).collect())
+fn class_prediction(classes: &[String], probabilities: &Array2<f32>) -> Option<ClassPrediction> {
+    ClassPrediction::new(classes.iter().cloned().zip(probabilities.iter().copied()).collect())
 }

@@ -1,4 +1,4 @@
-//! A bundle's card: what a user must know before believing its predictions.
+//! A bundle's model card: training data, metrics, terms and limits.
 //!
 //! After the model cards of Mitchell et al. (2019): the network, the sets trained on, what the heads
 //! scored, on what terms they may be used, and for what they must not be.
@@ -18,7 +18,7 @@ pub const INTENDED_USE: &str = "Non-commercial research on age and gender estima
 /// What no bundle must be used for.
 pub const NOT_FOR: [&str; 6] = [
     "Decisions about a person: access, work, credit, insurance, medicine, law, policing, borders.",
-    "Gender identity: the labels are binary and were assigned by looking; how a person identifies \
+    "Gender identity: the labels are binary and were annotated from pictures; how a person identifies \
      cannot be seen in a face.",
     "The only proof of an age: errors of several years are ordinary, and larger for children and \
      old people.",
@@ -60,7 +60,7 @@ pub struct BundleCard {
     pub training: Vec<TrainingSet>,
     /// How labels became targets.
     pub label_policy: String,
-    /// By task what the heads scored on subjects that were kept from training.
+    /// By task the metrics of the heads on held-out subjects.
     pub metrics: Value,
     /// Terms of the weights and the pictures, one line.
     pub licence: String,
@@ -120,11 +120,11 @@ impl BundleCard {
         }
     }
 
-    /// The card for a person to read.
+    /// The card as text.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = self.summary();
-        text.push_str("\nTrained on (rows fitted on and rows kept for validation)\n");
+        text.push_str("\nTrained on (training rows and validation rows)\n");
         text.push_str(&indented(&self.training_table()));
         for set in &self.training {
             let _ = writeln!(text, "  Terms of {}: {}", set.name, set.terms);
@@ -249,7 +249,7 @@ fn row(slice: &Value) -> BTreeMap<String, String> {
     figures.single.into_iter().collect()
 }
 
-/// A figure for a person: three decimals, `–` for none.
+/// A formatted figure: three decimals, `–` for none.
 fn figure(value: &Value) -> String {
     match value {
         Value::Number(number) if number.is_f64() => {

@@ -1,4 +1,4 @@
-//! Answers as CSV: one row a picture, or a face where all faces were asked for.
+//! Predictions as CSV: one row a picture, or a face where all faces were requested.
 //!
 //! Texts from elsewhere (paths, names of classes and bundles) are written as
 //! [`facefold_core::text::cell`] and [`facefold_core::text::printable`] make them: no cell is run by a
@@ -7,11 +7,11 @@
 use facefold_core::AgeDecision;
 use facefold_core::text;
 
-use crate::answer::{Answer, ClassAnswer};
+use crate::prediction::{ClassPrediction, FacePrediction};
 
 /// The columns. `age_low` and `age_high` bound an 80 % interval, and `familiarity` is the share of
 /// training faces that are less familiar (below 0.01 the face is unfamiliar), where the bundle has
-/// these. `class` is the answer of a bundle trained on folders.
+/// these. `class` is the prediction of a bundle trained on folders.
 pub const COLUMNS: [&str; 11] = [
     "path",
     "status",
@@ -31,7 +31,7 @@ pub const COLUMNS: [&str; 11] = [
 pub struct Columns {
     /// A column `over_18` or the like with the decision, for each of these age thresholds.
     pub thresholds: Vec<u32>,
-    /// A column `face_index`, as where all faces were asked for.
+    /// A column `face_index`, as where all faces were requested.
     pub face_index: bool,
     /// A column `bundle`, as where there are several.
     pub bundle: bool,
@@ -51,39 +51,40 @@ pub fn header(further: &Columns) -> String {
     columns.join(",")
 }
 
-/// The line of one answer; what the bundle cannot tell is empty.
+/// The line of one prediction; cells without a head are empty.
 #[must_use]
-pub fn line(answer: &Answer, further: &Columns) -> String {
+pub fn line(prediction: &FacePrediction, further: &Columns) -> String {
     let mut cells = vec![
-        text(&answer.path),
-        answer.status.as_str().to_owned(),
-        answer.gender_letter().unwrap_or_default().to_owned(),
-        number(answer.gender.as_ref().map(|gender| gender.probability)),
-        label(answer.age_group.as_ref()),
-        number(answer.age),
-        number(answer.age_low),
-        number(answer.age_high),
-        number(answer.familiarity.map(|face| face.score)),
-        label(answer.class.as_ref()),
-        number(answer.class.as_ref().map(|class| class.probability)),
+        text(&prediction.path),
+        prediction.status.as_str().to_owned(),
+        prediction.gender_letter().unwrap_or_default().to_owned(),
+        number(prediction.gender.as_ref().map(|gender| gender.probability)),
+        label(prediction.age_group.as_ref()),
+        number(prediction.age),
+        number(prediction.age_low),
+        number(prediction.age_high),
+        number(prediction.familiarity.map(|face| face.score)),
+        label(prediction.class.as_ref()),
+        number(prediction.class.as_ref().map(|class| class.probability)),
     ];
-    let decision = |&age: &u32| answer.decision_at(age).map_or("", AgeDecision::as_str).to_owned();
+    let decision =
+        |&age: &u32| prediction.decision_at(age).map_or("", AgeDecision::as_str).to_owned();
     cells.extend(further.thresholds.iter().map(decision));
     if further.face_index {
-        cells.push(answer.face_index.to_string());
+        cells.push(prediction.face_index.to_string());
     }
     if further.bundle {
-        cells.push(text(&answer.bundle));
+        cells.push(text(&prediction.bundle));
     }
     cells.join(",")
 }
 
-/// The predicted class, or nothing.
-pub(crate) fn label(class: Option<&ClassAnswer>) -> String {
+/// The predicted class, or an empty cell.
+pub(crate) fn label(class: Option<&ClassPrediction>) -> String {
     class.map_or_else(String::new, |class| text(&class.label))
 }
 
-/// A number, or nothing.
+/// A number, or an empty cell.
 pub(crate) fn number(value: Option<f32>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
@@ -104,31 +105,32 @@ mod tests {
     use facefold_core::{AgeDecision, Familiarity, RejectReason, Rejection};
 
     use super::{Columns, header, line};
-    use crate::answer::{Answer, ClassAnswer, ThresholdAnswer};
+    use crate::prediction::{ClassPrediction, FacePrediction, ThresholdDecision};
 
     #[test]
     fn an_answer_is_one_line_with_a_cell_a_column() {
-        let gender = ClassAnswer::new(vec![("female".to_owned(), 0.25), ("male".to_owned(), 0.75)]);
-        let answer = Answer {
+        let gender =
+            ClassPrediction::new(vec![("female".to_owned(), 0.25), ("male".to_owned(), 0.75)]);
+        let prediction = FacePrediction {
             gender,
             age: Some(31.5),
             age_low: Some(28.0),
             age_high: Some(36.25),
             familiarity: Some(Familiarity { score: 0.5, distance: 0.25, unfamiliar: false }),
-            thresholds: vec![ThresholdAnswer {
+            thresholds: vec![ThresholdDecision {
                 age: 18,
                 decision: AgeDecision::Over,
                 probability_over: Some(0.99),
             }],
-            ..Answer::empty("a, \"b\".jpg", "faces.facefold")
+            ..FacePrediction::empty("a, \"b\".jpg", "faces.facefold")
         };
         let plain = Columns::default();
-        assert_eq!(line(&answer, &plain), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25,0.5,,"#);
+        assert_eq!(line(&prediction, &plain), r#""a, ""b"".jpg",ok,m,0.75,,31.5,28,36.25,0.5,,"#);
         let cells = |text: &str| text.matches(',').count();
         let rejection = Rejection::new(RejectReason::NoFace, "no face");
-        let rejected = Answer::rejected("c.jpg", "x", &rejection);
+        let rejected = FacePrediction::rejected("c.jpg", "x", &rejection);
         let all = Columns { thresholds: vec![18, 21], face_index: true, bundle: true };
-        assert!(line(&answer, &all).ends_with(",36.25,0.5,,,over,,0,faces.facefold"));
+        assert!(line(&prediction, &all).ends_with(",36.25,0.5,,,over,,0,faces.facefold"));
         assert!(header(&all).ends_with("class_probability,over_18,over_21,face_index,bundle"));
         assert_eq!(line(&rejected, &all), "c.jpg,no-face,,,,,,,,,,,,0,x");
         assert_eq!(cells(&line(&rejected, &all)), cells(&header(&all)));
@@ -137,15 +139,15 @@ mod tests {
     #[test]
     fn every_class_is_told_and_no_name_is_run_or_breaks_a_line() {
         let class = |names: [&str; 2]| {
-            ClassAnswer::new(names.map(str::to_owned).into_iter().zip([0.75, 0.25]).collect())
+            ClassPrediction::new(names.map(str::to_owned).into_iter().zip([0.75, 0.25]).collect())
         };
-        let answer = Answer {
+        let prediction = FacePrediction {
             age_group: class(["(25, 32)", "(0, 2)"]),
             class: class(["=HYPERLINK(1)", "b"]),
-            ..Answer::empty("a\n\u{1b}[2J.jpg", "-x.facefold")
+            ..FacePrediction::empty("a\n\u{1b}[2J.jpg", "-x.facefold")
         };
         let columns = Columns { bundle: true, ..Columns::default() };
         let expected = "a\\n\\u{1b}[2J.jpg,ok,,,\"(25, 32)\",,,,,'=HYPERLINK(1),0.75,'-x.facefold";
-        assert_eq!(line(&answer, &columns), expected);
+        assert_eq!(line(&prediction, &columns), expected);
     }
 }

@@ -1,12 +1,12 @@
-//! The bundle inside the program, so that a picture is answered without any other file than the
+//! The bundle embedded in the program, so that a picture is predicted without any other file than the
 //! network's weights.
 //!
-//! `scripts/default_bundle` makes it anew; `docs/default-bundle.md` says on what it was trained and
+//! `scripts/default_bundle` makes it anew; `docs/default-bundle.md` has what it was trained on and
 //! what it must not be used for.
 
 use facefold_heads::{Bundle, BundleError};
 
-/// The name under which the embedded bundle answers.
+/// The name of the embedded bundle in predictions.
 pub const DEFAULT_BUNDLE: &str = "default";
 
 const BYTES: &[u8] = include_bytes!("../assets/default.facefold");
@@ -42,7 +42,7 @@ mod tests {
         assert!(BYTES.len() <= 6_000_000, "{} bytes", BYTES.len());
         let bundle = default_bundle().unwrap();
         assert_eq!(bundle.extractor.model, BUFFALO_S.name);
-        assert_eq!(bundle.extractor.precision, Precision::Exact);
+        assert_eq!(bundle.extractor.precision, Precision::F32Equivalent);
         let tasks: BTreeSet<Task> = bundle.heads.iter().map(|head| head.task).collect();
         assert_eq!(tasks, BTreeSet::from([Task::Gender, Task::AgeGroup, Task::Age]));
         assert!(bundle.heads.iter().any(|head| head.age_intervals.is_some()));

@@ -15,11 +15,15 @@ impl Predictor {
     /// Which parts of a face moved the answers: one explanation a head of every bundle.
     ///
     /// Covers the aligned crop patch by patch ([`occlusion::PATCH`]) and embeds it anew each time,
-    /// mirrored too where the bundles' answers rest on both: 145 or 290 embeddings.
+    /// mirrored too where the bundles use both crops: 145 or 290 embeddings.
     ///
     /// # Errors
-    /// [`ExplainError::Rejected`] where the picture has no usable face, or fewer than asked for.
-    pub fn explain(&self, picture: &[u8], which: Which) -> Result<FaceExplained, ExplainError> {
+    /// [`ExplainError::Rejected`] where the picture has no usable face, or fewer than requested.
+    pub fn explain(
+        &self,
+        picture: &[u8],
+        which: FaceSelector,
+    ) -> Result<FaceExplained, ExplainError> {
         let face = self.face(picture, which)?;
         let mut crops = vec![face.crop.clone()];
         crops.extend(occlusion::covered(&face.crop));
@@ -38,7 +42,7 @@ impl Predictor {
         Ok(FaceExplained { bounding_box: face.detection.bounding_box, explanations })
     }
 
-    fn face(&self, picture: &[u8], which: Which) -> Result<LocatedFace, ExplainError> {
+    fn face(&self, picture: &[u8], which: FaceSelector) -> Result<LocatedFace, ExplainError> {
         let upright = self.extractor.decode(picture)?;
         if which.aligned {
             return Ok(whole(&upright));
@@ -64,17 +68,17 @@ impl Predictor {
 
 /// Which face of a picture to explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Which {
+pub struct FaceSelector {
     /// 0 for the main face.
     pub face: usize,
     /// Take the whole picture as the crop.
     pub aligned: bool,
 }
 
-/// A face with what moved the answers about it.
+/// A face with its explanations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaceExplained {
-    /// Left, top, right, bottom in pixels of the upright picture.
+    /// Left, top, right, bottom in pixels of the decoded picture.
     pub bounding_box: [f32; 4],
     /// In the order of bundles and their heads.
     pub explanations: Vec<Explanation>,

@@ -8,11 +8,11 @@ use std::thread::JoinHandle;
 
 /// The program that decodes.
 const FFMPEG: &str = "ffmpeg";
-/// Length of the part of a BMP file that says how long the file is.
+/// Length of the part of a BMP file that has the length of the file.
 const HEAD: usize = 14;
 /// A frame of more bytes than this is no frame: 100 megapixels of three bytes.
 const MOST: usize = 300_000_000;
-/// Of what ffmpeg says when it fails, so many bytes are kept.
+/// Bytes of ffmpeg's error output that are kept.
 const WORDS: u64 = 4096;
 
 /// Why there are no frames.
@@ -93,7 +93,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`VideoError::Unreadable`] for a file that is not there, [`VideoError::Missing`] without
-    /// ffmpeg. What ffmpeg cannot read is said when its frames are.
+    /// ffmpeg. Errors of ffmpeg are reported when its frames are read.
     pub fn open(path: &Path, rate: f64) -> Result<Self, VideoError> {
         let unreadable = |source| VideoError::Unreadable { path: path.to_owned(), source };
         let metadata =
@@ -114,10 +114,10 @@ impl Frames {
         let piped = || VideoError::Start(io::ErrorKind::BrokenPipe.into());
         let output = child.stdout.take().ok_or_else(piped)?;
         let errors = child.stderr.take().ok_or_else(piped)?;
-        // Read beside the frames: a full pipe would hold ffmpeg up.
+        // Read concurrently: a full pipe would block ffmpeg.
         let words = std::thread::spawn(move || {
             let (mut errors, mut said) = (errors, Vec::new());
-            // Whatever could be read is said.
+            // Whatever could be read is reported.
             let _ = errors.by_ref().take(WORDS).read_to_end(&mut said);
             let _ = io::copy(&mut errors, &mut io::sink());
             String::from_utf8_lossy(&said).trim().to_owned()
@@ -167,7 +167,7 @@ impl Frames {
         }
     }
 
-    /// The end of the stream: a good one, or what ffmpeg says.
+    /// The end of the stream, or ffmpeg's error.
     fn end(&mut self) -> Result<Option<Frame>, VideoError> {
         let status = locked(&self.child).wait();
         let said = self.words.take().and_then(|words| words.join().ok()).unwrap_or_default();

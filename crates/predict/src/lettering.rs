@@ -1,4 +1,4 @@
-//! Words on pictures, in a font that is part of the program.
+//! Text rendering on pictures, in an embedded font.
 
 use ab_glyph::{Font as _, FontRef, Glyph, PxScale, ScaleFont as _, point};
 use image::{Rgb, RgbImage};
@@ -8,7 +8,7 @@ const DEJAVU_SANS: &[u8] = include_bytes!("../assets/DejaVuSans-subset.ttf");
 
 /// Writes in one size.
 pub(crate) struct Lettering {
-    /// None only if the embedded file were damaged, which a test excludes.
+    /// `None` only if the embedded file were corrupt, which a test excludes.
     font: Option<FontRef<'static>>,
     scale: PxScale,
 }
@@ -29,7 +29,7 @@ impl Lettering {
         self.glyphs(text).1
     }
 
-    /// Writes a text on one line whose top left corner is given; what leaves the picture is cut.
+    /// Writes a text on one line whose top left corner is given; it is clipped at the picture.
     pub fn write(
         &self,
         picture: &mut RgbImage,

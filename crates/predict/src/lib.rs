@@ -1,16 +1,15 @@
-//! Pictures to answers with a trained bundle.
+//! Prediction: from pictures to predictions with a trained bundle.
 //!
-//! [`default_bundle()`] is one that the library embeds; a [`BundleCard`] says of any bundle on what
+//! [`default_bundle()`] is one that the library embeds; a [`BundleCard`] has for any bundle what
 //! it was trained, what it scored, and what it must not be used for.
-//! A [`Predictor`] ties bundles to the extractor that their features come from; it gives an
-//! [`Answer`] for each face of a picture. [`csv`] and [`table`] write answers for programs and
+//! A [`Predictor`] ties bundles to the extractor that their features come from; it gives a
+//! [`FacePrediction`] for each face of a picture. [`csv`] and [`table`] write predictions for programs and
 //! people, [`annotate()`] draws them on the picture. [`Predictor::explain`] says
-//! [which part of a face](occlusion) moved an answer.
+//! [which part of a face](occlusion) moved a prediction.
 //! [`export()`](export::export) writes a bundle for other runtimes.
-//! [`Frames`] reads videos and cameras, in which [`People`] are followed and averaged.
+//! [`Frames`] reads videos and cameras, in which [`TrackAggregator`] are followed and averaged.
 
 pub mod annotate;
-pub mod answer;
 mod bundles;
 pub mod card;
 pub mod csv;
@@ -20,18 +19,19 @@ pub mod export;
 pub mod frames;
 mod lettering;
 pub mod occlusion;
-pub mod people;
+pub mod prediction;
 pub mod predictor;
 pub mod table;
 pub mod tracker;
+pub mod tracks;
 
 pub use annotate::{Mark, annotate};
-pub use answer::{Answer, ClassAnswer, Status, ThresholdAnswer};
 pub use bundles::trained_on_whole_pictures;
 pub use card::{BundleCard, TaskCard};
 pub use default_bundle::{DEFAULT_BUNDLE, default_bundle};
-pub use explain::{ExplainError, FaceExplained, Which};
+pub use explain::{ExplainError, FaceExplained, FaceSelector};
 pub use frames::{Frame, Frames, VideoError};
 pub use occlusion::{Explanation, MeanMap, OcclusionMap};
-pub use people::{People, Person};
-pub use predictor::{PredictError, Predictor, Wanted};
+pub use prediction::{ClassPrediction, FacePrediction, Status, ThresholdDecision};
+pub use predictor::{ExtractionRequest, PredictError, Predictor};
+pub use tracks::{TrackAggregator, TrackSummary};

@@ -7,19 +7,19 @@ use facefold_core::{
 use facefold_heads::{Bundle, BundleError, FeatureChoice};
 use facefold_vision::LocalExtractor;
 
-use crate::answer::Answer;
 use crate::bundles::Bundles;
 use crate::card::BundleCard;
+use crate::prediction::FacePrediction;
 
-pub use facefold_vision::extractor::Wanted;
+pub use facefold_vision::extractor::ExtractionRequest;
 
 /// Why there is no prediction for a picture, other than by its own fault.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
-    /// A bundle made with another network, or damaged.
+    /// A bundle of another network, or a corrupt one.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// A head that cannot answer.
+    /// A head that fails.
     #[error(transparent)]
     Head(#[from] HeadError),
     /// The extractor failed.
@@ -40,7 +40,7 @@ pub enum PredictError {
 /// Predicts for pictures. Called from several threads at once.
 ///
 /// [`Self::predict`] does all for one picture. A service embeds several pictures together with
-/// [`Self::extract`], and then predicts for their faces with [`Self::answers`].
+/// [`Self::extract`], and then predicts for their faces with [`Self::predictions`].
 pub struct Predictor {
     pub(crate) extractor: LocalExtractor,
     pub(crate) bundles: Bundles,
@@ -101,21 +101,21 @@ impl Predictor {
         self.info().taps_length > 0
     }
 
-    /// What every bundle answers for a picture that gave no face.
+    /// The prediction of every bundle for a rejected picture.
     #[must_use]
-    pub fn rejected(&self, path: &str, rejection: &Rejection) -> Vec<Answer> {
-        self.bundles.names().map(|name| Answer::rejected(path, name, rejection)).collect()
+    pub fn rejected(&self, path: &str, rejection: &Rejection) -> Vec<FacePrediction> {
+        self.bundles.names().map(|name| FacePrediction::rejected(path, name, rejection)).collect()
     }
 
     /// Predicts for the faces of a picture: faces in the extractor's order, and for each face one
-    /// answer a bundle. A picture without a face gets one rejected answer a bundle.
+    /// prediction a bundle. A picture without a face gets one rejected prediction a bundle.
     ///
     /// # Errors
-    /// [`PredictError`] where the extractor or a head fails; a bad picture is an answer.
-    pub fn predict(&self, path: &str, bytes: &[u8]) -> Result<Vec<Answer>, PredictError> {
+    /// [`PredictError`] where the extractor or a head fails; a rejected picture is a prediction.
+    pub fn predict(&self, path: &str, bytes: &[u8]) -> Result<Vec<FacePrediction>, PredictError> {
         match self.extractor.extract(&[bytes])?.pop() {
             Some(Extraction::Embedded { faces, found }) => {
-                Ok(self.answers(path, &faces, found)?.into_iter().flatten().collect())
+                Ok(self.predictions(path, &faces, found)?.into_iter().flatten().collect())
             }
             Some(Extraction::Rejected(rejection)) => Ok(self.rejected(path, &rejection)),
             None => Err(ExtractorError::new("the extractor gave no outcome for a picture").into()),
@@ -127,21 +127,24 @@ impl Predictor {
     ///
     /// # Errors
     /// Only when the extractor itself fails; a bad picture is an [`Extraction::Rejected`].
-    pub fn extract(&self, pictures: &[(&[u8], Wanted)]) -> Result<Vec<Extraction>, ExtractorError> {
+    pub fn extract(
+        &self,
+        pictures: &[(&[u8], ExtractionRequest)],
+    ) -> Result<Vec<Extraction>, ExtractorError> {
         self.extractor.extract_together(pictures)
     }
 
     /// Predicts for the extracted faces of a picture in which `found` faces were found: for each face,
-    /// in order, one answer a bundle.
+    /// in order, one prediction a bundle.
     ///
     /// # Errors
     /// [`PredictError::Head`] where a head fails.
-    pub fn answers(
+    pub fn predictions(
         &self,
         path: &str,
         faces: &[Face],
         found: u32,
-    ) -> Result<Vec<Vec<Answer>>, PredictError> {
+    ) -> Result<Vec<Vec<FacePrediction>>, PredictError> {
         faces
             .iter()
             .filter(|face| face.variant == FaceVariant::PLAIN)
@@ -149,8 +152,8 @@ impl Predictor {
                 let mirrored = faces.iter().find(|face| {
                     face.index == plain.index && face.variant == FaceVariant::MIRRORED
                 });
-                let answers = self.bundles.tell(path, plain, mirrored)?;
-                Ok(answers.into_iter().map(|answer| Answer { faces: found, ..answer }).collect())
+                let predictions = self.bundles.predict_faces(path, plain, mirrored)?.into_iter();
+                Ok(predictions.map(|one| FacePrediction { faces: found, ..one }).collect())
             })
             .collect()
     }

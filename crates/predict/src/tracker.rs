@@ -1,4 +1,4 @@
-//! Follows faces from frame to frame by how much their boxes overlap.
+//! Tracks faces from frame to frame by the overlap of their boxes (intersection over union).
 
 /// Left, top, right, bottom in pixels.
 pub type BoundingBox = [f32; 4];
@@ -13,7 +13,7 @@ pub fn overlap(a: &BoundingBox, b: &BoundingBox) -> f32 {
     if union > 0.0 { shared / union } else { 0.0 }
 }
 
-/// Gives every box of a frame the number of a person: that of the box of an earlier frame that it
+/// Assigns every box of a frame to a track: that of the box of an earlier frame that it
 /// overlaps most, or a new one.
 ///
 /// Pairs are taken greedily, the greatest overlap first, as in the IOU tracker of Bochinski et al.,
@@ -23,7 +23,7 @@ pub fn overlap(a: &BoundingBox, b: &BoundingBox) -> f32 {
 #[derive(Debug, Clone)]
 pub struct Tracker {
     least_overlap: f32,
-    patience: u64,
+    max_age: u64,
     tracks: Vec<Track>,
     people: usize,
 }
@@ -36,17 +36,17 @@ struct Track {
 }
 
 impl Tracker {
-    /// A tracker that takes two boxes for one person from an overlap of `least_overlap` on, and
-    /// waits for somebody who is out of sight during `patience` frames.
+    /// A tracker that joins two boxes to one track from an overlap of `least_overlap` on, and
+    /// ends a track after `max_age` frames without a box.
     #[must_use]
-    pub fn new(least_overlap: f32, patience: u64) -> Self {
-        Self { least_overlap, patience, tracks: Vec::new(), people: 0 }
+    pub fn new(least_overlap: f32, max_age: u64) -> Self {
+        Self { least_overlap, max_age, tracks: Vec::new(), people: 0 }
     }
 
-    /// The person of each box of a frame, numbered from 0 in the order of their coming. Frames
+    /// The track of each box of a frame, numbered from 0 in order of appearance. Frames
     /// come in rising order; some may be left out.
     pub fn follow(&mut self, frame: u64, boxes: &[BoundingBox]) -> Vec<usize> {
-        self.tracks.retain(|track| frame.saturating_sub(track.last_frame) <= self.patience + 1);
+        self.tracks.retain(|track| frame.saturating_sub(track.last_frame) <= self.max_age + 1);
         let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
         for (track, known) in self.tracks.iter().enumerate() {
             for (index, found) in boxes.iter().enumerate() {
@@ -56,7 +56,7 @@ impl Tracker {
                 }
             }
         }
-        // A stable sort: of equal overlaps the person who came first is served first.
+        // A stable sort: of equal overlaps the older track is first.
         pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut people: Vec<Option<usize>> = vec![None; boxes.len()];
         let mut is_taken = vec![false; self.tracks.len()];
@@ -81,7 +81,7 @@ impl Tracker {
             .collect()
     }
 
-    /// Number of people seen so far.
+    /// Number of tracks so far.
     #[must_use]
     pub fn people(&self) -> usize {
         self.people
@@ -130,8 +130,8 @@ mod tests {
         let mut tracker = Tracker::new(0.3, 2);
         tracker.follow(0, &[square(0.0, 0.0)]);
         tracker.follow(1, &[]);
-        assert_eq!(tracker.follow(3, &[square(5.0, 0.0)]), [0], "two frames out of sight");
-        assert_eq!(tracker.follow(7, &[square(5.0, 0.0)]), [1], "three frames out of sight");
+        assert_eq!(tracker.follow(3, &[square(5.0, 0.0)]), [0], "two frames without a box");
+        assert_eq!(tracker.follow(7, &[square(5.0, 0.0)]), [1], "three frames without a box");
         assert_eq!(tracker.follow(8, &[square(400.0, 0.0)]), [2], "a jump");
         assert_eq!(tracker.people(), 3);
     }

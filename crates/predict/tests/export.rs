@@ -88,7 +88,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
         model: "untrained".to_owned(),
         detector: "none".to_owned(),
         network: "mobilefacenet".to_owned(),
-        precision: Precision::Exact,
+        precision: Precision::F32Equivalent,
         execution: "test".to_owned(),
         embedding_length: 8,
         taps_length: WIDTH - 8,
@@ -133,13 +133,15 @@ fn ask(test: &str, file: &[u8], matrix: &FeatureMatrix) -> Option<Value> {
 }
 
 /// The largest distance between what a head answers and what a file gave for its task.
-fn distance(head: &TaskHead, told: &Value, matrix: &FeatureMatrix) -> f32 {
+fn distance(head: &TaskHead, predicted: &Value, matrix: &FeatureMatrix) -> f32 {
     let rows: Vec<usize> = (0..ROWS).collect();
     let (name, expected) = match head.fitted().unwrap().predict(matrix, &rows).unwrap() {
         Predictions::Regression(years) => ("age", years),
-        Predictions::Classes(shares) => ("gender_probability", shares.iter().copied().collect()),
+        Predictions::Classes(probabilities) => {
+            ("gender_probability", probabilities.iter().copied().collect())
+        }
     };
-    let given = told["outputs"][name].as_array().unwrap();
+    let given = predicted["outputs"][name].as_array().unwrap();
     let found: Vec<f64> = match given[0] {
         Value::Array(_) => given.iter().flat_map(|row| row.as_array().unwrap()).collect(),
         _ => given.iter().collect::<Vec<_>>(),
@@ -190,9 +192,9 @@ fn onnxruntime_answers_by_heads_as_they_do() {
             [Task::Gender, Task::Age].map(|task| head(kind, task, &options, &matrix)).into(),
         );
         let exported = export(&bundle, None, &[], WeightStorage::F32).unwrap();
-        let Some(told) = ask(test, &exported.bytes, &matrix) else { return };
+        let Some(predicted) = ask(test, &exported.bytes, &matrix) else { return };
         for (head, tolerance) in bundle.heads.iter().zip(TOLERANCE) {
-            let furthest = distance(head, &told, &matrix);
+            let furthest = distance(head, &predicted, &matrix);
             println!("{name}, {}: {furthest:e}", head.task);
             assert!(furthest < tolerance, "{name}, {}: off by {furthest}", head.task);
         }
@@ -214,8 +216,8 @@ fn weights_in_fewer_bits_are_smaller_and_still_near() {
     assert!(half.len() * 9 < whole.len() * 5 && eighth.len() * 3 < whole.len());
     // f16 keeps 11 bits of a weight, int8 7 of the largest of its unit.
     for (bytes, tolerance) in [(half, 0.2), (eighth, 2.0)] {
-        let Some(told) = ask(test, &bytes, &matrix) else { return };
-        let furthest = distance(&bundle.heads[0], &told, &matrix);
+        let Some(predicted) = ask(test, &bytes, &matrix) else { return };
+        let furthest = distance(&bundle.heads[0], &predicted, &matrix);
         println!("{} bytes: {furthest}", bytes.len());
         assert!(furthest < tolerance, "{} bytes: off by {furthest}", bytes.len());
     }
@@ -232,7 +234,7 @@ fn a_file_says_what_it_takes_gives_and_comes_from() {
     let outputs: Vec<&str> = exported.outputs.iter().map(|port| port.name.as_str()).collect();
     assert_eq!(outputs, ["gender_probability"]);
     assert_eq!(exported, export(&bundle, None, &[Task::Gender], WeightStorage::F32).unwrap());
-    let Some(told) = ask(test, &exported.bytes, &matrix) else { return };
+    let Some(predicted) = ask(test, &exported.bytes, &matrix) else { return };
     for (key, value) in [
         ("classes.gender", r#"["female","male"]"#),
         ("head.gender", "linear"),
@@ -243,7 +245,7 @@ fn a_file_says_what_it_takes_gives_and_comes_from() {
         ("facefold_version", "0.1.0"),
         ("fingerprint", &bundle.fingerprint.to_string()),
     ] {
-        assert_eq!(told["notes"][key].as_str(), Some(value), "{key}");
+        assert_eq!(predicted["notes"][key].as_str(), Some(value), "{key}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use facefold_core::Task;
+use facefold_core::files::remove_partial_files;
 use facefold_evaluate::forget_rows;
 use fs_err as fs;
 
@@ -20,8 +21,8 @@ pub fn label_errors_file(task: Task) -> String {
 }
 
 /// Deletes the report that lies in a directory, whatever run it is of: documents, plots, predictions
-/// and label-error candidates of all tasks. The JSON goes first: where it is, the rest is. Fits stay, and so does
-/// everything that is of no report.
+/// and label-error candidates of all tasks, and what a killed run left unfinished. The JSON goes first:
+/// where it is, the rest is. Fits stay, and so does everything that is of no report.
 ///
 /// # Errors
 /// Any error of the file system, naming the path.
@@ -34,16 +35,28 @@ pub fn remove(directory: &Path) -> Result<(), ReportError> {
             Ok(()) | Err(_) => {}
         }
     }
-    let directories = Task::ALL.iter().map(|task| task.as_str()).chain(["plots"]);
-    for name in directories {
+    remove_unfinished(directory)?;
+    for name in directories() {
         // One that holds something else stays.
         let _ = fs::remove_dir(directory.join(name));
     }
     Ok(())
 }
 
-/// Removes pictures from the rows of the report in a directory, and its fits, which hold predictions
-/// for all rows; gives the number of rows removed. `gone` is called with the path of each row.
+/// Deletes what killed runs left unfinished in the directory of a report, its fits among it.
+fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    remove_partial_files(directory)?;
+    directories().chain([FITS]).try_for_each(|name| remove_partial_files(&directory.join(name)))
+}
+
+/// The directories of a report's tables and plots.
+fn directories() -> impl Iterator<Item = &'static str> {
+    Task::ALL.into_iter().map(Task::as_str).chain(["plots"])
+}
+
+/// Removes pictures from the rows of the report in a directory, and its fits and what a killed run left
+/// unfinished, which hold predictions for all rows; gives the number of rows removed. `gone` is called
+/// with the path of each row.
 ///
 /// The figures stay as they were measured, over all rows.
 ///
@@ -53,6 +66,7 @@ pub fn forget_pictures(
     directory: &Path,
     gone: &dyn Fn(&str) -> bool,
 ) -> Result<usize, ReportError> {
+    remove_unfinished(directory)?;
     let mut removed = 0;
     for path in Task::ALL.into_iter().flat_map(tables_of).map(|name| directory.join(name)) {
         if path.exists() {
@@ -86,5 +100,50 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{forget_pictures, fs, remove};
+
+    /// What a run leaves that was killed while it wrote: before a file had its name.
+    const UNFINISHED: [&str; 4] =
+        [".partial-a", "gender/.partial-b", "plots/.partial-c", "fits/.partial-d"];
+
+    fn killed(directory: &Path) {
+        for name in UNFINISHED.into_iter().chain(["fits/age-mlp-fold-0-0.json", "notes.txt"]) {
+            let path = directory.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "path,gender\nanna/1.jpg,f").unwrap();
+        }
+    }
+
+    fn left(directory: &Path) -> Vec<&str> {
+        UNFINISHED.into_iter().filter(|name| directory.join(name).exists()).collect()
+    }
+
+    #[test]
+    fn what_a_killed_run_left_unfinished_goes_with_the_report() {
+        let directory = tempfile::tempdir().unwrap();
+        killed(directory.path());
+        remove(directory.path()).unwrap();
+        assert_eq!(left(directory.path()), [""; 0]);
+        assert!(directory.path().join("notes.txt").exists());
+        assert!(directory.path().join("fits/age-mlp-fold-0-0.json").exists());
+        assert!(
+            !directory.path().join("gender").exists() && !directory.path().join("plots").exists()
+        );
+    }
+
+    #[test]
+    fn a_picture_is_also_forgotten_in_what_a_killed_run_left_unfinished() {
+        let directory = tempfile::tempdir().unwrap();
+        killed(directory.path());
+        forget_pictures(directory.path(), &|path| path.starts_with("anna")).unwrap();
+        assert_eq!(left(directory.path()), [""; 0]);
+        assert!(!directory.path().join("fits/age-mlp-fold-0-0.json").exists());
     }
 }

@@ -9,9 +9,9 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use crate::problem::Problem;
+use crate::api_error::ApiError;
 use crate::state::Shared;
-use crate::{dialect, explain, guard, page, predict, results};
+use crate::{dialect, explain, middleware, page, predict, results};
 
 /// Every route: its method and path.
 pub const ROUTES: [(&str, &str); 18] = [
@@ -61,15 +61,15 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/extract", post(dialect::extract))
         .method_not_allowed_fallback(|| async {
             let message = "this route has another method";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", message)
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", message)
         })
-        .fallback(|| async { Problem::not_found() })
-        .layer(from_fn_with_state(Arc::clone(shared), guard::guard))
+        .fallback(|| async { ApiError::not_found() })
+        .layer(from_fn_with_state(Arc::clone(shared), middleware::check))
         .with_state(Arc::clone(shared))
 }
 
-async fn ready(State(shared): State<Arc<Shared>>) -> Result<&'static str, Problem> {
-    if shared.is_draining() { Err(Problem::draining()) } else { Ok("ready\n") }
+async fn ready(State(shared): State<Arc<Shared>>) -> Result<&'static str, ApiError> {
+    if shared.is_draining() { Err(ApiError::draining()) } else { Ok("ready\n") }
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -39,7 +39,7 @@ pub(crate) fn decode(text: &str) -> Result<Vec<u8>, Rejection> {
     LENIENT.decode(&plain).map_err(|error| not_base64(error.to_string()))
 }
 
-/// The picture in bytes of `MessagePack`: what they say in base64 where that is a picture, else they
+/// The picture in bytes of `MessagePack`: their base64 content where that is a picture, else they
 /// themselves.
 pub(crate) fn picture(bytes: Vec<u8>) -> Vec<u8> {
     let text = str::from_utf8(&bytes).ok().filter(|text| text.is_ascii());
@@ -99,7 +99,7 @@ mod tests {
             assert!(rejection.detail.starts_with("not base64: "), "{}", rejection.detail);
             assert!(rejection.detail.contains(found), "{}", rejection.detail);
         }
-        // Bytes that say no picture are rejected in their turn for what they are.
+        // Bytes that are no picture are rejected later with their own reason.
         for bytes in [b"no picture!".as_slice(), b"GIF89a", b""] {
             assert_eq!(picture(bytes.to_vec()), bytes);
         }

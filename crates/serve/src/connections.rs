@@ -1,4 +1,4 @@
-//! The connections that are open, and which of them gives way when there is no place left: the one
+//! The open connections, and which of them is closed when the limit is reached: the one
 //! that has waited longest for its client's next request.
 
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ impl Connections {
         }
     }
 
-    /// A place, if there is one; else the connection that waits longest is asked to close.
+    /// A place, if there is one; else the connection that is idle longest is asked to close.
     pub fn place(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         if place.is_none() {
@@ -100,7 +100,7 @@ impl Opened {
         self.connection.is_writing.store(false, Ordering::Relaxed);
     }
 
-    /// Takes note that the client takes nothing now.
+    /// Records that the client reads nothing now.
     pub fn cannot_write(&self) {
         self.connection.is_writing.store(true, Ordering::Relaxed);
     }
@@ -140,7 +140,7 @@ impl Drop for Working {
     }
 }
 
-/// How many files this process may have open; none where the system does not tell.
+/// How many files this process may have open; `None` where the system has no limit to query.
 fn open_files() -> Option<usize> {
     let limits = fs_err::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;

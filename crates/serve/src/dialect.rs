@@ -1,9 +1,9 @@
-//! The dialect of `InsightFace-REST`, so that facefold can stand in for such a container.
+//! The dialect of `InsightFace-REST`, so that facefold can replace such a container.
 //!
 //! Request and reply have the shapes of its version 0.9.5 (`if_rest/schemas.py`,
-//! `if_rest/core/face_model.py`), but for three things: coordinates are not cut to whole pixels, a
-//! picture without a usable face says why in `rejection`, and a picture that cannot be read is
-//! `failed` under `embed_only` too, where the container says `ok` around a failed face. URLs are
+//! `if_rest/core/face_model.py`), but for three things: coordinates are not truncated to whole pixels, a
+//! picture without a usable face has the reason in `rejection`, and a picture that cannot be read is
+//! `failed` under `embed_only` too, where the container has `ok` around a failed face. URLs are
 //! never fetched.
 
 use std::fmt;
@@ -16,25 +16,25 @@ use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use facefold_core::{Extraction, Face, FaceVariant, RejectReason, Rejection};
-use facefold_predict::Wanted;
+use facefold_predict::ExtractionRequest;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
+use crate::api_error::ApiError;
 use crate::base64_forms;
 use crate::json::Json;
-use crate::problem::Problem;
-use crate::queue::Told;
+use crate::queue::ExtractionResult;
 use crate::state::Shared;
 
 /// The content type of a reply in `MessagePack`, as the container calls it.
 const MSGPACK: &str = "application/x-msgpack";
 
-/// A request, as far as it is heeded; the rest is accepted and changes nothing.
+/// The fields of a request that are used; others are accepted and ignored.
 #[derive(Deserialize)]
 struct Extract {
     images: Pictures,
-    /// Faces of a lower score are left out. Under 0.5 it changes nothing.
+    /// Faces of a lower score are left out. Values under 0.5 have no effect.
     threshold: Option<f32>,
     /// The pictures are crops: no detection.
     embed_only: Option<bool>,
@@ -92,12 +92,12 @@ impl<'de> Deserialize<'de> for Encoded {
 
 #[derive(Serialize)]
 struct Reply<'a> {
-    took: Took,
+    took: Timing,
     data: Vec<Item<'a>>,
 }
 
 #[derive(Serialize)]
-struct Took {
+struct Timing {
     total_ms: f64,
 }
 
@@ -108,7 +108,7 @@ struct Item<'a> {
     status: &'static str,
     took_ms: f64,
     faces: Vec<FaceItem>,
-    /// One line, and no traceback: how this program is built is nobody's business.
+    /// One line without a traceback: the program's internals are not exposed.
     #[serde(skip_serializing_if = "Option::is_none")]
     traceback: Option<String>,
     /// Why there is no face.
@@ -167,8 +167,8 @@ impl Extract {
         }
     }
 
-    fn item<'a>(&self, told: &'a Told, took_ms: f64) -> Item<'a> {
-        match &told.extraction {
+    fn item<'a>(&self, results: &'a ExtractionResult, took_ms: f64) -> Item<'a> {
+        match &results.extraction {
             Extraction::Embedded { faces, .. } => {
                 let wide_enough = |face: &&Face| {
                     face.score >= self.threshold.unwrap_or(0.0)
@@ -211,9 +211,9 @@ fn width(face: &Face) -> f32 {
 pub(crate) async fn extract(
     State(shared): State<Arc<Shared>>,
     request: Request<Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let start = Instant::now();
-    let (admitted, head, body) = shared.admit(request).await?;
+    let (permit, head, body) = shared.admit(request).await?;
     let mut extract: Extract = if is_msgpack(&head.headers)? {
         rmp_serde::from_slice(&body).map_err(|error| unreadable(&error))?
     } else {
@@ -221,24 +221,25 @@ pub(crate) async fn extract(
     };
     drop(body);
     let pictures = extract.pictures(&shared)?;
-    let wanted = extract.wanted(&shared);
-    let readable = pictures.iter().flatten().map(|picture| (picture.clone(), wanted));
-    let mut told = admitted.tell(readable.collect(), false).await?.into_iter();
+    let request = extract.request(&shared);
+    let readable = pictures.iter().flatten().map(|picture| (picture.clone(), request));
+    let mut results = permit.predict(readable.collect(), false).await?.into_iter();
     let mut outcome = |picture: Result<Bytes, Rejection>| match picture {
-        Ok(_) => told.next().ok_or_else(Problem::failed),
-        Err(rejection) => Ok(Told::rejected(rejection)),
+        Ok(_) => results.next().ok_or_else(ApiError::failed),
+        Err(rejection) => Ok(ExtractionResult::rejected(rejection)),
     };
-    let told: Vec<Told> = pictures.into_iter().map(&mut outcome).collect::<Result<_, _>>()?;
+    let results: Vec<ExtractionResult> =
+        pictures.into_iter().map(&mut outcome).collect::<Result<_, _>>()?;
     let took = start.elapsed().as_secs_f64() * 1000.0;
-    let each = took / told.len().max(1) as f64;
-    let data = told.iter().map(|told| extract.item(told, each)).collect();
-    let reply = Reply { took: Took { total_ms: took }, data };
+    let each = took / results.len().max(1) as f64;
+    let data = results.iter().map(|results| extract.item(results, each)).collect();
+    let reply = Reply { took: Timing { total_ms: took }, data };
     let wants = head.headers.get_all(header::ACCEPT).iter();
     let mut wants = wants.filter_map(|value| value.to_str().ok());
     if extract.msgpack.unwrap_or(false) || wants.any(|value| value.contains(MSGPACK)) {
         let bytes = rmp_serde::to_vec_named(&reply).map_err(|error| {
             tracing::error!("a reply cannot be written as MessagePack: {error}");
-            Problem::failed()
+            ApiError::failed()
         })?;
         return Ok(([(header::CONTENT_TYPE, MSGPACK)], bytes).into_response());
     }
@@ -246,30 +247,30 @@ pub(crate) async fn extract(
 }
 
 /// Whether a request is in `MessagePack`; else it is in JSON.
-fn is_msgpack(headers: &HeaderMap) -> Result<bool, Problem> {
+fn is_msgpack(headers: &HeaderMap) -> Result<bool, ApiError> {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     match value.unwrap_or_default().split(';').next().unwrap_or_default().trim() {
         "application/json" => Ok(false),
         "application/msgpack" | MSGPACK => Ok(true),
-        _ => Err(Problem::wrong_type("expected application/json or application/msgpack")),
+        _ => Err(ApiError::wrong_type("expected application/json or application/msgpack")),
     }
 }
 
-fn unreadable(error: &dyn fmt::Display) -> Problem {
-    Problem::unusable(format!("the request cannot be read: {error}"))
+fn unreadable(error: &dyn fmt::Display) -> ApiError {
+    ApiError::unusable(format!("the request cannot be read: {error}"))
 }
 
 impl Extract {
     /// Takes the pictures out of the request, decoded from base64 where they are in it; what is
     /// neither is rejected.
-    fn pictures(&mut self, shared: &Shared) -> Result<Vec<Result<Bytes, Rejection>>, Problem> {
+    fn pictures(&mut self, shared: &Shared) -> Result<Vec<Result<Bytes, Rejection>>, ApiError> {
         if self.images.urls.as_ref().is_some_and(|urls| !urls.is_empty()) {
-            return Err(Problem::unusable("send pictures in images.data: URLs are never fetched"));
+            return Err(ApiError::unusable("send pictures in images.data: URLs are never fetched"));
         }
         let pictures = self.images.data.take().unwrap_or_default();
         let most = shared.limits.pictures;
         if pictures.len() > most {
-            return Err(Problem::too_large(format!("a request has at most {most} pictures")));
+            return Err(ApiError::too_large(format!("a request has at most {most} pictures")));
         }
         let bytes = |picture| match picture {
             Encoded::Base64(text) => base64_forms::decode(&text).map(Bytes::from),
@@ -279,13 +280,13 @@ impl Extract {
     }
 
     /// What to do with each picture.
-    fn wanted(&self, shared: &Shared) -> Wanted {
+    fn request(&self, shared: &Shared) -> ExtractionRequest {
         let faces = match self.limit_faces.unwrap_or(0) {
             0 => shared.limits.faces,
             asked => asked.min(shared.limits.faces),
         };
         let aligned = self.embed_only.unwrap_or(false);
-        Wanted { faces, aligned, mirrored: false, augmented: 0 }
+        ExtractionRequest { faces, aligned, mirrored: false, augmented: 0 }
     }
 }
 

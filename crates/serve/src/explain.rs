@@ -1,4 +1,4 @@
-//! `/v1/explain`: which parts of a face moved the bundles' answers.
+//! `/v1/explain`: occlusion maps, which parts of a face the bundles' predictions depend on.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -11,42 +11,43 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use facefold_predict::occlusion::{self, MapSummary, overlay};
-use facefold_predict::{ExplainError, Explanation, Which};
+use facefold_predict::{ExplainError, Explanation, FaceSelector};
 use image::ImageFormat;
 use serde::Serialize;
 
+use crate::api_error::ApiError;
 use crate::json::Json;
-use crate::problem::Problem;
 use crate::state::Shared;
 use crate::upload::uploads;
 
 #[derive(Serialize)]
 struct Reply {
     face: usize,
-    /// Left, top, right, bottom in pixels of the upright picture.
+    /// Left, top, right, bottom in pixels of the decoded picture.
     #[serde(rename = "box")]
     bounding_box: [f32; 4],
     /// Side of a patch and the step to the next, in pixels of the crop of 112 x 112.
     patch: usize,
     step: usize,
     /// One a head of every bundle.
-    explanations: Vec<One>,
+    explanations: Vec<TaskExplanation>,
     took_ms: f64,
 }
 
 #[derive(Serialize)]
-struct One {
+struct TaskExplanation {
     bundle: String,
     task: String,
-    /// The told class; none for years.
+    /// The predicted class; `null` for age.
     label: Option<String>,
     /// Its probability, or years.
-    answer: f32,
+    #[serde(rename = "answer")]
+    prediction: f32,
     #[serde(flatten)]
     map: MapSummary,
     /// `gender: female 97 %`.
     words: String,
-    /// What orange and blue mean, with the most that each reached.
+    /// The meaning of orange and blue, with the extreme of each.
     legend: [String; 2],
     /// The crop under the map, as a PNG file in a data URL.
     overlay: String,
@@ -56,18 +57,18 @@ struct One {
 pub(crate) async fn explain(
     State(shared): State<Arc<Shared>>,
     request: Request<Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let start = Instant::now();
-    let (admitted, head, body) = shared.admit(request).await?;
+    let (permit, head, body) = shared.admit(request).await?;
     if shared.cards.is_empty() {
-        return Err(Problem::unusable("this server has no bundle: it can only embed"));
+        return Err(ApiError::unusable("this server has no bundle: it can only embed"));
     }
     let which = which(&head.uri, shared.limits.faces)?;
     let mut uploads = uploads(&head.headers, body, 1).await?;
     let Some(upload) = uploads.pop() else {
-        return Err(Problem::unusable("expected a picture"));
+        return Err(ApiError::unusable("expected a picture"));
     };
-    let explained = admitted.explain(upload.picture, which).await?;
+    let explained = permit.explain(upload.picture, which).await?;
     let reply = Reply {
         face: which.face,
         bounding_box: explained.bounding_box,
@@ -79,17 +80,17 @@ pub(crate) async fn explain(
     Ok(Json(reply).into_response())
 }
 
-fn one(explanation: &Explanation) -> Result<One, Problem> {
+fn one(explanation: &Explanation) -> Result<TaskExplanation, ApiError> {
     let mut png = Cursor::new(Vec::new());
     overlay(&explanation.map).write_to(&mut png, ImageFormat::Png).map_err(|error| {
         tracing::error!("an overlay cannot be written: {error}");
-        Problem::failed()
+        ApiError::failed()
     })?;
-    Ok(One {
+    Ok(TaskExplanation {
         bundle: explanation.bundle.clone(),
         task: explanation.task.to_string(),
         label: explanation.label.clone(),
-        answer: explanation.answer,
+        prediction: explanation.prediction,
         map: explanation.map.summary(),
         words: explanation.words(),
         legend: explanation.legend(),
@@ -97,22 +98,22 @@ fn one(explanation: &Explanation) -> Result<One, Problem> {
     })
 }
 
-/// What the query asks for.
-fn which(uri: &Uri, most: usize) -> Result<Which, Problem> {
-    let mut which = Which::default();
+/// Parses the query.
+fn which(uri: &Uri, most: usize) -> Result<FaceSelector, ApiError> {
+    let mut which = FaceSelector::default();
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("face", number)) => match number.parse::<usize>() {
                 Ok(face) if face < most => which.face = face,
                 _ => {
                     let last = most - 1;
-                    return Err(Problem::unusable(format!("expected `face` from 0 to {last}")));
+                    return Err(ApiError::unusable(format!("expected `face` from 0 to {last}")));
                 }
             },
             Some(("aligned", "false")) => which.aligned = false,
             Some(("aligned", "true")) => which.aligned = true,
             _ => {
-                return Err(Problem::unusable(
+                return Err(ApiError::unusable(
                     "expected `face=NUMBER`, `aligned=true` or `aligned=false` in the query",
                 ));
             }
@@ -121,8 +122,8 @@ fn which(uri: &Uri, most: usize) -> Result<Which, Problem> {
     Ok(which)
 }
 
-/// A picture that cannot be explained is answered as one that cannot be told about.
-impl From<ExplainError> for Problem {
+/// A picture that cannot be explained has the error of one that cannot be predicted.
+impl From<ExplainError> for ApiError {
     fn from(error: ExplainError) -> Self {
         match error {
             ExplainError::Rejected(rejection) => Self::from(&rejection),

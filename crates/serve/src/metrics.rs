@@ -61,7 +61,7 @@ impl<const N: usize> Histogram<N> {
 }
 
 impl Metrics {
-    /// A request that was answered. `route` is one of ours, never a client's text.
+    /// A finished request. `route` is one of ours, never a client's text.
     pub fn request(&self, route: &str, status: u16, time: Duration) {
         *locked(&self.requests).entry((route.to_owned(), status)).or_default() += 1;
         let mut latency = locked(&self.latency);
@@ -94,7 +94,12 @@ impl Metrics {
             let labels = format!("route=\"{route}\",status=\"{status}\"");
             line(&mut text, &format!("facefold_requests_total{{{labels}}}"), count);
         }
-        about(&mut text, "facefold_request_seconds", "histogram", "Time to answer, by route.");
+        about(
+            &mut text,
+            "facefold_request_seconds",
+            "histogram",
+            "Time to the response, by route.",
+        );
         for (route, latency) in &*locked(&self.latency) {
             let labels = format!("route=\"{route}\"");
             latency.write(&mut text, &SECONDS, "facefold_request_seconds", &labels);

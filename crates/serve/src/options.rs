@@ -1,4 +1,4 @@
-//! What a server is told: where to listen, whom to let in, and what a request may cost.
+//! Options of the server: address, tokens, and limits of requests.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,10 +39,11 @@ pub struct Limits {
     /// Most connections at a time, and no more than there are file descriptors; for a further one
     /// that gives way which waits longest for its next request.
     pub connections: usize,
-    /// From a request's head to its answer. A body that is not there by then is 408, a picture
-    /// that is not done 503. A client that takes nothing of its answer for so long is cut off.
+    /// Time limit from a request's head to its response. A body that is incomplete by then is 408, a
+    /// picture that is not done 503. A client that reads nothing of its response for so long is
+    /// disconnected.
     pub time: Duration,
-    /// From a connection's start, or its last answer, to the end of the next request's head; then
+    /// From a connection's start, or its last response, to the end of the next request's head; then
     /// the connection is closed.
     pub head_time: Duration,
     /// From the wish to stop until requests in work are given up.

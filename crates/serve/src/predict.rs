@@ -8,16 +8,18 @@ use axum::extract::State;
 use axum::http::{Request, Uri};
 use axum::response::{IntoResponse, Response};
 use facefold_core::{Extraction, Face, FaceVariant, Familiarity};
-use facefold_predict::{Answer, BundleCard, ClassAnswer, ThresholdAnswer, Wanted};
+use facefold_predict::{
+    BundleCard, ClassPrediction, ExtractionRequest, FacePrediction, ThresholdDecision,
+};
 use serde::Serialize;
 
+use crate::api_error::ApiError;
 use crate::json::Json;
-use crate::problem::Problem;
-use crate::queue::Told;
+use crate::queue::ExtractionResult;
 use crate::state::Shared;
 use crate::upload::{Upload, uploads};
 
-/// The answer to a request with pictures.
+/// The response to a request with pictures.
 #[derive(Serialize)]
 struct Reply<'a> {
     /// Model pack.
@@ -36,12 +38,12 @@ struct PictureReply<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
-    /// How many faces the detector found, of which at most as many as asked for follow.
+    /// Number of faces that the detector found, of which at most the requested number follow.
     faces_found: u32,
     faces: Vec<FaceReply<'a>>,
 }
 
-/// Coordinates are pixels of the upright picture.
+/// Coordinates are pixels of the decoded picture.
 #[derive(Serialize)]
 struct FaceReply<'a> {
     index: u16,
@@ -53,7 +55,8 @@ struct FaceReply<'a> {
     score: f32,
     /// One a bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
-    answers: Option<Vec<BundleAnswer<'a>>>,
+    #[serde(rename = "answers")]
+    predictions: Option<Vec<BundlePrediction<'a>>>,
     /// Not normalised: divided by the norm it is of unit length.
     #[serde(skip_serializing_if = "Option::is_none")]
     embedding: Option<&'a [f32]>,
@@ -61,48 +64,48 @@ struct FaceReply<'a> {
 }
 
 #[derive(Serialize)]
-struct BundleAnswer<'a> {
+struct BundlePrediction<'a> {
     bundle: &'a str,
-    /// How like the training faces the face is, where the bundle says.
+    /// How similar the face is to the training faces, where the bundle estimates it.
     familiarity: Option<Familiarity>,
-    gender: Option<&'a ClassAnswer>,
-    age_group: Option<&'a ClassAnswer>,
+    gender: Option<&'a ClassPrediction>,
+    age_group: Option<&'a ClassPrediction>,
     age: Option<f32>,
     /// Ends of the interval in which eight of ten true ages lie, where the bundle has one.
     age_low: Option<f32>,
     age_high: Option<f32>,
-    /// Standard deviation of the belief, in years.
+    /// Standard deviation of the predicted age distribution, in years.
     age_uncertainty: Option<f32>,
-    /// How the belief is spread over the ages 0, 1, 2, …
+    /// Predicted probabilities of the ages 0, 1, 2, … years
     #[serde(skip_serializing_if = "Option::is_none")]
     age_distribution: Option<&'a [f32]>,
     /// Decisions at the age thresholds of the bundle.
-    thresholds: &'a [ThresholdAnswer],
-    class: Option<&'a ClassAnswer>,
+    thresholds: &'a [ThresholdDecision],
+    class: Option<&'a ClassPrediction>,
 }
 
-impl<'a> From<&'a Answer> for BundleAnswer<'a> {
-    fn from(answer: &'a Answer) -> Self {
+impl<'a> From<&'a FacePrediction> for BundlePrediction<'a> {
+    fn from(prediction: &'a FacePrediction) -> Self {
         Self {
-            bundle: &answer.bundle,
-            familiarity: answer.familiarity,
-            gender: answer.gender.as_ref(),
-            age_group: answer.age_group.as_ref(),
-            age: answer.age,
-            age_low: answer.age_low,
-            age_high: answer.age_high,
-            age_uncertainty: answer.age_uncertainty,
-            age_distribution: answer.age_distribution.as_deref(),
-            thresholds: &answer.thresholds,
-            class: answer.class.as_ref(),
+            bundle: &prediction.bundle,
+            familiarity: prediction.familiarity,
+            gender: prediction.gender.as_ref(),
+            age_group: prediction.age_group.as_ref(),
+            age: prediction.age,
+            age_low: prediction.age_low,
+            age_high: prediction.age_high,
+            age_uncertainty: prediction.age_uncertainty,
+            age_distribution: prediction.age_distribution.as_deref(),
+            thresholds: &prediction.thresholds,
+            class: prediction.class.as_ref(),
         }
     }
 }
 
 impl<'a> PictureReply<'a> {
-    fn new(upload: &'a Upload, told: &'a Told, answers: bool) -> Self {
+    fn new(upload: &'a Upload, results: &'a ExtractionResult, predict: bool) -> Self {
         let name = upload.name.as_str();
-        match &told.extraction {
+        match &results.extraction {
             Extraction::Rejected(rejection) => Self {
                 name,
                 status: rejection.reason.as_str(),
@@ -112,13 +115,13 @@ impl<'a> PictureReply<'a> {
             },
             Extraction::Embedded { faces, found } => {
                 let plain = faces.iter().filter(|face| face.variant == FaceVariant::PLAIN);
-                let faces = if answers {
-                    let told = told.answers.iter();
-                    let reply = |(face, told): (&'a Face, &'a Vec<Answer>)| FaceReply {
-                        answers: Some(told.iter().map(BundleAnswer::from).collect()),
+                let faces = if predict {
+                    let results = results.predictions.iter();
+                    let reply = |(face, results): (&'a Face, &'a Vec<FacePrediction>)| FaceReply {
+                        predictions: Some(results.iter().map(BundlePrediction::from).collect()),
                         ..FaceReply::from(face)
                     };
-                    plain.zip(told).map(reply).collect()
+                    plain.zip(results).map(reply).collect()
                 } else {
                     let reply = |face: &'a Face| FaceReply {
                         embedding: Some(face.embedding.as_slice()),
@@ -139,18 +142,18 @@ impl From<&Face> for FaceReply<'_> {
             bounding_box: face.bounding_box,
             landmarks: face.landmarks,
             score: face.score,
-            answers: None,
+            predictions: None,
             embedding: None,
             norm: face.embedding.norm(),
         }
     }
 }
 
-/// `POST /v1/predict`: what the bundles tell about the faces of one or many pictures.
+/// `POST /v1/predict`: predictions of the bundles for the faces of one or many pictures.
 pub(crate) async fn predict(
     State(shared): State<Arc<Shared>>,
     request: Request<Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     reply(&shared, request, true).await
 }
 
@@ -158,59 +161,67 @@ pub(crate) async fn predict(
 pub(crate) async fn embed(
     State(shared): State<Arc<Shared>>,
     request: Request<Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     reply(&shared, request, false).await
 }
 
 async fn reply(
     shared: &Arc<Shared>,
     request: Request<Body>,
-    answers: bool,
-) -> Result<Response, Problem> {
+    predict: bool,
+) -> Result<Response, ApiError> {
     let start = Instant::now();
-    let (admitted, head, body) = shared.admit(request).await?;
-    if answers && shared.cards.is_empty() {
-        return Err(Problem::unusable("this server has no bundle: it can only embed"));
+    let (permit, head, body) = shared.admit(request).await?;
+    if predict && shared.cards.is_empty() {
+        return Err(ApiError::unusable("this server has no bundle: it can only embed"));
     }
-    let wanted = wanted(&head.uri, shared, answers)?;
+    let request = extraction_request(&head.uri, shared, predict)?;
     let uploads = uploads(&head.headers, body, shared.limits.pictures).await?;
-    let pictures = uploads.iter().map(|upload| (upload.picture.clone(), wanted)).collect();
-    let told = admitted.tell(pictures, answers).await?;
-    if let [Told { extraction: Extraction::Rejected(rejection), .. }] = told.as_slice() {
+    let pictures = uploads.iter().map(|upload| (upload.picture.clone(), request)).collect();
+    let results = permit.predict(pictures, predict).await?;
+    if let [ExtractionResult { extraction: Extraction::Rejected(rejection), .. }] =
+        results.as_slice()
+    {
         return Err(rejection.into());
     }
-    let pictures = uploads.iter().zip(&told);
+    let pictures = uploads.iter().zip(&results);
     let reply = Reply {
         model: &shared.predictor.info().model,
         fingerprint: shared.predictor.fingerprint().to_string(),
-        pictures: pictures.map(|(upload, told)| PictureReply::new(upload, told, answers)).collect(),
+        pictures: pictures
+            .map(|(upload, results)| PictureReply::new(upload, results, predict))
+            .collect(),
         took_ms: start.elapsed().as_secs_f64() * 1000.0,
     };
     Ok(Json(reply).into_response())
 }
 
-/// What the query asks of each picture.
-fn wanted(uri: &Uri, shared: &Shared, answers: bool) -> Result<Wanted, Problem> {
-    let mirrored = answers && shared.predictor.wants_mirrored();
-    let mut wanted = Wanted { faces: 1, aligned: false, mirrored, augmented: 0 };
+/// Parses the query.
+fn extraction_request(
+    uri: &Uri,
+    shared: &Shared,
+    predict: bool,
+) -> Result<ExtractionRequest, ApiError> {
+    let mirrored = predict && shared.predictor.wants_mirrored();
+    let mut request = ExtractionRequest { faces: 1, aligned: false, mirrored, augmented: 0 };
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match pair {
-            "faces=main" => wanted.faces = 1,
-            "faces=all" => wanted.faces = shared.limits.faces,
-            "aligned=false" => wanted.aligned = false,
-            "aligned=true" => wanted.aligned = true,
+            "faces=main" => request.faces = 1,
+            "faces=all" => request.faces = shared.limits.faces,
+            "aligned=false" => request.aligned = false,
+            "aligned=true" => request.aligned = true,
             _ => {
-                return Err(Problem::unusable(
+                return Err(ApiError::unusable(
                     "expected `faces=main`, `faces=all`, `aligned=true` or `aligned=false` in the \
                      query",
                 ));
             }
         }
     }
-    Ok(wanted)
+    Ok(request)
 }
 
-/// What answers here: the extractor, the bundles with what they scored, and the limits.
+/// The extractor, the bundles with their metrics, and the limits.
 #[derive(Serialize)]
 struct Models<'a> {
     model: &'a str,

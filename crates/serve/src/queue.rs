@@ -5,34 +5,34 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use facefold_core::{Extraction, Rejection};
-use facefold_predict::{Answer, Wanted};
+use facefold_predict::{ExtractionRequest, FacePrediction};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// A picture and what to do with it.
 pub(crate) struct Job {
     pub picture: Bytes,
-    pub wanted: Wanted,
-    /// Whether the bundles are to answer too.
-    pub answers: bool,
-    /// Closed when nobody waits for the outcome any more.
+    pub request: ExtractionRequest,
+    /// Whether the bundles predict too.
+    pub predict: bool,
+    /// Closed when the request is gone.
     pub reply: oneshot::Sender<Outcome>,
 }
 
 /// What became of a picture; none where the server failed on it.
-pub(crate) type Outcome = Option<Told>;
+pub(crate) type Outcome = Option<ExtractionResult>;
 
-/// An extracted picture, with the bundles' answers if they were wanted.
+/// An extracted picture, with the bundles' predictions if requested.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct ExtractionResult {
     pub extraction: Extraction,
     /// By face, then by bundle.
-    pub answers: Vec<Vec<Answer>>,
+    pub predictions: Vec<Vec<FacePrediction>>,
 }
 
-impl Told {
+impl ExtractionResult {
     /// A picture that never became a job.
     pub fn rejected(rejection: Rejection) -> Self {
-        Self { extraction: Extraction::Rejected(rejection), answers: Vec::new() }
+        Self { extraction: Extraction::Rejected(rejection), predictions: Vec::new() }
     }
 }
 
@@ -79,7 +79,7 @@ impl Queue {
         self.lock().jobs.len()
     }
 
-    /// Lets workers go once nothing waits.
+    /// Ends the workers once the queue is empty.
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
@@ -95,7 +95,7 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
-    use facefold_predict::Wanted;
+    use facefold_predict::ExtractionRequest;
     use tokio::sync::{Semaphore, oneshot};
 
     use super::{Job, Queue};
@@ -103,8 +103,8 @@ mod tests {
     fn job(number: u8) -> Job {
         Job {
             picture: Bytes::from(vec![number]),
-            wanted: Wanted { faces: 1, aligned: false, mirrored: false, augmented: 0 },
-            answers: false,
+            request: ExtractionRequest { faces: 1, aligned: false, mirrored: false, augmented: 0 },
+            predict: false,
             reply: oneshot::channel().0,
         }
     }

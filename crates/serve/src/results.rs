@@ -1,4 +1,4 @@
-//! Reports of past runs: a list, one in short, its plots, and two side by side.
+//! Reports of past runs: the list, the summary of one, its plots, and the comparison of two.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use facefold_report::{Dataset, Provenance, Report, compare_results, plot_files, 
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::problem::Problem;
-use crate::shelf::{Shelf, Shown, is_within};
+use crate::api_error::ApiError;
+use crate::report_cache::{ReportCache, Shown, is_within};
 use crate::state::Shared;
 
 /// A report in the list.
 #[derive(Serialize)]
-struct Line {
+struct ReportLine {
     name: String,
     date: String,
     dataset: String,
@@ -32,35 +32,35 @@ struct Line {
 
 /// A report without its single fits.
 #[derive(Serialize)]
-struct Short {
+struct ReportSummary {
     name: String,
     warnings: Vec<String>,
     provenance: Provenance,
     dataset: Dataset,
-    tasks: Vec<ShortTask>,
+    tasks: Vec<TaskSummary>,
     /// File names of the plots.
     plots: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct ShortTask {
+struct TaskSummary {
     task: String,
     protocol: String,
     rows: usize,
     subjects: usize,
-    heads: Vec<ShortHead>,
+    heads: Vec<HeadSummary>,
     /// Which head is better, in words.
     words: Option<String>,
 }
 
 #[derive(Serialize)]
-struct ShortHead {
+struct HeadSummary {
     name: String,
-    metrics: Vec<ShortMetric>,
+    metrics: Vec<MetricValue>,
 }
 
 #[derive(Serialize)]
-struct ShortMetric {
+struct MetricValue {
     /// With its unit.
     name: &'static str,
     /// Whether the numbers are shares; else they are years.
@@ -70,7 +70,7 @@ struct ShortMetric {
 }
 
 #[derive(Serialize)]
-struct Compared {
+struct ComparisonResponse {
     /// In words.
     summary: String,
     #[serde(flatten)]
@@ -80,7 +80,7 @@ struct Compared {
 /// How these routes show reports.
 pub(crate) const SHOWN: Shown = Shown {
     line: |name, report| {
-        serde_json::to_vec(&Line {
+        serde_json::to_vec(&ReportLine {
             name: name.to_owned(),
             date: report.provenance.date.clone(),
             dataset: report.dataset.kind.clone(),
@@ -94,14 +94,14 @@ pub(crate) const SHOWN: Shown = Shown {
         // Not what another run left there.
         let own = plot_files(&report);
         let plots = plots.iter().filter(|file| own.contains(file)).cloned().collect();
-        serde_json::to_vec(&short(name.to_owned(), report, plots))
+        serde_json::to_vec(&summary(name.to_owned(), report, plots))
     },
 };
 
 /// `GET /v1/results`; an empty list where the server shows none.
-pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
+pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
     match &shared.results {
-        Some(shelf) => Ok(json(shared.in_time(shelf.list()).await?)),
+        Some(cache) => Ok(json(shared.in_time(cache.list()).await?)),
         None => Ok(json(Bytes::from_static(b"[]"))),
     }
 }
@@ -110,7 +110,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Result<Response, 
 pub(crate) async fn one(
     State(shared): State<Arc<Shared>>,
     Segments(name): Segments<String>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     Ok(json(shared.in_time(shared.reports()?.page(name)).await?))
 }
 
@@ -118,7 +118,7 @@ pub(crate) async fn one(
 pub(crate) async fn plot(
     State(shared): State<Arc<Shared>>,
     Segments((name, file)): Segments<(String, String)>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let plot = shared.in_time(shared.reports()?.plot(name, file)).await?;
     let policy = "default-src 'none'; style-src 'unsafe-inline'";
     let headers =
@@ -130,12 +130,12 @@ pub(crate) async fn plot(
 pub(crate) async fn compare(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     let query: BTreeMap<String, String> = query.into_owned().collect();
     let names = ["first", "second"].map(|key| query.get(key).cloned());
     let [Some(first), Some(second)] = names else {
-        return Err(Problem::unusable("expected `first` and `second` in the query"));
+        return Err(ApiError::unusable("expected `first` and `second` in the query"));
     };
     let reports = shared.reports()?;
     let name = format!("{first} and {second}");
@@ -146,14 +146,14 @@ pub(crate) async fn compare(
         return Ok(json(made));
     }
     let turn = Arc::clone(&shared.comparisons).try_acquire_owned();
-    let turn = turn.map_err(|_| Problem::busy("another comparison is being made", 2))?;
+    let turn = turn.map_err(|_| ApiError::busy("another comparison is being made", 2))?;
     let work = move || {
         // Also held where the client gives up: the work goes on to its end.
         let _turn = turn;
         compared(&two)
     };
     let made =
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Problem::failed()))?;
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(ApiError::failed()))?;
     shared.in_time(reports.keep(&name, &files, made.clone())).await?;
     Ok(json(made))
 }
@@ -165,9 +165,9 @@ fn compared_files(two: &[PathBuf; 2]) -> Vec<PathBuf> {
     files.flat_map(|file| two.each_ref().map(|directory| directory.join(&file))).collect()
 }
 
-fn compared(two: &[PathBuf; 2]) -> Result<Bytes, Problem> {
+fn compared(two: &[PathBuf; 2]) -> Result<Bytes, ApiError> {
     let incomparable = || {
-        Problem::unusable(
+        ApiError::unusable(
             "these two cannot be compared row by row: that needs two reports on the same rows, each \
              with the predictions that `facefold cv` leaves beside it",
         )
@@ -184,14 +184,14 @@ fn compared(two: &[PathBuf; 2]) -> Result<Bytes, Problem> {
         tracing::warn!("{error}");
         incomparable()
     })?;
-    let compared: Vec<Compared> = comparisons
+    let compared: Vec<ComparisonResponse> = comparisons
         .into_iter()
-        .map(|comparison| Compared { summary: comparison.summary(), comparison })
+        .map(|comparison| ComparisonResponse { summary: comparison.summary(), comparison })
         .collect();
     let written = serde_json::to_vec(&compared).map(Bytes::from);
     written.map_err(|error| {
         tracing::error!("a comparison cannot be written as JSON: {error}");
-        Problem::failed()
+        ApiError::failed()
     })
 }
 
@@ -200,24 +200,24 @@ fn json(bytes: Bytes) -> Response {
 }
 
 impl Shared {
-    fn reports(&self) -> Result<&Shelf, Problem> {
-        self.results.as_ref().ok_or_else(Problem::not_found)
+    fn reports(&self) -> Result<&ReportCache, ApiError> {
+        self.results.as_ref().ok_or_else(ApiError::not_found)
     }
 
     /// What is read from files, where that takes no longer than a request may.
     async fn in_time<T>(
         &self,
-        read: impl Future<Output = Result<T, Problem>>,
-    ) -> Result<T, Problem> {
-        timeout(self.limits.time, read).await.unwrap_or_else(|_| Err(Problem::out_of_time(1)))
+        read: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        timeout(self.limits.time, read).await.unwrap_or_else(|_| Err(ApiError::out_of_time(1)))
     }
 }
 
-fn short(name: String, report: Report, plots: Vec<String>) -> Short {
+fn summary(name: String, report: Report, plots: Vec<String>) -> ReportSummary {
     let tasks = report
         .tasks
         .into_iter()
-        .map(|task| ShortTask {
+        .map(|task| TaskSummary {
             task: task.result.task.to_string(),
             protocol: task.result.protocol.to_string(),
             rows: task.result.rows,
@@ -226,15 +226,15 @@ fn short(name: String, report: Report, plots: Vec<String>) -> Short {
                 .result
                 .heads
                 .into_iter()
-                .map(|head| ShortHead {
+                .map(|head| HeadSummary {
                     name: head.name,
-                    metrics: head.summary.into_iter().map(ShortMetric::from).collect(),
+                    metrics: head.summary.into_iter().map(MetricValue::from).collect(),
                 })
                 .collect(),
             words: task.comparison.map(|comparison| comparison.summary()),
         })
         .collect();
-    Short {
+    ReportSummary {
         name,
         warnings: report.warnings,
         provenance: report.provenance,
@@ -244,7 +244,7 @@ fn short(name: String, report: Report, plots: Vec<String>) -> Short {
     }
 }
 
-impl From<MetricSummary> for ShortMetric {
+impl From<MetricSummary> for MetricValue {
     fn from(summary: MetricSummary) -> Self {
         Self { name: summary.metric.name(), share: summary.metric.is_fraction(), summary }
     }

@@ -1,4 +1,4 @@
-//! Accepting connections, and ending well.
+//! Accepts connections, and shuts down gracefully.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -19,19 +19,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use crate::app::router;
 use crate::connections::Connections;
 use crate::options::Options;
-use crate::patience::Patient;
+use crate::report_cache::ReportCache;
 use crate::results::SHOWN;
-use crate::shelf::Shelf;
 use crate::state::Shared;
 use crate::workers;
+use crate::write_timeout::WriteTimeoutStream;
 
 /// The longest head of a request, in bytes.
 const HEAD: usize = 64 << 10;
 /// How often a stopping server looks whether requests are still in work.
 const LOOK: Duration = Duration::from_millis(20);
-/// A stopping server waits for answers on their way as long as any client takes a byte in this time.
+/// A stopping server waits for responses in transit as long as any client reads a byte in this time.
 const STALL: Duration = Duration::from_millis(1500);
-/// Threads that read requests and write answers; the work is done by the workers.
+/// Threads that read requests and write responses; the workers do the computation.
 const READERS: usize = 2;
 
 /// Why a server cannot run.
@@ -50,7 +50,7 @@ pub enum ServeError {
     Thread(std::io::Error),
 }
 
-/// A server that listens already, and answers once it runs.
+/// A server that is bound to its address, and serves once it runs.
 pub struct Server {
     runtime: tokio::runtime::Runtime,
     listener: TcpListener,
@@ -86,7 +86,7 @@ impl Server {
         let failed = |source| ServeError::Listen { address: options.listen, source };
         let listener = runtime.block_on(TcpListener::bind(options.listen)).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let results = options.results.clone().map(|directory| Shelf::new(directory, SHOWN));
+        let results = options.results.clone().map(|directory| ReportCache::new(directory, SHOWN));
         let loopback = address.ip().is_loopback();
         let shared = Arc::new(Shared::new(predictor, options, results, loopback));
         Ok(Self { runtime, listener, address, shared, stop: watch::channel(false) })
@@ -114,7 +114,7 @@ impl Server {
         runtime.block_on(serve(listener, &shared, stop));
         shared.queue.close();
         for worker in workers {
-            // A worker catches its own panics; one that ended otherwise has nothing to say.
+            // A worker catches its own panics.
             let _ = worker.join();
         }
         runtime.shutdown_timeout(LOOK);
@@ -122,8 +122,8 @@ impl Server {
     }
 }
 
-/// Accepts until told to stop, goes on accepting until nothing is in work, so that new requests
-/// hear 503, then closes.
+/// Accepts until stopped, goes on accepting until no request is in work, so that new requests get a
+/// 503, then closes.
 async fn serve(listener: TcpListener, shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let app = router(shared);
     let graceful = GracefulShutdown::new();
@@ -135,7 +135,7 @@ async fn serve(listener: TcpListener, shared: &Arc<Shared>, mut stop: watch::Rec
         let mut accepting = pin!(accept(&listener, &shared.connections));
         loop {
             tokio::select! {
-                // Once told to stop, this branch is off and the one below is on.
+                // Once stopped, this branch is off and the one below is on.
                 _ = stop.wait_for(|stop| *stop), if end.is_none() => {
                     shared.drain();
                     end = Some(Instant::now() + shared.limits.drain_time);
@@ -157,7 +157,7 @@ async fn serve(listener: TcpListener, shared: &Arc<Shared>, mut stop: watch::Rec
     close(graceful, &shared.connections, end).await;
 }
 
-/// Has answers on their way written out and other connections closed, until the end, or until no
+/// Waits for responses in transit and closes other connections, until the end, or until no
 /// client takes anything any more.
 async fn close(graceful: GracefulShutdown, connections: &Connections, end: Instant) {
     let mut closed = pin!(graceful.shutdown());
@@ -228,7 +228,10 @@ fn connect(
         .timer(TokioTimer::new())
         .header_read_timeout(shared.limits.head_time)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(Patient::new(stream, opened, shared.limits.time)), service);
+        .serve_connection(
+            TokioIo::new(WriteTimeoutStream::new(stream, opened, shared.limits.time)),
+            service,
+        );
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
         tokio::select! {

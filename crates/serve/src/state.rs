@@ -1,4 +1,4 @@
-//! What all requests share, and how a request with pictures gets in and through.
+//! The shared state, admission control, and the path of a request with pictures.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,26 +7,26 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use bytes::{Bytes, BytesMut};
-use facefold_predict::{BundleCard, FaceExplained, Predictor, Wanted, Which};
+use facefold_predict::{BundleCard, ExtractionRequest, FaceExplained, FaceSelector, Predictor};
 use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 
+use crate::api_error::ApiError;
 use crate::connections::Connections;
 use crate::metrics::Metrics;
 use crate::options::Limits;
-use crate::problem::Problem;
-use crate::queue::{Job, Queue, Told};
-use crate::shelf::Shelf;
+use crate::queue::{ExtractionResult, Job, Queue};
+use crate::report_cache::ReportCache;
 use crate::tokens::Tokens;
 
 /// Bodies are counted against the memory of all in pieces of this many bytes.
 const PIECE: usize = 16 << 10;
-/// A body that is refused is read and dropped for so long, so that a client that sends first and
-/// reads then gets to see why. A stopping server waits as long for the rest of a body.
+/// Grace period: a refused body is read and dropped for so long, so that a client that sends first
+/// and reads then gets the error. A stopping server waits as long for the rest of a body.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What all requests share.
+/// The state that all requests share.
 pub(crate) struct Shared {
     pub predictor: Predictor,
     pub cards: Vec<BundleCard>,
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub threads: usize,
     pub tokens: Tokens,
-    pub results: Option<Shelf>,
+    pub results: Option<ReportCache>,
     pub metrics: Metrics,
     pub connections: Arc<Connections>,
     /// Whether only this machine can reach the server.
@@ -50,8 +50,8 @@ pub(crate) struct Shared {
     explanations: Arc<Semaphore>,
 }
 
-/// A request with pictures that may send its body.
-pub(crate) struct Admitted<'a> {
+/// Admission permit of a request with pictures.
+pub(crate) struct AdmissionPermit<'a> {
     shared: &'a Arc<Shared>,
     memory: Option<SemaphorePermit<'a>>,
     counted: usize,
@@ -62,7 +62,7 @@ impl Shared {
     pub fn new(
         predictor: Predictor,
         options: &crate::Options,
-        results: Option<Shelf>,
+        results: Option<ReportCache>,
         loopback: bool,
     ) -> Self {
         let limits = options.limits;
@@ -86,7 +86,7 @@ impl Shared {
         }
     }
 
-    /// Turns away requests with pictures from now on.
+    /// Refuses requests with pictures from now on (503).
     pub fn drain(&self) {
         self.draining.send_replace(Some(Instant::now()));
     }
@@ -95,13 +95,13 @@ impl Shared {
         self.draining.borrow().is_some()
     }
 
-    /// Whether the server stops and waits for no body any more.
-    fn is_out_of_grace(&self) -> bool {
+    /// Whether the server stops and its grace period is over.
+    fn is_grace_period_over(&self) -> bool {
         self.draining.borrow().is_some_and(|since| since.elapsed() >= GRACE)
     }
 
     /// Waits until that is so.
-    async fn out_of_grace(&self) {
+    async fn grace_period_over(&self) {
         // The sender is part of `self`.
         let _ = self.draining.subscribe().wait_for(Option::is_some).await;
         sleep(GRACE).await;
@@ -112,23 +112,23 @@ impl Shared {
         self.limits.requests.saturating_sub(self.requests.available_permits())
     }
 
-    /// Reads a request's body within the limits, or says why not.
+    /// Reads a request's body within the limits, or gives the error.
     pub async fn admit(
         self: &Arc<Self>,
         request: Request<Body>,
-    ) -> Result<(Admitted<'_>, Parts, Bytes), Problem> {
-        let mut admitted = Admitted {
+    ) -> Result<(AdmissionPermit<'_>, Parts, Bytes), ApiError> {
+        let mut permit = AdmissionPermit {
             shared: self,
             memory: None,
             counted: 0,
             deadline: Instant::now() + self.limits.time,
         };
         let (head, mut body) = request.into_parts();
-        match admitted.read(&head.headers, &mut body).await {
-            Ok(bytes) => Ok((admitted, head, bytes)),
+        match permit.read(&head.headers, &mut body).await {
+            Ok(bytes) => Ok((permit, head, bytes)),
             Err(problem) => {
                 let was_waited_for = problem.status == StatusCode::REQUEST_TIMEOUT;
-                if !was_waited_for && !self.is_out_of_grace() {
+                if !was_waited_for && !self.is_grace_period_over() {
                     discard(body, self.limits.body).await;
                 }
                 Err(problem)
@@ -137,17 +137,17 @@ impl Shared {
     }
 
     /// A place among the requests in work.
-    fn place(&self) -> Result<SemaphorePermit<'_>, Problem> {
+    fn place(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         if self.is_draining() {
-            return Err(Problem::draining());
+            return Err(ApiError::draining());
         }
         self.requests.try_acquire().map_err(|_| {
             self.busy(&format!("{} requests are in work already", self.limits.requests))
         })
     }
 
-    fn busy(&self, message: &str) -> Problem {
-        Problem::busy(format!("{message}: try again later"), self.retry_after())
+    fn busy(&self, message: &str) -> ApiError {
+        ApiError::busy(format!("{message}: try again later"), self.retry_after())
     }
 
     /// Whole seconds until what waits now should be done, from the time that pictures took so far.
@@ -158,9 +158,9 @@ impl Shared {
     }
 }
 
-impl Admitted<'_> {
+impl AdmissionPermit<'_> {
     /// Counts more bytes against the memory of all requests.
-    fn count(&mut self, bytes: usize) -> Result<(), Problem> {
+    fn count(&mut self, bytes: usize) -> Result<(), ApiError> {
         self.counted += bytes;
         let held = self.memory.as_ref().map_or(0, SemaphorePermit::num_permits);
         let more = self.counted.div_ceil(PIECE).saturating_sub(held);
@@ -174,26 +174,27 @@ impl Admitted<'_> {
         Ok(())
     }
 
-    async fn read(&mut self, headers: &HeaderMap, body: &mut Body) -> Result<Bytes, Problem> {
+    async fn read(&mut self, headers: &HeaderMap, body: &mut Body) -> Result<Bytes, ApiError> {
         // Given back at once: a client that sends slowly must not hold a place in work.
         drop(self.shared.place()?);
         let most = self.shared.limits.body;
-        let too_large = || Problem::too_large(format!("a request's body has at most {most} bytes"));
+        let too_large =
+            || ApiError::too_large(format!("a request's body has at most {most} bytes"));
         let announced = headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > most as u64) {
             return Err(too_large());
         }
         let mut bytes = BytesMut::new();
-        let mut out_of_grace = pin!(self.shared.out_of_grace());
+        let mut grace_period_over = pin!(self.shared.grace_period_over());
         loop {
             let frame = tokio::select! {
                 frame = timeout_at(self.deadline, body.frame()) => frame,
-                () = &mut out_of_grace => return Err(Problem::draining()),
+                () = &mut grace_period_over => return Err(ApiError::draining()),
             };
-            let frame = frame.map_err(|_| Problem::late_body())?;
+            let frame = frame.map_err(|_| ApiError::late_body())?;
             let Some(frame) = frame else { return Ok(bytes.freeze()) };
-            let frame = frame.map_err(|_| Problem::unusable("the request's body broke off"))?;
+            let frame = frame.map_err(|_| ApiError::unusable("the request's body broke off"))?;
             if let Ok(piece) = frame.into_data() {
                 if bytes.len() + piece.len() > most {
                     return Err(too_large());
@@ -205,36 +206,40 @@ impl Admitted<'_> {
     }
 
     /// Takes a place in work, puts pictures on the queue and waits for what becomes of them, in order.
-    pub async fn tell(
+    pub async fn predict(
         &self,
-        pictures: Vec<(Bytes, Wanted)>,
-        answers: bool,
-    ) -> Result<Vec<Told>, Problem> {
+        pictures: Vec<(Bytes, ExtractionRequest)>,
+        predict: bool,
+    ) -> Result<Vec<ExtractionResult>, ApiError> {
         let _place = self.shared.place()?;
         let work = async {
             let mut waiting = Vec::with_capacity(pictures.len());
-            for (picture, wanted) in pictures {
+            for (picture, request) in pictures {
                 let place = Arc::clone(&self.shared.places).acquire_owned().await;
-                let place = place.map_err(|_| Problem::draining())?;
+                let place = place.map_err(|_| ApiError::draining())?;
                 let (reply, outcome) = oneshot::channel();
-                self.shared.queue.put(Job { picture, wanted, answers, reply }, place);
+                self.shared.queue.put(Job { picture, request, predict, reply }, place);
                 waiting.push(outcome);
             }
-            let mut told = Vec::with_capacity(waiting.len());
+            let mut results = Vec::with_capacity(waiting.len());
             for outcome in waiting {
-                told.push(outcome.await.ok().flatten().ok_or_else(Problem::failed)?);
+                results.push(outcome.await.ok().flatten().ok_or_else(ApiError::failed)?);
             }
-            Ok(told)
+            Ok(results)
         };
         timeout_at(self.deadline, work)
             .await
-            .unwrap_or_else(|_| Err(Problem::out_of_time(self.shared.retry_after())))
+            .unwrap_or_else(|_| Err(ApiError::out_of_time(self.shared.retry_after())))
     }
 }
 
-impl Admitted<'_> {
+impl AdmissionPermit<'_> {
     /// Takes a place in work and explains a face. Another explanation in work is 429.
-    pub async fn explain(&self, picture: Bytes, which: Which) -> Result<FaceExplained, Problem> {
+    pub async fn explain(
+        &self,
+        picture: Bytes,
+        which: FaceSelector,
+    ) -> Result<FaceExplained, ApiError> {
         let _place = self.shared.place()?;
         let turn = Arc::clone(&self.shared.explanations).try_acquire_owned();
         let turn = turn.map_err(|_| self.shared.busy("another face is being explained"))?;
@@ -246,8 +251,8 @@ impl Admitted<'_> {
         });
         match timeout_at(self.deadline, work).await {
             Ok(Ok(explained)) => Ok(explained?),
-            Ok(Err(_)) => Err(Problem::failed()),
-            Err(_) => Err(Problem::out_of_time(self.shared.retry_after())),
+            Ok(Err(_)) => Err(ApiError::failed()),
+            Err(_) => Err(ApiError::out_of_time(self.shared.retry_after())),
         }
     }
 }
@@ -264,6 +269,6 @@ pub(crate) async fn discard(mut body: Body, most: usize) {
             }
         }
     };
-    // Whether it was all read makes no difference to the answer.
+    // Whether all of it was read does not change the response.
     let _ = tokio::time::timeout(GRACE, read).await;
 }

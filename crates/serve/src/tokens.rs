@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// The tokens that open the service; only their hashes are kept.
+/// The tokens of the service; only their hashes are in memory.
 #[derive(Debug)]
 pub(crate) struct Tokens(Vec<blake3::Hash>);
 

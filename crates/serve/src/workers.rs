@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use facefold_core::Extraction;
-use facefold_predict::{Predictor, Wanted};
+use facefold_predict::{ExtractionRequest, Predictor};
 
-use crate::queue::{Job, Outcome, Told};
+use crate::queue::{ExtractionResult, Job, Outcome};
 use crate::state::Shared;
 
 /// Starts the workers; they end when the queue is closed and empty.
@@ -43,20 +43,20 @@ fn work(shared: &Shared, jobs: Vec<Job>) {
     for job in jobs {
         let outcome = outcomes.next().flatten();
         shared.metrics.picture(match &outcome {
-            Some(Told { extraction: Extraction::Embedded { .. }, .. }) => "embedded",
-            Some(Told { extraction: Extraction::Rejected(rejection), .. }) => {
+            Some(ExtractionResult { extraction: Extraction::Embedded { .. }, .. }) => "embedded",
+            Some(ExtractionResult { extraction: Extraction::Rejected(rejection), .. }) => {
                 rejection.reason.as_str()
             }
             None => "failed",
         });
-        // Nothing is lost where nobody listens.
+        // The receiver may be gone: then the outcome is dropped.
         let _ = job.reply.send(outcome);
     }
 }
 
 fn outcomes(predictor: &Predictor, jobs: &[Job]) -> Vec<Outcome> {
-    let pictures: Vec<(&[u8], Wanted)> =
-        jobs.iter().map(|job| (job.picture.as_ref(), job.wanted)).collect();
+    let pictures: Vec<(&[u8], ExtractionRequest)> =
+        jobs.iter().map(|job| (job.picture.as_ref(), job.request)).collect();
     let extractions = match predictor.extract(&pictures) {
         Ok(extractions) => extractions,
         Err(error) => {
@@ -67,19 +67,19 @@ fn outcomes(predictor: &Predictor, jobs: &[Job]) -> Vec<Outcome> {
     extractions
         .into_iter()
         .zip(jobs)
-        .map(|(extraction, job)| told(predictor, extraction, job))
+        .map(|(extraction, job)| results(predictor, extraction, job))
         .collect()
 }
 
-fn told(predictor: &Predictor, extraction: Extraction, job: &Job) -> Outcome {
-    let answers = match &extraction {
-        Extraction::Embedded { faces, found } if job.answers => {
-            predictor.answers("", faces, *found)
+fn results(predictor: &Predictor, extraction: Extraction, job: &Job) -> Outcome {
+    let predictions = match &extraction {
+        Extraction::Embedded { faces, found } if job.predict => {
+            predictor.predictions("", faces, *found)
         }
         _ => Ok(Vec::new()),
     };
-    match answers {
-        Ok(answers) => Some(Told { extraction, answers }),
+    match predictions {
+        Ok(predictions) => Some(ExtractionResult { extraction, predictions }),
         Err(error) => {
             tracing::error!("a head failed: {error}");
             None

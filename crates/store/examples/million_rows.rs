@@ -176,7 +176,7 @@ fn append(path: &Path, pictures: u32) -> Outcome<Vec<ImageKey>> {
         model: "made-up".into(),
         detector: "none".into(),
         network: "none".into(),
-        precision: Precision::Exact,
+        precision: Precision::F32Equivalent,
         execution: "none".into(),
         embedding_length: WIDTH,
         taps_length: 0,

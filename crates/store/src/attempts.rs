@@ -1,6 +1,6 @@
 //! Which pictures an extraction is at: where it was when its program ended.
 //!
-//! Decoders are other people's code fed with arbitrary bytes. One that ends the program (memory
+//! Decoders are third-party code that gets arbitrary bytes. One that ends the program (memory
 //! that is refused, a stack that overflows) leaves no rejection behind, and the next run would end
 //! at the same picture. So the pictures in work are written down before, by name.
 
@@ -117,7 +117,7 @@ impl Attempts {
 }
 
 impl Current {
-    /// One write, which the end of this program does not cut: a power cut may, and then nothing of
+    /// One write, which the end of this program does not cut: a power failure may, and then nothing of
     /// it is believed.
     fn write(&mut self) -> std::io::Result<()> {
         let mut text = String::new();

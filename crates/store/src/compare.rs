@@ -57,7 +57,7 @@ impl Store {
     /// Compares the embeddings and rejections of two stores bit by bit.
     ///
     /// # Errors
-    /// A file of either that is damaged or cannot be read.
+    /// A file of either that is corrupt or cannot be read.
     pub fn compare(&self, other: &Self) -> Result<Difference, StoreError> {
         let (first, second) = (self.sums()?, other.sums()?);
         let lacking = |from: &BTreeMap<ImageKey, Sum>, other: &BTreeMap<ImageKey, Sum>| {

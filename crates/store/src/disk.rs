@@ -5,11 +5,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+pub(crate) use facefold_core::files::PARTIAL;
 use facefold_core::files::sync_directory;
 use fs_err as fs;
-
-/// Prefix of files that are not whole yet.
-pub(crate) const PARTIAL: &str = ".partial-";
 
 /// A change to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +72,7 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.persist(path)
 }
 
-/// Writes all bytes at the place where a file stands.
+/// Writes all bytes at the current position of a file.
 pub(crate) fn write_all(file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     if let Some(error) = faults::meet(Operation::Write) {
         // What a full disk does: it takes a part.

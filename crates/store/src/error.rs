@@ -17,7 +17,7 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
-    /// A new store would lie among somebody else's files.
+    /// A new store would be among other files.
     #[error("`{path}` holds `{found}` but no `store.json`: choose a new or an empty directory")]
     NotEmpty {
         /// The directory.
@@ -65,9 +65,9 @@ pub enum StoreError {
         stored: Fingerprint,
         /// Model and precision of the store.
         stored_by: String,
-        /// Fingerprint asked for.
+        /// Requested fingerprint.
         wanted: Fingerprint,
-        /// Model and precision asked for.
+        /// Requested model and precision.
         wanted_by: String,
     },
     /// Same fingerprint, but with taps on one side only, or other taps.
@@ -83,9 +83,9 @@ pub enum StoreError {
         stored_embedding: usize,
         /// Length of the taps in the store; 0 without taps.
         stored_taps: usize,
-        /// Length of the embeddings asked for.
+        /// Requested length of the embeddings.
         wanted_embedding: usize,
-        /// Length of the taps asked for.
+        /// Requested length of the taps.
         wanted_taps: usize,
     },
     /// The store has the label rows of another data set.
@@ -98,12 +98,12 @@ pub enum StoreError {
         path: PathBuf,
         /// What the store's data set has.
         stored: String,
-        /// What the one asked for has.
+        /// The value of the requested one.
         wanted: String,
     },
     /// A shard or a log of another network lies in the store.
     #[error(
-        "`{path}` is of another network than `store.json` says: expected the fingerprint {expected}, found \
+        "`{path}` is of another network than that of `store.json`: expected the fingerprint {expected}, found \
          {found}; move it out of the store and run the same `extract` command again, or restore the \
          `store.json` that belongs to it"
     )]
@@ -136,8 +136,8 @@ pub enum StoreError {
         what: String,
     },
     /// A file holds something else than was written.
-    #[error("`{path}` is damaged: {what}; {remedy}")]
-    Damaged {
+    #[error("`{path}` is corrupt: {what}; {remedy}")]
+    Corrupt {
         /// The file.
         path: PathBuf,
         /// What was expected and what was found.
@@ -145,7 +145,7 @@ pub enum StoreError {
         /// What to do about it.
         remedy: &'static str,
     },
-    /// Rows asked for that the store does not hold.
+    /// Requested rows that the store does not have.
     #[error(
         "{missing} of {asked} pictures have no embedding of variant {variant} in `{path}`, the \
          first is {first}: run the same `extract` command again"
@@ -155,14 +155,14 @@ pub enum StoreError {
         path: PathBuf,
         /// How many are missing.
         missing: usize,
-        /// How many were asked for.
+        /// Number of requested rows.
         asked: usize,
-        /// The variant asked for.
+        /// The requested variant.
         variant: u32,
         /// The first that is missing.
         first: ImageKey,
     },
-    /// Taps asked for from a store without.
+    /// Taps requested from a store without.
     #[error(
         "`{path}` has no taps: extract again with --taps into another --store, or use --features embedding"
     )]
@@ -178,7 +178,7 @@ pub enum StoreError {
     },
     /// Nothing to forget.
     #[error(
-        "`{path}` holds nothing of {what}: expected a subject as the label rows name it, or a picture's path \
+        "`{path}` has no rows of {what}: expected a subject as the label rows name it, or a picture's path \
          as they give it; `facefold store export` writes both"
     )]
     Unknown {
@@ -192,7 +192,7 @@ pub enum StoreError {
     Parquet {
         /// The file.
         path: PathBuf,
-        /// What the library said.
+        /// The library's message.
         source: ParquetError,
     },
     /// The Arrow library failed.
@@ -201,7 +201,7 @@ pub enum StoreError {
     /// The header cannot be written as JSON.
     #[error("cannot write the header: {0}")]
     Json(#[from] serde_json::Error),
-    /// A table for people cannot be written.
+    /// A table cannot be written.
     #[error("cannot write CSV: {0}")]
     Csv(#[from] csv::Error),
     /// The file system failed; the message names the path.
@@ -209,7 +209,7 @@ pub enum StoreError {
     Io(#[from] io::Error),
 }
 
-/// What to do about a damaged shard.
+/// Advice for a corrupt shard.
 pub(crate) const EXTRACT_AGAIN: &str =
     "delete the file and run the same `extract` command again: only its pictures are done anew";
 
@@ -226,6 +226,6 @@ impl StoreError {
     }
 
     pub(crate) fn damaged_shard(path: &Path, what: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), what: what.into(), remedy: EXTRACT_AGAIN }
+        Self::Corrupt { path: path.to_owned(), what: what.into(), remedy: EXTRACT_AGAIN }
     }
 }

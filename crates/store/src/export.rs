@@ -20,7 +20,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::disk::PartialFile;
+use crate::disk::{self, PartialFile};
 use crate::error::StoreError;
 use crate::matrix::{Features, Select};
 use crate::npy;
@@ -82,7 +82,7 @@ pub struct Exported {
     pub left_out: usize,
 }
 
-/// The columns beside the embedding, in order.
+/// The columns in addition to the embedding, in order.
 const COLUMNS: [&str; 17] = [
     "path",
     "key",
@@ -114,8 +114,11 @@ impl Store {
     /// Writes every label row that has an embedding into `directory`, in the order of the samples
     /// table: labels, the plain crop's embedding, and its taps where the store has them.
     ///
+    /// An earlier export of the same format makes room first, and what a killed one left unfinished.
+    /// `index.csv` goes first and comes last: where it is, the matrices beside it are its own.
+    ///
     /// # Errors
-    /// [`StoreError::NoSamples`], a damaged file, or a failure to write.
+    /// [`StoreError::NoSamples`], a corrupt file, or a failure to write.
     pub fn export(
         &self,
         format: ExportFormat,
@@ -132,6 +135,7 @@ impl Store {
             })
             .collect();
         fs::create_dir_all(directory)?;
+        disk::remove_partial_files(directory)?;
         let files = match format {
             ExportFormat::Npy => self.export_npy(&rows, directory)?,
             ExportFormat::Parquet => vec![self.export_parquet(&rows, directory)?],
@@ -140,10 +144,10 @@ impl Store {
         Ok(Exported { files, rows: rows.len(), left_out: samples.len() - rows.len() })
     }
 
-    /// The numbers beside the plain embedding of every picture's main face.
+    /// The numbers in addition to the plain embedding of every picture's main face.
     ///
     /// # Errors
-    /// [`StoreError`] where a shard or the log is damaged or cannot be read.
+    /// [`StoreError`] where a shard or the log is corrupt or cannot be read.
     pub fn main_faces(&self) -> Result<HashMap<ImageKey, FaceSummary>, StoreError> {
         let mut all = HashMap::new();
         for shard in self.index.shards_of(Kind::Embeddings) {
@@ -180,6 +184,12 @@ impl Store {
     }
 
     fn export_npy(&self, rows: &[Row<'_>], directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
+        let index = directory.join("index.csv");
+        for earlier in [&index, &directory.join("embeddings.npy"), &directory.join("taps.npy")] {
+            if earlier.exists() {
+                disk::remove_file(earlier)?;
+            }
+        }
         let mut files = Vec::new();
         for (name, features, width) in self.parts() {
             let path = directory.join(format!("{name}.npy"));
@@ -192,15 +202,14 @@ impl Store {
             file.into_inner().map_err(std::io::IntoInnerError::into_error)?.persist(&path)?;
             files.push(path);
         }
-        let path = directory.join("index.csv");
         let file = PartialFile::new(directory)?;
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(COLUMNS)?;
         for row in rows {
             writer.write_record(row.csv_cells())?;
         }
-        finish_csv(writer)?.persist(&path)?;
-        files.push(path);
+        finish_csv(writer)?.persist(&index)?;
+        files.push(index);
         Ok(files)
     }
 

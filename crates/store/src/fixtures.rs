@@ -14,7 +14,7 @@ pub(crate) fn header(length: usize, taps: usize) -> StoreHeader {
         model: "untrained".into(),
         detector: "none".into(),
         network: "made-up".into(),
-        precision: Precision::Exact,
+        precision: Precision::F32Equivalent,
         execution: "test".into(),
         embedding_length: length,
         taps_length: taps,

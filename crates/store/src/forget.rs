@@ -49,7 +49,7 @@ impl Store {
     /// Looks for all that the store holds of a person or a picture.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`] where it holds nothing, or a file that is damaged or cannot be read.
+    /// [`StoreError::Unknown`] where it holds nothing, or a file that is corrupt or cannot be read.
     pub fn find_traces(&self, of: Forget<'_>) -> Result<Forgotten, StoreError> {
         let samples = match self.samples() {
             Err(StoreError::NoSamples { .. }) => Vec::new(),
@@ -98,8 +98,9 @@ impl Store {
             }
             let path = self.layout.reports();
             let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
-            let fields = [name.as_bytes(), report.directory.as_os_str().as_encoded_bytes()];
-            let line: Vec<u8> = fields.iter().flat_map(|field| [*field, b"\0"].concat()).collect();
+            let path = report.directory.as_os_str().as_encoded_bytes();
+            // The zero before them ends an entry that was cut off when the disk was full.
+            let line = [b"\0", name.as_bytes(), b"\0", path, b"\0"].concat();
             disk::write_all(&mut file, &line)?;
             file.flush()
         };
@@ -145,8 +146,8 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 
 impl StoreWriter {
     /// Removes all that [`Store::find_traces`] found: embeddings, taps and rejections, label rows,
-    /// and what is derived. Label rows go last, so that a removal that was cut off can be found and
-    /// done again.
+    /// and what is derived. Label rows go last, so that an interrupted removal can be found and
+    /// done again; until then a file in the store says that it is unfinished.
     ///
     /// The files that held them are deleted; what the file system does with their blocks is not
     /// this program's to say.
@@ -156,7 +157,8 @@ impl StoreWriter {
     pub fn forget(&mut self, traces: &Forgotten) -> Result<(), StoreError> {
         self.seal()?;
         self.begin_change();
-        // A log whose records are damaged holds bytes that nobody can read, and may be theirs.
+        disk::write_atomic(&self.layout.removal(), &[])?;
+        // Corrupt ranges of a log cannot be read, and may contain the removed rows.
         self.empty_log()?;
         self.forget_in_shards(&traces.keys)?;
         let attempts = self.store.layout.directory.join(attempts::FILE);
@@ -182,6 +184,8 @@ impl StoreWriter {
                 !shown && !paths.contains(row.sample.path.as_path())
             })?;
         }
+        disk::remove_file(&self.store.layout.removal())?;
+        disk::sync_names(&self.store.layout.directory)?;
         self.end_change();
         Ok(())
     }

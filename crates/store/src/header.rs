@@ -43,7 +43,7 @@ pub struct StoreHeader {
     id: Option<String>,
 }
 
-/// A header as it stands in the file.
+/// A header as it is in the file.
 #[derive(Serialize)]
 struct Sealed<'a> {
     #[serde(flatten)]
@@ -105,7 +105,7 @@ impl StoreHeader {
             Err(error) => return Err(error.into()),
         };
         let damaged =
-            |what: String| StoreError::Damaged { path: path.to_owned(), what, remedy: RESTORE };
+            |what: String| StoreError::Corrupt { path: path.to_owned(), what, remedy: RESTORE };
         let sum = checksum::check(&text, MARKER);
         if sum == Checksum::Wrong {
             return Err(damaged("its bytes do not have the checksum that it carries".to_owned()));
@@ -135,7 +135,7 @@ impl StoreHeader {
         self.format > WITHOUT_CHECKSUMS
     }
 
-    /// The header once a samples table of a data set is written beside it.
+    /// The header once a samples table of a data set is written next to it.
     pub(crate) fn with_samples(&self, dataset: DatasetInfo) -> Self {
         Self { format: FORMAT, dataset, has_samples: true, ..self.clone() }
     }
@@ -155,7 +155,7 @@ impl StoreHeader {
         })
     }
 
-    /// The command that extracts this store's data set anew, into a directory beside it.
+    /// The command that extracts this store's data set anew, into a directory next to it.
     fn extraction(&self, directory: &Path) -> String {
         let DatasetInfo { kind, root, options, .. } = &self.dataset;
         let labels = options.get("labels").and_then(serde_json::Value::as_str);
@@ -245,7 +245,7 @@ impl DatasetInfo {
     }
 }
 
-/// Whether two paths lead to the same place, or are spelled alike.
+/// Whether two paths lead to the same place, or are equal.
 fn same_place(first: &Path, second: &Path) -> bool {
     let real = |path: &Path| fs::canonicalize(path).ok();
     first == second || real(first).is_some_and(|first| real(second) == Some(first))

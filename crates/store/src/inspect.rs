@@ -76,7 +76,7 @@ pub struct Verification {
 impl Verification {
     /// Whether everything that was written can be read as it was written.
     #[must_use]
-    pub fn is_sound(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.problems.is_empty()
     }
 }
@@ -85,7 +85,7 @@ impl Store {
     /// Counts and sizes.
     ///
     /// # Errors
-    /// A file that is damaged or cannot be read.
+    /// A file that is corrupt or cannot be read.
     pub fn info(&self) -> Result<StoreInfo, StoreError> {
         let mut embeddings = BTreeMap::new();
         for entry in self.index.entries().iter().filter(|entry| entry.row().is_some()) {
@@ -130,7 +130,7 @@ impl Store {
     /// Reads every file whole and compares it with its checksums and with the others.
     ///
     /// # Errors
-    /// A failure of the file system; damage is no error but a problem in the answer.
+    /// A failure of the file system; corruption is no error but a problem in the result.
     pub fn verify(&self) -> Result<Verification, StoreError> {
         let mut found = Verification {
             log_records: self.logged.len(),
@@ -145,7 +145,7 @@ impl Store {
             let rows = self.check_shard(&shard.name, shard.rows, &mut seen);
             let (rows, problem) = match rows {
                 Ok(rows) => (rows, None),
-                // Nothing is known of the shard, so that it is no damage.
+                // Unknown, so not counted as corrupt.
                 Err(StoreError::Io(error)) if is_exhausted(&error) => return Err(error.into()),
                 Err(error) => (shard.rows as usize, Some(error.to_string())),
             };
@@ -158,8 +158,8 @@ impl Store {
             }
         }
         self.check_samples(&mut found)?;
-        // A copy of a damaged shard can't be checked against it.
-        if found.is_sound() {
+        // A copy of a corrupt shard can't be checked against it.
+        if found.is_valid() {
             for name in ["embedding", "taps"] {
                 found.problems.extend(self.check_copy(name)?);
             }
@@ -206,7 +206,7 @@ impl Store {
         let samples = match self.samples() {
             Ok(samples) => samples,
             Err(StoreError::NoSamples { .. }) => return Ok(()),
-            Err(error @ StoreError::Damaged { .. }) => {
+            Err(error @ StoreError::Corrupt { .. }) => {
                 found.problems.push(error.to_string());
                 return Ok(());
             }
@@ -218,9 +218,9 @@ impl Store {
         found.pictures_without_sample = self.len() - known;
         if found.samples_without_outcome > 0 {
             found.problems.push(format!(
-                "{} label rows name pictures that have neither an embedding nor a rejection: run \
-                 the same `extract` command again",
-                found.samples_without_outcome
+                "{} label rows name pictures that have neither an embedding nor a rejection: {}",
+                found.samples_without_outcome,
+                remedy_for_lost_rows(self.removal_is_unfinished())
             ));
         }
         Ok(())
@@ -229,9 +229,15 @@ impl Store {
     /// How many label rows name a picture that has neither an embedding nor a rejection.
     ///
     /// # Errors
-    /// A table of label rows that is damaged, cannot be read, or is not there.
+    /// A table of label rows that is corrupt, cannot be read, or is missing.
     pub fn lost_rows(&self) -> Result<usize, StoreError> {
         Ok(self.lost(&self.samples()?))
+    }
+
+    /// Whether a removal was cut off, or is under way.
+    #[must_use]
+    pub fn removal_is_unfinished(&self) -> bool {
+        self.layout.removal().exists()
     }
 
     fn lost(&self, samples: &[SampleRow]) -> usize {
@@ -252,7 +258,7 @@ impl Store {
         if file.get_ref().metadata()?.len()
             == npy::without_sums(u64::from(self.index.rows()), width)
         {
-            // Of the first format, which nobody reads any more: it is built again when it is wanted.
+            // Of the first format, which is no longer read: it is built again when needed.
             return Ok(None);
         }
         let mut same = true;
@@ -286,4 +292,15 @@ fn size_of_directory(path: &Path) -> io::Result<u64> {
         Err(error) => return Err(error),
     };
     entries.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
+/// What to do about [`Store::lost_rows`], as the end of a sentence.
+#[must_use]
+pub fn remedy_for_lost_rows(removal_is_unfinished: bool) -> &'static str {
+    if removal_is_unfinished {
+        // The extraction would bring back whoever was to be forgotten.
+        "a removal was cut off; run the same `store forget` command again"
+    } else {
+        "run the same `extract` command again"
+    }
 }

@@ -37,6 +37,11 @@ impl Layout {
         self.directory.join("reports")
     }
 
+    /// There, and empty, while a removal is under way, and after one that was cut off.
+    pub(crate) fn removal(&self) -> PathBuf {
+        self.directory.join("removal")
+    }
+
     pub(crate) fn shards(&self) -> PathBuf {
         self.directory.join("shards")
     }

@@ -3,7 +3,7 @@
 //! A store is a directory. [`Store::create_or_open`] gives its one [`StoreWriter`], which appends
 //! the outcome of every picture to a log and seals the log into immutable Parquet shards;
 //! [`Store::open`] reads it, also while a writer is at work or after one was killed. The matrix
-//! that heads are fitted on comes from [`Store::load_features`], which keeps `.npy` copies beside
+//! that heads are fitted on comes from [`Store::load_features`], which keeps `.npy` copies next to
 //! the shards, maps them, and builds them again where they were deleted. `docs/store-format.md`
 //! describes every file for readers without this crate.
 //!
@@ -71,7 +71,7 @@ pub use error::StoreError;
 pub use export::{ExportFormat, Exported, InvalidExportFormat};
 pub use forget::{Forget, Forgotten, NotedReport};
 pub use header::{DatasetInfo, StoreHeader};
-pub use inspect::{ShardCheck, StoreInfo, Verification};
+pub use inspect::{ShardCheck, StoreInfo, Verification, remedy_for_lost_rows};
 pub use matrix::{Features, InvalidFeatures, Select};
 pub use samples::{RejectedSample, SampleRow, TakenOver};
 pub use shard::FaceSummary;

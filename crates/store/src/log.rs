@@ -2,8 +2,8 @@
 //!
 //! A header of 48 bytes, which names the fingerprint, then for each picture: length of the record (u32), crc32 of that length
 //! and the record (u32), the record. A record counts only when its checksum is right. Where one is
-//! not, the next that is right is looked for: what lies between is damaged, and its pictures are
-//! extracted again. Where none follows, it is a torn tail, which a killed writer leaves.
+//! not, the next that is right is looked for: the bytes between are corrupt, and their pictures are
+//! extracted again. Where none follows, it is an incomplete tail, which a killed writer leaves.
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -23,13 +23,13 @@ const EMPTY_1: &[u8; 16] = b"facefold log 1\n\0";
 /// The magic, and the 32 digits of the fingerprint.
 const HEADER: usize = 48;
 const PREFIX: usize = 8;
-// Longer records are not written, so a length beyond it is a torn tail and not a reason to
+// Longer records are not written, so a length beyond it is an incomplete tail and not a reason to
 // allocate gigabytes.
 const LONGEST_RECORD: usize = 1 << 30;
 
 /// A sync at least every so many records …
 const SYNC_RECORDS: usize = 256;
-/// … and at the first append after so long: what a power cut can cost.
+/// … and at the first append after so long: the most that a power failure can lose.
 const SYNC_AFTER: Duration = Duration::from_secs(2);
 
 /// Where a record lies in the log.
@@ -101,7 +101,7 @@ fn header(fingerprint: &Fingerprint) -> Vec<u8> {
 fn check_header(path: &Path, start: &[u8], expected: &Fingerprint) -> Result<(), StoreError> {
     let (magic, found) = start.split_at(MAGIC.len());
     if magic != MAGIC {
-        return Err(StoreError::Damaged {
+        return Err(StoreError::Corrupt {
             path: path.to_owned(),
             what: format!("expected a facefold log, found `{}`", magic.escape_ascii()),
             remedy: "delete the file and run the same `extract` command again: only pictures \
@@ -136,11 +136,11 @@ fn begins_with_record(bytes: &[u8]) -> bool {
 }
 
 impl Damage {
-    /// What is damaged before the last whole record, a sentence each.
+    /// Corrupt ranges before the last complete record, a sentence each.
     pub(crate) fn sentences<'a>(&'a self, log: &'a Path) -> impl Iterator<Item = String> + 'a {
         self.inside.iter().map(move |Range { start, end }| {
             format!(
-                "`{}` is damaged from byte {start} to byte {end}: what was written there is lost, \
+                "`{}` is corrupt from byte {start} to byte {end}: what was written there is lost, \
                  and everything before and after it is read; run the same `extract` command again, \
                  which extracts the lost pictures anew",
                 log.display()
@@ -164,7 +164,7 @@ impl Damage {
     }
 }
 
-/// The next record's length, with its bytes in `record`; none at the end or at a torn tail.
+/// The next record's length, with its bytes in `record`; `None` at the end or at an incomplete tail.
 fn next_record(
     reader: &mut impl Read,
     left: u64,
@@ -199,7 +199,7 @@ pub(crate) fn read_record(mut file: &fs::File, entry: &LogEntry) -> Result<Recor
     file.seek(SeekFrom::Start(entry.offset))?;
     file.read_exact(&mut bytes)?;
     codec::decode(&bytes).filter(|record| record.key == entry.key).ok_or_else(|| {
-        StoreError::Damaged {
+        StoreError::Corrupt {
             path: file.path().to_owned(),
             what: format!("the record at byte {} changed after it was checked", entry.offset),
             remedy: "check the disk, and run the same command again",
@@ -221,7 +221,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens or makes the log, cuts its torn tail, and gives what is in it. What is damaged before
+    /// Opens or makes the log, truncates its incomplete tail, and gives its contents. What is corrupt before
     /// the last whole record stays until the log is sealed.
     pub(crate) fn open(
         path: &Path,
@@ -297,7 +297,7 @@ impl Log {
         Ok(entry)
     }
 
-    /// Makes everything appended so far survive a power cut.
+    /// Makes everything appended so far survive a power failure (fsync).
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         if self.unsynced > 0 {
             // The system may forget what it could not write, and call the next sync a success.

@@ -87,14 +87,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Missing`] where a picture has no embedding in the variant,
-    /// [`StoreError::NoTaps`], or a file that is damaged or cannot be read.
+    /// [`StoreError::NoTaps`], or a file that is corrupt or cannot be read.
     pub fn load_rows(&self, select: &Select<'_>) -> Result<FeatureRows, StoreError> {
         let rows: Vec<_> = select.keys.iter().map(|key| (*key, select.variant)).collect();
         self.rows_of(&mut self.columns(select.features)?, &rows)
     }
 
     /// The plain rows of some pictures, and their mirrored rows where every one has one;
-    /// behind them, where `augmented` asks for them, the rows of their augmented versions, which
+    /// behind them, if `augmented`, the rows of their augmented versions, which
     /// serve as their own mirrored rows. They lie as [`Self::load_rows`] says.
     ///
     /// # Errors
@@ -243,7 +243,7 @@ impl Store {
     }
 
     fn does_not_fit(&self, what: &dyn fmt::Display) -> StoreError {
-        StoreError::Damaged {
+        StoreError::Corrupt {
             path: self.directory().to_owned(),
             what: what.to_string(),
             remedy: "delete the directory `derived` in it",

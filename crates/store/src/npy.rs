@@ -4,7 +4,7 @@
 //! index; the stamp names those shards, so a copy of other shards is never taken for it. It is
 //! mapped, not read: a file that is written once, under another name, and only ever deleted.
 //!
-//! Behind the matrix stand checksums, one for each [`Sums::BLOCK`] values or so. Those of the rows
+//! The matrix is followed by checksums, one for each [`Sums::BLOCK`] values or so. Those of the rows
 //! that are used are compared each time rows are loaded; a copy that differs is built again.
 
 use std::io::{self, BufWriter, Write};
@@ -25,7 +25,7 @@ use crate::store::Store;
 /// Bytes of the header of a copy.
 const HEADER: usize = 128;
 
-/// Blocks that one core checks before it asks for more.
+/// Blocks that one core checks before it takes more.
 const CHECKED_BLOCKS: usize = 16;
 
 /// A column of all rows of the shards (`embedding` or `taps`), in the order of the key index.
@@ -127,7 +127,7 @@ impl Sums {
         self.filled = 0;
     }
 
-    /// The bytes that stand behind the matrix.
+    /// The bytes after the matrix.
     pub(crate) fn finish(mut self, seal: &Seal) -> Vec<u8> {
         if self.filled > 0 {
             self.end_block();
@@ -156,7 +156,7 @@ impl Sums {
     }
 }
 
-/// What a copy is bound to beside its values: its header, and its name, which says of which column
+/// What a copy's checksum covers in addition to its values: its header, and its name, which has the column
 /// of which shards it is a copy. So one of another store is not taken for it under its name.
 pub(crate) struct Seal {
     pub header: Vec<u8>,
@@ -183,10 +183,10 @@ impl Values {
         }
     }
 
-    /// As [`Self::open`], after deleting a copy that is damaged.
+    /// As [`Self::open`], after deleting a corrupt copy.
     pub(crate) fn open_anew(store: &Store, name: &str, width: usize) -> Result<Self, StoreError> {
         let path = path(store, name);
-        tracing::warn!("`{}` is damaged: it is built again from the shards", path.display());
+        tracing::warn!("`{}` is corrupt: it is built again from the shards", path.display());
         match disk::remove_file(&path) {
             Err(error) if cannot_write(&error) => Self::from_shards(store, name),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
@@ -255,7 +255,7 @@ fn open_or_build(store: &Store, name: &str, width: usize) -> Result<MappedCopy, 
     let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.persist(&path)?;
     remove_stale(store, name)?;
-    MappedCopy::open(&path, rows, width)?.ok_or_else(|| StoreError::Damaged {
+    MappedCopy::open(&path, rows, width)?.ok_or_else(|| StoreError::Corrupt {
         path,
         what: "it is not what was just written".to_owned(),
         remedy: "check the disk",

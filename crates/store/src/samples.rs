@@ -93,7 +93,7 @@ impl Store {
     pub(crate) fn for_each_sample(&self, each: impl FnMut(SampleRow)) -> Result<(), StoreError> {
         let path = self.layout.samples();
         let damaged =
-            |what: String| StoreError::Damaged { path: path.clone(), what, remedy: WRITE_AGAIN };
+            |what: String| StoreError::Corrupt { path: path.clone(), what, remedy: WRITE_AGAIN };
         let bytes = match fs::read(&path) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -107,7 +107,7 @@ impl Store {
         };
         match checksum::check(&bytes, MARKER) {
             Checksum::Right => {}
-            // A table is sealed before the header says so.
+            // A table is sealed before the header records it.
             Checksum::Absent if !self.header.has_checksums() => {}
             Checksum::Absent => {
                 return Err(damaged("expected a checksum in it, found none".to_owned()));
@@ -208,7 +208,7 @@ impl Store {
         };
         match self.for_each_sample(add) {
             // The next table is written in the place of one that cannot be read.
-            Ok(()) | Err(StoreError::NoSamples { .. } | StoreError::Damaged { .. }) => Ok(known),
+            Ok(()) | Err(StoreError::NoSamples { .. } | StoreError::Corrupt { .. }) => Ok(known),
             Err(error) => Err(error),
         }
     }

@@ -1,4 +1,4 @@
-//! Sealing rows into a shard: sorted, written beside, synced, then renamed.
+//! Sealing rows into a shard: sorted, written to a temporary file, synced, then renamed.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::layout::Layout;
 use crate::shard::{EmbeddingRow, Kind, fingerprint_entry};
 use crate::table::{self, BATCH};
 
-/// Seals rows into a shard, and gives its name; nothing where there is no row.
+/// Seals rows into a shard, and gives its name; `None` without rows.
 pub(crate) fn write_embeddings(
     layout: &Layout,
     header: &StoreHeader,
@@ -37,7 +37,7 @@ pub(crate) fn write_embeddings(
     write(layout, header, Kind::Embeddings, &keys, &schema, batches)
 }
 
-/// Seals rejections into a shard, and gives its name; nothing where there is none.
+/// Seals rejections into a shard, and gives its name; `None` without rejections.
 pub(crate) fn write_rejections(
     layout: &Layout,
     header: &StoreHeader,

@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// The kind that a shard's name tells; none where the name is no shard's.
+    /// The kind of a shard by its name; `None` where the name is no shard's.
     pub(crate) fn of(name: &str) -> Option<Self> {
         let parts: Vec<&str> = name.strip_suffix(".parquet")?.split('-').collect();
         let kind = [Self::Embeddings, Self::Rejections]
@@ -56,7 +56,7 @@ pub(crate) struct EmbeddingRow {
     pub(crate) face: Face,
 }
 
-/// The numbers of a picture's main face that tell its quality.
+/// The quality measures of a picture's main face.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FaceSummary {
     /// Faces found in the picture.
@@ -69,7 +69,7 @@ pub struct FaceSummary {
     pub luminance: f32,
     /// Variance of the Laplacian of the aligned crop's luma; higher is sharper.
     pub sharpness: f32,
-    /// Left, top, right, bottom in pixels of the upright picture.
+    /// Left, top, right, bottom in pixels of the decoded picture.
     pub bounding_box: [f32; 4],
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn read_checked(layout: &Layout, name: &str) -> Result<Bytes, StoreEr
 /// The name of the fingerprint among a file's key-value metadata.
 const FINGERPRINT: &str = "facefold.fingerprint";
 
-/// The entry that says which network the rows of a file belong to.
+/// The metadata entry with the fingerprint of a file's rows.
 pub(crate) fn fingerprint_entry(header: &StoreHeader) -> KeyValue {
     KeyValue::new(FINGERPRINT.to_owned(), header.fingerprint.to_string())
 }

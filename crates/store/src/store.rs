@@ -22,7 +22,7 @@ use crate::writer::StoreWriter;
 pub enum Outcome {
     /// It has at least one embedding.
     Embedded,
-    /// It has none, and its reason is kept.
+    /// It has none, with a reason.
     Rejected,
 }
 
@@ -42,8 +42,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store for reading. A torn tail of its log, left by a killed writer, is skipped, and
-    /// so is a damaged record before it.
+    /// Opens a store for reading. An incomplete tail of its log, left by a killed writer, is skipped, and
+    /// so is a corrupt record before it.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::ForeignFile`], or a file that cannot be read.
@@ -78,7 +78,7 @@ impl Store {
 
     /// Opens or makes a store for writing. There is one writer at a time.
     ///
-    /// A torn tail of the log is cut, and what killed writers left behind is deleted. The stored
+    /// An incomplete tail of the log is truncated, and temporary files of killed writers are deleted. The stored
     /// header stays, until [`StoreWriter::write_samples`] takes over the data set given here.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Store {
         &self.layout.directory
     }
 
-    /// Whether the embeddings have taps beside them.
+    /// Whether the embeddings have taps.
     #[must_use]
     pub fn has_taps(&self) -> bool {
         self.header.extractor.taps_length > 0
@@ -232,7 +232,7 @@ impl Store {
     }
 
     pub(crate) fn read_logged(&self, entry: &LogEntry) -> Result<Record, StoreError> {
-        let log = self.log.as_ref().ok_or_else(|| StoreError::Damaged {
+        let log = self.log.as_ref().ok_or_else(|| StoreError::Corrupt {
             path: self.layout.log(),
             what: "it vanished".to_owned(),
             remedy: "run the same `extract` command again",

@@ -11,8 +11,9 @@ use fs_err as fs;
 use crate::disk::PARTIAL;
 use crate::disk::faults::{Plan, begin};
 use crate::error::StoreError;
+use crate::export::ExportFormat;
 use crate::fixtures::{embedded, header, rejected};
-use crate::forget::Forget;
+use crate::forget::{Forget, NotedReport};
 use crate::matrix::{Features, Select};
 use crate::samples::SampleRow;
 use crate::store::Store;
@@ -44,7 +45,7 @@ fn samples() -> Vec<SampleRow> {
     (0..PICTURES).map(row).collect()
 }
 
-/// Extracts every picture that the store has not seen; tells of each that the store took it.
+/// Extracts every picture that the store has not seen; reports each that the store accepted.
 /// A `stubborn` extraction goes on after a failure, as no program should but one might.
 fn extract(
     directory: &Path,
@@ -174,6 +175,10 @@ fn a_removal_that_fails_anywhere_can_be_done_again() {
         begin(Some(plan(first, false)));
         let failed = forget(directory.path()).is_err();
         let met = begin(None).len();
+        // Never the extraction, which would bring the person back.
+        for problem in Store::open(directory.path()).unwrap().verify().unwrap().problems {
+            assert!(problem.contains("run the same `store forget`"), "change {first}: {problem}");
+        }
         match forget(directory.path()) {
             Ok(()) | Err(StoreError::Unknown { .. }) => {}
             Err(error) => panic!("change {first}: {error}"),
@@ -190,4 +195,59 @@ fn a_removal_that_fails_anywhere_can_be_done_again() {
             return;
         }
     }
+}
+
+/// The files of an export in NumPy's format, where they are there.
+fn exported(directory: &Path) -> [Option<Vec<u8>>; 3] {
+    ["index.csv", "embeddings.npy", "taps.npy"].map(|name| fs::read(directory.join(name)).ok())
+}
+
+#[test]
+fn an_index_never_stands_beside_the_matrix_of_another_export() {
+    begin(None);
+    let [whole, less] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let earlier = extract(whole.path(), false, |_| ()).unwrap();
+    drop(extract(less.path(), false, |_| ()).unwrap());
+    let mut writer = Store::open_for_writing(less.path()).unwrap();
+    let traces = writer.find_traces(Forget::Subject(&SubjectId::new("person-1"))).unwrap();
+    writer.forget(&traces).unwrap();
+    let later = writer.finish().unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let export = |store: &Store| store.export(ExportFormat::Npy, out.path());
+    let [before, after] = [&earlier, &later].map(|store| {
+        export(store).unwrap();
+        exported(out.path())
+    });
+    for first in 0.. {
+        export(&earlier).unwrap();
+        begin(Some(plan(first, false)));
+        let failed = export(&later).is_err();
+        begin(None);
+        let found = exported(out.path());
+        assert!(
+            found[0].is_none() || found == before || found == after,
+            "change {first}: the index is not that of the matrix"
+        );
+        export(&later).unwrap();
+        assert!(exported(out.path()) == after, "change {first}");
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 3, "change {first}");
+        if !failed {
+            assert!(first > 10, "only {first} changes of the disk were counted");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_report_that_could_not_be_noted_hides_no_other() {
+    begin(None);
+    let directory = tempfile::tempdir().unwrap();
+    let store = extract(directory.path(), false, |_| ()).unwrap();
+    begin(Some(plan(0, false)));
+    store.note_report(Path::new("/results/noted-in-part"), "store");
+    begin(None);
+    store.note_report(Path::new("/results/noted"), "store");
+    let noted = NotedReport { directory: "/results/noted".into(), name: Some("store".to_owned()) };
+    let found = store.reports().unwrap();
+    assert!(found.contains(&noted), "{found:?}");
 }

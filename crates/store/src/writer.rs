@@ -36,12 +36,12 @@ impl Default for SealLimits {
 
 /// A store that is open for writing; everything that reads a [`Store`] reads it too.
 ///
-/// An appended picture survives the end of this program at once, and a power cut after the next
+/// An appended picture survives the end of this program at once, and a power failure after the next
 /// [`commit`](Self::commit). The lock is released when the writer is dropped or its program ends.
 #[derive(Debug)]
 pub struct StoreWriter {
     pub(crate) store: Store,
-    /// What the header says of the data set once its samples are written.
+    /// The header's entry for the data set once its samples are written.
     dataset: DatasetInfo,
     log: Log,
     limits: SealLimits,
@@ -60,7 +60,7 @@ impl Deref for StoreWriter {
 }
 
 impl StoreWriter {
-    /// Opens a store; where it is not there, makes it with the header wanted.
+    /// Opens a store; where it is not there, makes it with the given header.
     pub(crate) fn open(layout: Layout, wanted: Option<StoreHeader>) -> Result<Self, StoreError> {
         let absent = || StoreError::NotAStore { path: layout.directory.clone() };
         if StoreHeader::read(&layout.directory, &layout.header())?.is_none() {
@@ -131,7 +131,7 @@ impl StoreWriter {
     }
 
     /// Appends how a picture ended: all its faces and variants, or nothing. A picture that the
-    /// store has seen is left as it is, and the answer is `false`.
+    /// store has seen is left as it is, and the result is `false`.
     ///
     /// # Errors
     /// [`StoreError::Unfit`] where an embedding or its taps have another length than the header
@@ -179,7 +179,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Makes everything appended so far survive a power cut. Done by itself every 256 pictures
+    /// Makes everything appended so far survive a power failure (fsync). Done by itself every 256 pictures
     /// and every two seconds of appending.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub enum Need {
     Ffmpeg,
     /// `chromium` and `chromedriver` on the path.
     Browser,
+    /// libfaketime, which shows a program another clock.
+    Faketime,
     /// A processor with matrix tiles (AMX).
     Amx,
     /// `/proc`, as Linux has it.
@@ -45,6 +47,7 @@ impl Need {
             Self::Python => "python",
             Self::Ffmpeg => "ffmpeg",
             Self::Browser => "browser",
+            Self::Faketime => "faketime",
             Self::Amx => "amx",
             Self::Proc => "proc",
             Self::Network => "network",
@@ -59,6 +62,7 @@ impl Need {
             Self::Python => "set FACEFOLD_PARITY_PYTHON, or let `scripts/test` make it",
             Self::Ffmpeg => "install ffmpeg",
             Self::Browser => "install chromium and chromedriver",
+            Self::Faketime => "install libfaketime",
             Self::Amx => "it takes a processor with matrix tiles",
             Self::Proc => "it takes Linux",
             Self::Network => "set FACEFOLD_TEST_NETWORK to let it fetch",

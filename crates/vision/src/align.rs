@@ -17,7 +17,7 @@ pub const TEMPLATE: [[f32; 2]; 5] = [
 ];
 
 /// Landmarks closer together than this (root mean square distance from their centre, in pixels)
-/// say nothing about a face's size or angle.
+/// do not determine a face's size or angle.
 const LEAST_SPREAD: f64 = 1.0;
 
 /// A rotation, one scale and a shift: `(x, y)` goes to `(a x - b y + c, b x + a y + d)`.

@@ -67,8 +67,8 @@ impl Augmentation {
         }
     }
 
-    /// The crop of this version: the face with these landmarks (pixels of the picture) is cut out
-    /// of the picture itself, so that nothing is resampled twice.
+    /// The crop of this version: the face with these landmarks (pixels of the picture) is cropped
+    /// from the picture itself, so that it is resampled once.
     ///
     /// # Errors
     /// As [`crate::align::align`].

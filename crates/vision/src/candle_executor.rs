@@ -39,7 +39,7 @@ impl CandleExecutor {
     /// Puts the network's weights on the device.
     ///
     /// # Errors
-    /// A network that does not fit together, or a device without room for it.
+    /// A network of mismatched shapes, or a device without room for it.
     pub fn new(network: &Network, device: &Device) -> Result<Self, EngineError> {
         let kernels = if device.is_cpu() { Kernels::Cpu } else { Kernels::Portable };
         Self::with_kernels(network, device, kernels)
@@ -147,7 +147,7 @@ fn failed(error: &candle_core::Error) -> EngineError {
 
 thread_local! {
     /// One thread for candle's matrix products: they split their work over the pool they run in,
-    /// and with one picture a core there is nobody to hand a part to.
+    /// and with one picture a core there is no idle core to share it with.
     static ONE_THREAD: OnceCell<ThreadPool> = const { OnceCell::new() };
 }
 

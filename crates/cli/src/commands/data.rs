@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use facefold::synthetic;
 use facefold_core::files::write_atomic;
 use facefold_datasets::check::{CheckOptions, check};
-use facefold_datasets::drawn::DrawOptions;
+use facefold_datasets::synthetic::SyntheticOptions;
 
 use crate::arguments::{DataCommand, SourceArguments};
 use crate::outcome::Outcome;
@@ -23,8 +23,9 @@ pub fn run(command: DataCommand, output: Output) -> Result<Outcome> {
             check_source(&source, images, plot.as_deref(), output)
         }
         DataCommand::Draw { out, subjects, pictures, seed } => {
-            let options = DrawOptions { subjects, pictures, seed, ..DrawOptions::default() };
-            let summary = synthetic::draw(&out, &options, &Terminal::listening()?)?;
+            let options =
+                SyntheticOptions { subjects, pictures, seed, ..SyntheticOptions::default() };
+            let summary = synthetic::generate(&out, &options, &Terminal::listening()?)?;
             let Some(summary) = summary else { return Ok(Outcome::Interrupted) };
             output.answer(&summary, || {
                 format!(

@@ -11,7 +11,7 @@ use facefold::{
     extract, predictor, synthetic, threads,
 };
 use facefold_core::{Extractor as _, Task};
-use facefold_datasets::drawn::DrawOptions;
+use facefold_datasets::synthetic::SyntheticOptions;
 use facefold_datasets::{Dataset, DatasetKind};
 use facefold_predict::{DEFAULT_BUNDLE, default_bundle, table};
 use facefold_vision::LocalExtractor;
@@ -55,14 +55,14 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     output.say(&extractor.info().licence)?;
 
     let pictures = arguments.out.join("pictures");
-    let options = DrawOptions {
+    let options = SyntheticOptions {
         subjects: arguments.subjects,
         pictures: arguments.pictures,
         seed: arguments.seed,
         threads: arguments.threads,
-        ..DrawOptions::default()
+        ..SyntheticOptions::default()
     };
-    let Some(drawn) = synthetic::draw(&pictures, &options, &progress)? else {
+    let Some(drawn) = synthetic::generate(&pictures, &options, &progress)? else {
         return Ok(Outcome::Interrupted);
     };
     output.say(&format!("Drew {} pictures of {} subjects", drawn.pictures, drawn.subjects))?;

@@ -24,7 +24,7 @@ use crate::progress::Terminal;
 /// If a bundle cannot be read or was made with another network, or the address is taken.
 pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
     if arguments.token.iter().any(String::is_empty) {
-        return Err(Usage::error("an empty token would let everybody in: unset FACEFOLD_TOKEN"));
+        return Err(Usage::error("an empty token would let all in: unset FACEFOLD_TOKEN"));
     }
     let options = Options {
         listen: arguments.listen,

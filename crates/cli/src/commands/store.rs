@@ -40,7 +40,7 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
             let summary = store.export(format, &out)?;
             let lost = store.lost_rows()?;
             if lost > 0 {
-                output::note(&facefold::data::lost_rows(lost));
+                output::note(&facefold::data::lost_rows(lost, store.removal_is_unfinished()));
             }
             output.answer(&summary, || {
                 format!(
@@ -131,7 +131,7 @@ fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
 fn verify(dir: &Path, output: Output) -> Result<Outcome> {
     let verification = Store::open(dir)?.verify()?;
     let mut answer = serde_json::to_value(&verification)?;
-    answer["ok"] = verification.is_sound().into();
+    answer["ok"] = verification.is_valid().into();
     output.answer(&answer, || {
         let rows: usize = verification.shards.iter().map(|shard| shard.rows).sum();
         let mut lines = vec![format!(
@@ -154,10 +154,10 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
             );
         }
         lines.extend(verification.problems.iter().cloned());
-        lines.push(if verification.is_sound() { "sound" } else { "damaged" }.to_owned());
+        lines.push(if verification.is_valid() { "sound" } else { "damaged" }.to_owned());
         lines.join("\n")
     })?;
-    if verification.is_sound() {
+    if verification.is_valid() {
         Ok(Outcome::Done)
     } else {
         bail!("the store `{}` is damaged", dir.display())

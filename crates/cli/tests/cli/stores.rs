@@ -131,6 +131,39 @@ fn most_pictures_missing_is_no_success() {
 }
 
 #[test]
+fn pictures_none_of_which_can_be_decoded_are_no_success() {
+    let dir = Dir::new();
+    let (set, store) = (dir.path("set"), dir.path("store"));
+    listed(&set, 2, 4);
+    for picture in contents(&set).into_keys() {
+        if picture.extension().is_some_and(|extension| extension == "png") {
+            std::fs::write(picture, "no picture").expect("a file");
+        }
+    }
+    let command = || line("extract manifest {} --store {} --model untrained", &[&set, &store]);
+    for _ in 0..2 {
+        let message = fail(command(), 1);
+        assert!(message.contains("none of 4 pictures could be decoded"), "{message}");
+    }
+}
+
+/// Rows that were taken off a list on purpose: their pictures are still there.
+#[test]
+fn a_list_that_was_shortened_is_a_success() {
+    let dir = Dir::new();
+    let (set, store) = (dir.path("set"), dir.path("store"));
+    listed(&set, 2, 10);
+    let list = set.join("manifest.csv");
+    let command = || line("extract manifest {} --store {} --model untrained", &[&set, &store]);
+    succeed(command());
+    let text = std::fs::read_to_string(&list).expect("a list");
+    let short: Vec<&str> = text.lines().take(1 + 3).collect();
+    std::fs::write(&list, short.join("\n")).expect("a list");
+    let summary = json(command());
+    assert_eq!((&summary["kept_rows"], &summary["missing_rows"]), (&7.into(), &0.into()));
+}
+
+#[test]
 fn another_data_set_is_refused_and_the_same_one_resumes_from_anywhere() {
     let dir = Dir::new();
     let (one, two, store) = (dir.path("one"), dir.path("two"), dir.path("store"));

@@ -32,11 +32,11 @@ pub struct Bar {
 pub struct Histogram {
     /// What is counted, by what: `samples by gender`.
     pub title: String,
-    /// The bars, from left to right; none where the set knows nothing of it.
+    /// The bars, from left to right; empty where the set has no such labels.
     pub bars: Vec<Bar>,
 }
 
-/// The three distributions that tell most about a set.
+/// The three main distributions of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Histograms {
     /// Samples by age: bins of five years where the set is labelled in years, else age strings.

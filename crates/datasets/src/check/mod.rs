@@ -81,7 +81,7 @@ pub struct ImageCheck {
     pub examples: Vec<PathBuf>,
 }
 
-/// All that `facefold data check` tells; its `Display` is the report for a terminal.
+/// The result of `facefold data check`; its `Display` is the report for a terminal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
     /// The kind of the set.
@@ -140,7 +140,7 @@ pub struct Check {
     pub leaking_subjects: usize,
     /// The first of them.
     pub leaks: Vec<Leak>,
-    /// Whether the files are there, if that was asked.
+    /// Whether the files are there, if that was checked.
     pub images: Option<ImageCheck>,
     /// Distributions of age, gender and subject sizes.
     pub histograms: Histograms,
@@ -181,7 +181,7 @@ fn counted(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// Checks a loaded set. Only with [`CheckOptions::images`] is the file system asked.
+/// Checks a loaded set. Only with [`CheckOptions::images`] is the file system accessed.
 #[must_use]
 pub fn check(dataset: &Dataset, options: &CheckOptions) -> Check {
     let samples = &dataset.samples;

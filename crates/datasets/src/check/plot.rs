@@ -1,4 +1,4 @@
-//! A drawing of a set's distributions: three panels in one SVG, without outside fonts.
+//! A plot of a set's distributions: three panels in one SVG, without outside fonts.
 
 use std::fmt::Display;
 
@@ -13,7 +13,7 @@ use crate::error::DatasetError;
 const SIZE: (u32, u32) = (960, 1080);
 /// Height of the line above the panels.
 const TITLE: i32 = 46;
-/// Sizes of letters, which the library draws at 0.8 of what it is told.
+/// Sizes of letters, which the library renders at 0.8 of the given size.
 const LARGE: u32 = 28;
 const MIDDLE: u32 = 21;
 const SMALL: u32 = 15;
@@ -24,7 +24,7 @@ impl Check {
     /// An SVG document with the distributions of age, gender and subject sizes, dark on white.
     ///
     /// # Errors
-    /// [`DatasetError::Plot`] with what the drawing library says.
+    /// [`DatasetError::Plot`] with the plotting library's error.
     pub fn plot(&self) -> Result<String, DatasetError> {
         let mut svg = String::new();
         {

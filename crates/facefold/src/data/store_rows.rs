@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use facefold_core::{FeatureMatrix, ImageKey, Rejection, Sample, SubjectId};
 use facefold_evaluate::{SetName, SetRow};
-use facefold_store::{Features, SampleRow, Select, Store};
+use facefold_store::{Features, SampleRow, Select, Store, remedy_for_lost_rows};
 use ndarray::Array2;
 
 use super::subjects::{age, find_subjects};
@@ -62,12 +62,13 @@ pub(super) struct StoreRows {
 /// Why a label row is not used whose picture was extracted and is in no shard.
 pub(crate) const LOST: &str = "lost from the store";
 
-/// The sentence on label rows whose pictures a store has lost: how many, and how to get them back.
+/// The sentence on label rows whose pictures a store has lost: how many, and how to get them back, or
+/// rid of them where a removal was cut off.
 #[must_use]
-pub fn lost_rows(rows: usize) -> String {
+pub fn lost_rows(rows: usize, removal_is_unfinished: bool) -> String {
     format!(
-        "{rows} label rows are not used, as they name pictures that no shard of the store has any more: run \
-         the same `extract` command again"
+        "{rows} label rows are not used, as they name pictures that no shard of the store has any more: {}",
+        remedy_for_lost_rows(removal_is_unfinished)
     )
 }
 
@@ -157,7 +158,8 @@ impl StoreRows {
             }
         }
         if let Some(&lost) = rejected.get(LOST) {
-            progress.note(&format!("`{}`: {}", directory.display(), lost_rows(lost)));
+            let sentence = lost_rows(lost, store.removal_is_unfinished());
+            progress.note(&format!("`{}`: {sentence}", directory.display()));
         }
         if keys.is_empty() {
             return Err(Error::data(format!(

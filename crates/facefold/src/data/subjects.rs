@@ -42,8 +42,8 @@ pub(super) fn age(sample: &Sample) -> f32 {
 /// How subjects were found where the data set does not name them, or names one picture's twice.
 fn notes_on(found: &GroupedSubjects) -> Vec<String> {
     let alike = format!(
-        "their bytes are the same, or their embeddings have a cosine of at least {} ({} below age {})",
-        THRESHOLD, COPY, LEAST_AGE
+        "their bytes are the same, or their embeddings have a cosine of at least {THRESHOLD} ({COPY} below age \
+         {LEAST_AGE})"
     );
     let GroupedSubjects { subjects, unnamed, unnamed_of_named, merged, shared } = found;
     let all = subjects.len();

@@ -69,6 +69,8 @@ pub struct ExtractSummary {
     pub rows: usize,
     /// Label rows that the data set no longer lists and that stay in the store.
     pub kept_rows: usize,
+    /// Those of them whose picture is not there any more.
+    pub missing_rows: usize,
     /// Pictures with bytes of their own, embedded or rejected, in this run or before.
     pub distinct_pictures: usize,
     /// Pictures embedded in this run.
@@ -92,17 +94,27 @@ pub struct ExtractSummary {
 }
 
 impl ExtractSummary {
-    /// Refuses an extraction for which most pictures could not be read.
+    /// Refuses an extraction for which most pictures could not be read, or none could be decoded.
     ///
     /// # Errors
     /// [`Error::Data`] with the numbers.
     pub fn require_readable(&self) -> Result<()> {
-        let unreadable = self.rejected.get(&RejectReason::Unreadable).copied().unwrap_or_default();
-        let (missing, all) = (unreadable as usize + self.kept_rows, self.rows + self.kept_rows);
+        let of = |reason: &RejectReason| self.rejected.get(reason).copied().unwrap_or_default();
+        let unreadable = of(&RejectReason::Unreadable) as usize;
+        let (missing, all) = (unreadable + self.missing_rows, self.rows + self.missing_rows);
         if most(missing, all) {
             return Err(Error::data(format!(
                 "{missing} of {all} pictures could not be read: is the disk with the pictures mounted? What could \
                  be read is in the store"
+            )));
+        }
+        let damaged: u64 =
+            RejectReason::ALL.iter().filter(|reason| reason.is_damage()).map(of).sum();
+        if damaged > 0 && damaged as usize == self.rows {
+            return Err(Error::data(format!(
+                "none of {damaged} pictures could be decoded: expected picture files; look at what was \
+                 rejected with `facefold store info {} --rejections`",
+                self.store.display()
             )));
         }
         Ok(())
@@ -172,6 +184,7 @@ pub fn extract(
         store: options.store.clone(),
         rows: dataset.samples.len(),
         kept_rows: taken_over.rows.len(),
+        missing_rows: taken_over.rows.iter().filter(|path| is_absent(&dataset.root, path)).count(),
         distinct_pictures: store.embedded_keys().len() + stored.len(),
         embedded: summary.embedded,
         known: summary.known,
@@ -224,10 +237,7 @@ fn requests(samples: &[Sample], options: &ExtractOptions) -> Vec<pipeline::Reque
 /// Refuses, before anything is changed, a data set none of whose pictures is there; and to forget
 /// why pictures were rejected where most are not there to be tried again.
 fn require_pictures(dataset: &Dataset, retry_rejected: bool) -> Result<()> {
-    let absent = |sample: &&Sample| {
-        let found = fs_err::metadata(dataset.root.join(&sample.path));
-        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-    };
+    let absent = |sample: &&Sample| is_absent(&dataset.root, &sample.path);
     let all = dataset.samples.len();
     let missing = dataset.samples.iter().filter(absent).count();
     if let Some(first) = dataset.samples.iter().find(absent)
@@ -240,6 +250,12 @@ fn require_pictures(dataset: &Dataset, retry_rejected: bool) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Whether there is no file of a picture, as far as can be seen.
+fn is_absent(root: &Path, path: &Path) -> bool {
+    let found = fs_err::metadata(root.join(path));
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn most(some: usize, all: usize) -> bool {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use facefold_core::files;
-use facefold_predict::Answer;
+use facefold_predict::FacePrediction;
 use facefold_predict::annotate::{self, Mark, annotate};
 use facefold_vision::decode::{Limits, decode};
 use fs_err as fs;
@@ -49,7 +49,12 @@ impl AnnotatedPictures {
     }
 
     /// Writes the picture with this number; one without a face is left out.
-    pub(super) fn picture(&self, index: usize, bytes: &[u8], answers: &[Answer]) -> Result<()> {
+    pub(super) fn picture(
+        &self,
+        index: usize,
+        bytes: &[u8],
+        answers: &[FacePrediction],
+    ) -> Result<()> {
         let marks = annotate::marks(answers);
         if marks.is_empty() {
             return Ok(());

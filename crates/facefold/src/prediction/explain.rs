@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use facefold_core::{Rejection, Task, files};
-use facefold_predict::occlusion::{self, MapSummary, overlay_with_words};
-use facefold_predict::{ExplainError, Explanation, FaceExplained, MeanMap, Predictor, Which};
+use facefold_predict::occlusion::{self, MapSummary, overlay_with_text};
+use facefold_predict::{
+    ExplainError, Explanation, FaceExplained, FaceSelector, MeanMap, Predictor,
+};
 use fs_err as fs;
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
@@ -108,7 +110,7 @@ pub fn explain_pictures(
         bundles: names(paths.iter().map(Path::new), &[]),
         paths,
     };
-    let which = Which { face: 0, aligned: options.aligned };
+    let which = FaceSelector { face: 0, aligned: options.aligned };
     let means: Mutex<Means> = Mutex::default();
     let work =
         |index: usize, input: &Input| -> Result<Result<Vec<MapEntry>, (String, Rejection)>> {
@@ -182,14 +184,14 @@ impl Maps<'_> {
             bundle: one.bundle.clone(),
             task: one.task,
             label: one.label.clone(),
-            answer: Some(one.answer),
+            answer: Some(one.prediction),
             map: one.map.summary(),
             file: None,
         };
         if !only_mean {
             let name = self.pictures.get(index).map_or("picture", String::as_str);
             let file = self.file(name, self.place(&one.bundle), one.task, "");
-            let map = overlay_with_words(&one.map, &one.words(), &one.legend());
+            let map = overlay_with_text(&one.map, &one.words(), &one.legend());
             entry.file = Some(Self::write(&file, &map)?);
         }
         Ok(entry)
@@ -217,7 +219,7 @@ impl Maps<'_> {
             let headline = format!("{task}: mean of {pictures} picture{plural}{of}");
             let legend = occlusion::legend(*task != Task::Age, &map);
             let file = self.file("mean", *bundle, *task, label);
-            let file = Self::write(&file, &overlay_with_words(&map, &headline, &legend))?;
+            let file = Self::write(&file, &overlay_with_text(&map, &headline, &legend))?;
             all.push(MapEntry {
                 path: None,
                 pictures,

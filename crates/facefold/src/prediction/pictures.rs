@@ -1,6 +1,6 @@
 //! Prediction for many pictures.
 
-use facefold_predict::{Answer, Predictor, Status};
+use facefold_predict::{FacePrediction, Predictor, Status};
 
 use super::annotations::AnnotatedPictures;
 use super::inputs::{Input, Unreadable};
@@ -29,9 +29,9 @@ pub fn predict_pictures<E: From<Error> + Send>(
     annotated: Option<&AnnotatedPictures>,
     threads: usize,
     progress: &dyn Progress,
-    mut take: impl FnMut(Vec<Answer>) -> Result<(), E>,
+    mut take: impl FnMut(Vec<FacePrediction>) -> Result<(), E>,
 ) -> Result<PredictedPictures, E> {
-    let work = |index: usize, input: &Input| -> Result<Vec<Answer>, E> {
+    let work = |index: usize, input: &Input| -> Result<Vec<FacePrediction>, E> {
         let bytes = match input.read() {
             Ok(bytes) => bytes,
             Err(rejection) => return Ok(predictor.rejected(&input.name(), &rejection)),
@@ -45,7 +45,9 @@ pub fn predict_pictures<E: From<Error> + Send>(
     let mut summary = PredictedPictures::default();
     let parallel = Parallel { threads, stage: Stage::Predicting, progress };
     parallel.for_each(inputs, work, |predicted| {
-        if let Some(Answer { path, status: Status::Rejected(rejection), .. }) = predicted.first() {
+        if let Some(FacePrediction { path, status: Status::Rejected(rejection), .. }) =
+            predicted.first()
+        {
             summary.is_rejected = true;
             summary.unreadable.see(path, rejection);
         }

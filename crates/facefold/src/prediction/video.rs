@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::Duration;
 
 use facefold_predict::frames::is_device;
-use facefold_predict::{Frame, Frames, People, Person, Predictor, VideoError};
+use facefold_predict::{Frame, Frames, Predictor, TrackAggregator, TrackSummary, VideoError};
 
 use super::annotations::AnnotatedPictures;
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ impl VideoOptions {
 #[derive(Debug)]
 pub struct FollowedVideo {
     /// Everybody who was seen, in the order of their first frame.
-    pub people: Vec<Person>,
+    pub people: Vec<TrackSummary>,
     /// Whether it was cancelled.
     pub cancelled: bool,
     /// Why the video could not be read to its end.
@@ -71,7 +71,7 @@ pub fn follow_video(
     let threads = options.threads.max(1);
     let frames = Frames::open(path, options.rate)?;
     let (stopper, is_camera) = (frames.stopper(), is_device(path));
-    let mut people = People::new(options.rate);
+    let mut people = TrackAggregator::new(options.rate);
     // A camera goes on while we work: of its frames the newest few wait here, others are dropped.
     let (sender, receiver) = sync_channel(threads);
     let (followed, read) = std::thread::scope(|scope| {
@@ -90,7 +90,7 @@ pub fn follow_video(
         Ok(read) => read.err().map(Error::from),
         Err(_) => Some(Error::data("reading the frames panicked")),
     };
-    Ok(FollowedVideo { people: people.everybody(), cancelled, failure })
+    Ok(FollowedVideo { people: people.all(), cancelled, failure })
 }
 
 /// Sends frames on as they come. A camera is not held up: frames for which there is no room are
@@ -126,7 +126,7 @@ impl Work<'_> {
     fn follow(
         &self,
         frames: &Receiver<Frame>,
-        people: &mut People,
+        people: &mut TrackAggregator,
         progress: &dyn Progress,
     ) -> Result<()> {
         let parallel = Parallel { threads: self.threads, stage: Stage::Frames, progress: &() };

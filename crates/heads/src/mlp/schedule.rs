@@ -19,9 +19,9 @@ pub enum Schedule {
         factor: f64,
     },
     /// From 1/25 of the rate up to it, then down to a 250,000th of it, both along half a cosine.
-    /// (Smith and Topin, "Super-convergence", 2018; probabilities as in `PyTorch`'s `OneCycleLR`.)
+    /// (Smith and Topin, "Super-convergence", 2018; fractions as in `PyTorch`'s `OneCycleLR`.)
     OneCycle {
-        /// Share of the steps spent going up, above 0 and below 1.
+        /// Fraction of the steps spent going up, above 0 and below 1.
         warmup: f64,
     },
     /// Multiplied by `factor` after `patience` epochs without a lower validation loss.

@@ -119,7 +119,7 @@ pub(super) fn from_extension(
             let by_column = entry("order").is_some_and(|order| *order == Node::Text("F".into()));
             let size = count(&shape)? * kind.size();
             let mut contents = Vec::new();
-            // One byte more than there may be tells a longer one, and unpacks no more.
+            // One byte more than allowed detects a longer array, and unpacks no more.
             ZlibDecoder::new(bytes(packed)?.as_slice())
                 .take(size as u64 + 1)
                 .read_to_end(&mut contents)

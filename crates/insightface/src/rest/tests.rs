@@ -2,13 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Encoding, ImageBytes, info, question, reply};
+use super::{Encoding, ImageBytes, face_response, info, request_body};
 use crate::error::Failure;
-use crate::faces::{BadEmbedding, Reply};
-use crate::transport::Answer;
+use crate::faces::{BadEmbedding, FaceResponse};
+use crate::transport::HttpResponse;
 
-fn answer(body: &Value) -> Answer {
-    Answer { content_type: "application/json".to_owned(), body: body.to_string().into_bytes() }
+fn response(body: &Value) -> HttpResponse {
+    HttpResponse {
+        content_type: "application/json".to_owned(),
+        body: body.to_string().into_bytes(),
+    }
 }
 
 fn unit() -> Vec<f64> {
@@ -41,8 +44,8 @@ fn ok(faces: &[Value]) -> Value {
 
 #[test]
 fn the_json_body_is_the_documented_one() {
-    let question = question(b"\x89PNG", false, Encoding::Json);
-    let body: Value = serde_json::from_slice(&question.body).unwrap();
+    let request_body = request_body(b"\x89PNG", false, Encoding::Json);
+    let body: Value = serde_json::from_slice(&request_body.body).unwrap();
     let expected = json!({
         "images": { "data": ["iVBORw=="] }, "threshold": 0.5, "embed_only": false,
         "return_face_data": false, "return_landmarks": true, "extract_embedding": true,
@@ -50,31 +53,31 @@ fn the_json_body_is_the_documented_one() {
         "verbose_timings": false, "msgpack": false, "img_req_headers": {},
     });
     assert_eq!(body, expected);
-    assert_eq!((question.path, question.accept), ("/extract", "application/json"));
+    assert_eq!((request_body.path, request_body.accept), ("/extract", "application/json"));
 }
 
 #[test]
 fn the_msgpack_body_holds_the_bytes_as_they_are() {
-    let question = question(b"\x89PNG", true, Encoding::Msgpack);
-    assert_eq!(question.content_type, "application/msgpack");
-    assert_eq!(question.accept, "application/x-msgpack");
+    let request_body = request_body(b"\x89PNG", true, Encoding::Msgpack);
+    assert_eq!(request_body.content_type, "application/msgpack");
+    assert_eq!(request_body.accept, "application/x-msgpack");
     // fixmap of 13; "images": fixmap of 1; "data": fixarray of 1; bin8 of 4 bytes:
     // msgpack.packb({"images": {"data": [b"\x89PNG"]}})[1:] in Python begins so.
     let start = b"\x8d\xa6images\x81\xa4data\x91\xc4\x04\x89PNG";
-    assert_eq!(&question.body[..start.len()], start);
+    assert_eq!(&request_body.body[..start.len()], start);
     assert!(matches!(ImageBytes::Raw(b"x"), ImageBytes::Raw(_)));
 }
 
 #[test]
 fn faces_are_read_from_json_and_msgpack_alike() {
     let body = ok(&[face()]);
-    let from_json = reply(&answer(&body), false).unwrap();
-    let msgpack = Answer {
+    let from_json = face_response(&response(&body), false).unwrap();
+    let msgpack = HttpResponse {
         content_type: "application/x-msgpack".to_owned(),
         body: rmp_serde::to_vec_named(&body).unwrap(),
     };
-    assert_eq!(reply(&msgpack, false).unwrap(), from_json);
-    let Reply::Faces(faces) = from_json else { panic!("{from_json:?}") };
+    assert_eq!(face_response(&msgpack, false).unwrap(), from_json);
+    let FaceResponse::Faces(faces) = from_json else { panic!("{from_json:?}") };
     assert_eq!(faces.len(), 1);
     assert_eq!(faces[0].bounding_box, [10.0, 20.0, 90.0, 110.0]);
     assert_eq!(faces[0].landmarks[3], [35.0, 90.0]);
@@ -86,8 +89,8 @@ fn faces_are_read_from_json_and_msgpack_alike() {
 #[test]
 fn an_embedding_that_is_none_is_told_by_kind() {
     let embedding = |face: Value| {
-        let read = reply(&answer(&ok(&[face])), false).unwrap();
-        let Reply::Faces(mut faces) = read else { panic!("{read:?}") };
+        let read = face_response(&response(&ok(&[face])), false).unwrap();
+        let FaceResponse::Faces(mut faces) = read else { panic!("{read:?}") };
         faces.remove(0).embedding.map(|embedded| embedded.norm)
     };
     assert_eq!(embedding(with("vec", json!([1.0, 0.0]))), Err(BadEmbedding::Length(2)));
@@ -104,21 +107,25 @@ fn an_embedding_that_is_none_is_told_by_kind() {
 #[test]
 fn pythons_nan_is_told_as_not_finite() {
     let body = ok(&[face()]).to_string().replacen("0.0", "NaN", 1);
-    let answer = Answer { content_type: "application/json".to_owned(), body: body.into_bytes() };
-    let Reply::Faces(faces) = reply(&answer, false).unwrap() else { panic!() };
+    let response =
+        HttpResponse { content_type: "application/json".to_owned(), body: body.into_bytes() };
+    let FaceResponse::Faces(faces) = face_response(&response, false).unwrap() else { panic!() };
     assert_eq!(faces[0].embedding, Err(BadEmbedding::NotFinite(0)));
 }
 
 #[test]
 fn failures_are_found_wherever_they_hide() {
     let failed = json!({ "status": "failed", "traceback": "File \"/app/secret.py\"" });
-    assert_eq!(reply(&answer(&items(std::slice::from_ref(&failed))), false), Err(Failure::Item));
+    assert_eq!(
+        face_response(&response(&items(std::slice::from_ref(&failed))), false),
+        Err(Failure::Item)
+    );
     // embed_only: an item that is ok, around a face that failed.
     let hidden = ok(&[failed]);
-    assert_eq!(reply(&answer(&hidden), true), Err(Failure::Item));
-    assert_eq!(reply(&answer(&hidden), false), Err(Failure::Item));
+    assert_eq!(face_response(&response(&hidden), true), Err(Failure::Item));
+    assert_eq!(face_response(&response(&hidden), false), Err(Failure::Item));
     let outer = json!({ "status": "failed", "traceback": "…", "took_ms": 1, "data": [] });
-    assert_eq!(reply(&answer(&outer), true), Err(Failure::Item));
+    assert_eq!(face_response(&response(&outer), true), Err(Failure::Item));
 }
 
 #[test]
@@ -129,10 +136,10 @@ fn crops_have_one_embedding_each() {
         json!({ "status": "ok", "took_ms": 2.0,
             "data": [{ "status": "ok", "took_ms": 0, "faces": faces }] })
     };
-    let one = reply(&answer(&outer(std::slice::from_ref(&face))), true).unwrap();
-    assert!(matches!(one, Reply::Crop(Ok(embedded)) if embedded.norm == Some(2.0)));
+    let one = face_response(&response(&outer(std::slice::from_ref(&face))), true).unwrap();
+    assert!(matches!(one, FaceResponse::Crop(Ok(embedded)) if embedded.norm == Some(2.0)));
     for faces in [&[][..], &[face.clone(), face]] {
-        let read = reply(&answer(&outer(faces)), true);
+        let read = face_response(&response(&outer(faces)), true);
         assert!(matches!(read, Err(Failure::Unreadable(_))), "{read:?}");
     }
 }
@@ -151,7 +158,7 @@ fn answers_to_another_question_are_unreadable() {
         json!({ "data": "File /app/secret.py" }),
         json!([]),
     ] {
-        let read = reply(&answer(&body), false);
+        let read = face_response(&response(&body), false);
         let Err(Failure::Unreadable(found)) = read else { panic!("{body}: {read:?}") };
         assert!(!found.contains("secret"), "{found}");
     }
@@ -162,8 +169,8 @@ fn facefold_tells_why_there_is_no_face() {
     let reason = |status: &str, reason: &str| {
         let rejection = json!({ "reason": reason, "detail": "because\u{1b}[31m" });
         let item = json!({ "status": status, "faces": [], "rejection": rejection });
-        match reply(&answer(&items(&[item])), false) {
-            Ok(Reply::Rejected(rejection)) => {
+        match face_response(&response(&items(&[item])), false) {
+            Ok(FaceResponse::Rejected(rejection)) => {
                 assert_eq!(rejection.detail, "because[31m");
                 rejection.reason.to_string()
             }
@@ -188,7 +195,7 @@ fn replicas_are_compared_by_what_changes_embeddings() {
             "defaults": { "det_thresh": 0.6 },
         });
         change(&mut body);
-        info(&answer(&body)).unwrap()
+        info(&response(&body)).unwrap()
     };
     let reference = read(&|_| {});
     let batches = read(&|body| body["models"]["rec_batch_size"] = json!(64));
@@ -198,7 +205,7 @@ fn replicas_are_compared_by_what_changes_embeddings() {
     assert_eq!(differences, "rec_name is w600k_r50, there glintr100");
     let half = read(&|body| body["models"]["force_fp16"] = json!(true));
     assert!(half.differences(&reference).is_some());
-    assert!(info(&answer(&json!({ "status": "ok" }))).is_err());
+    assert!(info(&response(&json!({ "status": "ok" }))).is_err());
     let odd = json!({ "models": { "det_name": "a\u{1b}[2J", "rec_name": "b" } });
-    assert!(info(&answer(&odd)).is_err());
+    assert!(info(&response(&odd)).is_err());
 }

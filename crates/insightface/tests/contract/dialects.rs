@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use facefold_core::{Embedding, RejectReason, Rejection};
 use facefold_insightface::{
-    Crop, Dialect, InsightfaceError, InsightfaceExtractor, Options, Patience, Picture, Pictures,
-    Quality,
+    Crop, Dialect, InsightfaceError, InsightfaceExtractor, Options, Picture, Pictures, Quality,
+    RetryPolicy,
 };
 use serde_json::{Value, json};
 
@@ -166,12 +166,12 @@ pub fn behaving(
 pub fn options(dialect: Dialect, mocks: &[&Mock]) -> Options {
     Options {
         dialect,
-        patience: Patience {
+        retry: RetryPolicy {
             connect: Duration::from_millis(800),
-            answer: Duration::from_millis(800),
+            response: Duration::from_millis(800),
             outage: Duration::from_millis(800),
-            first_pause: Duration::from_millis(2),
-            longest_pause: Duration::from_millis(40),
+            first_delay: Duration::from_millis(2),
+            longest_delay: Duration::from_millis(40),
             attempts: 2,
         },
         ..Options::new(mocks.iter().map(|mock| mock.url()).collect())

@@ -193,9 +193,9 @@ fn a_network_that_fails_on_every_face_stops_the_extraction() {
 fn answers_in_another_order_belong_to_their_pictures() {
     for dialect in BOTH {
         // The first of each four to be asked is answered last.
-        let turn = Arc::new((Mutex::new(0_usize), Condvar::new()));
+        let permit = Arc::new((Mutex::new(0_usize), Condvar::new()));
         let mock = server(dialect, move |name, _| {
-            let (count, changed) = &*turn;
+            let (count, changed) = &*permit;
             let mut count = count.lock().unwrap();
             *count += 1;
             changed.notify_all();

@@ -91,7 +91,7 @@ impl Mock {
                     now.fetch_sub(1, Ordering::SeqCst);
                     // A killed server answers nobody.
                     if !stopped.load(Ordering::SeqCst) {
-                        answer(connection, act);
+                        response(connection, act);
                     }
                 });
             }
@@ -160,7 +160,7 @@ fn head(status: u16, headers: &[(&str, String)], length: usize) -> Vec<u8> {
     head.into_bytes()
 }
 
-fn answer(mut connection: TcpStream, act: Act) {
+fn response(mut connection: TcpStream, act: Act) {
     let json = |body: &Value| {
         (vec![("content-type", "application/json".to_owned())], body.to_string().into_bytes())
     };

@@ -1,4 +1,4 @@
-//! Pictures with boxes around their faces and what the bundles tell about each.
+//! Annotates pictures with boxes around their faces and the predictions of each.
 
 mod place;
 
@@ -7,8 +7,8 @@ use std::path::Path;
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
-use crate::answer::{Answer, ClassAnswer};
 use crate::lettering::{Lettering, blend};
+use crate::prediction::{ClassPrediction, FacePrediction};
 use place::{Rectangle, hidden, place};
 
 /// A picture whose longer side has fewer pixels is enlarged, so that words have room on it.
@@ -25,7 +25,7 @@ const SMALLEST_LINE: f32 = 8.0;
 const HIDDEN: f32 = 0.05;
 /// Letters, dark on each of the light [`COLOURS`].
 const INK: [u8; 3] = [20, 22, 26];
-/// Of boxes and labels, one face after another: neighbours are told apart.
+/// Colours of boxes and labels, cycled through the faces, so that neighbours differ.
 const COLOURS: [[u8; 3]; 6] = [
     [255, 210, 63],
     [92, 225, 230],
@@ -38,23 +38,24 @@ const COLOURS: [[u8; 3]; 6] = [
 /// A face and the lines of its label.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
-    /// Left, top, right, bottom in pixels of the upright picture.
+    /// Left, top, right, bottom in pixels of the decoded picture.
     pub bounding_box: [f32; 4],
     /// Which colour it has: faces of one number have one colour.
     pub number: usize,
-    /// What stands on its label.
+    /// The lines of its label.
     pub lines: Vec<String>,
 }
 
-/// The marks of a picture's answers: one a face, with a line or two a bundle.
+/// The marks of a picture's predictions: one a face, with a line or two a bundle.
 #[must_use]
-pub fn marks(answers: &[Answer]) -> Vec<Mark> {
-    let faces = answers.iter().filter_map(|answer| Some((answer, answer.bounding_box?)));
+pub fn marks(predictions: &[FacePrediction]) -> Vec<Mark> {
+    let faces =
+        predictions.iter().filter_map(|prediction| Some((prediction, prediction.bounding_box?)));
     let mut marks: Vec<(u16, Mark)> = Vec::new();
-    let several = answers.iter().any(|answer| answer.bundle != answers[0].bundle);
-    for (answer, bounding_box) in faces {
-        let index = answer.face_index;
-        let lines = lines(answer, several);
+    let several = predictions.iter().any(|prediction| prediction.bundle != predictions[0].bundle);
+    for (prediction, bounding_box) in faces {
+        let index = prediction.face_index;
+        let lines = lines(prediction, several);
         match marks.iter_mut().find(|(known, _)| *known == index) {
             Some((_, mark)) => mark.lines.extend(lines),
             None => {
@@ -65,21 +66,22 @@ pub fn marks(answers: &[Answer]) -> Vec<Mark> {
     marks.into_iter().map(|(_, mark)| mark).collect()
 }
 
-/// An answer in a line or two; with several bundles in one, which names the bundle.
+/// A prediction in a line or two; with several bundles in one, which names the bundle.
 #[must_use]
-pub fn lines(answer: &Answer, several_bundles: bool) -> Vec<String> {
-    let classes = [&answer.class, &answer.gender, &answer.age_group];
-    let age = answer.age.map(|age| (age, answer.age_low.zip(answer.age_high)));
+pub fn lines(prediction: &FacePrediction, several_bundles: bool) -> Vec<String> {
+    let classes = [&prediction.class, &prediction.gender, &prediction.age_group];
+    let age = prediction.age.map(|age| (age, prediction.age_low.zip(prediction.age_high)));
     let words = words(classes, age);
-    if several_bundles { vec![on_one_line(&answer.bundle, &words)] } else { words }
+    if several_bundles { vec![on_one_line(&prediction.bundle, &words)] } else { words }
 }
 
 /// Classes with their probabilities, then an age with its interval.
 pub(crate) fn words(
-    classes: [&Option<ClassAnswer>; 3],
+    classes: [&Option<ClassPrediction>; 3],
     age: Option<(f32, Option<(f32, f32)>)>,
 ) -> Vec<String> {
-    let class = |class: &ClassAnswer| format!("{} {:.0} %", class.label, 100.0 * class.probability);
+    let class =
+        |class: &ClassPrediction| format!("{} {:.0} %", class.label, 100.0 * class.probability);
     let years = age.map(|(age, ends)| match ends {
         Some((low, high)) => format!("{age:.0} years ({low:.0} to {high:.0})"),
         None => format!("{age:.0} years"),
@@ -203,7 +205,7 @@ fn frame(canvas: &mut RgbImage, area: &Rectangle, stroke: f32, colour: [u8; 3]) 
     }
 }
 
-/// A line from a label that found no place beside its face.
+/// A line from a label that is not adjacent to its face.
 fn leader(
     canvas: &mut RgbImage,
     label: &Rectangle,
@@ -228,7 +230,7 @@ mod tests {
     use image::{Rgb, RgbImage};
 
     use super::{COLOURS, Mark, annotate, lines, marks};
-    use crate::answer::{Answer, ClassAnswer};
+    use crate::prediction::{ClassPrediction, FacePrediction};
 
     fn mark(number: usize, bounding_box: [f32; 4]) -> Mark {
         let lines = vec!["female 97 %".to_owned(), "31 years (25 to 37)".to_owned()];
@@ -300,18 +302,19 @@ mod tests {
 
     #[test]
     fn an_answer_becomes_words_and_bundles_are_named_where_there_are_several() {
-        let gender = ClassAnswer::new(vec![("female".to_owned(), 0.97), ("male".to_owned(), 0.03)]);
-        let answer = Answer {
+        let gender =
+            ClassPrediction::new(vec![("female".to_owned(), 0.97), ("male".to_owned(), 0.03)]);
+        let prediction = FacePrediction {
             gender,
             age: Some(31.4),
             age_low: Some(24.6),
             age_high: Some(37.0),
             bounding_box: Some([1.0, 2.0, 3.0, 4.0]),
-            ..Answer::empty("a.jpg", "heads/one.facefold")
+            ..FacePrediction::empty("a.jpg", "heads/one.facefold")
         };
-        assert_eq!(lines(&answer, false), ["female 97 %", "31 years (25 to 37)"]);
-        let second = Answer { bundle: "two.facefold".to_owned(), ..answer.clone() };
-        let marks = marks(&[answer, second]);
+        assert_eq!(lines(&prediction, false), ["female 97 %", "31 years (25 to 37)"]);
+        let second = FacePrediction { bundle: "two.facefold".to_owned(), ..prediction.clone() };
+        let marks = marks(&[prediction, second]);
         assert_eq!(marks.len(), 1, "one face");
         let expected = ["one: female 97 %, 31 years (25 to 37)"; 2];
         assert_eq!(marks[0].lines, [expected[0].to_owned(), expected[1].replace("one", "two")]);

@@ -1,6 +1,6 @@
 //! Where labels go: near their faces, on the picture, and off each other.
 
-/// An upright rectangle in pixels.
+/// An axis-aligned rectangle in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rectangle {
     pub left: f32,
@@ -58,7 +58,7 @@ pub(super) fn place(
             3.0 * hidden / (size[0] * size[1]) + spot.distance(face) / size[1]
         };
         let cheapest = |spots: Vec<Rectangle>| {
-            // Of equal costs the first is taken: above, then below, then beside.
+            // Of equal costs the first is taken: above, then below, then left or right.
             spots
                 .into_iter()
                 .filter(fits)

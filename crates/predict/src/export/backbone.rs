@@ -10,7 +10,7 @@ use super::CROP;
 /// Height and width of a crop.
 pub const SIDE: usize = CROP_SIDE;
 
-/// Crops that an answer rests on: where heads see taps the mirrored one too, as in
+/// Crops that a prediction uses: where heads see taps the mirrored one too, as in
 /// [`crate::Predictor`].
 pub fn crops(features: FeatureChoice) -> usize {
     match features {
@@ -40,7 +40,7 @@ pub fn write(
     }
     let outputs = graph.network(&networks.embedding, &pixels)?;
     let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
-    // A network has the outputs `embedding` and, where they were asked for, `taps`.
+    // A network has the outputs `embedding` and, where requested, `taps`.
     let seen = match features {
         FeatureChoice::Embedding => outputs.get(..1),
         FeatureChoice::Taps => outputs.get(1..2),

@@ -107,17 +107,18 @@ pub fn export(
         let failed = |source| ExportError::Head { task: head.task, source };
         head.fitted().map_err(failed)?;
         let mut computation = ComputationGraph::default();
-        let answer = head.export(&mut computation).map_err(failed)?;
+        let prediction = head.export(&mut computation).map_err(failed)?;
         let name = output_name(head.task);
-        let answer = steps::write(&mut graph, &name, &computation, answer, &features, crops);
+        let prediction =
+            steps::write(&mut graph, &name, &computation, prediction, &features, crops);
         let shape = match head.task {
             Task::Age => {
                 let row = graph.integers(&format!("{name}/row"), &[-1]);
-                graph.node("Reshape", &[&answer, &row], &name, &[]);
+                graph.node("Reshape", &[&prediction, &row], &name, &[]);
                 Vec::new()
             }
             Task::Gender | Task::AgeGroup | Task::Class => {
-                graph.node("Identity", &[&answer], &name, &[]);
+                graph.node("Identity", &[&prediction], &name, &[]);
                 vec![head.classes.len()]
             }
         };

@@ -4,12 +4,12 @@ use facefold_heads::graph::{ComputationGraph, Operation, Step, Value};
 use facefold_vision::onnx::{Attribute, Graph};
 
 /// Appends a computation that takes the value `features`, of so many crops a face one block after the
-/// other; gives the name of its value `answer`. All names begin with `prefix`.
+/// other; gives the name of its value `prediction`. All names begin with `prefix`.
 pub fn write(
     graph: &mut Graph,
     prefix: &str,
     computation: &ComputationGraph,
-    answer: Value,
+    prediction: Value,
     features: &str,
     crops: usize,
 ) -> String {
@@ -34,7 +34,7 @@ pub fn write(
         };
         values.push(value);
     }
-    values.swap_remove(answer.index())
+    values.swap_remove(prediction.index())
 }
 
 fn computed(

@@ -1,5 +1,5 @@
-//! Which part of a face moved an answer: patches of the aligned crop are covered one after another,
-//! and the answer is asked for anew (Zeiler and Fergus, "Visualizing and understanding
+//! Occlusion maps, which parts of a face a prediction depends on: patches of the aligned crop are
+//! covered one after another, and the prediction is repeated (Zeiler and Fergus, "Visualizing and understanding
 //! convolutional networks", 2014).
 
 mod overlay;
@@ -8,7 +8,7 @@ use facefold_core::{Predictions, Task};
 use facefold_vision::align::{CROP_SIDE, Crop};
 use serde::Serialize;
 
-pub use overlay::{overlay, overlay_with_words};
+pub use overlay::{overlay, overlay_with_text};
 
 /// Side of a patch, in pixels of the crop: an eye is covered at once.
 pub const PATCH: usize = 24;
@@ -40,75 +40,75 @@ pub(crate) fn covered(crop: &Crop) -> impl Iterator<Item = Crop> + '_ {
     })
 }
 
-/// A head's answer for a crop, and how much of it goes with each covered patch.
+/// A head's prediction for a crop, and its change with each covered patch.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Shift {
+pub(crate) struct OcclusionEffect {
     pub bundle: String,
     pub task: Task,
-    /// The told class; none for years.
+    /// The predicted class; `None` for age.
     pub label: Option<String>,
     /// Its probability, or years.
-    pub answer: f32,
-    /// The answer less that under each patch.
+    pub prediction: f32,
+    /// The prediction less that under each patch.
     pub grid: Vec<f32>,
 }
 
-impl Shift {
-    /// From the answers for the crop itself and then for it under each patch; none where there is
-    /// no answer.
+impl OcclusionEffect {
+    /// From the predictions for the crop itself and then under each patch; `None` without
+    /// prediction.
     pub fn between(
         bundle: String,
         task: Task,
         classes: &[String],
         predictions: &Predictions,
     ) -> Option<Self> {
-        let (label, answers): (Option<String>, Vec<f32>) = match predictions {
+        let (label, predictions): (Option<String>, Vec<f32>) = match predictions {
             Predictions::Regression(years) => (None, years.clone()),
-            Predictions::Classes(shares) => {
-                let first = shares.rows().into_iter().next()?;
-                let (told, _) = first.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-                (Some(classes.get(told)?.clone()), shares.column(told).to_vec())
+            Predictions::Classes(probabilities) => {
+                let first = probabilities.rows().into_iter().next()?;
+                let (predicted, _) = first.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+                (Some(classes.get(predicted)?.clone()), probabilities.column(predicted).to_vec())
             }
         };
-        let (&answer, others) = answers.split_first()?;
-        let grid = others.iter().map(|other| answer - other).collect();
-        Some(Self { bundle, task, label, answer, grid })
+        let (&prediction, others) = predictions.split_first()?;
+        let grid = others.iter().map(|other| prediction - other).collect();
+        Some(Self { bundle, task, label, prediction, grid })
     }
 }
 
-/// Which parts of a face moved one head's answer.
+/// The occlusion map of one head's prediction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// The bundle that answers.
+    /// The bundle.
     pub bundle: String,
-    /// What the head tells.
+    /// The head's task.
     pub task: Task,
-    /// The told class; none for years.
+    /// The predicted class; `None` for age.
     pub label: Option<String>,
     /// Its probability, or years.
-    pub answer: f32,
+    pub prediction: f32,
     /// Where it came from.
     pub map: OcclusionMap,
 }
 
 impl Explanation {
-    pub(crate) fn new(shift: Shift, crop: &Crop) -> Self {
+    pub(crate) fn new(shift: OcclusionEffect, crop: &Crop) -> Self {
         let pixels = crop.pixels().iter().map(|&value| f32::from(value)).collect();
         let map = OcclusionMap { grid: shift.grid, pixels, pictures: 1 };
-        let Shift { bundle, task, label, answer, .. } = shift;
-        Self { bundle, task, label, answer, map }
+        let OcclusionEffect { bundle, task, label, prediction, .. } = shift;
+        Self { bundle, task, label, prediction, map }
     }
 
     /// `gender: female 97 %`, `age: 31.2 years`.
     #[must_use]
     pub fn words(&self) -> String {
         match &self.label {
-            Some(label) => format!("{}: {label} {:.0} %", self.task, 100.0 * self.answer),
-            None => format!("{}: {:.1} years", self.task, self.answer),
+            Some(label) => format!("{}: {label} {:.0} %", self.task, 100.0 * self.prediction),
+            None => format!("{}: {:.1} years", self.task, self.prediction),
         }
     }
 
-    /// What the two colours of its map mean, and how much each of them reached at most.
+    /// The meaning of the two colours of the map, and the extreme of each.
     #[must_use]
     pub fn legend(&self) -> [String; 2] {
         legend(self.label.is_some(), &self.map)
@@ -132,20 +132,20 @@ pub fn legend(is_class: bool, map: &OcclusionMap) -> [String; 2] {
     }
 }
 
-/// What a map stands for in a document.
+/// The summary of a map.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MapSummary {
-    /// The greatest part of the answer that went with a patch; below 0 if none did.
+    /// The largest decrease of the prediction by a patch; below 0 if there is none.
     pub most: f32,
     /// Top left corner of that patch in the crop of 112 x 112 pixels.
     pub most_at: [usize; 2],
-    /// The least: below 0 where the answer grew.
+    /// The smallest: below 0 where the prediction increased.
     pub least: f32,
-    /// The answer less that under each patch, row by row from the top.
+    /// The prediction less that under each patch, row by row from the top.
     pub grid: Vec<Vec<f32>>,
 }
 
-/// How much of an answer went with each covered patch, for one crop or on the mean of several.
+/// Change of a prediction with each covered patch, for one crop or the mean of several.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OcclusionMap {
     /// [`GRID`] x [`GRID`], row by row.
@@ -212,7 +212,7 @@ impl MeanMap {
         self.pictures += 1;
     }
 
-    /// The mean; none of nothing.
+    /// The mean; `None` without maps.
     #[must_use]
     pub fn mean(&self) -> Option<OcclusionMap> {
         let pictures = self.pictures;
@@ -231,7 +231,7 @@ mod tests {
     use facefold_vision::align::{CROP_SIDE, Crop};
     use ndarray::array;
 
-    use super::{Explanation, GRID, MeanMap, PATCH, STEP, Shift, covered};
+    use super::{Explanation, GRID, MeanMap, OcclusionEffect, PATCH, STEP, covered};
 
     fn crop(value: u8) -> Crop {
         Crop::from_pixels(vec![value; CROP_SIDE * CROP_SIDE * 3]).unwrap()
@@ -263,13 +263,15 @@ mod tests {
     #[test]
     fn a_shift_is_the_part_of_the_told_answer_that_goes() {
         let classes = ["female".to_owned(), "male".to_owned()];
-        let shares = Predictions::Classes(array![[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]);
-        let shift = Shift::between("b".to_owned(), Task::Gender, &classes, &shares).unwrap();
-        assert_eq!((shift.label.as_deref(), shift.answer), (Some("male"), 0.75));
+        let probabilities = Predictions::Classes(array![[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]);
+        let shift =
+            OcclusionEffect::between("b".to_owned(), Task::Gender, &classes, &probabilities)
+                .unwrap();
+        assert_eq!((shift.label.as_deref(), shift.prediction), (Some("male"), 0.75));
         assert_eq!(shift.grid, [0.25, -0.125]);
         let years = Predictions::Regression(vec![30.0, 28.0, 33.5]);
-        let shift = Shift::between("b".to_owned(), Task::Age, &[], &years).unwrap();
-        assert_eq!((shift.label.as_deref(), shift.answer), (None, 30.0));
+        let shift = OcclusionEffect::between("b".to_owned(), Task::Age, &[], &years).unwrap();
+        assert_eq!((shift.label.as_deref(), shift.prediction), (None, 30.0));
         assert_eq!(shift.grid, [2.0, -3.5]);
     }
 
@@ -278,8 +280,13 @@ mod tests {
         let explanation = |value: f32, grey: u8| {
             let mut grid = vec![0.0; GRID * GRID];
             grid[GRID + 2] = value;
-            let shift =
-                Shift { bundle: "b".to_owned(), task: Task::Age, label: None, answer: 31.24, grid };
+            let shift = OcclusionEffect {
+                bundle: "b".to_owned(),
+                task: Task::Age,
+                label: None,
+                prediction: 31.24,
+                grid,
+            };
             Explanation::new(shift, &crop(grey))
         };
         let mut mean = MeanMap::default();

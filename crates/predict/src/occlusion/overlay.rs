@@ -8,8 +8,8 @@ use crate::lettering::{Lettering, blend};
 
 /// Pixels of the overlay for one of the crop.
 const SCALE: usize = 4;
-/// Where covering takes away from the answer, and where it adds to it. Colour-blind readers can
-/// tell these two apart (Okabe and Ito, "Color universal design", 2008).
+/// Colours where occlusion decreases and increases the prediction: colour-blind safe
+/// (Okabe and Ito, "Color universal design", 2008).
 const COLOURS: [[u8; 3]; 2] = [[230, 97, 0], [0, 114, 220]];
 /// At most this share of a colour lies over the crop.
 const DENSEST: f32 = 0.8;
@@ -39,7 +39,7 @@ pub fn overlay(map: &OcclusionMap) -> RgbImage {
 
 /// [`overlay`] with a headline and the meaning of both colours below it.
 #[must_use]
-pub fn overlay_with_words(map: &OcclusionMap, headline: &str, legend: &[String; 2]) -> RgbImage {
+pub fn overlay_with_text(map: &OcclusionMap, headline: &str, legend: &[String; 2]) -> RgbImage {
     let above = overlay(map);
     let letters = Lettering::new(LINE);
     let height = above.height() + (3.0 * LINE + 2.0 * MARGIN) as u32;
@@ -93,7 +93,7 @@ fn between(side: usize, at: [f32; 2], value: impl Fn(usize, usize) -> f32) -> f3
 mod tests {
     use image::Rgb;
 
-    use super::{COLOURS, GRID, OcclusionMap, PATCH, SCALE, STEP, overlay, overlay_with_words};
+    use super::{COLOURS, GRID, OcclusionMap, PATCH, SCALE, STEP, overlay, overlay_with_text};
 
     /// A grey crop on which one patch mattered, and another mattered half as much the other way.
     fn map() -> OcclusionMap {
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn words_stand_below_the_map() {
         let legend = ["up to 40 points".to_owned(), "up to 20 points".to_owned()];
-        let picture = overlay_with_words(&map(), "gender: female 97 %", &legend);
+        let picture = overlay_with_text(&map(), "gender: female 97 %", &legend);
         assert_eq!(picture.width(), 448);
         let below = picture.enumerate_pixels().filter(|(_, y, _)| *y >= 448);
         let dark = below.filter(|(_, _, pixel)| pixel.0[0] < 60 && pixel.0[2] < 60).count();

@@ -15,8 +15,8 @@ fn a_face_is_explained_with_a_map_a_head() {
     let reply = post(server.address, "/v1/explain", "image/png", &bytes);
     assert_eq!(reply.status, 200, "{}", reply.text());
     let reply = reply.json();
-    let told = post(server.address, "/v1/predict", "image/png", &bytes).json();
-    let face = &told["pictures"][0]["faces"][0];
+    let results = post(server.address, "/v1/predict", "image/png", &bytes).json();
+    let face = &results["pictures"][0]["faces"][0];
     assert_eq!(reply["box"], face["box"]);
     let explanations = reply["explanations"].as_array().unwrap();
     let tasks: Vec<&str> = explanations.iter().map(|one| one["task"].as_str().unwrap()).collect();

@@ -45,6 +45,38 @@ fn reports_are_listed_and_shown_with_their_plots() {
 }
 
 #[test]
+fn a_report_that_takes_anothers_place_is_shown_whatever_the_clock_says() {
+    let mut options = options();
+    let kept = tempfile::tempdir().unwrap();
+    let (one, plot) = (kept.path().join("one"), "gender-calibration.svg");
+    let text = std::fs::read_to_string(results().join("utkface-folds/report.json")).unwrap();
+    let now = std::time::SystemTime::now();
+    // Of the same length and the same time, as where the clock stands still or was set back.
+    let put = |path: &str, text: &str| {
+        let path = one.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, text).unwrap();
+        std::fs::File::options().append(true).open(&partial).unwrap().set_modified(now).unwrap();
+        std::fs::rename(partial, path).unwrap();
+    };
+    let date = text.split("\"date\": \"").nth(1).unwrap()[..10].to_owned();
+    options.results = Some(kept.path().to_owned());
+    put("report.json", &text);
+    let server = Running::start(&options);
+    for day in ["2001-01-01", "2002-02-02", "2003-03-03"] {
+        put("report.json", &text.replace(&date, day));
+        put(&format!("plots/{plot}"), &format!("<svg>{day}</svg>"));
+        let list = get(server.address, "/v1/results").json();
+        assert_eq!(list[0]["date"], day);
+        let page = get(server.address, "/v1/results/one").json();
+        assert_eq!(page["provenance"]["date"], day);
+        let plot = get(server.address, &format!("/v1/results/one/plots/{plot}"));
+        assert!(plot.text().contains(day), "{}", plot.text());
+    }
+}
+
+#[test]
 fn a_plot_that_another_run_left_is_not_shown() {
     let mut options = options();
     let kept = tempfile::tempdir().unwrap();

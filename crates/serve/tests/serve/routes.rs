@@ -63,11 +63,11 @@ fn a_form_of_many_pictures_keeps_names_and_order_and_tells_each_apart() {
     let reply = post(server.address, "/v1/predict?faces=all", &kind, &body);
     assert_eq!(reply.status, 200, "{}", reply.text());
     let pictures = reply.json()["pictures"].as_array().unwrap().clone();
-    let told: Vec<_> = pictures.iter().map(|p| (&p["name"], &p["status"])).collect();
-    assert_eq!(told[0], (&Value::from("one.png"), &Value::from("ok")));
-    assert_eq!(told[1].0, "broken.png");
-    assert_ne!(told[1].1, "ok");
-    assert_eq!(told[2], (&Value::from("two.png"), &Value::from("ok")));
+    let results: Vec<_> = pictures.iter().map(|p| (&p["name"], &p["status"])).collect();
+    assert_eq!(results[0], (&Value::from("one.png"), &Value::from("ok")));
+    assert_eq!(results[1].0, "broken.png");
+    assert_ne!(results[1].1, "ok");
+    assert_eq!(results[2], (&Value::from("two.png"), &Value::from("ok")));
     // The same answers as each picture alone.
     for (index, bytes) in [(0, &one), (2, &two)] {
         let alone = post(server.address, "/v1/predict", "image/png", bytes).json();

@@ -10,7 +10,7 @@ use facefold_core::{
     AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, CalibrationRow, ErrorBound, Extraction,
     Extractor, Face, FamiliarityModel, FeatureDataset, FeatureMatrix, Targets, Task, WeightedRows,
 };
-use facefold_datasets::drawn::portrait;
+use facefold_datasets::synthetic::portrait;
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
 use facefold_predict::Predictor;
 use facefold_serve::{Limits, Options, Server, Stopper};

@@ -30,7 +30,7 @@ fn a_changed_byte_of_the_log_costs_its_own_record_only() {
             Err(error) => {
                 assert!(place < 48, "byte {place}: {error}");
                 let refused =
-                    matches!(error, StoreError::Damaged { .. } | StoreError::ForeignFile { .. });
+                    matches!(error, StoreError::Corrupt { .. } | StoreError::ForeignFile { .. });
                 assert!(refused, "{error}");
                 continue;
             }
@@ -54,7 +54,7 @@ fn a_changed_byte_of_the_log_costs_its_own_record_only() {
             assert_eq!(found.problems.len(), 1);
             assert!(found.problems[0].contains(&bytes), "{:?}", found.problems);
         } else {
-            assert_eq!((found.log_torn_at, found.is_sound()), (ends[6] as u64, true));
+            assert_eq!((found.log_torn_at, found.is_valid()), (ends[6] as u64, true));
         }
     }
     // The lost picture comes again, and all are in the shard.
@@ -119,7 +119,7 @@ fn no_flipped_bit_of_the_samples_table_changes_a_label() {
         damaged[bit / 8] ^= 1 << (bit % 8);
         fs_err::write(&path, damaged).unwrap();
         let error = store.samples().unwrap_err();
-        assert!(matches!(error, StoreError::Damaged { .. }), "bit {bit}: {error}");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "bit {bit}: {error}");
     }
     let message = store.export(facefold_store::ExportFormat::Csv, directory.path().join("out"));
     assert!(message.unwrap_err().to_string().contains("samples.parquet"));
@@ -134,12 +134,12 @@ fn a_samples_table_that_is_gone_or_cut_is_missed() {
     let path = directory.path().join("samples.parquet");
     let whole = fs_err::read(&path).unwrap();
     fs_err::write(&path, &whole[..whole.len() / 2]).unwrap();
-    assert!(!Store::open(directory.path()).unwrap().verify().unwrap().is_sound());
+    assert!(!Store::open(directory.path()).unwrap().verify().unwrap().is_valid());
     fs_err::remove_file(&path).unwrap();
     let store = Store::open(directory.path()).unwrap();
     let problems = store.verify().unwrap().problems;
     assert!(problems.len() == 1 && problems[0].contains("is gone"), "{problems:?}");
-    assert!(matches!(store.samples(), Err(StoreError::Damaged { .. })));
+    assert!(matches!(store.samples(), Err(StoreError::Corrupt { .. })));
     let mut writer = create(directory.path());
     writer.write_samples(&rows).unwrap();
     assert_eq!(writer.finish().unwrap().samples().unwrap(), rows);
@@ -156,7 +156,7 @@ fn a_samples_table_of_another_store_of_the_same_network_is_refused() {
     let store = Store::open(ours.path()).unwrap();
     let error = store.samples().unwrap_err().to_string();
     assert!(error.contains("another store"), "{error}");
-    assert!(!store.verify().unwrap().is_sound());
+    assert!(!store.verify().unwrap().is_valid());
     fs_err::write(&own, whole).unwrap();
     assert_eq!(store.samples().unwrap(), rows);
     // A copy of the whole store is that store.
@@ -179,7 +179,7 @@ fn no_flipped_bit_of_the_header_is_read() {
         damaged[bit / 8] ^= 1 << (bit % 8);
         fs_err::write(&path, damaged).unwrap();
         let error = Store::open(directory.path()).unwrap_err();
-        assert!(matches!(error, StoreError::Damaged { .. }), "bit {bit}: {error}");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "bit {bit}: {error}");
     }
 }
 
@@ -199,11 +199,11 @@ fn a_store_without_checksums_is_read_and_extracting_again_adds_them() {
     let store = Store::open(directory.path()).unwrap();
     assert_eq!(store.samples().unwrap(), rows);
     let found = store.verify().unwrap();
-    assert_eq!((found.is_sound(), found.has_checksums), (true, false));
+    assert_eq!((found.is_valid(), found.has_checksums), (true, false));
     let mut writer = create(directory.path());
     writer.write_samples(&rows).unwrap();
     let found = writer.finish().unwrap().verify().unwrap();
-    assert_eq!((found.is_sound(), found.has_checksums), (true, true));
+    assert_eq!((found.is_valid(), found.has_checksums), (true, true));
     assert_eq!(Store::open(directory.path()).unwrap().samples().unwrap(), rows);
 }
 
@@ -272,7 +272,7 @@ fn a_changed_byte_of_a_shard_is_an_error_that_says_what_to_do() {
         }
         fs_err::write(&path, whole).unwrap();
     }
-    assert!(store.verify().unwrap().is_sound());
+    assert!(store.verify().unwrap().is_valid());
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_changed_copy_is_found_by_verify_and_built_again_where_it_is_used() {
     let keys = store.embedded_keys();
     let select = Select { variant: FaceVariant::PLAIN, features: Features::Taps, keys: &keys };
     let expected = store.load_matrix(&select).unwrap();
-    assert!(store.verify().unwrap().is_sound());
+    assert!(store.verify().unwrap().is_valid());
     let copies = fs_err::read_dir(directory.path().join("derived")).unwrap();
     let copy = copies
         .map(|entry| entry.unwrap().path())
@@ -338,7 +338,7 @@ fn a_changed_copy_is_found_by_verify_and_built_again_where_it_is_used() {
     // One that an earlier version left, without checksums, is no damage. Each picture has two rows.
     fs_err::remove_file(&copy).unwrap();
     fs_err::write(&copy, &whole[..128 + 2 * size_of::<f32>() * expected.len()]).unwrap();
-    assert!(store.verify().unwrap().is_sound());
+    assert!(store.verify().unwrap().is_valid());
     assert_eq!(store.load_matrix(&select).unwrap(), expected);
 }
 
@@ -358,7 +358,7 @@ fn verify_names_label_rows_without_an_outcome() {
     let verification = writer.verify().unwrap();
     assert_eq!(verification.samples_without_outcome, 1);
     assert_eq!(verification.pictures_without_sample, 8);
-    assert!(!verification.is_sound());
+    assert!(!verification.is_valid());
     let rejected = writer.rejected_samples().unwrap();
     assert_eq!(rejected.len(), 1);
     assert_eq!(rejected[0].path.to_str(), Some("9.jpg"));

@@ -99,7 +99,7 @@ fn no_byte_of_a_forgotten_subject_is_left() {
     assert_eq!(seen(directory.path()), 0);
 
     let store = Store::open(directory.path()).unwrap();
-    assert!(store.verify().unwrap().is_sound());
+    assert!(store.verify().unwrap().is_valid());
     let left: Vec<u32> = (0..19).filter(|&number| ![3, 14].contains(&number)).collect();
     let rows: Vec<SampleRow> = left.iter().map(|&number| sample(number)).collect();
     assert_eq!(store.samples().unwrap(), rows);
@@ -133,7 +133,7 @@ fn a_picture_is_forgotten_by_its_row_or_by_its_bytes() {
     let left: Vec<u32> = (0..19).filter(|&number| store.contains(&key(number))).collect();
     let expected: Vec<u32> = (0..19).filter(|number| ![5, 14].contains(number)).collect();
     assert_eq!(left, expected);
-    assert!(store.verify().unwrap().is_sound());
+    assert!(store.verify().unwrap().is_valid());
     assert!(store.contains(&key(REJECTED)));
     let unknown = forget(directory.path(), Forget::Image(Path::new("nobody.jpg"))).unwrap_err();
     assert!(matches!(unknown, StoreError::Unknown { .. }), "{unknown}");
@@ -146,7 +146,7 @@ fn pictures_can_be_added_again_after_a_removal() {
     forget(directory.path(), Forget::Subject(&SubjectId::new(WHO))).unwrap();
     let mut writer = create(directory.path());
     assert!(writer.append(key(3), &outcome(3)).unwrap());
-    assert!(writer.finish().unwrap().verify().unwrap().is_sound());
+    assert!(writer.finish().unwrap().verify().unwrap().is_valid());
 }
 
 #[test]

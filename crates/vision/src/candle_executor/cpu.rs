@@ -1,4 +1,4 @@
-//! What candle's own CPU operations are slow at, as custom operations: patches of a map side by
+//! Custom operations where candle's own CPU operations are slow: patches of a map side by
 //! side for one matrix product, grouped convolutions, and per-channel arithmetic in place.
 
 use candle_core::{CpuStorage, CustomOp1, InplaceOp1, Layout, Result, Shape, bail};

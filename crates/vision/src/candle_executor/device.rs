@@ -19,12 +19,12 @@ pub enum DeviceError {
         /// The cargo feature.
         feature: &'static str,
     },
-    /// The driver or the hardware does not answer.
-    #[error("`{device}` does not answer: {source}; use cpu, or mend the driver")]
+    /// The driver or the hardware does not respond.
+    #[error("cannot use the device `{device}`: {source}; use cpu, or repair the driver")]
     Unavailable {
         /// As typed.
         device: String,
-        /// What candle says.
+        /// candle's error.
         source: candle_core::Error,
     },
 }
@@ -32,7 +32,7 @@ pub enum DeviceError {
 /// Opens the device named `cpu`, `cuda` (the first), `cuda:N` or `metal`.
 ///
 /// # Errors
-/// An unknown name, a device that this program was built without, or one that does not answer.
+/// An unknown name, a device that this program was built without, or one that does not respond.
 pub fn open_device(text: &str) -> Result<Device, DeviceError> {
     let unknown = || DeviceError::Unknown(text.to_owned());
     let (kind, number) = match text.split_once(':') {

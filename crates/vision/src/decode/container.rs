@@ -78,7 +78,7 @@ fn gif_blocks(bytes: &[u8], frames: &mut Frames) -> Option<()> {
                 let table = colour_table(*bytes.get(at + 9)?);
                 at = after_sub_blocks(bytes, at + 10 + table + 1)?;
             }
-            // The trailer, or damage that the decoder will name.
+            // The trailer, or corruption that the decoder reports.
             _ => return Some(()),
         }
     }

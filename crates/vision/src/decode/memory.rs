@@ -4,7 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 static RESERVED: Mutex<u64> = Mutex::new(0);
 static RELEASED: Condvar = Condvar::new();
-/// Held by whoever waits for memory, so that a large picture is not overtaken for ever.
+/// Held by the thread that waits for memory, so that a large picture is not starved.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Memory that a picture holds, given back when dropped.

@@ -1,17 +1,18 @@
-//! The bytes of a picture file become an upright RGB picture, or a typed rejection.
+//! Decodes the bytes of a picture file to an RGB picture with EXIF orientation applied, or gives a
+//! typed rejection.
 //!
 //! JPEG, PNG, WebP, BMP, TIFF and single-frame GIF are read. What happens to unusual pictures:
 //!
-//! - EXIF orientation is applied, so that a head is upright where the camera knew which way up
+//! - EXIF orientation is applied, so that a head is upright where the camera recorded which way up
 //!   it was held.
 //! - Grey pictures and palettes become RGB; an alpha channel is dropped, as OpenCV does;
 //!   16 bits a channel are rounded to 8.
 //! - CMYK and YCCK are rejected as [`RejectReason::WrongChannels`]: without their ink profile
 //!   there is no agreed way to RGB. So are floating-point samples, whose white is anywhere.
-//! - Several frames or pages are rejected as [`RejectReason::Animated`]: a label row does not say
+//! - Several frames or pages are rejected as [`RejectReason::Animated`]: a label row does not name
 //!   which of them it labels.
-//! - A file that ends early, or whose data are seen to be damaged, is rejected even where a decoder
-//!   would make up the rest.
+//! - A file that ends early, or whose data are visibly corrupt, is rejected even where a decoder
+//!   would fill in the rest.
 //!
 //! Decoders are given only the parts of a file that make pixels. So the header that is checked is
 //! the one that is decoded, and profiles, texts and thumbnails are never unpacked.
@@ -66,7 +67,7 @@ pub struct Inspected<'a> {
     most: u64,
 }
 
-/// An upright picture. Until it is dropped, its memory counts against [`Limits::memory`]; a thread
+/// A decoded picture. Until it is dropped, its memory counts against [`Limits::memory`]; a thread
 /// that holds one must not decode another.
 #[derive(Debug)]
 pub struct Decoded {
@@ -94,7 +95,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, Rejection> {
 ///
 /// # Errors
 /// `Empty`, `NotAPicture`, `Undecodable`, `Truncated`, `TooLarge`, `TooSmall`, `WrongChannels` or
-/// `Animated`, in the order in which they can be told.
+/// `Animated`, in the order in which they are detected.
 pub fn inspect<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Inspected<'a>, Rejection> {
     if bytes.is_empty() {
         return Err(Rejection::new(RejectReason::Empty, "the file has no bytes"));
@@ -132,16 +133,16 @@ impl Inspected<'_> {
         u64::from(self.width) * u64::from(self.height)
     }
 
-    /// Whether the pixels need no turning to be upright.
+    /// Whether the EXIF orientation is the identity.
     #[must_use]
     pub fn is_stored_upright(&self) -> bool {
         self.content.orientation() == Orientation::NoTransforms
     }
 
-    /// Decodes the pixels and turns them upright, as soon as other pictures leave room for it.
+    /// Decodes the pixels and applies the EXIF orientation, as soon as other pictures leave room for it.
     ///
     /// # Errors
-    /// `Undecodable` or `Truncated`, where the damage shows only in the pixels.
+    /// `Undecodable` or `Truncated`, where the corruption shows only in the pixels.
     pub fn decode(&self) -> Result<Decoded, Rejection> {
         let mut reserved = Reservation::wait(self.memory, self.most);
         let mut picture = guarded(|| self.content.decode(self.memory))?;
@@ -158,14 +159,14 @@ impl Inspected<'_> {
     }
 }
 
-/// A file taken apart as far as its format asks for it.
+/// A file, parsed as far as its format requires.
 #[derive(Debug)]
 enum Content<'a> {
     Jpeg(jpeg::File<'a>),
     Other(ImageFormat, Prepared<'a>),
 }
 
-/// What a decoder is given of a file, and what is known of the rest.
+/// The part of a file that the decoder gets, and the properties of the rest.
 #[derive(Debug)]
 struct Prepared<'a> {
     /// The parts that make pixels.
@@ -239,7 +240,7 @@ fn decode_other(bytes: &[u8], format: ImageFormat, memory: u64) -> Result<Dynami
     DynamicImage::from_decoder(decoder).map_err(|error| rejection(&error))
 }
 
-/// What a header tells.
+/// The contents of a header.
 struct Header {
     width: u32,
     height: u32,
@@ -363,7 +364,7 @@ fn rejection(error: &ImageError) -> Rejection {
 /// code fed with arbitrary bytes, and one file must not end an extraction of hours.
 fn guarded<T>(decoder: impl FnOnce() -> Result<T, Rejection>) -> Result<T, Rejection> {
     catch_unwind(AssertUnwindSafe(decoder)).unwrap_or_else(|_| {
-        Err(Rejection::new(RejectReason::Undecodable, "the decoder gave up on the damaged bytes"))
+        Err(Rejection::new(RejectReason::Undecodable, "the decoder failed on the corrupt bytes"))
     })
 }
 

@@ -1,4 +1,4 @@
-//! PNG: the chunks that make pixels, their checksums, and nothing else: texts, profiles and times
+//! PNG: reads only the chunks that make pixels, with their checksums; texts, profiles and times
 //! are never unpacked.
 
 use std::borrow::Cow;

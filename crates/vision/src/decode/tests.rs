@@ -1,4 +1,4 @@
-//! Every kind of picture file that an extraction meets, drawn here.
+//! Every kind of picture file that an extraction meets, generated here.
 
 use std::io::Cursor;
 
@@ -79,7 +79,7 @@ fn oriented(orientation: u8) -> Vec<u8> {
 
 #[test]
 fn exif_orientation_is_applied() {
-    // Upper left, upper right, lower left and lower right quarter of the upright picture, for
+    // Upper left, upper right, lower left and lower right quarter of the oriented picture, for
     // orientations 1 to 8 of the EXIF standard (tag 0x0112).
     let expected = [
         [RED, GREEN, BLUE, WHITE],
@@ -343,7 +343,7 @@ fn a_checksum_that_is_wrong_is_damage() {
     let palette = chunk(b"PLTE\0\0\0");
     let whole = [&png[..33], &palette, &png[33..]].concat();
     assert!(decode(&whole, &Limits::default()).is_ok());
-    // In the header, in the palette that nobody needs, and in the palette's checksum.
+    // In the header, in the unused palette, and in the palette's checksum.
     for place in [17, 42, 46] {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x10;

@@ -20,7 +20,7 @@ const LEAST: usize = 1024;
 /// here and not after decoding: it changes no colour.
 ///
 /// # Errors
-/// Several pictures beside one another, or a canvas of another size than the picture.
+/// Several pictures, or a canvas of another size than the picture.
 pub(super) fn prepare(bytes: &[u8]) -> Result<Prepared<'_>, Rejection> {
     let (mut frames, mut orientation) = (0, Orientation::NoTransforms);
     let (mut canvas, mut picture) = (None, None);
@@ -56,7 +56,7 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Prepared<'_>, Rejection> {
 /// A file made by [`simple`] without the last bytes of its data.
 ///
 /// Neither kind of picture has a checksum, but the decoder notices where data end early. Whole ones
-/// are needed to the last bytes: damaged ones lead it to stop before, or to go on behind.
+/// are needed to the last byte: with corrupt ones it stops before or reads beyond.
 pub(super) fn shortened(bytes: &[u8]) -> Option<Vec<u8>> {
     let (kind, content, end) = chunk(bytes, HEADER)?;
     let simple_picture = end == bytes.len() && matches!(&kind, b"VP8 " | b"VP8L");
@@ -64,7 +64,7 @@ pub(super) fn shortened(bytes: &[u8]) -> Option<Vec<u8>> {
     simple_picture.then(|| simple(kind, kept))
 }
 
-/// A file of nothing but a picture.
+/// A file with a single picture chunk.
 fn simple(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     let padding = content.len() % 2;
     let mut bytes = Vec::with_capacity(content.len() + 24);

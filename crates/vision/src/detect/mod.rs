@@ -1,4 +1,4 @@
-//! SCRFD face detection: what goes into the network, what comes out, and which face is meant.
+//! SCRFD face detection: preprocessing, decoding of the outputs, and the choice of the main face.
 
 mod output;
 mod suppress;
@@ -28,7 +28,7 @@ const MOST_SIDE: u32 = 640;
 /// The other size of a last attempt, where the largest was tried already.
 const OTHER_SIDE: u32 = 320;
 
-/// A face that the detector found. Coordinates are pixels of the upright picture, and may lie
+/// A face that the detector found. Coordinates are pixels of the decoded picture (EXIF orientation applied), and may lie
 /// outside it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detection {
@@ -64,7 +64,7 @@ impl Detection {
 pub struct Detections {
     /// Faces of at least [`SCORE_THRESHOLD`], the main one first, then by falling prominence.
     pub faces: Vec<Detection>,
-    /// The best score of any anchor in any attempt, which tells a near miss from an empty picture.
+    /// The best score of any anchor in any attempt, which distinguishes a near miss from an empty picture.
     pub best_score: f32,
 }
 
@@ -92,7 +92,7 @@ struct Attempt {
 impl Detector {
     /// A detector from a network and the executor that runs it.
     ///
-    /// Outputs are told apart by their shapes, since files of this family name them differently
+    /// Outputs are identified by their shapes, since files of this family name them differently
     /// (`score_8` or `448`): at each stride two anchors a cell with 1, 4 and 10 values each.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! From SCRFD's grids of anchors to boxes and landmarks in the picture.
+//! Decodes SCRFD's anchor grids to boxes and landmarks in the picture.
 
 use facefold_engine::EngineError;
 

@@ -1,4 +1,4 @@
-//! What runs the networks.
+//! The backends that run the networks: the CPU engine or candle.
 
 use candle_core::Device;
 use facefold_core::Precision as Class;
@@ -31,13 +31,13 @@ impl Backend {
             Self::Engine(Some(precision)) if precision.on(Kernel::choose()?) == Precision::Bf16 => {
                 Class::Bf16
             }
-            Self::Engine(_) | Self::Candle(_) => Class::Exact,
+            Self::Engine(_) | Self::Candle(_) => Class::F32Equivalent,
         })
     }
 
-    /// The same backend in the class [`Class::Exact`].
+    /// The same backend in the class [`Class::F32Equivalent`].
     #[must_use]
-    pub fn exact(&self) -> Self {
+    pub fn f32_equivalent(&self) -> Self {
         match self {
             Self::Engine(Some(Precision::Bf16)) => Self::Engine(None),
             other => other.clone(),

@@ -10,7 +10,7 @@ use crate::decode::inspect;
 
 /// What is wanted of one picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ExtractionRequest {
     /// At most so many faces, the main one first; at least 1.
     pub faces: usize,
     /// Take the whole picture as the crop.
@@ -36,14 +36,14 @@ impl LocalExtractor {
     /// Only when the extractor itself fails; a bad picture is an [`Extraction::Rejected`].
     pub fn extract_together(
         &self,
-        pictures: &[(&[u8], Wanted)],
+        pictures: &[(&[u8], ExtractionRequest)],
     ) -> Result<Vec<Extraction>, ExtractorError> {
         let mut located = Vec::with_capacity(pictures.len());
         let mut crops = Vec::new();
-        for (bytes, wanted) in pictures {
-            located.push(match self.located(bytes, *wanted) {
+        for (bytes, request) in pictures {
+            located.push(match self.located(bytes, *request) {
                 Ok(cut) => {
-                    crops.extend(cut.located.faces.iter().flat_map(|face| wanted.crops(face)));
+                    crops.extend(cut.located.faces.iter().flat_map(|face| request.crops(face)));
                     crops.extend(cut.versions.iter().cloned());
                     Ok(cut)
                 }
@@ -52,24 +52,24 @@ impl LocalExtractor {
             });
         }
         let mut results = self.embedder.embed(&crops)?.into_iter();
-        let outcomes = located.into_iter().zip(pictures).map(|(cut, (_, wanted))| {
-            cut.and_then(|cut| wanted.embedded(&cut, &mut results))
+        let outcomes = located.into_iter().zip(pictures).map(|(cut, (_, request))| {
+            cut.and_then(|cut| request.embedded(&cut, &mut results))
                 .unwrap_or_else(Extraction::Rejected)
         });
         Ok(outcomes.collect())
     }
 
     /// Decodes a picture and cuts its faces out.
-    fn located(&self, bytes: &[u8], wanted: Wanted) -> Result<Cut, PictureError> {
+    fn located(&self, bytes: &[u8], request: ExtractionRequest) -> Result<Cut, PictureError> {
         let picture = inspect(bytes, &self.limits)?.decode()?;
-        let skip = wanted.aligned || self.detector.is_none();
+        let skip = request.aligned || self.detector.is_none();
         let located = if skip {
             Located { faces: vec![whole(&picture)], found: 1 }
         } else {
-            self.locate_most(&picture, wanted.faces)?
+            self.locate_most(&picture, request.faces)?
         };
-        let mut versions = Vec::with_capacity(wanted.augmented as usize);
-        if let Some(main) = located.faces.first().filter(|_| wanted.augmented > 0) {
+        let mut versions = Vec::with_capacity(request.augmented as usize);
+        if let Some(main) = located.faces.first().filter(|_| request.augmented > 0) {
             let key = ImageKey::of(bytes);
             // A whole picture was shrunk on its way to the crop, with care.
             let (from, landmarks) = if skip {
@@ -77,7 +77,7 @@ impl LocalExtractor {
             } else {
                 (&*picture, &main.detection.landmarks)
             };
-            for variant in FaceVariant::augmented(wanted.augmented) {
+            for variant in FaceVariant::augmented(request.augmented) {
                 versions.push(Augmentation::of(&key, variant).crop(from, landmarks)?);
             }
         }
@@ -85,7 +85,7 @@ impl LocalExtractor {
     }
 }
 
-impl Wanted {
+impl ExtractionRequest {
     /// The crops of a face that are embedded, as many as [`Self::variants`].
     fn crops(self, face: &LocatedFace) -> impl Iterator<Item = Crop> + use<> {
         let mirrored = self.mirrored.then(|| face.crop.mirrored());

@@ -19,7 +19,7 @@ use crate::detect::{Detection, Detector, SCORE_THRESHOLD};
 use crate::models::{self, ModelPack};
 
 pub use backend::Backend;
-pub use batch::Wanted;
+pub use batch::ExtractionRequest;
 pub use embedder::{CropEmbedding, Embedder};
 pub use networks::PackNetworks;
 
@@ -106,7 +106,7 @@ pub struct Located {
     pub found: u32,
 }
 
-/// Why a picture gives nothing: the picture's own fault, or the extractor's.
+/// Why a picture has no result: rejected, or a failure of the extractor.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// The picture is rejected.
@@ -127,8 +127,8 @@ impl LocalExtractor {
     /// Loads the networks and makes them ready to run.
     ///
     /// # Errors
-    /// Weights that are missing or damaged, taps that the network does not have, or a backend
-    /// that does not run here. Each message says what to do.
+    /// Weights that are missing or corrupt, taps that the network does not have, or a backend
+    /// that is not available here. Each message has advice.
     pub fn new(options: &LocalOptions) -> Result<Self, ExtractorError> {
         let pack = options.pack;
         let networks = PackNetworks::load(pack, &options.models, !options.aligned, options.taps)?;
@@ -155,7 +155,7 @@ impl LocalExtractor {
         let detector = match detector {
             Some(network) => {
                 // Landmarks move the crop, so the detector is exact in every precision class.
-                let executor = options.backend.exact().executor(&network);
+                let executor = options.backend.f32_equivalent().executor(&network);
                 let detector = executor.and_then(|executor| Ok(Detector::new(&network, executor)?));
                 Some(detector.map_err(|error| failure(&network.name, error))?)
             }
@@ -173,7 +173,7 @@ impl LocalExtractor {
         })
     }
 
-    /// Decodes a picture under the extractor's limits, upright.
+    /// Decodes a picture under the extractor's limits, with EXIF orientation applied.
     ///
     /// # Errors
     /// As [`crate::decode::decode`].
@@ -251,9 +251,14 @@ impl Extractor for LocalExtractor {
         pictures: &[(&[u8], u32)],
     ) -> Result<Vec<Extraction>, ExtractorError> {
         let faces = if self.all_faces { usize::MAX } else { 1 };
-        let wanted = |augmented| Wanted { faces, aligned: false, mirrored: self.mirror, augmented };
+        let request = |augmented| ExtractionRequest {
+            faces,
+            aligned: false,
+            mirrored: self.mirror,
+            augmented,
+        };
         let pictures: Vec<_> =
-            pictures.iter().map(|(bytes, versions)| (*bytes, wanted(*versions))).collect();
+            pictures.iter().map(|(bytes, versions)| (*bytes, request(*versions))).collect();
         self.extract_together(&pictures)
     }
 }

@@ -14,7 +14,7 @@ use crate::onnx;
 pub struct PackNetworks {
     /// Finds faces; none for a pack of crops, or where detection is skipped.
     pub detector: Option<Network>,
-    /// Embeds crops: one output `embedding`, and `taps` where they were asked for.
+    /// Embeds crops: one output `embedding`, and `taps` where they were requested.
     pub embedding: Network,
 }
 
@@ -23,7 +23,7 @@ impl PackNetworks {
     /// embedding network with taps where `taps`.
     ///
     /// # Errors
-    /// Weights that are missing or damaged, or taps that the network does not have.
+    /// Weights that are missing or corrupt, or taps that the network does not have.
     pub fn load(
         pack: &ModelPack,
         models: &Path,

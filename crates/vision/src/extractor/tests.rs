@@ -1,4 +1,4 @@
-//! The whole road, with untrained weights and with stand-ins for the networks.
+//! The extractor end to end, with untrained weights and with fixed outputs instead of networks.
 
 use std::io::Cursor;
 use std::sync::Mutex;
@@ -10,7 +10,9 @@ use facefold_core::{
 use facefold_engine::{EngineError, Executor, Images, Network, Op, Shape, Tensor, ValueId};
 use image::{ImageFormat, RgbImage, imageops};
 
-use super::{Backend, Embedder, LocalExtractor, LocalOptions, PictureError, Wanted, nothing_found};
+use super::{
+    Backend, Embedder, ExtractionRequest, LocalExtractor, LocalOptions, PictureError, nothing_found,
+};
 use crate::align::CROP_SIDE;
 use crate::decode::Limits;
 use crate::models::{BUFFALO_S, ModelPack, UNTRAINED};
@@ -92,19 +94,24 @@ fn bits_do_not_depend_on_order_or_threads() {
 fn pictures_extracted_together_have_the_bits_of_each_alone() {
     let extractor = untrained(true);
     let pictures: Vec<_> = (0..5).map(|i| png(&formula_picture(90 + 10 * i, 120))).collect();
-    let mut wanted: Vec<(&[u8], Wanted)> = pictures
+    let mut request: Vec<(&[u8], ExtractionRequest)> = pictures
         .iter()
-        .map(|p| (p.as_slice(), Wanted { faces: 1, aligned: false, mirrored: true, augmented: 0 }))
+        .map(|p| {
+            (
+                p.as_slice(),
+                ExtractionRequest { faces: 1, aligned: false, mirrored: true, augmented: 0 },
+            )
+        })
         .collect();
-    wanted.insert(2, (b"no picture", wanted[0].1));
-    wanted[4].1.mirrored = false;
-    let together = extractor.extract_together(&wanted).unwrap();
+    request.insert(2, (b"no picture", request[0].1));
+    request[4].1.mirrored = false;
+    let together = extractor.extract_together(&request).unwrap();
     assert_eq!(together.len(), 6);
-    for (index, (bytes, wanted)) in wanted.iter().enumerate() {
+    for (index, (bytes, request)) in request.iter().enumerate() {
         match &together[index] {
             Extraction::Embedded { faces: found, .. } => {
                 let mut alone = faces(&extractor, bytes);
-                alone.truncate(1 + usize::from(wanted.mirrored));
+                alone.truncate(1 + usize::from(request.mirrored));
                 assert_eq!(found, &alone, "picture {index}");
             }
             Extraction::Rejected(rejection) => {
@@ -166,10 +173,13 @@ fn only_bf16_on_tiles_is_its_own_class() {
     use facefold_engine::{Kernel, Precision as Arithmetic};
     let bf16 = Backend::Engine(Some(Arithmetic::Bf16));
     let tiles = Arithmetic::Bf16.on(Kernel::choose().unwrap()) == Arithmetic::Bf16;
-    assert_eq!(bf16.class().unwrap(), if tiles { Precision::Bf16 } else { Precision::Exact });
-    assert_eq!(bf16.exact().class().unwrap(), Precision::Exact);
+    assert_eq!(
+        bf16.class().unwrap(),
+        if tiles { Precision::Bf16 } else { Precision::F32Equivalent }
+    );
+    assert_eq!(bf16.f32_equivalent().class().unwrap(), Precision::F32Equivalent);
     for backend in [Backend::default(), Backend::Candle(candle_core::Device::Cpu)] {
-        assert_eq!(backend.class().unwrap(), Precision::Exact);
+        assert_eq!(backend.class().unwrap(), Precision::F32Equivalent);
     }
 }
 
@@ -212,7 +222,7 @@ fn constant(values: &[f32]) -> LocalExtractor {
             model: "constant".to_owned(),
             detector: "none".to_owned(),
             network: network.name,
-            precision: Precision::Exact,
+            precision: Precision::F32Equivalent,
             execution: embedder.describe(),
             embedding_length: count,
             taps_length: 0,
@@ -238,8 +248,8 @@ fn values_that_are_no_embedding_are_rejected() {
     }
     assert_eq!(faces(&constant(&[3.0, 4.0]), &png(&picture))[0].norm, Some(5.0));
     let bytes = png(&picture);
-    let wanted = Wanted { faces: 1, aligned: false, mirrored: false, augmented: 0 };
-    let together = constant(&[0.0, 0.0]).extract_together(&[(&bytes, wanted), (b"x", wanted)]);
+    let request = ExtractionRequest { faces: 1, aligned: false, mirrored: false, augmented: 0 };
+    let together = constant(&[0.0, 0.0]).extract_together(&[(&bytes, request), (b"x", request)]);
     let reasons: Vec<_> = together
         .unwrap()
         .into_iter()
@@ -280,9 +290,9 @@ fn a_pack_without_a_detector_shows_in_the_fingerprint() {
     let of = |detector, precision| {
         super::PackNetworks { detector, embedding: network.clone() }.fingerprint(precision)
     };
-    let exact = of(None, Precision::Exact);
+    let exact = of(None, Precision::F32Equivalent);
     assert_ne!(exact, of(None, Precision::Bf16));
-    assert_ne!(exact, of(Some(network.clone()), Precision::Exact));
+    assert_ne!(exact, of(Some(network.clone()), Precision::F32Equivalent));
     assert_eq!(ModelPack::named("untrained").unwrap(), &UNTRAINED);
 }
 

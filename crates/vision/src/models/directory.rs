@@ -31,7 +31,7 @@ pub enum FileState {
     /// Nothing.
     Absent,
     /// Other bytes, with their SHA-256.
-    Damaged(String),
+    Corrupt(String),
 }
 
 /// A pack's file and what was found under its name.
@@ -56,7 +56,7 @@ pub fn status(pack: &ModelPack, directory: &Path) -> Result<Vec<FileStatus>, Mod
             let state = match read_if_there(&path)?.map(|bytes| sha256(&bytes)) {
                 None => FileState::Absent,
                 Some(found) if found == file.sha256 => FileState::Good,
-                Some(found) => FileState::Damaged(found),
+                Some(found) => FileState::Corrupt(found),
             };
             Ok(FileStatus { file, path, state })
         })
@@ -72,7 +72,7 @@ pub fn is_complete(pack: &ModelPack, found: &[FileStatus]) -> bool {
     pack.network.iter().all(good) && (pack.detectors.is_empty() || pack.detectors.iter().any(good))
 }
 
-/// The pack's files with their hashes, for a message that says what to put where.
+/// The pack's files with their hashes, for a message that names the missing files.
 pub(super) fn needed(pack: &ModelPack) -> String {
     let named = |file: &ModelFile| format!("{} (sha256 {})", file.name, file.sha256);
     let detectors = pack.detectors.iter().map(named).collect::<Vec<_>>().join(" or ");
@@ -92,7 +92,7 @@ pub struct LoadedFile {
 /// Reads a pack's detector (the first one there; none if the pack has none) and embedding network.
 ///
 /// # Errors
-/// [`ModelsError::Missing`] or [`ModelsError::Damaged`], each saying what to do.
+/// [`ModelsError::Missing`] or [`ModelsError::Corrupt`], each saying what to do.
 pub fn load(
     pack: &ModelPack,
     directory: &Path,
@@ -103,7 +103,7 @@ pub fn load(
             let Some(bytes) = read_if_there(&path)? else { continue };
             let found = sha256(&bytes);
             if found != file.sha256 {
-                return Err(ModelsError::Damaged { path, expected: file.sha256, found });
+                return Err(ModelsError::Corrupt { path, expected: file.sha256, found });
             }
             return Ok(Some(LoadedFile { file, bytes }));
         }

@@ -17,10 +17,10 @@ const CONNECTIONS: usize = 4;
 
 /// How long to wait for a server.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     /// For a connection.
     pub connect: Duration,
-    /// For the next bytes of an answer.
+    /// For the next bytes of a response.
     pub read: Duration,
 }
 
@@ -32,12 +32,12 @@ pub(super) fn download(
     url: &str,
     partial: &Path,
     sha256: &str,
-    patience: Patience,
+    timeouts: Timeouts,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<(), String> {
     let client = Client::builder()
-        .connect_timeout(patience.connect)
-        .timeout(patience.read)
+        .connect_timeout(timeouts.connect)
+        .timeout(timeouts.read)
         // A transfer is resumed on a new connection: the old one has just failed.
         .pool_max_idle_per_host(0)
         .user_agent(concat!("facefold/", env!("CARGO_PKG_VERSION")))
@@ -52,7 +52,7 @@ pub(super) fn download(
                 if found == sha256 {
                     return Ok(());
                 }
-                // What lay there before may be to blame, so only a fresh download ends it.
+                // The bytes that were there before may be wrong, so only a fresh download ends it.
                 fs::remove_file(partial).map_err(|error| error.to_string())?;
                 reason = format!("{url} gave bytes with sha256 {found}, expected {sha256}");
                 if before == 0 {
@@ -91,7 +91,7 @@ fn transfer(
         StatusCode::OK => false,
         // Nothing lies behind what is there: it is whole, or the hash will tell.
         StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
-        status => return Err(format!("{url} answered {status}")),
+        status => return Err(format!("{url}: status {status}")),
     };
     let mut file = OpenOptions::new()
         .create(true)
@@ -122,7 +122,7 @@ fn starts_at(response: &Response, have: u64) -> bool {
     range.is_some_and(|range| range.starts_with(&format!("bytes {have}-")))
 }
 
-/// An error with everything that caused it: the outermost message alone rarely tells.
+/// An error with everything that caused it: the outermost message alone is rarely informative.
 fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .map(ToString::to_string)

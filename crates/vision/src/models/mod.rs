@@ -167,7 +167,7 @@ pub enum ModelsError {
         "`{}` has sha256 {found}, expected {expected}; remove it and run `facefold models fetch`",
         path.display()
     )]
-    Damaged {
+    Corrupt {
         /// The file.
         path: PathBuf,
         /// The pinned hash.
@@ -190,7 +190,7 @@ pub enum ModelsError {
         /// File names with their hashes.
         needed: String,
     },
-    /// A file given by the user holds nothing of the pack.
+    /// A file given by the user has no part of the pack.
     #[error("cannot take model `{model}` from `{}`: {problem}", file.display())]
     Unusable {
         /// The pack.

@@ -37,7 +37,7 @@ fn attempt(
     timeout: Duration,
 ) -> Result<PathBuf, String> {
     let (program, arguments) = command.split_first().ok_or("empty command")?;
-    // Through a file: a full pipe that nobody reads would stop pip.
+    // Through a file: a full pipe without a reader would block pip.
     let log = directory.join("pip.log");
     let stderr = fs::File::create(&log).map_err(|error| error.to_string())?;
     let child = Command::new(program)

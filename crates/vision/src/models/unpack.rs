@@ -57,7 +57,7 @@ pub(super) fn install(
 }
 
 fn entries(pack: &ModelPack, zip: Vec<u8>) -> Result<Vec<(ModelFile, Vec<u8>)>, String> {
-    let unreadable = |error: &dyn std::error::Error| format!("the zip file is damaged: {error}");
+    let unreadable = |error: &dyn std::error::Error| format!("the zip file is corrupt: {error}");
     let mut archive = ZipArchive::new(Cursor::new(zip)).map_err(|error| unreadable(&error))?;
     let mut found = Vec::new();
     for index in 0..archive.len() {

@@ -1,4 +1,5 @@
-//! Which maps of an embedding network are worth keeping beside its embedding.
+//! Backbone taps: intermediate feature maps of an embedding network that are pooled as additional
+//! features.
 
 use facefold_engine::{InvalidNetwork, Network, Op, ValueId};
 

@@ -15,7 +15,7 @@ const INPUT: &str = "input";
 /// n x channels. [`super::import`] reads all of it back but [`Op::Moments`].
 ///
 /// # Errors
-/// Layers that do not fit together, or a layer that needs a map and gets a row.
+/// Layers of mismatched shapes, or a layer that needs a map and gets a row.
 pub fn export(network: &Network, height: usize, width: usize) -> Result<Vec<u8>, OnnxError> {
     let shapes = network.shapes(height, width)?;
     let mut graph = Graph::new(&network.name, WeightStorage::F32);
@@ -43,7 +43,7 @@ impl Graph {
     /// n x channels x height x width.
     ///
     /// # Errors
-    /// Layers that do not fit together, or a layer that needs a map and gets a row.
+    /// Layers of mismatched shapes, or a layer that needs a map and gets a row.
     pub fn network(&mut self, network: &Network, input: &str) -> Result<Vec<String>, OnnxError> {
         network.validate()?;
         Ok(Exporter::run(self, network, input)?.outputs().collect())
@@ -178,7 +178,7 @@ impl<'a> Exporter<'a> {
         names
     }
 
-    /// Mean over space beside the root of the mean squared distance from it.
+    /// Mean over space, and the standard deviation.
     fn moments(&mut self, x: &str, name: &str) {
         let part = |part: &str| format!("{name}.{part}");
         let over_space = |keep: i64| {

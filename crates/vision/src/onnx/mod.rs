@@ -1,4 +1,4 @@
-//! Networks out of ONNX files, and into them.
+//! Reads networks from ONNX files, and writes them.
 
 mod export;
 mod graph;
@@ -24,7 +24,7 @@ pub enum OnnxError {
     /// The file as a whole does not hold one picture network.
     #[error("ONNX graph: {0}")]
     Graph(String),
-    /// One node uses something that a network cannot say.
+    /// A node that a [`Network`] cannot represent.
     #[error("ONNX node `{node}` ({op}): {problem}")]
     Node {
         /// The name of its first output, which is unique in a file.

@@ -1,4 +1,4 @@
-//! Weights in fewer bits.
+//! Quantisation of weights to int8 and f16.
 
 use half::f16;
 

@@ -1,4 +1,4 @@
-//! The values of a stored ONNX tensor, wherever the file keeps them.
+//! The values of an ONNX initializer, in any of its encodings.
 
 use super::OnnxError;
 use super::proto::{TensorProto, data_type};
@@ -36,7 +36,7 @@ pub fn floats(tensor: &TensorProto) -> Result<Vec<f32>, OnnxError> {
     if values.iter().all(|value| value.is_finite()) {
         Ok(values)
     } else {
-        Err(fail(tensor, "expected finite weights, found infinity or NaN: the file is damaged"))
+        Err(fail(tensor, "expected finite weights, found infinity or NaN: the file is corrupt"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use facefold_predict::csv::{self, Columns};
-use facefold_predict::{Answer, Predictor, table};
+use facefold_predict::{FacePrediction, Predictor, table};
 
 use crate::arguments::{AnswerFormat, FacesName, PredictArguments};
 use crate::output::{self, Output};
@@ -11,9 +11,9 @@ use crate::output::{self, Output};
 /// and memory does not grow with them.
 pub enum Printer {
     /// Kept for a table.
-    Table(Vec<Answer>),
+    Table(Vec<FacePrediction>),
     /// Kept for a JSON document.
-    Json(Vec<Answer>),
+    Json(Vec<FacePrediction>),
     /// A JSON document each.
     JsonLines,
     /// A line of CSV each.
@@ -53,9 +53,9 @@ impl Printer {
     ///
     /// # Errors
     /// If stdout cannot be written.
-    pub fn print(&mut self, answers: Vec<Answer>) -> Result<()> {
+    pub fn print(&mut self, answers: Vec<FacePrediction>) -> Result<()> {
         // No format prints it, and it is the largest part of an answer.
-        let short = |answer| Answer { age_distribution: None, ..answer };
+        let short = |answer| FacePrediction { age_distribution: None, ..answer };
         match self {
             Self::Table(kept) | Self::Json(kept) => {
                 kept.extend(answers.into_iter().map(short));

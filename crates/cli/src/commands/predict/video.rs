@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use facefold::prediction::{AnnotatedPictures, VideoOptions, follow_video};
-use facefold_predict::{Person, Predictor, people};
+use facefold_predict::{Predictor, TrackSummary, tracks};
 
 use crate::arguments::{AnswerFormat, PredictArguments};
 use crate::outcome::Outcome;
@@ -41,26 +41,26 @@ pub fn run(
     }
 }
 
-fn print(arguments: &PredictArguments, everybody: &[Person], output: Output) -> Result<()> {
+fn print(arguments: &PredictArguments, all: &[TrackSummary], output: Output) -> Result<()> {
     if output.is_json() || arguments.format == AnswerFormat::Json {
-        return output::document(everybody);
+        return output::document(all);
     }
     match arguments.format {
-        AnswerFormat::Table | AnswerFormat::Json if everybody.is_empty() => {
+        AnswerFormat::Table | AnswerFormat::Json if all.is_empty() => {
             output::note("no face was found in any frame");
             Ok(())
         }
-        AnswerFormat::Table | AnswerFormat::Json => output::line(&people::table(everybody)),
+        AnswerFormat::Table | AnswerFormat::Json => output::line(&tracks::table(all)),
         AnswerFormat::Jsonl => {
-            for person in everybody {
+            for person in all {
                 output::document_line(person)?;
             }
             Ok(())
         }
         AnswerFormat::Csv => {
-            output::line(&people::COLUMNS.join(","))?;
-            for person in everybody {
-                output::line(&people::csv_line(person))?;
+            output::line(&tracks::COLUMNS.join(","))?;
+            for person in all {
+                output::line(&tracks::csv_line(person))?;
             }
             Ok(())
         }

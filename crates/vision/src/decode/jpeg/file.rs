@@ -1,4 +1,4 @@
-//! The segments of a JPEG file, taken apart once.
+//! The segments of a JPEG file, parsed once.
 
 use facefold_core::Rejection;
 use image::metadata::Orientation;
@@ -141,7 +141,7 @@ struct Colours {
 }
 
 impl<'a> File<'a> {
-    /// Takes a file apart. What is wrong is told when it is asked for.
+    /// Parses a file. Errors are reported by the accessors.
     pub fn parse(bytes: &'a [u8]) -> Self {
         let mut file = Self {
             frame: Err(undecodable("no JPEG frame header was found")),
@@ -225,7 +225,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The file again with nothing in it but what makes pixels.
+    /// The file reduced to the segments that make pixels.
     pub fn canonical(&self) -> Result<Vec<u8>, Rejection> {
         let frame = self.frame()?;
         let id = |index: usize| if self.rgb { b"RGB"[index.min(2)] } else { index as u8 + 1 };
@@ -356,7 +356,7 @@ impl<'a> File<'a> {
                 tables: slots,
             });
         }
-        // A sequential scan gives all coefficients, whatever its header says.
+        // A sequential scan gives all coefficients, whatever its header declares.
         let (band, high, low) = if frame.progressive {
             ((usize::from(first), usize::from(last)), high, low)
         } else {

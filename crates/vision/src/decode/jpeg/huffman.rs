@@ -1,4 +1,4 @@
-//! Huffman tables, made for passing over codes together with the bits that follow them.
+//! Huffman tables that skip codes together with the bits that follow them.
 
 use super::bits::Bits;
 

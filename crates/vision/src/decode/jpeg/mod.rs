@@ -1,8 +1,8 @@
 //! JPEG: the file is taken apart here, every block of its scans is counted, and only what makes
 //! pixels is handed on, so that no other reader of the file can see another picture in it.
 //!
-//! A scan has no checksum. What shows that its data are damaged is that they hold another number
-//! of blocks than the frame has, or no code at all; a decoder would make up the rest. So the codes
+//! A scan has no checksum. Corrupt data are detected because they hold another number
+//! of blocks than the frame has, or no code at all; a decoder would fill in the rest. So the codes
 //! are walked ([`scan`]) before zune-jpeg decodes the picture. It mistakes sequential pictures in
 //! several scans, which are decoded here as libjpeg does ([`planes`]).
 
@@ -44,7 +44,7 @@ pub(super) fn header(file: &File) -> Result<Header, Rejection> {
     })
 }
 
-/// Decodes to RGB, not turned upright.
+/// Decodes to RGB, without EXIF orientation.
 pub(super) fn decode(file: &File) -> Result<DynamicImage, Rejection> {
     let frame = file.frame()?;
     file.check_scans()?;

@@ -1,4 +1,4 @@
-//! Walks the codes of a scan: do they make as many blocks as the frame has, and nothing more?
+//! Parses the codes of a scan and checks that they make as many blocks as the frame has.
 
 use facefold_core::{RejectReason, Rejection};
 
@@ -12,13 +12,13 @@ use super::undecodable;
 /// What the walk of a block found.
 type Walked = Result<(), &'static str>;
 
-const NO_CODE: &str = "no code of its table stands there";
+const NO_CODE: &str = "found bits that are no code of its table";
 const TOO_LONG: &str = "a block has more than 64 coefficients";
 const TOO_SHORT: &str = "the data end";
 const OUT_OF_RANGE: &str = "a block is far brighter or darker than any";
 
 /// The mean of a block's samples lies between -128 and 127, and its first coefficient is 8 times as
-/// large: beyond this it is damage. Differences add up, so damage anywhere before shows here.
+/// large: beyond this it is corrupt. Differences add up, so corruption anywhere before shows here.
 const BRIGHTEST: i32 = 1024 + 256;
 
 /// Gets the coefficients of a sequential scan's blocks, in natural order, not yet dequantized.
