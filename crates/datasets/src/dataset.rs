@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use facefold_core::{AgeLabel, Sample};
@@ -262,6 +262,13 @@ impl Dataset {
         self.unlabelled += 1;
         self.samples.push(sample);
     }
+}
+
+/// Whether a label file's path stays below the folder that it is relative to, so that no list from
+/// elsewhere leads to other files of this machine.
+pub(crate) fn stays_below_root(path: impl AsRef<Path>) -> bool {
+    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    path.as_ref().components().all(inside)
 }
 
 /// Keeps the first row of each key, and marks it where a later one contradicts it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{Gender, Sample, Split};
 
-use crate::dataset::{Dataset, DatasetKind, Deduplication, require_folder};
+use crate::dataset::{Dataset, DatasetKind, Deduplication, require_folder, stays_below_root};
 use crate::error::DatasetError;
 use crate::table::{Columns, Row, Table};
 
@@ -67,6 +67,9 @@ fn sample(
         Some(("val", name)) if !name.is_empty() => Split::Test,
         _ => return Err(row.error("a file in `train/` or `val/`", file)),
     };
+    if !stays_below_root(file) {
+        return Err(row.error("a path below ROOT", file));
+    }
     let gender = match row.known(Some(gender)) {
         None => None,
         Some(word) => Some(
@@ -129,6 +132,12 @@ mod tests {
             assert!(dataset.samples.iter().all(|sample| sample.split == Some(split)));
             assert!(dataset.notes[0].contains("is not there"), "{:?}", dataset.notes);
         }
+    }
+
+    #[test]
+    fn a_path_that_leaves_root_is_refused() {
+        let message = set(TRAIN, "file,age,gender\nval/../../x.jpg,3-9,Male\n").unwrap_err();
+        assert!(message.contains("line 2: expected a path below ROOT"), "{message}");
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use facefold_core::files::read_at_most;
 use facefold_core::{Gender, Sample, SubjectId};
 
-use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, require_folder};
+use crate::dataset::{
+    Dataset, DatasetKind, Deduplication, SkipReason, require_folder, stays_below_root,
+};
 use crate::error::DatasetError;
 use crate::mat::{self, Value};
 use crate::missing::known;
@@ -68,6 +70,9 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
     };
     let rows = Rows::read(fields)
         .map_err(|field| wrong(format!("a field `{field}` with a value a face"), "none".into()))?;
+    if let Some(leaving) = rows.paths.iter().find(|path| !stays_below_root(path)) {
+        return Err(wrong("paths below ROOT as `full_path`".to_owned(), format!("`{leaving}`")));
+    }
     let mut dataset = Dataset::new(DatasetKind::ImdbWiki, root);
     let mut keys = Deduplication::default();
     for row in 0..rows.paths.len() {
@@ -191,7 +196,8 @@ fn age_at_midyear(birth: f64, taken: f64) -> Option<i64> {
     }
     let (year, month, day) = date_of((birth.floor() - UNIX_EPOCH) as i64);
     let born_later_in_year = (month, day) > (7, 1);
-    Some(taken as i64 - year - i64::from(born_later_in_year))
+    // A year that is no number of years at all may be as large as an i64.
+    Some((taken as i64).saturating_sub(year + i64::from(born_later_in_year)))
 }
 
 /// Year, month and day of a number of days since 1 January 1970 in the Gregorian calendar
@@ -251,6 +257,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_leaves_root_is_refused() {
+        let place = IMDB.windows(3).position(|bytes| bytes == b"01/").unwrap();
+        let mut leaving = IMDB.to_vec();
+        leaving[place..place + 3].copy_from_slice(b"../");
+        let message = set("imdb.mat", &leaving).unwrap_err();
+        assert!(message.contains("expected paths below ROOT"), "{message}");
+    }
+
+    #[test]
     fn celebrities_are_the_subjects_where_they_are_numbered() {
         let dataset = set("imdb.mat", IMDB).unwrap();
         let subjects: Vec<&str> = dataset
@@ -271,6 +286,7 @@ mod tests {
         assert_eq!(born(722_998.0, 2010.0), Some(29), "1980-07-02");
         assert_eq!(born(693_596.0, 1968.0), Some(68), "1900-01-01");
         assert_eq!(born(f64::NAN, 2010.0), None);
+        assert_eq!(born(-1e300, 1e300), Some(i64::MAX), "no overflow");
         assert_eq!(date_of(0), (1970, 1, 1));
         assert_eq!(date_of(11_016), (2000, 2, 29));
         assert_eq!(date_of(-1), (1969, 12, 31));

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{AgeLabel, Fold, Gender, Sample, Split, SubjectId};
 
-use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, require_folder};
+use crate::dataset::{
+    Dataset, DatasetKind, Deduplication, SkipReason, require_folder, stays_below_root,
+};
 use crate::error::DatasetError;
 use crate::pictures;
 use crate::table::{Columns, Row, Table};
@@ -187,6 +189,9 @@ impl Labels {
         if file.is_empty() {
             return Err(row.error("the name of a file", file));
         }
+        if !stays_below_root(file) {
+            return Err(row.error("a path below ROOT", file));
+        }
         Ok(Self {
             file: file.to_owned(),
             age: row.known(age).map(str::to_owned),
@@ -297,6 +302,14 @@ mod tests {
         let dataset = set(&[], Some("file,age\na.jpg,3\na.jpg,3\nb.jpg,\n")).unwrap();
         assert_eq!((dataset.rows, dataset.duplicates, dataset.samples.len()), (3, 1, 2));
         assert!(set(&[], None).unwrap_err().contains("expected pictures named AGE_GENDER"));
+    }
+
+    #[test]
+    fn a_path_that_leaves_root_is_refused() {
+        for file in ["../a.jpg", "/etc/a.jpg"] {
+            let message = set(&[], Some(&format!("file,age\n{file},3\n"))).unwrap_err();
+            assert!(message.contains("line 2: expected a path below ROOT"), "{message}");
+        }
     }
 
     #[test]

@@ -112,18 +112,7 @@ impl RowPredictions {
     /// Any error of the file system, naming the path.
     pub fn write_csv(&self, path: &Path) -> Result<(), EvaluateError> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let mut header: Vec<String> = FIXED.map(str::to_owned).to_vec();
-        header.extend(self.familiarity.as_ref().map(|_| FAMILIARITY.to_owned()));
-        for column in &self.columns {
-            let name = format!("{}/{}", column.head, column.seed);
-            header.push(name.clone());
-            if let PredictedValues::Classes { .. } = column.predicted_values {
-                header.push(format!("{name}/p"));
-            }
-            if column.intervals.is_some() {
-                header.extend(["low", "high"].map(|end| format!("{name}/{end}")));
-            }
-        }
+        let header = header_of(self.familiarity.is_some(), &self.columns);
         let broken = |error: csv::Error| file_error(path, error.to_string());
         writer.write_record(&header).map_err(broken)?;
         for (number, row) in self.rows.iter().enumerate() {
@@ -195,6 +184,16 @@ impl RowPredictions {
             }
             kinds.push(kind);
         }
+        // Columns that are repeated, left out or exchanged would give rows the values of others.
+        let expected = header_of(familiarity.is_some(), &columns);
+        if header.iter().ne(expected.iter().map(String::as_str)) {
+            let found = header.iter().collect::<Vec<_>>().join(",");
+            let expected = expected.join(",");
+            return Err(file_error(
+                path,
+                format!("expected the columns {expected}, found {found}"),
+            ));
+        }
         let mut truth = if task == Task::Age {
             Targets::Regression(Vec::new())
         } else {
@@ -249,6 +248,23 @@ impl RowPredictions {
         }
         Ok(Self { task, classes: classes.to_vec(), rows, truth, familiarity, columns })
     }
+}
+
+/// The header of a table with these columns.
+fn header_of(has_familiarity: bool, columns: &[PredictionColumn]) -> Vec<String> {
+    let mut header: Vec<String> = FIXED.map(str::to_owned).to_vec();
+    header.extend(has_familiarity.then(|| FAMILIARITY.to_owned()));
+    for column in columns {
+        let name = format!("{}/{}", column.head, column.seed);
+        header.push(name.clone());
+        if let PredictedValues::Classes { .. } = column.predicted_values {
+            header.push(format!("{name}/p"));
+        }
+        if column.intervals.is_some() {
+            header.extend(["low", "high"].map(|end| format!("{name}/{end}")));
+        }
+    }
+    header
 }
 
 /// Removes rows from a table of predictions or label-error candidates, whose first column is the picture's path,
@@ -353,6 +369,28 @@ mod tests {
 
     use super::{PredictedRow, PredictionColumn, RowPredictions, forget_rows};
     use crate::metrics::PredictedValues;
+
+    #[test]
+    fn columns_that_are_repeated_left_out_or_exchanged_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("predictions.csv");
+        let read = |columns: &str, values: &str| {
+            let fixed = "path,subject,partition,truth";
+            let text = format!("{fixed},{columns}\na.jpg,ann,fold-0,21,{values}\n");
+            fs_err::write(&path, text).unwrap();
+            RowPredictions::read_csv(&path, Task::Age, &[]).map_err(|error| error.to_string())
+        };
+        assert!(read("familiarity,mlp/7,mlp/7/low,mlp/7/high", "1,20,18,25").is_ok());
+        for columns in [
+            "mlp/7,mlp/7/low,mlp/7/high,mlp/7/high",
+            "mlp/7,mlp/7/high,mlp/7/low,familiarity",
+            "mlp/7,mlp/7/high,knn/7,familiarity",
+            "familiarity,familiarity,mlp/7,knn/7",
+        ] {
+            let message = read(columns, "20,18,25,25").unwrap_err();
+            assert!(message.contains(&format!("found path,subject,partition,truth,{columns}")));
+        }
+    }
 
     #[test]
     fn csv_cells_are_no_formulas_and_read_back() {

@@ -70,7 +70,7 @@ pub(crate) fn fairface_seeds() -> Vec<Vec<u8>> {
     let rows = "file,age,gender,race,service_test\n\
                 train/1.jpg,50-59,Male,East Asian,True\n\
                 val/2.jpg,more than 70,Female,Latino_Hispanic,False\n";
-    vec![rows.into()]
+    vec![rows.into(), "file,age,gender\ntrain/../../x.jpg,20-29,Male\n".into()]
 }
 
 pub(crate) fn utkface(bytes: &[u8]) {
@@ -82,6 +82,7 @@ pub(crate) fn utkface_seeds() -> Vec<Vec<u8>> {
     let all = "file,age,gender,race,subject,fold,split\n";
     vec![
         format!("file,age,gender\n{name},24,0\n").into(),
+        "file,age,gender\n../x.jpg,24,f\n".into(),
         format!("{all}{name},24,1,Black,ann,2,test\nother.jpg,1-3,m,,,,\n{name},,,,,,\n").into(),
     ]
 }

@@ -43,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "store-header", run: stores::header, seeds: stores::header_seeds },
     Target { name: "store-samples", run: stores::samples, seeds: stores::samples_seeds },
     Target { name: "store-shard", run: stores::shard, seeds: stores::shard_seeds },
+    Target { name: "store-attempts", run: stores::attempts, seeds: stores::attempts_seeds },
     Target { name: "mat", run: labels::mat, seeds: labels::mat_seeds },
     Target { name: "adience", run: labels::adience, seeds: labels::adience_seeds },
     Target { name: "manifest", run: labels::manifest, seeds: labels::manifest_seeds },
@@ -112,19 +113,23 @@ mod tests {
 
     #[test]
     fn every_target_takes_its_seeds_and_damaged_ones() {
+        super::remember_panics();
+        let mut failures = Vec::new();
         for target in TARGETS {
             let seeds = target.seeds();
             assert!(!seeds.is_empty(), "{}", target.name);
             for seed in seeds {
                 assert!(seed.len() <= LONGEST, "{}: {} bytes", target.name, seed.len());
-                (target.run)(&seed);
-                (target.run)(&seed[..seed.len() / 2]);
-                let mut flipped = seed;
-                let middle = flipped.len() / 2;
-                flipped[middle] ^= 0x40;
-                (target.run)(&flipped);
+                let half = seed.len() / 2;
+                let mut flipped = seed.clone();
+                flipped.get_mut(half).into_iter().for_each(|byte| *byte ^= 0x40);
+                for bytes in [&seed[..], &seed[..half], &flipped] {
+                    let failure = target.try_run(bytes).err();
+                    failures.extend(failure.map(|words| format!("{}: {words}", target.name)));
+                }
             }
-            (target.run)(b"");
         }
+        drop(std::panic::take_hook());
+        assert!(failures.is_empty(), "{failures:#?}");
     }
 }

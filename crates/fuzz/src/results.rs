@@ -132,7 +132,9 @@ pub(crate) fn predictions_seeds() -> Vec<Vec<u8>> {
         familiarity: None,
         columns: vec![column(predicted_values)],
     };
-    vec![written(&by_age, 0), written(&by_gender, 1)]
+    let twice = "\0path,subject,partition,truth,mlp/7,mlp/7/low,mlp/7/high,mlp/7/high\n\
+                 a.jpg,ann,fold-0,21,20,18,25,25\n";
+    vec![written(&by_age, 0), written(&by_gender, 1), twice.into()]
 }
 
 pub(crate) fn report(bytes: &[u8]) {

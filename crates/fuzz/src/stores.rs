@@ -253,3 +253,30 @@ pub(crate) fn shard_seeds() -> Vec<Vec<u8>> {
     let [embeddings, rejections] = &made().shards;
     vec![[&[0], &embeddings[..]].concat(), [&[1], &rejections[..]].concat()]
 }
+
+/// A picture that the seeds name.
+const TRIED: &[u8] = b"a picture at which runs ended";
+
+/// The list of pictures at which a killed extraction was.
+pub(crate) fn attempts(bytes: &[u8]) {
+    let folder = fresh("store-attempts");
+    scratch::write(&folder, "attempts", bytes);
+    let key = ImageKey::of(TRIED);
+    let writer = Store::open_for_writing(&folder).unwrap();
+    let attempts = writer.attempts().unwrap();
+    let earlier = attempts.earlier(&key);
+    attempts.begin([(key, Path::new("a.jpg"))]).unwrap();
+    drop(attempts);
+    // The next run finds what this one wrote, if it ends now.
+    assert_eq!(writer.attempts().unwrap().earlier(&key), earlier.saturating_add(1));
+}
+
+pub(crate) fn attempts_seeds() -> Vec<Vec<u8>> {
+    let key = ImageKey::of(TRIED);
+    let other = ImageKey::of(b"b");
+    vec![
+        b"end\n".to_vec(),
+        format!("2 {key} a.jpg\n1 {other} b c\\n.jpg\nend\n1 {other} left over").into(),
+        format!("{} {key} a.jpg\nend\n", u32::MAX).into(),
+    ]
+}

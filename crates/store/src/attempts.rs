@@ -85,7 +85,7 @@ impl Attempts {
         let mut current = self.lock();
         for (key, path) in pictures {
             let path = path.to_string_lossy().escape_debug().to_string();
-            let line = Line { runs: self.earlier(&key) + 1, path };
+            let line = Line { runs: self.earlier(&key).saturating_add(1), path };
             current.lines.insert(key, line);
         }
         Ok(current.write()?)
@@ -171,5 +171,16 @@ mod tests {
         attempts.end([&bad]).unwrap();
         attempts.close().unwrap();
         assert_eq!(Attempts::open(directory.path()).unwrap().earlier(&bad), 0);
+    }
+
+    #[test]
+    fn runs_are_counted_as_far_as_the_number_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = ImageKey::of(b"evil");
+        let text = format!("{} {key} b.jpg\nend\n", u32::MAX);
+        fs_err::write(directory.path().join(super::FILE), text).unwrap();
+        let attempts = Attempts::open(directory.path()).unwrap();
+        attempts.begin([(key, Path::new("b.jpg"))]).unwrap();
+        assert_eq!(Attempts::open(directory.path()).unwrap().earlier(&key), u32::MAX);
     }
 }
