@@ -4,6 +4,8 @@
 //! written to the folder `FACEFOLD_FUZZ_SEEDS`, where that is given.
 
 #![no_main]
+// libFuzzer writes there too.
+#![allow(clippy::print_stderr)]
 
 use std::sync::OnceLock;
 
