@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_named_by_a_word_for_what_is_not_known_are_no_classes() {
+    fn folders_named_unknown_are_no_classes() {
         let dataset = set(&["f/1.jpg", "m/2.jpg", "Unknown/3.jpg", "n-a/4.jpg"]).unwrap();
         let classes: Vec<Option<&str>> =
             dataset.samples.iter().map(|sample| sample.class.as_deref()).collect();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn two_sets_side_by_side_are_refused() {
+    fn two_sets_in_one_folder_are_refused() {
         let message = set(&["age/train/old/1.jpg", "gender/train/male/1.jpg"]).unwrap_err();
         assert!(message.contains("the folder `train`") && message.contains("as ROOT"), "{message}");
         assert!(set(&["readme.txt"]).unwrap_err().contains("expected a picture in any folder"));

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_cause() {
         assert!(set("other.mat", WIKI).unwrap_err().contains("a list `imdb.mat` or `wiki.mat`"));
         let message = set("wiki.mat", b"not a MAT-file").unwrap_err();
         assert!(message.contains("wiki.mat: expected a MAT-file of level 5"), "{message}");

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_other_files() {
+    fn other_files_are_an_error_with_the_reason() {
         for (bytes, expected) in [
             (b"MATLAB 7.3 MAT-file".as_slice(), "one of version 7.3 (HDF5)"),
             (b"file,age".as_slice(), "no such header"),
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_that_stands_for_much_memory_is_refused() {
+    fn a_decompression_bomb_is_refused() {
         // 2 million bytes as numbers, and 2 million empty cells.
         let numbers =
             named(super::FIRST_NUMERIC, 2 << 20, &element(super::UINT8, &vec![0; 2 << 20]));
@@ -398,7 +398,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damage_ends_in_an_answer(at in 128..PLAIN.len(), byte: u8, packed: bool) {
+        fn corrupt_files_are_an_error_or_a_result(at in 128..PLAIN.len(), byte: u8, packed: bool) {
             let mut bytes = if packed { PACKED } else { PLAIN }.to_vec();
             let at = at.min(bytes.len() - 1);
             bytes[at] = byte;

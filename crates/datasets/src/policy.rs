@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn years_of_a_set_labelled_in_years_are_exact() {
+    fn ages_of_a_set_labelled_in_years_are_exact() {
         let groups = AgeGroups::adience();
         let exact =
             |years| LabelPolicy::Exact.group(AgeLabel::Years(years), AgeLabelling::Years, &groups);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn labelling_is_what_most_labels_are() {
+    fn labelling_is_that_of_most_labels() {
         let samples = |labels: &[&str]| -> Vec<Sample> {
             let sample =
                 |age: &&str| Sample { raw_age: (*age).to_owned(), ..Sample::unlabelled("x.jpg") };

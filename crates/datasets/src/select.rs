@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_gender_still_serves_the_age_task() {
+    fn a_row_without_gender_is_used_for_age() {
         let groups = AgeGroups::adience();
         let gender = select(&samples(), Task::Gender, LabelPolicy::Exact, &groups);
         assert_eq!(gender.rows, [1, 2, 3]);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_whose_form_does_not_serve_are_said_where_they_are_many() {
+    fn many_unusable_labels_give_a_note() {
         let samples = |odd: usize| -> Vec<Sample> {
             let age = |row: usize| if row < odd { "18 months" } else { "30" };
             (0..20)
@@ -322,7 +322,7 @@ mod tests {
         }
     }
     #[test]
-    fn sets_are_joined_where_they_have_the_same_classes() {
+    fn sets_of_the_same_classes_are_combined() {
         let groups = AgeGroups::adience();
         let of = |samples: &[Sample], task| select(samples, task, LabelPolicy::Exact, &groups);
         let (two, bare) = (samples(), vec![Sample::unlabelled("y.jpg"); 3]);

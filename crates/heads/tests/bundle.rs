@@ -344,7 +344,7 @@ fn sample() -> &'static (Bundle, Vec<u8>) {
 
 proptest! {
     #[test]
-    fn damaged_bytes_are_refused_or_harmless(
+    fn corrupt_bytes_are_refused_or_harmless(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         header_only in any::<bool>(),
     ) {

@@ -71,7 +71,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn the_question_is_a_text_that_holds_a_pickled_dictionary() {
+    fn the_request_is_a_text_with_a_pickled_dictionary() {
         let request_body = request_body(b"\x89PNG");
         // In Python: json.dumps(jsonpickle.encode({"image": b"\x89PNG"})), but for spaces.
         let text: String = serde_json::from_slice(&request_body.body).unwrap();

@@ -38,7 +38,7 @@ mod tests {
     use super::{BYTES, default_bundle};
 
     #[test]
-    fn the_embedded_bundle_is_small_and_answers_for_the_default_network() {
+    fn the_embedded_bundle_is_small_and_of_the_default_network() {
         assert!(BYTES.len() <= 6_000_000, "{} bytes", BYTES.len());
         let bundle = default_bundle().unwrap();
         assert_eq!(bundle.extractor.model, BUFFALO_S.name);

@@ -199,7 +199,7 @@ mod tests {
     use super::{ClassPrediction, ThresholdDecision};
 
     #[test]
-    fn uncertainty_runs_from_sure_to_ignorant() {
+    fn uncertainty_is_0_for_one_class_and_1_for_equal_probabilities() {
         let of = |probabilities: &[f32]| {
             let named = probabilities.iter().map(|&share| (share.to_string(), share)).collect();
             ClassPrediction::new(named).unwrap().uncertainty
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn decisions_rest_on_the_distribution_and_else_on_the_age() {
+    fn decisions_use_the_distribution_or_else_the_age() {
         let bound = "1%".parse().unwrap();
         let limits = AgeThreshold::choose(18, bound, &[20.5; 400], &[15.5; 400]);
         assert_eq!((limits.over_from, limits.under_below), (Some(21), Some(15)));

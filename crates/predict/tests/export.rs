@@ -161,8 +161,8 @@ fn distance(head: &TaskHead, predicted: &Value, matrix: &FeatureMatrix) -> f32 {
 const TOLERANCE: [f32; 2] = [1e-5, 1e-3];
 
 #[test]
-fn onnxruntime_answers_by_heads_as_they_do() {
-    let test = "onnxruntime_answers_by_heads_as_they_do";
+fn onnxruntime_predicts_as_the_heads_do() {
+    let test = "onnxruntime_predicts_as_the_heads_do";
     let matrix = matrix();
     let mut cases = Vec::new();
     for kind in [
@@ -204,8 +204,8 @@ fn onnxruntime_answers_by_heads_as_they_do() {
 }
 
 #[test]
-fn weights_in_fewer_bits_are_smaller_and_still_near() {
-    let test = "weights_in_fewer_bits_are_smaller_and_still_near";
+fn quantised_weights_are_smaller_and_predictions_close() {
+    let test = "quantised_weights_are_smaller_and_predictions_close";
     let matrix = matrix();
     let mut wide = options();
     wide.mlp.hidden = vec![128, 128];
@@ -226,8 +226,8 @@ fn weights_in_fewer_bits_are_smaller_and_still_near() {
 }
 
 #[test]
-fn a_file_says_what_it_takes_gives_and_comes_from() {
-    let test = "a_file_says_what_it_takes_gives_and_comes_from";
+fn exported_files_have_inputs_outputs_and_provenance() {
+    let test = "exported_files_have_inputs_outputs_and_provenance";
     let matrix = matrix();
     let heads = [Task::Gender, Task::Age].map(|task| head("linear", task, &options(), &matrix));
     let bundle = bundle(heads.into());

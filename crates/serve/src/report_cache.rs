@@ -335,7 +335,7 @@ mod tests {
     use super::{FileCache, KEPT, Stamp};
 
     #[test]
-    fn what_is_kept_is_bounded_and_the_oldest_goes() {
+    fn the_cache_is_bounded_and_evicts_the_oldest() {
         let (mut kept, stamp) = (FileCache::default(), Stamp(None, 1));
         let path = |number: usize| PathBuf::from(number.to_string());
         let piece = Bytes::from(vec![0; KEPT / 4]);

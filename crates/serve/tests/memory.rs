@@ -33,7 +33,7 @@ fn resident(server: &Running) -> f64 {
 }
 
 #[test]
-fn a_thousand_random_bodies_end_in_answers_and_memory_stays() {
+fn a_thousand_random_bodies_get_responses_and_leak_no_memory() {
     let _alone = alone();
     let server = Running::start(&options());
     let mut rng = facefold_core::rng::seeded(1, "random bodies");
@@ -74,7 +74,7 @@ fn a_thousand_random_bodies_end_in_answers_and_memory_stays() {
 }
 
 #[test]
-fn answers_leave_no_memory_behind() {
+fn responses_leak_no_memory() {
     const ANSWERS: usize = 300;
     let _alone = alone();
     let server = Running::start(&options());
@@ -96,7 +96,7 @@ fn answers_leave_no_memory_behind() {
 }
 
 #[test]
-fn many_who_ask_for_results_leave_health_and_memory_as_they_are() {
+fn many_requests_for_results_do_not_affect_health_and_memory() {
     let _alone = alone();
     let mut options = options();
     let shown = tempfile::tempdir().unwrap();
@@ -144,7 +144,7 @@ fn many_who_ask_for_results_leave_health_and_memory_as_they_are() {
 }
 
 #[test]
-fn under_ten_times_the_load_some_are_answered_and_the_rest_turned_away() {
+fn overload_is_answered_with_429() {
     let _alone = alone();
     let mut options = options();
     options.limits.requests = 2;

@@ -72,7 +72,7 @@ fn a_server_that_fails_on_one_picture_only_rejects_that_picture() {
 }
 
 #[test]
-fn fewer_and_more_items_than_sent_are_no_answer() {
+fn a_wrong_number_of_items_is_an_error() {
     for count in [0, 2] {
         let mock = server(Dialect::Rest, move |name, _| {
             let item = json!({ "status": "ok",
@@ -118,7 +118,7 @@ fn values_that_are_no_embedding_are_never_stored() {
 }
 
 #[test]
-fn answers_that_do_not_come_whole_in_time_stop_the_extraction_and_nothing_else() {
+fn incomplete_responses_stop_the_extraction_and_reject_no_picture() {
     for dialect in BOTH {
         let hang = ends(dialect, |_| Act::Hang);
         assert!(hang.starts_with("stopped: ") && hang.contains("within 0.8 s"), "{hang}");
@@ -138,7 +138,7 @@ fn answers_that_do_not_come_whole_in_time_stop_the_extraction_and_nothing_else()
 }
 
 #[test]
-fn what_passes_is_forgiven() {
+fn temporary_failures_are_retried() {
     for dialect in BOTH {
         for act in [
             (|_| Act::Json(500, Value::Null)) as fn(Dialect) -> Act,
@@ -159,7 +159,7 @@ fn what_passes_is_forgiven() {
 }
 
 #[test]
-fn a_server_that_fails_on_everything_is_not_the_pictures_fault() {
+fn a_server_that_fails_on_everything_stops_the_extraction() {
     // It breaks after the client has connected: the probe at the end of the attempts fails too.
     let broken = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&broken);
@@ -190,7 +190,7 @@ fn a_network_that_fails_on_every_face_stops_the_extraction() {
 }
 
 #[test]
-fn answers_in_another_order_belong_to_their_pictures() {
+fn responses_in_another_order_belong_to_their_pictures() {
     for dialect in BOTH {
         // The first of each four to be asked is answered last.
         let permit = Arc::new((Mutex::new(0_usize), Condvar::new()));
@@ -219,7 +219,7 @@ fn answers_in_another_order_belong_to_their_pictures() {
 }
 
 #[test]
-fn a_server_of_another_dialect_is_told_at_once() {
+fn a_server_of_another_dialect_is_an_error_at_once() {
     let rest = server(Dialect::Rest, |_, _| None);
     let other = server(Dialect::FaceDetectionRecognition, |_, _| None);
     let cases = [
@@ -234,7 +234,7 @@ fn a_server_of_another_dialect_is_told_at_once() {
 }
 
 #[test]
-fn a_refusal_of_the_server_is_never_a_pictures_fault() {
+fn refusals_of_the_server_reject_no_picture() {
     for dialect in BOTH {
         for (status, said) in [
             (413, "raise the limit on bodies"),
@@ -253,7 +253,7 @@ fn a_refusal_of_the_server_is_never_a_pictures_fault() {
 }
 
 #[test]
-fn a_proxy_that_takes_little_gets_the_files_own_bytes() {
+fn after_413_the_files_own_bytes_are_sent() {
     // As many bytes as the file has, which the "PNG" of the tests is longer than.
     const JPEG: &[u8] = b"\xff\xd8\xff an upright picture";
     struct Opened;
@@ -304,7 +304,7 @@ fn a_proxy_that_takes_little_gets_the_files_own_bytes() {
 }
 
 #[test]
-fn a_server_that_takes_not_even_the_probe_is_told_at_once() {
+fn a_server_that_refuses_the_probe_is_an_error_at_once() {
     for (status, said) in [
         (413, "raise the limit on bodies"),
         (401, "nobody who gives no token"),

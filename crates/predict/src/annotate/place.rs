@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_room_is_said() {
+    fn too_little_room_is_reported() {
         let crowd = faces(4, 4, 20.0, 18.0);
         assert!(place(&crowd, &vec![[60.0, 30.0]; crowd.len()], [100.0, 100.0]).is_none());
     }

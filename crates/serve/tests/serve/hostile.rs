@@ -6,7 +6,7 @@ use crate::client::{Client, get, post};
 use crate::support::{Running, options};
 
 #[test]
-fn a_head_that_drips_is_cut_off() {
+fn a_slow_request_head_is_disconnected() {
     let mut options = options();
     options.limits.head_time = Duration::from_millis(400);
     let server = Running::start(&options);
@@ -34,7 +34,7 @@ fn a_head_that_drips_is_cut_off() {
 }
 
 #[test]
-fn a_body_that_does_not_come_is_408() {
+fn a_missing_body_is_408() {
     let mut options = options();
     options.limits.time = Duration::from_millis(400);
     let server = Running::start(&options);
@@ -80,7 +80,7 @@ fn too_many_bytes_are_413_announced_or_not() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_cut_off() {
+fn a_client_that_does_not_read_is_disconnected() {
     let mut options = options();
     options.limits.time = Duration::from_millis(400);
     let server = Running::start(&options);
@@ -127,7 +127,7 @@ fn heads_that_are_no_http_are_refused() {
 }
 
 #[test]
-fn connections_that_wait_give_way_to_others_and_busy_ones_do_not() {
+fn idle_connections_are_closed_for_others_and_busy_ones_are_not() {
     let mut options = options();
     options.limits.connections = 8;
     options.limits.head_time = Duration::from_mins(1);

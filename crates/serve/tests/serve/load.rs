@@ -52,7 +52,7 @@ fn large_picture() -> Vec<u8> {
 }
 
 #[test]
-fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
+fn a_stopping_server_finishes_its_requests_and_refuses_others() {
     let mut server = Running::start(&options());
     let address = server.address;
     let (kind, body) = many();
@@ -91,7 +91,7 @@ fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
 }
 
 #[test]
-fn clients_that_keep_coming_delay_no_stop() {
+fn new_clients_do_not_delay_the_shutdown() {
     let mut options = options();
     options.limits.drain_time = Duration::from_mins(1);
     let mut server = Running::start(&options);
@@ -115,7 +115,7 @@ fn clients_that_keep_coming_delay_no_stop() {
 }
 
 #[test]
-fn no_stalled_client_delays_a_stop() {
+fn stalled_clients_do_not_delay_the_shutdown() {
     let mut options = options();
     options.limits.drain_time = Duration::from_mins(1);
     let mut server = Running::start(&options);

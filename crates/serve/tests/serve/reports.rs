@@ -50,7 +50,7 @@ fn reports_are_listed_and_shown_with_their_plots() {
 }
 
 #[test]
-fn a_plot_that_another_run_left_is_not_shown() {
+fn plots_of_another_run_are_not_served() {
     let mut options = options();
     let kept = tempfile::tempdir().unwrap();
     let (from, to) = (results().join("utkface-folds"), kept.path().join("one"));
@@ -139,7 +139,7 @@ fn a_server_without_reports_lists_none() {
 }
 
 #[test]
-fn what_changes_on_the_disk_is_shown_at_once() {
+fn changed_reports_are_served_at_once() {
     let mut options = options();
     let shown = tempfile::tempdir().unwrap();
     let report = |name: &str| {

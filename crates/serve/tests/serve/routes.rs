@@ -9,7 +9,7 @@ use crate::client::{Client, form, get, post};
 use crate::support::{Running, bundle as drawn_bundle, face, options, picture};
 
 #[test]
-fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
+fn predictions_have_probabilities_and_a_distribution() {
     let server = Running::start(&options());
     let reply = post(server.address, "/v1/predict", "image/png", &picture(1));
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -54,7 +54,7 @@ fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
 }
 
 #[test]
-fn a_form_of_many_pictures_keeps_names_and_order_and_tells_each_apart() {
+fn a_form_of_many_pictures_keeps_names_order_and_errors() {
     let server = Running::start(&options());
     let (one, two) = (picture(1), picture(2));
     let files: [(&str, &[u8]); 3] =
@@ -101,7 +101,7 @@ fn embeddings_are_those_of_the_extractor_bit_for_bit_however_batched() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_has_a_status_of_its_own() {
+fn request_errors_have_distinct_statuses() {
     let server = Running::start(&options());
     let at = server.address;
     let good = picture(1);
@@ -141,7 +141,7 @@ fn what_is_wrong_with_a_request_has_a_status_of_its_own() {
 }
 
 #[test]
-fn models_say_what_the_numbers_are_worth() {
+fn models_has_the_metrics_of_the_bundles() {
     let server = Running::start(&options());
     let models = get(server.address, "/v1/models").json();
     let bundle = &models["bundles"][0];
@@ -156,7 +156,7 @@ fn models_say_what_the_numbers_are_worth() {
 }
 
 #[test]
-fn the_page_is_served_with_a_policy_that_loads_nothing_from_elsewhere() {
+fn the_page_has_a_strict_content_security_policy() {
     let server = Running::start(&options());
     for (path, kind) in
         [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]

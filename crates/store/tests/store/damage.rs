@@ -128,7 +128,7 @@ fn no_flipped_bit_of_the_samples_table_changes_a_label() {
 }
 
 #[test]
-fn a_samples_table_that_is_gone_or_cut_is_missed() {
+fn a_missing_or_truncated_samples_table_is_detected() {
     let directory = tempfile::tempdir().unwrap();
     let rows = labelled(directory.path());
     let path = directory.path().join("samples.parquet");
@@ -186,7 +186,7 @@ fn a_store_without_checksums_is_read_and_extracting_again_adds_them() {
 
 /// A shard whose own bytes are right may still be of another network.
 #[test]
-fn a_shard_of_another_network_is_refused_in_place_of_ours_and_beside_them() {
+fn a_shard_of_another_network_is_refused() {
     let ours = tempfile::tempdir().unwrap();
     finished(ours.path(), 0..20);
     let theirs = tempfile::tempdir().unwrap();
@@ -225,7 +225,7 @@ fn a_shard_of_another_network_is_refused_in_place_of_ours_and_beside_them() {
 }
 
 #[test]
-fn a_changed_byte_of_a_shard_is_an_error_that_says_what_to_do() {
+fn a_changed_byte_of_a_shard_is_an_error_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let store = finished(directory.path(), 0..20);
     let keys = store.embedded_keys();
@@ -270,7 +270,7 @@ fn a_deleted_shard_is_extracted_again_and_nothing_else() {
 }
 
 #[test]
-fn a_changed_copy_is_found_by_verify_and_built_again_where_it_is_used() {
+fn a_changed_derived_file_is_found_by_verify_and_rebuilt() {
     let directory = tempfile::tempdir().unwrap();
     let store = finished(directory.path(), 0..20);
     let keys = store.embedded_keys();

@@ -68,7 +68,7 @@ fn csv_and_npy_hold_the_embedded_rows_in_order() {
 }
 
 #[test]
-fn no_cell_of_an_export_is_run_by_a_spreadsheet() {
+fn exported_cells_are_no_spreadsheet_formulas() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(&directory.path().join("store"));
     append(&mut writer, 0..1);

@@ -123,7 +123,7 @@ fn grey_alpha_and_sixteen_bits_become_rgb() {
 }
 
 #[test]
-fn what_is_no_picture_is_told_apart() {
+fn other_formats_are_not_a_picture() {
     assert_eq!(reason(b""), RejectReason::Empty);
     assert_eq!(reason(b"path,age\na.jpg,35\n"), RejectReason::NotAPicture);
     assert_eq!(reason(b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf"), RejectReason::NotAPicture);
@@ -218,7 +218,7 @@ fn several_frames_are_animated() {
 }
 
 #[test]
-fn decoders_are_given_nothing_but_what_makes_pixels() {
+fn decoders_get_only_the_bytes_that_make_pixels() {
     // A profile that unpacks to 512 MiB would be a chunk of any content here.
     let plain = encoded(quarters(), ImageFormat::Png);
     let profile = chunk(&[b"iCCPx\0\0".as_slice(), &[7; 4096]].concat());
@@ -251,7 +251,7 @@ fn extended_webp(still: &[u8], canvas: [u8; 2], chunks: &[(&[u8; 4], &[u8])]) ->
 }
 
 #[test]
-fn no_second_header_has_another_size() {
+fn a_second_header_is_rejected() {
     let png = encoded(quarters(), ImageFormat::Png);
     let twice = [&png[..33], &png[8..33], &png[33..]].concat();
     assert_eq!(reason(&twice), RejectReason::Undecodable);
@@ -278,7 +278,7 @@ fn no_second_header_has_another_size() {
 }
 
 #[test]
-fn webp_data_that_end_early_or_go_on_are_damage() {
+fn webp_data_of_the_wrong_length_are_rejected() {
     // A picture with detail: a flat one has hardly any data.
     let detailed = RgbImage::from_fn(96, 96, |x, y| Rgb([(x * y) as u8, (x ^ y) as u8, y as u8]));
     let whole = encoded(detailed, ImageFormat::WebP);
@@ -338,7 +338,7 @@ fn deflated_strips_have_checksums() {
 }
 
 #[test]
-fn a_checksum_that_is_wrong_is_damage() {
+fn a_wrong_checksum_is_rejected() {
     let png = encoded(quarters(), ImageFormat::Png);
     let palette = chunk(b"PLTE\0\0\0");
     let whole = [&png[..33], &palette, &png[33..]].concat();

@@ -83,7 +83,7 @@ fn the_input_side_follows_the_picture() {
 }
 
 #[test]
-fn a_second_look_is_padded_and_a_third_has_another_size() {
+fn the_second_attempt_is_padded_and_the_third_has_another_size() {
     assert_eq!(
         attempts(200, 100),
         [

@@ -226,7 +226,7 @@ fn a_server_that_ignores_ranges_starts_over() {
 }
 
 #[test]
-fn a_partial_file_that_is_whole_or_wrong_is_no_trap() {
+fn a_partial_file_that_is_complete_or_wrong_is_handled() {
     let mut wrong = archive();
     wrong[5] ^= 1;
     for left in [archive(), wrong[..100_000].to_vec(), [archive(), vec![0; 9]].concat()] {
@@ -237,7 +237,7 @@ fn a_partial_file_that_is_whole_or_wrong_is_no_trap() {
 }
 
 #[test]
-fn a_server_that_hangs_is_given_up() {
+fn a_server_that_hangs_times_out() {
     let directory = tempfile::tempdir().unwrap();
     let start = Instant::now();
     let error = quietly(&pack(), directory.path(), &only(&server(&[Behaviour::Hang(0)])));
@@ -274,7 +274,7 @@ fn failures_name_each_source_and_what_to_put_where() {
 }
 
 #[test]
-fn wrong_bytes_are_not_kept() {
+fn files_with_a_wrong_hash_are_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let error = quietly(&pack(), directory.path(), &only(&server(&[Behaviour::WrongBytes])));
     let message = error.unwrap_err().to_string();
@@ -283,7 +283,7 @@ fn wrong_bytes_are_not_kept() {
 }
 
 #[test]
-fn offline_asks_the_caches_only() {
+fn offline_uses_the_caches_only() {
     let (cache, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = server(&[Behaviour::Serve]);
     let offline = Sources { offline: true, caches: vec![cache.path().to_owned()], ..only(&server) };
@@ -325,7 +325,7 @@ fn a_wheel_comes_through_pip() {
 }
 
 #[test]
-fn a_pip_that_does_not_end_is_ended() {
+fn a_pip_that_hangs_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let command = ["python3", "-c", "import time; time.sleep(60)"].map(ToString::to_string);
     let sources = Sources {
@@ -339,7 +339,7 @@ fn a_pip_that_does_not_end_is_ended() {
 }
 
 #[test]
-fn files_are_taken_from_what_the_user_has() {
+fn pack_files_are_installed_from_local_files() {
     let directory = tempfile::tempdir().unwrap();
     let given = directory.path().join("given");
     let models = directory.path().join("models");
@@ -362,7 +362,7 @@ fn files_are_taken_from_what_the_user_has() {
 }
 
 #[test]
-fn damage_is_seen() {
+fn corrupt_weights_are_detected() {
     let directory = tempfile::tempdir().unwrap();
     let pack = pack();
     assert!(matches!(load(&pack, directory.path()), Err(ModelsError::Missing { .. })));
@@ -377,7 +377,7 @@ fn damage_is_seen() {
 }
 
 #[test]
-fn packs_are_known_by_name() {
+fn packs_are_found_by_name() {
     assert_eq!(ModelPack::named("buffalo_s").unwrap(), &BUFFALO_S);
     assert!(ModelPack::named("buffalo").unwrap_err().to_string().contains("`buffalo`"));
     let directory = tempfile::tempdir().unwrap();
