@@ -64,8 +64,15 @@ const WORDS: [&str; 8] =
 /// Wrong phrases.
 const PHRASES: [&str; 3] = ["nothing can be said", "what is right", "turned away"];
 
-/// Names in files and flags that exist, and made-up texts of tests: a file, and what its line has.
-const ALLOWED: [(&str, &str); 0] = [];
+/// Names that files of earlier versions have, and flags: a file, and what its line has.
+const ALLOWED: [(&str, &str); 6] = [
+    ("evaluate/src/slices.rs", "rename = \"beside\""),
+    ("heads/src/knn.rs", "insert(\"told\""),
+    ("heads/src/knn.rs", "vector(\"told\""),
+    ("heads/src/mlp/multi_task.rs", "`--beside race`"),
+    ("store/src/inspect.rs", "\"log_torn_bytes\""),
+    ("store/src/inspect.rs", "\"log_torn_at\""),
+];
 
 #[test]
 fn crates_use_the_terms_of_the_field() {
@@ -82,9 +89,8 @@ fn crates_use_the_terms_of_the_field() {
         let text = fs::read_to_string(&file).expect("a source file");
         for (at, line) in text.lines().enumerate() {
             let Some(word) = wrong_word(line) else { continue };
-            let allowed = ALLOWED
-                .iter()
-                .position(|(path, part)| file.ends_with(path) && line.contains(part));
+            let allowed =
+                ALLOWED.iter().position(|(path, part)| file.ends_with(path) && line.contains(part));
             match allowed {
                 Some(entry) => drop(used.insert(entry)),
                 None => wrong.push(format!("{}:{}: `{word}`", file.display(), at + 1)),

@@ -30,12 +30,12 @@ enum Layout {
 enum Place<'a> {
     /// Its class and split, each where there is one.
     In(Option<&'a str>, Option<Split>),
-    /// Beside the folders of the splits.
-    Beside,
+    /// Outside of the folders of the splits.
+    OutsideSplits,
 }
 
 /// Loads the pictures below `root`. A picture without a class folder, or in one that is named by a
-/// word for what is not known (`unknown`), becomes a sample without labels; one beside folders of
+/// word for what is not known (`unknown`), becomes a sample without labels; one next to folders of
 /// splits is passed over and named.
 ///
 /// If every class reads as a gender (`female`, `men`), samples carry it as their gender too; if
@@ -64,7 +64,7 @@ pub(crate) fn load(root: &Path) -> Result<Dataset, DatasetError> {
                     ..Sample::unlabelled(path)
                 });
             }
-            Place::Beside => dataset
+            Place::OutsideSplits => dataset
                 .ignored
                 .push(Skipped { what: path.clone(), reason: SkipReason::BesideSplits }),
         }
@@ -111,7 +111,7 @@ fn place<'a>(folders: &[&'a str], layout: Layout, root: &Path) -> Result<Place<'
         Layout::Classes => Place::In(name(0), None),
         Layout::SplitsAbove => match split_at(folders, 0) {
             Some(split) => Place::In(name(1), Some(split)),
-            None => Place::Beside,
+            None => Place::OutsideSplits,
         },
         Layout::SplitsBelow => match (split_at(folders, 1), name(0), name(1), name(2)) {
             // Two class-per-folder sets side by side: pooling them would be a guess.
@@ -122,7 +122,7 @@ fn place<'a>(folders: &[&'a str], layout: Layout, root: &Path) -> Result<Place<'
                 });
             }
             (Some(split), class, ..) => Place::In(class, Some(split)),
-            (None, ..) => Place::Beside,
+            (None, ..) => Place::OutsideSplits,
         },
     })
 }

@@ -56,7 +56,7 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
     };
     let bytes = read_at_most(&path, MOST_BYTES)?;
     let variables = mat::read(&bytes, &FIELDS)
-        .map_err(|damage| wrong(damage.expected.to_owned(), damage.found))?;
+        .map_err(|error| wrong(error.expected.to_owned(), error.found))?;
     let metadata = FILES.iter().find_map(|(_, name)| match variables.get(*name) {
         Some(Value::Fields(fields)) => Some(fields),
         _ => None,

@@ -210,9 +210,9 @@ mod tests {
         policy.group(AgeLabel::parse(label), AgeLabelling::Ranges, &AgeGroups::adience()).ok()
     }
 
-    /// Every odd string of the Adience lists but `(25, 23)`, which is no range, with its group under
-    /// remap and under nearest, by the rules of the two published codes; the numbers are indices of
-    /// the eight groups.
+    /// Every odd string of the Adience lists but `(25, 23)`, which is no range, with its group
+    /// under remap and under nearest, by the rules of the two published codes; the numbers are
+    /// indices of the eight groups.
     #[test]
     fn odd_strings_of_adience() {
         for (label, remap, nearest) in [

@@ -1,5 +1,5 @@
-//! Lowers a network's layers to fewer, fused steps: whatever can be done to a convolution's sums before
-//! they are stored is done there.
+//! Lowers a network's layers to fewer, fused steps: whatever can be done to a convolution's sums
+//! before they are stored is done there.
 
 use std::ops::Range;
 

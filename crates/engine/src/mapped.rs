@@ -16,8 +16,8 @@ pub struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps a file that no process changes in place or shortens while it is mapped. To rename another
-    /// one over it, or to delete it, is safe where the system lets one do it.
+    /// Maps a file that no process changes in place or shortens while it is mapped. To rename
+    /// another one over it, or to delete it, is safe where the system lets one do it.
     ///
     /// # Errors
     /// If the file cannot be opened or mapped; the error names it.

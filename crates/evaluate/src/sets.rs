@@ -119,8 +119,8 @@ pub struct SharedPictures {
 }
 
 /// Makes the subjects of several sets distinct: `utkface: 123`. A row without a subject is one of
-/// its own: `utkface/a.jpg`. Subjects that have a picture in common, byte for byte, in one set or in
-/// several, are one subject with all their pictures, and are never separated.
+/// its own: `utkface/a.jpg`. Subjects that have a picture in common, byte for byte, in one set or
+/// in several, are one subject with all their pictures, and are never separated.
 #[must_use]
 pub fn join_subjects(sets: &[(SetName, Vec<SetRow<'_>>)]) -> JoinedSubjects {
     let mut people = SubjectNumbers::default();

@@ -1,8 +1,8 @@
 //! The dialect of the container `face-detection-recognition`: `POST /` with jsonpickle both ways.
 //!
-//! Taken from `app.py` of its repository, version 0.1. It shows its detector a square of 640 pixels,
-//! takes RGB where ArcFace expects BGR, gives no norm and has no `/info`: its embeddings are worth
-//! comparing with each other only, and whether replicas are the same cannot be checked.
+//! Taken from `app.py` of its repository, version 0.1. It shows its detector a square of 640
+//! pixels, takes RGB where ArcFace expects BGR, gives no norm and has no `/info`: its embeddings
+//! are worth comparing with each other only, and whether replicas are the same cannot be checked.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,8 +1,8 @@
 //! Predictions as CSV: one row a picture, or a face where all faces were requested.
 //!
 //! Texts from elsewhere (paths, names of classes and bundles) are written as
-//! [`facefold_core::text::cell`] and [`facefold_core::text::printable`] make them: no cell is run by a
-//! spreadsheet, and no control character reaches a terminal. JSON has them as they are.
+//! [`facefold_core::text::cell`] and [`facefold_core::text::printable`] make them: no cell is run
+//! by a spreadsheet, and no control character reaches a terminal. JSON has them as they are.
 
 use facefold_core::AgeDecision;
 use facefold_core::text;

@@ -3,7 +3,7 @@
 use ab_glyph::{Font as _, FontRef, Glyph, PxScale, ScaleFont as _, point};
 use image::{Rgb, RgbImage};
 
-/// Latin, Greek and Cyrillic; its terms lie beside it, in `LICENCE-DejaVu.txt`.
+/// Latin, Greek and Cyrillic; its licence is in `LICENCE-DejaVu.txt`.
 const DEJAVU_SANS: &[u8] = include_bytes!("../assets/DejaVuSans-subset.ttf");
 
 /// Writes in one size.

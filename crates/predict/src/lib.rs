@@ -3,9 +3,9 @@
 //! [`default_bundle()`] is one that the library embeds; a [`BundleCard`] has for any bundle what
 //! it was trained, what it scored, and what it must not be used for.
 //! A [`Predictor`] ties bundles to the extractor that their features come from; it gives an
-//! [`FacePrediction`] for each face of a picture. [`csv`] and [`table`] write answers for programs and
-//! people, [`annotate()`] draws them on the picture. A service, which wants other things of each
-//! picture, uses a [`Pipeline`], which also says [which part of a face](occlusion) moved an answer.
+//! [`FacePrediction`] for each face of a picture. [`csv`] and [`table`] write predictions for
+//! programs and people, [`annotate()`] draws them on the picture. A service, which wants other
+//! things of each picture, uses a [`Pipeline`], which also has [occlusion maps](occlusion).
 //! [`export()`](export::export) writes a bundle for other runtimes.
 //! [`Frames`] reads videos and cameras, in which [`TrackAggregator`] are followed and averaged.
 

@@ -72,8 +72,8 @@ pub struct ThresholdDecision {
 }
 
 impl ThresholdDecision {
-    /// The decision that a head's prediction gives: by its distribution, or by the predicted age where
-    /// it predicts no distribution.
+    /// The decision that a head's prediction gives: by its distribution, or by the predicted age
+    /// where it predicts no distribution.
     #[must_use]
     pub fn new(limits: &AgeThreshold, age: f32, distribution: Option<&[f32]>) -> Self {
         let decision = limits.decide(distribution.map_or_else(|| age.into(), DecisionAges::of));
@@ -109,8 +109,8 @@ pub struct FacePrediction {
     pub bounding_box: Option<[f32; 4]>,
     /// Detector score in [0, 1].
     pub score: Option<f32>,
-    /// How similar the face is to the training faces, where the bundle estimates it: what it predicts for an
-    /// unfamiliar face is little more than a guess.
+    /// How similar the face is to the training faces, where the bundle estimates it: what it
+    /// predicts for an unfamiliar face is little more than a guess.
     pub familiarity: Option<Familiarity>,
     /// Gender as annotators would put it.
     pub gender: Option<ClassPrediction>,

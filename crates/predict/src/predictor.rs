@@ -32,7 +32,7 @@ pub enum PredictError {
     },
 }
 
-/// Answers for pictures. Called from several threads at once.
+/// Predicts pictures. Called from several threads at once.
 pub struct Predictor {
     extractor: Box<dyn Extractor>,
     bundles: Bundles,
@@ -75,8 +75,8 @@ impl Predictor {
         self.bundles.names().map(|name| FacePrediction::rejected(path, name, rejection)).collect()
     }
 
-    /// The predictions for the faces of a picture: faces in the extractor's order, and for each face
-    /// one prediction a bundle. A picture without a face gets one rejected prediction a
+    /// The predictions for the faces of a picture: faces in the extractor's order, and for each
+    /// face one prediction a bundle. A picture without a face gets one rejected prediction a
     /// bundle.
     ///
     /// # Errors

@@ -19,9 +19,9 @@ pub fn label_errors_file(task: Task) -> String {
     format!("{task}/suspects.csv")
 }
 
-/// Deletes the report that lies in a directory, whatever run it is of: documents, plots, predictions
-/// and label-error candidates of all tasks. The JSON goes first: where it is, the rest is. Fits stay, and so does
-/// everything that is of no report.
+/// Deletes the report that lies in a directory, whatever run it is of: documents, plots,
+/// predictions and label-error candidates of all tasks. The JSON goes first: where it is, the rest
+/// is. Fits stay, and so does everything that is of no report.
 ///
 /// # Errors
 /// Any error of the file system, naming the path.
@@ -42,8 +42,9 @@ pub fn remove(directory: &Path) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// Removes pictures from the rows of the report in a directory, and its fits, which hold predictions
-/// for all rows; gives the number of rows removed. `gone` is called with the path of each row.
+/// Removes pictures from the rows of the report in a directory, and its fits, which hold
+/// predictions for all rows; gives the number of rows removed. `gone` is called with the path of
+/// each row.
 ///
 /// The figures stay as they were measured, over all rows.
 ///

@@ -1,5 +1,5 @@
-//! The cache of reports and plots: read when their files change, by one reader at a time, in bounded
-//! memory, so that many concurrent clients cost no more than one.
+//! The cache of reports and plots: read when their files change, by one reader at a time, in
+//! bounded memory, so that many concurrent clients cost no more than one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{FileType, Metadata};
@@ -69,8 +69,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// The cached contents of files, by path; pages also by the names of their plots, and what was made of
-/// several files by the states of these.
+/// The cached contents of files, by path; pages also by the names of their plots, and what was made
+/// of several files by the states of these.
 #[derive(Default)]
 struct FileCache {
     documents: HashMap<PathBuf, Document>,

@@ -25,7 +25,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bytes of memory, as the server counts them; 0 where the system does not tell.
+/// Bytes of memory, as the server counts them; 0 where the system does not report it.
 fn resident(server: &Running) -> f64 {
     let metrics = get(server.address, "/metrics").text();
     let line = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
@@ -75,7 +75,7 @@ fn a_thousand_random_bodies_get_responses_and_leak_no_memory() {
 
 #[test]
 fn responses_leak_no_memory() {
-    const ANSWERS: usize = 300;
+    const RESPONSES: usize = 300;
     let _alone = alone();
     let server = Running::start(&options());
     let pictures: Vec<Vec<u8>> = (0..8).map(picture).collect();
@@ -89,10 +89,10 @@ fn responses_leak_no_memory() {
     };
     ask(60);
     let before = resident(&server);
-    ask(ANSWERS);
+    ask(RESPONSES);
     let grown = resident(&server) - before;
     // Half a kilobyte each, where a pool of threads for each head took 8 and more.
-    assert!(grown <= 512.0 * ANSWERS as f64 + 2e6, "{grown} bytes in {ANSWERS} answers");
+    assert!(grown <= 512.0 * RESPONSES as f64 + 2e6, "{grown} bytes in {RESPONSES} responses");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn overload_is_answered_with_429() {
             .map(|_| {
                 scope.spawn(|| {
                     let mut client = Client::connect(server.address);
-                    let (mut done, mut turned_away) = (0, 0);
+                    let (mut done, mut refused) = (0, 0);
                     while !is_over.load(Ordering::Relaxed) {
                         let kind = "content-type: image/png\r\n";
                         let reply = client.request("POST", "/v1/predict", kind, &bytes);
@@ -166,12 +166,12 @@ fn overload_is_answered_with_429() {
                                 let seconds: u64 =
                                     reply.header("retry-after").unwrap().parse().unwrap();
                                 assert!((1..=60).contains(&seconds));
-                                turned_away += 1;
+                                refused += 1;
                             }
                             status => panic!("{status}: {}", reply.text()),
                         }
                     }
-                    (done, turned_away)
+                    (done, refused)
                 })
             })
             .collect();
@@ -192,7 +192,7 @@ fn overload_is_answered_with_429() {
         clients.into_iter().map(|client| client.join().unwrap()).collect()
     });
     let done: u64 = counts.iter().map(|(done, _)| done).sum();
-    let turned_away: u64 = counts.iter().map(|(_, turned_away)| turned_away).sum();
-    assert!(done > 0 && turned_away > 0, "{done} done, {turned_away} turned away");
-    println!("{done} answered, {turned_away} turned away in 6 s");
+    let refused: u64 = counts.iter().map(|(_, refused)| refused).sum();
+    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
+    println!("{done} responses, {refused} refused in 6 s");
 }

@@ -117,8 +117,8 @@ impl Attempts {
 }
 
 impl Current {
-    /// One write, which the end of this program does not cut: a power failure may, and then nothing of
-    /// it is believed.
+    /// One write, which the end of this program does not cut: a power failure may, and then nothing
+    /// of it is believed.
     fn write(&mut self) -> std::io::Result<()> {
         let mut text = String::new();
         for (key, Line { runs, path }) in &self.lines {

@@ -1,6 +1,6 @@
 //! Occlusion maps, which parts of a face a prediction depends on: patches of the aligned crop are
-//! covered one after another, and the prediction is repeated (Zeiler and Fergus, "Visualizing and understanding
-//! convolutional networks", 2014).
+//! covered one after another, and the prediction is repeated (Zeiler and Fergus, "Visualizing and
+//! understanding convolutional networks", 2014).
 
 mod overlay;
 

@@ -19,7 +19,7 @@ const LINE: f32 = 18.0;
 const MARGIN: f32 = 8.0;
 
 /// The crop in grey, four times its size, under the map: orange where covering takes away from the
-/// answer (or makes it younger), blue where it adds to it. The strongest colour is the value that
+/// prediction (or the age), blue where it increases it. The strongest colour is the value that
 /// is furthest from 0.
 #[must_use]
 pub fn overlay(map: &OcclusionMap) -> RgbImage {

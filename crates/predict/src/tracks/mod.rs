@@ -307,8 +307,8 @@ mod tests {
         };
         let one = prediction(0, 0.0, 0.8, 20.0);
         people.add(0, &[one.clone(), other(one.clone())]);
-        let nobody = FacePrediction { bounding_box: None, ..one.clone() };
-        assert_eq!(people.add(1, &[nobody.clone(), other(nobody)]), [None, None]);
+        let no_face = FacePrediction { bounding_box: None, ..one.clone() };
+        assert_eq!(people.add(1, &[no_face.clone(), other(no_face)]), [None, None]);
         people.add(2, &[one.clone(), other(FacePrediction { age: Some(40.0), ..one })]);
         let predicted: Vec<_> =
             people.all().into_iter().map(|p| (p.person, p.bundle, p.frames, p.age)).collect();

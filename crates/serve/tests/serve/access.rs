@@ -37,7 +37,7 @@ fn without_a_token_only_same_origin_requests_from_localhost_are_allowed() {
     let ask = |text: &str| {
         let mut client = Client::connect(server.address);
         client.send(text.as_bytes());
-        client.reply().expect("an answer").status
+        client.reply().expect("a response").status
     };
     assert_eq!(ask("GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1:80\r\n\r\n"), 200);
     assert_eq!(ask("GET /v1/models HTTP/1.1\r\nhost: example.org\r\n\r\n"), 421);
@@ -63,7 +63,7 @@ fn cross_site_forms_are_refused() {
             body.len()
         );
         client.send(&[head.as_bytes(), &body].concat());
-        client.reply().expect("an answer").status
+        client.reply().expect("a response").status
     };
     for more in [
         "origin: http://example.org\r\n",

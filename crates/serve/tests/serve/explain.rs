@@ -1,4 +1,4 @@
-//! Which parts of a face moved the answers.
+//! Occlusion maps over HTTP.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn a_face_is_explained_with_a_map_a_head() {
         let map = image::load_from_memory(&STANDARD.decode(png).unwrap()).unwrap();
         assert_eq!((map.width(), map.height()), (448, 448));
     }
-    // Bounds of what the answer lost.
+    // Bounds of the decrease of the prediction.
     let gender = &explanations[0];
     assert!(
         number(&gender["most"]) <= number(&gender["answer"]) && number(&gender["least"]) >= -1.0

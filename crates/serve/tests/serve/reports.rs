@@ -13,7 +13,7 @@ fn results() -> PathBuf {
 #[test]
 fn reports_are_listed_and_shown_with_their_plots() {
     let mut options = options();
-    // As the repository keeps them: where the runs were made, their predictions lie beside them.
+    // As the repository keeps them: where the runs were made, their predictions are next to them.
     let kept = tempfile::tempdir().unwrap();
     for name in ["utkface-folds", "utkface-random80-embedding"] {
         let (from, to) = (results().join(name), kept.path().join(name));
@@ -42,7 +42,7 @@ fn reports_are_listed_and_shown_with_their_plots() {
     assert_eq!(plot.header("content-type"), Some("image/svg+xml"));
     assert!(plot.text().contains("<svg"));
     // Without their predictions, which are not kept in the repository, two reports can be shown
-    // side by side but not tested row by row; the answer says so, and names no path.
+    // side by side but not tested row by row; the response has a note, and no path.
     let both = "/v1/compare?first=utkface-folds&second=utkface-random80-embedding";
     let compared = get(server.address, both);
     assert_eq!(compared.status, 422);

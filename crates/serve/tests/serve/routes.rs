@@ -21,13 +21,14 @@ fn predictions_have_probabilities_and_a_distribution() {
     assert_eq!(face["landmarks"].as_array().unwrap().len(), 5);
     let answer = &face["answers"][0];
     assert_eq!(answer["bundle"], "drawn");
-    let sum = |shares: &Value| -> f64 {
-        shares.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum()
+    let sum = |probabilities: &Value| -> f64 {
+        probabilities.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum()
     };
     let gender = &answer["gender"];
     let second = |pair: &Value| pair[1].clone();
-    let shares: Value = gender["probabilities"].as_array().unwrap().iter().map(second).collect();
-    assert!((sum(&shares) - 1.0).abs() < 1e-5, "{gender}");
+    let probabilities: Value =
+        gender["probabilities"].as_array().unwrap().iter().map(second).collect();
+    assert!((sum(&probabilities) - 1.0).abs() < 1e-5, "{gender}");
     assert!(["female", "male"].contains(&gender["label"].as_str().unwrap()));
     assert_eq!(answer["age_group"]["probabilities"].as_array().unwrap().len(), 9);
     let ages = answer["age_distribution"].as_array().unwrap();
@@ -39,8 +40,9 @@ fn predictions_have_probabilities_and_a_distribution() {
     let over: f64 = ages[18..].iter().map(|share| share.as_f64().unwrap()).sum();
     assert!((at["probability_over"].as_f64().unwrap() - over).abs() < 1e-4, "{at}");
     // The limits of the bundle are both 18, and what decides is not rounded.
-    let shares: Vec<f32> = serde_json::from_value(answer["age_distribution"].clone()).unwrap();
-    let ages = DecisionAges::of(&shares);
+    let probabilities: Vec<f32> =
+        serde_json::from_value(answer["age_distribution"].clone()).unwrap();
+    let ages = DecisionAges::of(&probabilities);
     let decided = match (ages.lower_decile >= 18.0, ages.median < 18.0) {
         (true, _) => "over",
         (false, true) => "under",
@@ -68,7 +70,7 @@ fn a_form_of_many_pictures_keeps_names_order_and_errors() {
     assert_eq!(results[1].0, "broken.png");
     assert_ne!(results[1].1, "ok");
     assert_eq!(results[2], (&Value::from("two.png"), &Value::from("ok")));
-    // The same answers as each picture alone.
+    // The same predictions as each picture alone.
     for (index, bytes) in [(0, &one), (2, &two)] {
         let alone = post(server.address, "/v1/predict", "image/png", bytes).json();
         assert_eq!(alone["pictures"][0]["faces"], pictures[index]["faces"]);
@@ -188,7 +190,7 @@ fn the_document_describes_every_route_and_no_other() {
     routes.sort();
     described.sort();
     assert_eq!(described, routes);
-    // And every route is there: it answers something else than that there is nothing.
+    // And every route exists: its status is not 404.
     let mut client = Client::connect(server.address);
     for (method, path) in ROUTES.iter().filter(|(_, path)| !path.contains('{')) {
         let reply = client.request(&method.to_uppercase(), path, "", b"");

@@ -22,7 +22,7 @@ pub fn labelled(directory: &std::path::Path) -> Store {
     };
     let rows = [
         labelled("a, b.jpg", Some(7)),
-        labelled("nobody.jpg", Some(9)),
+        labelled("unlisted.jpg", Some(9)),
         labelled("c.jpg", Some(0)),
         labelled("gone.jpg", None),
         labelled("copy of a, b.jpg", Some(7)),

@@ -382,7 +382,7 @@ fn sample(number: u32) -> SampleRow {
 }
 
 #[test]
-fn a_new_table_keeps_what_the_one_before_it_knew() {
+fn a_new_samples_table_keeps_the_rows_of_the_earlier_one() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = labelled(directory.path(), &[0, 1, 2, 3, 4, 9]);
     let unread = |number: u32| SampleRow {
@@ -429,9 +429,9 @@ fn deleted_or_corrupt_derived_files_are_rebuilt() {
     let derived = directory.path().join("derived");
     let index = fs_err::read(derived.join("index.bin")).unwrap();
     for place in (0..index.len()).step_by(37) {
-        let mut damaged = index.clone();
-        damaged[place] ^= 4;
-        fs_err::write(derived.join("index.bin"), damaged).unwrap();
+        let mut corrupt = index.clone();
+        corrupt[place] ^= 4;
+        fs_err::write(derived.join("index.bin"), corrupt).unwrap();
         assert_eq!(Store::open(directory.path()).unwrap().embedded_keys(), keys, "byte {place}");
     }
     fs_err::remove_dir_all(&derived).unwrap();

@@ -128,10 +128,10 @@ fn other_formats_are_not_a_picture() {
     assert_eq!(reason(b"path,age\na.jpg,35\n"), RejectReason::NotAPicture);
     assert_eq!(reason(b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf"), RejectReason::NotAPicture);
     assert_eq!(reason(&[0xff, 0xd8, 0xff, 0xd9]), RejectReason::Truncated);
-    let mut damaged = encoded(quarters(), ImageFormat::Png);
-    let middle = damaged.len() / 2;
-    damaged[middle] ^= 0x55;
-    assert_eq!(reason(&damaged), RejectReason::Undecodable);
+    let mut corrupt = encoded(quarters(), ImageFormat::Png);
+    let middle = corrupt.len() / 2;
+    corrupt[middle] ^= 0x55;
+    assert_eq!(reason(&corrupt), RejectReason::Undecodable);
 }
 
 #[test]
@@ -218,11 +218,11 @@ fn several_frames_are_animated() {
 }
 
 #[test]
-fn decoders_get_only_the_bytes_that_make_pixels() {
+fn metadata_chunks_are_never_decompressed() {
     // A profile that unpacks to 512 MiB would be a chunk of any content here.
     let plain = encoded(quarters(), ImageFormat::Png);
     let profile = chunk(&[b"iCCPx\0\0".as_slice(), &[7; 4096]].concat());
-    let text = chunk(b"zTXtComment\0\0 unpacked by nobody");
+    let text = chunk(b"zTXtComment\0\0 never decompressed");
     let with = [&plain[..33], &profile, &text, &plain[33..]].concat();
     let prepared = super::png::prepare(&with).unwrap();
     assert_eq!(prepared.bytes, plain);
@@ -332,9 +332,9 @@ fn deflated_tiff(picture: &RgbImage) -> (Vec<u8>, usize) {
 fn deflated_strips_have_checksums() {
     let (whole, end) = deflated_tiff(&quarters());
     assert_eq!(decode(&whole, &Limits::default()).unwrap(), quarters());
-    let mut damaged = whole;
-    damaged[end - 1] ^= 1;
-    assert_eq!(reason(&damaged), RejectReason::Undecodable);
+    let mut corrupt = whole;
+    corrupt[end - 1] ^= 1;
+    assert_eq!(reason(&corrupt), RejectReason::Undecodable);
 }
 
 #[test]
@@ -345,9 +345,9 @@ fn a_wrong_checksum_is_rejected() {
     assert!(decode(&whole, &Limits::default()).is_ok());
     // In the header, in the unused palette, and in the palette's checksum.
     for place in [17, 42, 46] {
-        let mut damaged = whole.clone();
-        damaged[place] ^= 0x10;
-        assert_eq!(reason(&damaged), RejectReason::Undecodable, "{place}");
+        let mut corrupt = whole.clone();
+        corrupt[place] ^= 0x10;
+        assert_eq!(reason(&corrupt), RejectReason::Undecodable, "{place}");
     }
 }
 
@@ -421,7 +421,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn damaged_files_end_in_a_picture_or_a_rejection(
+    fn corrupt_files_give_a_picture_or_a_rejection(
         kind in 0_usize..10,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..24),
         kept in any::<prop::sample::Index>(),

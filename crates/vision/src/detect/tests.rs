@@ -30,7 +30,7 @@ fn scrfd_like() -> Network {
     network
 }
 
-/// Answers with one face per entry, at inputs of the given side only.
+/// Gives one face per entry, at inputs of the given side only.
 struct Fixed {
     side: usize,
     /// Index of the stride, column, row, anchor, score.

@@ -1,4 +1,5 @@
-//! Fetching from a server that resumes, hangs, answers 404 and sends wrong bytes; pip; archives.
+//! Fetching from a server that resumes, hangs, responds with 404 and sends wrong bytes; pip;
+//! archives.
 
 use std::io::{BufRead, BufReader, Cursor, Write};
 use std::net::{TcpListener, TcpStream};
@@ -59,9 +60,9 @@ fn pack() -> ModelPack {
 /// What a server does with one connection.
 #[derive(Clone, Copy)]
 enum Behaviour {
-    /// Answers with the archive from where the client asks.
+    /// Responds with the requested range of the archive.
     Serve,
-    /// Answers with the whole archive whatever the client asks.
+    /// Responds with the whole archive, ignoring the range.
     ServeWhole,
     /// As `Serve`, and closes the connection after this many bytes.
     BreakOff(usize),
@@ -88,13 +89,13 @@ fn server(behaviours: &'static [Behaviour]) -> Server {
             let behaviour = behaviours[index.min(behaviours.len() - 1)];
             let seen = Arc::clone(&seen);
             // The client may hang up first, which is no failure of the server.
-            thread::spawn(move || answer(stream.unwrap(), behaviour, &seen).ok());
+            thread::spawn(move || respond(stream.unwrap(), behaviour, &seen).ok());
         }
     });
     Server { address, ranges }
 }
 
-fn answer(
+fn respond(
     mut stream: TcpStream,
     behaviour: Behaviour,
     seen: &Mutex<Vec<String>>,
@@ -370,8 +371,8 @@ fn corrupt_weights_are_detected() {
     fs::write(directory.path().join("detector.onnx"), weights("detector.onnx")).unwrap();
     let states: Vec<_> =
         status(&pack, directory.path()).unwrap().into_iter().map(|status| status.state).collect();
-    let damaged = FileState::Corrupt(sha256(b"cut off"));
-    assert_eq!(states, [damaged, FileState::Good, FileState::Absent]);
+    let corrupt = FileState::Corrupt(sha256(b"cut off"));
+    assert_eq!(states, [corrupt, FileState::Good, FileState::Absent]);
     let message = load(&pack, directory.path()).unwrap_err().to_string();
     assert!(message.contains("network.onnx` has sha256"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! What a good answer becomes.
+//! Successful extractions.
 
 use std::sync::{Arc, Mutex};
 
