@@ -188,7 +188,7 @@ document.getElementById("drop").dispatchEvent(drop);
 """
 
 BOX = """
-const box = document.querySelector("#answers .answer .face-box");
+const box = document.querySelector("#predictions .prediction .face-box");
 if (!box) return null;
 const [inner, outer] = [box.getBoundingClientRect(), box.parentElement.getBoundingClientRect()];
 const label = box.querySelector(".face-label").getBoundingClientRect();
@@ -202,48 +202,48 @@ def check_page(browser, address, pictures):
     browser.open(address)
     browser.wait("what the numbers are worth", "return !document.getElementById('worth').hidden")
     worth = browser.run("return document.getElementById('worth').innerText")
-    assert "Right for" in worth and "told right" in worth, worth
+    assert "Right for" in worth and "recall" in worth, worth
     assert "random weights" in worth, "the terms are missing"
 
     browser.run(DROP, base64.b64encode(pictures[0].read_bytes()).decode(), "dropped.jpg")
     box = browser.wait("a box over the dropped picture", BOX)
     assert box["width"] > 40 and box["height"] > 40 and box["inside"], f"the box is misplaced: {box}"
     assert "male" in box["text"], f"the label says {box['text']!r}"
-    heading = browser.run("return document.querySelector('.answer h2').textContent")
+    heading = browser.run("return document.querySelector('.prediction h2').textContent")
     assert heading == "dropped.jpg", heading
-    shares = browser.run("return [...document.querySelectorAll('.answer .fill')].map((bar) => parseFloat(bar.style.width))")
+    shares = browser.run("return [...document.querySelectorAll('.prediction .fill')].map((bar) => parseFloat(bar.style.width))")
     assert len(shares) == 2 + 8, f"expected bars for 2 genders and 8 age groups, found {len(shares)}"
     assert abs(sum(shares) - 200) < 1, f"the bars do not add up: {shares}"
-    drawn = browser.run("const [bar] = document.querySelectorAll('.answer .fill'); return [bar.getBoundingClientRect().width, bar.parentElement.getBoundingClientRect().width]")
+    drawn = browser.run("const [bar] = document.querySelectorAll('.prediction .fill'); return [bar.getBoundingClientRect().width, bar.parentElement.getBoundingClientRect().width]")
     assert abs(100 * drawn[0] / drawn[1] - shares[0]) < 1, "a bar is not as long as it says"
 
 
 def check_ways_in(browser, pictures, directory):
     """The file chooser, a picture that is none, and the camera."""
     browser.type("#files", "\n".join(map(str, pictures[1:3])))
-    browser.wait("two chosen pictures", "return document.querySelectorAll('.answer .face-box').length === 3")
+    browser.wait("two chosen pictures", "return document.querySelectorAll('.prediction .face-box').length === 3")
     noise = directory / "noise.jpg"
     noise.write_bytes(b"this is no picture")
     browser.type("#files", str(noise))
-    alert = browser.wait("a word on what is no picture", "return document.querySelector('.answer [role=alert]')?.textContent")
+    alert = browser.wait("a word on what is no picture", "return document.querySelector('.prediction [role=alert]')?.textContent")
     assert "not-a-picture" in alert, alert
-    browser.run("document.querySelector('.answer:has([role=alert])').remove()")
+    browser.run("document.querySelector('.prediction:has([role=alert])').remove()")
     browser.click("#camera")
     browser.wait("the camera", "return document.getElementById('video').videoWidth > 0 && !document.getElementById('viewfinder').hidden")
     browser.click("#shoot")
-    browser.wait("an answer to the camera's picture", "return document.querySelectorAll('.answer .face-box').length === 4")
+    browser.wait("a prediction for the camera's picture", "return document.querySelectorAll('.prediction .face-box').length === 4")
     browser.click("#stop")
     browser.wait("the camera's end", "return document.getElementById('viewfinder').hidden")
-    browser.run("document.querySelector('.answer').remove()")
+    browser.run("document.querySelector('.prediction').remove()")
 
 
 def check_maps(browser):
     """Occlusion maps on demand, reached and asked for by keyboard."""
-    name = browser.run("const button = document.querySelector('.answer .explain'); button.focus(); return button.getAttribute('aria-label')")
-    assert name == "Show what moved the answers about face 1", name
+    name = browser.run("const button = document.querySelector('.prediction .explain'); button.focus(); return button.getAttribute('aria-label')")
+    assert name == "Explain the predictions for face 1", name
     browser.key(ENTER)
-    maps = browser.wait("a map of each answer", """
-        const maps = [...document.querySelector('.answer .maps').querySelectorAll('figure')];
+    maps = browser.wait("a map of each prediction", """
+        const maps = [...document.querySelector('.prediction .maps').querySelectorAll('figure')];
         return maps.length && maps.every((map) => map.querySelector('img').naturalWidth > 0)
             && maps.map((map) => [map.innerText, map.querySelector('img').alt]);""")
     assert len(maps) == 2, f"expected maps for gender and age group, found {maps}"
@@ -251,7 +251,7 @@ def check_maps(browser):
         assert words.startswith(task) and "spoke for it" in words and "spoke against it" in words, words
         assert "Orange" in alt, alt
     coloured = browser.run("""
-        const image = document.querySelector('.answer .maps img');
+        const image = document.querySelector('.prediction .maps img');
         const canvas = document.createElement('canvas');
         [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
         const brush = canvas.getContext('2d');
@@ -275,7 +275,7 @@ def check_neighbours(browser):
             Object.assign(box.style, { left: `${2 + 25 * at}%`, top: '40%', width: '20%', height: '40%' });
             picture.append(box);
         }
-        document.getElementById('answers').append(picture);
+        document.getElementById('predictions').append(picture);
         spreadLabels(picture);
         const areas = [...picture.querySelectorAll('.face-label')].map((label) => label.getBoundingClientRect());
         const words = [...picture.querySelectorAll('.face-label')].map((label) => label.textContent);
@@ -288,7 +288,7 @@ def check_neighbours(browser):
 
 
 def check_keyboard(browser):
-    """Everything can be reached with Tab, and a box leads to its answers."""
+    """Everything can be reached with Tab, and a box leads to its predictions."""
     # From the top of the page on.
     browser.run("const top = document.querySelector('h1'); top.tabIndex = -1; top.focus()")
     seen = []
@@ -300,7 +300,7 @@ def check_keyboard(browser):
     assert "files" in seen and "camera" in seen, f"Tab does not reach the buttons: {seen}"
     assert seen[-1].startswith("face-box"), f"Tab does not reach a box: {seen}"
     browser.key(ENTER)
-    browser.wait("the face's answers in focus", "return document.activeElement.classList.contains('face')")
+    browser.wait("the face's predictions in focus", "return document.activeElement.classList.contains('face')")
 
 
 def check_looks(browser, screenshots, with_reports):
@@ -316,8 +316,8 @@ def check_looks(browser, screenshots, with_reports):
             assert bright == (scheme == "light"), f"{scheme}: the ground is {ground}"
             if screenshots:
                 browser.screenshot(screenshots / f"{name}-{scheme}.png")
-                browser.run("document.querySelector('.answer').scrollIntoView()")
-                browser.screenshot(screenshots / f"{name}-{scheme}-answer.png")
+                browser.run("document.querySelector('.prediction').scrollIntoView()")
+                browser.screenshot(screenshots / f"{name}-{scheme}-prediction.png")
                 browser.run("document.querySelector('.maps').scrollIntoView()")
                 browser.screenshot(screenshots / f"{name}-{scheme}-maps.png")
                 browser.run("document.getElementById('worth').scrollIntoView()")
@@ -375,14 +375,14 @@ def main():
                 check_maps(browser)
                 check_neighbours(browser)
                 check_looks(browser, arguments.screenshots, arguments.results is not None)
-                # The answer to what is no picture is 415, which the console reports as an error.
+                # The response to what is no picture is 415, which the console reports as an error.
                 complaints = [text for text in browser.complaints() if "415" not in text and "/v1/compare" not in text]
                 assert not complaints, complaints
             finally:
                 browser.close()
         finally:
             served.close()
-    print("the page works: dropped, chosen and taken pictures are told about; keyboard, two widths, light and dark")
+    print("the page works: dropped, chosen and taken pictures get predictions; keyboard, two widths, light and dark")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ const OPEN_FROM: f32 = 100.0;
 
 /// The true age of a face: exact, or known only to lie in a range of whole years.
 ///
-/// Both ends belong to the range: 0-2 covers the years 0, 1 and 2. A range whose upper end is 100 or
-/// more is open and reaches to [`LAST_YEAR`].
+/// Both ends belong to the range: 0-2 covers the years 0, 1 and 2. A range whose upper end is 100
+/// or more is open and reaches to [`LAST_YEAR`].
 ///
 /// ```
 /// use facefold_core::AgeTarget;

@@ -30,13 +30,13 @@ impl AgeInterval {
     }
 }
 
-/// For each row the probability of each whole year of its range, the youngest first: 1 where the age
-/// is exact.
+/// For each row the probability of each whole year of its range, the youngest first: 1 where the
+/// age is exact.
 ///
 /// The errors of all rows, each in its own unit, are taken to be drawn from one distribution. That
 /// is estimated from known ages and ranges together by self-consistency (Turnbull, "The empirical
-/// distribution function with arbitrarily grouped, censored and truncated data", 1976), begun from a
-/// uniform one; within its range an age is then as probable as its error. A uniform
+/// distribution function with arbitrarily grouped, censored and truncated data", 1976), begun from
+/// a uniform one; within its range an age is then as probable as its error. A uniform
 /// distribution instead would make predictions look worse than they are, as a good prediction
 /// follows the true age within the range.
 #[must_use]
@@ -45,19 +45,19 @@ pub fn age_probabilities(rows: &[AgeInterval]) -> Vec<Vec<f64>> {
         return vec![vec![1.0]; rows.len()];
     }
     let cells = Cells::around(rows);
-    let reached = cells.self_consistent(rows);
+    let cumulative = cells.self_consistent(rows);
     let probabilities = |row: &AgeInterval| {
         let probability = |year: usize| {
             let age = row.truth.0 + year as f32;
-            reached.between(cells.at(row.error(age - 0.5)), cells.at(row.error(age + 0.5)))
+            cumulative.between(cells.at(row.error(age - 0.5)), cells.at(row.error(age + 0.5)))
         };
         let probabilities: Vec<f64> = (0..row.years()).map(probability).collect();
         let all: f64 = probabilities.iter().sum();
         // Where nothing was found, nothing is known but the range.
-        let alike = 1.0 / probabilities.len() as f64;
+        let uniform = 1.0 / probabilities.len() as f64;
         probabilities
             .iter()
-            .map(|probability| if all > 0.0 { probability / all } else { alike })
+            .map(|probability| if all > 0.0 { probability / all } else { uniform })
             .collect()
     };
     rows.iter().map(probabilities).collect()
@@ -86,7 +86,7 @@ impl Cells {
 
     /// The distribution of errors under which each row's expected errors, given its range, have
     /// that same distribution.
-    fn self_consistent(&self, rows: &[AgeInterval]) -> Reached {
+    fn self_consistent(&self, rows: &[AgeInterval]) -> CumulativeDistribution {
         let ends: Vec<(f64, f64)> = rows
             .iter()
             .map(|row| {
@@ -94,14 +94,14 @@ impl Cells {
                 (self.at(row.error(row.truth.0 - half)), self.at(row.error(row.truth.1 + half)))
             })
             .collect();
-        let mut reached = Reached::of(&[1.0; CELLS]);
+        let mut cumulative = CumulativeDistribution::of(&[1.0; CELLS]);
         for _ in 0..ITERATIONS {
             let mut density = vec![0.0; CELLS + 1];
             for (row, &(low, high)) in rows.iter().zip(&ends) {
                 // Whole cells, at least one.
                 let (low, high) = (low.floor().min(CELLS as f64 - 1.0), high.ceil());
                 let (low, high) = (low, high.max(low + 1.0));
-                let mass = reached.between(low, high);
+                let mass = cumulative.between(low, high);
                 let part = if mass > 0.0 { row.weight / mass } else { 0.0 };
                 density[low as usize] += part;
                 density[high as usize] -= part;
@@ -110,20 +110,20 @@ impl Cells {
             let masses: Vec<f64> = (0..CELLS)
                 .map(|cell| {
                     sum += density[cell];
-                    let mass = reached.between(cell as f64, cell as f64 + 1.0);
+                    let mass = cumulative.between(cell as f64, cell as f64 + 1.0);
                     (sum * mass).max(0.0)
                 })
                 .collect();
-            reached = Reached::of(&masses);
+            cumulative = CumulativeDistribution::of(&masses);
         }
-        reached
+        cumulative
     }
 }
 
 /// A distribution over cells, by what lies below the beginning of each.
-struct Reached(Vec<f64>);
+struct CumulativeDistribution(Vec<f64>);
 
-impl Reached {
+impl CumulativeDistribution {
     fn of(masses: &[f64]) -> Self {
         let all: f64 = masses.iter().sum();
         let mut sum = 0.0;
@@ -209,9 +209,9 @@ mod tests {
             .map(|(row, probabilities)| expected(row, probabilities))
             .sum::<f64>()
             / rows.len() as f64;
-        let alike =
+        let uniform =
             rows.iter().map(|row| expected(row, &[0.1; 10])).sum::<f64>() / rows.len() as f64;
         assert!((found - true_probability).abs() < 0.03, "{found} of {true_probability}");
-        assert!(alike < true_probability - 0.06, "{alike} of {true_probability}");
+        assert!(uniform < true_probability - 0.06, "{uniform} of {true_probability}");
     }
 }

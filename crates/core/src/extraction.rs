@@ -339,7 +339,8 @@ pub struct ExtractorInfo {
     pub embedding_length: usize,
     /// Length of the taps; 0 without taps.
     pub taps_length: usize,
-    /// What the taps are: [`TAPS_LAYOUT`]; empty without taps. Stores that name another are refused.
+    /// What the taps are: [`TAPS_LAYOUT`]; empty without taps. Stores that name another are
+    /// refused.
     #[serde(default)]
     pub taps_layout: String,
     /// Terms of the weights, one line.

@@ -33,8 +33,8 @@ const STATISTICS: usize = 3;
 /// How similar a face is to the training faces.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Familiarity {
-    /// Fraction of held-out training faces that are as far from the others as this one or farther: 0.5
-    /// for the usual face, below 0.01 for an unfamiliar one.
+    /// Fraction of held-out training faces that are as far from the others as this one or farther:
+    /// 0.5 for the usual face, below 0.01 for an unfamiliar one.
     pub score: f32,
     /// Distance from the training faces: 0 in their midst, 1 where a face becomes unfamiliar.
     pub distance: f32,
@@ -52,15 +52,15 @@ impl Familiarity {
 /// of the same datasets.
 ///
 /// The distance is the root of the sum of the squares of three statistics, each 0 up to the median
-/// of the held-out rows and rising by as much again at each distance from it to their 99 % quantile:
-/// the root mean square of what the leading principal components leave of the standardised columns,
-/// the reconstruction error; the same over the deep columns only; and the root mean square of the
-/// standardised deep columns themselves. Deep columns are the second half of the taps, which come
-/// from the network's last map: earlier maps also depend on how a picture was made, and would make good
-/// photographs from another source unfamiliar. Without taps all columns count as deep. Standardised
-/// values are clipped at 3 deviations. Each statistic is a mean over the crop and its mirror image.
-/// The distance is in units of the held-out rows' own 99 % quantile, which is the border of the
-/// unfamiliar.
+/// of the held-out rows and rising by as much again at each distance from it to their 99 %
+/// quantile: the root mean square of what the leading principal components leave of the
+/// standardised columns, the reconstruction error; the same over the deep columns only; and the
+/// root mean square of the standardised deep columns themselves. Deep columns are the second half
+/// of the taps, which come from the network's last map: earlier maps also depend on how a picture
+/// was made, and would make good photographs from another source unfamiliar. Without taps all
+/// columns count as deep. Standardised values are clipped at 3 deviations. Each statistic is a mean
+/// over the crop and its mirror image. The distance is in units of the held-out rows' own 99 %
+/// quantile, which is the border of the unfamiliar.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FamiliarityModel(FamiliarityParameters);
 
@@ -410,8 +410,8 @@ mod tests {
 
     const WIDTH: usize = 120;
 
-    /// Faces along six directions with a little noise, and three rows unlike them: far away, off the
-    /// directions, and not finite.
+    /// Faces along six directions with a little noise, and three rows unlike them: far away, off
+    /// the directions, and not finite.
     fn matrix(n: usize) -> FeatureMatrix {
         let mut generator = seeded(1, "familiarity test");
         let mut normal = || (0..12).map(|_| generator.random::<f32>()).sum::<f32>() - 6.0;

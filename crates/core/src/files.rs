@@ -97,8 +97,8 @@ pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, NotRead> {
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] where it is no regular file, which is not opened,
-/// [`io::ErrorKind::FileTooLarge`] where it is longer, and any error of the file system; all name the
-/// path.
+/// [`io::ErrorKind::FileTooLarge`] where it is longer, and any error of the file system; all name
+/// the path.
 pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let refused = |kind: io::ErrorKind, found: String| {
         io::Error::new(kind, format!("`{}`: expected {found}", path.display()))

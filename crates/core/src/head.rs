@@ -439,8 +439,8 @@ pub trait FittedHead: Send + Sync {
         Ok(None)
     }
 
-    /// [`Self::age_distribution`] for the validation rows of the fit, by a model that was not trained
-    /// on them, as in [`Self::predict_validation`].
+    /// [`Self::age_distribution`] for the validation rows of the fit, by a model that was not
+    /// trained on them, as in [`Self::predict_validation`].
     ///
     /// # Errors
     /// As [`Self::predict`].

@@ -8,8 +8,8 @@ use crate::threshold::quantile_age;
 
 /// Share of true ages that is left outside at either end.
 const TAIL: f64 = 0.1;
-/// Rows of each bin of predicted ages, where a head predicts no distribution; fewer rows in all make
-/// one bin.
+/// Rows of each bin of predicted ages, where a head predicts no distribution; fewer rows in all
+/// make one bin.
 const BIN_ROWS: usize = 150;
 /// With fewer rows than this the outer tenths hold none.
 const LEAST_ROWS: usize = 20;
@@ -111,13 +111,13 @@ impl CalibrationRow {
 }
 
 /// The whole years from a youngest on, each with its probability.
-fn ages(youngest: f32, shares: &[f64]) -> impl Iterator<Item = (f32, f64)> {
-    (0..).map(move |years: u16| youngest + f32::from(years)).zip(shares.iter().copied())
+fn ages(youngest: f32, probabilities: &[f64]) -> impl Iterator<Item = (f32, f64)> {
+    (0..).map(move |years: u16| youngest + f32::from(years)).zip(probabilities.iter().copied())
 }
 
 /// For each row the probability that its true age lies between two ends: 1 or 0 where it is exact.
-/// For a range it is estimated from the errors of all rows, in units of half the width between their
-/// ends (see [`age_probabilities`]). `None` for rows without a label.
+/// For a range it is estimated from the errors of all rows, in units of half the width between
+/// their ends (see [`age_probabilities`]). `None` for rows without a label.
 #[must_use]
 pub fn coverage_probabilities(
     truth: &[Option<(f32, f32)>],
@@ -129,10 +129,10 @@ pub fn coverage_probabilities(
         truth.map(|truth| AgeInterval { truth, predicted, unit, weight: 1.0 })
     };
     let known: Vec<AgeInterval> = truth.iter().zip(ends).filter_map(ranged).collect();
-    let mut shares = age_probabilities(&known).into_iter();
+    let mut probabilities = age_probabilities(&known).into_iter();
     let share = |(truth, &(low, high)): (&Option<(f32, f32)>, &(f32, f32))| {
-        let ((youngest, _), shares) = ((*truth)?, shares.next()?);
-        let inside = ages(youngest, &shares).filter(|(age, _)| (low..=high).contains(age));
+        let ((youngest, _), probabilities) = ((*truth)?, probabilities.next()?);
+        let inside = ages(youngest, &probabilities).filter(|(age, _)| (low..=high).contains(age));
         Some(inside.map(|(_, share)| share).sum())
     };
     truth.iter().zip(ends).map(share).collect()
@@ -152,9 +152,9 @@ pub fn balanced_weights(groups: &[usize]) -> Vec<f64> {
 /// (Lei et al., "Distribution-free predictive inference for regression", 2018, section 5.2), one
 /// tail at a time. Where a head predicts no distribution, residuals are in years and bins of the
 /// predicted age have intervals of their own (Mondrian; Boström and Johansson, 2020). Rows are
-/// weighted (Tibshirani et al., "Conformal prediction under covariate shift", 2019), so that datasets
-/// of unlike size can be balanced; a row known as a range counts for each of its years by the
-/// probability of that (see [`age_probabilities`]).
+/// weighted (Tibshirani et al., "Conformal prediction under covariate shift", 2019), so that
+/// datasets of unlike size can be balanced; a row known as a range counts for each of its years by
+/// the probability of that (see [`age_probabilities`]).
 ///
 /// Beyond the familiarity border, intervals widen by a power of the distance: the smallest with
 /// which eight of ten unfamiliar calibration rows lie inside, or 1 where fewer than 20 are known.
@@ -225,8 +225,9 @@ impl AgeIntervals {
         let truth: Vec<_> = rows.iter().map(|row| Some(row.truth)).collect();
         let ends: Vec<_> =
             rows.iter().map(|row| self.around(&row.estimate, row.distance)).collect();
-        let shares = coverage_probabilities(&truth, &ends);
-        let inside = shares.into_iter().flatten().zip(rows).map(|(share, row)| row.weight * share);
+        let probabilities = coverage_probabilities(&truth, &ends);
+        let inside =
+            probabilities.into_iter().flatten().zip(rows).map(|(share, row)| row.weight * share);
         inside.sum::<f64>() / rows.iter().map(|row| row.weight).sum::<f64>()
     }
 
@@ -258,9 +259,9 @@ fn residuals(rows: &[CalibrationRow], exponent: f32) -> Vec<(f32, f64)> {
         })
         .collect();
     let mut residuals = Vec::with_capacity(rows.len());
-    for (row, shares) in ranged.iter().zip(age_probabilities(&ranged)) {
+    for (row, probabilities) in ranged.iter().zip(age_probabilities(&ranged)) {
         let of_age = |(age, share)| ((age - row.predicted) / row.unit, row.weight * share);
-        residuals.extend(ages(row.truth.0, &shares).map(of_age));
+        residuals.extend(ages(row.truth.0, &probabilities).map(of_age));
     }
     residuals
 }
@@ -268,7 +269,7 @@ fn residuals(rows: &[CalibrationRow], exponent: f32) -> Vec<(f32, f64)> {
 /// Where bins of rows in the order of their medians begin, each of at least [`LEAST_ROWS`]; one bin
 /// where heads predict a distribution.
 ///
-/// Rows of one median stay together: where ages are predicted in whole years, many are alike. A bin
+/// Rows of one median stay together: where ages are predicted in whole years, many are equal. A bin
 /// ends before them or after them.
 fn bins(rows: &[CalibrationRow]) -> Vec<usize> {
     let scaled = rows.iter().all(|row| row.estimate.deviation.is_some());
@@ -441,8 +442,11 @@ mod tests {
         let (unfamiliar, familiar): (Vec<_>, Vec<_>) =
             rows.iter().copied().partition(|row| row.distance > 1.0);
         let intervals = AgeIntervals::fit(&rows).unwrap();
-        let shares = [&unfamiliar, &familiar].map(|rows| intervals.coverage(rows));
-        assert!(shares.iter().all(|share| (0.78..0.86).contains(share)), "{shares:?}");
+        let probabilities = [&unfamiliar, &familiar].map(|rows| intervals.coverage(rows));
+        assert!(
+            probabilities.iter().all(|share| (0.78..0.86).contains(share)),
+            "{probabilities:?}"
+        );
         let estimate = rows[0].estimate;
         let widths = [0.0, 1.0, 1.5, 2.0, 4.0].map(|at| width(&intervals, &estimate, at));
         assert_eq!(widths[0], widths[1]);

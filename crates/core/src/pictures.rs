@@ -150,7 +150,7 @@ impl Walk {
                 Ok(metadata) if metadata.is_dir() && link => self.links.push_back((path, relative)),
                 Ok(metadata) if metadata.is_dir() => self.folders.push((path, relative)),
                 Ok(metadata) if !metadata.is_file() => {
-                    self.skip(relative, SkippedBecause::NotAFile)
+                    self.skip(relative, SkippedBecause::NotAFile);
                 }
                 // A broken link with a picture's name too: it is rejected by name when it is read.
                 _ if is_picture(&path) => self.found.pictures.push(relative),
@@ -232,8 +232,8 @@ pub struct ListError {
     found: &'static str,
 }
 
-/// The paths of a list, one a line; or one before each NUL where the list has any. A byte order mark
-/// is no part of the first, and UTF-16 is read where it has one. Empty lines are left out.
+/// The paths of a list, one a line; or one before each NUL where the list has any. A byte order
+/// mark is no part of the first, and UTF-16 is read where it has one. Empty lines are left out.
 ///
 /// # Errors
 /// [`ListError`] for UTF-16 that is invalid or has no byte order mark.

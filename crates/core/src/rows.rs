@@ -43,8 +43,8 @@ struct Part {
 }
 
 impl FeatureRows {
-    /// Rows selected from parts whose columns are concatenated, each with its number of columns: row i
-    /// is row `order[i]` of every part.
+    /// Rows selected from parts whose columns are concatenated, each with its number of columns:
+    /// row i is row `order[i]` of every part.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where a part lacks one of the rows, or has no columns.

@@ -47,8 +47,8 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
 /// forms among them, and the apostrophe that prevents it.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\'', '＝', '＋', '－', '＠'];
 
-/// A text as a cell of CSV that no spreadsheet runs: with an apostrophe before what it would take for a
-/// formula. [`from_cell`] takes it away again. Quoting is the writer's.
+/// A text as a cell of CSV that no spreadsheet runs: with an apostrophe before what it would take
+/// for a formula. [`from_cell`] takes it away again. Quoting is the writer's.
 ///
 /// ```
 /// use facefold_core::text::{cell, from_cell};

@@ -12,9 +12,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Level of the quantile of the predicted distribution that must reach the challenge age. Lower than
-/// the median, it is low for faces with an uncertain age, and so passes more adults at the same
-/// false-positive rate; much lower, it depends on the distribution's tail more than on the age.
+/// Level of the quantile of the predicted distribution that must reach the challenge age. Lower
+/// than the median, it is low for faces with an uncertain age, and so passes more adults at the
+/// same false-positive rate; much lower, it depends on the distribution's tail more than on the
+/// age.
 const LOWER: f32 = 0.1;
 
 /// Oldest challenge age that is tried.
@@ -49,8 +50,8 @@ impl ErrorBound {
         self.0
     }
 
-    /// Whether a limit with so many errors in so many rows keeps the bound, in expectation, on a new
-    /// row: whether the error rate would be at most the bound if the new row were an error too
+    /// Whether a limit with so many errors in so many rows keeps the bound, in expectation, on a
+    /// new row: whether the error rate would be at most the bound if the new row were an error too
     /// (Angelopoulos et al., "Conformal risk control", 2022).
     #[must_use]
     pub fn holds(self, errors: usize, rows: usize) -> bool {
@@ -178,8 +179,8 @@ pub struct AgeThreshold {
     pub age: u32,
     /// Largest fraction of minors called over, and of adults called under.
     pub max_error: ErrorBound,
-    /// The challenge age: whose lower decile is at least this is called over. None where no challenge age
-    /// keeps the bound, as with fewer than [`ErrorBound::min_rows`] minors.
+    /// The challenge age: whose lower decile is at least this is called over. None where no
+    /// challenge age keeps the bound, as with fewer than [`ErrorBound::min_rows`] minors.
     pub over_from: Option<u32>,
     /// Whose median is below this is called under. None where no limit keeps the bound.
     pub under_below: Option<u32>,
@@ -190,10 +191,10 @@ pub struct AgeThreshold {
 }
 
 impl AgeThreshold {
-    /// Chooses both limits, in whole years, on the lower deciles of minors and the medians of adults
-    /// that the head was not fitted on: the smallest challenge age, from the threshold on, and the largest limit below
-    /// which people are called under, up to the threshold, that keep the bound
-    /// ([`ErrorBound::holds`]).
+    /// Chooses both limits, in whole years, on the lower deciles of minors and the medians of
+    /// adults that the head was not fitted on: the smallest challenge age, from the threshold on,
+    /// and the largest limit below which people are called under, up to the threshold, that keep
+    /// the bound ([`ErrorBound::holds`]).
     ///
     /// As errors can only fall while a limit moves away from the threshold, this is conformal risk
     /// control: over draws of these people and of a new one like them, the new one is an error with
@@ -347,14 +348,14 @@ mod tests {
 
     #[test]
     fn a_distribution_has_a_median_and_a_probability_above_an_age() {
-        let mut shares = vec![0.0; 117];
-        (shares[17], shares[18], shares[30]) = (0.25, 0.5, 0.25);
-        assert_eq!(median_age(&shares), 18.0);
+        let mut probabilities = vec![0.0; 117];
+        (probabilities[17], probabilities[18], probabilities[30]) = (0.25, 0.5, 0.25);
+        assert_eq!(median_age(&probabilities), 18.0);
         // Two fifths of the first quarter lie in the first two fifths of the year around 17.
-        let ages = DecisionAges::of(&shares);
+        let ages = DecisionAges::of(&probabilities);
         assert!((ages.lower_decile - 16.9).abs() < 1e-5 && ages.median == 18.0, "{ages:?}");
         assert_eq!(
-            [17, 18, 19, 31].map(|age| probability_over(&shares, age)),
+            [17, 18, 19, 31].map(|age| probability_over(&probabilities, age)),
             [1.0, 0.75, 0.25, 0.0]
         );
         assert_eq!(probability_over(&[], 18), 0.0);

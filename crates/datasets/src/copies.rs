@@ -7,8 +7,8 @@ use facefold_core::{AgeLabel, AgeTarget, ImageKey, Sample, Targets, Task};
 use crate::policy::DropReason;
 use crate::select::Selection;
 
-/// For each row whether a row with the same picture, byte for byte, has another label. A row without
-/// a label contradicts nothing, and is contradicted with the others of its picture.
+/// For each row whether a row with the same picture, byte for byte, has another label. A row
+/// without a label contradicts nothing, and is contradicted with the others of its picture.
 ///
 /// ```
 /// use facefold_core::ImageKey;
@@ -41,8 +41,8 @@ enum Said {
 
 impl Selection {
     /// Leaves out the rows whose byte-identical copies carry another label for the task, and counts
-    /// them as [`DropReason::LabelConflict`]. `samples` are those that were selected from; `keys` are
-    /// their pictures' where these are known, of all data sets together.
+    /// them as [`DropReason::LabelConflict`]. `samples` are those that were selected from; `keys`
+    /// are their pictures' where these are known, of all data sets together.
     #[must_use]
     pub fn without_contradictions(
         mut self,

@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_that_cannot_be_ages_are_kept_counted_and_named() {
+    fn impossible_ages_are_counted_and_listed() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         let text = "path,age\na.jpg,2024-12\nb.jpg,25-32\nc.jpg,nan\nd.jpg,old\n";

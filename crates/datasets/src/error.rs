@@ -83,7 +83,7 @@ pub enum DatasetError {
     /// Two sets whose classes differ.
     #[error(
         "the sets cannot be combined for one task: `{set}` has the classes {classes}, `{other}` has \
-         {others}; leave one of them out, or name the classes alike"
+         {others}; leave one of them out, or give the classes the same names"
     )]
     OtherClasses {
         /// A set.

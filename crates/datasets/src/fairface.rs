@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_cause() {
         for (val, expected) in [
             ("file,age,race\n", "expected a column `gender`"),
             ("file,age,gender\n1.jpg,3-9,Male\n", "line 2: expected a file in `train/` or `val/`"),

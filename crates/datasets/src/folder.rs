@@ -30,12 +30,12 @@ enum Layout {
 enum Place<'a> {
     /// Its class and split, each where there is one.
     In(Option<&'a str>, Option<Split>),
-    /// Beside the folders of the splits.
-    Beside,
+    /// Outside of the folders of the splits.
+    OutsideSplits,
 }
 
 /// Loads the pictures below `root`. A picture without a class folder, or in one that is named by a
-/// word for what is not known (`unknown`), becomes a sample without labels; one beside folders of
+/// word for what is not known (`unknown`), becomes a sample without labels; one next to folders of
 /// splits is passed over and named.
 ///
 /// If every class reads as a gender (`female`, `men`), samples carry it as their gender too; if
@@ -64,7 +64,7 @@ pub(crate) fn load(root: &Path) -> Result<Dataset, DatasetError> {
                     ..Sample::unlabelled(path)
                 });
             }
-            Place::Beside => dataset
+            Place::OutsideSplits => dataset
                 .ignored
                 .push(Skipped { what: path.clone(), reason: SkipReason::BesideSplits }),
         }
@@ -111,7 +111,7 @@ fn place<'a>(folders: &[&'a str], layout: Layout, root: &Path) -> Result<Place<'
         Layout::Classes => Place::In(name(0), None),
         Layout::SplitsAbove => match split_at(folders, 0) {
             Some(split) => Place::In(name(1), Some(split)),
-            None => Place::Beside,
+            None => Place::OutsideSplits,
         },
         Layout::SplitsBelow => match (split_at(folders, 1), name(0), name(1), name(2)) {
             // Two class-per-folder sets side by side: pooling them would be a guess.
@@ -122,7 +122,7 @@ fn place<'a>(folders: &[&'a str], layout: Layout, root: &Path) -> Result<Place<'
                 });
             }
             (Some(split), class, ..) => Place::In(class, Some(split)),
-            (None, ..) => Place::Beside,
+            (None, ..) => Place::OutsideSplits,
         },
     })
 }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_named_by_a_word_for_what_is_not_known_are_no_classes() {
+    fn folders_named_unknown_are_no_classes() {
         let dataset = set(&["f/1.jpg", "m/2.jpg", "Unknown/3.jpg", "n-a/4.jpg"]).unwrap();
         let classes: Vec<Option<&str>> =
             dataset.samples.iter().map(|sample| sample.class.as_deref()).collect();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn two_sets_side_by_side_are_refused() {
+    fn two_sets_in_one_folder_are_refused() {
         let message = set(&["age/train/old/1.jpg", "gender/train/male/1.jpg"]).unwrap_err();
         assert!(message.contains("the folder `train`") && message.contains("as ROOT"), "{message}");
         assert!(set(&["readme.txt"]).unwrap_err().contains("expected a picture in any folder"));

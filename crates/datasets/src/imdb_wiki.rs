@@ -58,7 +58,7 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
     };
     let bytes = read_at_most(&path, MOST_BYTES)?;
     let variables = mat::read(&bytes, &FIELDS)
-        .map_err(|damage| wrong(damage.expected.to_owned(), damage.found))?;
+        .map_err(|error| wrong(error.expected.to_owned(), error.found))?;
     let metadata = FILES.iter().find_map(|(_, name)| match variables.get(*name) {
         Some(Value::Fields(fields)) => Some(fields),
         _ => None,
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_cause() {
         assert!(set("other.mat", WIKI).unwrap_err().contains("a list `imdb.mat` or `wiki.mat`"));
         let message = set("wiki.mat", b"not a MAT-file").unwrap_err();
         assert!(message.contains("wiki.mat: expected a MAT-file of level 5"), "{message}");

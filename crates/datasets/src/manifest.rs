@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn words_for_what_is_not_known_are_no_label_of_any_column() {
+    fn missing_value_words_are_no_label_of_any_column() {
         let dataset = set("path,subject,age,gender,fold,split,race,class\n\
                            1.jpg,nan,NaN,N/A,-,null,unknown,None\n\
                            2.jpg,NaN,-,?,nan,n/a,nil,NULL\n\
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_cause() {
         for (text, expected) in [
             ("path,subjects,agee\n", "found `subjects`, `agee`"),
             ("subject\nann\n", "expected a column `path`"),

@@ -27,12 +27,12 @@ pub(crate) enum Value {
 
 /// What is wrong with a MAT-file: what was expected, and what was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Damage {
+pub(crate) struct MatError {
     pub expected: &'static str,
     pub found: String,
 }
 
-type Result<T> = std::result::Result<T, Damage>;
+type Result<T> = std::result::Result<T, MatError>;
 
 /// Bytes before the first element.
 const HEADER: usize = 128;
@@ -72,14 +72,14 @@ const LAST_NUMERIC: u8 = 15;
 /// Reads all variables of a file; of structs, only the fields that `wanted` names.
 pub(crate) fn read(bytes: &[u8], wanted: &[&str]) -> Result<BTreeMap<String, Value>> {
     if bytes.starts_with(b"MATLAB 7.3") {
-        return damage("a MAT-file of level 5 (save with `-v7`)", "one of version 7.3 (HDF5)");
+        return invalid("a MAT-file of level 5 (save with `-v7`)", "one of version 7.3 (HDF5)");
     }
     match bytes.get(124..HEADER) {
         Some([_, _, b'I', b'M']) => {}
         Some([_, _, b'M', b'I']) => {
-            return damage("a little-endian MAT-file", "a big-endian one");
+            return invalid("a little-endian MAT-file", "a big-endian one");
         }
-        _ => return damage("a MAT-file of level 5", "no such header"),
+        _ => return invalid("a MAT-file of level 5", "no such header"),
     }
     let mut memory = Memory::of(bytes);
     let mut variables = BTreeMap::new();
@@ -100,8 +100,8 @@ pub(crate) fn read(bytes: &[u8], wanted: &[&str]) -> Result<BTreeMap<String, Val
     Ok(variables)
 }
 
-fn damage<T>(expected: &'static str, found: impl Into<String>) -> Result<T> {
-    Err(Damage { expected, found: found.into() })
+fn invalid<T>(expected: &'static str, found: impl Into<String>) -> Result<T> {
+    Err(MatError { expected, found: found.into() })
 }
 
 /// Memory that reading a file may still take.
@@ -123,11 +123,11 @@ impl Memory {
 
 fn too_much<T>() -> Result<T> {
     let expected = "values that take at most 64 times the memory of the file";
-    damage(expected, "more: this is no list of pictures")
+    invalid(expected, "more: this is no list of pictures")
 }
 
 fn unpack(packed: &[u8], memory: &Memory) -> Result<Vec<u8>> {
-    let broken = |error: std::io::Error| Damage {
+    let broken = |error: std::io::Error| MatError {
         expected: "a readable compressed element",
         found: error.to_string(),
     };
@@ -154,7 +154,7 @@ impl<'a> Elements<'a> {
             return Ok(None);
         }
         let (Some(first), Some(second)) = (word(self.bytes, 0), word(self.bytes, 4)) else {
-            return damage("a tag of 8 bytes", format!("{} bytes", self.bytes.len()));
+            return invalid("a tag of 8 bytes", format!("{} bytes", self.bytes.len()));
         };
         let small = (first >> 16) as usize;
         let (kind, start, length, taken) = if small > 0 {
@@ -170,7 +170,7 @@ impl<'a> Elements<'a> {
                 self.bytes = self.bytes.get(taken..).unwrap_or_default();
                 Ok(Some((kind, content)))
             }
-            _ => damage(
+            _ => invalid(
                 "an element within the file (is the download complete?)",
                 format!("one of {length} bytes where {} are left", self.bytes.len()),
             ),
@@ -180,8 +180,8 @@ impl<'a> Elements<'a> {
     fn expect(&mut self, kind: u32, expected: &'static str) -> Result<&'a [u8]> {
         match self.next()? {
             Some((found, content)) if found == kind => Ok(content),
-            Some((found, _)) => damage(expected, format!("an element of type {found}")),
-            None => damage(expected, "the end"),
+            Some((found, _)) => invalid(expected, format!("an element of type {found}")),
+            None => invalid(expected, "the end"),
         }
     }
 }
@@ -202,7 +202,7 @@ fn matrix(
         return Ok((String::new(), Value::Numbers(Vec::new())));
     }
     if depth > DEEPEST {
-        return damage("cells and structs at most 8 deep", "more");
+        return invalid("cells and structs at most 8 deep", "more");
     }
     let mut parts = Elements { bytes: content };
     let flags = parts.expect(UINT32, "a matrix's flags")?;
@@ -210,7 +210,7 @@ fn matrix(
     let dimensions = parts.expect(INT32, "a matrix's dimensions")?;
     let mut sizes = dimensions.chunks_exact(4).filter_map(|size| word(size, 0)).map(|n| n as usize);
     let Some(count) = sizes.try_fold(1_usize, usize::checked_mul) else {
-        return damage("dimensions that fit in memory", "larger ones");
+        return invalid("dimensions that fit in memory", "larger ones");
     };
     let name = text(INT8, parts.expect(INT8, "a matrix's name")?);
     let value = match class {
@@ -225,13 +225,16 @@ fn matrix(
         },
         FIRST_NUMERIC..=LAST_NUMERIC => {
             let Some((kind, content)) = parts.next()? else {
-                return damage("the numbers of a matrix", "none");
+                return invalid("the numbers of a matrix", "none");
             };
             // Eight bytes each, however narrow they are in the file.
             memory.take(8 * content.len())?;
             let numbers = numbers(kind, content)?;
             if numbers.len() != count {
-                return damage("as many numbers as the dimensions have", numbers.len().to_string());
+                return invalid(
+                    "as many numbers as the dimensions have",
+                    numbers.len().to_string(),
+                );
             }
             Value::Numbers(numbers)
         }
@@ -266,7 +269,7 @@ fn fields(
     let length = word(length, 0).map_or(0, |length| length as usize);
     let names = parts.expect(INT8, "the field names of a struct")?;
     if length == 0 {
-        return damage("field names", "names of length 0");
+        return invalid("field names", "names of length 0");
     }
     let mut fields = BTreeMap::new();
     for name in names.chunks_exact(length) {
@@ -315,7 +318,7 @@ fn numbers(kind: u32, content: &[u8]) -> Result<Vec<f64>> {
         DOUBLE => each(content, f64::from_le_bytes),
         INT64 => each(content, |bytes| i64::from_le_bytes(bytes) as f64),
         UINT64 => each(content, |bytes| u64::from_le_bytes(bytes) as f64),
-        other => return damage("numbers", format!("an element of type {other}")),
+        other => return invalid("numbers", format!("an element of type {other}")),
     })
 }
 
@@ -348,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_other_files() {
+    fn other_files_are_an_error_with_the_reason() {
         for (bytes, expected) in [
             (b"MATLAB 7.3 MAT-file".as_slice(), "one of version 7.3 (HDF5)"),
             (b"file,age".as_slice(), "no such header"),
@@ -377,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_that_stands_for_much_memory_is_refused() {
+    fn a_decompression_bomb_is_refused() {
         // 2 million bytes as numbers, and 2 million empty cells.
         let numbers =
             named(super::FIRST_NUMERIC, 2 << 20, &element(super::UINT8, &vec![0; 2 << 20]));
@@ -398,7 +401,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damage_ends_in_an_answer(at in 128..PLAIN.len(), byte: u8, packed: bool) {
+        fn corrupt_files_are_an_error_or_a_result(at in 128..PLAIN.len(), byte: u8, packed: bool) {
             let mut bytes = if packed { PACKED } else { PLAIN }.to_vec();
             let at = at.min(bytes.len() - 1);
             bytes[at] = byte;

@@ -69,7 +69,7 @@ mod tests {
     use super::known;
 
     #[test]
-    fn words_for_what_is_not_known_are_known_in_any_case_and_spacing() {
+    fn missing_value_words_match_in_any_case_and_spacing() {
         for text in [
             "",
             "  ",

@@ -60,7 +60,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn names_that_are_not_unicode_and_what_is_passed_over_are_counted() {
+    fn non_unicode_names_and_skipped_files_are_counted() {
         use std::os::unix::ffi::OsStrExt;
 
         let directory = tempfile::tempdir().unwrap();

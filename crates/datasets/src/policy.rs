@@ -210,9 +210,9 @@ mod tests {
         policy.group(AgeLabel::parse(label), AgeLabelling::Ranges, &AgeGroups::adience()).ok()
     }
 
-    /// Every odd string of the Adience lists but `(25, 23)`, which is no range, with its group under
-    /// remap and under nearest, by the rules of the two published codes; the numbers are indices of
-    /// the eight groups.
+    /// Every odd string of the Adience lists but `(25, 23)`, which is no range, with its group
+    /// under remap and under nearest, by the rules of the two published codes; the numbers are
+    /// indices of the eight groups.
     #[test]
     fn odd_strings_of_adience() {
         for (label, remap, nearest) in [
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn years_of_a_set_labelled_in_years_are_exact() {
+    fn ages_of_a_set_labelled_in_years_are_exact() {
         let groups = AgeGroups::adience();
         let exact =
             |years| LabelPolicy::Exact.group(AgeLabel::Years(years), AgeLabelling::Years, &groups);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn labelling_is_what_most_labels_are() {
+    fn labelling_is_that_of_most_labels() {
         let samples = |labels: &[&str]| -> Vec<Sample> {
             let sample =
                 |age: &&str| Sample { raw_age: (*age).to_owned(), ..Sample::unlabelled("x.jpg") };

@@ -34,8 +34,8 @@ impl Selection {
         self.dropped.values().sum()
     }
 
-    /// What a reader must know where a fifth or more of the labels there are do not serve because of
-    /// their form.
+    /// What a reader must know where a fifth or more of the labels there are do not serve because
+    /// of their form.
     #[must_use]
     pub fn unserving_labels(&self) -> Option<String> {
         let of_form = || self.dropped.iter().filter(|(reason, _)| reason.is_of_form());
@@ -56,7 +56,7 @@ impl Selection {
     ///
     /// # Errors
     /// [`DatasetError::OtherClasses`] where two sets with rows have other classes.
-    pub fn joined(sets: Vec<(&str, usize, Self)>) -> Result<Self, DatasetError> {
+    pub fn concat(sets: Vec<(&str, usize, Self)>) -> Result<Self, DatasetError> {
         let mut all: Option<(&str, Self)> = None;
         let (mut first, mut dropped) = (0, BTreeMap::new());
         for (name, samples, mut set) in sets {
@@ -80,8 +80,8 @@ impl Selection {
             class_names: Vec::new(),
             dropped: BTreeMap::new(),
         };
-        let (_, joined) = all.unwrap_or_else(|| ("", empty()));
-        Ok(Self { dropped, ..joined })
+        let (_, all_sets) = all.unwrap_or_else(|| ("", empty()));
+        Ok(Self { dropped, ..all_sets })
     }
 
     /// These rows, then those of another set.
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_gender_still_serves_the_age_task() {
+    fn a_row_without_gender_is_used_for_age() {
         let groups = AgeGroups::adience();
         let gender = select(&samples(), Task::Gender, LabelPolicy::Exact, &groups);
         assert_eq!(gender.rows, [1, 2, 3]);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_whose_form_does_not_serve_are_said_where_they_are_many() {
+    fn many_unusable_labels_give_a_note() {
         let samples = |odd: usize| -> Vec<Sample> {
             let age = |row: usize| if row < odd { "18 months" } else { "30" };
             (0..20)
@@ -322,19 +322,19 @@ mod tests {
         }
     }
     #[test]
-    fn sets_are_joined_where_they_have_the_same_classes() {
+    fn sets_of_the_same_classes_are_combined() {
         let groups = AgeGroups::adience();
         let of = |samples: &[Sample], task| select(samples, task, LabelPolicy::Exact, &groups);
         let (two, bare) = (samples(), vec![Sample::unlabelled("y.jpg"); 3]);
-        let joined = Selection::joined(vec![
+        let all_sets = Selection::concat(vec![
             ("one", bare.len(), of(&bare, Task::Gender)),
             ("two", two.len(), of(&two, Task::Gender)),
             ("three", two.len(), of(&two, Task::Gender)),
         ])
         .unwrap();
-        assert_eq!(joined.rows, [4, 5, 6, 9, 10, 11]);
-        assert_eq!(joined.targets.len(), 6);
-        assert_eq!(joined.rows.len() + joined.dropped_rows(), 13);
+        assert_eq!(all_sets.rows, [4, 5, 6, 9, 10, 11]);
+        assert_eq!(all_sets.targets.len(), 6);
+        assert_eq!(all_sets.rows.len() + all_sets.dropped_rows(), 13);
 
         let named = |class: &str| {
             let mut samples = samples();
@@ -342,8 +342,8 @@ mod tests {
             of(&samples, Task::Class)
         };
         let sets = |class| vec![("one", 5, named("zebra")), ("two", 5, named(class))];
-        assert_eq!(Selection::joined(sets("zebra")).unwrap().rows.len(), 6);
-        let error = Selection::joined(sets("yak")).unwrap_err().to_string();
+        assert_eq!(Selection::concat(sets("zebra")).unwrap().rows.len(), 6);
+        let error = Selection::concat(sets("yak")).unwrap_err().to_string();
         assert!(error.contains("`one` has the classes ape, zebra"), "{error}");
         assert!(error.contains("`two` has ape, yak, zebra"), "{error}");
     }

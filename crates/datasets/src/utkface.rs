@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn words_for_what_is_not_known_leave_what_the_name_says() {
+    fn missing_value_words_keep_the_labels_of_the_file_name() {
         let names = ["26_1_2_20170116220224657.jpg.chip.jpg"];
         let list = "file,age,gender,race,subject,fold,split,label_conflict\n\
                     26_1_2_20170116220224657.jpg.chip.jpg,nan,None,N/A,NaN,-,?,null\n";
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_row_is_named() {
+    fn an_invalid_row_is_an_error_with_its_line() {
         let pictures = ["26_1_2_20170116220224657.jpg.chip.jpg"];
         for (list, expected) in [
             ("name,age\n", "expected a column `file`"),

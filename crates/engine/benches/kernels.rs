@@ -1,6 +1,6 @@
-//! Each kernel on the layer shapes of the networks, in GFLOP/s, compared with what the machine reaches
-//! with registers alone: `cargo bench -p facefold-engine`. Operations are counted as the layers
-//! are defined, so 3x3 layers computed with fewer products can exceed the peak.
+//! Each kernel on the layer shapes of the networks, in GFLOP/s, compared with what the machine
+//! reaches with registers alone: `cargo bench -p facefold-engine`. Operations are counted as the
+//! layers are defined, so 3x3 layers computed with fewer products can exceed the peak.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that reports")]
 

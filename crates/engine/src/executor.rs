@@ -133,7 +133,8 @@ pub enum EngineError {
         /// The batch's.
         found: usize,
     },
-    /// A picture with a value that is infinite or not a number: it could block_stride to other pictures.
+    /// A picture with a value that is infinite or not a number: it could spread to other
+    /// pictures.
     #[error("picture {picture} of the batch holds a value that is not finite; decode it again")]
     NotFinite {
         /// Its place in the batch.

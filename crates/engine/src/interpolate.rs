@@ -21,8 +21,8 @@ pub struct Tap {
 pub struct RowResizer {
     pixels: usize,
     taps: Vec<Tap>,
-    /// Sixteen output values each; none where their sources do not lie close enough together, or the
-    /// processor has no instructions for it.
+    /// Sixteen output values each; none where their sources do not lie close enough together, or
+    /// the processor has no instructions for it.
     blocks: Vec<Block>,
     /// The source pixels' channels side by side.
     block_stride: Vec<u64>,

@@ -276,7 +276,7 @@ mod tests {
 
     /// Every output is visited once, in a tile whose rows start at its window.
     #[test]
-    fn walks_visit_every_output_once() {
+    fn tiling_loops_visit_every_output_once() {
         for (side, kernel, stride, padding, images, rows) in [
             (7, 3, 1, 1, 3, 16),
             (7, 3, 2, 1, 2, 14),

@@ -1,5 +1,5 @@
-//! Lowers a network's layers to fewer, fused steps: whatever can be done to a convolution's sums before
-//! they are stored is done there.
+//! Lowers a network's layers to fewer, fused steps: whatever can be done to a convolution's sums
+//! before they are stored is done there.
 
 use std::ops::Range;
 
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_others_need_are_kept() {
+    fn values_with_other_readers_are_stored() {
         let mut network = Network::new("test", 2);
         let x = network.push("conv", pointwise(2), &[ValueId::INPUT]);
         let y = network.push("relu", Op::Relu, &[x]);

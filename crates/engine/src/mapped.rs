@@ -16,8 +16,8 @@ pub struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps a file that no process changes in place or shortens while it is mapped. To rename another
-    /// one over it, or to delete it, is safe where the system lets one do it.
+    /// Maps a file that no process changes in place or shortens while it is mapped. To rename
+    /// another one over it, or to delete it, is safe where the system lets one do it.
     ///
     /// # Errors
     /// If the file cannot be opened or mapped; the error names it.
@@ -66,7 +66,7 @@ mod tests {
     use super::MappedFile;
 
     #[test]
-    fn a_mapped_file_has_the_bytes_of_the_file_even_when_it_is_gone() {
+    fn a_mapped_file_keeps_its_bytes_after_removal() {
         let path = std::env::temp_dir().join(format!("facefold-mapped-{}", std::process::id()));
         let bytes: Vec<u8> = (0..10_000_u32).map(|number| (number % 251) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();

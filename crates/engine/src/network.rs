@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_does_not_fit_is_named() {
+    fn a_layer_of_mismatched_shape_is_named() {
         let mut network = Network::new("test", 4);
         network.push("stem", pointwise(3, 8), &[ValueId::INPUT]);
         let message = network.shapes(8, 8).unwrap_err().to_string();

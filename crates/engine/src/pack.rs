@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn transformed_weights_are_sums_along_both_axes() {
-        // One output, one channel: 1 to 9. Along the first row: 1, (1 + 2 + 3) / 2, (1 - 2 + 3) / 2, 3.
+        // One output, one channel: 1 to 9. Along the first row: 1, (1 + 2 + 3) / 2, (1 - 2 + 3) /
+        // 2, 3.
         let values: Vec<f32> = (1..=9).map(|v| v as f32).collect();
         let weights = Weights { values: &values, outputs: 1, inputs: 1, kernel: [3, 3] };
         let mut packed = vec![0.0; weights.winograd_length()];

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_its_pictures_one_by_one() {
+    fn a_batch_equals_its_single_pictures() {
         let mut network = Network::new("test", 1);
         let y = network.push("relu", Op::Relu, &[ValueId::INPUT]);
         network.output("y", y);

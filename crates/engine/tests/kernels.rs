@@ -445,7 +445,7 @@ fn pictures_in_bytes_agree_to_the_bit() {
 
 /// A picture that is refused halfway through leaves nothing behind for the next.
 #[test]
-fn a_refused_picture_leaves_nothing_behind() {
+fn a_refused_picture_does_not_change_the_next_result() {
     let mut draw = Draw::new(5);
     let mut network = Network::new("large", 3);
     let mut x = ValueId::INPUT;
@@ -470,7 +470,7 @@ fn a_refused_picture_leaves_nothing_behind() {
 }
 
 #[test]
-fn pictures_that_do_not_fit_are_refused() {
+fn pictures_of_mismatched_size_are_refused() {
     let mut draw = Draw::new(3);
     let mut network = Network::new("small", 3);
     let x = network.push("conv", draw.convolution(square(3, 4, 3, 1)), &[ValueId::INPUT]);

@@ -18,8 +18,8 @@ pub enum AgePredictions {
     Distributions(Vec<SparseAgeDistribution>),
 }
 
-/// One row's distribution: the first age with a probability above 0, and the probabilities from there
-/// to the last such age.
+/// One row's distribution: the first age with a probability above 0, and the probabilities from
+/// there to the last such age.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SparseAgeDistribution(u16, Vec<u32>);
 

@@ -17,7 +17,7 @@ pub struct TaskLabels {
     pub matrix_rows: Vec<usize>,
     /// Path, subject, fold and split of each row.
     pub rows: Vec<RowInfo>,
-    /// What is right for each row.
+    /// True labels of the rows.
     pub targets: Targets,
 }
 
@@ -39,7 +39,7 @@ pub struct MainTaskRows<'a> {
     pub matrix_rows: &'a [usize],
     /// Path, subject, fold and split of each row.
     pub rows: &'a [RowInfo],
-    /// What is right for each row.
+    /// True labels of the rows.
     pub targets: &'a Targets,
 }
 
@@ -136,8 +136,8 @@ mod tests {
     fn auxiliary_labels_are_of_training_rows_only() {
         let matrix = FeatureMatrix::new(Array2::zeros((8, 1)), None).unwrap();
         // Rows 0 and 1 train, 2 validates, 3 tests; the others have an age only: of a training
-        // subject, of the validation and of the test subject, of an unlabelled subject in the training
-        // folds, and of one in the test fold.
+        // subject, of the validation and of the test subject, of an unlabelled subject in the
+        // training folds, and of one in the test fold.
         let own_rows = [row("a", 0), row("b", 0), row("c", 0), row("d", 1)];
         let only_aged = [row("a", 0), row("c", 0), row("e", 0), row("e", 1)];
         let targets = Targets::Classes { indices: vec![0, 1, 0, 1], count: 2 };

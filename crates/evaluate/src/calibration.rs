@@ -58,8 +58,8 @@ impl Calibration<'_> {
 
     /// Calibrates intervals around the ages that a fitted head predicts: on its held-out rows and,
     /// where it was fitted on several data sets, on those of each set as predicted by the head
-    /// fitted on the others. The held-out rows and each set have equal weight. None where classes are
-    /// predicted, or too few rows are known.
+    /// fitted on the others. The held-out rows and each set have equal weight. None where classes
+    /// are predicted, or too few rows are known.
     ///
     /// # Errors
     /// As [`Head::fit`] and [`FittedHead::predict`].
@@ -152,8 +152,8 @@ impl Calibration<'_> {
     }
 }
 
-/// The estimates of a head for rows of a matrix; for its validation rows by a model that was not trained on
-/// them. Empty for a head that predicts classes.
+/// The estimates of a head for rows of a matrix; for its validation rows by a model that was not
+/// trained on them. Empty for a head that predicts classes.
 ///
 /// # Errors
 /// As [`FittedHead::predict`].

@@ -48,8 +48,8 @@ pub struct Comparison {
     /// Warnings: how the results differ in more than their heads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The primary metric: accuracy, or the mean absolute error; where most ages are ranges, the mean
-    /// distance to the age range.
+    /// The primary metric: accuracy, or the mean absolute error; where most ages are ranges, the
+    /// mean distance to the age range.
     pub metric: Metric,
     /// Rows that all candidates predicted, with the same truth; of ages those that the metric is
     /// measured on, exact ones or ranges.

@@ -25,7 +25,7 @@ pub struct CvPlan<'a> {
     pub matrix: &'a FeatureMatrix,
     /// The row in `matrix` of each row here.
     pub matrix_rows: Vec<usize>,
-    /// What is right for each row.
+    /// True labels of the rows.
     pub targets: Targets,
     /// What else is known of the rows, for heads that learn tasks together.
     pub auxiliary_labels: AuxiliaryLabels,

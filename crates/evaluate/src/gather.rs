@@ -26,7 +26,7 @@ pub(crate) fn gather(
     for ((name, settings), fits) in named.iter().zip(records.chunks(fits_of_head)) {
         let own = columns_of(plan, name, fits);
         let pooled = Metrics::measure(
-            &joined(own.iter().map(|column| &column.predicted_values)),
+            &concat(own.iter().map(|column| &column.predicted_values)),
             &repeated(&truth, own.len()),
             plan.ordered(),
         )?;
@@ -117,7 +117,7 @@ fn columns_of(plan: &CvPlan<'_>, head: &str, fits: &[FitRecord]) -> Vec<Predicti
     let column = |&seed| PredictionColumn {
         head: head.to_owned(),
         seed,
-        predicted_values: joined(of_seed(fits, seed).map(|fit| &fit.predicted_values)),
+        predicted_values: concat(of_seed(fits, seed).map(|fit| &fit.predicted_values)),
         intervals: all(of_seed(fits, seed).map(|fit| fit.intervals.as_deref())),
     };
     plan.seeds.iter().map(column).collect()
@@ -152,7 +152,7 @@ fn by_age(columns: &[PredictionColumn], truth: &Targets) -> Result<Vec<AgeBand>,
             columns.iter().map(|column| column.predicted_values.of_rows(&rows)).collect();
         let truth = repeated(&truth.select(&rows), columns.len());
         if let Some(Metrics::Regression(metrics)) =
-            Metrics::measure(&joined(predicted_values.iter()), &truth, false)?
+            Metrics::measure(&concat(predicted_values.iter()), &truth, false)?
         {
             found.push(AgeBand { name: name.to_owned(), rows: rows.len(), metrics });
         }
@@ -170,7 +170,7 @@ fn repeated(targets: &Targets, times: usize) -> Targets {
 }
 
 /// Puts predictions of one kind behind each other.
-fn joined<'a>(parts: impl Iterator<Item = &'a PredictedValues>) -> PredictedValues {
+fn concat<'a>(parts: impl Iterator<Item = &'a PredictedValues>) -> PredictedValues {
     let (mut classes, mut probabilities, mut all_years) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         match part {

@@ -121,7 +121,8 @@ impl DirectoryJournal {
         path
     }
 
-    /// Deletes the fits that were neither loaded nor saved since this journal was made: another run's.
+    /// Deletes the fits that were neither loaded nor saved since this journal was made: another
+    /// run's.
     ///
     /// # Errors
     /// Any error of the file system, naming the path.
@@ -148,7 +149,7 @@ impl Journal for DirectoryJournal {
         let path = self.path(id);
         let bytes = fs_err::read(&path).ok()?;
         let parsed = serde_json::from_slice::<Checksummed<FitRecord>>(&bytes);
-        let damaged = |what: &str| {
+        let corrupt = |what: &str| {
             tracing::warn!("`{}` is corrupt and its fit repeated: {what}", path.display());
             None
         };
@@ -158,9 +159,9 @@ impl Journal for DirectoryJournal {
                 tracing::debug!("`{}` belongs to another run and is replaced", path.display());
                 None
             }
-            (Checksum::Right, Err(error)) => damaged(&error.to_string()),
-            (Checksum::Wrong, _) => damaged("its bytes do not have the checksum that it carries"),
-            (Checksum::Absent, _) => damaged("expected a checksum in it, found none"),
+            (Checksum::Right, Err(error)) => corrupt(&error.to_string()),
+            (Checksum::Wrong, _) => corrupt("its bytes do not have the checksum that it carries"),
+            (Checksum::Absent, _) => corrupt("expected a checksum in it, found none"),
         }
     }
 

@@ -31,7 +31,7 @@ pub struct LabelErrorCandidate {
     /// The label: a class, or years.
     pub label: String,
     /// The head's prediction: a class, or years (mean over seeds).
-    pub answer: String,
+    pub prediction: String,
     /// Probability of the prediction (mean over seeds), or years between prediction and label.
     pub score: f64,
     /// Other heads that predict the same error.
@@ -55,10 +55,10 @@ struct LabelErrors {
     rows: Vec<Option<(f64, f64)>>,
 }
 
-/// Lists the label-error candidates of `head`: rows for which it predicts another class under every seed with a mean
-/// probability of at least [`CONFIDENT`], or years that are off by [`TIMES_OFF`] times its mean
-/// absolute error. Every row was predicted by fits that were not trained on its subject (on its
-/// row, under `random80`).
+/// Lists the label-error candidates of `head`: rows for which it predicts another class under every
+/// seed with a mean probability of at least [`CONFIDENT`], or years that are off by [`TIMES_OFF`]
+/// times its mean absolute error. Every row was predicted by fits that were not trained on its
+/// subject (on its row, under `random80`).
 ///
 /// # Errors
 /// [`EvaluateError::Incomparable`] where the head has no predictions.
@@ -82,24 +82,24 @@ pub fn label_error_candidates(
         .rows
         .iter()
         .enumerate()
-        .filter_map(|(row, score)| score.map(|(answer, score)| (row, answer, score)))
+        .filter_map(|(row, score)| score.map(|(prediction, score)| (row, prediction, score)))
         .collect();
     order.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
     let mut seen = HashSet::new();
     let rows = order
         .into_iter()
         .filter(|&(row, ..)| seen.insert(&predictions.rows[row].path))
-        .map(|(row, answer, score)| {
+        .map(|(row, prediction, score)| {
             let info = &predictions.rows[row];
-            let (label, answered) = match &predictions.truth {
+            let (label, predicted) = match &predictions.truth {
                 Targets::Classes { indices, .. } => (
                     predictions.classes[indices[row]].clone(),
-                    predictions.classes[answer as usize].clone(),
+                    predictions.classes[prediction as usize].clone(),
                 ),
-                Targets::Regression(ages) => (ages[row].to_string(), format!("{answer:.1}")),
+                Targets::Regression(ages) => (ages[row].to_string(), format!("{prediction:.1}")),
             };
             let same = |other: &&LabelErrors| match other.rows[row] {
-                Some((theirs, _)) => same_error(&predictions.truth, row, answer, theirs),
+                Some((theirs, _)) => same_error(&predictions.truth, row, prediction, theirs),
                 None => false,
             };
             LabelErrorCandidate {
@@ -107,7 +107,7 @@ pub fn label_error_candidates(
                 subject: info.subject.clone(),
                 split: info.split.clone(),
                 label,
-                answer: answered,
+                prediction: predicted,
                 score,
                 agreeing: others.iter().filter(same).count(),
             }
@@ -117,12 +117,12 @@ pub fn label_error_candidates(
 }
 
 /// The same class, or ages on the same side of the label.
-fn same_error(truth: &Targets, row: usize, answer: f64, other: f64) -> bool {
+fn same_error(truth: &Targets, row: usize, prediction: f64, other: f64) -> bool {
     match truth {
-        Targets::Classes { .. } => answer == other,
+        Targets::Classes { .. } => prediction == other,
         Targets::Regression(ages) => {
             let label = f64::from(ages[row].midpoint());
-            (answer > label) == (other > label)
+            (prediction > label) == (other > label)
         }
     }
 }
@@ -205,7 +205,7 @@ impl LabelErrorCandidates {
         for row in self.rows.iter().take(most) {
             let score = format!("{:.3}", row.score);
             let agreeing = format!("{} of {}", row.agreeing, self.others);
-            let texts = [&row.path, &row.subject, &row.split, &row.label, &row.answer];
+            let texts = [&row.path, &row.subject, &row.split, &row.label, &row.prediction];
             let texts = texts.map(|text| cell(text));
             let cells = texts.iter().map(AsRef::as_ref).chain([score.as_str(), &agreeing]);
             writer.write_record(cells).map_err(failed)?;

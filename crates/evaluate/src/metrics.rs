@@ -121,8 +121,8 @@ pub enum Metric {
     RangeDistance,
     /// Fraction of rows whose age is known as a range and is predicted inside it.
     InsideRange,
-    /// Mean signed error, predicted less true age: above 0 where ages are overestimated. Not used to
-    /// choose anything.
+    /// Mean signed error, predicted less true age: above 0 where ages are overestimated. Not used
+    /// to choose anything.
     MeanError,
     /// Pearson's correlation of predicted and true years.
     Correlation,
@@ -263,7 +263,8 @@ pub struct ClassMetrics {
     pub accuracy: f64,
     /// Mean recall of the classes that have rows.
     pub balanced_accuracy: f64,
-    /// Fraction of rows predicted with their class or an adjacent one; only where classes have an order.
+    /// Fraction of rows predicted with their class or an adjacent one; only where classes have an
+    /// order.
     pub one_off_accuracy: Option<f64>,
     /// Fraction of each class's rows predicted with it; none for a class without rows.
     pub recall: Vec<Option<f64>>,
@@ -424,8 +425,8 @@ impl ClassMetrics {
         ordered: bool,
     ) -> Self {
         let mut confusion = vec![vec![0_u64; count]; count];
-        for (&answer, &class) in predicted.iter().zip(truth) {
-            confusion[class][answer] += 1;
+        for (&prediction, &class) in predicted.iter().zip(truth) {
+            confusion[class][prediction] += 1;
         }
         let rows = truth.len();
         let within = |distance: usize| {
@@ -462,13 +463,13 @@ impl ClassMetrics {
 impl Calibration {
     fn measure(predicted: &[usize], probability: &[f32], truth: &[usize]) -> Self {
         let mut sums = [(0_usize, 0.0_f64, 0_usize); BINS];
-        for ((&answer, &class), &probability) in predicted.iter().zip(truth).zip(probability) {
+        for ((&prediction, &class), &probability) in predicted.iter().zip(truth).zip(probability) {
             let confidence = f64::from(probability);
             // Bins exclude their lower bound and include their upper one.
             let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
             sums[bin].0 += 1;
             sums[bin].1 += confidence;
-            sums[bin].2 += usize::from(answer == class);
+            sums[bin].2 += usize::from(prediction == class);
         }
         let bins: Vec<ReliabilityBin> = sums
             .iter()

@@ -1,4 +1,5 @@
-//! The table of predictions for every test row, stored with a result so that results can be compared.
+//! The table of predictions for every test row, stored with a result so that results can be
+//! compared.
 
 use std::path::Path;
 
@@ -103,10 +104,10 @@ impl RowPredictions {
     }
 
     /// Writes a CSV: `path,subject,split,truth`, `familiarity` where that is known, then for
-    /// each head and seed `mlp/7`; for classes also the probability of that prediction `mlp/7/p`, for
-    /// ages with intervals their ends `mlp/7/low` and `mlp/7/high`. Floats are as short as
-    /// round-trips allow; an age that is known as a range is written `20-29` or `70+`, and a text that a
-    /// spreadsheet would run as [`facefold_core::text::cell`] makes it.
+    /// each head and seed `mlp/7`; for classes also the probability of that prediction `mlp/7/p`,
+    /// for ages with intervals their ends `mlp/7/low` and `mlp/7/high`. Floats are as short as
+    /// round-trips allow; an age that is known as a range is written `20-29` or `70+`, and a text
+    /// that a spreadsheet would run as [`facefold_core::text::cell`] makes it.
     ///
     /// # Errors
     /// Any error of the file system, naming the path.
@@ -161,7 +162,7 @@ impl RowPredictions {
             let kind = CellKind::of(name, path)?;
             match kind {
                 CellKind::Familiarity => familiarity = Some(Vec::new()),
-                CellKind::Answer(head, seed) => {
+                CellKind::Prediction(head, seed) => {
                     let predicted_values = if task == Task::Age {
                         PredictedValues::Regression(Vec::new())
                     } else {
@@ -216,7 +217,7 @@ impl RowPredictions {
             let mut low = 0.0;
             let mut at = 0_usize;
             for (kind, text) in kinds.iter().zip(record.iter().skip(FIXED.len())) {
-                if matches!(kind, CellKind::Answer(..)) {
+                if matches!(kind, CellKind::Prediction(..)) {
                     at += 1;
                 }
                 let column = at.checked_sub(1).and_then(|at| columns.get_mut(at));
@@ -224,12 +225,14 @@ impl RowPredictions {
                     (CellKind::Familiarity, _) => {
                         familiarity.get_or_insert_default().push(cell.number(text)?);
                     }
-                    (CellKind::Answer(..), Some(column)) => match &mut column.predicted_values {
-                        PredictedValues::Classes { predicted, .. } => {
-                            predicted.push(cell.class(text)?)
+                    (CellKind::Prediction(..), Some(column)) => {
+                        match &mut column.predicted_values {
+                            PredictedValues::Classes { predicted, .. } => {
+                                predicted.push(cell.class(text)?);
+                            }
+                            PredictedValues::Regression(years) => years.push(cell.number(text)?),
                         }
-                        PredictedValues::Regression(years) => years.push(cell.number(text)?),
-                    },
+                    }
                     (CellKind::Probability, Some(column)) => {
                         if let PredictedValues::Classes { probability, .. } =
                             &mut column.predicted_values
@@ -267,8 +270,8 @@ fn header_of(has_familiarity: bool, columns: &[PredictionColumn]) -> Vec<String>
     header
 }
 
-/// Removes rows from a table of predictions or label-error candidates, whose first column is the picture's path,
-/// and gives how many there were. `gone` is called with each path.
+/// Removes rows from a table of predictions or label-error candidates, whose first column is the
+/// picture's path, and gives how many there were. `gone` is called with each path.
 ///
 /// # Errors
 /// A file that is no table, or any error of the file system, naming the path.
@@ -298,7 +301,7 @@ pub fn forget_rows(path: &Path, gone: &dyn Fn(&str) -> bool) -> Result<usize, Ev
 enum CellKind<'a> {
     Familiarity,
     /// The predictions of a head under a seed; the columns below belong to the one before them.
-    Answer(&'a str, u64),
+    Prediction(&'a str, u64),
     Probability,
     Low,
     High,
@@ -315,7 +318,7 @@ impl<'a> CellKind<'a> {
         }
         let parsed =
             name.rsplit_once('/').and_then(|(head, seed)| Some((head, seed.parse().ok()?)));
-        parsed.map(|(head, seed)| Self::Answer(head, seed)).ok_or_else(|| {
+        parsed.map(|(head, seed)| Self::Prediction(head, seed)).ok_or_else(|| {
             file_error(path, format!("expected a column `head/seed`, found `{name}`"))
         })
     }
@@ -426,7 +429,7 @@ mod tests {
             }
         }
         assert_eq!(RowPredictions::read_csv(&path, Task::Class, &classes).unwrap(), written);
-        // Whoever forgets a picture knows it by its path as it is.
+        // Paths are matched unescaped.
         assert_eq!(forget_rows(&path, &|path| path == texts[0]).unwrap(), 1);
         let left = RowPredictions::read_csv(&path, Task::Class, &classes).unwrap();
         assert_eq!(left.rows, written.rows[1..]);

@@ -1,4 +1,5 @@
-//! Protocols: how samples are split into training, validation and test rows without a common subject.
+//! Protocols: how samples are split into training, validation and test rows without a common
+//! subject.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -181,8 +182,8 @@ impl CvSplit {
         let Targets::Classes { indices, .. } = targets else { return BTreeMap::new() };
         let trained: BTreeSet<usize> = self.train.iter().map(|&row| indices[row]).collect();
         let mut untrained = BTreeMap::new();
-        let judged = if self.test.is_empty() { &self.validation } else { &self.test };
-        for class in judged.iter().map(|&row| indices[row]) {
+        let tested = if self.test.is_empty() { &self.validation } else { &self.test };
+        for class in tested.iter().map(|&row| indices[row]) {
             if !trained.contains(&class) {
                 *untrained.entry(classes[class].clone()).or_default() += 1;
             }
@@ -238,8 +239,8 @@ fn across(rows: &[RowInfo], place: impl Fn(&RowInfo) -> Option<(u16, String)>) -
 /// Divides rows by a protocol. The same rows and seed give the same splits.
 ///
 /// Validation rows are always taken from the training side and exclusive by subject: about 12.5 %
-/// of it, with labels and data sets mixed like the rest where the subjects allow. Where they do not,
-/// a note of the split says so. `targets` (one a row) serve only to mix them.
+/// of it, with labels and data sets mixed like the rest where the subjects allow. Where they do
+/// not, a note of the split says so. `targets` (one a row) serve only to mix them.
 ///
 /// # Errors
 /// [`EvaluateError`] where rows lack a fold or split, a subject stands in two of them, or there
@@ -254,20 +255,20 @@ pub fn plan(
     let divider = Divider::new(rows, targets, seed);
     match protocol {
         Protocol::Folds => divider.folds(*protocol),
-        Protocol::KFold(k) => divider.dealt(*k),
+        Protocol::KFold(k) => divider.stratified_folds(*k),
         Protocol::Split => divider.split(*protocol),
         Protocol::Stores => divider.stores(),
         Protocol::LeaveOneSetOut => divider.each_set_out(),
         Protocol::Random80(times) => {
-            (0..*times as u64).map(|division| divider.random(seed.wrapping_add(division))).collect()
+            (0..*times as u64).map(|split| divider.random(seed.wrapping_add(split))).collect()
         }
     }
 }
 
-/// Divides rows of which none is to be tested on into training and validation rows: about an eighth,
-/// exclusive by subject, is kept for validation. That is the first of eight folds; it has the largest
-/// subject, so where that is too large to be kept, whole subjects are drawn that are not. The
-/// split has no test rows.
+/// Divides rows of which none is to be tested on into training and validation rows: about an
+/// eighth, exclusive by subject, is kept for validation. That is the first of eight folds; it has
+/// the largest subject, so where that is too large to be kept, whole subjects are drawn that are
+/// not. The split has no test rows.
 ///
 /// # Errors
 /// [`EvaluateError::TooFew`] where there are fewer than two subjects.
@@ -279,7 +280,7 @@ pub fn plan_training(
     require_rows(rows, targets)?;
     let divider = Divider::new(rows, targets, seed);
     let name = "training".to_owned();
-    let first = match divider.dealt(TRAINING_FOLDS) {
+    let first = match divider.stratified_folds(TRAINING_FOLDS) {
         Ok(folds) => folds.into_iter().next(),
         Err(EvaluateError::TooFew(_)) => None,
         Err(error) => return Err(error),
@@ -490,7 +491,7 @@ impl<'a> Divider<'a> {
             .collect()
     }
 
-    fn dealt(&self, k: usize) -> Result<Vec<CvSplit>, EvaluateError> {
+    fn stratified_folds(&self, k: usize) -> Result<Vec<CvSplit>, EvaluateError> {
         let mut generator = seeded(self.seed, "kfold");
         let fold_of = stratified_group_k_fold(&self.subjects, &self.strata, k, &mut generator)
             .ok_or_else(|| {

@@ -135,8 +135,9 @@ pub struct IntervalCheck {
     pub coverage_interval: Interval,
     /// Mean width in years.
     pub width: f64,
-    /// Data sets that were left out in turn to calibrate on, in addition to the validation rows; 0 where
-    /// the intervals are calibrated on the validation rows alone, which are of the sets fitted.
+    /// Data sets that were left out in turn to calibrate on, in addition to the validation rows; 0
+    /// where the intervals are calibrated on the validation rows alone, which are of the sets
+    /// fitted.
     pub sets_left_out: usize,
 }
 
@@ -176,7 +177,8 @@ impl CvResult {
         rows.sum()
     }
 
-    /// What a reader must know before the figures of classes that were tested without a training row.
+    /// What a reader must know before the figures of classes that were tested without a training
+    /// row.
     #[must_use]
     pub fn untrained_warning(&self) -> Option<String> {
         let of_class = |class: &String| match self.untrained_rows(class) {
@@ -187,7 +189,7 @@ impl CvResult {
         (!named.is_empty()).then(|| {
             format!(
                 "Classes of {} are tested without a single training row, so that no head can predict \
-                 them, and every answer on their rows counts as wrong: {}.",
+                 them, and every prediction for their rows counts as wrong: {}.",
                 self.task,
                 named.join(", ")
             )

@@ -43,8 +43,8 @@ pub enum Budget {
 pub enum InnerValidation {
     /// The split's validation rows.
     HoldOut,
-    /// Stratified group k-fold over training and validation rows; each fold scores once. Steadier where
-    /// rows are few, and as many times dearer.
+    /// Stratified group k-fold over training and validation rows; each fold scores once. Steadier
+    /// where rows are few, and as many times dearer.
     Folds(usize),
 }
 
@@ -61,8 +61,8 @@ pub struct Search<'a> {
     /// Makes the head of a configuration that gets this fraction of its epochs, above 0 and at most
     /// 1; always 1 where the budget is subjects.
     pub make: &'a MakeHead<'a>,
-    /// One in so many configurations goes on to the next iteration, with so many times the budget; 1
-    /// tries all of them with the whole budget.
+    /// One in so many configurations goes on to the next iteration, with so many times the budget;
+    /// 1 tries all of them with the whole budget.
     pub halving: usize,
     /// Where the scoring rows come from.
     pub inner: InnerValidation,
@@ -87,7 +87,8 @@ pub struct SearchResult {
     /// Where the scoring rows came from.
     pub inner: InnerValidation,
     /// The fraction of the budget at each iteration; the last is 1.
-    pub shares: Vec<f64>,
+    #[serde(rename = "shares")]
+    pub budget_fractions: Vec<f64>,
     /// What was tried.
     pub configurations: Vec<Configuration>,
     /// Every configuration at every iteration that it reached, by split.
@@ -140,9 +141,9 @@ pub struct SearchOutcome {
 /// Searches the settings of a head for every split of a plan, with the plan's first seed.
 /// Trials are stored in the journal, so that an interrupted search resumes.
 ///
-/// Successive halving (Jamieson and Talwalkar 2016): all configurations begin with a small fraction of
-/// the budget, and the better part goes on with more. Epochs start anew at each iteration, so that a
-/// schedule runs to its end in each.
+/// Successive halving (Jamieson and Talwalkar 2016): all configurations begin with a small fraction
+/// of the budget, and the better part goes on with more. Epochs start anew at each iteration, so
+/// that a schedule runs to its end in each.
 ///
 /// # Errors
 /// [`EvaluateError`] where a setting is out of range, a split cannot be divided further, every
@@ -158,39 +159,48 @@ pub fn search(
     }
     let fits = Fits::new(plan, run)?;
     let metric = Metric::primary(plan.task, &plan.targets);
-    let shares = halving::shares(search.configurations.len(), search.halving);
-    let divisions: Vec<InnerSplits> = plan
+    let budget_fractions = halving::budget_fractions(search.configurations.len(), search.halving);
+    let outer_splits: Vec<InnerSplits> = plan
         .splits
         .iter()
         .map(|split| InnerSplits::new(plan, split, search.inner))
         .collect::<Result<_, _>>()?;
     let mut alive: Vec<Vec<usize>> =
-        divisions.iter().map(|_| (0..search.configurations.len()).collect()).collect();
+        outer_splits.iter().map(|_| (0..search.configurations.len()).collect()).collect();
     let mut trials = Vec::new();
-    for (iteration, &share) in shares.iter().enumerate() {
-        let iteration =
-            HalvingIteration { plan, search, divisions: &divisions, number: iteration, share };
+    for (iteration, &share) in budget_fractions.iter().enumerate() {
+        let iteration = HalvingIteration {
+            plan,
+            search,
+            outer_splits: &outer_splits,
+            number: iteration,
+            share,
+        };
         let tried = iteration.run(&alive, metric, &fits)?;
-        for (division, alive) in divisions.iter().zip(&mut alive) {
-            let of_division: Vec<&Trial> =
-                tried.iter().filter(|trial| trial.split == division.name).collect();
-            *alive =
-                halving::best(&of_division, metric, iteration.number + 1 == shares.len(), search);
+        for (outer, alive) in outer_splits.iter().zip(&mut alive) {
+            let of_split: Vec<&Trial> =
+                tried.iter().filter(|trial| trial.split == outer.name).collect();
+            *alive = halving::best(
+                &of_split,
+                metric,
+                iteration.number + 1 == budget_fractions.len(),
+                search,
+            );
             if alive.is_empty() {
-                return Err(all_failed(&of_division));
+                return Err(all_failed(&of_split));
             }
         }
         trials.extend(tried);
     }
     let mut choices = Vec::new();
     let mut heads = Vec::new();
-    for (division, best) in divisions.iter().zip(alive) {
+    for (outer, best) in outer_splits.iter().zip(alive) {
         let configuration = best[0];
         let last =
-            |trial: &&Trial| trial.split == division.name && trial.configuration == configuration;
+            |trial: &&Trial| trial.split == outer.name && trial.configuration == configuration;
         let score = trials.iter().rfind(last).and_then(|trial| trial.score);
         choices.push(Choice {
-            split: division.name.clone(),
+            split: outer.name.clone(),
             configuration,
             score: score.unwrap_or(f64::NAN),
         });
@@ -205,7 +215,7 @@ pub fn search(
             budget: search.budget,
             halving: search.halving,
             inner: search.inner,
-            shares,
+            budget_fractions,
             configurations: search.configurations.clone(),
             trials,
             choices,
@@ -226,7 +236,7 @@ impl Search<'_> {
 struct HalvingIteration<'a> {
     plan: &'a CvPlan<'a>,
     search: &'a Search<'a>,
-    divisions: &'a [InnerSplits],
+    outer_splits: &'a [InnerSplits],
     number: usize,
     share: f64,
 }
@@ -249,14 +259,14 @@ impl HalvingIteration<'_> {
         let mut splits: Vec<(usize, CvSplit)> = Vec::new();
         let mut begun: Vec<(usize, usize, usize)> = Vec::new();
         for (&configuration, head) in &heads {
-            for (number, division) in self.divisions.iter().enumerate() {
+            for (number, outer) in self.outer_splits.iter().enumerate() {
                 if alive[number].contains(&configuration) {
                     begun.push((number, configuration, splits.len()));
                     let share = match self.search.budget {
                         Budget::Epochs => 1.0,
                         Budget::Subjects => self.share,
                     };
-                    let inner = division.splits(self.plan, head.as_ref(), self.share, share);
+                    let inner = outer.splits(self.plan, head.as_ref(), self.share, share);
                     splits.extend(inner.into_iter().map(|split| (configuration, split)));
                 }
             }
@@ -275,10 +285,10 @@ impl HalvingIteration<'_> {
         Ok(begun
             .into_iter()
             .map(|(number, configuration, first)| {
-                let division = &self.divisions[number];
-                let outcomes = &outcomes[first..first + division.inner()];
+                let outer = &self.outer_splits[number];
+                let outcomes = &outcomes[first..first + outer.inner()];
                 let mut trial = Trial {
-                    split: division.name.clone(),
+                    split: outer.name.clone(),
                     configuration,
                     iteration: self.number,
                     rows: 0,

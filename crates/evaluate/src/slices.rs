@@ -171,9 +171,9 @@ pub fn slices(
     }
     let mut found: Vec<AttributeSlices> = Vec::new();
     let mut rows_of: Vec<Vec<usize>> = Vec::new();
-    let told = HeadPredictions::of_head(predictions, head);
+    let head_predictions = HeadPredictions::of_head(predictions, head);
     for grouping in &groupings {
-        let (attribute, rows) = parted(grouping, &subjects, &values, &told)?;
+        let (attribute, rows) = parted(grouping, &subjects, &values, &head_predictions)?;
         if attribute.slices.len() + attribute.small.len() > 1 {
             found.push(attribute);
             rows_of.extend(rows);
@@ -192,7 +192,7 @@ pub fn slices(
         slice.interval = interval;
         slice.gap_interval = gap;
     }
-    if let Some(checked) = told.intervals() {
+    if let Some(checked) = head_predictions.intervals() {
         let both = drawn(&checked.inside).into_iter().zip(drawn(&checked.width));
         for ((slice, rows), (coverage, width)) in every(&mut found).zip(&rows_of).zip(both) {
             slice.intervals = checked.on(rows, coverage.0, width.0);
@@ -290,10 +290,11 @@ impl<'a> HeadPredictions<'a> {
     fn intervals(&self) -> Option<CheckedIntervals> {
         let all = self.intervals.iter().copied().collect::<Option<Vec<_>>>()?;
         let truth = true_ages(&self.predictions.truth);
-        let shares: Vec<_> = all.iter().map(|ends| coverage_probabilities(&truth, ends)).collect();
+        let fractions: Vec<_> =
+            all.iter().map(|ends| coverage_probabilities(&truth, ends)).collect();
         let of_seeds =
             |get: &dyn Fn(usize) -> f64| (0..all.len()).map(get).sum::<f64>() / all.len() as f64;
-        let inside = |row: usize| of_seeds(&|seed| shares[seed][row].unwrap_or(f64::NAN));
+        let inside = |row: usize| of_seeds(&|seed| fractions[seed][row].unwrap_or(f64::NAN));
         let width = |row: usize| of_seeds(&|seed| f64::from(all[seed][row].1 - all[seed][row].0));
         Some(CheckedIntervals {
             inside: (0..truth.len()).map(inside).collect(),
@@ -338,7 +339,7 @@ fn parted(
     grouping: &Grouping,
     subjects: &[usize],
     values: &[f64],
-    told: &HeadPredictions<'_>,
+    head_predictions: &HeadPredictions<'_>,
 ) -> Result<(AttributeSlices, Vec<Vec<usize>>), EvaluateError> {
     let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, name) in grouping.of_row.iter().enumerate() {
@@ -373,7 +374,7 @@ fn parted(
             interval: nothing,
             gap: if rest == 0 { 0.0 } else { value - (total - sum) / rest as f64 },
             gap_interval: nothing,
-            secondary: told.secondary(&rows)?,
+            secondary: head_predictions.secondary(&rows)?,
             intervals: None,
         });
         measured.push(rows);

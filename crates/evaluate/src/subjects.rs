@@ -1,5 +1,5 @@
-//! Groups rows into subjects where a data set names none, or names them in part: identical files, and similar
-//! embeddings.
+//! Groups rows into subjects where a data set names none, or names them in part: identical files,
+//! and similar embeddings.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -50,15 +50,16 @@ pub struct GroupedSubjects {
     pub shared: usize,
 }
 
-/// Groups rows by single link: rows that name one subject, rows of the same picture, and rows without
-/// a name with all others, named or not, that they are similar to. Faces are similar where both people are
-/// aged at least [`LEAST_AGE`] and the embeddings have a cosine of at least `threshold` (usually
-/// [`THRESHOLD`]), and at any age, known or not, from [`COPY`]; two named rows are never compared. So named subjects become one where they share a
-/// picture, or where a row without a name is similar to both, which otherwise could be in no split.
+/// Groups rows by single link: rows that name one subject, rows of the same picture, and rows
+/// without a name with all others, named or not, that they are similar to. Faces are similar where
+/// both people are aged at least [`LEAST_AGE`] and the embeddings have a cosine of at least
+/// `threshold` (usually [`THRESHOLD`]), and at any age, known or not, from [`COPY`]; two named rows
+/// are never compared. So named subjects become one where they share a picture, or where a row
+/// without a name is similar to both, which otherwise could be in no split.
 ///
 /// `embeddings` (n x d, any length) belong to the rows; without them only names and pictures count,
-/// which is all that there is to do where every row has a name. Cosines are computed tile by tile, so memory grows with n x d and not with n
-/// squared.
+/// which is all that there is to do where every row has a name. Cosines are computed tile by tile,
+/// so memory grows with n x d and not with n squared.
 ///
 /// # Errors
 /// [`EvaluateError::Inconsistent`] where the counts differ.

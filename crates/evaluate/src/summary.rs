@@ -73,7 +73,8 @@ pub(crate) fn summarise(
         .collect())
 }
 
-/// A value of every fit that has it, averaged over seeds for each fold and over folds for each seed.
+/// A value of every fit that has it, averaged over seeds for each fold and over folds for each
+/// seed.
 struct Grid {
     folds: Vec<f64>,
     seeds: Vec<f64>,

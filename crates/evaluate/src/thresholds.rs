@@ -2,9 +2,9 @@
 //!
 //! A row is a *minor* where its true age is below the threshold and an *adult* where it is not; an
 //! age known as a range counts where the whole range lies on one side. A person passes at a
-//! *challenge age* where the lower decile of the predicted distribution is at least that. Each fit chooses its challenge age, and
-//! the limit below which people are called under, on its validation rows alone
-//! ([`AgeThreshold::choose`]); all rates here are of test rows.
+//! *challenge age* where the lower decile of the predicted distribution is at least that. Each fit
+//! chooses its challenge age, and the limit below which people are called under, on its validation
+//! rows alone ([`AgeThreshold::choose`]); all rates here are of test rows.
 
 use facefold_core::{AgeDecision, AgeTarget, AgeThreshold, DecisionAges, ErrorBound, Targets};
 use serde::{Deserialize, Serialize};
@@ -377,7 +377,8 @@ impl<'a> Tested<'a> {
         }
     }
 
-    /// The decisions by band of minors' ages, and by every attribute with names that parts the rows.
+    /// The decisions by band of minors' ages, and by every attribute with names that parts the
+    /// rows.
     fn slices(&self, age: u32, outcomes: &[Outcome]) -> Vec<DecisionSlice> {
         let bands = Grouping {
             name: "true age".to_owned(),
@@ -472,7 +473,8 @@ impl AgeStrata {
         Some(sum / (self.minors.len() * self.adults.len()) as f64)
     }
 
-    /// The largest fraction of adults that pass with at most each rate of minors, averaged over seeds.
+    /// The largest fraction of adults that pass with at most each rate of minors, averaged over
+    /// seeds.
     fn roc(&self, columns: &[Vec<f32>]) -> Vec<RocPoint> {
         if self.minors.is_empty() || self.adults.is_empty() {
             return Vec::new();
@@ -487,8 +489,8 @@ impl AgeStrata {
             adults as f64 / self.adults.len() as f64
         };
         let point = |&rate: &f64| {
-            let shares: Vec<f64> = columns.iter().map(|scores| passed(scores, rate)).collect();
-            RocPoint { false_adult_rate: rate, adults_passed: mean(&shares) }
+            let fractions: Vec<f64> = columns.iter().map(|scores| passed(scores, rate)).collect();
+            RocPoint { false_adult_rate: rate, adults_passed: mean(&fractions) }
         };
         ROC_RATES.iter().map(point).collect()
     }
@@ -612,7 +614,7 @@ mod tests {
         let mut outcomes = [Outcome::default(); 8];
         (outcomes[1].over, outcomes[0].under, outcomes[6].over) = (0.5, 1.0, 1.0);
         let decisions = strata.decisions(&outcomes);
-        let shares = [
+        let fractions = [
             decisions.minors_passed,
             decisions.minors_under,
             decisions.adults_passed,
@@ -620,7 +622,7 @@ mod tests {
             decisions.older_passed,
         ]
         .map(|rate| rate.share.unwrap());
-        assert_eq!(shares, [0.5 / 3.0, 1.0 / 3.0, 0.2, 0.0, 0.5]);
+        assert_eq!(fractions, [0.5 / 3.0, 1.0 / 3.0, 0.2, 0.0, 0.5]);
         let none = Rate::of(&[], |_| 1.0).exact();
         assert_eq!((none.share, none.interval), (None, None));
     }

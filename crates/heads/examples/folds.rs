@@ -3,11 +3,11 @@
 //!
 //! Features are f32, n x d; targets are i32 class indices, or f32 years; folds are i32. Prints a
 //! JSON object for each fold. The rows left out are the validation rows too, so a list of settings
-//! is tried as scikit-learn's `GridSearchCV` tries it, and the notes have each setting's score. With
-//! `--unasked` the fitted head is not asked once more: the score is that of the chosen epoch, or
-//! null where there are none. `scripts/bench_heads.py` measures with it.
+//! is tried as scikit-learn's `GridSearchCV` tries it, and the notes have each setting's score.
+//! With `--unasked` the fitted head is not asked once more: the score is that of the chosen epoch,
+//! or null where there are none. `scripts/bench_heads.py` measures with it.
 
-#![allow(clippy::print_stdout, reason = "a program: stdout is its answer")]
+#![allow(clippy::print_stdout, reason = "a program: stdout is its output")]
 
 use std::error::Error;
 use std::io::Read;
@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         chosen.dedup();
     }
     for fold in chosen {
-        // A negative fold is used by nobody.
+        // Rows of a negative fold are unused.
         let rows = |left_out: bool| -> Vec<usize> {
             let used = |row: &usize| folds[*row] >= 0 && (folds[*row] == fold) == left_out;
             (0..folds.len()).filter(used).collect()

@@ -2,9 +2,10 @@
 //!
 //! The file is in the safetensors format, readable without facefold: its metadata key `facefold`
 //! holds the JSON manifest, a head's tensors are named `<number of the head>/<name>`, those of the
-//! familiarity `familiarity/<name>`, and the tensor `checksum` is the BLAKE3 hash of the manifest and
-//! of the other tensors. Matrices of heads are stored in the bundle's [`WeightFormat`], their vectors in
-//! single precision. The file holds no time and no path, so the same heads give the same bytes.
+//! familiarity `familiarity/<name>`, and the tensor `checksum` is the BLAKE3 hash of the manifest
+//! and of the other tensors. Matrices of heads are stored in the bundle's [`WeightFormat`], their
+//! vectors in single precision. The file holds no time and no path, so the same heads give the same
+//! bytes.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -178,13 +179,13 @@ impl Bundle {
     /// Reads a bundle and makes sure that each of its heads can be used.
     ///
     /// # Errors
-    /// [`BundleError::Read`] where the file cannot be read, [`BundleError::Damaged`] where it is
+    /// [`BundleError::Read`] where the file cannot be read, [`BundleError::Corrupt`] where it is
     /// no bundle; both name the path.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
         let bytes =
             files::read_at_most(path, MOST_BYTES).map_err(|source| BundleError::Read { source })?;
         Self::from_bytes(&bytes)
-            .map_err(|reason| BundleError::Damaged { path: path.to_owned(), reason })
+            .map_err(|reason| BundleError::Corrupt { path: path.to_owned(), reason })
     }
 
     /// The bytes of the bundle's file; the same bundle gives the same bytes. With
@@ -416,7 +417,7 @@ pub enum BundleError {
         "`{}` is not a bundle that can be used: {reason}; make it again with `facefold train`",
         path.display()
     )]
-    Damaged {
+    Corrupt {
         /// The file.
         path: PathBuf,
         /// What is wrong.

@@ -13,8 +13,8 @@ impl Sigmoid {
     /// What is used where nothing can be fitted: a decision of 1, the margin, is 0.73 certain.
     pub(crate) const UNCALIBRATED: Self = Self { a: -1.0, b: 0.0 };
 
-    /// Fits the sigmoid to decisions and whether each row is of the class; [`Self::UNCALIBRATED`] where
-    /// one of the two kinds of rows is missing.
+    /// Fits the sigmoid to decisions and whether each row is of the class; [`Self::UNCALIBRATED`]
+    /// where one of the two kinds of rows is missing.
     ///
     /// After Lin, Lin and Weng, "A note on Platt's probabilistic outputs for support vector
     /// machines" (2007): smoothed targets, Newton steps with backtracking.

@@ -205,8 +205,8 @@ impl ComputationGraph {
         let half = self.with(Operation::Multiply, sum, 0.5);
         let below = self.compute(Operation::CumulativeSum, &[probabilities]);
         let missing = self.compute(Operation::Subtract, &[half, below]);
-        // A year without probability lies on one side of the median: the quotient is far from 0 and 1,
-        // or 0 where the median is reached.
+        // A year without probability lies on one side of the median: the quotient is far from 0 and
+        // 1, or 0 where the median is reached.
         let probabilities = self.with(Operation::Maximum, probabilities, f32::MIN_POSITIVE);
         let part = self.compute(Operation::Divide, &[missing, probabilities]);
         let part = self.rectify(part);

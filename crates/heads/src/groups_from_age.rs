@@ -1,5 +1,5 @@
-//! Age groups told from years: a group's probability is the sum of the year distribution over its
-//! years.
+//! Age groups from a predicted age distribution: a group's probability is the sum of the
+//! distribution over its years.
 //!
 //! A head for groups learns nothing of a face of 35 but that it is in the group of 26 to 35. One
 //! for years learns where in the group it is, and that its neighbours are near.
@@ -111,14 +111,14 @@ struct Settings {
 
 struct Fitted {
     member: Box<dyn FittedHead>,
-    /// What the logarithms of the groups' shares are divided by.
+    /// Temperature: divisor of the logarithms of the groups' probabilities.
     temperature: f32,
     stored: Stored<Settings>,
 }
 
 impl Fitted {
-    /// Logarithms of the groups' probabilities of the year distribution, row by row. What falls between
-    /// groups that have gaps counts for none of them.
+    /// Logarithms of the groups' probabilities of the year distribution, row by row. What falls
+    /// between groups that have gaps counts for none of them.
     fn logits(
         &self,
         groups: &AgeGroups,

@@ -72,22 +72,22 @@ impl Knn {
         };
         features.check(validation.matrix(), validation.rows())?;
         let n = training.len();
-        let (told, shares) = match training.targets() {
+        let (targets, class_frequencies) = match training.targets() {
             Targets::Regression(ages) => (years::midpoints(ages), Vec::new()),
             Targets::Classes { indices, count } => {
-                let mut shares = vec![0.0; *count];
+                let mut class_frequencies = vec![0.0; *count];
                 for &class in indices {
-                    shares[class] += 1.0 / n as f32;
+                    class_frequencies[class] += 1.0 / n as f32;
                 }
-                (indices.iter().map(|&class| class as f32).collect(), shares)
+                (indices.iter().map(|&class| class as f32).collect(), class_frequencies)
             }
         };
         let rows = directions(&features, training.matrix().plain(), training.rows());
         let mut fitted = Fitted {
             known: WeightedTarget::new(rows, features.width())?,
             features,
-            told,
-            shares,
+            targets,
+            class_frequencies,
             stored: Stored {
                 target,
                 unit_columns: self.unit_columns,
@@ -103,8 +103,8 @@ impl Knn {
         let nearest = fitted.nearest(validation.matrix().plain(), validation.rows(), most)?;
         let mut best: Option<(f64, usize)> = None;
         for k in tried {
-            let answers = fitted.answers(&nearest, most, k);
-            let error = error(&answers, validation.targets());
+            let predictions = fitted.predictions(&nearest, most, k);
+            let error = error(&predictions, validation.targets());
             if best.is_none_or(|(lowest, _)| error < lowest) {
                 best = Some((error, k));
             }
@@ -121,15 +121,15 @@ impl Knn {
 }
 
 /// Mean cross-entropy, or mean absolute error in years; 0 of no rows.
-fn error(answers: &[f32], targets: &Targets) -> f64 {
+fn error(predictions: &[f32], targets: &Targets) -> f64 {
     match targets {
         Targets::Classes { indices, count } => {
-            let rows = answers.chunks(*count).zip(indices);
+            let rows = predictions.chunks(*count).zip(indices);
             let losses =
                 rows.map(|(row, &class)| -f64::from(row[class].max(f32::MIN_POSITIVE)).ln());
             losses.sum::<f64>() / indices.len().max(1) as f64
         }
-        Targets::Regression(ages) => years::error(answers, ages),
+        Targets::Regression(ages) => years::error(predictions, ages),
     }
 }
 
@@ -198,9 +198,9 @@ struct Fitted {
     features: Standardiser,
     known: WeightedTarget,
     /// Class index or years of each training row.
-    told: Vec<f32>,
+    targets: Vec<f32>,
     /// Share of the training rows in each class; empty for years.
-    shares: Vec<f32>,
+    class_frequencies: Vec<f32>,
     stored: Stored<Settings>,
 }
 
@@ -214,7 +214,7 @@ impl Fitted {
         k: usize,
     ) -> Result<Vec<u32>, HeadError> {
         let failed = backend("comparing rows with the training rows");
-        let n = self.told.len();
+        let n = self.targets.len();
         let mut found = Vec::with_capacity(rows.len() * k);
         for chunk in rows.chunks(BLOCK) {
             let problems = directions(&self.features, source, chunk);
@@ -241,9 +241,9 @@ impl Fitted {
     }
 
     /// Class probabilities or ages by the first `k` of the `most` neighbours of each row.
-    fn answers(&self, nearest: &[u32], most: usize, k: usize) -> Vec<f32> {
+    fn predictions(&self, nearest: &[u32], most: usize, k: usize) -> Vec<f32> {
         let rows =
-            nearest.chunks(most).map(|row| row[..k].iter().map(|&at| self.told[at as usize]));
+            nearest.chunks(most).map(|row| row[..k].iter().map(|&at| self.targets[at as usize]));
         match self.stored.target {
             TargetKind::Regression => {
                 let median = |row: &mut dyn Iterator<Item = f32>| {
@@ -255,9 +255,9 @@ impl Fitted {
             }
             TargetKind::Classes { .. } => rows
                 .flat_map(|row| {
-                    // One more neighbour, which is of each class with its frequency among the training rows:
-                    // no class is ruled out by few neighbours.
-                    let mut votes = self.shares.clone();
+                    // One more neighbour, which is of each class with its frequency among the
+                    // training rows: no class is ruled out by few neighbours.
+                    let mut votes = self.class_frequencies.clone();
                     row.for_each(|class| votes[class as usize] += 1.0);
                     votes.into_iter().map(move |votes| votes / (k + 1) as f32)
                 })
@@ -270,7 +270,7 @@ impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
         let k = self.stored.settings.neighbours;
         let side = |source: &FeatureRows, rows: &[usize]| {
-            Ok(self.answers(&self.nearest(source, rows, k)?, k, k))
+            Ok(self.predictions(&self.nearest(source, rows, k)?, k, k))
         };
         predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, side)?)
     }
@@ -287,9 +287,12 @@ impl FittedHead for Fitted {
         let shape = IxDyn(self.known.rows.dims());
         let rows = ArrayD::from_shape_vec(shape, values.unwrap_or_default());
         tensors.insert("rows".to_owned(), rows.unwrap_or_default());
-        tensors.insert("told".to_owned(), Array1::from(self.told.clone()).into_dyn());
-        if !self.shares.is_empty() {
-            tensors.insert("shares".to_owned(), Array1::from(self.shares.clone()).into_dyn());
+        tensors.insert("told".to_owned(), Array1::from(self.targets.clone()).into_dyn());
+        if !self.class_frequencies.is_empty() {
+            tensors.insert(
+                "shares".to_owned(),
+                Array1::from(self.class_frequencies.clone()).into_dyn(),
+            );
         }
         self.stored.state_dict(NAME, tensors)
     }
@@ -301,19 +304,25 @@ pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadErro
     let stored: Stored<Settings> = reader.stored()?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
     let rows = reader.matrix("rows", (None, Some(features.width())))?;
-    let told = reader.vector("told", Some(rows.nrows()))?;
-    let shares = match stored.target {
+    let targets = reader.vector("told", Some(rows.nrows()))?;
+    let class_frequencies = match stored.target {
         TargetKind::Classes { count } => reader.vector("shares", Some(count))?,
         TargetKind::Regression => Vec::new(),
     };
     let neighbours = stored.settings.neighbours;
-    let is_class = |&told: &f32| told >= 0.0 && (told as usize) < shares.len();
-    if neighbours == 0 || neighbours > told.len() {
-        return Err(HeadError::Corrupt(format!("{neighbours} neighbours of {} rows", told.len())));
+    let is_class = |&class: &f32| class >= 0.0 && (class as usize) < class_frequencies.len();
+    if neighbours == 0 || neighbours > targets.len() {
+        return Err(HeadError::Corrupt(format!(
+            "{neighbours} neighbours of {} rows",
+            targets.len()
+        )));
     }
-    if stored.target != TargetKind::Regression && !told.iter().all(is_class) {
-        return Err(HeadError::Corrupt(format!("rows of none of {} classes", shares.len())));
+    if stored.target != TargetKind::Regression && !targets.iter().all(is_class) {
+        return Err(HeadError::Corrupt(format!(
+            "rows of none of {} classes",
+            class_frequencies.len()
+        )));
     }
     let known = WeightedTarget::new(rows.iter().copied().collect(), features.width())?;
-    Ok(Box::new(Fitted { features, known, told, shares, stored }))
+    Ok(Box::new(Fitted { features, known, targets, class_frequencies, stored }))
 }

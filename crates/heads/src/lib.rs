@@ -1,9 +1,9 @@
 //! The heads: classifiers and age regressors over a feature matrix (MLP, SVM, boosted trees,
 //! k-nearest neighbours, linear), their calibration, and bundles.
 //!
-//! [`registry::head`] makes a head by name; [`Bundle`] stores fitted heads in one file with all that
-//! prediction needs. To add a head, write a file that implements `Head` and `FittedHead`, and add a
-//! line to [`registry`].
+//! [`registry::head`] makes a head by name; [`Bundle`] stores fitted heads in one file with all
+//! that prediction needs. To add a head, write a file that implements `Head` and `FittedHead`, and
+//! add a line to [`registry`].
 //!
 //! A fit runs on the calling thread and starts no other, so folds and seeds can be fitted in
 //! parallel. The same rows and seed give the same bits.

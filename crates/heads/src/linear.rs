@@ -384,7 +384,7 @@ impl FittedHead for Fitted {
     }
 }
 
-/// Answers in row order as predictions of a kind.
+/// Outputs in row order as predictions of a kind.
 pub(crate) fn predictions(target: TargetKind, outputs: Vec<f32>) -> Result<Predictions, HeadError> {
     match target {
         TargetKind::Regression => Ok(Predictions::Regression(outputs)),

@@ -202,7 +202,7 @@ fn residual_loss(
 ///
 /// `outputs` has one number z a row; the probability of "older than k" is sigmoid(z + b) with the
 /// k-th of the `thresholds` b. `levels` has the target probabilities, rows x thresholds; `years`
-/// the weight of each row. Whether somebody in a range is older than a year inside it is not known:
+/// the weight of each row. Whether a person in a range is older than a year inside it is unknown:
 /// those levels, which must be 0, do not count. Gives the loss, and its derivative by the
 /// thresholds.
 ///

@@ -19,7 +19,7 @@ pub(crate) struct Majority;
 /// Class frequencies (the largest is predicted), or one age.
 #[derive(Debug)]
 struct Fitted {
-    answer: Vec<f32>,
+    prediction: Vec<f32>,
     stored: Stored<()>,
 }
 
@@ -42,13 +42,13 @@ impl Head for Majority {
             return Err(HeadError::Untrainable("no training rows".to_owned()));
         }
         let n = training.len();
-        let answer = match training.targets() {
+        let prediction = match training.targets() {
             Targets::Classes { indices, count } => {
-                let mut shares = vec![0.0; *count];
+                let mut frequencies = vec![0.0; *count];
                 for &index in indices {
-                    shares[index] += 1.0 / n as f32;
+                    frequencies[index] += 1.0 / n as f32;
                 }
-                shares
+                frequencies
             }
             Targets::Regression(ages) => {
                 let mut sorted = years::midpoints(ages);
@@ -60,7 +60,7 @@ impl Head for Majority {
         let log = TrainingLog { rows_used: n, notes, ..TrainingLog::default() };
         let target = training.targets().kind();
         let stored = Stored { target, unit_columns: None, settings: (), log };
-        Ok(Box::new(Fitted { answer, stored }))
+        Ok(Box::new(Fitted { prediction, stored }))
     }
 }
 
@@ -70,10 +70,10 @@ impl FittedHead for Fitted {
             return Err(HeadError::Shape(format!("row {row} of a matrix of {}", matrix.rows())));
         }
         Ok(match self.stored.target {
-            TargetKind::Regression => Predictions::Regression(vec![self.answer[0]; rows.len()]),
+            TargetKind::Regression => Predictions::Regression(vec![self.prediction[0]; rows.len()]),
             TargetKind::Classes { count } => {
                 Predictions::Classes(Array2::from_shape_fn((rows.len(), count), |(_, class)| {
-                    self.answer[class]
+                    self.prediction[class]
                 }))
             }
         })
@@ -84,8 +84,8 @@ impl FittedHead for Fitted {
     }
 
     fn state_dict(&self) -> StateDict {
-        let answer = Array1::from(self.answer.clone()).into_dyn();
-        self.stored.state_dict(NAME, Tensors::from([("answer".to_owned(), answer)]))
+        let prediction = Array1::from(self.prediction.clone()).into_dyn();
+        self.stored.state_dict(NAME, Tensors::from([("answer".to_owned(), prediction)]))
     }
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadErro
         TargetKind::Regression => 1,
         TargetKind::Classes { count } => count,
     };
-    Ok(Box::new(Fitted { answer: reader.vector("answer", Some(length))?, stored }))
+    Ok(Box::new(Fitted { prediction: reader.vector("answer", Some(length))?, stored }))
 }
 
 #[cfg(test)]

@@ -63,12 +63,12 @@ pub(crate) fn only(
 
 /// Refuses a member that predicts another kind of target.
 pub(crate) fn check(member: &StateDict, expected: TargetKind) -> Result<(), HeadError> {
-    let told: Option<TargetKind> = serde_json::from_value(member.config["target"].clone()).ok();
-    if told == Some(expected) {
+    let found: Option<TargetKind> = serde_json::from_value(member.config["target"].clone()).ok();
+    if found == Some(expected) {
         return Ok(());
     }
     Err(HeadError::Corrupt(format!(
-        "a member that should tell {expected:?} tells {}",
+        "a member that should predict {expected:?} predicts {}",
         member.config["target"]
     )))
 }

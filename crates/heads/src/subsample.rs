@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 
 /// Positions (sorted) of `wanted` of the rows, or all of them if there are no more.
 ///
-/// Classes keep their shares to within one row; years (of a range
+/// Classes keep their frequencies to within one row; years (of a range
 /// its middle) are kept in proportion by sorting them and
 /// drawing one from each of `wanted` runs of equal length.
 pub(crate) fn stratified(targets: &Targets, wanted: usize, seed: u64) -> Vec<usize> {

@@ -10,7 +10,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// Idle pools of one thread: as many are made as there were concurrent callers.
 ///
 /// They are never ended. A pool for each call would cost a thread's start a prediction, and rayon
-/// gives the memory of a pool that takes over its caller's thread (`use_current_thread`) back never.
+/// gives the memory of a pool that takes over its caller's thread (`use_current_thread`) back
+/// never.
 static IDLE: Mutex<Vec<ThreadPool>> = Mutex::new(Vec::new());
 
 /// A pool of one thread, given back when dropped.

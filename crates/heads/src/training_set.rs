@@ -27,8 +27,8 @@ pub struct TaskCounts {
     pub rows: usize,
     /// Number of subjects.
     pub subjects: usize,
-    /// Rows of each class; for years, rows with an exact age in each of nine age groups, and rows of
-    /// each age range that labels name. Those without rows are left out.
+    /// Rows of each class; for years, rows with an exact age in each of nine age groups, and rows
+    /// of each age range that labels name. Those without rows are left out.
     pub labels: Vec<LabelCount>,
 }
 

@@ -1,4 +1,5 @@
-//! Bundles: the same answers after a round trip, the same bytes, clear errors for damaged files.
+//! Bundles: the same predictions after a round trip, the same bytes, clear errors for corrupt
+//! files.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -194,7 +195,7 @@ fn half_precision_changes_predictions_little_and_reads_back_exactly() {
     };
     let moved = furthest(&before_gender, &after_gender);
     assert!(moved > 0.0 && moved < 0.001, "{moved}");
-    // Not the answers themselves: where those are whole years, a median at a half moves by one.
+    // Not the predictions themselves: where those are whole years, a median at a half moves by one.
     let years = |head: &dyn FittedHead| {
         expectations(&head.age_distribution(&matrix, &rows).unwrap().expect("a distribution"))
     };
@@ -344,18 +345,18 @@ fn sample() -> &'static (Bundle, Vec<u8>) {
 
 proptest! {
     #[test]
-    fn damaged_bytes_are_refused_or_harmless(
+    fn corrupt_bytes_are_refused_or_harmless(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         header_only in any::<bool>(),
     ) {
         let (bundle, bytes) = sample();
-        let mut damaged = bytes.clone();
+        let mut corrupt = bytes.clone();
         let end = if header_only { 3000.min(bytes.len()) } else { bytes.len() };
         for (position, value) in changes {
-            damaged[position.index(end)] = value;
+            corrupt[position.index(end)] = value;
         }
         // A space of the header's padding may become another blank; nothing else gets through.
-        if let Ok(loaded) = Bundle::from_bytes(&damaged) {
+        if let Ok(loaded) = Bundle::from_bytes(&corrupt) {
             prop_assert!(loaded == *bundle);
         }
     }

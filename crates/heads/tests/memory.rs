@@ -19,7 +19,7 @@ const FIRST: usize = 200;
 /// Most bytes that a call may leave behind on average.
 const MOST: usize = 512;
 
-/// Resident bytes; none where the system does not tell.
+/// Resident bytes; `None` where the system does not report them.
 fn resident() -> Option<usize> {
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
     Some(pages.split(' ').nth(1)?.parse::<usize>().ok()? * 4096)

@@ -126,7 +126,7 @@ mod tests {
     use super::{Address, Credentials, Token, decoded};
 
     #[test]
-    fn passwords_are_taken_out_of_what_is_shown() {
+    fn passwords_are_never_shown() {
         let address = Address::new("http://user:p%40ss@10.0.0.1:18081/", None).unwrap();
         assert_eq!(address.url(), "http://10.0.0.1:18081");
         let Credentials::Password { user, password } = &address.credentials else { panic!() };

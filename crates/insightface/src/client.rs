@@ -1,5 +1,5 @@
-//! The client: sends pictures to whichever replica is free, and retries until one has a result or it
-//! is clear whether the picture or the servers are at fault.
+//! The client: sends pictures to whichever replica is free, and retries until one has a result or
+//! it is clear whether the picture or the servers are at fault.
 
 use std::fmt;
 use std::str::FromStr;

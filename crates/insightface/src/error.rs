@@ -42,7 +42,7 @@ pub enum InsightfaceError {
     },
     /// A server that lets this client in no more than any other.
     #[error(
-        "`{url}` refuses {given}: status {status}; set FACEFOLD_TOKEN (or --token) \
+        "`{url}` refuses access with {given}: status {status}; set FACEFOLD_TOKEN (or --token) \
          to a token that it knows"
     )]
     Unauthorised {

@@ -69,8 +69,9 @@ impl Options {
     /// Checks what can be checked without asking anybody.
     ///
     /// # Errors
-    /// [`InsightfaceError::NoUrl`], [`InsightfaceError::InvalidUrl`], [`InsightfaceError::NoCrops`],
-    /// [`InsightfaceError::Tokens`] or [`InsightfaceError::InvalidToken`].
+    /// [`InsightfaceError::NoUrl`], [`InsightfaceError::InvalidUrl`],
+    /// [`InsightfaceError::NoCrops`], [`InsightfaceError::Tokens`] or
+    /// [`InsightfaceError::InvalidToken`].
     pub fn check(&self) -> Result<(), InsightfaceError> {
         self.addresses().map(drop)
     }
@@ -168,8 +169,9 @@ impl InsightfaceExtractor {
         Ok(Extraction::Rejected(Rejection::new(RejectReason::NoFace, detail)))
     }
 
-    /// Whether the server sees the same picture in the file's own bytes, which are sent where the PNG
-    /// is too large for it: facefold decodes it in the same way; others do for JPEG without EXIF orientation.
+    /// Whether the server sees the same picture in the file's own bytes, which are sent where the
+    /// PNG is too large for it: facefold decodes it in the same way; others do for JPEG without
+    /// EXIF orientation.
     fn sends_own(&self, picture: &dyn Picture, bytes: &[u8]) -> bool {
         let is_crop = picture.size() == [CROP_SIDE; 2];
         let is_upright_jpeg = bytes.starts_with(JPEG) && self.pictures.is_stored_upright(bytes);

@@ -1,8 +1,8 @@
 //! The dialect of the container `face-detection-recognition`: `POST /` with jsonpickle both ways.
 //!
-//! Taken from `app.py` of its repository, version 0.1. It shows its detector a square of 640 pixels,
-//! takes RGB where ArcFace expects BGR, gives no norm and has no `/info`: its embeddings are worth
-//! comparing with each other only, and whether replicas are the same cannot be checked.
+//! Taken from `app.py` of its repository, version 0.1. It shows its detector a square of 640
+//! pixels, takes RGB where ArcFace expects BGR, gives no norm and has no `/info`: its embeddings
+//! are worth comparing with each other only, and whether replicas are the same cannot be checked.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -71,7 +71,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn the_question_is_a_text_that_holds_a_pickled_dictionary() {
+    fn the_request_is_a_text_with_a_pickled_dictionary() {
         let request_body = request_body(b"\x89PNG");
         // In Python: json.dumps(jsonpickle.encode({"image": b"\x89PNG"})), but for spaces.
         let text: String = serde_json::from_slice(&request_body.body).unwrap();

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_embedding_are_told_apart() {
+    fn invalid_values_have_distinct_errors() {
         assert_eq!(embedded(&unit()[1..], None), Err(BadEmbedding::Length(511)));
         let mut values = unit();
         values[7] = f64::NAN;
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_large_face_near_the_centre_is_meant() {
+    fn the_main_face_is_large_and_near_the_centre() {
         let face = |bounding_box: [f32; 4], score: f32| DetectedFace {
             bounding_box,
             landmarks: [[0.0; 2]; 5],

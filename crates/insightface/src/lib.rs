@@ -8,9 +8,9 @@
 //!
 //! How it stays correct:
 //!
-//! - **One picture a request.** Neither dialect names the pictures in its response, so a response can
-//!   be tied to its picture only where it can belong to no other. A server that leaves pictures out
-//!   or exchanges them cannot mix up the store; speed comes from requests in parallel.
+//! - **One picture a request.** Neither dialect names the pictures in its response, so a response
+//!   can be tied to its picture only where it can belong to no other. A server that leaves pictures
+//!   out or exchanges them cannot mix up the store; speed comes from requests in parallel.
 //! - **Upright pixels.** Servers apply EXIF orientation to JPEG only, so each picture is decoded
 //!   here ([`Pictures`]), oriented by EXIF and sent as PNG: the pixels that the local extractor sees.
 //! - **Nothing is believed.** Embeddings must be 512 finite values of unit length with a norm
@@ -18,9 +18,9 @@
 //!   unparsable bytes each have an outcome of their own, and none stores an embedding.
 //! - **A picture is rejected only by a healthy server.** Before a picture is rejected for an
 //!   error of the server, the server must embed a picture that is known to work.
-//! - **Refusals of the server are not the picture's.** A picture whose PNG is too large for the server
-//!   is sent as its own bytes; where these are too large too (413), or the server knows neither token
-//!   (401, 403) nor form (415), the extraction stops with an error.
+//! - **Refusals of the server are not the picture's.** A picture whose PNG is too large for the
+//!   server is sent as its own bytes; where these are too large too (413), or the server knows
+//!   neither token (401, 403) nor form (415), the extraction stops with an error.
 //! - **Several replicas share the load** if they report the same models. One that dies
 //!   gets no more pictures until it responds again, with the same models as before.
 //!

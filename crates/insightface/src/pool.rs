@@ -2,8 +2,8 @@
 //!
 //! A replica is *healthy* once its models are known and it has processed a probe picture. A
 //! connection that breaks makes it unhealthy: it may come back with other models. A replica that
-//! cannot be reached backs off, longer each time, and one worker at a time checks whether it is healthy
-//! again; so does one that failed three times in a row (a circuit breaker per replica).
+//! cannot be reached backs off, longer each time, and one worker at a time checks whether it is
+//! healthy again; so does one that failed three times in a row (a circuit breaker per replica).
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -87,8 +87,8 @@ impl Pool {
         Permit { pool: self, replica, encoding: states[replica].encoding }
     }
 
-    /// Waits for a free replica, not the one to avoid if there is another. Unhealthy ones after their
-    /// back-off come first, so that they recover; else the least loaded one.
+    /// Waits for a free replica, not the one to avoid if there is another. Unhealthy ones after
+    /// their back-off come first, so that they recover; else the least loaded one.
     ///
     /// `trouble` is since when the caller has had no response; it is set here if all replicas back
     /// off.

@@ -72,7 +72,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_scatter() {
+    fn backoff_doubles_up_to_the_limit_with_jitter() {
         let backoff = Backoff::new(&RetryPolicy::default());
         let [first, longest] = [200, 10_000].map(Duration::from_millis);
         for (failures, whole) in [(1, first), (2, 2 * first), (4, 8 * first), (30, longest)] {

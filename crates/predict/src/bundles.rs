@@ -94,8 +94,8 @@ impl Bundles {
         self.0.iter().map(predict_faces).collect()
     }
 
-    /// The change of each head of each bundle from its prediction for the first row to that for each
-    /// of the others, in the order of bundles and heads. `mirrored` has a row a row, or none.
+    /// The change of each head of each bundle from its prediction for the first row to that for
+    /// each of the others, in the order of bundles and heads. `mirrored` has a row a row, or none.
     pub fn shifts(
         &self,
         plain: &[Features<'_>],
@@ -178,8 +178,9 @@ impl Loaded {
             match (head.task, predictions) {
                 (Task::Age, Predictions::Regression(years)) => {
                     prediction.age = years.first().copied();
-                    let spread = fitted.uncertainty(matrix, &[0])?;
-                    prediction.age_spread = spread.and_then(|spread| spread.first().copied());
+                    let uncertainty = fitted.uncertainty(matrix, &[0])?;
+                    prediction.age_spread =
+                        uncertainty.and_then(|uncertainty| uncertainty.first().copied());
                     let distribution = fitted.age_distribution(matrix, &[0])?;
                     let estimates = AgeEstimate::of_rows(distribution.as_ref(), &years);
                     let distance = prediction.familiarity.map_or(0.0, |face| face.distance);

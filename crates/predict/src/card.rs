@@ -1,7 +1,7 @@
 //! A bundle's model card: training data, metrics, terms and limits.
 //!
-//! After the model cards of Mitchell et al. (2019): the network, the sets trained on, what the heads
-//! scored, on what terms they may be used, and for what they must not be.
+//! After the model cards of Mitchell et al. (2019): the network, the sets trained on, what the
+//! heads scored, on what terms they may be used, and for what they must not be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

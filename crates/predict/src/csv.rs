@@ -1,8 +1,8 @@
 //! Predictions as CSV: one row a picture, or a face where all faces were requested.
 //!
 //! Texts from elsewhere (paths, names of classes and bundles) are written as
-//! [`facefold_core::text::cell`] and [`facefold_core::text::printable`] make them: no cell is run by a
-//! spreadsheet, and no control character reaches a terminal. JSON has them as they are.
+//! [`facefold_core::text::cell`] and [`facefold_core::text::printable`] make them: no cell is run
+//! by a spreadsheet, and no control character reaches a terminal. JSON has them as they are.
 
 use facefold_core::AgeDecision;
 use facefold_core::text;
@@ -108,7 +108,7 @@ mod tests {
     use crate::prediction::{ClassPrediction, FacePrediction, ThresholdDecision};
 
     #[test]
-    fn an_answer_is_one_line_with_a_cell_a_column() {
+    fn a_prediction_is_one_csv_line() {
         let gender =
             ClassPrediction::new(vec![("female".to_owned(), 0.25), ("male".to_owned(), 0.75)]);
         let prediction = FacePrediction {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_is_told_and_no_name_is_run_or_breaks_a_line() {
+    fn class_names_are_escaped_in_csv() {
         let class = |names: [&str; 2]| {
             ClassPrediction::new(names.map(str::to_owned).into_iter().zip([0.75, 0.25]).collect())
         };

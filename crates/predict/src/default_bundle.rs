@@ -1,5 +1,5 @@
-//! The bundle embedded in the program, so that a picture is predicted without any other file than the
-//! network's weights.
+//! The bundle embedded in the program, so that a picture is predicted without any other file than
+//! the network's weights.
 //!
 //! `scripts/default_bundle` makes it anew; `docs/default-bundle.md` has what it was trained on and
 //! what it must not be used for.
@@ -22,10 +22,10 @@ const BYTES: &[u8] = include_bytes!("../assets/default.facefold");
 /// ```
 ///
 /// # Errors
-/// [`BundleError::Damaged`] where the program was built with a file that is no bundle.
+/// [`BundleError::Corrupt`] where the program was built with a file that is no bundle.
 pub fn default_bundle() -> Result<Bundle, BundleError> {
-    let damaged = |reason| BundleError::Damaged { path: DEFAULT_BUNDLE.into(), reason };
-    Bundle::from_bytes(BYTES).map_err(damaged)
+    let corrupt = |reason| BundleError::Corrupt { path: DEFAULT_BUNDLE.into(), reason };
+    Bundle::from_bytes(BYTES).map_err(corrupt)
 }
 
 #[cfg(test)]
@@ -38,7 +38,7 @@ mod tests {
     use super::{BYTES, default_bundle};
 
     #[test]
-    fn the_embedded_bundle_is_small_and_answers_for_the_default_network() {
+    fn the_embedded_bundle_is_small_and_of_the_default_network() {
         assert!(BYTES.len() <= 6_000_000, "{} bytes", BYTES.len());
         let bundle = default_bundle().unwrap();
         assert_eq!(bundle.extractor.model, BUFFALO_S.name);

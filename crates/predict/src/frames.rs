@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_is_asked_through_video4linux_and_a_file_only_as_a_file() {
+    fn cameras_use_video4linux_and_files_are_opened_as_files() {
         assert!(line("/dev/video0", 5.0).contains("-f v4l2 -i /dev/video0"));
         let file = line("holiday, 1.mp4", 2.5);
         assert!(
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_said_before_anything_starts() {
+    fn missing_inputs_are_reported_before_ffmpeg_starts() {
         let error = Frames::open(Path::new("no such film.mp4"), 5.0).unwrap_err();
         assert!(matches!(error, VideoError::Unreadable { .. }), "{error}");
         assert!(error.to_string().contains("no such film.mp4"), "{error}");

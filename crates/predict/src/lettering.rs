@@ -3,7 +3,7 @@
 use ab_glyph::{Font as _, FontRef, Glyph, PxScale, ScaleFont as _, point};
 use image::{Rgb, RgbImage};
 
-/// Latin, Greek and Cyrillic; its terms lie beside it, in `LICENCE-DejaVu.txt`.
+/// Latin, Greek and Cyrillic; its licence is in `LICENCE-DejaVu.txt`.
 const DEJAVU_SANS: &[u8] = include_bytes!("../assets/DejaVuSans-subset.ttf");
 
 /// Writes in one size.
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_the_picture_is_cut() {
+    fn text_is_clipped_at_the_picture() {
         let mut picture = RgbImage::new(12, 12);
         Lettering::new(30.0).write(&mut picture, "wide", [-10.0, -10.0], [255; 3]);
         assert_eq!(picture.dimensions(), (12, 12));

@@ -4,8 +4,8 @@
 //! it was trained, what it scored, and what it must not be used for.
 //! A [`Predictor`] ties bundles to the extractor that their features come from; it gives a
 //! [`FacePrediction`] for each face of a picture. [`csv`] and [`table`] write predictions for programs and
-//! people, [`annotate()`] draws them on the picture. [`Predictor::explain`] says
-//! [which part of a face](occlusion) moved a prediction.
+//! people, [`annotate()`] draws them on the picture. [`Predictor::explain`] makes
+//! [occlusion maps](occlusion).
 //! [`export()`](export::export) writes a bundle for other runtimes.
 //! [`Frames`] reads videos and cameras, in which [`TrackAggregator`] are followed and averaged.
 

@@ -72,8 +72,8 @@ pub struct ThresholdDecision {
 }
 
 impl ThresholdDecision {
-    /// The decision that a head's prediction gives: by its distribution, or by the predicted age where
-    /// it predicts no distribution.
+    /// The decision that a head's prediction gives: by its distribution, or by the predicted age
+    /// where it predicts no distribution.
     #[must_use]
     pub fn new(limits: &AgeThreshold, age: f32, distribution: Option<&[f32]>) -> Self {
         let decision = limits.decide(distribution.map_or_else(|| age.into(), DecisionAges::of));
@@ -109,8 +109,8 @@ pub struct FacePrediction {
     pub bounding_box: Option<[f32; 4]>,
     /// Detector score in [0, 1].
     pub score: Option<f32>,
-    /// How similar the face is to the training faces, where the bundle estimates it: what it predicts for an
-    /// unfamiliar face is little more than a guess.
+    /// How similar the face is to the training faces, where the bundle estimates it: what it
+    /// predicts for an unfamiliar face is little more than a guess.
     pub familiarity: Option<Familiarity>,
     /// Gender as annotators would put it.
     pub gender: Option<ClassPrediction>,
@@ -199,7 +199,7 @@ mod tests {
     use super::{ClassPrediction, ThresholdDecision};
 
     #[test]
-    fn uncertainty_runs_from_sure_to_ignorant() {
+    fn uncertainty_is_0_for_one_class_and_1_for_equal_probabilities() {
         let of = |probabilities: &[f32]| {
             let named = probabilities.iter().map(|&share| (share.to_string(), share)).collect();
             ClassPrediction::new(named).unwrap().uncertainty
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn decisions_rest_on_the_distribution_and_else_on_the_age() {
+    fn decisions_use_the_distribution_or_else_the_age() {
         let bound = "1%".parse().unwrap();
         let limits = AgeThreshold::choose(18, bound, &[20.5; 400], &[15.5; 400]);
         assert_eq!((limits.over_from, limits.under_below), (Some(21), Some(15)));

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn decisions_stand_under_their_threshold() {
+    fn decisions_are_in_the_column_of_their_threshold() {
         let at =
             ThresholdDecision { age: 21, decision: AgeDecision::Undecided, probability_over: None };
         let prediction =

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn two_who_move_keep_their_numbers_whatever_their_order() {
+    fn moving_boxes_keep_their_tracks_in_any_order() {
         let mut tracker = Tracker::new(0.3, 2);
         assert_eq!(tracker.follow(0, &[square(0.0, 0.0), square(300.0, 0.0)]), [0, 1]);
         for frame in 1..20_u16 {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_away_for_too_long_or_jumps_is_somebody_else() {
+    fn a_box_after_max_age_or_a_jump_starts_a_new_track() {
         let mut tracker = Tracker::new(0.3, 2);
         tracker.follow(0, &[square(0.0, 0.0)]);
         tracker.follow(1, &[]);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_is_given_to_one_person_only() {
+    fn a_box_belongs_to_one_track() {
         let mut tracker = Tracker::new(0.1, 2);
         tracker.follow(0, &[square(0.0, 0.0), square(30.0, 0.0)]);
         assert_eq!(tracker.follow(1, &[square(10.0, 0.0)]), [0]);

@@ -1,4 +1,4 @@
-//! Exported heads, without a network: their files say what they are, and onnxruntime answers by
+//! Exported heads, without a network: their metadata, and onnxruntime predicts by
 //! them as the heads do.
 //!
 //! onnxruntime runs where `FACEFOLD_PARITY_PYTHON` names a python3 with numpy and onnxruntime.
@@ -24,7 +24,7 @@ use serde_json::Value;
 const ROWS: usize = 160;
 const WIDTH: usize = 12;
 
-/// Smooth rows, of which the first columns tell the targets.
+/// Smooth rows, of which the first columns determine the targets.
 fn matrix() -> FeatureMatrix {
     let value = |(row, column): (usize, usize)| {
         (row as f32 * (0.37 + 0.11 * column as f32)).sin() * (1.0 + column as f32)
@@ -50,13 +50,13 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
         let other = if task == Task::Age { Task::Gender } else { Task::Age };
-        let companion = AuxiliaryTask {
+        let auxiliary = AuxiliaryTask {
             kind: other.into(),
             rows: rows.clone(),
             targets: targets(other, matrix, &rows),
         };
         let own = FeatureDataset::new(matrix, rows.clone(), targets(task, matrix, &rows)).unwrap();
-        own.with_auxiliary_tasks(vec![companion]).unwrap()
+        own.with_auxiliary_tasks(vec![auxiliary]).unwrap()
     };
     let head = registry::head(kind, options).unwrap();
     let fitted = head.fit(&examples(0..120), &examples(120..ROWS), 3).unwrap();
@@ -132,7 +132,7 @@ fn ask(test: &str, file: &[u8], matrix: &FeatureMatrix) -> Option<Value> {
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// The largest distance between what a head answers and what a file gave for its task.
+/// The largest distance between a head's predictions and a file's.
 fn distance(head: &TaskHead, predicted: &Value, matrix: &FeatureMatrix) -> f32 {
     let rows: Vec<usize> = (0..ROWS).collect();
     let (name, expected) = match head.fitted().unwrap().predict(matrix, &rows).unwrap() {
@@ -159,8 +159,8 @@ fn distance(head: &TaskHead, predicted: &Value, matrix: &FeatureMatrix) -> f32 {
 const TOLERANCE: [f32; 2] = [1e-5, 1e-3];
 
 #[test]
-fn onnxruntime_answers_by_heads_as_they_do() {
-    let test = "onnxruntime_answers_by_heads_as_they_do";
+fn onnxruntime_predicts_as_the_heads_do() {
+    let test = "onnxruntime_predicts_as_the_heads_do";
     let matrix = matrix();
     let mut cases = Vec::new();
     for kind in [
@@ -202,8 +202,8 @@ fn onnxruntime_answers_by_heads_as_they_do() {
 }
 
 #[test]
-fn weights_in_fewer_bits_are_smaller_and_still_near() {
-    let test = "weights_in_fewer_bits_are_smaller_and_still_near";
+fn quantised_weights_are_smaller_and_predictions_close() {
+    let test = "quantised_weights_are_smaller_and_predictions_close";
     let matrix = matrix();
     let mut wide = options();
     wide.mlp.hidden = vec![128, 128];
@@ -224,8 +224,8 @@ fn weights_in_fewer_bits_are_smaller_and_still_near() {
 }
 
 #[test]
-fn a_file_says_what_it_takes_gives_and_comes_from() {
-    let test = "a_file_says_what_it_takes_gives_and_comes_from";
+fn exported_files_have_inputs_outputs_and_provenance() {
+    let test = "exported_files_have_inputs_outputs_and_provenance";
     let matrix = matrix();
     let heads = [Task::Gender, Task::Age].map(|task| head("linear", task, &options(), &matrix));
     let bundle = bundle(heads.into());

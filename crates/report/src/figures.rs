@@ -99,8 +99,8 @@ pub(crate) fn cumulative_of(result: &CvResult) -> Option<Figure> {
         .enumerate()
         .filter_map(|(number, head)| {
             let Metrics::Regression(years) = &head.pooled else { return None };
-            let shares = years.exact.as_ref()?.cumulative_score.iter().enumerate();
-            let points = shares.map(|(limit, share)| (limit as f64, 100.0 * share)).collect();
+            let fractions = years.exact.as_ref()?.cumulative_score.iter().enumerate();
+            let points = fractions.map(|(limit, share)| (limit as f64, 100.0 * share)).collect();
             Some(Series::new(&head.name, number, points))
         })
         .collect();

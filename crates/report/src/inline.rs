@@ -1,5 +1,5 @@
-//! The grammar of the texts of a page: `` `code` `` and `**strong**` words, and a backslash before a
-//! mark that is none. Names that come from data are put in by [`literal`] or [`quoted`].
+//! The grammar of the texts of a page: `` `code` `` and `**strong**` words, and a backslash before
+//! a mark that is none. Names that come from data are put in by [`literal`] or [`quoted`].
 
 /// A part of a text.
 #[derive(Debug, PartialEq, Eq)]

@@ -19,7 +19,8 @@ use crate::table::Table;
 /// Stands over every table of figures.
 const CORNER: &str = "trained on ↓, tested on →";
 
-/// The report as Markdown: a table a metric, then the rows behind the figures and what they rest on.
+/// The report as Markdown: a table a metric, then the rows behind the figures and what they rest
+/// on.
 #[must_use]
 pub fn markdown(report: &MatrixReport) -> String {
     render(&page(report))

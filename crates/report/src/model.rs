@@ -157,8 +157,8 @@ pub struct TaskMatrix {
     pub result: MatrixResult,
 }
 
-/// The number of label-error candidates of a head. Their pictures are listed in a file next to the report,
-/// never in it.
+/// The number of label-error candidates of a head. Their pictures are listed in a file next to the
+/// report, never in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelErrorCount {
     /// The head.

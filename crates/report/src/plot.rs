@@ -43,7 +43,7 @@ pub struct Labels<'a> {
     pub title: &'a str,
     /// Under the x axis.
     pub x: &'a str,
-    /// Beside the y axis.
+    /// Of the y axis.
     pub y: &'a str,
 }
 
@@ -179,8 +179,8 @@ pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> String {
     svg.finish()
 }
 
-/// A confusion matrix: rows are the true class, columns the predicted class; each cell has its count
-/// and its fraction of the row.
+/// A confusion matrix: rows are the true class, columns the predicted class; each cell has its
+/// count and its fraction of the row.
 #[must_use]
 pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String {
     // Above so many classes the numbers would not fit; the table in the report has them.

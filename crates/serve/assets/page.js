@@ -1,5 +1,5 @@
 "use strict";
-// The page of `facefold serve`: pictures in, answers out, and past reports. It talks to its own
+// The page of `facefold serve`: pictures in, predictions out, and past reports. It talks to its own
 // server only, and puts every text into the page as text.
 
 const at = (id) => document.getElementById(id);
@@ -48,7 +48,7 @@ async function ask(path, options = {}) {
       await pause(Number(reply.headers.get("retry-after")) || 1);
       continue;
     }
-    const fallback = { error: { code: "unknown", message: `the server answered ${reply.status}` } };
+    const fallback = { error: { code: "unknown", message: `the server responded with status ${reply.status}` } };
     throw new Refused(reply.status, (await reply.json().catch(() => fallback)).error);
   }
 }
@@ -79,32 +79,32 @@ function askForToken() {
 async function tellAll(files) {
   const pictures = [...files];
   let done = 0;
-  const progress = () => say(pictures.length === 1 ? "Looking …" : `Looking: ${done} of ${pictures.length} …`);
+  const progress = () => say(pictures.length === 1 ? "Processing …" : `Processing: ${done} of ${pictures.length} …`);
   progress();
   for (const file of pictures) {
-    const place = make("article", { className: "answer" }, make("h2", {}, file.name || "picture"));
-    at("answers").prepend(place);
-    await tell(file, place);
+    const place = make("article", { className: "prediction" }, make("h2", {}, file.name || "picture"));
+    at("predictions").prepend(place);
+    await predict(file, place);
     done += 1;
     progress();
   }
   say(done === 1 ? "Done." : `${done} pictures done.`);
 }
 
-async function tell(file, place) {
+async function predict(file, place) {
   const picture = showPicture(file);
-  const side = make("div", {}, make("p", { className: "quiet" }, "Looking …"));
+  const side = make("div", {}, make("p", { className: "quiet" }, "Processing …"));
   place.append(picture, side);
   try {
     const headers = { "content-type": contentType(file) };
     const reply = await ask("/v1/predict?faces=all", { method: "POST", headers, body: file });
-    const told = reply.pictures[0];
-    side.replaceChildren(...told.faces.map((face, number) => faceCard(face, number, file)));
-    if (told.faces_found > told.faces.length) {
-      const rest = told.faces_found - told.faces.length;
-      side.append(make("p", { className: "caption" }, `${rest} more found, too small or too many to tell about.`));
+    const result = reply.pictures[0];
+    side.replaceChildren(...result.faces.map((face, number) => faceCard(face, number, file)));
+    if (result.faces_found > result.faces.length) {
+      const rest = result.faces_found - result.faces.length;
+      side.append(make("p", { className: "caption" }, `${rest} more found: too small, or beyond the limit on faces.`));
     }
-    await drawBoxes(picture, told.faces, side);
+    await drawBoxes(picture, result.faces, side);
   } catch (problem) {
     side.replaceChildren(make("p", { className: "warning", role: "alert" }, problemWords(problem)));
   }
@@ -121,7 +121,7 @@ function showPicture(file) {
   return picture;
 }
 
-/** Boxes over the picture; each leads to its face's answers. */
+/** Boxes over the picture; each leads to its face's predictions. */
 async function drawBoxes(picture, faces, side) {
   const image = picture.querySelector("img");
   if (!image) return;
@@ -177,14 +177,14 @@ function spreadLabels(picture) {
   }
 }
 
-/** The first bundle's answers in a few words. */
+/** The first bundle's predictions in a few words. */
 function short(face) {
   const words = [];
-  for (const answer of face.answers) {
-    if (answer.gender) words.push(answer.gender.label);
-    if (answer.age !== null) words.push(`${Math.round(answer.age)} years`);
-    else if (answer.age_group) words.push(answer.age_group.label);
-    if (answer.class) words.push(answer.class.label);
+  for (const prediction of face.answers) {
+    if (prediction.gender) words.push(prediction.gender.label);
+    if (prediction.age !== null) words.push(`${Math.round(prediction.age)} years`);
+    else if (prediction.age_group) words.push(prediction.age_group.label);
+    if (prediction.class) words.push(prediction.class.label);
     if (words.length) break;
   }
   return words.join(", ") || "a face";
@@ -192,33 +192,33 @@ function short(face) {
 
 function faceCard(face, number, file) {
   const several = face.answers.length > 1;
-  const parts = face.answers.flatMap((answer) => [
-    several ? make("h3", {}, answer.bundle) : null,
-    answer.familiarity?.unfamiliar
-      ? make("p", { className: "warning" }, "This face is unlike those the model was trained on: take its answers as guesses.")
+  const parts = face.answers.flatMap((prediction) => [
+    several ? make("h3", {}, prediction.bundle) : null,
+    prediction.familiarity?.unfamiliar
+      ? make("p", { className: "warning" }, "This face is unlike those the model was trained on: its predictions are unreliable.")
       : null,
-    ...["gender", "age_group", "class"].filter((kind) => answer[kind]).flatMap((kind) => [
-      make("p", { className: "caption" }, { gender: "gender, as annotators would put it", age_group: "age group", class: "class" }[kind]),
-      bars(answer[kind]),
+    ...["gender", "age_group", "class"].filter((kind) => prediction[kind]).flatMap((kind) => [
+      make("p", { className: "caption" }, { gender: "gender, as annotators label it", age_group: "age group", class: "class" }[kind]),
+      bars(prediction[kind]),
     ]),
-    ...ages(answer),
+    ...ages(prediction),
   ]);
   const score = `detector ${percent(face.score)}, embedding norm ${face.norm.toFixed(1)}`;
   return make("div", { className: "face", tabIndex: -1 },
     make("h3", {}, `Face ${number + 1}`), ...parts, make("p", { className: "caption" }, score), explainer(face, number, file));
 }
 
-/** A button that asks which parts of the face moved its answers, and the maps that come back. */
+/** A button that requests occlusion maps, and the maps in the response. */
 function explainer(face, number, file) {
   const maps = make("div", { className: "maps", "aria-live": "polite" });
-  const button = make("button", { type: "button", className: "explain", "aria-label": `Show what moved the answers about face ${number + 1}` }, "What moved these answers?");
+  const button = make("button", { type: "button", className: "explain", "aria-label": `Explain the predictions for face ${number + 1}` }, "Explain these predictions");
   button.onclick = async () => {
     button.disabled = true;
     maps.replaceChildren(make("p", { className: "quiet" }, "Covering one part of the face after another …"));
     try {
       const reply = await ask(`/v1/explain?face=${face.index}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
       maps.replaceChildren(...reply.explanations.map((one) => mapFigure(one, face.answers.length > 1)),
-        make("p", { className: "caption" }, "Each part of the aligned face was covered in turn, in the mean colour of the face; coloured is what the answer lost or gained by it."));
+        make("p", { className: "caption" }, "Each part of the aligned face was covered in turn, in the mean colour of the face; colours show how the prediction changed."));
       button.hidden = true;
     } catch (problem) {
       maps.replaceChildren(make("p", { className: "warning", role: "alert" }, problemWords(problem)));
@@ -237,22 +237,22 @@ function mapFigure(one, several) {
       make("span", { className: "took" }, took), make("span", { className: "gave" }, gave)));
 }
 
-function bars(answer) {
-  const list = make("div", { className: "bars", role: "img", "aria-label": answer.probabilities.map(([name, share]) => `${name} ${percent(share)}`).join(", ") });
-  for (const [name, share] of answer.probabilities) {
+function bars(prediction) {
+  const list = make("div", { className: "bars", role: "img", "aria-label": prediction.probabilities.map(([name, share]) => `${name} ${percent(share)}`).join(", ") });
+  for (const [name, share] of prediction.probabilities) {
     const fill = make("div", { className: "fill" });
     fill.style.width = `${100 * share}%`;
-    const best = name === answer.label ? "best" : "";
+    const best = name === prediction.label ? "best" : "";
     list.append(make("span", { className: best }, name), make("div", { className: "track" }, fill), make("span", { className: `number ${best}` }, percent(share)));
   }
   return list;
 }
 
 /** A line for each age threshold that the bundle decides at. */
-function decisions(answer) {
+function decisions(prediction) {
   const words = { over: "yes", under: "no", "cannot-say": "cannot say" };
-  return answer.thresholds.map((at) => {
-    const line = make("p", { className: "told" }, `${at.age} or older: ${words[at.decision]}`);
+  return prediction.thresholds.map((at) => {
+    const line = make("p", { className: "value" }, `${at.age} or older: ${words[at.decision]}`);
     if (at.probability_over !== null) {
       line.append(make("span", { className: "interval" }, ` – probability ${percent(at.probability_over)}`));
     }
@@ -260,37 +260,37 @@ function decisions(answer) {
   });
 }
 
-/** Age in years, over the distribution of the head's belief where it tells one. */
-function ages(answer) {
-  if (answer.age === null) return [];
+/** The predicted age, above the predicted distribution where the head has one. */
+function ages(prediction) {
+  if (prediction.age === null) return [];
   const caption = make("p", { className: "caption" }, "age");
-  const told = make("p", { className: "told" }, `${answer.age.toFixed(1)} years`);
-  if (answer.age_low !== null) {
-    const interval = ` – ${answer.age_low.toFixed(0)} to ${answer.age_high.toFixed(0)} for four of five people`;
-    told.append(make("span", { className: "interval" }, interval));
+  const predicted = make("p", { className: "value" }, `${prediction.age.toFixed(1)} years`);
+  if (prediction.age_low !== null) {
+    const interval = ` – ${prediction.age_low.toFixed(0)} to ${prediction.age_high.toFixed(0)} (80 % interval)`;
+    predicted.append(make("span", { className: "interval" }, interval));
   }
-  const shares = answer.age_distribution;
-  if (!shares) return [caption, told, ...decisions(answer)];
-  let [sum, low, high] = [0, 0, shares.length - 1];
-  shares.forEach((share, year) => {
+  const probabilities = prediction.age_distribution;
+  if (!probabilities) return [caption, predicted, ...decisions(prediction)];
+  let [sum, low, high] = [0, 0, probabilities.length - 1];
+  probabilities.forEach((share, year) => {
     if (sum < 0.1) low = year;
     if (sum < 0.9) high = year;
     sum += share;
   });
-  const most = Math.max(...shares);
-  const chart = make("div", { className: "ages", role: "img", "aria-label": `Distribution over ages; four fifths of it lie from ${low} to ${high} years` });
-  shares.forEach((share, year) => {
-    const column = make("div", { className: year === Math.round(answer.age) ? "year told-year" : "year", title: `${year}: ${percent(share)}` });
+  const most = Math.max(...probabilities);
+  const chart = make("div", { className: "ages", role: "img", "aria-label": `Distribution over ages; 80 % of it is from ${low} to ${high} years` });
+  probabilities.forEach((share, year) => {
+    const column = make("div", { className: year === Math.round(prediction.age) ? "year predicted-year" : "year", title: `${year}: ${percent(share)}` });
     column.style.height = `${(100 * share) / most}%`;
     chart.append(column);
   });
   const axis = make("div", { className: "axis", "aria-hidden": "true" }, ...[0, 20, 40, 60, 80, 100].map((year) => {
     const tick = make("span", {}, String(year));
-    tick.style.left = `${(100 * (year + 0.5)) / shares.length}%`;
+    tick.style.left = `${(100 * (year + 0.5)) / probabilities.length}%`;
     return tick;
   }));
-  const words = `Four fifths of the head's belief lie from ${low} to ${high} years.`;
-  return [caption, told, ...decisions(answer), chart, axis, make("p", { className: "caption" }, words)];
+  const words = `80 % of the predicted distribution is from ${low} to ${high} years.`;
+  return [caption, predicted, ...decisions(prediction), chart, axis, make("p", { className: "caption" }, words)];
 }
 
 /* ---- the camera ---- */
@@ -348,12 +348,12 @@ function worthOf(task, measured) {
     }
     const groups = (measured.by_age_group ?? []).filter((group) => group.rows);
     if (groups.length) {
-      parts.push(table(["true age", "mean error, years", "told too old by", "pictures"], groups.map((group) => [
+      parts.push(table(["true age", "mean absolute error, years", "mean error, years", "pictures"], groups.map((group) => [
         group.group, group.mean_absolute_error.toFixed(1), group.mean_error.toFixed(1), group.rows.toLocaleString("en")])));
     }
   } else {
     parts.push(make("p", {}, `Right for ${percent(classes.accuracy)} ${basis(classes.rows)}.`));
-    parts.push(table(["true class", "told right", "pictures"], task.classes.map((name, index) => [
+    parts.push(table(["true class", "recall", "pictures"], task.classes.map((name, index) => [
       name, classes.recall[index] === null ? "–" : percent(classes.recall[index]),
       classes.confusion[index].reduce((sum, count) => sum + count, 0).toLocaleString("en")])));
   }
@@ -375,7 +375,7 @@ function showModels(models) {
     make("p", { className: "quiet" }, `Trained on ${bundle.training.map(setInWords).join("; ") || "sets that it does not name"}.`),
     make("p", { className: "quiet" }, `Label policy ${bundle.label_policy}. Terms: ${bundle.licence}.`))));
   at("worth").hidden = false;
-  if (!models.bundles.length) say("This server has no bundle: it can only embed, and tells nothing about a face.");
+  if (!models.bundles.length) say("This server has no bundle: it computes embeddings only, and predicts nothing.");
 }
 
 /* ---- reports ---- */
@@ -413,8 +413,8 @@ async function into(parts) {
 
 function metricText(metric) {
   const scale = metric.share ? 100 : 1;
-  const spread = metric.deviation_over_folds === null ? "" : ` ± ${(scale * metric.deviation_over_folds).toFixed(2)}`;
-  return `${(scale * metric.mean).toFixed(2)}${spread}`;
+  const deviation = metric.deviation_over_folds === null ? "" : ` ± ${(scale * metric.deviation_over_folds).toFixed(2)}`;
+  return `${(scale * metric.mean).toFixed(2)}${deviation}`;
 }
 
 const headings = (task) => task.heads[0].metrics.map((metric) => metric.share ? `${metric.name}, %` : metric.name);
@@ -456,12 +456,12 @@ async function compareReports([first, second]) {
     return [make("h2", {}, `${first} and ${second}`), ...comparisons.flatMap((one) => [
       make("h3", {}, `${one.task}, on ${one.rows.toLocaleString("en")} rows that both have`),
       make("p", {}, one.summary),
-      table(["first less second", "p (Holm)", "in words"], one.pairs.map((pair) => [`${pair.first} − ${pair.second}`, pair.adjusted_p < 0.001 ? "< 0.001" : pair.adjusted_p.toFixed(3), pair.words])),
+      table(["first minus second", "p (Holm)", "summary"], one.pairs.map((pair) => [`${pair.first} − ${pair.second}`, pair.adjusted_p < 0.001 ? "< 0.001" : pair.adjusted_p.toFixed(3), pair.words])),
     ])];
   } catch (problem) {
     if (problem.status !== 422) throw problem;
     const reports = await Promise.all([first, second].map((name) => ask(`/v1/results/${encodeURIComponent(name)}`)));
-    return [make("h2", {}, `${first} and ${second}`), make("p", { className: "notice" }, `Side by side only: ${problem.message}. Different rows or protocols make different numbers.`), ...sideBySide(reports)];
+    return [make("h2", {}, `${first} and ${second}`), make("p", { className: "notice" }, `Listed without a test: ${problem.message}. Different rows or protocols make different numbers.`), ...sideBySide(reports)];
   }
 }
 

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base64_is_called_that() {
+    fn invalid_base64_is_rejected() {
         for (text, found) in [
             ("ab*d", "`*` at byte 2"),
             ("abcd\u{1b}", "`\\u{1b}` at byte 4"),

@@ -1,10 +1,10 @@
 //! The dialect of `InsightFace-REST`, so that facefold can replace such a container.
 //!
 //! Request and reply have the shapes of its version 0.9.5 (`if_rest/schemas.py`,
-//! `if_rest/core/face_model.py`), but for three things: coordinates are not truncated to whole pixels, a
-//! picture without a usable face has the reason in `rejection`, and a picture that cannot be read is
-//! `failed` under `embed_only` too, where the container has `ok` around a failed face. URLs are
-//! never fetched.
+//! `if_rest/core/face_model.py`), but for three things: coordinates are not truncated to whole
+//! pixels, a picture without a usable face has the reason in `rejection`, and a picture that cannot
+//! be read is `failed` under `embed_only` too, where the container has `ok` around a failed face.
+//! URLs are never fetched.
 
 use std::fmt;
 use std::sync::Arc;

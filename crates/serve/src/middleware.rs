@@ -85,9 +85,9 @@ fn admit(
     Ok(())
 }
 
-/// Whether a request is cross-site by the browser's headers: old browsers send `Origin` alone, with forms
-/// too. Behind a proxy the name that the page was loaded by stands in `X-Forwarded-Host`, which no
-/// page can have a form send.
+/// Whether a request is cross-site by the browser's headers: old browsers send `Origin` alone, with
+/// forms too. Behind a proxy the name that the page was loaded by stands in `X-Forwarded-Host`,
+/// which no page can have a form send.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if matches!(site, Some(b"cross-site" | b"same-site")) {

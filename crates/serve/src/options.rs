@@ -39,8 +39,8 @@ pub struct Limits {
     /// Most connections at a time, and no more than there are file descriptors; for a further one
     /// that gives way which waits longest for its next request.
     pub connections: usize,
-    /// Time limit from a request's head to its response. A body that is incomplete by then is 408, a
-    /// picture that is not done 503. A client that reads nothing of its response for so long is
+    /// Time limit from a request's head to its response. A body that is incomplete by then is 408,
+    /// a picture that is not done 503. A client that reads nothing of its response for so long is
     /// disconnected.
     pub time: Duration,
     /// From a connection's start, or its last response, to the end of the next request's head; then

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_takes_its_share_in_order_and_at_most_a_batch() {
+    fn a_worker_takes_pictures_in_order_and_at_most_a_batch() {
         let (queue, places) = (Queue::default(), Arc::new(Semaphore::new(16)));
         for number in 0..10 {
             queue.put(job(number), Arc::clone(&places).try_acquire_owned().unwrap());

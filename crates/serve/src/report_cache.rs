@@ -1,5 +1,5 @@
-//! The cache of reports and plots: read when their files change, by one reader at a time, in bounded
-//! memory, so that many concurrent clients cost no more than one.
+//! The cache of reports and plots: read when their files change, by one reader at a time, in
+//! bounded memory, so that many concurrent clients cost no more than one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{FileType, Metadata};
@@ -90,8 +90,8 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// The cached contents of files, by path; pages also by the names of their plots, and what was made of
-/// several files by the states of these.
+/// The cached contents of files, by path; pages also by the names of their plots, and what was made
+/// of several files by the states of these.
 #[derive(Default)]
 struct FileCache {
     documents: HashMap<PathBuf, Document>,
@@ -356,7 +356,7 @@ mod tests {
     use super::{FileCache, KEPT, Stamp};
 
     #[test]
-    fn what_is_kept_is_bounded_and_the_oldest_goes() {
+    fn the_cache_is_bounded_and_evicts_the_oldest() {
         let (mut kept, stamp) = (FileCache::default(), Stamp([0; 4], [0, 0, 1]));
         let path = |number: usize| PathBuf::from(number.to_string());
         let piece = Bytes::from(vec![0; KEPT / 4]);

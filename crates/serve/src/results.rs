@@ -63,7 +63,7 @@ struct HeadSummary {
 struct MetricValue {
     /// With its unit.
     name: &'static str,
-    /// Whether the numbers are shares; else they are years.
+    /// Whether the numbers are fractions; else they are years.
     share: bool,
     #[serde(flatten)]
     summary: MetricSummary,
@@ -169,7 +169,7 @@ fn compared(two: &[PathBuf; 2]) -> Result<Bytes, ApiError> {
     let incomparable = || {
         ApiError::unusable(
             "these two cannot be compared row by row: that needs two reports on the same rows, each \
-             with the predictions that `facefold cv` leaves beside it",
+             with the predictions that `facefold cv` writes next to it",
         )
     };
     let is_own = |path: &PathBuf| {

@@ -29,7 +29,8 @@ use crate::write_timeout::WriteTimeoutStream;
 const HEAD: usize = 64 << 10;
 /// How often a stopping server looks whether requests are still in work.
 const LOOK: Duration = Duration::from_millis(20);
-/// A stopping server waits for responses in transit as long as any client reads a byte in this time.
+/// A stopping server waits for responses in transit as long as any client reads a byte in this
+/// time.
 const STALL: Duration = Duration::from_millis(1500);
 /// Threads that read requests and write responses; the workers do the computation.
 const READERS: usize = 2;
@@ -64,7 +65,7 @@ pub struct Server {
 pub struct Stopper(watch::Sender<bool>);
 
 impl Stopper {
-    /// Tells the server to turn new work away, finish what it has, and end.
+    /// Stops the server: it refuses new requests, finishes those it has, and ends.
     pub fn stop(&self) {
         // A server that is gone is stopped.
         let _ = self.0.send(true);
@@ -104,7 +105,7 @@ impl Server {
         Stopper(self.stop.0.clone())
     }
 
-    /// Answers until it is stopped and what was in work is done.
+    /// Serves until it is stopped and its requests are done.
     ///
     /// # Errors
     /// [`ServeError::Thread`] where the workers cannot be started.
@@ -209,18 +210,18 @@ fn connect(
     app: &Router,
     graceful: &GracefulShutdown,
 ) {
-    // Answers are small and written whole: waiting to fill a packet only delays them.
+    // Responses are small and written at once: waiting to fill a packet only delays them.
     let _ = stream.set_nodelay(true);
     let opened = shared.connections.open(place);
     let state = Arc::clone(&opened.connection);
     let router = TowerToHyperService::new(app.clone());
     let requests = Arc::clone(&state);
     let service = service_fn(move |request| {
-        let (working, answer) = (requests.work(), router.call(request));
+        let (working, response) = (requests.work(), router.call(request));
         async move {
-            let answer = answer.await;
+            let response = response.await;
             drop(working);
-            answer
+            response
         }
     });
     let connection = http1::Builder::new()

@@ -205,7 +205,8 @@ impl AdmissionPermit<'_> {
         }
     }
 
-    /// Takes a place in work, puts pictures on the queue and waits for what becomes of them, in order.
+    /// Takes a place in work, puts pictures on the queue and waits for what becomes of them, in
+    /// order.
     pub async fn predict(
         &self,
         pictures: Vec<(Bytes, ExtractionRequest)>,

@@ -27,7 +27,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>
 }
 
 fn work(shared: &Shared, jobs: Vec<Job>) {
-    // Whoever gave up waiting gets no work done for them.
+    // Requests that are gone are not processed.
     let jobs: Vec<Job> = jobs.into_iter().filter(|job| !job.reply.is_closed()).collect();
     if jobs.is_empty() {
         return;

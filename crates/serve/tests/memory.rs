@@ -25,7 +25,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bytes of memory, as the server counts them; 0 where the system does not tell.
+/// Bytes of memory, as the server counts them; 0 where the system does not report it.
 fn resident(server: &Running) -> f64 {
     let metrics = get(server.address, "/metrics").text();
     let line = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
@@ -33,7 +33,7 @@ fn resident(server: &Running) -> f64 {
 }
 
 #[test]
-fn a_thousand_random_bodies_end_in_answers_and_memory_stays() {
+fn a_thousand_random_bodies_get_responses_and_leak_no_memory() {
     let _alone = alone();
     let server = Running::start(&options());
     let mut rng = facefold_core::rng::seeded(1, "random bodies");
@@ -74,8 +74,8 @@ fn a_thousand_random_bodies_end_in_answers_and_memory_stays() {
 }
 
 #[test]
-fn answers_leave_no_memory_behind() {
-    const ANSWERS: usize = 300;
+fn responses_leak_no_memory() {
+    const RESPONSES: usize = 300;
     let _alone = alone();
     let server = Running::start(&options());
     let pictures: Vec<Vec<u8>> = (0..8).map(picture).collect();
@@ -89,14 +89,14 @@ fn answers_leave_no_memory_behind() {
     };
     ask(60);
     let before = resident(&server);
-    ask(ANSWERS);
+    ask(RESPONSES);
     let grown = resident(&server) - before;
     // Half a kilobyte each, where a pool of threads for each head took 8 and more.
-    assert!(grown <= 512.0 * ANSWERS as f64 + 2e6, "{grown} bytes in {ANSWERS} answers");
+    assert!(grown <= 512.0 * RESPONSES as f64 + 2e6, "{grown} bytes in {RESPONSES} responses");
 }
 
 #[test]
-fn many_who_ask_for_results_leave_health_and_memory_as_they_are() {
+fn many_requests_for_results_do_not_affect_health_and_memory() {
     let _alone = alone();
     let mut options = options();
     let shown = tempfile::tempdir().unwrap();
@@ -144,7 +144,7 @@ fn many_who_ask_for_results_leave_health_and_memory_as_they_are() {
 }
 
 #[test]
-fn under_ten_times_the_load_some_are_answered_and_the_rest_turned_away() {
+fn overload_is_answered_with_429() {
     let _alone = alone();
     let mut options = options();
     options.limits.requests = 2;
@@ -156,7 +156,7 @@ fn under_ten_times_the_load_some_are_answered_and_the_rest_turned_away() {
             .map(|_| {
                 scope.spawn(|| {
                     let mut client = Client::connect(server.address);
-                    let (mut done, mut turned_away) = (0, 0);
+                    let (mut done, mut refused) = (0, 0);
                     while !is_over.load(Ordering::Relaxed) {
                         let kind = "content-type: image/png\r\n";
                         let reply = client.request("POST", "/v1/predict", kind, &bytes);
@@ -166,12 +166,12 @@ fn under_ten_times_the_load_some_are_answered_and_the_rest_turned_away() {
                                 let seconds: u64 =
                                     reply.header("retry-after").unwrap().parse().unwrap();
                                 assert!((1..=60).contains(&seconds));
-                                turned_away += 1;
+                                refused += 1;
                             }
                             status => panic!("{status}: {}", reply.text()),
                         }
                     }
-                    (done, turned_away)
+                    (done, refused)
                 })
             })
             .collect();
@@ -192,7 +192,7 @@ fn under_ten_times_the_load_some_are_answered_and_the_rest_turned_away() {
         clients.into_iter().map(|client| client.join().unwrap()).collect()
     });
     let done: u64 = counts.iter().map(|(done, _)| done).sum();
-    let turned_away: u64 = counts.iter().map(|(_, turned_away)| turned_away).sum();
-    assert!(done > 0 && turned_away > 0, "{done} done, {turned_away} turned away");
-    println!("{done} answered, {turned_away} turned away in 6 s");
+    let refused: u64 = counts.iter().map(|(_, refused)| refused).sum();
+    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
+    println!("{done} responses, {refused} refused in 6 s");
 }

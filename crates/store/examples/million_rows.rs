@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p facefold-store --example million_rows -- DIR [PICTURES [PAUSE]]` writes
 //! about 4.5 GB into `DIR/million-rows`, prints a Markdown table, and leaves the store for a second
-//! look. Each reading starts after a pause of so many seconds (3 unless told): a virtual machine's
+//! look. Each reading starts after a pause of so many seconds (default 3): a virtual machine's
 //! host takes back memory that was just freed, and gives it out again slowly.
 
 use std::error::Error;
@@ -54,7 +54,8 @@ fn main() -> Outcome<()> {
     let bytes = fs_err::metadata(&copy)?.len() as f64;
     for warm in [true, false] {
         let state = if warm { "in the page cache" } else { "not in the page cache" };
-        // In turns: what memory costs that is touched for the first time changes from minute to minute.
+        // In turns: what memory costs that is touched for the first time changes from minute to
+        // minute.
         let mut times: Vec<(Reading, Vec<Time>)> = READINGS.map(|way| (way, Vec::new())).to_vec();
         for _ in 0..ROUNDS {
             for (reading, times) in &mut times {
@@ -105,7 +106,7 @@ enum Reading {
     Used,
 }
 
-/// Each way is measured so often, in turns, and the median is told.
+/// Each way is measured so often, in turns, and the median is printed.
 const ROUNDS: usize = 9;
 
 const READINGS: [Reading; 4] = [Reading::Plain, Reading::Whole, Reading::Matrix, Reading::Used];
@@ -161,7 +162,7 @@ fn timed<T>(work: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Time)> {
     Ok((result, Time { seconds, computing: processor_time() - computed }))
 }
 
-/// Seconds of processor time that this program has used, where the system tells it.
+/// Seconds of processor time that this program has used, where the system reports it.
 fn processor_time() -> f64 {
     let stat = fs_err::read_to_string("/proc/self/stat").unwrap_or_default();
     // Fields 14 and 15, in ticks of a hundredth of a second; field 3 follows the name in brackets.
@@ -236,7 +237,7 @@ fn copy_of(path: &Path) -> Outcome<PathBuf> {
             return Ok(path);
         }
     }
-    Err("expected a copy beside the shards".into())
+    Err("expected a derived copy of the shards".into())
 }
 
 /// Asks the system to drop a file from its page cache, through GNU dd.
@@ -251,7 +252,7 @@ fn evict(path: &Path) {
     assert!(status.is_ok_and(|status| status.success()), "expected GNU dd");
 }
 
-/// Peak memory of this program in GB, where the system tells it.
+/// Peak memory of this program in GB, where the system reports it.
 fn peak_memory() -> f64 {
     let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

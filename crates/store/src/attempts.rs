@@ -117,8 +117,8 @@ impl Attempts {
 }
 
 impl Current {
-    /// One write, which the end of this program does not cut: a power failure may, and then nothing of
-    /// it is believed.
+    /// One write, which the end of this program does not cut: a power failure may, and then nothing
+    /// of it is believed.
     fn write(&mut self) -> std::io::Result<()> {
         let mut text = String::new();
         for (key, Line { runs, path }) in &self.lines {
@@ -155,7 +155,7 @@ mod tests {
     use super::Attempts;
 
     #[test]
-    fn what_was_in_work_when_the_program_ended_is_known_to_the_next() {
+    fn pictures_in_work_at_a_crash_are_known_to_the_next_run() {
         let directory = tempfile::tempdir().unwrap();
         let [good, bad] = [b"good", b"evil"].map(|bytes| ImageKey::of(bytes));
         for runs in 0..3 {

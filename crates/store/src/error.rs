@@ -129,7 +129,7 @@ pub enum StoreError {
     },
     /// An outcome that does not fit the store.
     #[error("picture {key}: {what}")]
-    Unfit {
+    Mismatch {
         /// The picture.
         key: ImageKey,
         /// What was expected and what was found.
@@ -225,7 +225,7 @@ impl StoreError {
         Self::Parquet { path: path.to_owned(), source }
     }
 
-    pub(crate) fn damaged_shard(path: &Path, what: impl Into<String>) -> Self {
+    pub(crate) fn corrupt_shard(path: &Path, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_owned(), what: what.into(), remedy: EXTRACT_AGAIN }
     }
 }

@@ -104,13 +104,13 @@ impl StoreHeader {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let damaged =
+        let corrupt =
             |what: String| StoreError::Corrupt { path: path.to_owned(), what, remedy: RESTORE };
         let sum = checksum::check(&text, MARKER);
         if sum == Checksum::Wrong {
-            return Err(damaged("its bytes do not have the checksum that it carries".to_owned()));
+            return Err(corrupt("its bytes do not have the checksum that it carries".to_owned()));
         }
-        let invalid = |error: serde_json::Error| damaged(error.to_string());
+        let invalid = |error: serde_json::Error| corrupt(error.to_string());
         let value: serde_json::Value = serde_json::from_slice(&text).map_err(invalid)?;
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         match format {
@@ -120,7 +120,7 @@ impl StoreHeader {
             _ => {
                 let header: Self = serde_json::from_value(value).map_err(invalid)?;
                 if header.has_checksums() && sum == Checksum::Absent {
-                    return Err(damaged("expected a checksum in it, found none".to_owned()));
+                    return Err(corrupt("expected a checksum in it, found none".to_owned()));
                 }
                 header.check_taps(directory)?;
                 Ok(Some(header))

@@ -59,9 +59,11 @@ pub struct Verification {
     pub log_records: usize,
     /// Bytes at the log's end that are no whole record: what a killed writer leaves. The next
     /// extraction cuts them; no picture is lost that was committed.
-    pub log_torn_bytes: u64,
+    #[serde(rename = "log_torn_bytes")]
+    pub incomplete_log_bytes: u64,
     /// Where they begin.
-    pub log_torn_at: u64,
+    #[serde(rename = "log_torn_at")]
+    pub incomplete_log_at: u64,
     /// Whether `store.json` and `samples.parquet` carry checksums. Without, only what makes them
     /// unreadable is found; extracting again adds them.
     pub has_checksums: bool,
@@ -134,10 +136,10 @@ impl Store {
     pub fn verify(&self) -> Result<Verification, StoreError> {
         let mut found = Verification {
             log_records: self.logged.len(),
-            log_torn_bytes: self.log_damage.tail.end - self.log_damage.tail.start,
-            log_torn_at: self.log_damage.tail.start,
+            incomplete_log_bytes: self.log_corruption.tail.end - self.log_corruption.tail.start,
+            incomplete_log_at: self.log_corruption.tail.start,
             has_checksums: self.header.has_checksums(),
-            problems: self.log_damage.sentences(&self.layout.log()).collect(),
+            problems: self.log_corruption.sentences(&self.layout.log()).collect(),
             ..Verification::default()
         };
         let mut seen = HashSet::new();
@@ -192,12 +194,12 @@ impl Store {
                 see(key, 0, 0);
             }
         }
-        let damaged = |what: String| StoreError::damaged_shard(&self.layout.shard(name), what);
+        let corrupt = |what: String| StoreError::corrupt_shard(&self.layout.shard(name), what);
         if let Some(key) = twice {
-            return Err(damaged(format!("picture {key} is in another shard too")));
+            return Err(corrupt(format!("picture {key} is in another shard too")));
         }
         if rows != expected as usize {
-            return Err(damaged(format!("expected {expected} rows, found {rows}")));
+            return Err(corrupt(format!("expected {expected} rows, found {rows}")));
         }
         Ok(rows)
     }

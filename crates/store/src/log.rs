@@ -1,9 +1,10 @@
 //! The append log: what has been extracted since the last shard was sealed.
 //!
-//! A header of 48 bytes, which names the fingerprint, then for each picture: length of the record (u32), crc32 of that length
-//! and the record (u32), the record. A record counts only when its checksum is right. Where one is
-//! not, the next that is right is looked for: the bytes between are corrupt, and their pictures are
-//! extracted again. Where none follows, it is an incomplete tail, which a killed writer leaves.
+//! A header of 48 bytes, which names the fingerprint, then for each picture: length of the record
+//! (u32), crc32 of that length and the record (u32), the record. A record counts only when its
+//! checksum is right. Where one is not, the next that is right is looked for: the bytes between are
+//! corrupt, and their pictures are extracted again. Where none follows, it is an incomplete tail,
+//! which a killed writer leaves.
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -46,12 +47,12 @@ pub(crate) struct LogEntry {
 pub(crate) struct Replay {
     pub(crate) entries: Vec<LogEntry>,
     /// Bytes that are no whole record.
-    pub(crate) damage: Damage,
+    pub(crate) corruption: LogCorruption,
 }
 
 /// Where a log is no longer, or not yet, what was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Damage {
+pub(crate) struct LogCorruption {
     /// Bytes between whole records.
     pub(crate) inside: Vec<Range<u64>>,
     /// Bytes behind the last whole record.
@@ -69,7 +70,7 @@ pub(crate) fn replay(file: &fs::File, expected: &Fingerprint) -> Result<Replay, 
     if size < HEADER as u64 {
         let mut start = Vec::new();
         reader.read_to_end(&mut start)?;
-        found.damage.tail = 0..if start == EMPTY_1 { 0 } else { size };
+        found.corruption.tail = 0..if start == EMPTY_1 { 0 } else { size };
         return Ok(found);
     }
     let mut start = [0; HEADER];
@@ -85,11 +86,11 @@ pub(crate) fn replay(file: &fs::File, expected: &Fingerprint) -> Result<Replay, 
             continue;
         }
         let Some(next) = find_record(file, end + 1, size)? else { break };
-        found.damage.inside.push(end..next);
+        found.corruption.inside.push(end..next);
         reader.seek(SeekFrom::Start(next))?;
         end = next;
     }
-    found.damage.tail = end..size;
+    found.corruption.tail = end..size;
     Ok(found)
 }
 
@@ -135,7 +136,7 @@ fn begins_with_record(bytes: &[u8]) -> bool {
     codec::peek(record).is_some() && checksum(length_bytes, record) == u32::from_le_bytes(sum)
 }
 
-impl Damage {
+impl LogCorruption {
     /// Corrupt ranges before the last complete record, a sentence each.
     pub(crate) fn sentences<'a>(&'a self, log: &'a Path) -> impl Iterator<Item = String> + 'a {
         self.inside.iter().map(move |Range { start, end }| {
@@ -164,7 +165,8 @@ impl Damage {
     }
 }
 
-/// The next record's length, with its bytes in `record`; `None` at the end or at an incomplete tail.
+/// The next record's length, with its bytes in `record`; `None` at the end or at an incomplete
+/// tail.
 fn next_record(
     reader: &mut impl Read,
     left: u64,
@@ -221,8 +223,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens or makes the log, truncates its incomplete tail, and gives its contents. What is corrupt before
-    /// the last whole record stays until the log is sealed.
+    /// Opens or makes the log, truncates its incomplete tail, and gives its contents. What is
+    /// corrupt before the last whole record stays until the log is sealed.
     pub(crate) fn open(
         path: &Path,
         fingerprint: &Fingerprint,
@@ -231,17 +233,17 @@ impl Log {
             write_atomic(path, &header(fingerprint))?;
         }
         let mut file = open_read_write(path)?;
-        let Replay { entries, damage } = replay(&file, fingerprint)?;
-        let mut end = damage.tail.start;
+        let Replay { entries, corruption } = replay(&file, fingerprint)?;
+        let mut end = corruption.tail.start;
         if end == 0 {
             write_atomic(path, &header(fingerprint))?;
             file = open_read_write(path)?;
             end = HEADER as u64;
-        } else if !damage.tail.is_empty() {
+        } else if !corruption.tail.is_empty() {
             disk::shorten(&file, end)?;
             disk::sync_data(&file)?;
         }
-        damage.warn(path);
+        corruption.warn(path);
         let log = Self {
             path: path.to_owned(),
             fingerprint: fingerprint.clone(),
@@ -275,7 +277,7 @@ impl Log {
         let length = self.buffer.len() - PREFIX;
         if length > LONGEST_RECORD {
             let what = format!("a record of {length} bytes, expected at most {LONGEST_RECORD}");
-            return Err(StoreError::Unfit { key: *key, what });
+            return Err(StoreError::Mismatch { key: *key, what });
         }
         let length_bytes = (length as u32).to_le_bytes();
         let sum = checksum(length_bytes, &self.buffer[PREFIX..]);

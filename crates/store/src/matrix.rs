@@ -81,7 +81,7 @@ impl Store {
     /// The first load after the store has grown builds `derived/embedding-STAMP.npy` (and the
     /// same of taps) from the shards. It and later ones map that file, read the rows from the
     /// disk, in the order in which they lie there, and compare them with its checksums; a file
-    /// that is not what was written is built again. They stay in the system's page cache: beside it
+    /// that is not what was written is built again. They stay in the system's page cache: with it
     /// a row takes some tens of bytes of memory. Pictures that are in the log only are copied, and
     /// so are then the others. All cores read, in the pool that rayon has where it is called.
     ///
@@ -235,7 +235,7 @@ impl Store {
             if values.len() != first + width {
                 let what =
                     format!("expected {width} values of {key}, found {}", values.len() - first);
-                return Err(StoreError::damaged_shard(&self.layout.log(), what));
+                return Err(StoreError::corrupt_shard(&self.layout.log(), what));
             }
         }
         let rows = Array2::from_shape_vec((wanted.len(), width), values);

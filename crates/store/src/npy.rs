@@ -4,8 +4,8 @@
 //! index; the stamp names those shards, so a copy of other shards is never taken for it. It is
 //! mapped, not read: a file that is written once, under another name, and only ever deleted.
 //!
-//! The matrix is followed by checksums, one for each [`Sums::BLOCK`] values or so. Those of the rows
-//! that are used are compared each time rows are loaded; a copy that differs is built again.
+//! The matrix is followed by checksums, one for each [`Sums::BLOCK`] values or so. Those of the
+//! rows that are used are compared each time rows are loaded; a copy that differs is built again.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -156,8 +156,8 @@ impl Sums {
     }
 }
 
-/// What a copy's checksum covers in addition to its values: its header, and its name, which has the column
-/// of which shards it is a copy. So one of another store is not taken for it under its name.
+/// What a copy's checksum covers in addition to its values: its header, and its name, which has the
+/// column of which shards it is a copy. So one of another store is not taken for it under its name.
 pub(crate) struct Seal {
     pub header: Vec<u8>,
     name: Vec<u8>,
@@ -280,7 +280,7 @@ fn write_rows(
         return Ok(());
     }
     let what = format!("expected {} rows, found {rows}", shard.rows);
-    Err(StoreError::damaged_shard(&store.layout.shard(&shard.name), what))
+    Err(StoreError::corrupt_shard(&store.layout.shard(&shard.name), what))
 }
 
 /// Deletes copies of shards as they were earlier.
@@ -307,8 +307,8 @@ pub(crate) fn path(store: &Store, name: &str) -> PathBuf {
     store.layout.derived().join(format!("{name}-{}.npy", store.index.stamp()))
 }
 
-/// The header of a little-endian f32 matrix in NumPy's format, version 1.0, always of [`HEADER`] bytes
-/// (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>).
+/// The header of a little-endian f32 matrix in NumPy's format, version 1.0, always of [`HEADER`]
+/// bytes (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>).
 pub(crate) fn header(rows: usize, width: usize) -> Vec<u8> {
     let dictionary =
         format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}");

@@ -92,13 +92,13 @@ impl Store {
     /// Calls `each` with every row of the samples table, in order.
     pub(crate) fn for_each_sample(&self, each: impl FnMut(SampleRow)) -> Result<(), StoreError> {
         let path = self.layout.samples();
-        let damaged =
+        let corrupt =
             |what: String| StoreError::Corrupt { path: path.clone(), what, remedy: WRITE_AGAIN };
         let bytes = match fs::read(&path) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(if self.header.has_samples {
-                    damaged("it was written, and is gone".to_owned())
+                    corrupt("it was written, and is gone".to_owned())
                 } else {
                     StoreError::NoSamples { path: self.directory().to_owned() }
                 });
@@ -110,19 +110,19 @@ impl Store {
             // A table is sealed before the header records it.
             Checksum::Absent if !self.header.has_checksums() => {}
             Checksum::Absent => {
-                return Err(damaged("expected a checksum in it, found none".to_owned()));
+                return Err(corrupt("expected a checksum in it, found none".to_owned()));
             }
             Checksum::Wrong => {
                 let what = "its bytes do not have the checksum that it carries";
-                return Err(damaged(what.to_owned()));
+                return Err(corrupt(what.to_owned()));
             }
         }
-        let invalid = |error: ParquetError| damaged(error.to_string());
+        let invalid = |error: ParquetError| corrupt(error.to_string());
         let expected = &self.header.fingerprint;
         if let Some(found) = shard::fingerprint(&bytes).map_err(invalid)?
             && found != expected.as_str()
         {
-            return Err(damaged(format!(
+            return Err(corrupt(format!(
                 "expected the store's fingerprint {expected}, found {found}"
             )));
         }
@@ -130,7 +130,7 @@ impl Store {
             let found = shard::metadata(&bytes, STORE).map_err(invalid)?;
             if found.as_deref() != Some(id) {
                 let found = found.map_or_else(|| "none".to_owned(), |found| format!("`{found}`"));
-                return Err(damaged(format!(
+                return Err(corrupt(format!(
                     "it was written for another store: expected the id `{id}`, found {found}"
                 )));
             }
@@ -142,8 +142,8 @@ impl Store {
 /// What a new samples table took over from the one before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenOver {
-    /// Rows whose picture was not read now, or is rejected now and was embedded before: they keep the
-    /// earlier one.
+    /// Rows whose picture was not read now, or is rejected now and was embedded before: they keep
+    /// the earlier one.
     pub pictures: usize,
     /// Rows that the data set no longer lists, of pictures that no other row shows: they stay.
     pub rows: Vec<PathBuf>,
@@ -153,8 +153,8 @@ impl Store {
     /// Writes a samples table in the place of the present one: the rows given, in their order, then
     /// those of the present table that would be lost.
     ///
-    /// A row keeps the picture that it had where there is none for it now, or a rejected one; and a row that is not
-    /// given stays where its picture is in the store and no row given shows it.
+    /// A row keeps the picture that it had where there is none for it now, or a rejected one; and a
+    /// row that is not given stays where its picture is in the store and no row given shows it.
     pub(crate) fn replace_samples<R: Borrow<SampleRow>>(
         &self,
         rows: impl IntoIterator<Item = R>,

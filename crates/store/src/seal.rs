@@ -125,7 +125,7 @@ fn embeddings_batch(
 /// How shards are compressed: zstd, except where it gains nothing.
 ///
 /// Embeddings and taps are noise to a compressor, and a dictionary or minima of them serve
-/// nobody.
+/// no reader.
 fn properties(header: &StoreHeader) -> Result<WriterProperties, ParquetError> {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))

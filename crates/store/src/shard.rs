@@ -120,7 +120,7 @@ pub(crate) fn read_checked(layout: &Layout, name: &str) -> Result<Bytes, StoreEr
     let expected = name.strip_suffix(".parquet").and_then(|stem| stem.rsplit('-').next());
     if expected != Some(content) {
         let what = format!("its bytes have checksum {content}, which is not in its name");
-        return Err(StoreError::damaged_shard(&path, what));
+        return Err(StoreError::corrupt_shard(&path, what));
     }
     Ok(bytes.into())
 }
@@ -178,7 +178,7 @@ pub(crate) fn read_keys(layout: &Layout, name: &str) -> Result<Keys, StoreError>
         }
         Ok(Keys { fingerprint, rows })
     };
-    read().map_err(|error| StoreError::damaged_shard(&layout.shard(name), error.to_string()))
+    read().map_err(|error| StoreError::corrupt_shard(&layout.shard(name), error.to_string()))
 }
 
 /// Calls `each` with blocks of consecutive rows of one column of floats, in order.
@@ -189,10 +189,10 @@ pub(crate) fn for_each_block(
     mut each: impl FnMut(&[f32]) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let bytes = read_checked(layout, name)?;
-    let damaged = |error: String| StoreError::damaged_shard(&layout.shard(name), error);
-    for batch in table::reader(bytes, &[values]).map_err(|error| damaged(error.to_string()))? {
-        let batch = batch.map_err(|error| damaged(error.to_string()))?;
-        each(float_values(&batch, values).map_err(|error| damaged(error.to_string()))?)?;
+    let corrupt = |error: String| StoreError::corrupt_shard(&layout.shard(name), error);
+    for batch in table::reader(bytes, &[values]).map_err(|error| corrupt(error.to_string()))? {
+        let batch = batch.map_err(|error| corrupt(error.to_string()))?;
+        each(float_values(&batch, values).map_err(|error| corrupt(error.to_string()))?)?;
     }
     Ok(())
 }
@@ -204,10 +204,10 @@ pub(crate) fn for_each_row(
     mut each: impl FnMut(EmbeddingRow) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let bytes = read_checked(layout, name)?;
-    let damaged = |error: String| StoreError::damaged_shard(&layout.shard(name), error);
-    for batch in table::reader(bytes, &[]).map_err(|error| damaged(error.to_string()))? {
-        let batch = batch.map_err(|error| damaged(error.to_string()))?;
-        for row in rows_of(&batch).map_err(|error| damaged(error.to_string()))? {
+    let corrupt = |error: String| StoreError::corrupt_shard(&layout.shard(name), error);
+    for batch in table::reader(bytes, &[]).map_err(|error| corrupt(error.to_string()))? {
+        let batch = batch.map_err(|error| corrupt(error.to_string()))?;
+        for row in rows_of(&batch).map_err(|error| corrupt(error.to_string()))? {
             each(row)?;
         }
     }
@@ -262,7 +262,7 @@ pub(crate) fn for_each_main_face(
         }
         Ok(())
     };
-    read().map_err(|error| StoreError::damaged_shard(&layout.shard(name), error.to_string()))
+    read().map_err(|error| StoreError::corrupt_shard(&layout.shard(name), error.to_string()))
 }
 
 fn rows_of(batch: &RecordBatch) -> Result<Vec<EmbeddingRow>, ParquetError> {
@@ -325,5 +325,5 @@ pub(crate) fn read_rejections(
         }
         Ok(all)
     };
-    read().map_err(|error| StoreError::damaged_shard(&layout.shard(name), error.to_string()))
+    read().map_err(|error| StoreError::corrupt_shard(&layout.shard(name), error.to_string()))
 }

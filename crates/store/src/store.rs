@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::header::StoreHeader;
 use crate::index::{Entry, Index};
 use crate::layout::Layout;
-use crate::log::{self, Damage, LogEntry, Replay};
+use crate::log::{self, LogCorruption, LogEntry, Replay};
 use crate::shard::{self, Kind};
 use crate::writer::StoreWriter;
 
@@ -38,12 +38,12 @@ pub struct Store {
     /// Pictures that are in the log only.
     pub(crate) logged: HashMap<ImageKey, LogEntry>,
     pub(crate) log: Option<Mutex<fs::File>>,
-    pub(crate) log_damage: Damage,
+    pub(crate) log_corruption: LogCorruption,
 }
 
 impl Store {
-    /// Opens a store for reading. An incomplete tail of its log, left by a killed writer, is skipped, and
-    /// so is a corrupt record before it.
+    /// Opens a store for reading. An incomplete tail of its log, left by a killed writer, is
+    /// skipped, and so is a corrupt record before it.
     ///
     /// # Errors
     /// [`StoreError::NotAStore`], [`StoreError::ForeignFile`], or a file that cannot be read.
@@ -58,7 +58,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        let Replay { entries, damage } = log
+        let Replay { entries, corruption } = log
             .as_ref()
             .map(|log| log::replay(log, &header.fingerprint))
             .transpose()?
@@ -70,7 +70,7 @@ impl Store {
             index,
             logged: HashMap::new(),
             log: log.map(Mutex::new),
-            log_damage: damage,
+            log_corruption: corruption,
         };
         store.keep_unsealed(entries);
         Ok(store)
@@ -78,8 +78,9 @@ impl Store {
 
     /// Opens or makes a store for writing. There is one writer at a time.
     ///
-    /// An incomplete tail of the log is truncated, and temporary files of killed writers are deleted. The stored
-    /// header stays, until [`StoreWriter::write_samples`] takes over the data set given here.
+    /// An incomplete tail of the log is truncated, and temporary files of killed writers are
+    /// deleted. The stored header stays, until [`StoreWriter::write_samples`] takes over the data
+    /// set given here.
     ///
     /// # Errors
     /// [`StoreError::OtherFingerprint`], [`StoreError::OtherLengths`] and

@@ -125,7 +125,7 @@ fn no_failure_of_the_disk_loses_or_doubles_a_picture() {
 }
 
 #[test]
-fn a_disk_that_takes_nothing_still_gives_what_the_store_holds() {
+fn a_read_only_disk_can_be_read() {
     begin(None);
     let directory = tempfile::tempdir().unwrap();
     let store = extract(directory.path(), false, |_| ()).unwrap();

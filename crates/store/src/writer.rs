@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::header::{DatasetInfo, StoreHeader};
 use crate::index::Index;
 use crate::layout::Layout;
-use crate::log::{Damage, Log};
+use crate::log::{Log, LogCorruption};
 use crate::samples::{SampleRow, TakenOver};
 use crate::seal;
 use crate::shard::EmbeddingRow;
@@ -89,8 +89,8 @@ impl StoreWriter {
         let index = Index::load(&layout, &header)?;
         let (log, entries) = Log::open(&layout.log(), &header.fingerprint)?;
         let dataset = wanted.map_or_else(|| header.dataset.clone(), |wanted| wanted.dataset);
-        let (logged, log_damage) = (HashMap::new(), Damage::default());
-        let mut store = Store { layout, header, index, logged, log: None, log_damage };
+        let (logged, log_corruption) = (HashMap::new(), LogCorruption::default());
+        let mut store = Store { layout, header, index, logged, log: None, log_corruption };
         store.keep_unsealed(entries);
         let limits = SealLimits::default();
         let mut writer = Self { store, dataset, log, limits, failed: false, _lock: lock };
@@ -134,7 +134,7 @@ impl StoreWriter {
     /// store has seen is left as it is, and the result is `false`.
     ///
     /// # Errors
-    /// [`StoreError::Unfit`] where an embedding or its taps have another length than the header
+    /// [`StoreError::Mismatch`] where an embedding or its taps have another length than the header
     /// says, or a face is given twice; or a failure to write or to seal, after which the store
     /// holds the picture whole or not at all.
     pub fn append(&mut self, key: ImageKey, extraction: &Extraction) -> Result<bool, StoreError> {
@@ -153,12 +153,12 @@ impl StoreWriter {
 
     fn check(&self, key: ImageKey, extraction: &Extraction) -> Result<(), StoreError> {
         let Extraction::Embedded { faces, .. } = extraction else { return Ok(()) };
-        let unfit = |what: String| Err(StoreError::Unfit { key, what });
+        let mismatch = |what: String| Err(StoreError::Mismatch { key, what });
         let (embedding, taps) = self.header.lengths();
         for (place, face) in faces.iter().enumerate() {
             let found = (face.embedding.as_slice().len(), face.taps.len());
             if found != (embedding, taps) {
-                return unfit(format!(
+                return mismatch(format!(
                     "expected an embedding of {embedding} values and {taps} taps, found {} and {}",
                     found.0, found.1
                 ));
@@ -167,20 +167,20 @@ impl StoreWriter {
                 (other.index, other.variant) == (face.index, face.variant)
             };
             if faces[..place].iter().any(same) {
-                return unfit(format!(
+                return mismatch(format!(
                     "face {} is given twice in variant {}",
                     face.index, face.variant.0
                 ));
             }
         }
         if faces.is_empty() {
-            return unfit("expected at least one face, found none".to_owned());
+            return mismatch("expected at least one face, found none".to_owned());
         }
         Ok(())
     }
 
-    /// Makes everything appended so far survive a power failure (fsync). Done by itself every 256 pictures
-    /// and every two seconds of appending.
+    /// Makes everything appended so far survive a power failure (fsync). Done by itself every 256
+    /// pictures and every two seconds of appending.
     ///
     /// # Errors
     /// A failure to write.
@@ -269,8 +269,9 @@ impl StoreWriter {
     /// data set that the store was opened with.
     ///
     /// What the table knew is not lost: a row whose picture could not be read now, was not reached,
-    /// or is rejected where it was embedded, keeps the one that it had; a row that is not listed any more stays behind the
-    /// others where its picture is in the store and no other row shows it.
+    /// or is rejected where it was embedded, keeps the one that it had; a row that is not listed
+    /// any more stays behind the others where its picture is in the store and no other row shows
+    /// it.
     ///
     /// # Errors
     /// A failure to write; the earlier table then stays.

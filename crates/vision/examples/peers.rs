@@ -1,14 +1,15 @@
-//! Measures one stage of the road at a time for `scripts/bench_peers.py`: a request a line on
-//! standard input, an answer a line on standard output, both JSON.
+//! Measures one stage of the pipeline at a time for `scripts/bench_peers.py`: a request a line on
+//! standard input, a response a line on standard output, both JSON.
 //!
-//! - `{"stage": "load", "folder", "count", "detector"}`: read, decode, detect and align these pictures once;
-//! - `{"stage": "decode" | "detect" | "align" | "embed" | "network", "threads", "rounds", ...}`: do that for
-//!   all of them on so many threads. `detect` and `embed` take `model`, `precision` and `kernel`,
-//!   `embed` a `batch`; `network` also a `side`, and runs the network alone on noise, with
-//!   `bytes` true on bytes that it scales;
+//! - `{"stage": "load", "folder", "count", "detector"}`: read, decode, detect and align these
+//!   pictures once;
+//! - `{"stage": "decode" | "detect" | "align" | "embed" | "network", "threads", "rounds", ...}`: do
+//!   that for all of them on so many threads. `detect` and `embed` take `model`, `precision` and
+//!   `kernel`, `embed` a `batch`; `network` also a `side`, and runs the network alone on noise,
+//!   with `bytes` true on bytes that it scales;
 //! - `{"stage": "export", "model", "architecture"}`: write an untrained network to that file.
 //!
-//! Answers hold the pictures done, the wall-clock seconds and the processor seconds of the
+//! Responses have the pictures done, the wall-clock seconds and the processor seconds of the
 //! threads.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that measures")]
 
@@ -67,7 +68,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn answer(&mut self, request: &Value) -> Result<Value, Failure> {
+    fn process(&mut self, request: &Value) -> Result<Value, Failure> {
         let text = |name: &str| request[name].as_str().ok_or(format!("expected `{name}`"));
         let number = |name: &str| request[name].as_u64().map_or(1, |number| number as usize);
         let (threads, rounds, batch) = (number("threads"), number("rounds"), number("batch"));
@@ -236,7 +237,7 @@ fn processor_seconds() -> f64 {
 fn main() -> Result<(), Failure> {
     let mut bench = Bench::default();
     for line in std::io::stdin().lock().lines() {
-        println!("{}", bench.answer(&serde_json::from_str(&line?)?)?);
+        println!("{}", bench.process(&serde_json::from_str(&line?)?)?);
     }
     Ok(())
 }

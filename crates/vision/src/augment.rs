@@ -1,5 +1,5 @@
-//! Augmented versions of a face, as further rows to train on: turned, scaled, shifted, mirrored, with
-//! another brightness and contrast, some of them blurred.
+//! Augmented versions of a face, as further rows to train on: turned, scaled, shifted, mirrored,
+//! with another brightness and contrast, some of them blurred.
 
 use facefold_core::rng::seeded;
 use facefold_core::{FaceVariant, ImageKey, Rejection};

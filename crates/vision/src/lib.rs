@@ -1,4 +1,5 @@
-//! Extraction on this machine, from bytes to aligned faces and embeddings: decode, SCRFD, five-point alignment, the ArcFace networks in candle, weights from ONNX.
+//! Extraction on this machine, from bytes to aligned faces and embeddings: decode, SCRFD,
+//! five-point alignment, the ArcFace networks in candle, weights from ONNX.
 
 pub mod align;
 pub mod augment;

@@ -1,4 +1,4 @@
-//! Networks survive being written as ONNX and read back, and damaged files never panic.
+//! Networks survive being written as ONNX and read back, and corrupt files never panic.
 #![allow(clippy::unwrap_used)]
 
 use facefold_core::rng::seeded;
@@ -82,7 +82,7 @@ fn a_row_where_a_map_is_needed_is_refused() {
 
 proptest! {
     #[test]
-    fn a_damaged_file_is_an_error_or_a_network_that_fits(
+    fn a_corrupt_file_is_an_error_or_a_valid_network(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         length in any::<prop::sample::Index>(),
         cut in any::<bool>(),

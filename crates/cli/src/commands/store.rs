@@ -139,11 +139,11 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
             verification.shards.len(),
             verification.log_records
         )];
-        if verification.log_torn_bytes > 0 {
+        if verification.incomplete_log_bytes > 0 {
             lines.push(format!(
                 "{} bytes at the log's end, from byte {}, are no whole record; the next extraction \
                  clears them",
-                verification.log_torn_bytes, verification.log_torn_at
+                verification.incomplete_log_bytes, verification.incomplete_log_at
             ));
         }
         if !verification.has_checksums {

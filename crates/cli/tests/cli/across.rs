@@ -99,7 +99,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
         ),
         1,
     );
-    assert!(message.contains("nothing is left to train on"), "{message}");
+    assert!(message.contains("no training rows are left"), "{message}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn tasks_are_learnt_together_and_gone_on_with() {
     for (task, other) in [(0, "age-group"), (1, "gender")] {
         let fit = &report["tasks"][task]["result"]["heads"][0]["fits"][0];
         let notes = fit["log"]["notes"].to_string();
-        assert!(notes.contains(&format!("learnt together with {other}")), "{notes}");
+        assert!(notes.contains(&format!("auxiliary task {other}")), "{notes}");
     }
     let bundle = dir.path("joint.facefold");
     let train = format!("train --store {{}} --task gender,age-group --head mlp-joint {QUICK}");
@@ -79,8 +79,8 @@ fn races_are_learnt_beside_a_task_and_never_told() {
     let report = json(line(&joint, &[&store, &dir.path("joint")]));
     assert_eq!(report["tasks"].as_array().expect("tasks").len(), 1);
     let notes = report["tasks"][0]["result"]["heads"][0]["fits"][0]["log"]["notes"].to_string();
-    assert!(notes.contains("learnt together with race: "), "{notes}");
-    assert!(notes.contains(" 0 have no label of this task"), "{notes}");
+    assert!(notes.contains("auxiliary task race: "), "{notes}");
+    assert!(notes.contains(" 0 have no label of the main task"), "{notes}");
     let bundle = dir.path("joint.facefold");
     let train = format!("train --store {{}} --task gender --beside race --head mlp-joint {QUICK}");
     succeed(line(&format!("{train} --out {{}}"), &[&store, &bundle]));

@@ -103,7 +103,7 @@ fn frontal_lists_are_an_option_and_may_lie_elsewhere() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_cause() {
     let message = load(Path::new("no/such/folder"), &LoadOptions::default()).unwrap_err();
     assert!(message.to_string().contains("`no/such/folder` is not a folder"));
 

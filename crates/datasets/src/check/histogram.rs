@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn years_fall_into_bins_and_nothing_is_lost() {
+    fn ages_are_binned_completely() {
         let found = of(&["4", "5", "9", "12", "(0, 2)", "None", "90", "116"]);
         let ages = bars(&found.age);
         assert_eq!(ages[..3], [("0-4", 1), ("5-9", 2), ("10-14", 1)]);

@@ -149,7 +149,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// What makes the set unfit for use, a sentence each; empty for a sound set.
+    /// Problems that make the set unusable, a sentence each; empty for a valid set.
     #[must_use]
     pub fn errors(&self) -> Vec<String> {
         let mut errors = Vec::new();

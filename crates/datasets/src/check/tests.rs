@@ -115,7 +115,7 @@ fn json_holds_plain_integers() {
 }
 
 #[test]
-fn the_plot_shows_every_bar_and_needs_nothing_from_outside() {
+fn the_plot_has_every_bar_and_is_self_contained() {
     let found = check(&made_up(), &CheckOptions::default());
     let svg = found.plot().unwrap();
     assert!(svg.starts_with("<svg"));
@@ -133,7 +133,7 @@ fn the_plot_shows_every_bar_and_needs_nothing_from_outside() {
 }
 
 #[test]
-fn the_official_lists_are_sound() {
+fn the_official_lists_are_valid() {
     let Some(folder) = given(Need::Data) else { return };
     let root = folder.join("adience");
     let dataset = load(DatasetKind::Adience, &root, &LoadOptions::default()).unwrap();

@@ -48,7 +48,8 @@ pub const MAXIMUM_SUBJECTS: usize = 1_000_000;
 /// Fewest pictures of a subject.
 pub const MINIMUM_PICTURES_A_SUBJECT: usize = 2;
 
-/// Options of a synthetic dataset. The same options give the same bytes on one machine, whatever `threads` is.
+/// Options of a synthetic dataset. The same options give the same bytes on one machine, whatever
+/// `threads` is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyntheticOptions {
     /// Number of subjects, within [`MINIMUM_SUBJECTS`] and [`MAXIMUM_SUBJECTS`].
@@ -59,8 +60,8 @@ pub struct SyntheticOptions {
     pub seed: u64,
     /// Side of a picture, pixels, in [`SIDE_RANGE`].
     pub side: u32,
-    /// Write the `faces` tree in addition to `aligned`: the same files again, by hard links where the
-    /// file system has them.
+    /// Write the `faces` tree in addition to `aligned`: the same files again, by hard links where
+    /// the file system has them.
     pub faces_tree: bool,
     /// Threads; 0 for one a core.
     #[serde(skip)]
@@ -220,7 +221,8 @@ fn write_picture(
             .encode_image(&portrait.picture)
             .map_err(|source| SyntheticError::Encode { path: path.clone(), source })?;
         // Renamed into place, so that a killed run leaves no half picture; not synced to disk as
-        // `write_atomic` would, for that takes longer than generating them, and the set can be generated again.
+        // `write_atomic` would, for that takes longer than generating them, and the set can be
+        // generated again.
         let partial = path.with_extension("partial");
         fs::write(&partial, jpeg)?;
         fs::rename(&partial, &path)?;

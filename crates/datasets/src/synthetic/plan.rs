@@ -161,7 +161,7 @@ impl Plan {
     }
 }
 
-/// The subjects, dealt so that each fold gets its part of every group and both genders.
+/// The subjects, assigned so that each fold gets its part of every group and both genders.
 fn cast(options: &SyntheticOptions, rng: &mut Rng) -> Vec<Subject> {
     let n = options.subjects;
     let sizes = apportion(n, 1, &GROUPS.each_ref().map(|group| group.share));
@@ -252,7 +252,7 @@ fn mislabel(rows: &mut [Row], subjects: &[Subject], rng: &mut Rng) {
         }
     }
     let ageless = pick(rows.len(), NO_AGE, 1, rng);
-    // Faces whose age no one could tell mostly lack the gender too.
+    // Faces of unknown age mostly lack the gender too.
     let genderless = pick(rows.len(), NO_GENDER, 1, rng).into_iter();
     for (index, other) in ageless.iter().zip(genderless) {
         rows[*index].age = "None";

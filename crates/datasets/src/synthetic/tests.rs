@@ -163,7 +163,7 @@ fn an_interrupted_set_continues_to_the_same_bytes() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_said_clearly() {
+fn invalid_options_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let attempt =
         |options: SyntheticOptions| generate(folder.path(), &options, &go).unwrap_err().to_string();
@@ -190,7 +190,7 @@ fn what_cannot_be_drawn_is_said_clearly() {
 }
 
 #[test]
-fn a_portrait_repeats_and_its_landmarks_lie_where_a_face_has_them() {
+fn a_portrait_is_reproducible_with_plausible_landmarks() {
     for seed in 0..12 {
         let first = portrait(seed);
         assert!(first.picture == portrait(seed).picture, "portrait {seed} does not repeat");
@@ -203,7 +203,7 @@ fn a_portrait_repeats_and_its_landmarks_lie_where_a_face_has_them() {
 }
 
 #[test]
-fn a_person_stays_the_same_from_picture_to_picture_but_no_picture_repeats() {
+fn an_identity_is_constant_and_its_pictures_differ() {
     let identity = Identity::new(3, 5, Gender::Male);
     let (first, second) = (identity.portrait(30.0, 3, 0, 96), identity.portrait(30.0, 3, 1, 96));
     assert!(first.picture != second.picture);

@@ -231,8 +231,8 @@ impl Epilogue<'_> {
         }
     }
 
-    /// Applies the operations to the sums of a tile, which lie pixel by pixel in rows of `N` registers, and may have
-    /// their bias already.
+    /// Applies the operations to the sums of a tile, which lie pixel by pixel in rows of `N`
+    /// registers, and may have their bias already.
     ///
     /// # Safety
     /// The planes hold the pixels of the tile and these channels.

@@ -88,8 +88,8 @@ impl Blocks {
 ///
 /// # Safety
 /// The source's f32 plane can be read for windows of four by four at every other output, the
-/// weights hold all panels of `epilogue.pitch` outputs, the scratch all of its blocks, and the planes
-/// of the epilogue all pixels, with rows of `epilogue.pitch` channels.
+/// weights hold all panels of `epilogue.pitch` outputs, the scratch all of its blocks, and the
+/// planes of the epilogue all pixels, with rows of `epilogue.pitch` channels.
 #[inline(always)]
 pub(crate) unsafe fn run<S: Lanes>(s: S, job: &Winograd<'_>) {
     let size = [job.rows.len(), job.width, job.images];

@@ -43,7 +43,7 @@ impl Fits<'_> {
         let rows = self.features_of(test);
         let shared = self.shared_familiarity(job.split);
         if shared.get().is_none() {
-            // Whoever comes second finds it made, or has made the same.
+            // A concurrent fit may have computed the same.
             let _ = shared.set(calibration.familiarity()?);
         }
         let model = shared.get().and_then(Option::as_ref);
@@ -57,9 +57,9 @@ impl Fits<'_> {
         let around = |(row, estimate)| calibrated.intervals.around(estimate, distance(row));
         let intervals: Vec<(f32, f32)> = estimates.iter().enumerate().map(around).collect();
         let truth = true_ages(&self.plan.targets.select(test));
-        let shares = coverage_probabilities(&truth, &intervals).into_iter().enumerate();
+        let fractions = coverage_probabilities(&truth, &intervals).into_iter().enumerate();
         let inside: Vec<(usize, f64)> =
-            shares.filter_map(|(row, share)| Some((row, share?))).collect();
+            fractions.filter_map(|(row, share)| Some((row, share?))).collect();
         let check = self.check_intervals(test, &inside, &intervals, calibrated.sets_left_out);
         Ok(Calibrated { intervals: Some(intervals), check, familiarity })
     }
@@ -90,14 +90,14 @@ impl Fits<'_> {
             *subjects.entry(self.plan.rows[test[row]].subject_name()).or_insert(fresh)
         };
         let subject_of: Vec<usize> = inside.iter().map(subject_of).collect();
-        let shares: Vec<f64> = inside.iter().map(|&(_, share)| share).collect();
+        let fractions: Vec<f64> = inside.iter().map(|&(_, share)| share).collect();
         let widths: Vec<f64> =
             inside.iter().map(|&(row, _)| f64::from(intervals[row].1 - intervals[row].0)).collect();
-        let sums = SubjectSums::of_values(&subject_of, &shares);
+        let sums = SubjectSums::of_values(&subject_of, &fractions);
         let coverage = bootstrap(&sums, &|sums| vec![sums[1] / sums[0]], self.plan.seed);
         Some(IntervalCheck {
             rows: inside.len(),
-            coverage: mean(&shares),
+            coverage: mean(&fractions),
             coverage_interval: coverage.first()?.interval,
             width: mean(&widths),
             sets_left_out,

@@ -3,12 +3,13 @@
 use super::{Search, Trial};
 use crate::metrics::Metric;
 
-/// Most iterations: scores at less than a ninth of the budget correlate little with those at all of it.
+/// Most iterations: scores at less than a ninth of the budget correlate little with those at all of
+/// it.
 const MOST_RUNGS: u32 = 3;
 
-/// Shares of the budget by iteration, the last 1. There are so many iterations that at the last one still
-/// `factor` configurations or more compete, but no more than [`MOST_RUNGS`].
-pub(super) fn shares(configurations: usize, factor: usize) -> Vec<f64> {
+/// Fractions of the budget by iteration, the last 1. There are so many iterations that at the last
+/// one still `factor` configurations or more compete, but no more than [`MOST_RUNGS`].
+pub(super) fn budget_fractions(configurations: usize, factor: usize) -> Vec<f64> {
     let mut iterations = 1;
     while factor > 1 && iterations < MOST_RUNGS && configurations >= factor.pow(iterations + 1) {
         iterations += 1;
@@ -38,16 +39,16 @@ pub(super) fn best(
 
 #[cfg(test)]
 mod tests {
-    use super::shares;
+    use super::budget_fractions;
 
     #[test]
     fn halving_leaves_several_configurations_for_the_last_iteration() {
-        assert_eq!(shares(1, 3), [1.0]);
-        assert_eq!(shares(8, 3), [1.0]);
-        assert_eq!(shares(9, 3), [1.0 / 3.0, 1.0]);
-        assert_eq!(shares(27, 3), [1.0 / 9.0, 1.0 / 3.0, 1.0]);
-        assert_eq!(shares(1000, 3), [1.0 / 9.0, 1.0 / 3.0, 1.0]);
-        assert_eq!(shares(1000, 1), [1.0]);
-        assert_eq!(shares(4, 2), [0.5, 1.0]);
+        assert_eq!(budget_fractions(1, 3), [1.0]);
+        assert_eq!(budget_fractions(8, 3), [1.0]);
+        assert_eq!(budget_fractions(9, 3), [1.0 / 3.0, 1.0]);
+        assert_eq!(budget_fractions(27, 3), [1.0 / 9.0, 1.0 / 3.0, 1.0]);
+        assert_eq!(budget_fractions(1000, 3), [1.0 / 9.0, 1.0 / 3.0, 1.0]);
+        assert_eq!(budget_fractions(1000, 1), [1.0]);
+        assert_eq!(budget_fractions(4, 2), [0.5, 1.0]);
     }
 }

@@ -50,9 +50,9 @@ pub struct Estimate {
 /// Estimates statistics that are functions of sums over subjects.
 ///
 /// `statistic` gets the sums over a resampled set, laid out as in `sums`, and gives one or more
-/// values, the same number each time. The interval is the percentile interval of Efron and Tibshirani (1993, chapter 13) with [`DRAWS`]
-/// draws, quantiles interpolated as `numpy.quantile` does. A draw whose value is not a number (a
-/// class without rows) does not count.
+/// values, the same number each time. The interval is the percentile interval of Efron and
+/// Tibshirani (1993, chapter 13) with [`DRAWS`] draws, quantiles interpolated as `numpy.quantile`
+/// does. A draw whose value is not a number (a class without rows) does not count.
 pub fn bootstrap(
     sums: &SubjectSums,
     statistic: &(dyn Fn(&[f64]) -> Vec<f64> + Sync),

@@ -54,8 +54,8 @@ pub struct CorrectedT {
 /// The corrected resampled t-test (Nadeau and Bengio 2003) of differences, one a fold.
 ///
 /// The variance over k folds is multiplied by 1/k + `test_to_train` instead of 1/k, because
-/// the folds' training rows overlap; that is the quotient of test rows to training rows. None with fewer
-/// than two folds, or where all differences are equal.
+/// the folds' training rows overlap; that is the quotient of test rows to training rows. None with
+/// fewer than two folds, or where all differences are equal.
 #[must_use]
 pub fn corrected_t(differences: &[f64], test_to_train: f64) -> Option<CorrectedT> {
     let deviation = standard_deviation(differences).filter(|&deviation| deviation > 0.0)?;
@@ -80,8 +80,8 @@ pub fn wilson(proportion: f64, rows: usize) -> Interval {
     Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
 }
 
-/// The exact 95 % interval of Clopper and Pearson (1934) of a proportion: `hits` of `rows` independent
-/// rows. Hits that are a mean over seeds are rounded away from the middle.
+/// The exact 95 % interval of Clopper and Pearson (1934) of a proportion: `hits` of `rows`
+/// independent rows. Hits that are a mean over seeds are rounded away from the middle.
 #[must_use]
 pub fn clopper_pearson(hits: f64, rows: usize) -> Interval {
     let n = rows as f64;

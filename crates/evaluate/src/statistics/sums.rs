@@ -29,8 +29,8 @@ impl RowScores {
     /// The scores of one head, averaged over its seeds first.
     ///
     /// # Errors
-    /// [`EvaluateError::Incomparable`] where no column is this head's, or a column has predictions of
-    /// another kind or number than the rows.
+    /// [`EvaluateError::Incomparable`] where no column is this head's, or a column has predictions
+    /// of another kind or number than the rows.
     pub fn of_head(predictions: &RowPredictions, head: &str) -> Result<Self, EvaluateError> {
         Self::scored(predictions, head, YEARS_WIDTH)
     }
@@ -77,31 +77,37 @@ impl RowScores {
                 (PredictedValues::Classes { predicted, .. }, Targets::Classes { indices, .. })
                     if classes =>
                 {
-                    for ((row, &answer), &class) in rows.zip(predicted).zip(indices) {
-                        let correct = f64::from(u8::from(answer == class)) * weight;
+                    for ((row, &prediction), &class) in rows.zip(predicted).zip(indices) {
+                        let correct = f64::from(u8::from(prediction == class)) * weight;
                         row[0] += weight;
                         row[1] += correct;
-                        row[2] += f64::from(u8::from(answer.abs_diff(class) <= 1)) * weight;
+                        row[2] += f64::from(u8::from(prediction.abs_diff(class) <= 1)) * weight;
                         row[3 + 2 * class] += weight;
                         row[4 + 2 * class] += correct;
                     }
                 }
                 (PredictedValues::Regression(years), Targets::Regression(truth)) if !classes => {
-                    for ((row, &answer), &age) in rows.zip(years).zip(truth) {
+                    for ((row, &prediction), &age) in rows.zip(years).zip(truth) {
                         let Some(age) = age.exact_years() else {
-                            let distance = f64::from(age.distance(answer));
+                            let distance = f64::from(age.distance(prediction));
                             row[3] += weight;
                             row[4] += distance * weight;
                             row[5] += f64::from(u8::from(distance == 0.0)) * weight;
                             continue;
                         };
-                        let (answer, age) = (f64::from(answer), f64::from(age));
-                        let error = (answer - age).abs();
+                        let (prediction, age) = (f64::from(prediction), f64::from(age));
+                        let error = (prediction - age).abs();
                         row[0] += weight;
                         row[1] += error * weight;
                         row[2] += f64::from(u8::from(error <= 5.0)) * weight;
-                        let moments =
-                            [answer - age, answer, age, answer * answer, age * age, answer * age];
+                        let moments = [
+                            prediction - age,
+                            prediction,
+                            age,
+                            prediction * prediction,
+                            age * age,
+                            prediction * age,
+                        ];
                         for (sum, value) in row[YEARS_WIDTH..].iter_mut().zip(moments) {
                             *sum += value * weight;
                         }

@@ -162,7 +162,7 @@ fn seeds_are_averaged_first_and_mcnemar_is_omitted() {
     assert_eq!(comparison.candidates[0].seeds, 2);
     assert!((comparison.candidates[0].value - 0.875).abs() < 1e-12);
     let pair = &comparison.pairs[0];
-    assert_eq!((pair.difference, pair.permutation.p_value), (0.0, 1.0), "alike row by row");
+    assert_eq!((pair.difference, pair.permutation.p_value), (0.0, 1.0), "equal row by row");
     assert_eq!(pair.mcnemar, None);
 }
 

@@ -9,7 +9,7 @@ use facefold_evaluate::{
     RowPredictions, compare, cross_validate, label_error_candidates, plan, slices,
 };
 
-use crate::heads::{Dice, Nearest, People, people};
+use crate::heads::{Nearest, People, RandomGuess, people};
 
 fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> CvPlan<'a> {
     CvPlan {
@@ -39,14 +39,14 @@ fn run(plan: &CvPlan<'_>, threads: usize, journal: &dyn Journal) -> CvOutcome {
     outcome
 }
 
-fn dice() -> Vec<Box<dyn Head>> {
-    vec![Box::new(Dice("one")), Box::new(Dice("two"))]
+fn random_guesses() -> Vec<Box<dyn Head>> {
+    vec![Box::new(RandomGuess("one")), Box::new(RandomGuess("two"))]
 }
 
 #[test]
 fn the_number_of_threads_changes_nothing() {
     let people = people(30, 4, 1);
-    let plan = plan_of(&people, dice(), &[1, 2]);
+    let plan = plan_of(&people, random_guesses(), &[1, 2]);
     let outcome = run(&plan, 1, &NoJournal);
     assert_eq!(outcome, run(&plan, 4, &NoJournal));
     assert_eq!(outcome.result.heads[0].fits.len(), 10);
@@ -57,7 +57,7 @@ fn the_number_of_threads_changes_nothing() {
 #[test]
 fn means_and_deviations_are_those_of_the_fits() {
     let people = people(30, 4, 1);
-    let outcome = run(&plan_of(&people, dice(), &[1, 2]), 2, &NoJournal);
+    let outcome = run(&plan_of(&people, random_guesses(), &[1, 2]), 2, &NoJournal);
     let head = &outcome.result.heads[0];
     let summary = &head.summary[0];
     assert_eq!(summary.metric, Metric::Accuracy);
@@ -105,8 +105,8 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     assert_eq!(FITS[0].load(Ordering::SeqCst), 10);
 
     // So is every flipped bit of a fit, and a fit without its checksum.
-    let damaged = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
-    let whole = fs_err::read(&damaged).unwrap();
+    let corrupt = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+    let whole = fs_err::read(&corrupt).unwrap();
     let text = String::from_utf8(whole.clone()).unwrap();
     let id = serde_json::from_str::<serde_json::Value>(&text).unwrap()["record"]["id"].clone();
     let id = serde_json::from_value(id).unwrap();
@@ -114,13 +114,13 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     for bit in (0..whole.len() * 8).step_by(29) {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        fs_err::write(&damaged, flipped).unwrap();
+        fs_err::write(&corrupt, flipped).unwrap();
         assert!(journal.load(&id).is_none(), "bit {bit}");
     }
     let (without, _) = text.rsplit_once(",\"checksum\"").unwrap();
-    fs_err::write(&damaged, format!("{without}}}")).unwrap();
+    fs_err::write(&corrupt, format!("{without}}}")).unwrap();
     assert!(journal.load(&id).is_none());
-    fs_err::write(&damaged, whole).unwrap();
+    fs_err::write(&corrupt, whole).unwrap();
     assert_eq!(resumed, run(&plan, 1, &journal));
     assert_eq!(FITS[0].load(Ordering::SeqCst), 10, "all come from the journal again");
 
@@ -131,10 +131,10 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 6);
     fs_err::remove_file(directory.path().join("notes.txt")).unwrap();
 
-    // A torn file, other targets, and another context are each as good as no journal.
-    let torn = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
-    let bytes = fs_err::read(&torn).unwrap();
-    fs_err::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
+    // A truncated file, other targets, and another context are each as good as no journal.
+    let truncated = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
+    let bytes = fs_err::read(&truncated).unwrap();
+    fs_err::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
     run(&plan, 1, &journal);
     assert_eq!(FITS[0].load(Ordering::SeqCst), 11);
     let mut other = plan_of(&people, nearest(), &[1]);
@@ -151,7 +151,7 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
 fn a_head_that_fails_is_named() {
     let mut people = people(30, 4, 1);
     people.targets = Targets::exact_years(vec![30.0; 120]);
-    let mut plan = plan_of(&people, dice(), &[3]);
+    let mut plan = plan_of(&people, random_guesses(), &[3]);
     plan.task = Task::Age;
     plan.classes.clear();
     let run = CvRun {
@@ -161,14 +161,15 @@ fn a_head_that_fails_is_named() {
         progress: &|_| {},
     };
     let message = cross_validate(&plan, &run).unwrap_err().to_string();
-    assert!(message.starts_with("head `one` on partition `fold "), "{message}");
+    assert!(message.starts_with("head `one` on split `fold "), "{message}");
     assert!(message.ends_with("with seed 3: cannot train: dice have no years"), "{message}");
 }
 
 #[test]
 fn two_heads_of_one_name_are_refused() {
     let people = people(30, 4, 1);
-    let plan = plan_of(&people, vec![Box::new(Dice("one")), Box::new(Dice("one"))], &[1]);
+    let plan =
+        plan_of(&people, vec![Box::new(RandomGuess("one")), Box::new(RandomGuess("one"))], &[1]);
     let run = CvRun {
         threads: 1,
         journal: &NoJournal,
@@ -182,7 +183,7 @@ fn two_heads_of_one_name_are_refused() {
 #[test]
 fn results_and_predictions_read_back() {
     let people = people(30, 4, 1);
-    let outcome = run(&plan_of(&people, dice(), &[1, 2]), 2, &NoJournal);
+    let outcome = run(&plan_of(&people, random_guesses(), &[1, 2]), 2, &NoJournal);
     let json = serde_json::to_string(&outcome.result).unwrap();
     assert_eq!(serde_json::from_str::<CvResult>(&json).unwrap(), outcome.result);
 
@@ -233,7 +234,7 @@ fn intervals_calibrated_on_validation_rows_cover_80_percent_of_test_rows() {
     let checks: Vec<_> = fits.iter().map(|fit| fit.intervals.unwrap()).collect();
     let coverage = checks.iter().map(|check| check.coverage).sum::<f64>() / 5.0;
     assert!((0.74..0.86).contains(&coverage), "{coverage}");
-    // Told and true ages are both spread evenly over 89 years: eight of ten differences lie within
+    // Predicted and true ages are both uniform over 89 years: eight of ten differences lie within
     // 89 (1 - sqrt(0.2)) = 49 years of 0.
     assert!(checks.iter().all(|check| (60.0..110.0).contains(&check.width)), "{checks:?}");
 }

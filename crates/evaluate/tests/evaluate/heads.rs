@@ -90,9 +90,9 @@ impl FittedHead for FittedNearest {
 }
 
 /// Predictions at random from its seed: differs between seeds and splits, never between runs.
-pub struct Dice(pub &'static str);
+pub struct RandomGuess(pub &'static str);
 
-impl Head for Dice {
+impl Head for RandomGuess {
     fn name(&self) -> &str {
         self.0
     }

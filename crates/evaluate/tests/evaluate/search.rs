@@ -22,7 +22,7 @@ struct Seen {
     fits: AtomicUsize,
     fitted: Mutex<BTreeSet<usize>>,
     training_rows: Mutex<Vec<Vec<usize>>>,
-    answered: Mutex<BTreeSet<usize>>,
+    predicted: Mutex<BTreeSet<usize>>,
 }
 
 /// Predictions `true` above a threshold, which is its setting; fails at thresholds below 0.
@@ -66,7 +66,7 @@ impl Head for Threshold {
 
 impl FittedHead for Fitted {
     fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        self.seen.answered.lock().unwrap().extend(rows);
+        self.seen.predicted.lock().unwrap().extend(rows);
         let mut probabilities = Array2::from_elem((rows.len(), 2), 0.1);
         for (number, &row) in rows.iter().enumerate() {
             let above = matrix.plain().row(row)[0] > self.at;
@@ -234,12 +234,12 @@ fn search_fits_see_no_test_row_and_the_tuned_head_is_tested_once() {
     let found = Asked::grid(&NINE).found(&plan, seen);
     let test: BTreeSet<usize> = plan.splits[0].test.iter().copied().collect();
     assert!(seen.fitted.lock().unwrap().is_disjoint(&test));
-    assert!(seen.answered.lock().unwrap().is_disjoint(&test));
+    assert!(seen.predicted.lock().unwrap().is_disjoint(&test));
     assert!(seen.fits.load(Ordering::SeqCst) >= 12);
 
     let outcome =
         with_journal(&NoJournal, 2, |run| cross_validate_with(&plan, &[found.head], run).unwrap());
-    assert!(test.is_subset(&seen.answered.lock().unwrap()));
+    assert!(test.is_subset(&seen.predicted.lock().unwrap()));
     let names: Vec<&str> = outcome.result.heads.iter().map(|head| head.name.as_str()).collect();
     assert_eq!(names, ["threshold-tuned", "threshold"]);
     let tuned = &outcome.result.heads[0];
@@ -256,7 +256,7 @@ fn every_split_is_searched_separately_by_whole_subjects() {
     let plan = plan_of(&rows, seen, Protocol::KFold(4));
     let asked = Asked { budget: Budget::Subjects, ..Asked::grid(&NINE) };
     let found = asked.found(&plan, seen);
-    assert_eq!(found.result.shares, [1.0 / 3.0, 1.0]);
+    assert_eq!(found.result.budget_fractions, [1.0 / 3.0, 1.0]);
     assert_eq!(found.result.trials.len(), 4 * (9 + 3));
     assert_eq!(found.result.choices.len(), 4);
     assert_eq!(found.head.heads.len(), 4);

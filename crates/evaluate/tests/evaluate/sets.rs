@@ -107,12 +107,12 @@ fn every_test_set_is_tested_by_the_same_training_sets() {
         shares_no_subject(&people.rows, split);
         assert!(split.train.iter().chain(&split.validation).all(|row| large.contains(row)));
     }
-    // All of `large` are somebody in `small`: nothing is left.
+    // All subjects of `large` are in `small`: no rows are left.
     for row in &mut people.rows {
         row.subject = Some(SubjectId::new("the same"));
     }
     let error = plan(&Protocol::Stores, &people.rows, &people.targets, 7).unwrap_err();
-    assert!(error.to_string().contains("nothing is left to train on for the test set `small`"));
+    assert!(error.to_string().contains("no training rows are left for the test set `small`"));
     assert!(matches!(error, EvaluateError::TooFew(_)));
 }
 
@@ -198,7 +198,7 @@ fn the_matrix_uses_folds_within_a_set_and_whole_other_sets() {
             "{splits:?}"
         );
     }
-    // Only `large` has folds; the others are dealt.
+    // Only `large` has folds; the others are assigned to folds at random.
     let protocol = |set: &str| {
         let diagonal = TrainedOn::Set(name(set));
         planned.cells.iter().find(|cell| cell.trained_on == diagonal && cell.tested_on == name(set))
@@ -288,14 +288,14 @@ fn ages_are_measured_with_bias_and_correlation() {
 #[test]
 fn cells_of_a_set_without_rows_have_a_reason() {
     let people = sets();
-    let names = ["large", "nobody"].map(name);
+    let names = ["large", "empty"].map(name);
     let planned = plan_matrix(&names, &people.rows, &people.targets, 7).unwrap();
     assert_eq!(planned.cells.len(), 4, "two sets have no row for all others");
     for cell in &planned.cells[1..] {
         let reason = cell.splits.clone().unwrap_err();
-        assert!(reason.contains("no row of `nobody` serves this task"), "{reason}");
+        assert!(reason.contains("no row of `empty` serves this task"), "{reason}");
     }
-    let error = plan_matrix(&["none", "nobody"].map(name), &people.rows, &people.targets, 7);
+    let error = plan_matrix(&["none", "empty"].map(name), &people.rows, &people.targets, 7);
     assert!(error.unwrap_err().to_string().contains("no cell of the matrix can be filled"));
     let error = plan_matrix(&names[..1], &people.rows, &people.targets, 7).unwrap_err();
     assert!(error.to_string().contains("at least two data sets, found 1"), "{error}");

@@ -1,4 +1,4 @@
-//! Slices of the test rows, and labels that heads doubt.
+//! Slices of the test rows, and label-error candidates.
 
 use facefold_core::{Targets, Task};
 use facefold_evaluate::{
@@ -183,7 +183,7 @@ fn confident_predictions_under_every_seed_make_a_label_error_candidate() {
     let rows: Vec<(&str, &str, &str, usize)> = found
         .rows
         .iter()
-        .map(|s| (s.path.as_str(), s.label.as_str(), s.answer.as_str(), s.agreeing))
+        .map(|s| (s.path.as_str(), s.label.as_str(), s.prediction.as_str(), s.agreeing))
         .collect();
     assert_eq!(rows, [("0.jpg", "female", "male", 1), ("3.jpg", "male", "female", 0)]);
     assert_eq!(found.others, 1, "the majority baseline is not asked");
@@ -193,13 +193,13 @@ fn confident_predictions_under_every_seed_make_a_label_error_candidate() {
 #[test]
 fn a_large_age_error_makes_a_label_error_candidate() {
     let truth: Vec<f32> = vec![30.0; 20];
-    let mut told = vec![31.0_f32; 20];
-    told[7] = 60.0;
-    let years = |head: &str, told: Vec<f32>| PredictionColumn {
+    let mut predicted = vec![31.0_f32; 20];
+    predicted[7] = 60.0;
+    let years = |head: &str, predicted: Vec<f32>| PredictionColumn {
         intervals: None,
         head: head.to_owned(),
         seed: 0,
-        predicted_values: PredictedValues::Regression(told),
+        predicted_values: PredictedValues::Regression(predicted),
     };
     let predictions = RowPredictions {
         familiarity: None,
@@ -207,12 +207,12 @@ fn a_large_age_error_makes_a_label_error_candidate() {
         classes: Vec::new(),
         rows: (0..20).map(row).collect(),
         truth: Targets::exact_years(truth),
-        columns: vec![years("mlp", told.clone()), years("svm", told)],
+        columns: vec![years("mlp", predicted.clone()), years("svm", predicted)],
     };
     let found = label_error_candidates(&predictions, "mlp").unwrap();
     let [one] = found.rows.as_slice() else { panic!("{found:?}") };
     assert_eq!(
-        (one.path.as_str(), one.label.as_str(), one.answer.as_str()),
+        (one.path.as_str(), one.label.as_str(), one.prediction.as_str()),
         ("7.jpg", "30", "60.0")
     );
     assert_eq!((one.score, one.agreeing), (30.0, 1));

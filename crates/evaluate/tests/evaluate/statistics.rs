@@ -141,8 +141,9 @@ fn rows_of_one_subject_are_not_independent() {
     assert!(sign_flip(&one_row_each(&differences), 1).p_value < 0.001);
 }
 
-// n = np.array([1 + (i * 7) % 5 for i in range(40)]); k = np.array([(i * 13) % (m + 1) for i, m in enumerate(n)])
-// stats.bootstrap((k, n), lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis), paired=True,
+// n = np.array([1 + (i * 7) % 5 for i in range(40)]); k = np.array([(i * 13) % (m + 1) for i, m in
+// enumerate(n)]) stats.bootstrap((k, n), lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
+// paired=True,
 //     n_resamples=400000, batch=10000, method='percentile', vectorized=True,
 //     random_state=np.random.default_rng(1))  # confidence_interval, standard_error
 #[test]

@@ -56,16 +56,16 @@ impl FittedHead for Fitted {
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Option<Array2<f32>>, HeadError> {
-        let mut shares = Array2::zeros((rows.len(), 117));
-        for (mut shares, &row) in shares.rows_mut().into_iter().zip(rows) {
+        let mut probabilities = Array2::zeros((rows.len(), 117));
+        for (mut probabilities, &row) in probabilities.rows_mut().into_iter().zip(rows) {
             let centre = matrix.plain().row(row)[0];
-            for (age, share) in shares.iter_mut().enumerate() {
+            for (age, share) in probabilities.iter_mut().enumerate() {
                 *share = (-(age as f32 - centre).powi(2) / 18.0).exp();
             }
-            let sum = shares.sum();
-            shares /= sum;
+            let sum = probabilities.sum();
+            probabilities /= sum;
         }
-        Ok(self.distribution.then_some(shares))
+        Ok(self.distribution.then_some(probabilities))
     }
 
     fn log(&self) -> &TrainingLog {
@@ -156,7 +156,7 @@ fn decide(
 
 #[test]
 fn the_chosen_challenge_age_keeps_the_bound_on_other_people() {
-    let mut shares = Vec::new();
+    let mut probabilities = Vec::new();
     for seed in 0..6 {
         let people = people(seed);
         let outcome = decide(&people, people.years.clone(), true, "0.5%", &NoJournal);
@@ -169,7 +169,7 @@ fn the_chosen_challenge_age_keeps_the_bound_on_other_people() {
         assert!(limits.under_below.unwrap() <= 18);
         let interval = passed.interval.unwrap();
         assert!(interval.contains(passed.share.unwrap()));
-        shares.push(passed.share.unwrap());
+        probabilities.push(passed.share.unwrap());
         // The table has the same number at that challenge age.
         let row = at.challenges.iter().find(|row| row.age == limit).unwrap();
         assert_eq!(row.minors_passed.hits, passed.hits);
@@ -177,8 +177,8 @@ fn the_chosen_challenge_age_keeps_the_bound_on_other_people() {
         assert!(at.decisions.older_passed.share > Some(0.99), "30 years and a miss of up to 8");
     }
     // Each has a standard deviation of 0.004: errors of 600 minors who choose, and of 600 others.
-    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-    assert!((0.001..=0.0065).contains(&mean), "{shares:?}");
+    let mean = probabilities.iter().sum::<f64>() / probabilities.len() as f64;
+    assert!((0.001..=0.0065).contains(&mean), "{probabilities:?}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl JoinedStores {
         };
         let selection = match &self.sets[..] {
             [only] => of_set(only),
-            several => Selection::joined(
+            several => Selection::concat(
                 several
                     .iter()
                     .map(|set| (set.name.as_str(), set.rows.len(), of_set(set)))

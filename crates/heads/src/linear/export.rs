@@ -11,9 +11,9 @@ pub(crate) fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<
     let features = features.export(graph);
     let weights = weights.iter().copied().collect();
     let outputs = graph.layer("output", features, weights, biases);
-    let (answer, width) = match stored.target {
+    let (prediction, width) = match stored.target {
         TargetKind::Regression => (graph.scaled(outputs, years.1, years.0), 1),
         TargetKind::Classes { count } => (graph.compute(Operation::Softmax, &[outputs]), count),
     };
-    Ok(graph.compute(Operation::MeanOfCrops { width }, &[answer]))
+    Ok(graph.compute(Operation::MeanOfCrops { width }, &[prediction]))
 }

@@ -27,8 +27,8 @@ pub(super) fn multiply(rows: &[f32], weights: &[f32], width: usize) -> Vec<f32> 
     products
 }
 
-/// Adds to each line of `sums` (outputs x width) all rows (n x width), each times its gradient for that
-/// output (n x outputs).
+/// Adds to each line of `sums` (outputs x width) all rows (n x width), each times its gradient for
+/// that output (n x outputs).
 pub(super) fn add_gradients(rows: &[f32], gradients: &[f32], width: usize, sums: &mut [f32]) {
     dispatch_simd(AddGradients { rows, gradients, width, sums });
 }

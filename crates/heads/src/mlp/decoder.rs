@@ -12,7 +12,7 @@ use crate::loss::{YEARS, expectation, median_year, ordinal_probabilities, softma
 pub(super) struct Decoder {
     pub(super) target: TargetKind,
     loss: AgeLoss,
-    answer: AgeDecoding,
+    decoding: AgeDecoding,
     /// What the logits of classes are divided by.
     pub(super) temperature: f32,
     /// Mean and standard deviation of the training years, for losses of one number.
@@ -23,8 +23,8 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn new(target: TargetKind, options: &MlpOptions, years: (f32, f32)) -> Self {
-        let (loss, answer) = (options.age_loss, options.age_decoding);
-        Self { target, loss, answer, temperature: 1.0, years, thresholds: Vec::new() }
+        let (loss, decoding) = (options.age_loss, options.age_decoding);
+        Self { target, loss, decoding, temperature: 1.0, years, thresholds: Vec::new() }
     }
 
     /// Takes the thresholds as training left them; out of order, they are put in order, so that no
@@ -42,12 +42,12 @@ impl Decoder {
         }
     }
 
-    /// Whether both tell the same kind of probabilities, and the same of them.
+    /// Whether both have the same kind of outputs and the same decoding.
     pub(super) fn is_compatible_with(&self, other: &Self) -> bool {
-        (self.target, self.loss, self.answer) == (other.target, other.loss, other.answer)
+        (self.target, self.loss, self.decoding) == (other.target, other.loss, other.decoding)
     }
 
-    /// Whether probabilities of years are told, and not years alone.
+    /// Whether the output is a distribution over ages, and not an age.
     pub(super) fn predicts_distribution(&self) -> bool {
         self.target == TargetKind::Regression
             && matches!(self.loss, AgeLoss::Distribution { .. } | AgeLoss::Ordinal)
@@ -90,7 +90,7 @@ impl Decoder {
         if !self.predicts_distribution() {
             return probabilities;
         }
-        let year = match self.answer {
+        let year = match self.decoding {
             AgeDecoding::MedianYear => median_year,
             AgeDecoding::Median => median_age,
             AgeDecoding::Expectation => expectation,
@@ -98,8 +98,8 @@ impl Decoder {
         probabilities.chunks(YEARS).map(year).collect()
     }
 
-    /// Appends what [`Self::probabilities`] makes of the network's outputs, averaged over both crops of a
-    /// face where there are two.
+    /// Appends what [`Self::probabilities`] makes of the network's outputs, averaged over both
+    /// crops of a face where there are two.
     pub(super) fn export_probabilities(
         &self,
         outputs: Value,
@@ -121,13 +121,13 @@ impl Decoder {
         graph.compute(Operation::MeanOfCrops { width }, &[probabilities])
     }
 
-    /// Appends what the probabilities tell: themselves, n x classes, or years, n x 1.
+    /// Appends the decoding of the probabilities: themselves, n x classes, or ages in years, n x 1.
     pub(super) fn export_decoded(
         &self,
         probabilities: Value,
         graph: &mut ComputationGraph,
     ) -> Value {
-        match self.answer {
+        match self.decoding {
             _ if !self.predicts_distribution() => probabilities,
             AgeDecoding::MedianYear => graph.median_year(probabilities),
             AgeDecoding::Median => graph.median(probabilities),

@@ -1,4 +1,5 @@
-//! Targets encoded for the network's outputs: one-hot, soft or standardised, of one task or several.
+//! Targets encoded for the network's outputs: one-hot, soft or standardised, of one task or
+//! several.
 
 use facefold_core::{TargetKind, Targets};
 
@@ -72,7 +73,7 @@ pub(super) struct BatchLoss {
 }
 
 impl EncodedTargets {
-    /// Goals of a set of `rows` rows. `scale` gives the mean and standard deviation of the years
+    /// Targets of a set of `rows` rows. `scale` gives the mean and standard deviation of the years
     /// that each task was trained on.
     pub(super) fn new(
         rows: usize,
@@ -275,7 +276,7 @@ impl TaskTargets {
     }
 }
 
-/// Whether somebody is older than each year, where that is known: 0 for the years of a range that
+/// Whether a person is older than each year, where that is known: 0 for the years of a range that
 /// starts at this age.
 fn write_levels(age: f32, levels: &mut [f32]) {
     for (year, level) in levels.iter_mut().enumerate() {

@@ -9,8 +9,8 @@ use crate::state_dict::{Reader, Stored, backend};
 
 /// A trained head to start from: its network, and the scaling that its weights were fitted to.
 ///
-/// The scaling is kept and not fitted anew: under another one the same weights would tell
-/// something else.
+/// The scaling is that of the head and not fitted again: under another one the same weights would
+/// predict something else.
 pub(super) struct Start {
     pub(super) features: Standardiser,
     network: Network,
@@ -56,7 +56,7 @@ impl Start {
     }
 
     /// Copies the trained weights into a network: its hidden layers, and its first outputs where
-    /// both tell the same kind of target. Gives a note for the log.
+    /// both predict the same kind of target. Gives a note for the log.
     pub(super) fn copy_to(
         &self,
         network: &Network,
@@ -65,13 +65,16 @@ impl Start {
         let failed = backend("copying a trained network");
         let outputs = target == self.target && self.network.outputs() <= network.outputs();
         network.start_from(&self.network, outputs).map_err(failed)?;
-        let drawn =
-            if outputs { "" } else { "; its outputs are for another question, and drawn anew" };
+        let drawn = if outputs {
+            ""
+        } else {
+            "; its outputs are of another task, and initialised at random"
+        };
         Ok(format!("started from a trained head, whose scaling of the features is kept{drawn}"))
     }
 }
 
-/// Which head it is, for reports and for telling fits apart.
+/// A hash of the head, for reports and to distinguish fits.
 pub(super) fn hash(state: &StateDict) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 trained head v1");
     hasher.update(state.kind.as_bytes());

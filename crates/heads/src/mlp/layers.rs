@@ -31,7 +31,7 @@ pub(super) struct Norm {
     /// Running statistics, used for prediction.
     pub(super) mean: Var,
     pub(super) variance: Var,
-    /// Where the gradients of gain and offset come from.
+    /// Where the gradients of gamma and beta come from.
     pub(super) gradient_buffers: [GradientBuffer; 2],
 }
 
@@ -146,7 +146,8 @@ impl Dense {
 }
 
 impl Norm {
-    /// Batch norm of `input` plus `bias`, followed by ReLU if `rectifies`, and by dropout in training.
+    /// Batch norm of `input` plus `bias`, followed by ReLU if `rectifies`, and by dropout in
+    /// training.
     ///
     /// A batch's mean takes the bias away again, so that it has no gradient: in training it moves
     /// the running mean alone.

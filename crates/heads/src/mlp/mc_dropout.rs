@@ -11,7 +11,8 @@ use crate::threads::on_one_thread;
 /// Standard deviation over the passes, one a row: of the predicted age in years, or of the
 /// probability of the class with the highest mean. `None` if the settings have no passes.
 ///
-/// On the plain crops. The dropout masks have a seed of their own: the same rows give the same bits.
+/// On the plain crops. The dropout masks have a seed of their own: the same rows give the same
+/// bits.
 pub(super) fn uncertainty(
     fitted: &Fitted,
     matrix: &FeatureMatrix,

@@ -101,8 +101,8 @@ impl Mlp {
     /// A multi-task network, whose tasks share all but the output layer; checks the settings.
     ///
     /// Each task has a fit of its own, whose best epoch and temperature are chosen by that task's
-    /// validation rows. A fitted head has the trunk and the outputs of its own task only, so that it
-    /// predicts as an `mlp` does.
+    /// validation rows. A fitted head has the trunk and the outputs of its own task only, so that
+    /// it predicts as an `mlp` does.
     pub(crate) fn joint(options: &HeadOptions) -> Result<Self, HeadError> {
         options.joint.check()?;
         Ok(Self { joint: Some(options.joint.clone()), ..Self::new(Architecture::Plain, options)? })
@@ -205,7 +205,7 @@ impl Fitted {
     fn probabilities(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
         let mut outputs = Vec::with_capacity(rows.len() * self.network.outputs());
         for chunk in rows.chunks(PREDICTION_ROWS) {
-            outputs.extend(self.network.answer(self.features.rows(source, chunk, 1.0))?);
+            outputs.extend(self.network.predict(self.features.rows(source, chunk, 1.0))?);
         }
         Ok(self.decoder.probabilities(outputs))
     }
@@ -300,8 +300,8 @@ impl FittedHead for Fitted {
         self.features.store(&mut tensors);
         self.network.store(&mut tensors);
         let (temperature, years) = (self.decoder.temperature, self.decoder.years);
-        let answer = Array1::from(vec![temperature, years.0, years.1]);
-        tensors.insert("answer".to_owned(), answer.into_dyn());
+        let decoder_values = Array1::from(vec![temperature, years.0, years.1]);
+        tensors.insert("answer".to_owned(), decoder_values.into_dyn());
         if !self.decoder.thresholds.is_empty() {
             let thresholds = Array1::from(self.decoder.thresholds.clone());
             tensors.insert("thresholds".to_owned(), thresholds.into_dyn());
@@ -323,9 +323,9 @@ pub(crate) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
     let FittedSettings { form, options, .. } = &stored.settings;
     options.check().map_err(|error| HeadError::Corrupt(error.to_string()))?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
-    let answer = reader.vector("answer", Some(3))?;
-    let mut decoder = Decoder::new(stored.target, options, (answer[1], answer[2]));
-    decoder.temperature = answer[0];
+    let decoder_values = reader.vector("answer", Some(3))?;
+    let mut decoder = Decoder::new(stored.target, options, (decoder_values[1], decoder_values[2]));
+    decoder.temperature = decoder_values[0];
     if decoder.temperature <= 0.0 {
         return Err(HeadError::Corrupt(format!("a temperature of {}", decoder.temperature)));
     }

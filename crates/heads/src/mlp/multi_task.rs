@@ -1,5 +1,5 @@
-//! The data of a multi-task fit: rows of the matrix, and for each task the labels of those that have
-//! one.
+//! The data of a multi-task fit: rows of the matrix, and for each task the labels of those that
+//! have one.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ impl<'a> MultiTaskData<'a> {
     }
 
     /// Positions class by class for balanced sampling; classes without rows are left out, and so
-    /// are rows without a class: too few of them are alike to make an equal part of an epoch.
+    /// are rows without a class: they are too few to make an equal part of an epoch.
     pub(super) fn balanced(&self, class_weights: ClassWeights) -> Option<Vec<Vec<usize>>> {
         let (ClassWeights::Sampled, Targets::Classes { indices, count }) =
             (class_weights, self.labels[0].targets)

@@ -142,7 +142,7 @@ impl Network {
     }
 
     /// Outputs, row by row, for standardised rows that are laid out one after the other.
-    pub(super) fn answer(&self, rows: Vec<f32>) -> std::result::Result<Vec<f32>, HeadError> {
+    pub(super) fn predict(&self, rows: Vec<f32>) -> std::result::Result<Vec<f32>, HeadError> {
         self.answer_in(rows, &mut Pass::Prediction)
     }
 

@@ -57,7 +57,7 @@ impl Vectorised for Moments<'_> {
     }
 }
 
-/// mask * relu((x - mean) / deviation * gain + offset), by the statistics of x itself.
+/// mask * relu((x - mean) / deviation * gamma + beta), by the statistics of x itself.
 pub(super) struct Normalise {
     pub(super) statistics: Statistics,
     pub(super) gamma: Vec<f32>,
@@ -66,7 +66,7 @@ pub(super) struct Normalise {
     pub(super) rectifies: bool,
     /// What each value is multiplied by; empty: nothing is dropped.
     pub(super) mask: Vec<f32>,
-    /// Get the gradients of gain and offset.
+    /// Get the gradients of gamma and beta.
     pub(super) gradient_buffers: [GradientBuffer; 2],
 }
 
@@ -149,7 +149,7 @@ struct Backward<'a> {
     gradient: &'a [f32],
 }
 
-/// Gradients by the input, the gain and the offset.
+/// Gradients by the input, gamma and beta.
 struct Gradients {
     values: Vec<f32>,
     gamma: Vec<f32>,
@@ -159,8 +159,8 @@ struct Gradients {
 impl Vectorised for Backward<'_> {
     type Output = Gradients;
 
-    /// With z = (x - mean) / deviation and g the gradient by gain * z + offset, that by x is
-    /// gain / deviation * (g - mean of g - z * mean of g z) (Ioffe and Szegedy, "Batch
+    /// With z = (x - mean) / deviation and g the gradient by gamma * z + beta, that by x is
+    /// gamma / deviation * (g - mean of g - z * mean of g z) (Ioffe and Szegedy, "Batch
     /// normalization", 2015).
     #[allow(clippy::inline_always, reason = "`dispatch_simd` compiles what is inlined")]
     #[inline(always)]

@@ -36,7 +36,7 @@ struct OptimizerState {
 
 /// Updates the parameters of a network.
 pub(super) struct Optimizer {
-    optimizer: OptimizerKind,
+    kind: OptimizerKind,
     l1: f64,
     parameters: Vec<(Parameter, OptimizerState)>,
     steps: i32,
@@ -44,24 +44,24 @@ pub(super) struct Optimizer {
 
 impl Optimizer {
     /// With a penalty `l1` on the absolute weights.
-    pub(super) fn new(optimizer: OptimizerKind, l1: f64, parameters: Vec<Parameter>) -> Self {
+    pub(super) fn new(kind: OptimizerKind, l1: f64, parameters: Vec<Parameter>) -> Self {
         let remember = |parameter: Parameter| {
             let n = parameter.variable.elem_count();
-            let second = match optimizer {
+            let second = match kind {
                 OptimizerKind::AdamW { .. } | OptimizerKind::Adam { .. } => vec![0.0; n],
                 OptimizerKind::Sgd { .. } => Vec::new(),
             };
             (parameter, OptimizerState { first: vec![0.0; n], second })
         };
         let parameters = parameters.into_iter().map(remember).collect();
-        Self { optimizer, l1, parameters, steps: 0 }
+        Self { kind, l1, parameters, steps: 0 }
     }
 
     /// Moves every parameter that has a gradient.
     pub(super) fn step(&mut self, gradients: &GradStore, rate: f64) -> Result<()> {
         self.steps += 1;
         for (parameter, state) in &mut self.parameters {
-            let (optimizer, steps, decays) = (self.optimizer, self.steps, parameter.decays);
+            let (optimizer, steps, decays) = (self.kind, self.steps, parameter.decays);
             let l1 = if decays { self.l1 } else { 0.0 };
             let variable = &parameter.variable;
             // candle hands operations out by shared reference.
@@ -186,8 +186,8 @@ impl Vectorised for Adam<'_> {
             let gradient = gradient + in_gradient * *weight;
             *first = beta1 * *first + new1 * gradient;
             *second = beta2 * *second + new2 * gradient * gradient;
-            let spread = (*second * scale_second).sqrt() + epsilon;
-            *weight = *weight * keep - scale * *first / spread;
+            let denominator = (*second * scale_second).sqrt() + epsilon;
+            *weight = *weight * keep - scale * *first / denominator;
         }
     }
 }
@@ -232,7 +232,8 @@ mod tests {
     }
 
     /// By hand, for f(x) = x^3 at 1: gradient 3, with decay 0.1 it is 3.1, and x = 1 - 0.1 * 3.1 =
-    /// 0.69; then gradient 3 * 0.69^2 + 0.069 = 1.4973, step 0.5 * 3.1 + 1.4973 = 3.0473, x = 0.38527.
+    /// 0.69; then gradient 3 * 0.69^2 + 0.069 = 1.4973, step 0.5 * 3.1 + 1.4973 = 3.0473, x =
+    /// 0.38527.
     #[test]
     fn sgd_has_momentum_and_decay() {
         let variable = Var::new(&[1.0_f32], &Device::Cpu).unwrap();

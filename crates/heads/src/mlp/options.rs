@@ -35,8 +35,8 @@ pub enum OptimizerKind {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AgeLoss {
-    /// Label distribution learning: cross-entropy against a normal distribution around the age, over
-    /// the ages 0 to 116; wider for old people, whose ages are less certain.
+    /// Label distribution learning: cross-entropy against a normal distribution around the age,
+    /// over the ages 0 to 116; wider for old people, whose ages are less certain.
     Distribution {
         /// Standard deviation in years at birth.
         sigma: f32,
@@ -108,8 +108,8 @@ pub struct MlpOptions {
     pub epochs: usize,
     /// Optimizer steps, at least: small training sets get more epochs.
     pub least_steps: usize,
-    /// Batch size; smaller (down to 32) where an epoch would have less than 20 steps. (250 times 256
-    /// units stays below the 65,536 values from which candle starts threads of its own.)
+    /// Batch size; smaller (down to 32) where an epoch would have less than 20 steps. (250 times
+    /// 256 units stays below the 65,536 values from which candle starts threads of its own.)
     pub batch: usize,
     /// Early stopping: epochs without a better validation score before training stops. `None`: no
     /// early stopping.

@@ -10,11 +10,12 @@ use super::{AgeLoss, MlpOptions};
 use crate::loss::YEARS;
 use crate::state_dict::backend;
 
-/// One threshold for each binary target "older than k years", k from 0 to 115; none for other losses.
+/// One threshold for each binary target "older than k years", k from 0 to 115; none for other
+/// losses.
 pub(super) struct Thresholds(Option<(Var, GradientBuffer)>);
 
 impl Thresholds {
-    /// Thresholds at which an output of 0 tells the probabilities of the training rows.
+    /// Thresholds at which an output of 0 gives the age distribution of the training rows.
     pub(super) fn new(
         options: &MlpOptions,
         data: &MultiTaskData<'_>,

@@ -208,7 +208,7 @@ impl ValidationEvaluator<'_> {
         let mut outputs = Vec::with_capacity(self.validation.len() * own);
         for chunk in self.validation.rows().chunks(PREDICTION_ROWS) {
             let rows = self.features.rows(self.validation.matrix().plain(), chunk, 1.0);
-            let predictions = network.answer(rows)?;
+            let predictions = network.predict(rows)?;
             outputs.extend(predictions.chunks(all).flat_map(|row| row[..own].iter().copied()));
         }
         Ok(outputs)

@@ -13,8 +13,8 @@ const LEAST_ROWS: usize = 8;
 /// Decisions on the rows of a subproblem, each by a classifier that was not trained on it.
 type HeldOut<'a> = &'a dyn Fn(&Subproblem) -> Vec<f64>;
 
-/// Fits the sigmoids on decisions on the validation rows, or, where one sign has too few of them, on
-/// out-of-fold decisions on training rows.
+/// Fits the sigmoids on decisions on the validation rows, or, where one sign has too few of them,
+/// on out-of-fold decisions on training rows.
 pub(super) fn calibrate(
     head: &mut Fitted,
     subproblems: &Subproblems,

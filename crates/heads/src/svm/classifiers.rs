@@ -109,7 +109,7 @@ impl BinaryClassifiers {
         Self { function, support: Support::new(support, width), coefficients, biases }
     }
 
-    /// Machines whose coefficients are the weights of `width` features.
+    /// Binary classifiers whose coefficients are the weights of `width` features.
     pub(super) fn linear(
         function: KernelFunction,
         width: usize,

@@ -23,7 +23,7 @@ pub(super) struct Trial {
     pub(super) duals: Vec<DualCoefficients>,
     /// Validation rows x classifiers, row by row.
     pub(super) decisions: Vec<f32>,
-    /// Machines that were stopped before their optimum.
+    /// Binary classifiers whose fit was stopped before their optimum.
     pub(super) unfinished: usize,
 }
 
@@ -165,15 +165,15 @@ impl Exact<'_> {
         let mut matrix = Vec::new();
         self.products.among(&rows, self.function(trial.gamma), &mut matrix);
         let targets = in_order(&subproblem.targets, &order);
-        let mut deal: Vec<usize> = (0..targets.len()).collect();
-        deal.shuffle(&mut rng::seeded(seed, "held-out parts for calibration"));
-        deal.sort_by(|&a, &b| targets[a].total_cmp(&targets[b]));
+        let mut by_target: Vec<usize> = (0..targets.len()).collect();
+        by_target.shuffle(&mut rng::seeded(seed, "held-out parts for calibration"));
+        by_target.sort_by(|&a, &b| targets[a].total_cmp(&targets[b]));
         let bounds = in_order(&subproblem.bounds(trial.cost), &order);
         let mut decisions = vec![0.0; targets.len()];
         for part in 0..PARTS {
             // A coefficient that cannot leave 0 is a row that is not there.
             let mut kept = bounds.clone();
-            let out: Vec<usize> = deal.iter().copied().skip(part).step_by(PARTS).collect();
+            let out: Vec<usize> = by_target.iter().copied().skip(part).step_by(PARTS).collect();
             for &at in &out {
                 kept[at] = (0.0, 0.0);
             }

@@ -6,18 +6,18 @@ use super::fitted::{Fitted, LEAST_PROBABILITY, read, scale};
 use super::subproblems::present_classes;
 use crate::graph::{ComputationGraph, Operation, Value};
 
-/// Exports the computation of the head of this state dict: years, two classes, or one class against the
-/// rest. The coupling of the pairs of more classes is a loop that ends when it has converged.
+/// Exports the computation of the head of this state dict: years, two classes, or one class against
+/// the rest. The coupling of the pairs of more classes is a loop that ends when it has converged.
 pub(crate) fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<Value, HeadError> {
     let fitted = read(state)?;
     let features = fitted.features.export(graph);
     let scaled = graph.with(Operation::Multiply, features, scale(fitted.features.width()));
     let decisions = fitted.classifiers.export(scaled, graph);
-    let (answer, width) = match fitted.stored.target {
+    let (prediction, width) = match fitted.stored.target {
         TargetKind::Regression => (graph.scaled(decisions, fitted.years.1, fitted.years.0), 1),
         TargetKind::Classes { count } => (probabilities(&fitted, decisions, graph)?, count),
     };
-    Ok(graph.compute(Operation::MeanOfCrops { width }, &[answer]))
+    Ok(graph.compute(Operation::MeanOfCrops { width }, &[prediction]))
 }
 
 fn probabilities(
@@ -32,7 +32,7 @@ fn probabilities(
         fitted.class_pairs.iter().all(|class_pair| class_pair.second.is_none());
     if present.len() < 2 || present.len() > 2 && !one_against_the_rest {
         return Err(HeadError::Setting(format!(
-            "a `{}` head that tells {} classes by pairs of them has no formula: expected two \
+            "a `{}` head of {} classes, one-vs-one, cannot be exported: expected two \
              classes, or svm.scheme one-vs-rest",
             fitted.name,
             present.len()

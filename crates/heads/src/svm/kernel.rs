@@ -24,7 +24,7 @@ impl KernelFunction {
         match self.kernel {
             Kernel::Linear => {}
             Kernel::Gaussian => {
-                dispatch_simd(Gaussian { products, length, lengths, gamma: self.gamma })
+                dispatch_simd(Gaussian { products, length, lengths, gamma: self.gamma });
             }
             Kernel::Polynomial => {
                 for value in products {

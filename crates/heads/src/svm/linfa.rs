@@ -14,7 +14,8 @@ use super::classifiers::DualCoefficients;
 use super::options::{Kernel, SvmOptions};
 use super::subproblems::Subproblem;
 
-/// Stopping tolerance: at linfa's default of 1e-7 it runs many times longer for the same predictions.
+/// Stopping tolerance: at linfa's default of 1e-7 it runs many times longer for the same
+/// predictions.
 const STOP: f64 = 1e-3;
 
 /// Multiplications that the kernel matrices of one fit may take: about a minute.

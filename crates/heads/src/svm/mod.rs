@@ -57,8 +57,8 @@ pub(crate) struct Svm {
     options: SvmOptions,
     class_weights: ClassWeights,
     unit_columns: Option<(usize, usize)>,
-    /// The products of all rows of the matrix fitted on last, where rows are scaled alike in every
-    /// fold.
+    /// The products of all rows of the matrix fitted on last, where rows are scaled in the same way
+    /// in every fold.
     shared: Mutex<Option<(MatrixIdentity, Arc<Gram>)>>,
 }
 

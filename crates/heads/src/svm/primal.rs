@@ -71,8 +71,8 @@ pub(super) struct Primal<'a> {
     unit_gamma: f64,
     /// Positions of the landmarks among the training rows.
     pub(super) landmarks: &'a [usize],
-    /// For each training row and classifier: its weight with the sign of its class (0 where it takes
-    /// no part), or its regression target.
+    /// For each training row and classifier: its weight with the sign of its class (0 where it
+    /// takes no part), or its regression target.
     targets: Vec<f32>,
 }
 

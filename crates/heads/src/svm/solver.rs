@@ -5,8 +5,8 @@
 //! subject to  sum b = 0  and  low <= b <= high.
 //!
 //! Classes: z is 1 or -1, epsilon 0, and b lies between 0 and z times the cost. Years: z is the
-//! target, and b lies between -cost and cost. Pairs of coefficients are chosen by second order (Fan,
-//! Chen and Lin, "Working set selection using second order information for training support
+//! target, and b lies between -cost and cost. Pairs of coefficients are chosen by second order
+//! (Fan, Chen and Lin, "Working set selection using second order information for training support
 //! vector machines", 2005: LIBSVM's rule); the residuals' update and the choice of the first of
 //! the next pair share one pass.
 
@@ -85,7 +85,8 @@ struct Solver<'a> {
     /// Added to the residual gives the gain of increasing the coefficient; minus infinity at the
     /// bound.
     up_offset: Vec<f32>,
-    /// Minus the residual gives the gain of decreasing the coefficient; minus infinity at the bound.
+    /// Minus the residual gives the gain of decreasing the coefficient; minus infinity at the
+    /// bound.
     down_offset: Vec<f32>,
     diagonal: Vec<f32>,
 }
@@ -277,8 +278,8 @@ impl<'a> Solver<'a> {
         }
     }
 
-    /// The bias of the decision function: the mean residual of the rows between their bounds, or the
-    /// middle of the interval that the others allow.
+    /// The bias of the decision function: the mean residual of the rows between their bounds, or
+    /// the middle of the interval that the others allow.
     fn bias(&self, gain: f32, low: f32) -> f64 {
         let (mut sum, mut free) = (0.0, 0.0);
         for (row, &value) in self.coefficients.iter().enumerate() {
@@ -360,8 +361,8 @@ mod tests {
         kernel
     }
 
-    /// By how much a solution misses the conditions of the optimum, and its bias the targets of rows
-    /// between their bounds; all from the coefficients alone, in f64.
+    /// By how much a solution misses the conditions of the optimum, and its bias the targets of
+    /// rows between their bounds; all from the coefficients alone, in f64.
     fn misses(problem: DualProblem<'_>, solution: &Solution) -> f64 {
         let (n, epsilon) = (problem.targets.len(), f64::from(problem.epsilon));
         let (mut up_offset, mut down_offset) = (f64::NEG_INFINITY, f64::NEG_INFINITY);

@@ -145,16 +145,16 @@ fn predictions_are_those_of_scikit_learn() {
 #[test]
 fn one_vs_rest_predicts_the_classes_too() {
     let (matrix, classes) = overlapping(900, 2);
-    let told = Targets::Classes { indices: classes[..600].to_vec(), count: 4 };
+    let predicted = Targets::Classes { indices: classes[..600].to_vec(), count: 4 };
     let right = |scheme| {
         let mut options = options(Kernel::Gaussian);
         options.svm.scheme = scheme;
-        let fitted = fit(NAME, &options, &matrix, &told);
+        let fitted = fit(NAME, &options, &matrix, &predicted);
         let rows: Vec<usize> = (600..900).collect();
-        let Predictions::Classes(shares) = fitted.predict(&matrix, &rows).unwrap() else {
+        let Predictions::Classes(probabilities) = fitted.predict(&matrix, &rows).unwrap() else {
             panic!()
         };
-        let right = shares.rows().into_iter().zip(&classes[600..]).filter(|(row, class)| {
+        let right = probabilities.rows().into_iter().zip(&classes[600..]).filter(|(row, class)| {
             assert!((row.sum() - 1.0).abs() < 1e-5);
             row.iter().all(|share| *share <= row[**class])
         });
@@ -303,7 +303,8 @@ fn folds_of_unit_rows_share_the_gram_matrix() {
     let products = held();
     let second = fit(&matrix, 1);
     assert!(products.is_some() && held() == products);
-    // Another matrix has other products, though its values are the same; and so are the answers.
+    // Another matrix has other products, though its values are the same; and so are the
+    // predictions.
     let again = fit(&copy, 1);
     assert_ne!(held(), products);
     assert!(again.state_dict() == second.state_dict() && first.state_dict() != second.state_dict());

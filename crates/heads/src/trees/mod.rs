@@ -187,9 +187,9 @@ impl Trees {
                 break;
             }
         }
-        if let (Some((rounds, _)), Some(_)) = (best, options.patience) {
-            model.trees.truncate(rounds * outputs);
-            log.best_epoch = Some(rounds);
+        if let (Some((iterations, _)), Some(_)) = (best, options.patience) {
+            model.trees.truncate(iterations * outputs);
+            log.best_epoch = Some(iterations);
         }
         log.notes.extend(years::midpoint_note(training.targets()));
         log.notes.extend(years::choice_note(validation.targets()));
@@ -374,7 +374,7 @@ struct Model {
 
 impl Model {
     /// Class probabilities, or the age in years, of a standardised row.
-    fn answer(&self, row: &[f32], predictions: &mut Vec<f32>) {
+    fn predict(&self, row: &[f32], predictions: &mut Vec<f32>) {
         let outputs = self.base_score.len();
         let mut scores = self.base_score.clone();
         for (number, tree) in self.trees.iter().enumerate() {
@@ -405,7 +405,7 @@ impl FittedHead for Fitted {
             for chunk in rows.chunks(PREDICTION_ROWS) {
                 let values = self.features.rows(source, chunk, 1.0);
                 for row in values.chunks(self.features.width()) {
-                    self.model.answer(row, &mut predictions);
+                    self.model.predict(row, &mut predictions);
                 }
             }
             Ok(predictions)

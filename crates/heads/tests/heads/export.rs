@@ -1,4 +1,4 @@
-//! The formulas of heads give what the heads answer, computed here step by step.
+//! Computation graphs of heads give the predictions of the heads, evaluated here step by step.
 
 use facefold_core::{FeatureMatrix, Predictions, Targets};
 use facefold_heads::graph::{ComputationGraph, Operation, Step, Value};
@@ -10,7 +10,7 @@ use crate::support::{aged, blobs, fit, quick, test_rows};
 /// The value of a formula for rows of features, of so many crops a face.
 fn evaluate(
     graph: &ComputationGraph,
-    answer: Value,
+    prediction: Value,
     features: Array2<f32>,
     crops: usize,
 ) -> Array2<f32> {
@@ -28,7 +28,7 @@ fn evaluate(
         };
         values.push(value);
     }
-    values.swap_remove(answer.index())
+    values.swap_remove(prediction.index())
 }
 
 fn compute(operation: Operation, inputs: &[&Array2<f32>], crops: usize) -> Array2<f32> {
@@ -81,12 +81,12 @@ fn compute(operation: Operation, inputs: &[&Array2<f32>], crops: usize) -> Array
     }
 }
 
-/// Fits a head, and compares its answers with its formula's: by plain rows, and by plain and
-/// mirrored ones. The sums of both are in other orders, so that f32 differs in its last bits.
+/// Fits a head, and compares its predictions with those of its graph: by plain rows, and by plain
+/// and mirrored ones. The sums of both are in other orders, so that f32 differs in its last bits.
 fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &Targets) {
     let fitted = fit(name, options, matrix, targets, 3);
     let mut graph = ComputationGraph::default();
-    let answer = registry::export(&fitted.state_dict(), &mut graph).unwrap();
+    let prediction = registry::export(&fitted.state_dict(), &mut graph).unwrap();
     let rows = test_rows(matrix);
     let plain = matrix.plain().to_array().select(Axis(0), &rows);
     let mirrored = &plain * 0.9 + 0.05;
@@ -94,7 +94,7 @@ fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &T
     let rows: Vec<usize> = (0..rows.len()).collect();
     for (features, crops, mirrored) in [(plain.clone(), 1, None), (both, 2, Some(mirrored))] {
         let matrix = FeatureMatrix::new(plain.clone(), mirrored).unwrap();
-        let found = evaluate(&graph, answer, features, crops);
+        let found = evaluate(&graph, prediction, features, crops);
         let (expected, tolerance) = match fitted.predict(&matrix, &rows).unwrap() {
             Predictions::Classes(probabilities) => (probabilities, 2e-5),
             Predictions::Regression(years) => {

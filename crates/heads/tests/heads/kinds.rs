@@ -1,4 +1,4 @@
-//! What some kinds of heads are for: several tasks, age groups from years, ordered years, a start, a deviations.
+//! Particular heads: multi-task, age groups from ages, ordinal regression, warm start, uncertainty.
 
 use facefold_core::rng::seeded;
 use facefold_core::{
@@ -13,7 +13,7 @@ use crate::support::{
     accuracy, aged, examples, fit, mean_absolute_error, mirrored, probabilities, quick, test_rows,
 };
 
-/// Features, gender and age of faces that tell both.
+/// Features, gender and age of faces, with features that determine both.
 fn two_labels(n: usize) -> (FeatureMatrix, Vec<usize>, Vec<f32>) {
     let mut generator = seeded(12, "two labels");
     let plain = Array2::from_shape_fn((n, 8), |_| generator.random_range(-1.0..1.0_f32));
@@ -37,7 +37,7 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
             (aged, Targets::exact_years(years)),
         )
     };
-    let told_by = |of_age: bool| {
+    let fit_with_auxiliary = |of_age: bool| {
         let examples = |rows: std::ops::Range<usize>| {
             let ((gendered, genders), (aged, years)) = part(rows);
             let (own, task, rows, targets) = if of_age {
@@ -54,15 +54,15 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
         let fitted = head.fit(&examples(0..400), &examples(400..500), 1).unwrap();
         // Every row that has any of the two labels.
         assert_eq!(fitted.log().rows_used, 320);
-        assert!(fitted.log().notes.iter().any(|note| note.contains("learnt together with")));
+        assert!(fitted.log().notes.iter().any(|note| note.contains("auxiliary task")));
         fitted
     };
     let rows: Vec<usize> = (500..600).collect();
     let truth: Vec<usize> = rows.iter().map(|&row| genders[row]).collect();
-    let gender = told_by(false);
+    let gender = fit_with_auxiliary(false);
     let found = accuracy(&probabilities(gender.predict(&matrix, &rows).unwrap()), &truth);
     assert!(found > 0.85, "{found}");
-    let age = told_by(true);
+    let age = fit_with_auxiliary(true);
     let error = mean_absolute_error(age.as_ref(), &matrix, &Targets::exact_years(years.clone()));
     assert!(error < 3.0, "{error}");
     // Each is stored as its trunk and its own outputs.
@@ -152,8 +152,8 @@ fn a_head_can_be_initialised_from_a_trained_head() {
     let trained = fit("mlp", &quick(), &matrix, &targets, 1);
     let mut options = quick();
     options.start = Some(Arc::new(trained.state_dict()));
-    // A learning rate too small to move anything: the answers are those of the trained head, on
-    // rows that the scaling was not fitted to.
+    // A learning rate too small to change anything: the predictions are those of the trained head,
+    // on rows that the scaling was not fitted to.
     options.mlp.learning_rate = 1e-12;
     options.mlp.least_steps = 1;
     options.mlp.epochs = 1;
@@ -180,13 +180,13 @@ fn a_head_can_be_initialised_from_a_trained_head() {
     assert!(fitted.log().notes.iter().any(|note| note.contains("started from")));
     assert_ne!(head.settings(), registry::head("mlp", &quick()).unwrap().settings());
 
-    // Another question takes the hidden layers; a joint one the outputs too.
+    // Another task takes the hidden layers; a joint one the outputs too.
     let (classes, count) = ((0..600).map(|row| row % 2).collect(), 2);
     let classes = Targets::Classes { indices: classes, count };
     let other =
         head.fit(&examples(&matrix, 0..50, &classes), &examples(&matrix, 0..0, &classes), 2);
     let notes = other.unwrap().log().notes.join(" ");
-    assert!(notes.contains("drawn anew"), "{notes}");
+    assert!(notes.contains("initialised at random"), "{notes}");
     let joint = registry::head("mlp-joint", &options).unwrap().fit(&few, &kept, 2).unwrap();
     let weight = |state: &StateDict| state.tensors["output.weight"][[0, 5]];
     assert!((weight(&joint.state_dict()) - weight(&trained.state_dict())).abs() < 1e-6);
@@ -215,7 +215,7 @@ fn mc_dropout_uncertainty_is_higher_near_the_border() {
         assert_eq!(deviations.len(), rows.len());
         assert!(deviations.iter().all(|deviations| *deviations >= 0.0 && deviations.is_finite()));
         assert_eq!(fitted.uncertainty(&matrix, &rows).unwrap().unwrap(), deviations);
-        // Rows near the border between the genders are told less surely.
+        // Rows near the border between the genders have a larger uncertainty.
         if let Targets::Classes { .. } = targets {
             let mean = |near: bool| {
                 let margin = |row: usize| {

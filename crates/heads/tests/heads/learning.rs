@@ -1,4 +1,4 @@
-//! Every head learns what there is to learn.
+//! Every head learns separable problems.
 
 use facefold_core::{FeatureMatrix, FittedHead, Predictions, Targets};
 use facefold_heads::{AgeDecoding, AgeLoss, OptimizerKind, Schedule, registry};

@@ -1,4 +1,4 @@
-//! What every head must do: learn, repeat itself, look at nothing it should not.
+//! Requirements of every head: it learns, is reproducible, and uses no rows that it should not.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

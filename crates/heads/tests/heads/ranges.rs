@@ -1,4 +1,4 @@
-//! Ages known only as ranges: every head takes them, and MLPs learn from all of a range.
+//! Age labels that are ranges: every head accepts them, and MLPs use an interval-censored loss.
 
 use facefold_core::rng::seeded;
 use facefold_core::{

@@ -1,4 +1,4 @@
-//! Heads repeat themselves, look at nothing they should not, and say what they did.
+//! Heads are reproducible, use no rows that they should not, and note what they did.
 
 use facefold_core::rng::seeded;
 use facefold_core::{FeatureMatrix, StateDict, Targets};

@@ -1,4 +1,4 @@
-//! Drawn problems, and fits of them.
+//! Synthetic problems, and fits of them.
 
 use facefold_core::rng::seeded;
 use facefold_core::{
@@ -39,7 +39,7 @@ pub fn examples<'a>(
 ) -> FeatureDataset<'a> {
     let rows: Vec<usize> = rows.collect();
     let own = FeatureDataset::new(matrix, rows.clone(), targets.select(&rows)).unwrap();
-    // For heads that learn tasks together: a number that the plain features tell exactly.
+    // For heads that learn tasks together: a number that the plain features determine exactly.
     let years = |&row: &usize| 30.0 + 10.0 * matrix.plain().row(row)[0].clamp(-2.0, 4.0);
     let targets = Targets::exact_years(rows.iter().map(years).collect());
     own.with_auxiliary_tasks(vec![AuxiliaryTask { kind: Task::Age.into(), rows, targets }]).unwrap()

@@ -69,7 +69,7 @@ fn the_msgpack_body_holds_the_bytes_as_they_are() {
 }
 
 #[test]
-fn faces_are_read_from_json_and_msgpack_alike() {
+fn faces_are_equal_from_json_and_msgpack() {
     let body = ok(&[face()]);
     let from_json = face_response(&response(&body), false).unwrap();
     let msgpack = HttpResponse {
@@ -87,7 +87,7 @@ fn faces_are_read_from_json_and_msgpack_alike() {
 }
 
 #[test]
-fn an_embedding_that_is_none_is_told_by_kind() {
+fn invalid_embeddings_are_classified() {
     let embedding = |face: Value| {
         let read = face_response(&response(&ok(&[face])), false).unwrap();
         let FaceResponse::Faces(mut faces) = read else { panic!("{read:?}") };
@@ -105,7 +105,7 @@ fn an_embedding_that_is_none_is_told_by_kind() {
 }
 
 #[test]
-fn pythons_nan_is_told_as_not_finite() {
+fn pythons_nan_is_not_finite() {
     let body = ok(&[face()]).to_string().replacen("0.0", "NaN", 1);
     let response =
         HttpResponse { content_type: "application/json".to_owned(), body: body.into_bytes() };
@@ -114,7 +114,7 @@ fn pythons_nan_is_told_as_not_finite() {
 }
 
 #[test]
-fn failures_are_found_wherever_they_hide() {
+fn failures_are_found_at_every_level() {
     let failed = json!({ "status": "failed", "traceback": "File \"/app/secret.py\"" });
     assert_eq!(
         face_response(&response(&items(std::slice::from_ref(&failed))), false),
@@ -145,7 +145,7 @@ fn crops_have_one_embedding_each() {
 }
 
 #[test]
-fn answers_to_another_question_are_unreadable() {
+fn responses_to_another_request_are_unreadable() {
     let item = json!({ "status": "ok", "faces": [] });
     for body in [
         items(&[]),
@@ -165,7 +165,7 @@ fn answers_to_another_question_are_unreadable() {
 }
 
 #[test]
-fn facefold_tells_why_there_is_no_face() {
+fn facefold_reports_why_there_is_no_face() {
     let reason = |status: &str, reason: &str| {
         let rejection = json!({ "reason": reason, "detail": "because\u{1b}[31m" });
         let item = json!({ "status": status, "faces": [], "rejection": rejection });

@@ -15,7 +15,7 @@ use crate::mock::{Act, Asked, Mock};
 
 pub const BOTH: [Dialect; 2] = [Dialect::Rest, Dialect::FaceDetectionRecognition];
 
-/// The "PNG" of a picture is its name and padding in plain text, so that the server can tell
+/// The "PNG" of a picture is its name and padding in plain text, so that the server can distinguish
 /// pictures apart.
 pub struct Named;
 
@@ -130,7 +130,7 @@ pub fn faces(dialect: Dialect, faces: &[Value]) -> Value {
     }
 }
 
-/// The good answer about a picture.
+/// The successful response for a picture.
 pub fn good(dialect: Dialect, name: &str) -> Value {
     faces(dialect, &[face(dialect, &json!(unit(name)), 20.0)])
 }

@@ -6,5 +6,5 @@
 mod dialects;
 mod misbehaviour;
 mod mock;
+mod pipeline;
 mod replicas;
-mod road;

@@ -17,7 +17,7 @@ use crate::dialects::{
 use crate::mock::{Act, Asked, Mock};
 
 /// What becomes of a picture, in a word or two.
-fn told(extractor: &dyn Extractor, name: &str) -> String {
+fn outcome_of(extractor: &dyn Extractor, name: &str) -> String {
     match extractor.extract(&[name.as_bytes()]).as_deref() {
         Ok([Extraction::Embedded { .. }]) => "embedded".to_owned(),
         Ok([Extraction::Rejected(rejection)]) => {
@@ -32,8 +32,8 @@ fn told(extractor: &dyn Extractor, name: &str) -> String {
 fn ends(dialect: Dialect, act: fn(Dialect) -> Act) -> String {
     let mock = server(dialect, move |name, _| (name == "bad").then(|| act(dialect)));
     let extractor = connect(options(dialect, &[&mock])).unwrap();
-    let bad = told(&extractor, "bad");
-    assert_eq!(told(&extractor, "good"), "embedded");
+    let bad = outcome_of(&extractor, "bad");
+    assert_eq!(outcome_of(&extractor, "good"), "embedded");
     bad
 }
 
@@ -67,12 +67,12 @@ fn a_server_that_fails_on_one_picture_only_rejects_that_picture() {
         (name == "bad").then(|| Act::ok(json!({ "data": [traceback()] })))
     });
     let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
-    let ended = told(&extractor, "bad");
+    let ended = outcome_of(&extractor, "bad");
     assert!(ended.starts_with("undecodable: ") && !ended.contains("secret"), "{ended}");
 }
 
 #[test]
-fn fewer_and_more_items_than_sent_are_no_answer() {
+fn a_wrong_number_of_items_is_an_error() {
     for count in [0, 2] {
         let mock = server(Dialect::Rest, move |name, _| {
             let item = json!({ "status": "ok",
@@ -80,7 +80,7 @@ fn fewer_and_more_items_than_sent_are_no_answer() {
             (name == "bad").then(|| Act::ok(json!({ "data": vec![item; count] })))
         });
         let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
-        let ended = told(&extractor, "bad");
+        let ended = outcome_of(&extractor, "bad");
         assert!(ended.contains(&format!("{count} items for one picture")), "{ended}");
     }
     let ended = ends(Dialect::FaceDetectionRecognition, |_| {
@@ -118,15 +118,15 @@ fn values_that_are_no_embedding_are_never_stored() {
 }
 
 #[test]
-fn answers_that_do_not_come_whole_in_time_stop_the_extraction_and_nothing_else() {
+fn incomplete_responses_stop_the_extraction_and_reject_no_picture() {
     for dialect in BOTH {
         let hang = ends(dialect, |_| Act::Hang);
         assert!(hang.starts_with("stopped: ") && hang.contains("within 0.8 s"), "{hang}");
         let drip =
             ends(dialect, |dialect| Act::Drip(good(dialect, "bad"), Duration::from_millis(30)));
         assert!(drip.starts_with("stopped: ") && drip.contains("within 0.8 s"), "{drip}");
-        let cut = ends(dialect, |dialect| Act::Cut(good(dialect, "bad")));
-        assert!(cut.starts_with("stopped: ") && cut.contains("cut after"), "{cut}");
+        let cut = ends(dialect, |dialect| Act::Truncated(good(dialect, "bad")));
+        assert!(cut.starts_with("stopped: ") && cut.contains("cut off after"), "{cut}");
         let closed = ends(dialect, |_| Act::Wire(Vec::new()));
         assert!(closed.starts_with("stopped: "), "{closed}");
         let noise = ends(dialect, |_| Act::Wire(b"\x00\xff\x13 no HTTP\r\n\r\n".to_vec()));
@@ -138,13 +138,13 @@ fn answers_that_do_not_come_whole_in_time_stop_the_extraction_and_nothing_else()
 }
 
 #[test]
-fn what_passes_is_forgiven() {
+fn temporary_failures_are_retried() {
     for dialect in BOTH {
         for act in [
             (|_| Act::Json(500, Value::Null)) as fn(Dialect) -> Act,
             |_| Act::Full(503, vec![("retry-after", "0".to_owned())], Vec::new()),
             |_| Act::Full(429, Vec::new(), Vec::new()),
-            |dialect| Act::Cut(good(dialect, "x")),
+            |dialect| Act::Truncated(good(dialect, "x")),
             |_| Act::Wire(Vec::new()),
             |_| Act::Full(200, Vec::new(), b"{\"data\": [".to_vec()),
         ] {
@@ -153,13 +153,13 @@ fn what_passes_is_forgiven() {
                 (asked.fetch_add(1, Ordering::SeqCst) == 0).then(|| act(dialect))
             });
             let extractor = connect(options(dialect, &[&mock])).unwrap();
-            assert_eq!(told(&extractor, "x"), "embedded");
+            assert_eq!(outcome_of(&extractor, "x"), "embedded");
         }
     }
 }
 
 #[test]
-fn a_server_that_fails_on_everything_is_not_the_pictures_fault() {
+fn a_server_that_fails_on_everything_stops_the_extraction() {
     // It breaks after the client has connected: the probe at the end of the attempts fails too.
     let broken = Arc::new(AtomicUsize::new(0));
     let now = Arc::clone(&broken);
@@ -170,10 +170,10 @@ fn a_server_that_fails_on_everything_is_not_the_pictures_fault() {
     });
     let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
     broken.store(1, Ordering::SeqCst);
-    let ended = told(&extractor, "a");
+    let ended = outcome_of(&extractor, "a");
     assert!(ended.starts_with("stopped: ") && ended.contains("status 500"), "{ended}");
     broken.store(0, Ordering::SeqCst);
-    assert_eq!(told(&extractor, "a"), "embedded");
+    assert_eq!(outcome_of(&extractor, "a"), "embedded");
 }
 
 #[test]
@@ -183,16 +183,16 @@ fn a_network_that_fails_on_every_face_stops_the_extraction() {
         Some(values(Dialect::Rest, |values| *values = vec![Value::Null; 512]))
     });
     let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
-    let ended: Vec<String> = (0..8).map(|at| told(&extractor, &at.to_string())).collect();
+    let ended: Vec<String> = (0..8).map(|at| outcome_of(&extractor, &at.to_string())).collect();
     assert!(ended[..7].iter().all(|ended| ended.starts_with("bad-embedding")), "{ended:?}");
     assert!(ended[7].starts_with("stopped: the last 8 pictures"), "{}", ended[7]);
     assert!(ended[7].contains("--retry-rejected"), "{}", ended[7]);
 }
 
 #[test]
-fn answers_in_another_order_belong_to_their_pictures() {
+fn responses_in_another_order_belong_to_their_pictures() {
     for dialect in BOTH {
-        // The first of each four to be asked is answered last.
+        // The first of each four requests gets the last response.
         let permit = Arc::new((Mutex::new(0_usize), Condvar::new()));
         let mock = server(dialect, move |name, _| {
             let (count, changed) = &*permit;
@@ -219,7 +219,7 @@ fn answers_in_another_order_belong_to_their_pictures() {
 }
 
 #[test]
-fn a_server_of_another_dialect_is_told_at_once() {
+fn a_server_of_another_dialect_is_an_error_at_once() {
     let rest = server(Dialect::Rest, |_, _| None);
     let other = server(Dialect::FaceDetectionRecognition, |_, _| None);
     let cases = [
@@ -234,7 +234,7 @@ fn a_server_of_another_dialect_is_told_at_once() {
 }
 
 #[test]
-fn a_refusal_of_the_server_is_never_a_pictures_fault() {
+fn refusals_of_the_server_reject_no_picture() {
     for dialect in BOTH {
         for (status, said) in [
             (413, "raise the limit on bodies"),
@@ -245,7 +245,7 @@ fn a_refusal_of_the_server_is_never_a_pictures_fault() {
         ] {
             let mock = server(dialect, move |_, _| Some(Act::Json(status, Value::Null)));
             let extractor = connect(options(dialect, &[&mock])).unwrap();
-            let ended = told(&extractor, "x");
+            let ended = outcome_of(&extractor, "x");
             assert!(ended.starts_with("stopped: ") && ended.contains(said), "{status}: {ended}");
             assert!(ended.contains(&mock.url()), "{ended}");
         }
@@ -253,7 +253,7 @@ fn a_refusal_of_the_server_is_never_a_pictures_fault() {
 }
 
 #[test]
-fn a_proxy_that_takes_little_gets_the_files_own_bytes() {
+fn after_413_the_files_own_bytes_are_sent() {
     // As many bytes as the file has, which the "PNG" of the tests is longer than.
     const JPEG: &[u8] = b"\xff\xd8\xff an upright picture";
     struct Opened;
@@ -304,10 +304,10 @@ fn a_proxy_that_takes_little_gets_the_files_own_bytes() {
 }
 
 #[test]
-fn a_server_that_takes_not_even_the_probe_is_told_at_once() {
+fn a_server_that_refuses_the_probe_is_an_error_at_once() {
     for (status, said) in [
         (413, "raise the limit on bodies"),
-        (401, "nobody who gives no token"),
+        (401, "refuses access with no token"),
         (403, "status 403"),
     ] {
         let mock = Mock::start(move |_| Act::Json(status, Value::Null));
@@ -335,7 +335,7 @@ fn every_request_carries_the_token_of_its_replica_and_none_is_shown() {
         };
         let extractor = connect(with(&["sesame one", "sesame-2"])).unwrap();
         for name in ["a", "b", "c", "d"] {
-            assert_eq!(told(&extractor, name), "embedded");
+            assert_eq!(outcome_of(&extractor, name), "embedded");
         }
         for tokens in [&["sesame one"][..], &[], &["sesame-2", "sesame one"], &["a", "b", "c"]] {
             let error = connect(with(tokens)).err().unwrap().to_string();
@@ -347,9 +347,9 @@ fn every_request_carries_the_token_of_its_replica_and_none_is_shown() {
         let basic = guarded("Basic dXNlcjpzZXNhbWU=");
         let url = format!("http://user:sesame@{}", basic.address);
         let extractor = connect(Options { urls: vec![url], ..with(&[]) }).unwrap();
-        assert_eq!(told(&extractor, "a"), "embedded");
+        assert_eq!(outcome_of(&extractor, "a"), "embedded");
         basic.kill();
-        let ended = told(&extractor, "b");
+        let ended = outcome_of(&extractor, "b");
         assert!(ended.starts_with("stopped: ") && !ended.contains("sesame"), "{ended}");
         let url = format!("http://user:wrong-sesame@{}", mocks[0].address);
         let error = connect(Options { urls: vec![url], ..with(&[]) }).err().unwrap().to_string();
@@ -364,7 +364,7 @@ fn a_token_that_is_revoked_stops_the_extraction() {
         (asked.fetch_add(1, Ordering::SeqCst) > 2).then_some(Act::Json(403, Value::Null))
     });
     let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
-    let ended: Vec<String> = (0..5).map(|at| told(&extractor, &at.to_string())).collect();
+    let ended: Vec<String> = (0..5).map(|at| outcome_of(&extractor, &at.to_string())).collect();
     assert!(ended[..3].iter().all(|ended| ended == "embedded"), "{ended:?}");
     assert!(ended[3..].iter().all(|ended| ended.contains("status 403")), "{ended:?}");
 }

@@ -11,15 +11,15 @@ use serde_json::Value;
 
 /// What the server does with one request.
 pub enum Act {
-    /// Answers with this status and JSON.
+    /// Responds with this status and JSON.
     Json(u16, Value),
-    /// Answers with these headers, status and body.
+    /// Responds with these headers, status and body.
     Full(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// Writes these bytes and closes: no HTTP need be in them.
     Wire(Vec<u8>),
     /// Announces more bytes than it sends, then closes.
-    Cut(Value),
-    /// One byte of a good answer every so often.
+    Truncated(Value),
+    /// One byte of a good response every so often.
     Drip(Value, Duration),
     /// Says nothing until the client gives up.
     Hang,
@@ -89,7 +89,7 @@ impl Mock {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     let act = behaviour(&asked);
                     now.fetch_sub(1, Ordering::SeqCst);
-                    // A killed server answers nobody.
+                    // A killed server sends no response.
                     if !stopped.load(Ordering::SeqCst) {
                         response(connection, act);
                     }
@@ -175,7 +175,7 @@ fn response(mut connection: TcpStream, act: Act) {
             send(&[head(status, &headers, body.len()), body].concat())
         }
         Act::Wire(bytes) => send(&bytes),
-        Act::Cut(body) => {
+        Act::Truncated(body) => {
             let (headers, body) = json(&body);
             send(&[head(200, &headers, body.len()), body[..body.len() / 2].to_vec()].concat())
         }

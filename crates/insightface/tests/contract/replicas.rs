@@ -44,7 +44,7 @@ fn replicas_share_the_load_within_their_bounds() {
 }
 
 #[test]
-fn an_extraction_outlives_a_replica() {
+fn an_extraction_continues_without_a_failed_replica() {
     for dialect in BOTH {
         let [first, second] = [(); 2].map(|()| server(dialect, |_, _| None));
         let second = Arc::new(second);
@@ -115,7 +115,7 @@ fn replicas_with_other_models_are_refused_by_name() {
 }
 
 #[test]
-fn nobody_there_is_told_with_every_url() {
+fn no_replica_is_an_error_with_every_url() {
     let gone = server(Dialect::Rest, |_, _| None);
     let broken = Mock::start(|_| Act::Json(500, Value::Null));
     let options = options(Dialect::Rest, &[&gone, &broken]);
@@ -146,7 +146,7 @@ fn a_dead_server_stops_the_extraction_until_it_is_back() {
 }
 
 #[test]
-fn a_busy_server_is_given_the_time_it_asks_for() {
+fn retry_after_of_a_busy_server_is_obeyed() {
     let first = Arc::new(AtomicUsize::new(0));
     let mock = server(Dialect::Rest, move |_, _| {
         let busy = first.fetch_add(1, Ordering::SeqCst) < 5;

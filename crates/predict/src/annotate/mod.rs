@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_and_words_are_drawn_and_the_rest_is_left_alone() {
+    fn boxes_and_labels_are_drawn_and_other_pixels_unchanged() {
         let picture = grey(800, 600);
         let drawn = annotate(&picture, &[mark(0, [300.0, 200.0, 500.0, 420.0])]);
         assert_eq!(drawn.dimensions(), (800, 600));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_picture_grows_and_a_large_one_gets_larger_letters() {
+    fn small_pictures_are_enlarged_and_large_ones_get_larger_text() {
         let small = annotate(&grey(112, 112), &[mark(0, [0.0, 0.0, 112.0, 112.0])]);
         assert_eq!(small.dimensions(), (672, 672));
         assert!(words(&small) > 200, "no words");
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_keep_their_words() {
+    fn labels_of_neighbours_do_not_overlap() {
         let faces: Vec<Mark> = (0..4)
             .map(|n| {
                 let left = 60.0 + 130.0 * n as f32;
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn more_faces_than_room_still_makes_a_picture() {
+    fn more_faces_than_room_can_be_annotated() {
         let crowd: Vec<Mark> = (0..300)
             .map(|n| {
                 let [left, top] = [(n % 20) as f32 * 10.0, (n / 20) as f32 * 13.0];
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_becomes_words_and_bundles_are_named_where_there_are_several() {
+    fn predictions_become_text_with_the_bundle_if_there_are_several() {
         let gender =
             ClassPrediction::new(vec![("female".to_owned(), 0.97), ("male".to_owned(), 0.03)]);
         let prediction = FacePrediction {

@@ -65,7 +65,7 @@ pub(super) fn place(
                 .map(|spot| (cost(&spot), spot))
                 .reduce(|best, spot| if spot.0 < best.0 { spot } else { best })
         };
-        let mut best = cheapest(beside(face, size, canvas));
+        let mut best = cheapest(adjacent(face, size, canvas));
         if best.is_none_or(|(cost, _)| cost > 1.0) {
             let all = cheapest(everywhere(size, canvas));
             let better = |all: &(f32, Rectangle)| best.is_none_or(|(cost, _)| all.0 < cost);
@@ -77,7 +77,7 @@ pub(super) fn place(
 }
 
 /// Spots along a face's edges, pushed onto the picture, and its inner corners.
-fn beside(face: &Rectangle, size: [f32; 2], canvas: [f32; 2]) -> Vec<Rectangle> {
+fn adjacent(face: &Rectangle, size: [f32; 2], canvas: [f32; 2]) -> Vec<Rectangle> {
     let [width, height] = size;
     let onto = |value: f32, most: f32| value.min(most).max(0.0);
     let across = [face.left, face.right - width].map(|left| onto(left, canvas[0] - width));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn too_little_room_is_said() {
+    fn too_little_room_is_reported() {
         let crowd = faces(4, 4, 20.0, 18.0);
         assert!(place(&crowd, &vec![[60.0, 30.0]; crowd.len()], [100.0, 100.0]).is_none());
     }

@@ -73,7 +73,7 @@ pub struct Port {
 ///
 /// Without `networks` the file takes [`FEATURES`], n x d, as stores keep them: the embedding, then
 /// the taps, as far as the bundle's heads see them. With them it takes [`CROP`],
-/// n x 3 x 112 x 112, the RGB values 0 to 255 of aligned crops, and answers as
+/// n x 3 x 112 x 112, the RGB values 0 to 255 of aligned crops, and predicts as
 /// [`crate::Predictor`] does, by the mirrored crops too where the heads see taps. It gives
 /// `gender_probability` (or that of another task with classes), n x classes in the order of the
 /// note `classes.gender`, and `age`, n years.

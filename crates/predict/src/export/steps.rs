@@ -3,8 +3,8 @@
 use facefold_heads::graph::{ComputationGraph, Operation, Step, Value};
 use facefold_vision::onnx::{Attribute, Graph};
 
-/// Appends a computation that takes the value `features`, of so many crops a face one block after the
-/// other; gives the name of its value `prediction`. All names begin with `prefix`.
+/// Appends a computation that takes the value `features`, of so many crops a face one block after
+/// the other; gives the name of its value `prediction`. All names begin with `prefix`.
 pub fn write(
     graph: &mut Graph,
     prefix: &str,

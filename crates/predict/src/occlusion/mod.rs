@@ -1,6 +1,6 @@
 //! Occlusion maps, which parts of a face a prediction depends on: patches of the aligned crop are
-//! covered one after another, and the prediction is repeated (Zeiler and Fergus, "Visualizing and understanding
-//! convolutional networks", 2014).
+//! covered one after another, and the prediction is repeated (Zeiler and Fergus, "Visualizing and
+//! understanding convolutional networks", 2014).
 
 mod overlay;
 
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shift_is_the_part_of_the_told_answer_that_goes() {
+    fn an_occlusion_effect_is_the_decrease_of_the_prediction() {
         let classes = ["female".to_owned(), "male".to_owned()];
         let probabilities = Predictions::Classes(array![[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]);
         let shift =

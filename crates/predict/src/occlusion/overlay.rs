@@ -19,7 +19,7 @@ const LINE: f32 = 18.0;
 const MARGIN: f32 = 8.0;
 
 /// The crop in grey, four times its size, under the map: orange where covering takes away from the
-/// answer (or makes it younger), blue where it adds to it. The strongest colour is the value that
+/// prediction (or the age), blue where it increases it. The strongest colour is the value that
 /// is furthest from 0.
 #[must_use]
 pub fn overlay(map: &OcclusionMap) -> RgbImage {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_lies_where_covering_mattered_and_nowhere_else() {
+    fn colour_is_only_where_occlusion_has_an_effect() {
         let picture = overlay(&map());
         assert_eq!(picture.dimensions(), (448, 448));
         let pixel = |at: [usize; 2]| {
@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn a_map_of_nothing_is_the_crop() {
+    fn an_empty_map_is_the_crop() {
         let nothing = OcclusionMap { grid: vec![0.0; GRID * GRID], ..map() };
         assert!(overlay(&nothing).pixels().all(|pixel| pixel == &Rgb([100; 3])));
     }
 
     #[test]
-    fn words_stand_below_the_map() {
+    fn text_is_below_the_map() {
         let legend = ["up to 40 points".to_owned(), "up to 20 points".to_owned()];
         let picture = overlay_with_text(&map(), "gender: female 97 %", &legend);
         assert_eq!(picture.width(), 448);

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_persons_answer_is_the_mean_over_their_frames() {
+    fn a_tracks_prediction_is_the_mean_over_its_frames() {
         let mut people = TrackAggregator::new(5.0);
         // The second frame is uncertain; the other two outweigh it.
         people.add(0, &[prediction(0, 0.0, 0.9, 30.0)]);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_without_a_face_and_several_bundles_are_kept_apart() {
+    fn frames_without_a_face_and_several_bundles_are_separate() {
         let mut people = TrackAggregator::new(1.0);
         let other = |prediction: FacePrediction| FacePrediction {
             bundle: "other".to_owned(),
@@ -307,8 +307,8 @@ mod tests {
         };
         let one = prediction(0, 0.0, 0.8, 20.0);
         people.add(0, &[one.clone(), other(one.clone())]);
-        let nobody = FacePrediction { bounding_box: None, ..one.clone() };
-        assert_eq!(people.add(1, &[nobody.clone(), other(nobody)]), [None, None]);
+        let no_face = FacePrediction { bounding_box: None, ..one.clone() };
+        assert_eq!(people.add(1, &[no_face.clone(), other(no_face)]), [None, None]);
         people.add(2, &[one.clone(), other(FacePrediction { age: Some(40.0), ..one })]);
         let predicted: Vec<_> =
             people.all().into_iter().map(|p| (p.person, p.bundle, p.frames, p.age)).collect();
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_marked_with_what_is_known_so_far() {
+    fn frames_are_annotated_with_the_means_so_far() {
         let mut people = TrackAggregator::new(5.0);
         people.add(0, &[prediction(0, 0.0, 0.9, 30.0)]);
         let predictions = [prediction(0, 300.0, 0.2, 60.0), prediction(1, 4.0, 0.7, 40.0)];

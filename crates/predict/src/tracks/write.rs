@@ -103,7 +103,7 @@ mod tests {
     use crate::tracks::TrackAggregator;
 
     #[test]
-    fn a_person_is_one_line_with_a_cell_a_column() {
+    fn a_track_is_one_csv_line() {
         let gender =
             ClassPrediction::new(vec![("female".to_owned(), 0.75), ("male".to_owned(), 0.25)]);
         let prediction = FacePrediction {

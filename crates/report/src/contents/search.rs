@@ -30,11 +30,11 @@ impl<'a> Ranked<'a> {
         let sign = if search.metric.higher_is_better() { -1.0 } else { 1.0 };
         let mut keyed: Vec<((usize, f64), usize)> = (0..search.configurations.len())
             .map(|configuration| {
-                let reached = (0..search.shares.len()).rev().find_map(|iteration| {
+                let reached = (0..search.budget_fractions.len()).rev().find_map(|iteration| {
                     Some((iteration, mean_score(search, configuration, iteration)?))
                 });
                 let key = reached.map_or((usize::MAX, f64::INFINITY), |(iteration, score)| {
-                    (search.shares.len() - 1 - iteration, sign * score)
+                    (search.budget_fractions.len() - 1 - iteration, sign * score)
                 });
                 (key, configuration)
             })
@@ -96,10 +96,12 @@ fn in_words(search: &SearchResult) -> String {
         Budget::Epochs => "epochs",
         Budget::Subjects => "training subjects",
     };
-    let iterations = if search.shares.len() == 1 {
+    let iterations = if search.budget_fractions.len() == 1 {
         format!("All had the full budget of {budget}.")
     } else {
-        let early = search.shares[..search.shares.len() - 1].iter().map(|share| percent(*share));
+        let early = search.budget_fractions[..search.budget_fractions.len() - 1]
+            .iter()
+            .map(|share| percent(*share));
         format!(
             "Successive halving started with {} of the {budget}; the best of each {} went on, \
              the last ones with all.",
@@ -143,14 +145,14 @@ fn tried(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
         metric.name(),
         search.choices.len()
     ));
-    let iterations = search.shares.iter().map(|&share| {
-        if search.shares.len() == 1 { format::heading(metric) } else { percent(share) }
+    let iterations = search.budget_fractions.iter().map(|&share| {
+        if search.budget_fractions.len() == 1 { format::heading(metric) } else { percent(share) }
     });
     let header = ["settings".to_owned(), "rank".to_owned()];
     let mut table =
         Table::new(header.into_iter().chain(iterations).chain(["chosen in".to_owned()]));
     for (place, &configuration) in ranked.order.iter().enumerate() {
-        let scores = (0..search.shares.len()).map(|iteration| {
+        let scores = (0..search.budget_fractions.len()).map(|iteration| {
             mean_score(search, configuration, iteration).map_or_else(
                 || NONE.to_owned(),
                 |score| {
@@ -179,11 +181,12 @@ fn failures(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
     }
 }
 
-/// Every trial as a dot: the place of its configuration, its score, a colour a fraction of the budget.
+/// Every trial as a dot: the place of its configuration, its score, a colour a fraction of the
+/// budget.
 fn trials(result: &CvResult, search: &SearchResult, ranked: &Ranked<'_>) -> Figure {
     let scale = if search.metric.is_fraction() { 100.0 } else { 1.0 };
     let series: Vec<(String, Vec<(usize, f64)>)> = search
-        .shares
+        .budget_fractions
         .iter()
         .enumerate()
         .rev()

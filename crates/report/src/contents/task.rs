@@ -255,11 +255,11 @@ fn years(page: &mut Page, result: &CvResult) {
     for head in &result.heads {
         let Some(years) = exact_years(head) else { continue };
         let first = [head.name.clone(), format::value(Metric::MeanAbsoluteError, years.mean_error)];
-        let shares = limits.map(|limit| {
+        let fractions = limits.map(|limit| {
             let share = years.cumulative_score.get(limit).copied();
             format::optional(Metric::CumulativeScore5, share)
         });
-        table.row(first.into_iter().chain(shares));
+        table.row(first.into_iter().chain(fractions));
     }
     page.table(table);
     page.paragraph(format!(

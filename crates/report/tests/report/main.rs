@@ -47,7 +47,7 @@ fn the_markdown_has_all_required_sections() {
         "Confusion matrix of `sharp`",
         "learning curves",
         "non-commercial research only",
-        "what annotators guessed",
+        "annotators' guesses from pictures",
         "one of two",
         "\"hidden\": 256",
         "trained on a subsample of 5 of 50 rows (10 of 10 fits)",
@@ -55,26 +55,26 @@ fn the_markdown_has_all_required_sections() {
         "The worst slice of `sharp` is",
         "| light | rows | subjects | accuracy (%) |",
         "light, too small: `dusk` (12 rows, 2 subjects)",
-        "light: not known of 6 rows",
+        "light: unknown for 6 rows",
         "face size (pixels)",
         "For 1,234 pictures `sharp`",
         "`age/suspects.csv`",
-        "probability of 90 % or more",
-        "off by 4 times its mean error",
-        "Settings tried for age with sharp",
-        "3 configurations were tried for `sharp-tuned`",
-        "began with 33 % of the epochs; the best of each 3 went on",
+        "probability of at least 90 %",
+        "off by at least 4 times its mean error",
+        "Hyper-parameter search for age with sharp",
+        "`sharp-tuned` has the chosen settings",
+        "started with 33 % of the epochs; the best of each 3 went on",
         "| fold 2 | 4.20 | 1 | `sharp.scaling=unit` `sharp.wrong=7` |",
         "| `sharp.scaling=unit` `sharp.wrong=7` | 1 | 4.70 (5) | 4.20 (5) | 5 |",
-        "| as the command gives them | 2 | 5.20 (5) | – | 0 |",
-        "Place 3, fold 0: cannot train: the loss is not finite.",
+        "| as given | 2 | 5.20 (5) | – | 0 |",
+        "Rank 3, fold 0: cannot train: the loss is not finite.",
         "plots/age-trials-sharp.svg",
         "mean error (years) | CS@5 (%) |",
         "| sharp, under 18 | 102 |",
         "### Decisions at 18",
         "`sharp` passes people as 18 or older who by its prediction have reached 18",
         "| light: night |",
-        "predicts no distribution over years",
+        "predicts no distribution over ages",
     ] {
         assert!(text.contains(needed), "the report does not say `{needed}`:\n{text}");
     }
@@ -130,7 +130,7 @@ fn reports_without_slices_load() {
     let directory = tempfile::tempdir().unwrap();
     fs_err::write(directory.path().join("report.json"), document.to_string()).unwrap();
     assert_eq!(Report::read(directory.path()).unwrap(), report);
-    assert!(!markdown(&report).contains("Slices of"));
+    assert!(!markdown(&report).contains("### Slices of"));
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn ages_and_age_ranges_are_counted_separately() {
     let (text, page) = (markdown(&report), html(&report));
     for needed in [
         "MAE and CS@n on 100 test rows with exact years",
-        "On 200 test rows whose age is known as a range",
+        "On 200 test rows whose age label is a range",
         "mean distance (years)",
     ] {
         assert!(text.contains(needed) && page.contains(needed), "{needed}");

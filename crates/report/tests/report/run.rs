@@ -20,7 +20,7 @@ use ndarray::Array2;
 
 const CLASSES: usize = 3;
 
-/// Finds what is right in the row's only feature, and misses it in every `wrong`-th row.
+/// Reads the true label from the row's only feature, and misses it in every `wrong`-th row.
 struct Rule {
     name: &'static str,
     wrong: usize,
@@ -84,8 +84,8 @@ impl FittedHead for Fitted {
         let mut probabilities = Array2::from_elem((rows.len(), CLASSES), 0.1);
         for (number, &row) in rows.iter().enumerate() {
             let class = right(row) as usize;
-            let answer = if missed(row) { (class + 1) % CLASSES } else { class };
-            probabilities[(number, answer)] = 0.8;
+            let predicted = if missed(row) { (class + 1) % CLASSES } else { class };
+            probabilities[(number, predicted)] = 0.8;
         }
         Ok(Predictions::Classes(probabilities))
     }
@@ -252,7 +252,7 @@ fn searched(result: &CvResult) -> SearchResult {
         budget: Budget::Epochs,
         halving: 3,
         inner: InnerValidation::HoldOut,
-        shares: vec![1.0 / 3.0, 1.0],
+        budget_fractions: vec![1.0 / 3.0, 1.0],
         configurations: vec![
             Configuration::default(),
             configuration(serde_json::json!({ "sharp.wrong": 7, "sharp.scaling": "unit" })),

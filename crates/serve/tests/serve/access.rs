@@ -4,7 +4,7 @@ use crate::client::{Client, form, get, post};
 use crate::support::{Running, options, picture};
 
 #[test]
-fn a_token_opens_everything_but_the_page_and_health() {
+fn a_token_is_required_except_for_the_page_and_health() {
     let mut options = options();
     options.tokens = vec!["a secret".to_owned(), "another".to_owned()];
     let server = Running::start(&options);
@@ -32,12 +32,12 @@ fn a_token_opens_everything_but_the_page_and_health() {
 }
 
 #[test]
-fn without_a_token_only_this_machine_and_its_own_pages_are_answered() {
+fn without_a_token_only_same_origin_requests_from_localhost_are_allowed() {
     let server = Running::start(&options());
     let ask = |text: &str| {
         let mut client = Client::connect(server.address);
         client.send(text.as_bytes());
-        client.reply().expect("an answer").status
+        client.reply().expect("a response").status
     };
     assert_eq!(ask("GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1:80\r\n\r\n"), 200);
     assert_eq!(ask("GET /v1/models HTTP/1.1\r\nhost: example.org\r\n\r\n"), 421);
@@ -50,7 +50,7 @@ fn without_a_token_only_this_machine_and_its_own_pages_are_answered() {
 }
 
 #[test]
-fn forms_of_other_sites_are_refused_whether_or_not_the_browser_says_so() {
+fn cross_site_forms_are_refused() {
     let server = Running::start(&options());
     let (kind, body) = form(&[("a.png", &picture(1))]);
     let own = format!("http://localhost:{}", server.address.port());
@@ -63,7 +63,7 @@ fn forms_of_other_sites_are_refused_whether_or_not_the_browser_says_so() {
             body.len()
         );
         client.send(&[head.as_bytes(), &body].concat());
-        client.reply().expect("an answer").status
+        client.reply().expect("a response").status
     };
     for more in [
         "origin: http://example.org\r\n",

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// A boundary that no picture contains.
 const BOUNDARY: &str = "a-boundary-of-the-tests";
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
@@ -65,7 +65,7 @@ impl Client {
         self.reply().unwrap_or_else(|| panic!("{method} {path}: the connection was closed"))
     }
 
-    /// The next answer; none where the connection is closed instead.
+    /// The next response; `None` where the connection is closed instead.
     pub fn reply(&mut self) -> Option<Reply> {
         let end = loop {
             if let Some(end) = self.waiting.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -86,7 +86,7 @@ impl Client {
         let mut reply = Reply { status, headers, body: Vec::new() };
         let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
         while self.waiting.len() < length {
-            assert!(self.more(), "the answer breaks off");
+            assert!(self.more(), "the response breaks off");
         }
         let rest = self.waiting.split_off(length);
         reply.body = std::mem::replace(&mut self.waiting, rest);
@@ -102,7 +102,7 @@ impl Client {
                 true
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("the server neither answers nor hangs up")
+                panic!("the server neither responds nor closes the connection")
             }
             // Hung up with bytes of ours unread.
             Err(_) => false,

@@ -128,7 +128,7 @@ fn base64_is_read_in_every_form_in_json_and_in_messagepack() {
 }
 
 #[test]
-fn what_the_container_would_fetch_or_choke_on_is_refused() {
+fn urls_and_malformed_requests_are_refused() {
     let server = Running::start(&options());
     let ask = |body: &str| post(server.address, "/extract", "application/json", body.as_bytes());
     assert_eq!(ask(r#"{"images":{"urls":["file:///etc/passwd"]}}"#).status, 422);
@@ -151,7 +151,7 @@ fn what_the_container_would_fetch_or_choke_on_is_refused() {
 }
 
 #[test]
-fn info_names_the_models_alike_on_every_replica() {
+fn info_is_equal_on_every_replica() {
     let (one, two) = (Running::start(&options()), Running::start(&options()));
     let info = get(one.address, "/info").json();
     assert_eq!(info, get(two.address, "/info").json());

@@ -1,4 +1,4 @@
-//! Which parts of a face moved the answers.
+//! Occlusion maps over HTTP.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn a_face_is_explained_with_a_map_a_head() {
         let map = image::load_from_memory(&STANDARD.decode(png).unwrap()).unwrap();
         assert_eq!((map.width(), map.height()), (448, 448));
     }
-    // Bounds of what the answer lost.
+    // Bounds of the decrease of the prediction.
     let gender = &explanations[0];
     assert!(
         number(&gender["most"]) <= number(&gender["answer"]) && number(&gender["least"]) >= -1.0
@@ -42,7 +42,7 @@ fn a_face_is_explained_with_a_map_a_head() {
 }
 
 #[test]
-fn what_cannot_be_explained_has_the_status_that_predict_gives_it() {
+fn rejections_have_the_same_status_in_explain_and_predict() {
     let server = Running::start(&options());
     let at = server.address;
     let good = picture(1);
@@ -63,7 +63,7 @@ fn what_cannot_be_explained_has_the_status_that_predict_gives_it() {
 }
 
 #[test]
-fn one_face_is_explained_at_a_time_and_others_are_told_to_wait() {
+fn concurrent_explanations_get_429() {
     let server = Running::start(&options());
     let address = server.address;
     let bytes = picture(1);

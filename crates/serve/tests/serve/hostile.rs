@@ -6,7 +6,7 @@ use crate::client::{Client, get, post};
 use crate::support::{Running, options};
 
 #[test]
-fn a_head_that_drips_is_cut_off() {
+fn a_slow_request_head_is_disconnected() {
     let mut options = options();
     options.limits.head_time = Duration::from_millis(400);
     let server = Running::start(&options);
@@ -26,7 +26,7 @@ fn a_head_that_drips_is_cut_off() {
         }
     };
     assert!(hung_up, "still listening after {:?}", start.elapsed());
-    // A connection that waits for its next request is closed too, and others are answered.
+    // A connection that waits for its next request is closed too, and others are served.
     let mut idle = Client::connect(server.address);
     assert_eq!(idle.request("GET", "/health", "", b"").status, 200);
     assert!(idle.reply().is_none(), "an idle connection stays open");
@@ -34,7 +34,7 @@ fn a_head_that_drips_is_cut_off() {
 }
 
 #[test]
-fn a_body_that_does_not_come_is_408() {
+fn a_missing_body_is_408() {
     let mut options = options();
     options.limits.time = Duration::from_millis(400);
     let server = Running::start(&options);
@@ -44,7 +44,7 @@ fn a_body_that_does_not_come_is_408() {
             "POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n{framing}\r\n\r\n"
         );
         client.send(head.as_bytes());
-        let reply = client.reply().expect("an answer");
+        let reply = client.reply().expect("a response");
         assert_eq!((reply.status, reply.code().as_str()), (408, "late-body"), "{framing}");
     }
 }
@@ -57,7 +57,7 @@ fn too_many_bytes_are_413_announced_or_not() {
     let head = "POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n";
     let mut client = Client::connect(server.address);
     client.send(format!("{head}content-length: 99999999999\r\n\r\n").as_bytes());
-    assert_eq!(client.reply().expect("an answer").status, 413);
+    assert_eq!(client.reply().expect("a response").status, 413);
     // Chunks without end: the server stops reading, and says so.
     let mut client = Client::connect(server.address);
     client.send(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes());
@@ -70,7 +70,7 @@ fn too_many_bytes_are_413_announced_or_not() {
         }
         sent
     });
-    assert_eq!(client.reply().expect("an answer").status, 413);
+    assert_eq!(client.reply().expect("a response").status, 413);
     drop(client);
     let sent = sender.join().unwrap();
     assert!(sent < 1 << 28, "the server took {sent} bytes");
@@ -80,13 +80,13 @@ fn too_many_bytes_are_413_announced_or_not() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_cut_off() {
+fn a_client_that_does_not_read_is_disconnected() {
     let mut options = options();
     options.limits.time = Duration::from_millis(400);
     let server = Running::start(&options);
     let mut client = Client::connect(server.address);
     client.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-    // More answers than the system's buffers hold, none of them read.
+    // More responses than the system's buffers hold, none of them read.
     let requests = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1000);
     client.send(&requests);
     let start = Instant::now();
@@ -127,7 +127,7 @@ fn heads_that_are_no_http_are_refused() {
 }
 
 #[test]
-fn connections_that_wait_give_way_to_others_and_busy_ones_do_not() {
+fn idle_connections_are_closed_for_others_and_busy_ones_are_not() {
     let mut options = options();
     options.limits.connections = 8;
     options.limits.head_time = Duration::from_mins(1);
@@ -158,5 +158,5 @@ fn connections_that_wait_give_way_to_others_and_busy_ones_do_not() {
     let left = waiting.iter().filter(|client| open(client)).count();
     assert!((1..=8).contains(&left), "{left} of 50 are open still");
     busy.send(b"yz");
-    assert_eq!(busy.reply().expect("an answer").status, 415, "a busy one was cut off");
+    assert_eq!(busy.reply().expect("a response").status, 415, "a busy one was cut off");
 }

@@ -1,4 +1,4 @@
-//! More work than can be done in time, and a server that is told to stop.
+//! Overload, and graceful shutdown.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,10 @@ fn a_picture_that_is_not_done_in_time_is_503_and_its_work_is_dropped() {
         std::thread::sleep(Duration::from_millis(50));
     };
     let done = metrics.lines().find_map(|l| l.strip_prefix("facefold_batch_pictures_sum "));
-    assert!(done.unwrap().parse::<f64>().unwrap() < 64.0, "all was done for nobody");
+    assert!(
+        done.unwrap().parse::<f64>().unwrap() < 64.0,
+        "requests of closed connections were processed"
+    );
 }
 
 /// A picture that takes long to decode.
@@ -52,7 +55,7 @@ fn large_picture() -> Vec<u8> {
 }
 
 #[test]
-fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
+fn a_stopping_server_finishes_its_requests_and_refuses_others() {
     let mut server = Running::start(&options());
     let address = server.address;
     let (kind, body) = many();
@@ -64,7 +67,7 @@ fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
         std::thread::yield_now();
     }
     server.stopper.stop();
-    let mut turned_away = 0;
+    let mut refused = 0;
     while !long.is_finished() {
         // In the last moment the listener may be gone already.
         let Ok(stream) = std::net::TcpStream::connect(address) else { break };
@@ -76,13 +79,13 @@ fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
             let ready = waiting.request("GET", "/ready", "", b"");
             let health = waiting.request("GET", "/health", "", b"");
             assert_eq!((ready.status, health.status), (503, 200));
-            turned_away += 1;
+            refused += 1;
             break;
         }
         // The word to stop has not come through yet.
         assert_eq!(reply.status, 415);
     }
-    assert_eq!(turned_away, 1, "nobody was turned away while the server stopped");
+    assert_eq!(refused, 1, "no request was refused while the server stopped");
     let reply = long.join().unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.json()["pictures"].as_array().unwrap().len(), 64);
@@ -91,7 +94,7 @@ fn a_stopping_server_finishes_what_it_has_and_turns_the_rest_away() {
 }
 
 #[test]
-fn clients_that_keep_coming_delay_no_stop() {
+fn new_clients_do_not_delay_the_shutdown() {
     let mut options = options();
     options.limits.drain_time = Duration::from_mins(1);
     let mut server = Running::start(&options);
@@ -115,7 +118,7 @@ fn clients_that_keep_coming_delay_no_stop() {
 }
 
 #[test]
-fn no_stalled_client_delays_a_stop() {
+fn stalled_clients_do_not_delay_the_shutdown() {
     let mut options = options();
     options.limits.drain_time = Duration::from_mins(1);
     let mut server = Running::start(&options);
@@ -130,7 +133,7 @@ fn no_stalled_client_delays_a_stop() {
         stalled(&format!("{head}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")),
     ];
     let _half_a_head = stalled(head);
-    // More answers than the system's buffers hold, none of them read.
+    // More responses than the system's buffers hold, none of them read.
     let _reads_nothing =
         stalled(&"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(800));
     while get(server.address, "/metrics").text().contains("facefold_connections 4\n") {}
@@ -138,7 +141,7 @@ fn no_stalled_client_delays_a_stop() {
     let start = Instant::now();
     server.stopper.stop();
     for client in &mut uploading {
-        let reply = client.reply().expect("an answer");
+        let reply = client.reply().expect("a response");
         assert_eq!((reply.status, reply.code().as_str()), (503, "draining"));
     }
     server.join();

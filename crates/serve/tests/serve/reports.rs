@@ -13,7 +13,7 @@ fn results() -> PathBuf {
 #[test]
 fn reports_are_listed_and_shown_with_their_plots() {
     let mut options = options();
-    // From what the repository keeps: where the runs were made, their predictions lie beside them.
+    // From what the repository keeps: where the runs were made, their predictions are next to them.
     let kept = tempfile::tempdir().unwrap();
     for name in ["utkface-folds", "utkface-random80-embedding"] {
         let report = facefold_report::Report::read(&results().join(name)).unwrap();
@@ -37,7 +37,7 @@ fn reports_are_listed_and_shown_with_their_plots() {
     assert_eq!(plot.header("content-type"), Some("image/svg+xml"));
     assert!(plot.text().contains("<svg"));
     // Without their predictions, which are not kept in the repository, two reports can be shown
-    // side by side but not tested row by row; the answer says so, and names no path.
+    // side by side but not tested row by row; the response has a note, and no path.
     let both = "/v1/compare?first=utkface-folds&second=utkface-random80-embedding";
     let compared = get(server.address, both);
     assert_eq!(compared.status, 422);
@@ -77,7 +77,7 @@ fn a_report_that_takes_anothers_place_is_shown_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_plot_that_another_run_left_is_not_shown() {
+fn plots_of_another_run_are_not_served() {
     let mut options = options();
     let kept = tempfile::tempdir().unwrap();
     let (from, to) = (results().join("utkface-folds"), kept.path().join("one"));
@@ -166,7 +166,7 @@ fn a_server_without_reports_lists_none() {
 }
 
 #[test]
-fn what_changes_on_the_disk_is_shown_at_once() {
+fn changed_reports_are_served_at_once() {
     let mut options = options();
     let shown = tempfile::tempdir().unwrap();
     let report = |name: &str| {

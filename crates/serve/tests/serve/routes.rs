@@ -9,7 +9,7 @@ use crate::client::{Client, form, get, post};
 use crate::support::{Running, bundle as drawn_bundle, face, options, picture};
 
 #[test]
-fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
+fn predictions_have_probabilities_and_a_distribution() {
     let server = Running::start(&options());
     let reply = post(server.address, "/v1/predict", "image/png", &picture(1));
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -21,13 +21,14 @@ fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
     assert_eq!(face["landmarks"].as_array().unwrap().len(), 5);
     let answer = &face["answers"][0];
     assert_eq!(answer["bundle"], "drawn");
-    let sum = |shares: &Value| -> f64 {
-        shares.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum()
+    let sum = |probabilities: &Value| -> f64 {
+        probabilities.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum()
     };
     let gender = &answer["gender"];
     let second = |pair: &Value| pair[1].clone();
-    let shares: Value = gender["probabilities"].as_array().unwrap().iter().map(second).collect();
-    assert!((sum(&shares) - 1.0).abs() < 1e-5, "{gender}");
+    let probabilities: Value =
+        gender["probabilities"].as_array().unwrap().iter().map(second).collect();
+    assert!((sum(&probabilities) - 1.0).abs() < 1e-5, "{gender}");
     assert!(["female", "male"].contains(&gender["label"].as_str().unwrap()));
     assert_eq!(answer["age_group"]["probabilities"].as_array().unwrap().len(), 9);
     let ages = answer["age_distribution"].as_array().unwrap();
@@ -39,8 +40,9 @@ fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
     let over: f64 = ages[18..].iter().map(|share| share.as_f64().unwrap()).sum();
     assert!((at["probability_over"].as_f64().unwrap() - over).abs() < 1e-4, "{at}");
     // The limits of the bundle are both 18, and what decides is not rounded.
-    let shares: Vec<f32> = serde_json::from_value(answer["age_distribution"].clone()).unwrap();
-    let ages = DecisionAges::of(&shares);
+    let probabilities: Vec<f32> =
+        serde_json::from_value(answer["age_distribution"].clone()).unwrap();
+    let ages = DecisionAges::of(&probabilities);
     let decided = match (ages.lower_decile >= 18.0, ages.median < 18.0) {
         (true, _) => "over",
         (false, true) => "under",
@@ -54,7 +56,7 @@ fn a_picture_is_told_about_with_probabilities_and_a_distribution() {
 }
 
 #[test]
-fn a_form_of_many_pictures_keeps_names_and_order_and_tells_each_apart() {
+fn a_form_of_many_pictures_keeps_names_order_and_errors() {
     let server = Running::start(&options());
     let (one, two) = (picture(1), picture(2));
     let files: [(&str, &[u8]); 3] =
@@ -68,7 +70,7 @@ fn a_form_of_many_pictures_keeps_names_and_order_and_tells_each_apart() {
     assert_eq!(results[1].0, "broken.png");
     assert_ne!(results[1].1, "ok");
     assert_eq!(results[2], (&Value::from("two.png"), &Value::from("ok")));
-    // The same answers as each picture alone.
+    // The same predictions as each picture alone.
     for (index, bytes) in [(0, &one), (2, &two)] {
         let alone = post(server.address, "/v1/predict", "image/png", bytes).json();
         assert_eq!(alone["pictures"][0]["faces"], pictures[index]["faces"]);
@@ -101,7 +103,7 @@ fn embeddings_are_those_of_the_extractor_bit_for_bit_however_batched() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_has_a_status_of_its_own() {
+fn request_errors_have_distinct_statuses() {
     let server = Running::start(&options());
     let at = server.address;
     let good = picture(1);
@@ -141,7 +143,7 @@ fn what_is_wrong_with_a_request_has_a_status_of_its_own() {
 }
 
 #[test]
-fn models_say_what_the_numbers_are_worth() {
+fn models_has_the_metrics_of_the_bundles() {
     let server = Running::start(&options());
     let models = get(server.address, "/v1/models").json();
     let bundle = &models["bundles"][0];
@@ -156,7 +158,7 @@ fn models_say_what_the_numbers_are_worth() {
 }
 
 #[test]
-fn the_page_is_served_with_a_policy_that_loads_nothing_from_elsewhere() {
+fn the_page_has_a_strict_content_security_policy() {
     let server = Running::start(&options());
     for (path, kind) in
         [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
@@ -188,7 +190,7 @@ fn the_document_describes_every_route_and_no_other() {
     routes.sort();
     described.sort();
     assert_eq!(described, routes);
-    // And every route is there: it answers something else than that there is nothing.
+    // And every route exists: its status is not 404.
     let mut client = Client::connect(server.address);
     for (method, path) in ROUTES.iter().filter(|(_, path)| !path.contains('{')) {
         let reply = client.request(&method.to_uppercase(), path, "", b"");

@@ -40,8 +40,8 @@ fn a_log_cut_at_any_byte_keeps_every_picture_before_the_cut() {
         assert_eq!(store.len(), complete, "cut at byte {length}");
         let last = u32::try_from(complete).unwrap();
         assert!((0..12).all(|number| store.contains(&key(number)) == (number < last)));
-        let torn = store.verify().unwrap().log_torn_bytes;
-        assert_eq!(torn == 0, length == 0 || ends.contains(&length), "cut at byte {length}");
+        let incomplete = store.verify().unwrap().incomplete_log_bytes;
+        assert_eq!(incomplete == 0, length == 0 || ends.contains(&length), "cut at byte {length}");
     }
 }
 
@@ -59,7 +59,7 @@ enum Event {
 }
 
 #[test]
-fn any_row_of_kills_and_resumptions_gives_the_same_store() {
+fn any_sequence_of_kills_and_resumptions_gives_the_same_store() {
     let event = prop_oneof![
         4 => (1u32..12).prop_map(Event::Append),
         1 => any::<bool>().prop_map(|_| Event::Seal),

@@ -23,7 +23,7 @@ fn the_order_of_appending_and_sealing_does_not_matter() {
 }
 
 #[test]
-fn every_kind_of_difference_is_told() {
+fn every_kind_of_difference_is_reported() {
     let [one, two] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let first = finished(one.path(), 0..12);
     let mut other = crate::util::header();

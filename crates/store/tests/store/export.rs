@@ -22,7 +22,7 @@ pub fn labelled(directory: &std::path::Path) -> Store {
     };
     let rows = [
         labelled("a, b.jpg", Some(7)),
-        labelled("nobody.jpg", Some(9)),
+        labelled("unlisted.jpg", Some(9)),
         labelled("c.jpg", Some(0)),
         labelled("gone.jpg", None),
         labelled("copy of a, b.jpg", Some(7)),
@@ -68,7 +68,7 @@ fn csv_and_npy_hold_the_embedded_rows_in_order() {
 }
 
 #[test]
-fn no_cell_of_an_export_is_run_by_a_spreadsheet() {
+fn exported_cells_are_no_spreadsheet_formulas() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(&directory.path().join("store"));
     append(&mut writer, 0..1);

@@ -23,17 +23,18 @@ fn sample(number: u32) -> SampleRow {
     SampleRow { sample, key: Some(key(number)), rejection: None }
 }
 
-/// Pictures 0 to 9 in a shard with 99, 10 to 15 in another, 16 to 18 in the log; everything derived.
+/// Pictures 0 to 9 in a shard with 99, 10 to 15 in another, 16 to 18 in the log; everything
+/// derived.
 fn made(directory: &Path) {
     let mut writer = create(directory);
     append(&mut writer, 0..10);
-    let rejection = Rejection::new(RejectReason::NoFace, "of whom nobody knows");
+    let rejection = Rejection::new(RejectReason::NoFace, "a secret detail");
     writer.append(key(REJECTED), &Extraction::Rejected(rejection)).unwrap();
     writer.seal().unwrap();
     append(&mut writer, 10..16);
     writer.seal().unwrap();
     append(&mut writer, 16..19);
-    // The same bytes under the name of somebody else.
+    // The same bytes under the name of another subject.
     let mut twin = sample(14);
     twin.sample.path = "elsewhere/twin.jpg".into();
     twin.sample.subject = Some(SubjectId::new("Ford"));
@@ -53,7 +54,7 @@ fn needles() -> Vec<Vec<u8>> {
         "picture-14.jpg".into(),
         "picture-99.jpg".into(),
         "twin.jpg".into(),
-        "of whom nobody knows".into(),
+        "a secret detail".into(),
     ];
     for number in [3, 14, REJECTED] {
         all.push(key(number).as_bytes().to_vec());
@@ -104,7 +105,7 @@ fn no_byte_of_a_forgotten_subject_is_left() {
     let rows: Vec<SampleRow> = left.iter().map(|&number| sample(number)).collect();
     assert_eq!(store.samples().unwrap(), rows);
     assert_eq!(store.len(), left.len());
-    assert!(store.rejections().unwrap().values().all(|why| !why.detail.contains("nobody")));
+    assert!(store.rejections().unwrap().values().all(|why| !why.detail.contains("secret")));
     for &number in left.iter().filter(|&&number| number % 10 != 9) {
         let keys = [key(number)];
         let variant = FaceVariant::MIRRORED;
@@ -135,7 +136,7 @@ fn a_picture_is_forgotten_by_its_row_or_by_its_bytes() {
     assert_eq!(left, expected);
     assert!(store.verify().unwrap().is_valid());
     assert!(store.contains(&key(REJECTED)));
-    let unknown = forget(directory.path(), Forget::Image(Path::new("nobody.jpg"))).unwrap_err();
+    let unknown = forget(directory.path(), Forget::Image(Path::new("unlisted.jpg"))).unwrap_err();
     assert!(matches!(unknown, StoreError::Unknown { .. }), "{unknown}");
 }
 

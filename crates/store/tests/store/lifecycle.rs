@@ -18,7 +18,7 @@ use crate::util::{
 };
 
 #[test]
-fn a_matrix_has_the_bits_that_were_appended_wherever_they_lie() {
+fn a_matrix_has_the_appended_bits_from_log_and_shards() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer =
         create(directory.path()).with_limits(SealLimits { pictures: 8, bytes: 1 << 20 });
@@ -50,7 +50,7 @@ fn a_matrix_has_the_bits_that_were_appended_wherever_they_lie() {
 }
 
 #[test]
-fn rows_are_found_with_others_between_them_that_nobody_wants() {
+fn selected_rows_are_found_among_others() {
     let directory = tempfile::tempdir().unwrap();
     // Shards of 8: nearby rows are read over, and far ones begin a new run.
     let mut writer =
@@ -117,7 +117,7 @@ fn outcomes_are_known_before_and_after_sealing() {
 }
 
 #[test]
-fn a_picture_is_kept_once() {
+fn a_picture_is_stored_once() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(directory.path());
     append(&mut writer, 0..3);
@@ -214,7 +214,7 @@ fn a_reader_keeps_what_it_saw_while_the_log_is_sealed() {
 }
 
 #[test]
-fn what_is_no_store_is_left_alone() {
+fn directories_that_are_no_store_are_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let error = Store::open(directory.path()).unwrap_err();
     assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
@@ -237,7 +237,7 @@ fn another_format_is_refused() {
 }
 
 #[test]
-fn missing_rows_and_taps_are_errors_that_say_what_to_do() {
+fn missing_rows_and_taps_are_errors_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let store = finished(directory.path(), 0..10);
     let keys = [key(0), key(9), key(77)];
@@ -382,7 +382,7 @@ fn sample(number: u32) -> SampleRow {
 }
 
 #[test]
-fn a_new_table_keeps_what_the_one_before_it_knew() {
+fn a_new_samples_table_keeps_the_rows_of_the_earlier_one() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = labelled(directory.path(), &[0, 1, 2, 3, 4, 9]);
     let unread = |number: u32| SampleRow {
@@ -419,7 +419,7 @@ fn a_new_table_keeps_what_the_one_before_it_knew() {
 }
 
 #[test]
-fn derived_files_can_be_deleted_or_damaged() {
+fn deleted_or_corrupt_derived_files_are_rebuilt() {
     let directory = tempfile::tempdir().unwrap();
     let store = finished(directory.path(), 0..30);
     let keys = store.embedded_keys();
@@ -429,9 +429,9 @@ fn derived_files_can_be_deleted_or_damaged() {
     let derived = directory.path().join("derived");
     let index = fs_err::read(derived.join("index.bin")).unwrap();
     for place in (0..index.len()).step_by(37) {
-        let mut damaged = index.clone();
-        damaged[place] ^= 4;
-        fs_err::write(derived.join("index.bin"), damaged).unwrap();
+        let mut corrupt = index.clone();
+        corrupt[place] ^= 4;
+        fs_err::write(derived.join("index.bin"), corrupt).unwrap();
         assert_eq!(Store::open(directory.path()).unwrap().embedded_keys(), keys, "byte {place}");
     }
     fs_err::remove_dir_all(&derived).unwrap();

@@ -3,11 +3,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "helpers of tests fail as tests do, and tell what they skip"
+    reason = "helpers of tests fail as tests do, and print what they skip"
 )]
 
+mod corruption;
 mod crash;
-mod damage;
 mod equality;
 mod export;
 mod forget;

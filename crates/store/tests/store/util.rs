@@ -1,4 +1,4 @@
-//! Made-up pictures whose every number tells where it came from.
+//! Synthetic pictures whose numbers encode where they come from.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -20,7 +20,7 @@ const LANDMARKS: [[f32; 2]; 5] =
 //   crop = cv2.warpAffine(p, umeyama(l, t), (112, 112))              # OpenCV 5.0.0
 
 #[test]
-fn the_fit_is_umeyamas() {
+fn the_similarity_is_umeyamas_estimate() {
     // umeyama(l, t)[:, 2], [0, 0], [1, 0]; then the same for l * [-1, 1] + [61, 0], where Umeyama
     // must turn a reflection down.
     let mirrored = LANDMARKS.map(|[x, y]| [61.0 - x, y]);
@@ -36,14 +36,14 @@ fn the_fit_is_umeyamas() {
 }
 
 #[test]
-fn the_inverse_leads_back() {
+fn the_inverse_undoes_the_similarity() {
     let similarity = Similarity { a: 1.5, b: -0.5, c: 3.0, d: -7.0 };
     let [x, y] = similarity.inverse().apply(similarity.apply([4.0, 9.0]));
     assert!((x - 4.0).abs() < 1e-12 && (y - 9.0).abs() < 1e-12);
 }
 
 #[test]
-fn the_crop_is_what_opencv_cuts() {
+fn the_crop_is_that_of_opencv() {
     let crop = align(&formula_picture(61, 47), &LANDMARKS).unwrap();
     // [(x, y, crop[y, x].tolist()) for x, y in ...]; crop.astype(np.int64).sum()
     let golden = [
@@ -72,7 +72,7 @@ fn the_crop_is_what_opencv_cuts() {
 }
 
 #[test]
-fn landmarks_at_the_template_cut_the_corner_as_it_is() {
+fn landmarks_at_the_template_give_the_corner_unchanged() {
     let picture = formula_picture(150, 130);
     let crop = warp(&picture, &Similarity::fit(&TEMPLATE, &TEMPLATE).unwrap());
     for (x, y) in [(0, 0), (111, 0), (50, 70), (111, 111)] {
@@ -92,7 +92,7 @@ fn mirroring_exchanges_left_and_right() {
 }
 
 #[test]
-fn landmarks_that_determine_nothing_are_rejected() {
+fn degenerate_landmarks_are_rejected() {
     let picture = RgbImage::new(100, 100);
     let far = LANDMARKS.map(|[x, y]| [x + 500.0, y]);
     let mut infinite = LANDMARKS;

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_no_device_is_told_the_choices() {
+    fn an_unknown_device_lists_the_choices() {
         for text in ["gpu", "cuda:x", "cpu:1", "cuda:-1", ""] {
             let message = open_device(text).unwrap_err().to_string();
             assert!(message.contains("cuda:0") && message.contains(text), "{message}");

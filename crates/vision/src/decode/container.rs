@@ -19,7 +19,7 @@ const MOST_TAGS: usize = 4096;
 /// Most strips or tiles of a page.
 const MOST_STRIPS: usize = 1 << 20;
 
-/// Walks the container. Damage that is no early end is left to the decoder, but for sizes that
+/// Walks the container. Corruption that is no early end is left to the decoder, but for sizes that
 /// differ from those of the header.
 pub(super) fn prepare(bytes: &[u8], format: ImageFormat) -> Result<Prepared<'_>, Rejection> {
     let mut orientation = Orientation::NoTransforms;

@@ -139,7 +139,8 @@ impl Inspected<'_> {
         self.content.orientation() == Orientation::NoTransforms
     }
 
-    /// Decodes the pixels and applies the EXIF orientation, as soon as other pictures leave room for it.
+    /// Decodes the pixels and applies the EXIF orientation, as soon as other pictures leave room
+    /// for it.
     ///
     /// # Errors
     /// `Undecodable` or `Truncated`, where the corruption shows only in the pixels.

@@ -123,15 +123,15 @@ fn grey_alpha_and_sixteen_bits_become_rgb() {
 }
 
 #[test]
-fn what_is_no_picture_is_told_apart() {
+fn other_formats_are_not_a_picture() {
     assert_eq!(reason(b""), RejectReason::Empty);
     assert_eq!(reason(b"path,age\na.jpg,35\n"), RejectReason::NotAPicture);
     assert_eq!(reason(b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf"), RejectReason::NotAPicture);
     assert_eq!(reason(&[0xff, 0xd8, 0xff, 0xd9]), RejectReason::Truncated);
-    let mut damaged = encoded(quarters(), ImageFormat::Png);
-    let middle = damaged.len() / 2;
-    damaged[middle] ^= 0x55;
-    assert_eq!(reason(&damaged), RejectReason::Undecodable);
+    let mut corrupt = encoded(quarters(), ImageFormat::Png);
+    let middle = corrupt.len() / 2;
+    corrupt[middle] ^= 0x55;
+    assert_eq!(reason(&corrupt), RejectReason::Undecodable);
 }
 
 #[test]
@@ -218,11 +218,11 @@ fn several_frames_are_animated() {
 }
 
 #[test]
-fn decoders_are_given_nothing_but_what_makes_pixels() {
+fn metadata_chunks_are_never_decompressed() {
     // A profile that unpacks to 512 MiB would be a chunk of any content here.
     let plain = encoded(quarters(), ImageFormat::Png);
     let profile = chunk(&[b"iCCPx\0\0".as_slice(), &[7; 4096]].concat());
-    let text = chunk(b"zTXtComment\0\0 unpacked by nobody");
+    let text = chunk(b"zTXtComment\0\0 never decompressed");
     let with = [&plain[..33], &profile, &text, &plain[33..]].concat();
     let prepared = super::png::prepare(&with).unwrap();
     assert_eq!(prepared.bytes, plain);
@@ -251,7 +251,7 @@ fn extended_webp(still: &[u8], canvas: [u8; 2], chunks: &[(&[u8; 4], &[u8])]) ->
 }
 
 #[test]
-fn no_second_header_has_another_size() {
+fn a_second_header_is_rejected() {
     let png = encoded(quarters(), ImageFormat::Png);
     let twice = [&png[..33], &png[8..33], &png[33..]].concat();
     assert_eq!(reason(&twice), RejectReason::Undecodable);
@@ -278,7 +278,7 @@ fn no_second_header_has_another_size() {
 }
 
 #[test]
-fn webp_data_that_end_early_or_go_on_are_damage() {
+fn webp_data_of_the_wrong_length_are_rejected() {
     // A picture with detail: a flat one has hardly any data.
     let detailed = RgbImage::from_fn(96, 96, |x, y| Rgb([(x * y) as u8, (x ^ y) as u8, y as u8]));
     let whole = encoded(detailed, ImageFormat::WebP);
@@ -332,22 +332,22 @@ fn deflated_tiff(picture: &RgbImage) -> (Vec<u8>, usize) {
 fn deflated_strips_have_checksums() {
     let (whole, end) = deflated_tiff(&quarters());
     assert_eq!(decode(&whole, &Limits::default()).unwrap(), quarters());
-    let mut damaged = whole;
-    damaged[end - 1] ^= 1;
-    assert_eq!(reason(&damaged), RejectReason::Undecodable);
+    let mut corrupt = whole;
+    corrupt[end - 1] ^= 1;
+    assert_eq!(reason(&corrupt), RejectReason::Undecodable);
 }
 
 #[test]
-fn a_checksum_that_is_wrong_is_damage() {
+fn a_wrong_checksum_is_rejected() {
     let png = encoded(quarters(), ImageFormat::Png);
     let palette = chunk(b"PLTE\0\0\0");
     let whole = [&png[..33], &palette, &png[33..]].concat();
     assert!(decode(&whole, &Limits::default()).is_ok());
     // In the header, in the unused palette, and in the palette's checksum.
     for place in [17, 42, 46] {
-        let mut damaged = whole.clone();
-        damaged[place] ^= 0x10;
-        assert_eq!(reason(&damaged), RejectReason::Undecodable, "{place}");
+        let mut corrupt = whole.clone();
+        corrupt[place] ^= 0x10;
+        assert_eq!(reason(&corrupt), RejectReason::Undecodable, "{place}");
     }
 }
 
@@ -421,7 +421,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn damaged_files_end_in_a_picture_or_a_rejection(
+    fn corrupt_files_give_a_picture_or_a_rejection(
         kind in 0_usize..10,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..24),
         kept in any::<prop::sample::Index>(),

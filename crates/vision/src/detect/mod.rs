@@ -28,8 +28,8 @@ const MOST_SIDE: u32 = 640;
 /// The other size of a last attempt, where the largest was tried already.
 const OTHER_SIDE: u32 = 320;
 
-/// A face that the detector found. Coordinates are pixels of the decoded picture (EXIF orientation applied), and may lie
-/// outside it.
+/// A face that the detector found. Coordinates are pixels of the decoded picture (EXIF orientation
+/// applied), and may lie outside it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detection {
     /// Left, top, right, bottom.
@@ -64,7 +64,8 @@ impl Detection {
 pub struct Detections {
     /// Faces of at least [`SCORE_THRESHOLD`], the main one first, then by falling prominence.
     pub faces: Vec<Detection>,
-    /// The best score of any anchor in any attempt, which distinguishes a near miss from an empty picture.
+    /// The best score of any anchor in any attempt, which distinguishes a near miss from an empty
+    /// picture.
     pub best_score: f32,
 }
 

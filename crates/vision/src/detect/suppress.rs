@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_of_each_face_stays() {
+    fn suppression_keeps_the_best_box_of_each_face() {
         let weak = face([1.0, 1.0, 100.0, 100.0], 0.6);
         let strong = face([0.0, 0.0, 99.0, 99.0], 0.9);
         let other = face([200.0, 0.0, 299.0, 99.0], 0.7);

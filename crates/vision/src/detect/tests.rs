@@ -30,7 +30,7 @@ fn scrfd_like() -> Network {
     network
 }
 
-/// Answers with one face per entry, at inputs of the given side only.
+/// Gives one face per entry, at inputs of the given side only.
 struct Fixed {
     side: usize,
     /// Index of the stride, column, row, anchor, score.
@@ -83,7 +83,7 @@ fn the_input_side_follows_the_picture() {
 }
 
 #[test]
-fn a_second_look_is_padded_and_a_third_has_another_size() {
+fn the_second_attempt_is_padded_and_the_third_has_another_size() {
     assert_eq!(
         attempts(200, 100),
         [

@@ -21,8 +21,8 @@ pub struct ExtractionRequest {
     pub augmented: u32,
 }
 
-/// A picture whose faces are cut out.
-struct Cut {
+/// The aligned faces of a picture.
+struct AlignedFaces {
     located: Located,
     /// Augmented versions of the main face.
     versions: Vec<Crop>,
@@ -42,25 +42,30 @@ impl LocalExtractor {
         let mut crops = Vec::new();
         for (bytes, request) in pictures {
             located.push(match self.located(bytes, *request) {
-                Ok(cut) => {
-                    crops.extend(cut.located.faces.iter().flat_map(|face| request.crops(face)));
-                    crops.extend(cut.versions.iter().cloned());
-                    Ok(cut)
+                Ok(aligned) => {
+                    crops.extend(aligned.located.faces.iter().flat_map(|face| request.crops(face)));
+                    crops.extend(aligned.versions.iter().cloned());
+                    Ok(aligned)
                 }
                 Err(PictureError::Rejected(rejection)) => Err(rejection),
                 Err(PictureError::Failed(error)) => return Err(error),
             });
         }
         let mut results = self.embedder.embed(&crops)?.into_iter();
-        let outcomes = located.into_iter().zip(pictures).map(|(cut, (_, request))| {
-            cut.and_then(|cut| request.embedded(&cut, &mut results))
+        let outcomes = located.into_iter().zip(pictures).map(|(aligned, (_, request))| {
+            aligned
+                .and_then(|aligned| request.embedded(&aligned, &mut results))
                 .unwrap_or_else(Extraction::Rejected)
         });
         Ok(outcomes.collect())
     }
 
-    /// Decodes a picture and cuts its faces out.
-    fn located(&self, bytes: &[u8], request: ExtractionRequest) -> Result<Cut, PictureError> {
+    /// Decodes a picture, and detects and aligns its faces.
+    fn located(
+        &self,
+        bytes: &[u8],
+        request: ExtractionRequest,
+    ) -> Result<AlignedFaces, PictureError> {
         let picture = inspect(bytes, &self.limits)?.decode()?;
         let skip = request.aligned || self.detector.is_none();
         let located = if skip {
@@ -81,7 +86,7 @@ impl LocalExtractor {
                 versions.push(Augmentation::of(&key, variant).crop(from, landmarks)?);
             }
         }
-        Ok(Cut { located, versions })
+        Ok(AlignedFaces { located, versions })
     }
 }
 
@@ -101,7 +106,7 @@ impl ExtractionRequest {
     /// The faces of a picture, given what the network makes of their crops, in order.
     fn embedded(
         self,
-        Cut { located, versions }: &Cut,
+        AlignedFaces { located, versions }: &AlignedFaces,
         results: &mut impl Iterator<Item = Result<CropEmbedding, Rejection>>,
     ) -> Result<Extraction, Rejection> {
         let variants = self.variants();

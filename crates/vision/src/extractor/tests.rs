@@ -122,7 +122,7 @@ fn pictures_extracted_together_have_the_bits_of_each_alone() {
 }
 
 #[test]
-fn augmented_versions_stand_beside_the_same_face() {
+fn augmented_versions_leave_the_face_unchanged() {
     let extractor = untrained(true);
     let pictures: Vec<_> = (0..3).map(|i| png(&formula_picture(90 + 10 * i, 120))).collect();
     let versions = [0, 2, 1];
@@ -152,7 +152,7 @@ fn a_bad_picture_is_rejected_among_good_ones() {
 }
 
 #[test]
-fn missing_weights_say_what_to_do() {
+fn missing_weights_are_an_error_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let models = directory.path().to_owned();
     let options = LocalOptions { models, ..LocalOptions::new(&BUFFALO_S) };
@@ -162,7 +162,7 @@ fn missing_weights_say_what_to_do() {
 }
 
 #[test]
-fn a_near_miss_is_told_from_no_face() {
+fn a_near_miss_is_low_score_and_not_no_face() {
     assert_eq!(nothing_found(0.45).reason, RejectReason::LowScore);
     assert_eq!(nothing_found(0.05).reason, RejectReason::NoFace);
     assert!(nothing_found(0.45).detail.contains("0.45"));

@@ -89,7 +89,7 @@ fn transfer(
     let resumed = match response.status() {
         StatusCode::PARTIAL_CONTENT if starts_at(&response, have) => true,
         StatusCode::OK => false,
-        // Nothing lies behind what is there: it is whole, or the hash will tell.
+        // There are no more bytes: the file is complete, or the hash check fails.
         StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
         status => return Err(format!("{url}: status {status}")),
     };

@@ -1,4 +1,5 @@
-//! Fetching from a server that resumes, hangs, answers 404 and sends wrong bytes; pip; archives.
+//! Fetching from a server that resumes, hangs, responds with 404 and sends wrong bytes; pip;
+//! archives.
 
 use std::io::{BufRead, BufReader, Cursor, Write};
 use std::net::{TcpListener, TcpStream};
@@ -60,9 +61,9 @@ fn pack() -> ModelPack {
 /// What a server does with one connection.
 #[derive(Clone, Copy)]
 enum Behaviour {
-    /// Answers with the archive from where the client asks.
+    /// Responds with the requested range of the archive.
     Serve,
-    /// Answers with the whole archive whatever the client asks.
+    /// Responds with the whole archive, ignoring the range.
     ServeWhole,
     /// As `Serve`, and closes the connection after this many bytes.
     BreakOff(usize),
@@ -89,13 +90,13 @@ fn server(behaviours: &'static [Behaviour]) -> Server {
             let behaviour = behaviours[index.min(behaviours.len() - 1)];
             let seen = Arc::clone(&seen);
             // The client may hang up first, which is no failure of the server.
-            thread::spawn(move || answer(stream.unwrap(), behaviour, &seen).ok());
+            thread::spawn(move || respond(stream.unwrap(), behaviour, &seen).ok());
         }
     });
     Server { address, ranges }
 }
 
-fn answer(
+fn respond(
     mut stream: TcpStream,
     behaviour: Behaviour,
     seen: &Mutex<Vec<String>>,
@@ -231,7 +232,7 @@ fn a_server_that_ignores_ranges_starts_over() {
 }
 
 #[test]
-fn a_partial_file_that_is_whole_or_wrong_is_no_trap() {
+fn a_partial_file_that_is_complete_or_wrong_is_handled() {
     let mut wrong = archive();
     wrong[5] ^= 1;
     for left in [archive(), wrong[..100_000].to_vec(), [archive(), vec![0; 9]].concat()] {
@@ -242,7 +243,7 @@ fn a_partial_file_that_is_whole_or_wrong_is_no_trap() {
 }
 
 #[test]
-fn a_server_that_hangs_is_given_up() {
+fn a_server_that_hangs_times_out() {
     let directory = tempfile::tempdir().unwrap();
     let start = Instant::now();
     let error = quietly(&pack(), directory.path(), &only(&server(&[Behaviour::Hang(0)])));
@@ -279,7 +280,7 @@ fn failures_name_each_source_and_what_to_put_where() {
 }
 
 #[test]
-fn wrong_bytes_are_not_kept() {
+fn files_with_a_wrong_hash_are_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let error = quietly(&pack(), directory.path(), &only(&server(&[Behaviour::WrongBytes])));
     let message = error.unwrap_err().to_string();
@@ -288,7 +289,7 @@ fn wrong_bytes_are_not_kept() {
 }
 
 #[test]
-fn offline_asks_the_caches_only() {
+fn offline_uses_the_caches_only() {
     let (cache, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = server(&[Behaviour::Serve]);
     let offline = Sources { offline: true, caches: vec![cache.path().to_owned()], ..only(&server) };
@@ -329,7 +330,7 @@ fn a_wheel_comes_through_pip() {
 }
 
 #[test]
-fn a_pip_that_does_not_end_is_ended() {
+fn a_pip_that_hangs_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let command = ["python3", "-c", "import time; time.sleep(60)"].map(ToString::to_string);
     let sources = Sources {
@@ -343,7 +344,7 @@ fn a_pip_that_does_not_end_is_ended() {
 }
 
 #[test]
-fn files_are_taken_from_what_the_user_has() {
+fn pack_files_are_installed_from_local_files() {
     let directory = tempfile::tempdir().unwrap();
     let given = directory.path().join("given");
     let models = directory.path().join("models");
@@ -366,7 +367,7 @@ fn files_are_taken_from_what_the_user_has() {
 }
 
 #[test]
-fn damage_is_seen() {
+fn corrupt_weights_are_detected() {
     let directory = tempfile::tempdir().unwrap();
     let pack = pack();
     assert!(matches!(load(&pack, directory.path()), Err(ModelsError::Missing { .. })));
@@ -374,14 +375,14 @@ fn damage_is_seen() {
     fs::write(directory.path().join("detector.onnx"), weights("detector.onnx")).unwrap();
     let states: Vec<_> =
         status(&pack, directory.path()).unwrap().into_iter().map(|status| status.state).collect();
-    let damaged = FileState::Corrupt(sha256(b"cut off"));
-    assert_eq!(states, [damaged, FileState::Good, FileState::Absent]);
+    let corrupt = FileState::Corrupt(sha256(b"cut off"));
+    assert_eq!(states, [corrupt, FileState::Good, FileState::Absent]);
     let message = load(&pack, directory.path()).unwrap_err().to_string();
     assert!(message.contains("network.onnx` has sha256"), "{message}");
 }
 
 #[test]
-fn packs_are_known_by_name() {
+fn packs_are_found_by_name() {
     assert_eq!(ModelPack::named("buffalo_s").unwrap(), &BUFFALO_S);
     assert!(ModelPack::named("buffalo").unwrap_err().to_string().contains("`buffalo`"));
     let directory = tempfile::tempdir().unwrap();

@@ -25,12 +25,12 @@ pub enum NoTaps {
 /// Residual sums tapped, the last ones.
 const SUMS: usize = 2;
 
-/// The maps whose moments predict age and gender on pictures from elsewhere too, in the order of the
-/// network: the last two residual sums, and the widest map between them and the flattening.
+/// The maps whose moments predict age and gender on pictures from elsewhere too, in the order of
+/// the network: the last two residual sums, and the widest map between them and the flattening.
 ///
 /// For `w600k_mbf` these are 256x7x7 twice and 512x7x7, so that [`add_backbone_taps`] gives 2,048
-/// values; for `IResNet-50` 512x7x7 three times, 3,072 values. Earlier maps gain 0.07 years within a
-/// data set and lose years on others: they carry how a picture was made (`results/features.md`).
+/// values; for `IResNet-50` 512x7x7 three times, 3,072 values. Earlier maps gain 0.07 years within
+/// a data set and lose years on others: they carry how a picture was made (`results/features.md`).
 ///
 /// # Errors
 /// A network of another kind.

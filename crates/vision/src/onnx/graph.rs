@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_stored_as_asked() {
+    fn weights_are_stored_in_the_requested_format() {
         let model = written(WeightStorage::F32, 2.0);
         assert_eq!(operators(&model), ["MatMul"]);
         assert_eq!(stored(&model)[0].2.len(), 24);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_says_what_it_is() {
+    fn the_exported_file_has_its_metadata() {
         let model = written(WeightStorage::F32, 2.0);
         assert_eq!((model.ir_version, model.opset_import[0].version), (8, 13));
         let notes = &model.metadata_props[0];

@@ -36,8 +36,8 @@ const DETECTOR_OUTPUTS: [&str; 9] = [
 /// [`Network::name`].
 ///
 /// # Errors
-/// Bytes that are no ONNX model, a node or tensor that a [`Network`] cannot represent (named), layers
-/// of mismatched shapes.
+/// Bytes that are no ONNX model, a node or tensor that a [`Network`] cannot represent (named),
+/// layers of mismatched shapes.
 pub fn import(bytes: &[u8]) -> Result<Network, OnnxError> {
     let model = ModelProto::decode(bytes)?;
     let graph = model.graph.ok_or_else(|| OnnxError::Graph("the model holds none".to_owned()))?;

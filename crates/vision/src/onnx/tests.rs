@@ -173,7 +173,7 @@ fn a_head_is_read_in_either_order_of_its_weights() {
 }
 
 #[test]
-fn what_a_network_cannot_say_is_refused_by_name() {
+fn unsupported_nodes_are_an_error_with_their_name() {
     let message = File::new().node("Softmax", &["x"], "probability").refused(&["probability"]);
     assert_eq!(message, "ONNX node `probability` (Softmax): this operator is not supported");
     let convolution =

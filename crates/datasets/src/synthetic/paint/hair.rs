@@ -77,7 +77,7 @@ pub(super) fn front(scene: &Scene<'_>, canvas: &mut Canvas) {
     let line = -0.70 + 0.30 * brow_gap * fringe * mix(0.5, 1.0, cover) - 0.26 * f.bald;
     let crown = -1.0 - v;
     let side = w + 0.02 + v * 0.75;
-    // Sideburns, or locks beside the cheeks when the hair is long.
+    // Sideburns, or locks next to the cheeks when the hair is long.
     let hangs = hanging(scene);
     let low = if hangs > 0.3 { (hangs * 0.75).min(0.62) } else { mix(-0.35, 0.02, cover) };
     let inner = if hangs > 0.3 { 0.86 } else { 0.965 };

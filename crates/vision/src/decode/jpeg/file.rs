@@ -19,8 +19,8 @@ const HUFFMAN: u8 = 0xc4;
 /// all blocks for each.
 const MOST_SCANS: usize = 100;
 
-/// More restart markers than the largest picture has MCUs, and more tables than all scans could use:
-/// remembering them would take more memory than the picture.
+/// More restart markers than the largest picture has MCUs, and more tables than all scans could
+/// use: remembering them would take more memory than the picture.
 const MOST_RESTARTS: usize = 1 << 21;
 const MOST_PIECES: usize = 1 << 12;
 
@@ -194,7 +194,7 @@ impl<'a> File<'a> {
     /// Checks that the file's scans make up the picture.
     ///
     /// # Errors
-    /// Damaged segments, scans that give a part twice or not at all.
+    /// Corrupt segments, scans that give a part twice or not at all.
     pub fn check_scans(&self) -> Result<(), Rejection> {
         if let Some(damage) = &self.damage {
             return Err(damage.clone());
@@ -333,17 +333,17 @@ impl<'a> File<'a> {
     }
 
     fn scan(&self, content: &[u8], tables: &Tables) -> Result<Scan<'a>, Rejection> {
-        let damaged = || undecodable("a scan header that is no such header");
+        let corrupt = || undecodable("a scan header that is no such header");
         let frame = self.frame.as_ref().map_err(|_| undecodable("a scan before the frame"))?;
-        let (&count, rest) = content.split_first().ok_or_else(damaged)?;
-        let (chosen, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(damaged)?;
-        let &[first, last, bits] = rest.first_chunk().ok_or_else(damaged)?;
+        let (&count, rest) = content.split_first().ok_or_else(corrupt)?;
+        let (chosen, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or_else(corrupt)?;
+        let &[first, last, bits] = rest.first_chunk().ok_or_else(corrupt)?;
         let (high, low) = (bits >> 4, bits & 15);
         let mut components = Vec::new();
         for &[id, slots] in chosen.as_chunks().0 {
-            let index = frame.components.iter().position(|c| c.id == id).ok_or_else(damaged)?;
+            let index = frame.components.iter().position(|c| c.id == id).ok_or_else(corrupt)?;
             if components.iter().any(|known: &ScanComponent| known.index == index) {
-                return Err(damaged());
+                return Err(corrupt());
             }
             let table = |slots: &[Option<Definition>; 4], slot: u8| {
                 slots.get(usize::from(slot)).cloned().flatten()
@@ -376,7 +376,7 @@ impl<'a> File<'a> {
             && (alone || components.iter().map(blocks).sum::<usize>() <= 10)
             && (!frame.progressive || if band.0 == 0 { band.1 == 0 } else { alone });
         if !sound {
-            return Err(damaged());
+            return Err(corrupt());
         }
         let interval = tables.interval;
         let (parts, restarts) = (Vec::new(), Vec::new());
@@ -465,9 +465,9 @@ fn frame(marker: u8, content: &[u8]) -> Result<Frame, Rejection> {
             "expected a baseline or progressive JPEG, found one that is {kind}"
         )));
     }
-    let damaged = || undecodable("a frame header that is no such header");
+    let corrupt = || undecodable("a frame header that is no such header");
     let (&[precision, h1, h0, w1, w0, count], rest) =
-        content.split_first_chunk().ok_or_else(damaged)?;
+        content.split_first_chunk().ok_or_else(corrupt)?;
     if precision != 8 {
         return Err(undecodable(format!("expected samples of 8 bits, found {precision}")));
     }
@@ -475,7 +475,7 @@ fn frame(marker: u8, content: &[u8]) -> Result<Frame, Rejection> {
     for &[id, sampling, quantization] in rest.as_chunks().0 {
         let (h, v) = (usize::from(sampling >> 4), usize::from(sampling & 15));
         if !(1..=4).contains(&h) || !(1..=4).contains(&v) || quantization > 3 {
-            return Err(damaged());
+            return Err(corrupt());
         }
         components.push(Component { id, h, v, quantization: quantization.into() });
     }
@@ -484,7 +484,7 @@ fn frame(marker: u8, content: &[u8]) -> Result<Frame, Rejection> {
         .any(|index| components[..index].iter().any(|c| c.id == components[index].id));
     let counted = components.len() == usize::from(count) && rest.len() == 3 * components.len();
     if width == 0 || height == 0 || components.is_empty() || !counted || alike {
-        return Err(damaged());
+        return Err(corrupt());
     }
     // A single component has blocks of its own, whatever its factors say.
     if let [only] = components.as_mut_slice() {
@@ -506,15 +506,15 @@ fn is_rgb(frame: &Frame, colours: &Colours) -> bool {
 
 impl Tables {
     fn huffman(&mut self, mut content: &[u8]) -> Result<(), Rejection> {
-        let damaged = || undecodable("a Huffman table that is no such table");
+        let corrupt = || undecodable("a Huffman table that is no such table");
         while let Some((&slot, rest)) = content.split_first() {
-            let (counts, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
+            let (counts, rest) = rest.split_first_chunk::<16>().ok_or_else(corrupt)?;
             let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
-            let (symbols, rest) = rest.split_at_checked(total).ok_or_else(damaged)?;
+            let (symbols, rest) = rest.split_at_checked(total).ok_or_else(corrupt)?;
             let class = if slot >> 4 == 0 { &mut self.dc } else { &mut self.ac };
-            let place = class.get_mut(usize::from(slot & 15)).ok_or_else(damaged)?;
+            let place = class.get_mut(usize::from(slot & 15)).ok_or_else(corrupt)?;
             if total > 256 || slot >> 4 > 1 {
-                return Err(damaged());
+                return Err(corrupt());
             }
             *place = Some(Definition { counts: *counts, symbols: symbols.to_vec() });
             content = rest;
@@ -523,12 +523,12 @@ impl Tables {
     }
 
     fn quantization(&mut self, mut content: &[u8]) -> Result<(), Rejection> {
-        let damaged = || undecodable("a quantization table that is no such table");
+        let corrupt = || undecodable("a quantization table that is no such table");
         while let Some((&slot, rest)) = content.split_first() {
             let wide = slot >> 4;
             let length = if wide == 0 { 64 } else { 128 };
-            let (values, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
-            let place = self.quanta.get_mut(usize::from(slot & 15)).ok_or_else(damaged)?;
+            let (values, rest) = rest.split_at_checked(length).ok_or_else(corrupt)?;
+            let place = self.quanta.get_mut(usize::from(slot & 15)).ok_or_else(corrupt)?;
             let mut quanta = [0; 64];
             for (index, value) in quanta.iter_mut().enumerate() {
                 *value = if wide == 0 {
@@ -539,7 +539,7 @@ impl Tables {
             }
             // A step of 0 would make all coefficients 0 (ITU-T T.81, B.2.4.1 forbids it).
             if wide > 1 || quanta.contains(&0) {
-                return Err(damaged());
+                return Err(corrupt());
             }
             *place = Some(quanta);
             content = rest;

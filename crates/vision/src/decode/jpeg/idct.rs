@@ -37,7 +37,7 @@ pub(super) fn inverse(coefficients: &[i32; 64]) -> [u8; 64] {
 
 /// One dimension; the results lose so many bits, rounded.
 fn pass(values: [i32; 8], bits: u32) -> [i32; 8] {
-    // Damaged files may hold anything: their sums wrap around.
+    // Corrupt files may hold anything: their sums wrap around.
     let values = values.map(std::num::Wrapping);
     let w = std::num::Wrapping::<i32>;
     let z1 = (values[2] + values[6]) * w(FIX_0_541196100);

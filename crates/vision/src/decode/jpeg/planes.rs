@@ -45,7 +45,7 @@ impl Blocks for Sink<'_> {
 /// The picture's RGB samples.
 ///
 /// # Errors
-/// Damaged data, tables that are missing, or factors of sampling that are no whole multiples.
+/// Corrupt data, tables that are missing, or factors of sampling that are no whole multiples.
 pub(super) fn decode(file: &File<'_>) -> Result<Vec<u8>, Rejection> {
     let frame = file.frame()?;
     let mut planes: Vec<Plane> = (0..frame.components.len()).map(|c| plane(frame, c)).collect();

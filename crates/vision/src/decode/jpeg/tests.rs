@@ -144,7 +144,7 @@ fn the_size_that_is_checked_is_the_size_that_is_decoded() {
 }
 
 #[test]
-fn a_quantization_step_of_zero_is_damage() {
+fn a_quantization_step_of_zero_is_rejected() {
     let mut file = corpus()[0].file.to_vec();
     let table = file.windows(2).position(|marker| marker == [0xff, 0xdb]).unwrap();
     assert_eq!(outcome(&file), Ok(()));
@@ -188,7 +188,7 @@ fn colours_are_those_that_libjpeg_sees() {
 }
 
 #[test]
-fn what_is_remembered_of_a_file_is_bounded() {
+fn memory_of_a_parsed_file_is_bounded() {
     let Case { file, .. } = corpus().remove(0);
     let data = data(file);
     let restarts = [&file[..data.start], &b"\xff\xd0".repeat(1 << 22), b"\xff\xd9"].concat();

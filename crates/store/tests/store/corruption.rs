@@ -10,7 +10,7 @@ use crate::util::{
 };
 
 #[test]
-fn a_changed_byte_of_the_log_costs_its_own_record_only() {
+fn a_changed_byte_of_the_log_loses_that_record_only() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(directory.path());
     let log = directory.path().join("log");
@@ -22,9 +22,9 @@ fn a_changed_byte_of_the_log_costs_its_own_record_only() {
     drop(writer);
     let whole = fs_err::read(&log).unwrap();
     for place in 0..whole.len() {
-        let mut damaged = whole.clone();
-        damaged[place] ^= 0x20;
-        fs_err::write(&log, damaged).unwrap();
+        let mut corrupt = whole.clone();
+        corrupt[place] ^= 0x20;
+        fs_err::write(&log, corrupt).unwrap();
         let store = match Store::open(directory.path()) {
             Ok(store) => store,
             Err(error) => {
@@ -54,13 +54,13 @@ fn a_changed_byte_of_the_log_costs_its_own_record_only() {
             assert_eq!(found.problems.len(), 1);
             assert!(found.problems[0].contains(&bytes), "{:?}", found.problems);
         } else {
-            assert_eq!((found.log_torn_at, found.is_valid()), (ends[6] as u64, true));
+            assert_eq!((found.incomplete_log_at, found.is_valid()), (ends[6] as u64, true));
         }
     }
     // The lost picture comes again, and all are in the shard.
-    let mut damaged = whole;
-    damaged[ends[2] + 20] ^= 1;
-    fs_err::write(&log, damaged).unwrap();
+    let mut corrupt = whole;
+    corrupt[ends[2] + 20] ^= 1;
+    fs_err::write(&log, corrupt).unwrap();
     let mut writer = create(directory.path());
     let again: Vec<u32> =
         (0..7).filter(|&number| writer.append(key(number), &outcome(number)).unwrap()).collect();
@@ -115,9 +115,9 @@ fn no_flipped_bit_of_the_samples_table_changes_a_label() {
     let store = Store::open(directory.path()).unwrap();
     assert_eq!(store.samples().unwrap(), rows);
     for bit in (0..whole.len() * 8).step_by(11) {
-        let mut damaged = whole.clone();
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        fs_err::write(&path, damaged).unwrap();
+        let mut corrupt = whole.clone();
+        corrupt[bit / 8] ^= 1 << (bit % 8);
+        fs_err::write(&path, corrupt).unwrap();
         let error = store.samples().unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "bit {bit}: {error}");
     }
@@ -128,7 +128,7 @@ fn no_flipped_bit_of_the_samples_table_changes_a_label() {
 }
 
 #[test]
-fn a_samples_table_that_is_gone_or_cut_is_missed() {
+fn a_missing_or_truncated_samples_table_is_detected() {
     let directory = tempfile::tempdir().unwrap();
     let rows = labelled(directory.path());
     let path = directory.path().join("samples.parquet");
@@ -175,9 +175,9 @@ fn no_flipped_bit_of_the_header_is_read() {
     let path = directory.path().join("store.json");
     let whole = fs_err::read(&path).unwrap();
     for bit in (0..whole.len() * 8).step_by(3) {
-        let mut damaged = whole.clone();
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        fs_err::write(&path, damaged).unwrap();
+        let mut corrupt = whole.clone();
+        corrupt[bit / 8] ^= 1 << (bit % 8);
+        fs_err::write(&path, corrupt).unwrap();
         let error = Store::open(directory.path()).unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "bit {bit}: {error}");
     }
@@ -209,7 +209,7 @@ fn a_store_without_checksums_is_read_and_extracting_again_adds_them() {
 
 /// A shard whose own bytes are right may still be of another network.
 #[test]
-fn a_shard_of_another_network_is_refused_in_place_of_ours_and_beside_them() {
+fn a_shard_of_another_network_is_refused() {
     let ours = tempfile::tempdir().unwrap();
     finished(ours.path(), 0..20);
     let theirs = tempfile::tempdir().unwrap();
@@ -248,7 +248,7 @@ fn a_shard_of_another_network_is_refused_in_place_of_ours_and_beside_them() {
 }
 
 #[test]
-fn a_changed_byte_of_a_shard_is_an_error_that_says_what_to_do() {
+fn a_changed_byte_of_a_shard_is_an_error_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let store = finished(directory.path(), 0..20);
     let keys = store.embedded_keys();
@@ -257,9 +257,9 @@ fn a_changed_byte_of_a_shard_is_an_error_that_says_what_to_do() {
         let path = directory.path().join("shards").join(&name);
         let whole = fs_err::read(&path).unwrap();
         for place in (0..whole.len()).step_by(61) {
-            let mut damaged = whole.clone();
-            damaged[place] ^= 1;
-            fs_err::write(&path, damaged).unwrap();
+            let mut corrupt = whole.clone();
+            corrupt[place] ^= 1;
+            fs_err::write(&path, corrupt).unwrap();
             let verification = store.verify().unwrap();
             assert_eq!(verification.problems.len(), 1, "{name}, byte {place}");
             assert!(verification.problems[0].contains("delete the file"), "{verification:?}");
@@ -293,7 +293,7 @@ fn a_deleted_shard_is_extracted_again_and_nothing_else() {
 }
 
 #[test]
-fn a_changed_copy_is_found_by_verify_and_built_again_where_it_is_used() {
+fn a_changed_derived_file_is_found_by_verify_and_rebuilt() {
     let directory = tempfile::tempdir().unwrap();
     let store = finished(directory.path(), 0..20);
     let keys = store.embedded_keys();
@@ -307,11 +307,11 @@ fn a_changed_copy_is_found_by_verify_and_built_again_where_it_is_used() {
         .unwrap();
     let whole = fs_err::read(&copy).unwrap();
     for place in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
-        let mut damaged = whole.clone();
-        damaged[place] ^= 0x40;
+        let mut corrupt = whole.clone();
+        corrupt[place] ^= 0x40;
         // A new file: the one that is mapped must not change.
         fs_err::remove_file(&copy).unwrap();
-        fs_err::write(&copy, damaged).unwrap();
+        fs_err::write(&copy, corrupt).unwrap();
         let problems = store.verify().unwrap().problems;
         assert!(problems.len() == 1 && problems[0].contains("delete it"), "{problems:?}");
         assert_eq!(store.load_matrix(&select).unwrap(), expected, "byte {place}");
@@ -335,7 +335,7 @@ fn a_changed_copy_is_found_by_verify_and_built_again_where_it_is_used() {
     assert_eq!(store.load_matrix(&select).unwrap(), expected);
     assert_eq!(fs_err::read(&copy).unwrap(), whole);
 
-    // One that an earlier version left, without checksums, is no damage. Each picture has two rows.
+    // One that an earlier version left, without checksums, is not corrupt. Each picture has two rows.
     fs_err::remove_file(&copy).unwrap();
     fs_err::write(&copy, &whole[..128 + 2 * size_of::<f32>() * expected.len()]).unwrap();
     assert!(store.verify().unwrap().is_valid());

@@ -1,4 +1,4 @@
-//! What a good answer becomes.
+//! Successful extractions.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,7 @@ fn reason(extraction: &Extraction) -> RejectReason {
 }
 
 #[test]
-fn an_embedding_has_the_norm_that_the_server_tells_or_none() {
+fn an_embedding_has_the_servers_norm_or_none() {
     for (dialect, norm, length) in
         [(Dialect::Rest, Some(20.0), 20.0), (Dialect::FaceDetectionRecognition, None, 1.0)]
     {
@@ -119,7 +119,7 @@ fn crops_are_embedded_without_detection() {
 }
 
 #[test]
-fn msgpack_is_spoken_where_the_server_speaks_it() {
+fn msgpack_is_used_where_the_server_accepts_it() {
     let types = Arc::new(Mutex::new(Vec::new()));
     for speaks in [true, false] {
         let seen = Arc::clone(&types);

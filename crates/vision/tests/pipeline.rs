@@ -1,4 +1,4 @@
-//! The whole road with published weights: fetched, and compared with OpenCV and onnxruntime.
+//! The whole pipeline with published weights: fetched, and compared with OpenCV and onnxruntime.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::HashMap;
@@ -30,9 +30,9 @@ fn main_face(extractor: &LocalExtractor, path: &Path) -> Option<Face> {
 }
 
 /// What `scripts/parity_road.py` says of the main face: embedding and landmarks.
-type Told = (Embedding, Vec<[f32; 2]>);
+type Peer = (Embedding, Vec<[f32; 2]>);
 
-fn told(python: &Path, models: &Path, paths: &[PathBuf]) -> HashMap<PathBuf, Option<Told>> {
+fn peer_results(python: &Path, models: &Path, paths: &[PathBuf]) -> HashMap<PathBuf, Option<Peer>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/parity_road.py");
     let output = Command::new(python).arg(script).arg(models).args(paths).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -65,7 +65,7 @@ fn embeddings_agree_with_opencv_and_onnxruntime() {
         return skip(Need::Weights);
     }
     let paths = utkface(&shared, 200);
-    let told = told(&python, &models, &paths);
+    let peer_results = peer_results(&python, &models, &paths);
     let candle = Backend::Candle(candle_core::Device::Cpu);
     for (backend, paths) in [(Backend::Engine(None), &paths[..]), (candle, &paths[..20])] {
         let options =
@@ -74,7 +74,7 @@ fn embeddings_agree_with_opencv_and_onnxruntime() {
         let mut cosines = Vec::new();
         let mut furthest = 0.0_f32;
         for path in paths {
-            match (main_face(&extractor, path), &told[path]) {
+            match (main_face(&extractor, path), &peer_results[path]) {
                 (Some(face), Some((embedding, landmarks))) => {
                     cosines.push(face.embedding.cosine(embedding));
                     for (a, b) in face.landmarks.iter().zip(landmarks) {
