@@ -155,7 +155,7 @@ pub(crate) fn alike(
 /// A tile of rows by its number.
 fn tile<'a>(matrix: &ArrayView2<'a, f32>, number: usize) -> ArrayView2<'a, f32> {
     let end = ((number + 1) * TILE).min(matrix.nrows());
-    matrix.clone().slice_axis_move(Axis(0), Slice::from(number * TILE..end))
+    (*matrix).slice_axis_move(Axis(0), Slice::from(number * TILE..end))
 }
 
 /// Names the groups of linked rows, and counts what was linked.
