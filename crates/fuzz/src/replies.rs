@@ -19,10 +19,10 @@ pub(crate) fn jsonpickle(bytes: &[u8]) {
 pub(crate) fn jsonpickle_seeds() -> Vec<Vec<u8>> {
     let small =
         r#"{"a": [1, NaN, null, true], "b": {"py/tuple": ["x"]}, "c": {"py/b64": "iVBORw=="}}"#;
-    [PLAIN, EXTENSION].map(|golden| golden.to_vec()).into_iter().chain([small.into()]).collect()
+    [PLAIN, EXTENSION].map(<[u8]>::to_vec).into_iter().chain([small.into()]).collect()
 }
 
-/// The first byte says what the rest is: MessagePack or JSON, of crops or of pictures, or `/info`.
+/// The first byte says what the rest is: `MessagePack` or JSON, of crops or of pictures, or `/info`.
 pub(crate) fn rest(bytes: &[u8]) {
     let Some((kind, body)) = bytes.split_first() else { return };
     if kind & 4 == 4 {
