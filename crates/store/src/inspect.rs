@@ -166,6 +166,12 @@ impl Store {
                 found.problems.extend(self.check_copy(name)?);
             }
         }
+        if !found.is_sound() && self.removal_is_unfinished() {
+            // Half of it is there, such as a shard beside the one that replaces it. What else is said
+            // to be done, the extraction above all, would bring back whoever was to be forgotten.
+            let first = format!("before anything else, {}", remedy_for_lost_rows(true));
+            found.problems.insert(0, first);
+        }
         Ok(found)
     }
 
@@ -301,7 +307,7 @@ fn size_of_directory(path: &Path) -> io::Result<u64> {
 pub fn remedy_for_lost_rows(removal_is_unfinished: bool) -> &'static str {
     if removal_is_unfinished {
         // The extraction would bring back whoever was to be forgotten.
-        "a removal was cut off; run the same `store forget` command again"
+        "run the same `store forget` command again, which was cut off"
     } else {
         "run the same `extract` command again"
     }

@@ -175,10 +175,10 @@ fn a_removal_that_fails_anywhere_can_be_done_again() {
         begin(Some(plan(first, false)));
         let failed = forget(directory.path()).is_err();
         let met = begin(None).len();
-        // Never the extraction, which would bring the person back.
-        for problem in Store::open(directory.path()).unwrap().verify().unwrap().problems {
-            assert!(problem.contains("run the same `store forget`"), "change {first}: {problem}");
-        }
+        // Never the extraction first, which would bring the person back.
+        let problems = Store::open(directory.path()).unwrap().verify().unwrap().problems;
+        let asks = |problem: &String| problem.contains("run the same `store forget`");
+        assert!(problems.first().is_none_or(asks), "change {first}: {problems:?}");
         match forget(directory.path()) {
             Ok(()) | Err(StoreError::Unknown { .. }) => {}
             Err(error) => panic!("change {first}: {error}"),
