@@ -192,7 +192,7 @@ fn the_page_works_in_a_browser() {
 fn the_browser_test_notices_a_broken_page() {
     for (change, complaint) in [
         ("picture.append(box)=void box", "a box over the dropped picture"),
-        ("src: one.overlay=src: ''", "a map of each answer"),
+        ("src: one.overlay=src: ''", "a map of each prediction"),
     ] {
         let Some(output) = browser(&["--break", change]) else { return };
         let message = String::from_utf8_lossy(&output.stderr);
