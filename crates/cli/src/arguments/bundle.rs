@@ -10,7 +10,7 @@ pub enum BundleCommand {
     /// Show a bundle's card: the sets trained on with their counts, the figures, the terms, and
     /// what it must not be used for.
     #[command(after_help = "\
-FeatureDataset:
+Examples:
   facefold bundle show                      the bundle that predict and serve use by default
   facefold bundle show faces.facefold
   facefold bundle show --json               also the learning curves and confusion matrices")]

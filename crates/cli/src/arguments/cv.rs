@@ -10,7 +10,7 @@ use super::evaluation::EvaluationArguments;
 Training, validation and test never share a subject (except under random80, which says how many
 test rows do). The majority baseline is always included.
 
-FeatureDataset:
+Examples:
   facefold cv --store stores/adience --task gender,age-group --head mlp,svm --out results/adience
   facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age
   facefold cv --store stores/utkface --task gender,age --head mlp,mlp-joint --out results/joint

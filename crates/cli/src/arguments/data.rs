@@ -14,7 +14,7 @@ use crate::outcome::Usage;
 pub enum DataCommand {
     /// Read the label files and print folds, labels, dropped rows and leaks. Needs no picture.
     #[command(after_help = "\
-FeatureDataset:
+Examples:
   facefold data check adience data/adience
   facefold data check utkface data/utkface --images --plot utkface.svg")]
     Check {

@@ -14,7 +14,7 @@ anew and the heads are asked again. What the answer loses is drawn over the crop
 covering takes away from the told class (or makes the face younger), blue where it adds to it (or
 makes it older).
 
-FeatureDataset:
+Examples:
   facefold explain photo.jpg --out maps                     maps/photo-gender.png, …
   facefold explain holiday/ --out maps                      also maps/mean-gender.png, …
   ls old/*.jpg | facefold explain --bundle faces.facefold --mean-only --out maps -")]

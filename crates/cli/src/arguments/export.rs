@@ -15,7 +15,7 @@ n x classes, and `age`, n years. Heads: mlp, mlp-ensemble, mlp-joint, mlp-joint-
 mlp-residual, linear; svm, svm-linear and svm-linfa for years, two classes, or one class against the
 rest. docs/export.md has an example in Python.
 
-FeatureDataset:
+Examples:
   facefold export faces.facefold --out head.onnx
   facefold export faces.facefold --task gender --with-backbone --weights int8 --out gender.onnx")]
 pub struct ExportArguments {

