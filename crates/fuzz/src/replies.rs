@@ -1,4 +1,4 @@
-//! What comes over HTTP: predicted_values of insightface containers, and forms with pictures.
+//! What comes over HTTP: responses of insightface containers, and forms with pictures.
 
 use bytes::Bytes;
 use facefold_insightface::rest::Info;

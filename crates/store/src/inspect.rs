@@ -166,7 +166,7 @@ impl Store {
                 found.problems.extend(self.check_copy(name)?);
             }
         }
-        if !found.is_sound() && self.removal_is_unfinished() {
+        if !found.is_valid() && self.removal_is_unfinished() {
             // Half of it is there, such as a shard beside the one that replaces it. What else is said
             // to be done, the extraction above all, would bring back whoever was to be forgotten.
             let first = format!("before anything else, {}", remedy_for_lost_rows(true));
