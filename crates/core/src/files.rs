@@ -35,7 +35,7 @@ pub fn write_atomic(path: &Path, data: &[u8]) -> io::Result<()> {
 }
 
 /// Deletes the files in `directory` that a killed program left unfinished; none where there is no
-/// such directory. Whoever asks for it knows that nobody writes there now.
+/// such directory. The caller makes sure that no program writes there now.
 ///
 /// # Errors
 /// Any error of the file system, naming the path.

@@ -404,7 +404,7 @@ mod tests {
         let p7 = SubjectId::new("p7");
         let second = [
             ("c.jpg", Some(&p7), 10, 8.0),       // Like Ann by 0.6.
-            ("d.jpg", Some(&p7), 11, 30.0),      // Like nobody.
+            ("d.jpg", Some(&p7), 11, 30.0),      // Like no other.
             ("other child.jpg", None, 12, 30.0), // Like the child by 0.8, who is 3.
             ("infant anew.jpg", None, 13, 1.0),  // The infant's picture saved anew: 0.99.
             ("b copy.jpg", None, 1, 30.0),       // Ben's picture.

@@ -368,7 +368,7 @@ mod tests {
         }
         assert!(kept.get(&path(19), stamp, &[]).is_some());
         assert!(kept.get(&path(7), stamp, &[]).is_none());
-        // Another state of the file, and other plots beside it.
+        // Another state of the file, and other plots.
         assert!(kept.get(&path(19), Stamp([0; 4], [0, 0, 2]), &[]).is_none());
         assert!(kept.get(&path(19), stamp, &["a.svg".to_owned()]).is_none());
         let bytes = kept.bytes;

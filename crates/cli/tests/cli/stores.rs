@@ -288,7 +288,7 @@ fn a_person_is_forgotten_in_the_store_and_in_its_reports() {
     succeed(line("store forget {} --image {}", &[&store, &picture]));
     assert_eq!(used(&store, &dir.path("fourth")), 22);
     let message = fail(line("store forget {} --image {}", &[&store, &picture]), 1);
-    assert!(message.contains("holds nothing of"), "{message}");
+    assert!(message.contains("has no rows of"), "{message}");
     fail(line("store forget {}", &[&store]), 2);
 }
 

@@ -35,7 +35,7 @@ fn tune_chooses_settings_and_lists_what_it_tried() {
     assert_eq!(trials, folds * (9 + 3), "a third goes on");
     for file in ["report.md", "report.html"] {
         let text = std::fs::read_to_string(out.join(file)).expect(file);
-        assert!(text.contains("Settings tried for gender with mlp"), "{file}");
+        assert!(text.contains("Hyper-parameter search for gender with mlp"), "{file}");
         assert!(text.contains("mlp.dropout=0.1"), "{file}");
     }
     assert!(out.join("plots/gender-trials-mlp.svg").is_file());

@@ -67,7 +67,7 @@ fn the_html_is_self_contained_and_has_no_script() {
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("@media print"));
     assert_eq!(
         page.matches("<figure>").count(),
-        markdown(&run::report()).matches("](plots/").count()
+        markdown(&run::report()).matches("Plot `plots/").count()
     );
     assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
 }
