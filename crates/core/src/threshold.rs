@@ -26,7 +26,7 @@ const OLDEST_CHALLENGE: u32 = 116;
 /// ```
 /// use facefold_core::ErrorBound;
 /// let bound: ErrorBound = "1%".parse()?;
-/// assert_eq!(bound.share(), 0.01);
+/// assert_eq!(bound.rate(), 0.01);
 /// // Were the next row an error, it would be one of 99, or one of 100.
 /// assert!(!bound.holds(0, 98));
 /// assert!(bound.holds(0, 99));

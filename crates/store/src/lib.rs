@@ -15,7 +15,7 @@
 //! # let directory = directory.path().join("store");
 //! # let info = ExtractorInfo {
 //! #     backend: "local".into(), model: "untrained".into(), detector: "none".into(),
-//! #     network: "mbf".into(), precision: Precision::Exact, execution: "candle f32".into(),
+//! #     network: "mbf".into(), precision: Precision::F32Equivalent, execution: "candle f32".into(),
 //! #     embedding_length: 2, taps_length: 0, taps_layout: String::new(), licence: String::new(),
 //! # };
 //! # let face = Face {

@@ -21,6 +21,8 @@ pub enum Need {
     /// The weights of `buffalo_s`: `facefold models fetch buffalo_s`, or `FACEFOLD_MODELS` names a
     /// folder with them.
     Weights,
+    /// `w600k_r50.onnx` of `buffalo_l` in the folder that `FACEFOLD_MODELS` names.
+    LargeWeights,
     /// A Python with the packages of `scripts/requirements.txt`: `FACEFOLD_PARITY_PYTHON` names it.
     Python,
     /// `ffmpeg` on the path.
@@ -44,6 +46,7 @@ impl Need {
         match self {
             Self::Data => "data",
             Self::Weights => "weights",
+            Self::LargeWeights => "large-weights",
             Self::Python => "python",
             Self::Ffmpeg => "ffmpeg",
             Self::Browser => "browser",
@@ -59,6 +62,7 @@ impl Need {
         match self {
             Self::Data => "set FACEFOLD_TEST_DATA to a folder of data sets",
             Self::Weights => "run `facefold models fetch buffalo_s` or set FACEFOLD_MODELS",
+            Self::LargeWeights => "run `facefold models fetch buffalo_l` and set FACEFOLD_MODELS",
             Self::Python => "set FACEFOLD_PARITY_PYTHON, or let `scripts/test` make it",
             Self::Ffmpeg => "install ffmpeg",
             Self::Browser => "install chromium and chromedriver",

@@ -11,10 +11,10 @@ use facefold_testing::{Need, skip};
 use facefold_vision::networks::{Architecture, Untrained, backbone_taps};
 use facefold_vision::onnx;
 
-fn published(file: &str) -> Option<Network> {
+fn published(file: &str, need: Need) -> Option<Network> {
     let path = std::env::var_os("FACEFOLD_MODELS").map(|folder| PathBuf::from(folder).join(file));
     let Some(path) = path.filter(|path| path.is_file()) else {
-        skip(Need::Weights);
+        skip(need);
         return None;
     };
     Some(onnx::import(&fs_err::read(path).unwrap()).unwrap())
@@ -30,7 +30,7 @@ fn count_ops(network: &Network) -> BTreeMap<&'static str, usize> {
 
 #[test]
 fn w600k_mbf_has_its_layers() {
-    let Some(network) = published("w600k_mbf.onnx") else { return };
+    let Some(network) = published("w600k_mbf.onnx", Need::Weights) else { return };
     let expected = [
         ("add", 12),
         ("affine", 1),
@@ -48,7 +48,7 @@ fn w600k_mbf_has_its_layers() {
 
 #[test]
 fn scrfd_500m_has_nine_maps() {
-    let Some(network) = published("scrfd_500m_bnkps.onnx") else {
+    let Some(network) = published("scrfd_500m_bnkps.onnx", Need::Weights) else {
         return;
     };
     let expected = [("add", 4), ("convolution", 60), ("relu", 41), ("sigmoid", 3), ("upsample", 2)];
@@ -90,21 +90,21 @@ fn structure(network: &Network) -> Vec<String> {
 
 #[test]
 fn w600k_mbf_is_the_described_mobile_facenet() {
-    let Some(network) = published("w600k_mbf.onnx") else { return };
+    let Some(network) = published("w600k_mbf.onnx", Need::Weights) else { return };
     let described = Architecture::MobileFaceNet.build(&mut Untrained { seed: 0 });
     assert_eq!(structure(&network), structure(&described));
 }
 
 #[test]
 fn w600k_r50_is_the_described_iresnet() {
-    let Some(network) = published("w600k_r50.onnx") else { return };
+    let Some(network) = published("w600k_r50.onnx", Need::LargeWeights) else { return };
     let described = Architecture::IResNet50.build(&mut Untrained { seed: 0 });
     assert_eq!(count_ops(&network), count_ops(&described));
 }
 
 #[test]
 fn w600k_mbf_taps_are_the_measured_maps() {
-    let Some(network) = published("w600k_mbf.onnx") else { return };
+    let Some(network) = published("w600k_mbf.onnx", Need::Weights) else { return };
     let taps = backbone_taps(&network).unwrap();
     let names: Vec<&str> = taps.iter().map(|tap| network.layers[tap.0 - 1].name.as_str()).collect();
     assert_eq!(names, ["494", "505", "509"]);

@@ -60,7 +60,7 @@ fn a_report_that_takes_anothers_place_is_shown_whatever_the_clock_says() {
         std::fs::File::options().append(true).open(&partial).unwrap().set_modified(now).unwrap();
         std::fs::rename(partial, path).unwrap();
     };
-    let date = text.split("\"date\": \"").nth(1).unwrap()[..10].to_owned();
+    let date = text.split("\"date\":\"").nth(1).unwrap()[..10].to_owned();
     options.results = Some(kept.path().to_owned());
     put("report.json", &text);
     let server = Running::start(&options);
