@@ -12,7 +12,7 @@ use crate::outcome::Usage;
 /// Requests at a time to one container, where `--threads` does not say.
 const REQUESTS: usize = 4;
 
-/// A day: nobody waits longer for an answer.
+/// A day: no user waits longer for a response.
 const MOST_SECONDS: f64 = 86_400.0;
 
 /// Checks the options before anything is read or asked; `None` for the local backend.

@@ -19,7 +19,7 @@ pub struct LearningOptions {
     pub stores: Vec<PathBuf>,
     /// Tasks, each once.
     pub tasks: Vec<Task>,
-    /// Labels that joint heads learn beside the tasks and never predict, each once.
+    /// Auxiliary labels that joint heads learn in addition to the tasks and never predict, each once.
     pub auxiliary: Vec<AuxiliaryKind>,
     /// What the heads see; `None` for all that the stores have.
     pub features: Option<Features>,

@@ -115,7 +115,7 @@ impl Store {
     /// table: labels, the plain crop's embedding, and its taps where the store has them.
     ///
     /// An earlier export of the same format makes room first, and what a killed one left unfinished.
-    /// `index.csv` goes first and comes last: where it is, the matrices beside it are its own.
+    /// `index.csv` goes first and comes last: where it is, the matrices next to it are its own.
     ///
     /// # Errors
     /// [`StoreError::NoSamples`], a corrupt file, or a failure to write.

@@ -167,7 +167,7 @@ impl Store {
             }
         }
         if !found.is_valid() && self.removal_is_unfinished() {
-            // Half of it is there, such as a shard beside the one that replaces it. What else is said
+            // Half of it is there, such as a shard next to the one that replaces it. What else is said
             // to be done, the extraction above all, would bring back whoever was to be forgotten.
             let first = format!("before anything else, {}", remedy_for_lost_rows(true));
             found.problems.insert(0, first);

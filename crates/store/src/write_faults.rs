@@ -203,7 +203,7 @@ fn exported(directory: &Path) -> [Option<Vec<u8>>; 3] {
 }
 
 #[test]
-fn an_index_never_stands_beside_the_matrix_of_another_export() {
+fn an_index_never_stands_next_to_the_matrix_of_another_export() {
     begin(None);
     let [whole, less] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let earlier = extract(whole.path(), false, |_| ()).unwrap();

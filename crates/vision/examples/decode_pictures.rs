@@ -8,7 +8,7 @@ use std::time::Instant;
 use facefold_vision::decode::{Limits, decode};
 
 fn main() -> std::io::Result<()> {
-    // Decoders that give up are caught and become rejections; their words help nobody here.
+    // Decoders that give up are caught and become rejections; their words help no user here.
     std::panic::set_hook(Box::new(|_| {}));
     let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
     let mut length = [0; 4];

@@ -11,7 +11,7 @@ use super::network::RunArguments;
 #[command(after_help = "\
 A patch of 24 x 24 pixels is slid over the aligned crop of 112 x 112; each time the face is embedded
 anew and the heads are asked again. What the answer loses is drawn over the crop: orange where
-covering takes away from the told class (or makes the face younger), blue where it adds to it (or
+covering takes away from the predicted class (or makes the face younger), blue where it adds to it (or
 makes it older).
 
 Examples:
@@ -26,7 +26,7 @@ pub struct ExplainArguments {
     #[arg(required = true, num_args = 1..)]
     pub input: Vec<PathBuf>,
     /// Directory of the maps: NAME-TASK.png, and the means over all pictures and over those of
-    /// each told class, mean-TASK.png and mean-TASK-CLASS.png.
+    /// each predicted class, mean-TASK.png and mean-TASK-CLASS.png.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Write only the means.

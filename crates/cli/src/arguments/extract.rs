@@ -36,7 +36,7 @@ pub struct ExtractArguments {
     pub network: NetworkArguments,
     #[command(flatten)]
     pub backend: BackendArguments,
-    /// Keep pooled intermediate maps beside the embedding, of the crop and of its mirror image.
+    /// Keep pooled intermediate maps with the embedding, of the crop and of its mirror image.
     #[arg(long)]
     pub taps: bool,
     /// Skip detection: the whole picture is the aligned crop.

@@ -23,7 +23,7 @@ pub struct LearningArguments {
     /// Tasks: gender, age-group, age, class; several with commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub task: Vec<String>,
-    /// Labels that joint heads (`mlp-joint`, `mlp-joint-ensemble`) learn beside each task's own and
+    /// Labels that joint heads (`mlp-joint`, `mlp-joint-ensemble`) learn in addition to each task's own and
     /// never answer: race, or a task; several with commas. Those of test rows are never read.
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
     pub beside: Vec<String>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// A video instead of pictures, and pictures beside the answers.
+/// A video instead of pictures, and pictures with the predictions drawn on them.
 #[derive(Debug, Args)]
 pub struct MediaArguments {
     /// A video file, or a camera such as /dev/video0, instead of pictures.

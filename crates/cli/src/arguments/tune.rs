@@ -9,7 +9,7 @@ use super::evaluation::EvaluationArguments;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 For every division the search sees training and validation rows only; the head with the settings
-chosen meets the test rows once, as `mlp-tuned` beside `mlp` with the settings as given. Everything
+chosen meets the test rows once, as `mlp-tuned`, next to `mlp` with the settings as given. Everything
 tried stands in the report. By successive halving all configurations begin with few epochs (heads
 without epochs: few training subjects), and the best go on with more. The same command resumes.
 

@@ -55,7 +55,7 @@ pub fn run(arguments: &ExplainArguments, output: Output) -> Result<Outcome> {
 fn text(explained: &ExplainedPictures) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
-    table.set_header(["picture", "told", "most that a patch takes", "at", "map"]);
+    table.set_header(["picture", "predicted", "most that a patch takes", "at", "map"]);
     for entry in explained.pictures.iter().chain(&explained.means) {
         let is_class = entry.task != Task::Age;
         let scale = if is_class { 100.0 } else { 1.0 };

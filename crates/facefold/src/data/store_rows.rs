@@ -177,7 +177,7 @@ impl StoreRows {
         );
         let augmented = matrix.augmented().count();
         let versions = format!(
-            "{augmented} augmented versions of pictures are trained on beside them, in the folds and on \
+            "{augmented} augmented versions of pictures are also trained on, in the folds and on \
              the side of their subjects; nothing is validated or tested on them."
         );
         let samples: Vec<Sample> = table.into_iter().map(|row| row.sample).collect();

@@ -48,7 +48,7 @@ fn warn_of_narrow_ages(stores: &JoinedStores, data: &TaskData) -> Vec<String> {
     narrow
         .map(|NarrowAges { set, low, high }| {
             format!(
-                "Nine of ten ages of `{set}` are from {low} to {high}: beside the other sets they \
+                "Nine of ten ages of `{set}` are from {low} to {high}: together with the other sets they \
                  teach that pictures like these are of that age, which may cost years on pictures \
                  from elsewhere; compare with a run without `{set}`, or leave its ages out."
             )
@@ -56,7 +56,7 @@ fn warn_of_narrow_ages(stores: &JoinedStores, data: &TaskData) -> Vec<String> {
         .collect()
 }
 
-/// What a reader must know before any error in years, where most ages are ranges and nobody asked
+/// What a reader must know before any error in years, where most ages are ranges and the user did not ask
 /// for age groups.
 fn propose_groups(data: &TaskData, options: &LearningOptions) -> Option<String> {
     let (all, ranges) = (data.len(), data.labels.ranges());

@@ -50,7 +50,7 @@ pub fn of(stores: &JoinedStores, origin: &Origin, duration: Duration) -> Provena
     }
 }
 
-/// What fits depend on beside rows and settings: the network, and the program.
+/// What fits depend on other than rows and settings: the network, and the program.
 pub(super) fn context(stores: &JoinedStores, origin: &Origin) -> String {
     let commit = origin.commit.as_deref().unwrap_or("unknown");
     format!("{} {commit}", stores.store().header().fingerprint)

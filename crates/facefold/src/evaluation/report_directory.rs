@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 
 /// A report's directory that no other run writes into for as long as this is held: of two at once the
-/// predictions of one would stand beside the report of the other. Where directories cannot be locked,
+/// predictions of one would be stored with the report of the other. Where directories cannot be locked,
 /// nothing keeps others out.
 #[derive(Debug)]
 pub struct ReportDirectory {

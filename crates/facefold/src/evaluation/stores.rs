@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::options::{LearningOptions, Origin};
 use crate::progress::Progress;
 
-/// Pictures with a doubtful label that are named in a file; more nobody looks through.
+/// Pictures with a doubtful label that are named in a file; a reader looks through no more.
 const MOST_SUSPECTS: usize = 200;
 
 /// Which heads are evaluated on which rows, and where the report goes.
@@ -250,11 +250,11 @@ pub(super) fn row_counts(stores: &JoinedStores, data: TaskData) -> RowCounts {
 
 /// The best head that looks at pictures.
 fn best_head(comparison: &Comparison) -> Option<&str> {
-    let mut ranked = comparison.ranked().into_iter().map(|contender| contender.label.as_str());
+    let mut ranked = comparison.ranked().into_iter().map(|candidate| candidate.label.as_str());
     ranked.find(|&label| label != "majority")
 }
 
-/// What the report says of the rows whose label a head doubts; a file beside the predictions names
+/// What the report says of the rows whose label a head doubts; a file next to the predictions names
 /// them.
 fn label_error_count(task: Task, suspects: &LabelErrorCandidates) -> LabelErrorCount {
     let found = suspects.rows.len();

@@ -214,7 +214,7 @@ impl Maps<'_> {
         for ((bundle, task, label), mean) in means {
             let Some(map) = mean.mean() else { continue };
             let pictures = map.pictures();
-            let of = if label.is_empty() { String::new() } else { format!(" told {label}") };
+            let of = if label.is_empty() { String::new() } else { format!(" predicted {label}") };
             let plural = if pictures == 1 { "" } else { "s" };
             let headline = format!("{task}: mean of {pictures} picture{plural}{of}");
             let legend = occlusion::legend(*task != Task::Age, &map);

@@ -107,7 +107,7 @@ fn send(frames: Frames, sender: &SyncSender<Frame>, is_camera: bool) -> Result<(
             sender.send(frame).map_err(drop)
         };
         if sent.is_err() {
-            // Nobody wants more.
+            // No further rows are read.
             return Ok(());
         }
     }
