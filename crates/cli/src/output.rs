@@ -52,6 +52,14 @@ pub fn line(text: &str) -> Result<()> {
     write(&printable_lines(text))
 }
 
+/// Writes a script of our own to stdout, tabs and all.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub fn script(text: &str) -> Result<()> {
+    write(text.trim_end())
+}
+
 /// Writes one JSON document to stdout, for people to read too.
 ///
 /// # Errors

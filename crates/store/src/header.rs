@@ -43,6 +43,12 @@ pub struct StoreHeader {
     id: Option<String>,
 }
 
+/// 128 random bits.
+fn random_id() -> String {
+    let [low, high] = [0, 1].map(|part: u64| RandomState::new().hash_one(part));
+    format!("{high:016x}{low:016x}")
+}
+
 /// A header as it is in the file.
 #[derive(Serialize)]
 struct Sealed<'a> {
@@ -80,9 +86,7 @@ impl StoreHeader {
     /// A header of the current format, of a store unlike any other.
     #[must_use]
     pub fn new(fingerprint: Fingerprint, extractor: ExtractorInfo, dataset: DatasetInfo) -> Self {
-        // 128 random bits.
-        let [low, high] = [0, 1].map(|part: u64| RandomState::new().hash_one(part));
-        let id = Some(format!("{high:016x}{low:016x}"));
+        let id = Some(random_id());
         Self { format: FORMAT, fingerprint, extractor, dataset, has_samples: false, id }
     }
 
@@ -137,7 +141,8 @@ impl StoreHeader {
 
     /// The header once a samples table of a data set is written next to it.
     pub(crate) fn with_samples(&self, dataset: DatasetInfo) -> Self {
-        Self { format: FORMAT, dataset, has_samples: true, ..self.clone() }
+        let id = self.id.clone().or_else(|| Some(random_id()));
+        Self { format: FORMAT, dataset, has_samples: true, id, ..self.clone() }
     }
 
     /// Refuses taps of other maps, which no head of this version is meant for.

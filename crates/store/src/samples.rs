@@ -154,15 +154,17 @@ impl Store {
     /// those of the present table that would be lost.
     ///
     /// A row keeps the picture that it had where there is none for it now, or a rejected one; and a
-    /// row that is not given stays where its picture is in the store and no row given shows it.
+    /// row that is not given stays where its picture is in the store and no row given shows it. `header`
+    /// is the one that is written after the table.
     pub(crate) fn replace_samples<R: Borrow<SampleRow>>(
         &self,
         rows: impl IntoIterator<Item = R>,
+        header: &StoreHeader,
     ) -> Result<TakenOver, StoreError> {
         let mut known = self.known_pictures()?;
         let mut taken_over = TakenOver::default();
         let mut shown = HashSet::new();
-        let mut table = TableWriter::new(&self.header)?;
+        let mut table = TableWriter::new(header)?;
         for row in rows {
             let mut row = row.borrow().clone();
             if let Some(earlier) = known.get_mut(&row.sample.path) {

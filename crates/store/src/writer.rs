@@ -279,8 +279,8 @@ impl StoreWriter {
         &mut self,
         rows: impl IntoIterator<Item = R>,
     ) -> Result<TakenOver, StoreError> {
-        let taken_over = self.store.replace_samples(rows)?;
         let header = self.store.header.with_samples(self.dataset.clone());
+        let taken_over = self.store.replace_samples(rows, &header)?;
         if header != self.store.header {
             header.write(&self.store.layout.header())?;
             self.store.header = header;

@@ -22,7 +22,7 @@ use clap::CommandFactory;
 
 use crate::arguments::{Arguments, Command};
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// Runs one command.
 ///
@@ -51,12 +51,10 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
             Ok(Outcome::Done)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Arguments::command(),
-                "facefold",
-                &mut std::io::stdout(),
-            );
+            // Not straight to stdout: a reader that has gone would be a panic.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "facefold", &mut script);
+            output::script(&String::from_utf8_lossy(&script))?;
             Ok(Outcome::Done)
         }
     }

@@ -113,6 +113,14 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
         assert!(one.expect(file) == two.expect(file), "{file}");
     }
 
+    let other = dir.path("other");
+    succeed(line(
+        "cv --store {} --task gender --head majority --features embedding --out {}",
+        &[drawn_store(), &other],
+    ));
+    let message = fail(line("report render {} --out {}", &[&other, &out]), 1);
+    assert!(message.contains("holds another report"), "{message}");
+
     // The same command gives the same numbers, and repeats no fit.
     let before = without_times(report);
     succeed(command());

@@ -91,7 +91,7 @@ pub(super) fn joined_subjects(
         })
         .collect();
     let joined = join_subjects(&rows, THRESHOLD)?;
-    notes.push(note_on(joined.shared));
+    notes.push(note_on(joined.shared, joined.indistinct.is_empty()));
     notes.extend(joined.indistinct.iter().map(|(set, share)| {
         format!(
             "{:.2} % of pairs of different subjects of `{set}` have a cosine of at least {THRESHOLD}: \
@@ -103,8 +103,13 @@ pub(super) fn joined_subjects(
 }
 
 /// Who stands in more than one set.
-fn note_on(shared: SharedSubjects) -> String {
+fn note_on(shared: SharedSubjects, all_compared: bool) -> String {
     let SharedSubjects { pictures, rows, alike, subjects } = shared;
+    if subjects == 0 && !all_compared {
+        return "No picture stands in more than one set, byte for byte. Whether subjects of two sets are \
+                alike was not compared for every set:"
+            .to_owned();
+    }
     if subjects == 0 {
         return "No picture stands in more than one set, byte for byte, and no subjects of two sets \
                 are alike."

@@ -159,6 +159,22 @@ fn a_samples_table_of_another_store_of_the_same_network_is_refused() {
     assert!(!store.verify().unwrap().is_valid());
     fs_err::write(&own, whole).unwrap();
     assert_eq!(store.samples().unwrap(), rows);
+    // A store of an earlier version, without an id, gets one with its next table.
+    without_checksum(ours.path());
+    let header = ours.path().join("store.json");
+    let text = fs_err::read_to_string(&header).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.contains("\"id\"")).collect();
+    let without = without.join("\n").replace("true,\n}", "true\n}");
+    fs_err::write(&header, without).unwrap();
+    let mut writer = create(ours.path());
+    writer.write_samples(&rows).unwrap();
+    let store = writer.finish().unwrap();
+    assert_eq!(store.samples().unwrap(), rows);
+    fs_err::copy(theirs.path().join("samples.parquet"), &own).unwrap();
+    assert!(store.samples().unwrap_err().to_string().contains("another store"));
+    let mut writer = create(ours.path());
+    writer.write_samples(&rows).unwrap();
+    writer.finish().unwrap();
     // A copy of the whole store is that store.
     let copy = theirs.path().join("copy");
     fs_err::create_dir(&copy).unwrap();

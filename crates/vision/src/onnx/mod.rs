@@ -24,7 +24,7 @@ pub enum OnnxError {
     /// The file as a whole does not hold one picture network.
     #[error("ONNX graph: {0}")]
     Graph(String),
-    /// A node that a [`Network`] cannot represent.
+    /// A node that a [`facefold_engine::Network`] cannot represent.
     #[error("ONNX node `{node}` ({op}): {problem}")]
     Node {
         /// The name of its first output, which is unique in a file.
