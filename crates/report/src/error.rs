@@ -7,6 +7,15 @@ use facefold_evaluate::EvaluateError;
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
+    /// A directory that has the report of another run.
+    #[error(
+        "`{path}` holds another report: expected an empty directory or this report's own; give another \
+         directory (--out)"
+    )]
+    OtherReport {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file that cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),

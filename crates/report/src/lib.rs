@@ -34,4 +34,4 @@ pub use model::{
 };
 pub use side_by_side::{compare_results, predictions_file};
 pub use terminal::terminal;
-pub use write::{Written, plot_files, write};
+pub use write::{Written, plot_files, render, write};

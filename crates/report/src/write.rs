@@ -56,3 +56,20 @@ pub fn write(report: &Report, directory: &Path) -> Result<Written, ReportError> 
     write_atomic(&written.json, &json)?;
     Ok(written)
 }
+
+/// Writes all forms of a report anew from its `report.json`, into `out`, or where none is given next to it.
+/// `result` is that file or its directory.
+///
+/// # Errors
+/// A report that cannot be read; [`ReportError::OtherReport`] where `out` holds another one, whose
+/// predictions would be taken for this one's; or any error of the file system, naming the path.
+pub fn render(result: &Path, out: Option<&Path>) -> Result<Written, ReportError> {
+    let report = Report::read(result)?;
+    let own = if result.is_dir() { Some(result) } else { result.parent() };
+    let directory = out.or(own).unwrap_or(result);
+    let there = directory.join("report.json");
+    if there.exists() && Report::read(&there).ok().as_ref() != Some(&report) {
+        return Err(ReportError::OtherReport { path: directory.to_owned() });
+    }
+    write(&report, directory)
+}

@@ -58,7 +58,7 @@ pub const DECODE_STDIN: &str = "decode-stdin";
 Examples:
   facefold predict photo.jpg                           gender, age and age group by the embedded bundle
   facefold serve                                       the same over HTTP, with a page
-  facefold demo                                        the whole road on drawn faces
+  facefold demo                                        the whole pipeline on drawn faces
   facefold extract utkface data/utkface --store stores/utkface --taps
   facefold cv --store stores/utkface --task gender,age --head mlp,svm,linear --out results/utkface
   facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
