@@ -15,7 +15,7 @@ that overlap; 512 features, 2,560 for the MLP).
 --mlp     trains an MLP on five folds of so many rows: 2560-256-256-256, batch norm, dropout, mixing,
           AdamW on one cycle of 12 epochs in batches of 250
 --growth  an MLP and an SVM on so many rows (a quarter more are asked), without a peer: seconds and
-          the most memory held; above what svm.memory allows the SVM is approximate, and says so
+          the most memory held; above what svm.memory_gb allows the SVM is approximate, and says so
 
 All standardise; ours also calibrates probabilities. Both MLPs are judged by the rows left out after
 each epoch, and the one of lowest loss counts. Prints a Markdown table a part. Wants numpy, scikit-learn for

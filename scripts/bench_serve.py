@@ -33,7 +33,7 @@ import time
 ROUNDS = 3
 # Times the server's capacity.
 OVERLOAD = 10
-HEADS = ["mlp", "mlp-ensemble", "mlp-joint", "mlp-by-years", "mlp-residual", "svm", "svm-linear", "trees", "knn", "linear", "majority"]
+HEADS = ["mlp", "mlp-ensemble", "mlp-multi-task", "mlp-groups-from-age", "mlp-residual", "svm", "svm-linear", "trees", "knn", "linear", "majority"]
 
 
 class Client:
@@ -183,7 +183,7 @@ def bundles(facefold, model, drawn, directory):
     run = lambda *words: subprocess.run([facefold, *map(str, words)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     run("extract", "adience", drawn, "--store", store, "--model", model, "--offline")
     for head in HEADS:
-        task = "age-group" if head == "mlp-by-years" else "gender,age" if head == "mlp-joint" else "gender"
+        task = "age-group" if head == "mlp-groups-from-age" else "gender,age" if head == "mlp-multi-task" else "gender"
         made.append(directory / f"{head}.facefold")
         run("train", "--store", store, "--task", task, "--head", head, "--set", "mlp.epochs=2", "--out", made[-1])
     return made
@@ -247,7 +247,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="facefold-bench-") as temporary:
         directory = pathlib.Path(temporary)
         drawn = directory / "drawn"
-        subprocess.run([facefold, "data", "draw", str(drawn), "--pictures", str(arguments.pictures)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([facefold, "data", "generate", str(drawn), "--pictures", str(arguments.pictures)], check=True, stdout=subprocess.DEVNULL)
         files = [path.read_bytes() for path in sorted((drawn / "aligned").rglob("*.jpg"))]
         requests = [embed(content) for content in files]
         offline, batched, single = [], [], []

@@ -307,7 +307,6 @@ pub enum TargetKind {
         count: usize,
     },
     /// Regression of an age in years.
-    #[serde(rename = "years")]
     Regression,
 }
 

@@ -12,7 +12,6 @@ const UNITS: f32 = 1e5;
 #[serde(rename_all = "lowercase")]
 pub enum AgePredictions {
     /// Ages in years, of heads that predict no distribution.
-    #[serde(rename = "years")]
     Ages(Vec<f32>),
     /// A distribution over the ages 0, 1, 2, … a row.
     Distributions(Vec<SparseAgeDistribution>),

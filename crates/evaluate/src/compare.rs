@@ -58,11 +58,10 @@ pub struct Comparison {
     pub rows_left_out: usize,
     /// Those of them that all have, with other truths.
     #[serde(default)]
-    pub rows_of_other_truth: usize,
+    pub rows_with_other_labels: usize,
     /// Subjects of the common rows.
     pub subjects: usize,
     /// Each candidate on the common rows.
-    #[serde(rename = "contenders")]
     pub candidates: Vec<CandidateScore>,
     /// Every pair of candidates.
     pub pairs: Vec<PairComparison>,
@@ -120,12 +119,10 @@ pub struct PairComparison {
     /// Cohen's d of the subjects' mean differences.
     pub cohens_d: Option<f64>,
     /// The minimum detectable difference at 80 % power.
-    pub detectable: f64,
+    pub minimum_detectable_difference: f64,
     /// The decision.
-    #[serde(rename = "verdict")]
     pub decision: Decision,
     /// The decision in a sentence.
-    #[serde(rename = "words")]
     pub summary: String,
 }
 
@@ -173,7 +170,7 @@ pub fn compare(candidates: &[Candidate<'_>], seed: u64) -> Result<Comparison, Ev
         metric,
         rows: common.subjects.len(),
         rows_left_out: common.left_out,
-        rows_of_other_truth: common.other_truth,
+        rows_with_other_labels: common.other_truth,
         subjects: common.subjects.iter().max().map_or(0, |last| last + 1),
         candidates: scored.into_iter().map(|(score, _)| score).collect(),
         pairs,
@@ -335,7 +332,7 @@ impl<'a> Common<'a> {
             corrected_t: test_to_train
                 .and_then(|ratio| corrected_t(&self.fold_means(&differences), ratio)),
             cohens_d: cohens_d(&by_subject),
-            detectable: detectable_difference(standard_error),
+            minimum_detectable_difference: detectable_difference(standard_error),
             decision: Decision::Undecided,
             summary: String::new(),
         }

@@ -25,7 +25,6 @@ pub enum PredictedValues {
         probability: Vec<f32>,
     },
     /// Predicted ages in years.
-    #[serde(rename = "years")]
     Regression(Vec<f32>),
 }
 
@@ -250,7 +249,6 @@ pub enum Metrics {
     /// Of a classification.
     Classes(ClassMetrics),
     /// Of an age regression.
-    #[serde(rename = "years")]
     Regression(AgeMetrics),
 }
 

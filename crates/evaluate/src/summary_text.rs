@@ -65,7 +65,7 @@ pub(crate) fn of_pair(metric: Metric, pair: &PairComparison) -> String {
                 noun(metric),
                 difference(metric, pair.difference),
                 evidence(pair.interval.low, pair.interval.high),
-                difference(metric, pair.detectable)
+                difference(metric, pair.minimum_detectable_difference)
             );
         }
     };

@@ -136,7 +136,7 @@ fn targets(task: Task, rows: &[usize]) -> Targets {
 /// A head fitted on noise.
 fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> TaskHead {
     let mut options = HeadOptions::default();
-    (options.mlp.hidden, options.mlp.least_steps, options.mlp.epochs) = (vec![2], 1, 1);
+    (options.mlp.hidden_layer_sizes, options.mlp.min_steps, options.mlp.epochs) = (vec![2], 1, 1);
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
         // Some heads learn several tasks together.

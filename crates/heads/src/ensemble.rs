@@ -13,7 +13,7 @@ use crate::mlp::{self, Mlp};
 use crate::options::{HeadOptions, require};
 use crate::state_dict::{Reader, Stored};
 
-/// Settings of `mlp-ensemble` and `mlp-joint-ensemble`.
+/// Settings of `mlp-ensemble` and `mlp-multi-task-ensemble`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnsembleOptions {

@@ -16,7 +16,7 @@ use crate::loss::softmax;
 use crate::members::{self, Member};
 use crate::state_dict::{Reader, Stored};
 
-pub(crate) const NAME: &str = "mlp-by-years";
+pub(crate) const NAME: &str = "mlp-groups-from-age";
 
 /// Lower limit of a group's probability, so that its logarithm is finite.
 const LEAST: f32 = 1e-6;
@@ -65,7 +65,7 @@ impl Head for GroupsFromAge {
         let member = self.member.fit(&years, &ages_of(validation)?, seed)?;
         if member.age_distribution(training.matrix(), &[])?.is_none() {
             return Err(HeadError::Setting(format!(
-                "`{NAME}` needs a distribution over ages: expected mlp.years_loss distribution or \
+                "`{NAME}` needs a distribution over ages: expected mlp.age_loss distribution or \
                  ordinal"
             )));
         }

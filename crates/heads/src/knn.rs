@@ -31,14 +31,14 @@ pub struct KnnOptions {
     /// Number of neighbours: one number or a list, of which the best on the validation rows
     /// is kept (the first, where there are none).
     #[serde(deserialize_with = "one_or_more")]
-    pub neighbours: Vec<usize>,
+    pub n_neighbors: Vec<usize>,
     /// How features are scaled before the cosine is taken: `standard`, or `unit` for none.
     pub scaling: Scaling,
 }
 
 impl Default for KnnOptions {
     fn default() -> Self {
-        Self { neighbours: vec![30, 10, 20, 50, 100], scaling: Scaling::Standard }
+        Self { n_neighbors: vec![30, 10, 20, 50, 100], scaling: Scaling::Standard }
     }
 }
 
@@ -52,8 +52,8 @@ impl Knn {
     /// Checks the settings.
     pub(crate) fn new(options: &HeadOptions) -> Result<Self, HeadError> {
         let knn = options.knn.clone();
-        let ok = !knn.neighbours.is_empty() && knn.neighbours.iter().all(|&k| k > 0);
-        require(ok, "knn.neighbours", "a number of at least 1, or a list", &knn.neighbours)?;
+        let ok = !knn.n_neighbors.is_empty() && knn.n_neighbors.iter().all(|&k| k > 0);
+        require(ok, "knn.n_neighbors", "a number of at least 1, or a list", &knn.n_neighbors)?;
         Ok(Self { options: knn, unit_columns: options.unit_columns })
     }
 
@@ -95,7 +95,7 @@ impl Knn {
                 log: TrainingLog { rows_used: n, ..TrainingLog::default() },
             },
         };
-        let mut tried: Vec<usize> = self.options.neighbours.iter().map(|&k| k.min(n)).collect();
+        let mut tried: Vec<usize> = self.options.n_neighbors.iter().map(|&k| k.min(n)).collect();
         if validation.is_empty() {
             tried.truncate(1);
         }
@@ -287,10 +287,10 @@ impl FittedHead for Fitted {
         let shape = IxDyn(self.known.rows.dims());
         let rows = ArrayD::from_shape_vec(shape, values.unwrap_or_default());
         tensors.insert("rows".to_owned(), rows.unwrap_or_default());
-        tensors.insert("told".to_owned(), Array1::from(self.targets.clone()).into_dyn());
+        tensors.insert("targets".to_owned(), Array1::from(self.targets.clone()).into_dyn());
         if !self.class_frequencies.is_empty() {
             tensors.insert(
-                "shares".to_owned(),
+                "class_frequencies".to_owned(),
                 Array1::from(self.class_frequencies.clone()).into_dyn(),
             );
         }
@@ -304,9 +304,9 @@ pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadErro
     let stored: Stored<Settings> = reader.stored()?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
     let rows = reader.matrix("rows", (None, Some(features.width())))?;
-    let targets = reader.vector("told", Some(rows.nrows()))?;
+    let targets = reader.vector("targets", Some(rows.nrows()))?;
     let class_frequencies = match stored.target {
-        TargetKind::Classes { count } => reader.vector("shares", Some(count))?,
+        TargetKind::Classes { count } => reader.vector("class_frequencies", Some(count))?,
         TargetKind::Regression => Vec::new(),
     };
     let neighbours = stored.settings.neighbours;

@@ -27,13 +27,13 @@ mod mlp;
 mod options;
 pub mod registry;
 pub mod spaces;
+mod stacking;
 mod state_dict;
 mod subsample;
 mod svm;
 mod threads;
 mod training_set;
 mod trees;
-mod two_step;
 mod weights;
 mod years;
 
@@ -43,11 +43,11 @@ pub use ensemble::EnsembleOptions;
 pub use knn::KnnOptions;
 pub use linear::LinearOptions;
 pub use mlp::{
-    AgeDecoding, AgeLoss, Architecture, JointOptions, MlpOptions, OptimizerKind, Schedule,
+    AgeDecoding, AgeLoss, Architecture, MlpOptions, MultiTaskOptions, OptimizerKind, Schedule,
 };
 pub use options::{ClassWeights, HeadOptions};
-pub use svm::{Kernel, Scaling, Scheme, SvmOptions};
+pub use stacking::StackingOptions;
+pub use svm::{Kernel, MultiClass, Scaling, SvmOptions};
 pub use training_set::{LabelCount, TaskCounts, TrainingSet};
 pub use trees::TreeOptions;
-pub use two_step::TwoStepOptions;
 pub use weights::WeightFormat;

@@ -34,14 +34,14 @@ pub(crate) const NAME: &str = "linear";
 pub struct LinearOptions {
     /// Penalties to try, each > 0; the best on the validation rows is kept (the first, where
     /// there are none).
-    pub penalties: Vec<f64>,
+    pub l2_penalties: Vec<f64>,
     /// At most so many L-BFGS steps for each penalty.
-    pub steps: usize,
+    pub max_iter: usize,
 }
 
 impl Default for LinearOptions {
     fn default() -> Self {
-        Self { penalties: vec![0.1, 0.01, 0.001], steps: 150 }
+        Self { l2_penalties: vec![0.1, 0.01, 0.001], max_iter: 150 }
     }
 }
 
@@ -57,9 +57,9 @@ impl Linear {
     pub(crate) fn new(options: &HeadOptions) -> Result<Self, HeadError> {
         let linear = options.linear.clone();
         let positive = |penalty: &f64| *penalty > 0.0 && penalty.is_finite();
-        let ok = !linear.penalties.is_empty() && linear.penalties.iter().all(positive);
-        require(ok, "linear.penalties", "a list of numbers above 0", &linear.penalties)?;
-        require(linear.steps > 0, "linear.steps", "at least 1", linear.steps)?;
+        let ok = !linear.l2_penalties.is_empty() && linear.l2_penalties.iter().all(positive);
+        require(ok, "linear.l2_penalties", "a list of numbers above 0", &linear.l2_penalties)?;
+        require(linear.max_iter > 0, "linear.max_iter", "at least 1", linear.max_iter)?;
         Ok(Self {
             options: linear,
             class_weights: options.class_weights,
@@ -81,13 +81,13 @@ impl Linear {
         let mut best: Option<(f64, f64, Fitted)> = None;
         let mut notes = Vec::new();
         // From the strongest penalty down, each start is near its end.
-        let mut penalties = self.options.penalties.clone();
+        let mut penalties = self.options.l2_penalties.clone();
         penalties.sort_by(|a, b| b.total_cmp(a));
         if validation.is_empty() {
-            penalties = vec![self.options.penalties[0]];
+            penalties = vec![self.options.l2_penalties[0]];
         }
         for &penalty in &penalties {
-            let limits = Limits { steps: self.options.steps, gradient: 1e-5 };
+            let limits = Limits { steps: self.options.max_iter, gradient: 1e-5 };
             let found = minimise(at, limits, |at| {
                 let (value, mut gradient) = rows.evaluate(at, outputs, &objective);
                 let weights = features.width() * outputs;
@@ -99,7 +99,7 @@ impl Linear {
                 Ok::<_, HeadError>((value + penalty * length / 2.0, gradient))
             })?;
             at = found.at;
-            if found.steps == self.options.steps {
+            if found.steps == self.options.max_iter {
                 notes.push(format!(
                     "penalty {penalty}: stopped after {} steps, before the gradient vanished",
                     found.steps

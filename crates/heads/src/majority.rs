@@ -85,7 +85,7 @@ impl FittedHead for Fitted {
 
     fn state_dict(&self) -> StateDict {
         let prediction = Array1::from(self.prediction.clone()).into_dyn();
-        self.stored.state_dict(NAME, Tensors::from([("answer".to_owned(), prediction)]))
+        self.stored.state_dict(NAME, Tensors::from([("prediction".to_owned(), prediction)]))
     }
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadErro
         TargetKind::Regression => 1,
         TargetKind::Classes { count } => count,
     };
-    Ok(Box::new(Fitted { prediction: reader.vector("answer", Some(length))?, stored }))
+    Ok(Box::new(Fitted { prediction: reader.vector("prediction", Some(length))?, stored }))
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use crate::majority::{self, Majority};
 use crate::members::{Export, Restore};
 use crate::mlp::{self, Architecture, Mlp};
 use crate::options::HeadOptions;
+use crate::stacking::{self, Stacking};
 use crate::svm::{self, Svm};
 use crate::trees::{self, Trees};
-use crate::two_step::{self, TwoStep};
 
 type Make = fn(&HeadOptions) -> Result<Box<dyn Head>, HeadError>;
 
@@ -31,7 +31,7 @@ struct Entry {
 }
 
 const MLP_ENSEMBLE: &str = "mlp-ensemble";
-const MLP_JOINT_ENSEMBLE: &str = "mlp-joint-ensemble";
+const MLP_MULTI_TASK_ENSEMBLE: &str = "mlp-multi-task-ensemble";
 
 static HEADS: [Entry; 14] = [
     Entry {
@@ -52,18 +52,18 @@ static HEADS: [Entry; 14] = [
         export: Some(ensemble::export),
     },
     Entry {
-        name: mlp::JOINT_NAME,
+        name: mlp::MULTI_TASK_NAME,
         sentence: "An `mlp` that learns the tasks of a run together: one trunk, outputs a task.",
-        make: |options| Ok(Box::new(Mlp::joint(options)?)),
+        make: |options| Ok(Box::new(Mlp::multi_task(options)?)),
         restore: mlp::restore,
         export: Some(mlp::export),
     },
     Entry {
-        name: MLP_JOINT_ENSEMBLE,
-        sentence: "The mean of several `mlp-joint` fits under different seeds.",
+        name: MLP_MULTI_TASK_ENSEMBLE,
+        sentence: "The mean of several `mlp-multi-task` fits under different seeds.",
         make: |options| {
-            let member = Mlp::joint(options)?;
-            Ok(Box::new(Ensemble::new(MLP_JOINT_ENSEMBLE, member, options)?))
+            let member = Mlp::multi_task(options)?;
+            Ok(Box::new(Ensemble::new(MLP_MULTI_TASK_ENSEMBLE, member, options)?))
         },
         restore: ensemble::restore,
         export: Some(ensemble::export),
@@ -76,13 +76,13 @@ static HEADS: [Entry; 14] = [
         export: None,
     },
     Entry {
-        name: two_step::NAME,
+        name: stacking::NAME,
         sentence: "Age in years by an `mlp` that also sees the age-group probabilities of another (stacking).",
         make: |options| {
             let member = Box::new(Mlp::fitted_once(options)?);
-            Ok(Box::new(TwoStep::new(member, &options.two_step)?))
+            Ok(Box::new(Stacking::new(member, &options.stacking)?))
         },
-        restore: |state| two_step::restore(state, mlp::restore),
+        restore: |state| stacking::restore(state, mlp::restore),
         export: None,
     },
     Entry {
@@ -227,10 +227,10 @@ mod tests {
     fn settings_out_of_range_are_named() {
         let mut options = HeadOptions::default();
         options.mlp.dropout = 1.0;
-        options.svm.cost = vec![0.0];
-        options.linear.penalties.clear();
+        options.svm.c = vec![0.0];
+        options.linear.l2_penalties.clear();
         for (name, setting) in
-            [("mlp", "mlp.dropout"), ("svm", "svm.cost"), ("linear", "linear.penalties")]
+            [("mlp", "mlp.dropout"), ("svm", "svm.c"), ("linear", "linear.l2_penalties")]
         {
             let error = head(name, &options).err().unwrap().to_string();
             assert!(error.contains(setting), "{error}");

@@ -41,8 +41,8 @@ fn targets(task: Task, rows: &[usize]) -> Targets {
 
 fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Predictions) {
     let mut options = HeadOptions { unit_columns: Some((0, 4)), ..HeadOptions::default() };
-    options.mlp.hidden = vec![16, 16];
-    options.mlp.least_steps = 20;
+    options.mlp.hidden_layer_sizes = vec![16, 16];
+    options.mlp.min_steps = 20;
     options.mlp.epochs = 2;
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
@@ -226,7 +226,7 @@ fn three_heads_on_2560_features_in_half_precision_fit_into_6_megabytes() {
     let wide = Array2::from_shape_fn((40, 2_560), |(row, column)| (row * column % 97) as f32);
     let wide = FeatureMatrix::new(wide, None).unwrap();
     let mut options = HeadOptions::default();
-    (options.mlp.epochs, options.mlp.least_steps) = (1, 1);
+    (options.mlp.epochs, options.mlp.min_steps) = (1, 1);
     let heads = [Task::Gender, Task::Age, Task::AgeGroup].map(|task| {
         let examples = |rows: std::ops::Range<usize>| {
             let rows: Vec<usize> = rows.collect();

@@ -51,7 +51,7 @@ fn predictions_of_no_head_leak_memory() {
     }
     let mut options = quick();
     options.mlp.epochs = 2;
-    options.mlp.least_steps = 10;
+    options.mlp.min_steps = 10;
     options.mlp.mc_dropout_passes = 2;
     options.svm.max_rows = Some(60);
     let mut measured = 0;

@@ -179,7 +179,7 @@ impl Loaded {
                 (Task::Age, Predictions::Regression(years)) => {
                     prediction.age = years.first().copied();
                     let uncertainty = fitted.uncertainty(matrix, &[0])?;
-                    prediction.age_spread =
+                    prediction.age_mc_dropout_uncertainty =
                         uncertainty.and_then(|uncertainty| uncertainty.first().copied());
                     let distribution = fitted.age_distribution(matrix, &[0])?;
                     let estimates = AgeEstimate::of_rows(distribution.as_ref(), &years);

@@ -13,7 +13,7 @@ use facefold_core::{
     Predictions, Targets, Task,
 };
 use facefold_heads::{
-    AgeDecoding, AgeLoss, Bundle, FeatureChoice, HeadOptions, Scheme, TaskHead, WeightFormat,
+    AgeDecoding, AgeLoss, Bundle, FeatureChoice, HeadOptions, MultiClass, TaskHead, WeightFormat,
     registry,
 };
 use facefold_predict::export::{WeightStorage, export};
@@ -76,8 +76,8 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
 
 fn options() -> HeadOptions {
     let mut options = HeadOptions::default();
-    options.mlp.hidden = vec![24, 24];
-    options.mlp.least_steps = 60;
+    options.mlp.hidden_layer_sizes = vec![24, 24];
+    options.mlp.min_steps = 60;
     options.ensemble.members = 2;
     options
 }
@@ -167,8 +167,8 @@ fn onnxruntime_predicts_as_the_heads_do() {
         "mlp",
         "mlp-residual",
         "mlp-ensemble",
-        "mlp-joint",
-        "mlp-joint-ensemble",
+        "mlp-multi-task",
+        "mlp-multi-task-ensemble",
         "linear",
         "svm",
         "svm-linear",
@@ -184,7 +184,7 @@ fn onnxruntime_predicts_as_the_heads_do() {
     varied.mlp.age_decoding = AgeDecoding::Expectation;
     varied.mlp.batch_norm = false;
     varied.unit_columns = Some((0, 8));
-    varied.svm.scheme = Scheme::OneVsRest;
+    varied.svm.multi_class = MultiClass::OneVsRest;
     cases.push(("mlp", "expectation of unit columns".to_owned(), varied.clone()));
     cases.push(("svm-linfa", "svm-linfa".to_owned(), varied));
     for (kind, name, options) in cases {
@@ -206,7 +206,7 @@ fn quantised_weights_are_smaller_and_predictions_close() {
     let test = "quantised_weights_are_smaller_and_predictions_close";
     let matrix = matrix();
     let mut wide = options();
-    wide.mlp.hidden = vec![128, 128];
+    wide.mlp.hidden_layer_sizes = vec![128, 128];
     // Not rounded to years, where a median that lies at a half moves by a whole one.
     wide.mlp.age_decoding = AgeDecoding::Median;
     let bundle = bundle(vec![head("mlp", Task::Age, &wide, &matrix)]);

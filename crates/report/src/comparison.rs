@@ -108,7 +108,7 @@ fn pairs(comparison: &Comparison) -> Table {
             pair.mcnemar.map_or_else(dash, |test| format::p_value(test.chi_squared_p)),
             pair.corrected_t.map_or_else(dash, |test| format::p_value(test.p_value)),
             pair.cohens_d.map_or_else(dash, |d| format!("{d:.2}")),
-            format::value(metric, pair.detectable),
+            format::value(metric, pair.minimum_detectable_difference),
         ]);
     }
     table

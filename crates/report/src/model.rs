@@ -76,7 +76,7 @@ pub struct Network {
 /// The samples of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
-    /// `adience`, `utkface`, `drawn`, …
+    /// `adience`, `utkface`, `synthetic`, …
     pub kind: String,
     /// Last part of the root's name; never a whole path.
     pub root: String,
@@ -126,7 +126,6 @@ pub struct TaskReport {
     pub slices: Option<SliceReport>,
     /// Label-error candidates of the best head; `None` in older reports.
     #[serde(default)]
-    #[serde(rename = "suspects")]
     pub label_error_candidates: Option<LabelErrorCount>,
     /// How settings were searched for; one entry a head whose settings were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -59,10 +59,8 @@ pub struct Verification {
     pub log_records: usize,
     /// Bytes at the log's end that are no whole record: what a killed writer leaves. The next
     /// extraction cuts them; no picture is lost that was committed.
-    #[serde(rename = "log_torn_bytes")]
     pub incomplete_log_bytes: u64,
     /// Where they begin.
-    #[serde(rename = "log_torn_at")]
     pub incomplete_log_at: u64,
     /// Whether `store.json` and `samples.parquet` carry checksums. Without, only what makes them
     /// unreadable is found; extracting again adds them.

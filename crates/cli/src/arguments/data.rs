@@ -27,9 +27,11 @@ Examples:
         #[arg(long, value_name = "FILE")]
         plot: Option<PathBuf>,
     },
-    /// Draw a set of faces in Adience's layout.
-    #[command(after_help = "Example: facefold data draw data/drawn --subjects 100 --pictures 2000")]
-    Draw {
+    /// Generate a synthetic data set: painted faces in Adience's layout.
+    #[command(
+        after_help = "Example: facefold data generate data/synthetic --subjects 100 --pictures 2000"
+    )]
+    Generate {
         /// Directory to write.
         out: PathBuf,
         /// Number of subjects.
@@ -38,7 +40,7 @@ Examples:
         /// Number of pictures.
         #[arg(long, default_value_t = 600)]
         pictures: usize,
-        /// Seed: the same seed draws the same bytes.
+        /// Seed: the same seed gives the same bytes.
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },

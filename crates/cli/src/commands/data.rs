@@ -22,7 +22,7 @@ pub fn run(command: DataCommand, output: Output) -> Result<Outcome> {
         DataCommand::Check { source, images, plot } => {
             check_source(&source, images, plot.as_deref(), output)
         }
-        DataCommand::Draw { out, subjects, pictures, seed } => {
+        DataCommand::Generate { out, subjects, pictures, seed } => {
             let options =
                 SyntheticOptions { subjects, pictures, seed, ..SyntheticOptions::default() };
             let summary = synthetic::generate(&out, &options, &Terminal::listening()?)?;

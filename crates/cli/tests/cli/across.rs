@@ -9,7 +9,7 @@ use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
 /// A store of a manifest: all pictures of the subject drawn first, and 40 pictures of other people.
 fn other_store(dir: &Dir) -> (std::path::PathBuf, usize) {
     let (other, root) = (dir.path("other"), dir.path("pictures"));
-    succeed(line("data draw {} --subjects 12 --pictures 48 --seed 8", &[&other]));
+    succeed(line("data generate {} --subjects 12 --pictures 48 --seed 8", &[&other]));
     std::fs::create_dir_all(&root).expect("a directory");
     let mut list = "path,subject,gender\n".to_owned();
     let mut subjects = |from: &Path, name: &str, most: usize| {
@@ -57,7 +57,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
     let task = &report["tasks"][0];
     assert_eq!(task["result"]["protocol"], "stores");
     assert_eq!(report["dataset"]["kind"], "store, tested on pictures-store");
-    let partition = &task["result"]["partitions"][0];
+    let partition = &task["result"]["splits"][0];
     assert_eq!(partition["name"], "pictures-store");
     let used = |set: &str| task["rows"]["of_sets"][set].as_u64().expect("rows of a set");
     let trained = ["train", "validation"].map(|part| partition[part].as_u64().expect("a count"));
@@ -86,7 +86,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
         &[drawn_store(), &store, &third, &out],
     ));
     let task = &read_json(&out.join("report.json"))["tasks"][0];
-    assert_eq!(task["result"]["partitions"][1]["name"], "third");
+    assert_eq!(task["result"]["splits"][1]["name"], "third");
     assert!(task["slices"]["attributes"].as_array().expect("slices").iter().any(|slices| {
         slices["name"] == "set" && slices["slices"].as_array().expect("slices").len() == 2
     }));
@@ -161,7 +161,7 @@ fn each_set_is_left_out_once() {
         &[drawn_store(), &store, &out],
     ));
     let task = &read_json(&out.join("report.json"))["tasks"][0];
-    let partitions = task["result"]["partitions"].as_array().expect("partitions");
+    let partitions = task["result"]["splits"].as_array().expect("splits");
     let names: Vec<&str> =
         partitions.iter().map(|partition| partition["name"].as_str().expect("a name")).collect();
     assert_eq!(names, ["store", "pictures-store"]);

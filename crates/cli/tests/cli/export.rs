@@ -13,7 +13,7 @@ use facefold_testing::{Need, given, skip};
 use crate::support::{Dir, drawn, fail, has_weights, json, line, succeed};
 
 /// Settings under which an MLP is trained in a moment.
-const QUICK: &str = "--set mlp.hidden=[32] --set mlp.epochs=2 --set mlp.least_steps=60 \
+const QUICK: &str = "--set mlp.hidden_layer_sizes=[32] --set mlp.epochs=2 --set mlp.min_steps=60 \
                      --set ensemble.members=2";
 
 /// Drawn faces as crops, and a store of them with genders and years by a manifest: the drawn set's
@@ -140,8 +140,8 @@ fn a_narrow_head_behind_its_network_is_below_5_megabytes() {
     let dir = Dir::new();
     let (_, store) = prepared(&dir, "untrained");
     let [bundle, out] = ["narrow.facefold", "narrow.onnx"].map(|name| dir.path(name));
-    let train = "train --store {} --task age --set mlp.epochs=1 --set mlp.least_steps=1 \
-                 --set mlp.hidden=[96,256,256] --out {}";
+    let train = "train --store {} --task age --set mlp.epochs=1 --set mlp.min_steps=1 \
+                 --set mlp.hidden_layer_sizes=[96,256,256] --out {}";
     succeed(line(train, &[&store, &bundle]));
     let export = "export {} --with-backbone --weights int8 --out {}";
     let told = json(line(export, &[&bundle, &out]));

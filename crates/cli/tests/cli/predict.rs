@@ -223,20 +223,20 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
     let people = people.as_array().expect("people");
     // Without a detector the whole frame is the face.
     assert_eq!(people.len(), 1, "{people:?}");
-    let person = &people[0];
-    assert_eq!((&person["person"], &person["first_seconds"]), (&1.into(), &0.0.into()));
-    let count = person["frames"].as_u64().expect("a count");
-    assert!((10..=11).contains(&count), "2 seconds at 5 a second: {person}");
-    assert_eq!(person["last_frame"], count - 1);
+    let track = &people[0];
+    assert_eq!((&track["track"], &track["first_seconds"]), (&1.into(), &0.0.into()));
+    let count = track["frames"].as_u64().expect("a count");
+    assert!((10..=11).contains(&count), "2 seconds at 5 a second: {track}");
+    assert_eq!(track["last_frame"], count - 1);
     assert_eq!(files(&out).len() as u64, count);
     assert_eq!(files(&out)[0], "frame-000000.jpg");
-    let share = person["gender"]["probability"].as_f64().expect("a probability");
+    let share = track["gender"]["probability"].as_f64().expect("a probability");
     // The mean lies between what single frames of the two halves say.
     let single = |number: u64| {
         let path = dir.path(&format!("one-stills/{number:03}.png"));
         let told = json(line("predict --bundle {} {}", &[&bundle, &path]));
         let shares = told[0]["gender"]["probabilities"].clone();
-        let name = &person["gender"]["label"];
+        let name = &track["gender"]["label"];
         let pair = shares.as_array().expect("shares").iter().find(|pair| pair[0] == *name);
         pair.expect("the class")[1].as_f64().expect("a share")
     };

@@ -135,7 +135,7 @@ fn age_errors_are_told_by_age_group() {
         .iter()
         .map(|group| number(&group["rows"]) * number(&group["mean_absolute_error"]))
         .sum();
-    let whole = &age["validation"]["years"];
+    let whole = &age["validation"]["regression"];
     assert_eq!(rows, number(&whole["rows"]));
     assert!((sum / rows - number(&whole["mean_absolute_error"])).abs() < 1e-6);
 }

@@ -136,7 +136,9 @@ fn without_evidence_there_is_no_significant_difference() {
         pair.summary
     );
     assert!(pair.summary.ends_with(" at 80 % power."), "{}", pair.summary);
-    assert!(pair.interval.contains(0.0) && pair.detectable > pair.difference.abs());
+    assert!(
+        pair.interval.contains(0.0) && pair.minimum_detectable_difference > pair.difference.abs()
+    );
     assert!(pair.corrected_t.is_some());
     assert!(comparison.summary().contains("no significant difference to `a`"));
 }
@@ -196,7 +198,7 @@ fn results_are_compared_on_their_common_rows() {
     };
     let comparison = compare(&[candidate("one", &first), candidate("two", &second)], 1).unwrap();
     assert_eq!((comparison.rows, comparison.rows_left_out, comparison.subjects), (398, 3, 199));
-    assert_eq!(comparison.rows_of_other_truth, 1);
+    assert_eq!(comparison.rows_with_other_labels, 1);
     let warning = "3 rows are left out: 2 that only some results have, and 1 whose label differs";
     assert!(comparison.warnings[0].starts_with(warning), "{:?}", comparison.warnings);
     assert_eq!(comparison.pairs[0].corrected_t, None, "partitions of other rows");

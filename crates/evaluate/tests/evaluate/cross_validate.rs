@@ -298,8 +298,8 @@ fn ranges_are_scored_compared_and_sliced() {
         let rows: usize = sliced.attributes[0].slices.iter().map(|slice| slice.rows).sum();
         assert_eq!(rows, scored);
         assert!((sliced.value - comparison.candidates[0].value).abs() < 1e-9);
-        let doubted = label_error_candidates(predictions, head).unwrap();
-        assert!(doubted.rows.iter().all(|row| row.score > 0.0));
+        let label_errors = label_error_candidates(predictions, head).unwrap();
+        assert!(label_errors.rows.iter().all(|row| row.score > 0.0));
     }
 }
 

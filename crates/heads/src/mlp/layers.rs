@@ -96,7 +96,7 @@ impl Source for Loaded<'_, '_> {
 
     fn norm(&mut self, name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
         let read = |part: &str| self.0.vector(&format!("{name}.{part}"), Some(width));
-        let values = [read("gain")?, read("offset")?, read("mean")?, read("variance")?];
+        let values = [read("gamma")?, read("beta")?, read("mean")?, read("variance")?];
         norm(values, width).map_err(backend("reading a batch norm"))
     }
 }

@@ -39,12 +39,12 @@ use crate::years;
 use decoder::Decoder;
 pub(crate) use export::{export, export_mean};
 use network::Network;
-pub use options::{AgeDecoding, AgeLoss, JointOptions, MlpOptions, OptimizerKind};
+pub use options::{AgeDecoding, AgeLoss, MlpOptions, MultiTaskOptions, OptimizerKind};
 pub use schedule::Schedule;
 
 pub(crate) const NAME: &str = "mlp";
 pub(crate) const RESIDUAL_NAME: &str = "mlp-residual";
-pub(crate) const JOINT_NAME: &str = "mlp-joint";
+pub(crate) const MULTI_TASK_NAME: &str = "mlp-multi-task";
 
 /// Rows predicted at a time, which bounds the memory of their standardised copies.
 ///
@@ -65,9 +65,9 @@ pub enum Architecture {
 /// A multi-layer perceptron to be fitted.
 #[derive(Debug)]
 pub(crate) struct Mlp {
-    form: Architecture,
+    architecture: Architecture,
     /// Loss weights of multi-task learning, where auxiliary tasks are learnt as well.
-    joint: Option<JointOptions>,
+    multi_task: Option<MultiTaskOptions>,
     /// The trained head that it is initialised from, if not at random.
     start: Option<Arc<StateDict>>,
     options: MlpOptions,
@@ -77,11 +77,14 @@ pub(crate) struct Mlp {
 
 impl Mlp {
     /// Checks the settings.
-    pub(crate) fn new(form: Architecture, options: &HeadOptions) -> Result<Self, HeadError> {
+    pub(crate) fn new(
+        architecture: Architecture,
+        options: &HeadOptions,
+    ) -> Result<Self, HeadError> {
         options.mlp.check()?;
         Ok(Self {
-            form,
-            joint: None,
+            architecture,
+            multi_task: None,
             start: options.start.clone(),
             options: options.mlp.clone(),
             class_weights: options.class_weights,
@@ -103,9 +106,12 @@ impl Mlp {
     /// Each task has a fit of its own, whose best epoch and temperature are chosen by that task's
     /// validation rows. A fitted head has the trunk and the outputs of its own task only, so that
     /// it predicts as an `mlp` does.
-    pub(crate) fn joint(options: &HeadOptions) -> Result<Self, HeadError> {
-        options.joint.check()?;
-        Ok(Self { joint: Some(options.joint.clone()), ..Self::new(Architecture::Plain, options)? })
+    pub(crate) fn multi_task(options: &HeadOptions) -> Result<Self, HeadError> {
+        options.multi_task.check()?;
+        Ok(Self {
+            multi_task: Some(options.multi_task.clone()),
+            ..Self::new(Architecture::Plain, options)?
+        })
     }
 
     /// Fits it on this thread: once, or once more on all rows.
@@ -138,9 +144,9 @@ impl Mlp {
     }
 }
 
-fn name_of(form: Architecture, joint: bool) -> &'static str {
-    match form {
-        Architecture::Plain if joint => JOINT_NAME,
+fn name_of(architecture: Architecture, multi_task: bool) -> &'static str {
+    match architecture {
+        Architecture::Plain if multi_task => MULTI_TASK_NAME,
         Architecture::Plain => NAME,
         Architecture::Residual => RESIDUAL_NAME,
     }
@@ -148,7 +154,7 @@ fn name_of(form: Architecture, joint: bool) -> &'static str {
 
 impl Head for Mlp {
     fn name(&self) -> &str {
-        name_of(self.form, self.joint.is_some())
+        name_of(self.architecture, self.multi_task.is_some())
     }
 
     fn settings(&self) -> serde_json::Value {
@@ -157,8 +163,8 @@ impl Head for Mlp {
             "unit_columns": self.unit_columns,
             "mlp": json(&self.options),
         });
-        if let Some(joint) = &self.joint {
-            settings["joint"] = json(joint);
+        if let Some(multi_task) = &self.multi_task {
+            settings["multi_task"] = json(multi_task);
         }
         if let Some(start) = &self.start {
             settings["start"] = init::hash(start).into();
@@ -167,7 +173,7 @@ impl Head for Mlp {
     }
 
     fn uses_auxiliary_tasks(&self) -> bool {
-        self.joint.is_some()
+        self.multi_task.is_some()
     }
 
     fn fit(
@@ -183,9 +189,9 @@ impl Head for Mlp {
 /// Settings of a fitted network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct FittedSettings {
-    form: Architecture,
+    architecture: Architecture,
     #[serde(default)]
-    joint: bool,
+    multi_task: bool,
     options: MlpOptions,
 }
 
@@ -301,13 +307,13 @@ impl FittedHead for Fitted {
         self.network.store(&mut tensors);
         let (temperature, years) = (self.decoder.temperature, self.decoder.years);
         let decoder_values = Array1::from(vec![temperature, years.0, years.1]);
-        tensors.insert("answer".to_owned(), decoder_values.into_dyn());
+        tensors.insert("decoder".to_owned(), decoder_values.into_dyn());
         if !self.decoder.thresholds.is_empty() {
             let thresholds = Array1::from(self.decoder.thresholds.clone());
             tensors.insert("thresholds".to_owned(), thresholds.into_dyn());
         }
-        let FittedSettings { form, joint, .. } = self.stored.settings;
-        self.stored.state_dict(name_of(form, joint), tensors)
+        let FittedSettings { architecture, multi_task, .. } = self.stored.settings;
+        self.stored.state_dict(name_of(architecture, multi_task), tensors)
     }
 }
 
@@ -320,10 +326,10 @@ pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadErro
 pub(crate) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
     let reader = Reader(state);
     let stored: Stored<FittedSettings> = reader.stored()?;
-    let FittedSettings { form, options, .. } = &stored.settings;
+    let FittedSettings { architecture, options, .. } = &stored.settings;
     options.check().map_err(|error| HeadError::Corrupt(error.to_string()))?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
-    let decoder_values = reader.vector("answer", Some(3))?;
+    let decoder_values = reader.vector("decoder", Some(3))?;
     let mut decoder = Decoder::new(stored.target, options, (decoder_values[1], decoder_values[2]));
     decoder.temperature = decoder_values[0];
     if decoder.temperature <= 0.0 {
@@ -332,6 +338,7 @@ pub(crate) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
     if stored.target == TargetKind::Regression && options.age_loss == AgeLoss::Ordinal {
         decoder.set_thresholds(reader.vector("thresholds", Some(YEARS - 1))?);
     }
-    let network = Network::restore(&reader, *form, options, features.width(), decoder.outputs())?;
+    let network =
+        Network::restore(&reader, *architecture, options, features.width(), decoder.outputs())?;
     Ok(Fitted { features, network, decoder, stored, train_only: None })
 }

@@ -20,7 +20,7 @@ pub(super) struct Hidden {
 /// A multi-layer perceptron.
 #[derive(Debug)]
 pub(super) struct Network {
-    pub(super) form: Architecture,
+    pub(super) architecture: Architecture,
     dropout: f32,
     pub(super) hidden: Vec<Hidden>,
     pub(super) output: Dense,
@@ -32,39 +32,39 @@ pub(super) struct Network {
 impl Network {
     /// A network with randomly initialised weights.
     pub(super) fn draw(
-        form: Architecture,
+        architecture: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
         generator: &mut Rng,
     ) -> std::result::Result<Self, HeadError> {
-        Self::build(form, options, width, outputs, &mut Initialised(generator))
+        Self::build(architecture, options, width, outputs, &mut Initialised(generator))
     }
 
     /// A network from a store.
     pub(super) fn restore(
         reader: &Reader<'_>,
-        form: Architecture,
+        architecture: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
     ) -> std::result::Result<Self, HeadError> {
-        Self::build(form, options, width, outputs, &mut Loaded(reader))
+        Self::build(architecture, options, width, outputs, &mut Loaded(reader))
     }
 
     fn build(
-        form: Architecture,
+        architecture: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
         source: &mut impl Source,
     ) -> std::result::Result<Self, HeadError> {
         let mut inputs = width;
-        let mut hidden = Vec::with_capacity(options.hidden.len());
-        for (index, &units) in options.hidden.iter().enumerate() {
+        let mut hidden = Vec::with_capacity(options.hidden_layer_sizes.len());
+        for (index, &units) in options.hidden_layer_sizes.iter().enumerate() {
             let dense = source.dense(&format!("hidden.{index}"), inputs, units)?;
             // A residual block normalises its input, and the first one's is standardised.
-            let normalised = match form {
+            let normalised = match architecture {
                 Architecture::Plain => Some(units),
                 Architecture::Residual if index > 0 => Some(inputs),
                 Architecture::Residual => None,
@@ -78,7 +78,15 @@ impl Network {
         }
         let output = source.dense("output", inputs, outputs)?;
         let multiplier = Shared::new(multiplier()?);
-        Ok(Self { form, dropout: options.dropout, hidden, output, width, outputs, multiplier })
+        Ok(Self {
+            architecture,
+            dropout: options.dropout,
+            hidden,
+            output,
+            width,
+            outputs,
+            multiplier,
+        })
     }
 
     /// The same network with no more than its first outputs.
@@ -172,7 +180,7 @@ impl Network {
         let multiplier = &self.multiplier;
         let mut at = features.clone();
         for (index, Hidden { dense, norm }) in self.hidden.iter().enumerate() {
-            at = match self.form {
+            at = match self.architecture {
                 Architecture::Plain => {
                     let product = dense.product(&at, index == 0, multiplier)?;
                     if let Some(norm) = norm {
@@ -237,8 +245,8 @@ impl Network {
             named.push((format!("hidden.{index}.weight"), &layer.dense.weight));
             named.push((format!("hidden.{index}.bias"), &layer.dense.bias));
             if let Some(norm) = &layer.norm {
-                named.push((format!("norm.{index}.gain"), &norm.gamma));
-                named.push((format!("norm.{index}.offset"), &norm.beta));
+                named.push((format!("norm.{index}.gamma"), &norm.gamma));
+                named.push((format!("norm.{index}.beta"), &norm.beta));
                 named.push((format!("norm.{index}.mean"), &norm.mean));
                 named.push((format!("norm.{index}.variance"), &norm.variance));
             }

@@ -52,7 +52,7 @@ pub(super) fn fit(
     let targets = data.targets(options);
     let mut initial = seeded(seed, "mlp initial weights");
     let draw = |generator: &mut Rng| {
-        Network::draw(head.form, options, features.width(), targets.outputs(), generator)
+        Network::draw(head.architecture, options, features.width(), targets.outputs(), generator)
     };
     let network = draw(&mut initial)?;
     let best_network = draw(&mut initial)?;
@@ -82,14 +82,14 @@ pub(super) fn fit(
         data.balanced(head.class_weights),
         seed,
     );
-    let epochs = options.epochs.max(options.least_steps.div_ceil(batches.count()));
+    let epochs = options.epochs.max(options.min_steps.div_ceil(batches.count()));
     let steps = epochs * batches.count();
     let mut rate = Rate::new(options.schedule, options.learning_rate, steps);
     let mut parameters = network.parameters();
     parameters.extend(thresholds.parameter());
     let mut optimizer = Optimizer::new(options.optimizer, options.l1, parameters);
     let mut dropout = seeded(seed, "mlp dropout");
-    if batches.size() != options.batch || epochs != options.epochs {
+    if batches.size() != options.batch_size || epochs != options.epochs {
         let (n, size) = (data.rows.len(), batches.size());
         log.notes.push(format!("{n} training rows: {epochs} epochs in batches of {size}"));
     }
@@ -147,8 +147,11 @@ pub(super) fn fit(
         decoder.temperature = evaluator.temperature(&best.outputs);
     }
     let network = best_network.first_outputs(decoder.outputs()).map_err(&failed)?;
-    let settings =
-        FittedSettings { form: head.form, joint: head.joint.is_some(), options: options.clone() };
+    let settings = FittedSettings {
+        architecture: head.architecture,
+        multi_task: head.multi_task.is_some(),
+        options: options.clone(),
+    };
     let stored = Stored { target, unit_columns: head.unit_columns, settings, log };
     Ok(Fitted { features, network, decoder, stored, train_only: None })
 }

@@ -33,7 +33,7 @@ fn probabilities(
     if present.len() < 2 || present.len() > 2 && !one_against_the_rest {
         return Err(HeadError::Setting(format!(
             "a `{}` head of {} classes, one-vs-one, cannot be exported: expected two \
-             classes, or svm.scheme one-vs-rest",
+             classes, or svm.multi_class one-vs-rest",
             fitted.name,
             present.len()
         )));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::classifiers::BinaryClassifiers;
 use super::coupling::couple;
 use super::kernel::KernelFunction;
-use super::options::{Kernel, Scheme};
+use super::options::{Kernel, MultiClass};
 use super::subproblems::{ClassPair, class_pairs, present_classes};
 use crate::calibration::Sigmoid;
 use crate::features::Standardiser;
@@ -29,7 +29,7 @@ pub(super) struct FittedSettings {
     /// Of the kernel on the scaled features.
     pub(super) gamma: f64,
     pub(super) degree: u32,
-    pub(super) scheme: Scheme,
+    pub(super) multi_class: MultiClass,
 }
 
 impl FittedSettings {
@@ -177,7 +177,7 @@ pub(super) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
     let class_rows = reader.vector("class_rows", Some(classes))?;
     let has_rows: Vec<bool> = class_rows.iter().map(|&rows| rows > 0.0).collect();
-    let class_pairs = class_pairs(stored.settings.scheme, &present_classes(&has_rows));
+    let class_pairs = class_pairs(stored.settings.multi_class, &present_classes(&has_rows));
     let count = if stored.target == TargetKind::Regression { 1 } else { class_pairs.len() };
     let function = stored.settings.function();
     let classifiers = BinaryClassifiers::restore(&reader, function, features.width(), count)?;

@@ -44,7 +44,7 @@ use subproblems::{Subproblem, Subproblems};
 
 pub(crate) use export::export;
 pub(crate) use fitted::restore;
-pub use options::{Kernel, Scaling, Scheme, SvmOptions};
+pub use options::{Kernel, MultiClass, Scaling, SvmOptions};
 
 pub(crate) const NAME: &str = "svm";
 pub(crate) const LINEAR_NAME: &str = "svm-linear";
@@ -74,9 +74,9 @@ impl Svm {
             svm.gamma.truncate(1);
         }
         if name == REFERENCE_NAME {
-            svm.scheme = Scheme::OneVsRest;
+            svm.multi_class = MultiClass::OneVsRest;
             svm.scaling = Scaling::Standard;
-            svm.cost.truncate(1);
+            svm.c.truncate(1);
             svm.gamma.truncate(1);
         }
         let (class_weights, unit_columns) = (options.class_weights, options.unit_columns);
@@ -107,7 +107,7 @@ impl Svm {
             // Without validation rows nothing chooses: the first of each list is taken.
             let mut options = self.options.clone();
             if validation.is_empty() {
-                options.cost.truncate(1);
+                options.c.truncate(1);
                 options.gamma.truncate(1);
             }
             match primal::plan(&options, rows, &subproblems) {
@@ -123,7 +123,12 @@ impl Svm {
     }
 
     fn subproblems(&self, targets: &Targets) -> Result<Subproblems, HeadError> {
-        Subproblems::new(targets, self.options.scheme, self.class_weights, self.options.epsilon)
+        Subproblems::new(
+            targets,
+            self.options.multi_class,
+            self.class_weights,
+            self.options.epsilon,
+        )
     }
 
     /// The head of some classifiers, not calibrated yet.
@@ -140,7 +145,7 @@ impl Svm {
             cost,
             gamma,
             degree: self.options.degree,
-            scheme: self.options.scheme,
+            multi_class: self.options.multi_class,
         };
         let (target, unit_columns) = (training.kind(), features.unit_columns());
         Fitted {
@@ -167,7 +172,7 @@ impl Svm {
         let identity = matrix.identity();
         if self.options.scaling == Scaling::Unit
             && validation.matrix().identity() == identity
-            && primal::pairs(matrix.rows()) <= self.options.memory * 1e9
+            && primal::pairs(matrix.rows()) <= self.options.memory_gb * 1e9
         {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             let gram = match &*shared {
@@ -269,10 +274,10 @@ impl Svm {
         };
         log.notes.push(format!(
             "approximate: solved in the primal with a squared loss on {on}, because the products \
-             of all pairs of {} rows need {:.3} GB, and svm.memory allows {}",
+             of all pairs of {} rows need {:.3} GB, and svm.memory_gb allows {}",
             training.len() + validation.len(),
             plan.exact / 1e9,
-            self.options.memory
+            self.options.memory_gb
         ));
         let datasets = (training, validation);
         let settings = (options, self.unit_gamma(&features, training));
@@ -319,7 +324,7 @@ impl Svm {
             .iter()
             .map(|subproblem| linfa::fit(&samples, subproblem, &self.options))
             .collect::<Result<Vec<_>, _>>()?;
-        let chosen = (self.options.cost[0], self.options.gamma[0]);
+        let chosen = (self.options.c[0], self.options.gamma[0]);
         let function = kernel::KernelFunction::new(&self.options, chosen.1);
         let support = |chosen: &[usize]| {
             features.rows(training.matrix().plain(), &in_order(&rows, chosen), scale(width))

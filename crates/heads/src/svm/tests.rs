@@ -6,13 +6,13 @@ use ndarray::Array2;
 use rand::Rng as _;
 
 use super::choose::vote;
-use super::{Fitted, Kernel, LINEAR_NAME, NAME, REFERENCE_NAME, Scaling, Scheme, Svm};
+use super::{Fitted, Kernel, LINEAR_NAME, MultiClass, NAME, REFERENCE_NAME, Scaling, Svm};
 use crate::HeadOptions;
 
 fn options(kernel: Kernel) -> HeadOptions {
     let mut options = HeadOptions::default();
     options.svm.kernel = kernel;
-    options.svm.cost = vec![4.0];
+    options.svm.c = vec![4.0];
     options.svm.gamma = vec![0.7];
     options
 }
@@ -146,9 +146,9 @@ fn predictions_are_those_of_scikit_learn() {
 fn one_vs_rest_predicts_the_classes_too() {
     let (matrix, classes) = overlapping(900, 2);
     let predicted = Targets::Classes { indices: classes[..600].to_vec(), count: 4 };
-    let right = |scheme| {
+    let right = |multi_class| {
         let mut options = options(Kernel::Gaussian);
-        options.svm.scheme = scheme;
+        options.svm.multi_class = multi_class;
         let fitted = fit(NAME, &options, &matrix, &predicted);
         let rows: Vec<usize> = (600..900).collect();
         let Predictions::Classes(probabilities) = fitted.predict(&matrix, &rows).unwrap() else {
@@ -160,7 +160,7 @@ fn one_vs_rest_predicts_the_classes_too() {
         });
         (fitted.class_pairs.len(), right.count())
     };
-    let (one_vs_one, one_vs_rest) = (right(Scheme::OneVsOne), right(Scheme::OneVsRest));
+    let (one_vs_one, one_vs_rest) = (right(MultiClass::OneVsOne), right(MultiClass::OneVsRest));
     assert_eq!((one_vs_one.0, one_vs_rest.0), (6, 4));
     assert!(one_vs_one.1 > 100 && one_vs_rest.1 > 100, "{one_vs_one:?} {one_vs_rest:?}");
 }
@@ -176,12 +176,12 @@ fn the_grid_search_keeps_the_best_validation_score_and_notes_it() {
     let (training, validation) = (part(0..600), part(600..900));
     let alone = |cost: f64, gamma: f64| {
         let mut options = options(Kernel::Gaussian);
-        (options.svm.cost, options.svm.gamma) = (vec![cost], vec![gamma]);
+        (options.svm.c, options.svm.gamma) = (vec![cost], vec![gamma]);
         let svm = Svm::new(NAME, &options).unwrap();
         svm.fit_here(&training, &validation, 1).unwrap()
     };
     let mut options = options(Kernel::Gaussian);
-    (options.svm.cost, options.svm.gamma) = (vec![8.0, 0.5], vec![0.2, 3.0]);
+    (options.svm.c, options.svm.gamma) = (vec![8.0, 0.5], vec![0.2, 3.0]);
     let svm = Svm::new(NAME, &options).unwrap();
     let chosen = svm.fit_here(&training, &validation, 1).unwrap();
     let accuracy = |fitted: &Fitted| {
@@ -198,7 +198,7 @@ fn the_grid_search_keeps_the_best_validation_score_and_notes_it() {
     assert!(all.iter().min().unwrap() + 10 < *best, "{all:?}");
     let note = &chosen.stored.log.notes[0];
     assert!(note.contains("best of 4 on 300 validation rows"), "{note}");
-    assert!(note.contains("cost 0.5 gamma 3"), "{note}");
+    assert!(note.contains("C 0.5 gamma 3"), "{note}");
 }
 
 /// The minimum of the primal objective, by scipy, on the rows of sines:
@@ -243,14 +243,14 @@ fn the_primal_is_solved_to_its_minimum() {
     ] {
         let mut options = options(kernel);
         // 60 rows need 21,600 bytes; this leaves room for all of them as landmarks.
-        options.svm.memory = 20_000e-9;
+        options.svm.memory_gb = 20_000e-9;
         let fitted = fit(name, &options, &matrix, &two);
         let found = fitted.decisions(matrix.plain(), &rows).unwrap();
         for (found, expected) in found.iter().zip(decisions) {
             assert!((found - expected).abs() < 4e-3, "{kernel:?}: {found} {expected}");
         }
         let note = &fitted.stored.log.notes[0];
-        assert!(note.contains("approximate") && note.contains("svm.memory"), "{note}");
+        assert!(note.contains("approximate") && note.contains("svm.memory_gb"), "{note}");
         let fitted = fit(name, &options, &matrix, &years);
         let Predictions::Regression(found) = fitted.predict(&matrix, &rows).unwrap() else {
             panic!()
@@ -269,7 +269,7 @@ fn few_landmarks_approximate_the_exact_classifiers() {
     let right = |memory: f64| {
         let mut options = options(Kernel::Gaussian);
         options.svm.gamma = vec![0.2];
-        (options.svm.memory, options.svm.landmarks) = (memory, 200);
+        (options.svm.memory_gb, options.svm.landmarks) = (memory, 200);
         let fitted = fit(NAME, &options, &matrix, &targets);
         let decisions = fitted.decisions(matrix.plain(), &rows).unwrap();
         let votes = decisions.chunks(6).map(|row| vote(&fitted.class_pairs, row, 4));

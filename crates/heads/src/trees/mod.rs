@@ -39,59 +39,72 @@ const PREDICTION_ROWS: usize = 250;
 #[serde(default, deny_unknown_fields)]
 pub struct TreeOptions {
     /// Boosting iterations, at most. Each adds one tree; with more than two classes, one per class.
-    #[serde(rename = "rounds")]
     pub num_iterations: usize,
     /// Early stopping: iterations without a lower validation loss before training stops; the trees
     /// up to the best iteration are kept. `None`: no early stopping.
-    pub patience: Option<usize>,
+    pub early_stopping_rounds: Option<usize>,
     /// Learning rate (shrinkage): factor on the values of each tree, above 0, at most 1.
     pub learning_rate: f64,
     /// Leaves of a tree, at most (`num_leaves` in `LightGBM`).
-    pub leaves: usize,
+    pub num_leaves: usize,
     /// Training rows in a leaf, at least (`min_data_in_leaf` in `LightGBM`).
-    #[serde(rename = "least_rows")]
     pub min_data_in_leaf: usize,
     /// L2 regularisation of leaf values, added to the sum of hessians (`lambda_l2` in `LightGBM`).
-    pub penalty: f64,
+    pub lambda_l2: f64,
     /// Histogram bins of a feature, 2 to 256 (`max_bin` in `LightGBM`).
-    pub bins: usize,
+    pub max_bin: usize,
     /// Features sampled for each tree; all, if there are no more.
-    pub columns: usize,
+    pub features_per_tree: usize,
 }
 
 impl Default for TreeOptions {
     fn default() -> Self {
         Self {
             num_iterations: 400,
-            patience: Some(30),
+            early_stopping_rounds: Some(30),
             learning_rate: 0.1,
-            leaves: 15,
+            num_leaves: 15,
             min_data_in_leaf: 20,
-            penalty: 1.0,
-            bins: 64,
-            columns: 256,
+            lambda_l2: 1.0,
+            max_bin: 64,
+            features_per_tree: 256,
         }
     }
 }
 
 impl TreeOptions {
     fn check(&self) -> Result<(), HeadError> {
-        require(self.num_iterations > 0, "trees.rounds", "at least 1", self.num_iterations)?;
-        require(self.patience != Some(0), "trees.patience", "at least 1", self.patience)?;
+        require(
+            self.num_iterations > 0,
+            "trees.num_iterations",
+            "at least 1",
+            self.num_iterations,
+        )?;
+        require(
+            self.early_stopping_rounds != Some(0),
+            "trees.early_stopping_rounds",
+            "at least 1",
+            self.early_stopping_rounds,
+        )?;
         let rate = self.learning_rate;
         require(rate > 0.0 && rate <= 1.0, "trees.learning_rate", "above 0, at most 1", rate)?;
-        let leaves = self.leaves;
-        require((2..=65_536).contains(&leaves), "trees.leaves", "2 to 65,536", leaves)?;
+        let leaves = self.num_leaves;
+        require((2..=65_536).contains(&leaves), "trees.num_leaves", "2 to 65,536", leaves)?;
         require(
             self.min_data_in_leaf > 0,
-            "trees.least_rows",
+            "trees.min_data_in_leaf",
             "at least 1",
             self.min_data_in_leaf,
         )?;
-        let penalty = self.penalty;
-        require(penalty >= 0.0 && penalty.is_finite(), "trees.penalty", "at least 0", penalty)?;
-        require((2..=256).contains(&self.bins), "trees.bins", "2 to 256", self.bins)?;
-        require(self.columns > 0, "trees.columns", "at least 1", self.columns)
+        let penalty = self.lambda_l2;
+        require(penalty >= 0.0 && penalty.is_finite(), "trees.lambda_l2", "at least 0", penalty)?;
+        require((2..=256).contains(&self.max_bin), "trees.max_bin", "2 to 256", self.max_bin)?;
+        require(
+            self.features_per_tree > 0,
+            "trees.features_per_tree",
+            "at least 1",
+            self.features_per_tree,
+        )
     }
 }
 
@@ -129,7 +142,7 @@ impl Trees {
         let width = features.width();
         let bins = {
             let values = features.rows(training.matrix().plain(), training.rows(), 1.0);
-            Bins::new(&values, width, options.bins)
+            Bins::new(&values, width, options.max_bin)
         };
         let validation_values = features.rows(validation.matrix().plain(), validation.rows(), 1.0);
         let of_class = match training.targets() {
@@ -144,9 +157,9 @@ impl Trees {
         let mut scores = model.base_score.repeat(training.len());
         let mut validation_scores = model.base_score.repeat(validation.len());
         let growth = GrowthParams {
-            leaves: options.leaves,
+            leaves: options.num_leaves,
             min_data_in_leaf: options.min_data_in_leaf,
-            penalty: options.penalty,
+            penalty: options.lambda_l2,
             rate: options.learning_rate,
         };
         let mut columns = seeded(seed, "trees columns");
@@ -155,7 +168,7 @@ impl Trees {
         for number in 1..=options.num_iterations {
             let derivatives = Derivatives::of(training.targets(), &scores, outputs, &weights);
             for output in 0..outputs {
-                let columns = sample_columns(&mut columns, width, options.columns);
+                let columns = sample_columns(&mut columns, width, options.features_per_tree);
                 let (gradients, hessians) = derivatives.of_output(output);
                 let data = TreeData { bins: &bins, gradients, hessians, columns: &columns };
                 let (tree, added) = grow(&data, growth);
@@ -183,11 +196,11 @@ impl Trees {
                 best = Some((number, validation_loss));
             }
             let waited = number - best.map_or(number, |(at, _)| at);
-            if options.patience.is_some_and(|patience| waited >= patience) {
+            if options.early_stopping_rounds.is_some_and(|patience| waited >= patience) {
                 break;
             }
         }
-        if let (Some((iterations, _)), Some(_)) = (best, options.patience) {
+        if let (Some((iterations, _)), Some(_)) = (best, options.early_stopping_rounds) {
             model.trees.truncate(iterations * outputs);
             log.best_epoch = Some(iterations);
         }

@@ -22,9 +22,9 @@ fn sample_columns() -> (FeatureMatrix, Vec<f32>) {
 fn predict(matrix: &FeatureMatrix, targets: &Targets) -> Predictions {
     let trees = TreeOptions {
         num_iterations: 60,
-        patience: None,
-        bins: 255,
-        columns: 6,
+        early_stopping_rounds: None,
+        max_bin: 255,
+        features_per_tree: 6,
         ..TreeOptions::default()
     };
     let options = HeadOptions { trees, ..HeadOptions::default() };
@@ -86,7 +86,7 @@ fn trees_after_the_best_iteration_are_dropped() {
     let (matrix, years) = sample_columns();
     let mut options = HeadOptions::default();
     options.trees.num_iterations = 200;
-    options.trees.patience = Some(5);
+    options.trees.early_stopping_rounds = Some(5);
     options.trees.learning_rate = 0.5;
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();

@@ -2,7 +2,7 @@
 
 use facefold_core::{FeatureMatrix, Predictions, Targets};
 use facefold_heads::graph::{ComputationGraph, Operation, Step, Value};
-use facefold_heads::{AgeDecoding, AgeLoss, HeadOptions, Scheme, registry};
+use facefold_heads::{AgeDecoding, AgeLoss, HeadOptions, MultiClass, registry};
 use ndarray::{Array2, Axis, concatenate};
 
 use crate::support::{aged, blobs, fit, quick, test_rows};
@@ -142,7 +142,7 @@ fn exported_classifiers_agree_with_their_heads() {
     options.ensemble.members = 2;
     options.unit_columns = Some((0, 2));
     options.mlp.batch_norm = false;
-    for name in ["mlp", "mlp-joint", "mlp-joint-ensemble", "mlp-residual", "linear"] {
+    for name in ["mlp", "mlp-multi-task", "mlp-multi-task-ensemble", "mlp-residual", "linear"] {
         agrees(name, &options, &matrix, &three);
     }
     options.mlp.batch_norm = true;
@@ -150,7 +150,7 @@ fn exported_classifiers_agree_with_their_heads() {
         agrees(name, &options, &matrix, &two);
     }
     options.unit_columns = Some((1, 2));
-    options.svm.scheme = Scheme::OneVsRest;
+    options.svm.multi_class = MultiClass::OneVsRest;
     for name in ["mlp", "svm", "svm-linfa"] {
         agrees(name, &options, &matrix, &three);
     }

@@ -49,7 +49,7 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
                 .with_auxiliary_tasks(vec![AuxiliaryTask { kind: task.into(), rows, targets }])
                 .unwrap()
         };
-        let head = registry::head("mlp-joint", &quick()).unwrap();
+        let head = registry::head("mlp-multi-task", &quick()).unwrap();
         assert!(head.uses_auxiliary_tasks());
         let fitted = head.fit(&examples(0..400), &examples(400..500), 1).unwrap();
         // Every row that has any of the two labels.
@@ -75,7 +75,7 @@ fn joint_training_without_auxiliary_task_is_an_error() {
     let (matrix, targets) = mirrored();
     let rows: Vec<usize> = (0..100).collect();
     let alone = FeatureDataset::new(&matrix, rows.clone(), targets.select(&rows)).unwrap();
-    let head = registry::head("mlp-joint", &quick()).unwrap();
+    let head = registry::head("mlp-multi-task", &quick()).unwrap();
     let error = head.fit(&alone, &alone, 1).err().unwrap().to_string();
     assert!(error.contains("--task gender,age") && error.contains("`mlp`"), "{error}");
 }
@@ -103,16 +103,16 @@ fn age_groups_are_predicted_from_ages() {
     };
     let rows = test_rows(&matrix);
     let truth: Vec<usize> = rows.iter().map(|&row| indices[row]).collect();
-    for name in ["mlp", "mlp-by-years"] {
+    for name in ["mlp", "mlp-groups-from-age"] {
         let head = registry::head(name, &quick()).unwrap();
         let fitted = head.fit(&grouped(0..300), &grouped(300..450), 1).unwrap();
         let found = accuracy(&probabilities(fitted.predict(&matrix, &rows).unwrap()), &truth);
         assert!(found > if name == "mlp" { 0.6 } else { 0.7 }, "{name}: {found}");
         assert_eq!(
             fitted.age_distribution(&matrix, &rows).unwrap().is_some(),
-            name == "mlp-by-years"
+            name == "mlp-groups-from-age"
         );
-        if name == "mlp-by-years" {
+        if name == "mlp-groups-from-age" {
             let restored = registry::restore(&fitted.state_dict()).unwrap();
             assert!(
                 restored.predict(&matrix, &rows).unwrap()
@@ -123,7 +123,7 @@ fn age_groups_are_predicted_from_ages() {
     // Without years it says what to do.
     let none = FeatureDataset::new(&matrix, rows.clone(), classes.select(&rows)).unwrap();
     let none = none.with_age_groups(groups).unwrap();
-    let head = registry::head("mlp-by-years", &quick()).unwrap();
+    let head = registry::head("mlp-groups-from-age", &quick()).unwrap();
     let error = head.fit(&none, &none, 1).err().unwrap().to_string();
     assert!(error.contains("`mlp`"), "{error}");
 }
@@ -155,9 +155,9 @@ fn a_head_can_be_initialised_from_a_trained_head() {
     // A learning rate too small to change anything: the predictions are those of the trained head,
     // on rows that the scaling was not fitted to.
     options.mlp.learning_rate = 1e-12;
-    options.mlp.least_steps = 1;
+    options.mlp.min_steps = 1;
     options.mlp.epochs = 1;
-    options.mlp.mirror = false;
+    options.mlp.horizontal_flip = false;
     let rows = test_rows(&matrix);
     let head = registry::head("mlp", &options).unwrap();
     let (few, kept) = (examples(&matrix, 0..50, &targets), examples(&matrix, 50..90, &targets));
@@ -187,14 +187,14 @@ fn a_head_can_be_initialised_from_a_trained_head() {
         head.fit(&examples(&matrix, 0..50, &classes), &examples(&matrix, 0..0, &classes), 2);
     let notes = other.unwrap().log().notes.join(" ");
     assert!(notes.contains("initialised at random"), "{notes}");
-    let joint = registry::head("mlp-joint", &options).unwrap().fit(&few, &kept, 2).unwrap();
+    let joint = registry::head("mlp-multi-task", &options).unwrap().fit(&few, &kept, 2).unwrap();
     let weight = |state: &StateDict| state.tensors["output.weight"][[0, 5]];
     assert!((weight(&joint.state_dict()) - weight(&trained.state_dict())).abs() < 1e-6);
 
-    options.mlp.hidden = vec![16];
+    options.mlp.hidden_layer_sizes = vec![16];
     let head = registry::head("mlp", &options).unwrap();
     let error = head.fit(&few, &kept, 2).err().unwrap().to_string();
-    assert!(error.contains("mlp.hidden") && error.contains("[32, 32]"), "{error}");
+    assert!(error.contains("mlp.hidden_layer_sizes") && error.contains("[32, 32]"), "{error}");
     options.start = Some(Arc::new(fit("linear", &quick(), &matrix, &targets, 1).state_dict()));
     let head = registry::head("mlp", &options).unwrap();
     let error = head.fit(&few, &kept, 2).err().unwrap().to_string();
@@ -257,7 +257,7 @@ fn a_refit_trains_on_the_validation_rows_and_is_evaluated_without_them() {
     // Classes keep the temperature that the validation rows chose.
     let (matrix, targets) = mirrored();
     let temperature = |options: &HeadOptions| {
-        fit("mlp", options, &matrix, &targets, 1).state_dict().tensors["answer"][[0]]
+        fit("mlp", options, &matrix, &targets, 1).state_dict().tensors["decoder"][[0]]
     };
     assert_eq!(temperature(&quick()), temperature(&options));
 }

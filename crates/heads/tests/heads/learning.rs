@@ -34,7 +34,7 @@ fn nonlinear_boundaries_need_a_nonlinear_head() {
         ("svm", 0.98..1.01),
         ("mlp", 0.95..1.01),
         ("mlp-residual", 0.95..1.01),
-        ("mlp-joint", 0.95..1.01),
+        ("mlp-multi-task", 0.95..1.01),
         ("trees", 0.93..1.01),
         // A cosine sees directions only.
         ("knn", 0.3..0.75),
@@ -58,8 +58,8 @@ fn every_head_but_the_baseline_learns_ages() {
         ("svm-linfa", 2.0),
         ("mlp", 3.0),
         ("mlp-residual", 3.0),
-        ("mlp-joint", 3.0),
-        ("mlp-two-step", 3.0),
+        ("mlp-multi-task", 3.0),
+        ("mlp-stacked", 3.0),
         ("trees", 3.0),
         ("knn", 6.0),
     ] {

@@ -12,9 +12,9 @@ use crate::support::{accuracy, blobs, examples, fit, mirrored, probabilities, qu
 fn the_same_seed_gives_the_same_bits_in_any_pool() {
     let (matrix, targets) = mirrored();
     let mut options = HeadOptions::default();
-    options.mlp.hidden = vec![64, 64];
+    options.mlp.hidden_layer_sizes = vec![64, 64];
     options.mlp.epochs = 3;
-    options.mlp.least_steps = 10;
+    options.mlp.min_steps = 10;
     options.svm.max_rows = Some(60);
     let rows = test_rows(&matrix);
     for (name, _) in registry::names() {
@@ -52,8 +52,8 @@ fn validation_rows_choose_but_are_not_trained_on() {
     let (matrix, targets) = mirrored();
     let Targets::Classes { indices, count } = &targets else { panic!("expected classes") };
     let mut options = quick();
-    options.linear.penalties = vec![0.01];
-    options.svm.cost = vec![2.0];
+    options.linear.l2_penalties = vec![0.01];
+    options.svm.c = vec![2.0];
     options.svm.gamma = vec![1.0];
     let n = matrix.rows();
     // Validation rows whose classes are turned round: another epoch, temperature or sigmoid may

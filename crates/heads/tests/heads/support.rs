@@ -71,11 +71,11 @@ pub fn accuracy(probabilities: &Array2<f32>, classes: &[usize]) -> f32 {
 /// Settings under which toy problems take a moment.
 pub fn quick() -> HeadOptions {
     let mut options = HeadOptions::default();
-    options.mlp.hidden = vec![32, 32];
+    options.mlp.hidden_layer_sizes = vec![32, 32];
     options.mlp.input_dropout = 0.0;
     options.mlp.dropout = 0.1;
     options.mlp.mixup = 0.0;
-    options.mlp.least_steps = 300;
+    options.mlp.min_steps = 300;
     options.mlp.refit = false;
     options
 }

@@ -136,11 +136,11 @@ pub fn legend(is_class: bool, map: &OcclusionMap) -> [String; 2] {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MapSummary {
     /// The largest decrease of the prediction by a patch; below 0 if there is none.
-    pub most: f32,
+    pub max: f32,
     /// Top left corner of that patch in the crop of 112 x 112 pixels.
-    pub most_at: [usize; 2],
+    pub max_at: [usize; 2],
     /// The smallest: below 0 where the prediction increased.
-    pub least: f32,
+    pub min: f32,
     /// The prediction less that under each patch, row by row from the top.
     pub grid: Vec<Vec<f32>>,
 }
@@ -182,9 +182,9 @@ impl OcclusionMap {
         let [most, least] = self.extremes();
         let at = self.grid.iter().position(|&value| value == most).unwrap_or_default();
         MapSummary {
-            most,
-            most_at: [at % GRID * STEP, at / GRID * STEP],
-            least,
+            max: most,
+            max_at: [at % GRID * STEP, at / GRID * STEP],
+            min: least,
             grid: self.grid.chunks(GRID).map(<[f32]>::to_vec).collect(),
         }
     }
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!((mean.pictures(), mean.extremes()), (2, [2.5, 0.0]));
         assert!(mean.pixels.iter().all(|&value| value == 20.0));
         let summary = mean.summary();
-        assert_eq!((summary.most, summary.most_at), (2.5, [2 * STEP, STEP]));
+        assert_eq!((summary.max, summary.max_at), (2.5, [2 * STEP, STEP]));
         assert_eq!(summary.grid[1][2], 2.5);
         assert_eq!(one.words(), "age: 31.2 years");
         assert_eq!(one.legend()[0], "made it older, up to 1.0 years");

@@ -19,7 +19,7 @@ fn the_markdown_has_all_required_sections() {
     let report = run::report();
     let text = markdown(&report);
     let opening: String = text.lines().take(5).collect();
-    for first in ["drawn faces", "`untrained`", "0123456789abcdef0123456789abcdef"] {
+    for first in ["synthetic faces", "`untrained`", "0123456789abcdef0123456789abcdef"] {
         assert!(opening.contains(first), "`{first}` stands at the top:\n{opening}");
     }
     for needed in [
@@ -58,7 +58,7 @@ fn the_markdown_has_all_required_sections() {
         "light: unknown for 6 rows",
         "face size (pixels)",
         "For 1,234 pictures `sharp`",
-        "`age/suspects.csv`",
+        "`age/label-errors.csv`",
         "probability of at least 90 %",
         "off by at least 4 times its mean error",
         "Hyper-parameter search for age with sharp",
@@ -125,7 +125,9 @@ fn reports_without_slices_load() {
     let mut document = serde_json::to_value(&report).unwrap();
     for task in document["tasks"].as_array_mut().unwrap() {
         let fields = task.as_object_mut().unwrap();
-        assert!(fields.remove("slices").is_some() && fields.remove("suspects").is_some());
+        assert!(
+            fields.remove("slices").is_some() && fields.remove("label_error_candidates").is_some()
+        );
     }
     let directory = tempfile::tempdir().unwrap();
     fs_err::write(directory.path().join("report.json"), document.to_string()).unwrap();

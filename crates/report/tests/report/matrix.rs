@@ -63,7 +63,7 @@ fn report() -> MatrixReport {
     dataset.sets = SETS
         .map(|name| SetInfo {
             name: SetName::new(name),
-            kind: "drawn".to_owned(),
+            kind: "synthetic".to_owned(),
             serves: "training and test".to_owned(),
             samples: 155,
             embedded: 153,
@@ -71,7 +71,7 @@ fn report() -> MatrixReport {
         .to_vec();
     MatrixReport {
         format: FORMAT,
-        warnings: vec!["drawn faces".to_owned()],
+        warnings: vec!["synthetic faces".to_owned()],
         provenance: of_cv.provenance,
         dataset,
         tasks: vec![TaskMatrix {

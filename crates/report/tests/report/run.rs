@@ -212,7 +212,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
             head: "sharp".to_owned(),
             found: 1234,
             listed: 200,
-            file: format!("{task}/suspects.csv"),
+            file: format!("{task}/label-errors.csv"),
         }),
         result: outcome.result,
         comparison: Some(comparison),
@@ -322,7 +322,7 @@ pub fn report() -> Report {
             features: "embedding".to_owned(),
         },
         dataset: Dataset {
-            kind: "drawn".to_owned(),
+            kind: "synthetic".to_owned(),
             root: "faces".to_owned(),
             sets: Vec::new(),
             label_policy: Some("exact".to_owned()),

@@ -109,7 +109,7 @@ fn train() -> Bundle {
         weights: WeightFormat::F32,
         label_policy: "exact".to_owned(),
         command: "a test".to_owned(),
-        metrics: json!({ "age": { "validation": { "years": { "mean_absolute_error": 9.9 } } } }),
+        metrics: json!({ "age": { "validation": { "regression": { "mean_absolute_error": 9.9 } } } }),
         licence: "none".to_owned(),
         seed: 0,
         facefold_version: env!("CARGO_PKG_VERSION").to_owned(),

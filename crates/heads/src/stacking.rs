@@ -14,40 +14,39 @@ use crate::members::{self, Member};
 use crate::options::require;
 use crate::state_dict::{Reader, Stored, json};
 
-pub(crate) const NAME: &str = "mlp-two-step";
+pub(crate) const NAME: &str = "mlp-stacked";
 
 /// Rows predicted at a time, which bounds the memory of their widened copies.
 const PREDICTION_ROWS: usize = 2_000;
 
-/// Settings of `mlp-two-step`.
+/// Settings of `mlp-stacked`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct TwoStepOptions {
+pub struct StackingOptions {
     /// The age groups of the first step. They should have no gaps: rows in one go to the nearest
     /// group.
     pub groups: AgeGroups,
     /// Folds, 2 to 100: the group probabilities of the training rows are out-of-fold predictions of
     /// first steps that were not trained on them.
-    #[serde(rename = "parts")]
     pub folds: usize,
 }
 
-impl Default for TwoStepOptions {
+impl Default for StackingOptions {
     fn default() -> Self {
         Self { groups: AgeGroups::nine(), folds: 3 }
     }
 }
 
 /// Two heads, one after the other.
-pub(crate) struct TwoStep {
+pub(crate) struct Stacking {
     member: Box<dyn Head>,
-    options: TwoStepOptions,
+    options: StackingOptions,
 }
 
-impl TwoStep {
+impl Stacking {
     /// Two steps, each a fit of `member`; checks the settings.
-    pub(crate) fn new(member: Box<dyn Head>, options: &TwoStepOptions) -> Result<Self, HeadError> {
-        require((2..=100).contains(&options.folds), "two_step.parts", "2 to 100", options.folds)?;
+    pub(crate) fn new(member: Box<dyn Head>, options: &StackingOptions) -> Result<Self, HeadError> {
+        require((2..=100).contains(&options.folds), "stacking.folds", "2 to 100", options.folds)?;
         Ok(Self { member, options: options.clone() })
     }
 
@@ -133,14 +132,14 @@ fn widened(
     FeatureMatrix::new(widen(matrix.plain()), matrix.mirrored().map(widen))
 }
 
-impl Head for TwoStep {
+impl Head for Stacking {
     fn name(&self) -> &str {
         NAME
     }
 
     fn settings(&self) -> serde_json::Value {
         let mut settings = self.member.settings();
-        settings["two_step"] = json(&self.options);
+        settings["stacking"] = json(&self.options);
         settings
     }
 
