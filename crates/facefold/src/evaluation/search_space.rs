@@ -323,7 +323,7 @@ mod tests {
             let none = Configuration::default();
             let head = head_with("mlp", &HeadOptions::default(), &none, share).unwrap();
             let settings = head.settings();
-            (settings["mlp"]["epochs"].as_u64(), settings["mlp"]["least_steps"].as_u64())
+            (settings["mlp"]["epochs"].as_u64(), settings["mlp"]["min_steps"].as_u64())
         };
         assert_eq!(epochs(1.0), (Some(12), Some(600)));
         assert_eq!(epochs(1.0 / 3.0), (Some(4), Some(200)));
