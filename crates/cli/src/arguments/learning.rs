@@ -26,7 +26,7 @@ pub struct LearningArguments {
     /// Labels that multi-task heads (`mlp-multi-task`, `mlp-multi-task-ensemble`) learn in addition to each task's own and
     /// never answer: race, or a task; several with commas. Those of test rows are never read.
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
-    pub beside: Vec<String>,
+    pub auxiliary: Vec<String>,
     /// What the heads see: embedding, taps or both. Default: both where the store has taps.
     #[arg(long, value_enum)]
     pub features: Option<FeaturesName>,
@@ -76,7 +76,7 @@ impl LearningArguments {
         let options = LearningOptions {
             stores: self.store.clone(),
             tasks: each_once(&parsed(&self.task)?),
-            auxiliary: each_once(&parsed(&self.beside)?),
+            auxiliary: each_once(&parsed(&self.auxiliary)?),
             features: self.features.map(Features::from),
             policy: self.label_policy.parse().map_err(Usage::error)?,
             groups: self.age_groups.parse().map_err(Usage::error)?,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::road::read_json;
+use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
 
 /// A store of a manifest: all pictures of the subject drawn first, and 40 pictures of other people.
@@ -91,7 +91,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
         slices["name"] == "set" && slices["slices"].as_array().expect("slices").len() == 2
     }));
 
-    // A copy shows nobody else: nothing is left to train on.
+    // A copy shows no one else: nothing is left to train on.
     let message = fail(
         line(
             "cv --store {} --test-store {} --task gender --head linear --out {}",
@@ -103,7 +103,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
 }
 
 #[test]
-fn stores_are_joined_and_nobody_stands_on_both_sides() {
+fn stores_are_joined_and_no_subject_is_on_both_sides() {
     let dir = Dir::new();
     let (store, shared) = other_store(&dir);
     let out = dir.path("joined");

@@ -73,7 +73,7 @@ fn store_with_races(dir: &Dir) -> PathBuf {
 }
 
 #[test]
-fn races_are_learnt_beside_a_task_and_never_told() {
+fn races_are_auxiliary_labels_and_never_predicted() {
     let dir = Dir::new();
     let store = store_with_races(&dir);
     let cv = format!("cv --store {{}} --task gender --auxiliary race {QUICK} --protocol kfold:4");
@@ -88,7 +88,7 @@ fn races_are_learnt_beside_a_task_and_never_told() {
         format!("train --store {{}} --task gender --auxiliary race --head mlp-multi-task {QUICK}");
     succeed(line(&format!("{train} --out {{}}"), &[&store, &bundle]));
 
-    // A head that would not learn them, labels that nobody has, and labels that are none.
+    // A head that would not learn them, labels that no row has, and labels that are none.
     let alone = format!("{cv} --head mlp,linear --out {{}}");
     let message = fail(line(&alone, &[&store, &dir.path("alone")]), 2);
     assert!(

@@ -207,7 +207,7 @@ fn files(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn nothing_of_another_run_is_left_beside_its_report() {
+fn nothing_of_another_run_is_left_next_to_its_report() {
     let dir = Dir::new();
     let (set, store, out) = (dir.path("set"), dir.path("store"), dir.path("out"));
     listed(&set, 5, 24);
@@ -283,7 +283,7 @@ fn a_person_is_forgotten_in_the_store_and_in_its_reports() {
     succeed(line("store verify {}", &[&store]));
     assert_eq!(used(&store, &dir.path("third")), 23);
 
-    // A picture by its file, and then nobody is left to forget.
+    // A picture by its file, and then no subject is left to forget.
     let picture = set.join("female/6-0.png");
     succeed(line("store forget {} --image {}", &[&store, &picture]));
     assert_eq!(used(&store, &dir.path("fourth")), 22);

@@ -221,14 +221,14 @@ fn description(limits: &AgeThreshold) -> String {
     let over = known(over_from).map_or_else(
         || {
             format!(
-                "nobody is called over ({minors} minors, at least {} are needed)",
+                "no one is decided to be over ({minors} minors, at least {} are needed)",
                 max_error.min_rows()
             )
         },
         |limit| format!("over from a lower decile of {limit} (chosen on {minors} minors)"),
     );
     let under = known(under_below).map_or_else(
-        || format!("nobody is called under ({adults} adults)"),
+        || format!("no one is decided to be under ({adults} adults)"),
         |limit| format!("under below a median of {limit} (on {adults} adults)"),
     );
     format!("threshold {age}, errors of at most {max_error}: {over}; {under}")

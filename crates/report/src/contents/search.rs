@@ -66,7 +66,7 @@ fn settings(Configuration(settings): &Configuration) -> String {
     each.collect::<Vec<_>>().join(" ")
 }
 
-fn of_rung(
+fn trials_of(
     search: &SearchResult,
     configuration: usize,
     iteration: usize,
@@ -79,7 +79,7 @@ fn of_rung(
 
 fn mean_score(search: &SearchResult, configuration: usize, iteration: usize) -> Option<f64> {
     let scores: Vec<f64> =
-        of_rung(search, configuration, iteration).filter_map(|trial| trial.score).collect();
+        trials_of(search, configuration, iteration).filter_map(|trial| trial.score).collect();
     (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
 }
 
@@ -156,7 +156,7 @@ fn tried(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
             mean_score(search, configuration, iteration).map_or_else(
                 || NONE.to_owned(),
                 |score| {
-                    let splits = of_rung(search, configuration, iteration).count();
+                    let splits = trials_of(search, configuration, iteration).count();
                     format!("{} ({splits})", format::value(metric, score))
                 },
             )

@@ -1,4 +1,4 @@
-//! The whole road on drawn faces with the untrained network: no download, no data set.
+//! The whole pipeline on drawn faces with the untrained network: no download, no data set.
 
 use facefold_core::AgeGroups;
 use serde_json::Value;
