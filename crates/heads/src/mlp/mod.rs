@@ -7,6 +7,7 @@ mod encoded_targets;
 mod export;
 mod init;
 mod layers;
+mod logit_adjustment;
 mod mc_dropout;
 mod multi_task;
 mod network;

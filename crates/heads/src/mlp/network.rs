@@ -102,6 +102,14 @@ impl Network {
         Ok(self)
     }
 
+    /// Adds a constant to each output.
+    pub(super) fn add_to_output_bias(&self, values: &[f32]) -> std::result::Result<(), HeadError> {
+        let bias = &self.output.bias;
+        Tensor::from_slice(values, bias.shape(), bias.device())
+            .and_then(|values| bias.set(&(bias.as_detached_tensor() + values)?))
+            .map_err(backend("adjusting the output layer"))
+    }
+
     /// Number of features.
     pub(super) fn width(&self) -> usize {
         self.width

@@ -8,6 +8,7 @@ use super::batches::Batches;
 use super::decoder::Decoder;
 use super::encoded_targets::{BatchLoss, EncodedTargets, Labels};
 use super::init::Start;
+use super::logit_adjustment;
 use super::multi_task::MultiTaskData;
 use super::network::Network;
 use super::optimizer::Optimizer;
@@ -147,6 +148,10 @@ pub(super) fn fit(
         decoder.temperature = evaluator.temperature(&best.outputs);
     }
     let network = best_network.first_outputs(decoder.outputs()).map_err(&failed)?;
+    let tau = options.logit_adjustment;
+    if tau > 0.0 && target == TargetKind::Regression && decoder.has_a_logit_for_each_age() {
+        logit_adjustment::adjust(&network, &decoder, &features, training, tau)?;
+    }
     let settings = FittedSettings {
         architecture: head.architecture,
         multi_task: head.multi_task.is_some(),
