@@ -8,13 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates that are checked.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "core",
     "datasets",
     "engine",
     "evaluate",
     "heads",
     "insightface",
+    "kernels",
     "predict",
     "report",
     "serve",
