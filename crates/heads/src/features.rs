@@ -1,7 +1,7 @@
 //! From rows of a feature matrix to what a head sees: standardised columns.
 
 use facefold_core::{FeatureDataset, FeatureMatrix, FeatureRows, HeadError};
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 use ndarray::Array1;
 
 use crate::graph::{ComputationGraph, Operation, Value};

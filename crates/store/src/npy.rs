@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use facefold_core::RowValues;
-use facefold_engine::MappedFile;
+use facefold_kernels::MappedFile;
 use fs_err as fs;
 use rayon::prelude::*;
 

@@ -186,7 +186,7 @@ impl Bench {
         };
         let precision: Precision = match request["precision"].as_str() {
             Some(name) => name.parse()?,
-            None => kernel.default_precision(),
+            None => Precision::default_for(kernel),
         };
         let key = format!("{} {kernel} {precision}", path.display());
         if !self.engines.contains_key(&key) {

@@ -1,7 +1,7 @@
 //! Fitted binary classifiers: support vectors and dual coefficients, evaluated by matrix products.
 
 use facefold_core::HeadError;
-use facefold_engine::{Matrix, MatrixMut, Multiplier};
+use facefold_kernels::{Matrix, MatrixMut, Multiplier};
 use ndarray::{Array1, Array2, ArrayD, IxDyn};
 
 use super::kernel::KernelFunction;

@@ -3,6 +3,7 @@
 
 mod multiplier;
 mod panels;
+mod product;
 
 pub use multiplier::Multiplier;
 pub use panels::Panels;
@@ -10,7 +11,7 @@ pub use panels::Panels;
 /// A matrix that lies in memory row by row, or, transposed, column by column.
 ///
 /// ```
-/// use facefold_engine::{Matrix, MatrixMut, Multiplier};
+/// use facefold_kernels::{Matrix, MatrixMut, Multiplier};
 ///
 /// // (1, 2; 3, 4) times its transpose.
 /// let values = [1.0, 2.0, 3.0, 4.0];
@@ -18,7 +19,7 @@ pub use panels::Panels;
 /// let mut product = [0.0; 4];
 /// Multiplier::chosen()?.multiply(a, a.transposed(), MatrixMut::new(&mut product, 2, 2));
 /// assert_eq!(product, [5.0, 11.0, 11.0, 25.0]);
-/// # Ok::<(), facefold_engine::EngineError>(())
+/// # Ok::<(), facefold_kernels::KernelError>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {

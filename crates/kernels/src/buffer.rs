@@ -4,14 +4,14 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 /// Bytes of a cache line.
-pub(crate) const LINE: usize = 64;
+pub const LINE: usize = 64;
 /// Bytes of a large page. Weights and planes are read across so many pages that looking up
 /// addresses of small ones costs a tenth of the time.
 const PAGE: usize = 2 << 20;
 
 /// Memory for plain numbers, zeroed at the start.
 #[derive(Debug)]
-pub(crate) struct Buffer {
+pub struct Buffer {
     start: NonNull<u8>,
     bytes: usize,
 }
@@ -22,11 +22,18 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 /// Types for which every pattern of bits is a value, and zero bytes are 0.
-pub(crate) trait Number: Copy {}
-impl Number for f32 {}
-impl Number for u16 {}
+///
+/// # Safety
+/// As said; and they need no more alignment than a cache line.
+pub unsafe trait Number: Copy {}
+// SAFETY: plain numbers.
+unsafe impl Number for f32 {}
+// SAFETY: as above.
+unsafe impl Number for u16 {}
 
 impl Buffer {
+    /// At least so many bytes, all 0.
+    #[must_use]
     pub fn zeroed(bytes: usize) -> Self {
         let bytes = bytes.next_multiple_of(LINE).max(LINE);
         let Some(layout) = Self::layout(bytes) else { handle_alloc_error(Layout::new::<u8>()) };
@@ -48,12 +55,17 @@ impl Buffer {
     }
 
     /// The first number; the memory lives as long as the buffer.
+    #[must_use]
     #[allow(clippy::cast_ptr_alignment, reason = "a buffer starts at a cache line")]
     pub fn plane<T: Number>(&self) -> *mut T {
         self.start.as_ptr().cast()
     }
 
     /// `count` numbers, `offset` bytes from the start.
+    ///
+    /// # Panics
+    /// Where they do not start at a cache line, or end behind the buffer.
+    #[must_use]
     pub fn numbers<T: Number>(&self, offset: usize, count: usize) -> &[T] {
         let start = self.check::<T>(offset, count);
         // SAFETY: the numbers lie within the buffer, aligned; who writes through its address
@@ -62,6 +74,9 @@ impl Buffer {
     }
 
     /// `count` numbers, `offset` bytes from the start.
+    ///
+    /// # Panics
+    /// Where they do not start at a cache line, or end behind the buffer.
     pub fn numbers_mut<T: Number>(&mut self, offset: usize, count: usize) -> &mut [T] {
         let start = self.check::<T>(offset, count);
         // SAFETY: as above, and the buffer is borrowed mutably.

@@ -1,11 +1,17 @@
 //! A register of f32 lanes: the few operations that the kernels are written in, once for all
 //! instruction sets.
 
-use crate::layout::CHANNEL_BLOCK;
+#![allow(clippy::inline_always, reason = "a call would pass registers through memory")]
+
+/// Lanes of the widest register.
+pub const MOST_LANES: usize = 16;
 
 /// Proof that an instruction set is there, and its operations. A value is made only where the
 /// processor was asked first; all methods are inlined into functions compiled for that set.
-pub(crate) trait Lanes: Copy {
+///
+/// # Safety
+/// `COUNT` is the number of f32 in a register, at most [`MOST_LANES`]; `ROWS` is 4, 6, 8 or 14.
+pub unsafe trait Lanes: Copy {
     /// Lanes in a register.
     const COUNT: usize;
     /// Rows of a tile in the matrix product: with two registers a row, as many as fit.
@@ -39,6 +45,8 @@ pub(crate) trait Lanes: Copy {
         self.fma(slope, self.min(a, zero), self.max(a, zero))
     }
 
+    /// Values as they lie in memory.
+    ///
     /// # Safety
     /// `COUNT` values can be read from there.
     unsafe fn load(self, from: *const f32) -> Self::Register;
@@ -47,6 +55,8 @@ pub(crate) trait Lanes: Copy {
     /// # Safety
     /// `COUNT` bytes can be read from there.
     unsafe fn load_bytes(self, from: *const u8) -> Self::Register;
+    /// Writes the lanes one after the other.
+    ///
     /// # Safety
     /// `COUNT` values can be written there.
     unsafe fn store(self, to: *mut f32, value: Self::Register);
@@ -58,7 +68,7 @@ pub(crate) trait Lanes: Copy {
     /// `COUNT` values can be written to `high`, and to `low` unless it is null.
     #[inline(always)]
     unsafe fn store_bf16(self, high: *mut u16, low: *mut u16, value: Self::Register) {
-        let mut lanes = [0.0; 16];
+        let mut lanes = [0.0; MOST_LANES];
         // SAFETY: no register has more than 16 lanes.
         unsafe { self.store(lanes.as_mut_ptr(), value) };
         for (i, &lane) in lanes.iter().enumerate().take(Self::COUNT) {
@@ -80,7 +90,7 @@ pub(crate) trait Lanes: Copy {
     #[inline(always)]
     unsafe fn store_bf16_interleaved(self, to: *mut u16, value: Self::Register) {
         // SAFETY: the caller's promise.
-        unsafe { self.store_bf16(to, to.add(CHANNEL_BLOCK), value) };
+        unsafe { self.store_bf16(to, to.add(MOST_LANES), value) };
     }
 
     /// [`Self::store_bf16`] for two registers that go one after the other.
@@ -99,18 +109,24 @@ pub(crate) trait Lanes: Copy {
 }
 
 /// The nearest bf16, ties to even; for finite values.
-pub(crate) fn to_bf16(value: f32) -> u16 {
+#[must_use]
+#[inline]
+pub fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
 }
 
 /// The next bf16 towards zero.
-pub(crate) fn cut_to_bf16(value: f32) -> u16 {
+#[must_use]
+#[inline]
+pub fn cut_to_bf16(value: f32) -> u16 {
     (value.to_bits() >> 16) as u16
 }
 
 /// The value of a bf16.
-pub(crate) fn from_bf16(value: u16) -> f32 {
+#[must_use]
+#[inline]
+pub fn from_bf16(value: u16) -> f32 {
     f32::from_bits(u32::from(value) << 16)
 }
 
@@ -127,9 +143,10 @@ fn smaller(a: f32, b: f32) -> f32 {
 
 /// Plain Rust: four lanes, which compilers turn into SSE2 or NEON.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Portable;
+pub struct Portable;
 
-impl Lanes for Portable {
+// SAFETY: four values, and four or eight rows.
+unsafe impl Lanes for Portable {
     const COUNT: usize = 4;
     const ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
     const BF16: bool = false;

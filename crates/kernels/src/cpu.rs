@@ -1,9 +1,11 @@
-//! Detects what the processor supports, and chooses kernels and precision.
+//! Detects what the processor supports, and chooses kernels.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use std::arch::asm;
 use std::fmt;
 use std::str::FromStr;
-
-use crate::executor::EngineError;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use std::sync::OnceLock;
 
 /// The environment variable that forces a family of kernels.
 pub const ENGINE_VARIABLE: &str = "FACEFOLD_ENGINE";
@@ -43,7 +45,7 @@ impl Kernel {
             Self::Amx => {
                 Self::Avx512.is_available()
                     && is_x86_feature_detected!("avx512bf16")
-                    && crate::kernels::tiles_are_permitted()
+                    && tiles_are_permitted()
             }
             #[allow(unreachable_patterns, reason = "reached where a kernel above is compiled out")]
             _ => false,
@@ -66,32 +68,26 @@ impl Kernel {
     ///
     /// # Errors
     /// A value that names no kernel, or one that this machine cannot run.
-    pub fn choose() -> Result<Self, EngineError> {
+    pub fn choose() -> Result<Self, KernelError> {
         match std::env::var(ENGINE_VARIABLE) {
             Ok(name) if !name.is_empty() => {
                 let forced = name.parse::<Self>().and_then(Self::checked);
-                forced.map_err(|error| EngineError::Device(format!("{ENGINE_VARIABLE}: {error}")))
+                forced.map_err(|error| KernelError::Variable(Box::new(error)))
             }
             _ => Ok(Self::fastest()),
         }
     }
 
     /// Itself, where this machine can run it.
-    pub(crate) fn checked(self) -> Result<Self, EngineError> {
+    ///
+    /// # Errors
+    /// This machine cannot run it.
+    pub fn checked(self) -> Result<Self, KernelError> {
         if self.is_available() {
             return Ok(self);
         }
         let names: Vec<String> = Self::available().iter().map(ToString::to_string).collect();
-        Err(EngineError::Device(format!(
-            "this machine cannot run the `{self}` kernels; it can run {}",
-            names.join(", ")
-        )))
-    }
-
-    /// The fastest precision whose outputs stay within 1 - cosine <= 1e-6 of f32's.
-    #[must_use]
-    pub fn default_precision(self) -> Precision {
-        if self == Self::Amx { Precision::Bf16x3 } else { Precision::F32 }
+        Err(KernelError::Unavailable { kernel: self, available: names.join(", ") })
     }
 }
 
@@ -107,73 +103,73 @@ impl fmt::Display for Kernel {
 }
 
 impl FromStr for Kernel {
-    type Err = EngineError;
+    type Err = KernelError;
 
-    fn from_str(name: &str) -> Result<Self, EngineError> {
-        Self::ALL.into_iter().find(|kernel| kernel.to_string() == name).ok_or_else(|| {
-            EngineError::Device(format!(
-                "no kernels are called `{name}`; expected portable, avx2, avx512 or amx"
-            ))
-        })
+    fn from_str(name: &str) -> Result<Self, KernelError> {
+        Self::ALL
+            .into_iter()
+            .find(|kernel| kernel.to_string() == name)
+            .ok_or_else(|| KernelError::Unknown(name.to_owned()))
     }
 }
 
-/// The arithmetic of convolutions and fully connected layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// f32 products and sums.
-    F32,
-    /// Each factor split into two bf16 values (16 bits of mantissa together); three products of
-    /// the four, summed in f32. Near f32: 1 - cosine below 1e-6.
-    Bf16x3,
-    /// Factors rounded to bf16 (8 bits of mantissa), sums in f32.
-    Bf16,
+/// Why kernels cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    /// A name of none.
+    #[error("no kernels are called `{0}`; expected portable, avx2, avx512 or amx")]
+    Unknown(String),
+    /// Kernels for another processor.
+    #[error("this machine cannot run the `{kernel}` kernels; it can run {available}")]
+    Unavailable {
+        /// What was asked for.
+        kernel: Kernel,
+        /// What there is.
+        available: String,
+    },
+    /// What the environment asks for cannot be had.
+    #[error("{ENGINE_VARIABLE}: {0}")]
+    Variable(Box<KernelError>),
 }
 
-impl Precision {
-    const ALL: [Self; 3] = [Self::F32, Self::Bf16x3, Self::Bf16];
-
-    /// What is computed where this is asked for: the bf16 precisions need tiles; elsewhere they
-    /// would be slower than f32 and less exact, so f32 stands in for them.
-    #[must_use]
-    pub fn on(self, kernel: Kernel) -> Self {
-        if kernel == Kernel::Amx { self } else { Self::F32 }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::Bf16x3 => "bf16x3",
-            Self::Bf16 => "bf16",
-        })
-    }
-}
-
-impl FromStr for Precision {
-    type Err = EngineError;
-
-    fn from_str(name: &str) -> Result<Self, EngineError> {
-        Self::ALL.into_iter().find(|precision| precision.to_string() == name).ok_or_else(|| {
-            EngineError::Device(format!(
-                "no precision is called `{name}`; expected f32, bf16x3 or bf16"
-            ))
-        })
-    }
+/// Asks the operating system, once, for the use of tile registers.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn tiles_are_permitted() -> bool {
+    static PERMITTED: OnceLock<bool> = OnceLock::new();
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+    const XFEATURE_XTILEDATA: i64 = 18;
+    *PERMITTED.get_or_init(|| {
+        let leaf = std::arch::x86_64::__cpuid_count(7, 0);
+        let has_tiles = leaf.edx & (1 << 24) != 0 && leaf.edx & (1 << 22) != 0;
+        let mut result = ARCH_PRCTL;
+        if has_tiles {
+            // SAFETY: the call changes nothing but the permission; a kernel that does not know
+            // it returns an error.
+            unsafe {
+                asm!(
+                    "syscall",
+                    inlateout("rax") result,
+                    in("rdi") ARCH_REQ_XCOMP_PERM,
+                    in("rsi") XFEATURE_XTILEDATA,
+                    lateout("rcx") _,
+                    lateout("r11") _,
+                    options(nostack),
+                );
+            }
+        }
+        has_tiles && result == 0
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Kernel, Precision};
+    use super::Kernel;
 
     #[test]
     fn names_read_back() {
         for kernel in Kernel::ALL {
             assert_eq!(kernel.to_string().parse::<Kernel>().unwrap(), kernel);
-        }
-        for precision in Precision::ALL {
-            assert_eq!(precision.to_string().parse::<Precision>().unwrap(), precision);
         }
         assert!("sse".parse::<Kernel>().unwrap_err().to_string().contains("`sse`"));
     }
@@ -182,6 +178,5 @@ mod tests {
     fn the_portable_kernels_run_anywhere() {
         assert!(Kernel::available().contains(&Kernel::Portable));
         assert!(Kernel::available().contains(&Kernel::fastest()));
-        assert_eq!(Precision::Bf16.on(Kernel::Portable), Precision::F32);
     }
 }

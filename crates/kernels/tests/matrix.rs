@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use facefold_engine::{Kernel, Matrix, MatrixMut, Multiplier};
+use facefold_kernels::{Kernel, Matrix, MatrixMut, Multiplier};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,11 +1,11 @@
 //! Products of matrices of the shapes that the heads multiply, in GFLOP/s, by each kernel:
-//! `cargo bench -p facefold-engine --bench products`.
+//! `cargo bench -p facefold-kernels --bench products`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that reports")]
 
 use std::time::{Duration, Instant};
 
-use facefold_engine::{Kernel, Matrix, MatrixMut, Multiplier};
+use facefold_kernels::{Kernel, Matrix, MatrixMut, Multiplier};
 
 /// What is multiplied: rows, depth, columns, and whether the left and the right factor are
 /// transposed.

@@ -1,5 +1,7 @@
 //! AVX2 and AVX-512 registers.
 
+#![allow(clippy::inline_always, reason = "a call would pass registers through memory")]
+
 use std::arch::x86_64::{
     __m256, __m256i, __m512, __m512i, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_ps,
     _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
@@ -12,22 +14,26 @@ use std::arch::x86_64::{
     _mm512_set1_epi32, _mm512_set1_ps, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 
-use super::lanes::Lanes;
+use crate::lanes::Lanes;
 
 /// Eight lanes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx2(());
+pub struct Avx2(());
 
 impl Avx2 {
+    /// The proof.
+    ///
     /// # Safety
     /// The processor has AVX2 and FMA.
+    #[must_use]
     #[inline(always)]
     pub unsafe fn new() -> Self {
         Self(())
     }
 }
 
-impl Lanes for Avx2 {
+// SAFETY: eight values, and six rows.
+unsafe impl Lanes for Avx2 {
     const COUNT: usize = 8;
     const ROWS: usize = 6;
     const BF16: bool = false;
@@ -104,18 +110,22 @@ impl Lanes for Avx2 {
 /// Sixteen lanes. With `BF16`, also the conversions of `avx512bf16`; without, values in bf16 are
 /// not asked for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512<const BF16: bool>(());
+pub struct Avx512<const BF16: bool>(());
 
 impl<const BF16: bool> Avx512<BF16> {
+    /// The proof.
+    ///
     /// # Safety
     /// The processor has AVX-512 F, BW, DQ and VL, and, for `BF16`, its bf16 conversions.
+    #[must_use]
     #[inline(always)]
     pub unsafe fn new() -> Self {
         Self(())
     }
 }
 
-impl<const BF16: bool> Lanes for Avx512<BF16> {
+// SAFETY: sixteen values, and fourteen rows.
+unsafe impl<const BF16: bool> Lanes for Avx512<BF16> {
     const COUNT: usize = 16;
     const ROWS: usize = 14;
     const BF16: bool = BF16;

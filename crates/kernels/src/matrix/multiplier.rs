@@ -4,12 +4,10 @@ use std::fmt;
 use std::ops::Range;
 
 use super::panels::{self, Panels, panel_bytes};
+use super::product::{MatrixKernel, MatrixProduct, STRIP_ROWS};
 use super::{Matrix, MatrixMut};
 use crate::buffer::Buffer;
-use crate::cpu::Kernel;
-use crate::executor::EngineError;
-use crate::kernels::Kernels;
-use crate::kernels::matrix::{MatrixProduct, STRIP_ROWS};
+use crate::cpu::{Kernel, KernelError};
 
 /// Values of the depth that are worked on at a time: a tile of rows of so many stays in the first
 /// cache.
@@ -28,7 +26,7 @@ const COLUMNS: usize = 512;
 /// left and which right, or on what else is computed with them.
 pub struct Multiplier {
     kernel: Kernel,
-    kernels: Kernels,
+    product: MatrixKernel,
     /// A part of the right factor, as panels.
     right: Buffer,
     /// A tile of rows of the left factor.
@@ -53,7 +51,7 @@ impl Multiplier {
     ///
     /// # Errors
     /// `FACEFOLD_ENGINE` names no kernels, or some that this machine cannot run.
-    pub fn chosen() -> Result<Self, EngineError> {
+    pub fn chosen() -> Result<Self, KernelError> {
         Self::new(Kernel::choose()?)
     }
 
@@ -61,12 +59,12 @@ impl Multiplier {
     ///
     /// # Errors
     /// This machine cannot run them.
-    pub fn new(kernel: Kernel) -> Result<Self, EngineError> {
-        let kernels = Kernels::of(kernel.checked()?);
-        let width = 2 * kernels.lanes;
+    pub fn new(kernel: Kernel) -> Result<Self, KernelError> {
+        let product = MatrixKernel::of(kernel.checked()?);
+        let width = 2 * product.lanes;
         let right = Buffer::zeroed(panel_bytes(width, DEPTH) * (COLUMNS / width));
         let strip = Buffer::zeroed(size_of::<f32>() * DEPTH * STRIP_ROWS);
-        Ok(Self { kernel, kernels, right, strip })
+        Ok(Self { kernel, product, right, strip })
     }
 
     /// The family of kernels.
@@ -84,7 +82,7 @@ impl Multiplier {
     /// Columns of a panel: where [`Self::multiply_panels`] may begin. It divides 32.
     #[must_use]
     pub fn panel_width(&self) -> usize {
-        2 * self.kernels.lanes
+        2 * self.product.lanes
     }
 
     /// `to` = `left` times `right`.
@@ -168,7 +166,7 @@ impl Multiplier {
                 // compared above; the strip has room for `STRIP_ROWS` rows of a depth of at most
                 // `DEPTH`; the panels were written for this depth and these columns. The kernels
                 // were found available.
-                unsafe { (self.kernels.matrix)(&job) };
+                unsafe { (self.product.run)(&job) };
             }
         }
     }

@@ -20,7 +20,7 @@ pub trait Vectorised {
 /// a sum into one rounding, nor changes the order of a sum.
 ///
 /// ```
-/// use facefold_engine::{Vectorised, dispatch_simd};
+/// use facefold_kernels::{Vectorised, dispatch_simd};
 ///
 /// struct Halve<'a>(&'a mut [f32]);
 ///

@@ -1,14 +1,19 @@
 //! Products of dense matrices in f32: tiles of the left factor's rows, read where they lie or
 //! copied together, times panels of the right factor's columns.
 
-use super::lanes::Lanes;
-use super::product::{Segment, multiply};
+#![allow(clippy::inline_always, reason = "a call would pass registers through memory")]
+
+use crate::cpu::Kernel;
+use crate::lanes::{Lanes, Portable};
+use crate::tile::{Segment, multiply};
+#[cfg(target_arch = "x86_64")]
+use crate::x86::{Avx2, Avx512};
 
 /// Rows of the tallest tile.
-pub(crate) const STRIP_ROWS: usize = 14;
+pub(super) const STRIP_ROWS: usize = 14;
 
 /// The product of some rows with some panels over a part of the depth.
-pub(crate) struct MatrixProduct {
+pub(super) struct MatrixProduct {
     /// The first row's first value.
     pub left: *const f32,
     pub rows: usize,
@@ -29,6 +34,48 @@ pub(crate) struct MatrixProduct {
     pub to_step: usize,
     /// Whether the product is added to what is there.
     pub adds: bool,
+}
+
+/// The product in the registers of an instruction set.
+#[derive(Clone, Copy)]
+pub(super) struct MatrixKernel {
+    /// Lanes in a register.
+    pub lanes: usize,
+    /// # Safety
+    /// As for [`run`].
+    pub run: unsafe fn(&MatrixProduct),
+}
+
+impl MatrixKernel {
+    /// The one of an instruction set that this machine has.
+    pub(super) fn of(kernel: Kernel) -> Self {
+        match kernel {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => Self { lanes: Avx2::COUNT, run: in_avx2 },
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Amx => Self { lanes: Avx512::<false>::COUNT, run: in_avx512 },
+            _ => Self { lanes: Portable::COUNT, run: in_portable },
+        }
+    }
+}
+
+unsafe fn in_portable(job: &MatrixProduct) {
+    // SAFETY: the caller's promise.
+    unsafe { run(Portable, job) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn in_avx2(job: &MatrixProduct) {
+    // SAFETY: the caller's promise; `MatrixKernel::of` is given kernels that were found available.
+    unsafe { run(Avx2::new(), job) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn in_avx512(job: &MatrixProduct) {
+    // SAFETY: as above.
+    unsafe { run(Avx512::<false>::new(), job) }
 }
 
 /// The widest tile: rows of two registers of 16.
@@ -78,7 +125,7 @@ impl TileOperands {
 /// # Safety
 /// All pointers lead to as much memory as the fields say, which nothing else writes to meanwhile.
 #[inline(always)]
-pub(crate) unsafe fn run<S: Lanes>(s: S, job: &MatrixProduct) {
+unsafe fn run<S: Lanes>(s: S, job: &MatrixProduct) {
     let mut scratch = Scratch([0.0; STRIP_ROWS * 32]);
     for first in (0..job.rows).step_by(S::ROWS) {
         let height = S::ROWS.min(job.rows - first);

@@ -1,4 +1,4 @@
-//! Files mapped into memory. It is here because mapping needs `unsafe`, which only this crate has.
+//! Files mapped into memory.
 
 use std::fmt;
 use std::fs::File;
