@@ -105,7 +105,10 @@ fn candle_and_arrow_stay_where_they_are_needed() {
     for name in ["core", "datasets", "store", "evaluate", "report"] {
         assert!(!reached[name].contains("candle-core"), "`{name}` builds candle");
     }
-    for name in ["core", "datasets", "kernels", "engine", "vision", "heads", "evaluate", "report", "predict"] {
+    for name in [
+        "core", "datasets", "kernels", "engine", "onnx", "vision", "heads", "evaluate", "report",
+        "predict",
+    ] {
         assert!(!reached[name].contains("arrow-array"), "`{name}` builds arrow");
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates that are checked.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "core",
     "datasets",
     "engine",
@@ -16,6 +16,7 @@ const CRATES: [&str; 12] = [
     "heads",
     "insightface",
     "kernels",
+    "onnx",
     "predict",
     "report",
     "serve",

@@ -2,10 +2,10 @@
 
 use facefold_engine::{Convolution, Op};
 
-use super::OnnxError;
-use super::import::{Importer, Value};
-use super::node::{Node, Window};
-use super::tensor::{self, LARGEST_SIDE};
+use crate::OnnxError;
+use crate::import::{Importer, Value};
+use crate::node::{Node, Window};
+use crate::tensor::{self, LARGEST_SIDE};
 
 /// With [`LARGEST_FACTOR`], bounds the growth of maps; SCRFD upsamples twice, by two.
 const MOST_UPSAMPLINGS: usize = 4;

@@ -2,8 +2,8 @@
 
 use facefold_engine::{Layer, Network, Op, Shape, ValueId};
 
-use super::OnnxError;
-use super::graph::{Attribute, Graph, WeightStorage};
+use crate::OnnxError;
+use crate::graph::{Attribute, Graph, WeightStorage};
 
 const INPUT: &str = "input";
 
@@ -12,7 +12,7 @@ const INPUT: &str = "input";
 ///
 /// The input `input` is n x channels x height x width, as ONNX networks for pictures are. Outputs
 /// have the network's names and the order of executors: maps n x height x width x channels, rows
-/// n x channels. [`super::import`] reads all of it back but [`Op::Moments`].
+/// n x channels. [`crate::import`] reads all of it back but [`Op::Moments`].
 ///
 /// # Errors
 /// Layers of mismatched shapes, or a layer that needs a map and gets a row.

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use facefold_engine::{Network, Op, ValueId};
 use prost::Message;
 
-use super::OnnxError;
-use super::node::Node;
-use super::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
-use super::tensor::{self, LARGEST_SIDE};
+use crate::OnnxError;
+use crate::node::Node;
+use crate::proto::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
+use crate::tensor::{self, LARGEST_SIDE};
 
 /// Height and width at which a network of open input size is checked: SCRFD's maps fit together
 /// for multiples of 32.

@@ -1,11 +1,9 @@
-//! The computation graph of a fitted head: elementary operations that any runtime has, for export
-//! (`facefold export` writes it as ONNX).
+//! The computation graph of a fitted head: elementary operations that any runtime has.
+//! [`crate::Graph::computation`] writes it as nodes.
 //!
 //! Values are matrices of n rows, one face a row, or constants; the graph does not fix n.
 
 use std::sync::Arc;
-
-use crate::loss::YEARS;
 
 /// A value of the graph: the features, or the result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,25 +113,25 @@ impl ComputationGraph {
     }
 
     /// Appends an operation.
-    pub(crate) fn compute(&mut self, operation: Operation, inputs: &[Value]) -> Value {
+    pub fn compute(&mut self, operation: Operation, inputs: &[Value]) -> Value {
         self.push(Step::Node { operation, inputs: inputs.to_vec() })
     }
 
     /// Appends a constant row, which is broadcast to all rows.
-    pub(crate) fn row(&mut self, name: &str, values: impl Into<Arc<[f32]>>) -> Value {
+    pub fn row(&mut self, name: &str, values: impl Into<Arc<[f32]>>) -> Value {
         let values = values.into();
         let (name, shape) = (name.to_owned(), [1, values.len()]);
         self.push(Step::Constant { name, shape, values, is_weight: false })
     }
 
     /// Appends a constant matrix that is never quantised.
-    pub(crate) fn matrix(&mut self, name: &str, columns: usize, values: Vec<f32>) -> Value {
+    pub fn matrix(&mut self, name: &str, columns: usize, values: Vec<f32>) -> Value {
         let (name, shape) = (name.to_owned(), [values.len() / columns.max(1), columns]);
         self.push(Step::Constant { name, shape, values: values.into(), is_weight: false })
     }
 
     /// Appends a fully connected layer: `input` times weights, inputs x outputs, plus biases.
-    pub(crate) fn layer(
+    pub fn layer(
         &mut self,
         name: &str,
         input: Value,
@@ -154,62 +152,19 @@ impl ComputationGraph {
     }
 
     /// Appends an operation on `value` and one number.
-    pub(crate) fn with(&mut self, operation: Operation, value: Value, number: f32) -> Value {
+    pub fn with(&mut self, operation: Operation, value: Value, number: f32) -> Value {
         let number = self.row("number", vec![number]);
         self.compute(operation, &[value, number])
     }
 
     /// max(value, 0).
-    pub(crate) fn rectify(&mut self, value: Value) -> Value {
+    pub fn rectify(&mut self, value: Value) -> Value {
         self.with(Operation::Maximum, value, 0.0)
     }
 
     /// value * scale + shift, one of each for all columns.
-    pub(crate) fn scaled(&mut self, value: Value, scale: f32, shift: f32) -> Value {
+    pub fn scaled(&mut self, value: Value, scale: f32, shift: f32) -> Value {
         let scaled = self.with(Operation::Multiply, value, scale);
         self.with(Operation::Add, scaled, shift)
-    }
-}
-
-/// Point estimates of the age from probabilities of the ages 0, 1, 2, … years.
-impl ComputationGraph {
-    /// The mean of the distribution, n x 1: [`crate::loss::expectation`].
-    pub(crate) fn expectation(&mut self, probabilities: Value) -> Value {
-        let years = self.matrix("years", 1, (0..YEARS).map(|year| year as f32).collect());
-        self.compute(Operation::MatMul, &[probabilities, years])
-    }
-
-    /// The median year of the distribution, n x 1: [`crate::loss::median_year`]. A year counts 1 if
-    /// all of its probability lies below the median.
-    pub(crate) fn median_year(&mut self, probabilities: Value) -> Value {
-        let state = self.parts_below_median(probabilities);
-        let whole = self.compute(Operation::Floor, &[state]);
-        let years = self.compute(Operation::RowSum, &[whole]);
-        self.with(Operation::Minimum, years, (YEARS - 1) as f32)
-    }
-
-    /// The median of the distribution, n x 1: [`facefold_core::median_age`], written as a sum.
-    ///
-    /// A year that lies wholly below the median counts 1, the year of the median the part of its
-    /// probability that lies below, a year above 0; years begin at -0.5.
-    pub(crate) fn median(&mut self, probabilities: Value) -> Value {
-        let state = self.parts_below_median(probabilities);
-        let year = self.compute(Operation::RowSum, &[state]);
-        let year = self.with(Operation::Add, year, -0.5);
-        self.rectify(year)
-    }
-
-    /// Which part of each year's probability lies below the median, 0 to 1.
-    fn parts_below_median(&mut self, probabilities: Value) -> Value {
-        let sum = self.compute(Operation::RowSum, &[probabilities]);
-        let half = self.with(Operation::Multiply, sum, 0.5);
-        let below = self.compute(Operation::CumulativeSum, &[probabilities]);
-        let missing = self.compute(Operation::Subtract, &[half, below]);
-        // A year without probability lies on one side of the median: the quotient is far from 0 and
-        // 1, or 0 where the median is reached.
-        let probabilities = self.with(Operation::Maximum, probabilities, f32::MIN_POSITIVE);
-        let part = self.compute(Operation::Divide, &[missing, probabilities]);
-        let part = self.rectify(part);
-        self.with(Operation::Minimum, part, 1.0)
     }
 }

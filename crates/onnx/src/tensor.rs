@@ -1,7 +1,7 @@
 //! The values of an ONNX initializer, in any of its encodings.
 
-use super::OnnxError;
-use super::proto::{TensorProto, data_type};
+use crate::OnnxError;
+use crate::proto::{TensorProto, data_type};
 
 /// More channels or weights along one side than any picture network has; keeps products of
 /// sides far from overflowing.

@@ -3,8 +3,8 @@
 use facefold_engine::{Network, Op};
 use prost::Message;
 
-use super::import;
-use super::proto::{
+use crate::import;
+use crate::proto::{
     AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
     TensorType, TypeProto, ValueInfoProto, data_type,
 };

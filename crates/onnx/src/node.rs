@@ -1,7 +1,7 @@
 //! One ONNX node: its attributes, checked, and errors that name it.
 
-use super::OnnxError;
-use super::proto::{AttributeProto, NodeProto};
+use crate::OnnxError;
+use crate::proto::{AttributeProto, NodeProto};
 
 /// Larger than any kernel, stride or factor in a picture network.
 const LARGEST_STEP: usize = 64;

@@ -3,8 +3,7 @@
 
 use facefold_core::rng::seeded;
 use facefold_engine::{Convolution, Network, Op, ValueId};
-use facefold_vision::networks::{Architecture, Untrained};
-use facefold_vision::onnx::{export, import};
+use facefold_onnx::{export, import};
 use proptest::prelude::*;
 use rand::Rng;
 
@@ -51,14 +50,6 @@ fn every_layer() -> Network {
 fn every_layer_comes_back_from_a_file() {
     let network = every_layer();
     assert_eq!(import(&export(&network, 16, 16).unwrap()).unwrap(), network);
-}
-
-#[test]
-fn described_networks_come_back_from_a_file() {
-    for architecture in [Architecture::MobileFaceNet, Architecture::IResNet18] {
-        let network = architecture.build(&mut Untrained { seed: 2 });
-        assert_eq!(import(&export(&network, 112, 112).unwrap()).unwrap(), network);
-    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
-//! Reads networks from ONNX files, and writes them.
+//! ONNX files: [`import`] reads a network, [`export`] writes one, and a [`Graph`] takes networks,
+//! computations ([`computation`]) and nodes of any kind, with weights as they are or quantised.
 
+pub mod computation;
 mod export;
 mod graph;
 mod import;
@@ -7,6 +9,7 @@ mod node;
 mod operators;
 mod proto;
 mod quantise;
+mod steps;
 mod tensor;
 #[cfg(test)]
 mod tests;

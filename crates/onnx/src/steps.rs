@@ -1,40 +1,42 @@
 //! Writes the computation graph of a head as nodes of an ONNX graph.
 
-use facefold_heads::graph::{ComputationGraph, Operation, Step, Value};
-use facefold_vision::onnx::{Attribute, Graph};
+use crate::computation::{ComputationGraph, Operation, Step, Value};
+use crate::graph::{Attribute, Graph};
 
-/// Appends a computation that takes the value `features`, of so many crops a face one block after
-/// the other; gives the name of its value `prediction`. All names begin with `prefix`.
-pub fn write(
-    graph: &mut Graph,
-    prefix: &str,
-    computation: &ComputationGraph,
-    prediction: Value,
-    features: &str,
-    crops: usize,
-) -> String {
-    let mut values = vec![features.to_owned()];
-    for (number, step) in computation.steps().iter().enumerate() {
-        let value = match step {
-            Step::Constant { name, shape, values, is_weight } => {
-                let name = format!("{prefix}/{number}.{name}");
-                // Columns are outputs: weights are inputs x outputs.
-                if *is_weight {
-                    graph.weights(&name, shape, values, 1)
-                } else {
-                    graph.floats(&name, shape, values)
+impl Graph {
+    /// Appends a computation that takes the value `features`, of so many crops a face one block after
+    /// the other; gives the name of its value `prediction`. All names begin with `prefix`.
+    pub fn computation(
+        &mut self,
+        prefix: &str,
+        computation: &ComputationGraph,
+        prediction: Value,
+        features: &str,
+        crops: usize,
+    ) -> String {
+        let mut values = vec![features.to_owned()];
+        for (number, step) in computation.steps().iter().enumerate() {
+            let value = match step {
+                Step::Constant { name, shape, values, is_weight } => {
+                    let name = format!("{prefix}/{number}.{name}");
+                    // Columns are outputs: weights are inputs x outputs.
+                    if *is_weight {
+                        self.weights(&name, shape, values, 1)
+                    } else {
+                        self.floats(&name, shape, values)
+                    }
                 }
-            }
-            Step::Node { operation, inputs } => {
-                let inputs: Vec<&str> =
-                    inputs.iter().map(|input| values[input.index()].as_str()).collect();
-                let name = format!("{prefix}/{number}");
-                computed(graph, &name, *operation, &inputs, crops)
-            }
-        };
-        values.push(value);
+                Step::Node { operation, inputs } => {
+                    let inputs: Vec<&str> =
+                        inputs.iter().map(|input| values[input.index()].as_str()).collect();
+                    let name = format!("{prefix}/{number}");
+                    computed(self, &name, *operation, &inputs, crops)
+                }
+            };
+            values.push(value);
+        }
+        values.swap_remove(prediction.index())
     }
-    values.swap_remove(prediction.index())
 }
 
 fn computed(

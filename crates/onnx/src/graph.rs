@@ -2,12 +2,12 @@
 
 use prost::Message;
 
-use super::proto::{
+use crate::proto::{
     AttributeProto, Dimension, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
     attribute_type, data_type,
 };
-use super::quantise::{Int8, f16_bytes, int8};
+use crate::quantise::{Int8, f16_bytes, int8};
 
 /// The last operator set in which `ReduceMean` takes its axes as an attribute is 17; 13 is what
 /// every runtime in use understands, and the first in which `DequantizeLinear` has an axis.
@@ -193,7 +193,7 @@ fn value_info(name: &str, shape: &[usize]) -> ValueInfoProto {
 #[cfg(test)]
 mod tests {
     use super::{Attribute, Graph, WeightStorage};
-    use crate::onnx::proto::{ModelProto, TensorProto};
+    use crate::proto::{ModelProto, TensorProto};
     use prost::Message;
 
     /// The model of one product by weights of 2 x 3 whose largest value is `largest`.
