@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates that are checked.
-const CRATES: [&str; 13] = [
+const CRATES: [&str; 14] = [
     "core",
     "datasets",
     "engine",
@@ -21,6 +21,7 @@ const CRATES: [&str; 13] = [
     "report",
     "serve",
     "store",
+    "synthetic",
     "vision",
 ];
 

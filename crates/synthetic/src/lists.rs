@@ -5,8 +5,8 @@ use std::path::Path;
 
 use facefold_core::files::write_atomic;
 
-use super::error::SyntheticError;
-use super::plan::{FOLDS, Plan, Row, Subject};
+use crate::error::SyntheticError;
+use crate::plan::{FOLDS, Plan, Row, Subject};
 
 /// First line of every list.
 const HEADER: &str = "user_id\toriginal_image\tface_id\tage\tgender\tx\ty\tdx\tdy\ttilt_ang\t\

@@ -1,10 +1,10 @@
 //! What the years and puberty write on a face: lines, bags, spots, sagging, stubble and beard.
 
-use super::super::canvas::Canvas;
-use super::super::colour::Colour;
-use super::super::identity::Beard;
-use super::super::random::smooth;
 use super::Scene;
+use crate::canvas::Canvas;
+use crate::colour::Colour;
+use crate::identity::Beard;
+use crate::random::smooth;
 
 /// Spots and slack skin.
 pub(super) fn skin(scene: &Scene<'_>, canvas: &mut Canvas) {

@@ -1,8 +1,8 @@
 //! The mouth: lips, the line between them, teeth, and the dimples of a smile.
 
-use super::super::canvas::Canvas;
-use super::super::colour::Colour;
 use super::Scene;
+use crate::canvas::Canvas;
+use crate::colour::Colour;
 
 pub(super) fn mouth(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;

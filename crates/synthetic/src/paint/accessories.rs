@@ -1,8 +1,8 @@
 //! What is put on: earrings, glasses, a hat.
 
-use super::super::canvas::Canvas;
-use super::super::colour::Colour;
 use super::Scene;
+use crate::canvas::Canvas;
+use crate::colour::Colour;
 
 pub(super) fn jewellery(scene: &Scene<'_>, canvas: &mut Canvas) {
     let f = scene.features;
@@ -30,7 +30,7 @@ pub(super) fn glasses(scene: &Scene<'_>, canvas: &mut Canvas) {
         canvas.oval(at, rx, ry, Colour::WHITE.sheer(0.08));
         canvas.ring(at, rx, ry, width, frame.sheer(0.95));
         let hinge = scene.at(side * (f.eye_x + rx), f.eye_y - 0.02);
-        let temple = super::Outline::new(super::super::canvas::Pose::STILL)
+        let temple = super::Outline::new(crate::canvas::Pose::STILL)
             .start(hinge.0, hinge.1)
             .line(side * f.half_width * 1.0, f.eye_y - 0.04);
         canvas.stroke(temple, width, frame.sheer(0.9));

@@ -2,11 +2,11 @@
 
 use facefold_core::rng::Rng;
 
-use super::canvas::Pose;
-use super::colour::{self, Colour};
-use super::features::Features;
-use super::identity::Identity;
-use super::random::{between, chance, normal, one_of};
+use crate::canvas::Pose;
+use crate::colour::{self, Colour};
+use crate::features::Features;
+use crate::identity::Identity;
+use crate::random::{between, chance, normal, one_of};
 
 /// Pose, expression, light, arrangement and camera of one picture.
 #[derive(Debug, Clone)]

@@ -5,10 +5,10 @@ use facefold_core::rng::{Rng, seeded};
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 
-use super::MINIMUM_PICTURES_A_SUBJECT;
-use super::SyntheticOptions;
-use super::identity::Identity;
-use super::random::{between, chance, normal};
+use crate::MINIMUM_PICTURES_A_SUBJECT;
+use crate::SyntheticOptions;
+use crate::identity::Identity;
+use crate::random::{between, chance, normal};
 
 /// Folds of the Adience protocol.
 pub(super) const FOLDS: usize = 5;

@@ -1,9 +1,9 @@
 //! Behind and below the head: background, neck, shoulders and clothes.
 
-use super::super::canvas::{Canvas, Outline, Pose};
-use super::super::capture::Collar;
-use super::super::colour::Colour;
 use super::Scene;
+use crate::canvas::{Canvas, Outline, Pose};
+use crate::capture::Collar;
+use crate::colour::Colour;
 
 /// Two tones with out-of-focus spots.
 pub(super) fn background(scene: &Scene<'_>, canvas: &mut Canvas) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use facefold_core::Gender;
 
-use super::{Identity, MARKER, SyntheticError, SyntheticOptions, generate, portrait};
+use crate::{Identity, MARKER, SyntheticError, SyntheticOptions, generate, portrait};
 
 fn go(_: usize, _: usize) -> ControlFlow<()> {
     ControlFlow::Continue(())

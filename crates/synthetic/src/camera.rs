@@ -4,7 +4,7 @@ use facefold_core::rng::Rng;
 use image::RgbImage;
 use rand::RngCore;
 
-use super::capture::Capture;
+use crate::capture::Capture;
 
 /// The picture that a camera makes of `rgba`, the opaque pixels of a square of `side`.
 pub(super) fn develop(rgba: &[u8], side: u32, capture: &Capture, rng: &mut Rng) -> RgbImage {

@@ -1,10 +1,10 @@
 //! Hair: the mass behind the head, the cap over the skull with its hairline, strands and curls.
 
-use super::super::canvas::{Canvas, Outline, Pose};
-use super::super::colour::Colour;
-use super::super::random::mix;
 use super::Scene;
 use super::head::silhouette;
+use crate::canvas::{Canvas, Outline, Pose};
+use crate::colour::Colour;
+use crate::random::mix;
 
 /// How far down the hair hangs today, y in head units; below 0.3 it does not show behind the face.
 fn hanging(scene: &Scene<'_>) -> f32 {

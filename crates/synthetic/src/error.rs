@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{MARKER, MAXIMUM_SUBJECTS, MINIMUM_PICTURES_A_SUBJECT, MINIMUM_SUBJECTS, SIDE_RANGE};
+use crate::{MARKER, MAXIMUM_SUBJECTS, MINIMUM_PICTURES_A_SUBJECT, MINIMUM_SUBJECTS, SIDE_RANGE};
 
 /// Why a synthetic dataset could not be generated.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use tiny_skia::{
     Pixmap, Point, RadialGradient, Rect, Shader, SpreadMode, Stroke, Transform,
 };
 
-use super::colour::Colour;
+use crate::colour::Colour;
 
 /// How the head is turned, in radians: features move over a flat ellipsoid.
 #[derive(Debug, Clone, Copy)]

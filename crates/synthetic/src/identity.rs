@@ -7,8 +7,8 @@
 use facefold_core::Gender;
 use facefold_core::rng::{Rng, seeded};
 
-use super::colour::{self, Colour};
-use super::random::{between, chance, logistic, mix, normal, one_of, smooth};
+use crate::colour::{self, Colour};
+use crate::random::{between, chance, logistic, mix, normal, one_of, smooth};
 
 /// Everything that is constant for one subject.
 #[derive(Debug, Clone)]

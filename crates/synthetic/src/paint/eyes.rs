@@ -1,9 +1,9 @@
 //! Eyes with lids, lashes, iris and catchlight, and the brows above them.
 
-use super::super::canvas::{Canvas, Outline};
-use super::super::colour::Colour;
-use super::super::random::mix;
 use super::Scene;
+use crate::canvas::{Canvas, Outline};
+use crate::colour::Colour;
+use crate::random::mix;
 
 /// One eye's almond: `side` is -1 for the picture's left.
 struct Eye {

@@ -5,11 +5,11 @@ use facefold_core::rng::{Rng, seeded};
 use image::RgbImage;
 use tiny_skia::Transform;
 
-use super::canvas::Canvas;
-use super::capture::Capture;
-use super::features::Features;
-use super::identity::Identity;
-use super::paint::Scene;
+use crate::canvas::Canvas;
+use crate::capture::Capture;
+use crate::features::Features;
+use crate::identity::Identity;
+use crate::paint::Scene;
 
 /// The default side of a picture, in pixels.
 pub const DEFAULT_SIDE: u32 = 320;

@@ -1,8 +1,8 @@
 //! The head itself: ears, the skin with its light and shade, cheeks, and the nose.
 
-use super::super::canvas::{Canvas, Outline};
-use super::super::colour::Colour;
 use super::Scene;
+use crate::canvas::{Canvas, Outline};
+use crate::colour::Colour;
 
 /// The silhouette, from the crown round the jaw.
 pub(super) fn silhouette(scene: &Scene<'_>) -> Outline {

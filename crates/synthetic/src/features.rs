@@ -4,8 +4,8 @@
 //! below the middle of a round head over a small chin; the face lengthens into the early twenties;
 //! later lips thin, nose and ears lengthen, lids droop and hair recedes.
 
-use super::identity::Identity;
-use super::random::{mix, smooth};
+use crate::identity::Identity;
+use crate::random::{mix, smooth};
 
 /// The measures; lengths are in head units (half the height of the head).
 #[derive(Debug, Clone)]
