@@ -102,10 +102,22 @@ fn crates_depend_on_each_other_as_the_table_says() {
 #[test]
 fn candle_and_arrow_stay_where_they_are_needed() {
     let (_, reached) = arrows(&metadata());
-    for name in ["core", "datasets", "store", "evaluate", "report"] {
+    for name in ["core", "datasets", "synthetic", "store", "evaluate", "report"] {
         assert!(!reached[name].contains("candle-core"), "`{name}` builds candle");
     }
-    for name in ["core", "datasets", "kernels", "engine", "vision", "heads", "evaluate", "report", "predict"] {
+    for name in [
+        "core",
+        "datasets",
+        "synthetic",
+        "kernels",
+        "engine",
+        "onnx",
+        "vision",
+        "heads",
+        "evaluate",
+        "report",
+        "predict",
+    ] {
         assert!(!reached[name].contains("arrow-array"), "`{name}` builds arrow");
     }
 }

@@ -5,13 +5,13 @@ mod buffers;
 
 use std::ops::Range;
 
-use crate::precision::Precision;
 use crate::kernels::Kernels;
 use crate::kernels::winograd::{Blocks, PLACES};
 use crate::layout::{CHANNEL_BLOCK, Halves, Layout, TileWindow, TilingLoop, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
+use crate::precision::Precision;
 use crate::schedule::Schedule;
 use facefold_kernels::tile::Segment;
 

@@ -5,13 +5,13 @@ use std::fmt;
 use facefold_core::pictures::ListError;
 use facefold_core::{ExtractorError, HeadError};
 use facefold_datasets::DatasetError;
-use facefold_datasets::synthetic::SyntheticError;
 use facefold_evaluate::EvaluateError;
 use facefold_heads::BundleError;
 use facefold_insightface::InsightfaceError;
 use facefold_predict::{PredictError, VideoError};
 use facefold_report::ReportError;
 use facefold_store::StoreError;
+use facefold_synthetic::SyntheticError;
 use facefold_vision::models::ModelsError;
 
 /// A result of this crate.

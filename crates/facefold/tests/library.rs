@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use facefold::core::Task;
 use facefold::datasets::DatasetKind;
-use facefold::datasets::synthetic::SyntheticOptions;
 use facefold::store::Forget;
+use facefold::synthetic::SyntheticOptions;
 use facefold::vision::LocalExtractor;
 use facefold::vision::decode::Limits;
 use facefold::{

@@ -16,13 +16,13 @@ use facefold_core::{
     AgeGroups, AgeIntervals, AgeThreshold, ExtractorInfo, FamiliarityModel, Fingerprint,
     FittedHead, HeadError, StateDict, TargetKind, Task, files,
 };
+use facefold_onnx::computation::{ComputationGraph, Value};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::FeatureChoice;
 use crate::familiarity;
-use crate::graph::{ComputationGraph, Value};
 use crate::registry;
 use crate::training_set::TrainingSet;
 use crate::weights::{self, StoredTensor, WeightFormat};

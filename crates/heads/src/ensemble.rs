@@ -4,10 +4,10 @@ use facefold_core::{
     FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict, TargetKind,
     TrainingLog,
 };
+use facefold_onnx::computation::{ComputationGraph, Value};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{ComputationGraph, Value};
 use crate::members::{self, Member};
 use crate::mlp::{self, Mlp};
 use crate::options::{HeadOptions, require};

@@ -2,9 +2,9 @@
 
 use facefold_core::{FeatureDataset, FeatureMatrix, FeatureRows, HeadError};
 use facefold_kernels::{Vectorised, dispatch_simd};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 use ndarray::Array1;
 
-use crate::graph::{ComputationGraph, Operation, Value};
 use crate::state_dict::{Reader, Tensors};
 
 /// Per-column mean and scale, fitted on training rows only, and the columns scaled to length 1.

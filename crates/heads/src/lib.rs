@@ -8,6 +8,7 @@
 //! A fit runs on the calling thread and starts no other, so folds and seeds can be fitted in
 //! parallel. The same rows and seed give the same bits.
 
+mod age_graph;
 mod bundle;
 mod calibration;
 mod choice;
@@ -15,7 +16,6 @@ mod ensemble;
 mod familiarity;
 mod features;
 mod flip_tta;
-pub mod graph;
 mod groups_from_age;
 mod knn;
 mod lbfgs;

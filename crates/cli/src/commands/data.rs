@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use facefold::synthetic;
+use facefold::synthetic::{self, SyntheticOptions};
 use facefold_core::files::write_atomic;
 use facefold_datasets::check::{CheckOptions, check};
-use facefold_datasets::synthetic::SyntheticOptions;
 
 use crate::arguments::{DataCommand, SourceArguments};
 use crate::outcome::Outcome;

@@ -2,9 +2,10 @@
 //! ages.
 
 use facefold_core::{TargetKind, median_age};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 
 use super::{AgeDecoding, AgeLoss, MlpOptions};
-use crate::graph::{ComputationGraph, Operation, Value};
+use crate::age_graph;
 use crate::loss::{YEARS, expectation, median_year, ordinal_probabilities, softmax};
 
 /// Decodes the outputs of a trained network.
@@ -134,9 +135,9 @@ impl Decoder {
     ) -> Value {
         match self.decoding {
             _ if !self.predicts_distribution() => probabilities,
-            AgeDecoding::MedianYear => graph.median_year(probabilities),
-            AgeDecoding::Median => graph.median(probabilities),
-            AgeDecoding::Expectation => graph.expectation(probabilities),
+            AgeDecoding::MedianYear => age_graph::median_year(graph, probabilities),
+            AgeDecoding::Median => age_graph::median(graph, probabilities),
+            AgeDecoding::Expectation => age_graph::expectation(graph, probabilities),
         }
     }
 

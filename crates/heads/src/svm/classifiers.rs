@@ -2,11 +2,11 @@
 
 use facefold_core::HeadError;
 use facefold_kernels::{Matrix, MatrixMut, Multiplier};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 use ndarray::{Array1, Array2, ArrayD, IxDyn};
 
 use super::kernel::KernelFunction;
 use super::options::Kernel;
-use crate::graph::{ComputationGraph, Operation, Value};
 use crate::state_dict::{Reader, Tensors, multiplier};
 
 /// The dual coefficients of one fitted classifier: one for each training row, and the bias.
