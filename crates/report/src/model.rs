@@ -1,9 +1,10 @@
 //! The data of a report: every number of the Markdown is here, and so in `report.json`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use facefold_evaluate::{Comparison, CvResult, MatrixResult, SearchResult, SetName, SliceReport};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
@@ -198,8 +199,7 @@ impl Report {
     /// # Errors
     /// [`ReportError`] naming the file, where it is absent or is no report of this [`FORMAT`].
     pub fn read(path: &Path) -> Result<Self, ReportError> {
-        let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
-        let bytes = fs_err::read(&path)?;
+        let (path, bytes) = read_json(path)?;
         Self::parse(&bytes).map_err(|message| ReportError::Invalid { path, message })
     }
 
@@ -208,16 +208,40 @@ impl Report {
     /// # Errors
     /// What is wrong with them, where they are no report of this [`FORMAT`].
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: Option<serde_json::Value>,
-        }
-        let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        match head.format {
-            Some(format) if format == FORMAT => {}
-            Some(format) => return Err(format!("expected format {FORMAT}, found {format}")),
-            None => return Err(format!("expected format {FORMAT}, found none")),
-        }
-        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+        parse(bytes).map_err(|message| match MatrixReport::parse(bytes) {
+            Ok(_) => "expected the report of `cv` or `tune`, found that of `matrix`".to_owned(),
+            Err(_) => message,
+        })
     }
+}
+
+impl MatrixReport {
+    /// Reads the bytes of a `report.json`.
+    ///
+    /// # Errors
+    /// What is wrong with them, where they are no report on a matrix of this [`FORMAT`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        parse(bytes)
+    }
+}
+
+/// The bytes of `report.json`, or of the one in a directory, and its path.
+pub(crate) fn read_json(path: &Path) -> Result<(PathBuf, Vec<u8>), ReportError> {
+    let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
+    let bytes = fs_err::read(&path)?;
+    Ok((path, bytes))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: Option<serde_json::Value>,
+    }
+    let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    match head.format {
+        Some(format) if format == FORMAT => {}
+        Some(format) => return Err(format!("expected format {FORMAT}, found {format}")),
+        None => return Err(format!("expected format {FORMAT}, found none")),
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }

@@ -164,10 +164,10 @@ impl Store {
                 found.problems.extend(self.check_copy(name)?);
             }
         }
-        if !found.is_valid() && self.removal_is_unfinished() {
-            // Half of it is there, such as a shard next to the one that replaces it. What else is said
-            // to be done, the extraction above all, would bring back whoever was to be forgotten.
-            let first = format!("before anything else, {}", remedy_for_lost_rows(true));
+        if self.removal_is_unfinished() {
+            // Half of it may be there, such as a shard next to the one that replaces it. What else is
+            // said to be done, the extraction above all, would bring back whoever was to be forgotten.
+            let first = format!("a removal is not finished: {}", remedy_for_lost_rows(true));
             found.problems.insert(0, first);
         }
         Ok(found)
@@ -240,12 +240,6 @@ impl Store {
         Ok(self.lost(&self.samples()?))
     }
 
-    /// Whether a removal was cut off, or is under way.
-    #[must_use]
-    pub fn removal_is_unfinished(&self) -> bool {
-        self.layout.removal().exists()
-    }
-
     fn lost(&self, samples: &[SampleRow]) -> usize {
         let unseen = |key: ImageKey| !self.contains(&key);
         samples.iter().filter(|row| row.key.is_some_and(unseen)).count()
@@ -305,7 +299,8 @@ fn size_of_directory(path: &Path) -> io::Result<u64> {
 pub fn remedy_for_lost_rows(removal_is_unfinished: bool) -> &'static str {
     if removal_is_unfinished {
         // The extraction would bring back whoever was to be forgotten.
-        "run the same `store forget` command again, which was cut off"
+        "wait for the `store forget` that is at work, or run the same `store forget` command again, which was \
+         cut off"
     } else {
         "run the same `extract` command again"
     }

@@ -227,6 +227,14 @@ fn the_matrix_has_a_cell_for_every_pair_and_resumes() {
         })
         .collect();
     assert_eq!(after, written, "no fit is made again");
+    // It is shown and written anew as a report on heads is, and is nothing to compare.
+    assert_eq!(json(line("report open {}", &[&out])), again);
+    assert!(succeed(line("report open {}", &[&out])).contains("trained on"));
+    std::fs::remove_file(out.join("report.md")).expect("a report");
+    assert!(succeed(line("report render {}", &[&out])).contains("report.md"));
+    assert!(read_text(&out.join("report.md")).contains("store → store"));
+    let message = fail(line("compare {} {}", &[&out, &out]), 1);
+    assert!(message.contains("found that of `matrix`"), "{message}");
     let message = fail(line("matrix --store {} --task gender --out {}", &[&store, &out]), 2);
     assert!(message.contains("at least two stores"), "{message}");
 }

@@ -118,7 +118,7 @@ pub(super) fn evaluate(
     let mut tasks = Vec::new();
     let directory = ReportDirectory::claim(&options.out)?;
     directory.announce_replacement(&options.origin.command, progress);
-    stores.note_report(&options.out);
+    directory.note_in(&stores, progress)?;
     for &task in &learning.tasks {
         let data = stores.task(task, learning)?;
         progress.note(&data.description());
@@ -153,6 +153,7 @@ pub(super) fn evaluate(
     let (reports, tables): (Vec<_>, Vec<_>) =
         tasks.into_iter().map(|task| (task.report, (task.predictions, task.label_errors))).unzip();
     let report = Report { format: FORMAT, warnings, provenance, dataset, tasks: reports };
+    directory.require_all_rows(&stores)?;
     facefold_report::remove(&options.out)?;
     for (predictions, label_errors) in tables {
         let task = predictions.task;
@@ -193,7 +194,8 @@ fn plan_task<'a>(
     let seed = learning.seed;
     Ok(CvPlan {
         protocol,
-        splits: plan(&protocol, &data.rows, &data.labels, seed)?,
+        splits: plan(&protocol, &data.rows, &data.labels, seed)
+            .map_err(|error| stores.explained(error))?,
         heads: learning.heads(options.head_names(), Some(data.task))?,
         seeds: consecutive(seed, options.seeds),
         thresholds,

@@ -65,7 +65,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<Bundle> 
     let header = stores.store().header();
     let all = learning.tasks.iter().map(|&task| stores.task(task, learning));
     let all = all.collect::<Result<Vec<TaskData>>>()?;
-    let familiarity = familiarity(&all, learning.seed)?;
+    let familiarity = familiarity(&all, learning.seed).map_err(|error| stores.explained(error))?;
     let training = stores.sets.iter().map(|set| training_set(set, &all)).collect();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
