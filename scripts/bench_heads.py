@@ -82,19 +82,17 @@ def save(directory, features, classes, folds):
         np.save(directory / f"{name}.npy", values)
 
 
-def ours(binary, directory, head, settings, folds, *flags):
+def ours(binary, directory, head, settings, folds):
     """The answers fold by fold, CPU-seconds and memory."""
     files = [str(directory / f"{name}.npy") for name in ("features", "classes", "folds")]
-    output, seconds, memory = run([binary, *files, head, json.dumps(settings), *map(str, folds), *flags])
+    output, seconds, memory = run([binary, *files, head, json.dumps(settings), *map(str, folds)])
     return [json.loads(line) for line in output.splitlines()], seconds, memory
 
 
 def svm(binary, directory, costs, gammas, folds):
     """CPU-seconds, and the accuracy of each setting, mean over folds."""
-    settings = {"svm": {"cost": costs, "gamma": gammas}}
-    # The trial of each setting has asked the left-out rows already, as scikit-learn's has.
-    flags = ["--unasked"] if len(costs) * len(gammas) > 1 else []
-    answers, seconds, _ = ours(binary, directory, "svm", settings, folds, *flags)
+    settings = {"svm": {"c": costs, "gamma": gammas}}
+    answers, seconds, _ = ours(binary, directory, "svm", settings, folds)
     accuracies = []
     for answer in answers:
         tried = [note for note in answer["notes"] if "best of" in note]
@@ -196,7 +194,7 @@ def compare(kind, rows, arguments):
         save(directory, features, classes, folds)
         for _ in range(arguments.repeat):
             if kind == "mlp":
-                answers, spent, _ = ours(arguments.binary, directory, "mlp", {}, range(5), "--unasked")
+                answers, spent, _ = ours(arguments.binary, directory, "mlp", {}, range(5))
                 our = {(): statistics.mean(answer["score"] for answer in answers)}
                 seconds[0].append(spent)
                 spent, accuracy = pytorch(features, classes, folds, arguments.torch_fused)

@@ -2,21 +2,23 @@
 //! k-nearest neighbours, linear), their calibration, and bundles.
 //!
 //! [`registry::head`] makes a head by name; [`Bundle`] stores fitted heads in one file with all
-//! that prediction needs. To add a head, write a file that implements `Head` and `FittedHead`, and
-//! add a line to [`registry`].
+//! that prediction needs. To add a head, write a file that implements `Algorithm` and `Model`
+//! (`estimator.rs`) or `Head` and `FittedHead`, and add a line to [`registry`].
 //!
-//! A fit runs on the calling thread and starts no other, so folds and seeds can be fitted in
-//! parallel. The same rows and seed give the same bits.
+//! Fits and predictions run on the calling thread and start no other, so folds and seeds can be
+//! fitted in parallel. The same rows and seed give the same bits.
 
 mod age_graph;
 mod bundle;
 mod calibration;
 mod choice;
 mod ensemble;
+mod estimator;
 mod familiarity;
 mod features;
 mod flip_tta;
 mod groups_from_age;
+mod inner_products;
 mod knn;
 mod lbfgs;
 mod linear;
@@ -31,7 +33,6 @@ mod stacking;
 mod state_dict;
 mod subsample;
 mod svm;
-mod threads;
 mod training_set;
 mod trees;
 mod weights;

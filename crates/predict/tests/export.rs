@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use facefold_core::{
     AuxiliaryTask, ExtractorInfo, FeatureDataset, FeatureMatrix, Fingerprint, Precision,
-    Predictions, Targets, Task,
+    PredictedTargets, Targets, Task,
 };
 use facefold_heads::{
     AgeDecoding, AgeLoss, Bundle, FeatureChoice, HeadOptions, MultiClass, TaskHead, WeightFormat,
@@ -59,7 +59,7 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
         own.with_auxiliary_tasks(vec![auxiliary]).unwrap()
     };
     let head = registry::head(kind, options).unwrap();
-    let fitted = head.fit(&examples(0..120), &examples(120..ROWS), 3).unwrap();
+    let fitted = head.fit(&examples(0..120), &examples(120..ROWS), 3).unwrap().head;
     let classes = match task {
         Task::Age => Vec::new(),
         _ => vec!["female".to_owned(), "male".to_owned()],
@@ -135,9 +135,9 @@ fn ask(test: &str, file: &[u8], matrix: &FeatureMatrix) -> Option<Value> {
 /// The largest distance between a head's predictions and a file's.
 fn distance(head: &TaskHead, predicted: &Value, matrix: &FeatureMatrix) -> f32 {
     let rows: Vec<usize> = (0..ROWS).collect();
-    let (name, expected) = match head.fitted().unwrap().predict(matrix, &rows).unwrap() {
-        Predictions::Regression(years) => ("age", years),
-        Predictions::Classes(probabilities) => {
+    let (name, expected) = match head.fitted().unwrap().predict(matrix, &rows).unwrap().targets {
+        PredictedTargets::Regression(years) => ("age", years),
+        PredictedTargets::Classes(probabilities) => {
             ("gender_probability", probabilities.iter().copied().collect())
         }
     };

@@ -92,9 +92,9 @@ impl Decoder {
     }
 
     /// Years, one a row, of what [`Self::probabilities`] gives for years.
-    pub(super) fn years_of(&self, probabilities: Vec<f32>) -> Vec<f32> {
+    pub(super) fn years_of(&self, probabilities: &[f32]) -> Vec<f32> {
         if !self.predicts_distribution() {
-            return probabilities;
+            return probabilities.to_vec();
         }
         let year = match self.decoding {
             AgeDecoding::MedianYear => median_year,

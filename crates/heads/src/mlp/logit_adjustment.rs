@@ -9,7 +9,6 @@
 
 use facefold_core::{FeatureDataset, HeadError};
 
-use super::PREDICTION_ROWS;
 use super::decoder::Decoder;
 use super::network::Network;
 use crate::features::Standardiser;
@@ -35,8 +34,8 @@ pub(super) fn adjust(
     let step = training.len().div_ceil(MAX_ROWS);
     let rows: Vec<usize> = training.rows().iter().copied().step_by(step).collect();
     let mut sums = [0.0; YEARS];
-    for chunk in rows.chunks(PREDICTION_ROWS) {
-        let outputs = network.predict(features.rows(training.matrix().plain(), chunk, 1.0))?;
+    for values in features.chunks(training.matrix().plain(), &rows) {
+        let outputs = network.predict(values)?;
         for row in decoder.probabilities(outputs).chunks(YEARS) {
             for (sum, &probability) in sums.iter_mut().zip(row) {
                 *sum += f64::from(probability);

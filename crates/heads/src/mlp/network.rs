@@ -11,6 +11,14 @@ use super::product::Shared;
 use super::{Architecture, MlpOptions};
 use crate::state_dict::{Reader, Tensors, backend, multiplier};
 
+#[cfg(test)]
+thread_local! {
+    /// Rows of each forward pass for prediction on this thread.
+    pub(crate) static PASSES: std::cell::RefCell<Vec<usize>> = const {
+        std::cell::RefCell::new(Vec::new())
+    };
+}
+
 #[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) dense: Dense,
@@ -162,7 +170,7 @@ impl Network {
         self.answer_in(rows, &mut Pass::Prediction)
     }
 
-    /// The same with hidden units dropped as in training.
+    /// The same with hidden units dropped, the same ones for all rows.
     pub(super) fn predict_with_dropout(
         &self,
         rows: Vec<f32>,
@@ -176,6 +184,8 @@ impl Network {
         rows: Vec<f32>,
         pass: &mut Pass<'_>,
     ) -> std::result::Result<Vec<f32>, HeadError> {
+        #[cfg(test)]
+        PASSES.with_borrow_mut(|passes| passes.push(rows.len() / self.width));
         let failed = backend("predicting with an MLP");
         let shape = (rows.len() / self.width, self.width);
         Tensor::from_vec(rows, shape, &Device::Cpu)

@@ -14,10 +14,10 @@ use super::network::Network;
 use super::optimizer::Optimizer;
 use super::schedule::Rate;
 use super::thresholds::Thresholds;
-use super::{Fitted, FittedSettings, Mlp, PREDICTION_ROWS};
+use super::{Fitted, FittedSettings, Mlp};
 use crate::calibration;
+use crate::estimator::mismatch;
 use crate::features::Standardiser;
-use crate::linear::mismatch;
 use crate::loss::Loss;
 use crate::state_dict::{Stored, backend};
 use crate::years;
@@ -38,7 +38,7 @@ pub(super) fn fit(
         )));
     }
     if validation.targets().kind() != target {
-        return Err(mismatch(&target, &validation.targets().kind()));
+        return Err(mismatch(target, validation.targets().kind()));
     }
     let start = Start::of(head, training.matrix().width())?;
     let features = match &start {
@@ -158,7 +158,7 @@ pub(super) fn fit(
         options: options.clone(),
     };
     let stored = Stored { target, unit_columns: head.unit_columns, settings, log };
-    Ok(Fitted { features, network, decoder, stored, train_only: None })
+    Ok(Fitted { features, network, decoder, stored })
 }
 
 /// One step on a batch; gives the batch's loss.
@@ -214,8 +214,7 @@ impl ValidationEvaluator<'_> {
     fn outputs(&self, network: &Network) -> Result<Vec<f32>, HeadError> {
         let (own, all) = (self.decoder.outputs(), network.outputs());
         let mut outputs = Vec::with_capacity(self.validation.len() * own);
-        for chunk in self.validation.rows().chunks(PREDICTION_ROWS) {
-            let rows = self.features.rows(self.validation.matrix().plain(), chunk, 1.0);
+        for rows in self.features.chunks(self.validation.matrix().plain(), self.validation.rows()) {
             let predictions = network.predict(rows)?;
             outputs.extend(predictions.chunks(all).flat_map(|row| row[..own].iter().copied()));
         }
@@ -235,7 +234,7 @@ impl ValidationEvaluator<'_> {
                 outputs.chunks(*count).zip(indices).filter(|&pair| right(pair)).count() as f64 / n
             }
             Targets::Regression(ages) => years::error(
-                &self.decoder.years_of(self.decoder.probabilities(outputs.to_vec())),
+                &self.decoder.years_of(&self.decoder.probabilities(outputs.to_vec())),
                 ages,
             ),
         };

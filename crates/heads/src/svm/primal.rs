@@ -165,7 +165,7 @@ impl<'a> Primal<'a> {
             let positions: Vec<usize> = (0..self.validation.len()).collect();
             for chunk in positions.chunks(CHUNK) {
                 let values = self.scaled(self.validation, chunk);
-                trial.decisions.extend(fitted.decide(&values, chunk.len())?);
+                trial.decisions.extend(fitted.decide(&values)?);
             }
             trials[place] = Some(trial);
         }

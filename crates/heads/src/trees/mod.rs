@@ -9,30 +9,21 @@ mod stored;
 mod tree;
 
 use facefold_core::rng::{Rng, seeded};
-use facefold_core::{
-    Epoch, FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, Predictions,
-    StateDict, TargetKind, Targets, TrainingLog,
-};
-use ndarray::Array1;
+use facefold_core::{Epoch, FeatureDataset, HeadError, TargetKind, Targets, TrainingLog};
 use rand::seq::index::sample;
 use serde::{Deserialize, Serialize};
 
+use crate::estimator::{Algorithm, Estimator};
 use crate::features::Standardiser;
-use crate::flip_tta::flip_averaged;
-use crate::linear::{mismatch, predictions};
 use crate::loss::softmax;
 use crate::options::{ClassWeights, HeadOptions, require};
-use crate::state_dict::{Stored, Tensors, json};
-use crate::threads::on_one_thread;
+use crate::state_dict::json;
+use crate::svm::Scaling;
 use crate::years;
 use bins::Bins;
-pub(crate) use stored::restore;
 use tree::{GrowthParams, Tree, TreeData, grow};
 
 pub(crate) const NAME: &str = "trees";
-
-/// Rows predicted at a time.
-const PREDICTION_ROWS: usize = 250;
 
 /// Settings of `trees`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,33 +103,40 @@ impl TreeOptions {
 pub(crate) struct Trees {
     options: TreeOptions,
     class_weights: ClassWeights,
-    unit_columns: Option<(usize, usize)>,
 }
 
 impl Trees {
-    /// Checks the settings.
-    pub(crate) fn new(options: &HeadOptions) -> Result<Self, HeadError> {
+    /// The head with these settings, which are checked.
+    pub(crate) fn head(options: &HeadOptions) -> Result<Estimator<Self>, HeadError> {
         options.trees.check()?;
-        Ok(Self {
-            options: options.trees.clone(),
-            class_weights: options.class_weights,
+        Ok(Estimator {
+            name: NAME,
+            settings: serde_json::json!({
+                "class_weights": options.class_weights,
+                "unit_columns": options.unit_columns,
+                "trees": json(&options.trees),
+            }),
+            scaling: Scaling::Standard,
             unit_columns: options.unit_columns,
+            algorithm: Self {
+                options: options.trees.clone(),
+                class_weights: options.class_weights,
+            },
         })
     }
+}
 
-    fn fit_here(
+impl Algorithm for Trees {
+    type Model = Booster;
+
+    fn fit(
         &self,
+        features: &Standardiser,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Fitted, HeadError> {
+    ) -> Result<(Booster, TrainingLog), HeadError> {
         let options = &self.options;
-        let target = training.targets().kind();
-        if validation.targets().kind() != target {
-            return Err(mismatch(&target, &validation.targets().kind()));
-        }
-        let features = Standardiser::fit(training, self.unit_columns)?;
-        features.check(validation.matrix(), validation.rows())?;
         let width = features.width();
         let bins = {
             let values = features.rows(training.matrix().plain(), training.rows(), 1.0);
@@ -151,8 +149,12 @@ impl Trees {
         };
         let weights = weights_of(training.targets(), &of_class);
         let validation_weights = weights_of(validation.targets(), &of_class);
-        let mut model =
-            Model { target, base_score: base_score(training.targets(), &weights), trees: vec![] };
+        let mut model = Booster {
+            width,
+            base_score: base_score(training.targets(), &weights),
+            trees: Vec::new(),
+            options: options.clone(),
+        };
         let outputs = model.base_score.len();
         let mut scores = model.base_score.repeat(training.len());
         let mut validation_scores = model.base_score.repeat(validation.len());
@@ -204,11 +206,7 @@ impl Trees {
             model.trees.truncate(iterations * outputs);
             log.best_epoch = Some(iterations);
         }
-        log.notes.extend(years::midpoint_note(training.targets()));
-        log.notes.extend(years::choice_note(validation.targets()));
-        let settings = options.clone();
-        let stored = Stored { target, unit_columns: self.unit_columns, settings, log };
-        Ok(Fitted { features, model, stored })
+        Ok((model, log))
     }
 }
 
@@ -353,47 +351,25 @@ fn outputs_of(classes: usize) -> usize {
     if classes == 2 { 1 } else { classes }
 }
 
-impl Head for Trees {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        serde_json::json!({
-            "class_weights": self.class_weights,
-            "unit_columns": self.unit_columns,
-            "trees": json(&self.options),
-        })
-    }
-
-    fn fit(
-        &self,
-        training: &FeatureDataset<'_>,
-        validation: &FeatureDataset<'_>,
-        seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fitted = on_one_thread(|| self.fit_here(training, validation, seed))?;
-        Ok(Box::new(fitted))
-    }
-}
-
 /// The base score, and the trees in order of iteration.
 #[derive(Debug)]
-struct Model {
-    target: TargetKind,
+pub(crate) struct Booster {
+    /// Number of features.
+    width: usize,
     base_score: Vec<f32>,
     trees: Vec<Tree>,
+    options: TreeOptions,
 }
 
-impl Model {
-    /// Class probabilities, or the age in years, of a standardised row.
-    fn predict(&self, row: &[f32], predictions: &mut Vec<f32>) {
+impl Booster {
+    /// Class probabilities, or the age in years, of a row.
+    fn predict_row(&self, target: TargetKind, row: &[f32], predictions: &mut Vec<f32>) {
         let outputs = self.base_score.len();
         let mut scores = self.base_score.clone();
         for (number, tree) in self.trees.iter().enumerate() {
             scores[number % outputs] += tree.predict(row);
         }
-        match self.target {
+        match target {
             TargetKind::Regression => predictions.extend(scores),
             TargetKind::Classes { count } => {
                 let first = predictions.len();
@@ -401,41 +377,6 @@ impl Model {
                 probabilities_of(&scores, &mut predictions[first..]);
             }
         }
-    }
-}
-
-#[derive(Debug)]
-struct Fitted {
-    features: Standardiser,
-    model: Model,
-    stored: Stored<TreeOptions>,
-}
-
-impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &FeatureRows, rows: &[usize]| {
-            let mut predictions = Vec::new();
-            for chunk in rows.chunks(PREDICTION_ROWS) {
-                let values = self.features.rows(source, chunk, 1.0);
-                for row in values.chunks(self.features.width()) {
-                    self.model.predict(row, &mut predictions);
-                }
-            }
-            Ok(predictions)
-        };
-        predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, side)?)
-    }
-
-    fn log(&self) -> &TrainingLog {
-        &self.stored.log
-    }
-
-    fn state_dict(&self) -> StateDict {
-        let mut tensors = Tensors::new();
-        self.features.store(&mut tensors);
-        tensors.insert("start".to_owned(), Array1::from(self.model.base_score.clone()).into_dyn());
-        stored::store(&self.model.trees, &mut tensors);
-        self.stored.state_dict(NAME, tensors)
     }
 }
 

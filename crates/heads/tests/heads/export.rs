@@ -1,6 +1,6 @@
 //! Computation graphs of heads give the predictions of the heads, evaluated here step by step.
 
-use facefold_core::{FeatureMatrix, Predictions, Targets};
+use facefold_core::{FeatureMatrix, PredictedTargets, Targets};
 use facefold_heads::{AgeDecoding, AgeLoss, HeadOptions, MultiClass, registry};
 use facefold_onnx::computation::{ComputationGraph, Operation, Step, Value};
 use ndarray::{Array2, Axis, concatenate};
@@ -95,9 +95,9 @@ fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &T
     for (features, crops, mirrored) in [(plain.clone(), 1, None), (both, 2, Some(mirrored))] {
         let matrix = FeatureMatrix::new(plain.clone(), mirrored).unwrap();
         let found = evaluate(&graph, prediction, features, crops);
-        let (expected, tolerance) = match fitted.predict(&matrix, &rows).unwrap() {
-            Predictions::Classes(probabilities) => (probabilities, 2e-5),
-            Predictions::Regression(years) => {
+        let (expected, tolerance) = match fitted.predict(&matrix, &rows).unwrap().targets {
+            PredictedTargets::Classes(probabilities) => (probabilities, 2e-5),
+            PredictedTargets::Regression(years) => {
                 (Array2::from_shape_vec((years.len(), 1), years).unwrap(), 2e-3)
             }
         };

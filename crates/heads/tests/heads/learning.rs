@@ -1,11 +1,11 @@
 //! Every head learns separable problems.
 
-use facefold_core::{FeatureMatrix, FittedHead, Predictions, Targets};
+use facefold_core::{FeatureMatrix, FittedHead, Targets};
 use facefold_heads::{AgeDecoding, AgeLoss, OptimizerKind, Schedule, registry};
 use ndarray::{Array2, ArrayView1};
 
 use crate::support::{
-    accuracy, aged, blobs, fit, mean_absolute_error, probabilities, quick, ring, test_rows,
+    accuracy, aged, blobs, fit, mean_absolute_error, probabilities, quick, ring, test_rows, years,
 };
 
 #[test]
@@ -116,12 +116,9 @@ fn an_ensemble_decodes_its_mean_distribution() {
     let mut options = quick();
     options.ensemble.members = 3;
     let ensemble = fit("mlp-ensemble", &options, &matrix, &targets, 2);
-    let predictions = |fitted: &dyn FittedHead| match fitted.predict(&matrix, &rows).unwrap() {
-        Predictions::Regression(years) => years,
-        Predictions::Classes(_) => panic!("years are asked for"),
-    };
+    let predictions = |fitted: &dyn FittedHead| years(fitted.predict(&matrix, &rows).unwrap());
     let predicted = predictions(ensemble.as_ref());
-    let probabilities = ensemble.age_distribution(&matrix, &rows).unwrap().unwrap();
+    let probabilities = ensemble.predict(&matrix, &rows).unwrap().age_distribution.unwrap();
     assert_eq!(predicted, median_years(&probabilities));
     // Restored, it says the same, and so it does not of one member's distribution alone.
     let restored = registry::restore(&ensemble.state_dict()).unwrap();

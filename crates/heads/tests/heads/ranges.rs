@@ -109,7 +109,7 @@ fn age_groups_are_predicted_from_ranges() {
             .unwrap()
     };
     let head = registry::head("mlp-groups-from-age", &quick()).unwrap();
-    let fitted = head.fit(&examples(0..400), &examples(400..600), 1).unwrap();
+    let fitted = head.fit(&examples(0..400), &examples(400..600), 1).unwrap().head;
     let rows = test_rows(&matrix);
     let truth: Vec<usize> = rows.iter().map(|&row| group(ages[row])).collect();
     let found = crate::support::probabilities(fitted.predict(&matrix, &rows).unwrap());

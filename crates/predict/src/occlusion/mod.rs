@@ -4,7 +4,7 @@
 
 mod overlay;
 
-use facefold_core::{Predictions, Task};
+use facefold_core::{PredictedTargets, Task};
 use facefold_vision::align::{CROP_SIDE, Crop};
 use serde::Serialize;
 
@@ -60,11 +60,11 @@ impl OcclusionEffect {
         bundle: String,
         task: Task,
         classes: &[String],
-        predictions: &Predictions,
+        predictions: &PredictedTargets,
     ) -> Option<Self> {
         let (label, predictions): (Option<String>, Vec<f32>) = match predictions {
-            Predictions::Regression(years) => (None, years.clone()),
-            Predictions::Classes(probabilities) => {
+            PredictedTargets::Regression(years) => (None, years.clone()),
+            PredictedTargets::Classes(probabilities) => {
                 let first = probabilities.rows().into_iter().next()?;
                 let (predicted, _) = first.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
                 (Some(classes.get(predicted)?.clone()), probabilities.column(predicted).to_vec())
@@ -227,7 +227,7 @@ impl MeanMap {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::{Predictions, Task};
+    use facefold_core::{PredictedTargets, Task};
     use facefold_vision::align::{CROP_SIDE, Crop};
     use ndarray::array;
 
@@ -263,13 +263,14 @@ mod tests {
     #[test]
     fn an_occlusion_effect_is_the_decrease_of_the_prediction() {
         let classes = ["female".to_owned(), "male".to_owned()];
-        let probabilities = Predictions::Classes(array![[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]);
+        let probabilities =
+            PredictedTargets::Classes(array![[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]);
         let shift =
             OcclusionEffect::between("b".to_owned(), Task::Gender, &classes, &probabilities)
                 .unwrap();
         assert_eq!((shift.label.as_deref(), shift.prediction), (Some("male"), 0.75));
         assert_eq!(shift.grid, [0.25, -0.125]);
-        let years = Predictions::Regression(vec![30.0, 28.0, 33.5]);
+        let years = PredictedTargets::Regression(vec![30.0, 28.0, 33.5]);
         let shift = OcclusionEffect::between("b".to_owned(), Task::Age, &[], &years).unwrap();
         assert_eq!((shift.label.as_deref(), shift.prediction), (None, 30.0));
         assert_eq!(shift.grid, [2.0, -3.5]);
