@@ -132,11 +132,11 @@ impl Store {
         Ok(header.is_some_and(|header| header.has_id_of(&self.header)))
     }
 
-    /// Whether another store is this one, through another path, or a copy of it.
+    /// Whether another store is this one, through another path.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let paths = [self, other].map(|store| real(store.directory()).ok());
-        (paths[0].is_some() && paths[0] == paths[1]) || self.header.has_id_of(&other.header)
+        paths[0].is_some() && paths[0] == paths[1]
     }
 
     /// The reports that were made from this store.

@@ -410,9 +410,10 @@ fn a_store_takes_no_report_and_no_export() {
         let message = fail(line(command, &[&store, &store]), 1);
         assert!(message.contains("is the directory of a store"), "{command}: {message}");
     }
-    let mut after = contents(&store);
-    after.retain(|path, _| !path.starts_with(store.join("derived")));
-    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    // But for what is derived.
+    let kept = |path: &PathBuf| !path.starts_with(store.join("derived"));
+    let after: Vec<PathBuf> = contents(&store).into_keys().filter(kept).collect();
+    assert_eq!(after, before.into_keys().filter(kept).collect::<Vec<_>>());
 }
 
 #[test]
@@ -429,7 +430,7 @@ fn one_store_given_twice_is_refused() {
         ),
         2,
     );
-    assert!(message.contains("are the same store, or copies of one"), "{message}");
+    assert!(message.contains("are the same store"), "{message}");
 }
 
 #[test]

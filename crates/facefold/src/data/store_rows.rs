@@ -101,13 +101,12 @@ pub(super) fn require_distinct(stores: &[(SetName, &Path)]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a store that is given twice, through another path or as a copy: its rows would count twice.
+/// Refuses a store that is given twice, through another path: its rows would count twice.
 pub(super) fn require_different(stores: &[Store]) -> Result<()> {
     for (index, store) in stores.iter().enumerate() {
         if let Some(other) = stores[..index].iter().find(|other| other.is_same(store)) {
             return Err(Error::options(format!(
-                "`{}` and `{}` are the same store, or copies of one: expected stores of different data sets; \
-                 give each store once",
+                "`{}` and `{}` are the same store: expected different stores; give each once",
                 other.directory().display(),
                 store.directory().display()
             )));
