@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use facefold_evaluate::{Comparison, CvResult, MatrixResult, SearchResult, SetName, SliceReport};
+use facefold_evaluate::{
+    Comparison, CvResult, MatrixResult, Metric, SearchResult, SetName, SliceReport,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +19,7 @@ pub const FORMAT: u32 = 1;
 pub struct Report {
     /// [`FORMAT`].
     pub format: u32,
-    /// Warnings, shown before any number: `untrained network`, `drawn faces`.
+    /// Warnings, shown before any number: `untrained network`, `synthetic faces`.
     pub warnings: Vec<String>,
     /// Where the numbers come from.
     pub provenance: Provenance,
@@ -183,6 +185,25 @@ pub struct RowCounts {
     /// The rows used of each data set, where there are several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub of_sets: BTreeMap<SetName, usize>,
+}
+
+impl TaskReport {
+    /// The metrics that were measured, the one that decides first: that of the comparison, where there
+    /// is one.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.result.metrics();
+        if let Some(comparison) = &self.comparison {
+            metrics.sort_by_key(|&metric| metric != comparison.metric);
+        }
+        metrics
+    }
+
+    /// The metric that decides.
+    #[must_use]
+    pub fn primary(&self) -> Metric {
+        self.metrics().first().copied().unwrap_or(Metric::of(self.result.task)[0])
+    }
 }
 
 impl RowCounts {

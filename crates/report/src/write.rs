@@ -27,7 +27,7 @@ pub struct Written {
 /// The names of a report's plots, as they lie in `plots`.
 #[must_use]
 pub fn plot_files(report: &Report) -> Vec<String> {
-    contents::page(report).figures().map(|figure| figure.file.clone()).collect()
+    contents::page(report).figures().into_iter().map(|figure| figure.file.clone()).collect()
 }
 
 /// Writes `report.md`, `report.html`, `report.json` and `plots/*.svg` into `directory`, which is created if need

@@ -297,7 +297,7 @@ pub fn report() -> Report {
     Report {
         format: FORMAT,
         warnings: vec![
-            "The samples are drawn faces and the network is `untrained`: these numbers are no \
+            "The samples are synthetic faces and the network is `untrained`: these numbers are no \
              result."
                 .to_owned(),
         ],
