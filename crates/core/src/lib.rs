@@ -6,6 +6,7 @@
 
 pub mod age;
 pub mod age_target;
+pub mod bounding_box;
 pub mod censored;
 pub mod checksum;
 pub mod extraction;
@@ -25,6 +26,7 @@ pub mod threshold;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
 pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_ages_decide, exact_rows};
+pub use bounding_box::BoundingBox;
 pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,
     RejectReason, Rejection, TAPS_LAYOUT,

@@ -17,8 +17,8 @@ use facefold::vision::LocalExtractor;
 use facefold::vision::decode::Limits;
 use facefold::{
     EvaluationOptions, ExtractOptions, ExtractSummary, Faces, LearningOptions, NetworkOptions,
-    Origin, Progress, Source, Stage, Step, TrainOptions, cross_validate_stores, extract, predictor, stores,
-    synthetic, train,
+    Origin, Progress, Source, Stage, Step, TrainOptions, cross_validate_stores, extract, predictor,
+    stores, synthetic, train,
 };
 
 /// Counts the steps of a stage, and cancels after so many.

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use facefold_core::{
-    Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, Fingerprint,
-    Precision, RejectReason, Rejection,
+    BoundingBox, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant,
+    Fingerprint, Precision, RejectReason, Rejection,
 };
 
 use crate::access::{Address, Token};
@@ -285,7 +285,7 @@ impl Extractor for InsightfaceExtractor {
 
 fn assembled(
     embedded: CheckedEmbedding,
-    bounding_box: [f32; 4],
+    bounding_box: BoundingBox,
     landmarks: [[f32; 2]; 5],
     score: f32,
     quality: Quality,

@@ -20,7 +20,7 @@
 //! # };
 //! # let face = Face {
 //! #     index: 0, variant: FaceVariant::PLAIN, embedding: Embedding::new(vec![3.0, 4.0])?,
-//! #     norm: Some(5.0), taps: vec![], bounding_box: [0.0; 4], landmarks: [[0.0; 2]; 5],
+//! #     norm: Some(5.0), taps: vec![], bounding_box: [0.0; 4].into(), landmarks: [[0.0; 2]; 5],
 //! #     score: 1.0, luminance: 127.0, sharpness: 50.0,
 //! # };
 //! # let fingerprint = Fingerprint::builder().text("network", "mbf").finish();

@@ -11,7 +11,7 @@ use arrow_array::{
 };
 use bytes::Bytes;
 use facefold_core::extraction::InvalidRejectReason;
-use facefold_core::{Embedding, Face, FaceVariant, ImageKey, Rejection};
+use facefold_core::{BoundingBox, Embedding, Face, FaceVariant, ImageKey, Rejection};
 use fs_err as fs;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
@@ -69,8 +69,8 @@ pub struct FaceSummary {
     pub luminance: f32,
     /// Variance of the Laplacian of the aligned crop's luma; higher is sharper.
     pub sharpness: f32,
-    /// Left, top, right, bottom in pixels of the decoded picture.
-    pub bounding_box: [f32; 4],
+    /// Around the face.
+    pub bounding_box: BoundingBox,
 }
 
 impl FaceSummary {
@@ -88,8 +88,7 @@ impl FaceSummary {
     /// The side of the square that is as large as the face's box, in pixels.
     #[must_use]
     pub fn size(&self) -> f32 {
-        let [left, top, right, bottom] = self.bounding_box;
-        ((right - left).max(0.0) * (bottom - top).max(0.0)).sqrt()
+        self.bounding_box.area().sqrt()
     }
 }
 
@@ -255,7 +254,7 @@ pub(crate) fn for_each_main_face(
                     score: scores.value(row),
                     luminance: luminances.value(row),
                     sharpness: sharpnesses.value(row),
-                    bounding_box: boxes[row],
+                    bounding_box: boxes[row].into(),
                 };
                 each(key_at(keys, row)?, summary);
             }
@@ -293,7 +292,7 @@ fn rows_of(batch: &RecordBatch) -> Result<Vec<EmbeddingRow>, ParquetError> {
                 embedding,
                 norm: norms.is_valid(row).then(|| norms.value(row)),
                 taps: row_of(taps, row),
-                bounding_box: boxes[row],
+                bounding_box: boxes[row].into(),
                 landmarks: codec::landmarks(&points[row]),
                 score: scores.value(row),
                 luminance: luminances.value(row),
