@@ -73,7 +73,7 @@ pub use forget::{Forget, Forgotten, NotedReport};
 pub use header::{DatasetInfo, StoreHeader};
 pub use inspect::{ShardCheck, StoreInfo, Verification, remedy_for_lost_rows};
 pub use matrix::{Features, InvalidFeatures, Select};
-pub use samples::{RejectedSample, SampleRow, TakenOver};
+pub use samples::{RejectedSample, SampleRow, TakenOver, rejection_of};
 pub use shard::FaceSummary;
 pub use store::{Outcome, Store};
 pub use writer::{SealLimits, StoreWriter};
