@@ -5,12 +5,14 @@
 //! longer has its own name. Rows are sorted by variant, face and key.
 
 use std::io;
+use std::path::PathBuf;
 
 use arrow_array::{
     Array, FixedSizeBinaryArray, Float32Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
 };
 use bytes::Bytes;
 use facefold_core::extraction::InvalidRejectReason;
+use facefold_core::files::children;
 use facefold_core::{BoundingBox, Embedding, Face, FaceVariant, ImageKey, Rejection};
 use fs_err as fs;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
@@ -94,21 +96,9 @@ impl FaceSummary {
 
 /// Names of the shards in a store, sorted.
 pub(crate) fn list(layout: &Layout) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    match fs::read_dir(layout.shards()) {
-        Ok(entries) => {
-            for entry in entries {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                if Kind::of(&name).is_some() {
-                    names.push(name);
-                }
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    names.sort();
-    Ok(names)
+    let name = |path: PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names = children(&layout.shards())?.into_iter().map(name);
+    Ok(names.filter(|name| Kind::of(name).is_some()).collect())
 }
 
 /// Reads a shard whole, and checks its bytes against its name.
