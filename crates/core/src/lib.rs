@@ -23,6 +23,7 @@ pub mod sample;
 pub mod task;
 pub mod text;
 pub mod threshold;
+pub mod workers;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
 pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_ages_decide, exact_rows};
