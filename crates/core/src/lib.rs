@@ -17,6 +17,7 @@ pub mod fingerprint;
 pub mod head;
 pub mod intervals;
 pub mod pictures;
+mod principal_components;
 pub mod rng;
 pub mod rows;
 pub mod sample;
