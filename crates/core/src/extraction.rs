@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounding_box::BoundingBox;
 use crate::fingerprint::{Fingerprint, Precision};
 
 /// blake3 of a picture's bytes: pictures with the same bytes have the same embedding.
@@ -163,7 +164,7 @@ pub struct Face {
     /// deviations over space. Empty if no taps were requested.
     pub taps: Vec<f32>,
     /// Left, top, right, bottom in pixels of the upright picture.
-    pub bounding_box: [f32; 4],
+    pub bounding_box: BoundingBox,
     /// x, y of left eye, right eye, nose, left and right mouth corner, in pixels of the upright
     /// picture; `left` is the viewer's left.
     pub landmarks: [[f32; 2]; 5],

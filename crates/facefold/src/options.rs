@@ -111,7 +111,7 @@ impl LearningOptions {
 pub struct Origin {
     /// The command that repeats it.
     pub command: String,
-    /// The commit of the program, where known: finished fits of another one are not resumed.
+    /// The commit of the program, where known.
     pub commit: Option<String>,
 }
 

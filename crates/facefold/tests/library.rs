@@ -4,7 +4,8 @@
 // Helpers of tests fail by panicking, as tests do.
 #![allow(clippy::expect_used)]
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,8 +17,8 @@ use facefold::vision::LocalExtractor;
 use facefold::vision::decode::Limits;
 use facefold::{
     EvaluationOptions, ExtractOptions, ExtractSummary, Faces, LearningOptions, NetworkOptions,
-    Progress, Source, Stage, Step, TrainOptions, cross_validate_stores, extract, predictor, stores,
-    synthetic, train,
+    Origin, Progress, Source, Stage, Step, TrainOptions, cross_validate_stores, extract, predictor,
+    stores, synthetic, train,
 };
 
 /// Counts the steps of a stage, and cancels after so many.
@@ -74,6 +75,13 @@ fn extraction(root: &Path, progress: &dyn Progress) -> facefold::Result<ExtractS
     extract(&source, &dataset, &extractor(), &options, progress)
 }
 
+/// The files of finished fits below a report's directory.
+fn fits(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = std::fs::read_dir(out.join("fits")).expect("finished fits");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.map(|path| (path.clone(), std::fs::read(path).expect("a fit"))).collect()
+}
+
 #[test]
 fn a_cancelled_extraction_and_cross_validation_go_on_where_they_were() {
     let root = tempfile::tempdir().expect("a directory");
@@ -91,9 +99,16 @@ fn a_cancelled_extraction_and_cross_validation_go_on_where_they_were() {
     let stopped = Listener::new(Stage::Fitting, 2);
     assert!(cross_validate_stores(&options, &stopped).expect("no failure").is_none());
     assert!(!out.join("report.json").exists());
+    let finished = fits(&out);
+    assert!(!finished.is_empty() && finished.len() < 10, "{} fits", finished.len());
+    // Another build of the program goes on with them: made anew they would have taken another time.
+    let origin = Origin { command: "again".to_owned(), commit: Some("another".to_owned()) };
+    let options = EvaluationOptions { origin, ..options };
     let listener = Listener::new(Stage::Fitting, u64::MAX);
     let report = cross_validate_stores(&options, &listener).expect("a report").expect("finished");
     assert_eq!(listener.steps.load(Ordering::Relaxed), 10, "two heads on five folds");
+    let all = fits(&out);
+    assert!(all.len() == 10 && finished.iter().all(|(path, bytes)| all[path] == *bytes));
     let names: Vec<&str> =
         report.tasks[0].result.heads.iter().map(|head| head.name.as_str()).collect();
     assert_eq!(names, ["linear", "majority"]);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema};
 use facefold_core::text::cell;
-use facefold_core::{Extraction, FaceVariant, ImageKey};
+use facefold_core::{BoundingBox, Extraction, FaceVariant, ImageKey};
 use fs_err as fs;
 use ndarray::Array2;
 use parquet::arrow::ArrowWriter;
@@ -286,7 +286,7 @@ impl Row<'_> {
 
     fn cells(&self) -> [String; COLUMNS.len()] {
         let Self { sample: SampleRow { sample, .. }, key, face } = self;
-        let [left, top, right, bottom] = face.bounding_box;
+        let BoundingBox { left, top, right, bottom } = face.bounding_box;
         [
             sample.path.to_string_lossy().into_owned(),
             key.to_string(),

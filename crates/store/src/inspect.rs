@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 
-use facefold_core::files::is_exhausted;
+use facefold_core::files::{children, is_exhausted};
 use facefold_core::{FaceVariant, ImageKey, RejectReason};
 use fs_err as fs;
 use serde::Serialize;
@@ -286,12 +286,7 @@ impl Store {
 
 /// Bytes of the files in a directory; 0 where there is none.
 fn size_of_directory(path: &Path) -> io::Result<u64> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    entries.map(|entry| Ok(entry?.metadata()?.len())).sum()
+    children(path)?.into_iter().map(|file| Ok(fs::symlink_metadata(file)?.len())).sum()
 }
 
 /// What to do about [`Store::lost_rows`], as the end of a sentence.

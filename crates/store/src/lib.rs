@@ -20,7 +20,7 @@
 //! # };
 //! # let face = Face {
 //! #     index: 0, variant: FaceVariant::PLAIN, embedding: Embedding::new(vec![3.0, 4.0])?,
-//! #     norm: Some(5.0), taps: vec![], bounding_box: [0.0; 4], landmarks: [[0.0; 2]; 5],
+//! #     norm: Some(5.0), taps: vec![], bounding_box: [0.0; 4].into(), landmarks: [[0.0; 2]; 5],
 //! #     score: 1.0, luminance: 127.0, sharpness: 50.0,
 //! # };
 //! # let fingerprint = Fingerprint::builder().text("network", "mbf").finish();
@@ -74,7 +74,7 @@ pub use forget::{Forget, Forgotten, NotedReport};
 pub use header::{DatasetInfo, StoreHeader};
 pub use inspect::{ShardCheck, StoreInfo, Verification, remedy_for_lost_rows};
 pub use matrix::{Features, InvalidFeatures, Select};
-pub use samples::{RejectedSample, SampleRow, TakenOver};
+pub use samples::{RejectedSample, SampleRow, TakenOver, rejection_of};
 pub use shard::FaceSummary;
 pub use store::{Outcome, Store};
 pub use writer::{SealLimits, StoreWriter};

@@ -1,7 +1,7 @@
 //! The samples table: one row per label row, with the key of its picture.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,6 +64,17 @@ pub struct RejectedSample {
     pub rejection: Rejection,
 }
 
+/// Why a label row has no embedding, if it was rejected: what the store says of its picture, by the
+/// picture's key, else why the picture could not be read, which then has no key.
+#[must_use]
+pub fn rejection_of<'a>(
+    key: Option<&ImageKey>,
+    unread: Option<&'a Rejection>,
+    rejections: &'a BTreeMap<ImageKey, Rejection>,
+) -> Option<&'a Rejection> {
+    key.and_then(|key| rejections.get(key)).or(unread)
+}
+
 impl Store {
     /// Every label row whose picture was rejected, in the order of the samples table.
     ///
@@ -72,8 +83,8 @@ impl Store {
     pub fn rejected_samples(&self) -> Result<Vec<RejectedSample>, StoreError> {
         let rejections = self.rejections()?;
         let rejected = |row: SampleRow| {
-            let by_key = row.key.and_then(|key| rejections.get(&key).cloned());
-            let rejection = by_key.or(row.rejection)?;
+            let found = rejection_of(row.key.as_ref(), row.rejection.as_ref(), &rejections);
+            let rejection = found?.clone();
             Some(RejectedSample { path: row.sample.path, key: row.key, rejection })
         };
         Ok(self.samples()?.into_iter().filter_map(rejected).collect())

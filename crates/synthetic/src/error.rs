@@ -54,9 +54,6 @@ pub enum SyntheticError {
     /// A file could not be read or written; the message names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The threads could not be started.
-    #[error("cannot start the threads to draw with: {0}")]
-    Threads(String),
     /// The progress callback broke off.
     #[error("stopped after {done} of {total} pictures; the same command continues from there")]
     Interrupted {

@@ -24,9 +24,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use facefold_core::workers::{Workers, threads};
 use fs_err as fs;
 use image::codecs::jpeg::JpegEncoder;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use error::SyntheticError;
@@ -149,23 +149,19 @@ pub fn generate(
         }
     }
 
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads)
-        .build()
-        .map_err(|error| SyntheticError::Threads(error.to_string()))?;
-    let (done, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (done, mut kept) = (AtomicUsize::new(0), 0);
     let total = plan.rows.len();
-    pool.install(|| {
-        plan.rows.par_iter().try_for_each(|row| {
-            if write_picture(out, options, &plan, row)? {
-                kept.fetch_add(1, Ordering::Relaxed);
-            }
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            match progress(done, total) {
-                ControlFlow::Continue(()) => Ok(()),
-                ControlFlow::Break(()) => Err(SyntheticError::Interrupted { done, total }),
-            }
-        })
+    let write = |_: usize, row: &Row| {
+        let is_kept = write_picture(out, options, &plan, row)?;
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        match progress(done, total) {
+            ControlFlow::Continue(()) => Ok(is_kept),
+            ControlFlow::Break(()) => Err(SyntheticError::Interrupted { done, total }),
+        }
+    };
+    Workers::new(threads(options.threads)).for_each(&plan.rows, write, |is_kept| {
+        kept += usize::from(is_kept);
+        Ok(())
     })?;
     let rows = lists::write(out, &plan)?;
     Ok(SyntheticSummary {
@@ -173,7 +169,7 @@ pub fn generate(
         subjects: plan.subjects.len(),
         pictures: total,
         rows,
-        kept: kept.into_inner(),
+        kept,
     })
 }
 

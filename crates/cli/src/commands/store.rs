@@ -67,17 +67,11 @@ struct RejectedRow {
 fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
     let store = Store::open(dir)?;
     let info = store.info()?;
-    let mut rejections = Vec::new();
-    if list {
-        let stored = store.rejections()?;
-        for row in store.samples()? {
-            let by_key = row.key.and_then(|key| stored.get(&key).cloned());
-            if let Some(rejection) = row.rejection.or(by_key) {
-                rejections
-                    .push(RejectedRow { path: row.sample.path.display().to_string(), rejection });
-            }
-        }
-    }
+    let rejected = if list { store.rejected_samples()? } else { Vec::new() };
+    let rejections: Vec<RejectedRow> = rejected
+        .into_iter()
+        .map(|row| RejectedRow { path: row.path.display().to_string(), rejection: row.rejection })
+        .collect();
     let mut answer = serde_json::to_value(&info)?;
     if list {
         answer["rejections"] = serde_json::to_value(&rejections)?;

@@ -27,7 +27,7 @@ fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> 
         seed: 7,
         seeds: seeds.to_vec(),
         thresholds: None,
-        context: "fingerprint".to_owned(),
+        stamp: "stamp".to_owned(),
     }
 }
 
@@ -132,7 +132,7 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 6);
     fs_err::remove_file(directory.path().join("notes.txt")).unwrap();
 
-    // A truncated file, other targets, and another context are each as good as no journal.
+    // A truncated file, other targets, and another stamp are each as good as no journal.
     let truncated = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
     let bytes = fs_err::read(&truncated).unwrap();
     fs_err::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
@@ -143,7 +143,7 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     indices[0] = 1 - indices[0];
     run(&other, 1, &journal);
     assert_eq!(FITS[0].load(Ordering::SeqCst), 16);
-    other.context = "another fingerprint".to_owned();
+    other.stamp = "another stamp".to_owned();
     run(&other, 1, &journal);
     assert_eq!(FITS[0].load(Ordering::SeqCst), 21);
 }

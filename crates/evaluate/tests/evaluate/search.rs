@@ -131,7 +131,7 @@ fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPla
         seed: 7,
         seeds: vec![7],
         thresholds: None,
-        context: String::new(),
+        stamp: String::new(),
     }
 }
 

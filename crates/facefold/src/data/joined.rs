@@ -28,6 +28,8 @@ pub struct JoinedStores {
     pub(super) keys: Vec<ImageKey>,
     /// Features of the embedded rows.
     pub matrix: FeatureMatrix,
+    /// The columns of the stores' features that the matrix has; empty for all.
+    columns: Vec<usize>,
     /// Label rows without an embedding, by the reason of the rejection.
     pub rejected: BTreeMap<String, usize>,
     /// Subject of each label row.
@@ -108,6 +110,7 @@ impl JoinedStores {
             features,
             keys: Vec::new(),
             matrix,
+            columns: Vec::new(),
             rejected: BTreeMap::new(),
             subjects,
             left_out: Vec::new(),
@@ -221,9 +224,30 @@ impl JoinedStores {
         let all: Vec<usize> = (0..width).collect();
         let seen = if columns.is_empty() { &all } else { columns };
         self.matrix = self.matrix.select_columns(seen, mirrored)?;
+        columns.clone_into(&mut self.columns);
         let crops = if mirrored { "" } else { ", of crops as they are and not mirrored" };
         self.notes.push(format!("Heads see {} of {width} columns{crops}.", seen.len()));
         Ok(())
+    }
+
+    /// A name for the values of [`Self::matrix`]: the network, what the stores hold, and which pictures
+    /// and columns of it were taken.
+    pub(crate) fn stamp(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 joined stores v1");
+        let stamps = self.sets.iter().map(|set| set.store.stamp());
+        let header = self.store().header();
+        let texts = [header.fingerprint.to_string(), self.features.to_string()];
+        for text in texts.into_iter().chain(stamps) {
+            hasher.update(text.as_bytes());
+            hasher.update(&[0]);
+        }
+        for key in &self.keys {
+            hasher.update(key.as_bytes());
+        }
+        for &column in &self.columns {
+            hasher.update(&(column as u64).to_le_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// The sets that are tested on.

@@ -73,7 +73,7 @@ mod tests {
             score: 0.7,
             luminance: 100.0,
             sharpness: f32::NAN,
-            bounding_box: [10.0, 10.0, 50.0, 50.0],
+            bounding_box: [10.0, 10.0, 50.0, 50.0].into(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use facefold_core::{FeatureMatrix, ImageKey, Rejection, Sample, SubjectId};
 use facefold_evaluate::{SetName, SetRow};
-use facefold_store::{Features, SampleRow, Select, Store, remedy_for_lost_rows};
+use facefold_store::{Features, SampleRow, Select, Store, rejection_of, remedy_for_lost_rows};
 use ndarray::Array2;
 
 use super::subjects::{age, find_subjects};
@@ -266,8 +266,7 @@ impl StoreRows {
 }
 
 fn why_not(row: &SampleRow, rejections: &BTreeMap<ImageKey, Rejection>) -> String {
-    let stored = row.key.and_then(|key| rejections.get(&key));
-    match row.rejection.as_ref().or(stored) {
+    match rejection_of(row.key.as_ref(), row.rejection.as_ref(), rejections) {
         Some(rejection) => rejection.reason.to_string(),
         None if row.key.is_some() => LOST.to_owned(),
         None => "not extracted yet".to_owned(),

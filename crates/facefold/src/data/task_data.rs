@@ -146,9 +146,9 @@ impl TaskData {
         TaskLabels { kind: task.into(), matrix_rows: feature_rows, rows, targets: labels }
     }
 
-    /// A plan on these rows that has no head, partition or further seed yet. `context` names what
-    /// else a fit depends on: fits of another context are not resumed.
-    pub(crate) fn plan(&self, seed: u64, context: String) -> CvPlan<'_> {
+    /// A plan on these rows that has no head, partition or further seed yet. `stamp` names the
+    /// features: fits of another one are not resumed.
+    pub(crate) fn plan(&self, seed: u64, stamp: String) -> CvPlan<'_> {
         CvPlan {
             task: self.task,
             auxiliary_labels: self.auxiliary.clone(),
@@ -163,7 +163,7 @@ impl TaskData {
             seed,
             seeds: Vec::new(),
             thresholds: None,
-            context,
+            stamp,
         }
     }
 }

@@ -103,7 +103,7 @@ fn matrix_of_task(
         splits,
         heads: learning.heads(options.head_names(), Some(data.task))?,
         seeds: consecutive(seed, options.seeds),
-        ..data.plan(seed, provenance::context(stores, &options.origin))
+        ..data.plan(seed, stores.stamp())
     };
     let fitted = with_progress(learning.threads, directory.journal(), progress, |run| {
         matrix(&plan, &sets, &cells, run)

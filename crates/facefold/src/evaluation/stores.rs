@@ -199,7 +199,7 @@ fn plan_task<'a>(
         heads: learning.heads(options.head_names(), Some(data.task))?,
         seeds: consecutive(seed, options.seeds),
         thresholds,
-        ..data.plan(seed, provenance::context(stores, &options.origin))
+        ..data.plan(seed, stores.stamp())
     })
 }
 

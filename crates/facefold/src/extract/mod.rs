@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{Extractor, RejectReason, Rejection, Sample};
 use facefold_datasets::{Dataset, oversampling};
-use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver};
+use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver, rejection_of};
 use serde::Serialize;
 use serde_json::json;
 
@@ -173,11 +173,12 @@ pub fn extract(
     let mut rejected: BTreeMap<RejectReason, u64> = BTreeMap::new();
     let mut listed: Vec<(String, &Rejection)> = Vec::new();
     for (sample, outcome) in outcomes() {
-        let rejection = match outcome {
-            Some(Ok(key)) => stored.get(key),
-            Some(Err(rejection)) => Some(rejection),
-            None => None,
+        let (key, unread) = match outcome {
+            Some(Ok(key)) => (Some(key), None),
+            Some(Err(rejection)) => (None, Some(rejection)),
+            None => (None, None),
         };
+        let rejection = rejection_of(key, unread, &stored);
         if let Some(rejection) = rejection {
             *rejected.entry(rejection.reason).or_default() += 1;
             listed.push((sample.path.display().to_string(), rejection));

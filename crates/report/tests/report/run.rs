@@ -178,7 +178,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
             max_error: "50%".parse().unwrap(),
             attributes: &attributes,
         }),
-        context: String::new(),
+        stamp: String::new(),
     };
     let run = CvRun {
         threads: 1,
