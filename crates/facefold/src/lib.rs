@@ -11,6 +11,7 @@
 //! | embed pictures | [`NetworkOptions::extractor`] | `embed` |
 //! | predict with a bundle | [`load_bundles`], [`predictor()`] | `train_and_predict` |
 //! | embed a data set into a store | [`Source::load`], [`extract()`] | `train_and_predict` |
+//! | import embeddings that another program made | [`import()`](import::import) | |
 //! | train a bundle | [`train()`] | `train_and_predict` |
 //! | compare heads on stores, with a report | [`cross_validate_stores`] | `cross_validate` |
 //! | search for settings, or test across data sets | [`tune_stores`], [`matrix_of_stores`] | |
@@ -73,6 +74,7 @@ mod error;
 pub mod evaluation;
 pub mod extract;
 mod initial;
+pub mod import;
 pub mod network;
 mod options;
 pub mod parallel;

@@ -41,7 +41,7 @@ pub use network::NetworkArguments;
 pub use predict::{AnswerFormat, FacesName, PredictArguments};
 pub use report::ReportCommand;
 pub use serve::ServeArguments;
-pub use store::{ExportFormatName, StoreCommand};
+pub use store::{ExportFormatName, ImportArguments, StoreCommand};
 pub use train::{BundleWeightsName, TrainArguments};
 pub use tune::TuneArguments;
 
@@ -92,7 +92,7 @@ pub enum Command {
     Data(DataCommand),
     /// Turn a data set's pictures into embeddings in a store. The same command resumes.
     Extract(ExtractArguments),
-    /// Look into, verify or export a store.
+    /// Look into, verify or export a store, or import embeddings made elsewhere into one.
     #[command(subcommand)]
     Store(StoreCommand),
     /// Cross-validate heads on one or several stores and write a report. The same command resumes.

@@ -11,6 +11,7 @@ mod export;
 mod folders;
 mod heads;
 mod hostile;
+mod import;
 mod insightface;
 mod kill;
 mod labels;

@@ -12,4 +12,5 @@ pub(crate) mod warnings;
 pub use joined::JoinedStores;
 pub use quality::LeastQuality;
 pub use store_rows::{DataSet, Role, lost_rows};
+pub(crate) use subjects::NO_LIKENESS;
 pub use task_data::{RowId, TaskData};
