@@ -11,6 +11,7 @@ mod evaluation;
 mod explain;
 mod export;
 mod extract;
+mod heads;
 mod learning;
 mod matrix;
 mod media;
@@ -35,6 +36,7 @@ pub use demo::DemoArguments;
 pub use explain::ExplainArguments;
 pub use export::{ExportArguments, WeightsName};
 pub use extract::ExtractArguments;
+pub use heads::HeadsArguments;
 pub use matrix::MatrixArguments;
 pub use models::ModelsCommand;
 pub use network::NetworkArguments;
@@ -95,6 +97,8 @@ pub enum Command {
     /// Look into, verify or export a store, or import embeddings made elsewhere into one.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// List the heads and every setting that they have.
+    Heads(HeadsArguments),
     /// Cross-validate heads on one or several stores and write a report. The same command resumes.
     Cv(CvArguments),
     /// Like `cv`, with a search for the heads' settings that never looks at test rows.

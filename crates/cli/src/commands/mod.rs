@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 mod export;
 mod extract;
+mod heads;
 mod matrix;
 mod models;
 mod predict;
@@ -35,6 +36,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Data(command) => data::run(command, output),
         Command::Extract(arguments) => extract::run(&arguments, output),
         Command::Store(command) => store::run(command, output),
+        Command::Heads(arguments) => heads::run(&arguments, output),
         Command::Cv(arguments) => cv::run(&arguments, output),
         Command::Tune(arguments) => tune::run(&arguments, output),
         Command::Matrix(arguments) => matrix::run(&arguments, output),

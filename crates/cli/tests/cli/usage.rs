@@ -11,6 +11,8 @@ fn every_command_has_help_with_an_example() {
         "data generate",
         "extract",
         "store export",
+        "store import",
+        "heads",
         "cv",
         "tune",
         "matrix",

@@ -1,6 +1,6 @@
 //! Cross-validation: on the rows of a task, and on stores, which gives a report.
 
-mod dimension;
+pub(crate) mod dimension;
 mod matrix;
 pub mod provenance;
 mod report_directory;
