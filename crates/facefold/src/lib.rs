@@ -15,6 +15,7 @@
 //! | train a bundle | [`train()`] | `train_and_predict` |
 //! | compare heads on stores, with a report | [`cross_validate_stores`] | `cross_validate` |
 //! | search for settings, or test across data sets | [`tune_stores`], [`matrix_of_stores`] | |
+//! | evaluate predictions of another program | [`judge`](evaluation::judge) | |
 //! | compare results of several runs | [`compare_results`] | |
 //! | compare heads on features of your own | [`TaskData::new`], [`cross_validate()`], [`compare()`] | `custom_head` |
 //!
@@ -73,8 +74,8 @@ pub mod data;
 mod error;
 pub mod evaluation;
 pub mod extract;
-mod initial;
 pub mod import;
+mod initial;
 pub mod network;
 mod options;
 pub mod parallel;

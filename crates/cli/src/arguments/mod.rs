@@ -12,6 +12,7 @@ mod explain;
 mod export;
 mod extract;
 mod heads;
+mod judge;
 mod learning;
 mod matrix;
 mod media;
@@ -37,6 +38,7 @@ pub use explain::ExplainArguments;
 pub use export::{ExportArguments, WeightsName};
 pub use extract::ExtractArguments;
 pub use heads::HeadsArguments;
+pub use judge::JudgeArguments;
 pub use matrix::MatrixArguments;
 pub use models::ModelsCommand;
 pub use network::NetworkArguments;
@@ -107,6 +109,9 @@ pub enum Command {
     Matrix(MatrixArguments),
     /// Put the results of several `cv` runs side by side, on the rows they share.
     Compare(CompareArguments),
+    /// Evaluate the predictions of another program, and compare them with heads on the same rows.
+    #[command(name = "judge")]
+    JudgePredictions(JudgeArguments),
     /// Train a head on all rows of one or several stores and write it as a bundle.
     Train(TrainArguments),
     /// Show what a bundle was trained on, what it scored, and what it must not be used for.

@@ -9,6 +9,7 @@ mod explain;
 mod export;
 mod extract;
 mod heads;
+mod judge;
 mod matrix;
 mod models;
 mod predict;
@@ -41,6 +42,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Tune(arguments) => tune::run(&arguments, output),
         Command::Matrix(arguments) => matrix::run(&arguments, output),
         Command::Compare(arguments) => compare::run(&arguments, output),
+        Command::JudgePredictions(arguments) => judge::run(&arguments, output),
         Command::Train(arguments) => train::run(&arguments, output),
         Command::Bundle(command) => bundle::run(command, output),
         Command::Predict(arguments) => predict::run(&arguments, output),

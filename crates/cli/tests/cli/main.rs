@@ -13,6 +13,7 @@ mod heads;
 mod hostile;
 mod import;
 mod insightface;
+mod judge;
 mod kill;
 mod labels;
 // The server of the client's own tests.
