@@ -321,10 +321,13 @@ pub enum Extraction {
 /// of the widest map behind them each channel's mean and standard deviation over space.
 pub const TAPS_LAYOUT: &str = "moments of the last three maps";
 
+/// The backend of embeddings that another program made: facefold can make no more of them.
+pub const IMPORTED: &str = "import";
+
 /// What an extractor is, for reports and for the head of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtractorInfo {
-    /// `local` or `insightface`.
+    /// `local`, `insightface`, or [`IMPORTED`].
     pub backend: String,
     /// Model pack: `buffalo_s`, `buffalo_l`, `untrained`, or what a server calls itself.
     pub model: String,
@@ -341,11 +344,19 @@ pub struct ExtractorInfo {
     /// Length of the taps; 0 without taps.
     pub taps_length: usize,
     /// What the taps are: [`TAPS_LAYOUT`]; empty without taps. Stores that name another are
-    /// refused.
+    /// refused, unless the taps were imported.
     #[serde(default)]
     pub taps_layout: String,
     /// Terms of the weights, one line.
     pub licence: String,
+}
+
+impl ExtractorInfo {
+    /// Whether another program made the embeddings.
+    #[must_use]
+    pub fn is_imported(&self) -> bool {
+        self.backend == IMPORTED
+    }
 }
 
 /// A failure of the extractor itself, not of a picture: extraction stops, and can be resumed.

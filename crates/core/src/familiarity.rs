@@ -88,7 +88,7 @@ pub struct WeightedRows<'a> {
 
 impl FamiliarityModel {
     /// Fits on training rows, and sets the border on rows of the same sets that were held out. None
-    /// where there are fewer than 50 held-out rows, or no training rows.
+    /// where there are fewer than 50 held-out rows, no training rows, or no features.
     ///
     /// # Errors
     /// [`HeadError::Untrainable`] where features are not finite.
@@ -97,7 +97,7 @@ impl FamiliarityModel {
         training: WeightedRows<'_>,
         held_out: WeightedRows<'_>,
     ) -> Result<Option<Self>, HeadError> {
-        if held_out.rows.len() < LEAST_ROWS || training.rows.is_empty() {
+        if held_out.rows.len() < LEAST_ROWS || training.rows.is_empty() || matrix.width() == 0 {
             return Ok(None);
         }
         let embedding = matrix.embedding();

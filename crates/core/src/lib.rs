@@ -30,8 +30,8 @@ pub use age::{AgeGroups, AgeLabel, AgeRange};
 pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_ages_decide, exact_rows};
 pub use bounding_box::BoundingBox;
 pub use extraction::{
-    Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,
-    RejectReason, Rejection, TAPS_LAYOUT,
+    Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, IMPORTED,
+    ImageKey, RejectReason, Rejection, TAPS_LAYOUT,
 };
 pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
 pub use feature_dataset::{AuxiliaryTask, FeatureDataset};

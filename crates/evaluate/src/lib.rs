@@ -14,6 +14,7 @@ pub mod calibration;
 pub mod compare;
 pub mod cross_validate;
 pub mod error;
+pub mod external;
 mod fits;
 mod gather;
 mod holdout;

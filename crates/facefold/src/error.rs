@@ -10,7 +10,7 @@ use facefold_heads::BundleError;
 use facefold_insightface::InsightfaceError;
 use facefold_predict::{PredictError, VideoError};
 use facefold_report::ReportError;
-use facefold_store::StoreError;
+use facefold_store::{ImportError, StoreError};
 use facefold_synthetic::SyntheticError;
 use facefold_vision::models::ModelsError;
 
@@ -59,6 +59,9 @@ pub enum Error {
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Embeddings that another program made.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// A head.
     #[error(transparent)]
     Head(#[from] HeadError),

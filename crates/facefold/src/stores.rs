@@ -16,7 +16,7 @@ pub struct Forgotten {
     pub pictures: usize,
     /// Label rows removed from the store.
     pub label_rows: usize,
-    /// Rows of predictions and label_errors, by the directory of their report.
+    /// Rows of predictions and `label_errors`, by the directory of their report.
     pub reports: BTreeMap<PathBuf, usize>,
     /// Directories of reports that are not there: deleted, or moved, and then with all their rows.
     pub reports_not_found: BTreeSet<PathBuf>,

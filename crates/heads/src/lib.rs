@@ -28,6 +28,7 @@ mod members;
 mod mlp;
 mod options;
 pub mod registry;
+pub mod settings;
 pub mod spaces;
 mod stacking;
 mod state_dict;

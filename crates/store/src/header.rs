@@ -184,7 +184,8 @@ impl StoreHeader {
     /// Refuses taps of other maps, which no head of this version is meant for.
     fn check_taps(&self, directory: &Path) -> Result<(), StoreError> {
         let found = self.extractor.taps_length;
-        if found == 0 || self.extractor.taps_layout == TAPS_LAYOUT {
+        let known = self.extractor.taps_layout == TAPS_LAYOUT || self.extractor.is_imported();
+        if found == 0 || known {
             return Ok(());
         }
         let command = self.extraction(directory);

@@ -51,11 +51,12 @@ pub struct LearningArguments {
     /// First seed of heads, inner validation and random splits.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// A setting of a head, such as mlp.epochs=20 (repeat for more; `results/*/report.json` lists them).
+    /// A setting of a head, such as mlp.epochs=20 or svm.c=0.1,1,10 (repeat for more; `facefold heads`
+    /// lists them).
     #[arg(long = "set", value_name = "HEAD.KEY=VALUE")]
     pub settings: Vec<String>,
     /// Gigabytes that the kernel values of one fit of an SVM may take; above, it is approximated.
-    /// Fits run side by side on --threads. Default: svm.memory_gb, which is 4.
+    /// Fits run side by side on --threads. Default: `svm.memory_gb`, which is 4.
     #[arg(long, value_name = "GB")]
     pub memory: Option<f64>,
     /// A bundle whose MLPs this run's start from instead of at random (same features and hidden

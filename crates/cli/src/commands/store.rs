@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use facefold::import::{ImportOptions, ImportSummary};
 use facefold::stores::Forgotten;
 use facefold_core::{Rejection, SubjectId};
-use facefold_store::{ExportFormat, Forget, Store};
+use facefold_store::{ExportFormat, Forget, ImportFiles, Store};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::arguments::{ExportFormatName, StoreCommand};
+use crate::arguments::{ExportFormatName, ImportArguments, StoreCommand};
 use crate::outcome::{Outcome, Usage};
 use crate::output::{self, Output};
+use crate::progress::Terminal;
 
 /// Runs `store`.
 ///
@@ -20,6 +22,7 @@ use crate::output::{self, Output};
 pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
     match command {
         StoreCommand::Info { dir, rejections } => info(&dir, rejections, output),
+        StoreCommand::Import(arguments) => import(&arguments, output),
         StoreCommand::Verify { dir } => verify(&dir, output),
         StoreCommand::Forget { dir, subject, image } => {
             let subject = subject.map(SubjectId::new);
@@ -54,6 +57,47 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
             Ok(Outcome::Done)
         }
     }
+}
+
+fn import(arguments: &ImportArguments, output: Output) -> Result<Outcome> {
+    let options = ImportOptions {
+        files: ImportFiles {
+            embeddings: arguments.embeddings.clone(),
+            mirrored: arguments.mirrored.clone(),
+            taps: arguments.taps.clone(),
+            mirrored_taps: arguments.mirrored_taps.clone(),
+            key: arguments.key.clone(),
+        },
+        labels: arguments.labels.clone(),
+        network: arguments.network.clone(),
+        store: arguments.store.clone(),
+    };
+    let progress = Terminal::listening()?;
+    let summary = facefold::import::import(&options, &progress)?;
+    progress.finish();
+    for warning in summary.warnings() {
+        output::note(&warning);
+    }
+    output.answer(&summary, || imported(&summary))?;
+    Ok(if summary.interrupted { Outcome::Interrupted } else { Outcome::Done })
+}
+
+fn imported(summary: &ImportSummary) -> String {
+    let mut lines = vec![format!(
+        "{} of {} label rows have an embedding of {} values of `{}`",
+        summary.embedded, summary.rows, summary.embedding_length, summary.network
+    )];
+    if summary.taps_length > 0 {
+        lines.push(format!("with {} further features", summary.taps_length));
+    }
+    if summary.mirrored {
+        lines.push("with those of the mirrored pictures".to_owned());
+    }
+    if summary.interrupted {
+        lines.push("stopped before the end; the same command goes on from here".to_owned());
+    }
+    lines.push(format!("store {} (fingerprint {})", summary.store.display(), summary.fingerprint));
+    lines.join("\n")
 }
 
 /// A label row without an embedding.

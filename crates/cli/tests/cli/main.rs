@@ -11,7 +11,9 @@ mod export;
 mod folders;
 mod heads;
 mod hostile;
+mod import;
 mod insightface;
+mod judge;
 mod kill;
 mod labels;
 // The server of the client's own tests.

@@ -9,6 +9,7 @@ use facefold_store::{Features, Store};
 
 use super::store_rows::{self, DataSet, Role, StoreRows};
 use super::subjects::joined_subjects;
+use super::task_data::RowId;
 use crate::error::{Error, Result};
 use crate::options::LearningOptions;
 use crate::progress::Progress;
@@ -142,6 +143,11 @@ impl JoinedStores {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.sets[0].store
+    }
+
+    /// The picture of a row of the matrix.
+    pub(crate) fn picture(&self, row: RowId) -> ImageKey {
+        self.keys[row.0]
     }
 
     /// Notes in every store where a report on it lies, for whoever is to forget a picture, and says where

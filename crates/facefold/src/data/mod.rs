@@ -14,4 +14,5 @@ pub use joined::JoinedStores;
 pub use quality::LeastQuality;
 pub(crate) use store_rows::require_no_removal;
 pub use store_rows::{DataSet, Role, lost_rows};
+pub(crate) use subjects::NO_LIKENESS;
 pub use task_data::{RowId, TaskData};

@@ -136,8 +136,16 @@ pub(super) fn require_comparable(stores: &[Store], embedding_only: bool) -> Resu
         if one.fingerprint != two.fingerprint {
             return Err(Error::data(format!(
                 "the store `{}` has the fingerprint {}, the store `{}` {}: their embeddings cannot \
-                 be compared; extract one of them anew with the other's network and precision",
-                directories.0, one.fingerprint, directories.1, two.fingerprint
+                 be compared; {}",
+                directories.0,
+                one.fingerprint,
+                directories.1,
+                two.fingerprint,
+                if one.extractor.is_imported() || two.extractor.is_imported() {
+                    "join stores of one network only, and compare networks by the results of a run on each"
+                } else {
+                    "extract one of them anew with the other's network and precision"
+                }
             )));
         }
         let ((_, taps), (_, other_taps)) = (one.lengths(), two.lengths());
@@ -240,6 +248,11 @@ impl StoreRows {
         .collect()
     }
 
+    /// Whether another program made the embeddings.
+    pub(super) fn is_imported(&self) -> bool {
+        self.store.header().extractor.is_imported()
+    }
+
     /// The embeddings of [`Self::keys`], whatever features are learnt from.
     pub(super) fn embeddings(&self) -> Result<Array2<f32>> {
         let select = Select {
@@ -253,6 +266,16 @@ impl StoreRows {
     /// Which label rows are not used, and why: the face is not good enough, or the age is not
     /// among those asked for.
     fn refused(&self, options: &LearningOptions) -> Result<Vec<Option<String>>> {
+        if self.is_imported()
+            && let Some(least) = options.quality.iter().find(|least| least.needs_picture())
+        {
+            return Err(Error::options(format!(
+                "--min-quality {}: the embeddings of `{}` were imported, and only `norm` is known of them: expected \
+                 `norm` alone; leave it out",
+                least.name(),
+                self.store.directory().display()
+            )));
+        }
         let faces = if options.quality.is_empty() { None } else { Some(self.store.main_faces()?) };
         let refused = |(row, sample): (&Option<usize>, &Sample)| {
             let key = &self.keys[(*row)?];

@@ -140,6 +140,17 @@ impl TaskData {
         }
     }
 
+    /// Keeps these rows, ascending; the others count as dropped for a reason.
+    pub(crate) fn keep(&mut self, rows: &[usize], reason: &str) {
+        let left_out = self.len() - rows.len();
+        if left_out > 0 {
+            *self.dropped.entry(reason.to_owned()).or_default() += left_out;
+        }
+        self.labels = self.labels.select(rows);
+        self.feature_rows = rows.iter().map(|&row| self.feature_rows[row]).collect();
+        self.rows = rows.iter().map(|&row| self.rows[row].clone()).collect();
+    }
+
     /// The labels alone, for heads that learn another task.
     pub(crate) fn into_labels(self) -> TaskLabels {
         let Self { task, rows, labels, feature_rows, .. } = self;

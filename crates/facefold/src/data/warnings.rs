@@ -5,6 +5,7 @@ use facefold_evaluate::{NarrowAges, narrow_ages};
 
 use super::joined::JoinedStores;
 use super::store_rows::{DataSet, LOST, Role, lost_rows};
+use super::subjects::NO_LIKENESS;
 use super::task_data::TaskData;
 use crate::options::LearningOptions;
 
@@ -23,7 +24,11 @@ pub(crate) fn of_run(stores: &JoinedStores, options: &LearningOptions) -> Vec<St
              these figures with published ones of that protocol only, not with figures over all ages."
         )
     });
-    untrained.into_iter().chain(lost).chain(ages).collect()
+    let without_subject = stores.samples.iter().filter(|sample| sample.subject.is_none()).count();
+    let imported = stores.store().header().extractor.is_imported() && without_subject > 0;
+    let imported =
+        imported.then(|| format!("{without_subject} of {} {NO_LIKENESS}.", stores.samples.len()));
+    untrained.into_iter().chain(imported).chain(lost).chain(ages).collect()
 }
 
 /// What holds for the rows of one task.
