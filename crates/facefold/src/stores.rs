@@ -64,7 +64,7 @@ pub fn forget(directory: &Path, what: Forget<'_>) -> Result<Forgotten> {
         let paths: HashSet<String> = traces
             .paths
             .iter()
-            .flat_map(|path| spellings(path))
+            .flat_map(spellings)
             .map(|path| path.to_string_lossy().into_owned())
             .collect();
         let rows = facefold_report::forget_pictures(directory, &|path| paths.contains(path))?;

@@ -189,7 +189,7 @@ fn evaluation(store: &Path, out: &Path, command: &str) -> EvaluationOptions {
     let learning = LearningOptions::new(store, &[Task::Gender]);
     let learning = LearningOptions { threads: 1, ..learning };
     let mut options = EvaluationOptions::new(learning, &["majority", "linear"], out);
-    options.origin.command = command.to_owned();
+    command.clone_into(&mut options.origin.command);
     options
 }
 

@@ -55,7 +55,7 @@ impl Layout {
         if hashes.is_empty() {
             return disk::remove_file(&self.removal());
         }
-        let lines: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
+        let lines: String = hashes.iter().flat_map(|hash| [hash.as_str(), "\n"]).collect();
         disk::write_atomic(&self.removal(), lines.as_bytes())
     }
 }

@@ -268,6 +268,7 @@ fn stores_that_cannot_be_joined_are_refused_by_name() {
     made["format"] = 1.into();
     made["fingerprint"] = "0123456789abcdef0123456789abcdef".into();
     made["has_samples"] = false.into();
+    made["id"] = "0123456789abcdef0123456789abcdef".into();
     std::fs::create_dir_all(&foreign).expect("a directory");
     std::fs::write(foreign.join("store.json"), made.to_string()).expect("a header");
     let message = cv(&store, &foreign, 1);
