@@ -15,7 +15,7 @@ that overlap; 512 features, 2,560 for the MLP).
 --mlp     trains an MLP on five folds of so many rows: 2560-256-256-256, batch norm, dropout, mixing,
           AdamW on one cycle of 12 epochs in batches of 250
 --growth  an MLP and an SVM on so many rows (a quarter more are asked), without a peer: seconds and
-          the most memory held; above what svm.memory allows the SVM is approximate, and says so
+          the most memory held; above what svm.memory_gb allows the SVM is approximate, and says so
 
 All standardise; ours also calibrates probabilities. Both MLPs are judged by the rows left out after
 each epoch, and the one of lowest loss counts. Prints a Markdown table a part. Wants numpy, scikit-learn for
@@ -48,7 +48,7 @@ def made_up(rows, width=FEATURES, seed=1):
     generator = np.random.default_rng(seed)
     share = np.array([0.14, 0.12, 0.13, 0.1, 0.29, 0.13, 0.05, 0.04])
     classes = generator.choice(CLASSES, rows, p=share)
-    # The class is told with doubt: a quarter of the rows lie where a neighbour's should.
+    # The class is uncertain: a quarter of the rows lie where a neighbour's should.
     place = np.clip(classes + generator.normal(0, 0.45, rows), -0.5, 7.5) / 7
     waves = np.arange(1, 25)
     style = generator.standard_normal((rows, 3))
@@ -82,19 +82,17 @@ def save(directory, features, classes, folds):
         np.save(directory / f"{name}.npy", values)
 
 
-def ours(binary, directory, head, settings, folds, *flags):
+def ours(binary, directory, head, settings, folds):
     """The answers fold by fold, CPU-seconds and memory."""
     files = [str(directory / f"{name}.npy") for name in ("features", "classes", "folds")]
-    output, seconds, memory = run([binary, *files, head, json.dumps(settings), *map(str, folds), *flags])
+    output, seconds, memory = run([binary, *files, head, json.dumps(settings), *map(str, folds)])
     return [json.loads(line) for line in output.splitlines()], seconds, memory
 
 
 def svm(binary, directory, costs, gammas, folds):
     """CPU-seconds, and the accuracy of each setting, mean over folds."""
-    settings = {"svm": {"cost": costs, "gamma": gammas}}
-    # The trial of each setting has asked the left-out rows already, as scikit-learn's has.
-    flags = ["--unasked"] if len(costs) * len(gammas) > 1 else []
-    answers, seconds, _ = ours(binary, directory, "svm", settings, folds, *flags)
+    settings = {"svm": {"c": costs, "gamma": gammas}}
+    answers, seconds, _ = ours(binary, directory, "svm", settings, folds)
     accuracies = []
     for answer in answers:
         tried = [note for note in answer["notes"] if "best of" in note]
@@ -170,9 +168,9 @@ def pytorch(features, classes, folds, fused, chosen=range(5), epochs=12):
             # The epoch with the lowest loss counts, as with ours.
             network.eval()
             with torch.no_grad():
-                told = network(asked)
-                judged = float(nn.functional.cross_entropy(told, answers))
-            right = float((told.argmax(1) == answers).double().mean())
+                predicted = network(asked)
+                judged = float(nn.functional.cross_entropy(predicted, answers))
+            right = float((predicted.argmax(1) == answers).double().mean())
             best = min(best, (judged, right))
         accuracies.append(best[1])
     return time.process_time() - begin, statistics.mean(accuracies)
@@ -183,7 +181,7 @@ def five_folds(rows):
 
 
 def compare(kind, rows, arguments):
-    """A line of the table: ours beside a peer."""
+    """A line of the table: ours next to a peer."""
     asked = rows
     if kind == "single":
         rows += rows // 4
@@ -196,7 +194,7 @@ def compare(kind, rows, arguments):
         save(directory, features, classes, folds)
         for _ in range(arguments.repeat):
             if kind == "mlp":
-                answers, spent, _ = ours(arguments.binary, directory, "mlp", {}, range(5), "--unasked")
+                answers, spent, _ = ours(arguments.binary, directory, "mlp", {}, range(5))
                 our = {(): statistics.mean(answer["score"] for answer in answers)}
                 seconds[0].append(spent)
                 spent, accuracy = pytorch(features, classes, folds, arguments.torch_fused)
@@ -273,7 +271,7 @@ def main():
     sizes = lambda text: [int(part) for part in text.split(",") if part]  # noqa: E731
     for part in ("grid", "single", "mlp", "growth"):
         parser.add_argument(f"--{part}", type=sizes, default=[], metavar="ROWS,...")
-    parser.add_argument("--repeat", type=int, default=1, help="runs of each program, one after the other; medians are told")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each program, one after the other; medians are reported")
     parser.add_argument("--torch-fused", action="store_true", help="PyTorch's fused AdamW instead of its default")
     parser.add_argument("--plot", help="where to write the growth as an SVG")
     parser.add_argument("--scratch", help="a directory with room for 2.6 GB, for 1,000,000 rows")

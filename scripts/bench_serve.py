@@ -33,7 +33,7 @@ import time
 ROUNDS = 3
 # Times the server's capacity.
 OVERLOAD = 10
-HEADS = ["mlp", "mlp-ensemble", "mlp-joint", "mlp-by-years", "mlp-residual", "svm", "svm-linear", "trees", "knn", "linear", "majority"]
+HEADS = ["mlp", "mlp-ensemble", "mlp-multi-task", "mlp-groups-from-age", "mlp-residual", "svm", "svm-linear", "trees", "knn", "linear", "majority"]
 
 
 class Client:
@@ -169,9 +169,9 @@ def offline_rate(facefold, model, drawn, count, directory, number):
     store = directory / f"store-{number}"
     before, start = cpu_seconds(), time.monotonic()
     command = [facefold, "extract", "adience", drawn, "--store", store, "--model", model, "--offline", "--json"]
-    told = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    extracted = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     # The drawn set holds every picture twice, under both of Adience's trees.
-    done = json.loads(told.stdout)["distinct_pictures"]
+    done = json.loads(extracted.stdout)["distinct_pictures"]
     if done != count:
         sys.exit(f"expected `extract` to do the {count} pictures that the server is sent, found {done}")
     return count / (time.monotonic() - start), (cpu_seconds() - before) / count
@@ -183,7 +183,7 @@ def bundles(facefold, model, drawn, directory):
     run = lambda *words: subprocess.run([facefold, *map(str, words)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     run("extract", "adience", drawn, "--store", store, "--model", model, "--offline")
     for head in HEADS:
-        task = "age-group" if head == "mlp-by-years" else "gender,age" if head == "mlp-joint" else "gender"
+        task = "age-group" if head == "mlp-groups-from-age" else "gender,age" if head == "mlp-multi-task" else "gender"
         made.append(directory / f"{head}.facefold")
         run("train", "--store", store, "--task", task, "--head", head, "--set", "mlp.epochs=2", "--out", made[-1])
     return made
@@ -247,7 +247,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="facefold-bench-") as temporary:
         directory = pathlib.Path(temporary)
         drawn = directory / "drawn"
-        subprocess.run([facefold, "data", "draw", str(drawn), "--pictures", str(arguments.pictures)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([facefold, "data", "generate", str(drawn), "--pictures", str(arguments.pictures)], check=True, stdout=subprocess.DEVNULL)
         files = [path.read_bytes() for path in sorted((drawn / "aligned").rglob("*.jpg"))]
         requests = [embed(content) for content in files]
         offline, batched, single = [], [], []
@@ -289,7 +289,7 @@ def main():
         f"| at half load, median / p99 | {milliseconds(statistics.median(half))} / {milliseconds(percentile(half, 0.99))} | | |",
         f"| p99 at half load / one at a time | {tail:.2f} | <= 3 | {verdict(tail <= 3)} |",
         f"| {OVERLOAD} times the capacity for {took:.0f} s: requests sent | {sum(counts.values())} | | |",
-        f"| of these answered / turned away (429) | {answered} / {counts.get(429, 0)} | | |",
+        f"| of these answered / refused (429) | {answered} / {counts.get(429, 0)} | | |",
         f"| other statuses | {json.dumps(others)} | none | {verdict(not others)} |",
         f"| answered a second while overloaded | {answered / took:.1f}/s | | |",
         f"| `/health` asked / not 200 / slowest | {len(health)} / {unhealthy} / {milliseconds(max(time for _, time in health))} | 0 | {verdict(unhealthy == 0)} |",

@@ -129,7 +129,7 @@ class Served:
         def run(*arguments):
             subprocess.run([facefold, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-        run("data", "draw", drawn, "--subjects", 12, "--pictures", 60, "--seed", 3)
+        run("data", "generate", drawn, "--subjects", 12, "--pictures", 60, "--seed", 3)
         run("extract", "adience", drawn, "--store", store, "--model", "untrained")
         run("train", "--store", store, "--task", "gender,age-group", "--head", "linear", "--out", bundle)
         extra = ["--results", str(results)] if results else []

@@ -47,7 +47,7 @@ def run(*words, **options):
 
 def draw(facefold, directory, pictures, seed=0):
     """A synthetic data set in Adience's layout."""
-    run(facefold, "data", "draw", directory, "--pictures", pictures, "--subjects", max(pictures // 10, 8), "--seed", seed)
+    run(facefold, "data", "generate", directory, "--pictures", pictures, "--subjects", max(pictures // 10, 8), "--seed", seed)
     return directory
 
 

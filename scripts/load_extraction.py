@@ -44,7 +44,7 @@ def draw(facefold: str, work: pathlib.Path, drawn: int, pictures: int) -> pathli
     target = work / "pictures"
     if target.exists():
         return target
-    command = [facefold, "data", "draw", str(work / "drawn"), "--pictures", str(drawn), "--subjects", str(max(drawn // 20, 8))]
+    command = [facefold, "data", "generate", str(work / "drawn"), "--pictures", str(drawn), "--subjects", str(max(drawn // 20, 8))]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     sources = [path.read_bytes() for path in sorted((work / "drawn" / "faces").rglob("*.jpg"))]
     for number in range(pictures):

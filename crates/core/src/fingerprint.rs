@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Members of one class give embeddings that agree to 1 - cosine <= 1e-6, so a store or bundle
 /// made on one machine serves on any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// f32 in candle or in the CPU engine, and bf16x3.
-    #[serde(rename = "exact")]
     F32Equivalent,
     /// Plain bf16, cosine to f32 about 0.9999.
     Bf16,
@@ -22,7 +21,7 @@ pub enum Precision {
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::F32Equivalent => "exact",
+            Self::F32Equivalent => "f32-equivalent",
             Self::Bf16 => "bf16",
         })
     }

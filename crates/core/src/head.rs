@@ -1,8 +1,8 @@
 //! The traits of a head: an estimator that is fitted to rows of a feature matrix and then predicts
 //! classes or ages for other rows.
 //!
-//! To add a head, implement [`Head`] and [`FittedHead`] in a file of `facefold-heads` and add a
-//! line to that crate's registry.
+//! A fit gives the fitted head and its [`Prediction`] for the validation rows; a prediction has all
+//! that one forward pass gives. To add a head, see `CONTRIBUTING.md`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -307,26 +307,46 @@ pub enum TargetKind {
         count: usize,
     },
     /// Regression of an age in years.
-    #[serde(rename = "years")]
     Regression,
 }
 
-/// A head's predictions, one a row.
+/// Class probabilities or ages, one a row.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Predictions {
+pub enum PredictedTargets {
     /// Class probabilities, n x classes; each row sums to 1.
     Classes(Array2<f32>),
     /// Ages in years.
     Regression(Vec<f32>),
 }
 
-impl Predictions {
+/// What a fitted head predicts for some rows, all of it from one forward pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Class probabilities or ages.
+    pub targets: PredictedTargets,
+    /// The predicted probabilities of the ages 0, 1, 2, … years, n x ages; each row sums to 1.
+    /// `None` for classifiers, and for regressors that predict a number only.
+    pub age_distribution: Option<Array2<f32>>,
+    /// The predictive standard deviation of each row: in years, or of the probability of the
+    /// predicted class. `None` for heads that do not estimate it, and where their settings do not
+    /// ask for it.
+    pub uncertainty: Option<Vec<f32>>,
+}
+
+/// Without a distribution and an uncertainty.
+impl From<PredictedTargets> for Prediction {
+    fn from(targets: PredictedTargets) -> Self {
+        Self { targets, age_distribution: None, uncertainty: None }
+    }
+}
+
+impl Prediction {
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
-        match self {
-            Self::Classes(probabilities) => probabilities.nrows(),
-            Self::Regression(years) => years.len(),
+        match &self.targets {
+            PredictedTargets::Classes(probabilities) => probabilities.nrows(),
+            PredictedTargets::Regression(years) => years.len(),
         }
     }
 
@@ -402,68 +422,41 @@ pub trait Head: Send + Sync {
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError>;
+    ) -> Result<Fit, HeadError>;
+}
+
+/// The result of [`Head::fit`].
+pub struct Fit {
+    /// The fitted head.
+    pub head: Box<dyn FittedHead>,
+    /// The prediction for the validation rows by a model that was not trained on them: where the
+    /// head was refitted on all rows, by the first fit.
+    pub validation: Prediction,
+}
+
+impl Fit {
+    /// The fit of a head that was trained on the training rows only: it predicts the validation
+    /// rows itself.
+    ///
+    /// # Errors
+    /// As [`FittedHead::predict`].
+    pub fn of(
+        head: impl FittedHead + 'static,
+        validation: &FeatureDataset<'_>,
+    ) -> Result<Self, HeadError> {
+        let validation = head.predict(validation.matrix(), validation.rows())?;
+        Ok(Self { head: Box::new(head), validation })
+    }
 }
 
 /// A head after its fit.
 pub trait FittedHead: Send + Sync {
-    /// Predicts some rows of a matrix that is as wide as the training matrix.
+    /// Predicts some rows of a matrix that is as wide as the training matrix, in one forward pass.
+    /// A row's prediction does not depend on the other rows.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where the width differs.
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError>;
-
-    /// Predicts the validation rows of the fit by a model that was not trained on them: a head that
-    /// is refitted on all rows uses its first fit here.
-    ///
-    /// # Errors
-    /// As [`Self::predict`].
-    fn predict_validation(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Predictions, HeadError> {
-        self.predict(matrix, rows)
-    }
-
-    /// The predicted probabilities of the ages 0, 1, 2, … years, n x ages; each row sums to 1.
-    /// `None` for classifiers, and for regressors that predict a number only.
-    ///
-    /// # Errors
-    /// As [`Self::predict`].
-    fn age_distribution(
-        &self,
-        _matrix: &FeatureMatrix,
-        _rows: &[usize],
-    ) -> Result<Option<Array2<f32>>, HeadError> {
-        Ok(None)
-    }
-
-    /// [`Self::age_distribution`] for the validation rows of the fit, by a model that was not
-    /// trained on them, as in [`Self::predict_validation`].
-    ///
-    /// # Errors
-    /// As [`Self::predict`].
-    fn age_distribution_validation(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Option<Array2<f32>>, HeadError> {
-        self.age_distribution(matrix, rows)
-    }
-
-    /// The predictive standard deviation of each row: in years, or of the probability of the
-    /// predicted class. `None` for heads that do not estimate it.
-    ///
-    /// # Errors
-    /// As [`Self::predict`].
-    fn uncertainty(
-        &self,
-        _matrix: &FeatureMatrix,
-        _rows: &[usize],
-    ) -> Result<Option<Vec<f32>>, HeadError> {
-        Ok(None)
-    }
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError>;
 
     /// How the fit went.
     fn log(&self) -> &TrainingLog;

@@ -1,9 +1,9 @@
 //! Intervals around predicted ages, calibrated on rows that the head was not fitted on.
 
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::censored::{AgeInterval, age_probabilities};
+use crate::head::{PredictedTargets, Prediction};
 use crate::threshold::quantile_age;
 
 /// Share of true ages that is left outside at either end.
@@ -58,14 +58,17 @@ impl AgeEstimate {
     }
 
     /// Estimates of some rows, from their distributions where the head predicts those, else from
-    /// the predicted years.
+    /// the predicted years; none where it predicts classes.
     #[must_use]
-    pub fn of_rows(distributions: Option<&Array2<f32>>, years: &[f32]) -> Vec<Self> {
-        match distributions {
-            Some(rows) => {
+    pub fn of_prediction(prediction: &Prediction) -> Vec<Self> {
+        match (&prediction.targets, &prediction.age_distribution) {
+            (PredictedTargets::Classes(_), _) => Vec::new(),
+            (PredictedTargets::Regression(_), Some(rows)) => {
                 rows.rows().into_iter().map(|row| Self::of_distribution(&row.to_vec())).collect()
             }
-            None => years.iter().map(|&years| Self::of_years(years)).collect(),
+            (PredictedTargets::Regression(years), None) => {
+                years.iter().map(|&years| Self::of_years(years)).collect()
+            }
         }
     }
 

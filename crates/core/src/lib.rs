@@ -37,8 +37,8 @@ pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParameters, Weig
 pub use feature_dataset::{AuxiliaryTask, FeatureDataset};
 pub use fingerprint::{Fingerprint, Precision};
 pub use head::{
-    Epoch, FeatureMatrix, FittedHead, Head, HeadError, MatrixIdentity, Predictions, StateDict,
-    TargetKind, Targets, TrainingLog,
+    Epoch, FeatureMatrix, Fit, FittedHead, Head, HeadError, MatrixIdentity, PredictedTargets,
+    Prediction, StateDict, TargetKind, Targets, TrainingLog,
 };
 pub use intervals::{AgeEstimate, AgeIntervals, CalibrationRow, age_deviation};
 pub use rows::{FeatureRows, RowValues};

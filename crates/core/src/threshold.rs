@@ -121,7 +121,6 @@ pub enum AgeDecision {
     /// Younger than the threshold.
     Under,
     /// Neither, within the bound on errors.
-    #[serde(rename = "cannot-say")]
     Undecided,
 }
 
@@ -132,7 +131,7 @@ impl AgeDecision {
         match self {
             Self::Over => "over",
             Self::Under => "under",
-            Self::Undecided => "cannot-say",
+            Self::Undecided => "undecided",
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Predicted distributions over years, in a form that is small enough to keep for every row.
 
-use facefold_core::{DecisionAges, probability_over};
-use ndarray::Array2;
+use facefold_core::{DecisionAges, PredictedTargets, Prediction, probability_over};
 use serde::{Deserialize, Serialize};
 
 /// Probabilities are stored in units of 1e-5; smaller ones are dropped.
@@ -12,7 +11,6 @@ const UNITS: f32 = 1e5;
 #[serde(rename_all = "lowercase")]
 pub enum AgePredictions {
     /// Ages in years, of heads that predict no distribution.
-    #[serde(rename = "years")]
     Ages(Vec<f32>),
     /// A distribution over the ages 0, 1, 2, … a row.
     Distributions(Vec<SparseAgeDistribution>),
@@ -41,17 +39,21 @@ impl SparseAgeDistribution {
 }
 
 impl AgePredictions {
-    /// Stores distributions, one a row; the predicted ages where the head gives none.
+    /// Stores distributions, one a row; the predicted ages where the head gives none. `None`
+    /// where classes are predicted.
     #[must_use]
-    pub fn new(years: &[f32], distributions: Option<&Array2<f32>>) -> Self {
-        let Some(probabilities) = distributions else { return Self::Ages(years.to_vec()) };
-        Self::Distributions(
-            probabilities
-                .rows()
-                .into_iter()
-                .map(|row| SparseAgeDistribution::new(row.iter().copied()))
-                .collect(),
-        )
+    pub fn of(prediction: &Prediction) -> Option<Self> {
+        let PredictedTargets::Regression(years) = &prediction.targets else { return None };
+        Some(match &prediction.age_distribution {
+            None => Self::Ages(years.clone()),
+            Some(probabilities) => Self::Distributions(
+                probabilities
+                    .rows()
+                    .into_iter()
+                    .map(|row| SparseAgeDistribution::new(row.iter().copied()))
+                    .collect(),
+            ),
+        })
     }
 
     /// Number of rows.
@@ -94,7 +96,7 @@ impl AgePredictions {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::{DecisionAges, probability_over};
+    use facefold_core::{DecisionAges, PredictedTargets, Prediction, probability_over};
     use ndarray::Array2;
 
     use super::AgePredictions;
@@ -108,7 +110,11 @@ mod tests {
             let sum = row.sum();
             row /= sum;
         }
-        let kept = AgePredictions::new(&[], Some(&probabilities));
+        let prediction = Prediction {
+            age_distribution: Some(probabilities.clone()),
+            ..PredictedTargets::Regression(vec![0.0; 5]).into()
+        };
+        let kept = AgePredictions::of(&prediction).unwrap();
         assert_eq!(kept.len(), 5);
         let text = serde_json::to_string(&kept).unwrap();
         assert!(text.len() < 5 * 250, "{} bytes", text.len());
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn point_predictions_have_no_probabilities() {
-        let years = AgePredictions::new(&[20.5], None);
+        let years = AgePredictions::of(&PredictedTargets::Regression(vec![20.5]).into()).unwrap();
         assert_eq!(
             (years.decision_ages(), years.probabilities_over(18)),
             (vec![20.5.into()], None)

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use facefold_core::intervals::balanced_weights;
 use facefold_core::{
-    AgeEstimate, AgeIntervals, CalibrationRow, FamiliarityModel, FeatureMatrix, FittedHead, Head,
-    HeadError, Predictions, Targets, WeightedRows,
+    AgeEstimate, AgeIntervals, CalibrationRow, FamiliarityModel, FeatureMatrix, Head, HeadError,
+    Prediction, Targets, WeightedRows,
 };
 
 use crate::auxiliary::{AuxiliaryLabels, MainTaskRows};
@@ -56,25 +56,24 @@ impl Calibration<'_> {
         )
     }
 
-    /// Calibrates intervals around the ages that a fitted head predicts: on its held-out rows and,
-    /// where it was fitted on several data sets, on those of each set as predicted by the head
-    /// fitted on the others. The held-out rows and each set have equal weight. None where classes
-    /// are predicted, or too few rows are known.
+    /// Calibrates intervals around the ages that a head predicts: on the held-out rows, for which
+    /// it predicted `held_out`, and, where it was fitted on several data sets, on those of each
+    /// set as predicted by the head fitted on the others. The held-out rows and each set have
+    /// equal weight. None where classes are predicted, or too few rows are known.
     ///
     /// # Errors
-    /// As [`Head::fit`] and [`FittedHead::predict`].
+    /// As [`Head::fit`] and its fitted head's `predict`.
     pub fn intervals(
         &self,
         head: &dyn Head,
-        fitted: &dyn FittedHead,
+        held_out: &Prediction,
         familiarity: Option<&FamiliarityModel>,
         seed: u64,
     ) -> Result<Option<CalibratedIntervals>, HeadError> {
         if !matches!(self.own.targets, Targets::Regression(_)) {
             return Ok(None);
         }
-        let estimates = estimates(fitted, self.own.matrix, &self.features_of(self.held_out), true)?;
-        let mut groups = vec![self.calibration_rows(self.held_out, estimates, familiarity)?];
+        let mut groups = vec![self.calibration_rows(self.held_out, held_out, familiarity)?];
         for set in self.by_set(self.training).into_keys() {
             groups.extend(self.left_out(set, head, seed)?);
         }
@@ -109,24 +108,23 @@ impl Calibration<'_> {
             return Ok(None);
         }
         let (fit, validation) = self.auxiliary_labels.datasets(self.own, &training, &held_out)?;
-        let fitted = head.fit(&fit, &validation, seed)?;
+        let fit = head.fit(&fit, &validation, seed)?;
         let others = Calibration { training: &training, held_out: &held_out, ..*self };
         let familiarity = others.familiarity()?;
-        let matrix = self.own.matrix;
-        let estimates = estimates(fitted.as_ref(), matrix, &self.features_of(&left_out), false)?;
-        self.calibration_rows(&left_out, estimates, familiarity.as_ref()).map(Some)
+        let prediction = fit.head.predict(self.own.matrix, &self.features_of(&left_out))?;
+        self.calibration_rows(&left_out, &prediction, familiarity.as_ref()).map(Some)
     }
 
     /// Rows with their predictions and true ages, those left out of which too little is known.
     fn calibration_rows(
         &self,
         rows: &[usize],
-        estimates: Vec<AgeEstimate>,
+        prediction: &Prediction,
         familiarity: Option<&FamiliarityModel>,
     ) -> Result<Vec<CalibrationRow>, HeadError> {
         let distances = distances(familiarity, self.own.matrix, &self.features_of(rows))?;
         let truth = true_ages(&self.own.targets.select(rows));
-        let known = truth.into_iter().zip(estimates).zip(distances);
+        let known = truth.into_iter().zip(AgeEstimate::of_prediction(prediction)).zip(distances);
         Ok(known
             .filter_map(|((truth, estimate), distance)| {
                 Some(CalibrationRow { estimate, truth: truth?, weight: 1.0, distance })
@@ -150,29 +148,6 @@ impl Calibration<'_> {
         }
         sets
     }
-}
-
-/// The estimates of a head for rows of a matrix; for its validation rows by a model that was not
-/// trained on them. Empty for a head that predicts classes.
-///
-/// # Errors
-/// As [`FittedHead::predict`].
-pub fn estimates(
-    fitted: &dyn FittedHead,
-    matrix: &FeatureMatrix,
-    rows: &[usize],
-    validation: bool,
-) -> Result<Vec<AgeEstimate>, HeadError> {
-    let (predictions, distributions) = if validation {
-        let distributions = fitted.age_distribution_validation(matrix, rows)?;
-        (fitted.predict_validation(matrix, rows)?, distributions)
-    } else {
-        (fitted.predict(matrix, rows)?, fitted.age_distribution(matrix, rows)?)
-    };
-    Ok(match predictions {
-        Predictions::Regression(years) => AgeEstimate::of_rows(distributions.as_ref(), &years),
-        Predictions::Classes(_) => Vec::new(),
-    })
 }
 
 /// Distances of rows from the training faces; 0 where nothing is known of familiarity.

@@ -58,11 +58,10 @@ pub struct Comparison {
     pub rows_left_out: usize,
     /// Those of them that all have, with other truths.
     #[serde(default)]
-    pub rows_of_other_truth: usize,
+    pub rows_with_other_labels: usize,
     /// Subjects of the common rows.
     pub subjects: usize,
     /// Each candidate on the common rows.
-    #[serde(rename = "contenders")]
     pub candidates: Vec<CandidateScore>,
     /// Every pair of candidates.
     pub pairs: Vec<PairComparison>,
@@ -120,12 +119,10 @@ pub struct PairComparison {
     /// Cohen's d of the subjects' mean differences.
     pub cohens_d: Option<f64>,
     /// The minimum detectable difference at 80 % power.
-    pub detectable: f64,
+    pub minimum_detectable_difference: f64,
     /// The decision.
-    #[serde(rename = "verdict")]
     pub decision: Decision,
     /// The decision in a sentence.
-    #[serde(rename = "words")]
     pub summary: String,
 }
 
@@ -165,7 +162,7 @@ pub fn compare(candidates: &[Candidate<'_>], seed: u64) -> Result<Comparison, Ev
     let p_values: Vec<f64> = pairs.iter().map(|pair| pair.permutation.p_value).collect();
     for (pair, adjusted) in pairs.iter_mut().zip(holm(&p_values)) {
         pair.adjusted_p = adjusted;
-        pair.decide(metric);
+        pair.decide(common.task, metric);
     }
     Ok(Comparison {
         task: common.task,
@@ -173,7 +170,7 @@ pub fn compare(candidates: &[Candidate<'_>], seed: u64) -> Result<Comparison, Ev
         metric,
         rows: common.subjects.len(),
         rows_left_out: common.left_out,
-        rows_of_other_truth: common.other_truth,
+        rows_with_other_labels: common.other_truth,
         subjects: common.subjects.iter().max().map_or(0, |last| last + 1),
         candidates: scored.into_iter().map(|(score, _)| score).collect(),
         pairs,
@@ -335,7 +332,7 @@ impl<'a> Common<'a> {
             corrected_t: test_to_train
                 .and_then(|ratio| corrected_t(&self.fold_means(&differences), ratio)),
             cohens_d: cohens_d(&by_subject),
-            detectable: detectable_difference(standard_error),
+            minimum_detectable_difference: detectable_difference(standard_error),
             decision: Decision::Undecided,
             summary: String::new(),
         }
@@ -389,14 +386,14 @@ fn same_truth(a: &Targets, row: usize, b: &Targets, other: usize) -> bool {
 }
 
 impl PairComparison {
-    fn decide(&mut self, metric: Metric) {
+    fn decide(&mut self, task: Task, metric: Metric) {
         let decided = self.adjusted_p < SIGNIFICANCE && !self.interval.contains(0.0);
         self.decision = match (decided, (self.difference > 0.0) == metric.higher_is_better()) {
             (false, _) => Decision::Undecided,
             (true, true) => Decision::FirstBetter,
             (true, false) => Decision::SecondBetter,
         };
-        self.summary = summary_text::of_pair(metric, self);
+        self.summary = summary_text::of_pair(task, metric, self);
     }
 }
 
@@ -422,9 +419,15 @@ impl Comparison {
         self.pairs.iter().find(both)
     }
 
-    /// The best candidate and its value, and the decisions against all others.
+    /// The decision on one of its pairs in a sentence.
+    #[must_use]
+    pub fn sentence(&self, pair: &PairComparison) -> String {
+        summary_text::of_pair(self.task, self.metric, pair)
+    }
+
+    /// The decision on the best candidate and the next best one, in a sentence.
     #[must_use]
     pub fn summary(&self) -> String {
-        summary_text::of_comparison(self)
+        self.leading_pair().map_or_else(String::new, |pair| self.sentence(pair))
     }
 }

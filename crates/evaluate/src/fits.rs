@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{AgeGroups, FittedHead, Head, HeadError, Targets, TrainingLog};
+use facefold_core::{AgeGroups, Fit, Head, Prediction, Targets, TrainingLog};
 use rayon::prelude::*;
 
 use crate::age_predictions::AgePredictions;
@@ -178,31 +178,25 @@ impl<'a> Fits<'a> {
             if head.uses_auxiliary_tasks() { &plan.auxiliary_labels } else { &alone };
         let (training, validation) =
             auxiliary_labels.datasets(own, &split.train, &split.validation).map_err(failed)?;
-        let fitted = head.fit(&training, &validation, seed).map_err(failed)?;
-        let measure =
-            |rows: &[usize]| -> Result<(PredictedValues, Option<Metrics>), EvaluateError> {
-                let matrix_rows = self.features_of(rows);
-                let predictions = if rows == split.validation {
-                    fitted.predict_validation(plan.matrix, &matrix_rows)
-                } else {
-                    fitted.predict(plan.matrix, &matrix_rows)
-                };
-                let predicted_values =
-                    PredictedValues::from_predictions(&predictions.map_err(failed)?)?;
-                let metrics = Metrics::measure(
-                    &predicted_values,
-                    &plan.targets.select(rows),
-                    plan.ordered(),
-                )?;
-                Ok((predicted_values, metrics))
-            };
-        let (_, train) = measure(&split.train)?;
-        let (chosen, validation) = measure(&split.validation)?;
-        let (predicted_values, test) = measure(&split.test)?;
+        let Fit { head: fitted, validation: held_out } =
+            head.fit(&training, &validation, seed).map_err(failed)?;
+        let predict =
+            |rows: &[usize]| fitted.predict(plan.matrix, &self.features_of(rows)).map_err(failed);
+        let measure = |prediction: &Prediction, rows: &[usize]| {
+            let predicted = PredictedValues::new(&prediction.targets)?;
+            let metrics = Metrics::measure(&predicted, &plan.targets.select(rows), plan.ordered())?;
+            Ok::<_, EvaluateError>((predicted, metrics))
+        };
+        let (_, train) = measure(&predict(&split.train)?, &split.train)?;
+        let (_, validation) = measure(&held_out, &split.validation)?;
+        let tested = predict(&split.test)?;
+        let (predicted_values, test) = measure(&tested, &split.test)?;
         let Some(test) = test else {
             return Err(EvaluateError::TooFew(format!("`{}` has no test rows", split.name)));
         };
-        let ages = self.ages(fitted.as_ref(), split, &chosen, &predicted_values).map_err(failed)?;
+        let ages = AgePredictions::of(&held_out)
+            .zip(AgePredictions::of(&tested))
+            .map(|(validation, test)| FitAges { validation, test });
         let calibration = Calibration {
             own,
             auxiliary_labels,
@@ -210,7 +204,7 @@ impl<'a> Fits<'a> {
             held_out: &split.validation,
         };
         let calibrated = if calibrated {
-            self.calibrated(job, calibration, fitted.as_ref()).map_err(failed)?
+            self.calibrated(job, calibration, [&held_out, &tested]).map_err(failed)?
         } else {
             Calibrated::default()
         };
@@ -239,30 +233,6 @@ impl<'a> Fits<'a> {
                 .familiarity
                 .map(|faces| faces.iter().map(|face| face.score).collect()),
         })
-    }
-
-    /// Distributions over years for the validation and test rows, or the predicted years where the
-    /// head gives no distribution; `None` for classification.
-    fn ages(
-        &self,
-        fitted: &dyn FittedHead,
-        split: &CvSplit,
-        validation: &PredictedValues,
-        test: &PredictedValues,
-    ) -> Result<Option<FitAges>, HeadError> {
-        let (PredictedValues::Regression(validation), PredictedValues::Regression(test)) =
-            (validation, test)
-        else {
-            return Ok(None);
-        };
-        let matrix = self.plan.matrix;
-        let [chosen, tested] = [&split.validation, &split.test].map(|rows| self.features_of(rows));
-        let of_validation = fitted.age_distribution_validation(matrix, &chosen)?;
-        let of_test = fitted.age_distribution(matrix, &tested)?;
-        Ok(Some(FitAges {
-            validation: AgePredictions::new(validation, of_validation.as_ref()),
-            test: AgePredictions::new(test, of_test.as_ref()),
-        }))
     }
 
     fn features_of(&self, rows: &[usize]) -> Vec<usize> {

@@ -22,7 +22,6 @@ pub struct FitId {
     /// The head's name.
     pub head: String,
     /// The split's name.
-    #[serde(rename = "partition")]
     pub split: String,
     /// The seed.
     pub seed: u64,
@@ -39,7 +38,6 @@ pub struct FitRecord {
     /// What it gave.
     pub result: FitResult,
     /// Predictions for the split's test rows.
-    #[serde(rename = "answers")]
     pub predicted_values: PredictedValues,
     /// Predicted ages for decisions at age thresholds; `None` for classification.
     pub ages: Option<FitAges>,

@@ -188,7 +188,7 @@ impl LabelErrors {
 }
 
 impl LabelErrorCandidates {
-    /// Writes the first `most` rows as a CSV: path, subject, split, label, prediction, doubt
+    /// Writes the first `most` rows as a CSV: path, subject, split, label, prediction, score
     /// (probability of the prediction, or years off) and how many of the other heads agree.
     ///
     /// # Errors
@@ -200,7 +200,15 @@ impl LabelErrorCandidates {
         };
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer
-            .write_record(["path", "subject", "partition", "label", "answer", "doubt", "agreeing"])
+            .write_record([
+                "path",
+                "subject",
+                "partition",
+                "label",
+                "prediction",
+                "score",
+                "agreeing_heads",
+            ])
             .map_err(failed)?;
         for row in self.rows.iter().take(most) {
             let score = format!("{:.3}", row.score);

@@ -7,6 +7,7 @@
 //! [`label_error_candidates()`] labels that may be wrong.
 
 pub mod age_predictions;
+mod agreement;
 pub mod attributes;
 pub mod auxiliary;
 pub mod calibration;

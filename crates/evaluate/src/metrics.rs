@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use facefold_core::{AgeTarget, Predictions, Targets, Task, exact_ages_decide, exact_rows};
+use facefold_core::{AgeTarget, PredictedTargets, Targets, Task, exact_ages_decide, exact_rows};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
@@ -25,7 +25,6 @@ pub enum PredictedValues {
         probability: Vec<f32>,
     },
     /// Predicted ages in years.
-    #[serde(rename = "years")]
     Regression(Vec<f32>),
 }
 
@@ -34,14 +33,14 @@ impl PredictedValues {
     ///
     /// # Errors
     /// [`EvaluateError::Inconsistent`] where a probability or an age is not finite.
-    pub fn from_predictions(predictions: &Predictions) -> Result<Self, EvaluateError> {
+    pub fn new(predicted: &PredictedTargets) -> Result<Self, EvaluateError> {
         let not_finite = |row: usize, value: f32| {
             EvaluateError::Inconsistent(format!(
                 "expected finite predictions, found {value} for the {row}. row of a head's predictions"
             ))
         };
-        match predictions {
-            Predictions::Classes(probabilities) => {
+        match predicted {
+            PredictedTargets::Classes(probabilities) => {
                 let mut predicted = Vec::with_capacity(probabilities.nrows());
                 let mut probability = Vec::with_capacity(probabilities.nrows());
                 for (number, row) in probabilities.rows().into_iter().enumerate() {
@@ -59,7 +58,7 @@ impl PredictedValues {
                 }
                 Ok(Self::Classes { predicted, probability })
             }
-            Predictions::Regression(years) => {
+            PredictedTargets::Regression(years) => {
                 match years.iter().position(|years| !years.is_finite()) {
                     Some(row) => Err(not_finite(row, years[row])),
                     None => Ok(Self::Regression(years.clone())),
@@ -250,7 +249,6 @@ pub enum Metrics {
     /// Of a classification.
     Classes(ClassMetrics),
     /// Of an age regression.
-    #[serde(rename = "years")]
     Regression(AgeMetrics),
 }
 

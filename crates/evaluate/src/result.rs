@@ -37,7 +37,6 @@ pub struct CvResult {
     /// Number of features of a row.
     pub features: usize,
     /// The splits.
-    #[serde(rename = "partitions")]
     pub splits: Vec<SplitSummary>,
     /// The heads, in the given order.
     pub heads: Vec<HeadResult>,
@@ -100,7 +99,6 @@ pub struct AgeBand {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitResult {
     /// The split's name.
-    #[serde(rename = "partition")]
     pub split: String,
     /// The seed.
     pub seed: u64,

@@ -82,12 +82,11 @@ pub struct SearchResult {
     pub metric: Metric,
     /// What the early iterations give less of.
     pub budget: Budget,
-    /// One in so many configurations went on from a iteration.
+    /// One in so many configurations went on from an iteration.
     pub halving: usize,
     /// Where the scoring rows came from.
     pub inner: InnerValidation,
     /// The fraction of the budget at each iteration; the last is 1.
-    #[serde(rename = "shares")]
     pub budget_fractions: Vec<f64>,
     /// What was tried.
     pub configurations: Vec<Configuration>,
@@ -101,12 +100,10 @@ pub struct SearchResult {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// The split.
-    #[serde(rename = "partition")]
     pub split: String,
     /// The configuration, by its place in [`SearchResult::configurations`].
     pub configuration: usize,
     /// The iteration, from 0.
-    #[serde(rename = "rung")]
     pub iteration: usize,
     /// Rows that it was scored on.
     pub rows: usize,
@@ -122,7 +119,6 @@ pub struct Trial {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     /// The split.
-    #[serde(rename = "partition")]
     pub split: String,
     /// The configuration, by its place in [`SearchResult::configurations`].
     pub configuration: usize,

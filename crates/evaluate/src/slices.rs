@@ -83,7 +83,6 @@ pub struct Slice {
     /// The other metrics of the task ([`Metric::secondary`]), averaged over seeds; none in reports
     /// from before they were kept.
     #[serde(default)]
-    #[serde(rename = "beside")]
     pub secondary: Vec<(Metric, f64)>,
     /// How the intervals around ages do here, averaged over seeds; none where there are none.
     #[serde(default)]

@@ -113,7 +113,6 @@ pub struct ChallengeAge {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChosenLimits {
     /// The split's name.
-    #[serde(rename = "partition")]
     pub split: String,
     /// The seed.
     pub seed: u64,

@@ -8,8 +8,8 @@
 
 use facefold::core::rng::seeded;
 use facefold::core::{
-    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict, SubjectId,
-    Targets, Task, TrainingLog,
+    FeatureDataset, FeatureMatrix, Fit, FittedHead, Head, HeadError, PredictedTargets, Prediction,
+    StateDict, SubjectId, Targets, Task, TrainingLog,
 };
 use facefold::evaluate::{Metrics, RowInfo};
 use facefold::ndarray::{Array1, Array2, Axis};
@@ -32,9 +32,9 @@ impl Head for NearestMean {
     fn fit(
         &self,
         training: &FeatureDataset<'_>,
-        _validation: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         _seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         let Targets::Classes { indices, count } = training.targets() else {
             return Err(HeadError::Untrainable("expected classes, found years".to_owned()));
         };
@@ -48,12 +48,12 @@ impl Head for NearestMean {
             sum /= rows.max(1.0);
         }
         let log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
-        Ok(Box::new(Means(sums, log)))
+        Fit::of(Means(sums, log), validation)
     }
 }
 
 impl FittedHead for Means {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
         let Self(means, _) = self;
         let mut scores = Array2::from_shape_fn((rows.len(), means.nrows()), |(row, class)| {
             let features = matrix.plain().row(rows[row]);
@@ -64,7 +64,7 @@ impl FittedHead for Means {
             let sum = row.sum().max(f32::MIN_POSITIVE);
             row /= sum;
         }
-        Ok(Predictions::Classes(scores))
+        Ok(PredictedTargets::Classes(scores).into())
     }
 
     fn log(&self) -> &TrainingLog {

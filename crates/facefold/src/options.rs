@@ -19,7 +19,7 @@ pub struct LearningOptions {
     pub stores: Vec<PathBuf>,
     /// Tasks, each once.
     pub tasks: Vec<Task>,
-    /// Auxiliary labels that joint heads learn in addition to the tasks and never predict, each once.
+    /// Auxiliary labels that multi-task heads learn in addition to the tasks and never predict, each once.
     pub auxiliary: Vec<AuxiliaryKind>,
     /// What the heads see; `None` for all that the stores have.
     pub features: Option<Features>,
@@ -71,7 +71,7 @@ impl LearningOptions {
         self.policy.check(&self.groups).map_err(Error::options)
     }
 
-    /// What joint heads learn, each once: the tasks, then the auxiliary labels.
+    /// What multi-task heads learn, each once: the tasks, then the auxiliary labels.
     pub(crate) fn auxiliary_kinds(&self) -> Vec<AuxiliaryKind> {
         let tasks = self.tasks.iter().map(|&task| task.into());
         each_once(&tasks.chain(self.auxiliary.iter().copied()).collect::<Vec<_>>())
@@ -85,8 +85,8 @@ impl LearningOptions {
         }
         let names: Vec<&str> = heads.iter().map(|head| head.name()).collect();
         Err(Error::options(format!(
-            "--beside: expected a head that learns several tasks together (`mlp-joint`, \
-             `mlp-joint-ensemble`), found {}; name one, or leave --beside out",
+            "--auxiliary: expected a head that learns several tasks together (`mlp-multi-task`, \
+             `mlp-multi-task-ensemble`), found {}; name one, or leave --auxiliary out",
             names.join(", ")
         )))
     }

@@ -78,7 +78,6 @@ pub(crate) fn bundle(bytes: &[u8]) {
         let matrix = matrix.with_embedding(embedding).unwrap();
         for head in bundle.fitted().unwrap() {
             let _ = head.predict(&matrix, &[0, 2]);
-            let _ = head.age_distribution(&matrix, &[1]);
         }
         let _ = bundle.familiarity.map(|model| model.of(&matrix, &[0, 1, 2]));
     }
@@ -136,7 +135,7 @@ fn targets(task: Task, rows: &[usize]) -> Targets {
 /// A head fitted on noise.
 fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> TaskHead {
     let mut options = HeadOptions::default();
-    (options.mlp.hidden, options.mlp.least_steps, options.mlp.epochs) = (vec![2], 1, 1);
+    (options.mlp.hidden_layer_sizes, options.mlp.min_steps, options.mlp.epochs) = (vec![2], 1, 1);
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
         // Some heads learn several tasks together.
@@ -153,7 +152,7 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> TaskHead {
             .unwrap()
     };
     let fitted = registry::head(kind, &options).unwrap();
-    let state = fitted.fit(&examples(0..24), &examples(24..ROWS), 3).unwrap().state_dict();
+    let state = fitted.fit(&examples(0..24), &examples(24..ROWS), 3).unwrap().head.state_dict();
     let (classes, age_groups) = match task {
         Task::Age => (Vec::new(), None),
         Task::AgeGroup => (AgeGroups::adience().labels(), Some(AgeGroups::adience())),

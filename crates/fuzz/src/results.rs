@@ -1,7 +1,7 @@
 //! Results: the journal of a cross-validation, the table of predictions, and reports.
 
 use facefold_core::checksum::{self, UNSEALED};
-use facefold_core::{Targets, Task, TrainingLog};
+use facefold_core::{PredictedTargets, Prediction, Targets, Task, TrainingLog};
 use facefold_evaluate::{
     AgePredictions, DirectoryJournal, FitAges, FitId, FitRecord, FitResult, Journal as _, Metrics,
     PredictedRow, PredictedValues, PredictionColumn, RowPredictions,
@@ -45,10 +45,13 @@ pub(crate) fn journal_seeds() -> Vec<Vec<u8>> {
     let years = Targets::exact_years(vec![21.0, 30.0]);
     let classes = PredictedValues::Classes { predicted: vec![0, 1], probability: vec![0.75, 0.5] };
     let genders = Targets::Classes { indices: vec![0, 0], count: 2 };
-    let distributions = Array2::from_elem((2, 4), 0.25);
+    let distributions = Prediction {
+        age_distribution: Some(Array2::from_elem((2, 4), 0.25)),
+        ..PredictedTargets::Regression(vec![20.0, 30.0]).into()
+    };
     let fit_ages = FitAges {
-        validation: AgePredictions::new(&[20.0], None),
-        test: AgePredictions::new(&[20.0, 30.0], Some(&distributions)),
+        validation: AgePredictions::Ages(vec![20.0]),
+        test: AgePredictions::of(&distributions).unwrap(),
     };
     let record =
         |predicted_values: &PredictedValues, targets: &Targets, ages: Option<FitAges>| FitRecord {

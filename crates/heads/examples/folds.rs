@@ -1,18 +1,17 @@
 //! Fits a head on all folds but one and asks it for the one left out, for each fold or only some:
-//! `folds FEATURES.npy TARGETS.npy FOLDS.npy HEAD [SETTINGS.json] [FOLD...] [--unasked]`.
+//! `folds FEATURES.npy TARGETS.npy FOLDS.npy HEAD [SETTINGS.json] [FOLD...]`.
 //!
 //! Features are f32, n x d; targets are i32 class indices, or f32 years; folds are i32. Prints a
 //! JSON object for each fold. The rows left out are the validation rows too, so a list of settings
 //! is tried as scikit-learn's `GridSearchCV` tries it, and the notes have each setting's score.
-//! With `--unasked` the fitted head is not asked once more: the score is that of the chosen epoch,
-//! or null where there are none. `scripts/bench_heads.py` measures with it.
+//! `scripts/bench_heads.py` measures with it.
 
 #![allow(clippy::print_stdout, reason = "a program: stdout is its output")]
 
 use std::error::Error;
 use std::io::Read;
 
-use facefold_core::{FeatureDataset, FeatureMatrix, Predictions, Targets};
+use facefold_core::{FeatureDataset, FeatureMatrix, PredictedTargets, Targets};
 use facefold_heads::{HeadOptions, registry};
 use ndarray::Array2;
 use serde_json::json;
@@ -58,10 +57,9 @@ impl Npy {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let unasked = arguments.pop_if(|last| last == "--unasked").is_some();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [features, targets, folds, head, rest @ ..] = arguments.as_slice() else {
-        return Err("expected FEATURES TARGETS FOLDS HEAD [SETTINGS] [FOLD...] [--unasked]".into());
+        return Err("expected FEATURES TARGETS FOLDS HEAD [SETTINGS] [FOLD...]".into());
     };
     let features = load(features)?;
     let shape = (features.shape[0], features.shape[1]);
@@ -99,19 +97,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             FeatureDataset::new(&matrix, rows, targets)
         };
         let (training, left_out) = (examples(rows(false))?, examples(rows(true))?);
-        let fitted = head.fit(&training, &left_out, 0)?;
-        let log = fitted.log();
-        let score = if unasked {
-            let chosen = log.epochs.iter().find(|epoch| Some(epoch.number) == log.best_epoch);
-            chosen.map(|epoch| epoch.validation_score)
-        } else {
-            Some(score(&fitted.predict(&matrix, left_out.rows())?, left_out.targets()))
-        };
+        let fit = head.fit(&training, &left_out, 0)?;
         let line = json!({
             "fold": fold,
             "rows": training.len(),
-            "score": score,
-            "notes": log.notes,
+            "score": score(&fit.validation.targets, left_out.targets()),
+            "notes": fit.head.log().notes,
         });
         println!("{line}");
     }
@@ -119,15 +110,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Accuracy, or mean absolute error in years.
-fn score(predictions: &Predictions, targets: &Targets) -> f64 {
-    match (predictions, targets) {
-        (Predictions::Classes(probabilities), Targets::Classes { indices, .. }) => {
+fn score(predicted: &PredictedTargets, targets: &Targets) -> f64 {
+    match (predicted, targets) {
+        (PredictedTargets::Classes(probabilities), Targets::Classes { indices, .. }) => {
             let right = probabilities.rows().into_iter().zip(indices).filter(|(row, class)| {
                 row.iter().enumerate().all(|(at, share)| at == **class || *share < row[**class])
             });
             right.count() as f64 / indices.len() as f64
         }
-        (Predictions::Regression(predicted), Targets::Regression(years)) => {
+        (PredictedTargets::Regression(predicted), Targets::Regression(years)) => {
             let errors = predicted
                 .iter()
                 .zip(years)

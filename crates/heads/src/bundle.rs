@@ -405,7 +405,7 @@ pub enum BundleError {
         source: std::io::Error,
     },
     /// The file cannot be written.
-    #[error("cannot write the bundle `{}`: {source}", path.display())]
+    #[error("cannot write the bundle: {source}")]
     Export {
         /// The file.
         path: PathBuf,

@@ -1,11 +1,10 @@
 //! An ensemble: the mean prediction of several fits of one head under different seeds.
 
 use facefold_core::{
-    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict, TargetKind,
-    TrainingLog,
+    FeatureDataset, FeatureMatrix, Fit, FittedHead, Head, HeadError, Prediction, StateDict,
+    TargetKind, TrainingLog,
 };
 use facefold_onnx::computation::{ComputationGraph, Value};
-use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::members::{self, Member};
@@ -13,7 +12,7 @@ use crate::mlp::{self, Mlp};
 use crate::options::{HeadOptions, require};
 use crate::state_dict::{Reader, Stored};
 
-/// Settings of `mlp-ensemble` and `mlp-joint-ensemble`.
+/// Settings of `mlp-ensemble` and `mlp-multi-task-ensemble`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnsembleOptions {
@@ -65,21 +64,56 @@ impl Head for Ensemble {
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fits = (0..self.members as u64).map(|member| {
+    ) -> Result<Fit, HeadError> {
+        let mut mean = Mean::default();
+        let mut members = Vec::with_capacity(self.members);
+        for member in 0..self.members as u64 {
             // The first member is the head alone under this seed; golden-ratio steps keep the
             // others' seeds away from those of a run over neighbouring seeds.
             let seed = seed.wrapping_add(member.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            self.member.fitted(training, validation, seed)
-        });
-        let members = fits.collect::<Result<Vec<_>, _>>()?;
+            let evaluate = |first: &mlp::Fitted| {
+                mean.add(&first.averaged(validation.matrix(), validation.rows())?);
+                Ok(())
+            };
+            members.push(self.member.fitted(training, validation, seed, evaluate)?.0);
+        }
         let mut log = members.first().map(|member| member.log().clone()).unwrap_or_default();
         log.notes.push(format!(
             "mean of {} fits under different seeds; the learning curve is the first one's",
             self.members
         ));
         let target = training.targets().kind();
-        Ok(Box::new(Fitted { kind: self.name.to_owned(), members, target, log }))
+        let head = Fitted { kind: self.name.to_owned(), members, target, log };
+        let validation = head.members[0].decode(mean.values())?;
+        Ok(Fit { head: Box::new(head), validation })
+    }
+}
+
+/// The mean of the members' probabilities of classes or of ages, or of their predicted ages.
+///
+/// Ages are decoded from the mean distribution: the mean of the members' own predictions is no
+/// whole year, and its error is larger (by 0.006 years on UTKFace).
+#[derive(Default)]
+struct Mean {
+    sum: Vec<f32>,
+    members: usize,
+}
+
+impl Mean {
+    fn add(&mut self, probabilities: &[f32]) {
+        self.sum.resize(probabilities.len(), 0.0);
+        for (sum, share) in self.sum.iter_mut().zip(probabilities) {
+            *sum += share;
+        }
+        self.members += 1;
+    }
+
+    fn values(mut self) -> Vec<f32> {
+        let share = 1.0 / self.members as f32;
+        for sum in &mut self.sum {
+            *sum *= share;
+        }
+        self.sum
     }
 }
 
@@ -92,66 +126,13 @@ struct Fitted {
     log: TrainingLog,
 }
 
-impl Fitted {
-    /// The mean of the members' probabilities of classes or of ages, or of their predicted ages.
-    ///
-    /// Ages are decoded from the mean distribution: the mean of the members' own predictions is no
-    /// whole year, and its error is larger (by 0.006 years on UTKFace).
-    fn mean(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-        fit: fn(&mlp::Fitted) -> &mlp::Fitted,
-    ) -> Result<Vec<f32>, HeadError> {
-        let mut sum: Vec<f32> = Vec::new();
-        for member in &self.members {
-            let probabilities = fit(member).averaged(matrix, rows)?;
-            sum.resize(probabilities.len(), 0.0);
-            for (sum, share) in sum.iter_mut().zip(probabilities) {
-                *sum += share;
-            }
-        }
-        let share = 1.0 / self.members.len() as f32;
-        for sum in &mut sum {
-            *sum *= share;
-        }
-        Ok(sum)
-    }
-}
-
 impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        self.members[0].decode(self.mean(matrix, rows, |member| member)?)
-    }
-
-    fn predict_validation(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Predictions, HeadError> {
-        self.members[0].decode(self.mean(matrix, rows, mlp::Fitted::train_only)?)
-    }
-
-    fn age_distribution(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Option<Array2<f32>>, HeadError> {
-        if !self.members[0].predicts_distribution() {
-            return Ok(None);
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
+        let mut mean = Mean::default();
+        for member in &self.members {
+            mean.add(&member.averaged(matrix, rows)?);
         }
-        mlp::distribution(rows.len(), self.mean(matrix, rows, |member| member)?).map(Some)
-    }
-
-    fn age_distribution_validation(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Option<Array2<f32>>, HeadError> {
-        if !self.members[0].predicts_distribution() {
-            return Ok(None);
-        }
-        mlp::distribution(rows.len(), self.mean(matrix, rows, mlp::Fitted::train_only)?).map(Some)
+        self.members[0].decode(mean.values())
     }
 
     fn log(&self) -> &TrainingLog {
@@ -191,4 +172,36 @@ fn read(state: &StateDict) -> Result<(Vec<mlp::Fitted>, TargetKind, TrainingLog)
         ));
     }
     Ok((members, stored.target, stored.log))
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_core::{FeatureDataset, FeatureMatrix, Head, Targets};
+    use ndarray::Array2;
+
+    use super::Ensemble;
+    use crate::HeadOptions;
+    use crate::mlp::{Architecture, Mlp, PASSES};
+
+    /// Years, their distribution and the intervals around them come from the same passes.
+    #[test]
+    fn five_faces_take_one_forward_pass_a_member() {
+        let plain =
+            Array2::from_shape_fn((60, 4), |(row, column)| ((row * 7 + column) as f32).sin());
+        let matrix = FeatureMatrix::new(plain, None).unwrap();
+        let examples = |rows: std::ops::Range<usize>| {
+            let years = rows.clone().map(|row| 20.0 + row as f32).collect();
+            FeatureDataset::new(&matrix, rows.collect(), Targets::exact_years(years)).unwrap()
+        };
+        let mut options = HeadOptions::default();
+        options.mlp.hidden_layer_sizes = vec![8];
+        (options.mlp.epochs, options.mlp.min_steps) = (1, 1);
+        let member = Mlp::new(Architecture::Plain, &options).unwrap();
+        let head = Ensemble::new("mlp-ensemble", member, &options).unwrap();
+        let fit = head.fit(&examples(0..40), &examples(40..60), 1).unwrap();
+        PASSES.take();
+        let prediction = fit.head.predict(&matrix, &[0, 10, 20, 30, 40]).unwrap();
+        assert!(prediction.len() == 5 && prediction.age_distribution.is_some());
+        assert_eq!(PASSES.take(), [5; 5]);
+    }
 }

@@ -7,6 +7,12 @@ use ndarray::Array1;
 
 use crate::state_dict::{Reader, Tensors};
 
+/// Rows of [`Standardiser::chunks`].
+///
+/// candle hands elementwise operations on 65,536 values or more to a pool of threads of its own;
+/// 250 rows of 256 units stay on the thread that predicts.
+const CHUNK_ROWS: usize = 250;
+
 /// Per-column mean and scale, fitted on training rows only, and the columns scaled to length 1.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Standardiser {
@@ -162,6 +168,15 @@ impl Standardiser {
             }
         }
         values
+    }
+
+    /// The standardised rows, some at a time, which bounds the memory of these copies.
+    pub(crate) fn chunks<'a>(
+        &'a self,
+        source: &'a FeatureRows,
+        rows: &'a [usize],
+    ) -> impl Iterator<Item = Vec<f32>> + 'a {
+        rows.chunks(CHUNK_ROWS).map(|rows| self.rows(source, rows, 1.0))
     }
 
     /// Refuses a matrix of another width, or rows that it lacks.

@@ -5,30 +5,32 @@
 //! for years learns where in the group it is, and that its neighbours are near.
 
 use facefold_core::{
-    AgeGroups, FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict,
-    TargetKind, Targets, Task, TrainingLog,
+    AgeGroups, FeatureDataset, FeatureMatrix, Fit, FittedHead, Head, HeadError, Prediction,
+    StateDict, TargetKind, Targets, Task, TrainingLog,
 };
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 use serde::{Deserialize, Serialize};
 
 use crate::calibration;
-use crate::loss::softmax;
+use crate::estimator::predicted_targets;
+use crate::loss::{YEARS, softmax};
 use crate::members::{self, Member};
+use crate::mlp::{self, Mlp};
 use crate::state_dict::{Reader, Stored};
 
-pub(crate) const NAME: &str = "mlp-by-years";
+pub(crate) const NAME: &str = "mlp-groups-from-age";
 
 /// Lower limit of a group's probability, so that its logarithm is finite.
 const LEAST: f32 = 1e-6;
 
 /// Classifies age groups by an age regressor.
 pub(crate) struct GroupsFromAge {
-    member: Box<dyn Head>,
+    member: Mlp,
 }
 
 impl GroupsFromAge {
     /// Classifies by `member`, which must predict a distribution over ages.
-    pub(crate) fn new(member: Box<dyn Head>) -> Self {
+    pub(crate) fn new(member: Mlp) -> Self {
         Self { member }
     }
 }
@@ -51,21 +53,23 @@ impl Head for GroupsFromAge {
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         let target = training.targets().kind();
+        let stored = |groups: Option<&AgeGroups>, log| {
+            let settings = Settings { groups: groups.cloned(), members: Vec::new() };
+            Stored { target, unit_columns: None, settings, log }
+        };
         let Some(groups) = training.age_groups() else {
             // Not age groups: the member is used as it is.
-            let member = self.member.fit(training, validation, seed)?;
-            let log = member.log().clone();
-            let settings = Settings { groups: None, members: Vec::new() };
-            let stored = Stored { target, unit_columns: None, settings, log };
-            return Ok(Box::new(Fitted { member, temperature: 1.0, stored }));
+            let (member, ()) = self.member.fitted(training, validation, seed, |_| Ok(()))?;
+            let stored = stored(None, member.log().clone());
+            return Fit::of(Fitted { member, temperature: 1.0, stored }, validation);
         };
         let years = ages_of(training)?;
-        let member = self.member.fit(&years, &ages_of(validation)?, seed)?;
-        if member.age_distribution(training.matrix(), &[])?.is_none() {
+        let (member, ()) = self.member.fitted(&years, &ages_of(validation)?, seed, |_| Ok(()))?;
+        if !member.predicts_distribution() {
             return Err(HeadError::Setting(format!(
-                "`{NAME}` needs a distribution over ages: expected mlp.years_loss distribution or \
+                "`{NAME}` needs a distribution over ages: expected mlp.age_loss distribution or \
                  ordinal"
             )));
         }
@@ -75,16 +79,16 @@ impl Head for GroupsFromAge {
              years",
             years.len()
         ));
-        let settings = Settings { groups: Some(groups.clone()), members: Vec::new() };
-        let stored = Stored { target, unit_columns: None, settings, log };
-        let mut fitted = Fitted { member, temperature: 1.0, stored };
+        let distribution = member.averaged(validation.matrix(), validation.rows())?;
+        let mut fitted = Fitted { member, temperature: 1.0, stored: stored(Some(groups), log) };
         if let Targets::Classes { indices, count } = validation.targets()
             && !indices.is_empty()
         {
-            let logits = fitted.logits(groups, validation.matrix(), validation.rows())?;
+            let logits = logits(groups, &distribution);
             fitted.temperature = calibration::temperature(&logits, indices, *count);
         }
-        Ok(Box::new(fitted))
+        let validation = fitted.predict_groups(groups, distribution)?;
+        Ok(Fit { head: Box::new(fitted), validation })
     }
 }
 
@@ -110,62 +114,55 @@ struct Settings {
 }
 
 struct Fitted {
-    member: Box<dyn FittedHead>,
+    /// Predicts a distribution over ages where there are groups.
+    member: mlp::Fitted,
     /// Temperature: divisor of the logarithms of the groups' probabilities.
     temperature: f32,
     stored: Stored<Settings>,
 }
 
-impl Fitted {
-    /// Logarithms of the groups' probabilities of the year distribution, row by row. What falls
-    /// between groups that have gaps counts for none of them.
-    fn logits(
-        &self,
-        groups: &AgeGroups,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Vec<f32>, HeadError> {
-        let probabilities = self.member.age_distribution(matrix, rows)?.ok_or_else(|| {
-            HeadError::Corrupt(format!("the member of a `{NAME}` head predicts no distribution"))
-        })?;
-        let mut logits = Vec::with_capacity(rows.len() * groups.ranges().len());
-        for row in probabilities.rows() {
-            for range in groups.ranges() {
-                let inside =
-                    row.iter().enumerate().filter(|(year, _)| range.contains(*year as f32));
-                let probability: f32 = inside.map(|(_, probability)| probability).sum();
-                logits.push((probability + LEAST).ln());
-            }
+/// Logarithms of the groups' probabilities of distributions over ages, row by row. What falls
+/// between groups that have gaps counts for none of them.
+fn logits(groups: &AgeGroups, distribution: &[f32]) -> Vec<f32> {
+    let mut logits = Vec::with_capacity(distribution.len() / YEARS * groups.ranges().len());
+    for row in distribution.chunks(YEARS) {
+        for range in groups.ranges() {
+            let inside = row.iter().enumerate().filter(|(year, _)| range.contains(*year as f32));
+            let probability: f32 = inside.map(|(_, probability)| probability).sum();
+            logits.push((probability + LEAST).ln());
         }
-        Ok(logits)
     }
+    logits
 }
 
-impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let Some(groups) = &self.stored.settings.groups else {
-            return self.member.predict(matrix, rows);
-        };
-        let mut logits = self.logits(groups, matrix, rows)?;
+impl Fitted {
+    /// The prediction of the groups from the member's distribution over ages.
+    fn predict_groups(
+        &self,
+        groups: &AgeGroups,
+        distribution: Vec<f32>,
+    ) -> Result<Prediction, HeadError> {
+        let mut logits = logits(groups, &distribution);
         for logit in &mut logits {
             *logit /= self.temperature;
         }
         let count = groups.ranges().len();
-        let mut probabilities = Array2::zeros((rows.len(), count));
-        for (logits, mut probabilities) in logits.chunks(count).zip(probabilities.rows_mut()) {
-            if let Some(probabilities) = probabilities.as_slice_mut() {
-                softmax(logits, probabilities);
-            }
+        let mut probabilities = vec![0.0; logits.len()];
+        for (logits, probabilities) in logits.chunks(count).zip(probabilities.chunks_mut(count)) {
+            softmax(logits, probabilities);
         }
-        Ok(Predictions::Classes(probabilities))
+        let age_distribution = Some(mlp::distribution(distribution)?);
+        let targets = predicted_targets(TargetKind::Classes { count }, probabilities)?;
+        Ok(Prediction { age_distribution, ..targets.into() })
     }
+}
 
-    fn age_distribution(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Option<Array2<f32>>, HeadError> {
-        self.member.age_distribution(matrix, rows)
+impl FittedHead for Fitted {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
+        match &self.stored.settings.groups {
+            Some(groups) => self.predict_groups(groups, self.member.averaged(matrix, rows)?),
+            None => self.member.predict(matrix, rows),
+        }
     }
 
     fn log(&self) -> &TrainingLog {
@@ -187,11 +184,8 @@ impl FittedHead for Fitted {
     }
 }
 
-/// Restores the head from its state dict, and its member by `restore_member`.
-pub(crate) fn restore(
-    state: &StateDict,
-    restore_member: members::Restore,
-) -> Result<Box<dyn FittedHead>, HeadError> {
+/// Restores the head from its state dict.
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
     let reader = Reader(state);
     let stored: Stored<Settings> = reader.stored()?;
     let temperature = reader.vector("temperature", Some(1))?[0];
@@ -212,7 +206,12 @@ pub(crate) fn restore(
         }
         None => stored.target,
     };
-    let member = members::only(state, members, expected, restore_member)?;
+    let member = mlp::read(&members::only(state, members, expected)?)?;
+    if groups.is_some() && !member.predicts_distribution() {
+        return Err(HeadError::Corrupt(format!(
+            "the member of a `{NAME}` head predicts no distribution"
+        )));
+    }
     let settings = Settings { groups, members: Vec::new() };
     let stored = Stored { target: stored.target, unit_columns: None, settings, log: stored.log };
     Ok(Box::new(Fitted { member, temperature, stored }))

@@ -2,21 +2,23 @@
 //! k-nearest neighbours, linear), their calibration, and bundles.
 //!
 //! [`registry::head`] makes a head by name; [`Bundle`] stores fitted heads in one file with all
-//! that prediction needs. To add a head, write a file that implements `Head` and `FittedHead`, and
-//! add a line to [`registry`].
+//! that prediction needs. To add a head, write a file that implements `Algorithm` and `Model`
+//! (`estimator.rs`) or `Head` and `FittedHead`, and add a line to [`registry`].
 //!
-//! A fit runs on the calling thread and starts no other, so folds and seeds can be fitted in
-//! parallel. The same rows and seed give the same bits.
+//! Fits and predictions run on the calling thread and start no other, so folds and seeds can be
+//! fitted in parallel. The same rows and seed give the same bits.
 
 mod age_graph;
 mod bundle;
 mod calibration;
 mod choice;
 mod ensemble;
+mod estimator;
 mod familiarity;
 mod features;
 mod flip_tta;
 mod groups_from_age;
+mod inner_products;
 mod knn;
 mod lbfgs;
 mod linear;
@@ -27,13 +29,12 @@ mod mlp;
 mod options;
 pub mod registry;
 pub mod spaces;
+mod stacking;
 mod state_dict;
 mod subsample;
 mod svm;
-mod threads;
 mod training_set;
 mod trees;
-mod two_step;
 mod weights;
 mod years;
 
@@ -43,11 +44,11 @@ pub use ensemble::EnsembleOptions;
 pub use knn::KnnOptions;
 pub use linear::LinearOptions;
 pub use mlp::{
-    AgeDecoding, AgeLoss, Architecture, JointOptions, MlpOptions, OptimizerKind, Schedule,
+    AgeDecoding, AgeLoss, Architecture, MlpOptions, MultiTaskOptions, OptimizerKind, Schedule,
 };
 pub use options::{ClassWeights, HeadOptions};
-pub use svm::{Kernel, Scaling, Scheme, SvmOptions};
+pub use stacking::StackingOptions;
+pub use svm::{Kernel, MultiClass, Scaling, SvmOptions};
 pub use training_set::{LabelCount, TaskCounts, TrainingSet};
 pub use trees::TreeOptions;
-pub use two_step::TwoStepOptions;
 pub use weights::WeightFormat;

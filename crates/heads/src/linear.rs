@@ -5,19 +5,17 @@ mod products;
 
 use std::ops::Range;
 
-use facefold_core::{
-    FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, Predictions,
-    StateDict, TargetKind, Targets, TrainingLog,
-};
+use facefold_core::{FeatureDataset, HeadError, TargetKind, Targets, TrainingLog};
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
+use crate::estimator::{Algorithm, Estimator, Model};
 use crate::features::Standardiser;
-use crate::flip_tta::flip_averaged;
 use crate::lbfgs::{Limits, minimise};
 use crate::loss::{self, Loss, WeightedTarget, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
-use crate::state_dict::{Reader, Stored, Tensors, json};
+use crate::state_dict::{Reader, Tensors, json};
+use crate::svm::Scaling;
 use crate::years;
 
 pub(crate) use export::export;
@@ -34,14 +32,14 @@ pub(crate) const NAME: &str = "linear";
 pub struct LinearOptions {
     /// Penalties to try, each > 0; the best on the validation rows is kept (the first, where
     /// there are none).
-    pub penalties: Vec<f64>,
+    pub l2_penalties: Vec<f64>,
     /// At most so many L-BFGS steps for each penalty.
-    pub steps: usize,
+    pub max_iter: usize,
 }
 
 impl Default for LinearOptions {
     fn default() -> Self {
-        Self { penalties: vec![0.1, 0.01, 0.001], steps: 150 }
+        Self { l2_penalties: vec![0.1, 0.01, 0.001], max_iter: 150 }
     }
 }
 
@@ -49,45 +47,55 @@ impl Default for LinearOptions {
 pub(crate) struct Linear {
     options: LinearOptions,
     class_weights: ClassWeights,
-    unit_columns: Option<(usize, usize)>,
 }
 
 impl Linear {
-    /// Checks the settings.
-    pub(crate) fn new(options: &HeadOptions) -> Result<Self, HeadError> {
+    /// The head with these settings, which are checked.
+    pub(crate) fn head(options: &HeadOptions) -> Result<Estimator<Self>, HeadError> {
         let linear = options.linear.clone();
         let positive = |penalty: &f64| *penalty > 0.0 && penalty.is_finite();
-        let ok = !linear.penalties.is_empty() && linear.penalties.iter().all(positive);
-        require(ok, "linear.penalties", "a list of numbers above 0", &linear.penalties)?;
-        require(linear.steps > 0, "linear.steps", "at least 1", linear.steps)?;
-        Ok(Self {
-            options: linear,
-            class_weights: options.class_weights,
+        let ok = !linear.l2_penalties.is_empty() && linear.l2_penalties.iter().all(positive);
+        require(ok, "linear.l2_penalties", "a list of numbers above 0", &linear.l2_penalties)?;
+        require(linear.max_iter > 0, "linear.max_iter", "at least 1", linear.max_iter)?;
+        Ok(Estimator {
+            name: NAME,
+            settings: serde_json::json!({
+                "class_weights": options.class_weights,
+                "unit_columns": options.unit_columns,
+                "linear": json(&linear),
+            }),
+            scaling: Scaling::Standard,
             unit_columns: options.unit_columns,
+            algorithm: Self { options: linear, class_weights: options.class_weights },
         })
     }
+}
 
-    fn fit_here(
+impl Algorithm for Linear {
+    type Model = LinearModel;
+
+    fn fit(
         &self,
+        features: &Standardiser,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
-    ) -> Result<Fitted, HeadError> {
-        let features = Standardiser::fit(training, self.unit_columns)?;
-        features.check(validation.matrix(), validation.rows())?;
+        _seed: u64,
+    ) -> Result<(LinearModel, TrainingLog), HeadError> {
         let objective = Objective::new(training.targets(), self.class_weights);
-        let rows = Rows::new(&features, training);
+        let rows = Rows::new(features, training);
+        let held_out = features.rows(validation.matrix().plain(), validation.rows(), 1.0);
         let outputs = objective.outputs();
         let mut at = vec![0.0; (features.width() + 1) * outputs];
-        let mut best: Option<(f64, f64, Fitted)> = None;
+        let mut best: Option<(f64, f64, LinearModel)> = None;
         let mut notes = Vec::new();
         // From the strongest penalty down, each start is near its end.
-        let mut penalties = self.options.penalties.clone();
+        let mut penalties = self.options.l2_penalties.clone();
         penalties.sort_by(|a, b| b.total_cmp(a));
         if validation.is_empty() {
-            penalties = vec![self.options.penalties[0]];
+            penalties = vec![self.options.l2_penalties[0]];
         }
         for &penalty in &penalties {
-            let limits = Limits { steps: self.options.steps, gradient: 1e-5 };
+            let limits = Limits { steps: self.options.max_iter, gradient: 1e-5 };
             let found = minimise(at, limits, |at| {
                 let (value, mut gradient) = rows.evaluate(at, outputs, &objective);
                 let weights = features.width() * outputs;
@@ -99,49 +107,24 @@ impl Linear {
                 Ok::<_, HeadError>((value + penalty * length / 2.0, gradient))
             })?;
             at = found.at;
-            if found.steps == self.options.steps {
+            if found.steps == self.options.max_iter {
                 notes.push(format!(
                     "penalty {penalty}: stopped after {} steps, before the gradient vanished",
                     found.steps
                 ));
             }
-            let fitted = Fitted::new(&features, &at, &objective, training, self.unit_columns);
-            let error = if validation.is_empty() { 0.0 } else { fitted.error(validation)? };
+            let model = LinearModel::new(&at, &objective);
+            let error =
+                if validation.is_empty() { 0.0 } else { model.error(&held_out, validation) };
             if best.as_ref().is_none_or(|(lowest, ..)| error < *lowest) {
-                best = Some((error, penalty, fitted));
+                best = Some((error, penalty, model));
             }
         }
-        let (_, penalty, mut fitted) = best
+        let (_, penalty, model) = best
             .ok_or_else(|| HeadError::Untrainable("the weights did not stay finite".to_owned()))?;
         let why = if validation.is_empty() { "given" } else { "best on the validation rows" };
         notes.insert(0, format!("penalty {penalty}, {why}"));
-        notes.extend(years::midpoint_note(training.targets()));
-        notes.extend(years::choice_note(validation.targets()));
-        fitted.stored.log.notes = notes;
-        Ok(fitted)
-    }
-}
-
-impl Head for Linear {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        serde_json::json!({
-            "class_weights": self.class_weights,
-            "unit_columns": self.unit_columns,
-            "linear": json(&self.options),
-        })
-    }
-
-    fn fit(
-        &self,
-        training: &FeatureDataset<'_>,
-        validation: &FeatureDataset<'_>,
-        _seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
-        Ok(Box::new(self.fit_here(training, validation)?))
+        Ok((model, TrainingLog { rows_used: training.len(), notes, ..TrainingLog::default() }))
     }
 }
 
@@ -267,150 +250,107 @@ fn transposed<T>(weights: &[T], outputs: usize, convert: impl Fn(&T) -> f32) -> 
 }
 
 #[derive(Debug)]
-struct Fitted {
-    features: Standardiser,
-    /// d x outputs.
-    weights: Array2<f32>,
+pub(crate) struct LinearModel {
+    /// outputs x d.
+    weights: Vec<f32>,
     biases: Vec<f32>,
     /// Mean and standard deviation of the training years.
     years: (f32, f32),
-    stored: Stored<()>,
 }
 
-impl Fitted {
-    fn new(
-        features: &Standardiser,
-        at: &[f64],
-        objective: &Objective,
-        training: &FeatureDataset<'_>,
-        unit_columns: Option<(usize, usize)>,
-    ) -> Self {
-        let outputs = objective.outputs();
-        let weights = Array2::from_shape_fn((features.width(), outputs), |(row, column)| {
-            at[row * outputs + column] as f32
-        });
-        let biases = at[features.width() * outputs..].iter().map(|&bias| bias as f32).collect();
+impl LinearModel {
+    fn new(at: &[f64], objective: &Objective) -> Self {
+        let (weights, biases) = at.split_at(at.len() - objective.outputs());
         let years = match objective {
             Objective::Regression { mean, deviation, .. } => (*mean, *deviation),
             Objective::Classes { .. } => (0.0, 1.0),
         };
-        let log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
-        let target = training.targets().kind();
-        let stored = Stored { target, unit_columns, settings: (), log };
-        Self { features: features.clone(), weights, biases, years, stored }
+        Self {
+            weights: transposed(weights, objective.outputs(), |&weight| weight as f32),
+            biases: biases.iter().map(|&bias| bias as f32).collect(),
+            years,
+        }
     }
 
-    /// Mean cross-entropy, or mean absolute error in years.
-    fn error(&self, validation: &FeatureDataset<'_>) -> Result<f64, HeadError> {
-        let outputs = self.outputs(validation.matrix().plain(), validation.rows());
-        match validation.targets() {
+    /// Mean cross-entropy, or mean absolute error in years, of the rows of a dataset.
+    fn error(&self, rows: &[f32], dataset: &FeatureDataset<'_>) -> f64 {
+        let outputs = self.outputs(rows);
+        match dataset.targets() {
             Targets::Classes { indices, count } => {
                 let mut soft = vec![0.0; indices.len() * count];
                 for (row, &index) in indices.iter().enumerate() {
                     soft[row * count + index] = 1.0;
                 }
-                if *count != self.biases.len() {
-                    return Err(mismatch(&self.stored.target, &validation.targets().kind()));
-                }
-                Ok(loss::cross_entropy(&outputs, &soft, *count).value)
+                loss::cross_entropy(&outputs, &soft, *count).value
             }
-            Targets::Regression(ages) if matches!(self.stored.target, TargetKind::Regression) => {
-                let predicted: Vec<f32> =
-                    outputs.iter().map(|z| z * self.years.1 + self.years.0).collect();
-                Ok(years::error(&predicted, ages))
-            }
-            Targets::Regression(_) => Err(mismatch(&self.stored.target, &TargetKind::Regression)),
+            Targets::Regression(ages) => years::error(&self.ages(outputs), ages),
         }
+    }
+
+    fn width(&self) -> usize {
+        self.weights.len() / self.biases.len()
+    }
+
+    /// The weights, d x outputs.
+    fn columns(&self) -> Array2<f32> {
+        let (width, outputs) = (self.width(), self.biases.len());
+        Array2::from_shape_fn((width, outputs), |(column, output)| {
+            self.weights[output * width + column]
+        })
     }
 
     /// Raw outputs, row by row.
-    fn outputs(&self, source: &FeatureRows, rows: &[usize]) -> Vec<f32> {
-        let (width, outputs) = self.weights.dim();
-        let weights: Vec<f32> = self.weights.t().iter().copied().collect();
-        let mut all = Vec::with_capacity(rows.len() * outputs);
-        for chunk in rows.chunks(block_rows(width)) {
-            let values = self.features.rows(source, chunk, 1.0);
-            let biases = self.biases.iter().cycle();
-            all.extend(multiply(&values, &weights, width).iter().zip(biases).map(|(z, b)| z + b));
-        }
-        all
+    fn outputs(&self, rows: &[f32]) -> Vec<f32> {
+        let products = multiply(rows, &self.weights, self.width());
+        products.iter().zip(self.biases.iter().cycle()).map(|(z, b)| z + b).collect()
     }
 
-    /// Class probabilities, or ages in years, of plain rows.
-    fn predictions(&self, source: &FeatureRows, rows: &[usize]) -> Vec<f32> {
-        let mut outputs = self.outputs(source, rows);
-        match self.stored.target {
-            TargetKind::Classes { count } => {
-                let logits = outputs.clone();
-                for (z, out) in logits.chunks(count).zip(outputs.chunks_mut(count)) {
-                    softmax(z, out);
-                }
-            }
-            TargetKind::Regression => {
-                for z in &mut outputs {
-                    *z = *z * self.years.1 + self.years.0;
-                }
-            }
+    fn ages(&self, mut outputs: Vec<f32>) -> Vec<f32> {
+        for z in &mut outputs {
+            *z = *z * self.years.1 + self.years.0;
         }
         outputs
     }
 }
 
-/// Training and validation rows with targets of different kinds.
-pub(crate) fn mismatch(training: &TargetKind, validation: &TargetKind) -> HeadError {
-    HeadError::Shape(format!(
-        "training targets are {training:?}, validation targets {validation:?}"
-    ))
-}
+impl Model for LinearModel {
+    type Settings = ();
 
-impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &FeatureRows, rows: &[usize]| Ok(self.predictions(source, rows));
-        predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, side)?)
+    fn predict(&self, target: TargetKind, rows: Vec<f32>) -> Result<Vec<f32>, HeadError> {
+        let outputs = self.outputs(&rows);
+        let TargetKind::Classes { count } = target else { return Ok(self.ages(outputs)) };
+        let mut probabilities = vec![0.0; outputs.len()];
+        for (z, out) in outputs.chunks(count).zip(probabilities.chunks_mut(count)) {
+            softmax(z, out);
+        }
+        Ok(probabilities)
     }
 
-    fn log(&self) -> &TrainingLog {
-        &self.stored.log
+    fn settings(&self) -> &() {
+        &()
     }
 
-    fn state_dict(&self) -> StateDict {
-        let mut tensors = Tensors::new();
-        self.features.store(&mut tensors);
-        tensors.insert("weights".to_owned(), self.weights.clone().into_dyn());
+    fn store(&self, tensors: &mut Tensors) {
+        tensors.insert("weights".to_owned(), self.columns().into_dyn());
         tensors.insert("biases".to_owned(), Array1::from(self.biases.clone()).into_dyn());
         let years = Array1::from(vec![self.years.0, self.years.1]);
         tensors.insert("years".to_owned(), years.into_dyn());
-        self.stored.state_dict(NAME, tensors)
     }
-}
 
-/// Outputs in row order as predictions of a kind.
-pub(crate) fn predictions(target: TargetKind, outputs: Vec<f32>) -> Result<Predictions, HeadError> {
-    match target {
-        TargetKind::Regression => Ok(Predictions::Regression(outputs)),
-        TargetKind::Classes { count } => {
-            Array2::from_shape_vec((outputs.len() / count.max(1), count), outputs)
-                .map(Predictions::Classes)
-                .map_err(|error| HeadError::Shape(error.to_string()))
-        }
+    fn restore(
+        reader: &Reader<'_>,
+        target: TargetKind,
+        (): (),
+        width: usize,
+    ) -> Result<Self, HeadError> {
+        let outputs = match target {
+            TargetKind::Regression => 1,
+            TargetKind::Classes { count } => count,
+        };
+        let weights = reader.matrix("weights", (Some(width), Some(outputs)))?;
+        let biases = reader.vector("biases", Some(outputs))?;
+        let years = reader.vector("years", Some(2))?;
+        let weights = weights.t().iter().copied().collect();
+        Ok(Self { weights, biases, years: (years[0], years[1]) })
     }
-}
-
-/// Restores the head from its state dict.
-pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
-    Ok(Box::new(read(state)?))
-}
-
-fn read(state: &StateDict) -> Result<Fitted, HeadError> {
-    let reader = Reader(state);
-    let stored: Stored<()> = reader.stored()?;
-    let outputs = match stored.target {
-        TargetKind::Regression => 1,
-        TargetKind::Classes { count } => count,
-    };
-    let features = Standardiser::restore(&reader, stored.unit_columns)?;
-    let weights = reader.matrix("weights", (Some(features.width()), Some(outputs)))?;
-    let biases = reader.vector("biases", Some(outputs))?;
-    let years = reader.vector("years", Some(2))?;
-    Ok(Fitted { features, weights, biases, years: (years[0], years[1]), stored })
 }

@@ -2,11 +2,12 @@
 //! (scikit-learn's `DummyClassifier` and `DummyRegressor`).
 
 use facefold_core::{
-    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, StateDict, TargetKind,
-    Targets, TrainingLog,
+    FeatureDataset, FeatureMatrix, Fit, FittedHead, Head, HeadError, Prediction, StateDict,
+    TargetKind, Targets, TrainingLog,
 };
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 
+use crate::estimator::predicted_targets;
 use crate::state_dict::{Reader, Stored, Tensors};
 use crate::years;
 
@@ -35,9 +36,9 @@ impl Head for Majority {
     fn fit(
         &self,
         training: &FeatureDataset<'_>,
-        _validation: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         _seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         if training.is_empty() {
             return Err(HeadError::Untrainable("no training rows".to_owned()));
         }
@@ -60,23 +61,17 @@ impl Head for Majority {
         let log = TrainingLog { rows_used: n, notes, ..TrainingLog::default() };
         let target = training.targets().kind();
         let stored = Stored { target, unit_columns: None, settings: (), log };
-        Ok(Box::new(Fitted { prediction, stored }))
+        Fit::of(Fitted { prediction, stored }, validation)
     }
 }
 
 impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
         if let Some(row) = rows.iter().find(|&&row| row >= matrix.rows()) {
             return Err(HeadError::Shape(format!("row {row} of a matrix of {}", matrix.rows())));
         }
-        Ok(match self.stored.target {
-            TargetKind::Regression => Predictions::Regression(vec![self.prediction[0]; rows.len()]),
-            TargetKind::Classes { count } => {
-                Predictions::Classes(Array2::from_shape_fn((rows.len(), count), |(_, class)| {
-                    self.prediction[class]
-                }))
-            }
-        })
+        predicted_targets(self.stored.target, self.prediction.repeat(rows.len()))
+            .map(Prediction::from)
     }
 
     fn log(&self) -> &TrainingLog {
@@ -85,7 +80,7 @@ impl FittedHead for Fitted {
 
     fn state_dict(&self) -> StateDict {
         let prediction = Array1::from(self.prediction.clone()).into_dyn();
-        self.stored.state_dict(NAME, Tensors::from([("answer".to_owned(), prediction)]))
+        self.stored.state_dict(NAME, Tensors::from([("prediction".to_owned(), prediction)]))
     }
 }
 
@@ -97,13 +92,13 @@ pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadErro
         TargetKind::Regression => 1,
         TargetKind::Classes { count } => count,
     };
-    Ok(Box::new(Fitted { prediction: reader.vector("answer", Some(length))?, stored }))
+    Ok(Box::new(Fitted { prediction: reader.vector("prediction", Some(length))?, stored }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::Majority;
-    use facefold_core::{FeatureDataset, FeatureMatrix, Head, Predictions, Targets};
+    use facefold_core::{FeatureDataset, FeatureMatrix, Head, PredictedTargets, Targets};
     use ndarray::{Array2, array};
 
     #[test]
@@ -112,13 +107,15 @@ mod tests {
         let rows = vec![0, 1, 2, 3];
         let classes = Targets::Classes { indices: vec![2, 0, 2, 2], count: 3 };
         let examples = FeatureDataset::new(&matrix, rows.clone(), classes).unwrap();
-        let fitted = Majority.fit(&examples, &examples, 0).unwrap();
-        let expected = Predictions::Classes(array![[0.25, 0.0, 0.75]]);
-        assert_eq!(fitted.predict(&matrix, &[1]).unwrap(), expected);
+        let fit = Majority.fit(&examples, &examples, 0).unwrap();
+        let expected = PredictedTargets::Classes(array![[0.25, 0.0, 0.75]]);
+        assert_eq!(fit.head.predict(&matrix, &[1]).unwrap(), expected.into());
+        assert_eq!(fit.validation, fit.head.predict(&matrix, examples.rows()).unwrap());
 
         let years = Targets::exact_years(vec![90.0, 20.0, 30.0, 1.0]);
         let examples = FeatureDataset::new(&matrix, rows, years).unwrap();
-        let fitted = Majority.fit(&examples, &examples, 0).unwrap();
-        assert_eq!(fitted.predict(&matrix, &[0]).unwrap(), Predictions::Regression(vec![25.0]));
+        let fit = Majority.fit(&examples, &examples, 0).unwrap();
+        let expected = PredictedTargets::Regression(vec![25.0]);
+        assert_eq!(fit.head.predict(&matrix, &[0]).unwrap(), expected.into());
     }
 }

@@ -47,18 +47,16 @@ pub(crate) fn only(
     state: &StateDict,
     members: Vec<Member>,
     expected: TargetKind,
-    restore: Restore,
-) -> Result<Box<dyn FittedHead>, HeadError> {
-    let members = split(state, members);
-    let [member] = members.as_slice() else {
-        return Err(HeadError::Corrupt(format!(
+) -> Result<StateDict, HeadError> {
+    let mut members = split(state, members);
+    match (members.pop(), members.len()) {
+        (Some(member), 0) => check(&member, expected).map(|()| member),
+        (last, others) => Err(HeadError::Corrupt(format!(
             "a `{}` head has one member, found {}",
             state.kind,
-            members.len()
-        )));
-    };
-    check(member, expected)?;
-    restore(member)
+            others + usize::from(last.is_some())
+        ))),
+    }
 }
 
 /// Refuses a member that predicts another kind of target.

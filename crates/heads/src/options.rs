@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::ensemble::EnsembleOptions;
 use crate::knn::KnnOptions;
 use crate::linear::LinearOptions;
-use crate::mlp::{JointOptions, MlpOptions};
+use crate::mlp::{MlpOptions, MultiTaskOptions};
+use crate::stacking::StackingOptions;
 use crate::svm::SvmOptions;
 use crate::trees::TreeOptions;
-use crate::two_step::TwoStepOptions;
 
 /// Settings of every head; each head reads the common ones and its own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,12 +22,12 @@ pub struct HeadOptions {
     /// Columns (first, one past the last) that are scaled to length 1 before anything else: the
     /// embedding's, where its norm should not be seen.
     pub unit_columns: Option<(usize, usize)>,
-    /// Settings of all heads that are or hold an MLP: `mlp`, `mlp-joint`, `mlp-residual`, and the
+    /// Settings of all heads that are or hold an MLP: `mlp`, `mlp-multi-task`, `mlp-residual`, and the
     /// members of the ensembles.
     pub mlp: MlpOptions,
-    /// Settings of `mlp-joint` and of the members of `mlp-joint-ensemble`.
-    pub joint: JointOptions,
-    /// Settings of `mlp-ensemble` and `mlp-joint-ensemble`.
+    /// Settings of `mlp-multi-task` and of the members of `mlp-multi-task-ensemble`.
+    pub multi_task: MultiTaskOptions,
+    /// Settings of `mlp-ensemble` and `mlp-multi-task-ensemble`.
     pub ensemble: EnsembleOptions,
     /// Settings of `svm`, `svm-linear` and `svm-linfa`.
     pub svm: SvmOptions,
@@ -37,8 +37,8 @@ pub struct HeadOptions {
     pub trees: TreeOptions,
     /// Settings of `knn`.
     pub knn: KnnOptions,
-    /// Settings of `mlp-two-step`.
-    pub two_step: TwoStepOptions,
+    /// Settings of `mlp-stacked`.
+    pub stacking: StackingOptions,
     /// A trained head that MLPs are initialised from (warm start), instead of random weights. It
     /// must have as many features and the same hidden layers; its feature scaling is used.
     #[serde(skip)]
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<HeadOptions>(&text).unwrap(), options);
         let partial: HeadOptions = serde_json::from_str(r#"{"mlp": {"epochs": 3}}"#).unwrap();
         assert_eq!(partial.mlp.epochs, 3);
-        assert_eq!(partial.mlp.hidden, options.mlp.hidden);
+        assert_eq!(partial.mlp.hidden_layer_sizes, options.mlp.hidden_layer_sizes);
         assert!(serde_json::from_str::<HeadOptions>(r#"{"mpl": {}}"#).is_err());
     }
 }

@@ -6,16 +6,17 @@ use facefold_core::{FittedHead, Head, HeadError, StateDict};
 use facefold_onnx::computation::{ComputationGraph, Value};
 
 use crate::ensemble::{self, Ensemble};
+use crate::estimator::Fitted;
 use crate::groups_from_age::{self, GroupsFromAge};
-use crate::knn::{self, Knn};
-use crate::linear::{self, Linear};
+use crate::knn::{self, Knn, Neighbours};
+use crate::linear::{self, Linear, LinearModel};
 use crate::majority::{self, Majority};
 use crate::members::{Export, Restore};
 use crate::mlp::{self, Architecture, Mlp};
 use crate::options::HeadOptions;
-use crate::svm::{self, Svm};
-use crate::trees::{self, Trees};
-use crate::two_step::{self, TwoStep};
+use crate::stacking::{self, Stacking};
+use crate::svm::{self, Svm, SvmModel};
+use crate::trees::{self, Booster, Trees};
 
 type Make = fn(&HeadOptions) -> Result<Box<dyn Head>, HeadError>;
 
@@ -31,7 +32,7 @@ struct Entry {
 }
 
 const MLP_ENSEMBLE: &str = "mlp-ensemble";
-const MLP_JOINT_ENSEMBLE: &str = "mlp-joint-ensemble";
+const MLP_MULTI_TASK_ENSEMBLE: &str = "mlp-multi-task-ensemble";
 
 static HEADS: [Entry; 14] = [
     Entry {
@@ -52,18 +53,18 @@ static HEADS: [Entry; 14] = [
         export: Some(ensemble::export),
     },
     Entry {
-        name: mlp::JOINT_NAME,
+        name: mlp::MULTI_TASK_NAME,
         sentence: "An `mlp` that learns the tasks of a run together: one trunk, outputs a task.",
-        make: |options| Ok(Box::new(Mlp::joint(options)?)),
+        make: |options| Ok(Box::new(Mlp::multi_task(options)?)),
         restore: mlp::restore,
         export: Some(mlp::export),
     },
     Entry {
-        name: MLP_JOINT_ENSEMBLE,
-        sentence: "The mean of several `mlp-joint` fits under different seeds.",
+        name: MLP_MULTI_TASK_ENSEMBLE,
+        sentence: "The mean of several `mlp-multi-task` fits under different seeds.",
         make: |options| {
-            let member = Mlp::joint(options)?;
-            Ok(Box::new(Ensemble::new(MLP_JOINT_ENSEMBLE, member, options)?))
+            let member = Mlp::multi_task(options)?;
+            Ok(Box::new(Ensemble::new(MLP_MULTI_TASK_ENSEMBLE, member, options)?))
         },
         restore: ensemble::restore,
         export: Some(ensemble::export),
@@ -71,18 +72,15 @@ static HEADS: [Entry; 14] = [
     Entry {
         name: groups_from_age::NAME,
         sentence: "Age groups by an `mlp` that is trained on years; other tasks as `mlp`.",
-        make: |options| Ok(Box::new(GroupsFromAge::new(Box::new(Mlp::fitted_once(options)?)))),
-        restore: |state| groups_from_age::restore(state, mlp::restore),
+        make: |options| Ok(Box::new(GroupsFromAge::new(Mlp::fitted_once(options)?))),
+        restore: groups_from_age::restore,
         export: None,
     },
     Entry {
-        name: two_step::NAME,
+        name: stacking::NAME,
         sentence: "Age in years by an `mlp` that also sees the age-group probabilities of another (stacking).",
-        make: |options| {
-            let member = Box::new(Mlp::fitted_once(options)?);
-            Ok(Box::new(TwoStep::new(member, &options.two_step)?))
-        },
-        restore: |state| two_step::restore(state, mlp::restore),
+        make: |options| Ok(Box::new(Stacking::new(Mlp::fitted_once(options)?, &options.stacking)?)),
+        restore: stacking::restore,
         export: None,
     },
     Entry {
@@ -95,43 +93,43 @@ static HEADS: [Entry; 14] = [
     Entry {
         name: svm::NAME,
         sentence: "Support vector machine, Gaussian (RBF) kernel, one-vs-one.",
-        make: |options| Ok(Box::new(Svm::new(svm::NAME, options)?)),
-        restore: svm::restore,
+        make: |options| Ok(Box::new(Svm::head(svm::NAME, options)?)),
+        restore: Fitted::<SvmModel>::restore,
         export: Some(svm::export),
     },
     Entry {
         name: svm::LINEAR_NAME,
         sentence: "Support vector machine, linear kernel, one-vs-one.",
-        make: |options| Ok(Box::new(Svm::new(svm::LINEAR_NAME, options)?)),
-        restore: svm::restore,
+        make: |options| Ok(Box::new(Svm::head(svm::LINEAR_NAME, options)?)),
+        restore: Fitted::<SvmModel>::restore,
         export: Some(svm::export),
     },
     Entry {
         name: svm::REFERENCE_NAME,
         sentence: "Support vector machine by linfa-svm, one-vs-rest: the reference implementation, slow.",
-        make: |options| Ok(Box::new(Svm::new(svm::REFERENCE_NAME, options)?)),
-        restore: svm::restore,
+        make: |options| Ok(Box::new(Svm::head(svm::REFERENCE_NAME, options)?)),
+        restore: Fitted::<SvmModel>::restore,
         export: Some(svm::export),
     },
     Entry {
         name: trees::NAME,
         sentence: "Gradient-boosted trees over binned features.",
-        make: |options| Ok(Box::new(Trees::new(options)?)),
-        restore: trees::restore,
+        make: |options| Ok(Box::new(Trees::head(options)?)),
+        restore: Fitted::<Booster>::restore,
         export: None,
     },
     Entry {
         name: knn::NAME,
         sentence: "The nearest training rows by cosine.",
-        make: |options| Ok(Box::new(Knn::new(options)?)),
-        restore: knn::restore,
+        make: |options| Ok(Box::new(Knn::head(options)?)),
+        restore: Fitted::<Neighbours>::restore,
         export: None,
     },
     Entry {
         name: linear::NAME,
         sentence: "Logistic regression for classes, ridge regression for years.",
-        make: |options| Ok(Box::new(Linear::new(options)?)),
-        restore: linear::restore,
+        make: |options| Ok(Box::new(Linear::head(options)?)),
+        restore: Fitted::<LinearModel>::restore,
         export: Some(linear::export),
     },
     Entry {
@@ -227,10 +225,10 @@ mod tests {
     fn settings_out_of_range_are_named() {
         let mut options = HeadOptions::default();
         options.mlp.dropout = 1.0;
-        options.svm.cost = vec![0.0];
-        options.linear.penalties.clear();
+        options.svm.c = vec![0.0];
+        options.linear.l2_penalties.clear();
         for (name, setting) in
-            [("mlp", "mlp.dropout"), ("svm", "svm.cost"), ("linear", "linear.penalties")]
+            [("mlp", "mlp.dropout"), ("svm", "svm.c"), ("linear", "linear.l2_penalties")]
         {
             let error = head(name, &options).err().unwrap().to_string();
             assert!(error.contains(setting), "{error}");

@@ -27,7 +27,7 @@ const SPACES: [Space; 8] = [
         heads: PERCEPTRONS,
         dimensions: &[
             (
-                "mlp.optimiser",
+                "mlp.optimizer",
                 r#"{"adamw":{"weight_decay":0.05}},{"adam":{"weight_decay":0.0001}},{"sgd":{"momentum":0.9,"weight_decay":0.0005}}"#,
             ),
             ("mlp.learning_rate", "0.001,0.003,0.01,0.03"),
@@ -38,7 +38,7 @@ const SPACES: [Space; 8] = [
         name: "wide",
         heads: PERCEPTRONS,
         dimensions: &[
-            ("mlp.hidden", "[256,256],[512,256],[512,512],[512],[256,256,256]"),
+            ("mlp.hidden_layer_sizes", "[256,256],[512,256],[512,512],[512],[256,256,256]"),
             ("mlp.input_dropout", "0..0.4"),
             ("mlp.dropout", "0.1..0.7"),
             ("mlp.mixup", "0..0.8"),
@@ -57,24 +57,24 @@ const SPACES: [Space; 8] = [
         heads: &["svm", "svm-linfa"],
         dimensions: &[
             ("svm.scaling", "standard,unit"),
-            ("svm.cost", "0.1..100:log"),
+            ("svm.c", "0.1..100:log"),
             ("svm.gamma", "0.05..4:log"),
         ],
     },
     Space {
         name: DEFAULT,
         heads: &["svm-linear"],
-        dimensions: &[("svm.scaling", "standard,unit"), ("svm.cost", "0.0001,0.001,0.01,0.1,1,10")],
+        dimensions: &[("svm.scaling", "standard,unit"), ("svm.c", "0.0001,0.001,0.01,0.1,1,10")],
     },
     Space {
         name: DEFAULT,
         heads: &["svm-linfa"],
-        dimensions: &[("svm.cost", "1,4"), ("svm.gamma", "0.25,0.5")],
+        dimensions: &[("svm.c", "1,4"), ("svm.gamma", "0.25,0.5")],
     },
     Space {
         name: DEFAULT,
         heads: &["linear"],
-        dimensions: &[("linear.penalties", "[1],[0.1],[0.01],[0.001],[0.0001]")],
+        dimensions: &[("linear.l2_penalties", "[1],[0.1],[0.01],[0.001],[0.0001]")],
     },
 ];
 

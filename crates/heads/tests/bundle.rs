@@ -9,7 +9,7 @@ use facefold_core::rng::seeded;
 use facefold_core::{
     AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, AuxiliaryTask, CalibrationRow,
     ExtractorInfo, FamiliarityModel, FeatureDataset, FeatureMatrix, Fingerprint, FittedHead,
-    Precision, Predictions, Targets, Task, WeightedRows,
+    Precision, PredictedTargets, Targets, Task, WeightedRows,
 };
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
 use ndarray::{Array2, ArrayD, ArrayView1, IxDyn};
@@ -39,10 +39,10 @@ fn targets(task: Task, rows: &[usize]) -> Targets {
     }
 }
 
-fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Predictions) {
+fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, PredictedTargets) {
     let mut options = HeadOptions { unit_columns: Some((0, 4)), ..HeadOptions::default() };
-    options.mlp.hidden = vec![16, 16];
-    options.mlp.least_steps = 20;
+    options.mlp.hidden_layer_sizes = vec![16, 16];
+    options.mlp.min_steps = 20;
     options.mlp.epochs = 2;
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
@@ -60,8 +60,9 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, Prediction
     };
     let training = examples(0..80).with_auxiliary_tasks(auxiliary(0..80)).unwrap();
     let validation = examples(80..ROWS).with_auxiliary_tasks(auxiliary(80..ROWS)).unwrap();
-    let fitted = registry::head(kind, &options).unwrap().fit(&training, &validation, 3).unwrap();
-    let predictions = fitted.predict(matrix, &(0..ROWS).collect::<Vec<_>>()).unwrap();
+    let fitted =
+        registry::head(kind, &options).unwrap().fit(&training, &validation, 3).unwrap().head;
+    let predictions = fitted.predict(matrix, &(0..ROWS).collect::<Vec<_>>()).unwrap().targets;
     let (classes, age_groups) = match task {
         Task::Age => (Vec::new(), None),
         Task::AgeGroup => (AgeGroups::adience().labels(), Some(AgeGroups::adience())),
@@ -147,7 +148,7 @@ fn every_head_predicts_the_same_bits_after_a_round_trip() {
         for ((fitted, expected), task) in
             loaded.fitted().unwrap().iter().zip(&predictions).zip(tasks)
         {
-            assert!(fitted.predict(&matrix, &rows).unwrap() == *expected, "{kind} {task}");
+            assert!(fitted.predict(&matrix, &rows).unwrap().targets == *expected, "{kind} {task}");
         }
     }
 }
@@ -189,15 +190,17 @@ fn half_precision_changes_predictions_little_and_reads_back_exactly() {
     assert!(loaded.to_bytes().unwrap() == bytes);
 
     let (before, after) = (full.fitted().unwrap(), loaded.fitted().unwrap());
-    let Predictions::Classes(before_gender) = probabilities else { panic!("no classes") };
-    let Predictions::Classes(after_gender) = after[0].predict(&matrix, &rows).unwrap() else {
+    let PredictedTargets::Classes(before_gender) = probabilities else { panic!("no classes") };
+    let PredictedTargets::Classes(after_gender) = after[0].predict(&matrix, &rows).unwrap().targets
+    else {
         panic!("no classes")
     };
     let moved = furthest(&before_gender, &after_gender);
     assert!(moved > 0.0 && moved < 0.001, "{moved}");
     // Not the predictions themselves: where those are whole years, a median at a half moves by one.
     let years = |head: &dyn FittedHead| {
-        expectations(&head.age_distribution(&matrix, &rows).unwrap().expect("a distribution"))
+        let prediction = head.predict(&matrix, &rows).unwrap();
+        expectations(&prediction.age_distribution.expect("a distribution"))
     };
     let moved = years(before[1].as_ref()).into_iter().zip(years(after[1].as_ref()));
     let moved = moved.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -211,8 +214,9 @@ fn every_head_can_be_stored_in_half_precision() {
         let (head, probabilities) = head(kind, Task::Gender, &matrix);
         let half = Bundle { weights: WeightFormat::F16, ..bundle(vec![head]) };
         let loaded = Bundle::from_bytes(&half.to_bytes().unwrap()).unwrap();
-        let found = loaded.fitted().unwrap()[0].predict(&matrix, &rows).unwrap();
-        let (Predictions::Classes(before), Predictions::Classes(after)) = (probabilities, found)
+        let found = loaded.fitted().unwrap()[0].predict(&matrix, &rows).unwrap().targets;
+        let (PredictedTargets::Classes(before), PredictedTargets::Classes(after)) =
+            (probabilities, found)
         else {
             panic!("{kind}: no classes")
         };
@@ -226,7 +230,7 @@ fn three_heads_on_2560_features_in_half_precision_fit_into_6_megabytes() {
     let wide = Array2::from_shape_fn((40, 2_560), |(row, column)| (row * column % 97) as f32);
     let wide = FeatureMatrix::new(wide, None).unwrap();
     let mut options = HeadOptions::default();
-    (options.mlp.epochs, options.mlp.least_steps) = (1, 1);
+    (options.mlp.epochs, options.mlp.min_steps) = (1, 1);
     let heads = [Task::Gender, Task::Age, Task::AgeGroup].map(|task| {
         let examples = |rows: std::ops::Range<usize>| {
             let rows: Vec<usize> = rows.collect();
@@ -234,7 +238,7 @@ fn three_heads_on_2560_features_in_half_precision_fit_into_6_megabytes() {
             FeatureDataset::new(&wide, rows, targets).unwrap()
         };
         let mlp = registry::head("mlp", &options).unwrap();
-        let state = mlp.fit(&examples(0..32), &examples(32..40), 0).unwrap().state_dict();
+        let state = mlp.fit(&examples(0..32), &examples(32..40), 0).unwrap().head.state_dict();
         TaskHead {
             task,
             classes: Vec::new(),

@@ -2,10 +2,10 @@
 
 use facefold_core::{
     AgeEstimate, AgeThreshold, ExtractorInfo, Face, FeatureMatrix, Fingerprint, FittedHead,
-    HeadError, Predictions, Task, age_deviation,
+    HeadError, PredictedTargets, Prediction, Task, age_deviation,
 };
-use facefold_heads::{Bundle, FeatureChoice};
-use ndarray::Array2;
+use facefold_heads::{Bundle, FeatureChoice, TaskHead};
+use ndarray::{Array2, ArrayView1};
 
 use crate::occlusion::OcclusionEffect;
 use crate::prediction::{ClassPrediction, FacePrediction, ThresholdDecision};
@@ -71,27 +71,25 @@ impl Bundles {
         ages
     }
 
-    /// The predictions of each bundle for one face of the picture `path`; `faces` is left at 0.
+    /// The predictions for the faces of the picture `path`: for each face, one a bundle. Each head
+    /// predicts all faces in one call. `faces` is left at 0.
     pub fn predict_faces(
         &self,
         path: &str,
-        plain: &Face,
-        mirrored: Option<&Face>,
-    ) -> Result<Vec<FacePrediction>, HeadError> {
-        let predict_faces = |loaded: &Loaded| {
-            let mut prediction = FacePrediction {
-                face_index: plain.index,
-                bounding_box: Some(plain.bounding_box),
-                score: Some(plain.score),
-                ..FacePrediction::empty(path, &loaded.name)
-            };
-            let mirrored = mirrored.map(Features::from);
-            let matrix =
-                loaded.matrix(&[plain.into()], mirrored.as_ref().map(std::slice::from_ref))?;
-            loaded.fill(&mut prediction, &matrix)?;
-            Ok(prediction)
-        };
-        self.0.iter().map(predict_faces).collect()
+        faces: &[Crops<'_>],
+    ) -> Result<Vec<Vec<FacePrediction>>, HeadError> {
+        let mut predictions = vec![Vec::with_capacity(self.len()); faces.len()];
+        for loaded in &self.0 {
+            let mut of_bundle = Vec::with_capacity(faces.len());
+            // Faces with a mirrored crop and faces without one are rows of different matrices.
+            for faces in faces.chunk_by(|a, b| a.mirrored.is_some() == b.mirrored.is_some()) {
+                of_bundle.extend(loaded.predict_faces(path, faces)?);
+            }
+            for (predictions, prediction) in predictions.iter_mut().zip(of_bundle) {
+                predictions.push(prediction);
+            }
+        }
+        Ok(predictions)
     }
 
     /// The change of each head of each bundle from its prediction for the first row to that for
@@ -107,17 +105,24 @@ impl Bundles {
             let rows: Vec<usize> = (0..matrix.rows()).collect();
             for (head, fitted) in loaded.bundle.heads.iter().zip(&loaded.heads) {
                 let bundle = loaded.name.clone();
-                let predictions = fitted.predict(&matrix, &rows)?;
+                let prediction = fitted.predict(&matrix, &rows)?;
                 shifts.extend(OcclusionEffect::between(
                     bundle,
                     head.task,
                     &head.classes,
-                    &predictions,
+                    &prediction.targets,
                 ));
             }
         }
         Ok(shifts)
     }
+}
+
+/// A face by its crop, and by its mirrored crop where that was extracted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Crops<'a> {
+    pub plain: &'a Face,
+    pub mirrored: Option<&'a Face>,
 }
 
 /// What heads see of one crop.
@@ -165,52 +170,59 @@ impl Loaded {
         FeatureMatrix::new(rows(plain)?, mirrored.map(rows).transpose()?)?.with_embedding(embedding)
     }
 
+    /// The predictions for faces that all have a mirrored crop, or all have none.
+    fn predict_faces(
+        &self,
+        path: &str,
+        faces: &[Crops<'_>],
+    ) -> Result<Vec<FacePrediction>, HeadError> {
+        let plain: Vec<Features<'_>> = faces.iter().map(|face| face.plain.into()).collect();
+        let mirrored: Option<Vec<Features<'_>>> =
+            faces.iter().map(|face| face.mirrored.map(Features::from)).collect();
+        let matrix = self.matrix(&plain, mirrored.as_deref())?;
+        let empty = |face: &Crops<'_>| FacePrediction {
+            face_index: face.plain.index,
+            bounding_box: Some(face.plain.bounding_box),
+            score: Some(face.plain.score),
+            ..FacePrediction::empty(path, &self.name)
+        };
+        let mut predictions: Vec<FacePrediction> = faces.iter().map(empty).collect();
+        self.fill(&mut predictions, &matrix)?;
+        Ok(predictions)
+    }
+
+    /// Fills in what the heads predict for the rows of the matrix, one a prediction.
     fn fill(
         &self,
-        prediction: &mut FacePrediction,
+        predictions: &mut [FacePrediction],
         matrix: &FeatureMatrix,
     ) -> Result<(), HeadError> {
+        let rows: Vec<usize> = (0..matrix.rows()).collect();
         if let Some(familiarity) = &self.bundle.familiarity {
-            prediction.familiarity = familiarity.of(matrix, &[0])?.pop();
+            for (prediction, face) in predictions.iter_mut().zip(familiarity.of(matrix, &rows)?) {
+                prediction.familiarity = Some(face);
+            }
         }
         for (head, fitted) in self.bundle.heads.iter().zip(&self.heads) {
-            let predictions = fitted.predict(matrix, &[0])?;
-            match (head.task, predictions) {
-                (Task::Age, Predictions::Regression(years)) => {
-                    prediction.age = years.first().copied();
-                    let uncertainty = fitted.uncertainty(matrix, &[0])?;
-                    prediction.age_spread =
-                        uncertainty.and_then(|uncertainty| uncertainty.first().copied());
-                    let distribution = fitted.age_distribution(matrix, &[0])?;
-                    let estimates = AgeEstimate::of_rows(distribution.as_ref(), &years);
-                    let distance = prediction.familiarity.map_or(0.0, |face| face.distance);
-                    let ends = head.age_intervals.as_ref().zip(estimates.first());
-                    let ends = ends.map(|(intervals, age)| intervals.around(age, distance));
-                    (prediction.age_low, prediction.age_high) = ends.unzip();
-                    prediction.age_distribution =
-                        distribution.map(|probabilities| probabilities.iter().copied().collect());
-                    let probabilities = prediction.age_distribution.as_deref();
-                    prediction.age_uncertainty = probabilities.map(age_deviation);
-                    if let Some(age) = prediction.age {
-                        let unfamiliar = prediction.is_unfamiliar();
-                        let decide = |limits: &AgeThreshold| {
-                            if unfamiliar {
-                                ThresholdDecision::unfamiliar(limits, probabilities)
-                            } else {
-                                ThresholdDecision::new(limits, age, probabilities)
-                            }
-                        };
-                        prediction.thresholds = head.age_thresholds.iter().map(decide).collect();
+            let predicted = fitted.predict(matrix, &rows)?;
+            match (head.task, &predicted.targets) {
+                (Task::Age, PredictedTargets::Regression(years)) => {
+                    fill_ages(predictions, head, years, &predicted);
+                }
+                (Task::Gender, PredictedTargets::Classes(rows)) => {
+                    for (prediction, row) in predictions.iter_mut().zip(rows.rows()) {
+                        prediction.gender = class_prediction(&head.classes, row);
                     }
                 }
-                (Task::Gender, Predictions::Classes(probabilities)) => {
-                    prediction.gender = class_prediction(&head.classes, &probabilities);
+                (Task::AgeGroup, PredictedTargets::Classes(rows)) => {
+                    for (prediction, row) in predictions.iter_mut().zip(rows.rows()) {
+                        prediction.age_group = class_prediction(&head.classes, row);
+                    }
                 }
-                (Task::AgeGroup, Predictions::Classes(probabilities)) => {
-                    prediction.age_group = class_prediction(&head.classes, &probabilities);
-                }
-                (Task::Class, Predictions::Classes(probabilities)) => {
-                    prediction.class = class_prediction(&head.classes, &probabilities);
+                (Task::Class, PredictedTargets::Classes(rows)) => {
+                    for (prediction, row) in predictions.iter_mut().zip(rows.rows()) {
+                        prediction.class = class_prediction(&head.classes, row);
+                    }
                 }
                 (task, _) => {
                     return Err(HeadError::Corrupt(format!(
@@ -223,6 +235,191 @@ impl Loaded {
     }
 }
 
-fn class_prediction(classes: &[String], probabilities: &Array2<f32>) -> Option<ClassPrediction> {
+/// Fills in the ages that `head` predicted, after the familiarity.
+fn fill_ages(
+    predictions: &mut [FacePrediction],
+    head: &TaskHead,
+    years: &[f32],
+    predicted: &Prediction,
+) {
+    let estimates = AgeEstimate::of_prediction(predicted);
+    for (row, (prediction, estimate)) in predictions.iter_mut().zip(&estimates).enumerate() {
+        let age = years[row];
+        prediction.age = Some(age);
+        prediction.age_mc_dropout_uncertainty =
+            predicted.uncertainty.as_ref().map(|uncertainty| uncertainty[row]);
+        let distance = prediction.familiarity.map_or(0.0, |face| face.distance);
+        let ends =
+            head.age_intervals.as_ref().map(|intervals| intervals.around(estimate, distance));
+        (prediction.age_low, prediction.age_high) = ends.unzip();
+        prediction.age_distribution =
+            predicted.age_distribution.as_ref().map(|rows| rows.row(row).to_vec());
+        let probabilities = prediction.age_distribution.as_deref();
+        prediction.age_uncertainty = probabilities.map(age_deviation);
+        let unfamiliar = prediction.is_unfamiliar();
+        let decide = |limits: &AgeThreshold| {
+            if unfamiliar {
+                ThresholdDecision::unfamiliar(limits, probabilities)
+            } else {
+                ThresholdDecision::new(limits, age, probabilities)
+            }
+        };
+        prediction.thresholds = head.age_thresholds.iter().map(decide).collect();
+    }
+}
+
+fn class_prediction(
+    classes: &[String],
+    probabilities: ArrayView1<'_, f32>,
+) -> Option<ClassPrediction> {
     ClassPrediction::new(classes.iter().cloned().zip(probabilities.iter().copied()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use facefold_core::{
+        Embedding, ExtractorInfo, Face, FaceVariant, FamiliarityModel, FeatureDataset,
+        FeatureMatrix, Fingerprint, FittedHead, HeadError, Precision, Prediction, StateDict,
+        TAPS_LAYOUT, Targets, Task, TrainingLog, WeightedRows,
+    };
+    use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
+    use ndarray::Array2;
+
+    use super::{Bundles, Crops, Loaded};
+
+    const ROWS: usize = 160;
+    const WIDTH: usize = 8;
+
+    /// A head that notes the rows of each call.
+    struct Noted(Box<dyn FittedHead>, Arc<Mutex<Vec<usize>>>);
+
+    impl FittedHead for Noted {
+        fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
+            self.1.lock().unwrap().push(rows.len());
+            self.0.predict(matrix, rows)
+        }
+
+        fn log(&self) -> &TrainingLog {
+            self.0.log()
+        }
+
+        fn state_dict(&self) -> StateDict {
+            self.0.state_dict()
+        }
+    }
+
+    fn value((row, column): (usize, usize)) -> f32 {
+        (row as f32 * (0.37 + 0.11 * column as f32)).sin() * (1.0 + column as f32)
+    }
+
+    /// A bundle of one head of each kind for gender and age, whose calls are noted.
+    fn bundles(calls: &Arc<Mutex<Vec<usize>>>) -> Bundles {
+        let matrix = FeatureMatrix::new(Array2::from_shape_fn((ROWS, WIDTH), value), None)
+            .and_then(|matrix| matrix.with_embedding(WIDTH))
+            .unwrap();
+        let mut options = HeadOptions::default();
+        options.mlp.hidden_layer_sizes = vec![16];
+        (options.mlp.epochs, options.mlp.min_steps) = (1, 1);
+        let examples = |rows: std::ops::Range<usize>, task: Task| {
+            let sum = |row: usize| value((row, 0)) + value((row, 1));
+            let targets = match task {
+                Task::Age => {
+                    Targets::exact_years(rows.clone().map(|row| 30.0 + sum(row)).collect())
+                }
+                _ => Targets::Classes {
+                    indices: rows.clone().map(|row| usize::from(sum(row) > 0.0)).collect(),
+                    count: 2,
+                },
+            };
+            FeatureDataset::new(&matrix, rows.collect(), targets).unwrap()
+        };
+        let fit = |(kind, task): (&str, Task)| {
+            let head = registry::head(kind, &options).unwrap();
+            let fit = head.fit(&examples(0..120, task), &examples(120..ROWS, task), 3).unwrap();
+            let classes = match task {
+                Task::Age => Vec::new(),
+                _ => vec!["female".to_owned(), "male".to_owned()],
+            };
+            let (age_groups, age_intervals, age_thresholds) = (None, None, Vec::new());
+            let state = fit.head.state_dict();
+            let head = TaskHead { task, classes, age_groups, age_intervals, age_thresholds, state };
+            let noted: Box<dyn FittedHead> = Box::new(Noted(fit.head, Arc::clone(calls)));
+            (head, noted)
+        };
+        let fitted = [("svm", Task::Gender), ("mlp-ensemble", Task::Age)].map(fit);
+        let (heads, noted) = fitted.into_iter().unzip();
+        let (rows, weights) = ((0..ROWS).collect::<Vec<_>>(), [1.0; ROWS]);
+        let all = WeightedRows { rows: &rows, weights: &weights };
+        let extractor = ExtractorInfo {
+            backend: "local".to_owned(),
+            model: "untrained".to_owned(),
+            detector: "none".to_owned(),
+            network: "mobilefacenet".to_owned(),
+            precision: Precision::F32Equivalent,
+            execution: "test".to_owned(),
+            embedding_length: WIDTH,
+            taps_length: 0,
+            taps_layout: TAPS_LAYOUT.to_owned(),
+            licence: String::new(),
+        };
+        let bundle = Bundle {
+            heads,
+            features: FeatureChoice::Embedding,
+            familiarity: FamiliarityModel::fit(&matrix, all, all).unwrap(),
+            fingerprint: Fingerprint::builder().text("test", "bundles").finish(),
+            extractor,
+            training: Vec::new(),
+            weights: WeightFormat::F32,
+            label_policy: "exact".to_owned(),
+            command: String::new(),
+            metrics: serde_json::Value::Null,
+            licence: String::new(),
+            seed: 3,
+            facefold_version: String::new(),
+        };
+        Bundles(vec![Loaded { name: "bundle".to_owned(), bundle, heads: noted }])
+    }
+
+    fn face(index: u16) -> Face {
+        let embedding = (0..WIDTH).map(|column| value((7 * usize::from(index) + 1, column)));
+        Face {
+            index,
+            variant: FaceVariant::PLAIN,
+            embedding: Embedding::new(embedding.collect()).unwrap(),
+            norm: None,
+            taps: Vec::new(),
+            bounding_box: [0.0; 4].into(),
+            landmarks: [[0.0; 2]; 5],
+            score: 1.0,
+            luminance: 0.0,
+            sharpness: 0.0,
+        }
+    }
+
+    #[test]
+    fn all_faces_of_a_picture_are_predicted_in_one_call() {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let bundles = bundles(&calls);
+        let faces: Vec<Face> = (0..5).map(face).collect();
+        let crops = |mirrored: fn(&Face) -> Option<&Face>| -> Vec<Crops<'_>> {
+            faces.iter().map(|plain| Crops { plain, mirrored: mirrored(plain) }).collect()
+        };
+        let plain = crops(|_| None);
+        let together = bundles.predict_faces("a.jpg", &plain).unwrap();
+        assert_eq!(calls.lock().unwrap().split_off(0), [5, 5]);
+        let alone: Vec<_> =
+            plain.chunks(1).flat_map(|one| bundles.predict_faces("a.jpg", one).unwrap()).collect();
+        assert!(together == alone);
+        let first = &together[0][0];
+        assert!(first.age_distribution.is_some() && first.familiarity.is_some());
+        assert!(first.gender.is_some() && together[0] != together[1]);
+
+        // Some without a mirrored crop: each is predicted as alone, in the order of the faces.
+        let some = crops(|face| (face.index > 1).then_some(face));
+        calls.lock().unwrap().clear();
+        assert!(bundles.predict_faces("a.jpg", &some).unwrap() == alone);
+        assert_eq!(calls.lock().unwrap().split_off(0), [2, 2, 3, 3]);
+    }
 }

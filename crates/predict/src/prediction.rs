@@ -127,7 +127,7 @@ pub struct FacePrediction {
     /// How much the age varies while units of the network are dropped as in training, as a standard
     /// deviation in years; for heads that estimate it (Monte-Carlo dropout).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub age_spread: Option<f32>,
+    pub age_mc_dropout_uncertainty: Option<f32>,
     /// Standard deviation of the predicted age distribution, in years, where the head predicts one.
     pub age_uncertainty: Option<f32>,
     /// Predicted probabilities of the ages 0, 1, 2, … years; they sum to 1.
@@ -166,7 +166,7 @@ impl FacePrediction {
             age: None,
             age_low: None,
             age_high: None,
-            age_spread: None,
+            age_mc_dropout_uncertainty: None,
             age_uncertainty: None,
             age_distribution: None,
             thresholds: Vec::new(),
@@ -226,6 +226,6 @@ mod tests {
         let found = ThresholdDecision::new(&limits, 20.9, None);
         assert_eq!((found.decision, found.probability_over), (AgeDecision::Undecided, None));
         let text = serde_json::to_string(&found).unwrap();
-        assert_eq!(text, r#"{"age":18,"decision":"cannot-say","probability_over":null}"#);
+        assert_eq!(text, r#"{"age":18,"decision":"undecided","probability_over":null}"#);
     }
 }

@@ -7,7 +7,7 @@ use facefold_core::{
 use facefold_heads::{Bundle, BundleError, FeatureChoice};
 use facefold_vision::LocalExtractor;
 
-use crate::bundles::Bundles;
+use crate::bundles::{Bundles, Crops};
 use crate::card::BundleCard;
 use crate::prediction::FacePrediction;
 
@@ -145,17 +145,17 @@ impl Predictor {
         faces: &[Face],
         found: u32,
     ) -> Result<Vec<Vec<FacePrediction>>, PredictError> {
-        faces
-            .iter()
-            .filter(|face| face.variant == FaceVariant::PLAIN)
-            .map(|plain| {
-                let mirrored = faces.iter().find(|face| {
-                    face.index == plain.index && face.variant == FaceVariant::MIRRORED
-                });
-                let predictions = self.bundles.predict_faces(path, plain, mirrored)?.into_iter();
-                Ok(predictions.map(|one| FacePrediction { faces: found, ..one }).collect())
-            })
-            .collect()
+        let plain = faces.iter().filter(|face| face.variant == FaceVariant::PLAIN);
+        let crops = plain.map(|plain| {
+            let is_mirrored =
+                |face: &&Face| face.index == plain.index && face.variant == FaceVariant::MIRRORED;
+            Crops { plain, mirrored: faces.iter().find(is_mirrored) }
+        });
+        let mut predictions = self.bundles.predict_faces(path, &crops.collect::<Vec<_>>())?;
+        for prediction in predictions.iter_mut().flatten() {
+            prediction.faces = found;
+        }
+        Ok(predictions)
     }
 }
 

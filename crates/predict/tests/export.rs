@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 
 use facefold_core::{
     AuxiliaryTask, ExtractorInfo, FeatureDataset, FeatureMatrix, Fingerprint, Precision,
-    Predictions, Targets, Task,
+    PredictedTargets, Targets, Task,
 };
 use facefold_heads::{
-    AgeDecoding, AgeLoss, Bundle, FeatureChoice, HeadOptions, Scheme, TaskHead, WeightFormat,
+    AgeDecoding, AgeLoss, Bundle, FeatureChoice, HeadOptions, MultiClass, TaskHead, WeightFormat,
     registry,
 };
 use facefold_predict::export::{WeightStorage, export};
@@ -59,7 +59,7 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
         own.with_auxiliary_tasks(vec![auxiliary]).unwrap()
     };
     let head = registry::head(kind, options).unwrap();
-    let fitted = head.fit(&examples(0..120), &examples(120..ROWS), 3).unwrap();
+    let fitted = head.fit(&examples(0..120), &examples(120..ROWS), 3).unwrap().head;
     let classes = match task {
         Task::Age => Vec::new(),
         _ => vec!["female".to_owned(), "male".to_owned()],
@@ -76,8 +76,8 @@ fn head(kind: &str, task: Task, options: &HeadOptions, matrix: &FeatureMatrix) -
 
 fn options() -> HeadOptions {
     let mut options = HeadOptions::default();
-    options.mlp.hidden = vec![24, 24];
-    options.mlp.least_steps = 60;
+    options.mlp.hidden_layer_sizes = vec![24, 24];
+    options.mlp.min_steps = 60;
     options.ensemble.members = 2;
     options
 }
@@ -135,9 +135,9 @@ fn ask(test: &str, file: &[u8], matrix: &FeatureMatrix) -> Option<Value> {
 /// The largest distance between a head's predictions and a file's.
 fn distance(head: &TaskHead, predicted: &Value, matrix: &FeatureMatrix) -> f32 {
     let rows: Vec<usize> = (0..ROWS).collect();
-    let (name, expected) = match head.fitted().unwrap().predict(matrix, &rows).unwrap() {
-        Predictions::Regression(years) => ("age", years),
-        Predictions::Classes(probabilities) => {
+    let (name, expected) = match head.fitted().unwrap().predict(matrix, &rows).unwrap().targets {
+        PredictedTargets::Regression(years) => ("age", years),
+        PredictedTargets::Classes(probabilities) => {
             ("gender_probability", probabilities.iter().copied().collect())
         }
     };
@@ -167,8 +167,8 @@ fn onnxruntime_predicts_as_the_heads_do() {
         "mlp",
         "mlp-residual",
         "mlp-ensemble",
-        "mlp-joint",
-        "mlp-joint-ensemble",
+        "mlp-multi-task",
+        "mlp-multi-task-ensemble",
         "linear",
         "svm",
         "svm-linear",
@@ -184,7 +184,7 @@ fn onnxruntime_predicts_as_the_heads_do() {
     varied.mlp.age_decoding = AgeDecoding::Expectation;
     varied.mlp.batch_norm = false;
     varied.unit_columns = Some((0, 8));
-    varied.svm.scheme = Scheme::OneVsRest;
+    varied.svm.multi_class = MultiClass::OneVsRest;
     cases.push(("mlp", "expectation of unit columns".to_owned(), varied.clone()));
     cases.push(("svm-linfa", "svm-linfa".to_owned(), varied));
     for (kind, name, options) in cases {
@@ -206,7 +206,7 @@ fn quantised_weights_are_smaller_and_predictions_close() {
     let test = "quantised_weights_are_smaller_and_predictions_close";
     let matrix = matrix();
     let mut wide = options();
-    wide.mlp.hidden = vec![128, 128];
+    wide.mlp.hidden_layer_sizes = vec![128, 128];
     // Not rounded to years, where a median that lies at a half moves by a whole one.
     wide.mlp.age_decoding = AgeDecoding::Median;
     let bundle = bundle(vec![head("mlp", Task::Age, &wide, &matrix)]);

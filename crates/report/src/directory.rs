@@ -17,7 +17,7 @@ pub const FITS: &str = "fits";
 /// The file of a task's label-error candidates, relative to the report's directory.
 #[must_use]
 pub fn label_errors_file(task: Task) -> String {
-    format!("{task}/suspects.csv")
+    format!("{task}/label-errors.csv")
 }
 
 /// Deletes the report that lies in a directory, whatever run it is of: documents, plots, predictions

@@ -25,7 +25,7 @@ function say(text) {
 
 class Refused extends Error {
   constructor(status, problem) {
-    super(problem.message);
+    super(problem.detail);
     this.status = status;
     this.code = problem.code;
   }
@@ -48,8 +48,8 @@ async function ask(path, options = {}) {
       await pause(Number(reply.headers.get("retry-after")) || 1);
       continue;
     }
-    const fallback = { error: { code: "unknown", message: `the server responded with status ${reply.status}` } };
-    throw new Refused(reply.status, (await reply.json().catch(() => fallback)).error);
+    const fallback = { code: "unknown", detail: `the server responded with status ${reply.status}` };
+    throw new Refused(reply.status, await reply.json().catch(() => fallback));
   }
 }
 
@@ -180,7 +180,7 @@ function spreadLabels(picture) {
 /** The first bundle's predictions in a few words. */
 function short(face) {
   const words = [];
-  for (const prediction of face.answers) {
+  for (const prediction of face.predictions) {
     if (prediction.gender) words.push(prediction.gender.label);
     if (prediction.age !== null) words.push(`${Math.round(prediction.age)} years`);
     else if (prediction.age_group) words.push(prediction.age_group.label);
@@ -191,8 +191,8 @@ function short(face) {
 }
 
 function faceCard(face, number, file) {
-  const several = face.answers.length > 1;
-  const parts = face.answers.flatMap((prediction) => [
+  const several = face.predictions.length > 1;
+  const parts = face.predictions.flatMap((prediction) => [
     several ? make("h3", {}, prediction.bundle) : null,
     prediction.familiarity?.unfamiliar
       ? make("p", { className: "warning" }, "This face is unlike those the model was trained on: its predictions are unreliable.")
@@ -217,7 +217,7 @@ function explainer(face, number, file) {
     maps.replaceChildren(make("p", { className: "quiet" }, "Covering one part of the face after another …"));
     try {
       const reply = await ask(`/v1/explain?face=${face.index}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
-      maps.replaceChildren(...reply.explanations.map((one) => mapFigure(one, face.answers.length > 1)),
+      maps.replaceChildren(...reply.explanations.map((one) => mapFigure(one, face.predictions.length > 1)),
         make("p", { className: "caption" }, "Each part of the aligned face was covered in turn, in the mean colour of the face; colours show how the prediction changed."));
       button.hidden = true;
     } catch (problem) {
@@ -229,7 +229,7 @@ function explainer(face, number, file) {
 }
 
 function mapFigure(one, several) {
-  const words = several ? `${one.bundle}, ${one.words}` : one.words;
+  const words = several ? `${one.bundle}, ${one.summary}` : one.summary;
   const [took, gave] = one.legend;
   const alt = `Map of the face for ${words}. Orange ${took}; blue ${gave}.`;
   return make("figure", {}, make("img", { src: one.overlay, alt, width: 224, height: 224 }),
@@ -250,7 +250,7 @@ function bars(prediction) {
 
 /** A line for each age threshold that the bundle decides at. */
 function decisions(prediction) {
-  const words = { over: "yes", under: "no", "cannot-say": "cannot say" };
+  const words = { over: "yes", under: "no", "undecided": "cannot say" };
   return prediction.thresholds.map((at) => {
     const line = make("p", { className: "value" }, `${at.age} or older: ${words[at.decision]}`);
     if (at.probability_over !== null) {
@@ -336,7 +336,7 @@ function table(header, rows) {
 function worthOf(task, measured) {
   const parts = [make("h3", {}, `${task.task} (${task.head})`)];
   const validation = measured?.validation;
-  const years = validation?.years;
+  const years = validation?.regression;
   const classes = validation?.classes;
   if (!years && !classes) return [...parts, make("p", {}, "The bundle does not say how good this head is.")];
   const basis = (rows) => `on ${rows.toLocaleString("en")} pictures of people it was not fitted on (they chose its settings, so expect a little worse)`;
@@ -413,8 +413,9 @@ async function into(parts) {
 
 function metricText(metric) {
   const scale = metric.share ? 100 : 1;
-  const deviation = metric.deviation_over_folds === null ? "" : ` ± ${(scale * metric.deviation_over_folds).toFixed(2)}`;
-  return `${(scale * metric.mean).toFixed(2)}${deviation}`;
+  const shown = (value) => (scale * value).toFixed(2);
+  const interval = metric.interval === null ? "" : ` (${shown(metric.interval.low)} to ${shown(metric.interval.high)})`;
+  return `${shown(metric.pooled)}${interval}`;
 }
 
 const headings = (task) => task.heads[0].metrics.map((metric) => metric.share ? `${metric.name}, %` : metric.name);
@@ -456,7 +457,7 @@ async function compareReports([first, second]) {
     return [make("h2", {}, `${first} and ${second}`), ...comparisons.flatMap((one) => [
       make("h3", {}, `${one.task}, on ${one.rows.toLocaleString("en")} rows that both have`),
       make("p", {}, one.summary),
-      table(["first minus second", "p (Holm)", "summary"], one.pairs.map((pair) => [`${pair.first} − ${pair.second}`, pair.adjusted_p < 0.001 ? "< 0.001" : pair.adjusted_p.toFixed(3), pair.words])),
+      table(["first minus second", "p (Holm)", "summary"], one.pairs.map((pair) => [`${pair.first} − ${pair.second}`, pair.adjusted_p < 0.001 ? "< 0.001" : pair.adjusted_p.toFixed(3), pair.summary])),
     ])];
   } catch (problem) {
     if (problem.status !== 422) throw problem;

@@ -1,4 +1,4 @@
-//! Error responses, as one JSON object.
+//! Error responses: problem details as of RFC 9457.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -33,7 +33,7 @@ impl ApiError {
     }
 
     pub fn unusable(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unusable-request", message)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", message)
     }
 
     pub fn not_found() -> Self {
@@ -46,20 +46,20 @@ impl ApiError {
         Self { retry_after: Some(retry_after), ..problem }
     }
 
-    pub fn draining() -> Self {
+    pub fn shutting_down() -> Self {
         let message = "this server is stopping; retry later";
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message);
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "shutting-down", message);
         Self { retry_after: Some(5), ..problem }
     }
 
-    pub fn late_body() -> Self {
+    pub fn request_timeout() -> Self {
         let message = "the request's body did not arrive in time";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "late-body", message)
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", message)
     }
 
-    pub fn out_of_time(retry_after: u64) -> Self {
+    pub fn timeout(retry_after: u64) -> Self {
         let message = "the request was not processed in time; retry later";
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "out-of-time", message);
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message);
         Self { retry_after: Some(retry_after), ..problem }
     }
 
@@ -84,9 +84,17 @@ impl From<&Rejection> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "message": self.message } });
+        // `about:blank` means that the title is the status' own phrase; `code` is an extension.
+        let body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.message,
+            "code": self.code,
+        });
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

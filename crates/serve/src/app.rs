@@ -69,7 +69,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Result<&'static str, ApiError> {
-    if shared.is_draining() { Err(ApiError::draining()) } else { Ok("ready\n") }
+    if shared.is_draining() { Err(ApiError::shutting_down()) } else { Ok("ready\n") }
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -42,12 +42,11 @@ struct TaskExplanation {
     /// The predicted class; `null` for age.
     label: Option<String>,
     /// Its probability, or years.
-    #[serde(rename = "answer")]
     prediction: f32,
     #[serde(flatten)]
     map: MapSummary,
     /// `gender: female 97 %`.
-    words: String,
+    summary: String,
     /// The meaning of orange and blue, with the extreme of each.
     legend: [String; 2],
     /// The crop under the map, as a PNG file in a data URL.
@@ -93,7 +92,7 @@ fn one(explanation: &Explanation) -> Result<TaskExplanation, ApiError> {
         label: explanation.label.clone(),
         prediction: explanation.prediction,
         map: explanation.map.summary(),
-        words: explanation.words(),
+        summary: explanation.words(),
         legend: explanation.legend(),
         overlay: format!("data:image/png;base64,{}", STANDARD.encode(png.get_ref())),
     })

@@ -55,7 +55,6 @@ struct FaceReply<'a> {
     score: f32,
     /// One a bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "answers")]
     predictions: Option<Vec<BundlePrediction<'a>>>,
     /// Not normalised: divided by the norm it is of unit length.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -209,7 +209,7 @@ impl Shared {
         &self,
         read: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
-        timeout(self.limits.time, read).await.unwrap_or_else(|_| Err(ApiError::out_of_time(1)))
+        timeout(self.limits.time, read).await.unwrap_or_else(|_| Err(ApiError::timeout(1)))
     }
 }
 

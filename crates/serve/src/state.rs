@@ -139,7 +139,7 @@ impl Shared {
     /// A place among the requests in work.
     fn place(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         if self.is_draining() {
-            return Err(ApiError::draining());
+            return Err(ApiError::shutting_down());
         }
         self.requests.try_acquire().map_err(|_| {
             self.busy(&format!("{} requests are in work already", self.limits.requests))
@@ -190,9 +190,9 @@ impl AdmissionPermit<'_> {
         loop {
             let frame = tokio::select! {
                 frame = timeout_at(self.deadline, body.frame()) => frame,
-                () = &mut grace_period_over => return Err(ApiError::draining()),
+                () = &mut grace_period_over => return Err(ApiError::shutting_down()),
             };
-            let frame = frame.map_err(|_| ApiError::late_body())?;
+            let frame = frame.map_err(|_| ApiError::request_timeout())?;
             let Some(frame) = frame else { return Ok(bytes.freeze()) };
             let frame = frame.map_err(|_| ApiError::unusable("the request's body broke off"))?;
             if let Ok(piece) = frame.into_data() {
@@ -217,7 +217,7 @@ impl AdmissionPermit<'_> {
             let mut waiting = Vec::with_capacity(pictures.len());
             for (picture, request) in pictures {
                 let place = Arc::clone(&self.shared.places).acquire_owned().await;
-                let place = place.map_err(|_| ApiError::draining())?;
+                let place = place.map_err(|_| ApiError::shutting_down())?;
                 let (reply, outcome) = oneshot::channel();
                 self.shared.queue.put(Job { picture, request, predict, reply }, place);
                 waiting.push(outcome);
@@ -230,7 +230,7 @@ impl AdmissionPermit<'_> {
         };
         timeout_at(self.deadline, work)
             .await
-            .unwrap_or_else(|_| Err(ApiError::out_of_time(self.shared.retry_after())))
+            .unwrap_or_else(|_| Err(ApiError::timeout(self.shared.retry_after())))
     }
 }
 
@@ -253,7 +253,7 @@ impl AdmissionPermit<'_> {
         match timeout_at(self.deadline, work).await {
             Ok(Ok(explained)) => Ok(explained?),
             Ok(Err(_)) => Err(ApiError::failed()),
-            Err(_) => Err(ApiError::out_of_time(self.shared.retry_after())),
+            Err(_) => Err(ApiError::timeout(self.shared.retry_after())),
         }
     }
 }

@@ -118,13 +118,16 @@ impl Store {
     /// `index.csv` goes first and comes last: where it is, the matrices next to it are its own.
     ///
     /// # Errors
-    /// [`StoreError::NoSamples`], a corrupt file, or a failure to write.
+    /// [`StoreError::NoSamples`], [`StoreError::IntoStore`], a corrupt file, or a failure to write.
     pub fn export(
         &self,
         format: ExportFormat,
         directory: impl AsRef<Path>,
     ) -> Result<Exported, StoreError> {
         let directory = directory.as_ref();
+        if directory.join("store.json").exists() {
+            return Err(StoreError::IntoStore { path: directory.to_owned() });
+        }
         let samples = self.samples()?;
         let faces = self.main_faces()?;
         let rows: Vec<Row<'_>> = samples

@@ -59,10 +59,8 @@ pub struct Verification {
     pub log_records: usize,
     /// Bytes at the log's end that are no whole record: what a killed writer leaves. The next
     /// extraction cuts them; no picture is lost that was committed.
-    #[serde(rename = "log_torn_bytes")]
     pub incomplete_log_bytes: u64,
     /// Where they begin.
-    #[serde(rename = "log_torn_at")]
     pub incomplete_log_at: u64,
     /// Whether `store.json` and `samples.parquet` carry checksums. Without, only what makes them
     /// unreadable is found; extracting again adds them.
@@ -166,10 +164,10 @@ impl Store {
                 found.problems.extend(self.check_copy(name)?);
             }
         }
-        if !found.is_valid() && self.removal_is_unfinished() {
-            // Half of it is there, such as a shard next to the one that replaces it. What else is said
-            // to be done, the extraction above all, would bring back whoever was to be forgotten.
-            let first = format!("before anything else, {}", remedy_for_lost_rows(true));
+        if self.removal_is_unfinished() {
+            // Half of it may be there, such as a shard next to the one that replaces it. What else is
+            // said to be done, the extraction above all, would bring back whoever was to be forgotten.
+            let first = format!("a removal is not finished: {}", remedy_for_lost_rows(true));
             found.problems.insert(0, first);
         }
         Ok(found)
@@ -242,12 +240,6 @@ impl Store {
         Ok(self.lost(&self.samples()?))
     }
 
-    /// Whether a removal was cut off, or is under way.
-    #[must_use]
-    pub fn removal_is_unfinished(&self) -> bool {
-        self.layout.removal().exists()
-    }
-
     fn lost(&self, samples: &[SampleRow]) -> usize {
         let unseen = |key: ImageKey| !self.contains(&key);
         samples.iter().filter(|row| row.key.is_some_and(unseen)).count()
@@ -302,7 +294,8 @@ fn size_of_directory(path: &Path) -> io::Result<u64> {
 pub fn remedy_for_lost_rows(removal_is_unfinished: bool) -> &'static str {
     if removal_is_unfinished {
         // The extraction would bring back whoever was to be forgotten.
-        "run the same `store forget` command again, which was cut off"
+        "wait for the `store forget` that is at work, or run the same `store forget` command again, which was \
+         cut off"
     } else {
         "run the same `extract` command again"
     }

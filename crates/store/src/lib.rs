@@ -56,6 +56,7 @@ mod layout;
 mod log;
 mod matrix;
 mod npy;
+mod removal;
 mod samples;
 mod seal;
 mod shard;

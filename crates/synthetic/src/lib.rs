@@ -40,7 +40,7 @@ const VERSION: u32 = 1;
 /// JPEG quality of the pictures.
 const QUALITY: u8 = 92;
 /// The file in a synthetic dataset that has its options.
-pub const MARKER: &str = "drawn.json";
+pub const MARKER: &str = "synthetic.json";
 /// Fewest subjects: one for each age group.
 pub const MINIMUM_SUBJECTS: usize = 8;
 /// Most subjects, bounded by the eight digits of a user id.

@@ -13,8 +13,8 @@ test rows do). The majority baseline is always included.
 Examples:
   facefold cv --store stores/adience --task gender,age-group --head mlp,svm --out results/adience
   facefold cv --store stores/utkface --task age --head mlp --protocol random80:3 --out results/age
-  facefold cv --store stores/utkface --task gender,age --head mlp,mlp-joint --out results/joint
-  facefold cv --store stores/utkface --task age --beside race,gender --head mlp-joint --out results/beside
+  facefold cv --store stores/utkface --task gender,age --head mlp,mlp-multi-task --out results/multi-task
+  facefold cv --store stores/utkface --task age --auxiliary race,gender --head mlp-multi-task --out results/auxiliary
   facefold cv --store stores/adience --task age-group --head mlp --init wiki.facefold --out results/tuned
   facefold cv --store stores/utkface --test-store stores/adience --task gender --out results/across
   facefold cv --store stores/utkface --store stores/fairface --task gender --protocol leave-one-set-out \\
@@ -25,8 +25,8 @@ Examples:
 pub struct CvArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,
-    /// Heads: mlp, mlp-ensemble, mlp-joint (learns the tasks of --task and --beside together),
-    /// mlp-joint-ensemble, mlp-by-years (age groups from years), mlp-two-step (years from groups),
+    /// Heads: mlp, mlp-ensemble, mlp-multi-task (learns the tasks of --task and --auxiliary together),
+    /// mlp-multi-task-ensemble, mlp-groups-from-age (age groups from years), mlp-stacked (years from groups),
     /// mlp-residual, svm, svm-linear, svm-linfa (the reference, slow), trees, knn, linear,
     /// majority; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "mlp,svm,linear")]

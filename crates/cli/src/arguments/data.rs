@@ -27,18 +27,20 @@ Examples:
         #[arg(long, value_name = "FILE")]
         plot: Option<PathBuf>,
     },
-    /// Draw a set of faces in Adience's layout.
-    #[command(after_help = "Example: facefold data draw data/drawn --subjects 100 --pictures 2000")]
-    Draw {
+    /// Generate a synthetic data set: painted faces in Adience's layout.
+    #[command(
+        after_help = "Example: facefold data generate data/synthetic --subjects 100 --pictures 2000"
+    )]
+    Generate {
         /// Directory to write.
         out: PathBuf,
-        /// Number of subjects.
+        /// Number of subjects, at least 8: one for each age group.
         #[arg(long, default_value_t = 60)]
         subjects: usize,
-        /// Number of pictures.
+        /// Number of pictures, at least 2 a subject.
         #[arg(long, default_value_t = 600)]
         pictures: usize,
-        /// Seed: the same seed draws the same bytes.
+        /// Seed: the same seed gives the same bytes.
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },

@@ -11,7 +11,7 @@ Without --with-backbone the file takes `features`, rows as a store keeps them: t
 the taps, as far as the heads see them. With it the file takes `crop`, n x 3 x 112 x 112, the RGB
 values 0 to 255 of faces aligned by the five-point template, and answers as `predict` does about the
 same crop. Outputs are `gender_probability`, `age_group_probability`, `class_probability`, each
-n x classes, and `age`, n years. Heads: mlp, mlp-ensemble, mlp-joint, mlp-joint-ensemble,
+n x classes, and `age`, n years. Heads: mlp, mlp-ensemble, mlp-multi-task, mlp-multi-task-ensemble,
 mlp-residual, linear; svm, svm-linear and svm-linfa for years, two classes, or one class against the
 rest. docs/export.md has an example in Python.
 

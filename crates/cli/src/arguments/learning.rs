@@ -23,10 +23,10 @@ pub struct LearningArguments {
     /// Tasks: gender, age-group, age, class; several with commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub task: Vec<String>,
-    /// Labels that joint heads (`mlp-joint`, `mlp-joint-ensemble`) learn in addition to each task's own and
+    /// Labels that multi-task heads (`mlp-multi-task`, `mlp-multi-task-ensemble`) learn in addition to each task's own and
     /// never answer: race, or a task; several with commas. Those of test rows are never read.
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
-    pub beside: Vec<String>,
+    pub auxiliary: Vec<String>,
     /// What the heads see: embedding, taps or both. Default: both where the store has taps.
     #[arg(long, value_enum)]
     pub features: Option<FeaturesName>,
@@ -55,7 +55,7 @@ pub struct LearningArguments {
     #[arg(long = "set", value_name = "HEAD.KEY=VALUE")]
     pub settings: Vec<String>,
     /// Gigabytes that the kernel values of one fit of an SVM may take; above, it is approximated.
-    /// Fits run side by side on --threads. Default: svm.memory, which is 4.
+    /// Fits run side by side on --threads. Default: svm.memory_gb, which is 4.
     #[arg(long, value_name = "GB")]
     pub memory: Option<f64>,
     /// A bundle whose MLPs this run's start from instead of at random (same features and hidden
@@ -76,7 +76,7 @@ impl LearningArguments {
         let options = LearningOptions {
             stores: self.store.clone(),
             tasks: each_once(&parsed(&self.task)?),
-            auxiliary: each_once(&parsed(&self.beside)?),
+            auxiliary: each_once(&parsed(&self.auxiliary)?),
             features: self.features.map(Features::from),
             policy: self.label_policy.parse().map_err(Usage::error)?,
             groups: self.age_groups.parse().map_err(Usage::error)?,
@@ -85,7 +85,7 @@ impl LearningArguments {
             augmented: !self.without_augmented,
             heads: {
                 let mut heads = head_options(&self.settings)?;
-                heads.svm.memory = self.memory.unwrap_or(heads.svm.memory);
+                heads.svm.memory_gb = self.memory.unwrap_or(heads.svm.memory_gb);
                 heads
             },
             initial: InitialHeads::load(self.init.as_deref())?,

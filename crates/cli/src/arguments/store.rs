@@ -27,6 +27,9 @@ pub enum StoreCommand {
         after_help = "\
 Example: facefold store forget stores/utkface --subject 1234
 
+While a run makes a report from the store, it is refused. Where it was killed, the same command finishes it.
+Reports that were moved or deleted are counted and named.
+
 Trained bundles are not searched: heads of k nearest neighbours and support vectors hold embeddings of
 training pictures. Train them anew. Pictures and label files stay where they are: remove them there too,
 or the next extraction brings the person back."

@@ -12,7 +12,7 @@ use super::threshold::ThresholdArguments;
 #[command(after_help = "\
 Examples:
   facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
-  facefold train --store stores/utkface --task gender,age --head mlp-joint-ensemble --out joint.facefold
+  facefold train --store stores/utkface --task gender,age --head mlp-multi-task-ensemble --out multi-task.facefold
   facefold train --store stores/utkface --store stores/wiki --task gender,age --out both.facefold
   facefold train --store stores/utkface --task age --threshold 18 --threshold 21 --out doors.facefold")]
 pub struct TrainArguments {

@@ -16,9 +16,9 @@ without epochs: few training subjects), and the best go on with more. The same c
 Examples:
   facefold tune --store stores/utkface --task age --head mlp --out results/age-tuned
   facefold tune --store stores/utkface --task gender --head mlp,svm \\
-      --grid mlp.dropout=0.2,0.4 --grid 'mlp.hidden=[256,256],[512]' --out results/gender-tuned
+      --grid mlp.dropout=0.2,0.4 --grid 'mlp.hidden_layer_sizes=[256,256],[512]' --out results/gender-tuned
   facefold tune --store stores/utkface --task gender --head svm --random 20 \\
-      --range svm.cost=0.1..100:log --range svm.gamma=0.05..4:log --out results/gender-svm
+      --range svm.c=0.1..100:log --range svm.gamma=0.05..4:log --out results/gender-svm
   facefold tune --store stores/utkface --task age --space optimisers --out results/optimisers
   facefold tune --store stores/utkface --store stores/wiki --task age --protocol leave-one-set-out \\
       --out results/age-unseen")]
@@ -41,7 +41,7 @@ pub struct TuneArguments {
     /// Adam, SGD, an L1 penalty), wide (perceptrons and svm; needs --random).
     #[arg(long, default_value = spaces::DEFAULT)]
     pub space: String,
-    /// One in so many configurations goes on to the next rung; 1 gives all the whole budget.
+    /// One in so many configurations goes on to the next step; 1 gives all the whole budget.
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub halving: usize,
     /// Score on so many folds by subject dealt from training and validation rows, instead of the

@@ -21,7 +21,7 @@ pub fn run(command: DataCommand, output: Output) -> Result<Outcome> {
         DataCommand::Check { source, images, plot } => {
             check_source(&source, images, plot.as_deref(), output)
         }
-        DataCommand::Draw { out, subjects, pictures, seed } => {
+        DataCommand::Generate { out, subjects, pictures, seed } => {
             let options =
                 SyntheticOptions { subjects, pictures, seed, ..SyntheticOptions::default() };
             let summary = synthetic::generate(&out, &options, &Terminal::listening()?)?;
@@ -53,5 +53,9 @@ fn check_source(
     }
     output.answer(&found, || found.to_string())?;
     let errors = found.errors();
-    if errors.is_empty() { Ok(Outcome::Done) } else { bail!("{}", errors.join("; ")) }
+    match errors.len() {
+        0 => Ok(Outcome::Done),
+        _ if output.is_json() => bail!("{}", errors.join("; ")),
+        count => bail!("the data set cannot be used as it is: {count} errors, named above"),
+    }
 }

@@ -67,14 +67,14 @@ fn text(explained: &ExplainedPictures) -> String {
             (None, Some(years)) => format!("{years:.1} years"),
             (None, None) => entry.task.to_string(),
         };
-        let [x, y] = entry.map.most_at;
+        let [x, y] = entry.map.max_at;
         table.add_row([
             entry
                 .path
                 .as_ref()
                 .map_or_else(|| mean(entry.pictures), |path| printable(path).into_owned()),
             answer,
-            format!("{:.1} {unit}", scale * entry.map.most),
+            format!("{:.1} {unit}", scale * entry.map.max),
             format!("{x}, {y}"),
             entry.file.clone().unwrap_or_default(),
         ]);

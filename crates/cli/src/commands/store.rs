@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use facefold::stores::Forgotten;
 use facefold_core::{Rejection, SubjectId};
 use facefold_store::{ExportFormat, Forget, Store};
 use serde::Serialize;
@@ -161,12 +162,16 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
 fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
     let removed = facefold::stores::forget(dir, what)?;
     output.answer(&removed, || {
-        let mut lines = vec![format!(
-            "removed {} pictures and {} label rows from {}",
-            removed.pictures,
-            removed.label_rows,
-            dir.display()
-        )];
+        let mut lines = vec![if removed.pictures + removed.label_rows > 0 {
+            format!(
+                "removed {} pictures and {} label rows from {}",
+                removed.pictures,
+                removed.label_rows,
+                dir.display()
+            )
+        } else {
+            format!("finished the removal from {} that was cut off", dir.display())
+        }];
         for (report, rows) in &removed.reports {
             lines.push(format!("removed {rows} rows and all fits from {}", report.display()));
         }
@@ -179,7 +184,37 @@ fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
         );
         lines.join("\n")
     })?;
+    for warning in left_behind(&removed) {
+        output::note(&warning);
+    }
     Ok(Outcome::Done)
+}
+
+/// Where whoever was forgotten may still be found.
+fn left_behind(removed: &Forgotten) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let missing = removed.reports_not_found.len();
+    if missing > 0 {
+        warnings.push(format!(
+            "warning: {missing} reports made from this store were not found where they were written: one that \
+             was moved still has its rows of whoever was forgotten; delete it, or make it anew"
+        ));
+    }
+    for (original, reports) in &removed.reports_of_original {
+        warnings.push(format!(
+            "warning: {} reports were left as they are, as they were made from {}, of which this store is a \
+             copy: run `store forget` on that one too",
+            reports.len(),
+            original.display()
+        ));
+    }
+    if removed.other_removal_unfinished {
+        warnings.push(
+            "warning: an earlier removal from this store is not finished: run that `store forget` command again"
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 fn compare(first: &Path, second: &Path, output: Output) -> Result<Outcome> {

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::road::read_json;
+use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
 
 /// A store of a manifest: all pictures of the subject drawn first, and 40 pictures of other people.
 fn other_store(dir: &Dir) -> (std::path::PathBuf, usize) {
     let (other, root) = (dir.path("other"), dir.path("pictures"));
-    succeed(line("data draw {} --subjects 12 --pictures 48 --seed 8", &[&other]));
+    succeed(line("data generate {} --subjects 12 --pictures 48 --seed 8", &[&other]));
     std::fs::create_dir_all(&root).expect("a directory");
     let mut list = "path,subject,gender\n".to_owned();
     let mut subjects = |from: &Path, name: &str, most: usize| {
@@ -57,7 +57,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
     let task = &report["tasks"][0];
     assert_eq!(task["result"]["protocol"], "stores");
     assert_eq!(report["dataset"]["kind"], "store, tested on pictures-store");
-    let partition = &task["result"]["partitions"][0];
+    let partition = &task["result"]["splits"][0];
     assert_eq!(partition["name"], "pictures-store");
     let used = |set: &str| task["rows"]["of_sets"][set].as_u64().expect("rows of a set");
     let trained = ["train", "validation"].map(|part| partition[part].as_u64().expect("a count"));
@@ -86,12 +86,12 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
         &[drawn_store(), &store, &third, &out],
     ));
     let task = &read_json(&out.join("report.json"))["tasks"][0];
-    assert_eq!(task["result"]["partitions"][1]["name"], "third");
+    assert_eq!(task["result"]["splits"][1]["name"], "third");
     assert!(task["slices"]["attributes"].as_array().expect("slices").iter().any(|slices| {
         slices["name"] == "set" && slices["slices"].as_array().expect("slices").len() == 2
     }));
 
-    // A copy shows nobody else: nothing is left to train on.
+    // A copy shows no one else: nothing is left to train on.
     let message = fail(
         line(
             "cv --store {} --test-store {} --task gender --head linear --out {}",
@@ -103,7 +103,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
 }
 
 #[test]
-fn stores_are_joined_and_nobody_stands_on_both_sides() {
+fn stores_are_joined_and_no_subject_is_on_both_sides() {
     let dir = Dir::new();
     let (store, shared) = other_store(&dir);
     let out = dir.path("joined");
@@ -161,7 +161,7 @@ fn each_set_is_left_out_once() {
         &[drawn_store(), &store, &out],
     ));
     let task = &read_json(&out.join("report.json"))["tasks"][0];
-    let partitions = task["result"]["partitions"].as_array().expect("partitions");
+    let partitions = task["result"]["splits"].as_array().expect("splits");
     let names: Vec<&str> =
         partitions.iter().map(|partition| partition["name"].as_str().expect("a name")).collect();
     assert_eq!(names, ["store", "pictures-store"]);
@@ -227,6 +227,14 @@ fn the_matrix_has_a_cell_for_every_pair_and_resumes() {
         })
         .collect();
     assert_eq!(after, written, "no fit is made again");
+    // It is shown and written anew as a report on heads is, and is nothing to compare.
+    assert_eq!(json(line("report open {}", &[&out])), again);
+    assert!(succeed(line("report open {}", &[&out])).contains("trained on"));
+    std::fs::remove_file(out.join("report.md")).expect("a report");
+    assert!(succeed(line("report render {}", &[&out])).contains("report.md"));
+    assert!(read_text(&out.join("report.md")).contains("store → store"));
+    let message = fail(line("compare {} {}", &[&out, &out]), 1);
+    assert!(message.contains("found that of `matrix`"), "{message}");
     let message = fail(line("matrix --store {} --task gender --out {}", &[&store, &out]), 2);
     assert!(message.contains("at least two stores"), "{message}");
 }

@@ -63,7 +63,7 @@ fn a_bundle_of_two_sets_tells_of_each() {
     let dir = Dir::new();
     let [other, store, bundle] =
         ["other", "other-store", "both.facefold"].map(|name| dir.path(name));
-    succeed(line("data draw {} --subjects 12 --pictures 40 --seed 8", &[&other]));
+    succeed(line("data generate {} --subjects 12 --pictures 40 --seed 8", &[&other]));
     succeed(line("extract adience {} --store {} --model untrained --taps", &[&other, &store]));
     let train = "train --store {} --store {} --task gender --head linear --out {}";
     succeed(line(train, &[drawn_store(), &store, &bundle]));

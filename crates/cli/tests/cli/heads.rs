@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
 
-const QUICK: &str = "--set mlp.epochs=1 --set mlp.least_steps=20 --set mlp.hidden=[16]";
+const QUICK: &str = "--set mlp.epochs=1 --set mlp.min_steps=20 --set mlp.hidden_layer_sizes=[16]";
 
 #[test]
 fn tasks_are_learnt_together_and_gone_on_with() {
     let dir = Dir::new();
     let report = json(line(
-        &format!("cv --store {{}} --task gender,age-group --head mlp-joint {QUICK} --out {{}}"),
+        &format!(
+            "cv --store {{}} --task gender,age-group --head mlp-multi-task {QUICK} --out {{}}"
+        ),
         &[drawn_store(), &dir.path("joint")],
     ));
     for (task, other) in [(0, "age-group"), (1, "gender")] {
@@ -20,7 +22,7 @@ fn tasks_are_learnt_together_and_gone_on_with() {
         assert!(notes.contains(&format!("auxiliary task {other}")), "{notes}");
     }
     let bundle = dir.path("joint.facefold");
-    let train = format!("train --store {{}} --task gender,age-group --head mlp-joint {QUICK}");
+    let train = format!("train --store {{}} --task gender,age-group --head mlp-multi-task {QUICK}");
     succeed(line(&format!("{train} --out {{}}"), &[drawn_store(), &bundle]));
     // The bundle's trunk is a start for a plain head of the same size, and for no other.
     let next = dir.path("next.facefold");
@@ -29,9 +31,9 @@ fn tasks_are_learnt_together_and_gone_on_with() {
     let answer = json(line(&format!("{go_on} --init {{}} --out {{}}"), &arguments));
     let notes = answer["metrics"]["gender"]["log"]["notes"].to_string();
     assert!(notes.contains("started from a trained head"), "{notes}");
-    let wider = format!("{go_on} --set mlp.hidden=[8] --init {{}} --out {{}}");
+    let wider = format!("{go_on} --set mlp.hidden_layer_sizes=[8] --init {{}} --out {{}}");
     let message = fail(line(&wider, &arguments), 1);
-    assert!(message.contains("mlp.hidden") && message.contains("[16]"), "{message}");
+    assert!(message.contains("mlp.hidden_layer_sizes") && message.contains("[16]"), "{message}");
 }
 
 #[test]
@@ -39,7 +41,7 @@ fn one_task_alone_is_no_joint_training() {
     let dir = Dir::new();
     let message = fail(
         line(
-            "train --store {} --task gender --head mlp-joint --out {}",
+            "train --store {} --task gender --head mlp-multi-task --out {}",
             &[drawn_store(), &dir.path("joint.facefold")],
         ),
         1,
@@ -71,24 +73,28 @@ fn store_with_races(dir: &Dir) -> PathBuf {
 }
 
 #[test]
-fn races_are_learnt_beside_a_task_and_never_told() {
+fn races_are_auxiliary_labels_and_never_predicted() {
     let dir = Dir::new();
     let store = store_with_races(&dir);
-    let cv = format!("cv --store {{}} --task gender --beside race {QUICK} --protocol kfold:4");
-    let joint = format!("{cv} --head mlp-joint --out {{}}");
+    let cv = format!("cv --store {{}} --task gender --auxiliary race {QUICK} --protocol kfold:4");
+    let joint = format!("{cv} --head mlp-multi-task --out {{}}");
     let report = json(line(&joint, &[&store, &dir.path("joint")]));
     assert_eq!(report["tasks"].as_array().expect("tasks").len(), 1);
     let notes = report["tasks"][0]["result"]["heads"][0]["fits"][0]["log"]["notes"].to_string();
     assert!(notes.contains("auxiliary task race: "), "{notes}");
     assert!(notes.contains(" 0 have no label of the main task"), "{notes}");
     let bundle = dir.path("joint.facefold");
-    let train = format!("train --store {{}} --task gender --beside race --head mlp-joint {QUICK}");
+    let train =
+        format!("train --store {{}} --task gender --auxiliary race --head mlp-multi-task {QUICK}");
     succeed(line(&format!("{train} --out {{}}"), &[&store, &bundle]));
 
-    // A head that would not learn them, labels that nobody has, and labels that are none.
+    // A head that would not learn them, labels that no row has, and labels that are none.
     let alone = format!("{cv} --head mlp,linear --out {{}}");
     let message = fail(line(&alone, &[&store, &dir.path("alone")]), 2);
-    assert!(message.contains("`mlp-joint`") && message.contains("found mlp, linear"), "{message}");
+    assert!(
+        message.contains("`mlp-multi-task`") && message.contains("found mlp, linear"),
+        "{message}"
+    );
     let message = fail(line(&joint, &[drawn_store(), &dir.path("none")]), 1);
     assert!(message.contains("at least two races, found 0"), "{message}");
     let message = fail(line(&joint.replace("race", "height"), &[&store, &dir.path("odd")]), 2);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::road::read_json;
+use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, fail, json, line, run, succeed};
 
 /// A store of a manifest whose rows `list` writes for so many drawn pictures; each is there twice, as
@@ -150,7 +150,7 @@ fn a_class_that_is_tested_but_never_trained_on_is_named() {
     let report = read_json(&out.join("report.json"));
     let result = &report["tasks"][0]["result"];
     assert_eq!(result["classes"], serde_json::json!(["**old**", "unseen", "young"]));
-    assert_eq!(result["partitions"][0]["untrained_classes"]["unseen"], 4);
+    assert_eq!(result["splits"][0]["untrained_classes"]["unseen"], 4);
     assert_eq!(report["tasks"][0]["rows"]["dropped"]["no known class"], 2);
     let text = std::fs::read_to_string(out.join("report.md")).expect("a report");
     assert!(text.contains("| unseen | 4 | never trained on | never trained on |"), "{text}");

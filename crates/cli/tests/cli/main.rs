@@ -18,10 +18,10 @@ mod labels;
 #[path = "../../../insightface/tests/contract/mock.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
 mod mock;
+mod pipeline;
 mod predict;
 mod real;
 mod replicas;
-mod road;
 mod serve;
 mod stores;
 mod support;

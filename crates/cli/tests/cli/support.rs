@@ -69,7 +69,7 @@ pub fn drawn() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let root = DRAWN.get_or_init(Dir::new).path("drawn");
-        succeed(line("data draw {} --subjects 20 --pictures 120 --seed 7", &[&root]));
+        succeed(line("data generate {} --subjects 20 --pictures 120 --seed 7", &[&root]));
         root
     })
 }

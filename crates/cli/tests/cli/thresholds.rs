@@ -1,6 +1,6 @@
 //! `--threshold`: decisions at an age, from `cv` and `train` to `predict`.
 
-use crate::road::read_json;
+use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
 
 #[test]
@@ -10,7 +10,7 @@ fn cv_reports_what_a_challenge_age_costs_and_repeats_no_fit_for_another_threshol
     let cv = |further: &str| {
         let arguments = format!(
             "cv --store {{}} --task age --head mlp,linear --features embedding --set mlp.epochs=2 \
-             --set mlp.least_steps=20 --out {{}} {further}"
+             --set mlp.min_steps=20 --out {{}} {further}"
         );
         succeed(line(&arguments, &[drawn_store(), &out]))
     };
@@ -48,7 +48,7 @@ fn a_bundle_decides_at_the_thresholds_it_was_trained_for() {
     let bundle = dir.path("drawn.facefold");
     succeed(line(
         "train --store {} --task age --head mlp --features embedding --set mlp.epochs=2 \
-         --set mlp.least_steps=20 --threshold 40 --threshold 30 --max-false-adult 50% --out {}",
+         --set mlp.min_steps=20 --threshold 40 --threshold 30 --max-false-adult 50% --out {}",
         &[drawn_store(), &bundle],
     ));
     let aligned = drawn().join("aligned");
@@ -58,7 +58,7 @@ fn a_bundle_decides_at_the_thresholds_it_was_trained_for() {
         let at = answer["thresholds"].as_array().expect("thresholds");
         assert_eq!([&at[0]["age"], &at[1]["age"]], [30, 40], "{answer}");
         let decision = at[1]["decision"].as_str().expect("a decision");
-        assert!(["over", "under", "cannot-say"].contains(&decision), "{answer}");
+        assert!(["over", "under", "undecided"].contains(&decision), "{answer}");
         let [over_30, over_40] = [0, 1].map(|place: usize| at[place]["probability_over"].as_f64());
         assert!(over_30 >= over_40 && over_40 >= Some(0.0), "{answer}");
     }

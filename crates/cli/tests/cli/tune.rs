@@ -1,6 +1,6 @@
 //! Searching settings from the command line.
 
-use crate::road::{read_json, without_times};
+use crate::pipeline::{read_json, without_times};
 use crate::support::{Dir, drawn_store, fail, line, succeed};
 
 #[test]
@@ -10,8 +10,8 @@ fn tune_chooses_settings_and_lists_what_it_tried() {
     let tune = || {
         line(
             "tune --store {} --task gender --head mlp,linear --features embedding \
-             --set mlp.epochs=2 --set mlp.least_steps=2 --grid mlp.dropout=0.1,0.4,0.6 \
-             --grid mlp.learning_rate=0.001,0.003,0.01 --grid linear.penalties=[0.1],[1] --out {}",
+             --set mlp.epochs=2 --set mlp.min_steps=2 --grid mlp.dropout=0.1,0.4,0.6 \
+             --grid mlp.learning_rate=0.001,0.003,0.01 --grid linear.l2_penalties=[0.1],[1] --out {}",
             &[drawn_store(), &out],
         )
     };
@@ -30,7 +30,7 @@ fn tune_chooses_settings_and_lists_what_it_tried() {
     assert_eq!((tried(0), tried(1)), (Some(9), Some(3)), "the settings given are among them");
     assert_eq!(searches[0]["budget"], "epochs");
     assert_eq!(searches[1]["budget"], "subjects");
-    let folds = task["result"]["partitions"].as_array().expect("partitions").len();
+    let folds = task["result"]["splits"].as_array().expect("splits").len();
     let trials = searches[0]["trials"].as_array().expect("trials").len();
     assert_eq!(trials, folds * (9 + 3), "a third goes on");
     for file in ["report.md", "report.html"] {
@@ -51,7 +51,7 @@ fn a_search_that_cannot_be_made_is_wrong_usage() {
     for (arguments, expected) in [
         ("--grid mlp.dropuot=0.1,0.2", "`mlp.dropuot` is no setting"),
         ("--grid mlp.dropout=0.1..0.4", "--random"),
-        ("--head mlp --grid svm.cost=1,2", "reads none of the settings"),
+        ("--head mlp --grid svm.c=1,2", "reads none of the settings"),
         ("--space tiny", "has no space `tiny`"),
         ("--halving 0", "--halving must be at least 1"),
         ("--inner-folds 1", "--inner-folds must be at least 2"),

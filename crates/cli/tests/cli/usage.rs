@@ -8,7 +8,7 @@ fn every_command_has_help_with_an_example() {
         "demo",
         "models fetch",
         "data check",
-        "data draw",
+        "data generate",
         "extract",
         "store export",
         "cv",

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use facefold_core::intervals::coverage_probabilities;
-use facefold_core::{Familiarity, FamiliarityModel, FittedHead, HeadError};
+use facefold_core::{AgeEstimate, Familiarity, FamiliarityModel, HeadError, Prediction};
 
 use super::{Fits, Job};
-use crate::calibration::{Calibration, estimates, true_ages};
+use crate::calibration::{Calibration, true_ages};
 use crate::error::EvaluateError;
 use crate::metrics::{Metric, Metrics, PredictedValues};
 use crate::protocol::CvSplit;
@@ -31,29 +31,29 @@ pub(super) struct Calibrated {
 }
 
 impl Fits<'_> {
-    /// Calibrates a fit on the rows that it was not fitted on, and tries that on its test rows.
+    /// Calibrates a fit on the rows that it was not fitted on, and tries that on its test rows, by
+    /// its predictions for its validation and test rows.
     pub(super) fn calibrated(
         &self,
         job: &Job<'_>,
         calibration: Calibration<'_>,
-        fitted: &dyn FittedHead,
+        [held_out, tested]: [&Prediction; 2],
     ) -> Result<Calibrated, HeadError> {
-        let matrix = self.plan.matrix;
         let test = &job.split.test;
-        let rows = self.features_of(test);
         let shared = self.shared_familiarity(job.split);
         if shared.get().is_none() {
             // A concurrent fit may have computed the same.
             let _ = shared.set(calibration.familiarity()?);
         }
         let model = shared.get().and_then(Option::as_ref);
-        let familiarity = model.map(|model| model.of(matrix, &rows)).transpose()?;
-        let intervals = calibration.intervals(job.head, fitted, model, job.seed)?;
+        let rows = self.features_of(test);
+        let familiarity = model.map(|model| model.of(self.plan.matrix, &rows)).transpose()?;
+        let intervals = calibration.intervals(job.head, held_out, model, job.seed)?;
         let Some(calibrated) = intervals else {
             return Ok(Calibrated { familiarity, ..Calibrated::default() });
         };
         let distance = |row: usize| familiarity.as_ref().map_or(0.0, |faces| faces[row].distance);
-        let estimates = estimates(fitted, matrix, &rows, false)?;
+        let estimates = AgeEstimate::of_prediction(tested);
         let around = |(row, estimate)| calibrated.intervals.around(estimate, distance(row));
         let intervals: Vec<(f32, f32)> = estimates.iter().enumerate().map(around).collect();
         let truth = true_ages(&self.plan.targets.select(test));

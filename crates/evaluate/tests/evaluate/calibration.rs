@@ -131,8 +131,8 @@ fn no_row_of_a_set_left_out_calibrates_a_fit_that_saw_its_subject() {
     };
     let (dataset, validation) = auxiliary_labels.datasets(own, &training, &held_out).unwrap();
     let head = Nearest::default();
-    let fitted = head.fit(&dataset, &validation, 1).unwrap();
-    let found = calibration.intervals(&head, fitted.as_ref(), None, 1).unwrap().unwrap();
+    let fit = head.fit(&dataset, &validation, 1).unwrap();
+    let found = calibration.intervals(&head, &fit.validation, None, 1).unwrap().unwrap();
     assert_eq!(found.sets_left_out, 0);
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    FeatureDataset, FeatureMatrix, FittedHead, Fold, Head, HeadError, Predictions, StateDict,
-    SubjectId, Targets, TrainingLog,
+    FeatureDataset, FeatureMatrix, Fit, FittedHead, Fold, Head, HeadError, PredictedTargets,
+    Prediction, StateDict, SubjectId, Targets, TrainingLog,
 };
 use facefold_evaluate::RowInfo;
 use ndarray::Array2;
@@ -30,17 +30,18 @@ impl Head for Nearest {
     fn fit(
         &self,
         training: &FeatureDataset<'_>,
-        _: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         _: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         if let Some(count) = self.fits.first() {
             count.fetch_add(1, Ordering::SeqCst);
         }
-        Ok(Box::new(FittedNearest {
+        let head = FittedNearest {
             rows: training.rows().to_vec(),
             targets: training.targets().clone(),
             log: TrainingLog { rows_used: training.len(), ..TrainingLog::default() },
-        }))
+        };
+        Fit::of(head, validation)
     }
 }
 
@@ -51,7 +52,7 @@ struct FittedNearest {
 }
 
 impl FittedHead for FittedNearest {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
         let plain = matrix.plain().to_array();
         let nearest = |row: usize| {
             let distance = |other: usize| -> f32 {
@@ -62,18 +63,19 @@ impl FittedHead for FittedNearest {
                 .min_by(|&a, &b| distance(self.rows[a]).total_cmp(&distance(self.rows[b])))
                 .unwrap()
         };
-        Ok(match &self.targets {
+        let targets = match &self.targets {
             Targets::Classes { indices, count } => {
                 let mut probabilities = Array2::zeros((rows.len(), *count));
                 for (number, &row) in rows.iter().enumerate() {
                     probabilities[(number, indices[nearest(row)])] = 1.0;
                 }
-                Predictions::Classes(probabilities)
+                PredictedTargets::Classes(probabilities)
             }
-            Targets::Regression(years) => Predictions::Regression(
+            Targets::Regression(years) => PredictedTargets::Regression(
                 rows.iter().map(|&row| years[nearest(row)].midpoint()).collect(),
             ),
-        })
+        };
+        Ok(targets.into())
     }
 
     fn log(&self) -> &TrainingLog {
@@ -104,18 +106,14 @@ impl Head for RandomGuess {
     fn fit(
         &self,
         training: &FeatureDataset<'_>,
-        _: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         let Targets::Classes { count, .. } = training.targets() else {
             return Err(HeadError::Untrainable("dice have no years".to_owned()));
         };
-        Ok(Box::new(FittedDice {
-            seed,
-            first: training.rows()[0],
-            count: *count,
-            log: TrainingLog::default(),
-        }))
+        let (first, count) = (training.rows()[0], *count);
+        Fit::of(FittedDice { seed, first, count, log: TrainingLog::default() }, validation)
     }
 }
 
@@ -127,13 +125,13 @@ struct FittedDice {
 }
 
 impl FittedHead for FittedDice {
-    fn predict(&self, _: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+    fn predict(&self, _: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
         let mut generator = seeded(self.seed, &format!("dice {}", self.first));
         let mut probabilities = Array2::zeros((rows.len(), self.count));
         for number in 0..rows.len() {
             probabilities[(number, generator.random_range(0..self.count))] = 1.0;
         }
-        Ok(Predictions::Classes(probabilities))
+        Ok(PredictedTargets::Classes(probabilities).into())
     }
 
     fn log(&self) -> &TrainingLog {

@@ -1,6 +1,6 @@
 //! Metrics against scikit-learn.
 
-use facefold_core::{Predictions, Targets, Task};
+use facefold_core::{PredictedTargets, Targets, Task};
 use facefold_evaluate::{Metric, Metrics, PredictedValues};
 use ndarray::array;
 
@@ -103,11 +103,9 @@ fn a_class_without_rows_has_no_recall_and_no_weight() {
 
 #[test]
 fn predictions_that_are_not_finite_are_refused() {
-    let error = PredictedValues::from_predictions(&Predictions::Classes(array![[0.5, f32::NAN]]));
+    let error = PredictedValues::new(&PredictedTargets::Classes(array![[0.5, f32::NAN]]));
     assert!(error.unwrap_err().to_string().contains("found NaN"));
-    assert!(
-        PredictedValues::from_predictions(&Predictions::Regression(vec![f32::INFINITY])).is_err()
-    );
+    assert!(PredictedValues::new(&PredictedTargets::Regression(vec![f32::INFINITY])).is_err());
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::{
-    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, Split, StateDict,
-    SubjectId, Targets, Task, TrainingLog,
+    FeatureDataset, FeatureMatrix, Fit, FittedHead, Head, HeadError, PredictedTargets, Prediction,
+    Split, StateDict, SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
     AuxiliaryLabels, Budget, Configuration, CvPlan, CvRun, DirectoryJournal, EvaluateError,
@@ -53,26 +53,27 @@ impl Head for Threshold {
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         _: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         if self.at < 0.0 {
             return Err(HeadError::Untrainable("below 0".to_owned()));
         }
         self.seen.fits.fetch_add(1, Ordering::SeqCst);
         self.seen.fitted.lock().unwrap().extend(training.rows().iter().chain(validation.rows()));
         self.seen.training_rows.lock().unwrap().push(training.rows().to_vec());
-        Ok(Box::new(Fitted { at: self.at as f32, seen: self.seen, log: TrainingLog::default() }))
+        let (at, seen) = (self.at as f32, self.seen);
+        Fit::of(Fitted { at, seen, log: TrainingLog::default() }, validation)
     }
 }
 
 impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
         self.seen.predicted.lock().unwrap().extend(rows);
         let mut probabilities = Array2::from_elem((rows.len(), 2), 0.1);
         for (number, &row) in rows.iter().enumerate() {
             let above = matrix.plain().row(row)[0] > self.at;
             probabilities[(number, usize::from(above))] = 0.9;
         }
-        Ok(Predictions::Classes(probabilities))
+        Ok(PredictedTargets::Classes(probabilities).into())
     }
 
     fn log(&self) -> &TrainingLog {
@@ -275,7 +276,7 @@ fn every_split_is_searched_separately_by_whole_subjects() {
         assert_eq!(training.len(), 3 * subjects.len(), "subjects are whole");
         small += usize::from(training.len() < whole / 2);
     }
-    assert_eq!(small, 4 * 9, "the first rung");
+    assert_eq!(small, 4 * 9, "the first step");
 }
 
 #[test]

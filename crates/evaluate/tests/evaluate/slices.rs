@@ -150,7 +150,7 @@ fn an_attribute_of_another_length_is_refused() {
 }
 
 /// Predictions of two heads; `sure` under two seeds.
-fn doubted() -> RowPredictions {
+fn label_errors() -> RowPredictions {
     let column =
         |head: &str, seed, predicted: [usize; 5], probability: [f32; 5]| PredictionColumn {
             intervals: None,
@@ -179,7 +179,7 @@ fn doubted() -> RowPredictions {
 
 #[test]
 fn confident_predictions_under_every_seed_make_a_label_error_candidate() {
-    let found = label_error_candidates(&doubted(), "sure").unwrap();
+    let found = label_error_candidates(&label_errors(), "sure").unwrap();
     let rows: Vec<(&str, &str, &str, usize)> = found
         .rows
         .iter()
@@ -187,7 +187,7 @@ fn confident_predictions_under_every_seed_make_a_label_error_candidate() {
         .collect();
     assert_eq!(rows, [("0.jpg", "female", "male", 1), ("3.jpg", "male", "female", 0)]);
     assert_eq!(found.others, 1, "the majority baseline is not asked");
-    assert!(label_error_candidates(&doubted(), "none").is_err());
+    assert!(label_error_candidates(&label_errors(), "none").is_err());
 }
 
 #[test]
@@ -218,11 +218,11 @@ fn a_large_age_error_makes_a_label_error_candidate() {
     assert_eq!((one.score, one.agreeing), (30.0, 1));
 
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("suspects.csv");
+    let path = directory.path().join("label-errors.csv");
     found.write_csv(&path, 10).unwrap();
     assert_eq!(
         fs_err::read_to_string(&path).unwrap(),
-        "path,subject,partition,label,answer,doubt,agreeing\n\
+        "path,subject,partition,label,prediction,score,agreeing_heads\n\
          7.jpg,person 3,fold 0,30,60.0,30.000,1 of 1\n"
     );
     found.write_csv(&path, 0).unwrap();

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    FeatureDataset, FeatureMatrix, FittedHead, Head, HeadError, Predictions, Split, StateDict,
-    SubjectId, Targets, Task, TrainingLog,
+    FeatureDataset, FeatureMatrix, Fit, FittedHead, Head, HeadError, PredictedTargets, Prediction,
+    Split, StateDict, SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, AuxiliaryLabels, CvOutcome, CvPlan, CvRun,
@@ -33,11 +33,11 @@ impl Head for Feature {
     fn fit(
         &self,
         _: &FeatureDataset<'_>,
-        _: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         _: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         let log = TrainingLog::default();
-        Ok(Box::new(Fitted { distribution: self.distribution, log }))
+        Fit::of(Fitted { distribution: self.distribution, log }, validation)
     }
 }
 
@@ -47,15 +47,8 @@ struct Fitted {
 }
 
 impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        Ok(Predictions::Regression(rows.iter().map(|&row| matrix.plain().row(row)[0]).collect()))
-    }
-
-    fn age_distribution(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Option<Array2<f32>>, HeadError> {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
+        let years = rows.iter().map(|&row| matrix.plain().row(row)[0]).collect();
         let mut probabilities = Array2::zeros((rows.len(), 117));
         for (mut probabilities, &row) in probabilities.rows_mut().into_iter().zip(rows) {
             let centre = matrix.plain().row(row)[0];
@@ -65,7 +58,10 @@ impl FittedHead for Fitted {
             let sum = probabilities.sum();
             probabilities /= sum;
         }
-        Ok(self.distribution.then_some(probabilities))
+        Ok(Prediction {
+            age_distribution: self.distribution.then_some(probabilities),
+            ..PredictedTargets::Regression(years).into()
+        })
     }
 
     fn log(&self) -> &TrainingLog {

@@ -57,6 +57,8 @@ pub(super) struct StoreRows {
     /// Why a label row with an embedding is not used.
     pub(super) left_out: Vec<Option<String>>,
     pub(super) notes: Vec<String>,
+    /// Those of them on rows that count as one subject.
+    pub(super) subject_notes: Vec<String>,
 }
 
 /// Why a label row is not used whose picture was extracted and is in no shard.
@@ -97,6 +99,32 @@ pub(super) fn require_distinct(stores: &[(SetName, &Path)]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a store that is given twice, through another path: its rows would count twice.
+pub(super) fn require_different(stores: &[Store]) -> Result<()> {
+    for (index, store) in stores.iter().enumerate() {
+        if let Some(other) = stores[..index].iter().find(|other| other.is_same(store)) {
+            return Err(Error::options(format!(
+                "`{}` and `{}` are the same store: expected different stores; give each once",
+                other.directory().display(),
+                store.directory().display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a store from which somebody is being removed.
+pub(crate) fn require_no_removal(store: &Store) -> Result<()> {
+    if !store.removal_is_unfinished() {
+        return Ok(());
+    }
+    Err(Error::data(format!(
+        "a removal from the store `{}` is not finished: {}",
+        store.directory().display(),
+        remedy_for_lost_rows(true)
+    )))
 }
 
 /// Refuses stores whose features cannot be compared.
@@ -158,7 +186,7 @@ impl StoreRows {
             }
         }
         if let Some(&lost) = rejected.get(LOST) {
-            let sentence = lost_rows(lost, store.removal_is_unfinished());
+            let sentence = lost_rows(lost, false);
             progress.note(&format!("`{}`: {sentence}", directory.display()));
         }
         if keys.is_empty() {
@@ -193,6 +221,7 @@ impl StoreRows {
             rejected,
             left_out: Vec::new(),
             notes: if augmented > 0 { vec![versions] } else { Vec::new() },
+            subject_notes: Vec::new(),
         };
         loaded.left_out = loaded.refused(options)?;
         find_subjects(&mut loaded)?;

@@ -22,7 +22,9 @@ pub(super) fn find_subjects(set: &mut StoreRows) -> Result<()> {
     let rows = SubjectRows { keys: &set.keys, named: &named, ages: &ages };
     let views = embeddings.as_ref().map(Array2::view);
     let found = subjects::group_subjects(&rows, views, THRESHOLD)?;
-    set.notes.extend(notes_on(&found));
+    let notes = notes_on(&found);
+    set.subject_notes.clone_from(&notes);
+    set.notes.extend(notes);
     for (index, subject) in indices.into_iter().zip(found.subjects) {
         set.subjects[index] = Some(subject);
     }

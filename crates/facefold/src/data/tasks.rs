@@ -136,7 +136,7 @@ impl JoinedStores {
         let names: BTreeSet<&str> = found.iter().map(|&(.., race)| race).collect();
         if names.len() < 2 {
             return Err(Error::data(format!(
-                "--beside race: expected rows of at least two races, found {}; leave it out",
+                "--auxiliary race: expected rows of at least two races, found {}; leave it out",
                 names.len()
             )));
         }

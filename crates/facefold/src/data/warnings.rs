@@ -16,8 +16,7 @@ const UNTRAINED: &str = "The embeddings come from an untrained network (seeded r
 pub(crate) fn of_run(stores: &JoinedStores, options: &LearningOptions) -> Vec<String> {
     let untrained = stores.store().header().extractor.model == "untrained";
     let untrained = untrained.then(|| UNTRAINED.to_owned());
-    let unfinished = stores.sets.iter().any(|set| set.store.removal_is_unfinished());
-    let lost = stores.rejected.get(LOST).map(|&rows| format!("{}.", lost_rows(rows, unfinished)));
+    let lost = stores.rejected.get(LOST).map(|&rows| format!("{}.", lost_rows(rows, false)));
     let ages = options.ages.map(|ages| {
         format!(
             "Only faces with an exact age in {ages} are trained and tested on (`--ages {ages}`): compare \

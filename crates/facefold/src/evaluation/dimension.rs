@@ -1,4 +1,4 @@
-//! One setting with the values to try, as a user writes it: `svm.cost=0.1..100:log`.
+//! One setting with the values to try, as a user writes it: `svm.c=0.1..100:log`.
 
 use std::str::FromStr;
 
@@ -169,7 +169,7 @@ mod tests {
     fn ranges_say_how_they_are_drawn_from() {
         let parsed = |text: &str| text.parse::<Dimension>().unwrap().values;
         let range = |low, high, spacing| Values::Range { low, high, spacing };
-        assert_eq!(parsed("svm.cost=0.1..100:log"), range(0.1, 100.0, Spacing::Logarithmic));
+        assert_eq!(parsed("svm.c=0.1..100:log"), range(0.1, 100.0, Spacing::Logarithmic));
         assert_eq!(parsed("mlp.epochs=4..20:int"), range(4.0, 20.0, Spacing::Whole));
         assert_eq!(parsed("mlp.dropout=0..0.5"), range(0.0, 0.5, Spacing::Linear));
         assert!("mlp.dropout=0..x".parse::<Dimension>().unwrap_err().contains("`x`"));

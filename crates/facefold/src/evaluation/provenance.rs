@@ -95,7 +95,7 @@ fn roots(stores: &JoinedStores) -> String {
         let root = &set.store.header().dataset.root;
         root.file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
     };
-    stores.sets.iter().map(name).collect::<Vec<String>>().join("`, `")
+    stores.sets.iter().map(name).collect::<Vec<String>>().join(", ")
 }
 
 fn set_infos(stores: &JoinedStores) -> Vec<SetInfo> {

@@ -31,7 +31,7 @@ pub(super) struct Trials {
     pub(super) head: String,
     /// First the settings as given, which win ties; no two make the same head.
     pub(super) configurations: Vec<Configuration>,
-    /// What early rungs save on.
+    /// What early steps save on.
     pub(super) budget: Budget,
 }
 
@@ -149,7 +149,7 @@ pub(super) fn head_with(
     };
     let mut options: HeadOptions = serde_json::from_value(document).map_err(shown)?;
     options.mlp.epochs = part(options.mlp.epochs, share);
-    options.mlp.least_steps = part(options.mlp.least_steps, share);
+    options.mlp.min_steps = part(options.mlp.min_steps, share);
     registry::head(head, &options)
 }
 
@@ -259,27 +259,28 @@ mod tests {
 
     #[test]
     fn each_head_has_the_settings_it_reads() {
-        let given = ["mlp.hidden=[64],[64,32]", "svm.cost=1,[2,4]", "class_weights=balanced"];
+        let given =
+            ["mlp.hidden_layer_sizes=[64],[64,32]", "svm.c=1,[2,4]", "class_weights=balanced"];
         let of_heads = trials(&["mlp", "svm"], &given, None).unwrap();
         let keys = |trials: &Trials| -> Vec<String> {
             trials.configurations[1].0.keys().cloned().collect()
         };
-        assert_eq!(keys(&of_heads[0]), ["class_weights", "mlp.hidden"]);
-        assert_eq!(keys(&of_heads[1]), ["class_weights", "svm.cost"]);
+        assert_eq!(keys(&of_heads[0]), ["class_weights", "mlp.hidden_layer_sizes"]);
+        assert_eq!(keys(&of_heads[1]), ["class_weights", "svm.c"]);
         assert_eq!(of_heads[1].budget, Budget::Subjects);
-        let message = trials(&["mlp"], &["svm.cost=1,2", "mlp.dropout=0,0.1"], None).err().unwrap();
-        assert!(message.contains("no head given reads `svm.cost`"), "{message}");
+        let message = trials(&["mlp"], &["svm.c=1,2", "mlp.dropout=0,0.1"], None).err().unwrap();
+        assert!(message.contains("no head given reads `svm.c`"), "{message}");
     }
 
     #[test]
     fn random_configurations_lie_in_their_ranges_and_repeat() {
-        let given = ["svm.cost=0.1..100:log", "svm.gamma=0.25,0.5", "svm.degree=2..3:int"];
+        let given = ["svm.c=0.1..100:log", "svm.gamma=0.25,0.5", "svm.degree=2..3:int"];
         let draw = || trials(&["svm"], &given, Some(40)).unwrap().remove(0).configurations;
         let configurations = draw();
         assert_eq!(configurations.len(), 41);
         assert_eq!(configurations, draw(), "seeded");
         let costs: Vec<f64> =
-            configurations[1..].iter().map(|set| set.0["svm.cost"].as_f64().unwrap()).collect();
+            configurations[1..].iter().map(|set| set.0["svm.c"].as_f64().unwrap()).collect();
         assert!(costs.iter().all(|cost| (0.1..=100.0).contains(cost)), "{costs:?}");
         // Half of the draws of a logarithmic range lie below its geometric middle.
         let low = costs.iter().filter(|&&cost| cost < 10.0_f64.sqrt()).count();
@@ -322,7 +323,7 @@ mod tests {
             let none = Configuration::default();
             let head = head_with("mlp", &HeadOptions::default(), &none, share).unwrap();
             let settings = head.settings();
-            (settings["mlp"]["epochs"].as_u64(), settings["mlp"]["least_steps"].as_u64())
+            (settings["mlp"]["epochs"].as_u64(), settings["mlp"]["min_steps"].as_u64())
         };
         assert_eq!(epochs(1.0), (Some(12), Some(600)));
         assert_eq!(epochs(1.0 / 3.0), (Some(4), Some(200)));

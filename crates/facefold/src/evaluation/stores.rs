@@ -22,7 +22,7 @@ use crate::options::{LearningOptions, Origin};
 use crate::progress::Progress;
 
 /// Pictures with a doubtful label that are named in a file; a reader looks through no more.
-const MOST_SUSPECTS: usize = 200;
+const MOST_LABEL_ERRORS: usize = 200;
 
 /// Which heads are evaluated on which rows, and where the report goes.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ pub(super) fn evaluate(
     let mut tasks = Vec::new();
     let directory = ReportDirectory::claim(&options.out)?;
     directory.announce_replacement(&options.origin.command, progress);
-    stores.note_report(&options.out);
+    directory.note_in(&stores, progress)?;
     for &task in &learning.tasks {
         let data = stores.task(task, learning)?;
         progress.note(&data.description());
@@ -151,14 +151,16 @@ pub(super) fn evaluate(
     let provenance = provenance::of(&stores, &options.origin, start.elapsed());
     let dataset = provenance::dataset(&stores, learning);
     let (reports, tables): (Vec<_>, Vec<_>) =
-        tasks.into_iter().map(|task| (task.report, (task.predictions, task.suspects))).unzip();
+        tasks.into_iter().map(|task| (task.report, (task.predictions, task.label_errors))).unzip();
     let report = Report { format: FORMAT, warnings, provenance, dataset, tasks: reports };
+    directory.require_all_rows(&stores)?;
     facefold_report::remove(&options.out)?;
-    for (predictions, suspects) in tables {
+    for (predictions, label_errors) in tables {
         let task = predictions.task;
         predictions.write_csv(&options.out.join(predictions_file(task)))?;
-        if let Some(suspects) = suspects {
-            suspects.write_csv(&options.out.join(label_errors_file(task)), MOST_SUSPECTS)?;
+        if let Some(label_errors) = label_errors {
+            label_errors
+                .write_csv(&options.out.join(label_errors_file(task)), MOST_LABEL_ERRORS)?;
         }
     }
     facefold_report::write(&report, &options.out)?;
@@ -192,7 +194,8 @@ fn plan_task<'a>(
     let seed = learning.seed;
     Ok(CvPlan {
         protocol,
-        splits: plan(&protocol, &data.rows, &data.labels, seed)?,
+        splits: plan(&protocol, &data.rows, &data.labels, seed)
+            .map_err(|error| stores.explained(error))?,
         heads: learning.heads(options.head_names(), Some(data.task))?,
         seeds: consecutive(seed, options.seeds),
         thresholds,
@@ -204,7 +207,7 @@ fn plan_task<'a>(
 struct EvaluatedTask {
     report: TaskReport,
     predictions: RowPredictions,
-    suspects: Option<LabelErrorCandidates>,
+    label_errors: Option<LabelErrorCandidates>,
 }
 
 impl EvaluatedTask {
@@ -219,22 +222,22 @@ impl EvaluatedTask {
     ) -> Result<Self> {
         let comparison = compare(&outcome, seed)?;
         let CvOutcome { result, predictions } = outcome;
-        let (mut sliced, mut doubted) = (None, None);
+        let (mut sliced, mut label_errors) = (None, None);
         if let Some(best) = comparison.as_ref().and_then(best_head) {
             sliced = Some(slices(&predictions, best, attributes, seed)?);
-            doubted = Some(label_error_candidates(&predictions, best)?);
+            label_errors = Some(label_error_candidates(&predictions, best)?);
         }
         let report = TaskReport {
             rows: row_counts(stores, data),
             result,
             comparison,
             slices: sliced,
-            label_error_candidates: doubted
+            label_error_candidates: label_errors
                 .as_ref()
                 .map(|found| label_error_count(predictions.task, found)),
             searches,
         };
-        Ok(Self { report, predictions, suspects: doubted })
+        Ok(Self { report, predictions, label_errors: label_errors })
     }
 }
 
@@ -256,12 +259,12 @@ fn best_head(comparison: &Comparison) -> Option<&str> {
 
 /// What the report says of the rows whose label a head doubts; a file next to the predictions names
 /// them.
-fn label_error_count(task: Task, suspects: &LabelErrorCandidates) -> LabelErrorCount {
-    let found = suspects.rows.len();
+fn label_error_count(task: Task, label_errors: &LabelErrorCandidates) -> LabelErrorCount {
+    let found = label_errors.rows.len();
     LabelErrorCount {
-        head: suspects.head.clone(),
+        head: label_errors.head.clone(),
         found,
-        listed: found.min(MOST_SUSPECTS),
+        listed: found.min(MOST_LABEL_ERRORS),
         file: label_errors_file(task),
     }
 }

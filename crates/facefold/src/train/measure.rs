@@ -1,6 +1,6 @@
 //! What is measured of a trained head on the subjects that were kept for validation.
 
-use facefold_core::{AgeGroups, FeatureDataset, FittedHead, Targets, Task};
+use facefold_core::{AgeGroups, Targets, Task};
 use facefold_evaluate::{Metrics, PredictedValues};
 use serde_json::json;
 
@@ -11,23 +11,23 @@ use crate::error::Result;
 /// it is right about and on the others; for years, on the half of the rows with the smaller errors
 /// and on the other. None for heads that say nothing.
 pub(super) fn spread(
-    fitted: &dyn FittedHead,
+    spread: Option<&[f32]>,
     answers: &PredictedValues,
-    kept: &FeatureDataset<'_>,
-) -> Result<Option<serde_json::Value>> {
-    let Some(spread) = fitted.uncertainty(kept.matrix(), kept.rows())? else { return Ok(None) };
-    let errors: Vec<f32> = match (answers, kept.targets()) {
+    truth: &Targets,
+) -> Option<serde_json::Value> {
+    let spread = spread?;
+    let errors: Vec<f32> = match (answers, truth) {
         (PredictedValues::Regression(predicted), Targets::Regression(truth)) => {
             predicted.iter().zip(truth).map(|(&predicted, age)| age.distance(predicted)).collect()
         }
         (PredictedValues::Classes { predicted, .. }, Targets::Classes { indices, .. }) => {
             predicted.iter().zip(indices).map(|(a, b)| f32::from(a != b)).collect()
         }
-        _ => return Ok(None),
+        _ => return None,
     };
     let mut sorted = errors.clone();
     sorted.sort_by(f32::total_cmp);
-    let border = match kept.targets() {
+    let border = match truth {
         Targets::Regression(_) => sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
         Targets::Classes { .. } => 0.5,
     };
@@ -36,7 +36,7 @@ pub(super) fn spread(
         let chosen: Vec<f64> = chosen.map(|(spread, _)| f64::from(*spread)).collect();
         (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
     };
-    Ok(Some(json!({ "of_small_errors": mean(false), "of_large_errors": mean(true) })))
+    Some(json!({ "of_small_errors": mean(false), "of_large_errors": mean(true) }))
 }
 
 /// The error in years for each group of true ages that has rows (of age ranges, those that lie in

@@ -2,7 +2,7 @@
 
 mod measure;
 
-use facefold_core::{AgeThreshold, ErrorBound, FamiliarityModel, FeatureDataset, FittedHead, Task};
+use facefold_core::{AgeThreshold, ErrorBound, FamiliarityModel, Fit, Prediction, Targets, Task};
 use facefold_datasets::DatasetKind;
 use facefold_evaluate::{
     AgePredictions, AuxiliaryLabels, Calibration, CvSplit, Metrics, PredictedValues,
@@ -65,7 +65,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<Bundle> 
     let header = stores.store().header();
     let all = learning.tasks.iter().map(|&task| stores.task(task, learning));
     let all = all.collect::<Result<Vec<TaskData>>>()?;
-    let familiarity = familiarity(&all, learning.seed)?;
+    let familiarity = familiarity(&all, learning.seed).map_err(|error| stores.explained(error))?;
     let training = stores.sets.iter().map(|set| training_set(set, &all)).collect();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
@@ -145,17 +145,16 @@ fn fit(
     let own = data.view();
     let (training, kept) = auxiliary.datasets(own, &trained, &held_out)?;
     progress.note(&format!("{task}: fitting {} on {} rows", head.name(), training.len()));
-    let fitted = head.fit(&training, &kept, seed)?;
-    let predictions = fitted.predict_validation(&data.features, kept.rows())?;
-    let predicted = PredictedValues::from_predictions(&predictions)?;
+    let Fit { head: fitted, validation } = head.fit(&training, &kept, seed)?;
+    let predicted = PredictedValues::new(&validation.targets)?;
     let measured = Metrics::measure(&predicted, kept.targets(), task == Task::AgeGroup)?;
     let by_age_group = by_age_group(&predicted, kept.targets())?;
     let by_set = by_set(data, &held_out, &predicted)?;
     let calibration =
         Calibration { own, auxiliary_labels: auxiliary, training: &trained, held_out: &held_out };
-    let intervals = calibration.intervals(head.as_ref(), fitted.as_ref(), familiarity, seed)?;
-    let spread = spread(fitted.as_ref(), &predicted, &kept)?;
-    let age_thresholds = thresholds(options, fitted.as_ref(), &predicted, &kept, progress)?;
+    let intervals = calibration.intervals(head.as_ref(), &validation, familiarity, seed)?;
+    let spread = spread(validation.uncertainty.as_deref(), &predicted, kept.targets());
+    let age_thresholds = thresholds(options, &validation, kept.targets(), progress);
     let metrics = json!({
         "head": options.head,
         "training_rows": training.len(),
@@ -198,20 +197,17 @@ fn announce_split(data: &TaskData, partition: &CvSplit, progress: &dyn Progress)
 /// The limits of age decisions, chosen on the subjects that the head did not see; none for classes.
 fn thresholds(
     options: &TrainOptions,
-    fitted: &dyn FittedHead,
-    predicted: &PredictedValues,
-    kept: &FeatureDataset<'_>,
+    validation: &Prediction,
+    truth: &Targets,
     progress: &dyn Progress,
-) -> Result<Vec<AgeThreshold>> {
-    let PredictedValues::Regression(years) = predicted else { return Ok(Vec::new()) };
-    let distribution = fitted.age_distribution_validation(kept.matrix(), kept.rows())?;
-    let predicted = AgePredictions::new(years, distribution.as_ref()).decision_ages();
-    let max_error = options.max_false_adult;
-    let chosen = choose_thresholds(&options.thresholds, max_error, &predicted, kept.targets());
+) -> Vec<AgeThreshold> {
+    let Some(predicted) = AgePredictions::of(validation) else { return Vec::new() };
+    let predicted = predicted.decision_ages();
+    let chosen = choose_thresholds(&options.thresholds, options.max_false_adult, &predicted, truth);
     for limits in &chosen {
         progress.note(&description(limits));
     }
-    Ok(chosen)
+    chosen
 }
 
 /// The sentence on the limits that were chosen.
@@ -221,14 +217,14 @@ fn description(limits: &AgeThreshold) -> String {
     let over = known(over_from).map_or_else(
         || {
             format!(
-                "nobody is called over ({minors} minors, at least {} are needed)",
+                "no one is decided to be over ({minors} minors, at least {} are needed)",
                 max_error.min_rows()
             )
         },
         |limit| format!("over from a lower decile of {limit} (chosen on {minors} minors)"),
     );
     let under = known(under_below).map_or_else(
-        || format!("nobody is called under ({adults} adults)"),
+        || format!("no one is decided to be under ({adults} adults)"),
         |limit| format!("under below a median of {limit} (on {adults} adults)"),
     );
     format!("threshold {age}, errors of at most {max_error}: {over}; {under}")

@@ -3,16 +3,17 @@
 use facefold_core::{HeadError, StateDict, TargetKind};
 use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 
-use super::{Fitted, read};
+use super::LinearModel;
+use crate::estimator::Fitted;
 
 /// Exports the computation of the head of this state dict.
 pub(crate) fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<Value, HeadError> {
-    let Fitted { features, weights, biases, years, stored } = read(state)?;
+    let Fitted { features, target, model, .. } = Fitted::<LinearModel>::read(state)?;
     let features = features.export(graph);
-    let weights = weights.iter().copied().collect();
-    let outputs = graph.layer("output", features, weights, biases);
-    let (prediction, width) = match stored.target {
-        TargetKind::Regression => (graph.scaled(outputs, years.1, years.0), 1),
+    let weights = model.columns().into_iter().collect();
+    let outputs = graph.layer("output", features, weights, model.biases);
+    let (prediction, width) = match target {
+        TargetKind::Regression => (graph.scaled(outputs, model.years.1, model.years.0), 1),
         TargetKind::Classes { count } => (graph.compute(Operation::Softmax, &[outputs]), count),
     };
     Ok(graph.compute(Operation::MeanOfCrops { width }, &[prediction]))

@@ -44,7 +44,7 @@ impl<'a> Batches<'a> {
             features,
             options,
             // Small sets need steps more than they need smooth gradients.
-            size: options.batch.min((n / 20).max(32)).min(n),
+            size: options.batch_size.min((n / 20).max(32)).min(n),
             order: (0..n).collect(),
             balanced,
             shuffle: seeded(seed, "mlp shuffle"),
@@ -99,7 +99,9 @@ impl<'a> Batches<'a> {
         for (&(one, other, lambda), out) in pairs.iter().zip(values.chunks_exact_mut(width)) {
             let mut read = |index: usize, out: &mut [f32]| {
                 let side = match matrix.mirrored() {
-                    Some(mirrored) if self.options.mirror && self.mirror.random() => mirrored,
+                    Some(mirrored) if self.options.horizontal_flip && self.mirror.random() => {
+                        mirrored
+                    }
                     _ => matrix.plain(),
                 };
                 self.features.apply(side, self.rows[index], out);

@@ -29,7 +29,7 @@ impl Decoder {
     }
 
     /// Takes the thresholds as training left them; out of order, they are put in order, so that no
-    /// year has a negative share.
+    /// year has a negative probability.
     pub(super) fn set_thresholds(&mut self, mut thresholds: Vec<f32>) {
         thresholds.sort_by(|a, b| b.total_cmp(a));
         self.thresholds = thresholds;
@@ -54,7 +54,12 @@ impl Decoder {
             && matches!(self.loss, AgeLoss::Distribution { .. } | AgeLoss::Ordinal)
     }
 
-    /// Shares of classes or of the years 0 to 116, each row summing to 1; or years, one a row.
+    /// Whether the network's outputs for an age are a logit for each of the ages 0 to 116.
+    pub(super) fn has_a_logit_for_each_age(&self) -> bool {
+        matches!(self.loss, AgeLoss::Distribution { .. })
+    }
+
+    /// Probabilities of classes or of the years 0 to 116, each row summing to 1; or years, one a row.
     pub(super) fn probabilities(&self, mut outputs: Vec<f32>) -> Vec<f32> {
         match (self.target, self.loss) {
             (TargetKind::Regression, AgeLoss::L1 | AgeLoss::L2) => {
@@ -87,9 +92,9 @@ impl Decoder {
     }
 
     /// Years, one a row, of what [`Self::probabilities`] gives for years.
-    pub(super) fn years_of(&self, probabilities: Vec<f32>) -> Vec<f32> {
+    pub(super) fn years_of(&self, probabilities: &[f32]) -> Vec<f32> {
         if !self.predicts_distribution() {
-            return probabilities;
+            return probabilities.to_vec();
         }
         let year = match self.decoding {
             AgeDecoding::MedianYear => median_year,

@@ -63,7 +63,7 @@ impl Network {
             let name = format!("hidden.{index}");
             let Weights { mut weights, mut biases } = Weights::of(&layer.dense)?;
             let units = biases.len();
-            at = match (self.form, &layer.norm) {
+            at = match (self.architecture, &layer.norm) {
                 (Architecture::Plain, norm) => {
                     if let Some(norm) = norm {
                         // Columns of weights are scaled as the units would be behind them.

@@ -3,7 +3,7 @@
 use facefold_core::{HeadError, StateDict, TargetKind};
 
 use super::network::Network;
-use super::{FittedSettings, JOINT_NAME, Mlp, NAME, RESIDUAL_NAME};
+use super::{FittedSettings, MULTI_TASK_NAME, Mlp, NAME, RESIDUAL_NAME};
 use crate::features::Standardiser;
 use crate::state_dict::{Reader, Stored, backend};
 
@@ -21,9 +21,9 @@ impl Start {
     /// The head to start from, if `head` has one, for features of this width.
     pub(super) fn of(head: &Mlp, width: usize) -> Result<Option<Self>, HeadError> {
         let Some(state) = &head.start else { return Ok(None) };
-        if ![NAME, JOINT_NAME, RESIDUAL_NAME].contains(&state.kind.as_str()) {
+        if ![NAME, MULTI_TASK_NAME, RESIDUAL_NAME].contains(&state.kind.as_str()) {
             return Err(HeadError::Setting(format!(
-                "an MLP can start from a trained `{NAME}`, `{JOINT_NAME}` or `{RESIDUAL_NAME}`, \
+                "an MLP can start from a trained `{NAME}`, `{MULTI_TASK_NAME}` or `{RESIDUAL_NAME}`, \
                  found a `{}`",
                 state.kind
             )));
@@ -42,8 +42,16 @@ impl Start {
         };
         let (ours, theirs) = (&head.options, &settings.options);
         same("features", width.to_string(), features.width().to_string())?;
-        same("the form", format!("{:?}", head.form), format!("{:?}", settings.form))?;
-        same("mlp.hidden", format!("{:?}", ours.hidden), format!("{:?}", theirs.hidden))?;
+        same(
+            "the architecture",
+            format!("{:?}", head.architecture),
+            format!("{:?}", settings.architecture),
+        )?;
+        same(
+            "mlp.hidden_layer_sizes",
+            format!("{:?}", ours.hidden_layer_sizes),
+            format!("{:?}", theirs.hidden_layer_sizes),
+        )?;
         same("mlp.batch_norm", ours.batch_norm.to_string(), theirs.batch_norm.to_string())?;
         let unit = |columns: Option<(usize, usize)>| format!("{columns:?}");
         same("unit_columns", unit(head.unit_columns), unit(unit_columns))?;
@@ -51,7 +59,7 @@ impl Start {
             TargetKind::Classes { count } => count,
             TargetKind::Regression => theirs.age_loss.outputs(),
         };
-        let network = Network::restore(&reader, settings.form, theirs, width, outputs)?;
+        let network = Network::restore(&reader, settings.architecture, theirs, width, outputs)?;
         Ok(Some(Self { features, network, target }))
     }
 

@@ -1,6 +1,6 @@
 //! The layers of the network as candle tensors, and where they come from.
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Shape, Tensor, Var};
 use facefold_core::HeadError;
 use facefold_core::rng::Rng;
 use rand::Rng as _;
@@ -39,7 +39,7 @@ pub(super) struct Norm {
 pub(super) enum Pass<'a> {
     Training(&'a mut Rng),
     Prediction,
-    /// Prediction with dropout as in training.
+    /// Prediction with dropout, of the same units for all rows.
     PredictionWithDropout(&'a mut Rng),
 }
 
@@ -96,7 +96,7 @@ impl Source for Loaded<'_, '_> {
 
     fn norm(&mut self, name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
         let read = |part: &str| self.0.vector(&format!("{name}.{part}"), Some(width));
-        let values = [read("gain")?, read("offset")?, read("mean")?, read("variance")?];
+        let values = [read("gamma")?, read("beta")?, read("mean")?, read("variance")?];
         norm(values, width).map_err(backend("reading a batch norm"))
     }
 }
@@ -206,13 +206,18 @@ fn follow(running: &Var, batch: &Tensor) -> Result<()> {
     running.set(&moved)
 }
 
-/// Dropout of the units, in passes with dropout.
+/// Dropout of the units, in passes with dropout: of each row's own in training, of the same for
+/// all rows in prediction.
 pub(super) fn drop_units(units: &Tensor, probability: f32, pass: &mut Pass<'_>) -> Result<Tensor> {
+    let mask = |shape: &Shape, generator: &mut Rng| {
+        let mut mask = vec![1.0; shape.elem_count()];
+        drop_values(&mut mask, probability, generator);
+        Tensor::from_vec(mask, shape, &Device::Cpu)
+    };
     match pass {
-        Pass::Training(generator) | Pass::PredictionWithDropout(generator) if probability > 0.0 => {
-            let mut mask = vec![1.0; units.elem_count()];
-            drop_values(&mut mask, probability, generator);
-            units * Tensor::from_vec(mask, units.shape(), &Device::Cpu)?
+        Pass::Training(generator) if probability > 0.0 => units * mask(units.shape(), generator)?,
+        Pass::PredictionWithDropout(generator) if probability > 0.0 => {
+            units.broadcast_mul(&mask(&Shape::from(units.dim(1)?), generator)?)
         }
         _ => Ok(units.clone()),
     }

@@ -7,6 +7,7 @@ mod encoded_targets;
 mod export;
 mod init;
 mod layers;
+mod logit_adjustment;
 mod mc_dropout;
 mod multi_task;
 mod network;
@@ -22,35 +23,30 @@ mod training;
 use std::sync::Arc;
 
 use facefold_core::{
-    FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, Predictions,
+    FeatureDataset, FeatureMatrix, Fit, FittedHead, Head, HeadError, PredictedTargets, Prediction,
     StateDict, TargetKind, TrainingLog,
 };
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
+use crate::estimator::predicted_targets;
 use crate::features::Standardiser;
 use crate::flip_tta::flip_averaged;
-use crate::linear::predictions;
 use crate::loss::YEARS;
 use crate::options::{ClassWeights, HeadOptions};
 use crate::state_dict::{Reader, Stored, Tensors, json};
-use crate::threads::on_one_thread;
 use crate::years;
 use decoder::Decoder;
 pub(crate) use export::{export, export_mean};
 use network::Network;
-pub use options::{AgeDecoding, AgeLoss, JointOptions, MlpOptions, OptimizerKind};
+#[cfg(test)]
+pub(crate) use network::PASSES;
+pub use options::{AgeDecoding, AgeLoss, MlpOptions, MultiTaskOptions, OptimizerKind};
 pub use schedule::Schedule;
 
 pub(crate) const NAME: &str = "mlp";
 pub(crate) const RESIDUAL_NAME: &str = "mlp-residual";
-pub(crate) const JOINT_NAME: &str = "mlp-joint";
-
-/// Rows predicted at a time, which bounds the memory of their standardised copies.
-///
-/// candle hands elementwise operations on 65,536 values or more to a pool of threads of its own;
-/// 250 rows of 256 units stay on the thread that runs the fit.
-const PREDICTION_ROWS: usize = 250;
+pub(crate) const MULTI_TASK_NAME: &str = "mlp-multi-task";
 
 /// The architecture of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,9 +61,9 @@ pub enum Architecture {
 /// A multi-layer perceptron to be fitted.
 #[derive(Debug)]
 pub(crate) struct Mlp {
-    form: Architecture,
+    architecture: Architecture,
     /// Loss weights of multi-task learning, where auxiliary tasks are learnt as well.
-    joint: Option<JointOptions>,
+    multi_task: Option<MultiTaskOptions>,
     /// The trained head that it is initialised from, if not at random.
     start: Option<Arc<StateDict>>,
     options: MlpOptions,
@@ -77,11 +73,14 @@ pub(crate) struct Mlp {
 
 impl Mlp {
     /// Checks the settings.
-    pub(crate) fn new(form: Architecture, options: &HeadOptions) -> Result<Self, HeadError> {
+    pub(crate) fn new(
+        architecture: Architecture,
+        options: &HeadOptions,
+    ) -> Result<Self, HeadError> {
         options.mlp.check()?;
         Ok(Self {
-            form,
-            joint: None,
+            architecture,
+            multi_task: None,
             start: options.start.clone(),
             options: options.mlp.clone(),
             class_weights: options.class_weights,
@@ -103,44 +102,48 @@ impl Mlp {
     /// Each task has a fit of its own, whose best epoch and temperature are chosen by that task's
     /// validation rows. A fitted head has the trunk and the outputs of its own task only, so that
     /// it predicts as an `mlp` does.
-    pub(crate) fn joint(options: &HeadOptions) -> Result<Self, HeadError> {
-        options.joint.check()?;
-        Ok(Self { joint: Some(options.joint.clone()), ..Self::new(Architecture::Plain, options)? })
+    pub(crate) fn multi_task(options: &HeadOptions) -> Result<Self, HeadError> {
+        options.multi_task.check()?;
+        Ok(Self {
+            multi_task: Some(options.multi_task.clone()),
+            ..Self::new(Architecture::Plain, options)?
+        })
     }
 
-    /// Fits it on this thread: once, or once more on all rows.
-    pub(crate) fn fitted(
+    /// Fits it: once, or once more on all rows. `evaluate` sees the fit on the training rows only,
+    /// which is dropped before the refit.
+    pub(crate) fn fitted<T>(
         &self,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Fitted, HeadError> {
-        on_one_thread(|| {
-            let chosen = training::fit(self, training, validation, seed)?;
-            if !self.options.refit || validation.is_empty() {
-                return Ok(chosen);
-            }
-            let (all, none) = (training.concat(validation)?, validation.empty());
-            let mut fitted = training::fit(self, &all, &none, seed)?;
-            fitted.decoder.temperature = chosen.decoder.temperature;
-            let log = &mut fitted.stored.log;
-            log.epochs.clone_from(&chosen.stored.log.epochs);
-            log.best_epoch = chosen.stored.log.best_epoch;
-            log.notes.extend(years::choice_note(validation.targets()));
-            log.notes.push(format!(
-                "refitted on training and validation rows, {} in all; the learning curve is that of \
-                 the first fit, on {} rows",
-                log.rows_used, chosen.stored.log.rows_used
-            ));
-            fitted.train_only = Some(Box::new(chosen));
-            Ok(fitted)
-        })
+        evaluate: impl FnOnce(&Fitted) -> Result<T, HeadError>,
+    ) -> Result<(Fitted, T), HeadError> {
+        let first = training::fit(self, training, validation, seed)?;
+        let evaluated = evaluate(&first)?;
+        if !self.options.refit || validation.is_empty() {
+            return Ok((first, evaluated));
+        }
+        let (temperature, curve) = (first.decoder.temperature, first.stored.log.clone());
+        drop(first);
+        let (all, none) = (training.concat(validation)?, validation.empty());
+        let mut fitted = training::fit(self, &all, &none, seed)?;
+        fitted.decoder.temperature = temperature;
+        let log = &mut fitted.stored.log;
+        log.notes.extend(years::choice_note(validation.targets()));
+        log.notes.push(format!(
+            "refitted on training and validation rows, {} in all; the learning curve is that of \
+             the first fit, on {} rows",
+            log.rows_used, curve.rows_used
+        ));
+        (log.epochs, log.best_epoch) = (curve.epochs, curve.best_epoch);
+        Ok((fitted, evaluated))
     }
 }
 
-fn name_of(form: Architecture, joint: bool) -> &'static str {
-    match form {
-        Architecture::Plain if joint => JOINT_NAME,
+fn name_of(architecture: Architecture, multi_task: bool) -> &'static str {
+    match architecture {
+        Architecture::Plain if multi_task => MULTI_TASK_NAME,
         Architecture::Plain => NAME,
         Architecture::Residual => RESIDUAL_NAME,
     }
@@ -148,7 +151,7 @@ fn name_of(form: Architecture, joint: bool) -> &'static str {
 
 impl Head for Mlp {
     fn name(&self) -> &str {
-        name_of(self.form, self.joint.is_some())
+        name_of(self.architecture, self.multi_task.is_some())
     }
 
     fn settings(&self) -> serde_json::Value {
@@ -157,8 +160,8 @@ impl Head for Mlp {
             "unit_columns": self.unit_columns,
             "mlp": json(&self.options),
         });
-        if let Some(joint) = &self.joint {
-            settings["joint"] = json(joint);
+        if let Some(multi_task) = &self.multi_task {
+            settings["multi_task"] = json(multi_task);
         }
         if let Some(start) = &self.start {
             settings["start"] = init::hash(start).into();
@@ -167,7 +170,7 @@ impl Head for Mlp {
     }
 
     fn uses_auxiliary_tasks(&self) -> bool {
-        self.joint.is_some()
+        self.multi_task.is_some()
     }
 
     fn fit(
@@ -175,17 +178,19 @@ impl Head for Mlp {
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
-        Ok(Box::new(self.fitted(training, validation, seed)?))
+    ) -> Result<Fit, HeadError> {
+        let predict = |first: &Fitted| first.predict(validation.matrix(), validation.rows());
+        let (fitted, validation) = self.fitted(training, validation, seed, predict)?;
+        Ok(Fit { head: Box::new(fitted), validation })
     }
 }
 
 /// Settings of a fitted network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct FittedSettings {
-    form: Architecture,
+    architecture: Architecture,
     #[serde(default)]
-    joint: bool,
+    multi_task: bool,
     options: MlpOptions,
 }
 
@@ -196,37 +201,31 @@ pub(crate) struct Fitted {
     network: Network,
     decoder: Decoder,
     stored: Stored<FittedSettings>,
-    /// The first fit, on the training rows only, where this one is a refit on all rows.
-    train_only: Option<Box<Fitted>>,
 }
 
 impl Fitted {
-    /// Class probabilities, probabilities of ages, or ages in years, of plain or mirrored rows.
-    fn probabilities(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
-        let mut outputs = Vec::with_capacity(rows.len() * self.network.outputs());
-        for chunk in rows.chunks(PREDICTION_ROWS) {
-            outputs.extend(self.network.predict(self.features.rows(source, chunk, 1.0))?);
-        }
-        Ok(self.decoder.probabilities(outputs))
-    }
-
-    /// The same, averaged over the crop and its mirror image where there is one.
+    /// Class probabilities, probabilities of ages, or ages in years, averaged over the crop and its
+    /// mirror image where there is one.
     pub(crate) fn averaged(
         &self,
         matrix: &FeatureMatrix,
         rows: &[usize],
     ) -> Result<Vec<f32>, HeadError> {
-        flip_averaged(&self.features, matrix, rows, |source, rows| self.probabilities(source, rows))
+        flip_averaged(&self.features, matrix, rows, |values| {
+            Ok(self.decoder.probabilities(self.network.predict(values)?))
+        })
     }
 
-    /// The predictions of [`Self::averaged`], or of a mean of several of them.
-    pub(crate) fn decode(&self, probabilities: Vec<f32>) -> Result<Predictions, HeadError> {
-        match self.stored.target {
-            TargetKind::Regression => {
-                Ok(Predictions::Regression(self.decoder.years_of(probabilities)))
-            }
-            TargetKind::Classes { .. } => predictions(self.stored.target, probabilities),
+    /// The prediction of [`Self::averaged`], or of a mean of several of them, without uncertainty.
+    pub(crate) fn decode(&self, probabilities: Vec<f32>) -> Result<Prediction, HeadError> {
+        let target = self.stored.target;
+        if let TargetKind::Classes { .. } = target {
+            return predicted_targets(target, probabilities).map(Prediction::from);
         }
+        let years = self.decoder.years_of(&probabilities);
+        let age_distribution =
+            self.predicts_distribution().then(|| distribution(probabilities)).transpose()?;
+        Ok(Prediction { age_distribution, ..PredictedTargets::Regression(years).into() })
     }
 
     /// Whether [`Self::averaged`] gives probabilities of the ages 0 to 116, 117 a row.
@@ -238,57 +237,18 @@ impl Fitted {
     pub(crate) fn is_compatible_with(&self, other: &Self) -> bool {
         self.decoder.is_compatible_with(&other.decoder)
     }
-
-    /// The fit on the training rows only.
-    pub(crate) fn train_only(&self) -> &Self {
-        self.train_only.as_deref().unwrap_or(self)
-    }
 }
 
 /// Probabilities of ages, row by row, as a matrix.
-pub(crate) fn distribution(rows: usize, probabilities: Vec<f32>) -> Result<Array2<f32>, HeadError> {
-    Array2::from_shape_vec((rows, YEARS), probabilities)
+pub(crate) fn distribution(probabilities: Vec<f32>) -> Result<Array2<f32>, HeadError> {
+    Array2::from_shape_vec((probabilities.len() / YEARS, YEARS), probabilities)
         .map_err(|error| HeadError::Shape(error.to_string()))
 }
 
 impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        self.decode(self.averaged(matrix, rows)?)
-    }
-
-    fn predict_validation(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Predictions, HeadError> {
-        self.train_only().predict(matrix, rows)
-    }
-
-    fn age_distribution(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Option<Array2<f32>>, HeadError> {
-        if !self.predicts_distribution() {
-            return Ok(None);
-        }
-        distribution(rows.len(), self.averaged(matrix, rows)?).map(Some)
-    }
-
-    fn age_distribution_validation(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Option<Array2<f32>>, HeadError> {
-        self.train_only().age_distribution(matrix, rows)
-    }
-
-    fn uncertainty(
-        &self,
-        matrix: &FeatureMatrix,
-        rows: &[usize],
-    ) -> Result<Option<Vec<f32>>, HeadError> {
-        mc_dropout::uncertainty(self, matrix, rows)
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
+        let uncertainty = mc_dropout::uncertainty(self, matrix, rows)?;
+        Ok(Prediction { uncertainty, ..self.decode(self.averaged(matrix, rows)?)? })
     }
 
     fn log(&self) -> &TrainingLog {
@@ -301,13 +261,13 @@ impl FittedHead for Fitted {
         self.network.store(&mut tensors);
         let (temperature, years) = (self.decoder.temperature, self.decoder.years);
         let decoder_values = Array1::from(vec![temperature, years.0, years.1]);
-        tensors.insert("answer".to_owned(), decoder_values.into_dyn());
+        tensors.insert("decoder".to_owned(), decoder_values.into_dyn());
         if !self.decoder.thresholds.is_empty() {
             let thresholds = Array1::from(self.decoder.thresholds.clone());
             tensors.insert("thresholds".to_owned(), thresholds.into_dyn());
         }
-        let FittedSettings { form, joint, .. } = self.stored.settings;
-        self.stored.state_dict(name_of(form, joint), tensors)
+        let FittedSettings { architecture, multi_task, .. } = self.stored.settings;
+        self.stored.state_dict(name_of(architecture, multi_task), tensors)
     }
 }
 
@@ -320,10 +280,10 @@ pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadErro
 pub(crate) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
     let reader = Reader(state);
     let stored: Stored<FittedSettings> = reader.stored()?;
-    let FittedSettings { form, options, .. } = &stored.settings;
+    let FittedSettings { architecture, options, .. } = &stored.settings;
     options.check().map_err(|error| HeadError::Corrupt(error.to_string()))?;
     let features = Standardiser::restore(&reader, stored.unit_columns)?;
-    let decoder_values = reader.vector("answer", Some(3))?;
+    let decoder_values = reader.vector("decoder", Some(3))?;
     let mut decoder = Decoder::new(stored.target, options, (decoder_values[1], decoder_values[2]));
     decoder.temperature = decoder_values[0];
     if decoder.temperature <= 0.0 {
@@ -332,6 +292,7 @@ pub(crate) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
     if stored.target == TargetKind::Regression && options.age_loss == AgeLoss::Ordinal {
         decoder.set_thresholds(reader.vector("thresholds", Some(YEARS - 1))?);
     }
-    let network = Network::restore(&reader, *form, options, features.width(), decoder.outputs())?;
-    Ok(Fitted { features, network, decoder, stored, train_only: None })
+    let network =
+        Network::restore(&reader, *architecture, options, features.width(), decoder.outputs())?;
+    Ok(Fitted { features, network, decoder, stored })
 }

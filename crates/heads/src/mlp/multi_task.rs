@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use facefold_core::{FeatureDataset, HeadError, Targets, TrainingLog};
 
 use super::encoded_targets::{EncodedTargets, Labels};
-use super::{JointOptions, Mlp, MlpOptions};
+use super::{Mlp, MlpOptions, MultiTaskOptions};
 use crate::options::ClassWeights;
 
 /// Rows with the labels of one or several tasks, the main task first.
@@ -26,15 +26,15 @@ impl<'a> MultiTaskData<'a> {
         let mut rows = training.rows().to_vec();
         let own = head.labels(training.targets(), (0..rows.len()).collect());
         let mut labels = vec![own];
-        if let Some(joint) = &head.joint {
+        if let Some(multi_task) = &head.multi_task {
             if training.auxiliary_tasks().is_empty() {
                 return Err(HeadError::Untrainable(
                     "this head learns several tasks together: expected auxiliary tasks, found none; name \
-                     more tasks, as in `--task gender,age` or `--beside race`, or use the head `mlp`"
+                     more tasks, as in `--task gender,age` or `--auxiliary race`, or use the head `mlp`"
                         .to_owned(),
                 ));
             }
-            labels[0].weight = joint.weight(training.targets());
+            labels[0].weight = multi_task.weight(training.targets());
             let mut position_of: BTreeMap<usize, usize> =
                 rows.iter().enumerate().map(|(position, &row)| (row, position)).collect();
             for auxiliary in training.auxiliary_tasks() {
@@ -53,7 +53,7 @@ impl<'a> MultiTaskData<'a> {
                     positions.len() - shared
                 ));
                 let mut labels_of_task = head.labels(&auxiliary.targets, positions);
-                labels_of_task.weight = joint.weight(&auxiliary.targets);
+                labels_of_task.weight = multi_task.weight(&auxiliary.targets);
                 labels.push(labels_of_task);
             }
         }
@@ -84,11 +84,11 @@ impl<'a> MultiTaskData<'a> {
     }
 }
 
-impl JointOptions {
+impl MultiTaskOptions {
     fn weight(&self, targets: &Targets) -> f64 {
         match targets {
-            Targets::Classes { .. } => self.classes,
-            Targets::Regression(_) => self.years,
+            Targets::Classes { .. } => self.classification_weight,
+            Targets::Regression(_) => self.regression_weight,
         }
     }
 }

@@ -11,6 +11,14 @@ use super::product::Shared;
 use super::{Architecture, MlpOptions};
 use crate::state_dict::{Reader, Tensors, backend, multiplier};
 
+#[cfg(test)]
+thread_local! {
+    /// Rows of each forward pass for prediction on this thread.
+    pub(crate) static PASSES: std::cell::RefCell<Vec<usize>> = const {
+        std::cell::RefCell::new(Vec::new())
+    };
+}
+
 #[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) dense: Dense,
@@ -20,7 +28,7 @@ pub(super) struct Hidden {
 /// A multi-layer perceptron.
 #[derive(Debug)]
 pub(super) struct Network {
-    pub(super) form: Architecture,
+    pub(super) architecture: Architecture,
     dropout: f32,
     pub(super) hidden: Vec<Hidden>,
     pub(super) output: Dense,
@@ -32,39 +40,39 @@ pub(super) struct Network {
 impl Network {
     /// A network with randomly initialised weights.
     pub(super) fn draw(
-        form: Architecture,
+        architecture: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
         generator: &mut Rng,
     ) -> std::result::Result<Self, HeadError> {
-        Self::build(form, options, width, outputs, &mut Initialised(generator))
+        Self::build(architecture, options, width, outputs, &mut Initialised(generator))
     }
 
     /// A network from a store.
     pub(super) fn restore(
         reader: &Reader<'_>,
-        form: Architecture,
+        architecture: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
     ) -> std::result::Result<Self, HeadError> {
-        Self::build(form, options, width, outputs, &mut Loaded(reader))
+        Self::build(architecture, options, width, outputs, &mut Loaded(reader))
     }
 
     fn build(
-        form: Architecture,
+        architecture: Architecture,
         options: &MlpOptions,
         width: usize,
         outputs: usize,
         source: &mut impl Source,
     ) -> std::result::Result<Self, HeadError> {
         let mut inputs = width;
-        let mut hidden = Vec::with_capacity(options.hidden.len());
-        for (index, &units) in options.hidden.iter().enumerate() {
+        let mut hidden = Vec::with_capacity(options.hidden_layer_sizes.len());
+        for (index, &units) in options.hidden_layer_sizes.iter().enumerate() {
             let dense = source.dense(&format!("hidden.{index}"), inputs, units)?;
             // A residual block normalises its input, and the first one's is standardised.
-            let normalised = match form {
+            let normalised = match architecture {
                 Architecture::Plain => Some(units),
                 Architecture::Residual if index > 0 => Some(inputs),
                 Architecture::Residual => None,
@@ -78,7 +86,15 @@ impl Network {
         }
         let output = source.dense("output", inputs, outputs)?;
         let multiplier = Shared::new(multiplier()?);
-        Ok(Self { form, dropout: options.dropout, hidden, output, width, outputs, multiplier })
+        Ok(Self {
+            architecture,
+            dropout: options.dropout,
+            hidden,
+            output,
+            width,
+            outputs,
+            multiplier,
+        })
     }
 
     /// The same network with no more than its first outputs.
@@ -92,6 +108,14 @@ impl Network {
             self.outputs = outputs;
         }
         Ok(self)
+    }
+
+    /// Adds a constant to each output.
+    pub(super) fn add_to_output_bias(&self, values: &[f32]) -> std::result::Result<(), HeadError> {
+        let bias = &self.output.bias;
+        Tensor::from_slice(values, bias.shape(), bias.device())
+            .and_then(|values| bias.set(&(bias.as_detached_tensor() + values)?))
+            .map_err(backend("adjusting the output layer"))
     }
 
     /// Number of features.
@@ -146,7 +170,7 @@ impl Network {
         self.answer_in(rows, &mut Pass::Prediction)
     }
 
-    /// The same with hidden units dropped as in training.
+    /// The same with hidden units dropped, the same ones for all rows.
     pub(super) fn predict_with_dropout(
         &self,
         rows: Vec<f32>,
@@ -160,6 +184,8 @@ impl Network {
         rows: Vec<f32>,
         pass: &mut Pass<'_>,
     ) -> std::result::Result<Vec<f32>, HeadError> {
+        #[cfg(test)]
+        PASSES.with_borrow_mut(|passes| passes.push(rows.len() / self.width));
         let failed = backend("predicting with an MLP");
         let shape = (rows.len() / self.width, self.width);
         Tensor::from_vec(rows, shape, &Device::Cpu)
@@ -172,7 +198,7 @@ impl Network {
         let multiplier = &self.multiplier;
         let mut at = features.clone();
         for (index, Hidden { dense, norm }) in self.hidden.iter().enumerate() {
-            at = match self.form {
+            at = match self.architecture {
                 Architecture::Plain => {
                     let product = dense.product(&at, index == 0, multiplier)?;
                     if let Some(norm) = norm {
@@ -237,8 +263,8 @@ impl Network {
             named.push((format!("hidden.{index}.weight"), &layer.dense.weight));
             named.push((format!("hidden.{index}.bias"), &layer.dense.bias));
             if let Some(norm) = &layer.norm {
-                named.push((format!("norm.{index}.gain"), &norm.gamma));
-                named.push((format!("norm.{index}.offset"), &norm.beta));
+                named.push((format!("norm.{index}.gamma"), &norm.gamma));
+                named.push((format!("norm.{index}.beta"), &norm.beta));
                 named.push((format!("norm.{index}.mean"), &norm.mean));
                 named.push((format!("norm.{index}.variance"), &norm.variance));
             }

@@ -87,7 +87,7 @@ pub enum AgeDecoding {
 #[allow(clippy::struct_excessive_bools, reason = "switches that are independent of each other")]
 pub struct MlpOptions {
     /// Widths of the hidden layers.
-    pub hidden: Vec<usize>,
+    pub hidden_layer_sizes: Vec<usize>,
     /// Whether hidden layers have batch norm.
     pub batch_norm: bool,
     /// Dropout probability of the standardised input features, 0 to below 1.
@@ -95,7 +95,6 @@ pub struct MlpOptions {
     /// Dropout probability of the hidden units, 0 to below 1.
     pub dropout: f32,
     /// The optimizer.
-    #[serde(rename = "optimiser")]
     pub optimizer: OptimizerKind,
     /// L1 penalty, applied as a proximal step: each weight shrinks towards 0 by this times the
     /// learning rate. Not of biases and batch norms.
@@ -107,25 +106,27 @@ pub struct MlpOptions {
     /// Epochs: passes over the training rows.
     pub epochs: usize,
     /// Optimizer steps, at least: small training sets get more epochs.
-    pub least_steps: usize,
+    pub min_steps: usize,
     /// Batch size; smaller (down to 32) where an epoch would have less than 20 steps. (250 times
     /// 256 units stays below the 65,536 values from which candle starts threads of its own.)
-    pub batch: usize,
+    pub batch_size: usize,
     /// Early stopping: epochs without a better validation score before training stops. `None`: no
     /// early stopping.
     pub patience: Option<usize>,
     /// Random horizontal flip: whether a training row is replaced by its mirrored crop half the
     /// time, where the matrix has mirrored rows.
-    pub mirror: bool,
+    pub horizontal_flip: bool,
     /// Mixup (Zhang et al., 2018): the alpha of the Beta(alpha, alpha) distribution of the mixing
     /// coefficient; 0 for none.
     pub mixup: f64,
     /// Loss of an age regressor.
-    #[serde(rename = "years_loss")]
     pub age_loss: AgeLoss,
     /// How the predicted age is decoded from the predicted distribution.
-    #[serde(rename = "years_answer")]
     pub age_decoding: AgeDecoding,
+    /// Logit adjustment of the predicted age distribution, 0 to 1: 0 leaves the training rows'
+    /// frequencies of ages in it, 1 takes them out, so that rare ages are predicted as readily as
+    /// frequent ones. Of `AgeLoss::Distribution`.
+    pub logit_adjustment: f64,
     /// Temperature scaling: whether class probabilities are calibrated on the validation rows.
     pub temperature: bool,
     /// Whether the network is fitted a second time, on training and validation rows together, for
@@ -133,14 +134,13 @@ pub struct MlpOptions {
     pub refit: bool,
     /// Monte-Carlo dropout: forward passes with dropout by which a fitted head estimates its
     /// uncertainty; 0 for none. (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016.)
-    #[serde(rename = "spread_passes")]
     pub mc_dropout_passes: usize,
 }
 
 impl Default for MlpOptions {
     fn default() -> Self {
         Self {
-            hidden: vec![256, 256, 256],
+            hidden_layer_sizes: vec![256, 256, 256],
             batch_norm: true,
             input_dropout: 0.2,
             dropout: 0.4,
@@ -149,13 +149,14 @@ impl Default for MlpOptions {
             learning_rate: 3e-3,
             schedule: Schedule::OneCycle { warmup: 0.3 },
             epochs: 12,
-            least_steps: 600,
-            batch: 250,
+            min_steps: 600,
+            batch_size: 250,
             patience: None,
-            mirror: true,
+            horizontal_flip: true,
             mixup: 0.4,
             age_loss: AgeLoss::Distribution { sigma: 1.0, growth: 0.05, l1: 0.1 },
             age_decoding: AgeDecoding::MedianYear,
+            logit_adjustment: 0.3,
             temperature: true,
             refit: true,
             mc_dropout_passes: 0,
@@ -165,8 +166,13 @@ impl Default for MlpOptions {
 
 impl MlpOptions {
     pub(super) fn check(&self) -> Result<(), HeadError> {
-        let sizes_fit = self.hidden.iter().all(|size| (1..=65_536).contains(size));
-        require(sizes_fit, "mlp.hidden", "widths of 1 to 65,536", &self.hidden)?;
+        let sizes_fit = self.hidden_layer_sizes.iter().all(|size| (1..=65_536).contains(size));
+        require(
+            sizes_fit,
+            "mlp.hidden_layer_sizes",
+            "widths of 1 to 65,536",
+            &self.hidden_layer_sizes,
+        )?;
         for (name, probability) in
             [("mlp.input_dropout", self.input_dropout), ("mlp.dropout", self.dropout)]
         {
@@ -190,12 +196,19 @@ impl MlpOptions {
         require(decay >= 0.0 && decay.is_finite(), "weight_decay", "at least 0", decay)?;
         require(self.l1 >= 0.0 && self.l1.is_finite(), "mlp.l1", "at least 0", self.l1)?;
         require(self.epochs > 0, "mlp.epochs", "at least 1", self.epochs)?;
-        require(self.batch > 1, "mlp.batch", "at least 2", self.batch)?;
+        require(self.batch_size > 1, "mlp.batch_size", "at least 2", self.batch_size)?;
         let passes = self.mc_dropout_passes;
-        require(passes != 1 && passes <= 10_000, "mlp.spread_passes", "0, or 2 to 10,000", passes)?;
+        require(
+            passes != 1 && passes <= 10_000,
+            "mlp.mc_dropout_passes",
+            "0, or 2 to 10,000",
+            passes,
+        )?;
         require(self.patience != Some(0), "mlp.patience", "at least 1", self.patience)?;
         let mixes = self.mixup >= 0.0 && self.mixup.is_finite();
         require(mixes, "mlp.mixup", "at least 0", self.mixup)?;
+        let tau = self.logit_adjustment;
+        require((0.0..=1.0).contains(&tau), "mlp.logit_adjustment", "0 to 1", tau)?;
         if let AgeLoss::Distribution { sigma, growth, l1 } = self.age_loss {
             require((0.1..=50.0).contains(&sigma), "sigma", "0.1 to 50 years", sigma)?;
             require((0.0..=1.0).contains(&growth), "growth", "0 to 1 year a year", growth)?;
@@ -205,27 +218,30 @@ impl MlpOptions {
     }
 }
 
-/// Settings of `mlp-joint`, a multi-task network: the weights of the losses of its tasks.
+/// Settings of `mlp-multi-task`, a multi-task network: the weights of the losses of its tasks.
 ///
 /// The tasks share all layers but the output layer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct JointOptions {
+pub struct MultiTaskOptions {
     /// Weight of the loss of a regression task, above 0.
-    pub years: f64,
+    pub regression_weight: f64,
     /// Weight of the loss of a classification task, above 0.
-    pub classes: f64,
+    pub classification_weight: f64,
 }
 
-impl Default for JointOptions {
+impl Default for MultiTaskOptions {
     fn default() -> Self {
-        Self { years: 1.0, classes: 0.5 }
+        Self { regression_weight: 1.0, classification_weight: 0.5 }
     }
 }
 
-impl JointOptions {
+impl MultiTaskOptions {
     pub(super) fn check(&self) -> Result<(), HeadError> {
-        for (name, weight) in [("joint.years", self.years), ("joint.classes", self.classes)] {
+        for (name, weight) in [
+            ("multi_task.regression_weight", self.regression_weight),
+            ("multi_task.classification_weight", self.classification_weight),
+        ] {
             require(weight > 0.0 && weight.is_finite(), name, "above 0", weight)?;
         }
         Ok(())

@@ -8,15 +8,16 @@ use super::batches::Batches;
 use super::decoder::Decoder;
 use super::encoded_targets::{BatchLoss, EncodedTargets, Labels};
 use super::init::Start;
+use super::logit_adjustment;
 use super::multi_task::MultiTaskData;
 use super::network::Network;
 use super::optimizer::Optimizer;
 use super::schedule::Rate;
 use super::thresholds::Thresholds;
-use super::{Fitted, FittedSettings, Mlp, PREDICTION_ROWS};
+use super::{Fitted, FittedSettings, Mlp};
 use crate::calibration;
+use crate::estimator::mismatch;
 use crate::features::Standardiser;
-use crate::linear::mismatch;
 use crate::loss::Loss;
 use crate::state_dict::{Stored, backend};
 use crate::years;
@@ -37,7 +38,7 @@ pub(super) fn fit(
         )));
     }
     if validation.targets().kind() != target {
-        return Err(mismatch(&target, &validation.targets().kind()));
+        return Err(mismatch(target, validation.targets().kind()));
     }
     let start = Start::of(head, training.matrix().width())?;
     let features = match &start {
@@ -52,7 +53,7 @@ pub(super) fn fit(
     let targets = data.targets(options);
     let mut initial = seeded(seed, "mlp initial weights");
     let draw = |generator: &mut Rng| {
-        Network::draw(head.form, options, features.width(), targets.outputs(), generator)
+        Network::draw(head.architecture, options, features.width(), targets.outputs(), generator)
     };
     let network = draw(&mut initial)?;
     let best_network = draw(&mut initial)?;
@@ -82,14 +83,14 @@ pub(super) fn fit(
         data.balanced(head.class_weights),
         seed,
     );
-    let epochs = options.epochs.max(options.least_steps.div_ceil(batches.count()));
+    let epochs = options.epochs.max(options.min_steps.div_ceil(batches.count()));
     let steps = epochs * batches.count();
     let mut rate = Rate::new(options.schedule, options.learning_rate, steps);
     let mut parameters = network.parameters();
     parameters.extend(thresholds.parameter());
     let mut optimizer = Optimizer::new(options.optimizer, options.l1, parameters);
     let mut dropout = seeded(seed, "mlp dropout");
-    if batches.size() != options.batch || epochs != options.epochs {
+    if batches.size() != options.batch_size || epochs != options.epochs {
         let (n, size) = (data.rows.len(), batches.size());
         log.notes.push(format!("{n} training rows: {epochs} epochs in batches of {size}"));
     }
@@ -147,10 +148,17 @@ pub(super) fn fit(
         decoder.temperature = evaluator.temperature(&best.outputs);
     }
     let network = best_network.first_outputs(decoder.outputs()).map_err(&failed)?;
-    let settings =
-        FittedSettings { form: head.form, joint: head.joint.is_some(), options: options.clone() };
+    let tau = options.logit_adjustment;
+    if tau > 0.0 && target == TargetKind::Regression && decoder.has_a_logit_for_each_age() {
+        logit_adjustment::adjust(&network, &decoder, &features, training, tau)?;
+    }
+    let settings = FittedSettings {
+        architecture: head.architecture,
+        multi_task: head.multi_task.is_some(),
+        options: options.clone(),
+    };
     let stored = Stored { target, unit_columns: head.unit_columns, settings, log };
-    Ok(Fitted { features, network, decoder, stored, train_only: None })
+    Ok(Fitted { features, network, decoder, stored })
 }
 
 /// One step on a batch; gives the batch's loss.
@@ -206,8 +214,7 @@ impl ValidationEvaluator<'_> {
     fn outputs(&self, network: &Network) -> Result<Vec<f32>, HeadError> {
         let (own, all) = (self.decoder.outputs(), network.outputs());
         let mut outputs = Vec::with_capacity(self.validation.len() * own);
-        for chunk in self.validation.rows().chunks(PREDICTION_ROWS) {
-            let rows = self.features.rows(self.validation.matrix().plain(), chunk, 1.0);
+        for rows in self.features.chunks(self.validation.matrix().plain(), self.validation.rows()) {
             let predictions = network.predict(rows)?;
             outputs.extend(predictions.chunks(all).flat_map(|row| row[..own].iter().copied()));
         }
@@ -227,7 +234,7 @@ impl ValidationEvaluator<'_> {
                 outputs.chunks(*count).zip(indices).filter(|&pair| right(pair)).count() as f64 / n
             }
             Targets::Regression(ages) => years::error(
-                &self.decoder.years_of(self.decoder.probabilities(outputs.to_vec())),
+                &self.decoder.years_of(&self.decoder.probabilities(outputs.to_vec())),
                 ages,
             ),
         };

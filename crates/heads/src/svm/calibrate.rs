@@ -3,7 +3,7 @@
 
 use facefold_core::Targets;
 
-use super::fitted::Fitted;
+use super::fitted::SvmModel;
 use super::subproblems::{Subproblem, Subproblems};
 use crate::calibration::Sigmoid;
 
@@ -16,10 +16,11 @@ type HeldOut<'a> = &'a dyn Fn(&Subproblem) -> Vec<f64>;
 /// Fits the sigmoids on decisions on the validation rows, or, where one sign has too few of them,
 /// on out-of-fold decisions on training rows.
 pub(super) fn calibrate(
-    head: &mut Fitted,
+    model: &mut SvmModel,
     subproblems: &Subproblems,
     (decisions, validation): (&[f32], &Targets),
     held_out: Option<HeldOut<'_>>,
+    notes: &mut Vec<String>,
 ) {
     let Targets::Classes { indices, .. } = validation else { return };
     let classifiers = subproblems.class_pairs.len();
@@ -30,7 +31,7 @@ pub(super) fn calibrate(
             .filter_map(|(&class, row)| Some((f64::from(row[at]), class_pair.sign(class)?)))
             .unzip();
         let first = positive.iter().filter(|&&first| first).count();
-        head.sigmoids[at] = if first.min(positive.len() - first) >= LEAST_ROWS {
+        model.sigmoids[at] = if first.min(positive.len() - first) >= LEAST_ROWS {
             Sigmoid::fit(&values, &positive)
         } else if let Some(held_out) = held_out {
             from_training += 1;
@@ -43,7 +44,6 @@ pub(super) fn calibrate(
             Sigmoid::UNCALIBRATED
         };
     }
-    let notes = &mut head.stored.log.notes;
     if from_training > 0 {
         notes.push(format!(
             "too few validation rows: {from_training} of {classifiers} binary classifiers are calibrated \

@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, ArrayD, IxDyn};
 
 use super::kernel::KernelFunction;
 use super::options::Kernel;
+use crate::inner_products::inner_products;
 use crate::state_dict::{Reader, Tensors, multiplier};
 
 /// The dual coefficients of one fitted classifier: one for each training row, and the bias.
@@ -15,10 +16,6 @@ pub(super) struct DualCoefficients {
     pub(super) coefficients: Vec<f32>,
     pub(super) bias: f32,
 }
-
-/// Rows fewer than these are multiplied as the right factor, which is laid out anew each time, so
-/// that one picture does not pay for laying out all support rows. The bits are the same.
-const FEW: usize = 16;
 
 /// Rows that others are compared with.
 #[derive(Debug)]
@@ -44,23 +41,9 @@ impl Support {
         function: KernelFunction,
         multiplier: &mut Multiplier,
     ) -> Vec<f32> {
-        let count = self.lengths.len();
-        let lengths: Vec<f32> = values.chunks_exact(self.width).map(squared_length).collect();
-        let rows = Matrix::new(values, lengths.len(), self.width);
-        let support = Matrix::new(&self.rows, count, self.width);
-        let mut products = vec![0.0; lengths.len() * count];
-        if lengths.len() < FEW {
-            let mut turned = vec![0.0; products.len()];
-            let to = MatrixMut::new(&mut turned, count, lengths.len());
-            multiplier.multiply(support, rows.transposed(), to);
-            for (at, product) in products.iter_mut().enumerate() {
-                *product = turned[at % count * lengths.len() + at / count];
-            }
-        } else {
-            let to = MatrixMut::new(&mut products, lengths.len(), count);
-            multiplier.multiply(rows, support.transposed(), to);
-        }
-        for (row, &length) in products.chunks_exact_mut(count.max(1)).zip(&lengths) {
+        let mut products = inner_products(values, &self.rows, self.width, multiplier);
+        let lengths = values.chunks_exact(self.width).map(squared_length);
+        for (row, length) in products.chunks_exact_mut(self.lengths.len().max(1)).zip(lengths) {
             function.apply(row, length, &self.lengths);
         }
         products
@@ -122,13 +105,14 @@ impl BinaryClassifiers {
         Self { function, support, coefficients, biases }
     }
 
-    /// Number of classifiers.
-    pub(super) fn count(&self) -> usize {
-        self.biases.len()
+    /// Number of features.
+    pub(super) fn width(&self) -> usize {
+        self.support.width
     }
 
     /// Decisions (rows x classifiers, row by row) for rows of scaled features.
-    pub(super) fn decide(&self, values: &[f32], rows: usize) -> Result<Vec<f32>, HeadError> {
+    pub(super) fn decide(&self, values: &[f32]) -> Result<Vec<f32>, HeadError> {
+        let rows = values.len() / self.width();
         let (count, classifiers) = (self.support.lengths.len(), self.biases.len());
         let mut multiplier = multiplier()?;
         let kernel_values = self.support.kernel_values(values, self.function, &mut multiplier);

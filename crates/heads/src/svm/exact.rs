@@ -31,9 +31,9 @@ impl Trial {
     /// Where in the grid it stands.
     pub(super) fn name(&self, kernel: Kernel) -> String {
         match kernel {
-            Kernel::Linear => format!("cost {}", self.cost),
+            Kernel::Linear => format!("C {}", self.cost),
             Kernel::Gaussian | Kernel::Polynomial => {
-                format!("cost {} gamma {}", self.cost, self.gamma)
+                format!("C {} gamma {}", self.cost, self.gamma)
             }
         }
     }
@@ -69,7 +69,7 @@ impl Exact<'_> {
 
     /// All classifiers at every cost of one gamma, in the order of the options' costs.
     pub(super) fn trials(&self, gamma: f64) -> Result<Vec<Trial>, HeadError> {
-        let costs = &self.options.cost;
+        let costs = &self.options.c;
         let trial = |&cost: &f64| Trial {
             cost,
             gamma,

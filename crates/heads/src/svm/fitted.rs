@@ -1,35 +1,30 @@
 //! A fitted support vector machine: from decisions to class probabilities or ages.
 
-use facefold_core::{
-    FeatureMatrix, FeatureRows, FittedHead, HeadError, Predictions, StateDict, TargetKind,
-    TrainingLog,
-};
+use facefold_core::{HeadError, TargetKind};
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use super::classifiers::BinaryClassifiers;
 use super::coupling::couple;
 use super::kernel::KernelFunction;
-use super::options::{Kernel, Scheme};
+use super::options::{Kernel, MultiClass};
 use super::subproblems::{ClassPair, class_pairs, present_classes};
 use crate::calibration::Sigmoid;
-use crate::features::Standardiser;
-use crate::flip_tta::flip_averaged;
-use crate::linear::predictions;
-use crate::state_dict::{Reader, Stored, Tensors};
+use crate::estimator::Model;
+use crate::state_dict::{Reader, Tensors};
 
 /// Lower limit of pairwise probabilities, as in LIBSVM: a probability of 0 would end the coupling.
 pub(super) const LEAST_PROBABILITY: f64 = 1e-7;
 
 /// The chosen hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct FittedSettings {
+pub(crate) struct FittedSettings {
     pub(super) kernel: Kernel,
     pub(super) cost: f64,
     /// Of the kernel on the scaled features.
     pub(super) gamma: f64,
     pub(super) degree: u32,
-    pub(super) scheme: Scheme,
+    pub(super) multi_class: MultiClass,
 }
 
 impl FittedSettings {
@@ -39,10 +34,7 @@ impl FittedSettings {
 }
 
 #[derive(Debug)]
-pub(super) struct Fitted {
-    /// The name in the registry.
-    pub(super) name: String,
-    pub(super) features: Standardiser,
+pub(crate) struct SvmModel {
     pub(super) classifiers: BinaryClassifiers,
     pub(super) class_pairs: Vec<ClassPair>,
     /// Turn a classifier's decision into the probability of its positive class; one a class pair.
@@ -51,7 +43,7 @@ pub(super) struct Fitted {
     pub(super) class_rows: Vec<f32>,
     /// Mean and standard deviation of the training years.
     pub(super) years: (f32, f32),
-    pub(super) stored: Stored<FittedSettings>,
+    pub(super) settings: FittedSettings,
 }
 
 /// What rows are multiplied by after standardising, so that the kernel does not depend on their
@@ -60,34 +52,14 @@ pub(super) fn scale(width: usize) -> f32 {
     1.0 / (width as f32).sqrt()
 }
 
-impl Fitted {
-    /// Decisions, rows x classifiers, of plain rows.
-    pub(super) fn decisions(
-        &self,
-        source: &FeatureRows,
-        rows: &[usize],
-    ) -> Result<Vec<f32>, HeadError> {
-        let mut all = Vec::with_capacity(rows.len() * self.classifiers.count());
-        for chunk in rows.chunks(1024) {
-            let values = self.features.rows(source, chunk, scale(self.features.width()));
-            all.extend(self.classifiers.decide(&values, chunk.len())?);
+impl SvmModel {
+    /// Decisions, rows x classifiers.
+    pub(super) fn decisions(&self, mut rows: Vec<f32>) -> Result<Vec<f32>, HeadError> {
+        let factor = scale(self.classifiers.width());
+        for value in &mut rows {
+            *value *= factor;
         }
-        Ok(all)
-    }
-
-    /// Class probabilities, or ages in years.
-    fn decoded(&self, source: &FeatureRows, rows: &[usize]) -> Result<Vec<f32>, HeadError> {
-        let decisions = self.decisions(source, rows)?;
-        if self.stored.target == TargetKind::Regression {
-            return Ok(decisions.iter().map(|z| z * self.years.1 + self.years.0).collect());
-        }
-        if self.class_pairs.is_empty() {
-            return Ok((0..rows.len()).flat_map(|_| self.majority_class()).collect());
-        }
-        Ok(decisions
-            .chunks_exact(self.class_pairs.len())
-            .flat_map(|row| self.probabilities(row))
-            .collect())
+        self.classifiers.decide(&rows)
     }
 
     /// Probability 1 for the class with the most training rows.
@@ -135,20 +107,32 @@ impl Fitted {
     }
 }
 
-impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let predict = |source: &FeatureRows, rows: &[usize]| self.decoded(source, rows);
-        predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, predict)?)
+impl Model for SvmModel {
+    type Settings = FittedSettings;
+
+    fn predict(&self, target: TargetKind, rows: Vec<f32>) -> Result<Vec<f32>, HeadError> {
+        let n = rows.len() / self.classifiers.width();
+        let decisions = self.decisions(rows)?;
+        Ok(match target {
+            TargetKind::Regression => {
+                decisions.iter().map(|z| z * self.years.1 + self.years.0).collect()
+            }
+            TargetKind::Classes { .. } if self.class_pairs.is_empty() => {
+                self.majority_class().repeat(n)
+            }
+            TargetKind::Classes { .. } => decisions
+                .chunks_exact(self.class_pairs.len())
+                .flat_map(|row| self.probabilities(row))
+                .collect(),
+        })
     }
 
-    fn log(&self) -> &TrainingLog {
-        &self.stored.log
+    fn settings(&self) -> &FittedSettings {
+        &self.settings
     }
 
-    fn state_dict(&self) -> StateDict {
-        let mut tensors = Tensors::new();
-        self.features.store(&mut tensors);
-        self.classifiers.store(&mut tensors);
+    fn store(&self, tensors: &mut Tensors) {
+        self.classifiers.store(tensors);
         let sigmoids = Array2::from_shape_fn((self.sigmoids.len(), 2), |(at, part)| {
             let Sigmoid { a, b } = self.sigmoids[at];
             if part == 0 { a as f32 } else { b as f32 }
@@ -158,36 +142,31 @@ impl FittedHead for Fitted {
         tensors.insert("class_rows".to_owned(), class_rows.into_dyn());
         let years = Array1::from(vec![self.years.0, self.years.1]);
         tensors.insert("years".to_owned(), years.into_dyn());
-        self.stored.state_dict(&self.name, tensors)
     }
-}
 
-/// Restores the head from its state dict.
-pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
-    Ok(Box::new(read(state)?))
-}
-
-pub(super) fn read(state: &StateDict) -> Result<Fitted, HeadError> {
-    let reader = Reader(state);
-    let stored: Stored<FittedSettings> = reader.stored()?;
-    let classes = match stored.target {
-        TargetKind::Regression => 0,
-        TargetKind::Classes { count } => count,
-    };
-    let features = Standardiser::restore(&reader, stored.unit_columns)?;
-    let class_rows = reader.vector("class_rows", Some(classes))?;
-    let has_rows: Vec<bool> = class_rows.iter().map(|&rows| rows > 0.0).collect();
-    let class_pairs = class_pairs(stored.settings.scheme, &present_classes(&has_rows));
-    let count = if stored.target == TargetKind::Regression { 1 } else { class_pairs.len() };
-    let function = stored.settings.function();
-    let classifiers = BinaryClassifiers::restore(&reader, function, features.width(), count)?;
-    let sigmoids = reader.matrix("sigmoids", (Some(class_pairs.len()), Some(2)))?;
-    let sigmoids = sigmoids
-        .rows()
-        .into_iter()
-        .map(|row| Sigmoid { a: f64::from(row[0]), b: f64::from(row[1]) })
-        .collect();
-    let years = reader.vector("years", Some(2))?;
-    let (name, years) = (state.kind.clone(), (years[0], years[1]));
-    Ok(Fitted { name, features, classifiers, class_pairs, sigmoids, class_rows, years, stored })
+    fn restore(
+        reader: &Reader<'_>,
+        target: TargetKind,
+        settings: FittedSettings,
+        width: usize,
+    ) -> Result<Self, HeadError> {
+        let classes = match target {
+            TargetKind::Regression => 0,
+            TargetKind::Classes { count } => count,
+        };
+        let class_rows = reader.vector("class_rows", Some(classes))?;
+        let has_rows: Vec<bool> = class_rows.iter().map(|&rows| rows > 0.0).collect();
+        let class_pairs = class_pairs(settings.multi_class, &present_classes(&has_rows));
+        let count = if target == TargetKind::Regression { 1 } else { class_pairs.len() };
+        let classifiers = BinaryClassifiers::restore(reader, settings.function(), width, count)?;
+        let sigmoids = reader.matrix("sigmoids", (Some(class_pairs.len()), Some(2)))?;
+        let sigmoids = sigmoids
+            .rows()
+            .into_iter()
+            .map(|row| Sigmoid { a: f64::from(row[0]), b: f64::from(row[1]) })
+            .collect();
+        let years = reader.vector("years", Some(2))?;
+        let years = (years[0], years[1]);
+        Ok(Self { classifiers, class_pairs, sigmoids, class_rows, years, settings })
+    }
 }

@@ -36,7 +36,7 @@ pub(super) fn fit(
     subproblem: &Subproblem,
     options: &SvmOptions,
 ) -> Result<DualCoefficients, HeadError> {
-    let cost = options.cost[0];
+    let cost = options.c[0];
     let chosen = samples.select(Axis(0), &subproblem.members);
     let (alpha, rho) = if let Some(epsilon) = subproblem.epsilon {
         let targets: Array1<f64> =

@@ -20,31 +20,27 @@ mod whiten;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use facefold_core::{
-    FeatureDataset, FittedHead, Head, HeadError, MatrixIdentity, Targets, TrainingLog,
-};
+use facefold_core::{FeatureDataset, HeadError, MatrixIdentity, Targets, TrainingLog};
 use ndarray::Array2;
 
 use crate::calibration::Sigmoid;
+use crate::estimator::{Algorithm, Estimator};
 use crate::features::Standardiser;
-use crate::linear::mismatch;
 use crate::options::{ClassWeights, HeadOptions};
-use crate::state_dict::{Stored, json};
+use crate::state_dict::json;
 use crate::subsample::stratified;
-use crate::threads::on_one_thread;
-use crate::years;
 use calibrate::calibrate;
 use choose::choose;
 use classifiers::BinaryClassifiers;
 use exact::{Exact, in_order};
-use fitted::{Fitted, FittedSettings, scale};
+use fitted::{FittedSettings, scale};
 use gram::Gram;
 use primal::{Plan, Primal};
 use subproblems::{Subproblem, Subproblems};
 
 pub(crate) use export::export;
-pub(crate) use fitted::restore;
-pub use options::{Kernel, Scaling, Scheme, SvmOptions};
+pub(crate) use fitted::SvmModel;
+pub use options::{Kernel, MultiClass, Scaling, SvmOptions};
 
 pub(crate) const NAME: &str = "svm";
 pub(crate) const LINEAR_NAME: &str = "svm-linear";
@@ -56,15 +52,17 @@ pub(crate) struct Svm {
     name: &'static str,
     options: SvmOptions,
     class_weights: ClassWeights,
-    unit_columns: Option<(usize, usize)>,
     /// The products of all rows of the matrix fitted on last, where rows are scaled in the same way
     /// in every fold.
     shared: Mutex<Option<(MatrixIdentity, Arc<Gram>)>>,
 }
 
 impl Svm {
-    /// Checks the settings of the classifier of this name.
-    pub(crate) fn new(name: &'static str, options: &HeadOptions) -> Result<Self, HeadError> {
+    /// The head of this name with these settings, which are checked.
+    pub(crate) fn head(
+        name: &'static str,
+        options: &HeadOptions,
+    ) -> Result<Estimator<Self>, HeadError> {
         let mut svm = options.svm.clone();
         svm.check()?;
         if name == LINEAR_NAME {
@@ -74,84 +72,59 @@ impl Svm {
             svm.gamma.truncate(1);
         }
         if name == REFERENCE_NAME {
-            svm.scheme = Scheme::OneVsRest;
+            svm.multi_class = MultiClass::OneVsRest;
             svm.scaling = Scaling::Standard;
-            svm.cost.truncate(1);
+            svm.c.truncate(1);
             svm.gamma.truncate(1);
         }
-        let (class_weights, unit_columns) = (options.class_weights, options.unit_columns);
-        let shared = Mutex::default();
-        Ok(Self { name, options: svm, class_weights, unit_columns, shared })
-    }
-
-    fn fit_here(
-        &self,
-        training: &FeatureDataset<'_>,
-        validation: &FeatureDataset<'_>,
-        seed: u64,
-    ) -> Result<Fitted, HeadError> {
-        let target = training.targets().kind();
-        if validation.targets().kind() != target {
-            return Err(mismatch(&target, &validation.targets().kind()));
-        }
-        let features = match self.options.scaling {
-            Scaling::Standard => Standardiser::fit(training, self.unit_columns)?,
-            Scaling::Unit => Standardiser::unit(training, self.unit_columns)?,
-        };
-        features.check(validation.matrix(), validation.rows())?;
-        if self.name == REFERENCE_NAME {
-            self.fit_reference(features, training, validation, seed)
-        } else {
-            let subproblems = self.subproblems(training.targets())?;
-            let rows = training.len() + validation.len();
-            // Without validation rows nothing chooses: the first of each list is taken.
-            let mut options = self.options.clone();
-            if validation.is_empty() {
-                options.cost.truncate(1);
-                options.gamma.truncate(1);
-            }
-            match primal::plan(&options, rows, &subproblems) {
-                None => {
-                    self.fit_exactly(features, training, validation, (&subproblems, &options, seed))
-                }
-                Some(plan) => {
-                    let how = (&subproblems, &options, &plan, seed);
-                    self.fit_primal(features, training, validation, how)
-                }
-            }
-        }
+        Ok(Estimator {
+            name,
+            settings: serde_json::json!({
+                "class_weights": options.class_weights,
+                "unit_columns": options.unit_columns,
+                "svm": json(&svm),
+            }),
+            scaling: svm.scaling,
+            unit_columns: options.unit_columns,
+            algorithm: Self {
+                name,
+                options: svm,
+                class_weights: options.class_weights,
+                shared: Mutex::default(),
+            },
+        })
     }
 
     fn subproblems(&self, targets: &Targets) -> Result<Subproblems, HeadError> {
-        Subproblems::new(targets, self.options.scheme, self.class_weights, self.options.epsilon)
+        Subproblems::new(
+            targets,
+            self.options.multi_class,
+            self.class_weights,
+            self.options.epsilon,
+        )
     }
 
-    /// The head of some classifiers, not calibrated yet.
-    fn head(
+    /// The model of some classifiers, not calibrated yet.
+    fn model(
         &self,
-        features: Standardiser,
         classifiers: BinaryClassifiers,
         subproblems: &Subproblems,
-        (training, log): (&Targets, TrainingLog),
+        training: &Targets,
         (cost, gamma): (f64, f64),
-    ) -> Fitted {
-        let settings = FittedSettings {
-            kernel: self.options.kernel,
-            cost,
-            gamma,
-            degree: self.options.degree,
-            scheme: self.options.scheme,
-        };
-        let (target, unit_columns) = (training.kind(), features.unit_columns());
-        Fitted {
-            name: self.name.to_owned(),
-            features,
+    ) -> SvmModel {
+        SvmModel {
             classifiers,
             class_pairs: subproblems.class_pairs.clone(),
             sigmoids: vec![Sigmoid::UNCALIBRATED; subproblems.class_pairs.len()],
             class_rows: class_rows(training),
             years: subproblems.years,
-            stored: Stored { target, unit_columns, settings, log },
+            settings: FittedSettings {
+                kernel: self.options.kernel,
+                cost,
+                gamma,
+                degree: self.options.degree,
+                multi_class: self.options.multi_class,
+            },
         }
     }
 
@@ -167,7 +140,7 @@ impl Svm {
         let identity = matrix.identity();
         if self.options.scaling == Scaling::Unit
             && validation.matrix().identity() == identity
-            && primal::pairs(matrix.rows()) <= self.options.memory * 1e9
+            && primal::pairs(matrix.rows()) <= self.options.memory_gb * 1e9
         {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
             let gram = match &*shared {
@@ -218,14 +191,14 @@ impl Svm {
 
     fn fit_exactly(
         &self,
-        features: Standardiser,
+        features: &Standardiser,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         (subproblems, options, seed): (&Subproblems, &SvmOptions, u64),
-    ) -> Result<Fitted, HeadError> {
-        let unit_gamma = self.unit_gamma(&features, training);
+    ) -> Result<(SvmModel, TrainingLog), HeadError> {
+        let unit_gamma = self.unit_gamma(features, training);
         let (gram, [validation_rows, training_rows]) =
-            self.products(&features, training, validation)?;
+            self.products(features, training, validation)?;
         let exact = Exact {
             products: gram.products()?,
             training: &training_rows,
@@ -239,28 +212,23 @@ impl Svm {
         let trial = choose(options, subproblems, trials, validation.targets(), &mut log)?;
         let (function, width) = (exact.function(trial.gamma), features.width());
         let support =
-            |chosen: &[usize]| scaled(&features, training, &in_order(training.rows(), chosen));
+            |chosen: &[usize]| scaled(features, training, &in_order(training.rows(), chosen));
         let classifiers = BinaryClassifiers::join(function, width, &trial.duals, support);
         let chosen = (trial.cost, f64::from(function.gamma));
-        let mut head =
-            self.head(features, classifiers, subproblems, (training.targets(), log), chosen);
+        let mut model = self.model(classifiers, subproblems, training.targets(), chosen);
         let held_out = |subproblem: &Subproblem| exact.held_out(subproblem, &trial, seed);
-        calibrate(
-            &mut head,
-            subproblems,
-            (&trial.decisions, validation.targets()),
-            Some(&held_out),
-        );
-        Ok(head)
+        let decisions = (trial.decisions.as_slice(), validation.targets());
+        calibrate(&mut model, subproblems, decisions, Some(&held_out), &mut log.notes);
+        Ok((model, log))
     }
 
     fn fit_primal(
         &self,
-        features: Standardiser,
+        features: &Standardiser,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         (subproblems, options, plan, seed): (&Subproblems, &SvmOptions, &Plan, u64),
-    ) -> Result<Fitted, HeadError> {
+    ) -> Result<(SvmModel, TrainingLog), HeadError> {
         let mut log = TrainingLog { rows_used: training.len(), ..TrainingLog::default() };
         let landmarks = stratified(training.targets(), plan.landmarks, seed);
         let on = match self.options.kernel {
@@ -269,32 +237,32 @@ impl Svm {
         };
         log.notes.push(format!(
             "approximate: solved in the primal with a squared loss on {on}, because the products \
-             of all pairs of {} rows need {:.3} GB, and svm.memory allows {}",
+             of all pairs of {} rows need {:.3} GB, and svm.memory_gb allows {}",
             training.len() + validation.len(),
             plan.exact / 1e9,
-            self.options.memory
+            self.options.memory_gb
         ));
         let datasets = (training, validation);
-        let settings = (options, self.unit_gamma(&features, training));
-        let primal = Primal::new(&features, datasets, subproblems, settings, &landmarks);
+        let settings = (options, self.unit_gamma(features, training));
+        let primal = Primal::new(features, datasets, subproblems, settings, &landmarks);
         let trials = |gamma| primal.trials(gamma);
         let trial = choose(options, subproblems, trials, validation.targets(), &mut log)?;
         let chosen = (trial.cost, f64::from(primal.function(trial.gamma).gamma));
         let classifiers = primal.classifiers(&trial);
         drop(primal);
-        let mut head =
-            self.head(features, classifiers, subproblems, (training.targets(), log), chosen);
-        calibrate(&mut head, subproblems, (&trial.decisions, validation.targets()), None);
-        Ok(head)
+        let mut model = self.model(classifiers, subproblems, training.targets(), chosen);
+        let decisions = (trial.decisions.as_slice(), validation.targets());
+        calibrate(&mut model, subproblems, decisions, None, &mut log.notes);
+        Ok((model, log))
     }
 
     fn fit_reference(
         &self,
-        features: Standardiser,
+        features: &Standardiser,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Fitted, HeadError> {
+    ) -> Result<(SvmModel, TrainingLog), HeadError> {
         let (n, width) = (training.len(), features.width());
         let problems = self.subproblems(training.targets())?.problems.len();
         let limit = linfa::row_limit(&self.options, width, problems);
@@ -319,16 +287,20 @@ impl Svm {
             .iter()
             .map(|subproblem| linfa::fit(&samples, subproblem, &self.options))
             .collect::<Result<Vec<_>, _>>()?;
-        let chosen = (self.options.cost[0], self.options.gamma[0]);
+        let chosen = (self.options.c[0], self.options.gamma[0]);
         let function = kernel::KernelFunction::new(&self.options, chosen.1);
         let support = |chosen: &[usize]| {
             features.rows(training.matrix().plain(), &in_order(&rows, chosen), scale(width))
         };
         let classifiers = BinaryClassifiers::join(function, width, &duals, support);
-        let mut head = self.head(features, classifiers, &subproblems, (&targets, log), chosen);
-        let decisions = head.decisions(validation.matrix().plain(), validation.rows())?;
-        calibrate(&mut head, &subproblems, (&decisions, validation.targets()), None);
-        Ok(head)
+        let mut model = self.model(classifiers, &subproblems, &targets, chosen);
+        let mut decisions = Vec::new();
+        for rows in features.chunks(validation.matrix().plain(), validation.rows()) {
+            decisions.extend(model.decisions(rows)?);
+        }
+        let decisions = (decisions.as_slice(), validation.targets());
+        calibrate(&mut model, &subproblems, decisions, None, &mut log.notes);
+        Ok((model, log))
     }
 }
 
@@ -351,30 +323,36 @@ fn class_rows(targets: &Targets) -> Vec<f32> {
     }
 }
 
-impl Head for Svm {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        serde_json::json!({
-            "class_weights": self.class_weights,
-            "unit_columns": self.unit_columns,
-            "svm": json(&self.options),
-        })
-    }
+impl Algorithm for Svm {
+    type Model = SvmModel;
 
     fn fit(
         &self,
+        features: &Standardiser,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let mut fitted = on_one_thread(|| self.fit_here(training, validation, seed))?;
-        let notes = &mut fitted.stored.log.notes;
-        notes.extend(years::midpoint_note(training.targets()));
-        notes.extend(years::choice_note(validation.targets()));
-        Ok(Box::new(fitted))
+    ) -> Result<(SvmModel, TrainingLog), HeadError> {
+        if self.name == REFERENCE_NAME {
+            return self.fit_reference(features, training, validation, seed);
+        }
+        let subproblems = self.subproblems(training.targets())?;
+        let rows = training.len() + validation.len();
+        // Without validation rows nothing chooses: the first of each list is taken.
+        let mut options = self.options.clone();
+        if validation.is_empty() {
+            options.c.truncate(1);
+            options.gamma.truncate(1);
+        }
+        match primal::plan(&options, rows, &subproblems) {
+            None => {
+                self.fit_exactly(features, training, validation, (&subproblems, &options, seed))
+            }
+            Some(plan) => {
+                let how = (&subproblems, &options, &plan, seed);
+                self.fit_primal(features, training, validation, how)
+            }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub enum Kernel {
 /// How binary classifiers are combined for several classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Scheme {
+pub enum MultiClass {
     /// A classifier for each pair of classes.
     OneVsOne,
     /// A classifier for each class, against all others.
@@ -57,7 +57,7 @@ pub struct SvmOptions {
     pub kernel: Kernel,
     /// Regularisation parameter C: one number or a list. `svm-linfa` takes the first.
     #[serde(deserialize_with = "one_or_more")]
-    pub cost: Vec<f64>,
+    pub c: Vec<f64>,
     /// Of the Gaussian and the polynomial kernel: one number or a list; 1 is scikit-learn's
     /// `gamma='scale'`. `svm-linfa` takes the first.
     #[serde(deserialize_with = "one_or_more")]
@@ -67,11 +67,11 @@ pub struct SvmOptions {
     /// Regression: half-width of the epsilon-insensitive tube, in standard deviations of the age.
     pub epsilon: f64,
     /// How several classes are combined; `svm-linfa` is always one-vs-rest.
-    pub scheme: Scheme,
+    pub multi_class: MultiClass,
     /// Gigabytes that the kernel values of one fit of `svm` or `svm-linear` may take. Where the
     /// exact solver would need more (6 bytes for each pair of rows, for two classes or years; less
     /// for many), the primal problem is solved instead, on landmarks.
-    pub memory: f64,
+    pub memory_gb: f64,
     /// Nyström landmarks of the primal problem; fewer where the memory allows no more.
     pub landmarks: usize,
     /// `svm-linfa` leaves out training rows above this number by a stratified draw. `None`: as
@@ -85,12 +85,12 @@ impl Default for SvmOptions {
         Self {
             scaling: Scaling::Standard,
             kernel: Kernel::Gaussian,
-            cost: vec![2.0, 0.5, 1.0, 4.0, 8.0],
+            c: vec![2.0, 0.5, 1.0, 4.0, 8.0],
             gamma: vec![0.5, 0.25],
             degree: 3,
             epsilon: 0.1,
-            scheme: Scheme::OneVsOne,
-            memory: 4.0,
+            multi_class: MultiClass::OneVsOne,
+            memory_gb: 4.0,
             landmarks: 2_000,
             max_rows: None,
         }
@@ -103,11 +103,11 @@ impl SvmOptions {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let list = |values: &[f64]| !values.is_empty() && values.iter().all(|&v| positive(v));
         let expected = "a number above 0, or a list of them";
-        require(list(&self.cost), "svm.cost", expected, &self.cost)?;
+        require(list(&self.c), "svm.c", expected, &self.c)?;
         require(list(&self.gamma), "svm.gamma", expected, &self.gamma)?;
         require((1..=10).contains(&self.degree), "svm.degree", "1 to 10", self.degree)?;
         require(positive(self.epsilon), "svm.epsilon", "above 0", self.epsilon)?;
-        require(positive(self.memory), "svm.memory", "above 0 gigabytes", self.memory)?;
+        require(positive(self.memory_gb), "svm.memory_gb", "above 0 gigabytes", self.memory_gb)?;
         require(self.landmarks >= 2, "svm.landmarks", "at least 2", self.landmarks)?;
         let rows = self.max_rows;
         require(rows.is_none_or(|rows| rows >= 2), "svm.max_rows", "at least 2", rows)
@@ -120,12 +120,12 @@ mod tests {
 
     #[test]
     fn a_cost_may_be_one_number_or_a_list() {
-        let one: SvmOptions = serde_json::from_str(r#"{"cost": 3}"#).unwrap();
-        assert_eq!(one.cost, [3.0]);
-        let more: SvmOptions = serde_json::from_str(r#"{"cost": [1, 2.5]}"#).unwrap();
-        assert_eq!(more.cost, [1.0, 2.5]);
+        let one: SvmOptions = serde_json::from_str(r#"{"c": 3}"#).unwrap();
+        assert_eq!(one.c, [3.0]);
+        let more: SvmOptions = serde_json::from_str(r#"{"c": [1, 2.5]}"#).unwrap();
+        assert_eq!(more.c, [1.0, 2.5]);
         more.check().unwrap();
-        let none: SvmOptions = serde_json::from_str(r#"{"cost": []}"#).unwrap();
-        assert!(none.check().unwrap_err().to_string().contains("svm.cost"));
+        let none: SvmOptions = serde_json::from_str(r#"{"c": []}"#).unwrap();
+        assert!(none.check().unwrap_err().to_string().contains("svm.c"));
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn plan(options: &SvmOptions, rows: usize, subproblems: &Subproblems)
     let members = subproblems.problems.iter().map(|subproblem| subproblem.members.len()).max();
     // The products, and the kernel matrix of the largest subproblem.
     let exact = pairs(rows) + 4.0 * (members.unwrap_or(0) as f64).powi(2);
-    let allowed = options.memory * 1e9;
+    let allowed = options.memory_gb * 1e9;
     if exact <= allowed {
         return None;
     }
@@ -131,7 +131,7 @@ impl<'a> Primal<'a> {
     pub(super) fn trials(&self, gamma: f64) -> Result<Vec<Trial>, HeadError> {
         let mut view = View::new(self, gamma)?;
         let (n, classifiers) = (self.training.len(), self.subproblems.problems.len());
-        let costs = &self.options.cost;
+        let costs = &self.options.c;
         let mut rising: Vec<usize> = (0..costs.len()).collect();
         rising.sort_by(|&a, &b| costs[a].total_cmp(&costs[b]));
         let mut trials: Vec<Option<Trial>> = costs.iter().map(|_| None).collect();
@@ -165,7 +165,7 @@ impl<'a> Primal<'a> {
             let positions: Vec<usize> = (0..self.validation.len()).collect();
             for chunk in positions.chunks(CHUNK) {
                 let values = self.scaled(self.validation, chunk);
-                trial.decisions.extend(fitted.decide(&values, chunk.len())?);
+                trial.decisions.extend(fitted.decide(&values)?);
             }
             trials[place] = Some(trial);
         }

@@ -2,7 +2,7 @@
 
 use facefold_core::{HeadError, Targets};
 
-use super::options::Scheme;
+use super::options::MultiClass;
 use crate::linear::mean_and_deviation;
 use crate::options::ClassWeights;
 use crate::years::midpoints;
@@ -26,18 +26,18 @@ impl ClassPair {
     }
 }
 
-/// The class pairs of a scheme among the classes that have rows.
-pub(super) fn class_pairs(scheme: Scheme, present: &[usize]) -> Vec<ClassPair> {
+/// The class pairs of a strategy (one-vs-one or one-vs-rest) among the classes that have rows.
+pub(super) fn class_pairs(multi_class: MultiClass, present: &[usize]) -> Vec<ClassPair> {
     let pairs = || {
         present.iter().enumerate().flat_map(|(at, &first)| {
             present[at + 1..].iter().map(move |&second| ClassPair { first, second: Some(second) })
         })
     };
-    match scheme {
-        Scheme::OneVsRest if present.len() > 2 => {
+    match multi_class {
+        MultiClass::OneVsRest if present.len() > 2 => {
             present.iter().map(|&first| ClassPair { first, second: None }).collect()
         }
-        Scheme::OneVsOne | Scheme::OneVsRest => pairs().collect(),
+        MultiClass::OneVsOne | MultiClass::OneVsRest => pairs().collect(),
     }
 }
 
@@ -86,7 +86,7 @@ impl Subproblems {
     /// The subproblems of these targets.
     pub(super) fn new(
         targets: &Targets,
-        scheme: Scheme,
+        multi_class: MultiClass,
         class_weights: ClassWeights,
         epsilon: f64,
     ) -> Result<Self, HeadError> {
@@ -112,7 +112,7 @@ impl Subproblems {
                 for &class in indices {
                     present[class] = true;
                 }
-                let class_pairs = class_pairs(scheme, &present_classes(&present));
+                let class_pairs = class_pairs(multi_class, &present_classes(&present));
                 let ask = |class_pair: &ClassPair| {
                     let mut subproblem = Subproblem {
                         members: Vec::new(),
@@ -144,27 +144,27 @@ pub(super) fn present_classes(present: &[bool]) -> Vec<usize> {
 mod tests {
     use super::{ClassPair, Subproblems, class_pairs};
     use crate::options::ClassWeights;
-    use crate::svm::options::Scheme;
+    use crate::svm::options::MultiClass;
     use facefold_core::Targets;
 
     #[test]
-    fn schemes_pair_the_classes_that_have_rows() {
+    fn each_strategy_pairs_the_classes_that_have_rows() {
         let pair = |first, second| ClassPair { first, second: Some(second) };
         let one_vs_one = [pair(0, 2), pair(0, 3), pair(2, 3)];
-        assert_eq!(class_pairs(Scheme::OneVsOne, &[0, 2, 3]), one_vs_one);
-        assert_eq!(class_pairs(Scheme::OneVsRest, &[0, 2]), [pair(0, 2)]);
+        assert_eq!(class_pairs(MultiClass::OneVsOne, &[0, 2, 3]), one_vs_one);
+        assert_eq!(class_pairs(MultiClass::OneVsRest, &[0, 2]), [pair(0, 2)]);
         assert_eq!(
-            class_pairs(Scheme::OneVsRest, &[0, 2, 3])[1],
+            class_pairs(MultiClass::OneVsRest, &[0, 2, 3])[1],
             ClassPair { first: 2, second: None }
         );
-        assert!(class_pairs(Scheme::OneVsOne, &[1]).is_empty());
+        assert!(class_pairs(MultiClass::OneVsOne, &[1]).is_empty());
     }
 
     #[test]
     fn subproblems_have_their_rows_targets_and_weights() {
         let targets = Targets::Classes { indices: vec![2, 0, 2, 1, 2], count: 4 };
         let subproblems =
-            Subproblems::new(&targets, Scheme::OneVsOne, ClassWeights::Balanced, 0.1).unwrap();
+            Subproblems::new(&targets, MultiClass::OneVsOne, ClassWeights::Balanced, 0.1).unwrap();
         assert_eq!(subproblems.present, [true, true, true, false]);
         let last = &subproblems.problems[2];
         assert_eq!(subproblems.class_pairs[2], ClassPair { first: 1, second: Some(2) });

@@ -1,18 +1,24 @@
 //! The classifiers against linfa-svm and scikit-learn.
 
 use facefold_core::rng::seeded;
-use facefold_core::{FeatureDataset, FeatureMatrix, FittedHead, Head, Predictions, Targets};
+use facefold_core::{FeatureDataset, FeatureMatrix, FittedHead, Head, PredictedTargets, Targets};
 use ndarray::Array2;
 use rand::Rng as _;
 
 use super::choose::vote;
-use super::{Fitted, Kernel, LINEAR_NAME, NAME, REFERENCE_NAME, Scaling, Scheme, Svm};
+use super::{Kernel, LINEAR_NAME, MultiClass, NAME, REFERENCE_NAME, Scaling, Svm, SvmModel};
 use crate::HeadOptions;
+
+type Fitted = crate::estimator::Fitted<SvmModel>;
+
+fn decisions_of(fitted: &Fitted, matrix: &FeatureMatrix, rows: &[usize]) -> Vec<f32> {
+    fitted.model.decisions(fitted.features.rows(matrix.plain(), rows, 1.0)).unwrap()
+}
 
 fn options(kernel: Kernel) -> HeadOptions {
     let mut options = HeadOptions::default();
     options.svm.kernel = kernel;
-    options.svm.cost = vec![4.0];
+    options.svm.c = vec![4.0];
     options.svm.gamma = vec![0.7];
     options
 }
@@ -26,7 +32,7 @@ fn fit(name: &'static str, options: &HeadOptions, matrix: &FeatureMatrix, y: &Ta
     };
     let training = FeatureDataset::new(matrix, (0..n).collect(), y.clone()).unwrap();
     let validation = FeatureDataset::new(matrix, Vec::new(), none).unwrap();
-    Svm::new(name, options).unwrap().fit_here(&training, &validation, 1).unwrap()
+    Svm::head(name, options).unwrap().fitted(&training, &validation, 1).unwrap()
 }
 
 /// Four classes in 16 features that overlap: a third of the rows lie on the wrong side.
@@ -50,9 +56,9 @@ fn decisions_are_those_of_linfa() {
     settings.svm.max_rows = Some(2_000);
     let ours = fit(NAME, &settings, &matrix, &two);
     let theirs = fit(REFERENCE_NAME, &settings, &matrix, &two);
-    assert_eq!(theirs.stored.log.rows_used, 2_000);
+    assert_eq!(theirs.log.rows_used, 2_000);
     let rows: Vec<usize> = (0..3_000).collect();
-    let decide = |head: &Fitted| head.decisions(matrix.plain(), &rows).unwrap();
+    let decide = |head: &Fitted| decisions_of(head, &matrix, &rows);
     let (ours, theirs) = (decide(&ours), decide(&theirs));
     let same = ours.iter().zip(&theirs).filter(|(a, b)| (**a > 0.0) == (**b > 0.0)).count();
     assert!(same >= 2_985, "{same} of 3,000");
@@ -123,21 +129,24 @@ fn predictions_are_those_of_scikit_learn() {
     ] {
         let options = options(kernel);
         // scikit-learn's decisions are for the second class, ours for the first.
-        let found = fit(name, &options, &matrix, &two).decisions(matrix.plain(), &rows).unwrap();
+        let found = decisions_of(&fit(name, &options, &matrix, &two), &matrix, &rows);
         for (found, expected) in found.iter().zip(decisions) {
             assert!((found + expected).abs() < 4e-3, "{kernel:?}: {found} {expected}");
         }
         let fitted = fit(name, &options, &matrix, &years);
-        let Predictions::Regression(found) = fitted.predict(&matrix, &rows).unwrap() else {
+        let PredictedTargets::Regression(found) = fitted.predict(&matrix, &rows).unwrap().targets
+        else {
             panic!()
         };
         for (found, expected) in found.iter().zip(ages) {
             assert!((found - expected).abs() < 0.05, "{kernel:?}: {found} {expected}");
         }
         let fitted = fit(name, &options, &matrix, &three);
-        let decisions = fitted.decisions(matrix.plain(), &(60..90).collect::<Vec<_>>()).unwrap();
-        let voted: String =
-            decisions.chunks(3).map(|row| vote(&fitted.class_pairs, row, 3).to_string()).collect();
+        let decisions = decisions_of(&fitted, &matrix, &(60..90).collect::<Vec<_>>());
+        let voted: String = decisions
+            .chunks(3)
+            .map(|row| vote(&fitted.model.class_pairs, row, 3).to_string())
+            .collect();
         assert_eq!(voted, classes, "{kernel:?}");
     }
 }
@@ -146,21 +155,23 @@ fn predictions_are_those_of_scikit_learn() {
 fn one_vs_rest_predicts_the_classes_too() {
     let (matrix, classes) = overlapping(900, 2);
     let predicted = Targets::Classes { indices: classes[..600].to_vec(), count: 4 };
-    let right = |scheme| {
+    let right = |multi_class| {
         let mut options = options(Kernel::Gaussian);
-        options.svm.scheme = scheme;
+        options.svm.multi_class = multi_class;
         let fitted = fit(NAME, &options, &matrix, &predicted);
         let rows: Vec<usize> = (600..900).collect();
-        let Predictions::Classes(probabilities) = fitted.predict(&matrix, &rows).unwrap() else {
+        let PredictedTargets::Classes(probabilities) =
+            fitted.predict(&matrix, &rows).unwrap().targets
+        else {
             panic!()
         };
         let right = probabilities.rows().into_iter().zip(&classes[600..]).filter(|(row, class)| {
             assert!((row.sum() - 1.0).abs() < 1e-5);
             row.iter().all(|share| *share <= row[**class])
         });
-        (fitted.class_pairs.len(), right.count())
+        (fitted.model.class_pairs.len(), right.count())
     };
-    let (one_vs_one, one_vs_rest) = (right(Scheme::OneVsOne), right(Scheme::OneVsRest));
+    let (one_vs_one, one_vs_rest) = (right(MultiClass::OneVsOne), right(MultiClass::OneVsRest));
     assert_eq!((one_vs_one.0, one_vs_rest.0), (6, 4));
     assert!(one_vs_one.1 > 100 && one_vs_rest.1 > 100, "{one_vs_one:?} {one_vs_rest:?}");
 }
@@ -176,18 +187,18 @@ fn the_grid_search_keeps_the_best_validation_score_and_notes_it() {
     let (training, validation) = (part(0..600), part(600..900));
     let alone = |cost: f64, gamma: f64| {
         let mut options = options(Kernel::Gaussian);
-        (options.svm.cost, options.svm.gamma) = (vec![cost], vec![gamma]);
-        let svm = Svm::new(NAME, &options).unwrap();
-        svm.fit_here(&training, &validation, 1).unwrap()
+        (options.svm.c, options.svm.gamma) = (vec![cost], vec![gamma]);
+        let svm = Svm::head(NAME, &options).unwrap();
+        svm.fitted(&training, &validation, 1).unwrap()
     };
     let mut options = options(Kernel::Gaussian);
-    (options.svm.cost, options.svm.gamma) = (vec![8.0, 0.5], vec![0.2, 3.0]);
-    let svm = Svm::new(NAME, &options).unwrap();
-    let chosen = svm.fit_here(&training, &validation, 1).unwrap();
+    (options.svm.c, options.svm.gamma) = (vec![8.0, 0.5], vec![0.2, 3.0]);
+    let svm = Svm::head(NAME, &options).unwrap();
+    let chosen = svm.fitted(&training, &validation, 1).unwrap();
     let accuracy = |fitted: &Fitted| {
-        let decisions = fitted.decisions(matrix.plain(), validation.rows()).unwrap();
+        let decisions = decisions_of(fitted, &matrix, validation.rows());
         let rows = decisions.chunks(6).zip(&classes[600..]);
-        rows.filter(|(row, class)| vote(&fitted.class_pairs, row, 4) == **class).count()
+        rows.filter(|(row, class)| vote(&fitted.model.class_pairs, row, 4) == **class).count()
     };
     let all: Vec<usize> = [(8.0, 0.2), (0.5, 0.2), (8.0, 3.0), (0.5, 3.0)]
         .map(|(cost, gamma)| accuracy(&alone(cost, gamma)))
@@ -196,9 +207,9 @@ fn the_grid_search_keeps_the_best_validation_score_and_notes_it() {
     let best = all.iter().max().unwrap();
     assert!(accuracy(&chosen).abs_diff(*best) <= 2, "{} {all:?}", accuracy(&chosen));
     assert!(all.iter().min().unwrap() + 10 < *best, "{all:?}");
-    let note = &chosen.stored.log.notes[0];
+    let note = &chosen.log.notes[0];
     assert!(note.contains("best of 4 on 300 validation rows"), "{note}");
-    assert!(note.contains("cost 0.5 gamma 3"), "{note}");
+    assert!(note.contains("C 0.5 gamma 3"), "{note}");
 }
 
 /// The minimum of the primal objective, by scipy, on the rows of sines:
@@ -243,16 +254,17 @@ fn the_primal_is_solved_to_its_minimum() {
     ] {
         let mut options = options(kernel);
         // 60 rows need 21,600 bytes; this leaves room for all of them as landmarks.
-        options.svm.memory = 20_000e-9;
+        options.svm.memory_gb = 20_000e-9;
         let fitted = fit(name, &options, &matrix, &two);
-        let found = fitted.decisions(matrix.plain(), &rows).unwrap();
+        let found = decisions_of(&fitted, &matrix, &rows);
         for (found, expected) in found.iter().zip(decisions) {
             assert!((found - expected).abs() < 4e-3, "{kernel:?}: {found} {expected}");
         }
-        let note = &fitted.stored.log.notes[0];
-        assert!(note.contains("approximate") && note.contains("svm.memory"), "{note}");
+        let note = &fitted.log.notes[0];
+        assert!(note.contains("approximate") && note.contains("svm.memory_gb"), "{note}");
         let fitted = fit(name, &options, &matrix, &years);
-        let Predictions::Regression(found) = fitted.predict(&matrix, &rows).unwrap() else {
+        let PredictedTargets::Regression(found) = fitted.predict(&matrix, &rows).unwrap().targets
+        else {
             panic!()
         };
         for (found, expected) in found.iter().zip(ages) {
@@ -269,12 +281,12 @@ fn few_landmarks_approximate_the_exact_classifiers() {
     let right = |memory: f64| {
         let mut options = options(Kernel::Gaussian);
         options.svm.gamma = vec![0.2];
-        (options.svm.memory, options.svm.landmarks) = (memory, 200);
+        (options.svm.memory_gb, options.svm.landmarks) = (memory, 200);
         let fitted = fit(NAME, &options, &matrix, &targets);
-        let decisions = fitted.decisions(matrix.plain(), &rows).unwrap();
-        let votes = decisions.chunks(6).map(|row| vote(&fitted.class_pairs, row, 4));
+        let decisions = decisions_of(&fitted, &matrix, &rows);
+        let votes = decisions.chunks(6).map(|row| vote(&fitted.model.class_pairs, row, 4));
         let right = votes.zip(&classes[1_000..]).filter(|(voted, class)| voted == *class);
-        (right.count(), fitted.stored.log.notes.iter().any(|note| note.contains("200 landmarks")))
+        (right.count(), fitted.log.notes.iter().any(|note| note.contains("200 landmarks")))
     };
     let (exact, approximate) = (right(1.0), right(0.001));
     assert_eq!((exact.1, approximate.1), (false, true));
@@ -287,17 +299,19 @@ fn folds_of_unit_rows_share_the_gram_matrix() {
     let (copy, none) = (FeatureMatrix::of_rows(matrix.plain().clone(), None).unwrap(), Vec::new());
     let mut options = options(Kernel::Gaussian);
     options.svm.scaling = Scaling::Unit;
-    let svm = Svm::new(NAME, &options).unwrap();
+    let svm = Svm::head(NAME, &options).unwrap();
     let rows =
         |fold: usize| -> Vec<usize> { (0..600).rev().filter(|row| row % 3 != fold).collect() };
     let examples = |matrix, rows: Vec<usize>| {
         let indices = rows.iter().map(|&row| classes[row]).collect();
         FeatureDataset::new(matrix, rows, Targets::Classes { indices, count: 4 }).unwrap()
     };
-    let held = || svm.shared.lock().unwrap().as_ref().map(|(_, gram)| std::sync::Arc::as_ptr(gram));
+    let held = || {
+        svm.algorithm.shared.lock().unwrap().as_ref().map(|(_, gram)| std::sync::Arc::as_ptr(gram))
+    };
     let fit = |matrix, fold: usize| {
         let validation: Vec<usize> = (0..600).filter(|row| row % 3 == fold).collect();
-        svm.fit_here(&examples(matrix, rows(fold)), &examples(matrix, validation), 1).unwrap()
+        svm.fitted(&examples(matrix, rows(fold)), &examples(matrix, validation), 1).unwrap()
     };
     let first = fit(&matrix, 0);
     let products = held();
@@ -311,9 +325,9 @@ fn folds_of_unit_rows_share_the_gram_matrix() {
 
     // Products of only the rows of the fit, which another validation matrix asks for, agree.
     let (training, validation) = (examples(&matrix, rows(1)), examples(&copy, none));
-    let alone = Svm::new(NAME, &options).unwrap().fit_here(&training, &validation, 1).unwrap();
+    let alone = Svm::head(NAME, &options).unwrap().fitted(&training, &validation, 1).unwrap();
     let all: Vec<usize> = (0..600).collect();
-    let decide = |head: &Fitted| head.decisions(matrix.plain(), &all).unwrap();
+    let decide = |head: &Fitted| decisions_of(head, &matrix, &all);
     for (one, other) in decide(&alone).iter().zip(decide(&second)) {
         assert!((one - other).abs() < 5e-3, "{one} {other}");
     }

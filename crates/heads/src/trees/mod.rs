@@ -9,89 +9,93 @@ mod stored;
 mod tree;
 
 use facefold_core::rng::{Rng, seeded};
-use facefold_core::{
-    Epoch, FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError, Predictions,
-    StateDict, TargetKind, Targets, TrainingLog,
-};
-use ndarray::Array1;
+use facefold_core::{Epoch, FeatureDataset, HeadError, TargetKind, Targets, TrainingLog};
 use rand::seq::index::sample;
 use serde::{Deserialize, Serialize};
 
+use crate::estimator::{Algorithm, Estimator};
 use crate::features::Standardiser;
-use crate::flip_tta::flip_averaged;
-use crate::linear::{mismatch, predictions};
 use crate::loss::softmax;
 use crate::options::{ClassWeights, HeadOptions, require};
-use crate::state_dict::{Stored, Tensors, json};
-use crate::threads::on_one_thread;
+use crate::state_dict::json;
+use crate::svm::Scaling;
 use crate::years;
 use bins::Bins;
-pub(crate) use stored::restore;
 use tree::{GrowthParams, Tree, TreeData, grow};
 
 pub(crate) const NAME: &str = "trees";
-
-/// Rows predicted at a time.
-const PREDICTION_ROWS: usize = 250;
 
 /// Settings of `trees`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TreeOptions {
     /// Boosting iterations, at most. Each adds one tree; with more than two classes, one per class.
-    #[serde(rename = "rounds")]
     pub num_iterations: usize,
     /// Early stopping: iterations without a lower validation loss before training stops; the trees
     /// up to the best iteration are kept. `None`: no early stopping.
-    pub patience: Option<usize>,
+    pub early_stopping_rounds: Option<usize>,
     /// Learning rate (shrinkage): factor on the values of each tree, above 0, at most 1.
     pub learning_rate: f64,
     /// Leaves of a tree, at most (`num_leaves` in `LightGBM`).
-    pub leaves: usize,
+    pub num_leaves: usize,
     /// Training rows in a leaf, at least (`min_data_in_leaf` in `LightGBM`).
-    #[serde(rename = "least_rows")]
     pub min_data_in_leaf: usize,
     /// L2 regularisation of leaf values, added to the sum of hessians (`lambda_l2` in `LightGBM`).
-    pub penalty: f64,
+    pub lambda_l2: f64,
     /// Histogram bins of a feature, 2 to 256 (`max_bin` in `LightGBM`).
-    pub bins: usize,
+    pub max_bin: usize,
     /// Features sampled for each tree; all, if there are no more.
-    pub columns: usize,
+    pub features_per_tree: usize,
 }
 
 impl Default for TreeOptions {
     fn default() -> Self {
         Self {
             num_iterations: 400,
-            patience: Some(30),
+            early_stopping_rounds: Some(30),
             learning_rate: 0.1,
-            leaves: 15,
+            num_leaves: 15,
             min_data_in_leaf: 20,
-            penalty: 1.0,
-            bins: 64,
-            columns: 256,
+            lambda_l2: 1.0,
+            max_bin: 64,
+            features_per_tree: 256,
         }
     }
 }
 
 impl TreeOptions {
     fn check(&self) -> Result<(), HeadError> {
-        require(self.num_iterations > 0, "trees.rounds", "at least 1", self.num_iterations)?;
-        require(self.patience != Some(0), "trees.patience", "at least 1", self.patience)?;
+        require(
+            self.num_iterations > 0,
+            "trees.num_iterations",
+            "at least 1",
+            self.num_iterations,
+        )?;
+        require(
+            self.early_stopping_rounds != Some(0),
+            "trees.early_stopping_rounds",
+            "at least 1",
+            self.early_stopping_rounds,
+        )?;
         let rate = self.learning_rate;
         require(rate > 0.0 && rate <= 1.0, "trees.learning_rate", "above 0, at most 1", rate)?;
-        let leaves = self.leaves;
-        require((2..=65_536).contains(&leaves), "trees.leaves", "2 to 65,536", leaves)?;
+        let leaves = self.num_leaves;
+        require((2..=65_536).contains(&leaves), "trees.num_leaves", "2 to 65,536", leaves)?;
         require(
             self.min_data_in_leaf > 0,
-            "trees.least_rows",
+            "trees.min_data_in_leaf",
             "at least 1",
             self.min_data_in_leaf,
         )?;
-        let penalty = self.penalty;
-        require(penalty >= 0.0 && penalty.is_finite(), "trees.penalty", "at least 0", penalty)?;
-        require((2..=256).contains(&self.bins), "trees.bins", "2 to 256", self.bins)?;
-        require(self.columns > 0, "trees.columns", "at least 1", self.columns)
+        let penalty = self.lambda_l2;
+        require(penalty >= 0.0 && penalty.is_finite(), "trees.lambda_l2", "at least 0", penalty)?;
+        require((2..=256).contains(&self.max_bin), "trees.max_bin", "2 to 256", self.max_bin)?;
+        require(
+            self.features_per_tree > 0,
+            "trees.features_per_tree",
+            "at least 1",
+            self.features_per_tree,
+        )
     }
 }
 
@@ -99,37 +103,44 @@ impl TreeOptions {
 pub(crate) struct Trees {
     options: TreeOptions,
     class_weights: ClassWeights,
-    unit_columns: Option<(usize, usize)>,
 }
 
 impl Trees {
-    /// Checks the settings.
-    pub(crate) fn new(options: &HeadOptions) -> Result<Self, HeadError> {
+    /// The head with these settings, which are checked.
+    pub(crate) fn head(options: &HeadOptions) -> Result<Estimator<Self>, HeadError> {
         options.trees.check()?;
-        Ok(Self {
-            options: options.trees.clone(),
-            class_weights: options.class_weights,
+        Ok(Estimator {
+            name: NAME,
+            settings: serde_json::json!({
+                "class_weights": options.class_weights,
+                "unit_columns": options.unit_columns,
+                "trees": json(&options.trees),
+            }),
+            scaling: Scaling::Standard,
             unit_columns: options.unit_columns,
+            algorithm: Self {
+                options: options.trees.clone(),
+                class_weights: options.class_weights,
+            },
         })
     }
+}
 
-    fn fit_here(
+impl Algorithm for Trees {
+    type Model = Booster;
+
+    fn fit(
         &self,
+        features: &Standardiser,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Fitted, HeadError> {
+    ) -> Result<(Booster, TrainingLog), HeadError> {
         let options = &self.options;
-        let target = training.targets().kind();
-        if validation.targets().kind() != target {
-            return Err(mismatch(&target, &validation.targets().kind()));
-        }
-        let features = Standardiser::fit(training, self.unit_columns)?;
-        features.check(validation.matrix(), validation.rows())?;
         let width = features.width();
         let bins = {
             let values = features.rows(training.matrix().plain(), training.rows(), 1.0);
-            Bins::new(&values, width, options.bins)
+            Bins::new(&values, width, options.max_bin)
         };
         let validation_values = features.rows(validation.matrix().plain(), validation.rows(), 1.0);
         let of_class = match training.targets() {
@@ -138,15 +149,19 @@ impl Trees {
         };
         let weights = weights_of(training.targets(), &of_class);
         let validation_weights = weights_of(validation.targets(), &of_class);
-        let mut model =
-            Model { target, base_score: base_score(training.targets(), &weights), trees: vec![] };
+        let mut model = Booster {
+            width,
+            base_score: base_score(training.targets(), &weights),
+            trees: Vec::new(),
+            options: options.clone(),
+        };
         let outputs = model.base_score.len();
         let mut scores = model.base_score.repeat(training.len());
         let mut validation_scores = model.base_score.repeat(validation.len());
         let growth = GrowthParams {
-            leaves: options.leaves,
+            leaves: options.num_leaves,
             min_data_in_leaf: options.min_data_in_leaf,
-            penalty: options.penalty,
+            penalty: options.lambda_l2,
             rate: options.learning_rate,
         };
         let mut columns = seeded(seed, "trees columns");
@@ -155,7 +170,7 @@ impl Trees {
         for number in 1..=options.num_iterations {
             let derivatives = Derivatives::of(training.targets(), &scores, outputs, &weights);
             for output in 0..outputs {
-                let columns = sample_columns(&mut columns, width, options.columns);
+                let columns = sample_columns(&mut columns, width, options.features_per_tree);
                 let (gradients, hessians) = derivatives.of_output(output);
                 let data = TreeData { bins: &bins, gradients, hessians, columns: &columns };
                 let (tree, added) = grow(&data, growth);
@@ -183,19 +198,15 @@ impl Trees {
                 best = Some((number, validation_loss));
             }
             let waited = number - best.map_or(number, |(at, _)| at);
-            if options.patience.is_some_and(|patience| waited >= patience) {
+            if options.early_stopping_rounds.is_some_and(|patience| waited >= patience) {
                 break;
             }
         }
-        if let (Some((iterations, _)), Some(_)) = (best, options.patience) {
+        if let (Some((iterations, _)), Some(_)) = (best, options.early_stopping_rounds) {
             model.trees.truncate(iterations * outputs);
             log.best_epoch = Some(iterations);
         }
-        log.notes.extend(years::midpoint_note(training.targets()));
-        log.notes.extend(years::choice_note(validation.targets()));
-        let settings = options.clone();
-        let stored = Stored { target, unit_columns: self.unit_columns, settings, log };
-        Ok(Fitted { features, model, stored })
+        Ok((model, log))
     }
 }
 
@@ -340,47 +351,25 @@ fn outputs_of(classes: usize) -> usize {
     if classes == 2 { 1 } else { classes }
 }
 
-impl Head for Trees {
-    fn name(&self) -> &str {
-        NAME
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        serde_json::json!({
-            "class_weights": self.class_weights,
-            "unit_columns": self.unit_columns,
-            "trees": json(&self.options),
-        })
-    }
-
-    fn fit(
-        &self,
-        training: &FeatureDataset<'_>,
-        validation: &FeatureDataset<'_>,
-        seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
-        let fitted = on_one_thread(|| self.fit_here(training, validation, seed))?;
-        Ok(Box::new(fitted))
-    }
-}
-
 /// The base score, and the trees in order of iteration.
 #[derive(Debug)]
-struct Model {
-    target: TargetKind,
+pub(crate) struct Booster {
+    /// Number of features.
+    width: usize,
     base_score: Vec<f32>,
     trees: Vec<Tree>,
+    options: TreeOptions,
 }
 
-impl Model {
-    /// Class probabilities, or the age in years, of a standardised row.
-    fn predict(&self, row: &[f32], predictions: &mut Vec<f32>) {
+impl Booster {
+    /// Class probabilities, or the age in years, of a row.
+    fn predict_row(&self, target: TargetKind, row: &[f32], predictions: &mut Vec<f32>) {
         let outputs = self.base_score.len();
         let mut scores = self.base_score.clone();
         for (number, tree) in self.trees.iter().enumerate() {
             scores[number % outputs] += tree.predict(row);
         }
-        match self.target {
+        match target {
             TargetKind::Regression => predictions.extend(scores),
             TargetKind::Classes { count } => {
                 let first = predictions.len();
@@ -388,41 +377,6 @@ impl Model {
                 probabilities_of(&scores, &mut predictions[first..]);
             }
         }
-    }
-}
-
-#[derive(Debug)]
-struct Fitted {
-    features: Standardiser,
-    model: Model,
-    stored: Stored<TreeOptions>,
-}
-
-impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
-        let side = |source: &FeatureRows, rows: &[usize]| {
-            let mut predictions = Vec::new();
-            for chunk in rows.chunks(PREDICTION_ROWS) {
-                let values = self.features.rows(source, chunk, 1.0);
-                for row in values.chunks(self.features.width()) {
-                    self.model.predict(row, &mut predictions);
-                }
-            }
-            Ok(predictions)
-        };
-        predictions(self.stored.target, flip_averaged(&self.features, matrix, rows, side)?)
-    }
-
-    fn log(&self) -> &TrainingLog {
-        &self.stored.log
-    }
-
-    fn state_dict(&self) -> StateDict {
-        let mut tensors = Tensors::new();
-        self.features.store(&mut tensors);
-        tensors.insert("start".to_owned(), Array1::from(self.model.base_score.clone()).into_dyn());
-        stored::store(&self.model.trees, &mut tensors);
-        self.stored.state_dict(NAME, tensors)
     }
 }
 

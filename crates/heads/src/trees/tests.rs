@@ -1,6 +1,6 @@
 //! The booster against scikit-learn's on random rows.
 
-use facefold_core::{FeatureDataset, FeatureMatrix, Head, Predictions, Targets};
+use facefold_core::{FeatureDataset, FeatureMatrix, FittedHead, PredictedTargets, Targets};
 use ndarray::Array2;
 
 use super::{TreeOptions, Trees};
@@ -19,24 +19,24 @@ fn sample_columns() -> (FeatureMatrix, Vec<f32>) {
     (FeatureMatrix::new(x, None).unwrap(), years)
 }
 
-fn predict(matrix: &FeatureMatrix, targets: &Targets) -> Predictions {
+fn predict(matrix: &FeatureMatrix, targets: &Targets) -> PredictedTargets {
     let trees = TreeOptions {
         num_iterations: 60,
-        patience: None,
-        bins: 255,
-        columns: 6,
+        early_stopping_rounds: None,
+        max_bin: 255,
+        features_per_tree: 6,
         ..TreeOptions::default()
     };
     let options = HeadOptions { trees, ..HeadOptions::default() };
     let rows: Vec<usize> = (0..600).collect();
     let training = FeatureDataset::new(matrix, rows.clone(), targets.select(&rows)).unwrap();
     let none = FeatureDataset::new(matrix, Vec::new(), targets.select(&[])).unwrap();
-    let fitted = Trees::new(&options).unwrap().fit(&training, &none, 0).unwrap();
-    fitted.predict(matrix, &(600..1000).collect::<Vec<_>>()).unwrap()
+    let fitted = Trees::head(&options).unwrap().fitted(&training, &none, 0).unwrap();
+    fitted.predict(matrix, &(600..1000).collect::<Vec<_>>()).unwrap().targets
 }
 
-fn cross_entropy(scores: &Predictions, truth: &[usize]) -> f64 {
-    let Predictions::Classes(probabilities) = scores else { panic!("expected classes") };
+fn cross_entropy(scores: &PredictedTargets, truth: &[usize]) -> f64 {
+    let PredictedTargets::Classes(probabilities) = scores else { panic!("expected classes") };
     let losses =
         probabilities.rows().into_iter().zip(truth).map(|(row, &at)| -f64::from(row[at]).ln());
     losses.sum::<f64>() / truth.len() as f64
@@ -67,7 +67,8 @@ fn accuracy_is_that_of_scikit_learn() {
     let classes: Vec<usize> = years.iter().map(class).collect();
     let two: Vec<usize> = classes.iter().map(|&class| class.min(1)).collect();
 
-    let Predictions::Regression(scores) = predict(&matrix, &Targets::exact_years(years.clone()))
+    let PredictedTargets::Regression(scores) =
+        predict(&matrix, &Targets::exact_years(years.clone()))
     else {
         panic!("expected years")
     };
@@ -86,7 +87,7 @@ fn trees_after_the_best_iteration_are_dropped() {
     let (matrix, years) = sample_columns();
     let mut options = HeadOptions::default();
     options.trees.num_iterations = 200;
-    options.trees.patience = Some(5);
+    options.trees.early_stopping_rounds = Some(5);
     options.trees.learning_rate = 0.5;
     let examples = |rows: std::ops::Range<usize>| {
         let rows: Vec<usize> = rows.collect();
@@ -96,14 +97,15 @@ fn trees_after_the_best_iteration_are_dropped() {
         FeatureDataset::new(&matrix, rows, targets).unwrap()
     };
     let (training, validation) = (examples(0..600), examples(600..1000));
-    let fitted = Trees::new(&options).unwrap().fit(&training, &validation, 0).unwrap();
+    let fitted = Trees::head(&options).unwrap().fitted(&training, &validation, 0).unwrap();
     let (epochs, best) = (&fitted.log().epochs, fitted.log().best_epoch.unwrap());
     let lowest = epochs.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss));
     assert_eq!(lowest.unwrap().number, best);
     assert_eq!(epochs.len(), best + 5);
     assert_eq!(fitted.state_dict().tensors["sizes"].len(), best);
     // The truncated model has the score of that iteration.
-    let Predictions::Regression(scores) = fitted.predict(&matrix, validation.rows()).unwrap()
+    let PredictedTargets::Regression(scores) =
+        fitted.predict(&matrix, validation.rows()).unwrap().targets
     else {
         panic!("expected years")
     };
@@ -123,8 +125,10 @@ fn class_weights_count() {
         FeatureDataset::new(&matrix, rows, Targets::Classes { indices, count: 2 }).unwrap();
     for (class_weights, expected) in [(ClassWeights::None, 0.25), (ClassWeights::Balanced, 0.5)] {
         let options = HeadOptions { class_weights, ..HeadOptions::default() };
-        let fitted = Trees::new(&options).unwrap().fit(&training, &training, 0).unwrap();
-        let Predictions::Classes(probabilities) = fitted.predict(&matrix, &[0]).unwrap() else {
+        let fitted = Trees::head(&options).unwrap().fitted(&training, &training, 0).unwrap();
+        let PredictedTargets::Classes(probabilities) =
+            fitted.predict(&matrix, &[0]).unwrap().targets
+        else {
             panic!("expected classes")
         };
         assert!((probabilities[[0, 1]] - expected).abs() < 0.01, "{probabilities}");

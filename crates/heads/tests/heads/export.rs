@@ -1,7 +1,7 @@
 //! Computation graphs of heads give the predictions of the heads, evaluated here step by step.
 
-use facefold_core::{FeatureMatrix, Predictions, Targets};
-use facefold_heads::{AgeDecoding, AgeLoss, HeadOptions, Scheme, registry};
+use facefold_core::{FeatureMatrix, PredictedTargets, Targets};
+use facefold_heads::{AgeDecoding, AgeLoss, HeadOptions, MultiClass, registry};
 use facefold_onnx::computation::{ComputationGraph, Operation, Step, Value};
 use ndarray::{Array2, Axis, concatenate};
 
@@ -95,9 +95,9 @@ fn agrees(name: &str, options: &HeadOptions, matrix: &FeatureMatrix, targets: &T
     for (features, crops, mirrored) in [(plain.clone(), 1, None), (both, 2, Some(mirrored))] {
         let matrix = FeatureMatrix::new(plain.clone(), mirrored).unwrap();
         let found = evaluate(&graph, prediction, features, crops);
-        let (expected, tolerance) = match fitted.predict(&matrix, &rows).unwrap() {
-            Predictions::Classes(probabilities) => (probabilities, 2e-5),
-            Predictions::Regression(years) => {
+        let (expected, tolerance) = match fitted.predict(&matrix, &rows).unwrap().targets {
+            PredictedTargets::Classes(probabilities) => (probabilities, 2e-5),
+            PredictedTargets::Regression(years) => {
                 (Array2::from_shape_vec((years.len(), 1), years).unwrap(), 2e-3)
             }
         };
@@ -142,7 +142,7 @@ fn exported_classifiers_agree_with_their_heads() {
     options.ensemble.members = 2;
     options.unit_columns = Some((0, 2));
     options.mlp.batch_norm = false;
-    for name in ["mlp", "mlp-joint", "mlp-joint-ensemble", "mlp-residual", "linear"] {
+    for name in ["mlp", "mlp-multi-task", "mlp-multi-task-ensemble", "mlp-residual", "linear"] {
         agrees(name, &options, &matrix, &three);
     }
     options.mlp.batch_norm = true;
@@ -150,7 +150,7 @@ fn exported_classifiers_agree_with_their_heads() {
         agrees(name, &options, &matrix, &two);
     }
     options.unit_columns = Some((1, 2));
-    options.svm.scheme = Scheme::OneVsRest;
+    options.svm.multi_class = MultiClass::OneVsRest;
     for name in ["mlp", "svm", "svm-linfa"] {
         agrees(name, &options, &matrix, &three);
     }

@@ -2,7 +2,7 @@
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, AuxiliaryTask, FeatureDataset, FeatureMatrix, FittedHead, StateDict, Targets, Task,
+    AgeGroups, AuxiliaryTask, FeatureDataset, FeatureMatrix, Fit, StateDict, Targets, Task,
 };
 use facefold_heads::{AgeLoss, HeadOptions, registry};
 use ndarray::Array2;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::support::{
     accuracy, aged, examples, fit, mean_absolute_error, mirrored, probabilities, quick, test_rows,
+    whole_fit,
 };
 
 /// Features, gender and age of faces, with features that determine both.
@@ -49,9 +50,9 @@ fn joint_training_learns_from_rows_that_lack_a_label() {
                 .with_auxiliary_tasks(vec![AuxiliaryTask { kind: task.into(), rows, targets }])
                 .unwrap()
         };
-        let head = registry::head("mlp-joint", &quick()).unwrap();
+        let head = registry::head("mlp-multi-task", &quick()).unwrap();
         assert!(head.uses_auxiliary_tasks());
-        let fitted = head.fit(&examples(0..400), &examples(400..500), 1).unwrap();
+        let fitted = head.fit(&examples(0..400), &examples(400..500), 1).unwrap().head;
         // Every row that has any of the two labels.
         assert_eq!(fitted.log().rows_used, 320);
         assert!(fitted.log().notes.iter().any(|note| note.contains("auxiliary task")));
@@ -75,7 +76,7 @@ fn joint_training_without_auxiliary_task_is_an_error() {
     let (matrix, targets) = mirrored();
     let rows: Vec<usize> = (0..100).collect();
     let alone = FeatureDataset::new(&matrix, rows.clone(), targets.select(&rows)).unwrap();
-    let head = registry::head("mlp-joint", &quick()).unwrap();
+    let head = registry::head("mlp-multi-task", &quick()).unwrap();
     let error = head.fit(&alone, &alone, 1).err().unwrap().to_string();
     assert!(error.contains("--task gender,age") && error.contains("`mlp`"), "{error}");
 }
@@ -103,16 +104,16 @@ fn age_groups_are_predicted_from_ages() {
     };
     let rows = test_rows(&matrix);
     let truth: Vec<usize> = rows.iter().map(|&row| indices[row]).collect();
-    for name in ["mlp", "mlp-by-years"] {
+    for name in ["mlp", "mlp-groups-from-age"] {
         let head = registry::head(name, &quick()).unwrap();
-        let fitted = head.fit(&grouped(0..300), &grouped(300..450), 1).unwrap();
+        let fitted = head.fit(&grouped(0..300), &grouped(300..450), 1).unwrap().head;
         let found = accuracy(&probabilities(fitted.predict(&matrix, &rows).unwrap()), &truth);
         assert!(found > if name == "mlp" { 0.6 } else { 0.7 }, "{name}: {found}");
         assert_eq!(
-            fitted.age_distribution(&matrix, &rows).unwrap().is_some(),
-            name == "mlp-by-years"
+            fitted.predict(&matrix, &rows).unwrap().age_distribution.is_some(),
+            name == "mlp-groups-from-age"
         );
-        if name == "mlp-by-years" {
+        if name == "mlp-groups-from-age" {
             let restored = registry::restore(&fitted.state_dict()).unwrap();
             assert!(
                 restored.predict(&matrix, &rows).unwrap()
@@ -123,7 +124,7 @@ fn age_groups_are_predicted_from_ages() {
     // Without years it says what to do.
     let none = FeatureDataset::new(&matrix, rows.clone(), classes.select(&rows)).unwrap();
     let none = none.with_age_groups(groups).unwrap();
-    let head = registry::head("mlp-by-years", &quick()).unwrap();
+    let head = registry::head("mlp-groups-from-age", &quick()).unwrap();
     let error = head.fit(&none, &none, 1).err().unwrap().to_string();
     assert!(error.contains("`mlp`"), "{error}");
 }
@@ -135,7 +136,7 @@ fn an_ordinal_head_predicts_a_distribution_before_and_after_storage() {
     options.mlp.age_loss = AgeLoss::Ordinal;
     let fitted = fit("mlp", &options, &matrix, &targets, 1);
     let rows = test_rows(&matrix);
-    let probabilities = fitted.age_distribution(&matrix, &rows).unwrap().unwrap();
+    let probabilities = fitted.predict(&matrix, &rows).unwrap().age_distribution.unwrap();
     assert_eq!(probabilities.ncols(), 117);
     assert!(probabilities.iter().all(|share| *share >= 0.0));
     assert!(probabilities.rows().into_iter().all(|row| (row.sum() - 1.0).abs() < 1e-4));
@@ -155,13 +156,13 @@ fn a_head_can_be_initialised_from_a_trained_head() {
     // A learning rate too small to change anything: the predictions are those of the trained head,
     // on rows that the scaling was not fitted to.
     options.mlp.learning_rate = 1e-12;
-    options.mlp.least_steps = 1;
+    options.mlp.min_steps = 1;
     options.mlp.epochs = 1;
-    options.mlp.mirror = false;
+    options.mlp.horizontal_flip = false;
     let rows = test_rows(&matrix);
     let head = registry::head("mlp", &options).unwrap();
     let (few, kept) = (examples(&matrix, 0..50, &targets), examples(&matrix, 50..90, &targets));
-    let fitted = head.fit(&few, &kept, 2).unwrap();
+    let fitted = head.fit(&few, &kept, 2).unwrap().head;
     assert_eq!(
         fitted.state_dict().tensors["features.mean"],
         trained.state_dict().tensors["features.mean"]
@@ -185,16 +186,17 @@ fn a_head_can_be_initialised_from_a_trained_head() {
     let classes = Targets::Classes { indices: classes, count };
     let other =
         head.fit(&examples(&matrix, 0..50, &classes), &examples(&matrix, 0..0, &classes), 2);
-    let notes = other.unwrap().log().notes.join(" ");
+    let notes = other.unwrap().head.log().notes.join(" ");
     assert!(notes.contains("initialised at random"), "{notes}");
-    let joint = registry::head("mlp-joint", &options).unwrap().fit(&few, &kept, 2).unwrap();
+    let joint =
+        registry::head("mlp-multi-task", &options).unwrap().fit(&few, &kept, 2).unwrap().head;
     let weight = |state: &StateDict| state.tensors["output.weight"][[0, 5]];
     assert!((weight(&joint.state_dict()) - weight(&trained.state_dict())).abs() < 1e-6);
 
-    options.mlp.hidden = vec![16];
+    options.mlp.hidden_layer_sizes = vec![16];
     let head = registry::head("mlp", &options).unwrap();
     let error = head.fit(&few, &kept, 2).err().unwrap().to_string();
-    assert!(error.contains("mlp.hidden") && error.contains("[32, 32]"), "{error}");
+    assert!(error.contains("mlp.hidden_layer_sizes") && error.contains("[32, 32]"), "{error}");
     options.start = Some(Arc::new(fit("linear", &quick(), &matrix, &targets, 1).state_dict()));
     let head = registry::head("mlp", &options).unwrap();
     let error = head.fit(&few, &kept, 2).err().unwrap().to_string();
@@ -207,14 +209,18 @@ fn mc_dropout_uncertainty_is_higher_near_the_border() {
     let rows = test_rows(&matrix);
     for targets in [Targets::exact_years(years), Targets::Classes { indices: genders, count: 2 }] {
         let silent = fit("mlp", &quick(), &matrix, &targets, 1);
-        assert_eq!(silent.uncertainty(&matrix, &rows).unwrap(), None);
+        assert_eq!(silent.predict(&matrix, &rows).unwrap().uncertainty, None);
         let mut options = quick();
         options.mlp.mc_dropout_passes = 20;
         let fitted = fit("mlp", &options, &matrix, &targets, 1);
-        let deviations = fitted.uncertainty(&matrix, &rows).unwrap().unwrap();
+        let deviations = fitted.predict(&matrix, &rows).unwrap().uncertainty.unwrap();
         assert_eq!(deviations.len(), rows.len());
         assert!(deviations.iter().all(|deviations| *deviations >= 0.0 && deviations.is_finite()));
-        assert_eq!(fitted.uncertainty(&matrix, &rows).unwrap().unwrap(), deviations);
+        // A row's uncertainty does not depend on the other rows.
+        let alone = rows
+            .iter()
+            .flat_map(|&row| fitted.predict(&matrix, &[row]).unwrap().uncertainty.unwrap());
+        assert!(alone.eq(deviations.iter().copied()));
         // Rows near the border between the genders have a larger uncertainty.
         if let Targets::Classes { .. } = targets {
             let mean = |near: bool| {
@@ -231,33 +237,33 @@ fn mc_dropout_uncertainty_is_higher_near_the_border() {
         }
         // Dropping nothing varies nothing.
         options.mlp.dropout = 0.0;
-        let deviations =
-            fit("mlp", &options, &matrix, &targets, 1).uncertainty(&matrix, &rows).unwrap();
-        assert!(deviations.unwrap().iter().all(|deviations| *deviations < 1e-6));
+        let fitted = fit("mlp", &options, &matrix, &targets, 1);
+        let deviations = fitted.predict(&matrix, &rows).unwrap().uncertainty.unwrap();
+        assert!(deviations.iter().all(|deviations| *deviations < 1e-6));
     }
 }
 
 #[test]
 fn a_refit_trains_on_the_validation_rows_and_is_evaluated_without_them() {
     let (matrix, targets) = aged(600, 3);
-    let once = fit("mlp", &quick(), &matrix, &targets, 1);
+    let Fit { head: once, validation } = whole_fit("mlp", &quick(), &matrix, &targets, 1);
     let mut options = quick();
     options.mlp.refit = true;
-    let twice = fit("mlp", &options, &matrix, &targets, 1);
+    let Fit { head: twice, validation: of_twice } =
+        whole_fit("mlp", &options, &matrix, &targets, 1);
     assert_eq!((once.log().rows_used, twice.log().rows_used), (300, 450));
     let kept: Vec<usize> = (300..450).collect();
-    let validation = |fitted: &dyn FittedHead| fitted.predict_validation(&matrix, &kept).unwrap();
-    assert!(validation(once.as_ref()) == once.predict(&matrix, &kept).unwrap());
+    assert!(validation == once.predict(&matrix, &kept).unwrap());
     // What is said of the validation rows is what the first fit said.
-    assert!(validation(twice.as_ref()) == validation(once.as_ref()));
-    assert!(twice.predict(&matrix, &kept).unwrap() != validation(once.as_ref()));
+    assert!(of_twice == validation);
+    assert!(twice.predict(&matrix, &kept).unwrap() != validation);
     assert!(twice.log().epochs == once.log().epochs);
     let error = mean_absolute_error(twice.as_ref(), &matrix, &targets);
     assert!(error < 3.0, "{error}");
     // Classes keep the temperature that the validation rows chose.
     let (matrix, targets) = mirrored();
     let temperature = |options: &HeadOptions| {
-        fit("mlp", options, &matrix, &targets, 1).state_dict().tensors["answer"][[0]]
+        fit("mlp", options, &matrix, &targets, 1).state_dict().tensors["decoder"][[0]]
     };
     assert_eq!(temperature(&quick()), temperature(&options));
 }

@@ -1,11 +1,11 @@
 //! Every head learns separable problems.
 
-use facefold_core::{FeatureMatrix, FittedHead, Predictions, Targets};
+use facefold_core::{FeatureMatrix, FittedHead, Targets};
 use facefold_heads::{AgeDecoding, AgeLoss, OptimizerKind, Schedule, registry};
 use ndarray::{Array2, ArrayView1};
 
 use crate::support::{
-    accuracy, aged, blobs, fit, mean_absolute_error, probabilities, quick, ring, test_rows,
+    accuracy, aged, blobs, fit, mean_absolute_error, probabilities, quick, ring, test_rows, years,
 };
 
 #[test]
@@ -34,7 +34,7 @@ fn nonlinear_boundaries_need_a_nonlinear_head() {
         ("svm", 0.98..1.01),
         ("mlp", 0.95..1.01),
         ("mlp-residual", 0.95..1.01),
-        ("mlp-joint", 0.95..1.01),
+        ("mlp-multi-task", 0.95..1.01),
         ("trees", 0.93..1.01),
         // A cosine sees directions only.
         ("knn", 0.3..0.75),
@@ -58,8 +58,8 @@ fn every_head_but_the_baseline_learns_ages() {
         ("svm-linfa", 2.0),
         ("mlp", 3.0),
         ("mlp-residual", 3.0),
-        ("mlp-joint", 3.0),
-        ("mlp-two-step", 3.0),
+        ("mlp-multi-task", 3.0),
+        ("mlp-stacked", 3.0),
         ("trees", 3.0),
         ("knn", 6.0),
     ] {
@@ -116,12 +116,9 @@ fn an_ensemble_decodes_its_mean_distribution() {
     let mut options = quick();
     options.ensemble.members = 3;
     let ensemble = fit("mlp-ensemble", &options, &matrix, &targets, 2);
-    let predictions = |fitted: &dyn FittedHead| match fitted.predict(&matrix, &rows).unwrap() {
-        Predictions::Regression(years) => years,
-        Predictions::Classes(_) => panic!("years are asked for"),
-    };
+    let predictions = |fitted: &dyn FittedHead| years(fitted.predict(&matrix, &rows).unwrap());
     let predicted = predictions(ensemble.as_ref());
-    let probabilities = ensemble.age_distribution(&matrix, &rows).unwrap().unwrap();
+    let probabilities = ensemble.predict(&matrix, &rows).unwrap().age_distribution.unwrap();
     assert_eq!(predicted, median_years(&probabilities));
     // Restored, it says the same, and so it does not of one member's distribution alone.
     let restored = registry::restore(&ensemble.state_dict()).unwrap();

@@ -76,8 +76,9 @@ fn every_kind_of_mlp_learns_from_exact_ages_and_ranges() {
     let of_loss = |loss| ("mlp", with(Some(loss), 0.4));
     let mut tried: Vec<(&str, HeadOptions)> =
         [AgeLoss::Ordinal, AgeLoss::L1, AgeLoss::L2].map(of_loss).to_vec();
-    tried
-        .extend(["mlp", "mlp-joint", "mlp-ensemble", "mlp-two-step"].map(|n| (n, with(None, 0.4))));
+    tried.extend(
+        ["mlp", "mlp-multi-task", "mlp-ensemble", "mlp-stacked"].map(|n| (n, with(None, 0.4))),
+    );
     for (name, options) in tried {
         let fitted = fit(name, &options, &matrix, &mixed, 1);
         let (error, _) = errors(fitted.as_ref(), &matrix, &ages);
@@ -107,8 +108,8 @@ fn age_groups_are_predicted_from_ranges() {
             .and_then(|own| own.with_age_groups(groups.clone()))
             .unwrap()
     };
-    let head = registry::head("mlp-by-years", &quick()).unwrap();
-    let fitted = head.fit(&examples(0..400), &examples(400..600), 1).unwrap();
+    let head = registry::head("mlp-groups-from-age", &quick()).unwrap();
+    let fitted = head.fit(&examples(0..400), &examples(400..600), 1).unwrap().head;
     let rows = test_rows(&matrix);
     let truth: Vec<usize> = rows.iter().map(|&row| group(ages[row])).collect();
     let found = crate::support::probabilities(fitted.predict(&matrix, &rows).unwrap());

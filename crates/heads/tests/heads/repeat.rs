@@ -1,9 +1,9 @@
 //! Heads are reproducible, use no rows that they should not, and note what they did.
 
 use facefold_core::rng::seeded;
-use facefold_core::{FeatureMatrix, StateDict, Targets};
+use facefold_core::{FeatureMatrix, PredictedTargets, Prediction, StateDict, Targets};
 use facefold_heads::{ClassWeights, HeadOptions, Schedule, registry};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rand::Rng as _;
 
 use crate::support::{accuracy, blobs, examples, fit, mirrored, probabilities, quick, test_rows};
@@ -12,9 +12,9 @@ use crate::support::{accuracy, blobs, examples, fit, mirrored, probabilities, qu
 fn the_same_seed_gives_the_same_bits_in_any_pool() {
     let (matrix, targets) = mirrored();
     let mut options = HeadOptions::default();
-    options.mlp.hidden = vec![64, 64];
+    options.mlp.hidden_layer_sizes = vec![64, 64];
     options.mlp.epochs = 3;
-    options.mlp.least_steps = 10;
+    options.mlp.min_steps = 10;
     options.svm.max_rows = Some(60);
     let rows = test_rows(&matrix);
     for (name, _) in registry::names() {
@@ -52,8 +52,8 @@ fn validation_rows_choose_but_are_not_trained_on() {
     let (matrix, targets) = mirrored();
     let Targets::Classes { indices, count } = &targets else { panic!("expected classes") };
     let mut options = quick();
-    options.linear.penalties = vec![0.01];
-    options.svm.cost = vec![2.0];
+    options.linear.l2_penalties = vec![0.01];
+    options.svm.c = vec![2.0];
     options.svm.gamma = vec![1.0];
     let n = matrix.rows();
     // Validation rows whose classes are turned round: another epoch, temperature or sigmoid may
@@ -174,11 +174,53 @@ fn one_class_and_no_validation_rows_can_be_fitted() {
     let training = examples(&matrix, 0..4, &one);
     for (name, _) in registry::names() {
         let head = registry::head(name, &quick()).unwrap();
-        let fitted = head.fit(&training, &none, 1).unwrap();
+        let fitted = head.fit(&training, &none, 1).unwrap().head;
         let predicted = probabilities(fitted.predict(&matrix, &[0, 3]).unwrap());
         assert!(predicted.column(1).iter().all(|&share| share > 0.5), "{name}: {predicted}");
         assert!(head.fit(&none, &none, 1).is_err(), "{name}: no training rows");
         assert_eq!(fitted.predict(&matrix, &[]).unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn bits_of_a_row_do_not_depend_on_other_rows() {
+    let mut generator = seeded(9, "rows alone");
+    let plain = Array2::from_shape_fn((400, 67), |_| generator.random_range(-1.0..1.0_f32));
+    let years = plain.rows().into_iter().map(|row| 40.0 + 20.0 * row[0] + 10.0 * row[1]);
+    let years = Targets::exact_years(years.collect());
+    let indices = plain.rows().into_iter().map(|row| usize::from(row[0] + row[2] > 0.0)).collect();
+    let mirrored = plain.mapv(|value| value + 0.03);
+    let matrix = FeatureMatrix::new(plain, Some(mirrored)).unwrap();
+    let mut options = quick();
+    options.mlp.epochs = 1;
+    options.mlp.min_steps = 10;
+    options.mlp.input_dropout = 0.1;
+    options.mlp.mc_dropout_passes = 3;
+    options.svm.max_rows = Some(60);
+    options.trees.num_iterations = 10;
+    let rows = [300, 311, 322, 333, 399];
+    for targets in [years, Targets::Classes { indices, count: 2 }] {
+        for (name, _) in registry::names() {
+            let fitted = fit(name, &options, &matrix, &targets, 1);
+            let together = fitted.predict(&matrix, &rows).unwrap();
+            for (place, &row) in rows.iter().enumerate() {
+                let alone = fitted.predict(&matrix, &[row]).unwrap();
+                assert!(alone == of_row(&together, place), "{name}: row {row}");
+            }
+        }
+    }
+}
+
+/// The prediction for one of the rows.
+fn of_row(prediction: &Prediction, place: usize) -> Prediction {
+    let rows = |all: &Array2<f32>| all.select(Axis(0), &[place]);
+    Prediction {
+        targets: match &prediction.targets {
+            PredictedTargets::Classes(all) => PredictedTargets::Classes(rows(all)),
+            PredictedTargets::Regression(years) => PredictedTargets::Regression(vec![years[place]]),
+        },
+        age_distribution: prediction.age_distribution.as_ref().map(rows),
+        uncertainty: prediction.uncertainty.as_ref().map(|all| vec![all[place]]),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AuxiliaryTask, FeatureDataset, FeatureMatrix, FittedHead, Predictions, Targets, Task,
+    AuxiliaryTask, FeatureDataset, FeatureMatrix, Fit, FittedHead, PredictedTargets, Prediction,
+    Targets, Task,
 };
 use facefold_heads::{HeadOptions, registry};
 use ndarray::Array2;
@@ -45,17 +46,17 @@ pub fn examples<'a>(
     own.with_auxiliary_tasks(vec![AuxiliaryTask { kind: Task::Age.into(), rows, targets }]).unwrap()
 }
 
-pub fn probabilities(predictions: Predictions) -> Array2<f32> {
-    match predictions {
-        Predictions::Classes(probabilities) => probabilities,
-        Predictions::Regression(_) => panic!("expected classes"),
+pub fn probabilities(prediction: Prediction) -> Array2<f32> {
+    match prediction.targets {
+        PredictedTargets::Classes(probabilities) => probabilities,
+        PredictedTargets::Regression(_) => panic!("expected classes"),
     }
 }
 
-pub fn years(predictions: Predictions) -> Vec<f32> {
-    match predictions {
-        Predictions::Regression(years) => years,
-        Predictions::Classes(_) => panic!("expected years"),
+pub fn years(prediction: Prediction) -> Vec<f32> {
+    match prediction.targets {
+        PredictedTargets::Regression(years) => years,
+        PredictedTargets::Classes(_) => panic!("expected years"),
     }
 }
 
@@ -71,11 +72,11 @@ pub fn accuracy(probabilities: &Array2<f32>, classes: &[usize]) -> f32 {
 /// Settings under which toy problems take a moment.
 pub fn quick() -> HeadOptions {
     let mut options = HeadOptions::default();
-    options.mlp.hidden = vec![32, 32];
+    options.mlp.hidden_layer_sizes = vec![32, 32];
     options.mlp.input_dropout = 0.0;
     options.mlp.dropout = 0.1;
     options.mlp.mixup = 0.0;
-    options.mlp.least_steps = 300;
+    options.mlp.min_steps = 300;
     options.mlp.refit = false;
     options
 }
@@ -87,6 +88,17 @@ pub fn fit(
     targets: &Targets,
     seed: u64,
 ) -> Box<dyn FittedHead> {
+    whole_fit(name, options, matrix, targets, seed).head
+}
+
+/// [`fit`], with the prediction for the validation rows.
+pub fn whole_fit(
+    name: &str,
+    options: &HeadOptions,
+    matrix: &FeatureMatrix,
+    targets: &Targets,
+    seed: u64,
+) -> Fit {
     let (n, head) = (matrix.rows(), registry::head(name, options).unwrap());
     let training = examples(matrix, 0..n / 2, targets);
     let validation = examples(matrix, n / 2..n * 3 / 4, targets);

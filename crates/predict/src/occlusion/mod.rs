@@ -4,7 +4,7 @@
 
 mod overlay;
 
-use facefold_core::{Predictions, Task};
+use facefold_core::{PredictedTargets, Task};
 use facefold_vision::align::{CROP_SIDE, Crop};
 use serde::Serialize;
 
@@ -60,11 +60,11 @@ impl OcclusionEffect {
         bundle: String,
         task: Task,
         classes: &[String],
-        predictions: &Predictions,
+        predictions: &PredictedTargets,
     ) -> Option<Self> {
         let (label, predictions): (Option<String>, Vec<f32>) = match predictions {
-            Predictions::Regression(years) => (None, years.clone()),
-            Predictions::Classes(probabilities) => {
+            PredictedTargets::Regression(years) => (None, years.clone()),
+            PredictedTargets::Classes(probabilities) => {
                 let first = probabilities.rows().into_iter().next()?;
                 let (predicted, _) = first.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
                 (Some(classes.get(predicted)?.clone()), probabilities.column(predicted).to_vec())
@@ -136,11 +136,11 @@ pub fn legend(is_class: bool, map: &OcclusionMap) -> [String; 2] {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MapSummary {
     /// The largest decrease of the prediction by a patch; below 0 if there is none.
-    pub most: f32,
+    pub max: f32,
     /// Top left corner of that patch in the crop of 112 x 112 pixels.
-    pub most_at: [usize; 2],
+    pub max_at: [usize; 2],
     /// The smallest: below 0 where the prediction increased.
-    pub least: f32,
+    pub min: f32,
     /// The prediction less that under each patch, row by row from the top.
     pub grid: Vec<Vec<f32>>,
 }
@@ -182,9 +182,9 @@ impl OcclusionMap {
         let [most, least] = self.extremes();
         let at = self.grid.iter().position(|&value| value == most).unwrap_or_default();
         MapSummary {
-            most,
-            most_at: [at % GRID * STEP, at / GRID * STEP],
-            least,
+            max: most,
+            max_at: [at % GRID * STEP, at / GRID * STEP],
+            min: least,
             grid: self.grid.chunks(GRID).map(<[f32]>::to_vec).collect(),
         }
     }
@@ -227,7 +227,7 @@ impl MeanMap {
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::{Predictions, Task};
+    use facefold_core::{PredictedTargets, Task};
     use facefold_vision::align::{CROP_SIDE, Crop};
     use ndarray::array;
 
@@ -263,13 +263,14 @@ mod tests {
     #[test]
     fn an_occlusion_effect_is_the_decrease_of_the_prediction() {
         let classes = ["female".to_owned(), "male".to_owned()];
-        let probabilities = Predictions::Classes(array![[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]);
+        let probabilities =
+            PredictedTargets::Classes(array![[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]);
         let shift =
             OcclusionEffect::between("b".to_owned(), Task::Gender, &classes, &probabilities)
                 .unwrap();
         assert_eq!((shift.label.as_deref(), shift.prediction), (Some("male"), 0.75));
         assert_eq!(shift.grid, [0.25, -0.125]);
-        let years = Predictions::Regression(vec![30.0, 28.0, 33.5]);
+        let years = PredictedTargets::Regression(vec![30.0, 28.0, 33.5]);
         let shift = OcclusionEffect::between("b".to_owned(), Task::Age, &[], &years).unwrap();
         assert_eq!((shift.label.as_deref(), shift.prediction), (None, 30.0));
         assert_eq!(shift.grid, [2.0, -3.5]);
@@ -298,7 +299,7 @@ mod tests {
         assert_eq!((mean.pictures(), mean.extremes()), (2, [2.5, 0.0]));
         assert!(mean.pixels.iter().all(|&value| value == 20.0));
         let summary = mean.summary();
-        assert_eq!((summary.most, summary.most_at), (2.5, [2 * STEP, STEP]));
+        assert_eq!((summary.max, summary.max_at), (2.5, [2 * STEP, STEP]));
         assert_eq!(summary.grid[1][2], 2.5);
         assert_eq!(one.words(), "age: 31.2 years");
         assert_eq!(one.legend()[0], "made it older, up to 1.0 years");

@@ -20,7 +20,7 @@ const MAX_AGE_SECONDS: f64 = 1.0;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrackSummary {
     /// From 1, in the order of their coming.
-    pub person: usize,
+    pub track: usize,
     /// The frames in which they were first and last seen, of those that were looked at, from 0.
     pub first_frame: u64,
     /// See `first_frame`.
@@ -148,12 +148,12 @@ impl Mean {
         }
     }
 
-    fn person(&self, number: usize, rate: f64) -> TrackSummary {
+    fn track(&self, number: usize, rate: f64) -> TrackSummary {
         let frames = f64::from(self.frames);
         let distribution: Vec<f32> =
             self.age_distribution.iter().map(|sum| (sum / frames) as f32).collect();
         TrackSummary {
-            person: number + 1,
+            track: number + 1,
             first_frame: self.first_frame,
             last_frame: self.last_frame,
             first_seconds: self.first_frame as f64 / rate,
@@ -199,9 +199,9 @@ impl TrackAggregator {
             prediction.bounding_box.and(people.get(face).copied())
         };
         let of_answers: Vec<Option<usize>> = predictions.iter().map(person_of).collect();
-        for (prediction, person) in predictions.iter().zip(&of_answers) {
-            let Some(person) = person else { continue };
-            let means = &mut self.means[*person];
+        for (prediction, track) in predictions.iter().zip(&of_answers) {
+            let Some(track) = track else { continue };
+            let means = &mut self.means[*track];
             let known = means.iter().position(|mean| mean.bundle == prediction.bundle);
             let at = known.unwrap_or_else(|| {
                 means.push(Mean::default());
@@ -214,9 +214,9 @@ impl TrackAggregator {
 
     /// The means of a track (from 0) so far: one entry a bundle.
     #[must_use]
-    pub fn so_far(&self, person: usize) -> Vec<TrackSummary> {
-        let means = self.means.get(person).map_or(&[][..], Vec::as_slice);
-        means.iter().map(|mean| mean.person(person, self.rate)).collect()
+    pub fn so_far(&self, track: usize) -> Vec<TrackSummary> {
+        let means = self.means.get(track).map_or(&[][..], Vec::as_slice);
+        means.iter().map(|mean| mean.track(track, self.rate)).collect()
     }
 
     /// The marks of a frame's faces, given its predictions and their tracks by [`Self::add`]: the
@@ -224,15 +224,15 @@ impl TrackAggregator {
     #[must_use]
     pub fn marks(&self, predictions: &[FacePrediction], people: &[Option<usize>]) -> Vec<Mark> {
         let mut marks: Vec<Mark> = Vec::new();
-        for (prediction, person) in predictions.iter().zip(people) {
-            let (Some(bounding_box), Some(number)) = (prediction.bounding_box, *person) else {
+        for (prediction, track) in predictions.iter().zip(people) {
+            let (Some(bounding_box), Some(number)) = (prediction.bounding_box, *track) else {
                 continue;
             };
             if marks.iter().any(|mark| mark.number == number) {
                 continue;
             }
             let known = self.so_far(number);
-            let mut lines = vec![format!("person {}", number + 1)];
+            let mut lines = vec![format!("track {}", number + 1)];
             match known.as_slice() {
                 [one] => lines.extend(one.words()),
                 several => {
@@ -247,7 +247,7 @@ impl TrackAggregator {
     /// All tracks in order of appearance; one entry a track and bundle.
     #[must_use]
     pub fn all(&self) -> Vec<TrackSummary> {
-        (0..self.means.len()).flat_map(|person| self.so_far(person)).collect()
+        (0..self.means.len()).flat_map(|track| self.so_far(track)).collect()
     }
 }
 
@@ -284,7 +284,7 @@ mod tests {
         let all = people.all();
         assert_eq!(all.len(), 2);
         let first = &all[0];
-        assert_eq!((first.person, first.frames), (1, 3));
+        assert_eq!((first.track, first.frames), (1, 3));
         assert_eq!((first.first_seconds, first.last_seconds), (0.0, 0.8));
         let gender = first.gender.as_ref().unwrap();
         assert_eq!(gender.label, "female");
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(people.add(1, &[no_face.clone(), other(no_face)]), [None, None]);
         people.add(2, &[one.clone(), other(FacePrediction { age: Some(40.0), ..one })]);
         let predicted: Vec<_> =
-            people.all().into_iter().map(|p| (p.person, p.bundle, p.frames, p.age)).collect();
+            people.all().into_iter().map(|p| (p.track, p.bundle, p.frames, p.age)).collect();
         let expected =
             [(1, "faces".to_owned(), 2, Some(20.0)), (1, "other".to_owned(), 2, Some(30.0))];
         assert_eq!(predicted, expected);
@@ -324,8 +324,8 @@ mod tests {
         let predictions = [prediction(0, 300.0, 0.2, 60.0), prediction(1, 4.0, 0.7, 40.0)];
         let tracks = people.add(1, &predictions);
         let marks = people.marks(&predictions, &tracks);
-        assert_eq!(marks[0].lines, ["person 2", "male 80 %", "60 years (55 to 67)"]);
-        assert_eq!(marks[1].lines, ["person 1", "female 80 %", "35 years (30 to 42)"]);
+        assert_eq!(marks[0].lines, ["track 2", "male 80 %", "60 years (55 to 67)"]);
+        assert_eq!(marks[1].lines, ["track 1", "female 80 %", "35 years (30 to 42)"]);
         assert_eq!(marks[1].bounding_box.left, 4.0);
     }
 }

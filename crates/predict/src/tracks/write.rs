@@ -10,7 +10,7 @@ use crate::prediction::ClassPrediction;
 
 /// The columns of [`csv_line`].
 pub const COLUMNS: [&str; 13] = [
-    "person",
+    "track",
     "first_seconds",
     "last_seconds",
     "frames",
@@ -34,35 +34,36 @@ pub fn table(people: &[TrackSummary]) -> String {
             format!("{} ({:.0} %)", printable(&class.label), 100.0 * class.probability)
         })
     };
-    let several = people.iter().any(|person| person.bundle != people[0].bundle);
-    let seen =
-        |person: &TrackSummary| clock(person.first_seconds) + " to " + &clock(person.last_seconds);
-    let age = |person: &TrackSummary| {
-        let age = person.age?;
-        Some(match person.age_low.zip(person.age_high) {
+    let several = people.iter().any(|summary| summary.bundle != people[0].bundle);
+    let seen = |summary: &TrackSummary| {
+        clock(summary.first_seconds) + " to " + &clock(summary.last_seconds)
+    };
+    let age = |summary: &TrackSummary| {
+        let age = summary.age?;
+        Some(match summary.age_low.zip(summary.age_high) {
             Some((low, high)) => format!("{age:.0} ({low:.0} to {high:.0})"),
             None => format!("{age:.0}"),
         })
     };
     let columns: Vec<Column<'_>> = vec![
-        ("person", Box::new(|person| Some(person.person.to_string()))),
-        ("seen", Box::new(|person| Some(seen(person)))),
-        ("frames", Box::new(|person| Some(person.frames.to_string()))),
-        ("bundle", Box::new(|person| several.then(|| printable(&person.bundle).into_owned()))),
-        ("gender", Box::new(|person| percent(&person.gender))),
-        ("age group", Box::new(|person| percent(&person.age_group))),
+        ("track", Box::new(|summary| Some(summary.track.to_string()))),
+        ("seen", Box::new(|summary| Some(seen(summary)))),
+        ("frames", Box::new(|summary| Some(summary.frames.to_string()))),
+        ("bundle", Box::new(|summary| several.then(|| printable(&summary.bundle).into_owned()))),
+        ("gender", Box::new(|summary| percent(&summary.gender))),
+        ("age group", Box::new(|summary| percent(&summary.age_group))),
         ("age", Box::new(age)),
-        ("class", Box::new(|person| percent(&person.class))),
+        ("class", Box::new(|summary| percent(&summary.class))),
     ];
     let shown: Vec<&Column<'_>> = columns
         .iter()
-        .filter(|(_, cell)| people.iter().any(|person| cell(person).is_some()))
+        .filter(|(_, cell)| people.iter().any(|summary| cell(summary).is_some()))
         .collect();
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header(shown.iter().map(|(name, _)| *name));
-    for person in people {
-        table.add_row(shown.iter().map(|(_, cell)| cell(person).unwrap_or_default()));
+    for summary in people {
+        table.add_row(shown.iter().map(|(_, cell)| cell(summary).unwrap_or_default()));
     }
     table.to_string()
 }
@@ -75,23 +76,23 @@ fn clock(seconds: f64) -> String {
 
 /// The line of one track under [`COLUMNS`]; cells without a head are empty.
 #[must_use]
-pub fn csv_line(person: &TrackSummary) -> String {
-    let gender = person.gender.as_ref().and_then(|gender| Gender::parse(&gender.label));
+pub fn csv_line(summary: &TrackSummary) -> String {
+    let gender = summary.gender.as_ref().and_then(|gender| Gender::parse(&gender.label));
     let letter = gender.map(Gender::letter);
     let cells = [
-        person.person.to_string(),
-        person.first_seconds.to_string(),
-        person.last_seconds.to_string(),
-        person.frames.to_string(),
+        summary.track.to_string(),
+        summary.first_seconds.to_string(),
+        summary.last_seconds.to_string(),
+        summary.frames.to_string(),
         letter.unwrap_or_default().to_owned(),
-        number(person.gender.as_ref().map(|gender| gender.probability)),
-        label(person.age_group.as_ref()),
-        number(person.age),
-        number(person.age_low),
-        number(person.age_high),
-        label(person.class.as_ref()),
-        number(person.class.as_ref().map(|class| class.probability)),
-        text(&person.bundle),
+        number(summary.gender.as_ref().map(|gender| gender.probability)),
+        label(summary.age_group.as_ref()),
+        number(summary.age),
+        number(summary.age_low),
+        number(summary.age_high),
+        label(summary.class.as_ref()),
+        number(summary.class.as_ref().map(|class| class.probability)),
+        text(&summary.bundle),
     ];
     cells.join(",")
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use facefold_core::{
-    AgeTarget, Epoch, FeatureDataset, FeatureMatrix, FittedHead, Fold, Head, HeadError,
-    Predictions, StateDict, SubjectId, Targets, Task, TrainingLog,
+    AgeTarget, Epoch, FeatureDataset, FeatureMatrix, Fit, FittedHead, Fold, Head, HeadError,
+    PredictedTargets, Prediction, StateDict, SubjectId, Targets, Task, TrainingLog,
 };
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, AuxiliaryLabels, Budget, Candidate, Choice,
@@ -39,9 +39,9 @@ impl Head for Rule {
     fn fit(
         &self,
         training: &FeatureDataset<'_>,
-        _: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         let epochs = (1..=self.epochs).map(|number| Epoch {
             number,
             training_loss: 1.0 / number as f64,
@@ -50,7 +50,7 @@ impl Head for Rule {
             learning_rate: 0.001,
         });
         let subsampled = "trained on a subsample of 5 of 50 rows".to_owned();
-        Ok(Box::new(Fitted {
+        let head = Fitted {
             wrong: self.wrong,
             seed: seed as usize,
             classes: matches!(training.targets(), Targets::Classes { .. }),
@@ -60,7 +60,8 @@ impl Head for Rule {
                 rows_used: training.len(),
                 notes: if self.epochs == 0 { vec![subsampled] } else { Vec::new() },
             },
-        }))
+        };
+        Fit::of(head, validation)
     }
 }
 
@@ -72,14 +73,14 @@ struct Fitted {
 }
 
 impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
         let missed = |row: usize| (row * 7 + self.seed).is_multiple_of(self.wrong);
         let right = |row: usize| matrix.plain().row(row)[0];
         if !self.classes {
             let years = rows.iter().map(|&row| {
                 right(row) * 20.0 + (row % 5) as f32 + if missed(row) { 9.0 } else { 0.5 }
             });
-            return Ok(Predictions::Regression(years.collect()));
+            return Ok(PredictedTargets::Regression(years.collect()).into());
         }
         let mut probabilities = Array2::from_elem((rows.len(), CLASSES), 0.1);
         for (number, &row) in rows.iter().enumerate() {
@@ -87,7 +88,7 @@ impl FittedHead for Fitted {
             let predicted = if missed(row) { (class + 1) % CLASSES } else { class };
             probabilities[(number, predicted)] = 0.8;
         }
-        Ok(Predictions::Classes(probabilities))
+        Ok(PredictedTargets::Classes(probabilities).into())
     }
 
     fn log(&self) -> &TrainingLog {
@@ -212,7 +213,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
             head: "sharp".to_owned(),
             found: 1234,
             listed: 200,
-            file: format!("{task}/suspects.csv"),
+            file: format!("{task}/label-errors.csv"),
         }),
         result: outcome.result,
         comparison: Some(comparison),
@@ -296,7 +297,7 @@ pub fn report() -> Report {
     Report {
         format: FORMAT,
         warnings: vec![
-            "The samples are drawn faces and the network is `untrained`: these numbers are no \
+            "The samples are synthetic faces and the network is `untrained`: these numbers are no \
              result."
                 .to_owned(),
         ],
@@ -322,7 +323,7 @@ pub fn report() -> Report {
             features: "embedding".to_owned(),
         },
         dataset: Dataset {
-            kind: "drawn".to_owned(),
+            kind: "synthetic".to_owned(),
             root: "faces".to_owned(),
             sets: Vec::new(),
             label_policy: Some("exact".to_owned()),

@@ -33,7 +33,7 @@ impl Reply {
 
     /// The code of a problem.
     pub fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().expect("a problem's code").to_owned()
+        self.json()["code"].as_str().expect("a problem's code").to_owned()
     }
 }
 

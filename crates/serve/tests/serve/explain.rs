@@ -25,8 +25,8 @@ fn a_face_is_explained_with_a_map_a_head() {
     assert_eq!(explanations[0]["label"], answer["gender"]["label"]);
     let number = |value: &serde_json::Value| value.as_f64().unwrap();
     let near = |a: &serde_json::Value, b: &serde_json::Value| (number(a) - number(b)).abs() < 1e-4;
-    assert!(near(&explanations[0]["answer"], &answer["gender"]["probability"]));
-    assert!(near(&explanations[2]["answer"], &answer["age"]));
+    assert!(near(&explanations[0]["prediction"], &answer["gender"]["probability"]));
+    assert!(near(&explanations[2]["prediction"], &answer["age"]));
     for one in explanations {
         let rows = one["grid"].as_array().unwrap();
         assert_eq!((rows.len(), rows[0].as_array().unwrap().len()), (12, 12));
@@ -37,7 +37,7 @@ fn a_face_is_explained_with_a_map_a_head() {
     // Bounds of the decrease of the prediction.
     let gender = &explanations[0];
     assert!(
-        number(&gender["most"]) <= number(&gender["answer"]) && number(&gender["least"]) >= -1.0
+        number(&gender["max"]) <= number(&gender["prediction"]) && number(&gender["min"]) >= -1.0
     );
 }
 

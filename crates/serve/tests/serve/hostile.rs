@@ -45,7 +45,7 @@ fn a_missing_body_is_408() {
         );
         client.send(head.as_bytes());
         let reply = client.reply().expect("a response");
-        assert_eq!((reply.status, reply.code().as_str()), (408, "late-body"), "{framing}");
+        assert_eq!((reply.status, reply.code().as_str()), (408, "request-timeout"), "{framing}");
     }
 }
 

@@ -24,7 +24,7 @@ fn a_picture_that_is_not_done_in_time_is_503_and_its_work_is_dropped() {
     let files: Vec<(&str, &[u8])> = (0..64).map(|_| ("p", bytes.as_slice())).collect();
     let (kind, body) = form(&files);
     let reply = post(server.address, "/v1/predict", &kind, &body);
-    assert_eq!((reply.status, reply.code().as_str()), (503, "out-of-time"));
+    assert_eq!((reply.status, reply.code().as_str()), (503, "timeout"));
     assert!(reply.header("retry-after").is_some());
     let start = Instant::now();
     let metrics = loop {
@@ -74,7 +74,7 @@ fn a_stopping_server_finishes_its_requests_and_refuses_others() {
         drop(stream);
         let reply = waiting.request("POST", "/v1/predict", "content-type: image/png\r\n", b"x");
         if reply.status == 503 {
-            assert_eq!(reply.code(), "draining");
+            assert_eq!(reply.code(), "shutting-down");
             assert!(reply.header("retry-after").is_some());
             let ready = waiting.request("GET", "/ready", "", b"");
             let health = waiting.request("GET", "/health", "", b"");
@@ -142,7 +142,7 @@ fn stalled_clients_do_not_delay_the_shutdown() {
     server.stopper.stop();
     for client in &mut uploading {
         let reply = client.reply().expect("a response");
-        assert_eq!((reply.status, reply.code().as_str()), (503, "draining"));
+        assert_eq!((reply.status, reply.code().as_str()), (503, "shutting-down"));
     }
     server.join();
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());

@@ -46,7 +46,7 @@ fn predictions_have_probabilities_and_a_distribution() {
     let decided = match (ages.lower_decile >= 18.0, ages.median < 18.0) {
         (true, _) => "over",
         (false, true) => "under",
-        (false, false) => "cannot-say",
+        (false, false) => "undecided",
     };
     assert_eq!(at["decision"], decided);
     let familiarity = &answer["familiarity"];
@@ -149,7 +149,7 @@ fn models_has_the_metrics_of_the_bundles() {
     let bundle = &models["bundles"][0];
     assert_eq!(models["model"], "untrained");
     assert_eq!(bundle["tasks"].as_array().unwrap().len(), 3);
-    assert_eq!(bundle["metrics"]["age"]["validation"]["years"]["mean_absolute_error"], 9.9);
+    assert_eq!(bundle["metrics"]["age"]["validation"]["regression"]["mean_absolute_error"], 9.9);
     assert_eq!(bundle["licence"], "none");
     assert_eq!(bundle["fingerprint"], models["fingerprint"]);
     // The same card as `facefold bundle show`.

@@ -84,7 +84,7 @@ fn train() -> Bundle {
         options.mlp.epochs = 2;
         let dataset = FeatureDataset::new(&matrix, (0..12).collect(), targets).unwrap();
         let head = registry::head(head, &options).unwrap();
-        let state = head.fit(&dataset, &dataset, 0).unwrap().state_dict();
+        let state = head.fit(&dataset, &dataset, 0).unwrap().head.state_dict();
         let age_intervals = (task == Task::Age)
             .then(|| AgeIntervals::fit(&[calibration_row(); 40]).expect("enough rows"));
         let age_groups = (task == Task::AgeGroup).then(|| groups.clone());
@@ -109,7 +109,7 @@ fn train() -> Bundle {
         weights: WeightFormat::F32,
         label_policy: "exact".to_owned(),
         command: "a test".to_owned(),
-        metrics: json!({ "age": { "validation": { "years": { "mean_absolute_error": 9.9 } } } }),
+        metrics: json!({ "age": { "validation": { "regression": { "mean_absolute_error": 9.9 } } } }),
         licence: "none".to_owned(),
         seed: 0,
         facefold_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -26,7 +26,7 @@ def one_thread():
 
 
 class Straight:
-    """The road on onnxruntime and OpenCV, on one thread."""
+    """The pipeline on onnxruntime and OpenCV, on one thread."""
 
     def __init__(self, models):
         import numpy
@@ -135,7 +135,7 @@ class Straight:
     def embed(self, path, crops):
         return self.run(path, self.blob(crops, 127.5))[0]
 
-    def road(self, paths, model, batch):
+    def pipeline(self, paths, model, batch):
         crops, rows = [], []
         for path in paths:
             picture = self.decode(pathlib.Path(path).read_bytes())
@@ -172,7 +172,7 @@ class Package(Straight):
         self.app = FaceAnalysis(str(models["package"]), allowed_modules=allowed, providers=["CPUExecutionProvider"])
         self.side = None
 
-    def road(self, paths, model, batch):
+    def pipeline(self, paths, model, batch):
         rows = []
         for path in paths:
             picture = self.decode(pathlib.Path(path).read_bytes())
@@ -187,7 +187,7 @@ class Package(Straight):
 
 
 def serve(kind, models, core, pipe):
-    """A peer's process: does what it is told, on one core."""
+    """A peer's process: runs its commands on one core."""
     os.sched_setaffinity(0, {core})
     try:
         import cv2
@@ -233,8 +233,8 @@ def work(peer, kept, stage, arguments):
         for _ in range(rounds):
             peer.run(model, noise)
         return rounds * batch
-    if stage == "road":
-        return peer.road(*arguments)
+    if stage == "pipeline":
+        return peer.pipeline(*arguments)
     return 0
 
 

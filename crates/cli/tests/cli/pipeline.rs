@@ -1,4 +1,4 @@
-//! The whole road on drawn faces with the untrained network: no download, no data set.
+//! The whole pipeline on drawn faces with the untrained network: no download, no data set.
 
 use facefold_core::AgeGroups;
 use serde_json::Value;
@@ -98,9 +98,12 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
     for needed in ["age group", "gender", "age group × gender", "embedding norm", "sharpness"] {
         assert!(attributes.contains(&needed), "`{needed}` is not in {attributes:?}");
     }
-    for file in ["gender/suspects.csv", "age-group/suspects.csv"] {
-        let suspects = std::fs::read_to_string(out.join(file)).expect(file);
-        assert!(suspects.starts_with("path,subject,partition,label,answer,"), "{suspects}");
+    for file in ["gender/label-errors.csv", "age-group/label-errors.csv"] {
+        let label_errors = std::fs::read_to_string(out.join(file)).expect(file);
+        assert!(
+            label_errors.starts_with("path,subject,partition,label,prediction,"),
+            "{label_errors}"
+        );
     }
     let page = std::fs::read_to_string(out.join("report.html")).expect("report.html");
     assert!(page.contains("Slices of gender") && page.contains("facefold cv"), "the same report");
@@ -134,7 +137,7 @@ fn the_same_seed_gives_the_same_numbers_twice_and_on_one_thread_and_two() {
         let out = dir.path(name);
         let arguments = format!(
             "cv --store {{}} --task gender,age-group --head mlp,svm,linear --features embedding \
-             --set mlp.epochs=2 --set mlp.least_steps=20 --threads {threads} --out {{}}"
+             --set mlp.epochs=2 --set mlp.min_steps=20 --threads {threads} --out {{}}"
         );
         succeed(line(&arguments, &[drawn_store(), &out]));
         read_json(&out.join("report.json"))["tasks"].clone()
@@ -209,7 +212,7 @@ fn the_same_seed_gives_the_same_bundle_twice_and_on_one_thread_and_two() {
         let train = |threads: usize| {
             let arguments = format!(
                 "train --store {{}} --task gender,age-group --head {head} --features embedding \
-                 --set mlp.epochs=2 --set mlp.least_steps=20 --threads {threads} --out {{}}"
+                 --set mlp.epochs=2 --set mlp.min_steps=20 --threads {threads} --out {{}}"
             );
             succeed(line(&arguments, &[drawn_store(), &out]));
             std::fs::read(&out).expect("a bundle")

@@ -3,51 +3,51 @@
 
 use facefold_core::rng::seeded;
 use facefold_core::{
-    AgeGroups, AgeTarget, FeatureDataset, FeatureMatrix, FeatureRows, FittedHead, Head, HeadError,
-    Predictions, StateDict, TargetKind, Targets, TrainingLog,
+    AgeGroups, AgeTarget, FeatureDataset, FeatureMatrix, FeatureRows, Fit, FittedHead, Head,
+    HeadError, PredictedTargets, Prediction, StateDict, TargetKind, Targets, TrainingLog,
 };
 use ndarray::{Array2, concatenate};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::members::{self, Member};
+use crate::mlp::{self, Mlp};
 use crate::options::require;
 use crate::state_dict::{Reader, Stored, json};
 
-pub(crate) const NAME: &str = "mlp-two-step";
+pub(crate) const NAME: &str = "mlp-stacked";
 
 /// Rows predicted at a time, which bounds the memory of their widened copies.
 const PREDICTION_ROWS: usize = 2_000;
 
-/// Settings of `mlp-two-step`.
+/// Settings of `mlp-stacked`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct TwoStepOptions {
+pub struct StackingOptions {
     /// The age groups of the first step. They should have no gaps: rows in one go to the nearest
     /// group.
     pub groups: AgeGroups,
     /// Folds, 2 to 100: the group probabilities of the training rows are out-of-fold predictions of
     /// first steps that were not trained on them.
-    #[serde(rename = "parts")]
     pub folds: usize,
 }
 
-impl Default for TwoStepOptions {
+impl Default for StackingOptions {
     fn default() -> Self {
         Self { groups: AgeGroups::nine(), folds: 3 }
     }
 }
 
 /// Two heads, one after the other.
-pub(crate) struct TwoStep {
-    member: Box<dyn Head>,
-    options: TwoStepOptions,
+pub(crate) struct Stacking {
+    member: Mlp,
+    options: StackingOptions,
 }
 
-impl TwoStep {
+impl Stacking {
     /// Two steps, each a fit of `member`; checks the settings.
-    pub(crate) fn new(member: Box<dyn Head>, options: &TwoStepOptions) -> Result<Self, HeadError> {
-        require((2..=100).contains(&options.folds), "two_step.parts", "2 to 100", options.folds)?;
+    pub(crate) fn new(member: Mlp, options: &StackingOptions) -> Result<Self, HeadError> {
+        require((2..=100).contains(&options.folds), "stacking.folds", "2 to 100", options.folds)?;
         Ok(Self { member, options: options.clone() })
     }
 
@@ -88,8 +88,8 @@ impl TwoStep {
                 rows(&rest),
                 training.targets().select(&rest),
             )?;
-            let fitted = self.member.fit(&dataset, validation, seed)?;
-            let predicted = group_probabilities(fitted.as_ref(), training.matrix(), &rows(&out))?;
+            let (fitted, ()) = self.member.fitted(&dataset, validation, seed, |_| Ok(()))?;
+            let predicted = group_probabilities(&fitted, training.matrix(), &rows(&out))?;
             for (&at, predicted) in out.iter().zip(predicted.rows()) {
                 probabilities.row_mut(at).assign(&predicted);
             }
@@ -100,13 +100,13 @@ impl TwoStep {
 
 /// Probabilities of the groups, rows x groups.
 fn group_probabilities(
-    first: &dyn FittedHead,
+    first: &mlp::Fitted,
     matrix: &FeatureMatrix,
     rows: &[usize],
 ) -> Result<Array2<f32>, HeadError> {
-    match first.predict(matrix, rows)? {
-        Predictions::Classes(probabilities) => Ok(probabilities),
-        Predictions::Regression(_) => {
+    match first.decode(first.averaged(matrix, rows)?)?.targets {
+        PredictedTargets::Classes(probabilities) => Ok(probabilities),
+        PredictedTargets::Regression(_) => {
             Err(HeadError::Corrupt("the first step predicts ages, expected age groups".to_owned()))
         }
     }
@@ -133,14 +133,14 @@ fn widened(
     FeatureMatrix::new(widen(matrix.plain()), matrix.mirrored().map(widen))
 }
 
-impl Head for TwoStep {
+impl Head for Stacking {
     fn name(&self) -> &str {
         NAME
     }
 
     fn settings(&self) -> serde_json::Value {
         let mut settings = self.member.settings();
-        settings["two_step"] = json(&self.options);
+        settings["stacking"] = json(&self.options);
         settings
     }
 
@@ -149,13 +149,13 @@ impl Head for TwoStep {
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
         seed: u64,
-    ) -> Result<Box<dyn FittedHead>, HeadError> {
+    ) -> Result<Fit, HeadError> {
         let (Targets::Regression(years), Targets::Regression(kept)) =
             (training.targets(), validation.targets())
         else {
             // Classes have no second step.
-            let only = self.member.fit(training, validation, seed)?;
-            return Ok(Box::new(Fitted::new(vec![only], training)));
+            let (only, ()) = self.member.fitted(training, validation, seed, |_| Ok(()))?;
+            return Fit::of(Fitted::new(vec![only], training), validation);
         };
         let of_groups = |examples: &FeatureDataset<'_>, years: &[AgeTarget]| {
             FeatureDataset::new(training.matrix(), examples.rows().to_vec(), self.groups_of(years))
@@ -163,31 +163,35 @@ impl Head for TwoStep {
         let (training_groups, validation_groups) =
             (of_groups(training, years)?, of_groups(validation, kept)?);
         let probabilities = self.held_out(&training_groups, &validation_groups, seed)?;
-        let first = self.member.fit(&training_groups, &validation_groups, seed)?;
-        let kept_shares =
-            group_probabilities(first.as_ref(), training.matrix(), validation.rows())?;
+        let (first, held_out) =
+            self.member.fitted(&training_groups, &validation_groups, seed, |first| {
+                group_probabilities(first, training.matrix(), validation.rows())
+            })?;
         let rows: Vec<usize> = training.rows().iter().chain(validation.rows()).copied().collect();
-        let all = concatenate![ndarray::Axis(0), probabilities, kept_shares];
+        let all = concatenate![ndarray::Axis(0), probabilities, held_out];
         let wide = widened(training.matrix(), &rows, &all)?;
         let (n, all) = (training.len(), rows.len());
-        let second = self.member.fit(
+        let held_out: Vec<usize> = (n..all).collect();
+        let (second, years) = self.member.fitted(
             &FeatureDataset::new(&wide, (0..n).collect(), training.targets().clone())?,
-            &FeatureDataset::new(&wide, (n..all).collect(), validation.targets().clone())?,
+            &FeatureDataset::new(&wide, held_out.clone(), validation.targets().clone())?,
             seed,
+            |second| second.decode(second.averaged(&wide, &held_out)?),
         )?;
-        Ok(Box::new(Fitted::new(vec![first, second], training)))
+        let head = Box::new(Fitted::new(vec![first, second], training));
+        Ok(Fit { head, validation: years.targets.into() })
     }
 }
 
 struct Fitted {
     /// One head, or one for the groups and one for years.
-    steps: Vec<Box<dyn FittedHead>>,
+    steps: Vec<mlp::Fitted>,
     target: TargetKind,
     log: TrainingLog,
 }
 
 impl Fitted {
-    fn new(steps: Vec<Box<dyn FittedHead>>, training: &FeatureDataset<'_>) -> Self {
+    fn new(steps: Vec<mlp::Fitted>, training: &FeatureDataset<'_>) -> Self {
         let mut log = steps.last().map(|last| last.log().clone()).unwrap_or_default();
         if steps.len() > 1 {
             log.notes.push("the learning curve is the second step's".to_owned());
@@ -197,24 +201,25 @@ impl Fitted {
 }
 
 impl FittedHead for Fitted {
-    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Predictions, HeadError> {
+    fn predict(&self, matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
         let [first, second] = self.steps.as_slice() else {
             return self.steps[0].predict(matrix, rows);
         };
         let mut all = Vec::with_capacity(rows.len());
         for rows in rows.chunks(PREDICTION_ROWS) {
-            let probabilities = group_probabilities(first.as_ref(), matrix, rows)?;
+            let probabilities = group_probabilities(first, matrix, rows)?;
             let wide = widened(matrix, rows, &probabilities)?;
-            match second.predict(&wide, &(0..rows.len()).collect::<Vec<_>>())? {
-                Predictions::Regression(years) => all.extend(years),
-                Predictions::Classes(_) => {
+            let places: Vec<usize> = (0..rows.len()).collect();
+            match second.decode(second.averaged(&wide, &places)?)?.targets {
+                PredictedTargets::Regression(years) => all.extend(years),
+                PredictedTargets::Classes(_) => {
                     return Err(HeadError::Corrupt(
                         "the second step predicts classes, expected ages".to_owned(),
                     ));
                 }
             }
         }
-        Ok(Predictions::Regression(all))
+        Ok(PredictedTargets::Regression(all).into())
     }
 
     fn log(&self) -> &TrainingLog {
@@ -222,18 +227,15 @@ impl FittedHead for Fitted {
     }
 
     fn state_dict(&self) -> StateDict {
-        let (members, tensors) = members::join(self.steps.iter().map(|step| step.state_dict()));
+        let (members, tensors) = members::join(self.steps.iter().map(FittedHead::state_dict));
         let (target, log) = (self.target, self.log.clone());
         let stored = Stored { target, unit_columns: None, settings: members, log };
         stored.state_dict(NAME, tensors)
     }
 }
 
-/// Restores the head from its state dict, and each step by `restore_member`.
-pub(crate) fn restore(
-    state: &StateDict,
-    restore_member: members::Restore,
-) -> Result<Box<dyn FittedHead>, HeadError> {
+/// Restores the head from its state dict.
+pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadError> {
     let Stored { target, settings: stored, log, .. }: Stored<Vec<Member>> =
         Reader(state).stored()?;
     let steps = members::split(state, stored);
@@ -247,6 +249,6 @@ pub(crate) fn restore(
             )));
         }
     }
-    let steps = steps.iter().map(restore_member).collect::<Result<_, _>>()?;
+    let steps = steps.iter().map(mlp::read).collect::<Result<_, _>>()?;
     Ok(Box::new(Fitted { steps, target, log }))
 }

@@ -1,6 +1,6 @@
-"""The whole road from a picture to an embedding with OpenCV and onnxruntime, written straight.
+"""The whole pipeline from a picture to an embedding with OpenCV and onnxruntime, written straight.
 
-    python parity_road.py MODELS PICTURE...
+    python parity_pipeline.py MODELS PICTURE...
 
 MODELS holds scrfd_500m_bnkps.onnx and w600k_mbf.onnx. For each picture one line of JSON: its path,
 the number of faces, and of the main face box, landmarks, score and embedding; or `rejected`.
