@@ -19,7 +19,7 @@ fn npy(path: &Path, rows: &[Vec<f32>]) {
     std::fs::write(path, bytes).expect("a file");
 }
 
-/// Made-up rows: the first values say gender and age, the others are noise. All are alike, as the
+/// Made-up rows: the first values say gender, the next ones age, the others are noise. All are alike, as the
 /// embeddings of a network are that does not distinguish people.
 fn rows(count: usize, seed: u32) -> Vec<Vec<f32>> {
     let mut state = seed;
@@ -29,8 +29,13 @@ fn rows(count: usize, seed: u32) -> Vec<Vec<f32>> {
     };
     let row = |row: usize| {
         let mut values: Vec<f32> = (0..WIDTH).map(|_| 2.0 + 0.5 * noise()).collect();
-        values[0] = if row % 2 == 0 { 3.0 } else { 1.0 };
-        values[1] = age(row) as f32 / 10.0;
+        let (gender, years) = (if row % 2 == 0 { 0.4 } else { -0.4 }, age(row) as f32 / 100.0);
+        for value in &mut values[..200] {
+            *value += gender;
+        }
+        for value in &mut values[200..400] {
+            *value += years;
+        }
         values
     };
     (0..count).map(row).collect()
@@ -40,7 +45,7 @@ fn age(row: usize) -> usize {
     20 + (row * 7) % 50
 }
 
-/// Label rows: three pictures a subject.
+/// Label rows: six pictures a subject.
 fn labels(path: &Path, count: usize, with_subjects: bool) {
     let mut list = "path,subject,age,gender\n".to_owned();
     for row in 0..count {
