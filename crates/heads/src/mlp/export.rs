@@ -4,7 +4,7 @@ use candle_core::{Result, Var};
 use facefold_core::{HeadError, StateDict};
 
 use super::layers::{Dense, Norm};
-use super::network::Network;
+use super::model::Network;
 use super::norm::EPSILON;
 use super::{Architecture, Fitted, read};
 use crate::graph::{ComputationGraph, Operation, Value};
