@@ -5,6 +5,8 @@
 //! that prediction needs. To add a head, write a file that implements `Algorithm` and `Model`
 //! (`estimator.rs`) or `Head` and `FittedHead`, and add a line to [`registry`].
 //!
+//! [`linfa`] makes estimators of that library of them.
+//!
 //! Fits and predictions run on the calling thread and start no other, so folds and seeds can be
 //! fitted in parallel. The same rows and seed give the same bits.
 
@@ -22,6 +24,7 @@ mod inner_products;
 mod knn;
 mod lbfgs;
 mod linear;
+pub mod linfa;
 mod loss;
 mod majority;
 mod members;

@@ -71,11 +71,10 @@ impl Bundles {
         ages
     }
 
-    /// The predictions for the faces of the picture `path`: for each face, one a bundle. Each head
-    /// predicts all faces in one call. `faces` is left at 0.
+    /// The predictions for faces, of one or several pictures: for each face, one a bundle. Each
+    /// head predicts all faces in one call.
     pub fn predict_faces(
         &self,
-        path: &str,
         faces: &[Crops<'_>],
     ) -> Result<Vec<Vec<FacePrediction>>, HeadError> {
         let mut predictions = vec![Vec::with_capacity(self.len()); faces.len()];
@@ -83,7 +82,7 @@ impl Bundles {
             let mut of_bundle = Vec::with_capacity(faces.len());
             // Faces with a mirrored crop and faces without one are rows of different matrices.
             for faces in faces.chunk_by(|a, b| a.mirrored.is_some() == b.mirrored.is_some()) {
-                of_bundle.extend(loaded.predict_faces(path, faces)?);
+                of_bundle.extend(loaded.predict_faces(faces)?);
             }
             for (predictions, prediction) in predictions.iter_mut().zip(of_bundle) {
                 predictions.push(prediction);
@@ -121,6 +120,10 @@ impl Bundles {
 /// A face by its crop, and by its mirrored crop where that was extracted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Crops<'a> {
+    /// The picture.
+    pub path: &'a str,
+    /// Number of faces found in it.
+    pub found: u32,
     pub plain: &'a Face,
     pub mirrored: Option<&'a Face>,
 }
@@ -171,20 +174,17 @@ impl Loaded {
     }
 
     /// The predictions for faces that all have a mirrored crop, or all have none.
-    fn predict_faces(
-        &self,
-        path: &str,
-        faces: &[Crops<'_>],
-    ) -> Result<Vec<FacePrediction>, HeadError> {
+    fn predict_faces(&self, faces: &[Crops<'_>]) -> Result<Vec<FacePrediction>, HeadError> {
         let plain: Vec<Features<'_>> = faces.iter().map(|face| face.plain.into()).collect();
         let mirrored: Option<Vec<Features<'_>>> =
             faces.iter().map(|face| face.mirrored.map(Features::from)).collect();
         let matrix = self.matrix(&plain, mirrored.as_deref())?;
         let empty = |face: &Crops<'_>| FacePrediction {
+            faces: face.found,
             face_index: face.plain.index,
             bounding_box: Some(face.plain.bounding_box),
             score: Some(face.plain.score),
-            ..FacePrediction::empty(path, &self.name)
+            ..FacePrediction::empty(face.path, &self.name)
         };
         let mut predictions: Vec<FacePrediction> = faces.iter().map(empty).collect();
         self.fill(&mut predictions, &matrix)?;
@@ -404,13 +404,16 @@ mod tests {
         let bundles = bundles(&calls);
         let faces: Vec<Face> = (0..5).map(face).collect();
         let crops = |mirrored: fn(&Face) -> Option<&Face>| -> Vec<Crops<'_>> {
-            faces.iter().map(|plain| Crops { plain, mirrored: mirrored(plain) }).collect()
+            faces
+                .iter()
+                .map(|plain| Crops { path: "a.jpg", found: 5, plain, mirrored: mirrored(plain) })
+                .collect()
         };
         let plain = crops(|_| None);
-        let together = bundles.predict_faces("a.jpg", &plain).unwrap();
+        let together = bundles.predict_faces(&plain).unwrap();
         assert_eq!(calls.lock().unwrap().split_off(0), [5, 5]);
         let alone: Vec<_> =
-            plain.chunks(1).flat_map(|one| bundles.predict_faces("a.jpg", one).unwrap()).collect();
+            plain.chunks(1).flat_map(|one| bundles.predict_faces(one).unwrap()).collect();
         assert!(together == alone);
         let first = &together[0][0];
         assert!(first.age_distribution.is_some() && first.familiarity.is_some());
@@ -419,7 +422,7 @@ mod tests {
         // Some without a mirrored crop: each is predicted as alone, in the order of the faces.
         let some = crops(|face| (face.index > 1).then_some(face));
         calls.lock().unwrap().clear();
-        assert!(bundles.predict_faces("a.jpg", &some).unwrap() == alone);
+        assert!(bundles.predict_faces(&some).unwrap() == alone);
         assert_eq!(calls.lock().unwrap().split_off(0), [2, 2, 3, 3]);
     }
 }

@@ -33,5 +33,5 @@ pub use explain::{ExplainError, FaceExplained, FaceSelector};
 pub use frames::{Frame, Frames, VideoError};
 pub use occlusion::{Explanation, MeanMap, OcclusionMap};
 pub use prediction::{ClassPrediction, FacePrediction, Status, ThresholdDecision};
-pub use predictor::{ExtractionRequest, PredictError, Predictor};
+pub use predictor::{ExtractedFaces, ExtractionRequest, PredictError, Predictor};
 pub use tracks::{TrackAggregator, TrackSummary};

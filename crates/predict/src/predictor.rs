@@ -115,7 +115,8 @@ impl Predictor {
     pub fn predict(&self, path: &str, bytes: &[u8]) -> Result<Vec<FacePrediction>, PredictError> {
         match self.extractor.extract(&[bytes])?.pop() {
             Some(Extraction::Embedded { faces, found }) => {
-                Ok(self.predictions(path, &faces, found)?.into_iter().flatten().collect())
+                let picture = ExtractedFaces { path, faces: &faces, found };
+                Ok(self.predictions(&[picture])?.into_iter().flatten().flatten().collect())
             }
             Some(Extraction::Rejected(rejection)) => Ok(self.rejected(path, &rejection)),
             None => Err(ExtractorError::new("the extractor gave no outcome for a picture").into()),
@@ -134,28 +135,42 @@ impl Predictor {
         self.extractor.extract_together(pictures)
     }
 
-    /// Predicts for the extracted faces of a picture in which `found` faces were found: for each face,
-    /// in order, one prediction a bundle.
+    /// Predicts for the extracted faces of pictures, all in one call of each head: for each
+    /// picture and each of its faces, in order, one prediction a bundle.
     ///
     /// # Errors
     /// [`PredictError::Head`] where a head fails.
     pub fn predictions(
         &self,
-        path: &str,
-        faces: &[Face],
-        found: u32,
-    ) -> Result<Vec<Vec<FacePrediction>>, PredictError> {
+        pictures: &[ExtractedFaces<'_>],
+    ) -> Result<Vec<Vec<Vec<FacePrediction>>>, PredictError> {
+        let crops: Vec<Vec<Crops<'_>>> = pictures.iter().map(ExtractedFaces::crops).collect();
+        let mut predictions = self.bundles.predict_faces(&crops.concat())?.into_iter();
+        Ok(crops.iter().map(|faces| predictions.by_ref().take(faces.len()).collect()).collect())
+    }
+}
+
+/// The faces that were extracted from a picture.
+#[derive(Debug, Clone, Copy)]
+pub struct ExtractedFaces<'a> {
+    /// The picture.
+    pub path: &'a str,
+    /// Its faces, each with its variants.
+    pub faces: &'a [Face],
+    /// Number of faces found in it.
+    pub found: u32,
+}
+
+impl<'a> ExtractedFaces<'a> {
+    fn crops(&self) -> Vec<Crops<'a>> {
+        let Self { path, faces, found } = *self;
         let plain = faces.iter().filter(|face| face.variant == FaceVariant::PLAIN);
         let crops = plain.map(|plain| {
             let is_mirrored =
                 |face: &&Face| face.index == plain.index && face.variant == FaceVariant::MIRRORED;
-            Crops { plain, mirrored: faces.iter().find(is_mirrored) }
+            Crops { path, found, plain, mirrored: faces.iter().find(is_mirrored) }
         });
-        let mut predictions = self.bundles.predict_faces(path, &crops.collect::<Vec<_>>())?;
-        for prediction in predictions.iter_mut().flatten() {
-            prediction.faces = found;
-        }
-        Ok(predictions)
+        crops.collect()
     }
 }
 

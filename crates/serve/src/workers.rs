@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use facefold_core::Extraction;
-use facefold_predict::{ExtractionRequest, Predictor};
+use facefold_predict::{ExtractedFaces, ExtractionRequest, Predictor};
 
 use crate::queue::{ExtractionResult, Job, Outcome};
 use crate::state::Shared;
@@ -64,25 +64,25 @@ fn outcomes(predictor: &Predictor, jobs: &[Job]) -> Vec<Outcome> {
             return Vec::new();
         }
     };
-    extractions
-        .into_iter()
+    let faces: Vec<ExtractedFaces<'_>> = extractions
+        .iter()
         .zip(jobs)
-        .map(|(extraction, job)| results(predictor, extraction, job))
-        .collect()
-}
-
-fn results(predictor: &Predictor, extraction: Extraction, job: &Job) -> Outcome {
-    let predictions = match &extraction {
-        Extraction::Embedded { faces, found } if job.predict => {
-            predictor.predictions("", faces, *found)
-        }
-        _ => Ok(Vec::new()),
-    };
-    match predictions {
-        Ok(predictions) => Some(ExtractionResult { extraction, predictions }),
+        .map(|(extraction, job)| match extraction {
+            Extraction::Embedded { faces, found } if job.predict => {
+                ExtractedFaces { path: "", faces, found: *found }
+            }
+            _ => ExtractedFaces { path: "", faces: &[], found: 0 },
+        })
+        .collect();
+    let predictions = match predictor.predictions(&faces) {
+        Ok(predictions) => predictions,
         Err(error) => {
             tracing::error!("a head failed: {error}");
-            None
+            return Vec::new();
         }
-    }
+    };
+    let results = extractions.into_iter().zip(predictions);
+    results
+        .map(|(extraction, predictions)| Some(ExtractionResult { extraction, predictions }))
+        .collect()
 }

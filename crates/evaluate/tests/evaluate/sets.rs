@@ -155,7 +155,7 @@ fn plan_of<'a>(people: &'a People, heads: &'static [AtomicUsize]) -> (CvPlan<'a>
         seed: 7,
         seeds: vec![1],
         thresholds: None,
-        context: "fingerprint".to_owned(),
+        stamp: "fingerprint".to_owned(),
     };
     (plan, planned)
 }

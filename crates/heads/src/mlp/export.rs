@@ -5,7 +5,7 @@ use facefold_core::{HeadError, StateDict};
 use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 
 use super::layers::{Dense, Norm};
-use super::network::Network;
+use super::model::Network;
 use super::norm::EPSILON;
 use super::{Architecture, Fitted, read};
 use crate::state_dict::backend;

@@ -2,7 +2,7 @@
 
 use facefold_core::{HeadError, StateDict, TargetKind};
 
-use super::network::Network;
+use super::model::Network;
 use super::{FittedSettings, MULTI_TASK_NAME, Mlp, NAME, RESIDUAL_NAME};
 use crate::features::Standardiser;
 use crate::state_dict::{Reader, Stored, backend};

@@ -1,15 +1,13 @@
-//! The layers of the network as candle tensors, and where they come from.
+//! The layers of the network, as candle-nn has them: made from a `VarBuilder`.
 
 use candle_core::{Device, Result, Shape, Tensor, Var};
-use facefold_core::HeadError;
+use candle_nn::{Init, VarBuilder, init};
 use facefold_core::rng::Rng;
-use rand::Rng as _;
 
 use super::dropout::drop_values;
 use super::norm::{EPSILON, Normalise, Statistics};
 use super::product::{GradientBuffer, Product, Shared};
 use super::storage::with_values;
-use crate::state_dict::{Reader, backend};
 
 /// Weight of a batch's statistics in the running ones.
 const MOMENTUM: f64 = 0.1;
@@ -43,83 +41,23 @@ pub(super) enum Pass<'a> {
     PredictionWithDropout(&'a mut Rng),
 }
 
-/// Makes the tensors of a network: initialised at random or loaded from a state dict.
-pub(super) trait Source {
-    fn dense(
-        &mut self,
-        name: &str,
-        inputs: usize,
-        units: usize,
-    ) -> std::result::Result<Dense, HeadError>;
-    fn norm(&mut self, name: &str, width: usize) -> std::result::Result<Norm, HeadError>;
-}
-
-/// Weights and biases uniform within 1 / sqrt(inputs), as `PyTorch` draws them.
-pub(super) struct Initialised<'a>(pub(super) &'a mut Rng);
-
-impl Source for Initialised<'_> {
-    fn dense(
-        &mut self,
-        _name: &str,
-        inputs: usize,
-        units: usize,
-    ) -> std::result::Result<Dense, HeadError> {
-        let bound = 1.0 / (inputs as f32).sqrt();
-        let mut draw =
-            |n: usize| -> Vec<f32> { (0..n).map(|_| self.0.random_range(-bound..bound)).collect() };
-        let weight = draw(inputs * units);
-        let bias = draw(units);
-        dense(weight, bias, inputs, units).map_err(backend("initialising a layer"))
-    }
-
-    fn norm(&mut self, _name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
-        let values = [vec![1.0; width], vec![0.0; width], vec![0.0; width], vec![1.0; width]];
-        norm(values, width).map_err(backend("making a batch norm"))
-    }
-}
-
-/// Loaded from a state dict.
-pub(super) struct Loaded<'a, 'b>(pub(super) &'a Reader<'b>);
-
-impl Source for Loaded<'_, '_> {
-    fn dense(
-        &mut self,
-        name: &str,
-        inputs: usize,
-        units: usize,
-    ) -> std::result::Result<Dense, HeadError> {
-        let weight = self.0.matrix(&format!("{name}.weight"), (Some(inputs), Some(units)))?;
-        let bias = self.0.vector(&format!("{name}.bias"), Some(units))?;
-        let weight = weight.iter().copied().collect();
-        dense(weight, bias, inputs, units).map_err(backend("reading a layer"))
-    }
-
-    fn norm(&mut self, name: &str, width: usize) -> std::result::Result<Norm, HeadError> {
-        let read = |part: &str| self.0.vector(&format!("{name}.{part}"), Some(width));
-        let values = [read("gamma")?, read("beta")?, read("mean")?, read("variance")?];
-        norm(values, width).map_err(backend("reading a batch norm"))
-    }
-}
-
-fn dense(weight: Vec<f32>, bias: Vec<f32>, inputs: usize, units: usize) -> Result<Dense> {
-    Ok(Dense {
-        weight: Var::from_vec(weight, (inputs, units), &Device::Cpu)?,
-        bias: Var::from_vec(bias, units, &Device::Cpu)?,
-        gradient_buffer: GradientBuffer::default(),
-    })
-}
-
-fn norm([gamma, beta, mean, variance]: [Vec<f32>; 4], width: usize) -> Result<Norm> {
-    Ok(Norm {
-        gamma: Var::from_vec(gamma, width, &Device::Cpu)?,
-        beta: Var::from_vec(beta, width, &Device::Cpu)?,
-        mean: Var::from_vec(mean, width, &Device::Cpu)?,
-        variance: Var::from_vec(variance, width, &Device::Cpu)?,
-        gradient_buffers: [GradientBuffer::default(), GradientBuffer::default()],
-    })
+/// A variable of this name.
+fn variable(shape: impl Into<Shape>, name: &str, init: Init, vars: &VarBuilder<'_>) -> Result<Var> {
+    Var::from_tensor(&vars.get_with_hints(shape, name, init)?)
 }
 
 impl Dense {
+    /// Weights and biases uniform within 1 / sqrt(inputs), as `PyTorch` draws them.
+    pub(super) fn new(inputs: usize, units: usize, vars: &VarBuilder<'_>) -> Result<Self> {
+        let bound = f64::from(1.0 / (inputs as f32).sqrt());
+        let uniform = Init::Uniform { lo: -bound, up: bound };
+        Ok(Self {
+            weight: variable((inputs, units), "weight", uniform, vars)?,
+            bias: variable(units, "bias", uniform, vars)?,
+            gradient_buffer: GradientBuffer::default(),
+        })
+    }
+
     /// Without the bias.
     pub(super) fn product(
         &self,
@@ -146,6 +84,17 @@ impl Dense {
 }
 
 impl Norm {
+    /// Of this width.
+    pub(super) fn new(width: usize, vars: &VarBuilder<'_>) -> Result<Self> {
+        Ok(Self {
+            gamma: variable(width, "gamma", init::ONE, vars)?,
+            beta: variable(width, "beta", init::ZERO, vars)?,
+            mean: variable(width, "mean", init::ZERO, vars)?,
+            variance: variable(width, "variance", init::ONE, vars)?,
+            gradient_buffers: [GradientBuffer::default(), GradientBuffer::default()],
+        })
+    }
+
     /// Batch norm of `input` plus `bias`, followed by ReLU if `rectifies`, and by dropout in
     /// training.
     ///
@@ -225,10 +174,16 @@ pub(super) fn drop_units(units: &Tensor, probability: f32, pass: &mut Pass<'_>) 
 
 #[cfg(test)]
 mod tests {
-    use super::{Initialised, Pass, Source};
+    use super::super::variables::{Initialised, builder};
+    use super::{Norm, Pass};
     use candle_core::{Device, Tensor, Var};
-    use candle_nn::{BatchNorm, ModuleT};
+    use candle_nn::{BatchNorm, ModuleT, VarMap};
     use facefold_core::rng::seeded;
+
+    fn norm(width: usize) -> Norm {
+        let generator = seeded(1, "test").into();
+        Norm::new(width, &builder(Initialised { generator, variables: VarMap::new() })).unwrap()
+    }
 
     /// Forward and backward, with the rectifier and without it, training and prediction.
     #[test]
@@ -241,7 +196,7 @@ mod tests {
                 assert!((ours - theirs).abs() < 2e-5, "{ours} {theirs}");
             }
         };
-        let norm = Initialised(&mut generator).norm("", 3).unwrap();
+        let norm = norm(3);
         norm.gamma.set(&Tensor::new(&[0.5_f32, 1.0, -2.0], &Device::Cpu).unwrap()).unwrap();
         norm.beta.set(&Tensor::new(&[0.1_f32, 0.0, 0.3], &Device::Cpu).unwrap()).unwrap();
         let zeros = Tensor::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
@@ -281,7 +236,7 @@ mod tests {
     #[test]
     fn dropped_units_have_no_gradient() {
         let mut generator = seeded(1, "test");
-        let norm = Initialised(&mut generator).norm("", 4).unwrap();
+        let norm = norm(4);
         let values: Vec<f32> = (0..400).map(|i| (i as f32 * 1.7).sin()).collect();
         let input = Var::from_vec(values, (100, 4), &Device::Cpu).unwrap();
         let mut pass = Pass::Training(&mut generator);

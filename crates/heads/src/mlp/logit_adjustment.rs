@@ -10,7 +10,7 @@
 use facefold_core::{FeatureDataset, HeadError};
 
 use super::decoder::Decoder;
-use super::network::Network;
+use super::model::Network;
 use crate::features::Standardiser;
 use crate::loss::YEARS;
 

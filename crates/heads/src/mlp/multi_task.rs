@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use facefold_core::{FeatureDataset, HeadError, Targets, TrainingLog};
 
-use super::encoded_targets::{EncodedTargets, Labels};
+use super::loss::{EncodedTargets, Labels};
 use super::{Mlp, MlpOptions, MultiTaskOptions};
 use crate::options::ClassWeights;
 

@@ -1,11 +1,13 @@
-//! `AdamW`, Adam and SGD, each parameter updated in place in one pass.
+//! `AdamW`, Adam and SGD as an `Optimizer` of candle-nn, each variable updated in place in one pass.
 //!
 //! candle-nn's optimisers make about 14 temporaries a parameter, which took 37 % of a step.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, TensorId, Var, bail};
+use candle_nn::Optimizer;
 use facefold_kernels::{Vectorised, dispatch_simd};
 
 use super::OptimizerKind;
@@ -16,17 +18,26 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// A parameter of the network.
-#[derive(Debug, Clone)]
+/// Settings of [`FusedOptimizer`].
+pub(super) struct Config {
+    pub(super) kind: OptimizerKind,
+    /// Penalty on the absolute values of the variables that decay.
+    pub(super) l1: f64,
+    pub(super) learning_rate: f64,
+    /// How variables are treated, where not by default.
+    pub(super) parameters: HashMap<TensorId, Parameter>,
+}
+
+/// How a variable is treated.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Parameter {
-    pub(super) variable: Var,
     /// Whether weight decay acts on it.
     pub(super) decays: bool,
     /// Where its gradient is, if not in candle's store.
     pub(super) gradient_buffer: Option<GradientBuffer>,
 }
 
-/// The optimizer's state of one parameter.
+/// The optimizer's state of one variable.
 struct OptimizerState {
     /// Mean gradient (`AdamW`, Adam), or last step (SGD).
     first: Vec<f32>,
@@ -34,36 +45,48 @@ struct OptimizerState {
     second: Vec<f32>,
 }
 
-/// Updates the parameters of a network.
-pub(super) struct Optimizer {
+/// Updates variables, each in one pass.
+pub(super) struct FusedOptimizer {
     kind: OptimizerKind,
     l1: f64,
-    parameters: Vec<(Parameter, OptimizerState)>,
+    learning_rate: f64,
+    variables: Vec<(Var, Parameter, OptimizerState)>,
     steps: i32,
 }
 
-impl Optimizer {
-    /// With a penalty `l1` on the absolute weights.
-    pub(super) fn new(kind: OptimizerKind, l1: f64, parameters: Vec<Parameter>) -> Self {
-        let remember = |parameter: Parameter| {
-            let n = parameter.variable.elem_count();
+impl Optimizer for FusedOptimizer {
+    type Config = Config;
+
+    fn new(variables: Vec<Var>, config: Config) -> Result<Self> {
+        let Config { kind, l1, learning_rate, mut parameters } = config;
+        let remember = |variable: Var| {
+            let n = variable.elem_count();
             let second = match kind {
                 OptimizerKind::AdamW { .. } | OptimizerKind::Adam { .. } => vec![0.0; n],
                 OptimizerKind::Sgd { .. } => Vec::new(),
             };
-            (parameter, OptimizerState { first: vec![0.0; n], second })
+            let parameter = parameters.remove(&variable.id()).unwrap_or_default();
+            (variable, parameter, OptimizerState { first: vec![0.0; n], second })
         };
-        let parameters = parameters.into_iter().map(remember).collect();
-        Self { kind, l1, parameters, steps: 0 }
+        let variables = variables.into_iter().map(remember).collect();
+        Ok(Self { kind, l1, learning_rate, variables, steps: 0 })
     }
 
-    /// Moves every parameter that has a gradient.
-    pub(super) fn step(&mut self, gradients: &GradStore, rate: f64) -> Result<()> {
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn set_learning_rate(&mut self, rate: f64) {
+        self.learning_rate = rate;
+    }
+
+    /// Moves every variable that has a gradient.
+    fn step(&mut self, gradients: &GradStore) -> Result<()> {
         self.steps += 1;
-        for (parameter, state) in &mut self.parameters {
+        let rate = self.learning_rate;
+        for (variable, parameter, state) in &mut self.variables {
             let (optimizer, steps, decays) = (self.kind, self.steps, parameter.decays);
             let l1 = if decays { self.l1 } else { 0.0 };
-            let variable = &parameter.variable;
             // candle hands operations out by shared reference.
             let state = Mutex::new(state);
             let move_by = |gradient: &[f32]| {
@@ -73,7 +96,7 @@ impl Optimizer {
             };
             match &parameter.gradient_buffer {
                 Some(gradient_buffer) => gradient_buffer.take(move_by).transpose()?,
-                None => match gradients.get(variable) {
+                None => match gradients.get(variable.as_tensor()) {
                     Some(gradient) => Some(with_values(gradient, move_by)??),
                     None => None,
                 },
@@ -202,9 +225,19 @@ fn shrink(weights: &mut [f32], by: f32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Optimizer, OptimizerKind, Parameter};
+    use std::collections::HashMap;
+
+    use super::{Config, FusedOptimizer, OptimizerKind, Parameter};
     use candle_core::{Device, Var};
     use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
+
+    /// An optimizer of one variable that decays.
+    fn optimizer(kind: OptimizerKind, l1: f64, variable: &Var) -> FusedOptimizer {
+        let parameter = Parameter { decays: true, gradient_buffer: None };
+        let parameters = HashMap::from([(variable.id(), parameter)]);
+        let config = Config { kind, l1, learning_rate: 0.1, parameters };
+        FusedOptimizer::new(vec![variable.clone()], config).unwrap()
+    }
 
     fn steps(mut step: impl FnMut(&candle_core::Tensor), variable: &Var) -> Vec<f32> {
         for _ in 0..5 {
@@ -222,10 +255,8 @@ mod tests {
         let expected = steps(|loss| reference.backward_step(loss).unwrap(), &theirs);
 
         let ours = Var::new(&start, &Device::Cpu).unwrap();
-        let parameter = Parameter { variable: ours.clone(), decays: true, gradient_buffer: None };
-        let mut optimizer =
-            Optimizer::new(OptimizerKind::AdamW { weight_decay: 0.05 }, 0.0, vec![parameter]);
-        let found = steps(|loss| optimizer.step(&loss.backward().unwrap(), 0.1).unwrap(), &ours);
+        let mut optimizer = optimizer(OptimizerKind::AdamW { weight_decay: 0.05 }, 0.0, &ours);
+        let found = steps(|loss| optimizer.backward_step(loss).unwrap(), &ours);
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
@@ -237,13 +268,11 @@ mod tests {
     #[test]
     fn sgd_has_momentum_and_decay() {
         let variable = Var::new(&[1.0_f32], &Device::Cpu).unwrap();
-        let parameter =
-            Parameter { variable: variable.clone(), decays: true, gradient_buffer: None };
         let sgd = OptimizerKind::Sgd { momentum: 0.5, weight_decay: 0.1 };
-        let mut optimizer = Optimizer::new(sgd, 0.0, vec![parameter]);
+        let mut optimizer = optimizer(sgd, 0.0, &variable);
         for expected in [0.69, 0.385_27] {
             let loss = variable.powf(3.0).unwrap().sum_all().unwrap();
-            optimizer.step(&loss.backward().unwrap(), 0.1).unwrap();
+            optimizer.backward_step(&loss).unwrap();
             assert!((variable.to_vec1::<f32>().unwrap()[0] - expected).abs() < 1e-5);
         }
     }
@@ -261,10 +290,9 @@ mod tests {
     #[test]
     fn adam_adds_its_penalty_to_the_gradient() {
         let ours = Var::new(&[0.5_f32, -1.0, 2.0], &Device::Cpu).unwrap();
-        let parameter = Parameter { variable: ours.clone(), decays: true, gradient_buffer: None };
         let adam = OptimizerKind::Adam { weight_decay: 0.05 };
-        let mut optimizer = Optimizer::new(adam, 0.0, vec![parameter]);
-        let found = steps(|loss| optimizer.step(&loss.backward().unwrap(), 0.1).unwrap(), &ours);
+        let mut optimizer = optimizer(adam, 0.0, &ours);
+        let found = steps(|loss| optimizer.backward_step(loss).unwrap(), &ours);
         for (found, expected) in found.iter().zip([0.058_436_f32, -1.501_307, 1.506_961]) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
@@ -275,12 +303,10 @@ mod tests {
     #[test]
     fn an_l1_penalty_leaves_exact_zeros() {
         let variable = Var::new(&[1.0_f32, 0.05], &Device::Cpu).unwrap();
-        let parameter =
-            Parameter { variable: variable.clone(), decays: true, gradient_buffer: None };
         let sgd = OptimizerKind::Sgd { momentum: 0.0, weight_decay: 0.0 };
-        let mut optimizer = Optimizer::new(sgd, 0.6, vec![parameter]);
+        let mut optimizer = optimizer(sgd, 0.6, &variable);
         let loss = variable.powf(3.0).unwrap().sum_all().unwrap();
-        optimizer.step(&loss.backward().unwrap(), 0.1).unwrap();
+        optimizer.backward_step(&loss).unwrap();
         let found = variable.to_vec1::<f32>().unwrap();
         assert!((found[0] - 0.64).abs() < 1e-6 && found[1] == 0.0, "{found:?}");
     }

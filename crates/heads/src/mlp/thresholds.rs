@@ -38,14 +38,11 @@ impl Thresholds {
         Ok(Self(Some((variable, GradientBuffer::default()))))
     }
 
-    /// What the optimiser steps.
-    pub(super) fn parameter(&self) -> Option<Parameter> {
+    /// What the optimizer steps, and how.
+    pub(super) fn parameter(&self) -> Option<(Var, Parameter)> {
         let (variable, gradient_buffer) = self.0.as_ref()?;
-        Some(Parameter {
-            variable: variable.clone(),
-            decays: false,
-            gradient_buffer: Some(gradient_buffer.clone()),
-        })
+        let gradient_buffer = Some(gradient_buffer.clone());
+        Some((variable.clone(), Parameter { decays: false, gradient_buffer }))
     }
 
     /// The thresholds as they stand.

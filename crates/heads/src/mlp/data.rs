@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 
 use super::MlpOptions;
 use super::dropout::drop_values;
-use super::encoded_targets::{BatchTargets, EncodedTargets};
+use super::loss::{BatchTargets, EncodedTargets};
 use crate::features::Standardiser;
 
 /// Draws the batches of all epochs.

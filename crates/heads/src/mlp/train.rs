@@ -1,17 +1,17 @@
 //! The training loop: epochs, validation, early stopping, checkpoint of the best epoch.
 
-use candle_core::{Device, Tensor};
-use facefold_core::rng::{Rng, seeded};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
+use candle_nn::{ModuleT, Optimizer};
 use facefold_core::{Epoch, FeatureDataset, HeadError, TargetKind, Targets, TrainingLog};
 
-use super::batches::Batches;
+use super::data::Batches;
 use super::decoder::Decoder;
-use super::encoded_targets::{BatchLoss, EncodedTargets, Labels};
 use super::init::Start;
 use super::logit_adjustment;
+use super::loss::{BatchLoss, EncodedTargets, Labels};
+use super::model::Network;
 use super::multi_task::MultiTaskData;
-use super::network::Network;
-use super::optimizer::Optimizer;
+use super::optimizer::{Config, FusedOptimizer};
 use super::schedule::Rate;
 use super::thresholds::Thresholds;
 use super::{Fitted, FittedSettings, Mlp};
@@ -51,12 +51,9 @@ pub(super) fn fit(
     log.notes.extend(years::choice_note(validation.targets()));
     let data = MultiTaskData::of(head, training, &mut log)?;
     let targets = data.targets(options);
-    let mut initial = seeded(seed, "mlp initial weights");
-    let draw = |generator: &mut Rng| {
-        Network::draw(head.architecture, options, features.width(), targets.outputs(), generator)
-    };
-    let network = draw(&mut initial)?;
-    let best_network = draw(&mut initial)?;
+    let draw =
+        || Network::draw(head.architecture, options, features.width(), targets.outputs(), seed);
+    let (network, best_network) = (draw()?, draw()?);
     if let Some(start) = &start {
         log.notes.push(start.copy_to(&network, target)?);
     }
@@ -86,15 +83,19 @@ pub(super) fn fit(
     let epochs = options.epochs.max(options.min_steps.div_ceil(batches.count()));
     let steps = epochs * batches.count();
     let mut rate = Rate::new(options.schedule, options.learning_rate, steps);
-    let mut parameters = network.parameters();
-    parameters.extend(thresholds.parameter());
-    let mut optimizer = Optimizer::new(options.optimizer, options.l1, parameters);
-    let mut dropout = seeded(seed, "mlp dropout");
+    let failed = backend("training an MLP");
+    let (mut variables, mut parameters) = (network.variables(), network.parameters());
+    if let Some((variable, parameter)) = thresholds.parameter() {
+        parameters.insert(variable.id(), parameter);
+        variables.push(variable);
+    }
+    let (kind, l1, learning_rate) = (options.optimizer, options.l1, options.learning_rate);
+    let config = Config { kind, l1, learning_rate, parameters };
+    let mut optimizer = FusedOptimizer::new(variables, config).map_err(&failed)?;
     if batches.size() != options.batch_size || epochs != options.epochs {
         let (n, size) = (data.rows.len(), batches.size());
         log.notes.push(format!("{n} training rows: {epochs} epochs in batches of {size}"));
     }
-    let failed = backend("training an MLP");
     let mut best = Checkpoint::default();
     for number in 1..=epochs {
         batches.shuffle();
@@ -104,11 +105,12 @@ pub(super) fn fit(
             now = rate.now();
             let (values, batch_targets) = batches.batch(batch, &targets);
             let known = thresholds.values().map_err(&failed)?;
-            sum += step(&network, &mut optimizer, values, now, &mut dropout, |outputs| {
+            optimizer.set_learning_rate(now);
+            sum += step(&network, &mut optimizer, values, |outputs| {
                 let BatchLoss { loss, by_threshold } =
                     targets.loss(outputs, &batch_targets, &known);
                 thresholds.pull(&by_threshold);
-                Ok(loss)
+                loss
             })
             .map_err(&failed)?;
             rate.step();
@@ -164,22 +166,44 @@ pub(super) fn fit(
 /// One step on a batch; gives the batch's loss.
 fn step(
     network: &Network,
-    optimizer: &mut Optimizer,
+    optimizer: &mut FusedOptimizer,
     values: Vec<f32>,
-    rate: f64,
-    dropout: &mut Rng,
-    loss: impl Fn(&[f32]) -> candle_core::Result<Loss>,
+    loss: impl Fn(&[f32]) -> Loss,
 ) -> candle_core::Result<f64> {
     let shape = (values.len() / network.width(), network.width());
     let features = Tensor::from_vec(values, shape, &Device::Cpu)?;
-    let outputs = network.train(&features, dropout)?;
-    let loss = loss(&outputs.flatten_all()?.to_vec1::<f32>()?)?;
-    // The loss and its gradient by the outputs are known in closed form. The sum of outputs times
-    // that gradient has the same gradient by the outputs, so backward carries it to the parameters.
-    let gradient = Tensor::from_vec(loss.gradient, outputs.shape(), &Device::Cpu)?;
-    let gradients = (outputs * gradient)?.sum_all()?.backward()?;
-    optimizer.step(&gradients, rate)?;
-    Ok(loss.value)
+    let outputs = network.forward_t(&features, true)?;
+    let loss = loss(&outputs.flatten_all()?.to_vec1::<f32>()?);
+    let value = loss.value;
+    optimizer.backward_step(&outputs.apply_op1(KnownLoss(loss))?)?;
+    Ok(value)
+}
+
+/// A loss whose value and gradient by the outputs are known in closed form.
+struct KnownLoss(Loss);
+
+impl CustomOp1 for KnownLoss {
+    fn name(&self) -> &'static str {
+        "loss"
+    }
+
+    fn cpu_fwd(
+        &self,
+        _outputs: &CpuStorage,
+        _layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![self.0.value as f32]), Shape::from(())))
+    }
+
+    fn bwd(
+        &self,
+        outputs: &Tensor,
+        _value: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        let by_outputs = Tensor::from_vec(self.0.gradient.clone(), outputs.shape(), &Device::Cpu)?;
+        by_outputs.broadcast_mul(gradient).map(Some)
+    }
 }
 
 /// The best epoch so far: early stopping's checkpoint.

@@ -1,13 +1,19 @@
 //! The network: its layers, and the forward passes for training and prediction.
 
-use candle_core::{Device, Result, Tensor, Var};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{Device, Result, Tensor, TensorId, Var};
+use candle_nn::{ModuleT, VarBuilder, VarMap};
 use facefold_core::HeadError;
-use facefold_core::rng::Rng;
+use facefold_core::rng::{Rng, seeded};
+use facefold_kernels::Multiplier;
 use ndarray::{ArrayD, IxDyn};
 
-use super::layers::{Dense, Initialised, Loaded, Norm, Pass, Source, drop_units};
+use super::layers::{Dense, Norm, Pass, drop_units};
 use super::optimizer::Parameter;
 use super::product::Shared;
+use super::variables::{Initialised, Loaded, builder, named};
 use super::{Architecture, MlpOptions};
 use crate::state_dict::{Reader, Tensors, backend, multiplier};
 
@@ -19,14 +25,12 @@ thread_local! {
     };
 }
 
-#[derive(Debug)]
 pub(super) struct Hidden {
     pub(super) dense: Dense,
     pub(super) norm: Option<Norm>,
 }
 
 /// A multi-layer perceptron.
-#[derive(Debug)]
 pub(super) struct Network {
     pub(super) architecture: Architecture,
     dropout: f32,
@@ -35,6 +39,10 @@ pub(super) struct Network {
     width: usize,
     outputs: usize,
     multiplier: Shared,
+    /// Everything that is learnt, by name.
+    variables: VarMap,
+    /// Draws the dropout masks of training.
+    masks: Mutex<Rng>,
 }
 
 impl Network {
@@ -44,9 +52,13 @@ impl Network {
         options: &MlpOptions,
         width: usize,
         outputs: usize,
-        generator: &mut Rng,
+        seed: u64,
     ) -> std::result::Result<Self, HeadError> {
-        Self::build(architecture, options, width, outputs, &mut Initialised(generator))
+        let generator = seeded(seed, "mlp initial weights").into();
+        let vars = |variables| builder(Initialised { generator, variables });
+        let masks = seeded(seed, "mlp dropout");
+        Self::new(architecture, options, (width, outputs), (multiplier()?, masks), vars)
+            .map_err(backend("initialising a network"))
     }
 
     /// A network from a store.
@@ -57,20 +69,25 @@ impl Network {
         width: usize,
         outputs: usize,
     ) -> std::result::Result<Self, HeadError> {
-        Self::build(architecture, options, width, outputs, &mut Loaded(reader))
+        let vars = |variables| builder(Loaded { reader, variables });
+        let masks = seeded(0, "mlp dropout");
+        Self::new(architecture, options, (width, outputs), (multiplier()?, masks), vars)
+            .map_err(|error| HeadError::Corrupt(error.to_string()))
     }
 
-    fn build(
+    fn new<'a>(
         architecture: Architecture,
         options: &MlpOptions,
-        width: usize,
-        outputs: usize,
-        source: &mut impl Source,
-    ) -> std::result::Result<Self, HeadError> {
+        (width, outputs): (usize, usize),
+        (multiplier, masks): (Multiplier, Rng),
+        vars: impl FnOnce(VarMap) -> VarBuilder<'a>,
+    ) -> Result<Self> {
+        let variables = VarMap::new();
+        let vars = vars(variables.clone());
         let mut inputs = width;
         let mut hidden = Vec::with_capacity(options.hidden_layer_sizes.len());
         for (index, &units) in options.hidden_layer_sizes.iter().enumerate() {
-            let dense = source.dense(&format!("hidden.{index}"), inputs, units)?;
+            let dense = Dense::new(inputs, units, &vars.pp(format!("hidden.{index}")))?;
             // A residual block normalises its input, and the first one's is standardised.
             let normalised = match architecture {
                 Architecture::Plain => Some(units),
@@ -78,22 +95,22 @@ impl Network {
                 Architecture::Residual => None,
             };
             let norm = match normalised.filter(|_| options.batch_norm) {
-                Some(width) => Some(source.norm(&format!("norm.{index}"), width)?),
+                Some(width) => Some(Norm::new(width, &vars.pp(format!("norm.{index}")))?),
                 None => None,
             };
             hidden.push(Hidden { dense, norm });
             inputs = units;
         }
-        let output = source.dense("output", inputs, outputs)?;
-        let multiplier = Shared::new(multiplier()?);
         Ok(Self {
             architecture,
             dropout: options.dropout,
             hidden,
-            output,
+            output: Dense::new(inputs, outputs, &vars.pp("output"))?,
             width,
             outputs,
-            multiplier,
+            multiplier: Shared::new(multiplier),
+            variables,
+            masks: masks.into(),
         })
     }
 
@@ -105,6 +122,10 @@ impl Network {
             };
             self.output.weight = first(&self.output.weight, 1)?;
             self.output.bias = first(&self.output.bias, 0)?;
+            let mut variables = named(&self.variables);
+            variables.insert("output.weight".to_owned(), self.output.weight.clone());
+            variables.insert("output.bias".to_owned(), self.output.bias.clone());
+            drop(variables);
             self.outputs = outputs;
         }
         Ok(self)
@@ -128,41 +149,25 @@ impl Network {
         self.outputs
     }
 
-    /// Everything that training moves.
-    pub(super) fn parameters(&self) -> Vec<Parameter> {
-        let mut parameters = Vec::new();
-        for Dense { weight, bias, gradient_buffer } in
-            self.hidden.iter().map(|layer| &layer.dense).chain([&self.output])
-        {
-            parameters.push(Parameter {
-                variable: weight.clone(),
-                decays: true,
-                gradient_buffer: Some(gradient_buffer.clone()),
-            });
-            parameters.push(Parameter {
-                variable: bias.clone(),
-                decays: false,
-                gradient_buffer: None,
-            });
-        }
-        for norm in self.hidden.iter().filter_map(|layer| layer.norm.as_ref()) {
-            for (variable, gradient_buffer) in
-                [&norm.gamma, &norm.beta].into_iter().zip(&norm.gradient_buffers)
-            {
-                parameters.push(Parameter {
-                    variable: variable.clone(),
-                    decays: false,
-                    gradient_buffer: Some(gradient_buffer.clone()),
-                });
-            }
-        }
-        parameters
+    /// Everything that is learnt or followed in training.
+    pub(super) fn variables(&self) -> Vec<Var> {
+        named(&self.variables).values().cloned().collect()
     }
 
-    /// Outputs (rows x outputs) for training, through which gradients flow; moves the running
-    /// statistics of the batch norms.
-    pub(super) fn train(&self, features: &Tensor, generator: &mut Rng) -> Result<Tensor> {
-        self.forward(features, &mut Pass::Training(generator))
+    /// How the optimizer treats them, where not by default.
+    pub(super) fn parameters(&self) -> HashMap<TensorId, Parameter> {
+        let dense = self.hidden.iter().map(|layer| &layer.dense).chain([&self.output]);
+        let weights = dense.map(|Dense { weight, gradient_buffer, .. }| {
+            (weight, Parameter { decays: true, gradient_buffer: Some(gradient_buffer.clone()) })
+        });
+        let norms = self.hidden.iter().filter_map(|layer| layer.norm.as_ref());
+        let norms = norms.flat_map(|norm| {
+            let buffers = norm.gradient_buffers.iter().cloned().map(Some);
+            [&norm.gamma, &norm.beta]
+                .into_iter()
+                .zip(buffers.map(|gradient_buffer| Parameter { decays: false, gradient_buffer }))
+        });
+        weights.chain(norms).map(|(variable, parameter)| (variable.id(), parameter)).collect()
     }
 
     /// Outputs, row by row, for standardised rows that are laid out one after the other.
@@ -224,18 +229,21 @@ impl Network {
 
     /// Adds the network's numbers to a head's tensors.
     pub(super) fn store(&self, tensors: &mut Tensors) {
-        for (name, variable) in self.named() {
+        for (name, variable) in named(&self.variables).iter() {
             // The tensor is f32 and lies in main memory, so reading it cannot fail.
             let values = variable.flatten_all().and_then(|flat| flat.to_vec1());
             let array = ArrayD::from_shape_vec(IxDyn(variable.dims()), values.unwrap_or_default());
-            tensors.insert(name, array.unwrap_or_default());
+            tensors.insert(name.clone(), array.unwrap_or_default());
         }
     }
 
     /// Copies all numbers from another network of the same shape.
     pub(super) fn copy_from(&self, other: &Self) -> Result<()> {
-        for ((_, variable), (_, source)) in self.named().into_iter().zip(other.named()) {
-            variable.set(&source.as_detached_tensor())?;
+        let sources = named(&other.variables);
+        for (name, variable) in named(&self.variables).iter() {
+            if let Some(source) = sources.get(name) {
+                variable.set(&source.as_detached_tensor())?;
+            }
         }
         Ok(())
     }
@@ -243,7 +251,9 @@ impl Network {
     /// Copies the hidden layers of a network with the same ones, and, if asked, its outputs over
     /// the first of these.
     pub(super) fn start_from(&self, other: &Self, outputs: bool) -> Result<()> {
-        for ((name, variable), (_, source)) in self.named().into_iter().zip(other.named()) {
+        let sources = named(&other.variables);
+        for (name, variable) in named(&self.variables).iter() {
+            let Some(source) = sources.get(name) else { continue };
             let source = source.as_detached_tensor();
             let last = variable.rank() - 1;
             let (own, given) = (variable.dim(last)?, source.dim(last)?);
@@ -256,21 +266,17 @@ impl Network {
         }
         Ok(())
     }
+}
 
-    fn named(&self) -> Vec<(String, &Var)> {
-        let mut named = Vec::new();
-        for (index, layer) in self.hidden.iter().enumerate() {
-            named.push((format!("hidden.{index}.weight"), &layer.dense.weight));
-            named.push((format!("hidden.{index}.bias"), &layer.dense.bias));
-            if let Some(norm) = &layer.norm {
-                named.push((format!("norm.{index}.gamma"), &norm.gamma));
-                named.push((format!("norm.{index}.beta"), &norm.beta));
-                named.push((format!("norm.{index}.mean"), &norm.mean));
-                named.push((format!("norm.{index}.variance"), &norm.variance));
-            }
+/// Outputs, rows x outputs, of standardised rows. In training, gradients flow through them, units
+/// are dropped, and the running statistics of the batch norms move.
+impl ModuleT for Network {
+    fn forward_t(&self, features: &Tensor, train: bool) -> Result<Tensor> {
+        if train {
+            let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
+            self.forward(features, &mut Pass::Training(&mut masks))
+        } else {
+            self.forward(features, &mut Pass::Prediction)
         }
-        named.push(("output.weight".to_owned(), &self.output.weight));
-        named.push(("output.bias".to_owned(), &self.output.bias));
-        named
     }
 }
