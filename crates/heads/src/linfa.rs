@@ -1,4 +1,4 @@
-//! The heads as estimators of [linfa](https://docs.rs/linfa): a [`Learner`] implements its `Fit`,
+//! The heads as estimators of linfa: a [`Learner`] implements its `Fit`,
 //! and what that gives its `Predict`, on its `Dataset` of f32 or f64 records.
 //!
 //! So they stand in wherever linfa-svm and linfa-logistic do: in its cross-validation, in its
