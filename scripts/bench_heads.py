@@ -48,7 +48,7 @@ def made_up(rows, width=FEATURES, seed=1):
     generator = np.random.default_rng(seed)
     share = np.array([0.14, 0.12, 0.13, 0.1, 0.29, 0.13, 0.05, 0.04])
     classes = generator.choice(CLASSES, rows, p=share)
-    # The class is told with doubt: a quarter of the rows lie where a neighbour's should.
+    # The class is uncertain: a quarter of the rows lie where a neighbour's should.
     place = np.clip(classes + generator.normal(0, 0.45, rows), -0.5, 7.5) / 7
     waves = np.arange(1, 25)
     style = generator.standard_normal((rows, 3))
@@ -168,9 +168,9 @@ def pytorch(features, classes, folds, fused, chosen=range(5), epochs=12):
             # The epoch with the lowest loss counts, as with ours.
             network.eval()
             with torch.no_grad():
-                told = network(asked)
-                judged = float(nn.functional.cross_entropy(told, answers))
-            right = float((told.argmax(1) == answers).double().mean())
+                predicted = network(asked)
+                judged = float(nn.functional.cross_entropy(predicted, answers))
+            right = float((predicted.argmax(1) == answers).double().mean())
             best = min(best, (judged, right))
         accuracies.append(best[1])
     return time.process_time() - begin, statistics.mean(accuracies)
@@ -181,7 +181,7 @@ def five_folds(rows):
 
 
 def compare(kind, rows, arguments):
-    """A line of the table: ours beside a peer."""
+    """A line of the table: ours next to a peer."""
     asked = rows
     if kind == "single":
         rows += rows // 4
@@ -271,7 +271,7 @@ def main():
     sizes = lambda text: [int(part) for part in text.split(",") if part]  # noqa: E731
     for part in ("grid", "single", "mlp", "growth"):
         parser.add_argument(f"--{part}", type=sizes, default=[], metavar="ROWS,...")
-    parser.add_argument("--repeat", type=int, default=1, help="runs of each program, one after the other; medians are told")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of each program, one after the other; medians are reported")
     parser.add_argument("--torch-fused", action="store_true", help="PyTorch's fused AdamW instead of its default")
     parser.add_argument("--plot", help="where to write the growth as an SVG")
     parser.add_argument("--scratch", help="a directory with room for 2.6 GB, for 1,000,000 rows")

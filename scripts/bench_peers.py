@@ -13,13 +13,13 @@ threads was quiet in three rounds or more, those count; else all rounds of all d
 `onnxruntime` is a script written straight on onnxruntime, OpenCV and numpy, `insightface` the package
 of that name where pip installs it. Both get facefold's input side, threshold and, onnxruntime, its
 retries; each process of a peer keeps to one core, as each thread of facefold does, and there are as
-many of them. onnxruntime embeds in the batch that suits it best: on the road and in the stages that is
+many of them. onnxruntime embeds in the batch that suits it best: on the pipeline and in the stages that is
 settled in a first round which does not count. A table stops early, after three rounds or more, when it
-has had its time; all takes half an hour to three quarters. Nobody decodes at reduced size. The whole road of
-facefold is the command `facefold extract` from its start to its end, with its store; the peers' road
+has had its time; all takes half an hour to three quarters. No one decodes at reduced size. The whole pipeline of
+facefold is the command `facefold extract` from its start to its end, with its store; the peers' pipeline
 starts with the networks loaded and ends with embeddings in a .npy file. With few pictures, as with
 --quick, starting the command weighs much; --faces leaves time for more of one kind. Its detector runs in
-bf16x3 where bf16 is asked for, so the stage `detect` in bf16 is not on its road.
+bf16x3 where bf16 is asked for, so the stage `detect` in bf16 is not on its pipeline.
 
 Needs cargo, python3 with pip, and pictures: FACEFOLD_TEST_DATA names a folder with `utkface/images`
 and `wiki-gender-age`, whose pictures are enlarged to 816 x 816. Makes a virtual environment, the
@@ -40,7 +40,7 @@ import tempfile
 import time
 import venv
 
-from bench_peers_roads import STORES, Package, Peer, Straight
+from bench_peers_pipelines import STORES, Package, Peer, Straight
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / "target" / "bench-peers"
@@ -48,7 +48,7 @@ PRECISIONS = {"amx": ["bf16", "bf16x3"], "avx512": ["f32"], "avx2": ["f32"], "po
 PACKAGES = ["numpy", "onnx", "onnxruntime", "opencv-python-headless"]
 INSIGHTFACE = ["insightface", "scipy", "scikit-image", "requests", "tqdm"]
 BATCHES = (1, 8, 32)
-# Wanted ratios to onnxruntime's best on one thread; on all cores nine tenths of each.
+# Target ratios to onnxruntime's best on one thread; on all cores nine tenths of each.
 WANTED = {
     ("w600k_mbf", "amx bf16"): 9.0,
     ("w600k_mbf", "amx bf16x3"): 4.5,
@@ -60,10 +60,10 @@ WANTED = {
     ("SCRFD-500M 640x640", "amx bf16x3"): 3.0,
 }
 # Pictures per second of processor on one thread, and of wall clock on all, at default precision.
-WANTED_ROAD = ("amx bf16x3", 3.5)
+TARGET_PIPELINE = ("amx bf16x3", 3.5)
 PEERS = ("onnxruntime", "insightface")
 # Seconds after which a table makes no further round, once it has made three.
-PATIENCE = {"networks": 200, "stages": 100, "road": 400}
+PATIENCE = {"networks": 200, "stages": 100, "pipeline": 400}
 # A measurement counts where a probe before and after it took at most this many times the shortest one.
 QUIET = 1.2
 # Attempts at a measurement, and seconds to wait for quiet before each.
@@ -195,11 +195,11 @@ class Table:
 
     def counted(self, key):
         """The rounds that count: the quiet ones, where all measurements on as many threads have three.
-        One side's quiet rounds are never set beside the other's busy ones."""
-        quiet = {other: [taken for taken in self.seconds[other] if taken[2]] for other in self.beside(key)}
+        One side's quiet rounds are never set next to the other's busy ones."""
+        quiet = {other: [taken for taken in self.seconds[other] if taken[2]] for other in self.concurrent(key)}
         return quiet[key] if min(map(len, quiet.values())) >= 3 else self.seconds[key]
 
-    def beside(self, key):
+    def concurrent(self, key):
         """What is measured on as many threads, with itself."""
         threads_of = {other: threads for other, threads, _ in self.items}
         return [other for other in self.seconds if threads_of.get(other) == threads_of.get(key)]
@@ -319,7 +319,7 @@ def stages(arguments, models, gate, facefold, straight, folders, threads_of):
     return lines, rows
 
 
-def road(arguments, models, gate, binary, peers, folders, threads_of):
+def pipeline(arguments, models, gate, binary, peers, folders, threads_of):
     """Pictures per second from files to stored embeddings."""
     lines = ["| pictures | what | threads | a second of wall clock | a second of processor | to onnxruntime + OpenCV, wall clock | processor | quiet rounds |", "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
     rows = []
@@ -330,14 +330,14 @@ def road(arguments, models, gate, binary, peers, folders, threads_of):
             for peer, asked in peers.items():
                 for batch in BATCHES if peer == "onnxruntime" else (1,):
                     share = lambda i, b=batch, t=threads: (paths[i::t], str(models["mbf"]), b)
-                    table.add((threads, f"{peer} {batch}"), threads, lambda cores, a=asked, s=share: a.ask("road", s, cores))
+                    table.add((threads, f"{peer} {batch}"), threads, lambda cores, a=asked, s=share: a.ask("pipeline", s, cores))
             for kernel, precision in kernels():
                 if kernel == "portable" or (kernel == "avx2" and arguments.quick):
                     continue
                 call = (binary, folder, models["folder"], precision, kernel)
                 table.add((threads, f"{kernel} {precision}"), threads, lambda cores, c=call: extract(cores, *c))
         rivals = [lambda key, t=threads: key[0] == t and key[1].startswith("onnxruntime") for threads in threads_of]
-        table.run(arguments.rounds, PATIENCE["road"], rivals)
+        table.run(arguments.rounds, PATIENCE["pipeline"], rivals)
         for threads in threads_of:
             straight = [key for key in table.seconds if key[0] == threads and key[1].startswith("onnxruntime")]
             best = [max(table.rate(key, clock) for key in straight) for clock in (0, 1)]
@@ -350,7 +350,7 @@ def road(arguments, models, gate, binary, peers, folders, threads_of):
 
 
 def verdict(found):
-    """What is wanted beside what was found, as far as this machine has the kernels."""
+    """What is wanted next to what was found, as far as this machine has the kernels."""
     lines = ["| what | threads | wanted | found | |", "| --- | ---: | ---: | ---: | --- |"]
 
     def line(what, threads, wanted, ratio):
@@ -362,12 +362,12 @@ def verdict(found):
         if wanted:
             share = 1.0 if row["threads"] == 1 else 0.9
             line(f"{row['network']}, {row['what']}", row["threads"], share * wanted, row["ratio"])
-    for row in found.get("road", []):
+    for row in found.get("pipeline", []):
         if row["what"].startswith(PEERS):
             continue
-        wanted = WANTED_ROAD[1] if row["what"] == WANTED_ROAD[0] else None
+        wanted = TARGET_PIPELINE[1] if row["what"] == TARGET_PIPELINE[0] else None
         clock = "processor" if row["threads"] == 1 else "wall"
-        line(f"whole road, {row['pictures']}, {row['what']}, by {clock}", row["threads"], wanted, row[clock])
+        line(f"whole pipeline, {row['pictures']}, {row['what']}, by {clock}", row["threads"], wanted, row[clock])
     return lines
 
 
@@ -381,14 +381,14 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three rounds, few pictures, only the fast kernels on the road")
+    parser.add_argument("--quick", action="store_true", help="three rounds, few pictures, only the fast kernels on the pipeline")
     parser.add_argument("--rounds", type=int, help="rounds of each table at most (3 with --quick, else 9); a slow table stops after three or more")
     parser.add_argument("--pictures", type=int, help="pictures of each kind (24 with --quick, else 200)")
     parser.add_argument("--models", type=pathlib.Path, default=os.environ.get("FACEFOLD_MODELS"), help="folder with the buffalo_s files (default: FACEFOLD_MODELS, else fetched)")
     parser.add_argument("--no-build", action="store_true", help="take the binaries that are there")
-    parser.add_argument("--only", choices=["networks", "stages", "road"], nargs="*", default=["networks", "stages", "road"])
-    parser.add_argument("--faces", choices=["utkface", "816x816"], nargs="*", default=["utkface", "816x816"], help="kinds of pictures for the stages and the road")
-    parser.add_argument("--out", type=pathlib.Path, help="Markdown file; beside it goes a .json")
+    parser.add_argument("--only", choices=["networks", "stages", "pipeline"], nargs="*", default=["networks", "stages", "pipeline"])
+    parser.add_argument("--faces", choices=["utkface", "816x816"], nargs="*", default=["utkface", "816x816"], help="kinds of pictures for the stages and the pipeline")
+    parser.add_argument("--out", type=pathlib.Path, help="Markdown file; next to it goes a .json")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 9)
     arguments.pictures = arguments.pictures or (24 if arguments.quick else 200)
@@ -430,14 +430,14 @@ def main():
     titles = {
         "networks": "Networks alone, images a second of wall clock",
         "stages": "Stages, pictures a second of wall clock",
-        "road": "The whole road, files to stored embeddings",
+        "pipeline": "The whole pipeline, files to stored embeddings",
     }
     if "networks" in arguments.only:
         found["networks"] = networks(arguments, models, gate, facefold, straight, threads_of)
     if "stages" in arguments.only:
         found["stages"] = stages(arguments, models, gate, facefold, straight, folders, threads_of)
-    if "road" in arguments.only:
-        found["road"] = road(arguments, models, gate, binary, peers, folders, threads_of)
+    if "pipeline" in arguments.only:
+        found["pipeline"] = pipeline(arguments, models, gate, binary, peers, folders, threads_of)
     rows = {table: rows for table, (_, rows) in found.items()}
     command = " ".join(["scripts/bench_peers.py", *sys.argv[1:]])
     text = ["# facefold against onnxruntime, OpenCV and insightface", "", f"    {command}", ""]

@@ -169,9 +169,9 @@ def offline_rate(facefold, model, drawn, count, directory, number):
     store = directory / f"store-{number}"
     before, start = cpu_seconds(), time.monotonic()
     command = [facefold, "extract", "adience", drawn, "--store", store, "--model", model, "--offline", "--json"]
-    told = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    extracted = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     # The drawn set holds every picture twice, under both of Adience's trees.
-    done = json.loads(told.stdout)["distinct_pictures"]
+    done = json.loads(extracted.stdout)["distinct_pictures"]
     if done != count:
         sys.exit(f"expected `extract` to do the {count} pictures that the server is sent, found {done}")
     return count / (time.monotonic() - start), (cpu_seconds() - before) / count
@@ -289,7 +289,7 @@ def main():
         f"| at half load, median / p99 | {milliseconds(statistics.median(half))} / {milliseconds(percentile(half, 0.99))} | | |",
         f"| p99 at half load / one at a time | {tail:.2f} | <= 3 | {verdict(tail <= 3)} |",
         f"| {OVERLOAD} times the capacity for {took:.0f} s: requests sent | {sum(counts.values())} | | |",
-        f"| of these answered / turned away (429) | {answered} / {counts.get(429, 0)} | | |",
+        f"| of these answered / refused (429) | {answered} / {counts.get(429, 0)} | | |",
         f"| other statuses | {json.dumps(others)} | none | {verdict(not others)} |",
         f"| answered a second while overloaded | {answered / took:.1f}/s | | |",
         f"| `/health` asked / not 200 / slowest | {len(health)} / {unhealthy} / {milliseconds(max(time for _, time in health))} | 0 | {verdict(unhealthy == 0)} |",

@@ -21,7 +21,7 @@ import traceback
 import cv2
 import numpy as np
 
-import parity_road as road
+import parity_pipeline as pipeline
 
 try:
     import msgpack
@@ -33,17 +33,17 @@ NETWORKS = ("scrfd_500m_bnkps", "w600k_mbf")
 
 class Server:
     def __init__(self, models):
-        self.detector, self.network = (road.session(f"{models}/{name}.onnx") for name in NETWORKS)
+        self.detector, self.network = (pipeline.session(f"{models}/{name}.onnx") for name in NETWORKS)
         self.input = self.network.get_inputs()[0].name
         self.turn = threading.Lock()
 
     def embed(self, crop):
-        embedding = self.network.run(None, {self.input: road.network_input(crop, 127.5, 127.5)})[0][0]
+        embedding = self.network.run(None, {self.input: pipeline.network_input(crop, 127.5, 127.5)})[0][0]
         norm = float(np.linalg.norm(embedding))
         return {"norm": norm, "vec": (embedding / norm).tolist()}
 
     def face(self, picture, number, face):
-        crop = cv2.warpAffine(picture, road.umeyama(face["landmarks"], road.TEMPLATE), (112, 112))
+        crop = cv2.warpAffine(picture, pipeline.umeyama(face["landmarks"], pipeline.TEMPLATE), (112, 112))
         box = face["box"].astype(int)
         return {
             "num_det": number,
@@ -70,11 +70,11 @@ class Server:
                     raise ValueError(f"expected a crop of 112x112, found {picture.shape}")
                 crop = {"bbox": [0, 0, 112, 112], "size": 112, "prob": 1.0, "status": "ok"}
                 return {"status": "ok", "took_ms": 0, "faces": [{**self.embed(picture), **crop}]}
-            # The detector of parity_road knows one threshold, which is the one facefold asks for.
+            # The detector of parity_pipeline knows one threshold, which is the one facefold asks for.
             if request.get("threshold", 0.6) != 0.5:
                 raise ValueError("this peer detects at threshold 0.5 only")
-            side = road.input_side(max(picture.shape[:2]))
-            found = road.attempt(self.detector, picture, side)
+            side = pipeline.input_side(max(picture.shape[:2]))
+            found = pipeline.attempt(self.detector, picture, side)
             faces = [self.face(picture, number, face) for number, face in enumerate(found)]
             return {"status": "ok", "took_ms": 0.0, "faces": faces}
         except Exception:

@@ -8,7 +8,7 @@ Trains gender and age on a store without the label rows of one fold, exports the
 network in each of the ways weights are stored, and asks facefold and the files about that fold's
 pictures. No subject is in two folds. Files get crops that are cut here, by the landmarks that the
 store keeps; facefold finds and cuts the faces itself. The store is only read: training sees a
-copy of its label rows beside links to its shards.
+copy of its label rows next to links to its shards.
 
 Needs a store of UTKFace with taps (`facefold extract utkface data/utkface --store stores/utkface
 --taps`) and python3 with pip; makes a virtual environment under target/measure-export.
@@ -149,9 +149,9 @@ def by_facefold(facefold, bundle, images, rows):
     command = [facefold, "predict", "--bundle", bundle, "--offline", "--json", "-"]
     run = subprocess.run(command, input=paths, stdout=subprocess.PIPE, text=True, check=True)
     answers = {answer["path"]: answer for answer in json.loads(run.stdout)}
-    told = [answers[str(images / path)] for path, *_ in rows]
-    men = [dict(answer["gender"]["probabilities"])["male"] for answer in told]
-    return np.array([answer["age"] for answer in told]), np.array(men)
+    predicted = [answers[str(images / path)] for path, *_ in rows]
+    men = [dict(answer["gender"]["probabilities"])["male"] for answer in predicted]
+    return np.array([answer["age"] for answer in predicted]), np.array(men)
 
 
 def session(path, threads):
@@ -169,8 +169,8 @@ def by_file(path, pictures):
     file = session(path, len(os.sched_getaffinity(0)))
     male = json.loads(file.get_modelmeta().custom_metadata_map["classes.gender"]).index("male")
     batches = [pictures[at : at + BATCH] for at in range(0, len(pictures), BATCH)]
-    told = [file.run(["age", "gender_probability"], {"crop": batch}) for batch in batches]
-    years, genders = (np.concatenate(parts) for parts in zip(*told))
+    predicted = [file.run(["age", "gender_probability"], {"crop": batch}) for batch in batches]
+    years, genders = (np.concatenate(parts) for parts in zip(*predicted))
     return years, genders[:, male]
 
 
@@ -213,12 +213,12 @@ def measure(arguments, directory):
     years, sure = by_facefold(facefold, str(bundle), arguments.images, rows)
     pictures = np.stack(list(crops(arguments.images, rows)))
 
-    def scores(told, certain):
-        return f"{100 * np.mean((certain > 0.5) == men):.2f} % | {np.mean(abs(told - ages)):.3f}"
+    def scores(predicted, certain):
+        return f"{100 * np.mean((certain > 0.5) == men):.2f} % | {np.mean(abs(predicted - ages)):.3f}"
 
     lines = [
         "| answers by | bytes, both tasks | bytes, gender | bytes, age | gender, accuracy | age, mean absolute error in years |"
-        " genders told otherwise than by facefold | years, mean distance to facefold's | to those of f32 |"
+        " genders predicted otherwise than by facefold | years, mean distance to facefold's | to those of f32 |"
         " CPU-ms a face, one at a time | in batches of 32 |",
         "| --- |" + " ---: |" * 10,
         f"| facefold predict | | | | {scores(years, sure)} | | | | | |",
@@ -234,13 +234,13 @@ def measure(arguments, directory):
     spent = speeds(files.values(), pictures)
     whole = None
     for storage, (alone, together) in zip(STORAGES, spent):
-        told, certain = by_file(files[storage], pictures)
-        whole = told if whole is None else whole
+        predicted, certain = by_file(files[storage], pictures)
+        whole = predicted if whole is None else whole
         cells = [sizes[tasks, storage] for tasks in ("gender,age", "gender", "age")]
         lines.append(
-            f"| onnxruntime, {storage} | {' | '.join(cells)} | {scores(told, certain)} |"
-            f" {np.sum((certain > 0.5) != (sure > 0.5))} | {abs(told - years).mean():.4f} |"
-            f" {abs(told - whole).mean():.4f} | {alone:.1f} | {together:.1f} |"
+            f"| onnxruntime, {storage} | {' | '.join(cells)} | {scores(predicted, certain)} |"
+            f" {np.sum((certain > 0.5) != (sure > 0.5))} | {abs(predicted - years).mean():.4f} |"
+            f" {abs(predicted - whole).mean():.4f} | {alone:.1f} | {together:.1f} |"
         )
     return len(rows), lines
 

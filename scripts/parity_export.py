@@ -37,8 +37,8 @@ def main():
     names = [output.name for output in session.get_outputs()]
     answers = session.run(names, {session.get_inputs()[0].name: rows})
     notes = session.get_modelmeta().custom_metadata_map
-    told = {name: answer.tolist() for name, answer in zip(names, answers)}
-    print(json.dumps({"outputs": told, "notes": notes}))
+    predicted = {name: answer.tolist() for name, answer in zip(names, answers)}
+    print(json.dumps({"outputs": predicted, "notes": notes}))
 
 
 if __name__ == "__main__":

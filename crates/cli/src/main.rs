@@ -27,12 +27,25 @@ fn main() -> ExitCode {
         Ok(Outcome::Rejected) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            output::note(&format!("error: {error:#}"));
+            output::note(&format!("error: {}", in_words(&error)));
             let wrong_usage = error.downcast_ref::<Usage>().is_some()
                 || matches!(error.downcast_ref(), Some(facefold::Error::Options(_)));
             ExitCode::from(if wrong_usage { 2 } else { 1 })
         }
     }
+}
+
+/// An error and its causes, without those that are already said.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if words.is_empty() {
+            words = cause;
+        } else if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }
 
 fn listen_to_libraries(verbose: u8) {

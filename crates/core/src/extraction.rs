@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounding_box::BoundingBox;
 use crate::fingerprint::{Fingerprint, Precision};
 
 /// blake3 of a picture's bytes: pictures with the same bytes have the same embedding.
@@ -163,7 +164,7 @@ pub struct Face {
     /// deviations over space. Empty if no taps were requested.
     pub taps: Vec<f32>,
     /// Left, top, right, bottom in pixels of the upright picture.
-    pub bounding_box: [f32; 4],
+    pub bounding_box: BoundingBox,
     /// x, y of left eye, right eye, nose, left and right mouth corner, in pixels of the upright
     /// picture; `left` is the viewer's left.
     pub landmarks: [[f32; 2]; 5],
@@ -320,10 +321,13 @@ pub enum Extraction {
 /// of the widest map behind them each channel's mean and standard deviation over space.
 pub const TAPS_LAYOUT: &str = "moments of the last three maps";
 
+/// The backend of embeddings that another program made: facefold can make no more of them.
+pub const IMPORTED: &str = "import";
+
 /// What an extractor is, for reports and for the head of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtractorInfo {
-    /// `local` or `insightface`.
+    /// `local`, `insightface`, or [`IMPORTED`].
     pub backend: String,
     /// Model pack: `buffalo_s`, `buffalo_l`, `untrained`, or what a server calls itself.
     pub model: String,
@@ -340,11 +344,19 @@ pub struct ExtractorInfo {
     /// Length of the taps; 0 without taps.
     pub taps_length: usize,
     /// What the taps are: [`TAPS_LAYOUT`]; empty without taps. Stores that name another are
-    /// refused.
+    /// refused, unless the taps were imported.
     #[serde(default)]
     pub taps_layout: String,
     /// Terms of the weights, one line.
     pub licence: String,
+}
+
+impl ExtractorInfo {
+    /// Whether another program made the embeddings.
+    #[must_use]
+    pub fn is_imported(&self) -> bool {
+        self.backend == IMPORTED
+    }
 }
 
 /// A failure of the extractor itself, not of a picture: extraction stops, and can be resumed.

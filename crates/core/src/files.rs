@@ -2,7 +2,7 @@
 //! bounds.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -34,23 +34,40 @@ pub fn write_atomic(path: &Path, data: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
-/// Deletes the files in `directory` that a killed program left unfinished; none where there is no
-/// such directory. The caller makes sure that no program writes there now.
+/// What lies in a directory, sorted by name; nothing where there is no such directory.
+///
+/// # Errors
+/// Any error of the file system, naming the path.
+pub fn children(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// The files in `directory` that a killed program left unfinished. The caller makes sure that no
+/// program writes there now.
+///
+/// # Errors
+/// As [`children`].
+pub fn partial_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = children(directory)?;
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(PARTIAL.as_bytes())
+    });
+    Ok(paths)
+}
+
+/// Deletes [`partial_files`].
 ///
 /// # Errors
 /// Any error of the file system, naming the path.
 pub fn remove_partial_files(directory: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(PARTIAL.as_bytes()) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+    partial_files(directory)?.into_iter().try_for_each(fs::remove_file)
 }
 
 /// Why a file was not read.
@@ -153,7 +170,10 @@ fn named(error: &io::Error, path: &Path) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_exhausted, read_at_most, write_atomic};
+    use super::{
+        PARTIAL, children, is_exhausted, partial_files, read_at_most, remove_partial_files,
+        write_atomic,
+    };
 
     #[test]
     fn replaces_the_content_and_leaves_no_temporary_file() {
@@ -194,5 +214,22 @@ mod tests {
         assert!(is_exhausted(&bare()) && is_exhausted(&wrapped));
         let missing = fs_err::read("no/such/file").unwrap_err();
         assert!(!is_exhausted(&missing));
+    }
+
+    #[test]
+    fn what_lies_in_a_directory_is_listed_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let away = folder.path().join("away");
+        assert!(children(&away).unwrap().is_empty() && partial_files(&away).unwrap().is_empty());
+        remove_partial_files(&away).unwrap();
+        let [first, second, unfinished] = ["a", "b", &format!("{PARTIAL}c")].map(|name| {
+            let path = folder.path().join(name);
+            fs_err::write(&path, name).unwrap();
+            path
+        });
+        assert_eq!(partial_files(folder.path()).unwrap(), [unfinished]);
+        remove_partial_files(folder.path()).unwrap();
+        assert_eq!(children(folder.path()).unwrap(), [first.clone(), second]);
+        assert!(children(&first).is_err(), "a file is no directory");
     }
 }

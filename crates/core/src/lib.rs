@@ -6,6 +6,7 @@
 
 pub mod age;
 pub mod age_target;
+pub mod bounding_box;
 pub mod censored;
 pub mod checksum;
 pub mod extraction;
@@ -16,18 +17,21 @@ pub mod fingerprint;
 pub mod head;
 pub mod intervals;
 pub mod pictures;
+mod principal_components;
 pub mod rng;
 pub mod rows;
 pub mod sample;
 pub mod task;
 pub mod text;
 pub mod threshold;
+pub mod workers;
 
 pub use age::{AgeGroups, AgeLabel, AgeRange};
 pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_ages_decide, exact_rows};
+pub use bounding_box::BoundingBox;
 pub use extraction::{
-    Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, ImageKey,
-    RejectReason, Rejection, TAPS_LAYOUT,
+    Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, IMPORTED,
+    ImageKey, RejectReason, Rejection, TAPS_LAYOUT,
 };
 pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
 pub use feature_dataset::{AuxiliaryTask, FeatureDataset};

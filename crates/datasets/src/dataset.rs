@@ -319,6 +319,9 @@ pub fn load(
         DatasetKind::Folder => folder::load(root),
         DatasetKind::Manifest => manifest::load(root, options.labels.as_deref()),
     }?;
+    if dataset.rows == 0 && dataset.samples.is_empty() {
+        return Err(DatasetError::NoRows(dataset.label_files));
+    }
     dataset.notes.extend(unreadable_ages(&dataset.samples));
     Ok(dataset)
 }

@@ -17,6 +17,18 @@ pub enum DatasetError {
         /// What the folder should hold.
         expected: &'static str,
     },
+    /// What is given as a manifest is neither a list nor a folder.
+    #[error(
+        "there is no file or folder `{}`: expected a list of pictures (CSV), or the folder that holds \
+         `manifest.csv`", .0.display()
+    )]
+    NoManifest(PathBuf),
+    /// There is nothing in the label files.
+    #[error(
+        "{}: expected at least one label row, found none",
+        .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    NoRows(Vec<PathBuf>),
     /// A file or picture that the layout needs is not there.
     #[error("expected {expected} in `{}`, but there is none; {advice}", root.display())]
     Missing {

@@ -1,5 +1,4 @@
-//! Datasets: loaders that turn label files and folders into samples, label policies, and the
-//! synthetic dataset.
+//! Datasets: loaders that turn label files and folders into samples, and label policies.
 //!
 //! [`load()`] reads a published set's own layout into [`Sample`](facefold_core::Sample)s without
 //! judging a label; [`select()`] decides, task by task and under a [`LabelPolicy`], which samples
@@ -12,7 +11,6 @@ pub mod error;
 pub mod oversample;
 pub mod policy;
 pub mod select;
-pub mod synthetic;
 pub mod tally;
 
 mod adience;

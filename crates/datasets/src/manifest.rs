@@ -6,6 +6,7 @@
 //! not known ([`crate::known`]). Any other column is an error and not passed over: a misspelt
 //! `subjects` would otherwise let subjects leak between folds.
 
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use facefold_core::{Fold, Gender, Sample, SubjectId};
@@ -29,6 +30,9 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
     } else {
         (root, labels.map_or_else(|| root.join("manifest.csv"), Path::to_owned))
     };
+    if labels.is_none() && !root.exists() {
+        return Err(DatasetError::NoManifest(root.to_owned()));
+    }
     require_folder(root, "the pictures that the manifest names")?;
     if labels.is_none() && !path.is_file() {
         return Err(DatasetError::Missing {
@@ -58,8 +62,14 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
     let columns = COLUMNS.map(|name| table.column(name));
     let mut dataset = Dataset::new(DatasetKind::Manifest, root);
     let mut keys = Deduplication::default();
+    let mut folders = Folders::below(root)?;
     for row in table.rows() {
         let sample = sample(row, columns, root)?;
+        if !folders.hold(&sample.path) {
+            let found =
+                format!("{}, which a link to a folder leads out of it", sample.path.display());
+            return Err(row.error("a path below ROOT", &found));
+        }
         let key = sample.path.to_string_lossy().into_owned();
         keys.add(&mut dataset, key, sample, row.get(columns[3]));
     }
@@ -115,19 +125,49 @@ fn relative_path(row: Row<'_>, text: &str, root: &Path) -> Result<PathBuf, Datas
     Ok(parts.join("/").into())
 }
 
+/// The folders below ROOT whose pictures are listed, looked at once each.
+struct Folders<'a> {
+    root: &'a Path,
+    /// ROOT without links.
+    real_root: PathBuf,
+    inside: HashMap<PathBuf, bool>,
+}
+
+impl<'a> Folders<'a> {
+    fn below(root: &'a Path) -> Result<Self, DatasetError> {
+        Ok(Self { root, real_root: fs_err::canonicalize(root)?, inside: HashMap::new() })
+    }
+
+    /// Whether a path stays below ROOT where its folders are links. A picture may be a link itself, and what
+    /// is not there leads nowhere.
+    fn hold(&mut self, path: &Path) -> bool {
+        let Some(folder) = path.parent() else { return true };
+        if let Some(&known) = self.inside.get(folder) {
+            return known;
+        }
+        let real = fs_err::canonicalize(self.root.join(folder));
+        let inside = real.map_or(true, |real| real.starts_with(&self.real_root));
+        self.inside.insert(folder.to_owned(), inside);
+        inside
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use facefold_core::{Fold, Gender, Split};
 
     use super::load;
-    use crate::dataset::Dataset;
+    use crate::dataset::{Dataset, DatasetKind, LoadOptions};
 
     fn set(text: &str) -> Result<Dataset, String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("manifest.csv");
         fs_err::write(&path, text).unwrap();
-        let by_file = load(&path, None).map_err(|error| error.to_string());
-        let by_folder = load(directory.path(), None).map_err(|error| error.to_string());
+        let load = |root| {
+            let options = LoadOptions::default();
+            crate::load(DatasetKind::Manifest, root, &options).map_err(|error| error.to_string())
+        };
+        let (by_file, by_folder) = (load(&path), load(directory.path()));
         assert_eq!(by_file, by_folder);
         by_folder
     }
@@ -176,6 +216,35 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn folders_that_are_links_stay_below_root() {
+        use std::os::unix::fs::symlink;
+
+        let directory = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (directory.path().join("root"), directory.path().join("elsewhere"));
+        for folder in [&root.join("real"), &elsewhere] {
+            fs_err::create_dir_all(folder).unwrap();
+            fs_err::write(folder.join("x.jpg"), b"").unwrap();
+        }
+        symlink(&elsewhere, root.join("out")).unwrap();
+        symlink("real", root.join("in")).unwrap();
+        symlink(elsewhere.join("x.jpg"), root.join("one.jpg")).unwrap();
+        let listed = |path: &str| {
+            fs_err::write(root.join("manifest.csv"), format!("path\n{path}\n")).unwrap();
+            load(&root, None).map(|set| set.samples.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            ["real/x.jpg", "in/x.jpg", "one.jpg", "gone/x.jpg"].map(listed),
+            [(); 4].map(|()| Ok(1))
+        );
+        let message = listed("out/x.jpg").unwrap_err();
+        assert!(
+            message.contains("line 2: expected a path below ROOT, found `out/x.jpg"),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn errors_name_the_cause() {
         for (text, expected) in [
             ("path,subjects,agee\n", "found `subjects`, `agee`"),
@@ -185,6 +254,7 @@ mod tests {
             ("path,split\na.jpg,later\n", "line 2: expected a split"),
             ("path\n../a.jpg\n", "line 2: expected a path below ROOT, found `../a.jpg`"),
             ("path\n/etc/a.jpg\n", "expected a path below ROOT"),
+            ("path\n", "manifest.csv: expected at least one label row, found none"),
         ] {
             let message = set(text).unwrap_err();
             assert!(message.contains(expected), "{message}");
@@ -192,5 +262,7 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let message = load(empty.path(), None).unwrap_err().to_string();
         assert!(message.contains("expected the list `manifest.csv`"), "{message}");
+        let message = load(&empty.path().join("nowhere.csv"), None).unwrap_err().to_string();
+        assert!(message.contains("no file or folder") && message.contains("list"), "{message}");
     }
 }

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::buffer::{Buffer, LINE};
-use crate::cpu::{Kernel, Precision};
+use facefold_kernels::Kernel;
+use facefold_kernels::buffer::{Buffer, LINE};
+
 use crate::executor::{ByteImages, EngineError, Executor, Images, Tensor, are_finite, check_size};
 use crate::kernels::Kernels;
 use crate::layout::{CHANNEL_BLOCK, Halves};
@@ -13,6 +14,7 @@ use crate::lower::{Lowered, Part, Step, fuse_relu_into_depthwise, lower};
 use crate::network::{Network, Shape, ValueId};
 use crate::pack::{self, TILE_DEPTH};
 use crate::plan::{Plan, Request, halves, input_pitch};
+use crate::precision::Precision;
 use crate::workspace::{Pictures, Workspace};
 
 /// Runs a network on the CPU, one thread a call.
@@ -126,7 +128,7 @@ impl Engine {
     /// As for [`Self::new`] and [`Kernel::choose`].
     pub fn with_defaults(network: &Network) -> Result<Self, EngineError> {
         let kernel = Kernel::choose()?;
-        Self::new(network, kernel.default_precision(), kernel)
+        Self::new(network, Precision::default_for(kernel), kernel)
     }
 
     /// The kernels in use.

@@ -1,5 +1,7 @@
 //! The interface of every executor of a network, whatever it runs on.
 
+use facefold_kernels::KernelError;
+
 use crate::network::{InvalidNetwork, Shape};
 
 /// A batch of pictures of one size, already scaled to the network's range: NHWC, f32.
@@ -140,6 +142,9 @@ pub enum EngineError {
         /// Its place in the batch.
         picture: usize,
     },
+    /// Kernels that this machine does not have.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// A device or library failed.
     #[error("{0}")]
     Device(String),

@@ -6,7 +6,7 @@ use crate::network::Shape;
 use crate::pack::TILE_DEPTH;
 
 /// Channels of a pixel are padded with zeros to a multiple of this: a cache line of f32.
-pub(crate) const CHANNEL_BLOCK: usize = 16;
+pub(crate) const CHANNEL_BLOCK: usize = facefold_kernels::lanes::MOST_LANES;
 
 /// A value of several pictures in memory: NHWC with `pad` columns of zeros before each row and
 /// `pad` rows of zeros before each picture and after the last. The zeros after a row are those

@@ -1,8 +1,8 @@
 //! Weights in the order in which the kernels read them.
 
-use crate::kernels::lanes::{from_bf16, to_bf16};
 use crate::kernels::winograd::{PLACES, transposed};
 use crate::layout::{CHANNEL_BLOCK, Halves, TileWindow};
+use facefold_kernels::lanes::{from_bf16, to_bf16};
 
 /// Values of a window that matrix tiles multiply in one step.
 pub(crate) const TILE_DEPTH: usize = 32;
@@ -142,8 +142,8 @@ impl Weights<'_> {
 #[cfg(test)]
 mod tests {
     use super::Weights;
-    use crate::kernels::lanes::from_bf16;
     use crate::layout::Halves;
+    use facefold_kernels::lanes::from_bf16;
 
     #[test]
     fn panels_hold_the_weights_of_neighbouring_outputs() {

@@ -5,15 +5,15 @@ mod buffers;
 
 use std::ops::Range;
 
-use crate::cpu::Precision;
 use crate::kernels::Kernels;
-use crate::kernels::product::Segment;
 use crate::kernels::winograd::{Blocks, PLACES};
 use crate::layout::{CHANNEL_BLOCK, Halves, Layout, TileWindow, TilingLoop, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::{InvalidNetwork, Shape, ValueId, convolution_sides, output_shape};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
+use crate::precision::Precision;
 use crate::schedule::Schedule;
+use facefold_kernels::tile::Segment;
 
 /// Where the planes of a value are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

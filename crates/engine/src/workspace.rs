@@ -8,7 +8,6 @@ use std::ops::Range;
 use pictures::NotFinite;
 pub(crate) use pictures::Pictures;
 
-use crate::buffer::Buffer;
 use crate::engine::{Engine, Packed, Size};
 use crate::kernels::depthwise::Depthwise;
 use crate::kernels::epilogue::Epilogue;
@@ -20,6 +19,7 @@ use crate::layout::{CHANNEL_BLOCK, Halves, Window};
 use crate::lower::{Fused, Part, Step};
 use crate::network::ValueId;
 use crate::plan::{BandTask, Chain, DensePlan, Plan};
+use facefold_kernels::buffer::Buffer;
 
 /// Weights beyond this many bytes do not stay in the second-level cache while the windows of a
 /// picture go by: then all windows go through one panel of outputs before the next.

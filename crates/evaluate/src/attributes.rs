@@ -9,6 +9,9 @@ use crate::statistics::bootstrap::quantile;
 /// Numbers are cut at the quantiles that divide their rows into so many bins.
 pub const BINS: usize = 5;
 
+/// The name of the attribute that holds age groups.
+pub const AGE_GROUP: &str = "age group";
+
 /// What is known of pictures, by their paths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attributes {

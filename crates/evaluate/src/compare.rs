@@ -162,7 +162,7 @@ pub fn compare(candidates: &[Candidate<'_>], seed: u64) -> Result<Comparison, Ev
     let p_values: Vec<f64> = pairs.iter().map(|pair| pair.permutation.p_value).collect();
     for (pair, adjusted) in pairs.iter_mut().zip(holm(&p_values)) {
         pair.adjusted_p = adjusted;
-        pair.decide(metric);
+        pair.decide(common.task, metric);
     }
     Ok(Comparison {
         task: common.task,
@@ -386,14 +386,14 @@ fn same_truth(a: &Targets, row: usize, b: &Targets, other: usize) -> bool {
 }
 
 impl PairComparison {
-    fn decide(&mut self, metric: Metric) {
+    fn decide(&mut self, task: Task, metric: Metric) {
         let decided = self.adjusted_p < SIGNIFICANCE && !self.interval.contains(0.0);
         self.decision = match (decided, (self.difference > 0.0) == metric.higher_is_better()) {
             (false, _) => Decision::Undecided,
             (true, true) => Decision::FirstBetter,
             (true, false) => Decision::SecondBetter,
         };
-        self.summary = summary_text::of_pair(metric, self);
+        self.summary = summary_text::of_pair(task, metric, self);
     }
 }
 
@@ -419,9 +419,15 @@ impl Comparison {
         self.pairs.iter().find(both)
     }
 
-    /// The best candidate and its value, and the decisions against all others.
+    /// The decision on one of its pairs in a sentence.
+    #[must_use]
+    pub fn sentence(&self, pair: &PairComparison) -> String {
+        summary_text::of_pair(self.task, self.metric, pair)
+    }
+
+    /// The decision on the best candidate and the next best one, in a sentence.
     #[must_use]
     pub fn summary(&self) -> String {
-        summary_text::of_comparison(self)
+        self.leading_pair().map_or_else(String::new, |pair| self.sentence(pair))
     }
 }

@@ -44,9 +44,9 @@ pub struct CvPlan<'a> {
     /// The age thresholds that the heads decide at; `None` for no decisions. They
     /// change no fit.
     pub thresholds: Option<Thresholds<'a>>,
-    /// What else a fit depends on, such as the store's fingerprint and the program's commit: a
-    /// journal's fits made under another one are not used.
-    pub context: String,
+    /// A name for the values of [`Self::matrix`], such as their stores' stamps: a journal's fits made
+    /// under another one are not used.
+    pub stamp: String,
 }
 
 /// How to run a plan. Nothing here changes the predictions.

@@ -33,6 +33,9 @@ pub(crate) struct Job<'a> {
     pub(crate) calibrated: bool,
 }
 
+/// Raised whenever the same rows and settings give other fits than before.
+const FITS: &str = "facefold 2026 cross-validation v2";
+
 /// Runs fits on the rows of a plan.
 pub(crate) struct Fits<'a> {
     plan: &'a CvPlan<'a>,
@@ -238,23 +241,16 @@ impl<'a> Fits<'a> {
 }
 
 impl CvPlan<'_> {
-    /// A hash of all that every fit of the plan depends on.
+    /// A hash of all that every fit of the plan depends on. The matrix goes by its stamp: its values
+    /// may be gigabytes.
     fn hash(&self) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 cross-validation v1");
-        for text in [self.context.as_str(), env!("CARGO_PKG_VERSION"), self.task.as_str()] {
+        let mut hasher = blake3::Hasher::new_derive_key(FITS);
+        for text in [self.stamp.as_str(), env!("CARGO_PKG_VERSION"), self.task.as_str()] {
             hasher.update(text.as_bytes());
             hasher.update(&[0]);
         }
-        let (mut bytes, mut row) = (Vec::new(), vec![0.0; self.matrix.width()]);
-        for rows in [Some(self.matrix.plain()), self.matrix.mirrored()].into_iter().flatten() {
-            hasher.update(&(rows.count() as u64).to_le_bytes());
-            for number in 0..rows.count() {
-                rows.copy(number, &mut row);
-                bytes.clear();
-                bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
-                hasher.update(&bytes);
-            }
-        }
+        let mirrored = usize::from(self.matrix.mirrored().is_some());
+        hash_rows(&mut hasher, &[self.matrix.rows(), self.matrix.width(), mirrored]);
         let originals: Vec<usize> = self.matrix.augmented().map(|(_, original)| original).collect();
         hash_rows(&mut hasher, &originals);
         hash_labels(&mut hasher, &self.matrix_rows, &self.targets);

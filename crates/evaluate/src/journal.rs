@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use facefold_core::checksum::{self, Checksum, UNSEALED};
-use facefold_core::files::{sync_directory, write_atomic};
+use facefold_core::files::{children, sync_directory, write_atomic};
 use serde::{Deserialize, Serialize};
 
 use crate::age_predictions::AgePredictions;
@@ -126,13 +126,11 @@ impl DirectoryJournal {
     /// Any error of the file system, naming the path.
     pub fn remove_others(&self) -> io::Result<()> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries = match fs_err::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let path = entry?.path();
+        let paths = children(&self.directory)?;
+        if paths.is_empty() {
+            return Ok(());
+        }
+        for path in paths {
             let is_fit = path.extension().is_some_and(|extension| extension == "json");
             if is_fit && !used.contains(&path) {
                 fs_err::remove_file(path)?;

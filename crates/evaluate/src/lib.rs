@@ -7,12 +7,14 @@
 //! [`label_error_candidates()`] labels that may be wrong.
 
 pub mod age_predictions;
+mod agreement;
 pub mod attributes;
 pub mod auxiliary;
 pub mod calibration;
 pub mod compare;
 pub mod cross_validate;
 pub mod error;
+pub mod external;
 mod fits;
 mod gather;
 mod holdout;

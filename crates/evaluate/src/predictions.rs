@@ -237,12 +237,13 @@ impl RowPredictions {
                         if let PredictedValues::Classes { probability, .. } =
                             &mut column.predicted_values
                         {
-                            probability.push(cell.number(text)?);
+                            probability.push(cell.probability(text)?);
                         }
                     }
                     (CellKind::Low, Some(_)) => low = cell.number(text)?,
                     (CellKind::High, Some(column)) => {
                         let high = cell.number(text)?;
+                        cell.require_interval(low, high)?;
                         column.intervals.get_or_insert_default().push((low, high));
                     }
                     (_, None) => {}
@@ -362,6 +363,29 @@ impl Cells<'_> {
     }
 }
 
+impl Cells<'_> {
+    fn probability(&self, text: &str) -> Result<f32, EvaluateError> {
+        // Above 1 by rounding only.
+        const MOST: f32 = 1.0 + 1e-5;
+        match self.number(text)? {
+            number if (0.0..=MOST).contains(&number) => Ok(number),
+            _ => Err(file_error(
+                self.path,
+                format!("line {}: expected a probability from 0 to 1, found `{text}`", self.line),
+            )),
+        }
+    }
+
+    fn require_interval(&self, low: f32, high: f32) -> Result<(), EvaluateError> {
+        if low <= high {
+            return Ok(());
+        }
+        let line = self.line;
+        let found = format!("line {line}: expected an interval, found {low} to {high}");
+        Err(file_error(self.path, found))
+    }
+}
+
 fn file_error(path: &Path, message: String) -> EvaluateError {
     EvaluateError::File { path: path.to_owned(), message }
 }
@@ -393,6 +417,28 @@ mod tests {
             let message = read(columns, "20,18,25,25").unwrap_err();
             assert!(message.contains(&format!("found path,subject,partition,truth,{columns}")));
         }
+    }
+
+    #[test]
+    fn probabilities_and_intervals_that_cannot_be_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("predictions.csv");
+        let read = |task: Task, columns: &str, values: &str| {
+            let text =
+                format!("path,subject,partition,truth,{columns}\na.jpg,ann,fold-0,{values}\n");
+            fs_err::write(&path, text).unwrap();
+            let classes = ["f", "m"].map(str::to_owned);
+            RowPredictions::read_csv(&path, task, &classes).map_err(|error| error.to_string())
+        };
+        let gender = |values: &str| read(Task::Gender, "mlp/7,mlp/7/p", values);
+        assert!(gender("f,m,1").is_ok() && gender("f,m,0.5").is_ok());
+        for value in ["7", "-0.1", "1.001"] {
+            let message = gender(&format!("f,m,{value}")).unwrap_err();
+            assert!(message.contains("line 2: expected a probability from 0 to 1"), "{message}");
+        }
+        let age = |values: &str| read(Task::Age, "mlp/7,mlp/7/low,mlp/7/high", values);
+        assert!(age("21,20,18,25").is_ok());
+        assert!(age("21,20,25,18").unwrap_err().contains("expected an interval, found 25 to 18"));
     }
 
     #[test]

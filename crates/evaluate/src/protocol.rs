@@ -495,7 +495,10 @@ impl<'a> Divider<'a> {
         let mut generator = seeded(self.seed, "kfold");
         let fold_of = stratified_group_k_fold(&self.subjects, &self.strata, k, &mut generator)
             .ok_or_else(|| {
-                EvaluateError::TooFew(format!("fewer than {k} subjects for {k} folds"))
+                let found = self.subjects.iter().collect::<BTreeSet<_>>().len();
+                EvaluateError::TooFew(format!(
+                    "expected at least {k} subjects for {k} folds, found {found}"
+                ))
             })?;
         (0..k)
             .map(|fold| self.tested_on(format!("fold {fold}"), |row| fold_of[row] == fold))

@@ -82,7 +82,7 @@ pub struct SearchResult {
     pub metric: Metric,
     /// What the early iterations give less of.
     pub budget: Budget,
-    /// One in so many configurations went on from a iteration.
+    /// One in so many configurations went on from an iteration.
     pub halving: usize,
     /// Where the scoring rows came from.
     pub inner: InnerValidation,

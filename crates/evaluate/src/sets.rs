@@ -151,14 +151,14 @@ pub struct SharedSubjects {
 /// several, are one subject with all their pictures, and so are those of two sets whose embeddings
 /// are alike as [`group_subjects`](crate::subjects::group_subjects) has it at `threshold`: no split
 /// by subject separates them. Likeness is not used of a set in which it does not distinguish the named
-/// subjects.
+/// subjects, and not at all without a threshold.
 ///
 /// # Errors
 /// [`EvaluateError::Inconsistent`] where embeddings of two sets have different lengths, or a row
 /// names an embedding that its set lacks.
 pub fn join_subjects(
     sets: &[SetRows<'_>],
-    threshold: f32,
+    threshold: Option<f32>,
 ) -> Result<JoinedSubjects, EvaluateError> {
     check(sets)?;
     let mut people = SubjectNumbers::default();
@@ -169,17 +169,14 @@ pub fn join_subjects(
         .collect();
     let mut links = Links::new(people.all.len());
     let mut shared = link_copies(&mut links, sets, &of_row);
-    let embedded: Vec<Embedded<'_>> = sets.iter().map(|set| Embedded::of(set)).collect();
-    let confused = |set: &Embedded<'_>| set.confused(threshold).filter(|&share| share > CONFUSED);
-    let confused: Vec<Option<f64>> = embedded.iter().map(confused).collect();
-    let distinct = |&(set, _): &(usize, &Embedded<'_>)| confused[set].is_none();
-    for (second, others) in embedded.iter().enumerate().filter(distinct) {
-        for (first, these) in embedded[..second].iter().enumerate().filter(distinct) {
-            for (row, other) in these.alike(others, threshold) {
-                links.join(of_row[first][row], of_row[second][other]);
-                shared.alike += 1;
-            }
+    let mut indistinct = Vec::new();
+    if let Some(threshold) = threshold {
+        let Alike { pairs, indistinct: confused } = alike_rows(sets, threshold);
+        for ((first, row), (second, other)) in pairs {
+            links.join(of_row[first][row], of_row[second][other]);
+            shared.alike += 1;
         }
+        indistinct = confused;
     }
     let mut sets_of: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for (person, (set, ..)) in people.all.iter().enumerate() {
@@ -196,9 +193,35 @@ pub fn join_subjects(
         .collect();
     let people = of_row.iter().flatten();
     let subjects = people.map(|&person| names[links.root(person)].clone()).collect();
+    Ok(JoinedSubjects { subjects, shared, indistinct })
+}
+
+/// A row by the number of its set, and its own.
+type Place = (usize, usize);
+
+/// What a comparison of all sets by likeness gives.
+struct Alike {
+    /// Pairs of rows of two sets whose embeddings are alike.
+    pairs: Vec<(Place, Place)>,
+    /// Sets in which likeness does not distinguish subjects, which are not compared.
+    indistinct: Vec<(SetName, f64)>,
+}
+
+fn alike_rows(sets: &[SetRows<'_>], threshold: f32) -> Alike {
+    let embedded: Vec<Embedded<'_>> = sets.iter().map(|set| Embedded::of(set)).collect();
+    let confused = |set: &Embedded<'_>| set.confused(threshold).filter(|&share| share > CONFUSED);
+    let confused: Vec<Option<f64>> = embedded.iter().map(confused).collect();
+    let distinct = |&(set, _): &(usize, &Embedded<'_>)| confused[set].is_none();
+    let mut pairs = Vec::new();
+    for (second, others) in embedded.iter().enumerate().filter(distinct) {
+        for (first, these) in embedded[..second].iter().enumerate().filter(distinct) {
+            let alike = these.alike(others, threshold).into_iter();
+            pairs.extend(alike.map(|(row, other)| ((first, row), (second, other))));
+        }
+    }
     let indistinct = sets.iter().zip(confused);
     let indistinct = indistinct.filter_map(|(set, share)| Some((set.name.clone(), share?)));
-    Ok(JoinedSubjects { subjects, shared, indistinct: indistinct.collect() })
+    Alike { pairs, indistinct: indistinct.collect() }
 }
 
 fn check(sets: &[SetRows<'_>]) -> Result<(), EvaluateError> {
@@ -376,7 +399,7 @@ mod tests {
             .map(|(name, rows)| set(name, rows, none.view()));
         // A row without an embedding is joined by its name alone.
         sets[0].rows[5].embedded = None;
-        let joined = join_subjects(&sets, THRESHOLD).unwrap();
+        let joined = join_subjects(&sets, Some(THRESHOLD)).unwrap();
         assert_eq!(
             names(&joined),
             [
@@ -417,7 +440,7 @@ mod tests {
             [0.0, 1.0, 0.0]
         ];
         let sets = [set("x", &first, directions.view()), set("y", &second, others.view())];
-        let joined = join_subjects(&sets, THRESHOLD).unwrap();
+        let joined = join_subjects(&sets, Some(THRESHOLD)).unwrap();
         assert_eq!(
             names(&joined),
             [
@@ -439,13 +462,13 @@ mod tests {
         // Were Ann and Ben alike, likeness would say nothing of the first set.
         let likened = directions.mapv(f32::abs) + 1.0;
         let sets = [set("x", &first, likened.view()), set("y", &second, others.view())];
-        let joined = join_subjects(&sets, THRESHOLD).unwrap();
+        let joined = join_subjects(&sets, Some(THRESHOLD)).unwrap();
         assert_eq!(joined.indistinct, [(SetName::new("x"), 1.0)]);
         let shared = SharedSubjects { pictures: 1, rows: 2, alike: 0, subjects: 1 };
         assert_eq!(joined.shared, shared);
 
         let sets = [set("x", &first, directions.view()), set("y", &second, directions.view())];
-        let error = join_subjects(&sets, THRESHOLD).unwrap_err();
+        let error = join_subjects(&sets, Some(THRESHOLD)).unwrap_err();
         assert!(error.to_string().contains("the set `y` has 4 x 3 embeddings"), "{error}");
     }
 

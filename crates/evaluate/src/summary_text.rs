@@ -1,16 +1,9 @@
 //! Summary sentences of a comparison.
 
-use crate::compare::{Comparison, Decision, PairComparison};
-use crate::metrics::Metric;
+use facefold_core::Task;
 
-/// A value of a metric: `93.42 %`, `4.05 years`.
-fn value(metric: Metric, value: f64) -> String {
-    if metric.is_fraction() {
-        format!("{:.2} %", 100.0 * value)
-    } else {
-        format!("{value:.2} years")
-    }
-}
+use crate::compare::{Decision, PairComparison};
+use crate::metrics::Metric;
 
 /// A difference of two values of a metric: `1.25 points`, `0.31 years`.
 fn difference(metric: Metric, value: f64) -> String {
@@ -44,73 +37,44 @@ fn p_value(p: f64) -> String {
     if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
 }
 
-/// The decision on two heads, with the difference, its 95 % CI and p.
-pub(crate) fn of_pair(metric: Metric, pair: &PairComparison) -> String {
-    let (first, second) = (&pair.first, &pair.second);
-    let evidence = |low: f64, high: f64| {
-        format!(
-            "95 % CI {} to {}, {}",
-            bare(metric, low),
-            difference(metric, high),
-            p_value(pair.adjusted_p)
-        )
-    };
+/// The decision on two heads: which is better, on what, by how much, with the 95 % interval and p.
+pub(crate) fn of_pair(task: Task, metric: Metric, pair: &PairComparison) -> String {
+    let name = task.as_str().replace('-', " ");
     let (better, worse) = match pair.decision {
-        Decision::FirstBetter => (first, second),
-        Decision::SecondBetter => (second, first),
+        Decision::FirstBetter => (&pair.first, &pair.second),
+        Decision::SecondBetter => (&pair.second, &pair.first),
         Decision::Undecided => {
+            let (first, second) = (&pair.first, &pair.second);
+            let metric_of_first = format!("{} of `{first}`", noun(metric));
             return format!(
-                "No significant difference between `{first}` and `{second}` in {}: {} ({}); minimum \
-                 detectable difference {} at 80 % power.",
-                noun(metric),
-                difference(metric, pair.difference),
-                evidence(pair.interval.low, pair.interval.high),
+                "No significant difference between `{first}` and `{second}` on {name}: \
+                 {metric_of_first} {}; minimum detectable difference {} at 80 % power.",
+                evidence(metric, pair, pair.difference > 0.0),
                 difference(metric, pair.minimum_detectable_difference)
             );
         }
     };
-    // The difference is shown without its sign, so its interval has the sign of the better head.
+    format!(
+        "`{better}` is better than `{worse}` on {name}: {} {}.",
+        noun(metric),
+        evidence(metric, pair, metric.higher_is_better())
+    )
+}
+
+/// `lower by 0.53 years (95 % interval 0.49 to 0.58, p < 0.001)`: the difference without its sign, and
+/// its interval turned the same way.
+fn evidence(metric: Metric, pair: &PairComparison, higher: bool) -> String {
     let (low, high) = if pair.difference > 0.0 {
         (pair.interval.low, pair.interval.high)
     } else {
         (-pair.interval.high, -pair.interval.low)
     };
     format!(
-        "`{better}` is significantly better than `{worse}`: its {} is {} by {} ({}).",
-        noun(metric),
-        if metric.higher_is_better() { "higher" } else { "lower" },
+        "{} by {} (95 % interval {} to {}, {})",
+        if higher { "higher" } else { "lower" },
         difference(metric, pair.difference.abs()),
-        evidence(low, high)
+        bare(metric, low),
+        bare(metric, high),
+        p_value(pair.adjusted_p)
     )
-}
-
-/// The best head, those it is significantly better than, and those it is not.
-pub(crate) fn of_comparison(comparison: &Comparison) -> String {
-    let metric = comparison.metric;
-    let Some(&best) = comparison.ranked().first() else { return String::new() };
-    let (mut beaten, mut open) = (Vec::new(), Vec::new());
-    for pair in &comparison.pairs {
-        let (other, better) = if pair.first == best.label {
-            (&pair.second, Decision::FirstBetter)
-        } else if pair.second == best.label {
-            (&pair.first, Decision::SecondBetter)
-        } else {
-            continue;
-        };
-        let list = if pair.decision == better { &mut beaten } else { &mut open };
-        list.push(format!("`{other}`"));
-    }
-    let mut parts = vec![format!(
-        "`{}` has the best {} ({})",
-        best.label,
-        noun(metric),
-        value(metric, best.value)
-    )];
-    if !beaten.is_empty() {
-        parts.push(format!("it is significantly better than {}", beaten.join(", ")));
-    }
-    if !open.is_empty() {
-        parts.push(format!("no significant difference to {}", open.join(", ")));
-    }
-    format!("{}.", parts.join("; "))
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use facefold::core::Task;
 use facefold::datasets::DatasetKind;
-use facefold::datasets::synthetic::SyntheticOptions;
+use facefold::synthetic::SyntheticOptions;
 use facefold::vision::decode::Limits;
 use facefold::{
     ExtractOptions, Faces, LearningOptions, NetworkOptions, Source, TrainOptions, extract,

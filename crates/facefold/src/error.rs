@@ -5,13 +5,13 @@ use std::fmt;
 use facefold_core::pictures::ListError;
 use facefold_core::{ExtractorError, HeadError};
 use facefold_datasets::DatasetError;
-use facefold_datasets::synthetic::SyntheticError;
 use facefold_evaluate::EvaluateError;
 use facefold_heads::BundleError;
 use facefold_insightface::InsightfaceError;
 use facefold_predict::{PredictError, VideoError};
 use facefold_report::ReportError;
-use facefold_store::StoreError;
+use facefold_store::{ImportError, StoreError};
+use facefold_synthetic::SyntheticError;
 use facefold_vision::models::ModelsError;
 
 /// A result of this crate.
@@ -59,6 +59,9 @@ pub enum Error {
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Embeddings that another program made.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// A head.
     #[error(transparent)]
     Head(#[from] HeadError),

@@ -11,9 +11,11 @@
 //! | embed pictures | [`NetworkOptions::extractor`] | `embed` |
 //! | predict with a bundle | [`load_bundles`], [`predictor()`] | `train_and_predict` |
 //! | embed a data set into a store | [`Source::load`], [`extract()`] | `train_and_predict` |
+//! | import embeddings that another program made | [`import()`](import::import) | |
 //! | train a bundle | [`train()`] | `train_and_predict` |
 //! | compare heads on stores, with a report | [`cross_validate_stores`] | `cross_validate` |
 //! | search for settings, or test across data sets | [`tune_stores`], [`matrix_of_stores`] | |
+//! | evaluate predictions of another program | [`judge`](evaluation::judge) | |
 //! | compare results of several runs | [`compare_results`] | |
 //! | compare heads on features of your own | [`TaskData::new`], [`cross_validate()`], [`compare()`] | `custom_head` |
 //!
@@ -72,6 +74,7 @@ pub mod data;
 mod error;
 pub mod evaluation;
 pub mod extract;
+pub mod import;
 mod initial;
 pub mod network;
 mod options;

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use facefold_core::{AgeGroups, AuxiliaryKind, Head, Task};
 use facefold_datasets::{ExactAges, LabelPolicy};
+use facefold_heads::settings::{self, Setting};
 use facefold_heads::{HeadOptions, registry};
 use facefold_store::Features;
 use serde_json::Value;
 
 use crate::data::LeastQuality;
 use crate::error::{Error, Result};
+use crate::evaluation::dimension::list;
 use crate::initial::InitialHeads;
 
 /// What to learn from which stores: the options of everything that trains.
@@ -111,7 +113,7 @@ impl LearningOptions {
 pub struct Origin {
     /// The command that repeats it.
     pub command: String,
-    /// The commit of the program, where known: finished fits of another one are not resumed.
+    /// The commit of the program, where known.
     pub commit: Option<String>,
 }
 
@@ -123,7 +125,9 @@ pub fn head(name: &str, options: &HeadOptions) -> Result<Box<dyn Head>> {
     registry::head(name, options).map_err(Error::options)
 }
 
-/// The settings of heads that `mlp.epochs=20` and the like make, laid over the defaults.
+/// The settings of heads that `mlp.epochs=20` and the like make, laid over the defaults. Values are
+/// written as those that `tune` searches: several with commas (`svm.c=0.1,1,10`), where the setting is a
+/// list. [`facefold_heads::settings`] has all names.
 ///
 /// # Errors
 /// [`Error::Options`] where there is no such setting or its value has another type.
@@ -133,24 +137,48 @@ pub fn head_options(settings: &[String]) -> Result<HeadOptions> {
         let (path, value) = setting.split_once('=').ok_or_else(|| {
             Error::options(format!("expected --set HEAD.KEY=VALUE, found `{setting}`"))
         })?;
-        // A bare word is a string; everything else is JSON.
-        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        let path = path.trim();
+        let value = value_of(path, value).map_err(Error::options)?;
         set_option(&mut options, path, value).map_err(Error::options)?;
     }
     serde_json::from_value(options)
         .map_err(|error| Error::options(format!("--set {}: {error}", settings.join(" --set "))))
 }
 
+/// The value of a setting as a command line gives it: one or several, as the setting takes them.
+fn value_of(path: &str, text: &str) -> Result<Value, String> {
+    let text = text.trim();
+    let default = settings::named(path).map(Setting::default);
+    let mut values = list(text);
+    match (default, values.len()) {
+        (_, 0) => Err(format!("`{path}`: expected a value, found none")),
+        (Some(Value::String(_)), _) => {
+            Ok(serde_json::from_str(text).unwrap_or_else(|_| text.into()))
+        }
+        (Some(Value::Array(_)), 1) if values[0].is_array() => Ok(values.remove(0)),
+        (Some(Value::Array(_)), _) => Ok(values.into()),
+        (_, 1) => Ok(values.remove(0)),
+        (Some(Value::Null), _) => Ok(values.into()),
+        (_, found) => Err(format!(
+            "`{path}`: expected one value, found {found}; `facefold tune --grid {path}={text}` tries each"
+        )),
+    }
+}
+
 /// Puts a value in the place of a setting, `mlp.epochs`, in a document of all of them.
 pub(crate) fn set_option(options: &mut Value, path: &str, value: Value) -> Result<(), String> {
     let mut place = options;
     for key in path.split('.') {
-        place = place
-            .get_mut(key)
-            .ok_or_else(|| format!("`{path}` is no setting of a head (at `{key}`)"))?;
+        place = place.get_mut(key).ok_or_else(|| unknown_setting(path))?;
     }
     *place = value;
     Ok(())
+}
+
+fn unknown_setting(path: &str) -> String {
+    let nearest = settings::nearest(path);
+    let proposal = nearest.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+    format!("`{path}` is no setting of a head; {proposal}`facefold heads` lists all")
 }
 
 /// The items, each where it stands first.

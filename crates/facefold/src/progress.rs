@@ -9,6 +9,8 @@ pub enum Stage {
     Drawing,
     /// Embedding pictures.
     Extracting,
+    /// Reading embeddings that another program made.
+    Importing,
     /// Fitting heads.
     Fitting,
     /// Predicting for pictures.
@@ -27,6 +29,7 @@ impl Stage {
             Self::Fetching => "fetching",
             Self::Drawing => "drawing",
             Self::Extracting => "extracting",
+            Self::Importing => "importing",
             Self::Fitting => "fitting",
             Self::Predicting => "predicting",
             Self::Frames => "frames",

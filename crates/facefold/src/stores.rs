@@ -1,12 +1,13 @@
 //! Forgetting people: in a store, and in the reports that were made from it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use facefold_store::{Forget, NotedReport, Store};
+use facefold_report::{DirectoryLock, ReportError};
+use facefold_store::{Forget, Store, StoreWriter};
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -15,45 +16,109 @@ pub struct Forgotten {
     pub pictures: usize,
     /// Label rows removed from the store.
     pub label_rows: usize,
-    /// Rows of predictions and label_errors, by the directory of their report.
+    /// Rows of predictions and `label_errors`, by the directory of their report.
     pub reports: BTreeMap<PathBuf, usize>,
-    /// Directories of reports that are no longer there.
-    pub reports_not_found: Vec<PathBuf>,
+    /// Directories of reports that are not there: deleted, or moved, and then with all their rows.
+    pub reports_not_found: BTreeSet<PathBuf>,
+    /// Reports made from the store that this one is a copy of, by where it lies: they were left as they are.
+    pub reports_of_original: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    /// Whether the removal of somebody else was cut off before.
+    pub other_removal_unfinished: bool,
 }
 
 /// Removes a picture, or all pictures of a subject, from a store, and their rows and all finished fits
 /// from the reports made from it on this machine. Trained bundles, pictures and label files stay.
 ///
+/// A run that makes a report from the store meanwhile either ends before, or is refused: see
+/// [`crate::cross_validate_stores`].
+///
 /// # Errors
-/// If the store or a report cannot be read or written; the same call then goes on.
+/// Where a run is at work on a report, before anything is changed; if the store or a report cannot be read
+/// or written, and the same call then goes on.
 pub fn forget(directory: &Path, what: Forget<'_>) -> Result<Forgotten> {
     let mut store = Store::open_for_writing(directory)?;
     let traces = store.find_traces(what)?;
+    let mut reports = Reports::default();
+    reports.claim(&store)?;
+    let is_new = store.begin_removal(&traces)?;
+    // A run that noted its report since the first look may not have seen the removal; later ones do.
+    if let Err(error) = reports.claim(&store) {
+        if is_new {
+            store.withdraw_removal(&traces)?;
+        }
+        return Err(error);
+    }
     let mut forgotten = Forgotten {
         pictures: traces.keys.len(),
         label_rows: traces.paths.len(),
+        reports_not_found: reports.not_found,
+        reports_of_original: reports.of_original,
         ..Forgotten::default()
     };
-    for report in store.reports()? {
-        let NotedReport { directory, name } = report;
-        if directory.is_dir() {
-            // Behind the store's name, where several stores were tested on.
-            let path_in = |path: &Path| match &name {
-                Some(name) => [path.to_owned(), Path::new(name).join(path)],
-                None => [path.to_owned(), path.to_owned()],
-            };
-            let paths: HashSet<String> = traces
-                .paths
-                .iter()
-                .flat_map(|path| path_in(path).map(|path| path.to_string_lossy().into_owned()))
-                .collect();
-            let rows = facefold_report::forget_pictures(&directory, &|path| paths.contains(path))?;
-            *forgotten.reports.entry(directory).or_default() += rows;
-        } else if !forgotten.reports_not_found.contains(&directory) {
-            forgotten.reports_not_found.push(directory);
-        }
+    for (directory, Claimed { names, _lock }) in &reports.claimed {
+        // Behind the store's name, where several stores were tested on.
+        let spellings = |path: &PathBuf| {
+            let named = names.iter().map(|name| Path::new(name).join(path));
+            named.chain([path.clone()]).collect::<Vec<_>>()
+        };
+        let paths: HashSet<String> = traces
+            .paths
+            .iter()
+            .flat_map(spellings)
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect();
+        let rows = facefold_report::forget_pictures(directory, &|path| paths.contains(path))?;
+        forgotten.reports.insert(directory.clone(), rows);
     }
     // Last, so that a removal which failed before can be repeated.
     store.forget(&traces)?;
+    forgotten.other_removal_unfinished = store.removal_is_unfinished();
     Ok(forgotten)
+}
+
+/// The reports that were noted in a store.
+#[derive(Default)]
+struct Reports {
+    claimed: BTreeMap<PathBuf, Claimed>,
+    not_found: BTreeSet<PathBuf>,
+    of_original: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+}
+
+/// A report that no run writes into while this is held.
+struct Claimed {
+    /// The names that the store goes by in it.
+    names: BTreeSet<String>,
+    _lock: DirectoryLock,
+}
+
+impl Reports {
+    /// Claims all reports that are noted by now and were not claimed before.
+    fn claim(&mut self, store: &StoreWriter) -> Result<()> {
+        for report in store.reports()? {
+            if store.is_of_original(&report)? {
+                self.of_original.entry(report.store).or_default().insert(report.directory);
+            } else if !report.directory.is_dir() {
+                self.not_found.insert(report.directory);
+            } else if let Some(claimed) = self.claimed.get_mut(&report.directory) {
+                claimed.names.insert(report.name);
+            } else {
+                let lock = DirectoryLock::of(&report.directory).map_err(busy)?;
+                let claimed = Claimed { names: BTreeSet::from([report.name]), _lock: lock };
+                self.claimed.insert(report.directory, claimed);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to do about a report that cannot be changed now.
+fn busy(error: ReportError) -> Error {
+    match error {
+        ReportError::Busy { path } => Error::data(format!(
+            "nothing was removed: a run is at work on the report in `{}`, which it makes from this store; wait \
+             for its end, or stop it, then run the same command again",
+            path.display()
+        )),
+        error => error.into(),
+    }
 }

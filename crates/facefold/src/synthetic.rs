@@ -3,8 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use facefold_datasets::synthetic;
-use facefold_datasets::synthetic::{SyntheticError, SyntheticOptions, SyntheticSummary};
+pub use facefold_synthetic::{SyntheticError, SyntheticOptions, SyntheticSummary};
 
 use crate::error::Result;
 use crate::progress::{Progress, Stage, Step};
@@ -13,14 +12,14 @@ use crate::progress::{Progress, Stage, Step};
 /// where it was cancelled.
 ///
 /// # Errors
-/// As [`facefold_datasets::synthetic::generate`].
+/// As [`facefold_synthetic::generate`].
 pub fn generate(
     out: &Path,
     options: &SyntheticOptions,
     progress: &dyn Progress,
 ) -> Result<Option<SyntheticSummary>> {
     let total = Some(options.pictures as u64);
-    let drawn = synthetic::generate(out, options, &|done, _| {
+    let drawn = facefold_synthetic::generate(out, options, &|done, _| {
         progress.step(Step { stage: Stage::Drawing, done: done as u64, total, item: "" });
         if progress.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

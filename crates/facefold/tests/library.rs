@@ -4,20 +4,21 @@
 // Helpers of tests fail by panicking, as tests do.
 #![allow(clippy::expect_used)]
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use facefold::core::Task;
 use facefold::datasets::DatasetKind;
-use facefold::datasets::synthetic::SyntheticOptions;
-use facefold::store::Forget;
+use facefold::store::{Forget, SampleRow, Store};
+use facefold::synthetic::SyntheticOptions;
 use facefold::vision::LocalExtractor;
 use facefold::vision::decode::Limits;
 use facefold::{
     EvaluationOptions, ExtractOptions, ExtractSummary, Faces, LearningOptions, NetworkOptions,
-    Progress, Source, Stage, Step, TrainOptions, cross_validate_stores, extract, predictor, stores,
-    synthetic, train,
+    Origin, Progress, Source, Stage, Step, TrainOptions, cross_validate_stores, extract, predictor,
+    stores, synthetic, train,
 };
 
 /// Counts the steps of a stage, and cancels after so many.
@@ -61,13 +62,24 @@ fn extractor() -> LocalExtractor {
 
 /// Embeds a data set of 48 synthetic pictures of 16 subjects into a store.
 fn extracted(root: &Path, progress: &dyn Progress) -> ExtractSummary {
+    extraction(root, progress).expect("extracted")
+}
+
+fn extraction(root: &Path, progress: &dyn Progress) -> facefold::Result<ExtractSummary> {
     let pictures = root.join("pictures");
     let options = SyntheticOptions { subjects: 16, pictures: 48, ..SyntheticOptions::default() };
     synthetic::generate(&pictures, &options, &()).expect("drawn");
     let source = Source::new(DatasetKind::Adience, &pictures);
     let dataset = source.load(&()).expect("labels");
     let options = ExtractOptions { workers: 2, ..ExtractOptions::new(root.join("store")) };
-    extract(&source, &dataset, &extractor(), &options, progress).expect("extracted")
+    extract(&source, &dataset, &extractor(), &options, progress)
+}
+
+/// The files of finished fits below a report's directory.
+fn fits(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = std::fs::read_dir(out.join("fits")).expect("finished fits");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.map(|path| (path.clone(), std::fs::read(path).expect("a fit"))).collect()
 }
 
 #[test]
@@ -87,9 +99,16 @@ fn a_cancelled_extraction_and_cross_validation_go_on_where_they_were() {
     let stopped = Listener::new(Stage::Fitting, 2);
     assert!(cross_validate_stores(&options, &stopped).expect("no failure").is_none());
     assert!(!out.join("report.json").exists());
+    let finished = fits(&out);
+    assert!(!finished.is_empty() && finished.len() < 10, "{} fits", finished.len());
+    // Another build of the program goes on with them: made anew they would have taken another time.
+    let origin = Origin { command: "again".to_owned(), commit: Some("another".to_owned()) };
+    let options = EvaluationOptions { origin, ..options };
     let listener = Listener::new(Stage::Fitting, u64::MAX);
     let report = cross_validate_stores(&options, &listener).expect("a report").expect("finished");
     assert_eq!(listener.steps.load(Ordering::Relaxed), 10, "two heads on five folds");
+    let all = fits(&out);
+    assert!(all.len() == 10 && finished.iter().all(|(path, bytes)| all[path] == *bytes));
     let names: Vec<&str> =
         report.tasks[0].result.heads.iter().map(|head| head.name.as_str()).collect();
     assert_eq!(names, ["linear", "majority"]);
@@ -119,6 +138,137 @@ fn a_trained_bundle_predicts_and_a_forgotten_subject_is_gone() {
     let subject = sample.subject.expect("named");
     let forgotten = stores::forget(&store, Forget::Subject(&subject)).expect("forgotten");
     assert!(forgotten.pictures > 0, "{forgotten:?}");
-    let left = facefold::store::Store::open(&store).expect("a store").embedded_keys().len();
+    let left = Store::open(&store).expect("a store").embedded_keys().len();
     assert_eq!(left as u64, summary.embedded - forgotten.pictures as u64);
+}
+
+/// Calls something once, at the first note or step that is asked for.
+struct Meanwhile<'a> {
+    at: &'static str,
+    act: &'a (dyn Fn() + Sync),
+    done: AtomicU64,
+}
+
+impl Meanwhile<'_> {
+    fn meet(&self, text: &str) {
+        if text.contains(self.at) && self.done.fetch_add(1, Ordering::Relaxed) == 0 {
+            (self.act)();
+        }
+    }
+}
+
+impl Progress for Meanwhile<'_> {
+    fn step(&self, step: Step<'_>) {
+        if step.stage == Stage::Fitting {
+            self.meet("a fit");
+        }
+    }
+
+    fn note(&self, message: &str) {
+        self.meet(message);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Whether any file below a directory names somebody.
+fn names(directory: &Path, who: &str) -> bool {
+    std::fs::read_dir(directory).expect("a directory").any(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            return names(&path, who);
+        }
+        let bytes = std::fs::read(path).expect("a file");
+        bytes.windows(who.len()).any(|found| found == who.as_bytes())
+    })
+}
+
+fn evaluation(store: &Path, out: &Path, command: &str) -> EvaluationOptions {
+    let learning = LearningOptions::new(store, &[Task::Gender]);
+    let learning = LearningOptions { threads: 1, ..learning };
+    let mut options = EvaluationOptions::new(learning, &["majority", "linear"], out);
+    command.clone_into(&mut options.origin.command);
+    options
+}
+
+/// A removal at each moment of a run: it waits for a run that it knows of, and a run that it cannot know of
+/// finds its rows gone.
+#[test]
+fn no_report_is_made_of_somebody_who_is_forgotten_meanwhile() {
+    let root = tempfile::tempdir().expect("a directory");
+    extracted(root.path(), &());
+    let (store, out) = (root.path().join("store"), root.path().join("report"));
+    let source = Source::new(DatasetKind::Adience, root.path().join("pictures"));
+    let samples = source.load(&()).expect("labels").samples;
+    let mut subjects: Vec<_> = samples.into_iter().filter_map(|sample| sample.subject).collect();
+    subjects.dedup();
+    let forget = |number: usize| {
+        stores::forget(&store, Forget::Subject(&subjects[number]))
+            .map_err(|error| error.to_string())
+    };
+    let cell = |number: usize| format!(",{},", subjects[number]);
+    let run = |command: &str, at: &'static str, act: &(dyn Fn() + Sync)| {
+        let meanwhile = Meanwhile { at, act, done: AtomicU64::new(0) };
+        let report = cross_validate_stores(&evaluation(&store, &out, command), &meanwhile);
+        assert!(meanwhile.done.load(Ordering::Relaxed) > 0, "{at} was not met");
+        report.map(|report| report.is_some()).map_err(|error| error.to_string())
+    };
+
+    // While it fits: the removal is refused and changes nothing, and removes the rows afterwards.
+    let refused = || {
+        let message = forget(0).expect_err("refused");
+        assert!(
+            message.contains("nothing was removed: a run is at work on the report"),
+            "{message}"
+        );
+    };
+    assert_eq!(run("first", "a fit", &refused), Ok(true));
+    assert!(names(&out, &cell(0)));
+    assert!(Store::open(&store).expect("a store").verify().expect("verified").is_valid());
+    let forgotten = forget(0).expect("forgotten");
+    assert!(forgotten.reports.values().sum::<usize>() > 0, "{forgotten:?}");
+    assert!(!names(&out, &cell(0)));
+
+    // After it has read the rows and before it has noted its report.
+    std::fs::remove_file(store.join("reports")).expect("a list");
+    let done = || assert!(forget(1).is_ok());
+    let message = run("second", "holds the report of another command", &done).expect_err("refused");
+    assert!(message.contains("were removed after they were read"), "{message}");
+    assert!(!names(&out.join("fits"), "gender"), "fits are left");
+
+    // While it fits, where its note was lost.
+    let done = || {
+        std::fs::remove_file(store.join("reports")).expect("a list");
+        assert!(forget(2).is_ok());
+    };
+    let message = run("third", "a fit", &done).expect_err("refused");
+    assert!(message.contains("were removed after they were read"), "{message}");
+    assert!(!names(&out.join("fits"), "gender"), "fits are left");
+
+    // And of what is left there is a report.
+    assert_eq!(run("fourth", "gender: ", &|| ()), Ok(true));
+    assert!((0..3).all(|number| !names(&out, &cell(number))));
+}
+
+#[test]
+fn nothing_is_learnt_from_a_store_with_an_unfinished_removal() {
+    let root = tempfile::tempdir().expect("a directory");
+    extracted(root.path(), &());
+    let (store, out) = (root.path().join("store"), root.path().join("report"));
+    let sample = |row: SampleRow| row.sample.subject;
+    let samples = Store::open(&store).expect("a store").samples().expect("samples");
+    let subject = samples.into_iter().find_map(sample).expect("a subject");
+    let mut writer = Store::open_for_writing(&store).expect("a store");
+    let traces = writer.find_traces(Forget::Subject(&subject)).expect("traces");
+    writer.begin_removal(&traces).expect("begun");
+    drop(writer);
+    let refused = cross_validate_stores(&evaluation(&store, &out, "cv"), &()).expect_err("refused");
+    assert!(refused.to_string().contains("run the same `store forget` command again"), "{refused}");
+    let learning = LearningOptions::new(&store, &[Task::Gender]);
+    assert!(train(&TrainOptions::new(learning, "linear"), &()).is_err());
+    assert!(extraction(root.path(), &()).is_err());
+    stores::forget(&store, Forget::Subject(&subject)).expect("finished");
+    assert!(cross_validate_stores(&evaluation(&store, &out, "cv"), &()).is_ok());
 }

@@ -9,6 +9,7 @@
 // A target fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod imports;
 mod labels;
 mod networks;
 mod pictures;
@@ -44,6 +45,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "store-samples", run: stores::samples, seeds: stores::samples_seeds },
     Target { name: "store-shard", run: stores::shard, seeds: stores::shard_seeds },
     Target { name: "store-attempts", run: stores::attempts, seeds: stores::attempts_seeds },
+    Target { name: "npy", run: imports::npy, seeds: imports::npy_seeds },
+    Target { name: "npz", run: imports::npz, seeds: imports::npz_seeds },
+    Target {
+        name: "external-predictions",
+        run: imports::predictions,
+        seeds: imports::predictions_seeds,
+    },
     Target { name: "mat", run: labels::mat, seeds: labels::mat_seeds },
     Target { name: "adience", run: labels::adience, seeds: labels::adience_seeds },
     Target { name: "manifest", run: labels::manifest, seeds: labels::manifest_seeds },

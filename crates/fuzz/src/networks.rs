@@ -9,7 +9,7 @@ use facefold_core::{
 };
 use facefold_engine::{Convolution, Network, Op, ValueId};
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
-use facefold_vision::onnx::{export, import};
+use facefold_onnx::{export, import};
 use ndarray::Array2;
 use rand::Rng as _;
 

@@ -55,7 +55,7 @@ fn exif(orientation: u8) -> Vec<u8> {
 pub(crate) fn jpegs() -> Vec<Vec<u8>> {
     let mut rest: &[u8] = include_bytes!("../../vision/tests/fixtures/jpegs.bin");
     let mut all = Vec::new();
-    // `make_jpegs.py` beside it says how it is laid out.
+    // `make_jpegs.py` next to it says how it is laid out.
     while let Some((&name, after)) = rest.split_first() {
         let (length, after) = after[usize::from(name)..].split_first_chunk().unwrap();
         let (file, after) = after.split_at(u32::from_le_bytes(*length) as usize);

@@ -41,7 +41,7 @@ fn embedded(seed: f32) -> Extraction {
         embedding: Embedding::new(vec![seed, 1.0, -2.0]).unwrap(),
         norm: Some(seed),
         taps: vec![0.5, seed],
-        bounding_box: [1.0, 2.0, 30.0, 40.0],
+        bounding_box: [1.0, 2.0, 30.0, 40.0].into(),
         landmarks: [[seed, 7.0]; 5],
         score: 0.9,
         luminance: 100.0,

@@ -16,13 +16,13 @@ use facefold_core::{
     AgeGroups, AgeIntervals, AgeThreshold, ExtractorInfo, FamiliarityModel, Fingerprint,
     FittedHead, HeadError, StateDict, TargetKind, Task, files,
 };
+use facefold_onnx::computation::{ComputationGraph, Value};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::choice::FeatureChoice;
 use crate::familiarity;
-use crate::graph::{ComputationGraph, Value};
 use crate::registry;
 use crate::training_set::TrainingSet;
 use crate::weights::{self, StoredTensor, WeightFormat};
@@ -278,6 +278,7 @@ impl Bundle {
         if *fingerprint == self.fingerprint {
             return Ok(());
         }
+        self.require_network()?;
         Err(BundleError::Fingerprint {
             trained: self.fingerprint.clone(),
             found: fingerprint.clone(),
@@ -285,6 +286,17 @@ impl Bundle {
             network: self.extractor.network.clone(),
             precision: self.extractor.precision.to_string(),
         })
+    }
+
+    /// Refuses a bundle that was trained on imported embeddings: no picture can be embedded for it.
+    ///
+    /// # Errors
+    /// [`BundleError::Imported`] naming the network.
+    pub fn require_network(&self) -> Result<(), BundleError> {
+        if self.extractor.is_imported() {
+            return Err(BundleError::Imported { network: self.extractor.network.clone() });
+        }
+        Ok(())
     }
 
     fn manifest(&self) -> Manifest<'_> {
@@ -405,7 +417,7 @@ pub enum BundleError {
         source: std::io::Error,
     },
     /// The file cannot be written.
-    #[error("cannot write the bundle `{}`: {source}", path.display())]
+    #[error("cannot write the bundle: {source}")]
     Export {
         /// The file.
         path: PathBuf,
@@ -426,6 +438,16 @@ pub enum BundleError {
     /// A part has no form in the file.
     #[error("the bundle cannot be written: {0}")]
     Unwritable(String),
+    /// The embeddings were imported.
+    #[error(
+        "the bundle was trained on imported embeddings of `{network}`, which facefold cannot make from pictures: \
+         expected a bundle trained on a store that `facefold extract` made; `facefold export` writes this one as \
+         an ONNX file that takes embeddings of `{network}`"
+    )]
+    Imported {
+        /// The network that made the training embeddings, as it was named.
+        network: String,
+    },
     /// The embeddings were made with something else.
     #[error(
         "the bundle does not fit these embeddings: expected fingerprint {trained} ({model}, \

@@ -4,9 +4,9 @@ use facefold_core::{
     FeatureDataset, FeatureMatrix, Fit, FittedHead, Head, HeadError, Prediction, StateDict,
     TargetKind, TrainingLog,
 };
+use facefold_onnx::computation::{ComputationGraph, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{ComputationGraph, Value};
 use crate::members::{self, Member};
 use crate::mlp::{self, Mlp};
 use crate::options::{HeadOptions, require};

@@ -1,10 +1,10 @@
 //! From rows of a feature matrix to what a head sees: standardised columns.
 
 use facefold_core::{FeatureDataset, FeatureMatrix, FeatureRows, HeadError};
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 use ndarray::Array1;
 
-use crate::graph::{ComputationGraph, Operation, Value};
 use crate::state_dict::{Reader, Tensors};
 
 /// Rows of [`Standardiser::chunks`].

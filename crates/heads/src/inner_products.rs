@@ -1,6 +1,6 @@
 //! Inner products of rows with the rows that a model keeps: support vectors, or neighbours.
 
-use facefold_engine::{Matrix, MatrixMut, Multiplier};
+use facefold_kernels::{Matrix, MatrixMut, Multiplier};
 
 /// Rows fewer than these are multiplied as the right factor, which is laid out anew each time, so
 /// that one picture does not pay for laying out all kept rows. The bits are the same.

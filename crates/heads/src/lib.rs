@@ -10,6 +10,7 @@
 //! Fits and predictions run on the calling thread and start no other, so folds and seeds can be
 //! fitted in parallel. The same rows and seed give the same bits.
 
+mod age_graph;
 mod bundle;
 mod calibration;
 mod choice;
@@ -18,7 +19,6 @@ mod estimator;
 mod familiarity;
 mod features;
 mod flip_tta;
-pub mod graph;
 mod groups_from_age;
 mod inner_products;
 mod knn;
@@ -31,6 +31,7 @@ mod members;
 mod mlp;
 mod options;
 pub mod registry;
+pub mod settings;
 pub mod spaces;
 mod stacking;
 mod state_dict;

@@ -1,9 +1,9 @@
 //! Storage of heads that are made of other heads.
 
 use facefold_core::{FittedHead, HeadError, StateDict, TargetKind};
+use facefold_onnx::computation::{ComputationGraph, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{ComputationGraph, Value};
 use crate::state_dict::Tensors;
 
 /// What is stored of a member in addition to its tensors.

@@ -3,10 +3,10 @@
 //! To add a head: write its file, then give it a line in the table `HEADS`.
 
 use facefold_core::{FittedHead, Head, HeadError, StateDict};
+use facefold_onnx::computation::{ComputationGraph, Value};
 
 use crate::ensemble::{self, Ensemble};
 use crate::estimator::Fitted;
-use crate::graph::{ComputationGraph, Value};
 use crate::groups_from_age::{self, GroupsFromAge};
 use crate::knn::{self, Knn, Neighbours};
 use crate::linear::{self, Linear, LinearModel};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use facefold_core::{HeadError, StateDict, TargetKind, TrainingLog};
-use facefold_engine::Multiplier;
+use facefold_kernels::Multiplier;
 use ndarray::{Array2, ArrayD, Ix2};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

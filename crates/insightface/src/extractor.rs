@@ -1,11 +1,9 @@
 //! The extractor over HTTP: decodes a picture, sends it, checks the response, and chooses the face.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
+use facefold_core::workers::Workers;
 use facefold_core::{
-    Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, Fingerprint,
-    Precision, RejectReason, Rejection,
+    BoundingBox, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant,
+    Fingerprint, Precision, RejectReason, Rejection,
 };
 
 use crate::access::{Address, Token};
@@ -254,38 +252,17 @@ impl Extractor for InsightfaceExtractor {
     /// Waits for servers most of the time: give it as many threads as requests may be under way.
     /// A list is worked through by as many threads as the replicas take requests.
     fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError> {
-        let workers = (self.options.in_flight * self.options.urls.len()).min(pictures.len());
-        if workers <= 1 {
+        let threads = self.options.in_flight * self.options.urls.len();
+        if threads.min(pictures.len()) <= 1 {
             return pictures.iter().map(|bytes| self.outcome(bytes)).collect();
         }
-        let next = AtomicUsize::new(0);
-        let outcomes = Mutex::new(Vec::with_capacity(pictures.len()));
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    while let Some((at, bytes)) = {
-                        let at = next.fetch_add(1, Ordering::Relaxed);
-                        pictures.get(at).map(|bytes| (at, bytes))
-                    } {
-                        let outcome = self.outcome(bytes);
-                        if outcome.is_err() {
-                            next.store(pictures.len(), Ordering::Relaxed);
-                        }
-                        outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((at, outcome));
-                    }
-                });
-            }
-        });
-        let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Each outcome carries the place of its picture; the order of the responses is arbitrary.
-        outcomes.sort_by_key(|(at, _)| *at);
-        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+        Workers::new(threads).map(pictures, |_, bytes| self.outcome(bytes))
     }
 }
 
 fn assembled(
     embedded: CheckedEmbedding,
-    bounding_box: [f32; 4],
+    bounding_box: BoundingBox,
     landmarks: [[f32; 2]; 5],
     score: f32,
     quality: Quality,

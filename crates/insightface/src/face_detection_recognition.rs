@@ -54,7 +54,7 @@ fn found(face: &Value) -> Result<DetectedFace, String> {
     let landmarks = exactly("landmark", 10)?;
     let embedding = numbers("normed_embedding").ok_or(BadEmbedding::NoList);
     Ok(DetectedFace {
-        bounding_box: std::array::from_fn(|index| bounding_box[index] as f32),
+        bounding_box: <[f32; 4]>::into(std::array::from_fn(|index| bounding_box[index] as f32)),
         landmarks: std::array::from_fn(|point| {
             std::array::from_fn(|axis| landmarks[2 * point + axis] as f32)
         }),
@@ -92,7 +92,7 @@ mod tests {
                 HttpResponse { content_type: "text/html; charset=utf-8".to_owned(), body };
             let FaceResponse::Faces(faces) = face_response(&response).unwrap() else { panic!() };
             assert_eq!(faces.iter().map(|face| face.score).collect::<Vec<_>>(), [0.8125, 0.75]);
-            assert_eq!(faces[0].bounding_box, [58.0, 95.0, 38.0, 104.0]);
+            assert_eq!(faces[0].bounding_box, [58.0, 95.0, 38.0, 104.0].into());
             assert_eq!(faces[1].landmarks[0], [112.710_16, 153.289_61]);
             for face in faces {
                 let embedded = face.embedding.unwrap();

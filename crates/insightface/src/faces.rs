@@ -1,6 +1,6 @@
 //! Faces of all dialects: checked embeddings, and the choice of the main face.
 
-use facefold_core::{Embedding, Rejection};
+use facefold_core::{BoundingBox, Embedding, Rejection};
 
 /// Length of an embedding; all ArcFace networks of these containers have it.
 pub const EMBEDDING_LENGTH: usize = 512;
@@ -14,8 +14,8 @@ const UNIT_TOLERANCE: f64 = 2e-3;
 /// A face as a server describes it. Coordinates are pixels of the picture that was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DetectedFace {
-    /// Left, top, right, bottom.
-    pub bounding_box: [f32; 4],
+    /// Around the face.
+    pub bounding_box: BoundingBox,
     /// x, y of left eye, right eye, nose, left and right mouth corner.
     pub landmarks: [[f32; 2]; 5],
     /// In [0, 1].
@@ -92,7 +92,8 @@ pub(crate) fn embedded(
 impl DetectedFace {
     /// The face with its coordinates moved up and left by the padding that was added.
     pub(crate) fn without_padding(mut self, padding: f32) -> Self {
-        for value in self.bounding_box.iter_mut().chain(self.landmarks.iter_mut().flatten()) {
+        self.bounding_box = <[f32; 4]>::from(self.bounding_box).map(|edge| edge - padding).into();
+        for value in self.landmarks.iter_mut().flatten() {
             *value -= padding;
         }
         self
@@ -100,17 +101,7 @@ impl DetectedFace {
 
     /// Length of the box's longer side.
     pub(crate) fn longer_side(&self) -> f32 {
-        let [left, top, right, bottom] = self.bounding_box;
-        (right - left).max(bottom - top)
-    }
-
-    /// Area minus twice the squared distance from the picture's centre: of several faces the one
-    /// with the most is meant (InsightFace, `FaceAnalysis.get`; the local extractor's rule).
-    fn prominence(&self, [width, height]: [u32; 2]) -> f32 {
-        let [left, top, right, bottom] = self.bounding_box;
-        let x = f32::midpoint(left, right) - width as f32 / 2.0;
-        let y = f32::midpoint(top, bottom) - height as f32 / 2.0;
-        (right - left) * (bottom - top) - 2.0 * (x * x + y * y)
+        self.bounding_box.width().max(self.bounding_box.height())
     }
 }
 
@@ -122,7 +113,9 @@ pub(crate) fn main_face(faces: Vec<DetectedFace>, size: [u32; 2]) -> Option<(Det
     let count = faces.len() as u32;
     // Stable, so that of equally prominent faces the better score wins, as in the local extractor.
     faces.sort_by(|a, b| b.score.total_cmp(&a.score));
-    faces.sort_by(|a, b| b.prominence(size).total_cmp(&a.prominence(size)));
+    faces.sort_by(|a, b| {
+        b.bounding_box.prominence(size).total_cmp(&a.bounding_box.prominence(size))
+    });
     Some((faces.into_iter().next()?, count))
 }
 
@@ -163,7 +156,7 @@ mod tests {
     #[test]
     fn the_main_face_is_large_and_near_the_centre() {
         let face = |bounding_box: [f32; 4], score: f32| DetectedFace {
-            bounding_box,
+            bounding_box: bounding_box.into(),
             landmarks: [[0.0; 2]; 5],
             score,
             embedding: embedded(&unit(), None),

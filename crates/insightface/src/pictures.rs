@@ -3,7 +3,7 @@
 //! This crate has no decoder: the builder of an extractor provides one that treats pictures as the
 //! local extractor does, so that both see the same pixels and measure the same quality.
 
-use facefold_core::Rejection;
+use facefold_core::{BoundingBox, Rejection};
 
 /// Opens pictures.
 pub trait Pictures: Send + Sync {
@@ -56,8 +56,8 @@ pub struct Quality {
 pub struct Crop {
     /// 112 x 112 pixels as PNG.
     pub png: Vec<u8>,
-    /// The whole picture: left, top, right, bottom in its pixels.
-    pub bounding_box: [f32; 4],
+    /// The whole picture.
+    pub bounding_box: BoundingBox,
     /// Where a crop has its landmarks, in pixels of the picture.
     pub landmarks: [[f32; 2]; 5],
     /// Quality of the crop.

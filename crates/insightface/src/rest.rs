@@ -343,7 +343,7 @@ impl Face {
         }
         let landmarks = self.landmarks.ok_or_else(|| lacks("landmarks"))?;
         Ok(DetectedFace {
-            bounding_box: self.bbox.ok_or_else(|| lacks("bbox"))?.map(|value| value as f32),
+            bounding_box: self.bbox.ok_or_else(|| lacks("bbox"))?.map(|value| value as f32).into(),
             landmarks: landmarks.map(|point| point.map(|value| value as f32)),
             score: score as f32,
             embedding: self.embedded(),

@@ -390,7 +390,7 @@ mod tests {
             embedding: Embedding::new(embedding.collect()).unwrap(),
             norm: None,
             taps: Vec::new(),
-            bounding_box: [0.0; 4],
+            bounding_box: [0.0; 4].into(),
             landmarks: [[0.0; 2]; 5],
             score: 1.0,
             luminance: 0.0,

@@ -1,6 +1,6 @@
 //! Which parts of a face moved the answers about it.
 
-use facefold_core::{RejectReason, Rejection};
+use facefold_core::{BoundingBox, RejectReason, Rejection};
 use facefold_vision::align::Crop;
 use facefold_vision::extractor::{CropEmbedding, LocatedFace, PictureError, whole};
 
@@ -79,7 +79,7 @@ pub struct FaceSelector {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FaceExplained {
     /// Left, top, right, bottom in pixels of the decoded picture.
-    pub bounding_box: [f32; 4],
+    pub bounding_box: BoundingBox,
     /// In the order of bundles and their heads.
     pub explanations: Vec<Explanation>,
 }

@@ -1,7 +1,8 @@
 //! The predictions of a bundle for a face.
 
 use facefold_core::{
-    AgeDecision, AgeThreshold, DecisionAges, Familiarity, Gender, Rejection, probability_over,
+    AgeDecision, AgeThreshold, BoundingBox, DecisionAges, Familiarity, Gender, Rejection,
+    probability_over,
 };
 use serde::{Serialize, Serializer};
 
@@ -106,7 +107,7 @@ pub struct FacePrediction {
     /// Number of faces found in the picture.
     pub faces: u32,
     /// Left, top, right, bottom in pixels of the decoded picture.
-    pub bounding_box: Option<[f32; 4]>,
+    pub bounding_box: Option<BoundingBox>,
     /// Detector score in [0, 1].
     pub score: Option<f32>,
     /// How similar the face is to the training faces, where the bundle estimates it: what it

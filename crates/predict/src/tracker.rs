@@ -1,17 +1,6 @@
 //! Tracks faces from frame to frame by the overlap of their boxes (intersection over union).
 
-/// Left, top, right, bottom in pixels.
-pub type BoundingBox = [f32; 4];
-
-/// Intersection over union of two boxes, in [0, 1]; 0 for boxes without area.
-#[must_use]
-pub fn overlap(a: &BoundingBox, b: &BoundingBox) -> f32 {
-    let area = |b: &BoundingBox| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
-    let shared = [a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])];
-    let shared = area(&shared);
-    let union = area(a) + area(b) - shared;
-    if union > 0.0 { shared / union } else { 0.0 }
-}
+use facefold_core::BoundingBox;
 
 /// Assigns every box of a frame to a track: that of the box of an earlier frame that it
 /// overlaps most, or a new one.
@@ -50,7 +39,7 @@ impl Tracker {
         let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
         for (track, known) in self.tracks.iter().enumerate() {
             for (index, found) in boxes.iter().enumerate() {
-                let overlap = overlap(&known.last_box, found);
+                let overlap = known.last_box.overlap(found);
                 if overlap >= self.least_overlap && overlap > 0.0 {
                     pairs.push((overlap, track, index));
                 }
@@ -90,19 +79,10 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
-    use super::{BoundingBox, Tracker, overlap};
+    use super::{BoundingBox, Tracker};
 
     fn square(x: f32, y: f32) -> BoundingBox {
-        [x, y, x + 100.0, y + 100.0]
-    }
-
-    #[test]
-    fn overlap_is_intersection_over_union() {
-        assert_eq!(overlap(&square(0.0, 0.0), &square(0.0, 0.0)), 1.0);
-        assert_eq!(overlap(&square(0.0, 0.0), &square(50.0, 0.0)), 1.0 / 3.0);
-        assert_eq!(overlap(&square(0.0, 0.0), &square(100.0, 0.0)), 0.0);
-        assert_eq!(overlap(&[5.0, 5.0, 5.0, 5.0], &[5.0, 5.0, 5.0, 5.0]), 0.0);
-        assert_eq!(overlap(&[9.0, 9.0, 1.0, 1.0], &square(0.0, 0.0)), 0.0, "a box inside out");
+        BoundingBox::at([x, y], [100.0; 2])
     }
 
     #[test]

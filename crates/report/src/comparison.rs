@@ -1,7 +1,7 @@
 //! A comparison of heads, or of whole results, as Markdown and for the terminal.
 
-use facefold_evaluate::compare::CandidateScore;
-use facefold_evaluate::{Comparison, Metric};
+use facefold_evaluate::compare::{CandidateScore, Decision};
+use facefold_evaluate::{Comparison, Metric, PairComparison};
 
 use crate::format::{self, NONE};
 use crate::inline::literal;
@@ -18,15 +18,29 @@ pub fn markdown(comparison: &Comparison) -> String {
     render(&page)
 }
 
-/// Adds the comparison to a page.
-pub(crate) fn fill(page: &mut Page, comparison: &Comparison) {
+fn fill(page: &mut Page, comparison: &Comparison) {
+    warnings(page, comparison);
+    page.paragraph(format!("**{}**", comparison.summary()));
+    page.table(pairs(comparison));
+    details(page, comparison);
+}
+
+/// The decision on every pair, with the numbers that it rests on.
+pub(crate) fn of_report(page: &mut Page, comparison: &Comparison) {
+    warnings(page, comparison);
+    page.table(pairs(comparison));
+}
+
+fn warnings(page: &mut Page, comparison: &Comparison) {
     for warning in &comparison.warnings {
         page.push(Block::Warning(warning.clone()));
     }
-    page.paragraph(format!("**{}**", comparison.summary()));
-    page.push(Block::List(comparison.pairs.iter().map(|pair| pair.summary.clone()).collect()));
+}
+
+/// Every head on the common rows, the other tests, and how they decide.
+pub(crate) fn details(page: &mut Page, comparison: &Comparison) {
     page.table(values(comparison));
-    page.table(pairs(comparison));
+    page.table(tests(comparison));
     page.paragraph(basis(comparison));
 }
 
@@ -35,10 +49,8 @@ pub(crate) fn fill(page: &mut Page, comparison: &Comparison) {
 pub fn terminal(comparison: &Comparison) -> String {
     let warnings = comparison.warnings.iter().map(|warning| format!("! {warning}\n"));
     let mut text = warnings.collect::<Vec<_>>().concat();
-    text.push_str(&values(comparison).terminal());
-    text.push_str(&pairs(comparison).terminal());
-    for pair in &comparison.pairs {
-        text.extend(["- ", &pair.summary, "\n"]);
+    for table in [values(comparison), pairs(comparison), tests(comparison)] {
+        text.push_str(&table.terminal());
     }
     text.push_str(&comparison.summary());
     text.push('\n');
@@ -84,31 +96,54 @@ fn pairs(comparison: &Comparison) -> Table {
     let metric = comparison.metric;
     let mut table = Table::new([
         "first less second",
-        "difference",
+        &format!("difference in {}", format::heading(metric)),
         "95 % interval",
+        "p (Holm)",
+        "minimum detectable",
+        "better",
+    ]);
+    for pair in &comparison.pairs {
+        let better = match pair.decision {
+            Decision::FirstBetter => literal(&pair.first),
+            Decision::SecondBetter => literal(&pair.second),
+            Decision::Undecided => "no significant difference".to_owned(),
+        };
+        table.row([
+            name(pair),
+            format::value(metric, pair.difference),
+            format::interval(metric, pair.interval),
+            format::p_value(pair.adjusted_p),
+            format::value(metric, pair.minimum_detectable_difference),
+            better,
+        ]);
+    }
+    table
+}
+
+fn name(pair: &PairComparison) -> String {
+    format!("{} − {}", literal(&pair.first), literal(&pair.second))
+}
+
+fn tests(comparison: &Comparison) -> Table {
+    let mut table = Table::new([
+        "first less second",
         "standard error",
         "permutation p",
-        "Holm p",
         "McNemar exact p",
         "McNemar χ² p",
         "corrected t p",
         "Cohen's d",
-        "detectable",
     ]);
     let dash = || NONE.to_owned();
     for pair in &comparison.pairs {
         table.row([
-            format!("{} − {}", literal(&pair.first), literal(&pair.second)),
-            format::value(metric, pair.difference),
-            format::interval(metric, pair.interval),
-            format::value(metric, pair.standard_error),
+            name(pair),
+            format::value(comparison.metric, pair.standard_error),
             format::p_value(pair.permutation.p_value),
-            format::p_value(pair.adjusted_p),
             pair.mcnemar.map_or_else(dash, |test| format::p_value(test.exact_p)),
             pair.mcnemar.map_or_else(dash, |test| format::p_value(test.chi_squared_p)),
             pair.corrected_t.map_or_else(dash, |test| format::p_value(test.p_value)),
             pair.cohens_d.map_or_else(dash, |d| format!("{d:.2}")),
-            format::value(metric, pair.minimum_detectable_difference),
         ]);
     }
     table
@@ -126,7 +161,7 @@ fn basis(comparison: &Comparison) -> String {
          averaged over seeds first. McNemar's test (one seed, classes only) and Wilson's interval \
          take rows as independent, which pictures of one person are not; they and the corrected \
          resampled t-test over folds (Nadeau and Bengio 2003) are for comparison with other work. \
-         **Detectable** is the minimum detectable difference at 80 % power.",
+         The minimum detectable difference is that at 80 % power.",
         format::count(comparison.rows),
         format::count(comparison.subjects),
         comparison.pairs.len(),

@@ -24,13 +24,14 @@ pub(crate) fn page(report: &Report) -> Page {
     for warning in &report.warnings {
         page.push(Block::Warning(warning.clone()));
     }
-    page.paragraph(opening(&report.provenance, &report.dataset));
+    let rows = || report.tasks.iter().map(|task| (task.result.task, &task.rows));
+    inconsistencies(&mut page, &report.dataset, rows());
     summary::write(&mut page, report);
+    page.paragraph(opening(&report.provenance, &report.dataset));
     for task in &report.tasks {
         task::write(&mut page, task);
     }
-    let rows = report.tasks.iter().map(|task| (task.result.task, &task.rows));
-    samples(&mut page, &report.dataset, rows);
+    samples(&mut page, &report.dataset, rows());
     provenance(&mut page, &report.provenance);
     terms(&mut page, &report.provenance);
     page
@@ -51,12 +52,38 @@ pub(crate) fn opening(provenance: &Provenance, dataset: &Dataset) -> String {
     )
 }
 
+/// A warning for every table of rows whose counts do not add up.
+pub(crate) fn inconsistencies<'a>(
+    page: &mut Page,
+    dataset: &Dataset,
+    tasks: impl Iterator<Item = (Task, &'a RowCounts)>,
+) {
+    let mut warn = |rows: &str| {
+        page.push(Block::Warning(format!(
+            "The counts of {rows} do not add up; do not rely on this report."
+        )));
+    };
+    if dataset.embedded + dataset.rejected.values().sum::<usize>() != dataset.samples {
+        warn("label rows");
+    }
+    for (task, _) in tasks.filter(|(_, rows)| !rows.reconciles()) {
+        warn(&format!("rows for {task}"));
+    }
+}
+
 pub(crate) fn samples<'a>(
     page: &mut Page,
     dataset: &Dataset,
     tasks: impl Iterator<Item = (Task, &'a RowCounts)>,
 ) {
-    page.section("Rows used and dropped");
+    page.folded(2, "Rows used and dropped", |page| rows_used(page, dataset, tasks));
+}
+
+fn rows_used<'a>(
+    page: &mut Page,
+    dataset: &Dataset,
+    tasks: impl Iterator<Item = (Task, &'a RowCounts)>,
+) {
     let named =
         |name: &Option<String>| name.as_ref().map_or("not used".to_owned(), |n| format!("`{n}`"));
     page.paragraph(format!(
@@ -81,10 +108,6 @@ pub(crate) fn samples<'a>(
     reasons(&mut table, "all", dataset.samples, &dataset.rejected);
     table.row(["= with an embedding".to_owned(), format::count(dataset.embedded)]);
     page.table(table);
-    let rejected: usize = dataset.rejected.values().sum();
-    if dataset.embedded + rejected != dataset.samples {
-        page.paragraph("**These counts do not add up; do not rely on this report.**");
-    }
     for (task, rows) in tasks {
         let mut table = Table::new([format!("rows for {task}"), "count".to_owned()]);
         reasons(&mut table, "all", rows.samples, &rows.dropped);
@@ -92,9 +115,6 @@ pub(crate) fn samples<'a>(
         page.table(table);
         if !rows.of_sets.is_empty() {
             page.paragraph(of_sets(task, rows));
-        }
-        if !rows.reconciles() {
-            page.paragraph("**These counts do not add up; do not rely on this report.**");
         }
     }
 }
@@ -119,7 +139,10 @@ fn reasons(table: &mut Table, first: &str, total: usize, left_out: &BTreeMap<Str
 }
 
 pub(crate) fn provenance(page: &mut Page, provenance: &Provenance) {
-    page.section("Reproduction");
+    page.folded(2, "Reproduction", |page| reproduction(page, provenance));
+}
+
+fn reproduction(page: &mut Page, provenance: &Provenance) {
     page.push(Block::Code("sh", provenance.command.clone()));
     let machine = &provenance.machine;
     let commit = provenance.commit.as_deref().unwrap_or("not known");
@@ -150,9 +173,14 @@ pub(crate) fn terms(page: &mut Page, provenance: &Provenance) {
     ));
 }
 
+/// A task's name in a sentence: `age group`.
+pub(crate) fn task_name(task: Task) -> String {
+    task.as_str().replace('-', " ")
+}
+
 /// A task's name as a heading: `Age group`.
 pub(crate) fn heading(task: Task) -> String {
-    let name = task.as_str().replace('-', " ");
+    let name = task_name(task);
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

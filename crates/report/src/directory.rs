@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use facefold_core::Task;
-use facefold_core::files::remove_partial_files;
+use facefold_core::files::{children, remove_partial_files};
 use facefold_evaluate::forget_rows;
 use fs_err as fs;
 
@@ -73,7 +73,7 @@ pub fn forget_pictures(
             removed += forget_rows(&path, gone)?;
         }
     }
-    for path in files(&directory.join(FITS))? {
+    for path in children(&directory.join(FITS))? {
         if path.extension().is_some_and(|extension| extension == "json") {
             fs::remove_file(path)?;
         }
@@ -91,16 +91,7 @@ fn plots(directory: &Path) -> io::Result<Vec<PathBuf>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.ends_with(".svg") && Task::ALL.iter().any(|task| name.starts_with(&format!("{task}-")))
     };
-    Ok(files(&directory.join("plots"))?.into_iter().filter(is_plot).collect())
-}
-
-/// What lies in a directory; nothing where there is none.
-fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(directory) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    Ok(children(&directory.join("plots"))?.into_iter().filter(is_plot).collect())
 }
 
 #[cfg(test)]

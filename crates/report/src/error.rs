@@ -16,6 +16,31 @@ pub enum ReportError {
         /// The directory.
         path: PathBuf,
     },
+    /// A directory that another program writes into.
+    #[error(
+        "another run writes its report into `{path}`: wait for it, or name another directory with --out"
+    )]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory that is a store's.
+    #[error(
+        "`{path}` is the directory of a store: expected one for a report; name another with --out"
+    )]
+    Store {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A link in a report's directory, behind which files of others would be replaced.
+    #[error(
+        "`{path}` is a link: expected a directory of the report's own, as files in it are replaced and \
+         deleted; remove the link, or name another directory with --out"
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file that cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -28,17 +53,8 @@ pub enum ReportError {
         message: String,
     },
     /// A result without every row's predictions.
-    #[error(
-        "comparing needs every row's predictions, and `{}` cannot be read ({source}); run the \
-         report's `facefold cv` again",
-        path.display()
-    )]
-    Predictions {
-        /// The file.
-        path: PathBuf,
-        /// What failed.
-        source: Box<EvaluateError>,
-    },
+    #[error("comparing needs every row's predictions: {0}; run the report's `facefold cv` again")]
+    Predictions(Box<EvaluateError>),
     /// Results whose heads cannot be compared.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),

@@ -1,10 +1,15 @@
-//! The plots of a task: confusion matrices, learning curves, calibration, cumulative scores.
+//! The plots of a task: heads with intervals, confusion matrices, learning curves, calibration, cumulative scores.
 
 use facefold_core::Task;
+use facefold_evaluate::attributes::AGE_GROUP;
+use facefold_evaluate::statistics::bootstrap::Interval;
 use facefold_evaluate::{AttributeSlices, CvResult, HeadResult, Metrics, Slice, SliceReport};
 
 use crate::format;
-use crate::plot::{Gap, Labels, Series, confusion, gaps, lines};
+use crate::inline::literal;
+use crate::model::TaskReport;
+use crate::plot::{Estimate, Gap, Labels, NUMBERED, Series, confusion, forest, gaps, lines};
+use crate::table::Table;
 
 /// A plot with its place in the report.
 pub(crate) struct Figure {
@@ -14,16 +19,77 @@ pub(crate) struct Figure {
     pub(crate) caption: String,
     /// The drawing.
     pub(crate) svg: String,
+    /// Its numbers, for a reader without the drawing.
+    pub(crate) numbers: Option<Table>,
+    /// Whether all of them can be read in the drawing.
+    pub(crate) shows_numbers: bool,
+}
+
+impl Figure {
+    /// A drawing whose numbers stand elsewhere.
+    pub(crate) fn new(name: &[&str], caption: String, svg: String) -> Self {
+        Self { file: file_name(name), caption, svg, numbers: None, shows_numbers: false }
+    }
+}
+
+/// The heads of a result without the baseline, which learns nothing; with it where it is alone.
+pub(crate) fn learned(result: &CvResult) -> impl Iterator<Item = &HeadResult> {
+    let alone = result.heads.iter().all(is_baseline);
+    result.heads.iter().filter(move |head| alone || !is_baseline(head))
+}
+
+fn is_baseline(head: &HeadResult) -> bool {
+    head.name == "majority"
+}
+
+/// The plot of a task's heads.
+pub(crate) struct HeadsPlot {
+    pub(crate) figure: Figure,
+    pub(crate) without_baseline: bool,
+}
+
+/// The metric that decides of every head, with its interval (a forest plot).
+pub(crate) fn heads_of(task: &TaskReport) -> Option<HeadsPlot> {
+    let (result, metric) = (&task.result, task.primary());
+    let scale = if metric.is_fraction() { 100.0 } else { 1.0 };
+    let estimate = |head: &HeadResult| {
+        let line = head.summary.iter().find(|line| line.metric == metric)?;
+        let interval = line.interval.unwrap_or(Interval { low: line.pooled, high: line.pooled });
+        Some(Estimate {
+            label: head.name.clone(),
+            value: scale * line.pooled,
+            interval: (scale * interval.low, scale * interval.high),
+        })
+    };
+    let estimates: Vec<Estimate> = learned(result).filter_map(estimate).collect();
+    let without_baseline = learned(result).count() < result.heads.len();
+    let caption = format!("{}: heads with 95 % intervals", result.task);
+    let svg = forest(&caption, &format::heading(metric), &estimates);
+    (!estimates.is_empty()).then(|| HeadsPlot {
+        figure: Figure::new(&[result.task.as_str(), "heads"], caption, svg),
+        without_baseline,
+    })
 }
 
 /// The confusion matrix.
 pub(crate) fn confusion_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
     let Metrics::Classes(classes) = &head.pooled else { return None };
-    let caption = format!("{} by {}: confusion matrix", result.task, head.name);
+    let caption = format!(
+        "{} by {}: confusion matrix, rows of all seeds and % of the true class",
+        result.task, head.name
+    );
+    let names = result.classes.iter().map(|name| literal(name));
+    let mut numbers = Table::new(std::iter::once("true ↓, predicted →".to_owned()).chain(names));
+    for (name, row) in result.classes.iter().zip(&classes.confusion) {
+        let counts = row.iter().map(|&count| format::count(count as usize));
+        numbers.row(std::iter::once(literal(name)).chain(counts));
+    }
+    let title = format!("{} by {}", result.task, head.name);
+    let svg = confusion(&title, &result.classes, &classes.confusion);
     Some(Figure {
-        file: file_name(&[result.task.as_str(), "confusion", &head.name]),
-        svg: confusion(&caption, &result.classes, &classes.confusion),
-        caption,
+        numbers: Some(numbers),
+        shows_numbers: result.classes.len() <= NUMBERED,
+        ..Figure::new(&[result.task.as_str(), "confusion", &head.name], caption, svg)
     })
 }
 
@@ -50,11 +116,9 @@ pub(crate) fn learning_of(result: &CvResult, head: &HeadResult) -> Option<Figure
         }
     }
     let caption = format!("{} by {}: learning curves, one line a fit", result.task, head.name);
-    (!series.is_empty()).then(|| Figure {
-        file: file_name(&[result.task.as_str(), "learning", &head.name]),
-        svg: lines(Labels { title: &caption, x: "epoch", y: "loss" }, &series),
-        caption,
-    })
+    let svg = lines(Labels { title: &caption, x: "epoch", y: "loss" }, &series);
+    (!series.is_empty())
+        .then(|| Figure::new(&[result.task.as_str(), "learning", &head.name], caption, svg))
 }
 
 /// Accuracy by predicted probability (reliability diagram), a line a head.
@@ -84,11 +148,9 @@ pub(crate) fn calibration_of(result: &CvResult) -> Option<Figure> {
         dashed: true,
     });
     let caption = format!("{}: calibration; the dashed line is perfect", result.task);
-    Some(Figure {
-        file: file_name(&[result.task.as_str(), "calibration"]),
-        svg: lines(Labels { title: &caption, x: "predicted probability", y: "accuracy" }, &series),
-        caption,
-    })
+    let labels = Labels { title: &caption, x: "predicted probability", y: "accuracy" };
+    let svg = lines(labels, &series);
+    Some(Figure::new(&[result.task.as_str(), "calibration"], caption, svg))
 }
 
 /// Fraction of rows by error, a line a head.
@@ -105,14 +167,10 @@ pub(crate) fn cumulative_of(result: &CvResult) -> Option<Figure> {
         })
         .collect();
     let caption = format!("{}: cumulative score", result.task);
-    (!series.is_empty()).then(|| Figure {
-        file: file_name(&[result.task.as_str(), "cumulative-score"]),
-        svg: lines(
-            Labels { title: &caption, x: "error of at most (years)", y: "test rows (%)" },
-            &series,
-        ),
-        caption,
-    })
+    let labels = Labels { title: &caption, x: "error of at most (years)", y: "test rows (%)" };
+    let svg = lines(labels, &series);
+    (!series.is_empty())
+        .then(|| Figure::new(&[result.task.as_str(), "cumulative-score"], caption, svg))
 }
 
 /// The slices of an attribute, worst on top; of many the worst.
@@ -122,25 +180,44 @@ pub(crate) fn slices_of(
     attribute: &AttributeSlices,
 ) -> Option<Figure> {
     const SHOWN: usize = 24;
+    let parts: Vec<&Slice> = attribute.slices.iter().take(SHOWN).collect();
+    let which = if attribute.slices.len() > SHOWN { "worst " } else { "" };
+    let caption = format!("{task} by {which}{}, and 95 % intervals", attribute.name);
+    parts_of(report, &parts, &[task.as_str(), "slices", &attribute.name], caption)
+}
+
+/// The error of the best head by age group, youngest on top.
+pub(crate) fn error_by_age(report: &SliceReport) -> Option<Figure> {
+    let attribute = report.attributes.iter().find(|attribute| attribute.name == AGE_GROUP)?;
+    let mut parts: Vec<&Slice> = attribute.slices.iter().collect();
+    parts.sort_by_key(|slice| {
+        let end = slice.name.find(|letter: char| !letter.is_ascii_digit());
+        slice.name[..end.unwrap_or(slice.name.len())].parse().unwrap_or(u32::MAX)
+    });
+    let caption = format!("error of {} by true age, and 95 % intervals", report.head);
+    parts_of(report, &parts, &[Task::Age.as_str(), "error-by-age"], caption)
+}
+
+fn parts_of(
+    report: &SliceReport,
+    slices: &[&Slice],
+    name: &[&str],
+    caption: String,
+) -> Option<Figure> {
     let metric = report.metric;
     let scale = if metric.is_fraction() { 100.0 } else { 1.0 };
-    let part = |slice: &Slice| Gap {
+    let part = |slice: &&Slice| Gap {
         label: slice.name.clone(),
         value: scale * slice.value,
         interval: (scale * slice.interval.low, scale * slice.interval.high),
         worse: (slice.gap > 0.0) != metric.higher_is_better(),
     };
-    let parts: Vec<Gap> = attribute.slices.iter().take(SHOWN).map(part).collect();
-    let which = if attribute.slices.len() > SHOWN { "worst " } else { "" };
-    let caption = format!("{task} by {which}{}, and 95 % intervals", attribute.name);
-    (!parts.is_empty()).then(|| Figure {
-        file: file_name(&[task.as_str(), "slices", &attribute.name]),
-        svg: gaps(&caption, &format::heading(metric), scale * report.value, &parts),
-        caption,
-    })
+    let parts: Vec<Gap> = slices.iter().map(part).collect();
+    let svg = gaps(&caption, &format::heading(metric), scale * report.value, &parts);
+    (!parts.is_empty()).then(|| Figure::new(name, caption, svg))
 }
 
-pub(crate) fn file_name(parts: &[&str]) -> String {
+fn file_name(parts: &[&str]) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = parts.join("-").chars().map(safe).collect();
     let words: Vec<&str> = name.split('-').filter(|word| !word.is_empty()).collect();

@@ -1,7 +1,7 @@
 //! Numbers as tables show them.
 
+use facefold_evaluate::Metric;
 use facefold_evaluate::statistics::bootstrap::Interval;
-use facefold_evaluate::{Metric, MetricSummary};
 
 /// The text of an empty cell.
 pub(crate) const NONE: &str = "–";
@@ -39,15 +39,6 @@ pub(crate) fn optional(metric: Metric, number: Option<f64>) -> String {
 /// A metric's name with its unit.
 pub(crate) fn heading(metric: Metric) -> String {
     if metric.is_fraction() { format!("{} (%)", metric.name()) } else { metric.name().to_owned() }
-}
-
-/// Mean and standard deviation over folds: `93.42 ± 0.51`.
-pub(crate) fn mean(line: &MetricSummary) -> String {
-    let mean = value(line.metric, line.mean);
-    match line.deviation_over_folds {
-        Some(deviation) => format!("{mean} ± {}", value(line.metric, deviation)),
-        None => mean,
-    }
 }
 
 /// `92.9 to 93.9`.

@@ -1,10 +1,12 @@
 //! A report as one self-contained HTML file: styles and plots are in it, and it asks
 //! for nothing over the network.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
+use std::fmt::{Arguments, Write};
 
 use crate::contents;
-use crate::inline::spans;
+use crate::figures::Figure;
+use crate::inline::{spans, unescaped};
 use crate::model::Report;
 use crate::page::{Block, Page};
 use crate::svg::escaped;
@@ -26,83 +28,164 @@ pub(crate) fn render(page: &Page) -> String {
         Block::Title(text) => Some(text.as_str()),
         _ => None,
     });
-    let mut body = String::new();
-    let mut headings = 0;
-    for block in page.blocks() {
-        if matches!(block, Block::Heading(2, _)) {
-            headings += 1;
-            if headings == 1 {
-                body.push_str(&contents_of(page));
-            }
-        }
-        body.push_str(&of_block(block, headings));
-        body.push('\n');
-    }
+    let mut writer = Writer::default();
+    writer.page(page, Some(page));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
-        escaped(title.unwrap_or("facefold"))
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
+        escaped(title.unwrap_or("facefold")),
+        writer.body
     )
+}
+
+/// A table with more columns becomes a list of cards on a narrow screen.
+const NARROW_COLUMNS: usize = 3;
+
+/// A table with more columns has smaller letters.
+const DENSE_COLUMNS: usize = 8;
+
+/// The body under construction, and the ids that its headings have.
+#[derive(Default)]
+struct Writer {
+    body: String,
+    ids: BTreeSet<String>,
+}
+
+impl Writer {
+    /// Writes all blocks; the links to the sections of `linked` stand before the first of them.
+    fn page(&mut self, page: &Page, mut linked: Option<&Page>) {
+        for block in page.blocks() {
+            if matches!(block, Block::Heading(2, _)) {
+                self.body.extend(linked.take().map(contents_of));
+            }
+            self.block(block);
+            self.body.push('\n');
+        }
+    }
+
+    fn block(&mut self, block: &Block) {
+        match block {
+            Block::Heading(level, text) => {
+                let id = self.id(text);
+                let link = link_to(&id, text);
+                let text = inline(text);
+                self.push(format_args!("<h{level} id=\"{id}\">{text} {link}</h{level}>"));
+            }
+            Block::Folded(level, text, part) => {
+                // Whoever follows the link to the content finds it open.
+                let id = self.id(text);
+                let (content, heading) = (content_of(&id), inline(text));
+                let link = link_to(&content, text);
+                self.push(format_args!(
+                    "<div class=\"fold\"><details><summary><h{level} id=\"{id}\">{heading}</h{level}>\
+                     </summary>\n<div class=\"content\" id=\"{content}\">\n"
+                ));
+                self.page(part, None);
+                self.push(format_args!("</div></details>{link}</div>"));
+            }
+            Block::Title(text) => self.push(format_args!("<h1>{}</h1>", inline(text))),
+            Block::Warning(text) => {
+                self.push(format_args!("<p class=\"warning\">{}</p>", inline(text)));
+            }
+            Block::Paragraph(text) => self.push(format_args!("<p>{}</p>", inline(text))),
+            Block::List(items) => {
+                let items = items.iter().map(|item| format!("<li>{}</li>\n", inline(item)));
+                let items = items.collect::<Vec<_>>().concat();
+                self.push(format_args!("<ul>\n{items}</ul>"));
+            }
+            Block::Table(table) => self.body.push_str(&of_table(table)),
+            Block::Figure(figure) => self.figure(figure),
+            Block::Code(_, text) => {
+                self.push(format_args!("<pre><code>{}</code></pre>", escaped(text)));
+            }
+        }
+    }
+
+    fn figure(&mut self, figure: &Figure) {
+        let label = escaped(&figure.caption);
+        let named = format!("<svg role=\"img\" aria-label=\"{label}\" ");
+        let drawing = figure.svg.replacen("<svg ", &named, 1);
+        self.push(format_args!("<figure>{}</figure>", drawing.trim_end()));
+        if let Some(table) = figure.numbers.as_ref().filter(|_| !figure.shows_numbers) {
+            self.body.push_str(&of_table(table));
+        }
+    }
+
+    fn push(&mut self, element: Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.body.write_fmt(element);
+    }
+
+    /// The id of a heading: its words, with a number where another heading has the same.
+    fn id(&mut self, heading: &str) -> String {
+        let base = id_of(heading);
+        let numbered = (2..).map(|number| format!("{base}-{number}"));
+        let mut free = std::iter::once(base.clone()).chain(numbered);
+        let id = free.find(|id| !self.ids.contains(id)).unwrap_or(base);
+        self.ids.insert(id.clone());
+        id
+    }
+}
+
+/// A heading's letters and digits, joined by dashes.
+fn id_of(heading: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let text: String = unescaped(heading).chars().map(letter).collect();
+    let words: Vec<&str> = text.split('-').filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "part".to_owned() } else { words.join("-") }
+}
+
+/// The id of what is folded under a heading.
+fn content_of(id: &str) -> String {
+    format!("{id}-content")
+}
+
+fn link_to(id: &str, heading: &str) -> String {
+    let name = escaped(&unescaped(heading).replace('`', ""));
+    format!("<a class=\"anchor\" href=\"#{id}\" aria-label=\"Link to {name}\">#</a>")
 }
 
 /// Links to the sections.
 fn contents_of(page: &Page) -> String {
-    let sections = page.blocks().iter().filter_map(|block| match block {
-        Block::Heading(2, text) => Some(text),
-        _ => None,
+    let links = page.blocks().iter().filter_map(|block| {
+        let (id, text) = match block {
+            Block::Heading(2, text) => (id_of(text), text),
+            Block::Folded(2, text, _) => (content_of(&id_of(text)), text),
+            _ => return None,
+        };
+        Some(format!("<a href=\"#{id}\">{}</a> ", inline(text)))
     });
-    let links = sections
-        .enumerate()
-        .map(|(index, text)| format!("<a href=\"#section-{}\">{}</a> ", index + 1, inline(text)));
-    format!("<nav>{}</nav>\n", links.collect::<Vec<_>>().concat())
-}
-
-fn of_block(block: &Block, section: usize) -> String {
-    match block {
-        Block::Title(text) => format!("<h1>{}</h1>", inline(text)),
-        Block::Heading(2, text) => format!("<h2 id=\"section-{section}\">{}</h2>", inline(text)),
-        Block::Heading(level, text) => format!("<h{level}>{}</h{level}>", inline(text)),
-        Block::Warning(text) => format!("<p class=\"warning\">{}</p>", inline(text)),
-        Block::Paragraph(text) => format!("<p>{}</p>", inline(text)),
-        Block::List(items) => {
-            let items = items.iter().map(|item| format!("<li>{}</li>\n", inline(item)));
-            format!("<ul>\n{}</ul>", items.collect::<Vec<_>>().concat())
-        }
-        Block::Table(table) => of_table(table),
-        Block::Figure(figure) => {
-            let label = escaped(&figure.caption);
-            let named = format!("<svg role=\"img\" aria-label=\"{label}\" ");
-            format!("<figure>{}</figure>", figure.svg.replacen("<svg ", &named, 1).trim_end())
-        }
-        Block::Code(_, text) => format!("<pre><code>{}</code></pre>", escaped(text)),
-        Block::Folded(label, _, text) => format!(
-            "<details><summary>{}</summary>\n<pre><code>{}</code></pre></details>",
-            inline(label),
-            escaped(text)
-        ),
-    }
+    format!("<nav aria-label=\"Sections\">{}</nav>\n", links.collect::<String>())
 }
 
 fn of_table(table: &Table) -> String {
-    let row = |cells: &[String], tag: &str| {
-        let cells = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", inline(cell)));
-        format!("<tr>{}</tr>\n", cells.collect::<Vec<_>>().concat())
+    let header = table.header();
+    let named = header.iter().any(|cell| !cell.is_empty());
+    let class = match (named, header.len() > NARROW_COLUMNS) {
+        (false, _) => " class=\"facts\"",
+        (true, true) if header.len() > DENSE_COLUMNS => " class=\"wide dense\"",
+        (true, true) => " class=\"wide\"",
+        (true, false) => "",
     };
-    let named = table.header().iter().any(|cell| !cell.is_empty());
-    let mut text = format!(
-        "<div class=\"scroll\" tabindex=\"0\"><table{}>\n",
-        if named { "" } else { " class=\"facts\"" }
-    );
+    let mut text = format!("<div class=\"scroll\" tabindex=\"0\"><table{class}>\n");
     if named {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "<thead>{}</thead>\n<tbody>\n", row(table.header(), "th"));
-    } else {
-        text.push_str("<tbody>\n");
+        let cells = header.iter().map(|cell| format!("<th>{}</th>", inline(cell)));
+        text.extend(["<thead><tr>", &cells.collect::<String>(), "</tr>\n</thead>\n"]);
     }
-    text.extend(table.rows().iter().map(|cells| row(cells, "td")));
+    text.push_str("<tbody>\n");
+    for row in table.rows() {
+        let cells = header.iter().zip(row).map(|(name, cell)| {
+            if !named {
+                return format!("<td>{}</td>", inline(cell));
+            }
+            let name = escaped(&unescaped(name).replace('`', ""));
+            format!("<td data-label=\"{name}\">{}</td>", inline(cell))
+        });
+        text.extend(["<tr>", &cells.collect::<String>(), "</tr>\n"]);
+    }
     text.push_str("</tbody></table></div>");
     text
 }

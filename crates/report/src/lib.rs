@@ -7,11 +7,13 @@
 pub mod comparison;
 mod contents;
 mod directory;
+mod either;
 pub mod error;
 mod figures;
 mod format;
 mod html;
 mod inline;
+mod lock;
 mod markdown;
 mod matrix;
 mod model;
@@ -24,8 +26,10 @@ mod terminal;
 mod write;
 
 pub use directory::{FITS, forget_pictures, label_errors_file, remove};
+pub use either::AnyReport;
 pub use error::ReportError;
 pub use html::html;
+pub use lock::DirectoryLock;
 pub use markdown::markdown;
 pub use matrix::{markdown as matrix_markdown, terminal as matrix_terminal, write as write_matrix};
 pub use model::{
@@ -34,4 +38,4 @@ pub use model::{
 };
 pub use side_by_side::{compare_results, predictions_file};
 pub use terminal::terminal;
-pub use write::{Written, plot_files, render, write};
+pub use write::{Rendered, Written, plot_files, render, write};

@@ -34,11 +34,15 @@ fn of_block(block: &Block) -> String {
         }
         Block::Table(table) => table.markdown(),
         Block::Figure(figure) => {
-            format!("Plot `plots/{}`: {}.", figure.file, inline(&figure.caption))
+            let plot = format!("Plot `plots/{}`: {}.", figure.file, inline(&figure.caption));
+            match &figure.numbers {
+                Some(table) => format!("{plot}\n\n{}", table.markdown()),
+                None => plot,
+            }
         }
         Block::Code(language, text) => fenced(language, text),
-        Block::Folded(label, language, text) => {
-            format!("{}:\n\n{}", inline(label), fenced(language, text))
+        Block::Folded(level, text, part) => {
+            format!("{} {}\n\n{}", "#".repeat(usize::from(*level)), inline(text), render(part))
         }
     }
 }

@@ -72,6 +72,8 @@ fn page(report: &MatrixReport) -> Page {
     for warning in &report.warnings {
         page.push(Block::Warning(warning.clone()));
     }
+    let rows = || report.tasks.iter().map(|task| (task.result.task, &task.rows));
+    contents::inconsistencies(&mut page, &report.dataset, rows());
     page.paragraph(contents::opening(&report.provenance, &report.dataset));
     page.paragraph(
         "Rows are training sets, columns test sets. On the diagonal are results within one set, by \
@@ -83,8 +85,7 @@ fn page(report: &MatrixReport) -> Page {
     for task in &report.tasks {
         of_task(&mut page, task);
     }
-    let rows = report.tasks.iter().map(|task| (task.result.task, &task.rows));
-    contents::samples(&mut page, &report.dataset, rows);
+    contents::samples(&mut page, &report.dataset, rows());
     contents::provenance(&mut page, &report.provenance);
     contents::terms(&mut page, &report.provenance);
     page
@@ -115,11 +116,9 @@ fn of_task(page: &mut Page, task: &TaskMatrix) {
     let settings: serde_json::Map<String, serde_json::Value> =
         result.heads.iter().map(|head| (head.name.clone(), head.settings.clone())).collect();
     let settings = serde_json::Value::Object(settings);
-    page.push(Block::Folded(
-        format!("Settings of the heads for {}", result.task),
-        "json",
-        format!("{settings:#}"),
-    ));
+    page.folded(3, format!("Settings of the heads for {}", result.task), |page| {
+        page.push(Block::Code("json", format!("{settings:#}")));
+    });
 }
 
 /// The metrics that at least one cell has.

@@ -1,9 +1,12 @@
 //! The data of a report: every number of the Markdown is here, and so in `report.json`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use facefold_evaluate::{Comparison, CvResult, MatrixResult, SearchResult, SetName, SliceReport};
+use facefold_evaluate::{
+    Comparison, CvResult, MatrixResult, Metric, SearchResult, SetName, SliceReport,
+};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
@@ -16,7 +19,7 @@ pub const FORMAT: u32 = 1;
 pub struct Report {
     /// [`FORMAT`].
     pub format: u32,
-    /// Warnings, shown before any number: `untrained network`, `drawn faces`.
+    /// Warnings, shown before any number: `untrained network`, `synthetic faces`.
     pub warnings: Vec<String>,
     /// Where the numbers come from.
     pub provenance: Provenance,
@@ -184,6 +187,25 @@ pub struct RowCounts {
     pub of_sets: BTreeMap<SetName, usize>,
 }
 
+impl TaskReport {
+    /// The metrics that were measured, the one that decides first: that of the comparison, where there
+    /// is one.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.result.metrics();
+        if let Some(comparison) = &self.comparison {
+            metrics.sort_by_key(|&metric| metric != comparison.metric);
+        }
+        metrics
+    }
+
+    /// The metric that decides.
+    #[must_use]
+    pub fn primary(&self) -> Metric {
+        self.metrics().first().copied().unwrap_or(Metric::of(self.result.task)[0])
+    }
+}
+
 impl RowCounts {
     /// Whether used and dropped rows add up to all rows.
     #[must_use]
@@ -198,8 +220,7 @@ impl Report {
     /// # Errors
     /// [`ReportError`] naming the file, where it is absent or is no report of this [`FORMAT`].
     pub fn read(path: &Path) -> Result<Self, ReportError> {
-        let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
-        let bytes = fs_err::read(&path)?;
+        let (path, bytes) = read_json(path)?;
         Self::parse(&bytes).map_err(|message| ReportError::Invalid { path, message })
     }
 
@@ -208,16 +229,40 @@ impl Report {
     /// # Errors
     /// What is wrong with them, where they are no report of this [`FORMAT`].
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: Option<serde_json::Value>,
-        }
-        let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        match head.format {
-            Some(format) if format == FORMAT => {}
-            Some(format) => return Err(format!("expected format {FORMAT}, found {format}")),
-            None => return Err(format!("expected format {FORMAT}, found none")),
-        }
-        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+        parse(bytes).map_err(|message| match MatrixReport::parse(bytes) {
+            Ok(_) => "expected the report of `cv` or `tune`, found that of `matrix`".to_owned(),
+            Err(_) => message,
+        })
     }
+}
+
+impl MatrixReport {
+    /// Reads the bytes of a `report.json`.
+    ///
+    /// # Errors
+    /// What is wrong with them, where they are no report on a matrix of this [`FORMAT`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        parse(bytes)
+    }
+}
+
+/// The bytes of `report.json`, or of the one in a directory, and its path.
+pub(crate) fn read_json(path: &Path) -> Result<(PathBuf, Vec<u8>), ReportError> {
+    let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
+    let bytes = fs_err::read(&path)?;
+    Ok((path, bytes))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: Option<serde_json::Value>,
+    }
+    let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    match head.format {
+        Some(format) if format == FORMAT => {}
+        Some(format) => return Err(format!("expected format {FORMAT}, found {format}")),
+        None => return Err(format!("expected format {FORMAT}, found none")),
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }

@@ -23,8 +23,8 @@ pub(crate) enum Block {
     Figure(Figure),
     /// A command, in the language of its first word: `sh`.
     Code(&'static str, String),
-    /// A long text in a language, which few need to see, under a label.
-    Folded(String, &'static str, String),
+    /// A part that few need to see, under a heading of level 2 or 3.
+    Folded(u8, String, Page),
 }
 
 /// A report as it is read, from top to bottom.
@@ -38,11 +38,14 @@ impl Page {
         &self.blocks
     }
 
-    pub(crate) fn figures(&self) -> impl Iterator<Item = &Figure> {
-        self.blocks.iter().filter_map(|block| match block {
-            Block::Figure(figure) => Some(figure),
-            _ => None,
-        })
+    /// The plots from top to bottom, those of folded parts among them.
+    pub(crate) fn figures<'a>(&'a self) -> Vec<&'a Figure> {
+        let of_block = |block: &'a Block| match block {
+            Block::Figure(figure) => vec![figure],
+            Block::Folded(_, _, part) => part.figures(),
+            _ => Vec::new(),
+        };
+        self.blocks.iter().flat_map(of_block).collect()
     }
 
     pub(crate) fn push(&mut self, block: Block) {
@@ -55,6 +58,20 @@ impl Page {
 
     pub(crate) fn subsection(&mut self, heading: impl Into<String>) {
         self.push(Block::Heading(3, heading.into()));
+    }
+
+    /// Adds what `fill` writes as a folded part; nothing where it writes nothing.
+    pub(crate) fn folded(
+        &mut self,
+        level: u8,
+        heading: impl Into<String>,
+        fill: impl FnOnce(&mut Self),
+    ) {
+        let mut part = Self::default();
+        fill(&mut part);
+        if !part.blocks.is_empty() {
+            self.push(Block::Folded(level, heading.into(), part));
+        }
     }
 
     pub(crate) fn paragraph(&mut self, text: impl Into<String>) {

@@ -1,10 +1,12 @@
-//! Plots as SVG text: lines, dots, bars, gaps, confusion matrices.
+//! Plots as SVG text: lines, dots, bars, estimates with intervals, gaps, confusion matrices.
 
 mod dots;
+mod forest;
 
 pub use dots::dots;
+pub use forest::{Estimate, forest};
 
-use crate::svg::{Anchor, Paint, Svg};
+use crate::svg::{Anchor, Paint, Svg, text_width};
 
 const INK: Paint = Paint::Ink;
 const WIDTH: f64 = 480.0;
@@ -149,15 +151,15 @@ pub struct Gap {
 #[must_use]
 pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> String {
     const ROW: f64 = 22.0;
-    let longest = parts.iter().map(|part| part.label.chars().count()).max().unwrap_or(0);
-    let left = 20.0 + 6.6 * longest.min(32) as f64;
+    let labels: Vec<String> = parts.iter().map(|part| shortened(&part.label)).collect();
+    let left = 16.0 + widest(&labels, 12.0);
     let bottom = TOP + ROW * parts.len() as f64 + 4.0;
     let mut values = vec![whole];
     values.extend(parts.iter().flat_map(|part| [part.value, part.interval.0, part.interval.1]));
     values.retain(|value| value.is_finite());
     let x = Scale::around(&values, left, WIDTH - RIGHT);
     let mut svg = Svg::new(WIDTH, bottom + BOTTOM);
-    svg.text((WIDTH / 2.0, 22.0), 15.0, Anchor::Middle, INK, title);
+    svg.title(title);
     svg.text((f64::midpoint(left, WIDTH - RIGHT), bottom + 38.0), 13.0, Anchor::Middle, INK, axis);
     for tick in x.ticks() {
         svg.line((x.at(tick), TOP), (x.at(tick), bottom), Paint::Grid);
@@ -165,7 +167,7 @@ pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> String {
     }
     for (index, part) in parts.iter().enumerate() {
         let middle = TOP + ROW * (index as f64 + 0.5) + 2.0;
-        svg.text((left - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &part.label);
+        svg.text((left - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &labels[index]);
         let (from, to) = (x.at(whole.min(part.value)), x.at(whole.max(part.value)));
         let paint = Paint::Series(usize::from(part.worse));
         svg.rectangle(from, middle - 6.0, to - from, 12.0, paint);
@@ -179,27 +181,35 @@ pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> String {
     svg.finish()
 }
 
-/// A confusion matrix: rows are the true class, columns the predicted class; each cell has its
-/// count and its fraction of the row.
+/// Above so many classes a confusion matrix has no numbers, as they would not fit.
+pub const NUMBERED: usize = 12;
+
+/// A confusion matrix: rows are the true class, columns the predicted class; each cell of up to
+/// [`NUMBERED`] classes has its count and its fraction of the row.
 #[must_use]
 pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String {
-    // Above so many classes the numbers would not fit; the table in the report has them.
-    const NUMBERED: usize = 12;
+    let numbered = classes.len() <= NUMBERED;
+    let classes: Vec<String> = classes.iter().map(|class| shortened(class)).collect();
     let k = classes.len().max(1) as f64;
-    let longest = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
-    let left = 40.0 + 7.0 * longest.min(24) as f64;
+    let names = widest(&classes, 12.0);
+    let left = 44.0 + names;
     let cell = ((WIDTH - left - RIGHT) / k).clamp(12.0, 90.0);
-    let (width, height) = ((left + k * cell + RIGHT).max(WIDTH), TOP + k * cell + 56.0);
+    // Names that are wider than a cell read upwards.
+    let upright = names > cell - 4.0;
+    let below = if upright { names + 10.0 } else { 20.0 };
+    let (width, height) = ((left + k * cell + RIGHT).max(WIDTH), TOP + k * cell + below + 30.0);
     // A small matrix stands in the middle.
     let left = left + (width - left - k * cell - RIGHT) / 2.0;
     let mut svg = Svg::new(width, height);
-    svg.text((width / 2.0, 22.0), 15.0, Anchor::Middle, INK, title);
+    svg.title(title);
     svg.upward_text(
-        (left - 7.0 * longest.min(24) as f64 - 24.0, TOP + k * cell / 2.0),
+        (left - names - 24.0, TOP + k * cell / 2.0),
         13.0,
-        "true",
+        Anchor::Middle,
+        "true class",
     );
-    svg.text((left + k * cell / 2.0, height - 10.0), 13.0, Anchor::Middle, INK, "predicted");
+    let axis = (left + k * cell / 2.0, height - 10.0);
+    svg.text(axis, 13.0, Anchor::Middle, INK, "predicted class");
     for (i, (class, row)) in classes.iter().zip(counts).enumerate() {
         let y = TOP + i as f64 * cell;
         svg.text((left - 6.0, y + cell / 2.0 + 4.0), 12.0, Anchor::End, INK, class);
@@ -208,27 +218,50 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String
             let share = if total > 0 { count as f64 / total as f64 } else { 0.0 };
             let x = left + j as f64 * cell;
             svg.cell(x, y, cell - 1.0, share);
-            if classes.len() <= NUMBERED {
-                let ink = if share > 0.5 { Paint::OnCell } else { INK };
-                let middle = x + cell / 2.0;
-                svg.text((middle, y + cell / 2.0), 12.0, Anchor::Middle, ink, &count.to_string());
-                let per_cent = format!("{:.0} %", 100.0 * share);
-                svg.text((middle, y + cell / 2.0 + 13.0), 10.0, Anchor::Middle, ink, &per_cent);
+            if numbered {
+                numbers(&mut svg, (x + cell / 2.0, y + cell / 2.0), cell, count, share);
             }
         }
-        if classes.len() <= NUMBERED {
-            let x = left + i as f64 * cell + cell / 2.0;
+        let x = left + (i as f64 + 0.5) * cell;
+        if upright {
+            svg.upward_text((x + 4.0, TOP + k * cell + 6.0), 12.0, Anchor::End, class);
+        } else {
             svg.text((x, TOP + k * cell + 16.0), 12.0, Anchor::Middle, INK, class);
         }
     }
     svg.finish()
 }
 
+/// A cell's count, and its fraction of the row.
+fn numbers(svg: &mut Svg, (x, y): (f64, f64), cell: f64, count: u64, share: f64) {
+    let count = count.to_string();
+    let size = (1.55 * (cell - 4.0) / count.len() as f64).clamp(7.0, 12.0);
+    svg.text((x, y), size, Anchor::Middle, INK, &count);
+    let per_cent = format!("{:.0} %", 100.0 * share);
+    svg.text((x, y + 12.0), size.min(10.0), Anchor::Middle, INK, &per_cent);
+}
+
 fn frame(svg: &mut Svg, labels: Labels<'_>) {
     let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
-    svg.text((middle, 22.0), 15.0, Anchor::Middle, INK, labels.title);
+    svg.title(labels.title);
     svg.text((middle, HEIGHT - 10.0), 13.0, Anchor::Middle, INK, labels.x);
-    svg.upward_text((16.0, f64::midpoint(TOP, HEIGHT - BOTTOM)), 13.0, labels.y);
+    let beside = (16.0, f64::midpoint(TOP, HEIGHT - BOTTOM));
+    svg.upward_text(beside, 13.0, Anchor::Middle, labels.y);
+}
+
+/// A label that leaves room for the plot.
+fn shortened(label: &str) -> String {
+    const LETTERS: usize = 26;
+    if label.chars().count() <= LETTERS {
+        return label.to_owned();
+    }
+    let kept: String = label.chars().take(LETTERS - 1).collect();
+    format!("{}…", kept.trim_end())
+}
+
+/// The width of the longest label in pixels.
+fn widest(labels: &[String], size: f64) -> f64 {
+    labels.iter().map(|label| text_width(label, size)).fold(0.0, f64::max)
 }
 
 fn y_axis(svg: &mut Svg, y: &Scale) {

@@ -21,6 +21,8 @@ struct Entry {
     dataset: Dataset,
     report: TaskReport,
     predictions: RowPredictions,
+    /// Test rows of the report that the predictions have no more.
+    missing: usize,
 }
 
 /// Compares the heads of the results in these directories, task by task, without the majority
@@ -85,7 +87,20 @@ fn differences(entries: &[Entry]) -> Vec<String> {
         ("were split by different protocols", entries.iter().map(protocol).collect()),
     ];
     let of_groups = of_groups.into_iter().filter(|_| groups_matter);
-    of_groups.chain(of_all).filter_map(|(how, values)| difference(how, entries, &values)).collect()
+    let differences = of_groups.chain(of_all);
+    let differences = differences.filter_map(|(how, values)| difference(how, entries, &values));
+    differences.chain(entries.iter().filter_map(removed_rows)).collect()
+}
+
+/// The warning where rows were removed from a result's predictions.
+fn removed_rows(entry: &Entry) -> Option<String> {
+    (entry.missing > 0).then(|| {
+        format!(
+            "{} test rows of `{}` were removed from its predictions after it was made, as `store forget` does: \
+             its report still counts them, and here they are left out.",
+            entry.missing, entry.name
+        )
+    })
 }
 
 /// A sentence on what differs between results; none where it is the same in all.
@@ -107,11 +122,15 @@ fn read(directory: &Path) -> Result<Vec<Entry>, ReportError> {
         .map(|task| {
             let path = directory.join(predictions_file(task.result.task));
             let predictions =
-                RowPredictions::read_csv(&path, task.result.task, &task.result.classes).map_err(
-                    |source| ReportError::Predictions { path, source: Box::new(source) },
-                )?;
+                RowPredictions::read_csv(&path, task.result.task, &task.result.classes);
+            let checked = predictions.and_then(|predictions| {
+                let missing = predictions.check(&task.result, &path)?;
+                Ok((predictions, missing))
+            });
+            let (predictions, missing) =
+                checked.map_err(|error| ReportError::Predictions(Box::new(error)))?;
             let dataset = report.dataset.clone();
-            Ok(Entry { name: name.clone(), dataset, report: task, predictions })
+            Ok(Entry { name: name.clone(), dataset, report: task, predictions, missing })
         })
         .collect()
 }

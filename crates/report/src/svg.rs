@@ -21,10 +21,8 @@ pub(crate) enum Paint {
     Grid,
     /// What is shown, by number.
     Series(usize),
-    /// The cell of a matrix, as opaque as its fraction.
+    /// The cell of a matrix, as opaque as its fraction; light enough for text in ink.
     Cell,
-    /// Text on a strong cell.
-    OnCell,
 }
 
 /// A colour-blind safe palette (Okabe and Ito 2008).
@@ -39,17 +37,16 @@ impl Paint {
             Self::Grid => "grid".to_owned(),
             Self::Series(number) => format!("s{}", number % PALETTE.len()),
             Self::Cell => "cell".to_owned(),
-            Self::OnCell => "on-cell".to_owned(),
         }
     }
 
     fn colour(self) -> &'static str {
         match self {
-            Self::Sheet | Self::OnCell => "#ffffff",
+            Self::Sheet => "#ffffff",
             Self::Ink => "#222222",
             Self::Grid => "#d9d9d9",
             Self::Series(number) => PALETTE[number % PALETTE.len()],
-            Self::Cell => PALETTE[0],
+            Self::Cell => PALETTE[5],
         }
     }
 
@@ -131,10 +128,22 @@ impl Svg {
         self.label(at, size, anchor, paint, "", text);
     }
 
-    /// A label that reads upwards, for the y axis.
-    pub(crate) fn upward_text(&mut self, (x, y): (f64, f64), size: f64, text: &str) {
+    /// A label that reads upwards.
+    pub(crate) fn upward_text(
+        &mut self,
+        (x, y): (f64, f64),
+        size: f64,
+        anchor: Anchor,
+        text: &str,
+    ) {
         let turn = format!(r#" transform="rotate(-90 {x:.1} {y:.1})""#);
-        self.label((x, y), size, Anchor::Middle, Paint::Ink, &turn, text);
+        self.label((x, y), size, anchor, Paint::Ink, &turn, text);
+    }
+
+    /// The title, in letters so small that it fits.
+    pub(crate) fn title(&mut self, text: &str) {
+        let size = (15.0 * (self.width - 16.0) / text_width(text, 15.0)).clamp(9.0, 15.0);
+        self.text((self.width / 2.0, 22.0), size, Anchor::Middle, Paint::Ink, text);
     }
 
     pub(crate) fn finish(self) -> String {
@@ -162,7 +171,7 @@ impl Svg {
         };
         let paint = paint.as_attributes("fill");
         self.push(format_args!(
-            r#"<text x="{x:.1}" y="{y:.1}" font-size="{size:.0}" text-anchor="{anchor}" {paint}{more}>{}</text>"#,
+            r#"<text x="{x:.1}" y="{y:.1}" font-size="{size:.1}" text-anchor="{anchor}" {paint}{more}>{}</text>"#,
             escaped(text)
         ));
     }
@@ -171,6 +180,11 @@ impl Svg {
         // Writing to a string cannot fail.
         let _ = writeln!(self.body, "{element}");
     }
+}
+
+/// The width of a text in pixels, in a wide font without serifs.
+pub(crate) fn text_width(text: &str, size: f64) -> f64 {
+    0.62 * size * text.chars().count() as f64
 }
 
 /// Text as it may stand between tags and in an attribute's double quotes, in SVG and HTML.

@@ -1,11 +1,11 @@
 //! A report as tables for the terminal: warnings, one table a task, and the comparison.
 
 use facefold_core::Task;
-use facefold_evaluate::{CvResult, HeadResult, Metric, MetricSummary};
+use facefold_evaluate::{CvResult, Metric};
 
 use crate::contents::thresholds;
 use crate::format::{self, NONE};
-use crate::model::Report;
+use crate::model::{Report, TaskReport};
 use crate::table::Table;
 
 /// What stands behind the interval of an age task.
@@ -33,7 +33,8 @@ pub fn terminal(report: &Report) -> String {
             format::count(task.result.subjects),
             seeds(&task.result),
         ));
-        blocks.push(summary(&task.result).terminal());
+        blocks.push(heads(task).terminal());
+        blocks.extend(by_age(task).map(|table| table.terminal()));
         blocks
             .extend(task.comparison.iter().map(|comparison| format!("{}\n", comparison.summary())));
         blocks.push(thresholds::terminal(&task.result));
@@ -59,82 +60,53 @@ pub(crate) fn seeds(result: &CvResult) -> String {
     result.seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The metrics of a task's heads; of ages, also those on children and old people.
-pub(crate) fn summary(result: &CvResult) -> Table {
-    match result.task {
-        Task::Age => of_ages(result),
-        _ => of_classes(result),
-    }
-}
-
-/// A line for all ages, then one a band of ages: rows, and errors on them.
-fn of_ages(result: &CvResult) -> Table {
-    let metrics = result.metrics();
-    let mut header = vec!["head".to_owned(), "rows".to_owned()];
-    for (index, &metric) in metrics.iter().enumerate() {
-        header.push(format::heading(metric));
-        if index == 0 {
-            header.extend(["95 % interval by subject".to_owned(), format::heading(BIAS)]);
-        }
-    }
-    let mut table = Table::new(header);
-    for head in &result.heads {
-        let rows = head.pooled.rows() / result.seeds.len().max(1);
-        let mut cells = vec![head.name.clone(), format::count(rows)];
-        for (index, &metric) in metrics.iter().enumerate() {
-            let line = line(head, metric);
-            cells.push(line.map_or_else(|| NONE.to_owned(), format::mean));
-            if index == 0 {
-                cells.extend([interval(line), format::optional(BIAS, head.pooled.get(BIAS))]);
-            }
-        }
-        table.row(cells);
-        for band in &head.by_age {
-            let of_band = |metric| format::optional(metric, band.metrics.get(metric));
-            let mut cells = vec![format!("{}, {}", head.name, band.name), format::count(band.rows)];
-            for (index, &metric) in metrics.iter().enumerate() {
-                cells.push(of_band(metric));
-                if index == 0 {
-                    cells.extend([NONE.to_owned(), of_band(BIAS)]);
-                }
-            }
-            table.row(cells);
-        }
-    }
-    table
-}
-
-fn line(head: &HeadResult, metric: Metric) -> Option<&MetricSummary> {
-    head.summary.iter().find(|line| line.metric == metric)
-}
-
-fn interval(line: Option<&MetricSummary>) -> String {
-    let known = line.and_then(|line| Some(format::interval(line.metric, line.interval?)));
-    known.unwrap_or_else(|| NONE.to_owned())
-}
-
-/// Heads by metrics: mean ± standard deviation over folds, and the interval of the metric that
-/// decides.
-fn of_classes(result: &CvResult) -> Table {
-    let metrics = result.metrics();
+/// Heads by metrics, over all test rows; the metric that decides with its interval and its standard
+/// deviation over folds.
+pub(crate) fn heads(task: &TaskReport) -> Table {
+    let metrics = task.metrics();
+    let ages = task.result.task == Task::Age;
     let mut header = vec!["head".to_owned()];
     for (index, &metric) in metrics.iter().enumerate() {
         header.push(format::heading(metric));
         if index == 0 {
-            header.push("95 % interval by subject".to_owned());
+            header.extend(["95 % interval by subject", "sd over folds"].map(str::to_owned));
+            header.extend(ages.then(|| format::heading(BIAS)));
         }
     }
     let mut table = Table::new(header);
-    for head in &result.heads {
+    for head in &task.result.heads {
         let mut cells = vec![head.name.clone()];
         for (index, &metric) in metrics.iter().enumerate() {
-            let line = line(head, metric);
-            cells.push(line.map_or_else(|| NONE.to_owned(), format::mean));
+            let line = head.summary.iter().find(|line| line.metric == metric);
+            cells.push(format::optional(metric, line.map(|line| line.pooled)));
             if index == 0 {
-                cells.push(interval(line));
+                let interval = line.and_then(|line| line.interval);
+                let interval = interval.map(|interval| format::interval(metric, interval));
+                cells.push(interval.unwrap_or_else(|| NONE.to_owned()));
+                let deviation = line.and_then(|line| line.deviation_over_folds);
+                cells.push(format::optional(metric, deviation));
+                cells.extend(ages.then(|| format::optional(BIAS, head.pooled.get(BIAS))));
             }
         }
         table.row(cells);
     }
     table
+}
+
+/// Errors on children and on old people, whom the mean over all ages hides; none where no test row
+/// is of such an age.
+pub(crate) fn by_age(task: &TaskReport) -> Option<Table> {
+    let metrics = task.metrics();
+    let header = ["head and ages".to_owned(), "rows".to_owned(), format::heading(BIAS)];
+    let names = metrics.iter().map(|&metric| format::heading(metric));
+    let mut table = Table::new(header.into_iter().chain(names));
+    for head in &task.result.heads {
+        for band in &head.by_age {
+            let value = |metric| format::optional(metric, band.metrics.get(metric));
+            let first = [format!("{}, {}", head.name, band.name), format::count(band.rows)];
+            let metrics = std::iter::once(BIAS).chain(metrics.iter().copied());
+            table.row(first.into_iter().chain(metrics.map(value)));
+        }
+    }
+    (!table.rows().is_empty()).then_some(table)
 }

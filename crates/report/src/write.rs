@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use facefold_core::files::write_atomic;
+use serde::Serialize;
 
+use crate::either::AnyReport;
 use crate::error::ReportError;
+use crate::lock::DirectoryLock;
 use crate::model::Report;
-use crate::{contents, html, markdown};
+use crate::{contents, html, markdown, matrix};
 
 /// The files of a written report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct Written {
 /// The names of a report's plots, as they lie in `plots`.
 #[must_use]
 pub fn plot_files(report: &Report) -> Vec<String> {
-    contents::page(report).figures().map(|figure| figure.file.clone()).collect()
+    contents::page(report).figures().into_iter().map(|figure| figure.file.clone()).collect()
 }
 
 /// Writes `report.md`, `report.html`, `report.json` and `plots/*.svg` into `directory`, which is created if need
@@ -57,19 +60,46 @@ pub fn write(report: &Report, directory: &Path) -> Result<Written, ReportError> 
     Ok(written)
 }
 
+/// The page of a rendered report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rendered {
+    /// `report.html`.
+    Html(PathBuf),
+    /// `report.md`, of a matrix.
+    Markdown(PathBuf),
+}
+
+impl Rendered {
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Html(path) | Self::Markdown(path) => path,
+        }
+    }
+}
+
 /// Writes all forms of a report anew from its `report.json`, into `out`, or where none is given next to it.
 /// `result` is that file or its directory.
 ///
 /// # Errors
 /// A report that cannot be read; [`ReportError::OtherReport`] where `out` holds another one, whose
-/// predictions would be taken for this one's; or any error of the file system, naming the path.
-pub fn render(result: &Path, out: Option<&Path>) -> Result<Written, ReportError> {
-    let report = Report::read(result)?;
+/// predictions would be taken for this one's; as [`DirectoryLock::claim`]; or any error of the file system,
+/// naming the path.
+pub fn render(result: &Path, out: Option<&Path>) -> Result<Rendered, ReportError> {
     let own = if result.is_dir() { Some(result) } else { result.parent() };
     let directory = out.or(own).unwrap_or(result);
+    // Read before and after: a path that is no report makes no directory.
+    AnyReport::read(result)?;
+    let _lock = DirectoryLock::claim(directory)?;
+    let report = AnyReport::read(result)?;
     let there = directory.join("report.json");
-    if there.exists() && Report::read(&there).ok().as_ref() != Some(&report) {
+    if there.exists() && AnyReport::read(&there).ok().as_ref() != Some(&report) {
         return Err(ReportError::OtherReport { path: directory.to_owned() });
     }
-    write(&report, directory)
+    match report {
+        AnyReport::Heads(report) => Ok(Rendered::Html(write(&report, directory)?.html)),
+        AnyReport::Matrix(report) => Ok(Rendered::Markdown(matrix::write(&report, directory)?)),
+    }
 }

@@ -413,8 +413,9 @@ async function into(parts) {
 
 function metricText(metric) {
   const scale = metric.share ? 100 : 1;
-  const deviation = metric.deviation_over_folds === null ? "" : ` ± ${(scale * metric.deviation_over_folds).toFixed(2)}`;
-  return `${(scale * metric.mean).toFixed(2)}${deviation}`;
+  const shown = (value) => (scale * value).toFixed(2);
+  const interval = metric.interval === null ? "" : ` (${shown(metric.interval.low)} to ${shown(metric.interval.high)})`;
+  return `${shown(metric.pooled)}${interval}`;
 }
 
 const headings = (task) => task.heads[0].metrics.map((metric) => metric.share ? `${metric.name}, %` : metric.name);

@@ -15,7 +15,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use facefold_core::{Extraction, Face, FaceVariant, RejectReason, Rejection};
+use facefold_core::{BoundingBox, Extraction, Face, FaceVariant, RejectReason, Rejection};
 use facefold_predict::ExtractionRequest;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -127,7 +127,7 @@ struct FaceItem {
     status: &'static str,
     num_det: u16,
     prob: f32,
-    bbox: [f32; 4],
+    bbox: BoundingBox,
     /// Width of the box.
     size: f32,
     /// Length of the embedding as the network gives it.
@@ -154,7 +154,7 @@ impl Extract {
             num_det: face.index,
             prob: face.score,
             bbox: face.bounding_box,
-            size: width(face),
+            size: face.bounding_box.width(),
             norm: with_embedding.then_some(norm),
             vec: with_embedding
                 .then(|| face.embedding.as_slice().iter().map(|value| value / norm).collect()),
@@ -172,7 +172,7 @@ impl Extract {
             Extraction::Embedded { faces, .. } => {
                 let wide_enough = |face: &&Face| {
                     face.score >= self.threshold.unwrap_or(0.0)
-                        && width(face) >= self.min_face_size.unwrap_or(0.0)
+                        && face.bounding_box.width() >= self.min_face_size.unwrap_or(0.0)
                 };
                 let plain = faces.iter().filter(|face| face.variant == FaceVariant::PLAIN);
                 let faces = plain.filter(wide_enough).map(|face| self.face(face)).collect();
@@ -201,10 +201,6 @@ impl Extract {
             }
         }
     }
-}
-
-fn width(face: &Face) -> f32 {
-    face.bounding_box[2] - face.bounding_box[0]
 }
 
 /// `POST /extract`.

@@ -10,6 +10,7 @@ use axum::http::{Request, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use facefold_core::BoundingBox;
 use facefold_predict::occlusion::{self, MapSummary, overlay};
 use facefold_predict::{ExplainError, Explanation, FaceSelector};
 use image::ImageFormat;
@@ -25,7 +26,7 @@ struct Reply {
     face: usize,
     /// Left, top, right, bottom in pixels of the decoded picture.
     #[serde(rename = "box")]
-    bounding_box: [f32; 4],
+    bounding_box: BoundingBox,
     /// Side of a patch and the step to the next, in pixels of the crop of 112 x 112.
     patch: usize,
     step: usize,

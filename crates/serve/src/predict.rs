@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Uri};
 use axum::response::{IntoResponse, Response};
-use facefold_core::{Extraction, Face, FaceVariant, Familiarity};
+use facefold_core::{BoundingBox, Extraction, Face, FaceVariant, Familiarity};
 use facefold_predict::{
     BundleCard, ClassPrediction, ExtractionRequest, FacePrediction, ThresholdDecision,
 };
@@ -49,7 +49,7 @@ struct FaceReply<'a> {
     index: u16,
     /// Left, top, right, bottom.
     #[serde(rename = "box")]
-    bounding_box: [f32; 4],
+    bounding_box: BoundingBox,
     /// Left eye, right eye, nose, left and right mouth corner, as the viewer sees them.
     landmarks: [[f32; 2]; 5],
     score: f32,

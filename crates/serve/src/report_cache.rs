@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use facefold_core::files::children;
 use facefold_report::Report;
 use fs_err as fs;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -308,18 +309,12 @@ fn unreadable(path: &Path, error: &io::Error) -> ApiError {
 
 /// The entries of a directory that are of a kind, by name; none where there is no such directory.
 fn listed(directory: &Path, kind: fn(&FileType) -> bool) -> io::Result<Vec<(String, PathBuf)>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+    let of_kind = |path: &PathBuf| {
+        // The metadata of a link are its own.
+        std::fs::symlink_metadata(path).is_ok_and(|metadata| kind(&metadata.file_type()))
     };
-    let mut names: Vec<(String, PathBuf)> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|of| kind(&of)))
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-        .collect();
-    names.sort();
-    Ok(names)
+    let named = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path));
+    Ok(children(directory)?.into_iter().filter(of_kind).filter_map(named).collect())
 }
 
 /// The plots of the report in this directory, without symbolic links.

@@ -210,7 +210,7 @@ fn face(rng: &mut Rng) -> Outcome<Face> {
         norm: Some(embedding.norm()),
         embedding,
         taps: Vec::new(),
-        bounding_box: [0.0, 0.0, 112.0, 112.0],
+        bounding_box: [0.0, 0.0, 112.0, 112.0].into(),
         landmarks: [[56.0, 56.0]; 5],
         score: 0.9,
         luminance: 127.0,

@@ -38,7 +38,7 @@ pub(crate) fn encode_face(face: &Face, out: &mut Vec<u8>) {
     out.extend_from_slice(&face.variant.0.to_le_bytes());
     out.push(u8::from(face.norm.is_some()));
     encode_floats(&[face.norm.unwrap_or_default()], out);
-    encode_floats(&face.bounding_box, out);
+    encode_floats(&<[f32; 4]>::from(face.bounding_box), out);
     encode_floats(face.landmarks.as_flattened(), out);
     encode_floats(&[face.score, face.luminance, face.sharpness], out);
     for values in [face.embedding.as_slice(), &face.taps] {
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         let variant = FaceVariant(self.u32()?);
         let has_norm = self.array::<1>()? == [1];
         let [norm] = self.float_array()?;
-        let bounding_box = self.float_array()?;
+        let bounding_box: [f32; 4] = self.float_array()?;
         let points: [f32; 10] = self.float_array()?;
         let [score, luminance, sharpness] = self.float_array()?;
         let length = self.u32()? as usize;
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
             embedding,
             norm: has_norm.then_some(norm),
             taps,
-            bounding_box,
+            bounding_box: bounding_box.into(),
             landmarks: landmarks(&points),
             score,
             luminance,

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 pub(crate) use facefold_core::files::PARTIAL;
-use facefold_core::files::sync_directory;
+use facefold_core::files::{partial_files, sync_directory};
 use fs_err as fs;
 
 /// A change to the disk.
@@ -117,13 +117,7 @@ pub(crate) fn create_dir_all(path: &Path) -> io::Result<()> {
 
 /// Deletes what killed writers left in a directory. The caller holds the lock for it.
 pub(crate) fn remove_partial_files(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
-            remove_file(&entry.path())?;
-        }
-    }
-    Ok(())
+    partial_files(directory)?.iter().try_for_each(|path| remove_file(path))
 }
 
 /// Opens a file that is only ever locked, after making it where there is none.

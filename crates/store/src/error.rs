@@ -25,6 +25,12 @@ pub enum StoreError {
         /// One of the files in it.
         found: String,
     },
+    /// An export would be among the files of a store.
+    #[error("`{path}` is the directory of a store: expected one for an export; choose another")]
+    IntoStore {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The store was written by another version of the format.
     #[error(
         "`{path}` has store format {found}, expected {expected}: extract again into another --store"

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema};
 use facefold_core::text::cell;
-use facefold_core::{Extraction, FaceVariant, ImageKey};
+use facefold_core::{BoundingBox, Extraction, FaceVariant, ImageKey};
 use fs_err as fs;
 use ndarray::Array2;
 use parquet::arrow::ArrowWriter;
@@ -118,13 +118,16 @@ impl Store {
     /// `index.csv` goes first and comes last: where it is, the matrices next to it are its own.
     ///
     /// # Errors
-    /// [`StoreError::NoSamples`], a corrupt file, or a failure to write.
+    /// [`StoreError::NoSamples`], [`StoreError::IntoStore`], a corrupt file, or a failure to write.
     pub fn export(
         &self,
         format: ExportFormat,
         directory: impl AsRef<Path>,
     ) -> Result<Exported, StoreError> {
         let directory = directory.as_ref();
+        if directory.join("store.json").exists() {
+            return Err(StoreError::IntoStore { path: directory.to_owned() });
+        }
         let samples = self.samples()?;
         let faces = self.main_faces()?;
         let rows: Vec<Row<'_>> = samples
@@ -283,7 +286,7 @@ impl Row<'_> {
 
     fn cells(&self) -> [String; COLUMNS.len()] {
         let Self { sample: SampleRow { sample, .. }, key, face } = self;
-        let [left, top, right, bottom] = face.bounding_box;
+        let BoundingBox { left, top, right, bottom } = face.bounding_box;
         [
             sample.path.to_string_lossy().into_owned(),
             key.to_string(),

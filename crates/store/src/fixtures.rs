@@ -37,7 +37,7 @@ pub(crate) fn embedded(seed: u32, length: usize, taps: usize) -> Extraction {
             embedding: Embedding::new(values(start, length)).unwrap(),
             norm: (seed % 2 == 1).then(|| value(start + 500)),
             taps: values(start + 600, taps),
-            bounding_box: std::array::from_fn(|i| value(start + 700 + i)),
+            bounding_box: <[f32; 4]>::into(std::array::from_fn(|i| value(start + 700 + i))),
             landmarks: std::array::from_fn(|i| [value(start + 710 + i), value(start + 720 + i)]),
             score: value(start + 730),
             luminance: value(start + 731),

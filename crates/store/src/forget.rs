@@ -3,19 +3,21 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use facefold_core::{ImageKey, SubjectId};
 use fs_err as fs;
 
 use crate::error::StoreError;
+use crate::header::StoreHeader;
 use crate::index::Index;
+use crate::layout::Layout;
 use crate::samples::SampleRow;
 use crate::seal;
 use crate::shard::{self, EmbeddingRow, Kind};
 use crate::store::Store;
 use crate::writer::StoreWriter;
-use crate::{attempts, disk};
+use crate::{attempts, disk, removal};
 
 /// Who or what is to be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +29,14 @@ pub enum Forget<'a> {
 }
 
 /// What a store holds of a person or a picture: what [`StoreWriter::forget`] removes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forgotten {
     /// The label rows: those named, and all others with the bytes of their pictures.
     pub paths: Vec<PathBuf>,
     /// The pictures.
     pub keys: HashSet<ImageKey>,
+    /// The hash by which the removal is known until it is finished.
+    pub(crate) removal: String,
 }
 
 /// A report that was made from a store.
@@ -42,26 +46,29 @@ pub struct NotedReport {
     pub directory: PathBuf,
     /// The name that the store goes by in it, before the paths of its pictures where the report has
     /// several stores.
-    pub name: Option<String>,
+    pub name: String,
+    /// Where the store lay, absolute.
+    pub store: PathBuf,
 }
 
 impl Store {
-    /// Looks for all that the store holds of a person or a picture.
+    /// Looks for all that the store holds of a person or a picture: nothing where a removal of them was
+    /// cut off at its end.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`] where it holds nothing, or a file that is corrupt or cannot be read.
+    /// [`StoreError::Unknown`] where it holds nothing else, or a file that is corrupt or cannot be read.
     pub fn find_traces(&self, of: Forget<'_>) -> Result<Forgotten, StoreError> {
         let samples = match self.samples() {
             Err(StoreError::NoSamples { .. }) => Vec::new(),
             samples => samples?,
         };
-        let root = &self.header.dataset.root;
+        let spellings = match of {
+            Forget::Subject(_) => Vec::new(),
+            Forget::Image(path) => spellings(path, &self.header.dataset.root),
+        };
         let named = |row: &SampleRow| match of {
             Forget::Subject(subject) => row.sample.subject.as_ref() == Some(subject),
-            Forget::Image(path) => {
-                let absolute = std::path::absolute(path).unwrap_or_default();
-                row.sample.path == path || root.join(&row.sample.path) == absolute
-            }
+            Forget::Image(_) => spellings.contains(&plain(&row.sample.path)),
         };
         let mut keys: HashSet<ImageKey> =
             samples.iter().filter(|row| named(row)).filter_map(|row| row.key).collect();
@@ -76,37 +83,60 @@ impl Store {
             .filter(|row| named(row) || shows(row))
             .map(|row| row.sample.path.clone())
             .collect();
-        if paths.is_empty() && keys.is_empty() {
+        let removal = removal::hash(&self.header, of);
+        let is_cut_off = || self.layout.unfinished_removals().map(|all| all.contains(&removal));
+        if paths.is_empty() && keys.is_empty() && !is_cut_off()? {
             let what = match of {
                 Forget::Subject(subject) => format!("the subject `{subject}`"),
                 Forget::Image(path) => format!("the picture `{}`", path.display()),
             };
             return Err(StoreError::Unknown { path: self.directory().to_owned(), what });
         }
-        Ok(Forgotten { paths, keys })
+        Ok(Forgotten { paths, keys, removal })
     }
 
     /// Notes the directory of a report that was made from this store, for whoever is to forget a
-    /// picture in it too, and the name that the store goes by there. On a medium that cannot be
-    /// written nothing is noted.
-    pub fn note_report(&self, directory: &Path, name: &str) {
-        let noted = || -> io::Result<()> {
-            let directory = std::path::absolute(directory)?;
-            let report = NotedReport { directory, name: Some(name.to_owned()) };
-            if self.reports()?.contains(&report) {
-                return Ok(());
-            }
-            let path = self.layout.reports();
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
-            let path = report.directory.as_os_str().as_encoded_bytes();
-            // The zero before them ends an entry that was cut off when the disk was full.
-            let line = [b"\0", name.as_bytes(), b"\0", path, b"\0"].concat();
-            disk::write_all(&mut file, &line)?;
-            file.flush()
+    /// picture in it too, and the name that the store goes by there.
+    ///
+    /// # Errors
+    /// A store that cannot be written: the report is not known to it then.
+    pub fn note_report(&self, directory: &Path, name: &str) -> io::Result<()> {
+        let report = NotedReport {
+            directory: real(directory)?,
+            name: name.to_owned(),
+            store: real(self.directory())?,
         };
-        if let Err(error) = noted() {
-            tracing::debug!("the report is not noted in the store: {error}");
+        if self.reports()?.contains(&report) {
+            return Ok(());
         }
+        let path = self.layout.reports();
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+        let [store, path] = [&report.store, &report.directory].map(|path| path.as_os_str());
+        let (store, path) = (store.as_encoded_bytes(), path.as_encoded_bytes());
+        // The zero before them ends an entry that was cut off when the disk was full.
+        let line = [b"\0", name.as_bytes(), b"\0", store, b"\0", path, b"\0"].concat();
+        disk::write_all(&mut file, &line)?;
+        file.flush()
+    }
+
+    /// Whether a report was noted by the store that this one is a copy of, which still lies where it did.
+    /// A store that was moved or renamed is no copy.
+    ///
+    /// # Errors
+    /// A path that cannot be found out about.
+    pub fn is_of_original(&self, report: &NotedReport) -> Result<bool, StoreError> {
+        if report.store == real(self.directory())? {
+            return Ok(false);
+        }
+        let header = StoreHeader::read(&report.store, &Layout::new(&report.store).header())?;
+        Ok(header.is_some_and(|header| header.has_id_of(&self.header)))
+    }
+
+    /// Whether another store is this one, through another path.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let paths = [self, other].map(|store| real(store.directory()).ok());
+        paths[0].is_some() && paths[0] == paths[1]
     }
 
     /// The reports that were made from this store.
@@ -119,18 +149,55 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let (mut reports, mut name) = (Vec::new(), None);
+        let (mut reports, mut begun) = (Vec::new(), None);
         for field in bytes.split(|&byte| byte == 0).filter(|field| !field.is_empty()) {
             // A name is that of a directory, so no absolute path.
             let path = path_of(field);
-            if path.is_absolute() {
-                reports.push(NotedReport { directory: path, name: name.take() });
-            } else {
-                name = Some(String::from_utf8_lossy(field).into_owned());
-            }
+            begun = match begun {
+                Some((name, None)) if path.is_absolute() => Some((name, Some(path))),
+                Some((name, Some(store))) if path.is_absolute() => {
+                    reports.push(NotedReport { directory: path, name, store });
+                    None
+                }
+                _ => Some((String::from_utf8_lossy(field).into_owned(), None)),
+            };
         }
         Ok(reports)
     }
+}
+
+/// A path without links and `..`, so that it means the same from everywhere and for long; as it is where
+/// nothing is there.
+fn real(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::path::absolute(path),
+        found => found,
+    }
+}
+
+/// A path without `.` in it.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// The paths by which label rows may name a picture: as it is given, and as its file is reached from the
+/// data set's root.
+fn spellings(path: &Path, root: &Path) -> Vec<PathBuf> {
+    let absolute = std::path::absolute(path).ok();
+    let links_followed = fs::canonicalize(path).ok();
+    let real_root = fs::canonicalize(root).ok();
+    let below = |path: &Option<PathBuf>, root: Option<&Path>| {
+        path.as_ref().zip(root).and_then(|(path, root)| path.strip_prefix(root).ok().map(plain))
+    };
+    [
+        Some(plain(path)),
+        below(&absolute, Some(root)),
+        below(&absolute, real_root.as_deref()),
+        below(&links_followed, real_root.as_deref()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[cfg(unix)]
@@ -155,9 +222,9 @@ impl StoreWriter {
     /// # Errors
     /// A failure to read or write. The store is then to be opened anew, and the removal repeated.
     pub fn forget(&mut self, traces: &Forgotten) -> Result<(), StoreError> {
+        self.begin_removal(traces)?;
         self.seal()?;
         self.begin_change();
-        disk::write_atomic(&self.layout.removal(), &[])?;
         // Corrupt ranges of a log cannot be read, and may contain the removed rows.
         self.empty_log()?;
         self.forget_in_shards(&traces.keys)?;
@@ -174,6 +241,7 @@ impl StoreWriter {
                     disk::remove_file(&path)?;
                 }
             }
+            disk::sync_names(&layout.derived())?;
         }
         let index = Index::load(layout, header)?;
         self.store.index = index;
@@ -184,8 +252,10 @@ impl StoreWriter {
                 !shown && !paths.contains(row.sample.path.as_path())
             })?;
         }
-        disk::remove_file(&self.store.layout.removal())?;
         disk::sync_names(&self.store.layout.directory)?;
+        // Last, and not synced: where the file comes back after a power failure, the same removal takes it
+        // away again.
+        self.withdraw_removal(traces)?;
         self.end_change();
         Ok(())
     }

@@ -41,6 +41,11 @@ pub struct StoreHeader {
     /// stores of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    /// The checksum of the samples table that belongs to the header, so that neither an earlier table nor
+    /// that of a copy of the store is taken for it; two while one is replaced by another, none before
+    /// the first, and in stores of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<String>,
 }
 
 /// 128 random bits.
@@ -87,12 +92,18 @@ impl StoreHeader {
     #[must_use]
     pub fn new(fingerprint: Fingerprint, extractor: ExtractorInfo, dataset: DatasetInfo) -> Self {
         let id = Some(random_id());
-        Self { format: FORMAT, fingerprint, extractor, dataset, has_samples: false, id }
+        let tables = Vec::new();
+        Self { format: FORMAT, fingerprint, extractor, dataset, has_samples: false, id, tables }
     }
 
     /// What tells the store from all others; none in stores of earlier versions.
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    /// Whether another header is that of the same store, or of a copy of it.
+    pub(crate) fn has_id_of(&self, other: &Self) -> bool {
+        self.id.is_some() && self.id == other.id
     }
 
     /// Length of a row of features: the embedding, and the taps where there are any.
@@ -139,16 +150,42 @@ impl StoreHeader {
         self.format > WITHOUT_CHECKSUMS
     }
 
-    /// The header once a samples table of a data set is written next to it.
+    /// The header of a store that has a samples table of a data set.
     pub(crate) fn with_samples(&self, dataset: DatasetInfo) -> Self {
         let id = self.id.clone().or_else(|| Some(random_id()));
         Self { format: FORMAT, dataset, has_samples: true, id, ..self.clone() }
     }
 
+    /// The header once the samples table with this checksum is written.
+    pub(crate) fn with_table(self, checksum: String) -> Self {
+        Self { tables: vec![checksum], ..self }
+    }
+
+    /// The header before a samples table with this checksum takes the place of the present one: either
+    /// may be there then. A header that accepts any table stays as it is.
+    pub(crate) fn announcing(&self, checksum: &str) -> Self {
+        let mut both = self.clone();
+        if !self.owns_table(checksum) {
+            both.tables.push(checksum.to_owned());
+        }
+        both
+    }
+
+    /// Whether a samples table with this checksum is the store's.
+    pub(crate) fn owns_table(&self, checksum: &str) -> bool {
+        self.tables.is_empty() || self.tables.iter().any(|own| own == checksum)
+    }
+
+    /// The checksums of the tables that are the store's, for a message.
+    pub(crate) fn table_names(&self) -> String {
+        self.tables.join(" or ")
+    }
+
     /// Refuses taps of other maps, which no head of this version is meant for.
     fn check_taps(&self, directory: &Path) -> Result<(), StoreError> {
         let found = self.extractor.taps_length;
-        if found == 0 || self.extractor.taps_layout == TAPS_LAYOUT {
+        let known = self.extractor.taps_layout == TAPS_LAYOUT || self.extractor.is_imported();
+        if found == 0 || known {
             return Ok(());
         }
         let command = self.extraction(directory);

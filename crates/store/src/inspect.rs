@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 
-use facefold_core::files::is_exhausted;
+use facefold_core::files::{children, is_exhausted};
 use facefold_core::{FaceVariant, ImageKey, RejectReason};
 use fs_err as fs;
 use serde::Serialize;
@@ -164,10 +164,10 @@ impl Store {
                 found.problems.extend(self.check_copy(name)?);
             }
         }
-        if !found.is_valid() && self.removal_is_unfinished() {
-            // Half of it is there, such as a shard next to the one that replaces it. What else is said
-            // to be done, the extraction above all, would bring back whoever was to be forgotten.
-            let first = format!("before anything else, {}", remedy_for_lost_rows(true));
+        if self.removal_is_unfinished() {
+            // Half of it may be there, such as a shard next to the one that replaces it. What else is
+            // said to be done, the extraction above all, would bring back whoever was to be forgotten.
+            let first = format!("a removal is not finished: {}", remedy_for_lost_rows(true));
             found.problems.insert(0, first);
         }
         Ok(found)
@@ -240,12 +240,6 @@ impl Store {
         Ok(self.lost(&self.samples()?))
     }
 
-    /// Whether a removal was cut off, or is under way.
-    #[must_use]
-    pub fn removal_is_unfinished(&self) -> bool {
-        self.layout.removal().exists()
-    }
-
     fn lost(&self, samples: &[SampleRow]) -> usize {
         let unseen = |key: ImageKey| !self.contains(&key);
         samples.iter().filter(|row| row.key.is_some_and(unseen)).count()
@@ -292,12 +286,7 @@ impl Store {
 
 /// Bytes of the files in a directory; 0 where there is none.
 fn size_of_directory(path: &Path) -> io::Result<u64> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    entries.map(|entry| Ok(entry?.metadata()?.len())).sum()
+    children(path)?.into_iter().map(|file| Ok(fs::symlink_metadata(file)?.len())).sum()
 }
 
 /// What to do about [`Store::lost_rows`], as the end of a sentence.
@@ -305,7 +294,8 @@ fn size_of_directory(path: &Path) -> io::Result<u64> {
 pub fn remedy_for_lost_rows(removal_is_unfinished: bool) -> &'static str {
     if removal_is_unfinished {
         // The extraction would bring back whoever was to be forgotten.
-        "run the same `store forget` command again, which was cut off"
+        "wait for the `store forget` that is at work, or run the same `store forget` command again, which was \
+         cut off"
     } else {
         "run the same `extract` command again"
     }

@@ -37,7 +37,7 @@ impl Layout {
         self.directory.join("reports")
     }
 
-    /// There, and empty, while a removal is under way, and after one that was cut off.
+    /// There while a removal is under way, and after one that was cut off.
     pub(crate) fn removal(&self) -> PathBuf {
         self.directory.join("removal")
     }

@@ -20,7 +20,7 @@
 //! # };
 //! # let face = Face {
 //! #     index: 0, variant: FaceVariant::PLAIN, embedding: Embedding::new(vec![3.0, 4.0])?,
-//! #     norm: Some(5.0), taps: vec![], bounding_box: [0.0; 4], landmarks: [[0.0; 2]; 5],
+//! #     norm: Some(5.0), taps: vec![], bounding_box: [0.0; 4].into(), landmarks: [[0.0; 2]; 5],
 //! #     score: 1.0, luminance: 127.0, sharpness: 50.0,
 //! # };
 //! # let fingerprint = Fingerprint::builder().text("network", "mbf").finish();
@@ -50,12 +50,14 @@ mod export;
 mod fixtures;
 mod forget;
 mod header;
+mod import;
 mod index;
 mod inspect;
 mod layout;
 mod log;
 mod matrix;
 mod npy;
+mod removal;
 mod samples;
 mod seal;
 mod shard;
@@ -71,9 +73,11 @@ pub use error::StoreError;
 pub use export::{ExportFormat, Exported, InvalidExportFormat};
 pub use forget::{Forget, Forgotten, NotedReport};
 pub use header::{DatasetInfo, StoreHeader};
+pub use import::{ImportError, ImportFiles, ImportedRow, ImportedRows};
 pub use inspect::{ShardCheck, StoreInfo, Verification, remedy_for_lost_rows};
 pub use matrix::{Features, InvalidFeatures, Select};
-pub use samples::{RejectedSample, SampleRow, TakenOver};
+pub use npy::write_npy;
+pub use samples::{RejectedSample, SampleRow, TakenOver, rejection_of};
 pub use shard::FaceSummary;
 pub use store::{Outcome, Store};
 pub use writer::{SealLimits, StoreWriter};

@@ -40,6 +40,8 @@ pub(crate) struct LogEntry {
     pub(crate) rejected: bool,
     offset: u64,
     length: usize,
+    /// The checksum that stands before it.
+    pub(crate) sum: u32,
 }
 
 /// The readable part of a log.
@@ -78,10 +80,10 @@ pub(crate) fn replay(file: &fs::File, expected: &Fingerprint) -> Result<Replay, 
     check_header(file.path(), &start, expected)?;
     let (mut end, mut record) = (HEADER as u64, Vec::new());
     while end < size {
-        let length = next_record(&mut reader, size - end, &mut record)?;
-        if let (Some(length), Some((key, rejected))) = (length, codec::peek(&record)) {
+        let whole = next_record(&mut reader, size - end, &mut record)?;
+        if let (Some((length, sum)), Some((key, rejected))) = (whole, codec::peek(&record)) {
             let offset = end + PREFIX as u64;
-            found.entries.push(LogEntry { key, rejected, offset, length });
+            found.entries.push(LogEntry { key, rejected, offset, length, sum });
             end = offset + length as u64;
             continue;
         }
@@ -165,13 +167,13 @@ impl LogCorruption {
     }
 }
 
-/// The next record's length, with its bytes in `record`; `None` at the end or at an incomplete
+/// The next record's length and checksum, with its bytes in `record`; `None` at the end or at an incomplete
 /// tail.
 fn next_record(
     reader: &mut impl Read,
     left: u64,
     record: &mut Vec<u8>,
-) -> Result<Option<usize>, StoreError> {
+) -> Result<Option<(usize, u32)>, StoreError> {
     if left < PREFIX as u64 {
         return Ok(None);
     }
@@ -184,8 +186,8 @@ fn next_record(
     }
     record.resize(length, 0);
     reader.read_exact(record)?;
-    let whole = checksum(length_bytes, record) == u32::from_le_bytes(sum);
-    Ok(whole.then_some(length))
+    let sum = u32::from_le_bytes(sum);
+    Ok((checksum(length_bytes, record) == sum).then_some((length, sum)))
 }
 
 fn checksum(length: [u8; 4], record: &[u8]) -> u32 {
@@ -290,7 +292,8 @@ impl Log {
             return Err(error.into());
         }
         let rejected = matches!(extraction, Extraction::Rejected(_));
-        let entry = LogEntry { key: *key, rejected, offset: self.end + PREFIX as u64, length };
+        let offset = self.end + PREFIX as u64;
+        let entry = LogEntry { key: *key, rejected, offset, length, sum };
         self.end += self.buffer.len() as u64;
         self.unsynced += 1;
         if self.unsynced >= SYNC_RECORDS || self.synced_at.elapsed() >= SYNC_AFTER {

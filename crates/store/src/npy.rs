@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use facefold_core::RowValues;
-use facefold_engine::MappedFile;
+use facefold_kernels::MappedFile;
 use fs_err as fs;
 use rayon::prelude::*;
 
@@ -27,6 +27,21 @@ const HEADER: usize = 128;
 
 /// Blocks that one core checks before it takes more.
 const CHECKED_BLOCKS: usize = 16;
+
+/// Writes a matrix of rows of `width` values in NumPy's format.
+///
+/// # Errors
+/// A failure to write.
+pub fn write_npy(
+    path: &Path,
+    values: impl ExactSizeIterator<Item = f32>,
+    width: usize,
+) -> Result<(), StoreError> {
+    let rows = values.len() / width.max(1);
+    let mut bytes = header(rows, width);
+    bytes.extend(values.take(rows * width).flat_map(f32::to_le_bytes));
+    Ok(disk::write_atomic(path, &bytes)?)
+}
 
 /// A column of all rows of the shards (`embedding` or `taps`), in the order of the key index.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! The samples table: one row per label row, with the key of its picture.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +39,8 @@ const MARKER: &[u8] = b"facefold.checksum\x18\x40";
 const STORE: &str = "facefold.store";
 
 /// What to do about a damaged table.
-const WRITE_AGAIN: &str = "run the same `extract` command again: it writes the table anew";
+const WRITE_AGAIN: &str = "restore the table that belongs to the store, or run the same `extract` command \
+    again: it writes the table anew from the label files, so take whoever was forgotten out of them first";
 
 /// A label row and its picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +64,17 @@ pub struct RejectedSample {
     pub rejection: Rejection,
 }
 
+/// Why a label row has no embedding, if it was rejected: what the store says of its picture, by the
+/// picture's key, else why the picture could not be read, which then has no key.
+#[must_use]
+pub fn rejection_of<'a>(
+    key: Option<&ImageKey>,
+    unread: Option<&'a Rejection>,
+    rejections: &'a BTreeMap<ImageKey, Rejection>,
+) -> Option<&'a Rejection> {
+    key.and_then(|key| rejections.get(key)).or(unread)
+}
+
 impl Store {
     /// Every label row whose picture was rejected, in the order of the samples table.
     ///
@@ -71,8 +83,8 @@ impl Store {
     pub fn rejected_samples(&self) -> Result<Vec<RejectedSample>, StoreError> {
         let rejections = self.rejections()?;
         let rejected = |row: SampleRow| {
-            let by_key = row.key.and_then(|key| rejections.get(&key).cloned());
-            let rejection = by_key.or(row.rejection)?;
+            let found = rejection_of(row.key.as_ref(), row.rejection.as_ref(), &rejections);
+            let rejection = found?.clone();
             Some(RejectedSample { path: row.sample.path, key: row.key, rejection })
         };
         Ok(self.samples()?.into_iter().filter_map(rejected).collect())
@@ -135,7 +147,38 @@ impl Store {
                 )));
             }
         }
+        if let Some(found) = shard::metadata(&bytes, CHECKSUM).map_err(invalid)?
+            && !self.owns_table(&found)?
+        {
+            return Err(corrupt(format!(
+                "it is an earlier table, or that of a copy of the store: expected the checksum {}, found \
+                 {found}",
+                self.header.table_names()
+            )));
+        }
         read(bytes, each).map_err(invalid)
+    }
+
+    /// Whether a samples table with this checksum is the store's, as it was opened or as it is by now.
+    fn owns_table(&self, checksum: &str) -> Result<bool, StoreError> {
+        let now = || StoreHeader::read(self.directory(), &self.layout.header());
+        Ok(self.header.owns_table(checksum)
+            || now()?.is_some_and(|header| header.owns_table(checksum)))
+    }
+
+    /// How many of these label rows, given by their paths, the samples table has no more.
+    ///
+    /// # Errors
+    /// As [`Self::samples`].
+    pub fn count_gone<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<usize, StoreError> {
+        let mut gone: HashSet<&Path> = paths.into_iter().collect();
+        self.for_each_sample(|row| {
+            gone.remove(row.sample.path.as_path());
+        })?;
+        Ok(gone.len())
     }
 }
 
@@ -155,16 +198,16 @@ impl Store {
     ///
     /// A row keeps the picture that it had where there is none for it now, or a rejected one; and a
     /// row that is not given stays where its picture is in the store and no row given shows it. `header`
-    /// is the one that is written after the table.
+    /// is the one of the store with the table.
     pub(crate) fn replace_samples<R: Borrow<SampleRow>>(
-        &self,
+        &mut self,
         rows: impl IntoIterator<Item = R>,
-        header: &StoreHeader,
+        header: StoreHeader,
     ) -> Result<TakenOver, StoreError> {
         let mut known = self.known_pictures()?;
         let mut taken_over = TakenOver::default();
         let mut shown = HashSet::new();
-        let mut table = TableWriter::new(header)?;
+        let mut table = TableWriter::new(&header)?;
         for row in rows {
             let mut row = row.borrow().clone();
             if let Some(earlier) = known.get_mut(&row.sample.path) {
@@ -189,8 +232,25 @@ impl Store {
             taken_over.rows.push(row.sample.path.clone());
             table.push(row)?;
         }
-        write_atomic(&self.layout.samples(), &table.finish()?)?;
+        self.put_table(table, header)?;
         Ok(taken_over)
+    }
+
+    /// Puts a samples table in the place of the present one, with the header of the store that has it.
+    fn put_table(&mut self, table: TableWriter, header: StoreHeader) -> Result<(), StoreError> {
+        let (bytes, checksum) = table.finish()?;
+        // In this order a kill leaves a header that knows the table next to it.
+        self.put_header(self.header.announcing(&checksum))?;
+        write_atomic(&self.layout.samples(), &bytes)?;
+        self.put_header(header.with_table(checksum))
+    }
+
+    fn put_header(&mut self, header: StoreHeader) -> Result<(), StoreError> {
+        if header != self.header {
+            header.write(&self.layout.header())?;
+            self.header = header;
+        }
+        Ok(())
     }
 
     /// Whether a row knew more with the earlier picture: there is none now, or one that is rejected
@@ -217,7 +277,7 @@ impl Store {
 
     /// Writes the rows of the present table that are kept, in their order.
     pub(crate) fn retain_samples(
-        &self,
+        &mut self,
         keep: impl Fn(&SampleRow) -> bool,
     ) -> Result<(), StoreError> {
         let mut table = TableWriter::new(&self.header)?;
@@ -229,7 +289,7 @@ impl Store {
         })?;
         match failed {
             Some(error) => Err(error),
-            None => Ok(write_atomic(&self.layout.samples(), &table.finish()?)?),
+            None => self.put_table(table, self.header.clone()),
         }
     }
 }
@@ -277,15 +337,19 @@ impl TableWriter {
         Ok(())
     }
 
-    /// The bytes of the table, with their checksum among them.
-    fn finish(mut self) -> Result<Vec<u8>, StoreError> {
+    /// The bytes of the table, and their checksum, which is among them.
+    fn finish(mut self) -> Result<(Bytes, String), StoreError> {
         self.write()?;
         let mut bytes = self.writer.into_inner().map_err(failed)?;
-        if checksum::seal(&mut bytes, MARKER) {
-            return Ok(bytes);
+        let sealed = checksum::seal(&mut bytes, MARKER);
+        let bytes = Bytes::from(bytes);
+        match shard::metadata(&bytes, CHECKSUM).map_err(failed)? {
+            Some(checksum) if sealed => Ok((bytes, checksum)),
+            _ => {
+                let missing = format!("expected `{CHECKSUM}` in the metadata, found none");
+                Err(failed(ParquetError::General(missing)))
+            }
         }
-        let missing = format!("expected `{CHECKSUM}` in the metadata, found none");
-        Err(failed(ParquetError::General(missing)))
     }
 }
 

@@ -96,6 +96,7 @@ fn embeddings_batch(
     let float = |value: fn(&Face) -> f32| -> ArrayRef {
         Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| value(&row.face))))
     };
+    let boxes = rows.iter().flat_map(|row| <[f32; 4]>::from(row.face.bounding_box)).collect();
     let floats = |width: usize, values: fn(&Face) -> &[f32]| -> Result<ArrayRef, StoreError> {
         let mut all = Vec::with_capacity(rows.len() * width);
         for row in rows {
@@ -109,7 +110,7 @@ fn embeddings_batch(
         Arc::new(UInt16Array::from_iter_values(rows.iter().map(|row| row.face.index))),
         Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.found))),
         Arc::new(rows.iter().map(|row| row.face.norm).collect::<Float32Array>()),
-        floats(4, |face| &face.bounding_box)?,
+        Arc::new(table::floats(boxes, 4)?),
         floats(10, |face| face.landmarks.as_flattened())?,
         float(|face| face.score),
         float(|face| face.luminance),

@@ -5,13 +5,15 @@
 //! longer has its own name. Rows are sorted by variant, face and key.
 
 use std::io;
+use std::path::PathBuf;
 
 use arrow_array::{
     Array, FixedSizeBinaryArray, Float32Array, RecordBatch, StringArray, UInt16Array, UInt32Array,
 };
 use bytes::Bytes;
 use facefold_core::extraction::InvalidRejectReason;
-use facefold_core::{Embedding, Face, FaceVariant, ImageKey, Rejection};
+use facefold_core::files::children;
+use facefold_core::{BoundingBox, Embedding, Face, FaceVariant, ImageKey, Rejection};
 use fs_err as fs;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
@@ -69,8 +71,8 @@ pub struct FaceSummary {
     pub luminance: f32,
     /// Variance of the Laplacian of the aligned crop's luma; higher is sharper.
     pub sharpness: f32,
-    /// Left, top, right, bottom in pixels of the decoded picture.
-    pub bounding_box: [f32; 4],
+    /// Around the face.
+    pub bounding_box: BoundingBox,
 }
 
 impl FaceSummary {
@@ -88,28 +90,15 @@ impl FaceSummary {
     /// The side of the square that is as large as the face's box, in pixels.
     #[must_use]
     pub fn size(&self) -> f32 {
-        let [left, top, right, bottom] = self.bounding_box;
-        ((right - left).max(0.0) * (bottom - top).max(0.0)).sqrt()
+        self.bounding_box.area().sqrt()
     }
 }
 
 /// Names of the shards in a store, sorted.
 pub(crate) fn list(layout: &Layout) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    match fs::read_dir(layout.shards()) {
-        Ok(entries) => {
-            for entry in entries {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                if Kind::of(&name).is_some() {
-                    names.push(name);
-                }
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    names.sort();
-    Ok(names)
+    let name = |path: PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names = children(&layout.shards())?.into_iter().map(name);
+    Ok(names.filter(|name| Kind::of(name).is_some()).collect())
 }
 
 /// Reads a shard whole, and checks its bytes against its name.
@@ -255,7 +244,7 @@ pub(crate) fn for_each_main_face(
                     score: scores.value(row),
                     luminance: luminances.value(row),
                     sharpness: sharpnesses.value(row),
-                    bounding_box: boxes[row],
+                    bounding_box: boxes[row].into(),
                 };
                 each(key_at(keys, row)?, summary);
             }
@@ -293,7 +282,7 @@ fn rows_of(batch: &RecordBatch) -> Result<Vec<EmbeddingRow>, ParquetError> {
                 embedding,
                 norm: norms.is_valid(row).then(|| norms.value(row)),
                 taps: row_of(taps, row),
-                bounding_box: boxes[row],
+                bounding_box: boxes[row].into(),
                 landmarks: codec::landmarks(&points[row]),
                 score: scores.value(row),
                 luminance: luminances.value(row),

@@ -123,6 +123,22 @@ impl Store {
         &self.layout.directory
     }
 
+    /// A short name for the embeddings in it, made of checksums that are there already: those of its
+    /// shards, and of the log's records that no shard holds. Where it is another, features may be.
+    #[must_use]
+    pub fn stamp(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 store stamp v1");
+        hasher.update(self.index.stamp().as_bytes());
+        let mut logged: Vec<(ImageKey, u32)> =
+            self.logged.values().map(|entry| (entry.key, entry.sum)).collect();
+        logged.sort_unstable();
+        for (key, sum) in logged {
+            hasher.update(key.as_bytes());
+            hasher.update(&sum.to_le_bytes());
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
     /// Whether the embeddings have taps.
     #[must_use]
     pub fn has_taps(&self) -> bool {

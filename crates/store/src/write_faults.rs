@@ -176,11 +176,17 @@ fn a_removal_that_fails_anywhere_can_be_done_again() {
         let failed = forget(directory.path()).is_err();
         let met = begin(None).len();
         // Never the extraction first, which would bring the person back.
-        let problems = Store::open(directory.path()).unwrap().verify().unwrap().problems;
+        let store = Store::open(directory.path()).unwrap();
+        let problems = store.verify().unwrap().problems;
         let asks = |problem: &String| problem.contains("run the same `store forget`");
         assert!(problems.first().is_none_or(asks), "change {first}: {problems:?}");
+        assert_eq!(problems.is_empty(), !store.removal_is_unfinished(), "change {first}");
+        // Nor does what is left of a removal say who it is of.
+        let left = fs::read(store.layout.removal()).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&left).contains("person"), "change {first}");
         match forget(directory.path()) {
-            Ok(()) | Err(StoreError::Unknown { .. }) => {}
+            Ok(()) => assert!(failed, "change {first}"),
+            Err(StoreError::Unknown { .. }) => assert!(!failed, "change {first}"),
             Err(error) => panic!("change {first}: {error}"),
         }
         let store = Store::open(directory.path()).unwrap();
@@ -244,10 +250,14 @@ fn a_report_that_could_not_be_noted_hides_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let store = extract(directory.path(), false, |_| ()).unwrap();
     begin(Some(plan(0, false)));
-    store.note_report(Path::new("/results/noted-in-part"), "store");
+    store.note_report(Path::new("/results/noted-in-part"), "store").unwrap_err();
     begin(None);
-    store.note_report(Path::new("/results/noted"), "store");
-    let noted = NotedReport { directory: "/results/noted".into(), name: Some("store".to_owned()) };
+    store.note_report(Path::new("/results/noted"), "store").unwrap();
+    let noted = NotedReport {
+        directory: "/results/noted".into(),
+        name: "store".to_owned(),
+        store: fs::canonicalize(directory.path()).unwrap(),
+    };
     let found = store.reports().unwrap();
     assert!(found.contains(&noted), "{found:?}");
 }

@@ -280,12 +280,7 @@ impl StoreWriter {
         rows: impl IntoIterator<Item = R>,
     ) -> Result<TakenOver, StoreError> {
         let header = self.store.header.with_samples(self.dataset.clone());
-        let taken_over = self.store.replace_samples(rows, &header)?;
-        if header != self.store.header {
-            header.write(&self.store.layout.header())?;
-            self.store.header = header;
-        }
-        Ok(taken_over)
+        self.store.replace_samples(rows, header)
     }
 
     /// Seals what is in the log and gives the store for reading.

@@ -12,14 +12,13 @@ use std::time::Instant;
 use candle_core::Device;
 use facefold_engine::{Executor, Images, Shape};
 use facefold_vision::candle_executor::CandleExecutor;
-use facefold_vision::onnx;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let paths: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [model, crops, embeddings] = paths.as_slice() else {
         return Err("expected MODEL.onnx CROPS.npy EMBEDDINGS.npy".into());
     };
-    let network = onnx::import(&fs_err::read(model)?)?;
+    let network = facefold_onnx::import(&fs_err::read(model)?)?;
     let executor = CandleExecutor::new(&network, &Device::Cpu)?;
     let (count, bytes) = npy::read_crops(crops)?;
     let data: Vec<f32> = bytes.iter().map(|&byte| (f32::from(byte) - 127.5) / 127.5).collect();

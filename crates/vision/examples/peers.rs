@@ -29,7 +29,6 @@ use facefold_vision::decode::{Limits, decode, inspect};
 use facefold_vision::detect::Detector;
 use facefold_vision::extractor::Embedder;
 use facefold_vision::networks::{Architecture, Untrained};
-use facefold_vision::onnx;
 use image::RgbImage;
 use serde_json::{Value, json};
 
@@ -81,7 +80,7 @@ impl Bench {
                     other => return Err(format!("no network for `{other}`").into()),
                 };
                 let network = architecture.build(&mut Untrained { seed: 7 });
-                fs_err::write(text("model")?, onnx::export(&network, 112, 112)?)?;
+                fs_err::write(text("model")?, facefold_onnx::export(&network, 112, 112)?)?;
                 Ok(json!({}))
             }
             "decode" => Ok(measure(threads, rounds * self.samples.len(), 1, |range| {
@@ -176,7 +175,7 @@ impl Bench {
     fn engine(&mut self, request: &Value) -> Result<(Arc<Network>, Shared), Failure> {
         let path = PathBuf::from(request["model"].as_str().ok_or("expected `model`")?);
         if !self.networks.contains_key(&path) {
-            let network = onnx::import(&fs_err::read(&path)?)?;
+            let network = facefold_onnx::import(&fs_err::read(&path)?)?;
             self.networks.insert(path.clone(), Arc::new(network));
         }
         let network = Arc::clone(&self.networks[&path]);
@@ -186,7 +185,7 @@ impl Bench {
         };
         let precision: Precision = match request["precision"].as_str() {
             Some(name) => name.parse()?,
-            None => kernel.default_precision(),
+            None => Precision::default_for(kernel),
         };
         let key = format!("{} {kernel} {precision}", path.display());
         if !self.engines.contains_key(&key) {

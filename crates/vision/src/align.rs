@@ -1,7 +1,7 @@
 //! Five-point alignment: from landmarks to the 112 x 112 crop that ArcFace was trained on.
 
 use facefold_core::{RejectReason, Rejection};
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 use image::RgbImage;
 
 pub use crate::networks::CROP_SIDE;

@@ -1,5 +1,5 @@
 //! Extraction on this machine, from bytes to aligned faces and embeddings: decode, SCRFD,
-//! five-point alignment, the ArcFace networks in candle, weights from ONNX.
+//! five-point alignment, the ArcFace networks in candle.
 
 pub mod align;
 pub mod augment;
@@ -9,7 +9,6 @@ pub mod detect;
 pub mod extractor;
 pub mod models;
 pub mod networks;
-pub mod onnx;
 pub mod resize;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Bilinear resizing as OpenCV's `INTER_LINEAR` does it, so that a detector sees what it was
 //! trained and is served with elsewhere.
 
-use facefold_engine::{RowResizer, Tap, Vectorised, dispatch_simd};
+use facefold_kernels::{RowResizer, Tap, Vectorised, dispatch_simd};
 use image::RgbImage;
 
 /// Fractions are whole numbers of 1/2048, as in OpenCV's `resize.cpp` (`INTER_RESIZE_COEF_BITS`).

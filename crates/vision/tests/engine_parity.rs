@@ -14,7 +14,6 @@ use facefold_vision::align::{Crop, align};
 use facefold_vision::candle_executor::CandleExecutor;
 use facefold_vision::decode::{Limits, inspect};
 use facefold_vision::detect::Detector;
-use facefold_vision::onnx;
 use fs_err as fs;
 
 const CROPS: usize = 200;
@@ -36,7 +35,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 fn network(models: &Path, file: &str) -> Network {
-    onnx::import(&fs::read(models.join(file)).unwrap()).unwrap()
+    facefold_onnx::import(&fs::read(models.join(file)).unwrap()).unwrap()
 }
 
 /// Aligned faces of pictures spread evenly over the names.

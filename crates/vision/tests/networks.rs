@@ -101,3 +101,14 @@ fn names_read_back() {
     let error = "resnet".parse::<Architecture>().unwrap_err().to_string();
     assert!(error.contains("`resnet`") && error.contains("iresnet18"), "{error}");
 }
+
+#[test]
+fn described_networks_come_back_from_a_file() {
+    for architecture in [Architecture::MobileFaceNet, Architecture::IResNet18] {
+        let network = architecture.build(&mut Untrained { seed: 2 });
+        assert_eq!(
+            facefold_onnx::import(&facefold_onnx::export(&network, 112, 112).unwrap()).unwrap(),
+            network
+        );
+    }
+}

@@ -17,7 +17,6 @@ use facefold_engine::{Executor, Images, Network, Shape};
 use facefold_testing::{Need, given};
 use facefold_vision::candle_executor::CandleExecutor;
 use facefold_vision::networks::{Architecture, Untrained};
-use facefold_vision::onnx;
 
 const CROP: Shape = Shape { channels: 3, height: 112, width: 112 };
 
@@ -58,7 +57,7 @@ fn w600k_mbf_agrees_with_onnxruntime_on_200_real_crops() {
     let (count, pixels) = npy::read_crops(&crops).unwrap();
     assert_eq!(count, 200);
     let model = models.join("w600k_mbf.onnx");
-    let network = onnx::import(&fs_err::read(&model).unwrap()).unwrap();
+    let network = facefold_onnx::import(&fs_err::read(&model).unwrap()).unwrap();
     npy::write_rows(&embeddings, &embed(&network, &pixels), 512).unwrap();
     println!("{}", parity(&python, &["compare".as_ref(), &model, &crops, &embeddings]));
 }
@@ -75,7 +74,7 @@ fn untrained_networks_agree_with_onnxruntime() {
         [Architecture::MobileFaceNet, Architecture::IResNet18, Architecture::IResNet50]
     {
         let network = architecture.build(&mut Untrained { seed: 7 });
-        fs_err::write(&model, onnx::export(&network, 112, 112).unwrap()).unwrap();
+        fs_err::write(&model, facefold_onnx::export(&network, 112, 112).unwrap()).unwrap();
         npy::write_rows(&embeddings, &embed(&network, &pixels), 512).unwrap();
         let said = parity(&python, &["compare".as_ref(), &model, &crops, &embeddings]);
         println!("{architecture}: {said}");

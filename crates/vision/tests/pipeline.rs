@@ -29,11 +29,11 @@ fn main_face(extractor: &LocalExtractor, path: &Path) -> Option<Face> {
     }
 }
 
-/// What `scripts/parity_road.py` says of the main face: embedding and landmarks.
+/// What `scripts/parity_pipeline.py` says of the main face: embedding and landmarks.
 type Peer = (Embedding, Vec<[f32; 2]>);
 
 fn peer_results(python: &Path, models: &Path, paths: &[PathBuf]) -> HashMap<PathBuf, Option<Peer>> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/parity_road.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/parity_pipeline.py");
     let output = Command::new(python).arg(script).arg(models).args(paths).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use facefold_engine::{Network, Op, Shape};
 use facefold_testing::{Need, skip};
 use facefold_vision::networks::{Architecture, Untrained, backbone_taps};
-use facefold_vision::onnx;
 
 fn published(file: &str, need: Need) -> Option<Network> {
     let path = std::env::var_os("FACEFOLD_MODELS").map(|folder| PathBuf::from(folder).join(file));
@@ -17,7 +16,7 @@ fn published(file: &str, need: Need) -> Option<Network> {
         skip(need);
         return None;
     };
-    Some(onnx::import(&fs_err::read(path).unwrap()).unwrap())
+    Some(facefold_onnx::import(&fs_err::read(path).unwrap()).unwrap())
 }
 
 fn count_ops(network: &Network) -> BTreeMap<&'static str, usize> {

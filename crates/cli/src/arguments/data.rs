@@ -34,10 +34,10 @@ Examples:
     Generate {
         /// Directory to write.
         out: PathBuf,
-        /// Number of subjects.
+        /// Number of subjects, at least 8: one for each age group.
         #[arg(long, default_value_t = 60)]
         subjects: usize,
-        /// Number of pictures.
+        /// Number of pictures, at least 2 a subject.
         #[arg(long, default_value_t = 600)]
         pictures: usize,
         /// Seed: the same seed gives the same bytes.

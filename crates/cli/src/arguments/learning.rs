@@ -26,7 +26,7 @@ pub struct LearningArguments {
     /// Labels that multi-task heads (`mlp-multi-task`, `mlp-multi-task-ensemble`) learn in addition to each task's own and
     /// never answer: race, or a task; several with commas. Those of test rows are never read.
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
-    pub beside: Vec<String>,
+    pub auxiliary: Vec<String>,
     /// What the heads see: embedding, taps or both. Default: both where the store has taps.
     #[arg(long, value_enum)]
     pub features: Option<FeaturesName>,
@@ -51,11 +51,12 @@ pub struct LearningArguments {
     /// First seed of heads, inner validation and random splits.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// A setting of a head, such as mlp.epochs=20 (repeat for more; `results/*/report.json` lists them).
+    /// A setting of a head, such as mlp.epochs=20 or svm.c=0.1,1,10 (repeat for more; `facefold heads`
+    /// lists them).
     #[arg(long = "set", value_name = "HEAD.KEY=VALUE")]
     pub settings: Vec<String>,
     /// Gigabytes that the kernel values of one fit of an SVM may take; above, it is approximated.
-    /// Fits run side by side on --threads. Default: svm.memory_gb, which is 4.
+    /// Fits run side by side on --threads. Default: `svm.memory_gb`, which is 4.
     #[arg(long, value_name = "GB")]
     pub memory: Option<f64>,
     /// A bundle whose MLPs this run's start from instead of at random (same features and hidden
@@ -76,7 +77,7 @@ impl LearningArguments {
         let options = LearningOptions {
             stores: self.store.clone(),
             tasks: each_once(&parsed(&self.task)?),
-            auxiliary: each_once(&parsed(&self.beside)?),
+            auxiliary: each_once(&parsed(&self.auxiliary)?),
             features: self.features.map(Features::from),
             policy: self.label_policy.parse().map_err(Usage::error)?,
             groups: self.age_groups.parse().map_err(Usage::error)?,

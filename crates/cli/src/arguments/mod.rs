@@ -11,6 +11,8 @@ mod evaluation;
 mod explain;
 mod export;
 mod extract;
+mod heads;
+mod judge;
 mod learning;
 mod matrix;
 mod media;
@@ -35,13 +37,15 @@ pub use demo::DemoArguments;
 pub use explain::ExplainArguments;
 pub use export::{ExportArguments, WeightsName};
 pub use extract::ExtractArguments;
+pub use heads::HeadsArguments;
+pub use judge::JudgeArguments;
 pub use matrix::MatrixArguments;
 pub use models::ModelsCommand;
 pub use network::NetworkArguments;
 pub use predict::{AnswerFormat, FacesName, PredictArguments};
 pub use report::ReportCommand;
 pub use serve::ServeArguments;
-pub use store::{ExportFormatName, StoreCommand};
+pub use store::{ExportFormatName, ImportArguments, StoreCommand};
 pub use train::{BundleWeightsName, TrainArguments};
 pub use tune::TuneArguments;
 
@@ -92,9 +96,11 @@ pub enum Command {
     Data(DataCommand),
     /// Turn a data set's pictures into embeddings in a store. The same command resumes.
     Extract(ExtractArguments),
-    /// Look into, verify or export a store.
+    /// Look into, verify or export a store, or import embeddings made elsewhere into one.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// List the heads and every setting that they have.
+    Heads(HeadsArguments),
     /// Cross-validate heads on one or several stores and write a report. The same command resumes.
     Cv(CvArguments),
     /// Like `cv`, with a search for the heads' settings that never looks at test rows.
@@ -103,6 +109,9 @@ pub enum Command {
     Matrix(MatrixArguments),
     /// Put the results of several `cv` runs side by side, on the rows they share.
     Compare(CompareArguments),
+    /// Evaluate the predictions of another program, and compare them with heads on the same rows.
+    #[command(name = "judge")]
+    JudgePredictions(JudgeArguments),
     /// Train a head on all rows of one or several stores and write it as a bundle.
     Train(TrainArguments),
     /// Show what a bundle was trained on, what it scored, and what it must not be used for.

@@ -9,13 +9,14 @@ use clap::Subcommand;
 pub enum ReportCommand {
     /// Print a report's tables.
     Open {
-        /// Directory that `cv` wrote.
+        /// Directory that `cv`, `tune` or `matrix` wrote.
         result: PathBuf,
     },
-    /// Write `report.html`, `report.md` and the plots anew from a report's `report.json`.
+    /// Write `report.html`, `report.md` and the plots anew from a report's `report.json`; of a matrix
+    /// `report.md`.
     #[command(after_help = "Example: facefold report render results/utkface-folds --out rendered")]
     Render {
-        /// Directory that `cv` wrote.
+        /// Directory that `cv`, `tune` or `matrix` wrote.
         result: PathBuf,
         /// Directory to write into; the report's own where none is given.
         #[arg(long, value_name = "DIR")]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 /// What to do with a store.
 #[derive(Debug, Subcommand)]
@@ -15,6 +15,17 @@ pub enum StoreCommand {
         #[arg(long)]
         rejections: bool,
     },
+    /// Make a store of embeddings that another program made: CLIP, dlib, or any other network.
+    #[command(after_help = "\
+Examples:
+  facefold store import clip.npy labels.csv --store stores/clip --network clip-vit-l14
+  facefold store import clip.parquet labels.csv --key path --store stores/clip --network clip-vit-l14
+  facefold cv --store stores/clip --task gender,age --head mlp,linear --out results/clip
+
+labels.csv has the columns of `extract manifest`: path, subject, age, gender, fold, split, race, class; its
+row i belongs to row i of the embeddings. cv, tune, matrix, train and compare then work as on any store;
+predict needs pictures, and refuses bundles of imported embeddings. docs/import.md says more.")]
+    Import(ImportArguments),
     /// Check every checksum of a store.
     Verify {
         /// The store's directory.
@@ -26,6 +37,9 @@ pub enum StoreCommand {
         group = ArgGroup::new("what").required(true),
         after_help = "\
 Example: facefold store forget stores/utkface --subject 1234
+
+While a run makes a report from the store, it is refused. Where it was killed, the same command finishes it.
+Reports that were moved or deleted are counted and named.
 
 Trained bundles are not searched: heads of k nearest neighbours and support vectors hold embeddings of
 training pictures. Train them anew. Pictures and label files stay where they are: remove them there too,
@@ -62,6 +76,36 @@ Example: facefold store export stores/utkface --format npy --out exported
         #[arg(long)]
         out: PathBuf,
     },
+}
+
+/// What is imported.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// The embeddings, a row for each picture: a matrix in .npy, an array in .npz, a column of lists or
+    /// numbered columns in .parquet; float16, float32 or float64.
+    pub embeddings: PathBuf,
+    /// The labels: a CSV list.
+    pub labels: PathBuf,
+    /// Directory of the store. The same command resumes, and takes over changed labels.
+    #[arg(long, value_name = "DIR")]
+    pub store: PathBuf,
+    /// The network that made them. Stores of two networks, or of two lengths, are never joined.
+    #[arg(long, value_name = "NAME")]
+    pub network: String,
+    /// The column (of .npz, the array) of the embeddings' file with the path of each row's picture, by
+    /// which rows find their labels. Without it both are in the same order.
+    #[arg(long, value_name = "COLUMN")]
+    pub key: Option<String>,
+    /// Embeddings of the mirrored pictures, trained on and averaged as those of extracted ones are.
+    /// Default: `mirrored` in EMBEDDINGS, if it has that.
+    #[arg(long, value_name = "FILE")]
+    pub mirrored: Option<PathBuf>,
+    /// Further features of each row, for --features taps or both. Default: `taps` in EMBEDDINGS.
+    #[arg(long, value_name = "FILE")]
+    pub taps: Option<PathBuf>,
+    /// The same of the mirrored pictures. Default: `mirrored_taps` in EMBEDDINGS.
+    #[arg(long, value_name = "FILE")]
+    pub mirrored_taps: Option<PathBuf>,
 }
 
 /// Formats of `store export`.

@@ -41,7 +41,7 @@ pub struct TuneArguments {
     /// Adam, SGD, an L1 penalty), wide (perceptrons and svm; needs --random).
     #[arg(long, default_value = spaces::DEFAULT)]
     pub space: String,
-    /// One in so many configurations goes on to the next rung; 1 gives all the whole budget.
+    /// One in so many configurations goes on to the next step; 1 gives all the whole budget.
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub halving: usize,
     /// Score on so many folds by subject dealt from training and validation rows, instead of the

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use facefold::synthetic;
+use facefold::synthetic::{self, SyntheticOptions};
 use facefold_core::files::write_atomic;
 use facefold_datasets::check::{CheckOptions, check};
-use facefold_datasets::synthetic::SyntheticOptions;
 
 use crate::arguments::{DataCommand, SourceArguments};
 use crate::outcome::Outcome;
@@ -54,5 +53,9 @@ fn check_source(
     }
     output.answer(&found, || found.to_string())?;
     let errors = found.errors();
-    if errors.is_empty() { Ok(Outcome::Done) } else { bail!("{}", errors.join("; ")) }
+    match errors.len() {
+        0 => Ok(Outcome::Done),
+        _ if output.is_json() => bail!("{}", errors.join("; ")),
+        count => bail!("the data set cannot be used as it is: {count} errors, named above"),
+    }
 }

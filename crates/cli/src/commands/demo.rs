@@ -6,12 +6,12 @@ use anyhow::Result;
 use facefold::evaluation::provenance::network_name;
 use facefold::extract::Source;
 use facefold::network::{DEFAULT_MODEL, NetworkOptions};
+use facefold::synthetic::SyntheticOptions;
 use facefold::{
     EvaluationOptions, ExtractOptions, Faces, LearningOptions, Progress, cross_validate_stores,
     extract, predictor, synthetic, threads,
 };
 use facefold_core::{Extractor as _, Task};
-use facefold_datasets::synthetic::SyntheticOptions;
 use facefold_datasets::{Dataset, DatasetKind};
 use facefold_predict::{DEFAULT_BUNDLE, default_bundle, table};
 use facefold_vision::LocalExtractor;

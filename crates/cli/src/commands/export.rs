@@ -49,6 +49,7 @@ pub fn run(arguments: &ExportArguments, output: Output) -> Result<Outcome> {
 
 /// The networks that the bundle's features come from.
 fn networks(bundle: &Bundle, offline: bool) -> Result<PackNetworks> {
+    bundle.require_network()?;
     let pack = ModelPack::named(&bundle.extractor.model)?;
     let models = default_directory();
     let detects = bundle.extractor.detector != "none";

@@ -62,9 +62,13 @@ pub fn probe() -> Option<DecodeProbe> {
 
 fn text(summary: &ExtractSummary) -> String {
     let total: u64 = summary.rejected.values().sum();
+    let copies = match summary.copies {
+        0 => String::new(),
+        copies => format!("{copies} with the same bytes as another, "),
+    };
     let mut lines = vec![format!(
-        "{} rows: {} pictures embedded now, {} known before, {total} rejected; {:.1} pictures/s in \
-         {:.1} s ({})",
+        "{} rows: {} pictures embedded now, {} known before, {copies}{total} rejected; {:.1} \
+         pictures/s in {:.1} s ({})",
         summary.rows,
         summary.embedded,
         summary.known,

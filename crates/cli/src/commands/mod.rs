@@ -8,6 +8,8 @@ mod demo;
 mod explain;
 mod export;
 mod extract;
+mod heads;
+mod judge;
 mod matrix;
 mod models;
 mod predict;
@@ -35,10 +37,12 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
         Command::Data(command) => data::run(command, output),
         Command::Extract(arguments) => extract::run(&arguments, output),
         Command::Store(command) => store::run(command, output),
+        Command::Heads(arguments) => heads::run(&arguments, output),
         Command::Cv(arguments) => cv::run(&arguments, output),
         Command::Tune(arguments) => tune::run(&arguments, output),
         Command::Matrix(arguments) => matrix::run(&arguments, output),
         Command::Compare(arguments) => compare::run(&arguments, output),
+        Command::JudgePredictions(arguments) => judge::run(&arguments, output),
         Command::Train(arguments) => train::run(&arguments, output),
         Command::Bundle(command) => bundle::run(command, output),
         Command::Predict(arguments) => predict::run(&arguments, output),

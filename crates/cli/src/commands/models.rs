@@ -72,7 +72,7 @@ struct VerifyAnswer {
 fn verify(output: Output) -> Result<Outcome> {
     let directory = default_directory();
     let kernel = Kernel::choose()?;
-    let precision: Precision = kernel.default_precision();
+    let precision = Precision::default_for(kernel);
     let answer = VerifyAnswer {
         kernels: kernel.to_string(),
         default_precision: precision.to_string(),

@@ -1,8 +1,7 @@
 //! `facefold report`: show a report that was written before, or write its pages anew.
 
 use anyhow::Result;
-use facefold_report::Report;
-use serde_json::json;
+use facefold_report::AnyReport;
 
 use crate::arguments::ReportCommand;
 use crate::outcome::Outcome;
@@ -15,12 +14,12 @@ use crate::output::Output;
 pub fn run(command: ReportCommand, output: Output) -> Result<Outcome> {
     match command {
         ReportCommand::Open { result } => {
-            let report = Report::read(&result)?;
-            output.answer(&report, || facefold_report::terminal(&report))?;
+            let report = AnyReport::read(&result)?;
+            output.answer(&report, || report.terminal())?;
         }
         ReportCommand::Render { result, out } => {
-            let html = facefold_report::render(&result, out.as_deref())?.html;
-            output.answer(&json!({ "html": html }), || html.display().to_string())?;
+            let page = facefold_report::render(&result, out.as_deref())?;
+            output.answer(&page, || page.path().display().to_string())?;
         }
     }
     Ok(Outcome::Done)

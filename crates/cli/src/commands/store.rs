@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use facefold::import::{ImportOptions, ImportSummary};
+use facefold::stores::Forgotten;
 use facefold_core::{Rejection, SubjectId};
-use facefold_store::{ExportFormat, Forget, Store};
+use facefold_store::{ExportFormat, Forget, ImportFiles, Store};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::arguments::{ExportFormatName, StoreCommand};
+use crate::arguments::{ExportFormatName, ImportArguments, StoreCommand};
 use crate::outcome::{Outcome, Usage};
 use crate::output::{self, Output};
+use crate::progress::Terminal;
 
 /// Runs `store`.
 ///
@@ -19,6 +22,7 @@ use crate::output::{self, Output};
 pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
     match command {
         StoreCommand::Info { dir, rejections } => info(&dir, rejections, output),
+        StoreCommand::Import(arguments) => import(&arguments, output),
         StoreCommand::Verify { dir } => verify(&dir, output),
         StoreCommand::Forget { dir, subject, image } => {
             let subject = subject.map(SubjectId::new);
@@ -55,6 +59,47 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
     }
 }
 
+fn import(arguments: &ImportArguments, output: Output) -> Result<Outcome> {
+    let options = ImportOptions {
+        files: ImportFiles {
+            embeddings: arguments.embeddings.clone(),
+            mirrored: arguments.mirrored.clone(),
+            taps: arguments.taps.clone(),
+            mirrored_taps: arguments.mirrored_taps.clone(),
+            key: arguments.key.clone(),
+        },
+        labels: arguments.labels.clone(),
+        network: arguments.network.clone(),
+        store: arguments.store.clone(),
+    };
+    let progress = Terminal::listening()?;
+    let summary = facefold::import::import(&options, &progress)?;
+    progress.finish();
+    for warning in summary.warnings() {
+        output::note(&warning);
+    }
+    output.answer(&summary, || imported(&summary))?;
+    Ok(if summary.interrupted { Outcome::Interrupted } else { Outcome::Done })
+}
+
+fn imported(summary: &ImportSummary) -> String {
+    let mut lines = vec![format!(
+        "{} of {} label rows have an embedding of {} values of `{}`",
+        summary.embedded, summary.rows, summary.embedding_length, summary.network
+    )];
+    if summary.taps_length > 0 {
+        lines.push(format!("with {} further features", summary.taps_length));
+    }
+    if summary.mirrored {
+        lines.push("with those of the mirrored pictures".to_owned());
+    }
+    if summary.interrupted {
+        lines.push("stopped before the end; the same command goes on from here".to_owned());
+    }
+    lines.push(format!("store {} (fingerprint {})", summary.store.display(), summary.fingerprint));
+    lines.join("\n")
+}
+
 /// A label row without an embedding.
 #[derive(Debug, Serialize)]
 struct RejectedRow {
@@ -66,17 +111,11 @@ struct RejectedRow {
 fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
     let store = Store::open(dir)?;
     let info = store.info()?;
-    let mut rejections = Vec::new();
-    if list {
-        let stored = store.rejections()?;
-        for row in store.samples()? {
-            let by_key = row.key.and_then(|key| stored.get(&key).cloned());
-            if let Some(rejection) = row.rejection.or(by_key) {
-                rejections
-                    .push(RejectedRow { path: row.sample.path.display().to_string(), rejection });
-            }
-        }
-    }
+    let rejected = if list { store.rejected_samples()? } else { Vec::new() };
+    let rejections: Vec<RejectedRow> = rejected
+        .into_iter()
+        .map(|row| RejectedRow { path: row.path.display().to_string(), rejection: row.rejection })
+        .collect();
     let mut answer = serde_json::to_value(&info)?;
     if list {
         answer["rejections"] = serde_json::to_value(&rejections)?;
@@ -167,12 +206,16 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
 fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
     let removed = facefold::stores::forget(dir, what)?;
     output.answer(&removed, || {
-        let mut lines = vec![format!(
-            "removed {} pictures and {} label rows from {}",
-            removed.pictures,
-            removed.label_rows,
-            dir.display()
-        )];
+        let mut lines = vec![if removed.pictures + removed.label_rows > 0 {
+            format!(
+                "removed {} pictures and {} label rows from {}",
+                removed.pictures,
+                removed.label_rows,
+                dir.display()
+            )
+        } else {
+            format!("finished the removal from {} that was cut off", dir.display())
+        }];
         for (report, rows) in &removed.reports {
             lines.push(format!("removed {rows} rows and all fits from {}", report.display()));
         }
@@ -185,7 +228,37 @@ fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
         );
         lines.join("\n")
     })?;
+    for warning in left_behind(&removed) {
+        output::note(&warning);
+    }
     Ok(Outcome::Done)
+}
+
+/// Where whoever was forgotten may still be found.
+fn left_behind(removed: &Forgotten) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let missing = removed.reports_not_found.len();
+    if missing > 0 {
+        warnings.push(format!(
+            "warning: {missing} reports made from this store were not found where they were written: one that \
+             was moved still has its rows of whoever was forgotten; delete it, or make it anew"
+        ));
+    }
+    for (original, reports) in &removed.reports_of_original {
+        warnings.push(format!(
+            "warning: {} reports were left as they are, as they were made from {}, of which this store is a \
+             copy: run `store forget` on that one too",
+            reports.len(),
+            original.display()
+        ));
+    }
+    if removed.other_removal_unfinished {
+        warnings.push(
+            "warning: an earlier removal from this store is not finished: run that `store forget` command again"
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 fn compare(first: &Path, second: &Path, output: Output) -> Result<Outcome> {

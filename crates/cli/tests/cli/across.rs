@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::road::read_json;
+use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
 
 /// A store of a manifest: all pictures of the subject drawn first, and 40 pictures of other people.
@@ -91,7 +91,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
         slices["name"] == "set" && slices["slices"].as_array().expect("slices").len() == 2
     }));
 
-    // A copy shows nobody else: nothing is left to train on.
+    // A copy shows no one else: nothing is left to train on.
     let message = fail(
         line(
             "cv --store {} --test-store {} --task gender --head linear --out {}",
@@ -103,7 +103,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
 }
 
 #[test]
-fn stores_are_joined_and_nobody_stands_on_both_sides() {
+fn stores_are_joined_and_no_subject_is_on_both_sides() {
     let dir = Dir::new();
     let (store, shared) = other_store(&dir);
     let out = dir.path("joined");
@@ -227,6 +227,14 @@ fn the_matrix_has_a_cell_for_every_pair_and_resumes() {
         })
         .collect();
     assert_eq!(after, written, "no fit is made again");
+    // It is shown and written anew as a report on heads is, and is nothing to compare.
+    assert_eq!(json(line("report open {}", &[&out])), again);
+    assert!(succeed(line("report open {}", &[&out])).contains("trained on"));
+    std::fs::remove_file(out.join("report.md")).expect("a report");
+    assert!(succeed(line("report render {}", &[&out])).contains("report.md"));
+    assert!(read_text(&out.join("report.md")).contains("store → store"));
+    let message = fail(line("compare {} {}", &[&out, &out]), 1);
+    assert!(message.contains("found that of `matrix`"), "{message}");
     let message = fail(line("matrix --store {} --task gender --out {}", &[&store, &out]), 2);
     assert!(message.contains("at least two stores"), "{message}");
 }
@@ -260,6 +268,7 @@ fn stores_that_cannot_be_joined_are_refused_by_name() {
     made["format"] = 1.into();
     made["fingerprint"] = "0123456789abcdef0123456789abcdef".into();
     made["has_samples"] = false.into();
+    made["id"] = "0123456789abcdef0123456789abcdef".into();
     std::fs::create_dir_all(&foreign).expect("a directory");
     std::fs::write(foreign.join("store.json"), made.to_string()).expect("a header");
     let message = cv(&store, &foreign, 1);

@@ -1,6 +1,6 @@
 //! Augmented versions of pictures: trained on, never tested on.
 
-use crate::road::read_json;
+use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
 
 #[test]

@@ -16,14 +16,14 @@ fn bundle(dir: &Dir, features: &str) -> PathBuf {
     bundle
 }
 
-fn values(told: &Value) -> Vec<f64> {
-    let rows = told["grid"].as_array().expect("a grid").iter();
+fn values(output: &Value) -> Vec<f64> {
+    let rows = output["grid"].as_array().expect("a grid").iter();
     let cells = rows.flat_map(|row| row.as_array().expect("a row").clone());
     cells.map(|cell| cell.as_f64().expect("a number")).collect()
 }
 
 #[test]
-fn maps_of_pictures_and_their_means_are_written_and_told() {
+fn maps_of_pictures_and_their_means_are_written_and_printed() {
     let dir = Dir::new();
     let bundle = bundle(&dir, "embedding");
     let [input, out] = ["in", "out"].map(|name| dir.path(name));
@@ -32,10 +32,10 @@ fn maps_of_pictures_and_their_means_are_written_and_told() {
         std::fs::copy(picture, input.join(format!("{number}.jpg"))).expect("a copy");
     }
     std::fs::write(input.join("broken.jpg"), "no picture").expect("a file");
-    let told = json(line("explain --bundle {} --out {} {}", &[&bundle, &out, &input]));
-    let pictures = told["pictures"].as_array().expect("pictures");
+    let output = json(line("explain --bundle {} --out {} {}", &[&bundle, &out, &input]));
+    let pictures = output["pictures"].as_array().expect("pictures");
     assert_eq!(pictures.len(), 2 * 2, "two pictures, two heads");
-    assert_eq!(told["rejected"].as_array().map(Vec::len), Some(1));
+    assert_eq!(output["rejected"].as_array().map(Vec::len), Some(1));
     let predicted = json(line("predict --bundle {} {}", &[&bundle, &input.join("0.jpg")]));
     assert_eq!(pictures[0]["label"], predicted[0]["gender"]["label"]);
     let share = |value: &Value| value.as_f64().expect("a share");
@@ -46,7 +46,7 @@ fn maps_of_pictures_and_their_means_are_written_and_told() {
     assert_eq!(values(&pictures[0]).len(), 144);
 
     // The mean over all is the mean of the maps.
-    let means = told["means"].as_array().expect("means");
+    let means = output["means"].as_array().expect("means");
     let of = |task: &str| {
         let whole = means.iter().find(|mean| mean["task"] == task && mean["label"].is_null());
         whole.expect("a mean")
@@ -82,6 +82,6 @@ fn bundles_that_see_other_features_have_other_maps_and_a_mean_can_stand_alone() 
     assert_ne!(values(&alone["pictures"][0]), values(&taps["pictures"][0]));
     assert!(alone["pictures"][0]["file"].is_null());
     let written = std::fs::read_dir(&out).expect("a directory").count();
-    // For each task over all, and over the told class.
+    // For each task over all, and over the predicted class.
     assert!((4..=6).contains(&written), "{written} files");
 }

@@ -57,19 +57,19 @@ fn ask(python: &Path, model: &Path, crops: &Path) -> Value {
 }
 
 /// The largest distances of probabilities and years between a file's answers and facefold's.
-fn distances(told: &Value, answers: &Value) -> [f64; 2] {
+fn distances(output: &Value, answers: &Value) -> [f64; 2] {
     let mut furthest = [0.0_f64; 2];
-    let classes = told["notes"]["classes.gender"].as_str().expect("class names");
+    let classes = output["notes"]["classes.gender"].as_str().expect("class names");
     let classes: Vec<String> = serde_json::from_str(classes).expect("a list");
     for (row, answer) in answers.as_array().expect("answers").iter().enumerate() {
-        let years = told["outputs"]["age"][row].as_f64().expect("years");
+        let years = output["outputs"]["age"][row].as_f64().expect("years");
         let expected = answer["age"].as_f64().expect("years");
         furthest[1] = furthest[1].max((years - expected).abs());
         let shares = answer["gender"]["probabilities"].as_array().expect("shares");
         for (share, class) in shares.iter().zip(&classes) {
             assert_eq!(share[0].as_str(), Some(class.as_str()));
             let place = classes.iter().position(|name| name == class).expect("a class");
-            let found = told["outputs"]["gender_probability"][row][place].as_f64();
+            let found = output["outputs"]["gender_probability"][row][place].as_f64();
             let difference = found.expect("a share") - share[1].as_f64().expect("a share");
             furthest[0] = furthest[0].max(difference.abs());
         }
@@ -105,9 +105,9 @@ fn files_with_the_network_answer_as_predict_does() {
         {
             let export = format!("export {{}} --with-backbone --weights {weights} --out {{}}");
             succeed(line(&export, &[&bundle, &file]));
-            let told = ask(&python, &file, &crops);
-            assert_eq!(told["notes"]["mirrored"], mirrored);
-            let furthest = distances(&told, &answers);
+            let output = ask(&python, &file, &crops);
+            assert_eq!(output["notes"]["mirrored"], mirrored);
+            let furthest = distances(&output, &answers);
             println!("{model}, {head}, {weights}: {furthest:?}");
             assert!(furthest[0] < tolerance[0] && furthest[1] < tolerance[1], "{furthest:?}");
         }
@@ -119,15 +119,16 @@ fn a_file_tells_its_size_input_and_outputs() {
     let dir = Dir::new();
     let bundle = bundle(&dir, &prepared(&dir, "untrained").1, "linear", "");
     let [head, whole] = ["head.onnx", "whole.onnx"].map(|name| dir.path(name));
-    let told = json(line("export {} --task age --out {}", &[&bundle, &head]));
-    assert_eq!(told["input"]["name"], "features");
-    assert_eq!(told["input"]["shape"][0], 2_560);
-    assert_eq!(told["outputs"].as_array().map(Vec::len), Some(1));
+    let output = json(line("export {} --task age --out {}", &[&bundle, &head]));
+    assert_eq!(output["input"]["name"], "features");
+    assert_eq!(output["input"]["shape"][0], 2_560);
+    assert_eq!(output["outputs"].as_array().map(Vec::len), Some(1));
     let bytes = std::fs::metadata(&head).expect("a file").len();
-    assert_eq!(told["bytes"].as_u64(), Some(bytes));
-    let told = json(line("export {} --with-backbone --weights int8 --out {}", &[&bundle, &whole]));
-    assert_eq!(told["input"]["shape"], serde_json::json!([3, 112, 112]));
-    assert!(told["bytes"].as_u64().expect("a size") < 5_000_000, "{told}");
+    assert_eq!(output["bytes"].as_u64(), Some(bytes));
+    let output =
+        json(line("export {} --with-backbone --weights int8 --out {}", &[&bundle, &whole]));
+    assert_eq!(output["input"]["shape"], serde_json::json!([3, 112, 112]));
+    assert!(output["bytes"].as_u64().expect("a size") < 5_000_000, "{output}");
 
     let message = fail(line("export {} --task class --out {}", &[&bundle, &head]), 2);
     assert!(message.contains("`class`") && message.contains("`gender`, `age`"), "{message}");
@@ -144,6 +145,6 @@ fn a_narrow_head_behind_its_network_is_below_5_megabytes() {
                  --set mlp.hidden_layer_sizes=[96,256,256] --out {}";
     succeed(line(train, &[&store, &bundle]));
     let export = "export {} --with-backbone --weights int8 --out {}";
-    let told = json(line(export, &[&bundle, &out]));
-    assert!(told["bytes"].as_u64().expect("a size") < 5_000_000, "{told}");
+    let output = json(line(export, &[&bundle, &out]));
+    assert!(output["bytes"].as_u64().expect("a size") < 5_000_000, "{output}");
 }

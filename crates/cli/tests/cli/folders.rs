@@ -9,7 +9,7 @@ use facefold_core::ImageKey;
 use crate::serve::pictures;
 use crate::support::{Dir, drawn, drawn_store, json, line, run, succeed};
 
-/// A set of two classes with two pictures each, and a folder beside them that is no class.
+/// A set of two classes with two pictures each, and a folder next to them that is no class.
 fn set(dir: &Dir) -> PathBuf {
     let all = pictures(drawn());
     let root = dir.path("set");

@@ -37,6 +37,37 @@ fn tasks_are_learnt_together_and_gone_on_with() {
 }
 
 #[test]
+fn settings_are_listed_and_wrong_names_get_the_right_one() {
+    let all = json(line("heads", &[]));
+    let of_svm = json(line("heads svm", &[]));
+    let settings = of_svm["settings"].as_array().expect("settings");
+    let c = settings.iter().find(|setting| setting["name"] == "svm.c").expect("svm.c");
+    assert_eq!(c["default"].to_string(), "[2.0,0.5,1.0,4.0,8.0]");
+    assert!(all["settings"].as_array().expect("settings").len() > settings.len());
+    let text = succeed(line("heads svm", &[]));
+    assert!(text.contains("svm.gamma") && !text.contains("mlp.dropout"), "{text}");
+    assert!(succeed(line("heads majority", &[])).contains("no settings"));
+    assert!(fail(line("heads svn", &[]), 2).contains("found `svn`"));
+
+    let dir = Dir::new();
+    let cv = |set: &str| {
+        let command =
+            format!("cv --store {{}} --task gender --head svm-linear --set {set} --out {{}}");
+        line(&command, &[drawn_store(), &dir.path("report")])
+    };
+    let report = json(cv("svm.c=0.5,1 --features embedding --protocol kfold:3"));
+    let settings = &report["tasks"][0]["result"]["heads"][0]["settings"];
+    assert!(settings.to_string().contains("[0.5,1.0]"), "{settings}");
+    for (set, expected) in [
+        ("svm.C=1", "`svm.C` is no setting of a head; did you mean `svm.c`? `facefold heads`"),
+        ("svm.degree=2,3", "expected one value, found 2; `facefold tune --grid svm.degree=2,3`"),
+    ] {
+        let message = fail(cv(set), 2);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
 fn one_task_alone_is_no_joint_training() {
     let dir = Dir::new();
     let message = fail(
@@ -73,7 +104,7 @@ fn store_with_races(dir: &Dir) -> PathBuf {
 }
 
 #[test]
-fn races_are_learnt_beside_a_task_and_never_told() {
+fn races_are_auxiliary_labels_and_never_predicted() {
     let dir = Dir::new();
     let store = store_with_races(&dir);
     let cv = format!("cv --store {{}} --task gender --auxiliary race {QUICK} --protocol kfold:4");
@@ -88,7 +119,7 @@ fn races_are_learnt_beside_a_task_and_never_told() {
         format!("train --store {{}} --task gender --auxiliary race --head mlp-multi-task {QUICK}");
     succeed(line(&format!("{train} --out {{}}"), &[&store, &bundle]));
 
-    // A head that would not learn them, labels that nobody has, and labels that are none.
+    // A head that would not learn them, labels that no row has, and labels that are none.
     let alone = format!("{cv} --head mlp,linear --out {{}}");
     let message = fail(line(&alone, &[&store, &dir.path("alone")]), 2);
     assert!(

@@ -88,8 +88,8 @@ fn an_extraction_through_a_container_resumes_where_it_was_cut() {
     assert_eq!(second["rejected"], first["rejected"]);
     let difference = json(line("store compare {} {}", &[&whole, &cut]));
     assert_eq!(difference["equal"], true, "{difference}");
-    let told = succeed(line("store info {} --rejections", &[&whole]));
-    assert!(!told.contains("secret"), "{told}");
+    let output = succeed(line("store info {} --rejections", &[&whole]));
+    assert!(!output.contains("secret"), "{output}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::road::read_json;
+use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, fail, json, line, run, succeed};
 
 /// A store of a manifest whose rows `list` writes for so many drawn pictures; each is there twice, as

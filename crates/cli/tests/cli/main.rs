@@ -11,17 +11,19 @@ mod export;
 mod folders;
 mod heads;
 mod hostile;
+mod import;
 mod insightface;
+mod judge;
 mod kill;
 mod labels;
 // The server of the client's own tests.
 #[path = "../../../insightface/tests/contract/mock.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
 mod mock;
+mod pipeline;
 mod predict;
 mod real;
 mod replicas;
-mod road;
 mod serve;
 mod stores;
 mod support;

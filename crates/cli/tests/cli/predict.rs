@@ -67,7 +67,7 @@ fn stdin_is_a_list_of_paths_or_the_bytes_of_a_picture() {
     let dir = Dir::new();
     let bundle = bundle(&dir);
     let all = pictures(drawn());
-    let told = |content: &[u8]| -> Value {
+    let output = |content: &[u8]| -> Value {
         let mut child = line("predict --bundle {} --format json -", &[&bundle])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -79,10 +79,10 @@ fn stdin_is_a_list_of_paths_or_the_bytes_of_a_picture() {
         serde_json::from_slice(&output.stdout).expect("JSON")
     };
     let list = format!("{}\n\n{}\n", all[0].display(), all[1].display());
-    let listed = told(list.as_bytes());
+    let listed = output(list.as_bytes());
     assert_eq!(listed.as_array().map(Vec::len), Some(2));
     assert_eq!(listed[0]["path"], all[0].display().to_string());
-    let bytes = told(&std::fs::read(&all[0]).expect("a picture"));
+    let bytes = output(&std::fs::read(&all[0]).expect("a picture"));
     assert_eq!((bytes[0]["path"].as_str(), &bytes[0]["gender"]), (Some("-"), &listed[0]["gender"]));
     let gender = &listed[0]["gender"];
     let sure = gender["uncertainty"].as_f64().expect("an uncertainty");
@@ -116,9 +116,9 @@ fn what_cannot_be_opened_is_named_and_the_others_are_answered() {
     let explain = "explain --bundle {} --out {} --json {} {}";
     let output = run(line(explain, &[&bundle, &out, good, &gone]));
     assert_eq!(output.status.code(), Some(1));
-    let told: Value = serde_json::from_slice(&output.stdout).expect("one whole document");
-    assert_eq!(told["pictures"].as_array().map(Vec::len), Some(2), "{told}");
-    assert_eq!(told["rejected"][0]["status"], "unreadable");
+    let output: Value = serde_json::from_slice(&output.stdout).expect("one whole document");
+    assert_eq!(output["pictures"].as_array().map(Vec::len), Some(2), "{output}");
+    assert_eq!(output["rejected"][0]["status"], "unreadable");
     let message = fail(line("explain --bundle {} --out {} {}", &[&bundle, &out, &gone]), 1);
     assert!(message.contains("gone.jpg") && message.contains("1 of 1 pictures"), "{message}");
 
@@ -234,8 +234,8 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
     // The mean lies between what single frames of the two halves say.
     let single = |number: u64| {
         let path = dir.path(&format!("one-stills/{number:03}.png"));
-        let told = json(line("predict --bundle {} {}", &[&bundle, &path]));
-        let shares = told[0]["gender"]["probabilities"].clone();
+        let output = json(line("predict --bundle {} {}", &[&bundle, &path]));
+        let shares = output[0]["gender"]["probabilities"].clone();
         let name = &track["gender"]["label"];
         let pair = shares.as_array().expect("shares").iter().find(|pair| pair[0] == *name);
         pair.expect("the class")[1].as_f64().expect("a share")

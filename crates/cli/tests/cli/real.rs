@@ -14,7 +14,7 @@ fn the_official_adience_lists_count_as_published() {
 }
 
 #[test]
-fn real_faces_are_found_and_told_apart() {
+fn real_faces_are_found_and_output_apart() {
     let Some(data) = given(Need::Data) else { return };
     if !has_weights() {
         return skip(Need::Weights);

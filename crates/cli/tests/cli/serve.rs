@@ -105,10 +105,10 @@ fn a_served_bundle_answers_as_predict_does_and_ends_on_sigterm() {
     assert_eq!(status, 200, "{body}");
     let reply: Value = serde_json::from_str(&body).expect("JSON");
     let answer = &reply["pictures"][0]["faces"][0]["answers"][0];
-    let told = json(line("predict --bundle {} {}", &[&bundle, &picture]));
+    let output = json(line("predict --bundle {} {}", &[&bundle, &picture]));
     assert_eq!(answer["bundle"], "faces");
     for key in ["gender", "age"] {
-        assert_eq!(answer[key], told[0][key], "{key}");
+        assert_eq!(answer[key], output[0][key], "{key}");
     }
     assert_eq!(served.ask("GET", "/ready", "text/plain", b"").0, 200);
     let id = served.child.id().to_string();
@@ -120,7 +120,7 @@ fn a_served_bundle_answers_as_predict_does_and_ends_on_sigterm() {
 }
 
 #[test]
-fn age_errors_are_told_by_age_group() {
+fn age_errors_are_output_by_age_group() {
     let dir = Dir::new();
     let bundle = bundle(&dir, "--head mlp --set mlp.epochs=2");
     let served = Served::start(line("serve --bundle {} --listen 127.0.0.1:0", &[&bundle]));

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use facefold_core::SubjectId;
+use facefold_store::{Forget, Store};
 use serde_json::Value;
 
 use crate::support::{Dir, drawn_store, fail, json, line, run, succeed};
@@ -207,7 +209,7 @@ fn files(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn nothing_of_another_run_is_left_beside_its_report() {
+fn nothing_of_another_run_is_left_next_to_its_report() {
     let dir = Dir::new();
     let (set, store, out) = (dir.path("set"), dir.path("store"), dir.path("out"));
     listed(&set, 5, 24);
@@ -283,7 +285,7 @@ fn a_person_is_forgotten_in_the_store_and_in_its_reports() {
     succeed(line("store verify {}", &[&store]));
     assert_eq!(used(&store, &dir.path("third")), 23);
 
-    // A picture by its file, and then nobody is left to forget.
+    // A picture by its file, and then no subject is left to forget.
     let picture = set.join("female/6-0.png");
     succeed(line("store forget {} --image {}", &[&store, &picture]));
     assert_eq!(used(&store, &dir.path("fourth")), 22);
@@ -313,6 +315,200 @@ fn a_person_is_forgotten_in_joint_reports_of_a_store_that_had_another_name() {
     assert!(!holds());
 }
 
+/// A store of 24 pictures of noise, each of a subject of its own.
+fn extracted(dir: &Dir) -> PathBuf {
+    let (set, store) = (dir.path("set"), dir.path("store"));
+    listed(&set, 6, 24);
+    succeed(line("extract manifest {} --store {} --model untrained", &[&set, &store]));
+    store
+}
+
+#[test]
+fn a_removal_that_was_killed_is_reported_and_finished() {
+    let dir = Dir::new();
+    let store = extracted(&dir);
+    let who = SubjectId::new("person-6-7");
+    let mut writer = Store::open_for_writing(&store).expect("a store");
+    let traces = writer.find_traces(Forget::Subject(&who)).expect("traces");
+    writer.begin_removal(&traces).expect("begun");
+    drop(writer);
+    let marker = std::fs::read(store.join("removal")).expect("a marker");
+    assert!(!String::from_utf8_lossy(&marker).contains("person"));
+    let verify = || line("store verify {}", &[&store]);
+    let forget = || line("store forget {} --subject person-6-7", &[&store]);
+    // Killed before anything was removed.
+    let found = run(verify());
+    assert_eq!(found.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(words.contains("run the same `store forget` command again"), "{words}");
+    assert!(!words.contains("extract"), "{words}");
+    succeed(forget());
+    succeed(verify());
+    // Killed when all was removed but the marker.
+    std::fs::write(store.join("removal"), &marker).expect("a marker");
+    fail(verify(), 1);
+    let message = fail(line("store forget {} --subject person-6-8x", &[&store]), 1);
+    assert!(message.contains("has no rows of"), "{message}");
+    assert!(succeed(forget()).contains("finished the removal"));
+    succeed(verify());
+    fail(forget(), 1);
+}
+
+#[test]
+fn reports_that_are_away_or_of_the_original_are_named() {
+    let dir = Dir::new();
+    let store = extracted(&dir);
+    let [report, away, copied] = ["report", "away", "copied"].map(|name| dir.path(name));
+    used(&store, &report);
+    used(&store, &away);
+    std::fs::remove_dir_all(&away).expect("a report");
+    for (path, bytes) in contents(&store) {
+        let path = copied.join(path.strip_prefix(&store).expect("below it"));
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, bytes).expect("a copy");
+    }
+    let before = contents(&report);
+    let forget = |store: &Path| {
+        let output = run(line("store forget {} --subject person-6-7", &[store]));
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let words = forget(&copied);
+    assert!(words.contains("2 reports were left as they are"), "{words}");
+    assert!(words.contains(&store.display().to_string()), "{words}");
+    assert!(contents(&report) == before, "a report of the original was changed");
+    let words = forget(&store);
+    assert!(words.contains("1 reports made from this store were not found"), "{words}");
+    assert!(contents(&report) != before);
+}
+
+#[test]
+fn a_report_that_cannot_be_noted_gives_a_warning() {
+    let dir = Dir::new();
+    let store = extracted(&dir);
+    // As on a medium that cannot be written, also for the superuser.
+    std::fs::create_dir(store.join("reports")).expect("a directory in the way");
+    let output = run(line(
+        "cv --store {} --task gender --head majority --out {}",
+        &[&store, &dir.path("out")],
+    ));
+    assert!(output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("not noted in its store") && words.contains("will not find"), "{words}");
+}
+
+#[test]
+fn a_store_takes_no_report_and_no_export() {
+    let dir = Dir::new();
+    let store = extracted(&dir);
+    let before = contents(&store);
+    for command in [
+        "cv --store {} --task gender --head majority --out {}",
+        "tune --store {} --task gender --head linear --out {}",
+        "store export {} --format npy --out {}",
+    ] {
+        let message = fail(line(command, &[&store, &store]), 1);
+        assert!(message.contains("is the directory of a store"), "{command}: {message}");
+    }
+    // But for what is derived.
+    let kept = |path: &PathBuf| !path.starts_with(store.join("derived"));
+    let after: Vec<PathBuf> = contents(&store).into_keys().filter(kept).collect();
+    assert_eq!(after, before.into_keys().filter(kept).collect::<Vec<_>>());
+}
+
+#[test]
+#[cfg(unix)]
+fn one_store_given_twice_is_refused() {
+    let dir = Dir::new();
+    let store = extracted(&dir);
+    let link = dir.path("link");
+    std::os::unix::fs::symlink(&store, &link).expect("a link");
+    let message = fail(
+        line(
+            "cv --store {} --store {} --task gender --head majority --out {}",
+            &[&store, &link, &dir.path("out")],
+        ),
+        2,
+    );
+    assert!(message.contains("are the same store"), "{message}");
+}
+
+#[test]
+fn predictions_that_were_changed_are_not_compared() {
+    let dir = Dir::new();
+    let store = extracted(&dir);
+    let [first, second] = ["first", "second"].map(|name| dir.path(name));
+    used(&store, &first);
+    used(&store, &second);
+    let compare = || line("compare {} {}", &[&first, &second]);
+    succeed(compare());
+    let path = second.join("gender/predictions.csv");
+    let table = std::fs::read_to_string(&path).expect("predictions");
+    let mut records: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    // The label of a row, and what the first head predicts of it, are exchanged for the other gender.
+    let swapped = |gender: &str| if gender == "female" { "male" } else { "female" };
+    let column = records[0].iter().position(|name| name.starts_with("linear/")).expect("a head");
+    records[1][column] = swapped(records[1][column]);
+    let changed: Vec<String> = records.iter().map(|record| record.join(",")).collect();
+    std::fs::write(&path, changed.join("\n")).expect("predictions");
+    let message = fail(compare(), 1);
+    assert!(message.contains("that its report.json has"), "{message}");
+    assert_eq!(message.matches("predictions.csv").count(), 1, "{message}");
+    std::fs::write(&path, &table).expect("predictions");
+    // What `store forget` removes is left out, and said.
+    succeed(line("store forget {} --subject person-6-7", &[&store]));
+    let words = succeed(compare());
+    assert!(words.contains("1 test rows of `second` were removed"), "{words}");
+}
+
+#[test]
+fn copies_are_not_known_before_and_few_subjects_are_explained() {
+    let dir = Dir::new();
+    let (set, store) = (dir.path("set"), dir.path("store"));
+    folders(&set, 8, 6);
+    for number in 0..4 {
+        let copy = set.join(format!("female/copy-{number}.png"));
+        std::fs::copy(set.join("female/8-0.png"), copy).expect("a copy");
+    }
+    let words = succeed(line("extract folder {} --store {} --model untrained", &[&set, &store]));
+    assert!(
+        words.contains("0 known before, 4 with the same bytes as another, 0 rejected"),
+        "{words}"
+    );
+    let words = succeed(line("extract folder {} --store {} --model untrained", &[&set, &store]));
+    assert!(words.contains("10 known before, 0 rejected"), "{words}");
+    let message = fail(
+        line(
+            "cv --store {} --task gender --head majority --protocol kfold:9 --out {}",
+            &[&store, &dir.path("out")],
+        ),
+        1,
+    );
+    assert!(message.contains("expected at least 9 subjects for 9 folds, found "), "{message}");
+    assert!(message.contains("pictures count as one subject where"), "{message}");
+}
+
+#[test]
+fn what_is_wrong_with_labels_is_said_once() {
+    let dir = Dir::new();
+    let set = dir.path("set");
+    listed(&set, 9, 4);
+    std::fs::remove_file(set.join("female/9-0.png")).expect("a picture");
+    let command = || line("data check manifest {} --images", &[&set]);
+    let output = run(command());
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(stdout.contains("1 picture is not there"), "{stdout}");
+    assert!(!stderr.contains("is not there") && stderr.contains("1 errors"), "{stderr}");
+    let mut in_json = command();
+    in_json.arg("--json");
+    assert!(fail(in_json, 1).contains("1 picture is not there"));
+
+    std::fs::write(set.join("manifest.csv"), "path\n").expect("a list");
+    let message = fail(line("data check manifest {}", &[&set]), 1);
+    assert!(message.contains("expected at least one label row"), "{message}");
+}
+
 #[test]
 #[cfg(unix)]
 fn a_directory_takes_the_report_of_one_run_at_a_time() {
@@ -327,4 +523,9 @@ fn a_directory_takes_the_report_of_one_run_at_a_time() {
     assert!(message.contains("another run") && message.contains("--out"), "{message}");
     drop(other);
     succeed(cv());
+    // Rendering a report anew writes into it too.
+    let other = std::fs::File::open(&out).expect("a directory that can be opened");
+    other.lock().expect("a lock");
+    let message = fail(line("report render {}", &[&out]), 1);
+    assert!(message.contains("another run writes its report into"), "{message}");
 }

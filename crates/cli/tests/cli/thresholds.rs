@@ -1,6 +1,6 @@
 //! `--threshold`: decisions at an age, from `cv` and `train` to `predict`.
 
-use crate::road::read_json;
+use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
 
 #[test]

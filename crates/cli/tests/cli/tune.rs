@@ -1,6 +1,6 @@
 //! Searching settings from the command line.
 
-use crate::road::{read_json, without_times};
+use crate::pipeline::{read_json, without_times};
 use crate::support::{Dir, drawn_store, fail, line, succeed};
 
 #[test]

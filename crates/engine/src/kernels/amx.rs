@@ -5,46 +5,17 @@ use std::arch::asm;
 use std::arch::x86_64::{_mm512_mask_loadu_epi16, _mm512_setzero_si512, _mm512_store_si512};
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::OnceLock;
 
 mod products;
 
 use products::{Operands, double, single, triple};
 
+use facefold_kernels::lanes::Lanes;
+
 use super::epilogue::{Epilogue, EpilogueOps, F32, with_ops};
-use super::lanes::Lanes;
 use super::planes::Planes;
 use crate::layout::{Tile, TileWindow, TilingLoop};
 use crate::pack::{TILE_DEPTH, TILE_ROWS};
-
-/// Asks the operating system, once, for the use of tile registers.
-pub(crate) fn tiles_are_permitted() -> bool {
-    static PERMITTED: OnceLock<bool> = OnceLock::new();
-    const ARCH_PRCTL: i64 = 158;
-    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
-    const XFEATURE_XTILEDATA: i64 = 18;
-    *PERMITTED.get_or_init(|| {
-        let leaf = std::arch::x86_64::__cpuid_count(7, 0);
-        let has_tiles = leaf.edx & (1 << 24) != 0 && leaf.edx & (1 << 22) != 0;
-        let mut result = ARCH_PRCTL;
-        if has_tiles {
-            // SAFETY: the call changes nothing but the permission; a kernel that does not know
-            // it returns an error.
-            unsafe {
-                asm!(
-                    "syscall",
-                    inlateout("rax") result,
-                    in("rdi") ARCH_REQ_XCOMP_PERM,
-                    in("rsi") XFEATURE_XTILEDATA,
-                    lateout("rcx") _,
-                    lateout("r11") _,
-                    options(nostack),
-                );
-            }
-        }
-        has_tiles && result == 0
-    })
-}
 
 /// The tile registers of this thread, configured as eight full tiles until it is dropped.
 pub(crate) struct Tiles(PhantomData<*const ()>);

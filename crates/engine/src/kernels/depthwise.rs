@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use facefold_kernels::lanes::Lanes;
+
 use super::epilogue::{Channels, Cursor, Epilogue, EpilogueOps, with_ops};
-use super::lanes::Lanes;
 use super::planes::Planes;
 use crate::layout::Window;
 

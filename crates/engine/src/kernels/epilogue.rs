@@ -1,7 +1,8 @@
 //! The epilogue of a convolution, computed on its sums before they are stored: bias, activation,
 //! residual, affine, rounding to bf16.
 
-use super::lanes::Lanes;
+use facefold_kernels::lanes::Lanes;
+
 use super::planes::{Place, Planes};
 use crate::layout::{CHANNEL_BLOCK, Tile};
 

@@ -1,4 +1,4 @@
-//! The kernels, each written once over [`lanes::Lanes`] and compiled for every instruction set.
+//! The kernels, each written once over [`Lanes`] and compiled for every instruction set.
 
 // Operations on registers must end up inside the function that is compiled for their instruction
 // set: a call would pass registers through memory, in every step of every inner loop.
@@ -8,26 +8,22 @@
 pub(crate) mod amx;
 pub(crate) mod depthwise;
 pub(crate) mod epilogue;
-pub(crate) mod lanes;
-pub(crate) mod matrix;
 pub(crate) mod plain;
 pub(crate) mod planes;
 pub(crate) mod product;
 pub(crate) mod winograd;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 use depthwise::Depthwise;
-use lanes::{Lanes, Portable};
-use matrix::MatrixProduct;
+use facefold_kernels::Kernel;
+use facefold_kernels::lanes::{Lanes, Portable};
+#[cfg(target_arch = "x86_64")]
+use facefold_kernels::x86;
 use planes::Place;
 use product::Product;
 use winograd::Winograd;
 
-use crate::cpu::Kernel;
-
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub(crate) use amx::{TileProduct, Tiles, tiles_are_permitted};
+pub(crate) use amx::{TileProduct, Tiles};
 
 /// The kernels of one instruction set.
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +38,6 @@ pub(crate) struct Kernels {
     /// # Safety
     /// As for [`winograd::run`].
     pub winograd: unsafe fn(&Winograd<'_>),
-    /// # Safety
-    /// As for [`matrix::run`].
-    pub matrix: unsafe fn(&MatrixProduct),
     /// # Safety
     /// As for [`depthwise::run`].
     pub depthwise: unsafe fn(&Depthwise<'_>),
@@ -87,7 +80,6 @@ macro_rules! compile {
                 rows: <$lanes>::ROWS,
                 product,
                 winograd,
-                matrix,
                 depthwise,
                 write,
                 write_bytes,
@@ -105,12 +97,6 @@ macro_rules! compile {
             unsafe fn winograd(job: &Winograd<'_>) {
                 // SAFETY: the caller's promise.
                 unsafe { winograd::run($new, job) }
-            }
-
-            $(#[target_feature(enable = $features)])?
-            unsafe fn matrix(job: &MatrixProduct) {
-                // SAFETY: the caller's promise.
-                unsafe { matrix::run($new, job) }
             }
 
             $(#[target_feature(enable = $features)])?

@@ -1,7 +1,8 @@
 //! Where a value's pixels are stored: an f32 plane, planes of bf16 values, or both.
 
+use facefold_kernels::lanes::{Lanes, cut_to_bf16, from_bf16, to_bf16};
+
 use super::epilogue::{EpilogueOps, F32, HIGH, INTERLEAVED, LOW};
-use super::lanes::{Lanes, cut_to_bf16, from_bf16, to_bf16};
 use crate::layout::Layout;
 
 /// The planes of one value. A null plane is not there.

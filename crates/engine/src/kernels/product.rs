@@ -3,17 +3,11 @@
 
 use std::ops::Range;
 
-use super::epilogue::{Epilogue, EpilogueOps, with_ops};
-use super::lanes::Lanes;
-use crate::layout::{Tile, TilingLoop};
+use facefold_kernels::lanes::Lanes;
+use facefold_kernels::tile::{Segment, multiply};
 
-/// Values that lie one after another, in each window at the same distance from its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Segment {
-    /// Elements from the start of the window.
-    pub offset: usize,
-    pub length: usize,
-}
+use super::epilogue::{Epilogue, EpilogueOps, with_ops};
+use crate::layout::{Tile, TilingLoop};
 
 /// A dense convolution of some pictures.
 pub(crate) struct Product<'a> {
@@ -113,48 +107,4 @@ unsafe fn compute<S: Lanes, const N: usize>(
         // SAFETY: the caller's promise.
         unsafe { job.epilogue.tile::<S, N, false>(s, OPS, tile, &scratch.0, first) }
     });
-}
-
-/// `M` windows times one panel, summed in the order of the segments. The steps are the elements
-/// from one window to the next, and from one value of a window to the next.
-///
-/// # Safety
-/// The source holds `M` windows with all segments, the panel `N` registers for each of their
-/// values, and the sums have room for `M` by `N` registers.
-#[inline(always)]
-pub(super) unsafe fn multiply<S: Lanes, const N: usize, const M: usize>(
-    s: S,
-    source: *const f32,
-    [step, advance]: [usize; 2],
-    segments: &[Segment],
-    weights: *const f32,
-    sums: *mut f32,
-) {
-    let mut registers = [[s.splat(0.0); N]; M];
-    let mut weights = weights;
-    for segment in segments {
-        let mut value = source.wrapping_add(segment.offset * advance);
-        for _ in 0..segment.length {
-            let mut factors = [s.splat(0.0); N];
-            for (j, factor) in factors.iter_mut().enumerate() {
-                // SAFETY: the caller's panel holds N registers for each value.
-                *factor = unsafe { s.load(weights.add(j * S::COUNT)) };
-            }
-            for (i, row) in registers.iter_mut().enumerate() {
-                // SAFETY: the caller vouches for M windows.
-                let value = s.splat(unsafe { *value.add(i * step) });
-                for (sum, &factor) in row.iter_mut().zip(&factors) {
-                    *sum = s.fma(value, factor, *sum);
-                }
-            }
-            weights = weights.wrapping_add(N * S::COUNT);
-            value = value.wrapping_add(advance);
-        }
-    }
-    for (i, row) in registers.iter().enumerate() {
-        for (j, &sum) in row.iter().enumerate() {
-            // SAFETY: the caller's scratch holds M rows.
-            unsafe { s.store(sums.add((i * N + j) * S::COUNT), sum) };
-        }
-    }
 }

@@ -7,9 +7,10 @@
 
 use std::ops::Range;
 
+use facefold_kernels::lanes::Lanes;
+use facefold_kernels::tile::{Segment, multiply};
+
 use super::epilogue::{Epilogue, EpilogueOps, with_ops};
-use super::lanes::Lanes;
-use super::product::{Segment, multiply};
 use crate::layout::Layout;
 
 /// Places of a transformed tile.

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::{Pass, Workspace};
 use crate::executor::are_finite;
-use crate::kernels::lanes::{from_bf16, to_bf16};
 use crate::kernels::planes::Place;
 use crate::lower::Part;
 use crate::network::ValueId;
 use crate::plan::Plan;
+use facefold_kernels::lanes::{from_bf16, to_bf16};
 
 /// Pictures as they are given, one after another.
 #[derive(Debug, Clone, Copy)]

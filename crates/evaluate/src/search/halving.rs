@@ -5,19 +5,20 @@ use crate::metrics::Metric;
 
 /// Most iterations: scores at less than a ninth of the budget correlate little with those at all of
 /// it.
-const MOST_RUNGS: u32 = 3;
+const MAX_ITERATIONS: u32 = 3;
 
 /// Fractions of the budget by iteration, the last 1. There are so many iterations that at the last
-/// one still `factor` configurations or more compete, but no more than [`MOST_RUNGS`].
+/// one still `factor` configurations or more compete, but no more than [`MAX_ITERATIONS`].
 pub(super) fn budget_fractions(configurations: usize, factor: usize) -> Vec<f64> {
     let mut iterations = 1;
-    while factor > 1 && iterations < MOST_RUNGS && configurations >= factor.pow(iterations + 1) {
+    while factor > 1 && iterations < MAX_ITERATIONS && configurations >= factor.pow(iterations + 1)
+    {
         iterations += 1;
     }
     (0..iterations).rev().map(|left| 1.0 / factor.pow(left) as f64).collect()
 }
 
-/// The configurations that go on from a split's trials at a iteration, best first: one in
+/// The configurations that go on from a split's trials at an iteration, best first: one in
 /// `search.halving`, or at the end of the search the best one. Of equal ones the first tried is
 /// the better. Empty where all failed.
 pub(super) fn best(

@@ -61,7 +61,7 @@ impl Aged {
             seed: 1,
             seeds: vec![1],
             thresholds: None,
-            context: "calibration".to_owned(),
+            stamp: "calibration".to_owned(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Cross-validation: resuming, stopping, and results that do not depend on how they were run.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::{AgeTarget, Fold, Head, Targets, Task};
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, AuxiliaryLabels, Candidate, CvOutcome, CvPlan,
-    CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, Protocol,
-    RowPredictions, compare, cross_validate, label_error_candidates, plan, slices,
+    CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, PredictedValues,
+    Protocol, RowPredictions, compare, cross_validate, label_error_candidates, plan, slices,
 };
 
 use crate::heads::{Nearest, People, RandomGuess, people};
@@ -26,7 +27,7 @@ fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> 
         seed: 7,
         seeds: seeds.to_vec(),
         thresholds: None,
-        context: "fingerprint".to_owned(),
+        stamp: "stamp".to_owned(),
     }
 }
 
@@ -131,7 +132,7 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 6);
     fs_err::remove_file(directory.path().join("notes.txt")).unwrap();
 
-    // A truncated file, other targets, and another context are each as good as no journal.
+    // A truncated file, other targets, and another stamp are each as good as no journal.
     let truncated = fs_err::read_dir(directory.path()).unwrap().next().unwrap().unwrap().path();
     let bytes = fs_err::read(&truncated).unwrap();
     fs_err::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
@@ -142,7 +143,7 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     indices[0] = 1 - indices[0];
     run(&other, 1, &journal);
     assert_eq!(FITS[0].load(Ordering::SeqCst), 16);
-    other.context = "another fingerprint".to_owned();
+    other.stamp = "another stamp".to_owned();
     run(&other, 1, &journal);
     assert_eq!(FITS[0].load(Ordering::SeqCst), 21);
 }
@@ -193,6 +194,7 @@ fn results_and_predictions_read_back() {
     let classes = &outcome.predictions.classes;
     let read = RowPredictions::read_csv(&path, Task::Gender, classes).unwrap();
     assert_eq!(read, outcome.predictions);
+    assert_eq!(read.check(&outcome.result, &path).unwrap(), 0);
 
     let text = fs_err::read_to_string(&path).unwrap();
     assert!(text.starts_with("path,subject,partition,truth,one/1,one/1/p,one/2,one/2/p,two/1"));
@@ -214,7 +216,54 @@ fn age_predictions_read_back_bit_by_bit() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("predictions.csv");
     outcome.predictions.write_csv(&path).unwrap();
-    assert_eq!(RowPredictions::read_csv(&path, Task::Age, &[]).unwrap(), outcome.predictions);
+    let read = RowPredictions::read_csv(&path, Task::Age, &[]).unwrap();
+    assert_eq!(read, outcome.predictions);
+    assert_eq!(read.check(&outcome.result, &path).unwrap(), 0);
+}
+
+#[test]
+fn predictions_with_other_figures_than_their_result_are_refused() {
+    let people = people(30, 4, 1);
+    let outcome = run(&plan_of(&people, random_guesses(), &[1, 2]), 2, &NoJournal);
+    let path = Path::new("gender/predictions.csv");
+    let check = |change: &dyn Fn(&mut RowPredictions)| {
+        let mut predictions = outcome.predictions.clone();
+        change(&mut predictions);
+        predictions.check(&outcome.result, path).map_err(|error| error.to_string())
+    };
+    let refused = |change: &dyn Fn(&mut RowPredictions)| check(change).unwrap_err();
+    let swap = |predictions: &mut RowPredictions, column: usize| {
+        let PredictedValues::Classes { predicted, .. } =
+            &mut predictions.columns[column].predicted_values
+        else {
+            panic!("a gender");
+        };
+        predicted[0] = 1 - predicted[0];
+    };
+    let message = refused(&|predictions| swap(predictions, 1));
+    assert!(
+        message.contains("expected the accuracy of `one` on `fold 0` with seed 2"),
+        "{message}"
+    );
+    assert!(message.contains("gender/predictions.csv"), "{message}");
+    let message = refused(&|predictions| {
+        predictions.columns.remove(0);
+    });
+    assert!(message.contains("expected a column `one/1`, found none"), "{message}");
+    let message = refused(&|predictions| predictions.rows[0].split = "fold 9".to_owned());
+    assert!(message.contains("found others"), "{message}");
+    let message = refused(&|predictions| predictions.rows[0].split = "fold 1".to_owned());
+    assert!(message.contains("test rows of `fold 1`"), "{message}");
+    // Rows that were forgotten leave the other splits as they were measured.
+    let without_first = |predictions: &mut RowPredictions| {
+        let rows: Vec<usize> = (1..predictions.rows.len()).collect();
+        predictions.rows.remove(0);
+        predictions.truth = predictions.truth.select(&rows);
+        for column in &mut predictions.columns {
+            column.predicted_values = column.predicted_values.of_rows(&rows);
+        }
+    };
+    assert_eq!(check(&without_first), Ok(1));
 }
 
 #[test]
@@ -274,7 +323,9 @@ fn ranges_are_scored_compared_and_sliced() {
         let path = directory.path().join("predictions.csv");
         predictions.write_csv(&path).unwrap();
         assert!(fs_err::read_to_string(&path).unwrap().contains(",fold 0,10-19,"));
-        assert_eq!(&RowPredictions::read_csv(&path, Task::Age, &[]).unwrap(), predictions);
+        let read = RowPredictions::read_csv(&path, Task::Age, &[]).unwrap();
+        assert_eq!(&read, predictions);
+        assert_eq!(read.check(result, &path).unwrap(), 0);
 
         let candidate = |label: &str| Candidate {
             label: label.to_owned(),

@@ -26,7 +26,7 @@ fn accuracy(protocol: Protocol) -> f64 {
         seed: 7,
         seeds: vec![7],
         thresholds: None,
-        context: String::new(),
+        stamp: String::new(),
     };
     let run = CvRun {
         threads: 2,

@@ -131,7 +131,7 @@ fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPla
         seed: 7,
         seeds: vec![7],
         thresholds: None,
-        context: String::new(),
+        stamp: String::new(),
     }
 }
 
@@ -276,7 +276,7 @@ fn every_split_is_searched_separately_by_whole_subjects() {
         assert_eq!(training.len(), 3 * subjects.len(), "subjects are whole");
         small += usize::from(training.len() < whole / 2);
     }
-    assert_eq!(small, 4 * 9, "the first rung");
+    assert_eq!(small, 4 * 9, "the first step");
 }
 
 #[test]

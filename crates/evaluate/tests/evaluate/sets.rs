@@ -205,7 +205,7 @@ fn the_matrix_uses_folds_within_a_set_and_whole_other_sets() {
     };
     assert_eq!(protocol("small").unwrap().protocol, Some(Protocol::KFold(5)));
     let bare = protocol("bare").unwrap().splits.clone().unwrap_err();
-    assert!(bare.contains("fewer than 5 subjects"), "{bare}");
+    assert!(bare.contains("expected at least 5 subjects for 5 folds"), "{bare}");
     // One row of `large`, that of person 50, has no fold.
     assert_eq!(protocol("large").unwrap().protocol, Some(Protocol::KFold(5)));
 }

@@ -144,7 +144,7 @@ fn decide(
         seed: 7,
         seeds: vec![1, 2],
         thresholds: Some(Thresholds { ages: vec![18], max_error, attributes: &people.attributes }),
-        context: String::new(),
+        stamp: String::new(),
     };
     let run = CvRun { threads: 1, journal, cancel: &AtomicBool::new(false), progress: &|_| {} };
     cross_validate(&plan, &run).unwrap()

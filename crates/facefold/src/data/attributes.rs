@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use facefold_core::{AgeTarget, ImageKey, Targets, Task};
+use facefold_evaluate::attributes::AGE_GROUP;
 use facefold_evaluate::{Attribute, AttributeValues, Attributes};
 use facefold_store::FaceSummary;
 
@@ -53,7 +54,7 @@ impl JoinedStores {
         let genders = self.agreed(|sample| sample.gender);
         let races = self.agreed(|sample| sample.race.as_deref());
         let mut labels = vec![
-            names("age group", &|row| groups[row].clone()),
+            names(AGE_GROUP, &|row| groups[row].clone()),
             names("gender", &|row| Some(genders[row]?.to_string())),
             names("race", &|row| races[row].map(str::to_owned)),
         ];

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{FeatureMatrix, ImageKey, Sample, Split, SubjectId};
-use facefold_evaluate::{Protocol, SetName};
+use facefold_evaluate::{EvaluateError, Protocol, SetName};
 use facefold_store::{Features, Store};
 
 use super::store_rows::{self, DataSet, Role, StoreRows};
 use super::subjects::joined_subjects;
+use super::task_data::RowId;
 use crate::error::{Error, Result};
 use crate::options::LearningOptions;
 use crate::progress::Progress;
@@ -28,6 +29,8 @@ pub struct JoinedStores {
     pub(super) keys: Vec<ImageKey>,
     /// Features of the embedded rows.
     pub matrix: FeatureMatrix,
+    /// The columns of the stores' features that the matrix has; empty for all.
+    columns: Vec<usize>,
     /// Label rows without an embedding, by the reason of the rejection.
     pub rejected: BTreeMap<String, usize>,
     /// Subject of each label row.
@@ -36,6 +39,17 @@ pub struct JoinedStores {
     pub(super) left_out: Vec<Option<String>>,
     /// What a reader must know about the rows.
     pub notes: Vec<String>,
+    /// Those of them on rows that count as one subject.
+    subject_notes: Vec<String>,
+}
+
+/// Why a report on label rows cannot be made any more.
+#[derive(Debug)]
+pub(crate) enum Changed {
+    /// Some were removed from their store.
+    RowsGone(Error),
+    /// Some may be removed, or the store cannot be read.
+    Other(Error),
 }
 
 impl JoinedStores {
@@ -66,6 +80,8 @@ impl JoinedStores {
         store_rows::require_distinct(&named)?;
         let stores = named.iter().map(|(_, directory)| Store::open(directory));
         let stores: Vec<Store> = stores.collect::<Result<_, _>>()?;
+        store_rows::require_different(&stores)?;
+        stores.iter().try_for_each(store_rows::require_no_removal)?;
         let embedding_only = options.features == Some(Features::Embedding);
         store_rows::require_comparable(&stores, embedding_only)?;
         let has_taps = stores.iter().all(Store::has_taps);
@@ -95,9 +111,11 @@ impl JoinedStores {
             features,
             keys: Vec::new(),
             matrix,
+            columns: Vec::new(),
             rejected: BTreeMap::new(),
             subjects,
             left_out: Vec::new(),
+            subject_notes: notes.clone(),
             notes,
         };
         for set in sets {
@@ -106,6 +124,7 @@ impl JoinedStores {
             let own = set.notes.into_iter();
             let named = |note| if several { format!("{}: {note}", set.name) } else { note };
             joined.notes.extend(own.map(named));
+            joined.subject_notes.extend(set.subject_notes);
             joined.sets.push(DataSet { name: set.name, store: set.store, role: set.role, rows });
             joined.samples.extend(set.samples);
             joined
@@ -126,11 +145,50 @@ impl JoinedStores {
         &self.sets[0].store
     }
 
-    /// Notes in every store where a report on it lies, for whoever is to forget a picture.
-    pub(crate) fn note_report(&self, directory: &Path) {
+    /// The picture of a row of the matrix.
+    pub(crate) fn picture(&self, row: RowId) -> ImageKey {
+        self.keys[row.0]
+    }
+
+    /// Notes in every store where a report on it lies, for whoever is to forget a picture, and says where
+    /// that is not possible.
+    pub(crate) fn note_report(&self, directory: &Path, progress: &dyn Progress) {
         for set in &self.sets {
-            set.store.note_report(directory, set.name.as_str());
+            if let Err(error) = set.store.note_report(directory, set.name.as_str()) {
+                progress.note(&format!(
+                    "the report is not noted in its store ({error}): `facefold store forget` on the store \
+                     will not find `{}`, and leaves the people in it whom it removes",
+                    directory.display()
+                ));
+            }
         }
+    }
+
+    /// Refuses to go on where a removal is under way, or has removed label rows that were loaded: a report
+    /// on them would bring back whoever was forgotten.
+    ///
+    /// Called after [`Self::note_report`], it leaves no gap: [`crate::stores::forget`] looks for noted
+    /// reports after it has announced the removal.
+    ///
+    /// # Errors
+    /// [`Changed`], or a store that cannot be read.
+    pub(crate) fn require_all_rows(&self) -> Result<(), Changed> {
+        for set in &self.sets {
+            // Before the rows are looked at: a removal that begins after this finds the report noted.
+            store_rows::require_no_removal(&set.store).map_err(Changed::Other)?;
+            let rows = &self.samples[set.rows.clone()];
+            let gone = set.store.count_gone(rows.iter().map(|sample| sample.path.as_path()));
+            let gone = gone.map_err(|error| Changed::Other(error.into()))?;
+            if gone > 0 {
+                return Err(Changed::RowsGone(Error::data(format!(
+                    "{gone} label rows of the store `{}` were removed after they were read: nothing was \
+                     written, and finished fits were deleted, as they were made with these rows; run the \
+                     same command again",
+                    set.store.directory().display()
+                ))));
+            }
+        }
+        Ok(())
     }
 
     /// Number of a set's label rows that have an embedding.
@@ -142,6 +200,18 @@ impl JoinedStores {
     pub(super) fn set_of(&self, index: usize) -> &DataSet {
         let place = self.sets.partition_point(|set| set.rows.end <= index);
         &self.sets[place]
+    }
+
+    /// An error of dividing the rows, with the reasons why there are few subjects where rows were joined to
+    /// one.
+    pub(crate) fn explained(&self, error: impl Into<Error>) -> Error {
+        match error.into() {
+            Error::Evaluate(EvaluateError::TooFew(what)) if !self.subject_notes.is_empty() => {
+                let what = format!("{what}. {}", self.subject_notes.join(" "));
+                EvaluateError::TooFew(what).into()
+            }
+            error => error,
+        }
     }
 
     /// Keeps these columns of the features, or all where none is named, and the features of mirrored
@@ -160,9 +230,30 @@ impl JoinedStores {
         let all: Vec<usize> = (0..width).collect();
         let seen = if columns.is_empty() { &all } else { columns };
         self.matrix = self.matrix.select_columns(seen, mirrored)?;
+        columns.clone_into(&mut self.columns);
         let crops = if mirrored { "" } else { ", of crops as they are and not mirrored" };
         self.notes.push(format!("Heads see {} of {width} columns{crops}.", seen.len()));
         Ok(())
+    }
+
+    /// A name for the values of [`Self::matrix`]: the network, what the stores hold, and which pictures
+    /// and columns of it were taken.
+    pub(crate) fn stamp(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("facefold 2026 joined stores v1");
+        let stamps = self.sets.iter().map(|set| set.store.stamp());
+        let header = self.store().header();
+        let texts = [header.fingerprint.to_string(), self.features.to_string()];
+        for text in texts.into_iter().chain(stamps) {
+            hasher.update(text.as_bytes());
+            hasher.update(&[0]);
+        }
+        for key in &self.keys {
+            hasher.update(key.as_bytes());
+        }
+        for &column in &self.columns {
+            hasher.update(&(column as u64).to_le_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// The sets that are tested on.

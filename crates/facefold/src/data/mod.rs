@@ -9,7 +9,10 @@ mod task_data;
 mod tasks;
 pub(crate) mod warnings;
 
+pub(crate) use joined::Changed;
 pub use joined::JoinedStores;
 pub use quality::LeastQuality;
+pub(crate) use store_rows::require_no_removal;
 pub use store_rows::{DataSet, Role, lost_rows};
+pub(crate) use subjects::NO_LIKENESS;
 pub use task_data::{RowId, TaskData};

@@ -32,6 +32,18 @@ pub struct LeastQuality {
 }
 
 impl LeastQuality {
+    /// The measure's name on the command line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.measure.name
+    }
+
+    /// Whether the measure is of the picture, and not of the embedding.
+    #[must_use]
+    pub fn needs_picture(&self) -> bool {
+        self.measure.name != "norm"
+    }
+
     /// Why a face is not good enough, if it is not. A face without the number is.
     #[must_use]
     pub fn refuses(&self, face: &FaceSummary) -> Option<String> {
@@ -73,7 +85,7 @@ mod tests {
             score: 0.7,
             luminance: 100.0,
             sharpness: f32::NAN,
-            bounding_box: [10.0, 10.0, 50.0, 50.0],
+            bounding_box: [10.0, 10.0, 50.0, 50.0].into(),
         }
     }
 

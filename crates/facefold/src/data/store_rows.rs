@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use facefold_core::{FeatureMatrix, ImageKey, Rejection, Sample, SubjectId};
 use facefold_evaluate::{SetName, SetRow};
-use facefold_store::{Features, SampleRow, Select, Store, remedy_for_lost_rows};
+use facefold_store::{Features, SampleRow, Select, Store, rejection_of, remedy_for_lost_rows};
 use ndarray::Array2;
 
 use super::subjects::{age, find_subjects};
@@ -57,6 +57,8 @@ pub(super) struct StoreRows {
     /// Why a label row with an embedding is not used.
     pub(super) left_out: Vec<Option<String>>,
     pub(super) notes: Vec<String>,
+    /// Those of them on rows that count as one subject.
+    pub(super) subject_notes: Vec<String>,
 }
 
 /// Why a label row is not used whose picture was extracted and is in no shard.
@@ -99,6 +101,32 @@ pub(super) fn require_distinct(stores: &[(SetName, &Path)]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a store that is given twice, through another path: its rows would count twice.
+pub(super) fn require_different(stores: &[Store]) -> Result<()> {
+    for (index, store) in stores.iter().enumerate() {
+        if let Some(other) = stores[..index].iter().find(|other| other.is_same(store)) {
+            return Err(Error::options(format!(
+                "`{}` and `{}` are the same store: expected different stores; give each once",
+                other.directory().display(),
+                store.directory().display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a store from which somebody is being removed.
+pub(crate) fn require_no_removal(store: &Store) -> Result<()> {
+    if !store.removal_is_unfinished() {
+        return Ok(());
+    }
+    Err(Error::data(format!(
+        "a removal from the store `{}` is not finished: {}",
+        store.directory().display(),
+        remedy_for_lost_rows(true)
+    )))
+}
+
 /// Refuses stores whose features cannot be compared.
 pub(super) fn require_comparable(stores: &[Store], embedding_only: bool) -> Result<()> {
     let Some((first, others)) = stores.split_first() else { return Ok(()) };
@@ -108,8 +136,16 @@ pub(super) fn require_comparable(stores: &[Store], embedding_only: bool) -> Resu
         if one.fingerprint != two.fingerprint {
             return Err(Error::data(format!(
                 "the store `{}` has the fingerprint {}, the store `{}` {}: their embeddings cannot \
-                 be compared; extract one of them anew with the other's network and precision",
-                directories.0, one.fingerprint, directories.1, two.fingerprint
+                 be compared; {}",
+                directories.0,
+                one.fingerprint,
+                directories.1,
+                two.fingerprint,
+                if one.extractor.is_imported() || two.extractor.is_imported() {
+                    "join stores of one network only, and compare networks by the results of a run on each"
+                } else {
+                    "extract one of them anew with the other's network and precision"
+                }
             )));
         }
         let ((_, taps), (_, other_taps)) = (one.lengths(), two.lengths());
@@ -158,7 +194,7 @@ impl StoreRows {
             }
         }
         if let Some(&lost) = rejected.get(LOST) {
-            let sentence = lost_rows(lost, store.removal_is_unfinished());
+            let sentence = lost_rows(lost, false);
             progress.note(&format!("`{}`: {sentence}", directory.display()));
         }
         if keys.is_empty() {
@@ -193,6 +229,7 @@ impl StoreRows {
             rejected,
             left_out: Vec::new(),
             notes: if augmented > 0 { vec![versions] } else { Vec::new() },
+            subject_notes: Vec::new(),
         };
         loaded.left_out = loaded.refused(options)?;
         find_subjects(&mut loaded)?;
@@ -211,6 +248,11 @@ impl StoreRows {
         .collect()
     }
 
+    /// Whether another program made the embeddings.
+    pub(super) fn is_imported(&self) -> bool {
+        self.store.header().extractor.is_imported()
+    }
+
     /// The embeddings of [`Self::keys`], whatever features are learnt from.
     pub(super) fn embeddings(&self) -> Result<Array2<f32>> {
         let select = Select {
@@ -224,6 +266,16 @@ impl StoreRows {
     /// Which label rows are not used, and why: the face is not good enough, or the age is not
     /// among those asked for.
     fn refused(&self, options: &LearningOptions) -> Result<Vec<Option<String>>> {
+        if self.is_imported()
+            && let Some(least) = options.quality.iter().find(|least| least.needs_picture())
+        {
+            return Err(Error::options(format!(
+                "--min-quality {}: the embeddings of `{}` were imported, and only `norm` is known of them: expected \
+                 `norm` alone; leave it out",
+                least.name(),
+                self.store.directory().display()
+            )));
+        }
         let faces = if options.quality.is_empty() { None } else { Some(self.store.main_faces()?) };
         let refused = |(row, sample): (&Option<usize>, &Sample)| {
             let key = &self.keys[(*row)?];
@@ -237,8 +289,7 @@ impl StoreRows {
 }
 
 fn why_not(row: &SampleRow, rejections: &BTreeMap<ImageKey, Rejection>) -> String {
-    let stored = row.key.and_then(|key| rejections.get(&key));
-    match row.rejection.as_ref().or(stored) {
+    match rejection_of(row.key.as_ref(), row.rejection.as_ref(), rejections) {
         Some(rejection) => rejection.reason.to_string(),
         None if row.key.is_some() => LOST.to_owned(),
         None => "not extracted yet".to_owned(),

@@ -8,6 +8,11 @@ use ndarray::Array2;
 use super::store_rows::StoreRows;
 use crate::error::Result;
 
+/// How rows of imported embeddings that name no subject are treated.
+pub(crate) const NO_LIKENESS: &str = "rows name no subject, and of imported embeddings it is not known which cosine shows one person: \
+     each counts as a subject of its own unless its values are those of another row; where pictures of \
+     one person stand in several rows, name subjects, or figures may be too good";
+
 /// Gives every embedded row a subject: rows of one picture, byte for byte, have one, and rows that
 /// name none are grouped with those that they are surely of one person with.
 pub(super) fn find_subjects(set: &mut StoreRows) -> Result<()> {
@@ -18,11 +23,14 @@ pub(super) fn find_subjects(set: &mut StoreRows) -> Result<()> {
     let ages: Vec<Option<f32>> =
         indices.iter().map(|&index| Some(age(&set.samples[index]))).collect();
     let partly = named.iter().any(Option::is_none);
-    let embeddings = if partly { Some(set.embeddings()?) } else { None };
+    let comparable = partly && !set.is_imported();
+    let embeddings = if comparable { Some(set.embeddings()?) } else { None };
     let rows = SubjectRows { keys: &set.keys, named: &named, ages: &ages };
     let views = embeddings.as_ref().map(Array2::view);
     let found = subjects::group_subjects(&rows, views, THRESHOLD)?;
-    set.notes.extend(notes_on(&found));
+    let notes = if set.is_imported() { notes_on_imported(&found) } else { notes_on(&found) };
+    set.subject_notes.clone_from(&notes);
+    set.notes.extend(notes);
     for (index, subject) in indices.into_iter().zip(found.subjects) {
         set.subjects[index] = Some(subject);
     }
@@ -67,6 +75,22 @@ fn notes_on(found: &GroupedSubjects) -> Vec<String> {
     notes
 }
 
+/// How subjects were found among imported embeddings.
+fn notes_on_imported(found: &GroupedSubjects) -> Vec<String> {
+    let GroupedSubjects { subjects, unnamed, merged, shared, .. } = found;
+    let mut notes = Vec::new();
+    if *unnamed > 0 {
+        notes.push(format!("{unnamed} of {} {NO_LIKENESS}.", subjects.len()));
+    }
+    if *merged > 0 {
+        notes.push(format!(
+            "{merged} named subjects count as one with another, as they have rows of the same values in common \
+             ({shared} rows)."
+        ));
+    }
+    notes
+}
+
 /// The subject of each label row of all sets, and notes on those who stand in several.
 pub(super) fn joined_subjects(
     sets: &[StoreRows],
@@ -90,7 +114,16 @@ pub(super) fn joined_subjects(
             embeddings: embeddings.view(),
         })
         .collect();
-    let joined = join_subjects(&rows, THRESHOLD)?;
+    if sets.iter().any(StoreRows::is_imported) {
+        let joined = join_subjects(&rows, None)?;
+        notes.push(format!(
+            "{} rows of imported embeddings stand in more than one set with the same values; whether others are of \
+             one person was not compared.",
+            joined.shared.rows
+        ));
+        return Ok(joined.subjects.into_iter().map(Some).collect());
+    }
+    let joined = join_subjects(&rows, Some(THRESHOLD))?;
     notes.push(note_on(joined.shared, joined.indistinct.is_empty()));
     notes.extend(joined.indistinct.iter().map(|(set, share)| {
         format!(

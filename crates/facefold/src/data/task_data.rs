@@ -140,15 +140,26 @@ impl TaskData {
         }
     }
 
+    /// Keeps these rows, ascending; the others count as dropped for a reason.
+    pub(crate) fn keep(&mut self, rows: &[usize], reason: &str) {
+        let left_out = self.len() - rows.len();
+        if left_out > 0 {
+            *self.dropped.entry(reason.to_owned()).or_default() += left_out;
+        }
+        self.labels = self.labels.select(rows);
+        self.feature_rows = rows.iter().map(|&row| self.feature_rows[row]).collect();
+        self.rows = rows.iter().map(|&row| self.rows[row].clone()).collect();
+    }
+
     /// The labels alone, for heads that learn another task.
     pub(crate) fn into_labels(self) -> TaskLabels {
         let Self { task, rows, labels, feature_rows, .. } = self;
         TaskLabels { kind: task.into(), matrix_rows: feature_rows, rows, targets: labels }
     }
 
-    /// A plan on these rows that has no head, partition or further seed yet. `context` names what
-    /// else a fit depends on: fits of another context are not resumed.
-    pub(crate) fn plan(&self, seed: u64, context: String) -> CvPlan<'_> {
+    /// A plan on these rows that has no head, partition or further seed yet. `stamp` names the
+    /// features: fits of another one are not resumed.
+    pub(crate) fn plan(&self, seed: u64, stamp: String) -> CvPlan<'_> {
         CvPlan {
             task: self.task,
             auxiliary_labels: self.auxiliary.clone(),
@@ -163,7 +174,7 @@ impl TaskData {
             seed,
             seeds: Vec::new(),
             thresholds: None,
-            context,
+            stamp,
         }
     }
 }

@@ -5,6 +5,7 @@ use facefold_evaluate::{NarrowAges, narrow_ages};
 
 use super::joined::JoinedStores;
 use super::store_rows::{DataSet, LOST, Role, lost_rows};
+use super::subjects::NO_LIKENESS;
 use super::task_data::TaskData;
 use crate::options::LearningOptions;
 
@@ -16,15 +17,18 @@ const UNTRAINED: &str = "The embeddings come from an untrained network (seeded r
 pub(crate) fn of_run(stores: &JoinedStores, options: &LearningOptions) -> Vec<String> {
     let untrained = stores.store().header().extractor.model == "untrained";
     let untrained = untrained.then(|| UNTRAINED.to_owned());
-    let unfinished = stores.sets.iter().any(|set| set.store.removal_is_unfinished());
-    let lost = stores.rejected.get(LOST).map(|&rows| format!("{}.", lost_rows(rows, unfinished)));
+    let lost = stores.rejected.get(LOST).map(|&rows| format!("{}.", lost_rows(rows, false)));
     let ages = options.ages.map(|ages| {
         format!(
             "Only faces with an exact age in {ages} are trained and tested on (`--ages {ages}`): compare \
              these figures with published ones of that protocol only, not with figures over all ages."
         )
     });
-    untrained.into_iter().chain(lost).chain(ages).collect()
+    let without_subject = stores.samples.iter().filter(|sample| sample.subject.is_none()).count();
+    let imported = stores.store().header().extractor.is_imported() && without_subject > 0;
+    let imported =
+        imported.then(|| format!("{without_subject} of {} {NO_LIKENESS}.", stores.samples.len()));
+    untrained.into_iter().chain(imported).chain(lost).chain(ages).collect()
 }
 
 /// What holds for the rows of one task.

@@ -116,7 +116,7 @@ fn range(text: &str) -> Result<Option<Values>, String> {
 
 /// Values between commas that stand in no bracket and no quotes. A bare word is a string; all else
 /// is JSON.
-fn list(text: &str) -> Vec<Value> {
+pub(crate) fn list(text: &str) -> Vec<Value> {
     let mut parts = vec![String::new()];
     let (mut depth, mut quoted) = (0_i32, false);
     for letter in text.chars() {

@@ -59,7 +59,7 @@ pub fn matrix_of_stores(
     let (mut tasks, mut warnings) = (Vec::new(), Vec::new());
     let directory = ReportDirectory::claim(&options.out)?;
     directory.announce_replacement(&options.origin.command, progress);
-    stores.note_report(&options.out);
+    directory.note_in(&stores, progress)?;
     for &task in &learning.tasks {
         let data = stores.task(task, learning)?;
         progress.note(&data.description());
@@ -80,6 +80,7 @@ pub fn matrix_of_stores(
         dataset: provenance::dataset(&stores, learning),
         tasks,
     };
+    directory.require_all_rows(&stores)?;
     facefold_report::remove(&options.out)?;
     facefold_report::write_matrix(&report, &options.out)?;
     directory.journal().remove_others()?;
@@ -96,12 +97,13 @@ fn matrix_of_task(
     let learning = &options.learning;
     let seed = learning.seed;
     let names: Vec<SetName> = stores.sets.iter().map(|set| set.name.clone()).collect();
-    let MatrixPlan { sets, cells, splits } = plan_matrix(&names, &data.rows, &data.labels, seed)?;
+    let MatrixPlan { sets, cells, splits } = plan_matrix(&names, &data.rows, &data.labels, seed)
+        .map_err(|error| stores.explained(error))?;
     let plan = CvPlan {
         splits,
         heads: learning.heads(options.head_names(), Some(data.task))?,
         seeds: consecutive(seed, options.seeds),
-        ..data.plan(seed, provenance::context(stores, &options.origin))
+        ..data.plan(seed, stores.stamp())
     };
     let fitted = with_progress(learning.threads, directory.journal(), progress, |run| {
         matrix(&plan, &sets, &cells, run)

@@ -1,6 +1,7 @@
 //! Cross-validation: on the rows of a task, and on stores, which gives a report.
 
-mod dimension;
+pub(crate) mod dimension;
+mod judge;
 mod matrix;
 pub mod provenance;
 mod report_directory;
@@ -9,6 +10,7 @@ mod search_space;
 mod stores;
 mod tune;
 
+pub use judge::{JudgeOptions, judge};
 pub use matrix::{MatrixOptions, matrix_of_stores};
 pub use report_directory::ReportDirectory;
 pub use run::{CvOptions, compare, cross_validate};

@@ -50,12 +50,6 @@ pub fn of(stores: &JoinedStores, origin: &Origin, duration: Duration) -> Provena
     }
 }
 
-/// What fits depend on other than rows and settings: the network, and the program.
-pub(super) fn context(stores: &JoinedStores, origin: &Origin) -> String {
-    let commit = origin.commit.as_deref().unwrap_or("unknown");
-    format!("{} {commit}", stores.store().header().fingerprint)
-}
-
 /// Network, pack and detector in one line: `w600k_mbf (buffalo_s, detector scrfd_500m_bnkps)`.
 #[must_use]
 pub fn network_name(extractor: &ExtractorInfo) -> String {
@@ -101,7 +95,7 @@ fn roots(stores: &JoinedStores) -> String {
         let root = &set.store.header().dataset.root;
         root.file_name().map_or_else(String::new, |name| name.to_string_lossy().into())
     };
-    stores.sets.iter().map(name).collect::<Vec<String>>().join("`, `")
+    stores.sets.iter().map(name).collect::<Vec<String>>().join(", ")
 }
 
 fn set_infos(stores: &JoinedStores) -> Vec<SetInfo> {

@@ -1,31 +1,30 @@
 //! The directory that a run writes its report into: one run at a time.
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use facefold_evaluate::DirectoryJournal;
-use facefold_report::{FITS, Report};
+use facefold_report::{AnyReport, DirectoryLock, FITS};
 
-use crate::error::{Error, Result};
+use crate::data::{Changed, JoinedStores};
+use crate::error::Result;
 use crate::progress::Progress;
 
-/// A report's directory that no other run writes into for as long as this is held: of two at once the
-/// predictions of one would be stored with the report of the other. Where directories cannot be locked,
-/// nothing keeps others out.
+/// A report's directory with the fits of its run, that no other run writes into for as long as this is
+/// held ([`DirectoryLock`]).
 #[derive(Debug)]
 pub struct ReportDirectory {
     path: PathBuf,
     journal: DirectoryJournal,
-    _lock: Option<File>,
+    _lock: DirectoryLock,
 }
 
 impl ReportDirectory {
     /// Makes the directory where it is not there, and claims it for this run.
     ///
     /// # Errors
-    /// [`Error::Data`] if another run holds it.
+    /// As [`DirectoryLock::claim`].
     pub fn claim(path: &Path) -> Result<Self> {
-        let lock = lock(path)?;
+        let lock = DirectoryLock::claim(path)?;
         let journal = DirectoryJournal::new(path.join(FITS));
         Ok(Self { path: path.to_owned(), journal, _lock: lock })
     }
@@ -42,45 +41,42 @@ impl ReportDirectory {
         &self.journal
     }
 
+    /// Notes in the stores that a report on them is made here, and refuses to make it where a removal from
+    /// one of them is under way.
+    ///
+    /// # Errors
+    /// As [`Self::require_all_rows`].
+    pub(super) fn note_in(&self, stores: &JoinedStores, progress: &dyn Progress) -> Result<()> {
+        stores.note_report(&self.path, progress);
+        self.require_all_rows(stores)
+    }
+
+    /// Refuses to write a report on rows that were removed from their stores, and deletes the fits on them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Data`] where rows were removed, or may be; a store that cannot be read.
+    pub(super) fn require_all_rows(&self, stores: &JoinedStores) -> Result<()> {
+        match stores.require_all_rows() {
+            Ok(()) => Ok(()),
+            Err(Changed::Other(error)) => Err(error),
+            Err(Changed::RowsGone(error)) => {
+                facefold_report::forget_pictures(&self.path, &|_| false)?;
+                Err(error)
+            }
+        }
+    }
+
     /// Notes that the report of another command makes room for this one's.
     pub(super) fn announce_replacement(&self, command: &str, progress: &dyn Progress) {
-        let Ok(earlier) = Report::read(&self.path) else { return };
-        if earlier.provenance.command != command {
+        let Ok(earlier) = AnyReport::read(&self.path) else { return };
+        let earlier = &earlier.provenance().command;
+        if earlier != command {
             progress.note(&format!(
                 "`{}` holds the report of another command ({}): it and its fits are replaced once this one \
                  is finished",
                 self.path.display(),
-                earlier.provenance.command
+                earlier
             ));
         }
-    }
-}
-
-fn lock(directory: &Path) -> Result<Option<File>> {
-    fs_err::create_dir_all(directory)?;
-    let Ok(handle) = File::open(directory) else { return Ok(None) };
-    match handle.try_lock() {
-        Ok(()) => Ok(Some(handle)),
-        Err(TryLockError::WouldBlock) => Err(Error::data(format!(
-            "another run writes its report into `{}`: wait for it, or name another directory with --out",
-            directory.display()
-        ))),
-        Err(TryLockError::Error(_)) => Ok(None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ReportDirectory;
-
-    #[test]
-    fn one_run_at_a_time_holds_a_directory() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("report");
-        let held = ReportDirectory::claim(&path).unwrap();
-        let refused = ReportDirectory::claim(&path).unwrap_err().to_string();
-        assert!(refused.contains("another run writes its report into"), "{refused}");
-        drop(held);
-        assert!(ReportDirectory::claim(&path).is_ok());
     }
 }

@@ -65,7 +65,7 @@ pub fn cross_validate(
 /// # Errors
 /// [`crate::Error::Evaluate`] where the results do not belong together.
 pub fn compare(outcome: &CvOutcome, seed: u64) -> Result<Option<Comparison>> {
-    let contenders: Vec<Candidate<'_>> = outcome
+    let candidates: Vec<Candidate<'_>> = outcome
         .result
         .heads
         .iter()
@@ -76,10 +76,10 @@ pub fn compare(outcome: &CvOutcome, seed: u64) -> Result<Option<Comparison>> {
             splits: &outcome.result.splits,
         })
         .collect();
-    if contenders.len() < 2 {
+    if candidates.len() < 2 {
         return Ok(None);
     }
-    Ok(Some(facefold_evaluate::compare(&contenders, seed)?))
+    Ok(Some(facefold_evaluate::compare(&candidates, seed)?))
 }
 
 /// So many seeds from the first.

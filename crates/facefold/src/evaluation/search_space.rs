@@ -31,7 +31,7 @@ pub(super) struct Trials {
     pub(super) head: String,
     /// First the settings as given, which win ties; no two make the same head.
     pub(super) configurations: Vec<Configuration>,
-    /// What early rungs save on.
+    /// What early steps save on.
     pub(super) budget: Budget,
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use facefold_core::{ErrorBound, Task};
+use facefold_core::{ErrorBound, Head, Task};
 use facefold_evaluate::{
     Attributes, Comparison, CvOutcome, CvPlan, CvRun, EvaluateError, LabelErrorCandidates,
     Protocol, RowPredictions, SearchResult, Thresholds, label_error_candidates, plan, slices,
@@ -102,7 +102,6 @@ pub(super) fn evaluate(
     progress: &dyn Progress,
     how: impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
 ) -> Result<Option<Report>> {
-    let start = Instant::now();
     let learning = &options.learning;
     // Names and settings are checked before anything is read.
     learning.check()?;
@@ -112,21 +111,44 @@ pub(super) fn evaluate(
         stores.narrow(&options.columns, options.mirrored)?;
     }
     learning.initial.check(stores.store())?;
+    let prepare = |stores: &JoinedStores, task| {
+        let data = stores.task(task, learning)?;
+        Ok(PreparedTask { data, heads: learning.heads(options.head_names(), Some(task))? })
+    };
+    evaluate_rows(options, &stores, &prepare, progress, how)
+}
+
+/// The rows of a task, and what is evaluated on them.
+pub(super) struct PreparedTask {
+    pub(super) data: TaskData,
+    pub(super) heads: Vec<Box<dyn Head>>,
+}
+
+/// Evaluates heads on the rows of stores task by task by `how`, and writes the report.
+pub(super) fn evaluate_rows(
+    options: &EvaluationOptions,
+    stores: &JoinedStores,
+    prepare: &dyn Fn(&JoinedStores, Task) -> Result<PreparedTask>,
+    progress: &dyn Progress,
+    how: impl Fn(&CvPlan<'_>, &CvRun<'_>) -> Evaluated,
+) -> Result<Option<Report>> {
+    let start = Instant::now();
+    let learning = &options.learning;
     let protocol = stores.protocol(options.protocol)?;
     let attributes = stores.attributes(learning)?;
     let mut warnings = options.warnings.clone();
     let mut tasks = Vec::new();
     let directory = ReportDirectory::claim(&options.out)?;
     directory.announce_replacement(&options.origin.command, progress);
-    stores.note_report(&options.out);
+    directory.note_in(&stores, progress)?;
     for &task in &learning.tasks {
-        let data = stores.task(task, learning)?;
+        let PreparedTask { data, heads } = prepare(stores, task)?;
         progress.note(&data.description());
         warnings.extend(data.warnings.clone());
         for warning in &data.warnings {
             progress.note(warning);
         }
-        let plan = plan_task(options, &stores, &data, protocol, &attributes)?;
+        let plan = plan_task(options, stores, (&data, heads), protocol, &attributes)?;
         if let Some(warning) = uneven_folds(&plan.protocol, &plan.rows, &plan.splits) {
             progress.note(&format!("{task}: {warning}"));
             warnings.push(format!("{task}: {warning}"));
@@ -139,7 +161,7 @@ pub(super) fn evaluate(
             warnings.push(warning);
         }
         tasks.push(EvaluatedTask::new(
-            &stores,
+            stores,
             data,
             outcome,
             searches,
@@ -147,12 +169,13 @@ pub(super) fn evaluate(
             learning.seed,
         )?);
     }
-    warnings.extend(warnings::of_run(&stores, learning));
-    let provenance = provenance::of(&stores, &options.origin, start.elapsed());
-    let dataset = provenance::dataset(&stores, learning);
+    warnings.extend(warnings::of_run(stores, learning));
+    let provenance = provenance::of(stores, &options.origin, start.elapsed());
+    let dataset = provenance::dataset(stores, learning);
     let (reports, tables): (Vec<_>, Vec<_>) =
         tasks.into_iter().map(|task| (task.report, (task.predictions, task.label_errors))).unzip();
     let report = Report { format: FORMAT, warnings, provenance, dataset, tasks: reports };
+    directory.require_all_rows(&stores)?;
     facefold_report::remove(&options.out)?;
     for (predictions, label_errors) in tables {
         let task = predictions.task;
@@ -180,7 +203,7 @@ pub(super) fn unless_cancelled<T>(fits: Result<T, EvaluateError>) -> Result<Opti
 fn plan_task<'a>(
     options: &EvaluationOptions,
     stores: &JoinedStores,
-    data: &'a TaskData,
+    (data, heads): (&'a TaskData, Vec<Box<dyn Head>>),
     protocol: Protocol,
     attributes: &'a Attributes,
 ) -> Result<CvPlan<'a>> {
@@ -193,11 +216,12 @@ fn plan_task<'a>(
     let seed = learning.seed;
     Ok(CvPlan {
         protocol,
-        splits: plan(&protocol, &data.rows, &data.labels, seed)?,
-        heads: learning.heads(options.head_names(), Some(data.task))?,
+        splits: plan(&protocol, &data.rows, &data.labels, seed)
+            .map_err(|error| stores.explained(error))?,
+        heads,
         seeds: consecutive(seed, options.seeds),
         thresholds,
-        ..data.plan(seed, provenance::context(stores, &options.origin))
+        ..data.plan(seed, stores.stamp())
     })
 }
 
@@ -235,7 +259,7 @@ impl EvaluatedTask {
                 .map(|found| label_error_count(predictions.task, found)),
             searches,
         };
-        Ok(Self { report, predictions, label_errors: label_errors })
+        Ok(Self { report, predictions, label_errors })
     }
 }
 

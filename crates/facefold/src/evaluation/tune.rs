@@ -18,7 +18,7 @@ pub struct TuneOptions {
     pub space: String,
     /// Try so many configurations drawn at random instead of all combinations.
     pub random: Option<usize>,
-    /// One in so many configurations goes on to the next rung; 1 gives all the whole budget.
+    /// One in so many configurations goes on to the next step; 1 gives all the whole budget.
     pub halving: usize,
     /// Where the rows that decide come from.
     pub inner: InnerValidation,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{Extractor, RejectReason, Rejection, Sample};
 use facefold_datasets::{Dataset, oversampling};
-use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver};
+use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver, rejection_of};
 use serde::Serialize;
 use serde_json::json;
 
@@ -19,6 +19,7 @@ pub use containers::container_extractor;
 pub use probe::{DecodeProbe, decode_input};
 pub use source::Source;
 
+use crate::data::require_no_removal;
 use crate::error::{Error, Result};
 use crate::parallel::threads;
 use crate::progress::Progress;
@@ -75,8 +76,10 @@ pub struct ExtractSummary {
     pub distinct_pictures: usize,
     /// Pictures embedded in this run.
     pub embedded: u64,
-    /// Pictures that the store knew, or with the same bytes as another.
+    /// Pictures that the store knew before.
     pub known: u64,
+    /// Pictures with the same bytes as another of this run.
+    pub copies: u64,
     /// Pictures rejected, in this run or before, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
     /// Pictures per second of wall-clock time.
@@ -137,6 +140,8 @@ pub fn extract(
     let info = dataset_info(source, dataset, options)?;
     let header = StoreHeader::new(extractor.fingerprint().clone(), extractor.info().clone(), info);
     let mut store = Store::create_or_open(&options.store, header)?;
+    // It would bring back whoever is half removed.
+    require_no_removal(&store)?;
     if options.retry_rejected {
         let forgotten = store.forget_rejections()?;
         progress.note(&format!("trying {forgotten} rejected pictures again"));
@@ -168,11 +173,12 @@ pub fn extract(
     let mut rejected: BTreeMap<RejectReason, u64> = BTreeMap::new();
     let mut listed: Vec<(String, &Rejection)> = Vec::new();
     for (sample, outcome) in outcomes() {
-        let rejection = match outcome {
-            Some(Ok(key)) => stored.get(key),
-            Some(Err(rejection)) => Some(rejection),
-            None => None,
+        let (key, unread) = match outcome {
+            Some(Ok(key)) => (Some(key), None),
+            Some(Err(rejection)) => (None, Some(rejection)),
+            None => (None, None),
         };
+        let rejection = rejection_of(key, unread, &stored);
         if let Some(rejection) = rejection {
             *rejected.entry(rejection.reason).or_default() += 1;
             listed.push((sample.path.display().to_string(), rejection));
@@ -188,6 +194,7 @@ pub fn extract(
         distinct_pictures: store.embedded_keys().len() + stored.len(),
         embedded: summary.embedded,
         known: summary.known,
+        copies: summary.copies,
         rejected,
         pictures_per_second: done / summary.duration.as_secs_f64().max(1e-9),
         seconds: summary.duration.as_secs_f64(),

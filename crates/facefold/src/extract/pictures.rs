@@ -104,7 +104,7 @@ mod tests {
         let crop = opened.crop().unwrap();
         let small = image::load_from_memory(&crop.png).unwrap();
         assert_eq!((small.width(), small.height()), (112, 112));
-        assert_eq!(crop.bounding_box, [0.0, 0.0, 40.0, 24.0]);
+        assert_eq!(crop.bounding_box, [0.0, 0.0, 40.0, 24.0].into());
     }
 
     #[test]

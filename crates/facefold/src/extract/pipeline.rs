@@ -53,8 +53,10 @@ pub(super) struct Summary {
     pub(super) outcomes: Outcomes,
     /// Pictures embedded in this run.
     pub(super) embedded: u64,
-    /// Pictures that the store had already, or that have the same bytes as another.
+    /// Pictures that the store had already.
     pub(super) known: u64,
+    /// Further paths to a picture that was extracted in this run.
+    pub(super) copies: u64,
     /// Wall-clock time.
     pub(super) duration: Duration,
     /// Whether it was cancelled.
@@ -65,6 +67,7 @@ pub(super) struct Summary {
 enum Message {
     Unreadable(usize, Rejection),
     Known(usize, ImageKey),
+    Copy(usize, ImageKey),
     Extracted(usize, ImageKey, Extraction),
     Failed(ExtractorError),
 }
@@ -77,19 +80,22 @@ pub(super) fn run(run: &Run<'_>, store: &mut StoreWriter, pictures: &[Request]) 
     let start = Instant::now();
     let attempts = store.attempts()?;
     let rejected = store.rejections()?;
-    let known = store.embedded_keys().into_iter().chain(rejected.into_keys()).collect();
+    let stored: HashSet<ImageKey> =
+        store.embedded_keys().into_iter().chain(rejected.into_keys()).collect();
     let work = Work {
         run,
         attempts: &attempts,
         pictures,
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
-        claimed: Mutex::new(known),
+        claimed: Mutex::new(stored.clone()),
+        stored,
     };
     let mut summary = Summary {
         outcomes: vec![None; pictures.len()],
         embedded: 0,
         known: 0,
+        copies: 0,
         duration: Duration::ZERO,
         cancelled: false,
     };
@@ -134,6 +140,10 @@ fn write(
                 summary.known += 1;
                 summary.outcomes[index] = Some(Ok(key));
             }
+            Message::Copy(index, key) => {
+                summary.copies += 1;
+                summary.outcomes[index] = Some(Ok(key));
+            }
             Message::Extracted(index, key, extraction) => {
                 store.append(key, &extraction)?;
                 summary.embedded += u64::from(matches!(extraction, Extraction::Embedded { .. }));
@@ -170,6 +180,8 @@ struct Work<'a> {
     stop: AtomicBool,
     /// Keys that the store has or that a worker is at: each picture is extracted once.
     claimed: Mutex<HashSet<ImageKey>>,
+    /// Keys that the store had before.
+    stored: HashSet<ImageKey>,
 }
 
 impl Work<'_> {
@@ -203,7 +215,9 @@ impl Work<'_> {
                     drop(claimed);
                     let picture = Picture { index, key, content, versions: *versions };
                     if !new {
-                        others.push(Message::Known(index, key));
+                        let known = self.stored.contains(&key);
+                        let message = if known { Message::Known } else { Message::Copy };
+                        others.push(message(index, key));
                     } else if self.attempts.earlier(&key) > 0 {
                         others.extend(self.retry(picture));
                     } else {

@@ -50,6 +50,9 @@ pub fn predictor(
     limits: Limits,
     progress: &dyn Progress,
 ) -> Result<Predictor> {
+    for (_, bundle) in &bundles {
+        bundle.require_network()?;
+    }
     let trained = bundles.first().map(|(_, bundle)| bundle.extractor.model.as_str());
     let network = network.of_model(trained.unwrap_or(&network.model));
     let faces = Faces { taps: Predictor::needs_taps(&bundles), ..faces };

@@ -65,7 +65,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<Bundle> 
     let header = stores.store().header();
     let all = learning.tasks.iter().map(|&task| stores.task(task, learning));
     let all = all.collect::<Result<Vec<TaskData>>>()?;
-    let familiarity = familiarity(&all, learning.seed)?;
+    let familiarity = familiarity(&all, learning.seed).map_err(|error| stores.explained(error))?;
     let training = stores.sets.iter().map(|set| training_set(set, &all)).collect();
     let mut heads = Vec::new();
     let mut metrics = serde_json::Map::new();
@@ -217,14 +217,14 @@ fn description(limits: &AgeThreshold) -> String {
     let over = known(over_from).map_or_else(
         || {
             format!(
-                "nobody is called over ({minors} minors, at least {} are needed)",
+                "no one is decided to be over ({minors} minors, at least {} are needed)",
                 max_error.min_rows()
             )
         },
         |limit| format!("over from a lower decile of {limit} (chosen on {minors} minors)"),
     );
     let under = known(under_below).map_or_else(
-        || format!("nobody is called under ({adults} adults)"),
+        || format!("no one is decided to be under ({adults} adults)"),
         |limit| format!("under below a median of {limit} (on {adults} adults)"),
     );
     format!("threshold {age}, errors of at most {max_error}: {over}; {under}")

@@ -1,10 +1,10 @@
 //! What a fitted linear head computes, as elementary steps.
 
 use facefold_core::{HeadError, StateDict, TargetKind};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 
 use super::LinearModel;
 use crate::estimator::Fitted;
-use crate::graph::{ComputationGraph, Operation, Value};
 
 /// Exports the computation of the head of this state dict.
 pub(crate) fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<Value, HeadError> {

@@ -3,7 +3,7 @@
 
 use std::array;
 
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 
 /// Independent partial sums: two of the widest registers, so that one need not wait for the other.
 const LANES: usize = 32;

@@ -2,7 +2,7 @@
 
 use facefold_core::FeatureMatrix;
 use facefold_core::rng::{Rng, seeded};
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 use rand::Rng as _;
 use rand::seq::SliceRandom;
 

@@ -2,9 +2,10 @@
 //! ages.
 
 use facefold_core::{TargetKind, median_age};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 
 use super::{AgeDecoding, AgeLoss, MlpOptions};
-use crate::graph::{ComputationGraph, Operation, Value};
+use crate::age_graph;
 use crate::loss::{YEARS, expectation, median_year, ordinal_probabilities, softmax};
 
 /// Decodes the outputs of a trained network.
@@ -28,7 +29,7 @@ impl Decoder {
     }
 
     /// Takes the thresholds as training left them; out of order, they are put in order, so that no
-    /// year has a negative share.
+    /// year has a negative probability.
     pub(super) fn set_thresholds(&mut self, mut thresholds: Vec<f32>) {
         thresholds.sort_by(|a, b| b.total_cmp(a));
         self.thresholds = thresholds;
@@ -53,7 +54,12 @@ impl Decoder {
             && matches!(self.loss, AgeLoss::Distribution { .. } | AgeLoss::Ordinal)
     }
 
-    /// Shares of classes or of the years 0 to 116, each row summing to 1; or years, one a row.
+    /// Whether the network's outputs for an age are a logit for each of the ages 0 to 116.
+    pub(super) fn has_a_logit_for_each_age(&self) -> bool {
+        matches!(self.loss, AgeLoss::Distribution { .. })
+    }
+
+    /// Probabilities of classes or of the years 0 to 116, each row summing to 1; or years, one a row.
     pub(super) fn probabilities(&self, mut outputs: Vec<f32>) -> Vec<f32> {
         match (self.target, self.loss) {
             (TargetKind::Regression, AgeLoss::L1 | AgeLoss::L2) => {
@@ -129,9 +135,9 @@ impl Decoder {
     ) -> Value {
         match self.decoding {
             _ if !self.predicts_distribution() => probabilities,
-            AgeDecoding::MedianYear => graph.median_year(probabilities),
-            AgeDecoding::Median => graph.median(probabilities),
-            AgeDecoding::Expectation => graph.expectation(probabilities),
+            AgeDecoding::MedianYear => age_graph::median_year(graph, probabilities),
+            AgeDecoding::Median => age_graph::median(graph, probabilities),
+            AgeDecoding::Expectation => age_graph::expectation(graph, probabilities),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Dropout: random masks that cost little compared with the matrix products.
 
 use facefold_core::rng::Rng;
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 use rand::RngCore;
 
 /// Sets each value to 0 with a probability, and divides the others by the probability to stay.

@@ -2,12 +2,12 @@
 
 use candle_core::{Result, Var};
 use facefold_core::{HeadError, StateDict};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 
 use super::layers::{Dense, Norm};
 use super::model::Network;
 use super::norm::EPSILON;
 use super::{Architecture, Fitted, read};
-use crate::graph::{ComputationGraph, Operation, Value};
 use crate::state_dict::backend;
 
 /// Exports the computation of the head of this state dict.

@@ -10,6 +10,7 @@ mod dropout;
 mod export;
 mod init;
 mod layers;
+mod logit_adjustment;
 mod loss;
 mod mc_dropout;
 mod model;

@@ -7,7 +7,7 @@ use candle_core::{Device, Result, Tensor, TensorId, Var};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
 use facefold_core::HeadError;
 use facefold_core::rng::{Rng, seeded};
-use facefold_engine::Multiplier;
+use facefold_kernels::Multiplier;
 use ndarray::{ArrayD, IxDyn};
 
 use super::layers::{Dense, Norm, Pass, drop_units};
@@ -129,6 +129,14 @@ impl Network {
             self.outputs = outputs;
         }
         Ok(self)
+    }
+
+    /// Adds a constant to each output.
+    pub(super) fn add_to_output_bias(&self, values: &[f32]) -> std::result::Result<(), HeadError> {
+        let bias = &self.output.bias;
+        Tensor::from_slice(values, bias.shape(), bias.device())
+            .and_then(|values| bias.set(&(bias.as_detached_tensor() + values)?))
+            .map_err(backend("adjusting the output layer"))
     }
 
     /// Number of features.

@@ -2,7 +2,7 @@
 //! units forward, two backward, where candle's operations make some thirty copies of them.
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 
 use super::product::GradientBuffer;
 use super::storage::{slice, with_values};

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, TensorId, Var, bail};
 use candle_nn::Optimizer;
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 
 use super::OptimizerKind;
 use super::product::GradientBuffer;

@@ -123,6 +123,10 @@ pub struct MlpOptions {
     pub age_loss: AgeLoss,
     /// How the predicted age is decoded from the predicted distribution.
     pub age_decoding: AgeDecoding,
+    /// Logit adjustment of the predicted age distribution, 0 to 1: 0 leaves the training rows'
+    /// frequencies of ages in it, 1 takes them out, so that rare ages are predicted as readily as
+    /// frequent ones. Of `AgeLoss::Distribution`.
+    pub logit_adjustment: f64,
     /// Temperature scaling: whether class probabilities are calibrated on the validation rows.
     pub temperature: bool,
     /// Whether the network is fitted a second time, on training and validation rows together, for
@@ -152,6 +156,7 @@ impl Default for MlpOptions {
             mixup: 0.4,
             age_loss: AgeLoss::Distribution { sigma: 1.0, growth: 0.05, l1: 0.1 },
             age_decoding: AgeDecoding::MedianYear,
+            logit_adjustment: 0.3,
             temperature: true,
             refit: true,
             mc_dropout_passes: 0,
@@ -202,6 +207,8 @@ impl MlpOptions {
         require(self.patience != Some(0), "mlp.patience", "at least 1", self.patience)?;
         let mixes = self.mixup >= 0.0 && self.mixup.is_finite();
         require(mixes, "mlp.mixup", "at least 0", self.mixup)?;
+        let tau = self.logit_adjustment;
+        require((0.0..=1.0).contains(&tau), "mlp.logit_adjustment", "0 to 1", tau)?;
         if let AgeLoss::Distribution { sigma, growth, l1 } = self.age_loss {
             require((0.1..=50.0).contains(&sigma), "sigma", "0.1 to 50 years", sigma)?;
             require((0.0..=1.0).contains(&growth), "growth", "0 to 1 year a year", growth)?;

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
-use facefold_engine::{Matrix, MatrixMut, Multiplier};
+use facefold_kernels::{Matrix, MatrixMut, Multiplier};
 
 use super::storage::{slice, with_values};
 

@@ -7,6 +7,7 @@ use facefold_core::{Epoch, FeatureDataset, HeadError, TargetKind, Targets, Train
 use super::data::Batches;
 use super::decoder::Decoder;
 use super::init::Start;
+use super::logit_adjustment;
 use super::loss::{BatchLoss, EncodedTargets, Labels};
 use super::model::Network;
 use super::multi_task::MultiTaskData;
@@ -149,6 +150,10 @@ pub(super) fn fit(
         decoder.temperature = evaluator.temperature(&best.outputs);
     }
     let network = best_network.first_outputs(decoder.outputs()).map_err(&failed)?;
+    let tau = options.logit_adjustment;
+    if tau > 0.0 && target == TargetKind::Regression && decoder.has_a_logit_for_each_age() {
+        logit_adjustment::adjust(&network, &decoder, &features, training, tau)?;
+    }
     let settings = FittedSettings {
         architecture: head.architecture,
         multi_task: head.multi_task.is_some(),

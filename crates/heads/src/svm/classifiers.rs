@@ -1,12 +1,12 @@
 //! Fitted binary classifiers: support vectors and dual coefficients, evaluated by matrix products.
 
 use facefold_core::HeadError;
-use facefold_engine::{Matrix, MatrixMut, Multiplier};
+use facefold_kernels::{Matrix, MatrixMut, Multiplier};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 use ndarray::{Array1, Array2, ArrayD, IxDyn};
 
 use super::kernel::KernelFunction;
 use super::options::Kernel;
-use crate::graph::{ComputationGraph, Operation, Value};
 use crate::inner_products::inner_products;
 use crate::state_dict::{Reader, Tensors, multiplier};
 

@@ -1,7 +1,7 @@
 //! Fits classifiers on a Gram matrix at every cost and gamma, and tries them on validation rows.
 
 use facefold_core::{HeadError, rng};
-use facefold_engine::{Matrix, MatrixMut};
+use facefold_kernels::{Matrix, MatrixMut};
 use rand::seq::SliceRandom;
 
 use super::classifiers::{DualCoefficients, add_biases};

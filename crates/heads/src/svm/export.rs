@@ -1,11 +1,11 @@
 //! Exports a fitted support vector machine as a computation graph.
 
 use facefold_core::{HeadError, StateDict, TargetKind};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 
 use super::fitted::{LEAST_PROBABILITY, SvmModel, scale};
 use super::subproblems::present_classes;
 use crate::estimator::Fitted;
-use crate::graph::{ComputationGraph, Operation, Value};
 
 /// Exports the computation of the head of this state dict: years, two classes, or one class against
 /// the rest. The coupling of the pairs of more classes is a loop that ends when it has converged.

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use facefold_core::HeadError;
-use facefold_engine::{Matrix, MatrixMut, Multiplier, Panels};
+use facefold_kernels::{Matrix, MatrixMut, Multiplier, Panels};
 
 use super::kernel::KernelFunction;
 use super::solver::stride;

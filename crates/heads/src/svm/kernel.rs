@@ -1,6 +1,6 @@
 //! Kernel values from inner products, with an exponential that the compiler can vectorise.
 
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 
 use super::options::{Kernel, SvmOptions};
 

@@ -8,7 +8,7 @@
 //! up kernel machines", 2001). All classifiers of a head are fitted together.
 
 use facefold_core::{FeatureDataset, HeadError};
-use facefold_engine::{Matrix, MatrixMut, Multiplier};
+use facefold_kernels::{Matrix, MatrixMut, Multiplier};
 
 use super::classifiers::{BinaryClassifiers, DualCoefficients, Support};
 use super::exact::{Trial, in_order};

@@ -10,7 +10,7 @@
 //! vector machines", 2005: LIBSVM's rule); the residuals' update and the choice of the first of
 //! the next pair share one pass.
 
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 
 use super::lanes::{LANES, RUNS, RunningMax, larger, larger_lanes, largest};
 

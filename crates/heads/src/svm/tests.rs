@@ -11,7 +11,7 @@ use crate::HeadOptions;
 
 type Fitted = crate::estimator::Fitted<SvmModel>;
 
-fn decisions(fitted: &Fitted, matrix: &FeatureMatrix, rows: &[usize]) -> Vec<f32> {
+fn decisions_of(fitted: &Fitted, matrix: &FeatureMatrix, rows: &[usize]) -> Vec<f32> {
     fitted.model.decisions(fitted.features.rows(matrix.plain(), rows, 1.0)).unwrap()
 }
 
@@ -58,7 +58,7 @@ fn decisions_are_those_of_linfa() {
     let theirs = fit(REFERENCE_NAME, &settings, &matrix, &two);
     assert_eq!(theirs.log.rows_used, 2_000);
     let rows: Vec<usize> = (0..3_000).collect();
-    let decide = |head: &Fitted| decisions(head, &matrix, &rows);
+    let decide = |head: &Fitted| decisions_of(head, &matrix, &rows);
     let (ours, theirs) = (decide(&ours), decide(&theirs));
     let same = ours.iter().zip(&theirs).filter(|(a, b)| (**a > 0.0) == (**b > 0.0)).count();
     assert!(same >= 2_985, "{same} of 3,000");
@@ -129,7 +129,7 @@ fn predictions_are_those_of_scikit_learn() {
     ] {
         let options = options(kernel);
         // scikit-learn's decisions are for the second class, ours for the first.
-        let found = fit(name, &options, &matrix, &two).decisions(matrix.plain(), &rows).unwrap();
+        let found = decisions_of(&fit(name, &options, &matrix, &two), &matrix, &rows);
         for (found, expected) in found.iter().zip(decisions) {
             assert!((found + expected).abs() < 4e-3, "{kernel:?}: {found} {expected}");
         }
@@ -142,7 +142,7 @@ fn predictions_are_those_of_scikit_learn() {
             assert!((found - expected).abs() < 0.05, "{kernel:?}: {found} {expected}");
         }
         let fitted = fit(name, &options, &matrix, &three);
-        let decisions = fitted.decisions(matrix.plain(), &(60..90).collect::<Vec<_>>()).unwrap();
+        let decisions = decisions_of(&fitted, &matrix, &(60..90).collect::<Vec<_>>());
         let voted: String = decisions
             .chunks(3)
             .map(|row| vote(&fitted.model.class_pairs, row, 3).to_string())
@@ -196,7 +196,7 @@ fn the_grid_search_keeps_the_best_validation_score_and_notes_it() {
     let svm = Svm::head(NAME, &options).unwrap();
     let chosen = svm.fitted(&training, &validation, 1).unwrap();
     let accuracy = |fitted: &Fitted| {
-        let decisions = decisions(fitted, &matrix, validation.rows());
+        let decisions = decisions_of(fitted, &matrix, validation.rows());
         let rows = decisions.chunks(6).zip(&classes[600..]);
         rows.filter(|(row, class)| vote(&fitted.model.class_pairs, row, 4) == **class).count()
     };
@@ -256,7 +256,7 @@ fn the_primal_is_solved_to_its_minimum() {
         // 60 rows need 21,600 bytes; this leaves room for all of them as landmarks.
         options.svm.memory_gb = 20_000e-9;
         let fitted = fit(name, &options, &matrix, &two);
-        let found = decisions(fitted, &matrix, &rows);
+        let found = decisions_of(&fitted, &matrix, &rows);
         for (found, expected) in found.iter().zip(decisions) {
             assert!((found - expected).abs() < 4e-3, "{kernel:?}: {found} {expected}");
         }
@@ -283,7 +283,7 @@ fn few_landmarks_approximate_the_exact_classifiers() {
         options.svm.gamma = vec![0.2];
         (options.svm.memory_gb, options.svm.landmarks) = (memory, 200);
         let fitted = fit(NAME, &options, &matrix, &targets);
-        let decisions = decisions(&fitted, &matrix, &rows);
+        let decisions = decisions_of(&fitted, &matrix, &rows);
         let votes = decisions.chunks(6).map(|row| vote(&fitted.model.class_pairs, row, 4));
         let right = votes.zip(&classes[1_000..]).filter(|(voted, class)| voted == *class);
         (right.count(), fitted.log.notes.iter().any(|note| note.contains("200 landmarks")))
@@ -327,7 +327,7 @@ fn folds_of_unit_rows_share_the_gram_matrix() {
     let (training, validation) = (examples(&matrix, rows(1)), examples(&copy, none));
     let alone = Svm::head(NAME, &options).unwrap().fitted(&training, &validation, 1).unwrap();
     let all: Vec<usize> = (0..600).collect();
-    let decide = |head: &Fitted| decisions(head, &matrix, &all);
+    let decide = |head: &Fitted| decisions_of(head, &matrix, &all);
     for (one, other) in decide(&alone).iter().zip(decide(&second)) {
         assert!((one - other).abs() < 5e-3, "{one} {other}");
     }

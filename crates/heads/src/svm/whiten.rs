@@ -1,7 +1,7 @@
 //! The whitening of a kernel matrix: what turns kernel values into features whose inner products
 //! are kernel values.
 
-use facefold_engine::{Vectorised, dispatch_simd};
+use facefold_kernels::{Vectorised, dispatch_simd};
 
 /// Independent partial sums.
 const LANES: usize = 16;

@@ -1,8 +1,8 @@
 //! Computation graphs of heads give the predictions of the heads, evaluated here step by step.
 
 use facefold_core::{FeatureMatrix, PredictedTargets, Targets};
-use facefold_heads::graph::{ComputationGraph, Operation, Step, Value};
 use facefold_heads::{AgeDecoding, AgeLoss, HeadOptions, MultiClass, registry};
+use facefold_onnx::computation::{ComputationGraph, Operation, Step, Value};
 use ndarray::{Array2, Axis, concatenate};
 
 use crate::support::{aged, blobs, fit, quick, test_rows};

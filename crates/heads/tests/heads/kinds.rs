@@ -156,6 +156,8 @@ fn a_head_can_be_initialised_from_a_trained_head() {
     // A learning rate too small to change anything: the predictions are those of the trained head,
     // on rows that the scaling was not fitted to.
     options.mlp.learning_rate = 1e-12;
+    // The trained bias has its adjustment already.
+    options.mlp.logit_adjustment = 0.0;
     options.mlp.min_steps = 1;
     options.mlp.epochs = 1;
     options.mlp.horizontal_flip = false;

@@ -79,7 +79,7 @@ fn faces_are_equal_from_json_and_msgpack() {
     assert_eq!(face_response(&msgpack, false).unwrap(), from_json);
     let FaceResponse::Faces(faces) = from_json else { panic!("{from_json:?}") };
     assert_eq!(faces.len(), 1);
-    assert_eq!(faces[0].bounding_box, [10.0, 20.0, 90.0, 110.0]);
+    assert_eq!(faces[0].bounding_box, [10.0, 20.0, 90.0, 110.0].into());
     assert_eq!(faces[0].landmarks[3], [35.0, 90.0]);
     let embedded = faces[0].embedding.as_ref().unwrap();
     assert_eq!(embedded.norm, Some(21.5));

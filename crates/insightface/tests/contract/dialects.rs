@@ -47,7 +47,7 @@ impl Picture for NamedPicture {
     fn crop(&self) -> Result<Crop, Rejection> {
         Ok(Crop {
             png: self.png(0)?,
-            bounding_box: [0.0, 0.0, 200.0, 100.0],
+            bounding_box: [0.0, 0.0, 200.0, 100.0].into(),
             landmarks: [[1.0, 2.0]; 5],
             quality: self.quality(&[[0.0; 2]; 5])?,
         })

@@ -35,7 +35,7 @@ fn an_embedding_has_the_servers_norm_or_none() {
         assert!(is_of(&face.embedding, "x"));
         assert_eq!((face.norm, face.embedding.norm()), (norm, length));
         assert_eq!((face.index, face.variant, face.taps.len()), (0, FaceVariant::PLAIN, 0));
-        assert_eq!(face.bounding_box, [60.0, 10.0, 140.0, 90.0]);
+        assert_eq!(face.bounding_box, [60.0, 10.0, 140.0, 90.0].into());
         assert_eq!(face.landmarks[4], [115.0, 70.0]);
         assert_eq!((face.luminance, face.sharpness), (100.0, 50.0));
     }
@@ -51,7 +51,7 @@ fn a_picture_without_a_face_is_padded_and_tried_again() {
         });
         let extractor = connect(options(dialect, &[&mock])).unwrap();
         let Extraction::Embedded { faces, .. } = one(&extractor, "filled") else { panic!() };
-        assert_eq!(faces[0].bounding_box, [10.0, -40.0, 90.0, 40.0]);
+        assert_eq!(faces[0].bounding_box, [10.0, -40.0, 90.0, 40.0].into());
         assert_eq!(faces[0].landmarks[0], [30.0, -20.0]);
         assert_eq!(reason(&one(&extractor, "empty")), RejectReason::NoFace);
     }
@@ -76,7 +76,7 @@ fn the_main_face_is_chosen_here_and_small_ones_are_rejected() {
     });
     let extractor = connect(options(Dialect::Rest, &[&mock])).unwrap();
     let Extraction::Embedded { faces, found: 2 } = one(&extractor, "two") else { panic!() };
-    assert_eq!(faces[0].bounding_box, [80.0, 30.0, 120.0, 70.0]);
+    assert_eq!(faces[0].bounding_box, [80.0, 30.0, 120.0, 70.0].into());
     assert_eq!(reason(&one(&extractor, "small")), RejectReason::TooSmall);
     assert_eq!(reason(&one(&extractor, "no picture")), RejectReason::NotAPicture);
 }
@@ -108,7 +108,7 @@ fn crops_are_embedded_without_detection() {
     let Extraction::Embedded { faces, found: 1 } = one(&extractor, "x") else { panic!() };
     assert!(is_of(&faces[0].embedding, "x"));
     assert_eq!((faces[0].score, faces[0].norm), (1.0, Some(3.0)));
-    assert_eq!(faces[0].bounding_box, [0.0, 0.0, 200.0, 100.0]);
+    assert_eq!(faces[0].bounding_box, [0.0, 0.0, 200.0, 100.0].into());
     assert_eq!(reason(&one(&extractor, "hidden")), RejectReason::Undecodable);
     assert!(asked.lock().unwrap().iter().all(|embed_only| *embed_only == json!(true)));
 

@@ -4,12 +4,13 @@ mod place;
 
 use std::path::Path;
 
+use facefold_core::BoundingBox;
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use crate::lettering::{Lettering, blend};
 use crate::prediction::{ClassPrediction, FacePrediction};
-use place::{Rectangle, hidden, place};
+use place::{hidden, place};
 
 /// A picture whose longer side has fewer pixels is enlarged, so that words have room on it.
 const LEAST_SIDE: u32 = 640;
@@ -38,8 +39,8 @@ const COLOURS: [[u8; 3]; 6] = [
 /// A face and the lines of its label.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
-    /// Left, top, right, bottom in pixels of the decoded picture.
-    pub bounding_box: [f32; 4],
+    /// Around the face.
+    pub bounding_box: BoundingBox,
     /// Which colour it has: faces of one number have one colour.
     pub number: usize,
     /// The lines of its label.
@@ -109,11 +110,11 @@ pub fn annotate(picture: &RgbImage, marks: &[Mark]) -> RgbImage {
         resize(picture, width, height, FilterType::CatmullRom)
     };
     let [width, height] = [canvas.width() as f32, canvas.height() as f32];
-    let faces: Vec<Rectangle> = marks
+    let faces: Vec<BoundingBox> = marks
         .iter()
         .map(|mark| {
-            let [left, top, right, bottom] = mark.bounding_box.map(|edge| edge * factor as f32);
-            Rectangle {
+            let BoundingBox { left, top, right, bottom } = mark.bounding_box.scaled(factor as f32);
+            BoundingBox {
                 left: left.clamp(0.0, width),
                 top: top.clamp(0.0, height),
                 right: right.clamp(0.0, width),
@@ -150,10 +151,10 @@ const PADDING: f32 = 0.3;
 /// a crowd, in a small size), and those places.
 fn arranged(
     marks: &[Mark],
-    faces: &[Rectangle],
+    faces: &[BoundingBox],
     canvas: [f32; 2],
     mut line: f32,
-) -> (Lettering, Vec<Rectangle>) {
+) -> (Lettering, Vec<BoundingBox>) {
     loop {
         let letters = Lettering::new(line);
         let padding = line * PADDING;
@@ -169,9 +170,9 @@ fn arranged(
         }
         if line <= SMALLEST_LINE {
             // No room at all: each at its own face, as far as the picture reaches.
-            let at = |(face, &size): (&Rectangle, &[f32; 2])| {
+            let at = |(face, &size): (&BoundingBox, &[f32; 2])| {
                 let top = face.bottom.min(canvas[1] - size[1]).max(0.0);
-                Rectangle::new([face.left.min(canvas[0] - size[0]).max(0.0), top], size)
+                BoundingBox::at([face.left.min(canvas[0] - size[0]).max(0.0), top], size)
             };
             return (letters, faces.iter().zip(&sizes).map(at).collect());
         }
@@ -184,7 +185,7 @@ fn colour(mark: &Mark) -> [u8; 3] {
     COLOURS[mark.number % COLOURS.len()]
 }
 
-fn fill(canvas: &mut RgbImage, area: &Rectangle, colour: [u8; 3]) {
+fn fill(canvas: &mut RgbImage, area: &BoundingBox, colour: [u8; 3]) {
     for y in area.top.round() as i64..area.bottom.round() as i64 {
         for x in area.left.round() as i64..area.right.round() as i64 {
             blend(canvas, [x, y], colour, 1.0);
@@ -193,12 +194,12 @@ fn fill(canvas: &mut RgbImage, area: &Rectangle, colour: [u8; 3]) {
 }
 
 /// The outline of a box, drawn inwards.
-fn frame(canvas: &mut RgbImage, area: &Rectangle, stroke: f32, colour: [u8; 3]) {
+fn frame(canvas: &mut RgbImage, area: &BoundingBox, stroke: f32, colour: [u8; 3]) {
     let sides = [
-        Rectangle { bottom: area.top + stroke, ..*area },
-        Rectangle { top: area.bottom - stroke, ..*area },
-        Rectangle { right: area.left + stroke, ..*area },
-        Rectangle { left: area.right - stroke, ..*area },
+        BoundingBox { bottom: area.top + stroke, ..*area },
+        BoundingBox { top: area.bottom - stroke, ..*area },
+        BoundingBox { right: area.left + stroke, ..*area },
+        BoundingBox { left: area.right - stroke, ..*area },
     ];
     for side in &sides {
         fill(canvas, side, colour);
@@ -208,8 +209,8 @@ fn frame(canvas: &mut RgbImage, area: &Rectangle, stroke: f32, colour: [u8; 3]) 
 /// A line from a label that is not adjacent to its face.
 fn leader(
     canvas: &mut RgbImage,
-    label: &Rectangle,
-    face: &Rectangle,
+    label: &BoundingBox,
+    face: &BoundingBox,
     radius: f32,
     colour: [u8; 3],
 ) {
@@ -221,7 +222,7 @@ fn leader(
     for step in 0..=steps as u32 {
         let share = step as f32 / steps;
         let spot = [0, 1].map(|axis| from[axis] + (to[axis] - from[axis]) * share - radius);
-        fill(canvas, &Rectangle::new(spot, [2.0 * radius; 2]), colour);
+        fill(canvas, &BoundingBox::at(spot, [2.0 * radius; 2]), colour);
     }
 }
 
@@ -234,7 +235,7 @@ mod tests {
 
     fn mark(number: usize, bounding_box: [f32; 4]) -> Mark {
         let lines = vec!["female 97 %".to_owned(), "31 years (25 to 37)".to_owned()];
-        Mark { bounding_box, number, lines }
+        Mark { bounding_box: bounding_box.into(), number, lines }
     }
 
     fn grey(width: u32, height: u32) -> RgbImage {
@@ -309,7 +310,7 @@ mod tests {
             age: Some(31.4),
             age_low: Some(24.6),
             age_high: Some(37.0),
-            bounding_box: Some([1.0, 2.0, 3.0, 4.0]),
+            bounding_box: Some([1.0, 2.0, 3.0, 4.0].into()),
             ..FacePrediction::empty("a.jpg", "heads/one.facefold")
         };
         assert_eq!(lines(&prediction, false), ["female 97 %", "31 years (25 to 37)"]);

@@ -1,63 +1,28 @@
 //! Where labels go: near their faces, on the picture, and off each other.
 
-/// An axis-aligned rectangle in pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rectangle {
-    pub left: f32,
-    pub top: f32,
-    pub right: f32,
-    pub bottom: f32,
-}
-
-impl Rectangle {
-    pub fn new([left, top]: [f32; 2], [width, height]: [f32; 2]) -> Self {
-        Self { left, top, right: left + width, bottom: top + height }
-    }
-
-    pub fn area(&self) -> f32 {
-        (self.right - self.left).max(0.0) * (self.bottom - self.top).max(0.0)
-    }
-
-    pub fn centre(&self) -> [f32; 2] {
-        [f32::midpoint(self.left, self.right), f32::midpoint(self.top, self.bottom)]
-    }
-
-    /// Area that two have in common.
-    pub fn shared(&self, other: &Self) -> f32 {
-        let width = self.right.min(other.right) - self.left.max(other.left);
-        let height = self.bottom.min(other.bottom) - self.top.max(other.top);
-        if width > 0.0 && height > 0.0 { width * height } else { 0.0 }
-    }
-
-    /// Distance between the nearest points of two; 0 where they touch.
-    pub fn distance(&self, other: &Self) -> f32 {
-        let across = (other.left - self.right).max(self.left - other.right).max(0.0);
-        let down = (other.top - self.bottom).max(self.top - other.bottom).max(0.0);
-        across.hypot(down)
-    }
-}
+use facefold_core::BoundingBox;
 
 /// Places for labels of these sizes, each next to its face where there is room: no two overlap, and
 /// they cover as little of any face as they can. None where not all find a place.
 pub(super) fn place(
-    faces: &[Rectangle],
+    faces: &[BoundingBox],
     sizes: &[[f32; 2]],
     canvas: [f32; 2],
-) -> Option<Vec<Rectangle>> {
-    let mut placed: Vec<Rectangle> = Vec::with_capacity(sizes.len());
+) -> Option<Vec<BoundingBox>> {
+    let mut placed: Vec<BoundingBox> = Vec::with_capacity(sizes.len());
     for (face, &size) in faces.iter().zip(sizes) {
-        let fits = |spot: &Rectangle| {
+        let fits = |spot: &BoundingBox| {
             spot.left >= 0.0
                 && spot.top >= 0.0
                 && spot.right <= canvas[0]
                 && spot.bottom <= canvas[1]
                 && placed.iter().all(|other| other.shared(spot) == 0.0)
         };
-        let cost = |spot: &Rectangle| {
+        let cost = |spot: &BoundingBox| {
             let hidden: f32 = faces.iter().map(|face| face.shared(spot)).sum();
             3.0 * hidden / (size[0] * size[1]) + spot.distance(face) / size[1]
         };
-        let cheapest = |spots: Vec<Rectangle>| {
+        let cheapest = |spots: Vec<BoundingBox>| {
             // Of equal costs the first is taken: above, then below, then left or right.
             spots
                 .into_iter()
@@ -68,7 +33,7 @@ pub(super) fn place(
         let mut best = cheapest(adjacent(face, size, canvas));
         if best.is_none_or(|(cost, _)| cost > 1.0) {
             let all = cheapest(everywhere(size, canvas));
-            let better = |all: &(f32, Rectangle)| best.is_none_or(|(cost, _)| all.0 < cost);
+            let better = |all: &(f32, BoundingBox)| best.is_none_or(|(cost, _)| all.0 < cost);
             best = all.filter(better).or(best);
         }
         placed.push(best?.1);
@@ -77,7 +42,7 @@ pub(super) fn place(
 }
 
 /// Spots along a face's edges, pushed onto the picture, and its inner corners.
-fn adjacent(face: &Rectangle, size: [f32; 2], canvas: [f32; 2]) -> Vec<Rectangle> {
+fn adjacent(face: &BoundingBox, size: [f32; 2], canvas: [f32; 2]) -> Vec<BoundingBox> {
     let [width, height] = size;
     let onto = |value: f32, most: f32| value.min(most).max(0.0);
     let across = [face.left, face.right - width].map(|left| onto(left, canvas[0] - width));
@@ -88,23 +53,23 @@ fn adjacent(face: &Rectangle, size: [f32; 2], canvas: [f32; 2]) -> Vec<Rectangle
     spots.extend(down.map(|top| [face.right, top]));
     spots.extend(down.map(|top| [face.left - width, top]));
     spots.extend(down.into_iter().flat_map(|top| across.map(|left| [left, top])));
-    spots.into_iter().map(|corner| Rectangle::new(corner, size)).collect()
+    spots.into_iter().map(|corner| BoundingBox::at(corner, size)).collect()
 }
 
 /// Spots over the whole picture, half a label apart.
-fn everywhere(size: [f32; 2], canvas: [f32; 2]) -> Vec<Rectangle> {
+fn everywhere(size: [f32; 2], canvas: [f32; 2]) -> Vec<BoundingBox> {
     let steps = |axis: usize| {
         let step = (size[axis] / 2.0).max(1.0);
         let room = canvas[axis] - size[axis];
         (0..).map(move |index| index as f32 * step).take_while(move |&start| start <= room)
     };
     let corners = steps(1).flat_map(|top| steps(0).map(move |left| [left, top]));
-    corners.map(|corner| Rectangle::new(corner, size)).collect()
+    corners.map(|corner| BoundingBox::at(corner, size)).collect()
 }
 
 /// The largest share of a face that labels of other faces hide.
-pub(super) fn hidden(faces: &[Rectangle], labels: &[Rectangle]) -> f32 {
-    let share = |(index, face): (usize, &Rectangle)| {
+pub(super) fn hidden(faces: &[BoundingBox], labels: &[BoundingBox]) -> f32 {
+    let share = |(index, face): (usize, &BoundingBox)| {
         let others = labels.iter().enumerate().filter(|(label, _)| *label != index);
         let area: f32 = others.map(|(_, label)| face.shared(label)).sum();
         area / face.area().max(1.0)
@@ -114,32 +79,32 @@ pub(super) fn hidden(faces: &[Rectangle], labels: &[Rectangle]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rectangle, hidden, place};
+    use super::{BoundingBox, hidden, place};
 
-    fn faces(columns: usize, rows: usize, pitch: f32, side: f32) -> Vec<Rectangle> {
+    fn faces(columns: usize, rows: usize, pitch: f32, side: f32) -> Vec<BoundingBox> {
         let at = |index: usize| {
             let [column, row] = [index % columns, index / columns].map(|n| n as f32);
-            Rectangle::new([10.0 + column * pitch, 30.0 + row * pitch], [side; 2])
+            BoundingBox::at([10.0 + column * pitch, 30.0 + row * pitch], [side; 2])
         };
         (0..columns * rows).map(at).collect()
     }
 
-    fn overlaps(labels: &[Rectangle]) -> usize {
+    fn overlaps(labels: &[BoundingBox]) -> usize {
         let pairs = labels.iter().enumerate();
         pairs.map(|(at, one)| labels[..at].iter().filter(|two| one.shared(two) > 0.0).count()).sum()
     }
 
     #[test]
     fn a_lone_face_has_its_label_above_or_below_or_inside() {
-        let face = |top: f32, side: f32| Rectangle::new([100.0, top], [side; 2]);
+        let face = |top: f32, side: f32| BoundingBox::at([100.0, top], [side; 2]);
         let spot = |face| place(&[face], &[[80.0, 20.0]], [400.0, 300.0]).unwrap()[0];
-        assert_eq!(spot(face(100.0, 60.0)), Rectangle::new([100.0, 80.0], [80.0, 20.0]));
+        assert_eq!(spot(face(100.0, 60.0)), BoundingBox::at([100.0, 80.0], [80.0, 20.0]));
         // No room above.
-        assert_eq!(spot(face(10.0, 60.0)), Rectangle::new([100.0, 70.0], [80.0, 20.0]));
+        assert_eq!(spot(face(10.0, 60.0)), BoundingBox::at([100.0, 70.0], [80.0, 20.0]));
         // The face fills the picture.
-        let whole = Rectangle::new([0.0, 0.0], [400.0, 300.0]);
+        let whole = BoundingBox::at([0.0, 0.0], [400.0, 300.0]);
         let inside = place(&[whole], &[[80.0, 20.0]], [400.0, 300.0]).unwrap()[0];
-        assert_eq!(inside, Rectangle::new([0.0, 0.0], [80.0, 20.0]));
+        assert_eq!(inside, BoundingBox::at([0.0, 0.0], [80.0, 20.0]));
     }
 
     #[test]
@@ -149,7 +114,7 @@ mod tests {
         let labels = place(&crowd, &vec![[90.0, 14.0]; crowd.len()], canvas).unwrap();
         assert_eq!(overlaps(&labels), 0);
         assert!(hidden(&crowd, &labels) < 0.3, "{}", hidden(&crowd, &labels));
-        let on = |label: &Rectangle| label.left >= 0.0 && label.right <= canvas[0];
+        let on = |label: &BoundingBox| label.left >= 0.0 && label.right <= canvas[0];
         assert!(labels.iter().all(on), "{labels:?}");
         // Each is still near its own face.
         for (face, label) in crowd.iter().zip(&labels) {
@@ -159,7 +124,7 @@ mod tests {
 
     #[test]
     fn faces_at_one_spot_get_labels_side_by_side() {
-        let same = vec![Rectangle::new([100.0, 100.0], [50.0; 2]); 4];
+        let same = vec![BoundingBox::at([100.0, 100.0], [50.0; 2]); 4];
         let labels = place(&same, &[[90.0, 20.0]; 4], [400.0, 300.0]).unwrap();
         assert_eq!(overlaps(&labels), 0);
     }

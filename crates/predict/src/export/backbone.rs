@@ -1,9 +1,9 @@
 //! The embedding network in an ONNX graph: from crops to the features that heads see.
 
 use facefold_heads::FeatureChoice;
+use facefold_onnx::{Attribute, Graph, OnnxError};
 use facefold_vision::align::CROP_SIDE;
 use facefold_vision::extractor::PackNetworks;
-use facefold_vision::onnx::{Attribute, Graph, OnnxError};
 
 use super::CROP;
 

@@ -1,17 +1,16 @@
 //! A bundle as an ONNX file, for runtimes other than facefold.
 
 mod backbone;
-mod steps;
 
 use facefold_core::{ExtractorError, HeadError, Task};
-use facefold_heads::graph::ComputationGraph;
 use facefold_heads::{Bundle, BundleError, FeatureChoice, TaskHead};
+use facefold_onnx::computation::ComputationGraph;
+use facefold_onnx::{Graph, OnnxError};
 use facefold_vision::extractor::PackNetworks;
-use facefold_vision::onnx::{Graph, OnnxError};
 use serde::Serialize;
 use serde_json::json;
 
-pub use facefold_vision::onnx::WeightStorage;
+pub use facefold_onnx::WeightStorage;
 
 /// What a file without the network takes: rows of features.
 pub const FEATURES: &str = "features";
@@ -109,8 +108,7 @@ pub fn export(
         let mut computation = ComputationGraph::default();
         let prediction = head.export(&mut computation).map_err(failed)?;
         let name = output_name(head.task);
-        let prediction =
-            steps::write(&mut graph, &name, &computation, prediction, &features, crops);
+        let prediction = graph.computation(&name, &computation, prediction, &features, crops);
         let shape = match head.task {
             Task::Age => {
                 let row = graph.integers(&format!("{name}/row"), &[-1]);

@@ -2,12 +2,12 @@
 
 mod write;
 
-use facefold_core::age_deviation;
+use facefold_core::{BoundingBox, age_deviation};
 use serde::Serialize;
 
 use crate::annotate::{Mark, on_one_line, words};
 use crate::prediction::{ClassPrediction, FacePrediction};
-use crate::tracker::{BoundingBox, Tracker};
+use crate::tracker::Tracker;
 
 pub use write::{COLUMNS, csv_line, table};
 
@@ -262,7 +262,7 @@ mod tests {
         distribution[age as usize] = 1.0;
         FacePrediction {
             face_index: index,
-            bounding_box: Some([left, 0.0, left + 100.0, 100.0]),
+            bounding_box: Some([left, 0.0, left + 100.0, 100.0].into()),
             score: Some(0.8),
             gender: ClassPrediction::new(probabilities),
             age: Some(age),
@@ -326,6 +326,6 @@ mod tests {
         let marks = people.marks(&predictions, &tracks);
         assert_eq!(marks[0].lines, ["track 2", "male 80 %", "60 years (55 to 67)"]);
         assert_eq!(marks[1].lines, ["track 1", "female 80 %", "35 years (30 to 42)"]);
-        assert_eq!(marks[1].bounding_box[0], 4.0);
+        assert_eq!(marks[1].bounding_box.left, 4.0);
     }
 }

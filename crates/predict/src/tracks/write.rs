@@ -108,7 +108,7 @@ mod tests {
         let gender =
             ClassPrediction::new(vec![("female".to_owned(), 0.75), ("male".to_owned(), 0.25)]);
         let prediction = FacePrediction {
-            bounding_box: Some([0.0, 0.0, 9.0, 9.0]),
+            bounding_box: Some([0.0, 0.0, 9.0, 9.0].into()),
             gender,
             age: Some(30.0),
             age_low: Some(25.0),

@@ -2,20 +2,22 @@
 
 use facefold_evaluate::{Budget, Configuration, CvResult, InnerValidation, SearchResult, Trial};
 
-use crate::figures::{Figure, file_name};
+use crate::figures::Figure;
 use crate::format::{self, NONE};
 use crate::page::{Block, Page};
 use crate::plot::{Labels, dots};
 use crate::table::Table;
 
 pub(crate) fn write(page: &mut Page, result: &CvResult, search: &SearchResult) {
-    page.subsection(format!("Hyper-parameter search for {} with {}", result.task, search.head));
-    page.paragraph(in_words(search));
-    let ranked = Ranked::new(search);
-    choices(page, search, &ranked);
-    tried(page, search, &ranked);
-    failures(page, search, &ranked);
-    page.figure(trials(result, search, &ranked));
+    let heading = format!("Hyper-parameter search for {} with {}", result.task, search.head);
+    page.folded(3, heading, |page| {
+        page.paragraph(in_words(search));
+        let ranked = Ranked::new(search);
+        choices(page, search, &ranked);
+        tried(page, search, &ranked);
+        failures(page, search, &ranked);
+        page.figure(trials(result, search, &ranked));
+    });
 }
 
 /// Configurations from best to worst: by the last iteration that they reached in any split, then by
@@ -66,7 +68,7 @@ fn settings(Configuration(settings): &Configuration) -> String {
     each.collect::<Vec<_>>().join(" ")
 }
 
-fn of_rung(
+fn trials_of(
     search: &SearchResult,
     configuration: usize,
     iteration: usize,
@@ -79,7 +81,7 @@ fn of_rung(
 
 fn mean_score(search: &SearchResult, configuration: usize, iteration: usize) -> Option<f64> {
     let scores: Vec<f64> =
-        of_rung(search, configuration, iteration).filter_map(|trial| trial.score).collect();
+        trials_of(search, configuration, iteration).filter_map(|trial| trial.score).collect();
     (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
 }
 
@@ -156,7 +158,7 @@ fn tried(page: &mut Page, search: &SearchResult, ranked: &Ranked<'_>) {
             mean_score(search, configuration, iteration).map_or_else(
                 || NONE.to_owned(),
                 |score| {
-                    let splits = of_rung(search, configuration, iteration).count();
+                    let splits = trials_of(search, configuration, iteration).count();
                     format!("{} ({splits})", format::value(metric, score))
                 },
             )
@@ -200,9 +202,6 @@ fn trials(result: &CvResult, search: &SearchResult, ranked: &Ranked<'_>) -> Figu
         .collect();
     let caption = format!("{}: trials of {}, one dot a split", result.task, search.head);
     let y = format!("inner {}", format::heading(search.metric));
-    Figure {
-        file: file_name(&[result.task.as_str(), "trials", &search.head]),
-        svg: dots(Labels { title: &caption, x: "rank of the configuration", y: &y }, &series),
-        caption,
-    }
+    let svg = dots(Labels { title: &caption, x: "rank of the configuration", y: &y }, &series);
+    Figure::new(&[result.task.as_str(), "trials", &search.head], caption, svg)
 }

@@ -1,5 +1,7 @@
 //! Slices of the best head, and its label-error candidates.
 
+use facefold_core::Task;
+use facefold_evaluate::attributes::AGE_GROUP;
 use facefold_evaluate::label_errors::{CONFIDENT, TIMES_OFF};
 use facefold_evaluate::slices::{LEAST_ROWS, LEAST_SUBJECTS};
 use facefold_evaluate::{AttributeSlices, Metric, Slice, SliceReport};
@@ -16,20 +18,22 @@ const WORST: usize = 10;
 
 pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     if let Some(report) = &task.slices {
-        page.subsection(format!("Slices of {}", task.result.task));
-        all(page, report);
-        for attribute in &report.attributes {
-            one(page, task, report, attribute);
-        }
+        page.folded(3, format!("Slices of {}", task.result.task), |page| {
+            all(page, report);
+            for attribute in &report.attributes {
+                one(page, task, report, attribute);
+            }
+        });
     }
     if let Some(label_error_candidates) = &task.label_error_candidates {
-        page.subsection(format!("Label-error candidates of {}", task.result.task));
-        page.paragraph(label_errors(task, label_error_candidates));
+        page.folded(3, format!("Label-error candidates of {}", task.result.task), |page| {
+            page.paragraph(label_errors(task, label_error_candidates));
+        });
     }
 }
 
 /// The worst slice in a sentence.
-pub(crate) fn worst_in_words(report: &SliceReport) -> Option<String> {
+fn worst_in_words(report: &SliceReport) -> Option<String> {
     let (attribute, worst) = *report.worst_first().first()?;
     let metric = report.metric;
     let (unit, points) = if metric.is_fraction() { ("%", "points") } else { ("years", "years") };
@@ -49,6 +53,9 @@ fn all(page: &mut Page, report: &SliceReport) {
     if report.attributes.is_empty() {
         page.paragraph("The test rows have no attributes to slice by.");
         return;
+    }
+    if let Some(worst) = worst_in_words(report) {
+        page.paragraph(worst);
     }
     page.paragraph(format!(
         "`{}` on slices of its {} test rows; over all of them: {} {}. The gap is a slice less all \
@@ -101,7 +108,10 @@ fn one(page: &mut Page, task: &TaskReport, report: &SliceReport, attribute: &Att
     if !notes.is_empty() {
         page.paragraph(notes.join(" "));
     }
-    if let Some(figure) = figures::slices_of(task.result.task, report, attribute) {
+    // Errors by age group stand above, by rising age.
+    let shown = task.result.task == Task::Age && attribute.name == AGE_GROUP;
+    let figure = figures::slices_of(task.result.task, report, attribute);
+    if let Some(figure) = figure.filter(|_| !shown) {
         page.figure(figure);
     }
 }

@@ -1,8 +1,9 @@
-//! One task of a report: its heads, folds, classes or errors, fits, calibration, significance,
-//! settings.
+//! One task of a report: its heads, their comparison, confusion matrices or errors by age; then, folded,
+//! slices, folds, fits, calibration and settings.
 
 use std::collections::BTreeMap;
 
+use facefold_core::Task;
 use facefold_evaluate::statistics::bootstrap::Interval;
 use facefold_evaluate::{
     AgeMetrics, ClassMetrics, CvResult, ExactAgeMetrics, FamiliarityCheck, FitResult, HeadResult,
@@ -11,13 +12,13 @@ use facefold_evaluate::{
 
 use super::{search, slices, thresholds};
 use crate::comparison;
-use crate::figures;
+use crate::figures::{self, Figure, learned};
 use crate::format::{self, NONE};
 use crate::inline::{literal, quoted};
 use crate::model::TaskReport;
 use crate::page::{Block, Page};
 use crate::table::Table;
-use crate::terminal::{rows, seeds, summary};
+use crate::terminal::{by_age, heads, rows, seeds};
 
 pub(crate) fn write(page: &mut Page, task: &TaskReport) {
     let result = &task.result;
@@ -31,39 +32,87 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
         result.seed,
         seeds(result)
     ));
-    page.table(summary(result));
-    page.paragraph(reading(result));
-    protocol(page, result);
+    page.table(heads(task));
+    page.paragraph(deviations(result));
+    if let Some(compared) = &task.comparison {
+        page.subsection(format!("Comparison of the {} heads", result.task));
+        comparison::of_report(page, compared);
+        page.folded(3, format!("Tests of the {} heads", result.task), |page| {
+            comparison::details(page, compared);
+        });
+    }
+    confusion(page, result);
+    error_by_age(page, task);
+    thresholds::write(page, result);
+    folded(page, task);
+}
+
+/// What a reader needs who has questions.
+fn folded(page: &mut Page, task: &TaskReport) {
+    type Part = fn(&mut Page, &CvResult);
+    const PARTS: [(&str, Part); 9] = [
+        ("Protocol", protocol),
+        ("Folds", folds),
+        ("Training, validation and test scores", scores),
+        ("Recall of the classes", recalls),
+        ("Age ranges", age_ranges),
+        ("Errors", years),
+        ("Fits", fits),
+        ("Calibration", calibration),
+        ("Familiarity", familiarity),
+    ];
+    let result = &task.result;
+    slices::write(page, task);
     for found in &task.searches {
         search::write(page, result, found);
     }
-    folds(page, result);
-    scores(page, result);
-    classes(page, result);
-    years(page, result);
-    thresholds::write(page, result);
-    fits(page, result);
-    calibration(page, result);
-    familiarity(page, result);
-    slices::write(page, task);
-    if let Some(compared) = &task.comparison {
-        page.subsection(format!("Comparison of the {} heads", result.task));
-        comparison::fill(page, compared);
+    for (name, write) in PARTS {
+        page.folded(3, format!("{name} of {}", result.task), |page| write(page, result));
     }
-    settings(page, result);
+    page.folded(3, format!("Settings of the {} heads", result.task), |page| settings(page, result));
 }
 
-fn reading(result: &CvResult) -> String {
+fn deviations(result: &CvResult) -> String {
     let folds = if result.splits.len() > 1 {
-        "Mean over folds ± standard deviation over folds, seeds averaged first"
+        "The standard deviation (sd) over folds is that of the folds' values, averaged over seeds."
     } else {
-        "One split only, so there is no standard deviation over folds; seeds are averaged"
+        "One split only, so there is no standard deviation over folds."
     };
-    format!("{folds}. The interval is a bootstrap by subject over all test rows (10,000 draws).")
+    format!("All values are over all test rows. {folds}")
+}
+
+/// The confusion matrix of every head but the baseline.
+fn confusion(page: &mut Page, result: &CvResult) {
+    let figures: Vec<Figure> =
+        learned(result).filter_map(|head| figures::confusion_of(result, head)).collect();
+    if figures.is_empty() {
+        return;
+    }
+    page.subsection(format!("Confusion matrices of {}", result.task));
+    for figure in figures {
+        page.figure(figure);
+    }
+}
+
+/// Errors on children and old people, and of the best head by age group.
+fn error_by_age(page: &mut Page, task: &TaskReport) {
+    if task.result.task != Task::Age {
+        return;
+    }
+    let (table, figure) = (by_age(task), task.slices.as_ref().and_then(figures::error_by_age));
+    if table.is_none() && figure.is_none() {
+        return;
+    }
+    page.subsection("Error by age");
+    if let Some(table) = table {
+        page.table(table);
+    }
+    if let Some(figure) = figure {
+        page.figure(figure);
+    }
 }
 
 fn protocol(page: &mut Page, result: &CvResult) {
-    page.subsection(format!("Protocol of {}", result.task));
     page.paragraph(format!(
         "{} About an eighth of the training rows, exclusive by subject, is the validation set: epochs \
              and other choices are made on it and never on test rows.",
@@ -100,7 +149,6 @@ fn untrained(split: &SplitSummary) -> String {
 
 /// Every metric by fold and head, averaged over seeds.
 fn folds(page: &mut Page, result: &CvResult) {
-    page.subsection(format!("Folds of {}", result.task));
     for metric in result.metrics() {
         let heads = result.heads.iter().map(|head| head.name.clone());
         let mut table = Table::new(std::iter::once(format::heading(metric)).chain(heads));
@@ -121,7 +169,6 @@ fn average<'a>(fits: impl Iterator<Item = &'a FitResult>, metric: Metric) -> Opt
 }
 
 fn scores(page: &mut Page, result: &CvResult) {
-    page.subsection(format!("Training, validation and test scores of {}", result.task));
     let mut table = Table::new([
         "head",
         "metric",
@@ -130,7 +177,6 @@ fn scores(page: &mut Page, result: &CvResult) {
         "test",
         "sd over folds",
         "sd over seeds",
-        "all rows",
         "95 % interval",
     ]);
     for head in &result.heads {
@@ -141,10 +187,9 @@ fn scores(page: &mut Page, result: &CvResult) {
                 format::heading(metric),
                 format::optional(metric, line.train),
                 format::optional(metric, line.validation),
-                format::value(metric, line.mean),
+                format::value(metric, line.pooled),
                 format::optional(metric, line.deviation_over_folds),
                 format::optional(metric, line.deviation_over_seeds),
-                format::value(metric, line.pooled),
                 line.interval
                     .map_or_else(|| NONE.to_owned(), |interval| format::interval(metric, interval)),
             ]);
@@ -160,11 +205,10 @@ fn class_metrics(head: &HeadResult) -> Option<&ClassMetrics> {
     }
 }
 
-fn classes(page: &mut Page, result: &CvResult) {
+fn recalls(page: &mut Page, result: &CvResult) {
     if result.classes.is_empty() {
         return;
     }
-    page.subsection(format!("Classes of {}", result.task));
     let heads = result.heads.iter().map(|head| head.name.clone());
     let header = ["recall (%)".to_owned(), "rows".to_owned()];
     let mut table = Table::new(header.into_iter().chain(heads));
@@ -182,25 +226,6 @@ fn classes(page: &mut Page, result: &CvResult) {
         table.row([literal(name), rows].into_iter().chain(recalls));
     }
     page.table(table);
-    for head in &result.heads {
-        let Some(metrics) = class_metrics(head) else { continue };
-        page.paragraph(format!(
-            "Confusion matrix of `{}`: rows are the true class, columns the predicted class, over \
-                 all test rows and seeds.",
-            head.name
-        ));
-        let names = result.classes.iter().map(|name| literal(name));
-        let header = std::iter::once(String::new()).chain(names);
-        let mut table = Table::new(header);
-        for (name, row) in result.classes.iter().zip(&metrics.confusion) {
-            let counts = row.iter().map(|&count| format::count(count as usize));
-            table.row(std::iter::once(literal(name)).chain(counts));
-        }
-        page.table(table);
-    }
-    for figure in result.heads.iter().filter_map(|head| figures::confusion_of(result, head)) {
-        page.figure(figure);
-    }
 }
 
 /// What was measured on test rows whose age is known as a range.
@@ -219,7 +244,6 @@ fn age_ranges(page: &mut Page, result: &CvResult) {
     if table.rows().is_empty() {
         return;
     }
-    page.subsection(format!("Age ranges of {}", result.task));
     page.paragraph(format!(
         "On {} whose age label is a range: the fraction predicted inside it, both ends included, \
          and the mean distance to it, which is 0 inside.",
@@ -245,9 +269,7 @@ fn exact_years(head: &HeadResult) -> Option<&ExactAgeMetrics> {
 }
 
 fn years(page: &mut Page, result: &CvResult) {
-    age_ranges(page, result);
     let Some(figure) = figures::cumulative_of(result) else { return };
-    page.subsection(format!("Errors of {}", result.task));
     let limits = [1_usize, 3, 5, 7, 10, 15];
     let header = ["head".to_owned(), "mean error (years)".to_owned()];
     let mut table =
@@ -356,7 +378,6 @@ fn familiarity(page: &mut Page, result: &CvResult) {
     if table.rows().is_empty() {
         return;
     }
-    page.subsection(format!("Familiarity of {}", result.task));
     page.paragraph(
         "A test face is unfamiliar where its features are farther from the training faces than \
          those of 99 % of the validation faces.",
@@ -365,7 +386,6 @@ fn familiarity(page: &mut Page, result: &CvResult) {
 }
 
 fn fits(page: &mut Page, result: &CvResult) {
-    page.subsection(format!("Fits of {}", result.task));
     let mut table = Table::new([
         "head",
         "fits",
@@ -408,7 +428,6 @@ fn fits(page: &mut Page, result: &CvResult) {
 /// Whether a probability of 0.9 is right nine times of ten.
 fn calibration(page: &mut Page, result: &CvResult) {
     let Some(figure) = figures::calibration_of(result) else { return };
-    page.subsection(format!("Calibration of {}", result.task));
     page.paragraph(
         "Of the predictions with a probability of 0.9, nine of ten should be correct: a line below \
          the dashed one is overconfident. The calibration error is the mean distance from it \
@@ -433,10 +452,10 @@ fn range(values: impl Iterator<Item = usize> + Clone) -> String {
 }
 
 fn settings(page: &mut Page, result: &CvResult) {
-    page.subsection(format!("Settings of the {} heads", result.task));
     for head in &result.heads {
         let settings =
             serde_json::to_string_pretty(&head.settings).unwrap_or_else(|error| error.to_string());
-        page.push(Block::Folded(format!("`{}`", head.name), "json", settings));
+        page.paragraph(format!("`{}`:", head.name));
+        page.push(Block::Code("json", settings));
     }
 }

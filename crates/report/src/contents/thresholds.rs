@@ -16,24 +16,27 @@ pub(crate) fn write(page: &mut Page, result: &CvResult) {
         let Some(&(_, first)) = of_heads.first() else { continue };
         page.subsection(format!("Decisions at {age}"));
         page.push(Block::List(of_heads.iter().map(|(head, at)| words(head, at)).collect()));
-        page.paragraph(definitions(first));
-        page.table(passed(&of_heads));
-        page.table(under(&of_heads));
-        page.table(roc(&of_heads));
-        for (head, at) in of_heads {
-            if at.decisions.adults_passed.hits > 0.0 {
-                page.paragraph(format!(
-                    "Challenge ages of `{}`, the same for all fits:",
-                    head.name
-                ));
-                page.table(challenges(at));
-                page.paragraph(format!(
-                    "Slices of the test rows at the limits that the fits of `{}` chose; the exact \
-                     95 % intervals (Clopper and Pearson) take rows as independent:",
-                    head.name
-                ));
-                page.table(slices(at));
-            }
+        page.folded(3, format!("Decisions at {age} in detail"), |page| {
+            page.paragraph(definitions(first));
+            details(page, &of_heads);
+        });
+    }
+}
+
+fn details(page: &mut Page, of_heads: &[(&HeadResult, &ThresholdResult)]) {
+    page.table(passed(of_heads));
+    page.table(under(of_heads));
+    page.table(roc(of_heads));
+    for &(head, at) in of_heads {
+        if at.decisions.adults_passed.hits > 0.0 {
+            page.paragraph(format!("Challenge ages of `{}`, the same for all fits:", head.name));
+            page.table(challenges(at));
+            page.paragraph(format!(
+                "Slices of the test rows at the limits that the fits of `{}` chose; the exact \
+                 95 % intervals (Clopper and Pearson) take rows as independent:",
+                head.name
+            ));
+            page.table(slices(at));
         }
     }
 }

@@ -101,7 +101,7 @@ fn the_markdown_has_every_figure_with_its_interval() {
     let text = matrix_markdown(&report());
     for needed in [
         "# age across data sets: adults + babies",
-        "> **drawn faces**",
+        "> **synthetic faces**",
         "| trained on ↓, tested on → | adults | babies |",
         "| adults | 4.15 (3.65 to 4.65) | – |",
         "| babies | 12.50 (12.00 to 13.00) | – |",
@@ -112,7 +112,7 @@ fn the_markdown_has_every_figure_with_its_interval() {
         "| babies → adults | whole sets | 1,500 | 200 | 300 | 50 |",
         "- adults → babies: no row of `babies` serves this task.",
         "- babies → adults: 7 training rows are left out.",
-        "| adults | drawn | training and test | 155 | 153 |",
+        "| adults | synthetic | training and test | 155 | 153 |",
         "Rows used for age by data set: adults 300, babies none",
         "2,560 features, seed 7 for the splits, fits with seeds 1, 2.",
         "facefold cv --store faces",
@@ -125,7 +125,10 @@ fn the_markdown_has_every_figure_with_its_interval() {
     assert!(!text.contains("CS@5"), "no cell has it");
     assert!(!text.contains("do not add up"));
     let short = matrix_terminal(&report());
-    assert!(short.contains("4.15 (3.65 to 4.65)") && short.starts_with("! drawn faces"), "{short}");
+    assert!(
+        short.contains("4.15 (3.65 to 4.65)") && short.starts_with("! synthetic faces"),
+        "{short}"
+    );
 }
 
 #[test]

@@ -16,8 +16,10 @@ fn markdown_cells(text: &str) -> Vec<String> {
 /// The text of every cell of every HTML table, in order.
 fn html_cells(text: &str) -> Vec<String> {
     text.split("<t")
-        .filter_map(|piece| piece.strip_prefix("d>").or_else(|| piece.strip_prefix("h>")))
-        .filter_map(|piece| Some(piece.split_once("</t")?.0))
+        .filter(|piece| {
+            piece.starts_with("d>") || piece.starts_with("d ") || piece.starts_with("h>")
+        })
+        .filter_map(|piece| Some(piece.split_once('>')?.1.split_once("</t")?.0))
         .map(|cell| cell.replace("<code>", "`").replace("</code>", "`").replace("&lt;", "<"))
         .filter(|cell| !cell.is_empty())
         .collect()
@@ -27,14 +29,22 @@ fn html_cells(text: &str) -> Vec<String> {
 fn the_html_holds_every_number_of_the_markdown() {
     let report = run::report();
     let (text, page) = (markdown(&report), html(&report));
-    let cells = markdown_cells(&text);
-    assert!(cells.len() > 200, "{}", cells.len());
-    assert_eq!(html_cells(&page), cells);
+    let (of_page, mut left) = (html_cells(&page), markdown_cells(&text));
+    assert!(of_page.len() > 200, "{}", of_page.len());
+    for cell in of_page {
+        let at = left.iter().position(|other| *other == cell);
+        left.remove(at.unwrap_or_else(|| panic!("`{cell}` is not in the Markdown")));
+    }
+    // The numbers of confusion matrices stand in the plots.
+    for cell in left.iter().filter(|cell| cell.parse::<u64>().is_ok()) {
+        assert!(page.contains(&format!(">{cell}</text>")), "{cell}");
+    }
+    assert!(left.len() < 40, "{left:?}");
     // What stands outside of tables: sentences, the command, the warning.
     for sentence in [
-        "`sharp` has the best accuracy",
+        "`sharp` is better than",
         "facefold cv --store faces --task age-group,age --out results/made-up",
-        "The samples are drawn faces",
+        "The samples are synthetic faces",
         "300 rows of 50 subjects",
         "non-commercial research only",
     ] {
@@ -48,7 +58,7 @@ fn the_summary_comes_first_and_names_difference_interval_and_p() {
     let page = html(&run::report());
     let first = page.split("<h2").nth(1).unwrap();
     for needed in
-        ["Summary", "is significantly better than", "95 % CI 22.83 to 25.83 points", "p &lt; 0.001"]
+        ["Summary", "is better than", "24.33 points (95 % interval 22.83 to 25.83, p &lt; 0.001)"]
     {
         assert!(first.contains(needed), "{needed}: {first}");
     }
@@ -134,4 +144,68 @@ fn ages_and_age_ranges_are_counted_separately() {
     }
     let stored = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&stored).unwrap(), report);
+}
+
+/// The text between two marks, of every pair.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    text.split(start).skip(1).filter_map(|rest| Some(rest.split_once(end)?.0)).collect()
+}
+
+#[test]
+fn every_heading_can_be_linked_to() {
+    let page = html(&run::report());
+    let ids: Vec<&str> = between(&page, " id=\"", "\"");
+    let links: Vec<&str> = between(&page, "href=\"#", "\"");
+    let headings = page.matches("<h2").count() + page.matches("<h3").count();
+    assert_eq!(page.matches("<h2 id=").count() + page.matches("<h3 id=").count(), headings);
+    assert_eq!(page.matches("class=\"anchor\"").count(), headings);
+    for (at, id) in ids.iter().enumerate() {
+        assert!(!ids[..at].contains(id), "two parts are called {id}");
+    }
+    for link in links {
+        assert!(ids.contains(&link), "{link} leads nowhere");
+    }
+}
+
+#[test]
+fn what_few_need_is_folded_and_confusion_matrices_stand_once() {
+    let page = html(&run::report());
+    let seen = page
+        .split("<details>")
+        .map(|part| part.split_once("</details>").map_or(part, |(_, rest)| rest));
+    let seen: String = seen.collect();
+    for shown in [
+        "id=\"comparison-of-the-age-heads\"",
+        "id=\"error-by-age\"",
+        "age-group by sharp: confusion matrix",
+    ] {
+        assert!(seen.contains(shown), "{shown}");
+    }
+    for folded in ["sd over seeds", "learning curves", "scaling=unit", "light: night", "Test CPU"] {
+        assert!(page.contains(folded) && !seen.contains(folded), "{folded}");
+    }
+    assert_eq!(page.matches("age-group by sharp: confusion matrix").count(), 1);
+    assert_eq!(page.matches("data-label=\"true ↓").count(), 0, "the plot has the numbers");
+}
+
+/// The table of heads, the plot and the confusion matrix show one accuracy.
+#[test]
+fn a_result_has_one_value() {
+    let report = run::report();
+    let value = format!("{:.2}", 100.0 * report.tasks[0].result.heads[0].summary[0].pooled);
+    let text = markdown(&report);
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| sharp | ")).collect();
+    assert!(rows[0].starts_with(&format!("| sharp | {value} (")), "{}", rows[0]);
+    assert!(rows[1].starts_with(&format!("| sharp | {value} | ")), "{}", rows[1]);
+    let page = html(&report);
+    assert!(page.contains(&format!(">{value} (")), "the plot of heads shows {value}");
+    let facefold_evaluate::Metrics::Classes(metrics) = &report.tasks[0].result.heads[0].pooled
+    else {
+        panic!()
+    };
+    let (right, all) =
+        metrics.confusion.iter().enumerate().fold((0, 0), |(right, all), (class, row)| {
+            (right + row[class], all + row.iter().sum::<u64>())
+        });
+    assert_eq!(format!("{:.2}", 100.0 * right as f64 / all as f64), value);
 }

@@ -178,7 +178,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
             max_error: "50%".parse().unwrap(),
             attributes: &attributes,
         }),
-        context: String::new(),
+        stamp: String::new(),
     };
     let run = CvRun {
         threads: 1,
@@ -297,7 +297,7 @@ pub fn report() -> Report {
     Report {
         format: FORMAT,
         warnings: vec![
-            "The samples are drawn faces and the network is `untrained`: these numbers are no \
+            "The samples are synthetic faces and the network is `untrained`: these numbers are no \
              result."
                 .to_owned(),
         ],

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use facefold_core::Embedding;
+use facefold_core::{BoundingBox, Embedding};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn assert_is(found: &Value, bytes: &[u8]) {
     assert_eq!(found["norm"].as_f64().unwrap() as f32, expected.norm.unwrap());
     let landmarks: [[f32; 2]; 5] = serde_json::from_value(found["landmarks"].clone()).unwrap();
     assert_eq!(landmarks, expected.landmarks);
-    let bounding_box: [f32; 4] = serde_json::from_value(found["bbox"].clone()).unwrap();
+    let bounding_box: BoundingBox = serde_json::from_value(found["bbox"].clone()).unwrap();
     assert_eq!(bounding_box, expected.bounding_box);
     assert_eq!((&found["num_det"], &found["prob"]), (&json!(0), &json!(1.0)));
 }

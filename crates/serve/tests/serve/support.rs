@@ -10,10 +10,10 @@ use facefold_core::{
     AgeEstimate, AgeGroups, AgeIntervals, AgeThreshold, CalibrationRow, ErrorBound, Extraction,
     Extractor, Face, FamiliarityModel, FeatureDataset, FeatureMatrix, Targets, Task, WeightedRows,
 };
-use facefold_datasets::synthetic::portrait;
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
 use facefold_predict::Predictor;
 use facefold_serve::{Limits, Options, Server, Stopper};
+use facefold_synthetic::portrait;
 use facefold_vision::decode;
 use facefold_vision::models::UNTRAINED;
 use facefold_vision::{LocalExtractor, LocalOptions};

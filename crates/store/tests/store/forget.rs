@@ -79,6 +79,10 @@ fn seen(directory: &Path) -> usize {
     needles().iter().filter(|needle| holds(needle)).count()
 }
 
+fn real(path: &Path) -> PathBuf {
+    fs_err::canonicalize(path).unwrap()
+}
+
 fn forget(directory: &Path, what: Forget<'_>) -> Result<usize, StoreError> {
     let mut writer = Store::open_for_writing(directory)?;
     let traces = writer.find_traces(what)?;
@@ -159,13 +163,141 @@ fn reports_are_noted_once_each() {
     let [first, second] = ["one", "line\nbreak"].map(|name| directory.path().join(name));
     let noted = |directory: &PathBuf, name: &str| NotedReport {
         directory: directory.clone(),
-        name: Some(name.to_owned()),
+        name: name.to_owned(),
+        store: real(store.directory()),
     };
     for (report, name) in [(&first, "faces"), (&second, "faces"), (&first, "faces")] {
-        store.note_report(report, name);
+        store.note_report(report, name).unwrap();
     }
     assert_eq!(store.reports().unwrap(), [noted(&first, "faces"), noted(&second, "faces")]);
     // The store was renamed.
-    store.note_report(&first, "old");
+    store.note_report(&first, "old").unwrap();
     assert_eq!(store.reports().unwrap()[2], noted(&first, "old"));
+}
+
+#[test]
+fn a_report_is_noted_by_a_path_that_lasts() {
+    let root = tempfile::tempdir().unwrap();
+    let [store, report, passing] =
+        ["store", "report", "passing"].map(|name| root.path().join(name));
+    made(&store);
+    fs_err::create_dir(&report).unwrap();
+    fs_err::create_dir(&passing).unwrap();
+    let store = Store::open(passing.join("../store")).unwrap();
+    store.note_report(&passing.join("../report"), "store").unwrap();
+    fs_err::remove_dir(&passing).unwrap();
+    let store = Store::open(root.path().join("store")).unwrap();
+    let found = store.reports().unwrap();
+    assert_eq!(
+        (&found[0].directory, &found[0].store),
+        (&real(&report), &real(&root.path().join("store")))
+    );
+}
+
+/// Every file of a store in another directory, as `cp -r` leaves it.
+fn copy(from: &Path, to: &Path) {
+    for (path, bytes) in contents(from) {
+        let path = to.join(path.strip_prefix(from).unwrap());
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn the_reports_of_an_original_are_not_those_of_its_copy() {
+    let root = tempfile::tempdir().unwrap();
+    let [original, copied, moved, report] =
+        ["original", "copied", "moved", "report"].map(|name| root.path().join(name));
+    made(&original);
+    fs_err::create_dir(&report).unwrap();
+    let store = Store::open(&original).unwrap();
+    store.note_report(&report, "original").unwrap();
+    copy(&original, &copied);
+    let copied = Store::open(&copied).unwrap();
+    assert!(!copied.is_same(&store) && copied.reports().unwrap().len() == 1);
+    let of_original = |store: &Store| store.is_of_original(&store.reports().unwrap()[0]).unwrap();
+    assert_eq!([&store, &copied].map(of_original), [false, true]);
+    // A store that was renamed is no copy.
+    fs_err::rename(&original, &moved).unwrap();
+    assert!(!of_original(&Store::open(&moved).unwrap()));
+}
+
+#[test]
+fn a_table_of_a_copy_or_an_earlier_one_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let [original, copied] = ["original", "copied"].map(|name| root.path().join(name));
+    made(&original);
+    copy(&original, &copied);
+    let who = SubjectId::new(WHO);
+    forget(&copied, Forget::Subject(&who)).unwrap();
+    let table = |directory: &Path| directory.join("samples.parquet");
+    let [whole, less] =
+        [&original, &copied].map(|directory| fs_err::read(table(directory)).unwrap());
+    assert_ne!(whole, less);
+    for (directory, foreign) in [(&original, &less), (&copied, &whole)] {
+        let own = fs_err::read(table(directory)).unwrap();
+        fs_err::write(table(directory), foreign).unwrap();
+        let store = Store::open(directory).unwrap();
+        let message = store.samples().unwrap_err().to_string();
+        assert!(message.contains("an earlier table, or that of a copy"), "{message}");
+        assert!(message.contains("take whoever was forgotten out"), "{message}");
+        assert!(!store.verify().unwrap().is_valid());
+        fs_err::write(table(directory), own).unwrap();
+        assert!(store.verify().unwrap().is_valid());
+    }
+}
+
+/// A reader that opened the store before another table was written reads that one.
+#[test]
+fn a_table_that_was_written_meanwhile_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let reader = Store::open(directory.path()).unwrap();
+    let before = reader.samples().unwrap();
+    let paths = || before.iter().map(|row| row.sample.path.as_path());
+    assert_eq!(reader.count_gone(paths()).unwrap(), 0);
+    forget(directory.path(), Forget::Subject(&SubjectId::new(WHO))).unwrap();
+    assert_eq!(reader.samples().unwrap().len(), before.len() - 4);
+    assert_eq!(reader.count_gone(paths()).unwrap(), 4);
+}
+
+#[test]
+fn the_removal_of_one_person_does_not_end_that_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let who = SubjectId::new(WHO);
+    let mut writer = Store::open_for_writing(directory.path()).unwrap();
+    let traces = writer.find_traces(Forget::Subject(&who)).unwrap();
+    assert!(writer.begin_removal(&traces).unwrap());
+    drop(writer);
+    forget(directory.path(), Forget::Image(Path::new("album/picture-5.jpg"))).unwrap();
+    let problems = Store::open(directory.path()).unwrap().verify().unwrap().problems;
+    assert!(
+        problems.len() == 1 && problems[0].contains("a removal is not finished"),
+        "{problems:?}"
+    );
+    assert_eq!(forget(directory.path(), Forget::Subject(&who)).unwrap(), 4);
+    assert!(Store::open(directory.path()).unwrap().verify().unwrap().is_valid());
+}
+
+#[test]
+fn a_picture_is_known_by_every_path_to_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut header = crate::util::header();
+    header.dataset.root = root.path().join("faces");
+    fs_err::create_dir_all(root.path().join("faces/album")).unwrap();
+    let mut writer = Store::create_or_open(root.path().join("store"), header).unwrap();
+    append(&mut writer, 0..2);
+    writer.write_samples((0..2).map(sample)).unwrap();
+    // None of the store's pictures.
+    fs_err::write(root.path().join("faces/album/picture-1.jpg"), "changed since").unwrap();
+    for path in
+        ["album/picture-1.jpg", "./album/./picture-1.jpg"].map(PathBuf::from).into_iter().chain(
+            ["faces/album/picture-1.jpg", "faces/album/../album/picture-1.jpg"]
+                .map(|path| root.path().join(path)),
+        )
+    {
+        let found = writer.find_traces(Forget::Image(&path)).unwrap();
+        assert_eq!(found.paths, [PathBuf::from("album/picture-1.jpg")], "{}", path.display());
+    }
 }

@@ -272,6 +272,36 @@ fn forgotten_rejections_are_tried_again() {
 }
 
 #[test]
+fn the_stamp_changes_with_the_embeddings_and_with_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    append(&mut writer, 0..20);
+    writer.seal().unwrap();
+    let stamp = || Store::open(directory.path()).unwrap().stamp();
+    let sealed = stamp();
+    assert_eq!(stamp(), sealed);
+    append(&mut writer, 20..21);
+    writer.commit().unwrap();
+    let logged = stamp();
+    assert_ne!(logged, sealed);
+    assert_eq!(writer.stamp(), logged);
+    assert!(!writer.append(key(20), &outcome(20)).unwrap(), "it is there already");
+    writer.commit().unwrap();
+    assert_eq!(stamp(), logged);
+    drop(writer);
+
+    // The same pictures with another embedding of one of them.
+    let other = tempfile::tempdir().unwrap();
+    let mut writer = create(other.path());
+    append(&mut writer, 0..20);
+    writer.seal().unwrap();
+    assert_eq!(Store::open(other.path()).unwrap().stamp(), sealed);
+    assert!(writer.append(key(20), &outcome(21)).unwrap());
+    writer.commit().unwrap();
+    assert_ne!(Store::open(other.path()).unwrap().stamp(), logged);
+}
+
+#[test]
 fn samples_come_back_as_they_were_written() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(directory.path());

@@ -11,6 +11,7 @@ mod crash;
 mod equality;
 mod export;
 mod forget;
+mod import;
 mod lifecycle;
 mod python;
 mod util;

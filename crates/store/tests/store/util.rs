@@ -55,7 +55,7 @@ pub fn face(number: u32, variant: FaceVariant) -> Face {
         embedding: Embedding::new(values[..EMBEDDING].to_vec()).unwrap(),
         norm: number.is_multiple_of(2).then_some(number as f32 + 0.1),
         taps: values[EMBEDDING..].to_vec(),
-        bounding_box: [1.0, 2.0, 3.0, number as f32],
+        bounding_box: [1.0, 2.0, 3.0, number as f32].into(),
         landmarks: [[1.5, 2.5], [3.5, 4.5], [5.5, 6.5], [7.5, 8.5], [9.5, number as f32]],
         score: 0.75,
         luminance: 100.25,

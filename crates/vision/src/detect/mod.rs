@@ -5,6 +5,7 @@ mod suppress;
 
 use std::array;
 
+use facefold_core::BoundingBox;
 use facefold_engine::{ByteImages, EngineError, Executor, InvalidNetwork, Network, Shape, Tensor};
 use image::RgbImage;
 
@@ -32,8 +33,8 @@ const OTHER_SIDE: u32 = 320;
 /// applied), and may lie outside it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detection {
-    /// Left, top, right, bottom.
-    pub bounding_box: [f32; 4],
+    /// Around the face.
+    pub bounding_box: BoundingBox,
     /// x, y of left eye, right eye, nose, left and right mouth corner; `left` is the viewer's.
     pub landmarks: [[f32; 2]; 5],
     /// In [0, 1].
@@ -41,21 +42,10 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// Area of the box in square pixels.
-    #[must_use]
-    pub fn area(&self) -> f32 {
-        let [left, top, right, bottom] = self.bounding_box;
-        (right - left) * (bottom - top)
-    }
-
-    /// How much this looks like the face that a picture was taken of: its area minus twice the
-    /// squared distance of its centre to the picture's (InsightFace, `FaceAnalysis.get`).
+    /// How much this looks like the face that a picture was taken of.
     #[must_use]
     pub fn prominence(&self, width: u32, height: u32) -> f32 {
-        let [left, top, right, bottom] = self.bounding_box;
-        let x = f32::midpoint(left, right) - width as f32 / 2.0;
-        let y = f32::midpoint(top, bottom) - height as f32 / 2.0;
-        self.area() - 2.0 * (x * x + y * y)
+        self.bounding_box.prominence([width, height])
     }
 }
 

@@ -1,5 +1,6 @@
 //! Decodes SCRFD's anchor grids to boxes and landmarks in the picture.
 
+use facefold_core::BoundingBox;
 use facefold_engine::EngineError;
 
 use super::{Detection, SCORE_THRESHOLD};
@@ -62,12 +63,12 @@ impl Grid<'_> {
         let sides = &self.boxes[4 * anchor..4 * anchor + 4];
         let points = &self.landmarks[10 * anchor..10 * anchor + 10];
         Detection {
-            bounding_box: [
-                in_picture(0, -sides[0]),
-                in_picture(1, -sides[1]),
-                in_picture(0, sides[2]),
-                in_picture(1, sides[3]),
-            ],
+            bounding_box: BoundingBox {
+                left: in_picture(0, -sides[0]),
+                top: in_picture(1, -sides[1]),
+                right: in_picture(0, sides[2]),
+                bottom: in_picture(1, sides[3]),
+            },
             landmarks: std::array::from_fn(|point| {
                 [in_picture(0, points[2 * point]), in_picture(1, points[2 * point + 1])]
             }),

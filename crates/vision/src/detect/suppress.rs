@@ -1,6 +1,7 @@
 //! Non-maximum suppression: of boxes that show the same face, the best scored stays.
 
 use super::{Detection, OVERLAP_THRESHOLD};
+use facefold_core::BoundingBox;
 
 /// The detections that no better one overlaps by more than [`OVERLAP_THRESHOLD`], best first.
 pub(super) fn suppress(mut candidates: Vec<Detection>) -> Vec<Detection> {
@@ -17,11 +18,12 @@ pub(super) fn suppress(mut candidates: Vec<Detection>) -> Vec<Detection> {
 
 /// Intersection over union, with pixels counted inclusively (`SCRFD.nms` in InsightFace).
 fn overlap(a: &Detection, b: &Detection) -> f32 {
-    let [left, top] = [0, 1].map(|side| a.bounding_box[side].max(b.bounding_box[side]));
-    let [right, bottom] = [2, 3].map(|side| a.bounding_box[side].min(b.bounding_box[side]));
-    let area = |[left, top, right, bottom]: [f32; 4]| (right - left + 1.0) * (bottom - top + 1.0);
-    let shared = (right - left + 1.0).max(0.0) * (bottom - top + 1.0).max(0.0);
-    shared / (area(a.bounding_box) + area(b.bounding_box) - shared)
+    let (a, b) = (a.bounding_box, b.bounding_box);
+    let area = |of: BoundingBox| (of.width() + 1.0) * (of.height() + 1.0);
+    let (width, height) =
+        (a.right.min(b.right) - a.left.max(b.left), a.bottom.min(b.bottom) - a.top.max(b.top));
+    let shared = (width + 1.0).max(0.0) * (height + 1.0).max(0.0);
+    shared / (area(a) + area(b) - shared)
 }
 
 #[cfg(test)]
@@ -30,7 +32,7 @@ mod tests {
     use crate::detect::Detection;
 
     fn face(bounding_box: [f32; 4], score: f32) -> Detection {
-        Detection { bounding_box, landmarks: [[0.0; 2]; 5], score }
+        Detection { bounding_box: bounding_box.into(), landmarks: [[0.0; 2]; 5], score }
     }
 
     #[test]

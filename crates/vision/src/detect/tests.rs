@@ -114,21 +114,21 @@ fn anchors_become_boxes_in_the_picture() {
     let found = detector(512, vec![(1, 10, 4, 1, 0.75)]).detect(&RgbImage::new(512, 256)).unwrap();
     let face = found.faces[0];
     // The anchor sits at (160, 64); distances are in strides of 16.
-    assert_eq!(face.bounding_box, [144.0, 32.0, 208.0, 128.0]);
+    assert_eq!(face.bounding_box, [144.0, 32.0, 208.0, 128.0].into());
     assert_eq!(face.landmarks[0], [160.0, 72.0]);
     assert_eq!(face.landmarks[4], [224.0, 136.0]);
     assert_eq!((face.score, found.best_score), (0.75, 0.75));
 
     // 1280 x 640: each input pixel is two of the picture's.
     let found = detector(640, vec![(1, 10, 4, 1, 0.75)]).detect(&RgbImage::new(1280, 640)).unwrap();
-    assert_eq!(found.faces[0].bounding_box, [288.0, 64.0, 416.0, 256.0]);
+    assert_eq!(found.faces[0].bounding_box, [288.0, 64.0, 416.0, 256.0].into());
 }
 
 #[test]
 fn a_face_found_in_the_padded_picture_is_placed_in_the_picture() {
     // 256 pixels: the second attempt shows 64 + 256 + 64 on an input of 384.
     let found = detector(384, vec![(2, 5, 6, 0, 0.9)]).detect(&RgbImage::new(256, 256)).unwrap();
-    assert_eq!(found.faces[0].bounding_box, [64.0, 64.0, 192.0, 256.0]);
+    assert_eq!(found.faces[0].bounding_box, [64.0, 64.0, 192.0, 256.0].into());
 }
 
 #[test]

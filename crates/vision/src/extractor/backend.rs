@@ -52,7 +52,7 @@ impl Backend {
         Ok(match self {
             Self::Engine(precision) => {
                 let kernel = Kernel::choose()?;
-                let precision = precision.unwrap_or_else(|| kernel.default_precision());
+                let precision = precision.unwrap_or_else(|| Precision::default_for(kernel));
                 Box::new(Engine::new(network, precision, kernel)?)
             }
             Self::Candle(device) => Box::new(CandleExecutor::new(network, device)?),

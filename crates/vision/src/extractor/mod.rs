@@ -8,8 +8,8 @@ mod networks;
 use std::path::PathBuf;
 
 use facefold_core::{
-    Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason, Rejection,
-    TAPS_LAYOUT,
+    BoundingBox, Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason,
+    Rejection, TAPS_LAYOUT,
 };
 use image::RgbImage;
 
@@ -217,8 +217,7 @@ impl LocalExtractor {
     }
 
     fn cut(&self, picture: &RgbImage, detection: &Detection) -> Result<LocatedFace, Rejection> {
-        let [left, top, right, bottom] = detection.bounding_box;
-        let longer = (right - left).max(bottom - top);
+        let longer = detection.bounding_box.width().max(detection.bounding_box.height());
         if longer < self.smallest_face {
             let least = self.smallest_face;
             let detail =
@@ -289,7 +288,7 @@ pub fn whole(picture: &RgbImage) -> LocatedFace {
     };
     LocatedFace {
         detection: Detection {
-            bounding_box: [0.0, 0.0, width, height],
+            bounding_box: BoundingBox::at([0.0, 0.0], [width, height]),
             landmarks: TEMPLATE.map(|[x, y]| [x * scale[0], y * scale[1]]),
             score: 1.0,
         },

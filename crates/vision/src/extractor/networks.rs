@@ -8,7 +8,6 @@ use facefold_engine::Network;
 use super::{PREPROCESSING, UNTRAINED_SEED, failure};
 use crate::models::{self, LoadedFile, ModelPack};
 use crate::networks::{Architecture, Untrained, add_backbone_taps, add_network};
-use crate::onnx;
 
 /// The networks of a model pack.
 pub struct PackNetworks {
@@ -63,7 +62,8 @@ impl PackNetworks {
 }
 
 fn imported(file: &LoadedFile) -> Result<Network, ExtractorError> {
-    let mut network = onnx::import(&file.bytes).map_err(|error| failure(&file.file.name, error))?;
+    let mut network =
+        facefold_onnx::import(&file.bytes).map_err(|error| failure(&file.file.name, error))?;
     file.file.stem().clone_into(&mut network.name);
     Ok(network)
 }

@@ -47,7 +47,7 @@ fn untrained_embeds_whole_pictures_plain_and_mirrored() {
     assert_eq!(plain.embedding.as_slice().len(), extractor.info().embedding_length);
     assert_eq!(plain.taps.len(), extractor.info().taps_length);
     assert_eq!(plain.norm, Some(plain.embedding.norm()));
-    assert_eq!((plain.score, plain.bounding_box), (1.0, [0.0, 0.0, 112.0, 112.0]));
+    assert_eq!((plain.score, plain.bounding_box), (1.0, [0.0, 0.0, 112.0, 112.0].into()));
     let of_mirrored = faces(&extractor, &png(&imageops::flip_horizontal(&picture)));
     assert_eq!(of_mirrored[0].embedding, mirrored.embedding);
     assert_eq!(of_mirrored[0].taps, mirrored.taps);

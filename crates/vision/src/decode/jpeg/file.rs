@@ -3,7 +3,9 @@
 use facefold_core::Rejection;
 use image::metadata::Orientation;
 
+use super::frame::Frame;
 use super::huffman::Definition;
+use super::tables::Tables;
 use super::undecodable;
 
 const TEMPORARY: u8 = 0x01;
@@ -23,51 +25,6 @@ const MOST_SCANS: usize = 100;
 /// use: remembering them would take more memory than the picture.
 const MOST_RESTARTS: usize = 1 << 21;
 const MOST_PIECES: usize = 1 << 12;
-
-/// A component of the frame.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Component {
-    id: u8,
-    /// Horizontal sampling factor, 1 to 4.
-    pub h: usize,
-    /// Vertical sampling factor, 1 to 4.
-    pub v: usize,
-    /// Which quantization table.
-    quantization: usize,
-}
-
-/// The frame header.
-#[derive(Debug, Clone)]
-pub(crate) struct Frame {
-    pub progressive: bool,
-    pub width: u16,
-    pub height: u16,
-    pub components: Vec<Component>,
-}
-
-impl Frame {
-    /// Greatest sampling factors, horizontal and vertical.
-    pub fn most(&self) -> (usize, usize) {
-        let most = |factor: fn(&Component) -> usize| self.components.iter().map(factor).max();
-        (most(|c| c.h).unwrap_or(1), most(|c| c.v).unwrap_or(1))
-    }
-
-    /// Columns and rows of the blocks that cover a component, without padding to whole MCUs.
-    pub fn blocks(&self, component: usize) -> (usize, usize) {
-        let (h, v) = self.most();
-        let Component { h: own_h, v: own_v, .. } = self.components[component];
-        let covered = |side: u16, own: usize, most: usize| {
-            (usize::from(side) * own).div_ceil(most).div_ceil(8)
-        };
-        (covered(self.width, own_h, h), covered(self.height, own_v, v))
-    }
-
-    /// Columns and rows of MCUs in a scan of several components.
-    pub fn mcus(&self) -> (usize, usize) {
-        let (h, v) = self.most();
-        (usize::from(self.width).div_ceil(8 * h), usize::from(self.height).div_ceil(8 * v))
-    }
-}
 
 /// A component's part in a scan.
 #[derive(Debug, Clone)]
@@ -121,15 +78,6 @@ pub(crate) struct File<'a> {
     rgb: bool,
     /// What is wrong with segments behind the frame header.
     damage: Option<Rejection>,
-}
-
-/// The tables that hold at a place of the file.
-#[derive(Default)]
-struct Tables {
-    dc: [Option<Definition>; 4],
-    ac: [Option<Definition>; 4],
-    quanta: [Option<[u16; 64]>; 4],
-    interval: usize,
 }
 
 /// Signs of the colours.
@@ -301,7 +249,7 @@ impl<'a> File<'a> {
                 if self.frame.is_ok() {
                     return Err(undecodable("more than one frame header"));
                 }
-                self.frame = frame(marker, content);
+                self.frame = Frame::parse(marker, content);
                 self.pieces.push(Piece::Frame);
                 return self.frame.as_ref().map(|_| ()).map_err(Clone::clone);
             }
@@ -453,46 +401,6 @@ fn write(out: &mut Vec<u8>, marker: u8, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-fn frame(marker: u8, content: &[u8]) -> Result<Frame, Rejection> {
-    if !(0xc0..=0xc2).contains(&marker) {
-        let kind = match marker {
-            0xc3 | 0xc7 | 0xcb | 0xcf => "lossless",
-            0xc9 | 0xca | 0xcd | 0xce => "arithmetic-coded",
-            0xc8 => "of a reserved kind",
-            _ => "hierarchical",
-        };
-        return Err(undecodable(format!(
-            "expected a baseline or progressive JPEG, found one that is {kind}"
-        )));
-    }
-    let corrupt = || undecodable("a frame header that is no such header");
-    let (&[precision, h1, h0, w1, w0, count], rest) =
-        content.split_first_chunk().ok_or_else(corrupt)?;
-    if precision != 8 {
-        return Err(undecodable(format!("expected samples of 8 bits, found {precision}")));
-    }
-    let mut components = Vec::new();
-    for &[id, sampling, quantization] in rest.as_chunks().0 {
-        let (h, v) = (usize::from(sampling >> 4), usize::from(sampling & 15));
-        if !(1..=4).contains(&h) || !(1..=4).contains(&v) || quantization > 3 {
-            return Err(corrupt());
-        }
-        components.push(Component { id, h, v, quantization: quantization.into() });
-    }
-    let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-    let alike = (1..components.len())
-        .any(|index| components[..index].iter().any(|c| c.id == components[index].id));
-    let counted = components.len() == usize::from(count) && rest.len() == 3 * components.len();
-    if width == 0 || height == 0 || components.is_empty() || !counted || alike {
-        return Err(corrupt());
-    }
-    // A single component has blocks of its own, whatever its factors say.
-    if let [only] = components.as_mut_slice() {
-        (only.h, only.v) = (1, 1);
-    }
-    Ok(Frame { progressive: marker == 0xc2, width, height, components })
-}
-
 /// As libjpeg decides: JFIF is always YCbCr; else the Adobe segment or the names say.
 fn is_rgb(frame: &Frame, colours: &Colours) -> bool {
     let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
@@ -502,48 +410,4 @@ fn is_rgb(frame: &Frame, colours: &Colours) -> bool {
             Some(transform) => transform == 0,
             None => ids == b"RGB",
         }
-}
-
-impl Tables {
-    fn huffman(&mut self, mut content: &[u8]) -> Result<(), Rejection> {
-        let corrupt = || undecodable("a Huffman table that is no such table");
-        while let Some((&slot, rest)) = content.split_first() {
-            let (counts, rest) = rest.split_first_chunk::<16>().ok_or_else(corrupt)?;
-            let total: usize = counts.iter().map(|&count| usize::from(count)).sum();
-            let (symbols, rest) = rest.split_at_checked(total).ok_or_else(corrupt)?;
-            let class = if slot >> 4 == 0 { &mut self.dc } else { &mut self.ac };
-            let place = class.get_mut(usize::from(slot & 15)).ok_or_else(corrupt)?;
-            if total > 256 || slot >> 4 > 1 {
-                return Err(corrupt());
-            }
-            *place = Some(Definition { counts: *counts, symbols: symbols.to_vec() });
-            content = rest;
-        }
-        Ok(())
-    }
-
-    fn quantization(&mut self, mut content: &[u8]) -> Result<(), Rejection> {
-        let corrupt = || undecodable("a quantization table that is no such table");
-        while let Some((&slot, rest)) = content.split_first() {
-            let wide = slot >> 4;
-            let length = if wide == 0 { 64 } else { 128 };
-            let (values, rest) = rest.split_at_checked(length).ok_or_else(corrupt)?;
-            let place = self.quanta.get_mut(usize::from(slot & 15)).ok_or_else(corrupt)?;
-            let mut quanta = [0; 64];
-            for (index, value) in quanta.iter_mut().enumerate() {
-                *value = if wide == 0 {
-                    u16::from(values[index])
-                } else {
-                    u16::from_be_bytes([values[2 * index], values[2 * index + 1]])
-                };
-            }
-            // A step of 0 would make all coefficients 0 (ITU-T T.81, B.2.4.1 forbids it).
-            if wide > 1 || quanta.contains(&0) {
-                return Err(corrupt());
-            }
-            *place = Some(quanta);
-            content = rest;
-        }
-        Ok(())
-    }
 }

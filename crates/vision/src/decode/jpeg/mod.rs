@@ -8,10 +8,12 @@
 
 mod bits;
 mod file;
+mod frame;
 mod huffman;
 mod idct;
 mod planes;
 mod scan;
+mod tables;
 
 use facefold_core::{RejectReason, Rejection};
 use image::{DynamicImage, RgbImage};

@@ -3,7 +3,8 @@
 
 use facefold_core::Rejection;
 
-use super::file::{File, Frame, Scan};
+use super::file::{File, Scan};
+use super::frame::Frame;
 use super::idct::inverse;
 use super::scan::{Blocks, ZIGZAG, sequential};
 use super::undecodable;

@@ -3,7 +3,8 @@
 use facefold_core::{RejectReason, Rejection};
 
 use super::bits::Bits;
-use super::file::{File, Frame, Scan, ScanComponent};
+use super::file::{File, Scan, ScanComponent};
+use super::frame::Frame;
 use super::huffman::{
     END_OF_BLOCK, FARTHEST, Pair, Pairs, Table, difference, extend, run_and_value, run_or_end,
 };

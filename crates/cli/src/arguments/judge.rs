@@ -1,0 +1,109 @@
+//! Options of `judge`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{ArgGroup, Args};
+use facefold::evaluation::JudgeOptions;
+use facefold::{EvaluationOptions, LearningOptions, each_once};
+use facefold_core::Task;
+use facefold_evaluate::Protocol;
+
+use super::network::{MOST_THREADS, whole};
+use super::threshold::ThresholdArguments;
+use crate::outcome::Usage;
+use crate::provenance;
+
+/// Options of `judge`.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("truth").required(true),
+    after_help = "\
+PREDICTIONS.csv has a row for each picture: `path` as the labels have it (or `key`, as `store export` writes it), and
+any of gender, age (years), age_group and class; probabilities as p_female,p_male or gender_probability. Label
+rows without a prediction, and predictions without a label row, are counted first. docs/judge.md says more.
+
+Examples:
+  facefold judge deepface.csv --store stores/utkface --out results/deepface
+  facefold judge deepface.csv --store stores/utkface --against results/utkface --out results/deepface
+  facefold judge deepface.csv --labels labels.csv --threshold 18 --out results/deepface"
+)]
+pub struct JudgeArguments {
+    /// The predictions: a CSV file.
+    pub predictions: PathBuf,
+    /// A store, whose label rows have the truth: its rows with an embedding, as in `cv`.
+    #[arg(long, value_name = "DIR", group = "truth")]
+    pub store: Option<PathBuf>,
+    /// A list with the truth instead: the columns of `extract manifest`; no picture is opened.
+    #[arg(long, value_name = "CSV", group = "truth")]
+    pub labels: Option<PathBuf>,
+    /// The program's name in the report. Default: the file's name.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Tasks: gender, age-group, age, class; several with commas. Default: all that the file has.
+    #[arg(long, value_delimiter = ',')]
+    pub task: Vec<String>,
+    /// A result of `cv` to compare with, on the rows that both have; repeat it for several.
+    #[arg(long, value_name = "RESULT")]
+    pub against: Vec<PathBuf>,
+    /// How age strings become age groups: exact, remap or nearest.
+    #[arg(long, default_value = "exact")]
+    pub label_policy: String,
+    /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
+    #[arg(long, default_value = "adience")]
+    pub age_groups: String,
+    /// Use only rows with an exact age in this range, both ends included.
+    #[arg(long, value_name = "LOW-HIGH")]
+    pub ages: Option<String>,
+    /// How rows are split, as in `cv`: every row is tested once, and intervals and limits are chosen on
+    /// others.
+    #[arg(long)]
+    pub protocol: Option<String>,
+    #[command(flatten)]
+    pub thresholds: ThresholdArguments,
+    /// Seed of splits, intervals and tests.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Worker threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS))]
+    pub threads: usize,
+    /// Directory of the report and of every row's predictions, as `cv` writes them.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+impl JudgeArguments {
+    /// The library's options.
+    ///
+    /// # Errors
+    /// [`Usage`] naming the option.
+    pub fn options(&self) -> Result<JudgeOptions> {
+        let tasks: Result<Vec<Task>, _> = self.task.iter().map(|name| name.parse()).collect();
+        let tasks = each_once(&tasks.map_err(Usage::error)?);
+        let protocol = self.protocol.as_deref().map(str::parse::<Protocol>).transpose();
+        let learning = LearningOptions {
+            stores: self.store.iter().cloned().collect(),
+            policy: self.label_policy.parse().map_err(Usage::error)?,
+            groups: self.age_groups.parse().map_err(Usage::error)?,
+            ages: self.ages.as_deref().map(str::parse).transpose().map_err(Usage::error)?,
+            seed: self.seed,
+            threads: self.threads,
+            ..LearningOptions::new("", &tasks)
+        };
+        let asked = if tasks.is_empty() { &Task::ALL[..] } else { &tasks };
+        let evaluation = EvaluationOptions {
+            protocol: protocol.map_err(Usage::error)?,
+            thresholds: self.thresholds.ages(asked)?,
+            max_false_adult: self.thresholds.max_false_adult,
+            origin: provenance::origin(),
+            ..EvaluationOptions::new(learning, &[], &self.out)
+        };
+        let stem = self.predictions.file_stem().unwrap_or_default().to_string_lossy();
+        Ok(JudgeOptions {
+            predictions: self.predictions.clone(),
+            name: self.name.clone().unwrap_or_else(|| stem.into_owned()),
+            labels: self.labels.clone(),
+            evaluation,
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! Embeddings that another program made: from a matrix and a list to a report.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Dir, fail, json, line, succeed};
+
+/// Values of an embedding: more than ArcFace has.
+const WIDTH: usize = 768;
+
+/// A matrix in NumPy's format.
+fn npy(path: &Path, rows: &[Vec<f32>]) {
+    let shape = format!("({}, {})", rows.len(), rows.first().map_or(0, Vec::len));
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(rows.iter().flatten().flat_map(|value| value.to_le_bytes()));
+    std::fs::write(path, bytes).expect("a file");
+}
+
+/// Made-up rows: the first values say gender and age, the others are noise. All are alike, as the
+/// embeddings of a network are that does not distinguish people.
+fn rows(count: usize, seed: u32) -> Vec<Vec<f32>> {
+    let mut state = seed;
+    let mut noise = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let row = |row: usize| {
+        let mut values: Vec<f32> = (0..WIDTH).map(|_| 2.0 + 0.5 * noise()).collect();
+        values[0] = if row % 2 == 0 { 3.0 } else { 1.0 };
+        values[1] = age(row) as f32 / 10.0;
+        values
+    };
+    (0..count).map(row).collect()
+}
+
+fn age(row: usize) -> usize {
+    20 + (row * 7) % 50
+}
+
+/// Label rows: three pictures a subject.
+fn labels(path: &Path, count: usize, with_subjects: bool) {
+    let mut list = "path,subject,age,gender\n".to_owned();
+    for row in 0..count {
+        let gender = if row % 2 == 0 { "f" } else { "m" };
+        let subject = if with_subjects { format!("subject-{}", row / 6) } else { String::new() };
+        let _ = writeln!(list, "faces/{row}.jpg,{subject},{},{gender}", age(row));
+    }
+    std::fs::write(path, list).expect("a list");
+}
+
+/// A matrix, its list, and the store to be made.
+fn made(dir: &Dir, count: usize) -> [PathBuf; 3] {
+    let paths = ["clip.npy", "labels.csv", "clip"].map(|name| dir.path(name));
+    npy(&paths[0], &rows(count, 7));
+    labels(&paths[1], count, true);
+    paths
+}
+
+const IMPORT: &str = "store import {} {} --store {} --network clip-vit-l14";
+
+#[test]
+fn imported_embeddings_are_cross_validated_trained_on_and_exported() {
+    let dir = Dir::new();
+    let [matrix, list, store] = made(&dir, 120);
+    let paths = [matrix.as_path(), &list, &store];
+    let summary = json(line(IMPORT, &paths));
+    assert_eq!((&summary["embedded"], &summary["embedding_length"]), (&120.into(), &768.into()));
+    // The same command again changes nothing.
+    assert_eq!(json(line(IMPORT, &paths)), summary);
+    assert!(succeed(line("store verify {}", &[&store])).contains("sound"));
+    let info = json(line("store info {}", &[&store]));
+    assert_eq!(info["header"]["extractor"]["network"], "clip-vit-l14");
+    let export = json(line("store export {} --format npy --out {}", &[&store, &dir.path("out")]));
+    assert_eq!(export["rows"], 120);
+    let bytes = |path: PathBuf| std::fs::read(path).expect("a file");
+    let (given, exported) = (bytes(matrix.clone()), bytes(dir.path("out").join("embeddings.npy")));
+    let values = 120 * WIDTH * 4;
+    assert!(given[given.len() - values..] == exported[exported.len() - values..], "other values");
+
+    let report = json(line(
+        "cv --store {} --task gender,age --head linear --protocol kfold:3 --out {}",
+        &[&store, &dir.path("cv")],
+    ));
+    let accuracy = &report["tasks"][0]["result"]["heads"][0]["pooled"]["classes"]["accuracy"];
+    assert!(accuracy.as_f64().expect("an accuracy") > 0.95, "{accuracy}");
+    assert_eq!(report["warnings"], serde_json::json!([]));
+    let rows = std::fs::read_to_string(dir.path("cv").join("gender/predictions.csv"));
+    assert!(rows.expect("predictions").contains("faces/7.jpg"));
+
+    let bundle = dir.path("clip.facefold");
+    succeed(line("train --store {} --task gender --head linear --out {}", &[&store, &bundle]));
+    let picture = dir.path("picture.jpg");
+    std::fs::write(&picture, "not looked at").expect("a file");
+    let message = fail(line("predict --bundle {} {}", &[&bundle, &picture]), 1);
+    assert!(message.contains("trained on imported embeddings of `clip-vit-l14`"), "{message}");
+    succeed(line("export {} --out {}", &[&bundle, &dir.path("clip.onnx")]));
+}
+
+#[test]
+fn stores_of_two_networks_are_not_mixed() {
+    let dir = Dir::new();
+    let [matrix, list, store] = made(&dir, 24);
+    let paths = [matrix.as_path(), &list, &store];
+    succeed(line(IMPORT, &paths));
+    let other = IMPORT.replace("clip-vit-l14", "farl");
+    let message = fail(line(&other, &paths), 1);
+    assert!(message.contains("(clip-vit-l14, clip-vit-l14"), "{message}");
+    succeed(line(&other, &[&matrix, &list, &dir.path("farl")]));
+    let message = fail(
+        line(
+            "cv --store {} --store {} --task gender --out {}",
+            &[&store, &dir.path("farl"), &dir.path("cv")],
+        ),
+        1,
+    );
+    assert!(message.contains("join stores of one network only"), "{message}");
+    let message = fail(
+        line(
+            "cv --store {} --task gender --min-quality size=40 --out {}",
+            &[&store, &dir.path("cv")],
+        ),
+        2,
+    );
+    assert!(message.contains("only `norm` is known of them"), "{message}");
+}
+
+#[test]
+fn rows_without_a_subject_are_not_joined_by_likeness_and_the_report_says_so() {
+    let dir = Dir::new();
+    let [matrix, list, store] = made(&dir, 60);
+    labels(&list, 60, false);
+    succeed(line(IMPORT, &[&matrix, &list, &store]));
+    let report = json(line(
+        "cv --store {} --task gender --head linear --protocol kfold:3 --out {}",
+        &[&store, &dir.path("cv")],
+    ));
+    assert_eq!(report["tasks"][0]["rows"]["used"], 60);
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("60 of 60 rows name no subject"), "{warnings}");
+}
+
+#[test]
+fn empty_identical_and_missing_rows_are_counted() {
+    let dir = Dir::new();
+    let [matrix, list, store] = made(&dir, 30);
+    let mut values = rows(30, 7);
+    values[3] = vec![0.0; WIDTH];
+    values[5] = values[4].clone();
+    npy(&matrix, &values);
+    let summary = json(line(IMPORT, &[&matrix, &list, &store]));
+    assert_eq!((&summary["embedded"], &summary["empty"]), (&29.into(), &1.into()));
+    assert_eq!(summary["identical"], 1);
+    let info = json(line("store info {} --rejections", &[&store]));
+    assert_eq!(info["rejections"][0]["detail"], "all values are zero");
+
+    values[7][700] = f32::INFINITY;
+    npy(&matrix, &values);
+    let new = dir.path("new");
+    let message = fail(line(IMPORT, &[&matrix, &list, &new]), 1);
+    assert!(message.contains("row 7 (from 0): expected finite values"), "{message}");
+    assert!(!new.exists(), "something was written");
+    labels(&list, 29, true);
+    let message = fail(line(IMPORT, &[&matrix, &list, &new]), 1);
+    assert!(message.contains("expected 30 label rows"), "{message}");
+}
