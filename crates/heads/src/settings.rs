@@ -311,7 +311,11 @@ const SETTINGS: [Setting; 48] = [
         values: "at least 1, or none",
         meaning: "early stopping: iterations without a lower validation loss",
     },
-    Setting { name: "trees.learning_rate", values: "above 0, at most 1", meaning: "shrinkage" },
+    Setting {
+        name: "trees.learning_rate",
+        values: "above 0, at most 1",
+        meaning: "shrinkage: factor on the values of each tree",
+    },
     Setting {
         name: "trees.num_leaves",
         values: "2 to 65,536",

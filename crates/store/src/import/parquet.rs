@@ -28,7 +28,7 @@ const FIRST: usize = 64;
 #[derive(Debug)]
 pub(super) struct Matrix {
     path: PathBuf,
-    /// Numbers of its columns among those of the file.
+    /// Numbers of its columns among those of the file, in the order of the matrix.
     columns: Vec<usize>,
     lists: bool,
     rows: usize,
@@ -94,7 +94,10 @@ impl Matrix {
 
     pub(super) fn blocks(&self) -> Result<Blocks<'_>, ImportError> {
         let rows = (BLOCK_BYTES / (self.width.max(1) * size_of::<f32>())).clamp(1, 8192);
-        Ok(Blocks { matrix: self, reader: self.reader(rows)?, row: 0 })
+        // A reader gives columns in the order of the file.
+        let mut places: Vec<usize> = (0..self.columns.len()).collect();
+        places.sort_by_key(|&place| self.columns[place]);
+        Ok(Blocks { matrix: self, reader: self.reader(rows)?, places, row: 0 })
     }
 
     fn reader(&self, rows: usize) -> Result<ParquetRecordBatchReader, ImportError> {
@@ -176,6 +179,8 @@ fn check_compression(path: &Path, builder: &Builder, columns: &[usize]) -> Resul
 pub(super) struct Blocks<'a> {
     matrix: &'a Matrix,
     reader: ParquetRecordBatchReader,
+    /// The column of the matrix that each column of the file is.
+    places: Vec<usize>,
     row: usize,
 }
 
@@ -188,7 +193,7 @@ impl Blocks<'_> {
         if *lists {
             self.add_lists(list(path, &batch)?, block)?;
         } else {
-            add_columns(&batch, *width, block);
+            add_columns(&batch, &self.places, block);
         }
         self.row += batch.num_rows();
         Ok(())
@@ -221,10 +226,10 @@ impl Blocks<'_> {
 }
 
 /// Adds rows whose values are in a column each. A row without any value is missing.
-fn add_columns(batch: &RecordBatch, width: usize, block: &mut Block) {
-    let rows = batch.num_rows();
+fn add_columns(batch: &RecordBatch, places: &[usize], block: &mut Block) {
+    let (rows, width) = (batch.num_rows(), places.len());
     block.values.resize(rows * width, 0.0);
-    for (place, column) in batch.columns().iter().enumerate() {
+    for (&place, column) in places.iter().zip(batch.columns()) {
         each_value(column, |row, value| block.values[row * width + place] = value);
     }
     let missing = |row| batch.columns().iter().all(|column| column.is_null(row));
