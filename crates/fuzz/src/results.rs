@@ -43,7 +43,10 @@ pub(crate) fn journal(bytes: &[u8]) {
 pub(crate) fn journal_seeds() -> Vec<Vec<u8>> {
     let ages = PredictedValues::Regression(vec![20.5, 33.0]);
     let years = Targets::exact_years(vec![21.0, 30.0]);
-    let classes = PredictedValues::Classes { predicted: vec![0, 1], probability: vec![0.75, 0.5] };
+    let classes = PredictedValues::Classes {
+        predicted: vec![0, 1],
+        probabilities: vec![0.75, 0.25, 0.5, 0.5],
+    };
     let genders = Targets::Classes { indices: vec![0, 0], count: 2 };
     let distributions = Array2::from_elem((2, 4), 0.25);
     let fit_ages = FitAges {
@@ -122,8 +125,10 @@ pub(crate) fn predictions_seeds() -> Vec<Vec<u8>> {
         familiarity: Some(vec![0.5, 2.0]),
         columns: vec![column(PredictedValues::Regression(vec![20.5, 33.0]))],
     };
-    let predicted_values =
-        PredictedValues::Classes { predicted: vec![0, 1], probability: vec![0.75, 0.5] };
+    let predicted_values = PredictedValues::Classes {
+        predicted: vec![0, 1],
+        probabilities: vec![0.75, 0.25, 0.5, 0.5],
+    };
     let by_gender = RowPredictions {
         task: Task::Gender,
         classes: genders(),
@@ -132,7 +137,7 @@ pub(crate) fn predictions_seeds() -> Vec<Vec<u8>> {
         familiarity: None,
         columns: vec![column(predicted_values)],
     };
-    let twice = "\0path,subject,partition,truth,mlp/7,mlp/7/low,mlp/7/high,mlp/7/high\n\
+    let twice = "\0path,subject,split,truth,mlp/7,mlp/7/low,mlp/7/high,mlp/7/high\n\
                  a.jpg,ann,fold-0,21,20,18,25,25\n";
     vec![written(&by_age, 0), written(&by_gender, 1), twice.into()]
 }

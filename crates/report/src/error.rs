@@ -27,6 +27,12 @@ pub enum ReportError {
         /// What was expected and what was found.
         message: String,
     },
+    /// A plot that cannot be drawn as a picture.
+    #[error("cannot draw a plot as PNG: {message}")]
+    Picture {
+        /// What failed.
+        message: String,
+    },
     /// A result without every row's predictions.
     #[error(
         "comparing needs every row's predictions, and `{}` cannot be read ({source}); run the \

@@ -100,10 +100,7 @@ fn cv_writes_a_report_that_says_how_it_was_made() {
     }
     for file in ["gender/label-errors.csv", "age-group/label-errors.csv"] {
         let label_errors = std::fs::read_to_string(out.join(file)).expect(file);
-        assert!(
-            label_errors.starts_with("path,subject,partition,label,prediction,"),
-            "{label_errors}"
-        );
+        assert!(label_errors.starts_with("path,subject,split,label,prediction,"), "{label_errors}");
     }
     let page = std::fs::read_to_string(out.join("report.html")).expect("report.html");
     assert!(page.contains("Slices of gender") && page.contains("facefold cv"), "the same report");

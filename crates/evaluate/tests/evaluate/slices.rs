@@ -23,7 +23,9 @@ fn predictions() -> RowPredictions {
             seed: 0,
             predicted_values: PredictedValues::Classes {
                 predicted: (0..400).map(|row| usize::from(missed(row))).collect(),
-                probability: vec![0.8; 400],
+                probabilities: (0..400)
+                    .flat_map(|row| if missed(row) { [0.2, 0.8] } else { [0.8, 0.2] })
+                    .collect(),
             },
         }],
     }
@@ -158,7 +160,11 @@ fn label_errors() -> RowPredictions {
             seed,
             predicted_values: PredictedValues::Classes {
                 predicted: predicted.to_vec(),
-                probability: probability.to_vec(),
+                probabilities: predicted
+                    .iter()
+                    .zip(probability)
+                    .flat_map(|(&class, p)| if class == 1 { [1.0 - p, p] } else { [p, 1.0 - p] })
+                    .collect(),
             },
         };
     RowPredictions {
@@ -222,7 +228,7 @@ fn a_large_age_error_makes_a_label_error_candidate() {
     found.write_csv(&path, 10).unwrap();
     assert_eq!(
         fs_err::read_to_string(&path).unwrap(),
-        "path,subject,partition,label,prediction,score,agreeing_heads\n\
+        "path,subject,split,label,prediction,score,agreeing_heads\n\
          7.jpg,person 3,fold 0,30,60.0,30.000,1 of 1\n"
     );
     found.write_csv(&path, 0).unwrap();
