@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Drives Chromium through the page of `facefold serve`: pictures in, boxes, labels and bars out.
+"""Drives Chromium through the page of `facefold serve` (pictures in, boxes, labels and bars out) and through reports.
 
 Needs Debian's `chromium` and `chromium-driver` (or a chromedriver that fits the browser), and nothing
 else but Python's standard library. It draws its own faces, trains a bundle on them with the untrained
 network, serves it on a free port of this machine, and ends all that it began.
 
     scripts/browser_test.py target/debug/facefold
-    scripts/browser_test.py target/debug/facefold --screenshots /tmp/shots --results results
+    scripts/browser_test.py target/debug/facefold --screenshots shots --results results --axe node_modules/axe-core/axe.min.js
     scripts/browser_test.py target/debug/facefold --break 'picture.append(box)=void box'
+
+A report of two tasks on the drawn faces is checked at two widths, light and dark, folded and open, and in print; with --results
+also those there. axe-core (an npm package) looks for barriers where --axe gives its file.
 
 With --break the page's script is changed on its way to the browser, which the test must notice.
 """
@@ -26,6 +29,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+
+from report_checks import check_report
 
 # The key under which WebDriver names elements (https://www.w3.org/TR/webdriver2/#elements).
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
@@ -121,7 +126,7 @@ class Browser:
 
 
 class Served:
-    """`facefold serve` on a free port, with a bundle trained on drawn faces."""
+    """`facefold serve` on a free port, with a bundle trained on drawn faces, and a report on them."""
 
     def __init__(self, facefold, directory, results):
         drawn, store, bundle = directory / "drawn", directory / "store", directory / "faces.facefold"
@@ -131,6 +136,8 @@ class Served:
 
         run("data", "generate", drawn, "--subjects", 12, "--pictures", 60, "--seed", 3)
         run("extract", "adience", drawn, "--store", store, "--model", "untrained")
+        self.report = directory / "two-tasks"
+        run("cv", "--store", store, "--task", "gender,age-group", "--head", "linear,knn", "--out", self.report)
         run("train", "--store", store, "--task", "gender,age-group", "--head", "linear", "--out", bundle)
         extra = ["--results", str(results)] if results else []
         command = [facefold, "serve", "--bundle", str(bundle), "--listen", "127.0.0.1:0", "--offline", *extra]
@@ -138,6 +145,11 @@ class Served:
         line = self.process.stdout.readline()
         assert "http://" in line, f"expected an address, found {line!r}"
         self.address = "http://" + line.split("http://", 1)[1].strip()
+        self.reports = [self.report / "report.html"]
+        for result in sorted(results.glob("*/report.json")) if results else []:
+            if "matrix" not in result.parent.name:
+                run("report", "render", result.parent, "--out", directory / "rendered" / result.parent.name)
+                self.reports.append(directory / "rendered" / result.parent.name / "report.html")
         self.pictures = sorted(drawn.rglob("*.jpg"))[:3]
 
     def close(self):
@@ -355,6 +367,7 @@ def main():
     parser.add_argument("--driver", default=shutil.which("chromedriver"))
     parser.add_argument("--screenshots", type=pathlib.Path, help="directory for screenshots")
     parser.add_argument("--results", type=pathlib.Path, help="reports to show")
+    parser.add_argument("--axe", type=pathlib.Path, help="axe-core's axe.min.js, to look for barriers in reports")
     parser.add_argument("--break", dest="change", metavar="OLD=NEW", help="change the script, which must make the test fail")
     arguments = parser.parse_args()
     if not arguments.chromium or not arguments.driver:
@@ -378,10 +391,15 @@ def main():
                 # The response to what is no picture is 415, which the console reports as an error.
                 complaints = [text for text in browser.complaints() if "415" not in text and "/v1/compare" not in text]
                 assert not complaints, complaints
+                axe = arguments.axe.read_text() if arguments.axe else None
+                for report in served.reports:
+                    print(check_report(browser, report, axe, arguments.screenshots))
             finally:
                 browser.close()
         finally:
             served.close()
+    if not arguments.axe:
+        print("skipped: barriers in reports, as --axe does not say where axe-core is")
     print("the page works: dropped, chosen and taken pictures get predictions; keyboard, two widths, light and dark")
 
 

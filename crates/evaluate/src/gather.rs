@@ -3,6 +3,7 @@
 use facefold_core::{AgeTarget, Targets};
 
 use crate::cross_validate::{CvOutcome, CvPlan};
+use crate::curves::{AgeHistogram, roc_curves};
 use crate::error::EvaluateError;
 use crate::journal::FitRecord;
 use crate::metrics::{Metrics, PredictedValues};
@@ -25,11 +26,9 @@ pub(crate) fn gather(
     let fits_of_head = plan.splits.len() * plan.seeds.len();
     for ((name, settings), fits) in named.iter().zip(records.chunks(fits_of_head)) {
         let own = columns_of(plan, name, fits);
-        let pooled = Metrics::measure(
-            &concat(own.iter().map(|column| &column.predicted_values)),
-            &repeated(&truth, own.len()),
-            plan.ordered(),
-        )?;
+        let predicted_values = concat(own.iter().map(|column| &column.predicted_values));
+        let targets = repeated(&truth, own.len());
+        let pooled = Metrics::measure(&predicted_values, &targets, plan.ordered())?;
         let Some(pooled) = pooled else {
             return Err(EvaluateError::TooFew("there are no test rows".to_owned()));
         };
@@ -40,6 +39,8 @@ pub(crate) fn gather(
             fits: results,
             pooled,
             summary: Vec::new(),
+            roc: roc_curves(&predicted_values, &targets),
+            age_histogram: AgeHistogram::of(&predicted_values, &targets),
             by_age: by_age(&own, &truth)?,
             thresholds: match &plan.thresholds {
                 Some(thresholds) => thresholds.evaluate(plan, fits, &rows)?,
@@ -174,15 +175,15 @@ fn concat<'a>(parts: impl Iterator<Item = &'a PredictedValues>) -> PredictedValu
     let (mut classes, mut probabilities, mut all_years) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         match part {
-            PredictedValues::Classes { predicted, probability } => {
+            PredictedValues::Classes { predicted, probabilities: of_part } => {
                 classes.extend_from_slice(predicted);
-                probabilities.extend_from_slice(probability);
+                probabilities.extend_from_slice(of_part);
             }
             PredictedValues::Regression(years) => all_years.extend_from_slice(years),
         }
     }
     if all_years.is_empty() {
-        PredictedValues::Classes { predicted: classes, probability: probabilities }
+        PredictedValues::Classes { predicted: classes, probabilities }
     } else {
         PredictedValues::Regression(all_years)
     }

@@ -142,15 +142,14 @@ impl LabelErrors {
                 let score = |row: usize| {
                     let mut confidence = 0.0;
                     for predicted_values in &columns {
-                        let PredictedValues::Classes { predicted: other, probability } =
-                            predicted_values
+                        let PredictedValues::Classes { predicted: other, .. } = predicted_values
                         else {
                             return None;
                         };
                         if other[row] != predicted[row] || other[row] == indices[row] {
                             return None;
                         }
-                        confidence += f64::from(probability[row]) * share;
+                        confidence += f64::from(predicted_values.confidence(row)) * share;
                     }
                     (confidence >= CONFIDENT).then_some((predicted[row] as f64, confidence))
                 };

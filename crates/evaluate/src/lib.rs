@@ -13,6 +13,7 @@ pub mod auxiliary;
 pub mod calibration;
 pub mod compare;
 pub mod cross_validate;
+pub mod curves;
 pub mod error;
 pub mod external;
 mod fits;
@@ -43,6 +44,7 @@ pub use compare::{Candidate, Comparison, Decision, PairComparison, compare};
 pub use cross_validate::{
     ChosenHead, CvOutcome, CvPlan, CvRun, Progress, cross_validate, cross_validate_with,
 };
+pub use curves::{AgeHistogram, RocCurve, roc_curves};
 pub use error::EvaluateError;
 pub use journal::{DirectoryJournal, FitAges, FitId, FitRecord, Journal, NoJournal};
 pub use label_errors::{LabelErrorCandidate, LabelErrorCandidates, label_error_candidates};

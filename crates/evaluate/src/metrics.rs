@@ -5,6 +5,7 @@ use std::fmt;
 use facefold_core::{AgeTarget, PredictedTargets, Targets, Task, exact_ages_decide, exact_rows};
 use serde::{Deserialize, Serialize};
 
+use crate::curves::mean_auc;
 use crate::error::EvaluateError;
 
 /// Number of confidence bins of the calibration error.
@@ -17,12 +18,12 @@ pub const CURVE_YEARS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PredictedValues {
-    /// The most probable class of each row, and its probability.
+    /// The most probable class of each row, and the probabilities of all.
     Classes {
         /// Class indices.
         predicted: Vec<usize>,
-        /// Probability of that class, in [0, 1].
-        probability: Vec<f32>,
+        /// Probability of every class in [0, 1], one row after another.
+        probabilities: Vec<f32>,
     },
     /// Predicted ages in years.
     Regression(Vec<f32>),
@@ -42,7 +43,6 @@ impl PredictedValues {
         match predicted {
             PredictedTargets::Classes(probabilities) => {
                 let mut predicted = Vec::with_capacity(probabilities.nrows());
-                let mut probability = Vec::with_capacity(probabilities.nrows());
                 for (number, row) in probabilities.rows().into_iter().enumerate() {
                     let mut best = (0, f32::NEG_INFINITY);
                     for (class, &value) in row.iter().enumerate() {
@@ -54,9 +54,11 @@ impl PredictedValues {
                         }
                     }
                     predicted.push(best.0);
-                    probability.push(best.1);
                 }
-                Ok(Self::Classes { predicted, probability })
+                Ok(Self::Classes {
+                    predicted,
+                    probabilities: probabilities.iter().copied().collect(),
+                })
             }
             PredictedTargets::Regression(years) => {
                 match years.iter().position(|years| !years.is_finite()) {
@@ -74,14 +76,27 @@ impl PredictedValues {
     #[must_use]
     pub fn of_rows(&self, rows: &[usize]) -> Self {
         match self {
-            Self::Classes { predicted, probability } => Self::Classes {
-                predicted: rows.iter().map(|&row| predicted[row]).collect(),
-                probability: rows.iter().map(|&row| probability[row]).collect(),
-            },
+            Self::Classes { predicted, probabilities } => {
+                let classes = probabilities.len() / predicted.len().max(1);
+                let of_row = |&row: &usize| &probabilities[row * classes..][..classes];
+                Self::Classes {
+                    predicted: rows.iter().map(|&row| predicted[row]).collect(),
+                    probabilities: rows.iter().flat_map(of_row).copied().collect(),
+                }
+            }
             Self::Regression(years) => {
                 Self::Regression(rows.iter().map(|&row| years[row]).collect())
             }
         }
+    }
+
+    /// The probability of the predicted class of a row; not a number for ages, and past the end.
+    #[must_use]
+    pub fn confidence(&self, row: usize) -> f32 {
+        let Self::Classes { predicted, probabilities } = self else { return f32::NAN };
+        let classes = probabilities.len() / predicted.len().max(1);
+        let at = predicted.get(row).map(|class| row * classes + class);
+        at.and_then(|at| probabilities.get(at)).copied().unwrap_or(f32::NAN)
     }
 
     /// Number of rows.
@@ -110,10 +125,18 @@ pub enum Metric {
     BalancedAccuracy,
     /// Fraction of rows predicted with their age group or an adjacent one.
     OneOffAccuracy,
+    /// Mean of the classes' F1, their harmonic mean of precision and recall.
+    MacroF1,
+    /// Cohen's kappa: agreement beyond that of chance.
+    CohensKappa,
+    /// Area under the ROC curve; of more than two classes the mean over classes against all others.
+    RocAuc,
     /// Expected calibration error.
     CalibrationError,
     /// Mean absolute error in years, of rows with an exact age.
     MeanAbsoluteError,
+    /// Root mean squared error in years, of rows with an exact age.
+    RootMeanSquaredError,
     /// Fraction of rows with an exact age whose error is at most 5 years.
     CumulativeScore5,
     /// Mean distance to the age range in years, of rows whose age is known as a range.
@@ -135,17 +158,26 @@ impl Metric {
     #[must_use]
     pub fn of(task: Task) -> &'static [Self] {
         match task {
-            Task::Gender | Task::Class => {
-                &[Self::Accuracy, Self::BalancedAccuracy, Self::CalibrationError]
-            }
+            Task::Gender | Task::Class => &[
+                Self::Accuracy,
+                Self::BalancedAccuracy,
+                Self::MacroF1,
+                Self::CohensKappa,
+                Self::RocAuc,
+                Self::CalibrationError,
+            ],
             Task::AgeGroup => &[
                 Self::Accuracy,
                 Self::BalancedAccuracy,
                 Self::OneOffAccuracy,
+                Self::MacroF1,
+                Self::CohensKappa,
+                Self::RocAuc,
                 Self::CalibrationError,
             ],
             Task::Age => &[
                 Self::MeanAbsoluteError,
+                Self::RootMeanSquaredError,
                 Self::CumulativeScore5,
                 Self::RangeDistance,
                 Self::InsideRange,
@@ -168,7 +200,10 @@ impl Metric {
     pub fn secondary(task: Task) -> &'static [Self] {
         match task {
             Task::Age => &[Self::MeanError, Self::CumulativeScore5, Self::InsideRange],
-            _ => &Self::of(task)[1..],
+            Task::AgeGroup => {
+                &[Self::BalancedAccuracy, Self::OneOffAccuracy, Self::CalibrationError]
+            }
+            Task::Gender | Task::Class => &[Self::BalancedAccuracy, Self::CalibrationError],
         }
     }
 
@@ -197,8 +232,12 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::BalancedAccuracy => "balanced accuracy",
             Self::OneOffAccuracy => "one-off accuracy",
+            Self::MacroF1 => "macro F1",
+            Self::CohensKappa => "Cohen's kappa",
+            Self::RocAuc => "AUC",
             Self::CalibrationError => "calibration error (ECE)",
             Self::MeanAbsoluteError => "MAE (years)",
+            Self::RootMeanSquaredError => "RMSE (years)",
             Self::CumulativeScore5 => "CS@5",
             Self::RangeDistance => "distance to the age range (years)",
             Self::InsideRange => "inside the age range",
@@ -214,6 +253,20 @@ impl Metric {
         matches!(self, Self::RangeDistance | Self::InsideRange)
     }
 
+    /// Whether it is a quotient of sums over rows, so that its interval can be drawn by subject. The
+    /// calibration error grows in every resampled set.
+    #[must_use]
+    pub fn has_interval(self) -> bool {
+        !matches!(
+            self,
+            Self::MacroF1
+                | Self::CohensKappa
+                | Self::RocAuc
+                | Self::CalibrationError
+                | Self::RootMeanSquaredError
+        )
+    }
+
     /// Whether more is better.
     #[must_use]
     pub fn higher_is_better(self) -> bool {
@@ -221,18 +274,28 @@ impl Metric {
             self,
             Self::CalibrationError
                 | Self::MeanAbsoluteError
+                | Self::RootMeanSquaredError
                 | Self::MeanError
                 | Self::RangeDistance
         )
     }
 
-    /// Whether it is a fraction of rows, shown in per cent; else it is in years, or a correlation.
+    /// Whether it is a fraction, shown in per cent; else it is in years, or a coefficient.
     #[must_use]
     pub fn is_fraction(self) -> bool {
         !matches!(
             self,
-            Self::MeanAbsoluteError | Self::MeanError | Self::RangeDistance | Self::Correlation
-        )
+            Self::MeanAbsoluteError
+                | Self::RootMeanSquaredError
+                | Self::MeanError
+                | Self::RangeDistance
+        ) && !self.is_coefficient()
+    }
+
+    /// Whether it is a coefficient up to 1: a correlation, or kappa.
+    #[must_use]
+    pub fn is_coefficient(self) -> bool {
+        matches!(self, Self::Correlation | Self::CohensKappa)
     }
 }
 
@@ -270,6 +333,10 @@ pub struct ClassMetrics {
     pub confusion: Vec<Vec<u64>>,
     /// How far confidence and accuracy lie apart.
     pub calibration: Calibration,
+    /// Area under the ROC curve ([`Metric::RocAuc`]); none without rows of two classes, and in reports
+    /// from before it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auc: Option<f64>,
 }
 
 /// Expected calibration error (Guo et al. 2017): 15 bins of equal width, each weighted by its rows.
@@ -325,6 +392,9 @@ pub struct ExactAgeMetrics {
     pub rows: usize,
     /// Mean of |predicted - true| in years.
     pub mean_absolute_error: f64,
+    /// Root of the mean of (predicted - true)² in years; none in reports from before it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_mean_squared_error: Option<f64>,
     /// Mean of predicted - true in years: above 0 where people are taken for older.
     pub mean_error: f64,
     /// Pearson's correlation of predicted and true years; none where either is the same everywhere.
@@ -355,19 +425,23 @@ impl Metrics {
             return Ok(None);
         }
         match (predicted_values, targets) {
-            (PredictedValues::Classes { predicted, probability }, Targets::Classes { indices, count }) => {
-                match predicted.iter().chain(indices).find(|&class| class >= count) {
-                    Some(class) => Err(EvaluateError::Inconsistent(format!(
+            (PredictedValues::Classes { predicted, probabilities }, Targets::Classes { indices, count }) => {
+                if let Some(class) = predicted.iter().chain(indices).find(|&class| class >= count) {
+                    return Err(EvaluateError::Inconsistent(format!(
                         "expected classes below {count}, found {class}"
-                    ))),
-                    None => Ok(Some(Self::Classes(ClassMetrics::measure(
-                        predicted,
-                        probability,
-                        indices,
-                        *count,
-                        ordered,
-                    )))),
+                    )));
                 }
+                if probabilities.len() != count * predicted.len() {
+                    return Err(EvaluateError::Inconsistent(format!(
+                        "expected probabilities of {count} classes for {} rows, found {}",
+                        predicted.len(),
+                        probabilities.len()
+                    )));
+                }
+                Ok(Some(Self::Classes(ClassMetrics {
+                    auc: mean_auc(probabilities, indices, *count),
+                    ..ClassMetrics::measure(predicted_values, predicted, indices, *count, ordered)
+                })))
             }
             (PredictedValues::Regression(predicted), Targets::Regression(years)) => {
                 Ok(Some(Self::Regression(AgeMetrics::measure(predicted, years))))
@@ -387,6 +461,9 @@ impl Metrics {
             (Self::Classes(classes), Metric::BalancedAccuracy) => Some(classes.balanced_accuracy),
             (Self::Classes(classes), Metric::OneOffAccuracy) => classes.one_off_accuracy,
             (Self::Classes(classes), Metric::CalibrationError) => Some(classes.calibration.error),
+            (Self::Classes(classes), Metric::MacroF1) => Some(classes.macro_f1()),
+            (Self::Classes(classes), Metric::CohensKappa) => classes.cohens_kappa(),
+            (Self::Classes(classes), Metric::RocAuc) => classes.auc,
             (Self::Regression(years), _) => years.get(metric),
             _ => None,
         }
@@ -415,9 +492,34 @@ impl Metrics {
 }
 
 impl ClassMetrics {
+    /// Mean of the classes' F1; a class without rows that is never predicted does not count.
+    #[must_use]
+    pub fn macro_f1(&self) -> f64 {
+        let of_class = |(class, row): (usize, &Vec<u64>)| {
+            let rows: u64 = row.iter().sum();
+            let predicted: u64 = self.confusion.iter().map(|row| row[class]).sum();
+            (rows + predicted > 0).then(|| 2.0 * row[class] as f64 / (rows + predicted) as f64)
+        };
+        let all: Vec<f64> = self.confusion.iter().enumerate().filter_map(of_class).collect();
+        all.iter().sum::<f64>() / all.len().max(1) as f64
+    }
+
+    /// Cohen's kappa; none where chance alone would agree everywhere.
+    #[must_use]
+    pub fn cohens_kappa(&self) -> Option<f64> {
+        let n = self.rows as f64;
+        let by_chance = |(class, row): (usize, &Vec<u64>)| {
+            let rows: u64 = row.iter().sum();
+            let predicted: u64 = self.confusion.iter().map(|row| row[class]).sum();
+            rows as f64 / n * (predicted as f64 / n)
+        };
+        let expected: f64 = self.confusion.iter().enumerate().map(by_chance).sum();
+        (expected < 1.0).then(|| (self.accuracy - expected) / (1.0 - expected))
+    }
+
     fn measure(
+        predicted_values: &PredictedValues,
         predicted: &[usize],
-        probability: &[f32],
         truth: &[usize],
         count: usize,
         ordered: bool,
@@ -451,18 +553,19 @@ impl ClassMetrics {
             accuracy: within(0),
             balanced_accuracy: known.iter().sum::<f64>() / known.len() as f64,
             one_off_accuracy: ordered.then(|| within(1)),
-            calibration: Calibration::measure(predicted, probability, truth),
+            calibration: Calibration::measure(predicted_values, predicted, truth),
             recall,
             confusion,
+            auc: None,
         }
     }
 }
 
 impl Calibration {
-    fn measure(predicted: &[usize], probability: &[f32], truth: &[usize]) -> Self {
+    fn measure(predicted_values: &PredictedValues, predicted: &[usize], truth: &[usize]) -> Self {
         let mut sums = [(0_usize, 0.0_f64, 0_usize); BINS];
-        for ((&prediction, &class), &probability) in predicted.iter().zip(truth).zip(probability) {
-            let confidence = f64::from(probability);
+        for (row, (&prediction, &class)) in predicted.iter().zip(truth).enumerate() {
+            let confidence = f64::from(predicted_values.confidence(row));
             // Bins exclude their lower bound and include their upper one.
             let bin = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
             sums[bin].0 += 1;
@@ -505,6 +608,7 @@ impl AgeMetrics {
         match metric {
             Metric::MeanAbsoluteError => Some(self.exact.as_ref()?.mean_absolute_error),
             Metric::CumulativeScore5 => self.exact.as_ref()?.cumulative_score.get(5).copied(),
+            Metric::RootMeanSquaredError => self.exact.as_ref()?.root_mean_squared_error,
             Metric::MeanError => Some(self.exact.as_ref()?.mean_error),
             Metric::RangeDistance => Some(self.ranges?.mean_distance),
             Metric::InsideRange => Some(self.ranges?.inside),
@@ -551,6 +655,9 @@ impl ExactAgeMetrics {
         (!errors.is_empty()).then(|| Self {
             rows: truth.len(),
             mean_absolute_error: errors.iter().map(|error| error.abs()).sum::<f64>() / n,
+            root_mean_squared_error: Some(
+                (errors.iter().map(|error| error * error).sum::<f64>() / n).sqrt(),
+            ),
             mean_error: errors.iter().sum::<f64>() / n,
             correlation: Moments::of(predicted, truth).correlation(),
             cumulative_score: (0..=CURVE_YEARS).map(within).collect(),

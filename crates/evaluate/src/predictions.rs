@@ -9,7 +9,8 @@ use facefold_core::{AgeTarget, Targets, Task};
 use crate::error::EvaluateError;
 use crate::metrics::{Metric, PredictedValues};
 
-/// Columns before the heads' columns in the file.
+/// Columns before the heads' columns in the file. A row's split is called its partition here: scripts of
+/// users read the column by this name.
 const FIXED: [&str; 4] = ["path", "subject", "partition", "truth"];
 /// A column behind those, where it is known.
 const FAMILIARITY: &str = "familiarity";
@@ -103,8 +104,8 @@ impl RowPredictions {
         }
     }
 
-    /// Writes a CSV: `path,subject,split,truth`, `familiarity` where that is known, then for
-    /// each head and seed `mlp/7`; for classes also the probability of that prediction `mlp/7/p`,
+    /// Writes a CSV: `path,subject,partition,truth`, `familiarity` where that is known, then for
+    /// each head and seed `mlp/7`; for classes also the probability of each `mlp/7/p/CLASS`,
     /// for ages with intervals their ends `mlp/7/low` and `mlp/7/high`. Floats are as short as
     /// round-trips allow; an age that is known as a range is written `20-29` or `70+`, and a text
     /// that a spreadsheet would run as [`facefold_core::text::cell`] makes it.
@@ -113,7 +114,7 @@ impl RowPredictions {
     /// Any error of the file system, naming the path.
     pub fn write_csv(&self, path: &Path) -> Result<(), EvaluateError> {
         let mut writer = csv::Writer::from_writer(Vec::new());
-        let header = header_of(self.familiarity.is_some(), &self.columns);
+        let header = header_of(self.familiarity.is_some(), &self.columns, &self.classes);
         let broken = |error: csv::Error| file_error(path, error.to_string());
         writer.write_record(&header).map_err(broken)?;
         for (number, row) in self.rows.iter().enumerate() {
@@ -127,9 +128,11 @@ impl RowPredictions {
             record.extend(self.familiarity.as_ref().map(|scores| scores[number].to_string()));
             for column in &self.columns {
                 match &column.predicted_values {
-                    PredictedValues::Classes { predicted, probability } => {
+                    PredictedValues::Classes { predicted, probabilities } => {
                         record.push(safe(&self.classes[predicted[number]]).into());
-                        record.push(probability[number].to_string());
+                        let count = self.classes.len();
+                        let of_row = probabilities.iter().skip(number * count).take(count);
+                        record.extend(of_row.map(f32::to_string));
                     }
                     PredictedValues::Regression(years) => record.push(years[number].to_string()),
                 }
@@ -158,15 +161,26 @@ impl RowPredictions {
         let mut familiarity = None;
         let mut columns: Vec<PredictionColumn> = Vec::new();
         let mut kinds = Vec::new();
+        let mut probabilities_left = 0;
         for name in header.iter().skip(FIXED.len()) {
-            let kind = CellKind::of(name, path)?;
+            // The name of a class may look like that of another column.
+            let kind = if probabilities_left > 0 {
+                probabilities_left -= 1;
+                CellKind::Probability
+            } else {
+                CellKind::of(name, path)?
+            };
             match kind {
                 CellKind::Familiarity => familiarity = Some(Vec::new()),
                 CellKind::Prediction(head, seed) => {
                     let predicted_values = if task == Task::Age {
                         PredictedValues::Regression(Vec::new())
                     } else {
-                        PredictedValues::Classes { predicted: Vec::new(), probability: Vec::new() }
+                        probabilities_left = classes.len();
+                        PredictedValues::Classes {
+                            predicted: Vec::new(),
+                            probabilities: Vec::new(),
+                        }
                     };
                     let head = head.to_owned();
                     columns.push(PredictionColumn {
@@ -186,7 +200,7 @@ impl RowPredictions {
             kinds.push(kind);
         }
         // Columns that are repeated, left out or exchanged would give rows the values of others.
-        let expected = header_of(familiarity.is_some(), &columns);
+        let expected = header_of(familiarity.is_some(), &columns, classes);
         if header.iter().ne(expected.iter().map(String::as_str)) {
             let found = header.iter().collect::<Vec<_>>().join(",");
             let expected = expected.join(",");
@@ -234,10 +248,10 @@ impl RowPredictions {
                         }
                     }
                     (CellKind::Probability, Some(column)) => {
-                        if let PredictedValues::Classes { probability, .. } =
+                        if let PredictedValues::Classes { probabilities, .. } =
                             &mut column.predicted_values
                         {
-                            probability.push(cell.probability(text)?);
+                            probabilities.push(cell.probability(text)?);
                         }
                     }
                     (CellKind::Low, Some(_)) => low = cell.number(text)?,
@@ -255,14 +269,18 @@ impl RowPredictions {
 }
 
 /// The header of a table with these columns.
-fn header_of(has_familiarity: bool, columns: &[PredictionColumn]) -> Vec<String> {
+fn header_of(
+    has_familiarity: bool,
+    columns: &[PredictionColumn],
+    classes: &[String],
+) -> Vec<String> {
     let mut header: Vec<String> = FIXED.map(str::to_owned).to_vec();
     header.extend(has_familiarity.then(|| FAMILIARITY.to_owned()));
     for column in columns {
         let name = format!("{}/{}", column.head, column.seed);
         header.push(name.clone());
         if let PredictedValues::Classes { .. } = column.predicted_values {
-            header.push(format!("{name}/p"));
+            header.extend(classes.iter().map(|class| format!("{name}/p/{class}")));
         }
         if column.intervals.is_some() {
             header.extend(["low", "high"].map(|end| format!("{name}/{end}")));
@@ -311,7 +329,6 @@ enum CellKind<'a> {
 impl<'a> CellKind<'a> {
     fn of(name: &'a str, path: &Path) -> Result<Self, EvaluateError> {
         match name.rsplit_once('/') {
-            Some((_, "p")) => return Ok(Self::Probability),
             Some((_, "low")) => return Ok(Self::Low),
             Some((_, "high")) => return Ok(Self::High),
             None if name == FAMILIARITY => return Ok(Self::Familiarity),
@@ -449,9 +466,11 @@ mod tests {
             subject: text.to_owned(),
             split: "fold 0".to_owned(),
         });
-        let classes = ["+old".to_owned(), "young".to_owned()];
-        let predicted_values =
-            PredictedValues::Classes { predicted: vec![0, 1, 0, 1], probability: vec![0.75; 4] };
+        let classes = ["+old".to_owned(), "a/1/low".to_owned()];
+        let predicted_values = PredictedValues::Classes {
+            predicted: vec![0, 1, 0, 1],
+            probabilities: vec![0.75, 0.25, 0.4, 0.6, 1.0, 0.0, 0.125, 0.875],
+        };
         let written = RowPredictions {
             task: Task::Class,
             classes: classes.to_vec(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use facefold_core::{Task, TrainingLog};
 use serde::{Deserialize, Serialize};
 
+use crate::curves::{AgeHistogram, RocCurve};
 use crate::metrics::{AgeMetrics, Metric, Metrics};
 use crate::protocol::Protocol;
 use crate::statistics::bootstrap::Interval;
@@ -75,6 +76,13 @@ pub struct HeadResult {
     pub pooled: Metrics,
     /// Mean, standard deviation and interval of each metric of the task.
     pub summary: Vec<MetricSummary>,
+    /// The ROC curves over all test rows; empty for ages, and in reports from before they were kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roc: Vec<RocCurve>,
+    /// Predicted against true ages of all test rows with an exact one; none for classes, and in
+    /// reports from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_histogram: Option<AgeHistogram>,
     /// Test rows of children and of old people, whom the mean over all ages hides; empty for
     /// classification.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -27,8 +27,8 @@ pub struct MetricSummary {
     pub validation: Option<f64>,
     /// Over all test rows together, averaged over seeds.
     pub pooled: f64,
-    /// 95 % interval of `pooled`, by drawing subjects with replacement; none for the calibration
-    /// error, which grows in every resampled set.
+    /// 95 % interval of `pooled`, by drawing subjects with replacement, where the metric
+    /// [has one](Metric::has_interval).
     pub interval: Option<Interval>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn summarise(
     let scores = RowScores::of_head(predictions, &head.name)?;
     let sums = SubjectSums::new(&scores, &predictions.rows);
     let drawn: Vec<Metric> =
-        metrics.iter().copied().filter(|&metric| metric != Metric::CalibrationError).collect();
+        metrics.iter().copied().filter(|metric| metric.has_interval()).collect();
     let statistic = |totals: &[f64]| -> Vec<f64> {
         drawn.iter().map(|&metric| scores.metric(totals, metric)).collect()
     };

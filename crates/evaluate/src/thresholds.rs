@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attributes::{Attributes, Grouping};
 use crate::cross_validate::CvPlan;
+use crate::curves;
 use crate::error::EvaluateError;
 use crate::journal::{FitAges, FitRecord};
 use crate::predictions::PredictedRow;
@@ -455,21 +456,10 @@ impl AgeStrata {
         }
     }
 
-    /// Area under the ROC curve by ranks (Mann and Whitney 1947); equal scores count one half.
+    /// The area under the ROC curve.
     fn auc(&self, scores: &[f32]) -> Option<f64> {
-        if self.minors.is_empty() || self.adults.is_empty() {
-            return None;
-        }
-        let mut minors: Vec<f32> = self.minors.iter().map(|&row| scores[row]).collect();
-        minors.sort_unstable_by(f32::total_cmp);
-        let below = |&row: &usize| {
-            let score = scores[row];
-            let less = minors.partition_point(|&other| other < score);
-            let no_more = minors.partition_point(|&other| other <= score);
-            (less + no_more) as f64 / 2.0
-        };
-        let sum: f64 = self.adults.iter().map(below).sum();
-        Some(sum / (self.minors.len() * self.adults.len()) as f64)
+        let of = |rows: &[usize]| -> Vec<f32> { rows.iter().map(|&row| scores[row]).collect() };
+        curves::auc(of(&self.minors), &of(&self.adults))
     }
 
     /// The largest fraction of adults that pass with at most each rate of minors, averaged over

@@ -43,7 +43,10 @@ pub(crate) fn journal(bytes: &[u8]) {
 pub(crate) fn journal_seeds() -> Vec<Vec<u8>> {
     let ages = PredictedValues::Regression(vec![20.5, 33.0]);
     let years = Targets::exact_years(vec![21.0, 30.0]);
-    let classes = PredictedValues::Classes { predicted: vec![0, 1], probability: vec![0.75, 0.5] };
+    let classes = PredictedValues::Classes {
+        predicted: vec![0, 1],
+        probabilities: vec![0.75, 0.25, 0.5, 0.5],
+    };
     let genders = Targets::Classes { indices: vec![0, 0], count: 2 };
     let distributions = Prediction {
         age_distribution: Some(Array2::from_elem((2, 4), 0.25)),
@@ -125,8 +128,10 @@ pub(crate) fn predictions_seeds() -> Vec<Vec<u8>> {
         familiarity: Some(vec![0.5, 2.0]),
         columns: vec![column(PredictedValues::Regression(vec![20.5, 33.0]))],
     };
-    let predicted_values =
-        PredictedValues::Classes { predicted: vec![0, 1], probability: vec![0.75, 0.5] };
+    let predicted_values = PredictedValues::Classes {
+        predicted: vec![0, 1],
+        probabilities: vec![0.75, 0.25, 0.5, 0.5],
+    };
     let by_gender = RowPredictions {
         task: Task::Gender,
         classes: genders(),

@@ -92,7 +92,7 @@ fn wrong(comparison: &Comparison, candidate: &CandidateScore) -> Option<String> 
     Some(format!("{} of {}", format::count(wrong), format::count(comparison.rows)))
 }
 
-fn pairs(comparison: &Comparison) -> Table {
+pub(crate) fn pairs(comparison: &Comparison) -> Table {
     let metric = comparison.metric;
     let mut table = Table::new([
         "first less second",

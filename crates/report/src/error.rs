@@ -52,6 +52,12 @@ pub enum ReportError {
         /// What was expected and what was found.
         message: String,
     },
+    /// A plot that cannot be drawn as a picture.
+    #[error("cannot draw a plot as PNG: {message}")]
+    Picture {
+        /// What failed.
+        message: String,
+    },
     /// A result without every row's predictions.
     #[error("comparing needs every row's predictions: {0}; run the report's `facefold cv` again")]
     Predictions(Box<EvaluateError>),

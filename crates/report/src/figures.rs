@@ -3,12 +3,17 @@
 use facefold_core::Task;
 use facefold_evaluate::attributes::AGE_GROUP;
 use facefold_evaluate::statistics::bootstrap::Interval;
-use facefold_evaluate::{AttributeSlices, CvResult, HeadResult, Metrics, Slice, SliceReport};
+use facefold_evaluate::{
+    AttributeSlices, CvResult, HeadResult, Metrics, RocCurve, Slice, SliceReport,
+};
 
+use crate::drawing::Drawing;
 use crate::format;
 use crate::inline::literal;
 use crate::model::TaskReport;
-use crate::plot::{Estimate, Gap, Labels, NUMBERED, Series, confusion, forest, gaps, lines};
+use crate::plot::{
+    Estimate, Gap, Labels, NUMBERED, Series, confusion, density, forest, gaps, lines,
+};
 use crate::table::Table;
 
 /// A plot with its place in the report.
@@ -18,7 +23,7 @@ pub(crate) struct Figure {
     /// What it shows.
     pub(crate) caption: String,
     /// The drawing.
-    pub(crate) svg: String,
+    pub(crate) drawing: Drawing,
     /// Its numbers, for a reader without the drawing.
     pub(crate) numbers: Option<Table>,
     /// Whether all of them can be read in the drawing.
@@ -27,8 +32,8 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// A drawing whose numbers stand elsewhere.
-    pub(crate) fn new(name: &[&str], caption: String, svg: String) -> Self {
-        Self { file: file_name(name), caption, svg, numbers: None, shows_numbers: false }
+    pub(crate) fn new(name: &[&str], caption: String, drawing: Drawing) -> Self {
+        Self { file: file_name(name), caption, drawing, numbers: None, shows_numbers: false }
     }
 }
 
@@ -64,9 +69,9 @@ pub(crate) fn heads_of(task: &TaskReport) -> Option<HeadsPlot> {
     let estimates: Vec<Estimate> = learned(result).filter_map(estimate).collect();
     let without_baseline = learned(result).count() < result.heads.len();
     let caption = format!("{}: heads with 95 % intervals", result.task);
-    let svg = forest(&caption, &format::heading(metric), &estimates);
+    let drawing = forest(&caption, &format::heading(metric), &estimates);
     (!estimates.is_empty()).then(|| HeadsPlot {
-        figure: Figure::new(&[result.task.as_str(), "heads"], caption, svg),
+        figure: Figure::new(&[result.task.as_str(), "heads"], caption, drawing),
         without_baseline,
     })
 }
@@ -85,11 +90,11 @@ pub(crate) fn confusion_of(result: &CvResult, head: &HeadResult) -> Option<Figur
         numbers.row(std::iter::once(literal(name)).chain(counts));
     }
     let title = format!("{} by {}", result.task, head.name);
-    let svg = confusion(&title, &result.classes, &classes.confusion);
+    let drawing = confusion(&title, &result.classes, &classes.confusion);
     Some(Figure {
         numbers: Some(numbers),
         shows_numbers: result.classes.len() <= NUMBERED,
-        ..Figure::new(&[result.task.as_str(), "confusion", &head.name], caption, svg)
+        ..Figure::new(&[result.task.as_str(), "confusion", &head.name], caption, drawing)
     })
 }
 
@@ -116,9 +121,9 @@ pub(crate) fn learning_of(result: &CvResult, head: &HeadResult) -> Option<Figure
         }
     }
     let caption = format!("{} by {}: learning curves, one line a fit", result.task, head.name);
-    let svg = lines(Labels { title: &caption, x: "epoch", y: "loss" }, &series);
+    let drawing = lines(Labels { title: &caption, x: "epoch", y: "loss" }, &series);
     (!series.is_empty())
-        .then(|| Figure::new(&[result.task.as_str(), "learning", &head.name], caption, svg))
+        .then(|| Figure::new(&[result.task.as_str(), "learning", &head.name], caption, drawing))
 }
 
 /// Accuracy by predicted probability (reliability diagram), a line a head.
@@ -140,17 +145,61 @@ pub(crate) fn calibration_of(result: &CvResult) -> Option<Figure> {
     if series.is_empty() {
         return None;
     }
-    series.push(Series {
-        label: None,
-        points: vec![(0.0, 0.0), (1.0, 1.0)],
-        colour: 6,
-        opacity: 0.4,
-        dashed: true,
-    });
+    series.push(diagonal(1.0));
     let caption = format!("{}: calibration; the dashed line is perfect", result.task);
     let labels = Labels { title: &caption, x: "predicted probability", y: "accuracy" };
-    let svg = lines(labels, &series);
-    Some(Figure::new(&[result.task.as_str(), "calibration"], caption, svg))
+    let drawing = lines(labels, &series);
+    Some(Figure::new(&[result.task.as_str(), "calibration"], caption, drawing))
+}
+
+/// ROC curves: of two classes one plot with a line a head, else a plot a head with a line a class.
+pub(crate) fn roc_of(result: &CvResult) -> Vec<Figure> {
+    let named = |name: &str, auc: f64| format!("{name}, AUC {:.2} %", 100.0 * auc);
+    let figure = |parts: &[&str], caption: String, mut series: Vec<Series>| {
+        series.push(diagonal(1.0));
+        let labels = Labels { title: &caption, x: "false positive rate", y: "true positive rate" };
+        let drawing = lines(labels, &series);
+        Figure::new(parts, caption, drawing)
+    };
+    let task = result.task.as_str();
+    let curves = |head: &HeadResult, name: &dyn Fn(&RocCurve) -> String, first: usize| {
+        let series = head.roc.iter().enumerate().map(|(number, curve)| {
+            Series::new(named(&name(curve), curve.auc), first + number, curve.points.clone())
+        });
+        series.collect::<Vec<_>>()
+    };
+    if result.classes.len() == 2 {
+        let heads = learned(result).enumerate();
+        let series: Vec<Series> =
+            heads.flat_map(|(number, head)| curves(head, &|_| head.name.clone(), number)).collect();
+        let caption = format!("{task}: ROC curves of `{}`", result.classes[1]).replace('`', "");
+        return if series.is_empty() {
+            Vec::new()
+        } else {
+            vec![figure(&[task, "roc"], caption, series)]
+        };
+    }
+    let class = |curve: &RocCurve| result.classes.get(curve.class).cloned().unwrap_or_default();
+    let of_head = |head: &HeadResult| {
+        let caption = format!("{task} by {}: ROC curves, a class against the others", head.name);
+        figure(&[task, "roc", &head.name], caption, curves(head, &class, 0))
+    };
+    learned(result).filter(|head| !head.roc.is_empty()).map(of_head).collect()
+}
+
+/// A dashed line from 0 to this value in both directions.
+fn diagonal(end: f64) -> Series {
+    let points = vec![(0.0, 0.0), (end, end)];
+    Series { label: None, points, colour: 6, opacity: 0.4, dashed: true }
+}
+
+/// Rows by true and predicted age.
+pub(crate) fn predicted_ages_of(result: &CvResult, head: &HeadResult) -> Option<Figure> {
+    let histogram = head.age_histogram.as_ref()?;
+    let caption = format!("{} by {}: predicted against true age", result.task, head.name);
+    let labels = Labels { title: &caption, x: "true age (years)", y: "predicted age (years)" };
+    let drawing = density(labels, f64::from(histogram.bin_years), &histogram.bins);
+    Some(Figure::new(&[result.task.as_str(), "predicted-ages", &head.name], caption, drawing))
 }
 
 /// Fraction of rows by error, a line a head.
@@ -168,9 +217,9 @@ pub(crate) fn cumulative_of(result: &CvResult) -> Option<Figure> {
         .collect();
     let caption = format!("{}: cumulative score", result.task);
     let labels = Labels { title: &caption, x: "error of at most (years)", y: "test rows (%)" };
-    let svg = lines(labels, &series);
+    let drawing = lines(labels, &series);
     (!series.is_empty())
-        .then(|| Figure::new(&[result.task.as_str(), "cumulative-score"], caption, svg))
+        .then(|| Figure::new(&[result.task.as_str(), "cumulative-score"], caption, drawing))
 }
 
 /// The slices of an attribute, worst on top; of many the worst.
@@ -213,8 +262,8 @@ fn parts_of(
         worse: (slice.gap > 0.0) != metric.higher_is_better(),
     };
     let parts: Vec<Gap> = slices.iter().map(part).collect();
-    let svg = gaps(&caption, &format::heading(metric), scale * report.value, &parts);
-    (!parts.is_empty()).then(|| Figure::new(name, caption, svg))
+    let drawing = gaps(&caption, &format::heading(metric), scale * report.value, &parts);
+    (!parts.is_empty()).then(|| Figure::new(name, caption, drawing))
 }
 
 fn file_name(parts: &[&str]) -> String {

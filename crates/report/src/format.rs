@@ -19,10 +19,10 @@ pub(crate) fn count(number: usize) -> String {
     text
 }
 
-/// A metric's value without its unit: fractions in per cent, years as they are, correlations with a
+/// A metric's value without its unit: fractions in per cent, years as they are, coefficients with a
 /// digit more.
 pub(crate) fn value(metric: Metric, value: f64) -> String {
-    if metric == Metric::Correlation {
+    if metric.is_coefficient() {
         return format!("{value:.3}");
     }
     let scaled = if metric.is_fraction() { 100.0 * value } else { value };

@@ -107,7 +107,7 @@ impl Writer {
     fn figure(&mut self, figure: &Figure) {
         let label = escaped(&figure.caption);
         let named = format!("<svg role=\"img\" aria-label=\"{label}\" ");
-        let drawing = figure.svg.replacen("<svg ", &named, 1);
+        let drawing = figure.drawing.svg().replacen("<svg ", &named, 1);
         self.push(format_args!("<figure>{}</figure>", drawing.trim_end()));
         if let Some(table) = figure.numbers.as_ref().filter(|_| !figure.shows_numbers) {
             self.body.push_str(&of_table(table));

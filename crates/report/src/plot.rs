@@ -1,12 +1,14 @@
-//! Plots as SVG text: lines, dots, bars, estimates with intervals, gaps, confusion matrices.
+//! Plots: lines, dots, bars, estimates with intervals, gaps, confusion matrices.
 
+mod density;
 mod dots;
 mod forest;
 
+pub use density::density;
 pub use dots::dots;
 pub use forest::{Estimate, forest};
 
-use crate::svg::{Anchor, Paint, Svg, text_width};
+use crate::drawing::{Anchor, Drawing, Paint, text_width};
 
 const INK: Paint = Paint::Ink;
 const WIDTH: f64 = 480.0;
@@ -51,7 +53,7 @@ pub struct Labels<'a> {
 
 /// A plot of lines. The axes cover all points.
 #[must_use]
-pub fn lines(labels: Labels<'_>, series: &[Series]) -> String {
+pub fn lines(labels: Labels<'_>, series: &[Series]) -> Drawing {
     let finite = |axis: fn(&(f64, f64)) -> f64| {
         series
             .iter()
@@ -63,18 +65,18 @@ pub fn lines(labels: Labels<'_>, series: &[Series]) -> String {
     let (x, y) = (Scale::around(&finite(|p| p.0), LEFT, WIDTH - RIGHT), {
         Scale::around(&finite(|p| p.1), HEIGHT - BOTTOM, TOP)
     });
-    let mut svg = Svg::new(WIDTH, HEIGHT);
-    frame(&mut svg, labels);
+    let mut plot = Drawing::new(WIDTH, HEIGHT);
+    frame(&mut plot, labels);
     for tick in x.ticks() {
-        svg.line((x.at(tick), TOP), (x.at(tick), HEIGHT - BOTTOM), Paint::Grid);
+        plot.line((x.at(tick), TOP), (x.at(tick), HEIGHT - BOTTOM), Paint::Grid);
         let below = (x.at(tick), HEIGHT - BOTTOM + 16.0);
-        svg.text(below, 12.0, Anchor::Middle, INK, &short(tick));
+        plot.text(below, 12.0, Anchor::Middle, INK, &short(tick));
     }
-    y_axis(&mut svg, &y);
+    y_axis(&mut plot, &y);
     for line in series {
         let points = line.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
         let placed = points.map(|&(px, py)| (x.at(px), y.at(py)));
-        svg.polyline(placed, Paint::Series(line.colour), line.opacity, line.dashed);
+        plot.polyline(placed, Paint::Series(line.colour), line.opacity, line.dashed);
     }
     let named: Vec<(&str, usize)> =
         series.iter().filter_map(|line| Some((line.label.as_deref()?, line.colour))).collect();
@@ -87,13 +89,13 @@ pub fn lines(labels: Labels<'_>, series: &[Series]) -> String {
     } else {
         TOP + 14.0
     };
-    legend(&mut svg, corner, named.into_iter());
-    svg.finish()
+    legend(&mut plot, corner, named.into_iter());
+    plot
 }
 
 /// A plot of bars from 0: one group a label, one bar a series in each.
 #[must_use]
-pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]) -> String {
+pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]) -> Drawing {
     let mut values: Vec<f64> = series
         .iter()
         .flat_map(|(_, values)| values.iter().copied())
@@ -101,9 +103,9 @@ pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]
         .collect();
     values.push(0.0);
     let y = Scale::around(&values, HEIGHT - BOTTOM, TOP);
-    let mut svg = Svg::new(WIDTH, HEIGHT);
-    frame(&mut svg, labels);
-    y_axis(&mut svg, &y);
+    let mut plot = Drawing::new(WIDTH, HEIGHT);
+    frame(&mut plot, labels);
+    y_axis(&mut plot, &y);
     let step = (WIDTH - LEFT - RIGHT) / groups.len().max(1) as f64;
     let width = 0.8 * step / series.len().max(1) as f64;
     // Labels that would overlap are thinned out.
@@ -115,22 +117,22 @@ pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<f64>)]
             if let Some(&value) = values.get(index).filter(|value| value.is_finite()) {
                 let (top, bottom) = (y.at(value.max(0.0)), y.at(value.min(0.0)));
                 let x = left + number as f64 * width;
-                svg.rectangle(x, top, width, bottom - top, Paint::Series(number));
+                plot.rectangle(x, top, width, bottom - top, Paint::Series(number));
             }
         }
         if index % shown_every == 0 {
             let below = (left + 0.4 * step, HEIGHT - BOTTOM + 16.0);
-            svg.text(below, 12.0, Anchor::Middle, INK, group);
+            plot.text(below, 12.0, Anchor::Middle, INK, group);
         }
     }
     if series.len() > 1 {
         legend(
-            &mut svg,
+            &mut plot,
             TOP + 14.0,
             series.iter().enumerate().map(|(n, (name, _))| (name.as_str(), n)),
         );
     }
-    svg.finish()
+    plot
 }
 
 /// A part of what a plot of gaps shows.
@@ -149,7 +151,7 @@ pub struct Gap {
 /// A plot of parts under each other: a bar from the value of the whole to that of each part, with
 /// the part's interval as a whisker.
 #[must_use]
-pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> String {
+pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> Drawing {
     const ROW: f64 = 22.0;
     let labels: Vec<String> = parts.iter().map(|part| shortened(&part.label)).collect();
     let left = 16.0 + widest(&labels, 12.0);
@@ -158,27 +160,27 @@ pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> String {
     values.extend(parts.iter().flat_map(|part| [part.value, part.interval.0, part.interval.1]));
     values.retain(|value| value.is_finite());
     let x = Scale::around(&values, left, WIDTH - RIGHT);
-    let mut svg = Svg::new(WIDTH, bottom + BOTTOM);
-    svg.title(title);
-    svg.text((f64::midpoint(left, WIDTH - RIGHT), bottom + 38.0), 13.0, Anchor::Middle, INK, axis);
+    let mut plot = Drawing::new(WIDTH, bottom + BOTTOM);
+    plot.title(title);
+    plot.text((f64::midpoint(left, WIDTH - RIGHT), bottom + 38.0), 13.0, Anchor::Middle, INK, axis);
     for tick in x.ticks() {
-        svg.line((x.at(tick), TOP), (x.at(tick), bottom), Paint::Grid);
-        svg.text((x.at(tick), bottom + 16.0), 12.0, Anchor::Middle, INK, &short(tick));
+        plot.line((x.at(tick), TOP), (x.at(tick), bottom), Paint::Grid);
+        plot.text((x.at(tick), bottom + 16.0), 12.0, Anchor::Middle, INK, &short(tick));
     }
     for (index, part) in parts.iter().enumerate() {
         let middle = TOP + ROW * (index as f64 + 0.5) + 2.0;
-        svg.text((left - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &labels[index]);
+        plot.text((left - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &labels[index]);
         let (from, to) = (x.at(whole.min(part.value)), x.at(whole.max(part.value)));
         let paint = Paint::Series(usize::from(part.worse));
-        svg.rectangle(from, middle - 6.0, to - from, 12.0, paint);
+        plot.rectangle(from, middle - 6.0, to - from, 12.0, paint);
         let (low, high) = (x.at(part.interval.0), x.at(part.interval.1));
-        svg.rectangle(low, middle - 0.75, high - low, 1.5, INK);
+        plot.rectangle(low, middle - 0.75, high - low, 1.5, INK);
         for end in [low, high] {
-            svg.rectangle(end - 0.75, middle - 3.5, 1.5, 7.0, INK);
+            plot.rectangle(end - 0.75, middle - 3.5, 1.5, 7.0, INK);
         }
     }
-    svg.rectangle(x.at(whole) - 0.5, TOP, 1.0, bottom - TOP, INK);
-    svg.finish()
+    plot.rectangle(x.at(whole) - 0.5, TOP, 1.0, bottom - TOP, INK);
+    plot
 }
 
 /// Above so many classes a confusion matrix has no numbers, as they would not fit.
@@ -187,7 +189,7 @@ pub const NUMBERED: usize = 12;
 /// A confusion matrix: rows are the true class, columns the predicted class; each cell of up to
 /// [`NUMBERED`] classes has its count and its fraction of the row.
 #[must_use]
-pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String {
+pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> Drawing {
     let numbered = classes.len() <= NUMBERED;
     let classes: Vec<String> = classes.iter().map(|class| shortened(class)).collect();
     let k = classes.len().max(1) as f64;
@@ -200,53 +202,53 @@ pub fn confusion(title: &str, classes: &[String], counts: &[Vec<u64>]) -> String
     let (width, height) = ((left + k * cell + RIGHT).max(WIDTH), TOP + k * cell + below + 30.0);
     // A small matrix stands in the middle.
     let left = left + (width - left - k * cell - RIGHT) / 2.0;
-    let mut svg = Svg::new(width, height);
-    svg.title(title);
-    svg.upward_text(
+    let mut plot = Drawing::new(width, height);
+    plot.title(title);
+    plot.upward_text(
         (left - names - 24.0, TOP + k * cell / 2.0),
         13.0,
         Anchor::Middle,
         "true class",
     );
     let axis = (left + k * cell / 2.0, height - 10.0);
-    svg.text(axis, 13.0, Anchor::Middle, INK, "predicted class");
+    plot.text(axis, 13.0, Anchor::Middle, INK, "predicted class");
     for (i, (class, row)) in classes.iter().zip(counts).enumerate() {
         let y = TOP + i as f64 * cell;
-        svg.text((left - 6.0, y + cell / 2.0 + 4.0), 12.0, Anchor::End, INK, class);
+        plot.text((left - 6.0, y + cell / 2.0 + 4.0), 12.0, Anchor::End, INK, class);
         let total: u64 = row.iter().sum();
         for (j, &count) in row.iter().enumerate() {
             let share = if total > 0 { count as f64 / total as f64 } else { 0.0 };
             let x = left + j as f64 * cell;
-            svg.cell(x, y, cell - 1.0, share);
+            plot.cell(x, y, cell - 1.0, share);
             if numbered {
-                numbers(&mut svg, (x + cell / 2.0, y + cell / 2.0), cell, count, share);
+                numbers(&mut plot, (x + cell / 2.0, y + cell / 2.0), cell, count, share);
             }
         }
         let x = left + (i as f64 + 0.5) * cell;
         if upright {
-            svg.upward_text((x + 4.0, TOP + k * cell + 6.0), 12.0, Anchor::End, class);
+            plot.upward_text((x + 4.0, TOP + k * cell + 6.0), 12.0, Anchor::End, class);
         } else {
-            svg.text((x, TOP + k * cell + 16.0), 12.0, Anchor::Middle, INK, class);
+            plot.text((x, TOP + k * cell + 16.0), 12.0, Anchor::Middle, INK, class);
         }
     }
-    svg.finish()
+    plot
 }
 
 /// A cell's count, and its fraction of the row.
-fn numbers(svg: &mut Svg, (x, y): (f64, f64), cell: f64, count: u64, share: f64) {
+fn numbers(plot: &mut Drawing, (x, y): (f64, f64), cell: f64, count: u64, share: f64) {
     let count = count.to_string();
     let size = (1.55 * (cell - 4.0) / count.len() as f64).clamp(7.0, 12.0);
-    svg.text((x, y), size, Anchor::Middle, INK, &count);
+    plot.text((x, y), size, Anchor::Middle, INK, &count);
     let per_cent = format!("{:.0} %", 100.0 * share);
-    svg.text((x, y + 12.0), size.min(10.0), Anchor::Middle, INK, &per_cent);
+    plot.text((x, y + 12.0), size.min(10.0), Anchor::Middle, INK, &per_cent);
 }
 
-fn frame(svg: &mut Svg, labels: Labels<'_>) {
+fn frame(plot: &mut Drawing, labels: Labels<'_>) {
     let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
-    svg.title(labels.title);
-    svg.text((middle, HEIGHT - 10.0), 13.0, Anchor::Middle, INK, labels.x);
+    plot.title(labels.title);
+    plot.text((middle, HEIGHT - 10.0), 13.0, Anchor::Middle, INK, labels.x);
     let beside = (16.0, f64::midpoint(TOP, HEIGHT - BOTTOM));
-    svg.upward_text(beside, 13.0, Anchor::Middle, labels.y);
+    plot.upward_text(beside, 13.0, Anchor::Middle, labels.y);
 }
 
 /// A label that leaves room for the plot.
@@ -264,19 +266,19 @@ fn widest(labels: &[String], size: f64) -> f64 {
     labels.iter().map(|label| text_width(label, size)).fold(0.0, f64::max)
 }
 
-fn y_axis(svg: &mut Svg, y: &Scale) {
+fn y_axis(plot: &mut Drawing, y: &Scale) {
     for tick in y.ticks() {
-        svg.line((LEFT, y.at(tick)), (WIDTH - RIGHT, y.at(tick)), Paint::Grid);
-        svg.text((LEFT - 6.0, y.at(tick) + 4.0), 12.0, Anchor::End, INK, &short(tick));
+        plot.line((LEFT, y.at(tick)), (WIDTH - RIGHT, y.at(tick)), Paint::Grid);
+        plot.text((LEFT - 6.0, y.at(tick) + 4.0), 12.0, Anchor::End, INK, &short(tick));
     }
 }
 
-fn legend<'a>(svg: &mut Svg, top: f64, entries: impl Iterator<Item = (&'a str, usize)>) {
+fn legend<'a>(plot: &mut Drawing, top: f64, entries: impl Iterator<Item = (&'a str, usize)>) {
     for (index, (name, number)) in entries.enumerate() {
         let y = top + 16.0 * index as f64;
         let x = WIDTH - RIGHT - 10.0;
-        svg.rectangle(x - 8.0, y - 9.0, 10.0, 10.0, Paint::Series(number));
-        svg.text((x - 14.0, y), 12.0, Anchor::End, INK, name);
+        plot.rectangle(x - 8.0, y - 9.0, 10.0, 10.0, Paint::Series(number));
+        plot.text((x - 14.0, y), 12.0, Anchor::End, INK, name);
     }
 }
 
@@ -345,15 +347,15 @@ mod tests {
     #[test]
     fn plots_hold_every_label_and_escape_it() {
         let line = Series::new("mlp & co", 0, vec![(1.0, 0.5), (2.0, f64::NAN), (3.0, 0.2)]);
-        let plot = lines(LABELS, &[line]);
+        let plot = lines(LABELS, &[line]).svg();
         for text in ["a &lt; b", "epoch", "loss", "mlp &amp; co"] {
             assert!(plot.contains(text), "{text}");
         }
         assert!(!plot.contains("NaN"));
         let groups = ["f".to_owned(), "m".to_owned()];
-        let plot = bars(LABELS, &groups, &[("rows".to_owned(), vec![3.0, 4.0])]);
+        let plot = bars(LABELS, &groups, &[("rows".to_owned(), vec![3.0, 4.0])]).svg();
         assert_eq!(plot.matches("#0072b2").count(), 2, "one bar a group");
-        let plot = confusion("t", &groups, &[vec![3, 1], vec![0, 0]]);
+        let plot = confusion("t", &groups, &[vec![3, 1], vec![0, 0]]).svg();
         assert!(plot.contains(">75 %<") && plot.contains(">3<"), "{plot}");
     }
 
@@ -365,7 +367,7 @@ mod tests {
             interval: (value - 1.0, value + 1.0),
             worse,
         };
-        let plot = gaps("t", "MAE", 5.0, &[part("a < b", 9.0, true), part("c", 3.0, false)]);
+        let plot = gaps("t", "MAE", 5.0, &[part("a < b", 9.0, true), part("c", 3.0, false)]).svg();
         assert!(plot.contains("a &lt; b") && plot.contains(">MAE<"), "{plot}");
         let width = |class: &str| -> f64 {
             let bar = plot.lines().find(|line| line.contains(class)).unwrap();
@@ -380,7 +382,7 @@ mod tests {
     fn the_legend_does_not_cover_lines() {
         let legend_at = |end: f64| {
             let line = Series::new("mlp", 0, vec![(0.0, 0.5), (0.9, end), (1.0, end)]);
-            let plot = lines(LABELS, &[line]);
+            let plot = lines(LABELS, &[line]).svg();
             let label = plot.lines().find(|element| element.contains(">mlp<")).unwrap().to_owned();
             let y = label.split(" y=\"").nth(1).unwrap().split('"').next().unwrap();
             y.parse::<f64>().unwrap()
@@ -396,6 +398,7 @@ mod tests {
             confusion("t", &[], &[]),
             gaps("t", "x", 0.5, &[]),
         ] {
+            let plot = plot.svg();
             assert!(plot.starts_with("<svg") && plot.ends_with("</svg>\n"));
             assert!(!plot.contains("NaN") && !plot.contains("inf"), "{plot}");
         }

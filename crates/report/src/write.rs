@@ -40,7 +40,7 @@ pub fn write(report: &Report, directory: &Path) -> Result<Written, ReportError> 
     let mut plots = Vec::new();
     for figure in page.figures() {
         let path = directory.join("plots").join(&figure.file);
-        write_atomic(&path, figure.svg.as_bytes())?;
+        write_atomic(&path, figure.drawing.svg().as_bytes())?;
         plots.push(path);
     }
     let written = Written {

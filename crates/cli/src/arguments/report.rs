@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use facefold_report::TableFormat;
 
 /// What to do with a report.
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,20 @@ pub enum ReportCommand {
         /// Directory that `cv`, `tune` or `matrix` wrote.
         result: PathBuf,
         /// Directory to write into; the report's own where none is given.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Print a report's tables for a paper; with `--out` write them, and every plot as SVG, PDF and PNG.
+    #[command(
+        after_help = "Example: facefold report export results/utkface-folds --format latex --out paper"
+    )]
+    Export {
+        /// Directory that `cv` wrote.
+        result: PathBuf,
+        /// latex (package booktabs), csv (a line a head and metric), markdown, or bibtex (references).
+        #[arg(long, value_name = "FORMAT")]
+        format: TableFormat,
+        /// Directory to write into.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },

@@ -1,7 +1,8 @@
-//! `facefold report`: show a report that was written before, or write its pages anew.
+//! `facefold report`: show a report that was written before, write its pages anew, or export its tables and plots.
 
 use anyhow::Result;
-use facefold_report::AnyReport;
+use facefold_report::{AnyReport, Exported, Report};
+use serde_json::json;
 
 use crate::arguments::ReportCommand;
 use crate::outcome::Outcome;
@@ -20,6 +21,17 @@ pub fn run(command: ReportCommand, output: Output) -> Result<Outcome> {
         ReportCommand::Render { result, out } => {
             let page = facefold_report::render(&result, out.as_deref())?;
             output.answer(&page, || page.path().display().to_string())?;
+        }
+        ReportCommand::Export { result, format, out } => {
+            let report = Report::read(&result)?;
+            let Some(out) = out else {
+                let tables = report.tables(format);
+                output.answer(&json!({ "tables": tables }), || tables.clone())?;
+                return Ok(Outcome::Done);
+            };
+            let Exported { tables, plots } = facefold_report::export(&report, format, &out)?;
+            let answer = json!({ "tables": tables, "plots": plots });
+            output.answer(&answer, || format!("{}, {} plots", tables.display(), plots.len()))?;
         }
     }
     Ok(Outcome::Done)

@@ -37,7 +37,15 @@ fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
                         .enumerate()
                         .map(|(row, &class)| if wrong(row) { 1 - class } else { class })
                         .collect(),
-                    probability: vec![0.9; 400],
+                    probabilities: truth
+                        .iter()
+                        .enumerate()
+                        .flat_map(
+                            |(row, &class)| {
+                                if wrong(row) == (class == 1) { [0.9, 0.1] } else { [0.1, 0.9] }
+                            },
+                        )
+                        .collect(),
                 },
             })
             .collect(),

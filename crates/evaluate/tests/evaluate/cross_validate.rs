@@ -197,8 +197,8 @@ fn results_and_predictions_read_back() {
     assert_eq!(read.check(&outcome.result, &path).unwrap(), 0);
 
     let text = fs_err::read_to_string(&path).unwrap();
-    assert!(text.starts_with("path,subject,partition,truth,one/1,one/1/p,one/2,one/2/p,two/1"));
-    fs_err::write(&path, text.replacen("male", "mael", 1)).unwrap();
+    assert!(text.starts_with("path,subject,partition,truth,one/1,one/1/p/"));
+    fs_err::write(&path, text.replacen(",male", ",mael", 1)).unwrap();
     let message = RowPredictions::read_csv(&path, Task::Gender, classes).unwrap_err().to_string();
     assert!(message.contains("line 2: expected one of female, male"), "{message}");
 }
@@ -315,7 +315,8 @@ fn ranges_are_scored_compared_and_sliced() {
         assert_eq!(result.metrics()[0], primary);
         assert!(result.metrics().contains(&Metric::InsideRange), "{:?}", result.metrics());
         for line in &result.heads[0].summary {
-            let interval = line.interval.unwrap();
+            assert_eq!(line.interval.is_some(), line.metric.has_interval(), "{line:?}");
+            let Some(interval) = line.interval else { continue };
             assert!(interval.low <= line.pooled && line.pooled <= interval.high, "{line:?}");
         }
 

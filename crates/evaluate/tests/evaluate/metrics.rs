@@ -9,8 +9,11 @@ fn close(found: f64, expected: f64) {
 }
 
 // truth = [0, 0, 0, 1, 1, 2, 2, 2, 2, 3]; predicted = [0, 1, 3, 1, 1, 2, 1, 0, 2, 3]
-// p = [.9, .4, .35, .8, .55, .7, .5, .45, 1.0, .6]
+// P = np.array([[.9, .05, .03, .02], [.3, .4, .2, .1], [.3, .15, .2, .35], [.1, .8, .05, .05], [.2, .55, .15, .1],
+//     [.1, .1, .7, .1], [.1, .5, .3, .1], [.45, .1, .4, .05], [0, 0, 1, 0], [.2, .1, .1, .6]]); p = P.max(1)
 // accuracy_score(truth, predicted), balanced_accuracy_score(truth, predicted)
+// f1_score(truth, predicted, average="macro"), cohen_kappa_score(truth, predicted)
+// roc_auc_score(truth, P, multi_class="ovr", average="macro")
 // confusion_matrix(truth, predicted), recall_score(truth, predicted, average=None)
 // (abs(t - q) <= 1).mean()
 // edges = np.linspace(0, 1, 16); ece = 0
@@ -21,7 +24,19 @@ fn close(found: f64, expected: f64) {
 fn class_metrics_match_scikit_learn() {
     let predicted_values = PredictedValues::Classes {
         predicted: vec![0, 1, 3, 1, 1, 2, 1, 0, 2, 3],
-        probability: vec![0.9, 0.4, 0.35, 0.8, 0.55, 0.7, 0.5, 0.45, 1.0, 0.6],
+        probabilities: [
+            [0.9, 0.05, 0.03, 0.02],
+            [0.3, 0.4, 0.2, 0.1],
+            [0.3, 0.15, 0.2, 0.35],
+            [0.1, 0.8, 0.05, 0.05],
+            [0.2, 0.55, 0.15, 0.1],
+            [0.1, 0.1, 0.7, 0.1],
+            [0.1, 0.5, 0.3, 0.1],
+            [0.45, 0.1, 0.4, 0.05],
+            [0.0, 0.0, 1.0, 0.0],
+            [0.2, 0.1, 0.1, 0.6],
+        ]
+        .concat(),
     };
     let targets = Targets::Classes { indices: vec![0, 0, 0, 1, 1, 2, 2, 2, 2, 3], count: 4 };
     let metrics = Metrics::measure(&predicted_values, &targets, true).unwrap().unwrap();
@@ -29,6 +44,9 @@ fn class_metrics_match_scikit_learn() {
     close(metrics.get(Metric::BalancedAccuracy).unwrap(), 0.708_333_333_333_333_3);
     close(metrics.get(Metric::OneOffAccuracy).unwrap(), 0.8);
     close(metrics.get(Metric::CalibrationError).unwrap(), 0.315);
+    close(metrics.get(Metric::MacroF1).unwrap(), 0.6);
+    close(metrics.get(Metric::CohensKappa).unwrap(), 0.473_684_210_526_315_8);
+    close(metrics.get(Metric::RocAuc).unwrap(), 0.976_190_476_190_476_2);
     let Metrics::Classes(classes) = metrics else { panic!("not classes") };
     assert_eq!(
         classes.confusion,
@@ -38,7 +56,7 @@ fn class_metrics_match_scikit_learn() {
 }
 
 // a = [1, 20, 33.5, 70, 44]; b = [3.5, 20, 38.5, 50, 49.5]
-// mean_absolute_error(a, b), np.mean(np.array(b) - a), np.corrcoef(a, b)[0, 1],
+// mean_absolute_error(a, b), root_mean_squared_error(a, b), np.mean(np.array(b) - a), np.corrcoef(a, b)[0, 1],
 // [(abs(np.array(a) - b) <= k).mean() for k in (0, 2, 3, 5, 20)]
 #[test]
 fn age_metrics_match_scikit_learn() {
@@ -49,6 +67,7 @@ fn age_metrics_match_scikit_learn() {
     assert_eq!((years.exact_rows(), years.ranges), (5, None));
     let exact = years.exact.unwrap();
     close(exact.mean_absolute_error, 6.6);
+    close(exact.root_mean_squared_error.unwrap(), 9.607_288_899_580_36);
     close(exact.mean_error, -1.4);
     close(exact.correlation.unwrap(), 0.923_135_094_349_159_1);
     for (limit, share) in [(0, 0.2), (2, 0.2), (3, 0.4), (5, 0.6), (20, 1.0)] {
@@ -88,8 +107,10 @@ fn exact_ages_and_ranges_are_measured_separately() {
 
 #[test]
 fn a_class_without_rows_has_no_recall_and_no_weight() {
-    let predicted_values =
-        PredictedValues::Classes { predicted: vec![0, 0], probability: vec![1.0, 1.0] };
+    let predicted_values = PredictedValues::Classes {
+        predicted: vec![0, 0],
+        probabilities: [[1.0, 0.0, 0.0]; 2].concat(),
+    };
     let targets = Targets::Classes { indices: vec![0, 2], count: 3 };
     let Some(Metrics::Classes(classes)) =
         Metrics::measure(&predicted_values, &targets, false).unwrap()
@@ -112,4 +133,37 @@ fn predictions_that_are_not_finite_are_refused() {
 fn no_rows_give_no_metrics() {
     let empty = PredictedValues::Regression(Vec::new());
     assert_eq!(Metrics::measure(&empty, &Targets::exact_years(Vec::new()), false).unwrap(), None);
+}
+
+#[test]
+fn probabilities_that_do_not_fit_the_classes_are_refused() {
+    let predicted_values =
+        PredictedValues::Classes { predicted: vec![0, 1], probabilities: vec![0.9, 0.1, 0.4] };
+    let targets = Targets::Classes { indices: vec![0, 1], count: 2 };
+    let error = Metrics::measure(&predicted_values, &targets, false).unwrap_err().to_string();
+    assert!(error.contains("probabilities of 2 classes for 2 rows, found 3"), "{error}");
+}
+
+#[test]
+fn reports_from_before_auc_and_rmse_are_read() {
+    let years = PredictedValues::Regression(vec![3.5, 20.0]);
+    let classes =
+        PredictedValues::Classes { predicted: vec![0, 1], probabilities: vec![1.0, 0.0, 0.0, 1.0] };
+    let measured = [
+        Metrics::measure(&years, &Targets::exact_years(vec![1.0, 20.0]), false),
+        Metrics::measure(&classes, &Targets::Classes { indices: vec![0, 1], count: 2 }, false),
+    ];
+    for metrics in measured {
+        let mut stored = serde_json::to_value(metrics.unwrap().unwrap()).unwrap();
+        for kind in stored.as_object_mut().unwrap().values_mut() {
+            let fields = kind.as_object_mut().unwrap();
+            assert!(fields.remove("auc").or(fields.remove("root_mean_squared_error")).is_some());
+        }
+        let read: Metrics = serde_json::from_value(stored).unwrap();
+        assert_eq!(
+            (read.get(Metric::RocAuc), read.get(Metric::RootMeanSquaredError)),
+            (None, None)
+        );
+        assert!(read.get(Metric::Accuracy).or(read.get(Metric::MeanAbsoluteError)).is_some());
+    }
 }

@@ -23,7 +23,9 @@ fn predictions() -> RowPredictions {
             seed: 0,
             predicted_values: PredictedValues::Classes {
                 predicted: (0..400).map(|row| usize::from(missed(row))).collect(),
-                probability: vec![0.8; 400],
+                probabilities: (0..400)
+                    .flat_map(|row| if missed(row) { [0.2, 0.8] } else { [0.8, 0.2] })
+                    .collect(),
             },
         }],
     }
@@ -158,7 +160,11 @@ fn label_errors() -> RowPredictions {
             seed,
             predicted_values: PredictedValues::Classes {
                 predicted: predicted.to_vec(),
-                probability: probability.to_vec(),
+                probabilities: predicted
+                    .iter()
+                    .zip(probability)
+                    .flat_map(|(&class, p)| if class == 1 { [1.0 - p, p] } else { [p, 1.0 - p] })
+                    .collect(),
             },
         };
     RowPredictions {

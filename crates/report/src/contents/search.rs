@@ -202,6 +202,6 @@ fn trials(result: &CvResult, search: &SearchResult, ranked: &Ranked<'_>) -> Figu
         .collect();
     let caption = format!("{}: trials of {}, one dot a split", result.task, search.head);
     let y = format!("inner {}", format::heading(search.metric));
-    let svg = dots(Labels { title: &caption, x: "rank of the configuration", y: &y }, &series);
-    Figure::new(&[result.task.as_str(), "trials", &search.head], caption, svg)
+    let drawing = dots(Labels { title: &caption, x: "rank of the configuration", y: &y }, &series);
+    Figure::new(&[result.task.as_str(), "trials", &search.head], caption, drawing)
 }

@@ -50,15 +50,17 @@ pub(crate) fn write(page: &mut Page, task: &TaskReport) {
 /// What a reader needs who has questions.
 fn folded(page: &mut Page, task: &TaskReport) {
     type Part = fn(&mut Page, &CvResult);
-    const PARTS: [(&str, Part); 9] = [
+    const PARTS: [(&str, Part); 11] = [
         ("Protocol", protocol),
         ("Folds", folds),
         ("Training, validation and test scores", scores),
         ("Recall of the classes", recalls),
         ("Age ranges", age_ranges),
         ("Errors", years),
+        ("Predicted and true ages", predicted_ages),
         ("Fits", fits),
         ("Calibration", calibration),
+        ("ROC curves", roc),
         ("Familiarity", familiarity),
     ];
     let result = &task.result;
@@ -441,6 +443,20 @@ fn calibration(page: &mut Page, result: &CvResult) {
     }
     page.table(table);
     page.figure(figure);
+}
+
+/// Rows by true and predicted age.
+fn predicted_ages(page: &mut Page, result: &CvResult) {
+    for figure in learned(result).filter_map(|head| figures::predicted_ages_of(result, head)) {
+        page.figure(figure);
+    }
+}
+
+/// Of two classes a curve a head, of more the curves of each head.
+fn roc(page: &mut Page, result: &CvResult) {
+    for figure in figures::roc_of(result) {
+        page.figure(figure);
+    }
 }
 
 fn range(values: impl Iterator<Item = usize> + Clone) -> String {

@@ -1,7 +1,7 @@
 //! A plot of estimates with their intervals, a line each.
 
 use super::{BOTTOM, INK, Scale, TOP, WIDTH, short, shortened, widest};
-use crate::svg::{Anchor, Paint, Svg, text_width};
+use crate::drawing::{Anchor, Drawing, Paint, text_width};
 
 /// A value with its interval.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +16,7 @@ pub struct Estimate {
 
 /// A forest plot: estimates under each other, each a dot on its interval, with its numbers on the right.
 #[must_use]
-pub fn forest(title: &str, axis: &str, estimates: &[Estimate]) -> String {
+pub fn forest(title: &str, axis: &str, estimates: &[Estimate]) -> Drawing {
     const ROW: f64 = 26.0;
     let labels: Vec<String> = estimates.iter().map(|one| shortened(&one.label)).collect();
     let numbers: Vec<String> = estimates.iter().map(in_numbers).collect();
@@ -25,31 +25,31 @@ pub fn forest(title: &str, axis: &str, estimates: &[Estimate]) -> String {
     let bottom = TOP + ROW * estimates.len() as f64 + 4.0;
     let ends = estimates.iter().flat_map(|one| [one.value, one.interval.0, one.interval.1]);
     let x = Scale::around(&ends.filter(|end| end.is_finite()).collect::<Vec<_>>(), left, right);
-    let mut svg = Svg::new(WIDTH, bottom + BOTTOM);
-    svg.title(title);
-    svg.text((f64::midpoint(left, right), bottom + 38.0), 13.0, Anchor::Middle, INK, axis);
-    ticks(&mut svg, &x, bottom);
+    let mut plot = Drawing::new(WIDTH, bottom + BOTTOM);
+    plot.title(title);
+    plot.text((f64::midpoint(left, right), bottom + 38.0), 13.0, Anchor::Middle, INK, axis);
+    ticks(&mut plot, &x, bottom);
     for (index, one) in estimates.iter().enumerate() {
         let middle = TOP + ROW * (index as f64 + 0.5) + 2.0;
-        svg.text((left - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &labels[index]);
-        svg.text((WIDTH - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &numbers[index]);
+        plot.text((left - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &labels[index]);
+        plot.text((WIDTH - 8.0, middle + 4.0), 12.0, Anchor::End, INK, &numbers[index]);
         if one.value.is_finite() && one.interval.0.is_finite() && one.interval.1.is_finite() {
             let (low, high) = (x.at(one.interval.0), x.at(one.interval.1));
-            svg.rectangle(low, middle - 1.0, (high - low).max(1.0), 2.0, INK);
-            svg.rectangle(x.at(one.value) - 4.5, middle - 4.5, 9.0, 9.0, Paint::Series(0));
+            plot.rectangle(low, middle - 1.0, (high - low).max(1.0), 2.0, INK);
+            plot.rectangle(x.at(one.value) - 4.5, middle - 4.5, 9.0, 9.0, Paint::Series(0));
         }
     }
-    svg.finish()
+    plot
 }
 
 /// Lines behind the plot, and as many of their numbers as fit.
-fn ticks(svg: &mut Svg, x: &Scale, bottom: f64) {
+fn ticks(plot: &mut Drawing, x: &Scale, bottom: f64) {
     let mut free = f64::NEG_INFINITY;
     for tick in x.ticks() {
-        svg.line((x.at(tick), TOP), (x.at(tick), bottom), Paint::Grid);
+        plot.line((x.at(tick), TOP), (x.at(tick), bottom), Paint::Grid);
         let half = text_width(&short(tick), 12.0) / 2.0;
         if x.at(tick) - half > free {
-            svg.text((x.at(tick), bottom + 16.0), 12.0, Anchor::Middle, INK, &short(tick));
+            plot.text((x.at(tick), bottom + 16.0), 12.0, Anchor::Middle, INK, &short(tick));
             free = x.at(tick) + half + 6.0;
         }
     }
@@ -71,7 +71,7 @@ mod tests {
             value,
             interval: (value - 0.5, value + 1.0),
         };
-        let plot = forest("t", "MAE (years)", &[one("a < b", 4.0), one("svm", 6.0)]);
+        let plot = forest("t", "MAE (years)", &[one("a < b", 4.0), one("svm", 6.0)]).svg();
         for text in ["a &lt; b", ">4.00 (3.50 to 5.00)<", ">6.00 (5.50 to 7.00)<", ">MAE (years)<"]
         {
             assert!(plot.contains(text), "{text}: {plot}");
@@ -97,7 +97,7 @@ mod tests {
             // A third of the interval lies below the value.
             assert!((dot + side / 2.0 - bar - width / 3.0).abs() < 0.2, "{dot} on {bar}, {width}");
         }
-        let empty = forest("t", "x", &[]);
+        let empty = forest("t", "x", &[]).svg();
         assert!(!empty.contains("NaN") && !empty.contains("inf"), "{empty}");
     }
 }

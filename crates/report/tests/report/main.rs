@@ -1,6 +1,7 @@
 //! A report of a small made-up run: what it must say, and that its faces agree.
 #![allow(clippy::unwrap_used, reason = "helpers outside of test functions may unwrap too")]
 
+mod export;
 mod matrix;
 mod page;
 mod run;
@@ -40,6 +41,10 @@ fn the_markdown_has_all_required_sections() {
         "MAE (years)",
         "CS@5",
         "Plot `plots/age-heads.svg`",
+        "| macro F1 (%) | Cohen's kappa | AUC (%) |",
+        "RMSE (years)",
+        "Plot `plots/age-group-roc-sharp.svg`",
+        "Plot `plots/age-predicted-ages-sharp.svg`",
         "sd over folds",
         "sd over seeds",
         "95 % interval by subject",
@@ -73,7 +78,7 @@ fn the_markdown_has_all_required_sections() {
         "| as given | 2 | 5.20 (5) | – | 0 |",
         "Rank 3, fold 0: cannot train: the loss is not finite.",
         "plots/age-trials-sharp.svg",
-        "| head and ages | rows | mean error (years) | MAE (years) | CS@5 (%) |",
+        "| head and ages | rows | mean error (years) | MAE (years) | RMSE (years) | CS@5 (%) |",
         "| sharp, under 18 | 102 |",
         "### Decisions at 18",
         "`sharp` passes people as 18 or older who by its prediction have reached 18",

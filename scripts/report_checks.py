@@ -1,0 +1,105 @@
+"""Checks of a `report.html` in a browser: nothing cut off, digits with contrast, links to headings, height, pages, axe.
+
+`browser_test.py` runs them; `Browser` is the one of that script.
+"""
+
+import base64
+import re
+
+# What a report of two tasks may need: pixels at a width of 1280 with its parts folded, and pages in print.
+MOST_PIXELS, MOST_PAGES = 6000, 12
+# WCAG 2.2, 1.4.3.
+LEAST_CONTRAST = 4.5
+
+# axe takes a minute for a long report with its parts open.
+OPENED_FOR_AXE = [(1280, "light"), (390, "dark")]
+
+FOLD = "document.querySelectorAll('details').forEach((part) => { part.open = arguments[0]; })"
+
+OVERFLOWING = """
+const seen = (selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility());
+const found = seen('.scroll, pre, details, figure').filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText.slice(0, 60));
+const cut = seen('svg text').filter((text) => {
+    const [inner, outer] = [text.getBoundingClientRect(), text.ownerSVGElement.getBoundingClientRect()];
+    return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
+}).map((text) => text.textContent);
+const over = document.documentElement.scrollWidth - window.innerWidth;
+return [...found, ...cut, ...(over > 0 ? [`the page, by ${over} pixels`] : [])];
+"""
+
+# The least contrast of a digit on the cell under it, of all confusion matrices.
+CONTRAST = """
+const parts = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number);
+const light = (rgb) => rgb.map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, at) => sum + [0.2126, 0.7152, 0.0722][at] * part, 0);
+let [least, cells] = [21, 0];
+for (const cell of document.querySelectorAll('rect.cell')) {
+    const style = getComputedStyle(cell);
+    const sheet = parts(getComputedStyle(cell.ownerSVGElement.querySelector('.sheet')).fill);
+    const opacity = Number(style.fillOpacity);
+    const ground = light(parts(style.fill).map((part, at) => opacity * part + (1 - opacity) * sheet[at]));
+    for (let text = cell.nextElementSibling; text && text.tagName === 'text' && cells < 1e6; text = text.nextElementSibling) {
+        if (!/^[0-9]/.test(text.textContent) || text.getAttribute('text-anchor') !== 'middle') break;
+        const ink = light(parts(getComputedStyle(text).fill));
+        least = Math.min(least, (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05));
+        cells += 1;
+    }
+}
+return [least, cells];
+"""
+
+LINKS = """
+const headings = [...document.querySelectorAll('h2, h3')];
+const dead = [...document.querySelectorAll('a[href^="#"]')].filter((link) => !document.getElementById(link.getAttribute('href').slice(1)));
+const without = headings.filter((heading) => !heading.id || !(heading.closest('.fold') ?? heading).querySelector('a.anchor'));
+return [headings.length, [...dead, ...without].map((one) => one.textContent)];
+"""
+
+
+def violations(browser, axe):
+    """What axe-core finds wrong with the page."""
+    browser.ask("POST", "/timeouts", {"script": 100_000})
+    browser.run(axe)
+    found = browser.ask("POST", "/execute/async", {
+        "script": "axe.run(document).then(({violations}) => arguments[0](violations.map((one) => "
+                  "`${one.id}: ${one.nodes.length} × ${one.help}: ${one.nodes[0].html.slice(0, 160)}`)))", "args": []})
+    return found
+
+
+def check_report(browser, path, axe, screenshots):
+    """Checks a report, and gives what was measured."""
+    measured = {}
+    contrasts = []
+    for width in (1280, 390):
+        for scheme in ("light", "dark"):
+            browser.look(width, 900, scheme)
+            browser.open(path.as_uri())
+            pixels = browser.run("return document.documentElement.scrollHeight")
+            measured[width] = pixels
+            for is_open in (False, True):
+                browser.run(FOLD, is_open)
+                over = browser.run(OVERFLOWING)
+                assert not over, f"{path}: {width} pixels wide: {len(over)} parts run over or are cut off: {over[:5]}"
+                if axe and (not is_open or (width, scheme) in OPENED_FOR_AXE):
+                    found = violations(browser, axe)
+                    assert not found, f"{path}: {width} pixels wide, {scheme}: axe: {found}"
+            browser.run(FOLD, False)
+            least, digits = browser.run(CONTRAST)
+            assert least >= LEAST_CONTRAST, f"{path}: {scheme}: digits with a contrast of {least:.2f}"
+            contrasts += [least] if digits else []
+            if screenshots:
+                browser.look(width, min(pixels, 6000), scheme)
+                browser.screenshot(screenshots / f"{path.parent.name}-{width}-{scheme}.png")
+    headings, broken = browser.run(LINKS)
+    assert headings and not broken, f"{path}: links to nothing, or headings without one: {broken}"
+    fold = browser.run("return document.querySelector('.fold .anchor').getAttribute('href')")
+    browser.open(path.as_uri() + fold)
+    assert browser.run("return document.querySelector(arguments[0]).closest('details').open", fold), f"{fold} does not open"
+    tasks = browser.run("return document.querySelectorAll('#summary + ul li').length")
+    printed = base64.b64decode(browser.ask("POST", "/print", {}))
+    measured["pages"] = len(re.findall(rb"/Type\s*/Page[^s]", printed))
+    measured["contrast"] = round(min(contrasts), 2) if contrasts else None
+    if tasks <= 2:
+        assert measured[1280] <= MOST_PIXELS, f"{path}: {measured[1280]} pixels tall, expected at most {MOST_PIXELS}"
+        assert measured["pages"] <= MOST_PAGES, f"{path}: {measured['pages']} pages in print, expected at most {MOST_PAGES}"
+    return f"{path.parent.name}: {tasks} tasks, {measured}"
