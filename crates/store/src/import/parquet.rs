@@ -187,7 +187,7 @@ pub(super) struct Blocks<'a> {
 impl Blocks<'_> {
     /// Reads the next rows.
     pub(super) fn read(&mut self, block: &mut Block) -> Result<(), ImportError> {
-        let Matrix { path, lists, width, .. } = self.matrix;
+        let Matrix { path, lists, .. } = self.matrix;
         let Some(batch) = self.reader.next() else { return Ok(()) };
         let batch = batch.map_err(|error| failed(path)(error.into()))?;
         if *lists {
