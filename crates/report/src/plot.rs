@@ -247,8 +247,8 @@ fn frame(plot: &mut Drawing, labels: Labels<'_>) {
     let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
     plot.title(labels.title);
     plot.text((middle, HEIGHT - 10.0), 13.0, Anchor::Middle, INK, labels.x);
-    let beside = (16.0, f64::midpoint(TOP, HEIGHT - BOTTOM));
-    plot.upward_text(beside, 13.0, Anchor::Middle, labels.y);
+    let left = (16.0, f64::midpoint(TOP, HEIGHT - BOTTOM));
+    plot.upward_text(left, 13.0, Anchor::Middle, labels.y);
 }
 
 /// A label that leaves room for the plot.
