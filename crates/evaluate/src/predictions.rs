@@ -447,10 +447,10 @@ mod tests {
             let classes = ["f", "m"].map(str::to_owned);
             RowPredictions::read_csv(&path, task, &classes).map_err(|error| error.to_string())
         };
-        let gender = |values: &str| read(Task::Gender, "mlp/7,mlp/7/p", values);
-        assert!(gender("f,m,1").is_ok() && gender("f,m,0.5").is_ok());
+        let gender = |values: &str| read(Task::Gender, "mlp/7,mlp/7/p/f,mlp/7/p/m", values);
+        assert!(gender("f,m,0,1").is_ok() && gender("f,m,0.5,0.5").is_ok());
         for value in ["7", "-0.1", "1.001"] {
-            let message = gender(&format!("f,m,{value}")).unwrap_err();
+            let message = gender(&format!("f,m,0.5,{value}")).unwrap_err();
             assert!(message.contains("line 2: expected a probability from 0 to 1"), "{message}");
         }
         let age = |values: &str| read(Task::Age, "mlp/7,mlp/7/low,mlp/7/high", values);

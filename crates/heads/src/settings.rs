@@ -144,7 +144,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-const SETTINGS: [Setting; 48] = [
+const SETTINGS: [Setting; 49] = [
     Setting {
         name: "class_weights",
         values: "`none`, `balanced`, `sampled`",
@@ -218,6 +218,11 @@ const SETTINGS: [Setting; 48] = [
         name: "mlp.age_decoding",
         values: "`median-year`, `median`, `expectation`",
         meaning: "how the age is decoded from the distribution: median in whole years (the lowest absolute error for labels in whole years), median, mean",
+    },
+    Setting {
+        name: "mlp.logit_adjustment",
+        values: "0 to 1",
+        meaning: "of the `distribution` loss: the logits of ages less this times the log of the ages' frequencies among the training rows, so that rare ages, such as those of old people, are not predicted as more frequent ones (Menon et al. 2021); 0 for none",
     },
     Setting {
         name: "mlp.temperature",

@@ -51,11 +51,14 @@ fn threads_during(work: impl FnOnce() + Send) -> BTreeSet<String> {
     std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut seen = BTreeSet::new();
-            while !done.load(Ordering::Relaxed) {
+            loop {
+                let over = done.load(Ordering::Relaxed);
                 let tasks = std::fs::read_dir("/proc/self/task").unwrap();
                 seen.extend(tasks.map(|task| task.unwrap().file_name().into_string().unwrap()));
+                if over {
+                    return seen;
+                }
             }
-            seen
         });
         work();
         done.store(true, Ordering::Relaxed);

@@ -159,10 +159,12 @@ pub fn gaps(title: &str, axis: &str, whole: f64, parts: &[Gap]) -> Drawing {
     let mut values = vec![whole];
     values.extend(parts.iter().flat_map(|part| [part.value, part.interval.0, part.interval.1]));
     values.retain(|value| value.is_finite());
-    let x = Scale::around(&values, left, WIDTH - RIGHT);
+    // Half of the last tick's number is right of it.
+    let right = WIDTH - RIGHT - 12.0;
+    let x = Scale::around(&values, left, right);
     let mut plot = Drawing::new(WIDTH, bottom + BOTTOM);
     plot.title(title);
-    plot.text((f64::midpoint(left, WIDTH - RIGHT), bottom + 38.0), 13.0, Anchor::Middle, INK, axis);
+    plot.text((f64::midpoint(left, right), bottom + 38.0), 13.0, Anchor::Middle, INK, axis);
     for tick in x.ticks() {
         plot.line((x.at(tick), TOP), (x.at(tick), bottom), Paint::Grid);
         plot.text((x.at(tick), bottom + 16.0), 12.0, Anchor::Middle, INK, &short(tick));
@@ -297,6 +299,8 @@ impl Scale {
         let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let (low, high) = match (low.is_finite(), low < high) {
             (false, _) => (0.0, 1.0),
+            // No percentage is above 100.
+            (true, false) if low == 100.0 => (low - 1.0, low),
             (true, false) => (low - 0.5, low + 0.5),
             (true, true) => (low, high),
         };

@@ -98,13 +98,13 @@ fn predictions_are_compared_with_heads_on_identical_rows() {
     ));
     // The predictions of that head, as another program would write them.
     let rows = std::fs::read_to_string(cv.join("gender/predictions.csv")).expect("predictions");
+    let header = rows.lines().next().expect("a header");
+    let place = header.split(',').position(|name| name == "linear/0").expect("the head's column");
     let mut table = "path,gender\n".to_owned();
     for row in rows.lines().skip(1) {
         let cells: Vec<&str> = row.split(',').collect();
-        let _ = writeln!(table, "{},{}", cells[0], cells[cells.len() - 4]);
+        let _ = writeln!(table, "{},{}", cells[0], cells[place]);
     }
-    let header = rows.lines().next().expect("a header");
-    assert!(header.ends_with("linear/0,linear/0/p,majority/0,majority/0/p"), "{header}");
     let path: PathBuf = dir.path("copy.csv");
     std::fs::write(&path, table).expect("a table");
     let answer =

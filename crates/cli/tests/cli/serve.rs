@@ -104,7 +104,7 @@ fn a_served_bundle_answers_as_predict_does_and_ends_on_sigterm() {
     let (status, body) = served.ask("POST", "/v1/predict", "image/jpeg", &bytes);
     assert_eq!(status, 200, "{body}");
     let reply: Value = serde_json::from_str(&body).expect("JSON");
-    let answer = &reply["pictures"][0]["faces"][0]["answers"][0];
+    let answer = &reply["pictures"][0]["faces"][0]["predictions"][0];
     let output = json(line("predict --bundle {} {}", &[&bundle, &picture]));
     assert_eq!(answer["bundle"], "faces");
     for key in ["gender", "age"] {

@@ -179,7 +179,7 @@ fn the_fingerprint_follows_the_models() {
     let mut facefold = info("w600k_mbf");
     let own = "0123456789abcdef0123456789abcdef";
     facefold["models"]["fingerprint"] = json!(own);
-    facefold["models"]["precision"] = json!("exact");
+    facefold["models"]["precision"] = json!("f32-equivalent");
     assert_eq!(fingerprint(facefold, false), own);
 }
 

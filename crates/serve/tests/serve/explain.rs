@@ -21,7 +21,7 @@ fn a_face_is_explained_with_a_map_a_head() {
     let explanations = reply["explanations"].as_array().unwrap();
     let tasks: Vec<&str> = explanations.iter().map(|one| one["task"].as_str().unwrap()).collect();
     assert_eq!(tasks, ["gender", "age-group", "age"]);
-    let answer = &face["answers"][0];
+    let answer = &face["predictions"][0];
     assert_eq!(explanations[0]["label"], answer["gender"]["label"]);
     let number = |value: &serde_json::Value| value.as_f64().unwrap();
     let near = |a: &serde_json::Value, b: &serde_json::Value| (number(a) - number(b)).abs() < 1e-4;

@@ -19,7 +19,7 @@ fn predictions_have_probabilities_and_a_distribution() {
     let face = &pictures[0]["faces"][0];
     assert_eq!(face["box"].as_array().unwrap().len(), 4);
     assert_eq!(face["landmarks"].as_array().unwrap().len(), 5);
-    let answer = &face["answers"][0];
+    let answer = &face["predictions"][0];
     assert_eq!(answer["bundle"], "drawn");
     let sum = |probabilities: &Value| -> f64 {
         probabilities.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum()
