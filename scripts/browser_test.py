@@ -166,8 +166,8 @@ def meddler(address, change):
         def forward(self):
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             upstream = http.client.HTTPConnection(host, int(port))
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            upstream.request(self.command, self.path, body, headers)
+            # With the browser's `Host`: the server refuses forms whose `Origin` is another.
+            upstream.request(self.command, self.path, body, dict(self.headers.items()))
             reply = upstream.getresponse()
             content = reply.read()
             if self.path == "/page.js":

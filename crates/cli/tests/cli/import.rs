@@ -29,7 +29,8 @@ fn rows(count: usize, seed: u32) -> Vec<Vec<f32>> {
     };
     let row = |row: usize| {
         let mut values: Vec<f32> = (0..WIDTH).map(|_| 2.0 + 0.5 * noise()).collect();
-        let (gender, years) = (if row % 2 == 0 { 0.4 } else { -0.4 }, age(row) as f32 / 100.0);
+        let (gender, years) =
+            (if row.is_multiple_of(2) { 0.4 } else { -0.4 }, age(row) as f32 / 100.0);
         for value in &mut values[..200] {
             *value += gender;
         }

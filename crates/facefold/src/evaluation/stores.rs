@@ -140,7 +140,7 @@ pub(super) fn evaluate_rows(
     let mut tasks = Vec::new();
     let directory = ReportDirectory::claim(&options.out)?;
     directory.announce_replacement(&options.origin.command, progress);
-    directory.note_in(&stores, progress)?;
+    directory.note_in(stores, progress)?;
     for &task in &learning.tasks {
         let PreparedTask { data, heads } = prepare(stores, task)?;
         progress.note(&data.description());
@@ -175,7 +175,7 @@ pub(super) fn evaluate_rows(
     let (reports, tables): (Vec<_>, Vec<_>) =
         tasks.into_iter().map(|task| (task.report, (task.predictions, task.label_errors))).unzip();
     let report = Report { format: FORMAT, warnings, provenance, dataset, tasks: reports };
-    directory.require_all_rows(&stores)?;
+    directory.require_all_rows(stores)?;
     facefold_report::remove(&options.out)?;
     for (predictions, label_errors) in tables {
         let task = predictions.task;
