@@ -14,6 +14,7 @@ pub mod familiarity;
 pub mod feature_dataset;
 pub mod files;
 pub mod fingerprint;
+pub mod font;
 pub mod head;
 pub mod intervals;
 pub mod pictures;

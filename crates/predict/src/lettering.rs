@@ -1,10 +1,8 @@
 //! Text rendering on pictures, in an embedded font.
 
 use ab_glyph::{Font as _, FontRef, Glyph, PxScale, ScaleFont as _, point};
+use facefold_core::font::DEJAVU_SANS;
 use image::{Rgb, RgbImage};
-
-/// Latin, Greek and Cyrillic; its licence is in `LICENCE-DejaVu.txt`.
-const DEJAVU_SANS: &[u8] = include_bytes!("../assets/DejaVuSans-subset.ttf");
 
 /// Writes in one size.
 pub(crate) struct Lettering {

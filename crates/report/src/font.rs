@@ -1,11 +1,9 @@
 //! Text as outlines, for renderings that must not depend on the fonts of a machine.
 
 use ab_glyph::{Font as _, FontRef, OutlineCurve};
+use facefold_core::font::DEJAVU_SANS;
 
 use crate::drawing::Anchor;
-
-/// Latin, Greek and Cyrillic; its licence stands next to it.
-const DEJAVU_SANS: &[u8] = include_bytes!("../../predict/assets/DejaVuSans-subset.ttf");
 
 /// A step of an outline, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -95,7 +95,7 @@ impl Store {
         Ok(Forgotten { paths, keys, removal })
     }
 
-    /// Notes the directory of a report that was made from this store, for whoever is to forget a
+    /// Notes the directory of a report that was made from this store, for the removal of a
     /// picture in it too, and the name that the store goes by there.
     ///
     /// # Errors

@@ -166,7 +166,7 @@ impl Store {
         }
         if self.removal_is_unfinished() {
             // Half of it may be there, such as a shard next to the one that replaces it. What else is
-            // said to be done, the extraction above all, would bring back whoever was to be forgotten.
+            // said to be done, the extraction above all, would bring back the person who was to be forgotten.
             let first = format!("a removal is not finished: {}", remedy_for_lost_rows(true));
             found.problems.insert(0, first);
         }
@@ -293,7 +293,7 @@ fn size_of_directory(path: &Path) -> io::Result<u64> {
 #[must_use]
 pub fn remedy_for_lost_rows(removal_is_unfinished: bool) -> &'static str {
     if removal_is_unfinished {
-        // The extraction would bring back whoever was to be forgotten.
+        // The extraction would bring back the person who was to be forgotten.
         "wait for the `store forget` that is at work, or run the same `store forget` command again, which was \
          cut off"
     } else {

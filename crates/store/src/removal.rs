@@ -17,7 +17,7 @@ use crate::writer::StoreWriter;
 /// The file is not read further: it holds a line for each removal that was cut off.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// A hash of what is to be forgotten, under which the file has it: the name of whoever is forgotten would
+/// A hash of what is to be forgotten, under which the file has it: the name of the forgotten person would
 /// be the last of them that is left.
 pub(crate) fn hash(header: &StoreHeader, of: Forget<'_>) -> String {
     let mut hasher = blake3::Hasher::new();

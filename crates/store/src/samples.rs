@@ -40,7 +40,7 @@ const STORE: &str = "facefold.store";
 
 /// What to do about a damaged table.
 const WRITE_AGAIN: &str = "restore the table that belongs to the store, or run the same `extract` command \
-    again: it writes the table anew from the label files, so take whoever was forgotten out of them first";
+    again: it writes the table anew from the label files, so take the forgotten person out of them first";
 
 /// A label row and its picture.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,7 +62,7 @@ pub const DECODE_STDIN: &str = "decode-stdin";
 Examples:
   facefold predict photo.jpg                           gender, age and age group by the embedded bundle
   facefold serve                                       the same over HTTP, with a page
-  facefold demo                                        the whole pipeline on drawn faces
+  facefold demo                                        the whole pipeline on synthetic faces
   facefold extract utkface data/utkface --store stores/utkface --taps
   facefold cv --store stores/utkface --task gender,age --head mlp,svm,linear --out results/utkface
   facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
@@ -86,12 +86,12 @@ pub struct Arguments {
 /// What facefold can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the whole pipeline on drawn faces; the last line is the report's path.
+    /// Run the whole pipeline on synthetic faces; the last line is the report's path.
     Demo(DemoArguments),
     /// List, fetch and verify the weights of detectors and embedding networks.
     #[command(subcommand)]
     Models(ModelsCommand),
-    /// Check a data set's label files, or draw a set of faces.
+    /// Check a data set's label files, or generate a synthetic data set.
     #[command(subcommand)]
     Data(DataCommand),
     /// Turn a data set's pictures into embeddings in a store. The same command resumes.
@@ -119,13 +119,13 @@ pub enum Command {
     Bundle(BundleCommand),
     /// Predict gender and age from pictures or a video.
     Predict(PredictArguments),
-    /// Show which parts of a face moved a bundle's answers.
+    /// Show which parts of a face changed a bundle's predictions.
     Explain(ExplainArguments),
     /// Write a bundle as an ONNX file, alone or behind its embedding network.
     Export(ExportArguments),
     /// Answer over HTTP, and show a page to try it on.
     Serve(ServeArguments),
-    /// Show a report that was written before.
+    /// Show a report that was written before, write its pages anew, or export its tables and plots.
     #[command(subcommand)]
     Report(ReportCommand),
     /// Decode the picture on stdin and say nothing: `extract` tries pictures so that may end it.

@@ -1,4 +1,4 @@
-//! `facefold demo`: the whole pipeline on drawn faces.
+//! `facefold demo`: the whole pipeline on synthetic faces.
 
 use std::path::Path;
 
@@ -109,7 +109,7 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What the embedded bundle predicts for one of the drawn faces, or why it cannot.
+/// What the embedded bundle predicts for one of the synthetic faces, or why it cannot.
 fn first_face(
     arguments: &DemoArguments,
     model: &str,

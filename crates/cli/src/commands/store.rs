@@ -234,14 +234,14 @@ fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Where whoever was forgotten may still be found.
+/// Where the forgotten person may still be found.
 fn left_behind(removed: &Forgotten) -> Vec<String> {
     let mut warnings = Vec::new();
     let missing = removed.reports_not_found.len();
     if missing > 0 {
         warnings.push(format!(
             "warning: {missing} reports made from this store were not found where they were written: one that \
-             was moved still has its rows of whoever was forgotten; delete it, or make it anew"
+             was moved still has its rows of the forgotten person; delete it, or make it anew"
         ));
     }
     for (original, reports) in &removed.reports_of_original {

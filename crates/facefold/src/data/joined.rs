@@ -150,7 +150,7 @@ impl JoinedStores {
         self.keys[row.0]
     }
 
-    /// Notes in every store where a report on it lies, for whoever is to forget a picture, and says where
+    /// Notes in every store where a report on it lies, for the removal of a picture, and says where
     /// that is not possible.
     pub(crate) fn note_report(&self, directory: &Path, progress: &dyn Progress) {
         for set in &self.sets {
@@ -165,7 +165,7 @@ impl JoinedStores {
     }
 
     /// Refuses to go on where a removal is under way, or has removed label rows that were loaded: a report
-    /// on them would bring back whoever was forgotten.
+    /// on them would bring back the forgotten person.
     ///
     /// Called after [`Self::note_report`], it leaves no gap: [`crate::stores::forget`] looks for noted
     /// reports after it has announced the removal.

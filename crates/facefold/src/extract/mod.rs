@@ -140,7 +140,7 @@ pub fn extract(
     let info = dataset_info(source, dataset, options)?;
     let header = StoreHeader::new(extractor.fingerprint().clone(), extractor.info().clone(), info);
     let mut store = Store::create_or_open(&options.store, header)?;
-    // It would bring back whoever is half removed.
+    // It would bring back a person who is half removed.
     require_no_removal(&store)?;
     if options.retry_rejected {
         let forgotten = store.forget_rejections()?;

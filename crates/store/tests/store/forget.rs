@@ -240,7 +240,7 @@ fn a_table_of_a_copy_or_an_earlier_one_is_refused() {
         let store = Store::open(directory).unwrap();
         let message = store.samples().unwrap_err().to_string();
         assert!(message.contains("an earlier table, or that of a copy"), "{message}");
-        assert!(message.contains("take whoever was forgotten out"), "{message}");
+        assert!(message.contains("take the forgotten person out"), "{message}");
         assert!(!store.verify().unwrap().is_valid());
         fs_err::write(table(directory), own).unwrap();
         assert!(store.verify().unwrap().is_valid());
