@@ -349,6 +349,12 @@ def check_reports(browser, screenshots):
     assert heading == names[0], heading
     if screenshots:
         browser.screenshot(screenshots / "report.png")
+    address, whole = browser.run("return [location.href, document.querySelector('#report a').href]")
+    assert address.endswith(f"#{names[0]}"), f"a report without an address: {address}"
+    browser.open(whole)
+    browser.wait("the whole report", "return document.querySelectorAll('table').length > 1 && document.querySelectorAll('svg').length > 1")
+    browser.open(address)
+    browser.wait("the report that the address names", "return document.querySelector('#report h2')?.textContent === arguments[0]", names[0])
     if len(names) > 1:
         browser.run("document.querySelectorAll('#list input').forEach((tick, at) => { if (at < 2) tick.click(); })")
         browser.click("#compare")

@@ -4,7 +4,8 @@ use ndarray::{Array2, ArrayView1, Axis};
 use rand::seq::index::sample_weighted;
 use serde::{Deserialize, Serialize};
 
-use crate::head::{FeatureMatrix, HeadError};
+use crate::feature_matrix::FeatureMatrix;
+use crate::head::HeadError;
 use crate::principal_components::{leading, moments, quantised, standardised};
 use crate::rng::{Rng, seeded};
 use crate::rows::FeatureRows;
@@ -322,7 +323,7 @@ mod tests {
     use rand::Rng as _;
 
     use super::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
-    use crate::head::FeatureMatrix;
+    use crate::feature_matrix::FeatureMatrix;
     use crate::rng::seeded;
 
     const WIDTH: usize = 120;

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 
 use crate::age::AgeGroups;
-use crate::head::{FeatureMatrix, HeadError, Targets};
+use crate::feature_matrix::FeatureMatrix;
+use crate::head::HeadError;
+use crate::targets::Targets;
 use crate::task::AuxiliaryKind;
 
 /// Some rows of a feature matrix with their targets: `targets[i]` belongs to row `rows[i]`. (As
@@ -217,7 +219,8 @@ fn check(matrix: &FeatureMatrix, rows: &[usize], targets: &Targets) -> Result<()
 mod tests {
     use super::{AuxiliaryTask, FeatureDataset};
     use crate::age::AgeGroups;
-    use crate::head::{FeatureMatrix, Targets};
+    use crate::feature_matrix::FeatureMatrix;
+    use crate::targets::Targets;
     use crate::task::Task;
     use ndarray::Array2;
 

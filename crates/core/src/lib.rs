@@ -12,6 +12,7 @@ pub mod checksum;
 pub mod extraction;
 pub mod familiarity;
 pub mod feature_dataset;
+pub mod feature_matrix;
 pub mod files;
 pub mod fingerprint;
 pub mod font;
@@ -22,6 +23,7 @@ mod principal_components;
 pub mod rng;
 pub mod rows;
 pub mod sample;
+pub mod targets;
 pub mod task;
 pub mod text;
 pub mod threshold;
@@ -36,14 +38,13 @@ pub use extraction::{
 };
 pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
 pub use feature_dataset::{AuxiliaryTask, FeatureDataset};
+pub use feature_matrix::{FeatureMatrix, MatrixIdentity};
 pub use fingerprint::{Fingerprint, Precision};
-pub use head::{
-    Epoch, FeatureMatrix, Fit, FittedHead, Head, HeadError, MatrixIdentity, PredictedTargets,
-    Prediction, StateDict, TargetKind, Targets, TrainingLog,
-};
+pub use head::{Epoch, Fit, FittedHead, Head, HeadError, StateDict, TrainingLog};
 pub use intervals::{AgeEstimate, AgeIntervals, CalibrationRow, age_deviation};
 pub use rows::{FeatureRows, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
+pub use targets::{PredictedTargets, Prediction, TargetKind, Targets};
 pub use task::{AuxiliaryKind, Task};
 pub use threshold::{
     AgeDecision, AgeThreshold, DecisionAges, ErrorBound, median_age, probability_over, quantile_age,

@@ -6,7 +6,7 @@ use facefold_core::{
     AgeGroups, AuxiliaryKind, AuxiliaryTask, FeatureDataset, FeatureMatrix, HeadError, Targets,
 };
 
-use crate::protocol::RowInfo;
+use crate::row_info::RowInfo;
 
 /// Labels of rows of a matrix.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,7 +117,7 @@ impl AuxiliaryLabels {
 #[cfg(test)]
 mod tests {
     use super::{AuxiliaryLabels, MainTaskRows, TaskLabels};
-    use crate::protocol::RowInfo;
+    use crate::row_info::RowInfo;
     use crate::sets::SetName;
     use facefold_core::{AgeGroups, FeatureMatrix, Fold, SubjectId, Targets, Task};
     use ndarray::Array2;

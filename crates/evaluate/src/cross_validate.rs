@@ -11,8 +11,10 @@ use crate::fits::{Fits, Job};
 use crate::gather::gather;
 use crate::journal::Journal;
 use crate::predictions::RowPredictions;
-use crate::protocol::{CvSplit, Protocol, RowInfo};
+use crate::protocol::Protocol;
 use crate::result::CvResult;
+use crate::row_info::RowInfo;
+use crate::split::CvSplit;
 use crate::thresholds::Thresholds;
 
 /// What is cross-validated. The predictions depend on nothing else.
@@ -33,7 +35,7 @@ pub struct CvPlan<'a> {
     pub rows: Vec<RowInfo>,
     /// How the rows are divided.
     pub protocol: Protocol,
-    /// The splits that [`crate::protocol::plan`] made of the rows.
+    /// The splits that [`crate::split::plan`] made of the rows.
     pub splits: Vec<CvSplit>,
     /// The heads, each with a name of its own.
     pub heads: Vec<Box<dyn Head>>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use facefold_core::HeadError;
 
-use crate::protocol::Leak;
+use crate::row_info::Leak;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]

@@ -17,8 +17,8 @@ use crate::cross_validate::{CvPlan, CvRun, Progress};
 use crate::error::EvaluateError;
 use crate::journal::{FitAges, FitId, FitRecord};
 use crate::metrics::{Metrics, PredictedValues};
-use crate::protocol::CvSplit;
 use crate::result::FitResult;
+use crate::split::CvSplit;
 use calibrated::{Calibrated, SharedFamiliarity};
 
 /// A fit to run: a head, under the name it has in results, on a split under a seed.

@@ -8,8 +8,9 @@ use crate::error::EvaluateError;
 use crate::journal::FitRecord;
 use crate::metrics::{Metrics, PredictedValues};
 use crate::predictions::{PredictedRow, PredictionColumn, RowPredictions};
-use crate::protocol::{CvSplit, subject_numbers};
 use crate::result::{AgeBand, CvResult, FitResult, HeadResult, SplitSummary};
+use crate::row_info::subject_numbers;
+use crate::split::CvSplit;
 use crate::summary::summarise;
 
 /// Puts the fits of heads, given by name and settings, together; `records` are in the order heads,

@@ -1,6 +1,6 @@
 //! Evaluation of heads: protocols, cross-validation, metrics and statistics.
 //!
-//! [`protocol::plan`] splits rows so that no subject is in two of them, [`search()`] tunes settings
+//! [`split::plan`] splits rows so that no subject is in two of them, [`search()`] tunes settings
 //! by nested validation, [`cross_validate()`] fits every head on every split under every seed, and
 //! [`compare()`] tests which head is significantly better. [`thresholds`] has decisions such as "18
 //! or older", [`slices()`] metrics by age group, gender and other attributes, and
@@ -27,9 +27,11 @@ pub mod metrics;
 pub mod predictions;
 pub mod protocol;
 pub mod result;
+pub mod row_info;
 pub mod search;
 pub mod sets;
 pub mod slices;
+pub mod split;
 pub mod statistics;
 pub mod subjects;
 pub mod summary;
@@ -56,10 +58,11 @@ pub use metrics::{
     AgeMetrics, AgeRangeMetrics, ClassMetrics, ExactAgeMetrics, Metric, Metrics, PredictedValues,
 };
 pub use predictions::{PredictedRow, PredictionColumn, RowPredictions, forget_rows};
-pub use protocol::{CvSplit, Protocol, RowInfo, plan, plan_training, uneven_folds};
+pub use protocol::Protocol;
 pub use result::{
     AgeBand, CvResult, FamiliarityCheck, FitResult, HeadResult, IntervalCheck, SplitSummary,
 };
+pub use row_info::RowInfo;
 pub use search::{
     Budget, Choice, Configuration, InnerValidation, Search, SearchOutcome, SearchResult, Trial,
     search,
@@ -69,6 +72,7 @@ pub use sets::{
     narrow_ages,
 };
 pub use slices::{AttributeSlices, Slice, SliceIntervals, SliceReport, SmallSlice, slices};
+pub use split::{CvSplit, plan, plan_training, uneven_folds};
 pub use summary::MetricSummary;
 pub use thresholds::{
     ChallengeAge, ChosenLimits, DecisionSlice, Decisions, Rate, RocPoint, ThresholdResult,

@@ -14,10 +14,10 @@ use crate::fits::{Fits, Job};
 use crate::gather::predictions_of;
 use crate::journal::FitRecord;
 use crate::metrics::Metric;
-use crate::protocol::{
-    CvSplit, Divider, Protocol, RowInfo, plan, subject_numbers, subjects_across_folds, uneven_folds,
-};
+use crate::protocol::Protocol;
+use crate::row_info::{RowInfo, subject_numbers, subjects_across_folds};
 use crate::sets::SetName;
+use crate::split::{CvSplit, Divider, plan, uneven_folds};
 use crate::statistics::bootstrap::{Interval, bootstrap};
 use crate::statistics::sums::{RowScores, SubjectSums};
 use crate::summary_text;

@@ -18,7 +18,7 @@ use crate::cross_validate::{ChosenHead, CvPlan, CvRun};
 use crate::error::EvaluateError;
 use crate::fits::{Fits, Job};
 use crate::metrics::{Metric, Metrics};
-use crate::protocol::CvSplit;
+use crate::split::CvSplit;
 use inner_splits::InnerSplits;
 
 /// Settings that are tried together, by name: `mlp.dropout` is 0.2. Empty for the settings that

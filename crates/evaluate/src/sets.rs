@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
 use crate::links::Links;
-use crate::protocol::RowInfo;
+use crate::row_info::RowInfo;
 use crate::subjects::{self, COPY};
 
 /// The name of a data set among several.
@@ -349,7 +349,7 @@ mod tests {
         JoinedSubjects, NarrowAges, SetName, SetRow, SetRows, SharedSubjects, join_subjects,
         narrow_ages,
     };
-    use crate::protocol::RowInfo;
+    use crate::row_info::RowInfo;
     use crate::subjects::THRESHOLD;
     use facefold_core::{ImageKey, SubjectId, Targets};
     use ndarray::{Array2, ArrayView2, array};

@@ -45,4 +45,4 @@ pub use model::{
 };
 pub use side_by_side::{compare_results, predictions_file};
 pub use terminal::terminal;
-pub use write::{Rendered, Written, plot_files, render, write};
+pub use write::{Rendered, Written, plots, render, write};

@@ -24,10 +24,11 @@ pub struct Written {
     pub plots: Vec<PathBuf>,
 }
 
-/// The names of a report's plots, as they lie in `plots`.
+/// A report's plots: the names of their files in `plots`, and what they hold, as SVG.
 #[must_use]
-pub fn plot_files(report: &Report) -> Vec<String> {
-    contents::page(report).figures().into_iter().map(|figure| figure.file.clone()).collect()
+pub fn plots(report: &Report) -> Vec<(String, String)> {
+    let page = contents::page(report);
+    page.figures().into_iter().map(|figure| (figure.file.clone(), figure.drawing.svg())).collect()
 }
 
 /// Writes `report.md`, `report.html`, `report.json` and `plots/*.svg` into `directory`, which is created if need

@@ -97,7 +97,7 @@ async function predict(file, place) {
   place.append(picture, side);
   try {
     const headers = { "content-type": contentType(file) };
-    const reply = await ask("/v1/predict?faces=all", { method: "POST", headers, body: file });
+    const reply = await ask("v1/predict?faces=all", { method: "POST", headers, body: file });
     const result = reply.pictures[0];
     side.replaceChildren(...result.faces.map((face, number) => faceCard(face, number, file)));
     if (result.faces_found > result.faces.length) {
@@ -216,7 +216,7 @@ function explainer(face, number, file) {
     button.disabled = true;
     maps.replaceChildren(make("p", { className: "quiet" }, "Covering one part of the face after another …"));
     try {
-      const reply = await ask(`/v1/explain?face=${face.index}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
+      const reply = await ask(`v1/explain?face=${face.index}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
       maps.replaceChildren(...reply.explanations.map((one) => mapFigure(one, face.predictions.length > 1)),
         make("p", { className: "caption" }, "Each part of the aligned face was covered in turn, in the mean colour of the face; colours show how the prediction changed."));
       button.hidden = true;
@@ -401,6 +401,14 @@ function showList(reports) {
   }));
 }
 
+/** Opens the report that the page's address names after `#`. */
+function openNamed() {
+  const name = decodeURIComponent(location.hash.slice(1));
+  if (!name) return;
+  show("reports");
+  into(openReport(name));
+}
+
 /** Puts what is being asked for, or what went wrong, where reports are shown. */
 async function into(parts) {
   at("report").replaceChildren(make("p", { className: "quiet" }, "Reading …"));
@@ -421,11 +429,13 @@ function metricText(metric) {
 const headings = (task) => task.heads[0].metrics.map((metric) => metric.share ? `${metric.name}, %` : metric.name);
 
 async function openReport(name) {
-  const report = await ask(`/v1/results/${encodeURIComponent(name)}`);
+  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+  const report = await ask(`v1/results/${encodeURIComponent(name)}`);
   const [data, source] = [report.dataset, report.provenance];
   const plots = await Promise.all(report.plots.map((file) => plot(name, file)));
   return [
     make("h2", {}, report.name),
+    make("p", {}, wholeReport(name)),
     ...report.warnings.map((text) => make("p", { className: "notice" }, text)),
     make("p", {}, `${data.kind}, ${data.embedded.toLocaleString("en")} of ${data.samples.toLocaleString("en")} label rows embedded with ${source.network.name}; features: ${source.features}; label policy: ${data.label_policy ?? "–"}.`),
     ...report.tasks.flatMap((task) => [
@@ -441,10 +451,22 @@ async function openReport(name) {
   ];
 }
 
+/** A link to the whole report; where a token is asked for, which a link cannot carry, a button that saves it. */
+function wholeReport(name) {
+  const address = `v1/results/${encodeURIComponent(name)}/report.html`;
+  if (!token) return make("a", { href: address }, "The whole report");
+  const button = make("button", { type: "button" }, "Save the whole report");
+  button.onclick = async () => {
+    const reply = await fetch(address, { headers: { authorization: `Bearer ${token}` } });
+    make("a", { href: URL.createObjectURL(await reply.blob()), download: `${name}.html` }).click();
+  };
+  return button;
+}
+
 /** A plot; fetched, because a picture's address cannot carry a token. */
 async function plot(name, file) {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  const reply = await fetch(`/v1/results/${encodeURIComponent(name)}/plots/${encodeURIComponent(file)}`, { headers });
+  const reply = await fetch(`v1/results/${encodeURIComponent(name)}/plots/${encodeURIComponent(file)}`, { headers });
   const address = URL.createObjectURL(await reply.blob());
   const image = make("img", { src: address, alt: file.replace(/\.svg$/, "").replaceAll("-", " "), loading: "lazy" });
   return make("figure", {}, image);
@@ -453,7 +475,7 @@ async function plot(name, file) {
 async function compareReports([first, second]) {
   const query = new URLSearchParams({ first, second });
   try {
-    const comparisons = await ask(`/v1/compare?${query}`);
+    const comparisons = await ask(`v1/compare?${query}`);
     return [make("h2", {}, `${first} and ${second}`), ...comparisons.flatMap((one) => [
       make("h3", {}, `${one.task}, on ${one.rows.toLocaleString("en")} rows that both have`),
       make("p", {}, one.summary),
@@ -461,7 +483,7 @@ async function compareReports([first, second]) {
     ])];
   } catch (problem) {
     if (problem.status !== 422) throw problem;
-    const reports = await Promise.all([first, second].map((name) => ask(`/v1/results/${encodeURIComponent(name)}`)));
+    const reports = await Promise.all([first, second].map((name) => ask(`v1/results/${encodeURIComponent(name)}`)));
     return [make("h2", {}, `${first} and ${second}`), make("p", { className: "notice" }, `Listed without a test: ${problem.message}. Different rows or protocols make different numbers.`), ...sideBySide(reports)];
   }
 }
@@ -503,5 +525,6 @@ window.onresize = () => document.querySelectorAll(".picture").forEach(spreadLabe
 at("show-pictures").onclick = () => show("pictures");
 at("show-reports").onclick = () => show("reports");
 at("compare").onclick = () => into(compareReports(ticked()));
-ask("/v1/models").then(showModels).catch((problem) => say(problem.message));
-ask("/v1/results").then(showList).catch(() => {});
+ask("v1/models").then(showModels).catch((problem) => say(problem.message));
+ask("v1/results").then(showList).then(openNamed).catch(() => {});
+window.onhashchange = openNamed;

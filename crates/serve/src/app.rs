@@ -6,15 +6,15 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
 use crate::api_error::ApiError;
 use crate::state::Shared;
 use crate::{dialect, explain, middleware, page, predict, results};
 
-/// Every route: its method and path.
-pub const ROUTES: [(&str, &str); 18] = [
+/// Every route: its method, and its path below the base path.
+pub const ROUTES: [(&str, &str); 19] = [
     ("get", "/"),
     ("get", "/page.css"),
     ("get", "/page.js"),
@@ -28,6 +28,7 @@ pub const ROUTES: [(&str, &str); 18] = [
     ("post", "/v1/explain"),
     ("get", "/v1/results"),
     ("get", "/v1/results/{name}"),
+    ("get", "/v1/results/{name}/report.html"),
     ("get", "/v1/results/{name}/plots/{file}"),
     ("get", "/v1/compare"),
     ("get", "/info"),
@@ -40,8 +41,7 @@ pub const OPENAPI: &str = include_str!("../assets/openapi.json");
 
 /// The service.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router {
-    Router::new()
-        .route("/", get(page::html))
+    let routes = Router::new()
         .route("/page.css", get(page::css))
         .route("/page.js", get(page::script))
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
@@ -55,10 +55,21 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/explain", post(explain::explain))
         .route("/v1/results", get(results::list))
         .route("/v1/results/{name}", get(results::one))
+        .route("/v1/results/{name}/report.html", get(results::whole))
         .route("/v1/results/{name}/plots/{file}", get(results::plot))
         .route("/v1/compare", get(results::compare))
         .route("/info", get(dialect::info))
-        .route("/extract", post(dialect::extract))
+        .route("/extract", post(dialect::extract));
+    let base = shared.base_path.as_str();
+    let routes = if base.is_empty() {
+        routes
+    } else {
+        // The page's addresses are relative to itself: it needs the slash.
+        let slash = Redirect::permanent(&format!("{}/", base.rsplit('/').next().unwrap_or(base)));
+        Router::new().nest(base, routes).route(base, get(move || async { slash }))
+    };
+    routes
+        .route(&format!("{base}/"), get(page::html))
         .method_not_allowed_fallback(|| async {
             let message = "this route has another method";
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", message)

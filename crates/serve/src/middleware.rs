@@ -26,8 +26,9 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Routes without a token: health checks, and the empty page, which asks for the token itself.
-const OPEN: [&str; 6] = ["/health", "/ready", "/", "/page.css", "/page.js", "/openapi.json"];
+/// Routes without a token: health checks, and the empty page, which asks for the token itself and
+/// to which the base path without its slash leads.
+const OPEN: [&str; 7] = ["/health", "/ready", "", "/", "/page.css", "/page.js", "/openapi.json"];
 
 /// Checks token, host and origin of a request, runs it, and counts it.
 pub(crate) async fn check(
@@ -38,6 +39,7 @@ pub(crate) async fn check(
 ) -> Response {
     let start = Instant::now();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    let route = route.strip_prefix(shared.base_path.as_str()).unwrap_or(route);
     let mut response = match admit(&shared, route, request.method(), request.headers()) {
         // A panic is a fault of ours, and ends one request, not a connection.
         Ok(()) => std::panic::AssertUnwindSafe(next.run(request))

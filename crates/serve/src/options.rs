@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Settings of a server.
@@ -9,6 +10,8 @@ use std::time::Duration;
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The path below which everything is served.
+    pub base_path: BasePath,
     /// Number of pictures in work at a time, at least 1: one a core.
     pub threads: usize,
     /// Bearer tokens, any of which opens the service; none leaves it open.
@@ -17,6 +20,38 @@ pub struct Options {
     pub results: Option<PathBuf>,
     /// What a request may cost.
     pub limits: Limits,
+}
+
+/// A path such as `/faces`, below which a server behind a proxy finds its routes; empty by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BasePath(String);
+
+impl BasePath {
+    /// Without a slash at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BasePath {
+    type Err = String;
+
+    /// # Errors
+    /// A path that does not begin with a slash, has an empty segment, `.` or `..`, or other letters
+    /// than those that mean themselves in an address (RFC 3986, section 2.3).
+    fn from_str(path: &str) -> Result<Self, String> {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-._~".contains(letter);
+        let is_segment =
+            |segment: &str| !matches!(segment, "" | "." | "..") && segment.chars().all(is_plain);
+        match path.strip_prefix('/') {
+            Some(below) if below.split('/').all(is_segment) => Ok(Self(path.to_owned())),
+            None if path.is_empty() => Ok(Self::default()),
+            _ => Err("expected a path such as /faces, of letters, digits, `-`, `.`, `_` and `~`"
+                .to_owned()),
+        }
+    }
 }
 
 /// What a request may cost, and what all of them may. The limit on pixels is the extractor's.
@@ -66,6 +101,23 @@ impl Default for Limits {
             time: Duration::from_secs(30),
             head_time: Duration::from_secs(10),
             drain_time: Duration::from_secs(30),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BasePath;
+
+    #[test]
+    fn a_base_path_has_plain_segments() {
+        let parse = |path: &str| path.parse::<BasePath>().map(|base| base.as_str().to_owned());
+        assert_eq!(parse("/faces").as_deref(), Ok("/faces"));
+        assert_eq!(parse("/a/b.c_d/").as_deref(), Ok("/a/b.c_d"));
+        assert_eq!(parse("/").as_deref(), Ok(""));
+        assert_eq!(parse("").as_deref(), Ok(""));
+        for path in ["faces", "//", "/a//b", "/..", "/a/./b", "/{name}", "/a b", "/%41", "/a?b"] {
+            assert!(parse(path).is_err(), "{path}");
         }
     }
 }

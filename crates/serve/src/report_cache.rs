@@ -1,8 +1,8 @@
-//! The cache of reports and plots: read when their files change, by one reader at a time, in
-//! bounded memory, so that many concurrent clients cost no more than one.
+//! The cache of reports and their plots: made anew when a report changes, by one reader at a time,
+//! in bounded memory, so that many concurrent clients cost no more than one.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{FileType, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +18,6 @@ use crate::api_error::ApiError;
 
 /// Most bytes of a `report.json` that is read; to read one takes several times as much.
 const REPORT: u64 = 16 << 20;
-/// Most bytes of a plot that is shown.
-const PLOT: u64 = 4 << 20;
 /// Bytes of cached pages and plots; the least recently used are evicted.
 const KEPT: usize = 32 << 20;
 
@@ -33,13 +31,17 @@ pub(crate) struct ReportCache {
     state: Arc<Mutex<State>>,
 }
 
-/// How reports are shown, as JSON.
+/// How reports are shown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shown {
-    /// A report of this name in the list.
+    /// A report of this name in the list, as JSON.
     pub line: fn(&str, &Report) -> serde_json::Result<Vec<u8>>,
-    /// A report's own page, with the file names of its plots.
-    pub page: fn(&str, Report, &[String]) -> serde_json::Result<Vec<u8>>,
+    /// A report's own page, as JSON.
+    pub page: fn(&str, Report) -> serde_json::Result<Vec<u8>>,
+    /// A report as one HTML file.
+    pub html: fn(&Report) -> String,
+    /// A report's plots, by file name.
+    pub plots: fn(&Report) -> Vec<(String, String)>,
 }
 
 #[derive(Default)]
@@ -91,8 +93,7 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// The cached contents of files, by path; pages also by the names of their plots, and what was made
-/// of several files by the states of these.
+/// What was made of files, by path: of one by its state, of several by the states of all.
 #[derive(Default)]
 struct FileCache {
     documents: HashMap<PathBuf, Document>,
@@ -102,7 +103,7 @@ struct FileCache {
 
 struct Document {
     stamp: Stamp,
-    /// Further texts by which a change is noticed.
+    /// The states of further files.
     others: Vec<String>,
     bytes: Bytes,
     used: u64,
@@ -155,9 +156,17 @@ impl ReportCache {
         self.look(move |state| state.page(&name, shown)).await
     }
 
+    /// The report of this name as one HTML file.
+    pub async fn html(&self, name: String) -> Result<Bytes, ApiError> {
+        let html = self.shown.html;
+        self.look(move |state| state.made(&name, "report.html", |report| Ok(html(&report).into())))
+            .await
+    }
+
     /// A plot of the report of this name.
     pub async fn plot(&self, name: String, file: String) -> Result<Bytes, ApiError> {
-        self.look(move |state| state.plot(&name, &file)).await
+        let shown = self.shown;
+        self.look(move |state| state.plot(&name, &file, shown)).await
     }
 
     /// What was made of files that are still the same, by a name of its own.
@@ -220,7 +229,7 @@ impl State {
         let began = Instant::now();
         let mut before = std::mem::take(&mut self.reports);
         let mut changed = false;
-        for (name, directory) in listed(root, FileType::is_dir)? {
+        for (name, directory) in directories(root)? {
             let path = directory.join("report.json");
             // The metadata of a link are its own: it is no file.
             let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
@@ -248,45 +257,63 @@ impl State {
     }
 
     fn page(&mut self, name: &str, shown: Shown) -> Result<Bytes, ApiError> {
-        let entry = self.entry(name)?;
-        let (stamp, path) = (entry.stamp, entry.directory.join("report.json"));
-        let plots = plots(&entry.directory).map_err(|error| unreadable(&path, &error))?;
-        let plots: Vec<String> = plots.into_iter().map(|(file, _)| file).collect();
-        if let Some(page) = self.kept.get(&path, stamp, &plots) {
-            return Ok(page);
-        }
-        let report = read(&path).map_err(|error| unreadable(&path, &error))?;
-        let report = report.ok_or_else(|| {
-            ApiError::unusable("this report cannot be read; see the server's log")
-        })?;
-        let page = (shown.page)(name, report, &plots).map_err(|error| {
-            tracing::error!("a report cannot be written as JSON: {error}");
-            ApiError::failed()
-        })?;
-        let page = Bytes::from(page);
-        self.kept.put(path, stamp, plots, page.clone());
-        Ok(page)
+        self.made(name, "report.json", |report| {
+            (shown.page)(name, report).map_err(|error| {
+                tracing::error!("a report cannot be written as JSON: {error}");
+                ApiError::failed()
+            })
+        })
     }
 
-    fn plot(&mut self, name: &str, file: &str) -> Result<Bytes, ApiError> {
-        let directory = &self.entry(name)?.directory;
-        let all = plots(directory).map_err(|error| unreadable(directory, &error))?;
-        let found = all.into_iter().find(|(entry, _)| entry == file);
-        let (_, path) = found.ok_or_else(ApiError::not_found)?;
-        let metadata = std::fs::symlink_metadata(&path).map_err(|_| ApiError::not_found())?;
-        let stamp = Stamp::from(&metadata);
-        if let Some(plot) = self.kept.get(&path, stamp, &[]) {
-            return Ok(plot);
+    /// What is made of a report, kept as the file of this name.
+    fn made(
+        &mut self,
+        name: &str,
+        file: &str,
+        make: impl FnOnce(Report) -> Result<Vec<u8>, ApiError>,
+    ) -> Result<Bytes, ApiError> {
+        let entry = self.entry(name)?;
+        let (stamp, directory) = (entry.stamp, entry.directory.clone());
+        let key = directory.join(file);
+        if let Some(made) = self.kept.get(&key, stamp, &[]) {
+            return Ok(made);
         }
-        if metadata.len() > PLOT {
-            let found = metadata.len();
-            let message = format!("a plot of at most {PLOT} bytes is shown, this has {found}");
-            return Err(ApiError::unusable(message));
-        }
-        let plot = Bytes::from(fs::read(&path).map_err(|error| unreadable(&path, &error))?);
-        self.kept.put(path, stamp, Vec::new(), plot.clone());
-        Ok(plot)
+        let made = Bytes::from(make(readable(&directory.join("report.json"))?)?);
+        self.kept.put(key, stamp, Vec::new(), made.clone());
+        Ok(made)
     }
+
+    /// A plot is drawn from its report: files next to it may be missing, or another run's.
+    fn plot(&mut self, name: &str, file: &str, shown: Shown) -> Result<Bytes, ApiError> {
+        let entry = self.entry(name)?;
+        let (stamp, path) = (entry.stamp, entry.directory.join("report.json"));
+        let names = path.with_file_name("plots");
+        let key = |file: &str| names.join(file);
+        if let Some(known) = self.kept.get(&names, stamp, &[]) {
+            if !known.split(|byte| *byte == b'\n').any(|known| known == file.as_bytes()) {
+                return Err(ApiError::not_found());
+            }
+            if let Some(plot) = self.kept.get(&key(file), stamp, &[]) {
+                return Ok(plot);
+            }
+        }
+        let plots = (shown.plots)(&readable(&path)?);
+        let known: Vec<&str> = plots.iter().map(|(file, _)| file.as_str()).collect();
+        self.kept.put(names.clone(), stamp, Vec::new(), known.join("\n").into());
+        let mut found = None;
+        for (name, plot) in plots {
+            let plot = Bytes::from(plot);
+            self.kept.put(key(&name), stamp, Vec::new(), plot.clone());
+            found = found.or_else(|| (name == file).then_some(plot));
+        }
+        found.ok_or_else(ApiError::not_found)
+    }
+}
+
+/// The report at this path.
+fn readable(path: &Path) -> Result<Report, ApiError> {
+    let report = read(path).map_err(|error| unreadable(path, &error))?;
+    report.ok_or_else(|| ApiError::unusable("this report cannot be read; see the server's log"))
 }
 
 /// Reads a report; none where it is none, or too large, which is logged.
@@ -307,24 +334,14 @@ fn unreadable(path: &Path, error: &io::Error) -> ApiError {
     ApiError::busy("the results cannot be read now: try again later", 2)
 }
 
-/// The entries of a directory that are of a kind, by name; none where there is no such directory.
-fn listed(directory: &Path, kind: fn(&FileType) -> bool) -> io::Result<Vec<(String, PathBuf)>> {
-    let of_kind = |path: &PathBuf| {
+/// The directories in a directory, by name; none where there is no such directory.
+fn directories(directory: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let is_directory = |path: &PathBuf| {
         // The metadata of a link are its own.
-        std::fs::symlink_metadata(path).is_ok_and(|metadata| kind(&metadata.file_type()))
+        std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
     };
     let named = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path));
-    Ok(children(directory)?.into_iter().filter(of_kind).filter_map(named).collect())
-}
-
-/// The plots of the report in this directory, without symbolic links.
-fn plots(report: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    if !is_within(report, "plots") {
-        return Ok(Vec::new());
-    }
-    let mut plots = listed(&report.join("plots"), FileType::is_file)?;
-    plots.retain(|(_, path)| path.extension().is_some_and(|extension| extension == "svg"));
-    Ok(plots)
+    Ok(children(directory)?.into_iter().filter(is_directory).filter_map(named).collect())
 }
 
 /// By what a change of files is noticed.
@@ -363,7 +380,7 @@ mod tests {
         }
         assert!(kept.get(&path(19), stamp, &[]).is_some());
         assert!(kept.get(&path(7), stamp, &[]).is_none());
-        // Another state of the file, and other plots.
+        // Another state of the file, and of others.
         assert!(kept.get(&path(19), Stamp([0; 4], [0, 0, 2]), &[]).is_none());
         assert!(kept.get(&path(19), stamp, &["a.svg".to_owned()]).is_none());
         let bytes = kept.bytes;

@@ -10,13 +10,19 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use facefold_core::Task;
 use facefold_evaluate::{Comparison, MetricSummary};
-use facefold_report::{Dataset, Provenance, Report, compare_results, plot_files, predictions_file};
+use facefold_report::{
+    Dataset, Provenance, Report, compare_results, html, plots, predictions_file,
+};
 use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::api_error::ApiError;
 use crate::report_cache::{ReportCache, Shown, is_within};
 use crate::state::Shared;
+
+/// Reports and plots have their styles in them, run no script and load nothing.
+const DOCUMENT_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 
 /// A report in the list.
 #[derive(Serialize)]
@@ -90,12 +96,12 @@ pub(crate) const SHOWN: Shown = Shown {
             warnings: report.warnings.clone(),
         })
     },
-    page: |name, report, plots| {
-        // Not what another run left there.
-        let own = plot_files(&report);
-        let plots = plots.iter().filter(|file| own.contains(file)).cloned().collect();
+    page: |name, report| {
+        let plots = plots(&report).into_iter().map(|(file, _)| file).collect();
         serde_json::to_vec(&summary(name.to_owned(), report, plots))
     },
+    html,
+    plots,
 };
 
 /// `GET /v1/results`; an empty list where the server shows none.
@@ -114,15 +120,29 @@ pub(crate) async fn one(
     Ok(json(shared.in_time(shared.reports()?.page(name)).await?))
 }
 
+/// `GET /v1/results/{name}/report.html`.
+pub(crate) async fn whole(
+    State(shared): State<Arc<Shared>>,
+    Segments(name): Segments<String>,
+) -> Result<Response, ApiError> {
+    let page = shared.in_time(shared.reports()?.html(name)).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
+    ];
+    Ok((headers, page).into_response())
+}
+
 /// `GET /v1/results/{name}/plots/{file}`.
 pub(crate) async fn plot(
     State(shared): State<Arc<Shared>>,
     Segments((name, file)): Segments<(String, String)>,
 ) -> Result<Response, ApiError> {
     let plot = shared.in_time(shared.reports()?.plot(name, file)).await?;
-    let policy = "default-src 'none'; style-src 'unsafe-inline'";
-    let headers =
-        [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, policy)];
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CONTENT_SECURITY_POLICY, DOCUMENT_POLICY),
+    ];
     Ok((headers, plot).into_response())
 }
 

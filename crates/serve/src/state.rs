@@ -15,7 +15,7 @@ use tokio::time::{Duration, Instant, sleep, timeout_at};
 use crate::api_error::ApiError;
 use crate::connections::Connections;
 use crate::metrics::Metrics;
-use crate::options::Limits;
+use crate::options::{BasePath, Limits};
 use crate::queue::{ExtractionResult, Job, Queue};
 use crate::report_cache::ReportCache;
 use crate::tokens::Tokens;
@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pub results: Option<ReportCache>,
     pub metrics: Metrics,
     pub connections: Arc<Connections>,
+    pub base_path: BasePath,
     /// Whether only this machine can reach the server.
     pub loopback: bool,
     /// Since when.
@@ -76,6 +77,7 @@ impl Shared {
             results,
             metrics: Metrics::default(),
             connections: Arc::new(Connections::new(limits.connections)),
+            base_path: options.base_path.clone(),
             loopback,
             draining: watch::Sender::new(None),
             requests: Semaphore::new(limits.requests),

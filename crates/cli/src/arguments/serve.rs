@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use facefold_serve::BasePath;
 
 use super::network::{RunArguments, whole};
 
@@ -37,6 +38,9 @@ pub struct ServeArguments {
     /// Address and port; port 0 takes a free one, and the first line of the output says which.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Path below which everything is served, behind a proxy that passes paths on as they are.
+    #[arg(long, default_value = "", value_name = "PATH", hide_default_value = true)]
+    pub base_path: BasePath,
     /// Directory of the reports to show on the page.
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,

@@ -28,6 +28,7 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
     }
     let options = Options {
         listen: arguments.listen,
+        base_path: arguments.base_path.clone(),
         threads: threads(arguments.run.threads),
         tokens: arguments.token.clone(),
         results: arguments.results.clone(),
@@ -50,9 +51,8 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
              those who know it",
         );
     }
-    output.answer(&json!({ "listening": format!("http://{address}") }), || {
-        format!("listening on http://{address}")
-    })?;
+    let address = format!("http://{address}{}", arguments.base_path.as_str());
+    output.answer(&json!({ "listening": address }), || format!("listening on {address}"))?;
     server.run()?;
     Ok(Outcome::Done)
 }

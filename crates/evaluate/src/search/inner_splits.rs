@@ -7,7 +7,9 @@ use rand::seq::SliceRandom;
 use super::InnerValidation;
 use crate::cross_validate::CvPlan;
 use crate::error::EvaluateError;
-use crate::protocol::{CvSplit, Protocol, RowInfo, plan as divide, subject_numbers};
+use crate::protocol::Protocol;
+use crate::row_info::{RowInfo, subject_numbers};
+use crate::split::{CvSplit, plan as divide};
 
 /// A split of a plan, without its test rows.
 pub(super) struct InnerSplits {

@@ -11,4 +11,5 @@ mod hostile;
 mod load;
 mod reports;
 mod routes;
+mod schema;
 mod support;

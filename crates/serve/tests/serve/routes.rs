@@ -1,11 +1,14 @@
 //! Our own routes, and the document that describes them.
 
+use std::path::Path;
+
 use facefold_core::DecisionAges;
 use facefold_predict::BundleCard;
 use facefold_serve::{OPENAPI, ROUTES};
 use serde_json::Value;
 
-use crate::client::{Client, form, get, post};
+use crate::client::{Client, Reply, form, get, post};
+use crate::schema::assert_conforms;
 use crate::support::{Running, bundle as drawn_bundle, face, options, picture};
 
 #[test]
@@ -195,5 +198,94 @@ fn the_document_describes_every_route_and_no_other() {
     for (method, path) in ROUTES.iter().filter(|(_, path)| !path.contains('{')) {
         let reply = client.request(&method.to_uppercase(), path, "", b"");
         assert!(![404, 405].contains(&reply.status) || *path == "/v1/compare", "{method} {path}");
+    }
+}
+
+#[test]
+fn responses_are_as_the_document_says() {
+    let mut options = options();
+    options.results = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results"));
+    let server = Running::start(&options);
+    let document: Value = serde_json::from_str(OPENAPI).unwrap();
+    let schema = |path: &str, method: &str, status: &str| {
+        let response = &document["paths"][path][method]["responses"][status];
+        let content = response["content"].as_object().expect("a content");
+        content.values().next().expect("a media type")["schema"].clone()
+    };
+    let check = |path: &str, method: &str, reply: &Reply| {
+        let schema = schema(path, method, &reply.status.to_string());
+        assert_conforms(&document, &schema, &reply.json());
+    };
+    let (kind, body) = form(&[("one.png", &picture(1)), ("broken.png", b"GIF89a")]);
+    for path in ["/v1/predict", "/v1/embed"] {
+        let several = post(server.address, &format!("{path}?faces=all"), &kind, &body);
+        assert_eq!(several.status, 200, "{}", several.text());
+        check(path, "post", &several);
+        check(path, "post", &post(server.address, path, "image/png", b"no picture"));
+    }
+    check("/v1/explain", "post", &post(server.address, "/v1/explain", "image/png", &picture(1)));
+    for path in ["/v1/models", "/v1/results", "/info"] {
+        check(path, "get", &get(server.address, path));
+    }
+    let report = get(server.address, "/v1/results/utkface-folds");
+    check("/v1/results/{name}", "get", &report);
+    check("/v1/results/{name}", "get", &get(server.address, "/v1/results/none"));
+}
+
+#[test]
+fn clients_can_be_generated_from_the_document() {
+    let document: Value = serde_json::from_str(OPENAPI).unwrap();
+    let mut names = std::collections::HashSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap_or_default().to_owned();
+            assert!(!name.is_empty() && names.insert(name), "{method} {path}");
+            // Generators take a type from a media type without `*` only.
+            let body = operation["requestBody"]["content"].as_object().into_iter().flatten();
+            for (kind, content) in body {
+                assert!(!kind.contains('*'), "{method} {path}: {kind}");
+                assert!(content["schema"].is_object(), "{method} {path}: {kind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn behind_a_proxy_all_is_below_the_base_path() {
+    let mut options = options();
+    options.base_path = "/tools/faces".parse().unwrap();
+    options.tokens = vec!["a-token".to_owned()];
+    let server = Running::start(&options);
+    let at = server.address;
+    let page = get(at, "/tools/faces/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let redirect = get(at, "/tools/faces");
+    // Relative to the address that was asked for, whichever host and scheme the proxy has.
+    assert_eq!((redirect.status, redirect.header("location")), (308, Some("faces/")));
+    for path in ["/health", "/page.js", "/openapi.json"] {
+        assert_eq!(get(at, &format!("/tools/faces{path}")).status, 200, "{path}");
+        assert_eq!(get(at, path).status, 401, "{path}");
+    }
+    // Routes that need a token need it there, and are counted by their names below the base path.
+    let mut client = Client::connect(at);
+    let token = "authorization: Bearer a-token\r\n";
+    assert_eq!(get(at, "/tools/faces/v1/models").status, 401);
+    assert_eq!(client.request("GET", "/tools/faces/v1/models", token, b"").status, 200);
+    assert_eq!(client.request("GET", "/v1/models", token, b"").status, 404);
+    let metrics = client.request("GET", "/tools/faces/metrics", token, b"").text();
+    assert!(metrics.contains("\"/v1/models\""), "{metrics}");
+}
+
+#[test]
+fn no_address_of_the_page_begins_at_the_root() {
+    let server = Running::start(&options());
+    for path in ["/", "/page.js", "/page.css"] {
+        let text = get(server.address, path).text();
+        for start in ["\"/", "`/", "'/", "(/"] {
+            let found = text
+                .match_indices(start)
+                .find(|(at, _)| text[at + 2..].starts_with(|next: char| next.is_ascii_lowercase()));
+            assert!(found.is_none(), "{path}: {:?}", found.map(|(at, _)| &text[at..at + 30]));
+        }
     }
 }

@@ -12,7 +12,7 @@ use facefold_core::{
 };
 use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
 use facefold_predict::Predictor;
-use facefold_serve::{Limits, Options, Server, Stopper};
+use facefold_serve::{BasePath, Limits, Options, Server, Stopper};
 use facefold_synthetic::portrait;
 use facefold_vision::decode;
 use facefold_vision::models::UNTRAINED;
@@ -120,6 +120,7 @@ fn train() -> Bundle {
 pub fn options() -> Options {
     Options {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        base_path: BasePath::default(),
         threads: 2,
         tokens: Vec::new(),
         results: None,
