@@ -43,13 +43,17 @@ address, token, *pictures = sys.argv[1:]
 client = AuthenticatedClient(base_url=address, token=token)
 def file(path):
     return File(payload=open(path, "rb"), file_name=path)
-one = predict.sync(client=client, body=file(pictures[0]))
-several = predict.sync(client=client, body=PredictFilesBody(pictures=[file(path) for path in pictures]))
-embedding = embed.sync(client=client, body=file(pictures[0])).pictures[0].faces[0].embedding
-refused = predict.sync(client=client, body=File(payload=io.BytesIO(b"no picture")))
+def answer(operation, **arguments):
+    reply = operation.sync_detailed(client=client, **arguments)
+    assert reply.parsed is not None, (reply.status_code, reply.content, reply.headers)
+    return reply.parsed
+one = answer(predict, body=file(pictures[0]))
+several = answer(predict, body=PredictFilesBody(pictures=[file(path) for path in pictures]))
+embedding = answer(embed, body=file(pictures[0])).pictures[0].faces[0].embedding
+refused = answer(predict, body=File(payload=io.BytesIO(b"no picture")))
 assert isinstance(refused, Problem) and refused.status == 415, refused
 print(json.dumps({
-    "bundle": models.sync(client=client).bundles[0].name,
+    "bundle": answer(models).bundles[0].name,
     "one": one.pictures[0].faces[0].predictions[0].to_dict(),
     "several": [picture.faces[0].predictions[0].to_dict() for picture in several.pictures],
     "columns": len(embedding),
@@ -137,8 +141,8 @@ def behind_nginx(directory, upstream):
     temporary = "\n".join(f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     configuration = directory / "nginx.conf"
     configuration.write_text(
-        f"daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log;\nevents {{}}\n"
-        f"http {{ access_log off; {temporary}\nserver {{ listen 127.0.0.1:{port}; server_name localhost;\n{location}\n}} }}\n")
+        f"{'user root; ' if os.geteuid() == 0 else ''}daemon off; pid {directory}/nginx.pid; error_log {directory}/error.log;\nevents {{}}\n"
+        f"http {{ access_log off; {temporary}\nserver {{ listen 127.0.0.1:{port}; server_name localhost;\nlocation / {{ return 404; }}\n{location}\n}} }}\n")
     with running(["nginx", "-c", configuration, "-p", directory], stderr=subprocess.DEVNULL):
         for _ in range(100):
             with contextlib.suppress(OSError):
@@ -157,13 +161,15 @@ def check_pages(port):
     for address in re.findall(r'(?:href|src)="([^"]*)"', page.decode()):
         assert not address.startswith(("/", "http")), address
         assert get(port, f"{BASE}/{address}")[0] == 200, address
-    assert get(port, "/v1/models")[0] == 404
+    status = get(port, "/v1/models")[0]
+    assert status == 404, f"nginx passes on what is outside of {BASE}: {status}"
     authorised = {"authorization": f"Bearer {TOKEN}"}
     reports = json.loads(get(port, f"{BASE}/v1/results", authorised)[2])
     assert reports, "no reports"
     status, headers, _ = get(port, f"{BASE}/v1/results/{reports[0]['name']}/report.html", authorised)
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8"), status
-    assert get(port, f"{BASE}/v1/models")[0] == 401
+    status = get(port, f"{BASE}/v1/models")[0]
+    assert status == 401, f"without a token: {status}"
 
 
 def check_answers(found, expected):
