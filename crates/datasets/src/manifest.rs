@@ -248,6 +248,7 @@ mod tests {
     fn errors_name_the_cause() {
         for (text, expected) in [
             ("path,subjects,agee\n", "found `subjects`, `agee`"),
+            ("path,age,gender,age\na.jpg,3,f,40\n", "each column once, found two columns `age`"),
             ("subject\nann\n", "expected a column `path`"),
             ("path,gender\na.jpg,f\nb.jpg,x\n", "line 3: expected a gender"),
             ("path,fold\na.jpg,-1\n", "line 2: expected a fold's number"),

@@ -70,7 +70,9 @@ impl Table {
                 continue;
             }
             let Some(header) = &header else {
-                header = Some(record.iter().map(|name| name.trim().to_owned()).collect());
+                let names: Vec<String> = record.iter().map(|name| name.trim().to_owned()).collect();
+                each_once(path, &names)?;
+                header = Some(names);
                 continue;
             };
             if record.len() != header.len() {
@@ -108,6 +110,19 @@ impl Table {
     /// The rows, in the order of the file.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().map(|(line, fields)| Row { path: &self.path, line: *line, fields })
+    }
+}
+
+/// Refuses a header that names a column twice: which of the two has the labels is not known.
+fn each_once(path: &Path, header: &[String]) -> Result<(), DatasetError> {
+    let mut named = header.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    match named.find(|(at, name)| header[..*at].contains(name)) {
+        None => Ok(()),
+        Some((_, name)) => Err(DatasetError::File {
+            path: path.to_owned(),
+            expected: "each column once".to_owned(),
+            found: format!("two columns `{name}`"),
+        }),
     }
 }
 

@@ -25,8 +25,12 @@ const MISSING: [&str; 9] = ["", "nan", "none", "null", "na", "n/a", "-", "?", "u
 /// Ages above this are years of birth, or days.
 const OLDEST: f32 = 150.0;
 
-/// How far probabilities of all classes may sum up from 1, as they are rounded.
+/// How far probabilities of all classes may sum up from 1: at least this, and more for many classes, of which
+/// each may be rounded by [`ROUNDED`].
 const SUM_TOLERANCE: f32 = 0.02;
+
+/// Half of the last of two decimals.
+const ROUNDED: f32 = 0.005;
 
 /// The table of another program.
 #[derive(Debug)]
@@ -205,6 +209,22 @@ impl ExternalPredictions {
         };
         let of_classes: Vec<Option<usize>> = classes.iter().map(of_class).collect();
         let known = of_classes.iter().flatten().count();
+        let mut earlier = HashMap::new();
+        for (class, column) in classes.iter().zip(&of_classes) {
+            if let Some(column) = column
+                && let Some(other) = earlier.insert(column, class)
+            {
+                return Err(file_error(
+                    &self.path,
+                    format!(
+                        "expected a column of probabilities for each class of {task}, found `p_{}` for both \
+                         `{other}` and `{class}`, whose names differ in case, blanks or hyphens alone; leave the \
+                         probabilities out, or rename one class in the labels and here",
+                        normalised(class)
+                    ),
+                ));
+            }
+        }
         // Of two classes one says both.
         let enough = known == classes.len() || (known == 1 && classes.len() == 2);
         let of_label = names(task)
@@ -331,7 +351,7 @@ impl<'a> Row<'a> {
         let known: f32 = values.iter().flatten().sum();
         let mut values: Vec<f32> = values.into_iter().map(|v| v.unwrap_or(1.0 - known)).collect();
         let sum: f32 = values.iter().sum();
-        if (sum - 1.0).abs() > SUM_TOLERANCE {
+        if (sum - 1.0).abs() > SUM_TOLERANCE.max(1.01 * ROUNDED * values.len() as f32) {
             return Err(self.error("probabilities that sum up to 1", &sum.to_string()));
         }
         for value in &mut values {
@@ -520,6 +540,26 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_probabilities_is_not_taken_for_two_classes() {
+        let classes = ["Happy face", "happy-face"].map(str::to_owned);
+        let table = read("path,class,p_happy face\n1.jpg,happy-face,0.9\n").unwrap();
+        let message = table.of_pictures(Task::Class, &classes, &["1.jpg".to_owned()]).unwrap_err();
+        let message = message.to_string();
+        assert!(message.contains("both `Happy face` and `happy-face`"), "{message}");
+    }
+
+    #[test]
+    fn probabilities_of_many_classes_may_be_rounded() {
+        let classes: Vec<String> = (0..10).map(|class| format!("c{class}")).collect();
+        let names: String = (0..10).map(|class| format!(",p_c{class}")).collect();
+        let table =
+            read(&format!("path,class{names}\n1.jpg,c0,0.12{}\n", ",0.1".repeat(8) + ",0.12"))
+                .unwrap();
+        let found = table.of_pictures(Task::Class, &classes, &["1.jpg".to_owned()]).unwrap();
+        assert!(found.values[0].as_ref().is_some_and(|values| values[0] > 0.11));
+    }
+
+    #[test]
     fn tables_that_cannot_be_read_name_the_line() {
         for (text, task, expected) in [
             ("file,age\n1.jpg,3\n", Task::Age, "expected a column `path` (or `key`)"),
@@ -534,6 +574,11 @@ mod tests {
             ("path,p_female\n1.jpg,1.5\n", Task::Gender, "a probability from 0 to 1"),
             ("path,p_female,p_male\n1.jpg,0.5,0.1\n", Task::Gender, "sum up to 1"),
             ("path,age_group,p_0-2\n1.jpg,0-2,1\n", Task::AgeGroup, "without `p_4-6`"),
+            (
+                "path,age_group,p_0-2,p_4-6,p_60-100\n1.jpg,0-2,0.5,0.4,0.05\n",
+                Task::AgeGroup,
+                "sum up to 1",
+            ),
             ("path,gender,p_female\n1.jpg,m,0.9\n", Task::Gender, "the most probable class"),
             ("path,gender,gender_probability\n1.jpg,m,0.3\n", Task::Gender, "which is the highest"),
         ] {

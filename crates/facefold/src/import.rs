@@ -9,7 +9,7 @@ use facefold_core::{
 };
 use facefold_datasets::{Dataset, DatasetKind};
 use facefold_store::{
-    DatasetInfo, ImportError, ImportFiles, ImportedRow, ImportedRows, SampleRow, Store,
+    DatasetInfo, IMPORT, ImportError, ImportFiles, ImportedRow, ImportedRows, SampleRow, Store,
     StoreHeader, StoreWriter,
 };
 use serde::Serialize;
@@ -63,6 +63,8 @@ pub struct ImportSummary {
     pub unlabelled: usize,
     /// Label rows with the values of an earlier one: together they count as one picture.
     pub identical: usize,
+    /// Embeddings of an earlier import that no label row has any more. They were removed.
+    pub superseded: usize,
     /// Label rows that name no subject.
     pub without_subject: usize,
     /// Whether it was cancelled before its end.
@@ -72,8 +74,9 @@ pub struct ImportSummary {
 /// Imports embeddings and labels into a store, on which everything works but what needs pictures.
 ///
 /// A row is known by its values: rows with the same ones are one picture, as files with the same bytes
-/// are. Called again with the same options it goes on where it was stopped. Nothing is written before
-/// every row was read and found finite.
+/// are. Called again with the same options it goes on where it was stopped; with changed files the label rows
+/// are those of the new ones, each with the values that it has there. Nothing is written before every row was
+/// read and found finite.
 ///
 /// # Errors
 /// Files that do not fit together, a value that is not finite, or a store of something else.
@@ -104,22 +107,28 @@ pub fn import(options: &ImportOptions, progress: &dyn Progress) -> Result<Import
         Some(sample) => run.add(sample, &row),
         None => Ok(()),
     });
-    let Run { outcomes, identical, .. } = run;
+    let Run { outcomes, identical, seen, .. } = run;
     let interrupted = match cancelled {
         Err(Stop::Cancelled) => true,
         Err(Stop::Failed(error)) => return Err(error),
         Ok(()) => false,
     };
     if !interrupted {
-        store.write_samples(dataset.samples.iter().zip(&outcomes).map(|(sample, outcome)| {
-            let (key, rejection) = match outcome {
-                Some(Ok(key)) => (Some(*key), None),
-                Some(Err(rejection)) => (None, Some(rejection.clone())),
-                None => (None, Some(no_row())),
-            };
-            SampleRow { sample: sample.clone(), key, rejection }
-        }))?;
+        // What an earlier import knew is not kept: these files are all that the store is made of.
+        store.overwrite_samples(dataset.samples.iter().zip(&outcomes).map(
+            |(sample, outcome)| {
+                let (key, rejection) = match outcome {
+                    Some(Ok(key)) => (Some(*key), None),
+                    Some(Err(rejection)) => (None, Some(rejection.clone())),
+                    None => (None, Some(no_row())),
+                };
+                SampleRow { sample: sample.clone(), key, rejection }
+            },
+        ))?;
     }
+    // Nobody could ask for their removal any more, as no label row names them.
+    let superseded =
+        if interrupted { 0 } else { store.retain_pictures(|key| seen.contains(key))? };
     store.finish()?;
     let of = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|found| wanted(found)).count();
     Ok(ImportSummary {
@@ -135,6 +144,7 @@ pub fn import(options: &ImportOptions, progress: &dyn Progress) -> Result<Import
         without_row: if interrupted { 0 } else { of(Option::is_none) },
         unlabelled: matched.iter().filter(|sample| sample.is_none()).count(),
         identical,
+        superseded,
         without_subject: dataset.samples.iter().filter(|sample| sample.subject.is_none()).count(),
         interrupted,
     })
@@ -185,7 +195,7 @@ impl Run<'_> {
     }
 
     fn append(&mut self, values: &[f32], row: &ImportedRow<'_>) -> Result<ImageKey, Stop> {
-        let key = key(self.fingerprint, values);
+        let key = key(self.fingerprint, values, row);
         if !self.seen.insert(key) {
             self.identical += 1;
             return Ok(key);
@@ -216,10 +226,14 @@ fn face(variant: FaceVariant, values: &[f32], taps: &[f32]) -> Result<Face> {
     })
 }
 
-/// The identity of a row: its values.
-fn key(fingerprint: &Fingerprint, values: &[f32]) -> ImageKey {
+/// The identity of a row: its values, those of the mirrored picture and further features included, so that
+/// none of an earlier import stands for another one.
+fn key(fingerprint: &Fingerprint, values: &[f32], row: &ImportedRow<'_>) -> ImageKey {
     let mut bytes = format!("facefold import {fingerprint}\n").into_bytes();
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    // The fingerprint has the lengths, by which the parts cannot be taken for each other.
+    for part in [values, row.mirrored.unwrap_or_default(), row.taps, row.mirrored_taps] {
+        bytes.extend(part.iter().flat_map(|value| value.to_le_bytes()));
+    }
     ImageKey::of(&bytes)
 }
 
@@ -272,7 +286,17 @@ fn fingerprint(info: &ExtractorInfo) -> Fingerprint {
 /// What the store says of the labels.
 fn dataset_info(dataset: &Dataset, options: &ImportOptions) -> Result<DatasetInfo> {
     let mut info = DatasetInfo::new(dataset.kind.as_str(), std::path::absolute(&dataset.root)?);
-    info.options = json!({ "source": std::path::absolute(&options.labels)? });
+    let ImportFiles { embeddings, mirrored, taps, mirrored_taps, key } = &options.files;
+    let absolute = |path: &Option<PathBuf>| path.as_ref().map(std::path::absolute).transpose();
+    // By these a message names the command that makes lost rows anew.
+    let import = json!({
+        "embeddings": std::path::absolute(embeddings)?,
+        "mirrored": absolute(mirrored)?,
+        "taps": absolute(taps)?,
+        "mirrored_taps": absolute(mirrored_taps)?,
+        "key": key,
+    });
+    info.options = json!({ "source": std::path::absolute(&options.labels)?, IMPORT: import });
     info.counts.insert("rows".to_owned(), dataset.rows as u64);
     info.counts.insert("duplicates".to_owned(), dataset.duplicates as u64);
     Ok(info)
@@ -351,7 +375,16 @@ impl ImportSummary {
     /// subject.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let Self { rows, empty, without_row, unlabelled, identical, without_subject, .. } = self;
+        let Self {
+            rows,
+            empty,
+            without_row,
+            unlabelled,
+            identical,
+            superseded,
+            without_subject,
+            ..
+        } = self;
         let mut warnings = Vec::new();
         let mut say = |count: usize, what: String| {
             if count > 0 {
@@ -374,6 +407,13 @@ impl ImportSummary {
             format!(
                 "{identical} rows have the very values of an earlier one: they count as the same picture and \
                  subject"
+            ),
+        );
+        say(
+            *superseded,
+            format!(
+                "{superseded} embeddings of an earlier import, which no label row has any more, were removed from the \
+                 store"
             ),
         );
         say(*without_subject, format!("{without_subject} of {rows} {}", crate::data::NO_LIKENESS));

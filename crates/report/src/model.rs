@@ -74,6 +74,9 @@ pub struct Network {
     pub precision: String,
     /// Terms of the weights.
     pub licence: String,
+    /// Whether another program made the embeddings: nothing but the name is known of their network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
 }
 
 /// The samples of a store.

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use facefold_core::{Fingerprint, ImageKey};
 use parquet::errors::ParquetError;
 
+use crate::layout::Layout;
+use crate::remedy::run_again;
+
 /// A failure to open, write or read a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no store at the path.
     #[error(
-        "expected a store at `{path}`, found no `store.json` there; `facefold extract` makes one"
+        "expected a store at `{path}`, found no `store.json` there; `facefold extract` or `facefold store import` \
+         makes one"
     )]
     NotAStore {
         /// The directory.
@@ -33,7 +37,7 @@ pub enum StoreError {
     },
     /// The store was written by another version of the format.
     #[error(
-        "`{path}` has store format {found}, expected {expected}: extract again into another --store"
+        "`{path}` has store format {found}, expected {expected}: make it anew in another --store"
     )]
     OtherFormat {
         /// The directory.
@@ -60,8 +64,8 @@ pub enum StoreError {
     },
     /// The store holds embeddings of another network, preprocessing or precision class.
     #[error(
-        "`{path}` holds embeddings with fingerprint {stored} ({stored_by}), this extractor makes \
-         {wanted} ({wanted_by}), and the two must not be mixed: use another --store, or delete \
+        "`{path}` holds embeddings with fingerprint {stored} ({stored_by}), expected {wanted} \
+         ({wanted_by}), and the two must not be mixed: use another --store, or delete \
          this one"
     )]
     OtherFingerprint {
@@ -110,7 +114,7 @@ pub enum StoreError {
     /// A shard or a log of another network lies in the store.
     #[error(
         "`{path}` is of another network than that of `store.json`: expected the fingerprint {expected}, found \
-         {found}; move it out of the store and run the same `extract` command again, or restore the \
+         {found}; move it out of the store and run the command again that made the store, or restore the \
          `store.json` that belongs to it"
     )]
     ForeignFile {
@@ -149,12 +153,12 @@ pub enum StoreError {
         /// What was expected and what was found.
         what: String,
         /// What to do about it.
-        remedy: &'static str,
+        remedy: String,
     },
     /// Requested rows that the store does not have.
     #[error(
         "{missing} of {asked} pictures have no embedding of variant {variant} in `{path}`, the \
-         first is {first}: run the same `extract` command again"
+         first is {first}: {again}"
     )]
     Missing {
         /// The directory.
@@ -167,17 +171,23 @@ pub enum StoreError {
         variant: u32,
         /// The first that is missing.
         first: ImageKey,
+        /// The command to run again.
+        again: String,
     },
     /// Taps requested from a store without.
     #[error(
-        "`{path}` has no taps: extract again with --taps into another --store, or use --features embedding"
+        "`{path}` has no taps: extract again with --taps, or import with --taps FILE, into another --store, or use \
+         --features embedding"
     )]
     NoTaps {
         /// The directory.
         path: PathBuf,
     },
     /// No samples table yet.
-    #[error("`{path}` has no samples table yet: let `facefold extract` run to its end")]
+    #[error(
+        "`{path}` has no samples table yet: let the `extract` or `store import` command that makes the store \
+             run to its end"
+    )]
     NoSamples {
         /// The directory.
         path: PathBuf,
@@ -215,10 +225,6 @@ pub enum StoreError {
     Io(#[from] io::Error),
 }
 
-/// Advice for a corrupt shard.
-pub(crate) const EXTRACT_AGAIN: &str =
-    "delete the file and run the same `extract` command again: only its pictures are done anew";
-
 impl StoreError {
     /// A failure to write a Parquet file. Where it is the disk's, the disk's words are enough.
     pub(crate) fn parquet(path: &Path, source: ParquetError) -> Self {
@@ -232,6 +238,11 @@ impl StoreError {
     }
 
     pub(crate) fn corrupt_shard(path: &Path, what: impl Into<String>) -> Self {
-        Self::Corrupt { path: path.to_owned(), what: what.into(), remedy: EXTRACT_AGAIN }
+        // Shards lie in a directory of the store's, and the log in the store's own.
+        let above = path.ancestors().skip(1).take(2);
+        let store = above.into_iter().find(|directory| Layout::new(directory).header().exists());
+        let again = run_again(store.unwrap_or(path));
+        let remedy = format!("delete the file and {again}: only its pictures are done anew");
+        Self::Corrupt { path: path.to_owned(), what: what.into(), remedy }
     }
 }

@@ -10,7 +10,7 @@ use fs_err as fs;
 
 use crate::error::StoreError;
 use crate::header::StoreHeader;
-use crate::index::Index;
+use crate::index::{Entry, Index};
 use crate::layout::Layout;
 use crate::samples::SampleRow;
 use crate::seal;
@@ -228,23 +228,7 @@ impl StoreWriter {
         // Corrupt ranges of a log cannot be read, and may contain the removed rows.
         self.empty_log()?;
         self.forget_in_shards(&traces.keys)?;
-        let attempts = self.store.layout.directory.join(attempts::FILE);
-        if attempts.exists() {
-            disk::remove_file(&attempts)?;
-        }
-        let Store { layout, header, .. } = &self.store;
-        if layout.derived().is_dir() {
-            let _lock = layout.lock_derived()?;
-            for entry in fs::read_dir(layout.derived())? {
-                let path = entry?.path();
-                if path.file_name() != Some(OsStr::new("lock")) {
-                    disk::remove_file(&path)?;
-                }
-            }
-            disk::sync_names(&layout.derived())?;
-        }
-        let index = Index::load(layout, header)?;
-        self.store.index = index;
+        self.forget_derived()?;
         if self.store.layout.samples().exists() {
             let paths: HashSet<&Path> = traces.paths.iter().map(PathBuf::as_path).collect();
             self.store.retain_samples(|row| {
@@ -257,6 +241,50 @@ impl StoreWriter {
         // away again.
         self.withdraw_removal(traces)?;
         self.end_change();
+        Ok(())
+    }
+
+    /// Removes the embeddings of all pictures but those that `keep` names, and what is derived from them; gives
+    /// how many there were. Label rows stay as they are.
+    ///
+    /// # Errors
+    /// A file that is corrupt or cannot be read or written; the store is then to be opened anew, and the call
+    /// repeated.
+    pub fn retain_pictures(
+        &mut self,
+        keep: impl Fn(&ImageKey) -> bool,
+    ) -> Result<usize, StoreError> {
+        self.seal()?;
+        let all = self.store.index.entries().iter().map(Entry::key);
+        let others: HashSet<ImageKey> = all.filter(|key| !keep(key)).collect();
+        if others.is_empty() {
+            return Ok(0);
+        }
+        self.begin_change();
+        self.forget_in_shards(&others)?;
+        self.forget_derived()?;
+        self.end_change();
+        Ok(others.len())
+    }
+
+    /// Deletes what is derived from the shards, and looks through them anew.
+    fn forget_derived(&mut self) -> Result<(), StoreError> {
+        let Store { layout, header, .. } = &self.store;
+        let attempts = layout.directory.join(attempts::FILE);
+        if attempts.exists() {
+            disk::remove_file(&attempts)?;
+        }
+        if layout.derived().is_dir() {
+            let _lock = layout.lock_derived()?;
+            for entry in fs::read_dir(layout.derived())? {
+                let path = entry?.path();
+                if path.file_name() != Some(OsStr::new("lock")) {
+                    disk::remove_file(&path)?;
+                }
+            }
+            disk::sync_names(&layout.derived())?;
+        }
+        self.store.index = Index::load(layout, header)?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::write_atomic;
 use crate::error::StoreError;
+use crate::remedy::IMPORT;
 
 /// Version of the format on disk, raised when older readers would go wrong.
 pub(crate) const FORMAT: u32 = 2;
@@ -22,7 +23,7 @@ const WITHOUT_CHECKSUMS: u32 = 1;
 const MARKER: &[u8] = br#""checksum": ""#;
 
 /// What to do where `store.json` cannot be read.
-const RESTORE: &str = "restore it from a copy, or extract again into another --store";
+const RESTORE: &str = "restore it from a copy, or make the store anew in another --store";
 
 /// What a store is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,8 +120,11 @@ impl StoreHeader {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let corrupt =
-            |what: String| StoreError::Corrupt { path: path.to_owned(), what, remedy: RESTORE };
+        let corrupt = |what: String| StoreError::Corrupt {
+            path: path.to_owned(),
+            what,
+            remedy: RESTORE.to_owned(),
+        };
         let sum = checksum::check(&text, MARKER);
         if sum == Checksum::Wrong {
             return Err(corrupt("its bytes do not have the checksum that it carries".to_owned()));
@@ -262,7 +266,8 @@ impl StoreHeader {
 
 impl DatasetInfo {
     /// How the data set asked for differs from this one: what this one has, and what was found;
-    /// none where both are the same one. Counts may differ: label files grow.
+    /// none where both are the same one. Counts may differ: label files grow. So may the files of an
+    /// import, whose labels say what the rows are of.
     pub(crate) fn difference(&self, wanted: &Self) -> Option<(String, String)> {
         if self.kind != wanted.kind {
             return Some((self.kind.clone(), wanted.kind.clone()));
@@ -275,7 +280,9 @@ impl DatasetInfo {
         let (name, stored) = options.iter().find(|&(name, stored)| {
             let found = wanted.options.get(name).unwrap_or(&serde_json::Value::Null);
             let places = stored.as_str().zip(found.as_str());
-            stored != found && !places.is_some_and(|(a, b)| same_place(a.as_ref(), b.as_ref()))
+            *name != IMPORT
+                && stored != found
+                && !places.is_some_and(|(a, b)| same_place(a.as_ref(), b.as_ref()))
         })?;
         let found = wanted.options.get(name).unwrap_or(&serde_json::Value::Null);
         let given = |value: &serde_json::Value| match value {
@@ -294,5 +301,13 @@ fn same_place(first: &Path, second: &Path) -> bool {
 }
 
 fn made_by(info: &ExtractorInfo) -> String {
+    if info.is_imported() {
+        let taps = if info.taps_length > 0 {
+            format!(" and {} taps", info.taps_length)
+        } else {
+            String::new()
+        };
+        return format!("imported, {}, {} values{taps}", info.network, info.embedding_length);
+    }
     format!("{}, {}, {}", info.model, info.network, info.precision)
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::error::StoreError;
 use crate::header::StoreHeader;
 use crate::npy;
+use crate::remedy::FINISH_REMOVAL;
 use crate::samples::SampleRow;
 use crate::shard::{self, Kind};
 use crate::store::Store;
@@ -167,7 +168,7 @@ impl Store {
         if self.removal_is_unfinished() {
             // Half of it may be there, such as a shard next to the one that replaces it. What else is
             // said to be done, the extraction above all, would bring back the person who was to be forgotten.
-            let first = format!("a removal is not finished: {}", remedy_for_lost_rows(true));
+            let first = format!("a removal is not finished: {}", FINISH_REMOVAL);
             found.problems.insert(0, first);
         }
         Ok(found)
@@ -226,7 +227,7 @@ impl Store {
             found.problems.push(format!(
                 "{} label rows name pictures that have neither an embedding nor a rejection: {}",
                 found.samples_without_outcome,
-                remedy_for_lost_rows(self.removal_is_unfinished())
+                self.remedy_for_lost_rows()
             ));
         }
         Ok(())
@@ -287,16 +288,4 @@ impl Store {
 /// Bytes of the files in a directory; 0 where there is none.
 fn size_of_directory(path: &Path) -> io::Result<u64> {
     children(path)?.into_iter().map(|file| Ok(fs::symlink_metadata(file)?.len())).sum()
-}
-
-/// What to do about [`Store::lost_rows`], as the end of a sentence.
-#[must_use]
-pub fn remedy_for_lost_rows(removal_is_unfinished: bool) -> &'static str {
-    if removal_is_unfinished {
-        // The extraction would bring back the person who was to be forgotten.
-        "wait for the `store forget` that is at work, or run the same `store forget` command again, which was \
-         cut off"
-    } else {
-        "run the same `extract` command again"
-    }
 }

@@ -17,6 +17,7 @@ use fs_err as fs;
 use crate::codec::{self, Record};
 use crate::disk::{self, write_atomic};
 use crate::error::StoreError;
+use crate::remedy::run_again;
 
 const MAGIC: &[u8; 16] = b"facefold log 2\n\0";
 /// An empty log of a store of format 1.
@@ -107,8 +108,10 @@ fn check_header(path: &Path, start: &[u8], expected: &Fingerprint) -> Result<(),
         return Err(StoreError::Corrupt {
             path: path.to_owned(),
             what: format!("expected a facefold log, found `{}`", magic.escape_ascii()),
-            remedy: "delete the file and run the same `extract` command again: only pictures \
-                     that are in no shard are done anew",
+            remedy: format!(
+                "delete the file and {}: only pictures that are in no shard are done anew",
+                run_again(path.parent().unwrap_or(path))
+            ),
         });
     }
     if found == expected.as_str().as_bytes() {
@@ -144,9 +147,9 @@ impl LogCorruption {
         self.inside.iter().map(move |Range { start, end }| {
             format!(
                 "`{}` is corrupt from byte {start} to byte {end}: what was written there is lost, \
-                 and everything before and after it is read; run the same `extract` command again, \
-                 which extracts the lost pictures anew",
-                log.display()
+                 and everything before and after it is read; {}, which makes the lost pictures' embeddings anew",
+                log.display(),
+                run_again(log.parent().unwrap_or(log))
             )
         })
     }
@@ -157,8 +160,8 @@ impl LogCorruption {
         }
         if !self.tail.is_empty() {
             tracing::warn!(
-                "cut {} bytes of an unfinished record off `{}` at byte {}; its picture is extracted \
-                 again",
+                "cut {} bytes of an unfinished record off `{}` at byte {}; its picture is made \
+                 anew",
                 self.tail.end - self.tail.start,
                 log.display(),
                 self.tail.start
@@ -206,7 +209,7 @@ pub(crate) fn read_record(mut file: &fs::File, entry: &LogEntry) -> Result<Recor
         StoreError::Corrupt {
             path: file.path().to_owned(),
             what: format!("the record at byte {} changed after it was checked", entry.offset),
-            remedy: "check the disk, and run the same command again",
+            remedy: "check the disk, and run the same command again".to_owned(),
         }
     })
 }

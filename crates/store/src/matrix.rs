@@ -199,6 +199,7 @@ impl Store {
                 asked: wanted.len(),
                 variant,
                 first,
+                again: self.run_again(),
             }),
         }
     }
@@ -246,7 +247,7 @@ impl Store {
         StoreError::Corrupt {
             path: self.directory().to_owned(),
             what: what.to_string(),
-            remedy: "delete the directory `derived` in it",
+            remedy: "delete the directory `derived` in it".to_owned(),
         }
     }
 }

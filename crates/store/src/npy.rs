@@ -273,7 +273,7 @@ fn open_or_build(store: &Store, name: &str, width: usize) -> Result<MappedCopy, 
     MappedCopy::open(&path, rows, width)?.ok_or_else(|| StoreError::Corrupt {
         path,
         what: "it is not what was just written".to_owned(),
-        remedy: "check the disk",
+        remedy: "check the disk".to_owned(),
     })
 }
 

@@ -38,10 +38,6 @@ const MARKER: &[u8] = b"facefold.checksum\x18\x40";
 /// The name of the store's id among the file's key-value metadata.
 const STORE: &str = "facefold.store";
 
-/// What to do about a damaged table.
-const WRITE_AGAIN: &str = "restore the table that belongs to the store, or run the same `extract` command \
-    again: it writes the table anew from the label files, so take the forgotten person out of them first";
-
 /// A label row and its picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleRow {
@@ -104,8 +100,14 @@ impl Store {
     /// Calls `each` with every row of the samples table, in order.
     pub(crate) fn for_each_sample(&self, each: impl FnMut(SampleRow)) -> Result<(), StoreError> {
         let path = self.layout.samples();
-        let corrupt =
-            |what: String| StoreError::Corrupt { path: path.clone(), what, remedy: WRITE_AGAIN };
+        let corrupt = |what: String| {
+            let remedy = format!(
+                "restore the table that belongs to the store, or {}: it writes the table anew from the label files, so \
+                 take the forgotten person out of them first",
+                self.run_again()
+            );
+            StoreError::Corrupt { path: path.clone(), what, remedy }
+        };
         let bytes = match fs::read(&path) {
             Ok(bytes) => Bytes::from(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -234,6 +236,19 @@ impl Store {
         }
         self.put_table(table, header)?;
         Ok(taken_over)
+    }
+
+    /// Writes a samples table of these rows alone in the place of the present one.
+    pub(crate) fn overwrite_samples<R: Borrow<SampleRow>>(
+        &mut self,
+        rows: impl IntoIterator<Item = R>,
+        header: StoreHeader,
+    ) -> Result<(), StoreError> {
+        let mut table = TableWriter::new(&header)?;
+        for row in rows {
+            table.push(row.borrow().clone())?;
+        }
+        self.put_table(table, header)
     }
 
     /// Puts a samples table in the place of the present one, with the header of the store that has it.

@@ -252,7 +252,7 @@ impl Store {
         let log = self.log.as_ref().ok_or_else(|| StoreError::Corrupt {
             path: self.layout.log(),
             what: "it vanished".to_owned(),
-            remedy: "run the same `extract` command again",
+            remedy: self.run_again(),
         })?;
         log::read_record(&log.lock().unwrap_or_else(PoisonError::into_inner), entry)
     }

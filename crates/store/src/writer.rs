@@ -283,6 +283,20 @@ impl StoreWriter {
         self.store.replace_samples(rows, header)
     }
 
+    /// Writes the samples table of these rows alone, in their order, and takes over the data set that the
+    /// store was opened with: nothing of the earlier table is kept. For rows that were read whole with all
+    /// that is known of their pictures, as an import's are.
+    ///
+    /// # Errors
+    /// A failure to write; the earlier table then stays.
+    pub fn overwrite_samples<R: Borrow<SampleRow>>(
+        &mut self,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<(), StoreError> {
+        let header = self.store.header.with_samples(self.dataset.clone());
+        self.store.overwrite_samples(rows, header)
+    }
+
     /// Seals what is in the log and gives the store for reading.
     ///
     /// # Errors

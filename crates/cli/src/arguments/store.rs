@@ -42,8 +42,8 @@ While a run makes a report from the store, it is refused. Where it was killed, t
 Reports that were moved or deleted are counted and named.
 
 Trained bundles are not searched: heads of k nearest neighbours and support vectors hold embeddings of
-training pictures. Train them anew. Pictures and label files stay where they are: remove them there too,
-or the next extraction brings the person back."
+training pictures. Train them anew. Pictures, label files and files of embeddings stay where they are:
+remove them there too, or the next extraction or import brings the person back."
     )]
     Forget {
         /// The store's directory.

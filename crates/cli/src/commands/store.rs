@@ -44,7 +44,7 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
             let summary = store.export(format, &out)?;
             let lost = store.lost_rows()?;
             if lost > 0 {
-                output::note(&facefold::data::lost_rows(lost, store.removal_is_unfinished()));
+                output::note(&facefold::data::lost_rows(lost, &store));
             }
             output.answer(&summary, || {
                 format!(
@@ -150,7 +150,9 @@ fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
         lines.extend(info.rejected.iter().map(|(reason, count)| format!("{count:>14} {reason}")));
         lines.push(match info.samples {
             Some(rows) => format!("label rows    {rows}"),
-            None => "label rows    none yet: the extraction has not come to its end".to_owned(),
+            None => {
+                "label rows    none yet: what makes the store has not come to its end".to_owned()
+            }
         });
         lines.push(format!(
             "on disk       {} shards, {:.1} MB, and {:.1} MB that can be made again",
@@ -180,8 +182,8 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
         )];
         if verification.incomplete_log_bytes > 0 {
             lines.push(format!(
-                "{} bytes at the log's end, from byte {}, are no whole record; the next extraction \
-                 clears them",
+                "{} bytes at the log's end, from byte {}, are no whole record; the command that made \
+                 the store clears them when it is run again",
                 verification.incomplete_log_bytes, verification.incomplete_log_at
             ));
         }
@@ -223,7 +225,7 @@ fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
             lines.push(format!("not found: the report {}, made from this store", report.display()));
         }
         lines.push(
-            "not searched: the pictures and label files, trained bundles, and copies made elsewhere"
+            "not searched: pictures, label files, files of imported embeddings, trained bundles, and copies made elsewhere"
                 .to_owned(),
         );
         lines.join("\n")

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Dir, fail, json, line, succeed};
+use crate::support::{Dir, fail, json, line, run, succeed};
 
 /// Values of an embedding: more than ArcFace has.
 const WIDTH: usize = 768;
@@ -113,7 +113,7 @@ fn stores_of_two_networks_are_not_mixed() {
     succeed(line(IMPORT, &paths));
     let other = IMPORT.replace("clip-vit-l14", "farl");
     let message = fail(line(&other, &paths), 1);
-    assert!(message.contains("(clip-vit-l14, clip-vit-l14"), "{message}");
+    assert!(message.contains("(imported, clip-vit-l14, 768 values), expected"), "{message}");
     succeed(line(&other, &[&matrix, &list, &dir.path("farl")]));
     let message = fail(
         line(
@@ -171,4 +171,126 @@ fn empty_identical_and_missing_rows_are_counted() {
     labels(&list, 29, true);
     let message = fail(line(IMPORT, &[&matrix, &list, &new]), 1);
     assert!(message.contains("expected 30 label rows"), "{message}");
+}
+
+#[test]
+fn a_repeated_import_takes_over_the_files_as_they_are_now() {
+    let dir = Dir::new();
+    let [matrix, list, store] = made(&dir, 30);
+    let paths = [matrix.as_path(), &list, &store];
+    succeed(line(IMPORT, &paths));
+    // Mirrored embeddings that were added, and those that were corrected.
+    let mirrored = dir.path("mirrored.npy");
+    let with_mirrored = format!("{IMPORT} --mirrored {{}}");
+    for seed in [8, 9] {
+        npy(&mirrored, &rows(30, seed));
+        let summary = json(line(&with_mirrored, &[&matrix, &list, &store, &mirrored]));
+        assert_eq!(summary["superseded"], 30);
+        let out = dir.path("cv");
+        let report = json(line(
+            "cv --store {} --task age --head linear --protocol kfold:3 --out {}",
+            &[&store, &out],
+        ));
+        // As from a store that has nothing else.
+        let fresh = dir.path(&format!("fresh-{seed}"));
+        succeed(line(&with_mirrored, &[&matrix, &list, &fresh, &mirrored]));
+        let expected = json(line(
+            "cv --store {} --task age --head linear --protocol kfold:3 --out {}",
+            &[&fresh, &dir.path("expected")],
+        ));
+        let error = |report: &serde_json::Value| {
+            report["tasks"][0]["result"]["heads"][0]["pooled"]["regression"]["mean_absolute_error"]
+                .clone()
+        };
+        assert_eq!(error(&report), error(&expected), "mirrored {seed}");
+    }
+
+    // Rows that were taken out, and one that has no values any more.
+    let mut values = rows(20, 7);
+    values[4] = vec![0.0; WIDTH];
+    npy(&matrix, &values);
+    labels(&list, 20, true);
+    let summary = json(line(IMPORT, &paths));
+    assert_eq!((&summary["rows"], &summary["embedded"]), (&20.into(), &19.into()));
+    let info = json(line("store info {} --rejections", &[&store]));
+    assert_eq!((&info["samples"], &info["embedded"]), (&20.into(), &19.into()));
+    assert!(succeed(line("store verify {}", &[&store])).contains("sound"));
+    assert_eq!(info["rejections"][0]["path"], "faces/4.jpg");
+    let export = json(line("store export {} --format npy --out {}", &[&store, &dir.path("out")]));
+    assert_eq!(export["rows"], 19);
+}
+
+#[test]
+fn a_damaged_import_names_the_command_that_makes_it_whole() {
+    let dir = Dir::new();
+    let [_, list, store] = made(&dir, 30);
+    let matrix = dir.path("my clip.npy");
+    npy(&matrix, &rows(30, 7));
+    succeed(line(IMPORT, &[&matrix, &list, &store]));
+    let shard = || {
+        let shards = std::fs::read_dir(store.join("shards")).expect("shards");
+        shards.map(|shard| shard.expect("a shard").path()).next().expect("a shard")
+    };
+    let (path, command) = (shard(), |text: &str| {
+        text.contains(&format!(
+            "`facefold store import '{}' {} --store {} --network clip-vit-l14` again",
+            matrix.display(),
+            list.display(),
+            store.display()
+        ))
+    });
+    let mut bytes = std::fs::read(&path).expect("a shard");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("a shard");
+    let output = run(line("store verify {}", &[&store]));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("delete the file and run") && command(&text), "{text}");
+    std::fs::remove_file(&path).expect("a shard");
+    let output = run(line("store verify {}", &[&store]));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("30 label rows name pictures") && command(&text), "{text}");
+    // Which is what it takes.
+    succeed(line(IMPORT, &[&matrix, &list, &store]));
+    assert!(succeed(line("store verify {}", &[&store])).contains("sound"));
+
+    std::fs::remove_file(store.join("samples.parquet")).expect("the table");
+    let message = fail(line("cv --store {} --task age --out {}", &[&store, &dir.path("cv")]), 1);
+    assert!(message.contains("it was written, and is gone") && command(&message), "{message}");
+    let message = fail(line("store info {}", &[&dir.path("nowhere")]), 1);
+    assert!(message.contains("`facefold store import` makes one"), "{message}");
+}
+
+#[test]
+fn a_matrix_of_imported_stores_says_which_subjects_have_one_name() {
+    let dir = Dir::new();
+    let [matrix, list, store] = made(&dir, 60);
+    succeed(line(IMPORT, &[&matrix, &list, &store]));
+    let (other, farl) = (dir.path("other"), dir.path("farl"));
+    npy(&matrix, &rows(72, 11));
+    labels(&list, 72, true);
+    let second = dir.path("second.csv");
+    std::fs::copy(&list, &second).expect("a list");
+    succeed(line(IMPORT, &[&matrix, &second, &other]));
+    let out = dir.path("matrix");
+    let report = json(line(
+        "matrix --store {} --store {} --task gender,age --head linear --out {}",
+        &[&store, &other, &out],
+    ));
+    let cells = report["tasks"][0]["result"]["heads"][0]["cells"].as_array().expect("cells");
+    assert_eq!(cells.len(), 4);
+    for cell in cells {
+        let accuracy = &cell["outcome"]["measured"]["metrics"][0];
+        assert_eq!(accuracy["metric"], "accuracy");
+        assert!(accuracy["value"].as_f64().expect("a value") > 0.95, "{cell}");
+    }
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("10 subjects have the same name in several sets"), "{warnings}");
+    assert!(report["dataset"]["notes"].to_string().contains("0 rows of imported embeddings"));
+
+    succeed(line(&IMPORT.replace("clip-vit-l14", "farl"), &[&matrix, &second, &farl]));
+    let command = "matrix --store {} --store {} --task gender --head linear --out {}";
+    let message = fail(line(command, &[&store, &farl, &dir.path("mixed")]), 1);
+    assert!(message.contains("join stores of one network only"), "{message}");
 }

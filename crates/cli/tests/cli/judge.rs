@@ -77,6 +77,8 @@ fn predictions_are_evaluated_on_a_list_of_labels() {
         "{first}"
     );
     assert!(first.contains("2 of 241 predictions are of pictures that no label row"), "{first}");
+    // Nothing but labels is known of the pictures.
+    assert!(!gender["slices"].to_string().contains("embedding norm"), "{}", gender["slices"]);
     for file in ["report.md", "report.json", "gender/predictions.csv"] {
         assert!(out.join(file).is_file(), "{file}");
     }
@@ -135,6 +137,13 @@ fn tables_that_do_not_fit_are_refused_with_what_to_do() {
         let message = fail(line("judge {} --labels {} --out {}", &[&table, &list, &out]), 1);
         assert!(message.contains(expected), "{message}");
     }
+    let mut twice = std::fs::read_to_string(&list).expect("a list");
+    twice += "7.jpg,subject-3,18,m\n";
+    let other = dir.path("twice.csv");
+    std::fs::write(&other, twice).expect("a list");
+    let message = fail(line("judge {} --labels {} --out {}", &[&table, &other, &out]), 1);
+    assert!(message.contains("expected each path once, found 1 rows"), "{message}");
+    assert!(!message.contains("rows.npy"), "{message}");
     std::fs::write(&table, "path,gender\n1.jpg,f\n").expect("a table");
     let command = "judge {} --labels {} --threshold 18 --out {}";
     let message = fail(line(command, &[&table, &list, &out]), 2);

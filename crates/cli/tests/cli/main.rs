@@ -24,6 +24,7 @@ mod pipeline;
 mod predict;
 mod real;
 mod replicas;
+mod report;
 mod serve;
 mod stores;
 mod support;

@@ -9,7 +9,9 @@ use facefold_store::FaceSummary;
 
 use super::joined::JoinedStores;
 use super::quality::{MEASURES, Measure};
+use super::store_rows::DataSet;
 use crate::error::Result;
+use crate::evaluation::LABELS_ALONE;
 use crate::options::LearningOptions;
 
 impl JoinedStores {
@@ -20,7 +22,9 @@ impl JoinedStores {
     /// If a store cannot be read.
     pub(crate) fn attributes(&self, options: &LearningOptions) -> Result<Attributes> {
         let mut faces: HashMap<ImageKey, FaceSummary> = HashMap::new();
-        for set in self.tested() {
+        // The embeddings of labels alone are made up, and so is their norm.
+        let known = |set: &&DataSet| set.store.header().extractor.network != LABELS_ALONE;
+        for set in self.tested().filter(known) {
             faces.extend(set.store.main_faces()?);
         }
         let rows: Vec<usize> = self.tested().flat_map(|set| set.rows.clone()).collect();

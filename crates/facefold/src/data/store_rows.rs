@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use facefold_core::{FeatureMatrix, ImageKey, Rejection, Sample, SubjectId};
 use facefold_evaluate::{SetName, SetRow};
-use facefold_store::{Features, SampleRow, Select, Store, rejection_of, remedy_for_lost_rows};
+use facefold_store::{FINISH_REMOVAL, Features, SampleRow, Select, Store, rejection_of};
 use ndarray::Array2;
 
 use super::subjects::{age, find_subjects};
@@ -67,10 +67,14 @@ pub(crate) const LOST: &str = "lost from the store";
 /// The sentence on label rows whose pictures a store has lost: how many, and how to get them back, or
 /// rid of them where a removal was cut off.
 #[must_use]
-pub fn lost_rows(rows: usize, removal_is_unfinished: bool) -> String {
+pub fn lost_rows(rows: usize, store: &Store) -> String {
+    format!("{}: {}", rows_not_used(rows), store.remedy_for_lost_rows())
+}
+
+/// The same without what to do about it, which names paths.
+pub(super) fn rows_not_used(rows: usize) -> String {
     format!(
-        "{rows} label rows are not used, as they name pictures that no shard of the store has any more: {}",
-        remedy_for_lost_rows(removal_is_unfinished)
+        "{rows} label rows are not used, as they name pictures that no shard of the store has any more"
     )
 }
 
@@ -123,7 +127,7 @@ pub(crate) fn require_no_removal(store: &Store) -> Result<()> {
     Err(Error::data(format!(
         "a removal from the store `{}` is not finished: {}",
         store.directory().display(),
-        remedy_for_lost_rows(true)
+        FINISH_REMOVAL
     )))
 }
 
@@ -175,7 +179,8 @@ impl StoreRows {
         let table = store.samples()?;
         if table.is_empty() {
             return Err(Error::data(format!(
-                "the store `{}` has no label rows; run `facefold extract` to its end first",
+                "the store `{}` has no label rows; let the `extract` or `store import` command that makes it run to its \
+                 end first",
                 directory.display()
             )));
         }
@@ -194,7 +199,7 @@ impl StoreRows {
             }
         }
         if let Some(&lost) = rejected.get(LOST) {
-            let sentence = lost_rows(lost, false);
+            let sentence = lost_rows(lost, &store);
             progress.note(&format!("`{}`: {sentence}", directory.display()));
         }
         if keys.is_empty() {

@@ -1,10 +1,12 @@
 //! What a reader must know before any number on the rows of a task.
 
-use facefold_core::Task;
-use facefold_evaluate::{NarrowAges, narrow_ages};
+use std::collections::{HashMap, HashSet};
+
+use facefold_core::{SubjectId, Task};
+use facefold_evaluate::{NarrowAges, SetName, narrow_ages};
 
 use super::joined::JoinedStores;
-use super::store_rows::{DataSet, LOST, Role, lost_rows};
+use super::store_rows::{DataSet, LOST, Role, rows_not_used};
 use super::subjects::NO_LIKENESS;
 use super::task_data::TaskData;
 use crate::options::LearningOptions;
@@ -17,7 +19,11 @@ const UNTRAINED: &str = "The embeddings come from an untrained network (seeded r
 pub(crate) fn of_run(stores: &JoinedStores, options: &LearningOptions) -> Vec<String> {
     let untrained = stores.store().header().extractor.model == "untrained";
     let untrained = untrained.then(|| UNTRAINED.to_owned());
-    let lost = stores.rejected.get(LOST).map(|&rows| format!("{}.", lost_rows(rows, false)));
+    let command =
+        if stores.store().header().extractor.is_imported() { "store import" } else { "extract" };
+    let lost = stores.rejected.get(LOST);
+    let lost = lost
+        .map(|&rows| format!("{}: run the same `{command}` command again.", rows_not_used(rows)));
     let ages = options.ages.map(|ages| {
         format!(
             "Only faces with an exact age in {ages} are trained and tested on (`--ages {ages}`): compare \
@@ -28,7 +34,30 @@ pub(crate) fn of_run(stores: &JoinedStores, options: &LearningOptions) -> Vec<St
     let imported = stores.store().header().extractor.is_imported() && without_subject > 0;
     let imported =
         imported.then(|| format!("{without_subject} of {} {NO_LIKENESS}.", stores.samples.len()));
-    untrained.into_iter().chain(imported).chain(lost).chain(ages).collect()
+    let alike = warn_of_names(stores);
+    untrained.into_iter().chain(imported).chain(alike).chain(lost).chain(ages).collect()
+}
+
+/// What a reader must know where sets of imported embeddings name subjects alike: whether they are the same
+/// people is not compared, as it is by likeness in extracted ones.
+fn warn_of_names(stores: &JoinedStores) -> Option<String> {
+    if !stores.store().header().extractor.is_imported() {
+        return None;
+    }
+    let mut sets_of: HashMap<&SubjectId, HashSet<&SetName>> = HashMap::new();
+    for set in &stores.sets {
+        for subject in stores.samples[set.rows.clone()].iter().filter_map(|s| s.subject.as_ref()) {
+            sets_of.entry(subject).or_default().insert(&set.name);
+        }
+    }
+    let alike = sets_of.values().filter(|sets| sets.len() > 1).count();
+    (alike > 0).then(|| {
+        format!(
+            "{alike} subjects have the same name in several sets of imported embeddings and count as different \
+             people, as likeness is not compared there: where they are the same people, figures are too good; \
+             import all rows as one store then, with the parts in the columns `split` or `fold`."
+        )
+    })
 }
 
 /// What holds for the rows of one task.

@@ -17,6 +17,9 @@ use crate::import::{ImportOptions, import};
 use crate::options::LearningOptions;
 use crate::progress::Progress;
 
+/// The network of the rows of a list without a store.
+pub(crate) const LABELS_ALONE: &str = "none: labels alone";
+
 /// Why a label row is not evaluated that the program has no prediction for.
 const NOT_PREDICTED: &str = "no prediction";
 
@@ -91,19 +94,26 @@ fn learning(
 
 /// A store of labels without pictures: the number of each row stands for its embedding.
 fn store_of_labels(labels: &Path, directory: &Path, progress: &dyn Progress) -> Result<PathBuf> {
-    let rows = facefold_datasets::load(
+    let dataset = facefold_datasets::load(
         facefold_datasets::DatasetKind::Manifest,
         labels,
         &facefold_datasets::LoadOptions::default(),
-    )?
-    .rows;
+    )?;
+    let (rows, duplicates) = (dataset.rows, dataset.duplicates);
+    if duplicates > 0 {
+        return Err(Error::data(format!(
+            "`{}`: expected each path once, found {duplicates} rows whose path an earlier row has; keep one row of \
+             each picture",
+            labels.display()
+        )));
+    }
     let numbers = directory.join("rows.npy");
     facefold_store::write_npy(&numbers, (0..rows).map(|row| (row + 1) as f32), 1)?;
     let store = directory.join("labels");
     let options = ImportOptions {
         files: ImportFiles { embeddings: numbers, ..ImportFiles::default() },
         labels: labels.to_owned(),
-        network: "none: labels alone".to_owned(),
+        network: LABELS_ALONE.to_owned(),
         store: store.clone(),
     };
     import(&options, progress)?;
@@ -184,7 +194,7 @@ impl Judged<'_> {
         if task != Task::Age && !has_probabilities {
             warnings.push(format!(
                 "{task}: `{}` gives no probabilities: every prediction counts as certain, so that the calibration \
-                 error is the share of wrong ones.",
+                 error is the share of wrong ones, and the AUC that of decisions.",
                 self.options.name
             ));
         }

@@ -10,6 +10,7 @@ mod search_space;
 mod stores;
 mod tune;
 
+pub(crate) use judge::LABELS_ALONE;
 pub use judge::{JudgeOptions, judge};
 pub use matrix::{MatrixOptions, matrix_of_stores};
 pub use report_directory::ReportDirectory;

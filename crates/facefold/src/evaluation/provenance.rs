@@ -45,14 +45,19 @@ pub fn of(stores: &JoinedStores, origin: &Origin, duration: Duration) -> Provena
             fingerprint: header.fingerprint.to_string(),
             precision: header.extractor.precision.to_string(),
             licence: header.extractor.licence.clone(),
+            imported: header.extractor.is_imported(),
         },
         features: stores.features.as_str().to_owned(),
     }
 }
 
-/// Network, pack and detector in one line: `w600k_mbf (buffalo_s, detector scrfd_500m_bnkps)`.
+/// Network, pack and detector in one line: `w600k_mbf (buffalo_s, detector scrfd_500m_bnkps)`; of
+/// imported embeddings `clip-vit-l14 (imported)`.
 #[must_use]
 pub fn network_name(extractor: &ExtractorInfo) -> String {
+    if extractor.is_imported() {
+        return format!("{} (imported)", extractor.network);
+    }
     format!("{} ({}, detector {})", extractor.network, extractor.model, extractor.detector)
 }
 

@@ -84,6 +84,8 @@ fn escaped(text: &str) -> String {
         match letter {
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', letter]),
             '\\' => escaped.push_str("\\textbackslash{}"),
+            // At the start of a line they would belong to the `\\` of the one before it.
+            '[' | '*' => escaped.extend(['{', letter, '}']),
             '~' => escaped.push_str("\\textasciitilde{}"),
             '^' => escaped.push_str("\\textasciicircum{}"),
             '<' => escaped.push_str("\\textless{}"),
@@ -107,5 +109,6 @@ mod tests {
             escaped("a_b & 5 % of {x} \\input{y} < 1\n"),
             "a\\_b \\& 5 \\% of \\{x\\} \\textbackslash{}input\\{y\\} \\textless{} 1 "
         );
+        assert_eq!(escaped("[2ex] *"), "{[}2ex] {*}");
     }
 }

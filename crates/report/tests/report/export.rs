@@ -80,6 +80,17 @@ fn references_name_version_commit_and_fingerprint() {
 }
 
 #[test]
+fn imported_embeddings_are_not_attributed_to_arcface() {
+    let mut report = run::report();
+    report.provenance.network.name = "clip-vit-l14 (imported)".to_owned();
+    report.provenance.network.imported = true;
+    let text = report.tables(TableFormat::Bibtex);
+    assert!(!text.contains("deng2019arcface"), "{text}");
+    assert!(text.contains("Network clip-vit-l14 (imported), fingerprint"), "{text}");
+    assert!(text.contains("% Cite the paper of the network"), "{text}");
+}
+
+#[test]
 fn names_in_tables_are_escaped() {
     let mut report = run::report();
     report.tasks[0].result.heads[0].name = "=a_b,\"c\" & | {d}".to_owned();

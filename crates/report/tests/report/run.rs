@@ -319,6 +319,7 @@ pub fn report() -> Report {
                 fingerprint: "0123456789abcdef0123456789abcdef".to_owned(),
                 precision: "exact".to_owned(),
                 licence: "for non-commercial research only".to_owned(),
+                imported: false,
             },
             features: "embedding".to_owned(),
         },

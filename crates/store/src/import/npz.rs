@@ -16,6 +16,9 @@ const SAVE: &str = "save it with `numpy.savez(FILE, embeddings=x)`";
 /// Most bytes of an array of texts.
 const MOST_TEXT: u64 = 1 << 30;
 
+/// Most bytes that are read behind the values of a compressed array, for its checksum.
+const MOST_BEHIND: u64 = 1 << 20;
+
 type Archive = ZipArchive<BufReader<File>>;
 
 fn open(path: &Path) -> Result<(Archive, Vec<String>), ImportError> {
@@ -66,12 +69,36 @@ fn in_archive(archive: &mut Archive, path: &Path, name: &str) -> Result<npy::Mat
         (entry.compression(), entry.encrypted(), entry.data_start())
     {
         let file = fs::File::open(path)?.into_parts().0;
-        return npy::Matrix::at(&named, path, file, start + header.length, &header);
+        let matrix = npy::Matrix::at(&named, path, file, start + header.length, &header)?;
+        finish(&mut entry, &named)?;
+        return Ok(matrix);
     }
     let bytes = npy::Matrix::bytes(&named, &header)?;
     let mut file = tempfile::tempfile()?;
-    io::copy(&mut entry.take(bytes), &mut file).map_err(|error| npy::named(&error, &named))?;
+    io::copy(&mut (&mut entry).take(bytes), &mut file).map_err(|error| damaged(&named, &error))?;
+    finish(&mut (&mut entry).take(MOST_BEHIND), &named)?;
     npy::Matrix::at(&named, path, file, 0, &header)
+}
+
+/// Reads an array to its end, where its checksum is compared: the values themselves are read without it.
+fn finish(entry: &mut impl Read, named: &Path) -> Result<(), ImportError> {
+    io::copy(entry, &mut io::sink()).map_err(|error| damaged(named, &error))?;
+    Ok(())
+}
+
+/// An array that cannot be unpacked, or whose bytes are not those that were packed.
+fn damaged(named: &Path, error: &io::Error) -> ImportError {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            ImportError::file(
+                named,
+                "the bytes that were packed, as their checksum says",
+                error.to_string(),
+                "the file is damaged: write or copy it anew",
+            )
+        }
+        _ => npy::named(error, named),
+    }
 }
 
 /// The texts of an array (`<U…` or `|S…`).
@@ -110,7 +137,9 @@ pub(super) fn texts(path: &Path, name: &str) -> Result<Vec<String>, ImportError>
         return Err(unlike(format!("{bytes} bytes of texts")));
     }
     let mut content = Vec::new();
-    entry.take(bytes).read_to_end(&mut content).map_err(|error| npy::named(&error, &named))?;
+    let mut values = (&mut entry).take(bytes);
+    values.read_to_end(&mut content).map_err(|error| damaged(&named, &error))?;
+    finish(&mut (&mut entry).take(MOST_BEHIND), &named)?;
     if content.len() as u64 != bytes {
         return Err(unlike(format!("{} of {bytes} bytes", content.len())));
     }

@@ -171,6 +171,35 @@ fn npz_files_have_their_parts_by_name_compressed_or_not() {
     }
 }
 
+#[test]
+fn arrays_of_npz_files_are_compared_with_their_checksums() {
+    let directory = tempfile::tempdir().unwrap();
+    let values = floats(&ROWS.concat());
+    for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(method);
+        archive.start_file("embeddings.npy", options).unwrap();
+        archive.write_all(&npy("<f4", false, "(3, 2)", &values)).unwrap();
+        let bytes = archive.finish().unwrap().into_inner();
+        let whole = embeddings(written(directory.path(), "x.npz", &bytes)).unwrap();
+        assert_eq!(whole, some(&ROWS), "{method:?}");
+        // The checksum in the archive's directory, which lies behind the values.
+        let directory_at = bytes.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
+        let mut other = bytes.clone();
+        other[directory_at + 16] ^= 1;
+        let message = embeddings(written(directory.path(), "y.npz", &other)).unwrap_err();
+        assert!(message.to_string().contains("the file is damaged"), "{method:?}: {message}");
+        if method == CompressionMethod::Stored {
+            let mut other = bytes.clone();
+            let at = bytes.windows(values.len()).position(|found| found == values).unwrap();
+            other[at + 5] ^= 0x40;
+            let message = embeddings(written(directory.path(), "z.npz", &other)).unwrap_err();
+            let expected = "z.npz[embeddings]`: expected the bytes that were packed";
+            assert!(message.to_string().contains(expected), "{message}");
+        }
+    }
+}
+
 fn parquet(path: &Path, columns: Vec<(&str, ArrayRef)>, compression: Compression) {
     let batch = RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, array)| (name, array, true)),
