@@ -30,6 +30,7 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
         listen: arguments.listen,
         threads: threads(arguments.run.threads),
         tokens: arguments.token.clone(),
+        allowed_origins: arguments.allow_origin.clone(),
         results: arguments.results.clone(),
         limits: limits(arguments),
     };

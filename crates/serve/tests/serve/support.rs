@@ -122,6 +122,7 @@ pub fn options() -> Options {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         threads: 2,
         tokens: Vec::new(),
+        allowed_origins: Vec::new(),
         results: None,
         limits: Limits { drain_time: Duration::from_mins(1), ..Limits::default() },
     }
