@@ -244,10 +244,8 @@ pub(crate) async fn extract(
     drop(body);
     let pictures = extract.images.pictures(&shared)?;
     let request = extract.request(&shared);
-    let purpose = match extract.return_face_data.unwrap_or(false) {
-        true => Purpose::Crops,
-        false => Purpose::Embed,
-    };
+    let with_crops = extract.return_face_data.unwrap_or(false);
+    let purpose = if with_crops { Purpose::Crops } else { Purpose::Embed };
     let readable = pictures.iter().flatten().map(|picture| (picture.clone(), request));
     let mut results = permit.predict(readable.collect(), purpose).await?.into_iter();
     let mut outcome = |picture: Result<Bytes, Rejection>| match picture {
@@ -409,9 +407,12 @@ impl Pictures {
     /// neither, or stands elsewhere, is rejected.
     fn pictures(&mut self, shared: &Shared) -> Result<Vec<Result<Bytes, Rejection>>, ApiError> {
         let most = shared.limits.pictures;
-        let count = |count: usize| match count > most {
-            true => Err(ApiError::too_large(format!("a request has at most {most} pictures"))),
-            false => Ok(()),
+        let count = |count: usize| {
+            if count > most {
+                let message = format!("a request has at most {most} pictures");
+                return Err(ApiError::too_large(message));
+            }
+            Ok(())
         };
         if self.is_by_address() {
             let urls = self.urls.as_deref().unwrap_or_default();
