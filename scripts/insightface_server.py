@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """A peer of InsightFace-REST for tests: its dialect, served with onnxruntime and OpenCV.
 
-    insightface_server.py MODELS [--port 18081] [--without-msgpack]
+    insightface_server.py MODELS [--port 18081] [--max-size 640,640] [--without-msgpack]
 
 MODELS holds scrfd_500m_bnkps.onnx and w600k_mbf.onnx. `GET /info` and `POST /extract` take and give
 what the container takes and gives (version 0.9.5: JSON and MessagePack, `embed_only`, coordinates cut
-to whole pixels); a picture is shown to the detector once, unpadded, on the square that facefold would
-choose. The first line on stdout is the address. One request at a time; for
-tests on this machine only: nothing is bounded.
+to whole pixels); a picture is shown to the detector once, unpadded, scaled to `--max-size` as the
+container does it. The first line on stdout is the address. One request at a time; for tests on this
+machine only: nothing is bounded.
 Needs numpy, opencv-python and onnxruntime; msgpack for MessagePack.
 """
 
@@ -31,8 +31,25 @@ except ImportError:
 NETWORKS = ("scrfd_500m_bnkps", "w600k_mbf")
 
 
+def resized(picture, max_size):
+    """The picture on the detector's input as `resize_image` of if_rest/core/utils/image_provider.py makes
+    it, and by how much it was scaled."""
+    (height, width), (most_width, most_height) = picture.shape[:2], max_size
+    scale = min(most_width / width, most_height / height)
+    # "If image is too small, it may contain only single face": a margin helps the detector.
+    if scale > 2:
+        scale *= 0.7
+    if scale != 1:
+        method = cv2.INTER_AREA if scale <= 1 else cv2.INTER_LINEAR
+        picture = cv2.resize(picture, (0, 0), fx=scale, fy=scale, interpolation=method)
+    canvas = np.zeros((most_height, most_width, 3), np.uint8)
+    canvas[: picture.shape[0], : picture.shape[1]] = picture
+    return canvas, scale
+
+
 class Server:
-    def __init__(self, models):
+    def __init__(self, models, max_size):
+        self.max_size = max_size
         self.detector, self.network = (pipeline.session(f"{models}/{name}.onnx") for name in NETWORKS)
         self.input = self.network.get_inputs()[0].name
         self.turn = threading.Lock()
@@ -73,8 +90,8 @@ class Server:
             # The detector of parity_pipeline knows one threshold, which is the one facefold asks for.
             if request.get("threshold", 0.6) != 0.5:
                 raise ValueError("this peer detects at threshold 0.5 only")
-            side = pipeline.input_side(max(picture.shape[:2]))
-            found = pipeline.attempt(self.detector, picture, side)
+            canvas, scale = resized(picture, self.max_size)
+            found = pipeline.on_canvas(self.detector, canvas, np.array([1 / scale, 1 / scale]))
             faces = [self.face(picture, number, face) for number, face in enumerate(found)]
             return {"status": "ok", "took_ms": 0.0, "faces": faces}
         except Exception:
@@ -90,13 +107,12 @@ class Server:
         with self.turn:
             return {"took": {"total_ms": 0.0}, "data": [self.item(p, request) for p in pictures]}
 
-    @staticmethod
-    def info():
+    def info(self):
         models = {
             "inference_backend": "onnx",
             "det_name": NETWORKS[0],
             "rec_name": NETWORKS[1],
-            "max_size": [640, 640],
+            "max_size": self.max_size,
             "ga_name": None,
             "mask_detector": None,
             "rec_batch_size": 1,
@@ -155,10 +171,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models")
     parser.add_argument("--port", type=int, default=18081)
+    parser.add_argument("--max-size", default="640,640", help="width and height of the detector's input")
     parser.add_argument("--without-msgpack", action="store_true")
     arguments = parser.parse_args()
     with_msgpack = msgpack is not None and not arguments.without_msgpack
-    serve = handler(Server(arguments.models), with_msgpack)
+    max_size = [int(side) // 32 * 32 for side in arguments.max_size.split(",")]
+    serve = handler(Server(arguments.models, max_size), with_msgpack)
     with http.server.ThreadingHTTPServer(("127.0.0.1", arguments.port), serve) as listener:
         print(f"http://127.0.0.1:{listener.server_address[1]}", flush=True)
         listener.serve_forever()

@@ -63,13 +63,17 @@ def attempt(detector, picture, side):
     new = max(int(side * width / longer), 1), max(int(side * height / longer), 1)
     canvas = np.zeros((side, side, 3), np.uint8)
     canvas[: new[1], : new[0]] = cv2.resize(picture, new)
-    scale = np.array([width / new[0], height / new[1]])
+    return on_canvas(detector, canvas, np.array([width / new[0], height / new[1]]))
+
+
+def on_canvas(detector, canvas, scale):
+    """Faces that the network sees on a canvas, in pixels of the canvas times the scale."""
     names = [f"{kind}_{stride}" for stride in (8, 16, 32) for kind in ("score", "bbox", "kps")]
     outputs = detector.run(names, {"input.1": network_input(canvas, 127.5, 128.0)})
     faces = []
     for index, stride in enumerate((8, 16, 32)):
         scores, boxes, points = (values[0] for values in outputs[3 * index : 3 * index + 3])
-        cells = side // stride
+        cells = canvas.shape[1] // stride
         for anchor in np.flatnonzero(scores[:, 0] >= 0.5):
             corner = np.array([anchor // 2 % cells, anchor // 2 // cells]) * stride
             left, top, right, bottom = boxes[anchor] * stride

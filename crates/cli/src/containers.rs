@@ -24,6 +24,7 @@ pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
     if backend.backend == BackendKind::Local {
         let given = [
             ("--url", !backend.url.is_empty()),
+            ("--header", !backend.header.is_empty()),
             ("--dialect", backend.dialect.is_some()),
             ("--timeout", backend.timeout.is_some()),
             ("--patience", backend.patience.is_some()),
@@ -58,6 +59,8 @@ pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
             "expected {name} from above 0 to {MOST_SECONDS} seconds, found {seconds}"
         ))),
     };
+    let headers = backend.header.iter().map(|header| header.parse());
+    let headers = headers.collect::<Result<_, InsightfaceError>>().map_err(Usage::error)?;
     let retry = RetryPolicy::default();
     let threads = arguments.network.threads;
     let options = Options {
@@ -72,6 +75,7 @@ pub fn check(arguments: &ExtractArguments) -> Result<Option<Options>> {
             outage: seconds("--patience", backend.patience, retry.outage)?,
             ..retry
         },
+        headers,
         tokens: backend.token.iter().cloned().map(Token::from).collect(),
         ..Options::new(backend.url.clone())
     };

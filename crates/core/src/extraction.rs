@@ -225,6 +225,12 @@ impl RejectReason {
         )
     }
 
+    /// Whether the picture was decoded and no face of it can be used.
+    #[must_use]
+    pub fn is_without_face(self) -> bool {
+        matches!(self, Self::NoFace | Self::LowScore | Self::TooSmall | Self::BadLandmarks)
+    }
+
     /// Every reason.
     pub const ALL: [Self; 14] = [
         Self::Unreadable,

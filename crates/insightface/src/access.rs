@@ -2,10 +2,14 @@
 //! shown.
 
 use std::fmt;
+use std::str::FromStr;
 
 use reqwest::Url;
 use reqwest::blocking::RequestBuilder;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
+    HeaderValue, TRANSFER_ENCODING,
+};
 
 use crate::error::InsightfaceError;
 
@@ -23,6 +27,51 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
     }
+}
+
+/// A header that is sent with every request, such as a gateway's key; its value is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header {
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+/// Headers that belong to a request's body, or to the connection.
+const RESERVED: [HeaderName; 6] =
+    [ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING];
+
+impl FromStr for Header {
+    type Err = InsightfaceError;
+
+    /// Reads `Name: value`.
+    fn from_str(text: &str) -> Result<Self, InsightfaceError> {
+        let invalid = |found: &str| InsightfaceError::InvalidHeader(found.to_owned());
+        let (name, value) = text.split_once(':').ok_or_else(|| invalid("no colon"))?;
+        let name = HeaderName::from_str(name.trim())
+            .map_err(|_| invalid("a name with characters that no header's name has"))?;
+        if RESERVED.contains(&name) {
+            return Err(invalid(&format!("`{name}`, which each request has already")));
+        }
+        let mut value = HeaderValue::from_str(value.trim())
+            .map_err(|_| invalid(&format!("a value of `{name}` with characters that none has")))?;
+        value.set_sensitive(true);
+        Ok(Self { name, value })
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Header({}: …)", self.name)
+    }
+}
+
+/// The headers of every request.
+pub(crate) fn headers(given: &[Header]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for Header { name, value } in given {
+        headers.append(name, value.clone());
+    }
+    headers
 }
 
 /// Where a replica is, and how to get in.
@@ -99,7 +148,7 @@ fn header(token: &Token) -> Result<HeaderValue, InsightfaceError> {
 }
 
 /// What a user typed as an address, without a user's name and password.
-fn without_user(text: &str) -> String {
+pub(crate) fn without_user(text: &str) -> String {
     let (scheme, rest) = text.split_once("//").unwrap_or(("", text));
     let slashes = if rest.len() < text.len() { "//" } else { "" };
     match rest.rsplit_once('@') {
@@ -123,7 +172,7 @@ fn decoded(part: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, Credentials, Token, decoded};
+    use super::{Address, Credentials, Header, Token, decoded, headers};
 
     #[test]
     fn passwords_are_never_shown() {
@@ -151,6 +200,17 @@ mod tests {
             let error = Address::new("http://x", Some(&Token::from(wrong.to_owned())));
             let error = error.err().unwrap().to_string();
             assert!(wrong.is_empty() || !error.contains(wrong.trim()), "{error}");
+        }
+    }
+    #[test]
+    fn headers_are_sent_and_their_values_are_never_shown() {
+        let header: Header = "X-Api-Key:  sesame ".parse().unwrap();
+        assert_eq!(format!("{header:?}"), "Header(x-api-key: …)");
+        let sent = headers(&[header]);
+        assert!(sent["x-api-key"].is_sensitive() && sent["x-api-key"] == "sesame");
+        for wrong in ["sesame", ": sesame", "a b: sesame", "x: sesa\nme", "Content-Type: sesame"] {
+            let error = wrong.parse::<Header>().unwrap_err().to_string();
+            assert!(!error.contains("sesame"), "{error}");
         }
     }
 }

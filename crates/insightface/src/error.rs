@@ -21,7 +21,7 @@ pub enum InsightfaceError {
     NoCrops,
     /// No replica responds.
     #[error(
-        "no insightface container responds ({tried}); start one, or correct the URLs. The same \
+        "no insightface container can be used ({tried}); start one, or correct the URLs. The same \
          command goes on where it stopped"
     )]
     NoReplica {
@@ -53,11 +53,11 @@ pub enum InsightfaceError {
         /// What it was given.
         given: &'static str,
     },
-    /// A server, or a proxy before it, that takes no body as long as a picture.
+    /// A server, or a proxy before it, that takes no body as long as a picture in its shortest form.
     #[error(
-        "`{url}` refuses a request of {bytes} bytes as too large (status 413): raise the limit on \
-         bodies there (facefold serve --max-body; client_max_body_size of nginx). The same command \
-         goes on where it stopped"
+        "`{url}` refuses a request of {bytes} bytes, the shortest form of a picture, as too large \
+         (status 413): raise the limit on bodies there (facefold serve --max-body; \
+         client_max_body_size of nginx). The same command goes on where it stopped"
     )]
     BodyTooLarge {
         /// The server.
@@ -70,6 +70,9 @@ pub enum InsightfaceError {
         "expected a token of printable ASCII characters, found {0} bytes with others among them"
     )]
     InvalidToken(usize),
+    /// A header that cannot be sent with every request. Its value is not shown.
+    #[error("expected a header such as `X-Api-Key: VALUE`, found {0}")]
+    InvalidHeader(String),
     /// Neither one token for all replicas nor one for each.
     #[error("expected one token, or one for each of {urls} containers, found {tokens}")]
     Tokens {
@@ -90,6 +93,44 @@ pub enum InsightfaceError {
         reference: String,
         /// What differs, with both values.
         differences: String,
+    },
+    /// A server whose models are others than when it was first asked.
+    #[error(
+        "`{url}` runs other models than at the start: {differences}. Nothing that it gave since the \
+         last check is kept: start the models of before, or extract into another store"
+    )]
+    ChangedModels {
+        /// The server.
+        url: String,
+        /// What differs, with both values.
+        differences: String,
+    },
+    /// A server that embeds the same picture otherwise than another one, or than before.
+    #[error(
+        "`{url}` embeds the same picture otherwise than `{reference}` did (cosine {cosine:.3}, \
+         expected at least {least}): the models differ, and their embeddings must not be mixed. Leave \
+         one of the two out"
+    )]
+    DifferentEmbedding {
+        /// The server that differs.
+        url: String,
+        /// The server that it was compared with.
+        reference: String,
+        /// Cosine of the two embeddings; 0 where no face was found.
+        cosine: f64,
+        /// The least cosine of replicas.
+        least: f64,
+    },
+    /// Servers whose models could not be confirmed after they had responded.
+    #[error(
+        "the models behind {urls} could not be confirmed after {rounds} attempts: see the servers' own \
+         logs. The same command goes on where it stopped"
+    )]
+    Unconfirmed {
+        /// The servers.
+        urls: String,
+        /// How often pictures were sent.
+        rounds: u32,
     },
     /// A server keeps failing on one picture, for unknown reasons.
     #[error(
@@ -156,7 +197,11 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreachable(found) | Self::Broken(found) => f.write_str(found),
-            Self::Busy(_) => f.write_str("it is too busy (status 429 or 503)"),
+            Self::Busy(None) => f.write_str("it is too busy (status 429 or 503)"),
+            Self::Busy(Some(pause)) => {
+                let seconds = pause.as_secs();
+                write!(f, "it is too busy (status 429 or 503; to be asked again after {seconds} s)")
+            }
             Self::Status(status) | Self::Refused(status) => write!(f, "status {status}"),
             Self::TooLarge(bytes) => write!(f, "status 413 for a request of {bytes} bytes"),
             Self::Unauthorised(status) => {

@@ -1,24 +1,30 @@
 //! The extractor over HTTP: decodes a picture, sends it, checks the response, and chooses the face.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Instant;
+
 use facefold_core::workers::Workers;
 use facefold_core::{
     BoundingBox, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant,
     Fingerprint, Precision, RejectReason, Rejection,
 };
 
-use crate::access::{Address, Token};
+use crate::access::{Address, Header, Token, without_user};
+use crate::canvas::{Canvas, canvas};
 use crate::client::{Client, Dialect, ExtractionFailure};
 use crate::error::InsightfaceError;
 use crate::faces::{
     CheckedEmbedding, DetectedFace, EMBEDDING_LENGTH, FaceResponse, SCORE_THRESHOLD, main_face,
 };
-use crate::pictures::{Picture, Pictures, Quality};
+use crate::forms::Forms;
+use crate::pictures::{Attempt, Format, Picture, Pictures, Quality};
 use crate::retry::RetryPolicy;
 use crate::{face_detection_recognition as fdr, rest};
 
 /// Part of every fingerprint. To be raised whenever what is sent, or how a response is used,
 /// changes what a picture gives.
-const PREPROCESSING: &str = "facefold insightface 1";
+const PREPROCESSING: &str = "facefold insightface 2";
 
 /// What a JPEG begins with.
 const JPEG: &[u8] = b"\xff\xd8\xff";
@@ -26,16 +32,25 @@ const JPEG: &[u8] = b"\xff\xd8\xff";
 /// Side of an aligned crop.
 const CROP_SIDE: u32 = 112;
 
+/// The largest side of the local extractor's input: a server's input of at least so many pixels has a
+/// canvas for every picture.
+const LOCAL_INPUT: u32 = 640;
+
+/// How often the pictures of a call are sent where a replica's models cannot be confirmed.
+const ROUNDS: u32 = 4;
+
 const LICENCE: &str = "The weights are the container's, with terms of their own; those published by \
                        InsightFace are for non-commercial research only.";
 
 /// What an [`InsightfaceExtractor`] is made from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Options {
     /// Base URLs of the replicas: `http://127.0.0.1:18081`.
     pub urls: Vec<String>,
     /// Bearer tokens: none, one for all replicas, or one for each in their order.
     pub tokens: Vec<Token>,
+    /// Headers of every request, as a gateway may ask for.
+    pub headers: Vec<Header>,
     /// How they are spoken to.
     pub dialect: Dialect,
     /// Whether to skip detection and take each whole picture as the crop.
@@ -56,6 +71,7 @@ impl Options {
         Self {
             urls,
             tokens: Vec::new(),
+            headers: Vec::new(),
             dialect: Dialect::Rest,
             aligned: false,
             in_flight: 4,
@@ -92,13 +108,32 @@ impl Options {
     }
 }
 
+impl fmt::Debug for Options {
+    /// Without the passwords that addresses may hold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<String> = self.urls.iter().map(|url| without_user(url)).collect();
+        f.debug_struct("Options")
+            .field("urls", &urls)
+            .field("tokens", &self.tokens)
+            .field("headers", &self.headers)
+            .field("dialect", &self.dialect)
+            .field("aligned", &self.aligned)
+            .field("in_flight", &self.in_flight)
+            .field("retry", &self.retry)
+            .field("smallest_face", &self.smallest_face)
+            .finish()
+    }
+}
+
 /// Turns pictures into embeddings by asking insightface containers.
 pub struct InsightfaceExtractor {
     client: Client,
     pictures: Box<dyn Pictures>,
     options: Options,
-    /// The server is facefold: it pads pictures without faces itself.
+    /// The server is facefold: it pads and scales pictures itself.
     pads: bool,
+    /// Width and height of the detector's input, of a server that scales every picture to it.
+    input: Option<[u32; 2]>,
     fingerprint: Fingerprint,
     info: ExtractorInfo,
 }
@@ -138,33 +173,66 @@ impl InsightfaceExtractor {
             taps_layout: String::new(),
             licence: LICENCE.to_owned(),
         };
-        Ok(Self { client, pictures, options, pads: facefold.is_some(), fingerprint, info })
+        let input = models.and_then(rest::Models::detector_input);
+        let (pads, is_rest) = (facefold.is_some(), options.dialect == Dialect::Rest);
+        if is_rest && !pads && !options.aligned {
+            note_input(input);
+        }
+        Ok(Self { client, pictures, options, pads, input, fingerprint, info })
     }
 
-    fn picture(&self, bytes: &[u8]) -> Result<Extraction, ExtractionFailure> {
+    fn picture(
+        &self,
+        bytes: &[u8],
+        used: &mut BTreeSet<usize>,
+    ) -> Result<Extraction, ExtractionFailure> {
         let picture = self.pictures.open(bytes).map_err(ExtractionFailure::Rejected)?;
         let own = self.sends_own(picture.as_ref(), bytes).then_some(bytes);
         if self.options.aligned {
-            return self.crop(picture.as_ref(), own);
+            return self.crop(picture.as_ref(), own, used);
         }
-        let [width, height] = picture.size();
-        let quarter = width.max(height) / 4;
-        let paddings: &[u32] = if self.pads { &[0] } else { &[0, quarter] };
-        for &padding in paddings {
-            let png = picture.png(padding).map_err(ExtractionFailure::Rejected)?;
-            let own = own.filter(|_| padding == 0);
-            let faces = match self.client.send(&png, own)? {
+        let size = picture.size();
+        for canvas in self.canvases(size) {
+            let png =
+                picture.encode(canvas, 1, Format::Png).map_err(ExtractionFailure::Rejected)?;
+            let own = own.filter(|_| canvas.is_bare(size));
+            let mut forms = Forms::new(png, own);
+            if !self.pads {
+                forms = forms.or_jpeg(picture.as_ref(), canvas);
+            }
+            let faces = match self.client.send(&mut forms, used)? {
                 FaceResponse::Faces(faces) => faces,
                 FaceResponse::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
                 FaceResponse::Crop(_) => Vec::new(),
             };
-            let faces = faces.into_iter().map(|face| face.without_padding(padding as f32));
-            if let Some((face, found)) = main_face(faces.collect(), [width, height]) {
+            let reduction = forms.reduction();
+            let faces = faces.into_iter().map(|face| face.in_picture(reduction, canvas.offset));
+            if let Some((face, found)) = main_face(faces.collect(), size) {
                 return self.face(picture.as_ref(), face, found);
             }
         }
         let detail = format!("the server found no face of score {SCORE_THRESHOLD:.2} or more");
         Ok(Extraction::Rejected(Rejection::new(RejectReason::NoFace, detail)))
+    }
+
+    /// How a picture is shown to the server, until a face is found: as the local extractor shows it to
+    /// its own detector, as far as the server's input allows.
+    fn canvases(&self, size: [u32; 2]) -> Vec<Canvas> {
+        if self.pads {
+            return vec![Canvas::padded(size, 0)];
+        }
+        let shown = |attempt: Attempt| {
+            let wanted = self.input.and_then(|input| canvas(size, attempt, input));
+            wanted.unwrap_or_else(|| Canvas::padded(size, attempt.padding))
+        };
+        let mut canvases: Vec<Canvas> = Vec::new();
+        for canvas in self.pictures.attempts(size).into_iter().map(shown) {
+            // Where the server chooses the size alone, two attempts may be the same.
+            if !canvases.contains(&canvas) {
+                canvases.push(canvas);
+            }
+        }
+        canvases
     }
 
     /// Whether the server sees the same picture in the file's own bytes, which are sent where the
@@ -200,9 +268,11 @@ impl InsightfaceExtractor {
         &self,
         picture: &dyn Picture,
         own: Option<&[u8]>,
+        used: &mut BTreeSet<usize>,
     ) -> Result<Extraction, ExtractionFailure> {
         let crop = picture.crop().map_err(ExtractionFailure::Rejected)?;
-        let embedded = match self.client.send(&crop.png, own)? {
+        let mut forms = Forms::new(crop.png, own);
+        let embedded = match self.client.send(&mut forms, used)? {
             FaceResponse::Crop(embedded) => self.embedded(embedded)?,
             FaceResponse::Rejected(rejection) => return Ok(Extraction::Rejected(rejection)),
             FaceResponse::Faces(_) => {
@@ -231,12 +301,27 @@ impl InsightfaceExtractor {
         }
     }
 
-    fn outcome(&self, bytes: &[u8]) -> Result<Extraction, ExtractorError> {
-        match self.picture(bytes) {
-            Ok(extraction) => Ok(extraction),
-            Err(ExtractionFailure::Rejected(rejection)) => Ok(Extraction::Rejected(rejection)),
+    /// What became of a picture, and the replicas that had a part in it.
+    fn outcome(&self, bytes: &[u8]) -> Result<(Extraction, BTreeSet<usize>), ExtractorError> {
+        let mut used = BTreeSet::new();
+        match self.picture(bytes, &mut used) {
+            Ok(extraction) => Ok((extraction, used)),
+            Err(ExtractionFailure::Rejected(rejection)) => {
+                Ok((Extraction::Rejected(rejection), used))
+            }
             Err(ExtractionFailure::Failed(error)) => Err(error.into()),
         }
+    }
+
+    fn outcomes(
+        &self,
+        pictures: &[&[u8]],
+    ) -> Result<Vec<(Extraction, BTreeSet<usize>)>, ExtractorError> {
+        let threads = self.options.in_flight * self.options.urls.len();
+        if threads.min(pictures.len()) <= 1 {
+            return pictures.iter().map(|bytes| self.outcome(bytes)).collect();
+        }
+        Workers::new(threads).map(pictures, |_, bytes| self.outcome(bytes))
     }
 }
 
@@ -250,13 +335,52 @@ impl Extractor for InsightfaceExtractor {
     }
 
     /// Waits for servers most of the time: give it as many threads as requests may be under way.
-    /// A list is worked through by as many threads as the replicas take requests.
+    /// A list is worked through by as many threads as the replicas take requests. What is returned
+    /// was given by replicas that reported the same models afterwards as at the start.
     fn extract(&self, pictures: &[&[u8]]) -> Result<Vec<Extraction>, ExtractorError> {
-        let threads = self.options.in_flight * self.options.urls.len();
-        if threads.min(pictures.len()) <= 1 {
-            return pictures.iter().map(|bytes| self.outcome(bytes)).collect();
+        let mut confirmed: Vec<Option<Extraction>> = vec![None; pictures.len()];
+        let mut unconfirmed = BTreeSet::new();
+        for _ in 0..ROUNDS {
+            let left: Vec<usize> =
+                (0..pictures.len()).filter(|&at| confirmed[at].is_none()).collect();
+            let sent: Vec<&[u8]> = left.iter().map(|&at| pictures[at]).collect();
+            let outcomes = self.outcomes(&sent)?;
+            let now = Instant::now();
+            let used: BTreeSet<usize> =
+                outcomes.iter().flat_map(|(_, used)| used.iter().copied()).collect();
+            unconfirmed = used;
+            unconfirmed.retain(|&replica| !self.client.confirm(replica, now));
+            for (at, (extraction, used)) in left.into_iter().zip(outcomes) {
+                if used.is_disjoint(&unconfirmed) {
+                    confirmed[at] = Some(extraction);
+                }
+            }
+            if unconfirmed.is_empty() {
+                return Ok(confirmed.into_iter().flatten().collect());
+            }
         }
-        Workers::new(threads).map(pictures, |_, bytes| self.outcome(bytes))
+        let urls = self.client.urls(unconfirmed);
+        Err(InsightfaceError::Unconfirmed { urls, rounds: ROUNDS }.into())
+    }
+}
+
+/// Says where embeddings will differ from the local extractor's because of the size at which the
+/// detector sees pictures.
+fn note_input(input: Option<[u32; 2]>) {
+    match input {
+        Some([width, height]) if width.min(height) < LOCAL_INPUT => tracing::warn!(
+            "the container scales pictures to {width}x{height} (MAX_SIZE) before it looks for faces, so it \
+             sees large pictures smaller than --backend local does, and embeddings differ: start it with \
+             MAX_SIZE={LOCAL_INPUT},{LOCAL_INPUT}, which agrees for pictures of every size"
+        ),
+        Some([width, height]) => tracing::info!(
+            "the container scales pictures to {width}x{height} (MAX_SIZE): each is sent with a black margin \
+             with which its detector sees it as that of --backend local does"
+        ),
+        None => tracing::warn!(
+            "the container does not report the size that it scales pictures to (MAX_SIZE): embeddings of \
+             small pictures may differ from those of --backend local"
+        ),
     }
 }
 

@@ -90,11 +90,18 @@ pub(crate) fn embedded(
 }
 
 impl DetectedFace {
-    /// The face with its coordinates moved up and left by the padding that was added.
-    pub(crate) fn without_padding(mut self, padding: f32) -> Self {
-        self.bounding_box = <[f32; 4]>::from(self.bounding_box).map(|edge| edge - padding).into();
+    /// The face with the coordinates of the picture: what was sent was divided by `reduction`, and
+    /// had the picture so many pixels from the left and the top. Coordinates are of pixels' centres.
+    pub(crate) fn in_picture(mut self, reduction: u32, offset: u32) -> Self {
+        let (factor, offset) = (reduction as f32, offset as f32);
+        let moved = |value: f32| match reduction {
+            // To the bit.
+            1 => value - offset,
+            _ => (value + 0.5) * factor - 0.5 - offset,
+        };
+        self.bounding_box = <[f32; 4]>::from(self.bounding_box).map(moved).into();
         for value in self.landmarks.iter_mut().flatten() {
-            *value -= padding;
+            *value = moved(*value);
         }
         self
     }

@@ -19,22 +19,29 @@
 //! - **A picture is rejected only by a healthy server.** Before a picture is rejected for an
 //!   error of the server, the server must embed a picture that is known to work.
 //! - **Refusals of the server are not the picture's.** A picture whose PNG is too large for the
-//!   server is sent as its own bytes; where these are too large too (413), or the server knows
-//!   neither token (401, 403) nor form (415), the extraction stops with an error.
-//! - **Several replicas share the load** if they report the same models. One that dies
-//!   gets no more pictures until it responds again, with the same models as before.
+//!   server (413) is sent as its own bytes, as JPEG of quality 98, then smaller; where all are too
+//!   large, or the server knows neither token (401, 403) nor form (415), the extraction stops with an
+//!   error.
+//! - **Several replicas share the load** if they report the same models and give the same embedding
+//!   of one picture. One that dies gets no more pictures until it responds again, with the same models.
+//! - **Nothing is returned before it is confirmed.** The models behind an address may change. After
+//!   the responses of a call, each replica that gave some must report the same models as at the
+//!   start; else its responses are dropped, and the pictures are sent to another one.
+//! - **The detector sees what the local one sees.** InsightFace-REST scales every picture to its own
+//!   input; a black margin makes it scale by as much as is done here (module `canvas`).
 //!
-//! What differs from the local extractor: a picture without a face is padded by a quarter and
-//! tried again as there, but not a third time at another size, since the size of the detector's
-//! input is the server's choice; a near miss (`low-score`) is reported as `no-face`, unless the
-//! server is facefold; there are no taps.
+//! What differs from the local extractor: a near miss (`low-score`) is reported as `no-face`, unless
+//! the server is facefold; the attempts at detection are those of the local extractor only where the
+//! server reports its input's size; there are no taps.
 
 mod access;
+mod canvas;
 mod client;
 mod error;
 mod extractor;
 pub mod face_detection_recognition;
 mod faces;
+mod forms;
 pub mod jsonpickle;
 mod nan;
 mod pictures;
@@ -43,10 +50,10 @@ pub mod rest;
 mod retry;
 mod transport;
 
-pub use access::Token;
+pub use access::{Header, Token};
 pub use client::{Dialect, UnknownDialect};
 pub use error::InsightfaceError;
 pub use extractor::{InsightfaceExtractor, Options};
 pub use faces::{BadEmbedding, EMBEDDING_LENGTH, SCORE_THRESHOLD};
-pub use pictures::{Crop, Picture, Pictures, Quality};
+pub use pictures::{Attempt, Canvas, Crop, Format, Picture, Pictures, Quality};
 pub use retry::RetryPolicy;

@@ -5,6 +5,8 @@
 
 use facefold_core::{BoundingBox, Rejection};
 
+pub use crate::canvas::Canvas;
+
 /// Opens pictures.
 pub trait Pictures: Send + Sync {
     /// Decodes the bytes of a file and applies the EXIF orientation.
@@ -15,6 +17,28 @@ pub trait Pictures: Send + Sync {
 
     /// Whether a file's EXIF orientation is the identity.
     fn is_stored_upright(&self, bytes: &[u8]) -> bool;
+
+    /// How the local extractor shows a picture of this width and height to its detector, until a
+    /// face is found.
+    fn attempts(&self, size: [u32; 2]) -> Vec<Attempt>;
+}
+
+/// One attempt of the local extractor at detection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Black pixels on each side of the picture.
+    pub padding: u32,
+    /// Side of the square that the longer side, padded, is scaled to, in pixels.
+    pub side: u32,
+}
+
+/// How pixels are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Without loss.
+    Png,
+    /// JPEG of quality 98.
+    Jpeg,
 }
 
 /// A decoded picture, with EXIF orientation applied.
@@ -22,16 +46,17 @@ pub trait Picture {
     /// Width and height in pixels.
     fn size(&self) -> [u32; 2];
 
-    /// The picture as PNG, with this many zero pixels added on each side.
+    /// The picture on a canvas as a file, with width and height divided by `reduction` (1 leaves
+    /// them as they are).
     ///
     /// # Errors
     /// Pixels that cannot be written, such as a picture grown too large.
-    fn png(&self, padding: u32) -> Result<Vec<u8>, Rejection>;
+    fn encode(&self, canvas: Canvas, reduction: u32, format: Format) -> Result<Vec<u8>, Rejection>;
 
     /// The whole picture as an aligned crop of 112 x 112.
     ///
     /// # Errors
-    /// As [`Picture::png`].
+    /// As [`Picture::encode`].
     fn crop(&self) -> Result<Crop, Rejection>;
 
     /// Quality of the crop that these landmarks align: x, y in pixels of the picture, in the order

@@ -26,7 +26,6 @@ pub(crate) struct Pool {
     changed: Condvar,
     in_flight: usize,
     outage: Duration,
-    longest_delay: Duration,
     backoff: Backoff,
 }
 
@@ -37,6 +36,11 @@ struct State {
     backs_off_until: Option<Instant>,
     /// Set while the replica is healthy: the encoding that it accepts.
     encoding: Option<Encoding>,
+    /// When the check began that found its models to be the same as at the start.
+    confirmed: Option<Instant>,
+    /// Whether it embedded the reference picture as the others do; not known any more once its
+    /// connection broke.
+    is_compared: bool,
     out: bool,
     last_failure: Option<String>,
 }
@@ -70,7 +74,6 @@ impl Pool {
             changed: Condvar::new(),
             in_flight,
             outage: retry.outage,
-            longest_delay: retry.longest_delay,
             backoff: Backoff::new(retry),
         }
     }
@@ -121,8 +124,14 @@ impl Pool {
             let rested = states.iter().filter_map(|state| state.backs_off_until).min();
             let wait = rested.map_or(LOOK, |until| until.saturating_duration_since(now)).min(LOOK);
             let wait = wait.max(Duration::from_millis(1));
+            // A replica that works to capacity is no outage, however long that takes.
+            let is_full =
+                states.iter().any(|state| state.encoding.is_some() && !state.is_backing_off(now));
             let waited = self.changed.wait_timeout(states, wait);
             states = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if let Some(since) = trouble.as_mut().filter(|_| is_full) {
+                *since += now.elapsed();
+            }
         }
     }
 
@@ -132,6 +141,22 @@ impl Pool {
         self.lock().iter().enumerate().any(|(at, state)| {
             at != replica && state.encoding.is_some() && state.is_free(now, self.in_flight)
         })
+    }
+
+    /// Whether the replica was compared with the others.
+    pub(crate) fn is_compared(&self, replica: usize) -> bool {
+        self.lock()[replica].is_compared
+    }
+
+    /// Whether a check that began at this time or later found the replica's models unchanged.
+    pub(crate) fn is_confirmed(&self, replica: usize, since: Instant) -> bool {
+        self.lock()[replica].confirmed.is_some_and(|confirmed| confirmed >= since)
+    }
+
+    /// The URLs of these replicas, in words.
+    pub(crate) fn urls(&self, replicas: impl IntoIterator<Item = usize>) -> String {
+        let urls = replicas.into_iter().map(|at| format!("`{}`", self.addresses[at].url()));
+        urls.collect::<Vec<_>>().join(" and ")
     }
 
     /// The pause after this many failures.
@@ -175,6 +200,31 @@ impl Permit<'_> {
         });
     }
 
+    /// A check that began at this time found the replica's models unchanged; it was compared with
+    /// the others, if there was something to compare.
+    pub(crate) fn confirmed(&self, begun: Instant, is_compared: bool) {
+        self.pool.change(self.replica, |state| {
+            state.confirmed = Some(begun);
+            state.is_compared = is_compared;
+        });
+    }
+
+    /// The replica gave the embedding that others are compared with.
+    pub(crate) fn is_reference(&self) {
+        self.pool.change(self.replica, |state| state.is_compared = true);
+    }
+
+    /// The replica has to pass the health check again.
+    pub(crate) fn lost(&self, failure: &Failure) {
+        let pool = self.pool;
+        pool.change(self.replica, |state| {
+            state.last_failure = Some(failure.to_string());
+            state.failures += 1;
+            (state.encoding, state.is_compared) = (None, false);
+            state.backs_off_until = Some(Instant::now() + pool.pause(state.failures));
+        });
+    }
+
     /// The request succeeded.
     pub(crate) fn succeeded(&self) {
         self.pool.change(self.replica, |state| state.failures = 0);
@@ -186,7 +236,8 @@ impl Permit<'_> {
         pool.change(self.replica, |state| {
             state.last_failure = Some(failure.to_string());
             if let Failure::Busy(later) = failure {
-                let rest = later.unwrap_or_else(|| pool.pause(1)).min(pool.longest_delay);
+                // As long as the server asks for: who is asked sooner refuses again.
+                let rest = later.unwrap_or_else(|| pool.pause(1)).min(pool.outage);
                 state.backs_off_until = Some(Instant::now() + rest);
                 return;
             }
@@ -197,7 +248,7 @@ impl Permit<'_> {
             state.failures += 1;
             let lost = matches!(failure, Failure::Unreachable(_) | Failure::Broken(_));
             if lost {
-                state.encoding = None;
+                (state.encoding, state.is_compared) = (None, false);
             }
             let unreachable = matches!(failure, Failure::Unreachable(_));
             if unreachable || state.failures >= FAILURES_BEFORE_REST || state.encoding.is_none() {

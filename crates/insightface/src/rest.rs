@@ -21,6 +21,9 @@ use crate::transport::{HttpResponse, RequestBody};
 /// Most bytes of a text from a server that is shown or kept.
 const LONGEST_TEXT: usize = 200;
 
+/// Sides that a detector's input can have, in pixels.
+const SIDES: (u32, u32) = (32, 8192);
+
 /// How bodies are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -152,6 +155,13 @@ pub struct Item {
     /// Why there is no face: an extension of `facefold serve`.
     #[serde(default)]
     pub rejection: Option<Rejection>,
+    /// With `embed_only`, before version 0.9.5: the norm of the crop's embedding, and the embedding;
+    /// an item was the face itself.
+    #[serde(default)]
+    pub norm: Option<f64>,
+    /// See [`Self::norm`].
+    #[serde(default)]
+    pub vec: Option<Values>,
 }
 
 /// One face.
@@ -163,18 +173,31 @@ pub struct Face {
     /// Detector score in [0, 1].
     #[serde(default)]
     pub prob: Option<f64>,
-    /// Left, top, right, bottom; InsightFace-REST cuts them to whole pixels.
+    /// Left, top, right, bottom, cut to whole pixels.
     #[serde(default)]
     pub bbox: Option<[f64; 4]>,
     /// Left eye, right eye, nose, left and right mouth corner; cut to whole pixels too.
     #[serde(default)]
     pub landmarks: Option<[[f64; 2]; 5]>,
+    /// Box and landmarks in fractions of pixels: an extension of `facefold serve`.
+    #[serde(default)]
+    pub exact: Option<Exact>,
     /// Norm of the embedding.
     #[serde(default)]
     pub norm: Option<f64>,
     /// The embedding divided by its norm.
     #[serde(default)]
     pub vec: Option<Values>,
+}
+
+/// Coordinates in fractions of pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Exact {
+    /// As [`Face::bbox`].
+    pub bbox: [f64; 4],
+    /// As [`Face::landmarks`].
+    #[serde(default)]
+    pub landmarks: Option<[[f64; 2]; 5]>,
 }
 
 /// The values of an embedding, or anything else in their place.
@@ -231,6 +254,15 @@ pub struct Models {
     /// The precision class of its extractor: an extension of `facefold serve`.
     #[serde(default)]
     pub precision: Option<Precision>,
+}
+
+impl Models {
+    /// Width and height of the detector's input, where they are reported and can be such.
+    #[must_use]
+    pub fn detector_input(&self) -> Option<[u32; 2]> {
+        let sides = <[u32; 2]>::try_from(self.max_size.as_deref()?).ok()?;
+        sides.iter().all(|side| (SIDES.0..=SIDES.1).contains(side)).then_some(sides)
+    }
 }
 
 impl Info {
@@ -308,6 +340,9 @@ pub(crate) fn face_response(
         return Err(Failure::Item);
     }
     if aligned {
+        if item.faces.is_empty() && item.vec.is_some() {
+            return Ok(FaceResponse::Crop(embedding(item.vec.as_ref(), item.norm)));
+        }
         let count = item.faces.len();
         let Ok([face]) = <[Face; 1]>::try_from(item.faces) else {
             return Err(Failure::Unreadable(format!("{count} embeddings of one crop")));
@@ -324,15 +359,19 @@ pub(crate) fn face_response(
     item.faces.iter().map(Face::found).collect::<Result<_, _>>().map(FaceResponse::Faces)
 }
 
+fn embedding(values: Option<&Values>, norm: Option<f64>) -> Result<CheckedEmbedding, BadEmbedding> {
+    let Some(Values::Numbers(values)) = values else { return Err(BadEmbedding::NoList) };
+    let values: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
+    embedded(&values, norm)
+}
+
 impl Face {
     fn failed(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status != "ok")
     }
 
     fn embedded(&self) -> Result<CheckedEmbedding, BadEmbedding> {
-        let Some(Values::Numbers(values)) = &self.vec else { return Err(BadEmbedding::NoList) };
-        let values: Vec<f64> = values.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
-        embedded(&values, self.norm)
+        embedding(self.vec.as_ref(), self.norm)
     }
 
     fn found(&self) -> Result<DetectedFace, Failure> {
@@ -341,9 +380,12 @@ impl Face {
         if !(0.0..=1.0).contains(&score) {
             return Err(Failure::Unreadable(format!("a face with prob {score}")));
         }
-        let landmarks = self.landmarks.ok_or_else(|| lacks("landmarks"))?;
+        let exact = self.exact;
+        let landmarks = exact.and_then(|exact| exact.landmarks).or(self.landmarks);
+        let landmarks = landmarks.ok_or_else(|| lacks("landmarks"))?;
+        let bbox = exact.map(|exact| exact.bbox).or(self.bbox);
         Ok(DetectedFace {
-            bounding_box: self.bbox.ok_or_else(|| lacks("bbox"))?.map(|value| value as f32).into(),
+            bounding_box: bbox.ok_or_else(|| lacks("bbox"))?.map(|value| value as f32).into(),
             landmarks: landmarks.map(|point| point.map(|value| value as f32)),
             score: score as f32,
             embedding: self.embedded(),

@@ -1,11 +1,11 @@
 //! One request over HTTP: bounded in time and size, and typed in how it fails.
 
 use std::io::Read;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::redirect::Policy;
 
 use crate::access::Address;
@@ -37,26 +37,36 @@ pub(crate) struct HttpResponse {
 /// Sends requests.
 pub(crate) struct Transport {
     client: Client,
+    /// Connects anew for every request: a server that refuses an encoding may close the connection,
+    /// and the next request must not be lost with it.
+    probing: Client,
     retry: Duration,
 }
 
 impl Transport {
-    pub(crate) fn new(retry: &RetryPolicy) -> Result<Self, InsightfaceError> {
-        let client = Client::builder()
-            .connect_timeout(retry.connect)
-            .timeout(retry.response)
-            .pool_idle_timeout(IDLE)
-            // Faces go to the servers that were named, and nowhere else.
-            .no_proxy()
-            .redirect(Policy::none())
-            .user_agent(concat!("facefold/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(InsightfaceError::Client)?;
-        Ok(Self { client, retry: retry.response })
+    /// Sends these headers with every request.
+    pub(crate) fn new(retry: &RetryPolicy, headers: &HeaderMap) -> Result<Self, InsightfaceError> {
+        let builder = || {
+            Client::builder()
+                .connect_timeout(retry.connect)
+                .timeout(retry.response)
+                .default_headers(headers.clone())
+                // Faces go to the servers that were named, and nowhere else.
+                .no_proxy()
+                .redirect(Policy::none())
+                .user_agent(concat!("facefold/", env!("CARGO_PKG_VERSION")))
+        };
+        let client = builder().pool_idle_timeout(IDLE).build();
+        let probing = builder().pool_max_idle_per_host(0).build();
+        Ok(Self {
+            client: client.map_err(InsightfaceError::Client)?,
+            probing: probing.map_err(InsightfaceError::Client)?,
+            retry: retry.response,
+        })
     }
 
     pub(crate) fn get(&self, address: &Address, path: &str) -> Result<HttpResponse, Failure> {
-        let request = self.client.get(format!("{}{path}", address.url()));
+        let request = self.probing.get(format!("{}{path}", address.url()));
         self.send(address.authorise(request.header(ACCEPT, "application/json")), 0)
     }
 
@@ -65,8 +75,25 @@ impl Transport {
         address: &Address,
         request_body: RequestBody,
     ) -> Result<HttpResponse, Failure> {
-        let request = self
-            .client
+        self.post_with(&self.client, address, request_body)
+    }
+
+    /// As [`Self::post`], on a connection of its own.
+    pub(crate) fn post_anew(
+        &self,
+        address: &Address,
+        request_body: RequestBody,
+    ) -> Result<HttpResponse, Failure> {
+        self.post_with(&self.probing, address, request_body)
+    }
+
+    fn post_with(
+        &self,
+        client: &Client,
+        address: &Address,
+        request_body: RequestBody,
+    ) -> Result<HttpResponse, Failure> {
+        let request = client
             .post(format!("{}{}", address.url(), request_body.path))
             .header(CONTENT_TYPE, request_body.content_type)
             .header(ACCEPT, request_body.accept);
@@ -149,10 +176,20 @@ fn cut(received: usize) -> Failure {
     Failure::Broken(format!("the response was cut off after {received} bytes"))
 }
 
-/// Only the form in seconds: servers of these dialects send no dates.
+/// Seconds, or a date, which is compared with the server's own clock where the response has it.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+    pause(response.headers(), SystemTime::now())
+}
+
+fn pause(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let value = text(RETRY_AFTER)?;
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    let now = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 /// The most informative cause: outer messages repeat the URL and say that something failed.
@@ -161,4 +198,32 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         .last()
         .map(ToString::to_string)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+
+    use super::pause;
+
+    #[test]
+    fn retry_after_is_in_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_700);
+        let after = |value: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(value));
+            headers.extend(date.map(|date| (DATE, HeaderValue::from_static(date))));
+            pause(&headers, now).map(|pause| pause.as_secs())
+        };
+        assert_eq!(after(" 120 ", None), Some(120));
+        // 784,111,777 seconds after the epoch, as in RFC 9110, section 5.6.7.
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT", None), Some(77));
+        let clock = "Sun, 06 Nov 1994 08:49:07 GMT";
+        assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT", Some(clock)), Some(30));
+        assert_eq!(after("Sun, 06 Nov 1994 08:48:37 GMT", Some(clock)), Some(0));
+        assert_eq!(after("soon", None), None);
+        assert_eq!(pause(&HeaderMap::new(), now), None);
+    }
 }

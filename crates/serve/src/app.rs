@@ -8,13 +8,15 @@ use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use serde_json::json;
 
 use crate::api_error::ApiError;
+use crate::json::Json;
 use crate::state::Shared;
-use crate::{dialect, explain, middleware, page, predict, results};
+use crate::{dialect, docs, explain, middleware, page, predict, results};
 
 /// Every route: its method, and its path below the base path.
-pub const ROUTES: [(&str, &str); 19] = [
+pub const ROUTES: [(&str, &str); 22] = [
     ("get", "/"),
     ("get", "/page.css"),
     ("get", "/page.js"),
@@ -33,6 +35,9 @@ pub const ROUTES: [(&str, &str); 19] = [
     ("get", "/v1/compare"),
     ("get", "/info"),
     ("post", "/extract"),
+    ("post", "/draw_detections"),
+    ("post", "/multipart/draw_detections"),
+    ("get", "/docs"),
     ("get", "/favicon.ico"),
 ];
 
@@ -45,7 +50,8 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/page.css", get(page::css))
         .route("/page.js", get(page::script))
         .route("/favicon.ico", get(|| async { StatusCode::NO_CONTENT }))
-        .route("/health", get(|| async { "ok\n" }))
+        .route("/health", get(|| async { Json(json!({ "status": "ok" })) }))
+        .route("/docs", get(docs::html))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(openapi))
@@ -59,7 +65,9 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/results/{name}/plots/{file}", get(results::plot))
         .route("/v1/compare", get(results::compare))
         .route("/info", get(dialect::info))
-        .route("/extract", post(dialect::extract));
+        .route("/extract", post(dialect::extract))
+        .route("/draw_detections", post(dialect::draw))
+        .route("/multipart/draw_detections", post(dialect::draw_upload));
     let base = shared.base_path.as_str();
     let routes = if base.is_empty() {
         routes

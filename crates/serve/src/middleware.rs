@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use crate::api_error::ApiError;
+use crate::cors;
 use crate::state::{Shared, discard};
 
 /// No external resource is loaded, and the page must not be framed.
@@ -28,7 +29,8 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 /// Routes without a token: health checks, and the empty page, which asks for the token itself and
 /// to which the base path without its slash leads.
-const OPEN: [&str; 7] = ["/health", "/ready", "", "/", "/page.css", "/page.js", "/openapi.json"];
+const OPEN: [&str; 8] =
+    ["/health", "/ready", "", "/", "/page.css", "/page.js", "/openapi.json", "/docs"];
 
 /// Checks token, host and origin of a request, runs it, and counts it.
 pub(crate) async fn check(
@@ -40,7 +42,11 @@ pub(crate) async fn check(
     let start = Instant::now();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     let route = route.strip_prefix(shared.base_path.as_str()).unwrap_or(route);
+    let origin = shared.origins.allowed(request.headers());
+    let is_preflight = origin.is_some() && cors::is_preflight(request.method(), request.headers());
     let mut response = match admit(&shared, route, request.method(), request.headers()) {
+        // A preflight has no token, and tells a page of an allowed origin that it may send one.
+        Ok(()) | Err(_) if is_preflight => cors::preflight(),
         // A panic is a fault of ours, and ends one request, not a connection.
         Ok(()) => std::panic::AssertUnwindSafe(next.run(request))
             .catch_unwind()
@@ -51,6 +57,12 @@ pub(crate) async fn check(
             problem.into_response()
         }
     };
+    if !shared.origins.is_empty() {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    if let Some(origin) = origin {
+        cors::open(response.headers_mut(), origin);
+    }
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -76,8 +88,10 @@ fn admit(
             "this server accepts requests to localhost only; with --token it accepts any host name",
         ));
     }
-    if *method != Method::GET && is_from_elsewhere(headers) {
-        let message = "pages of other sites may not send pictures here";
+    let is_allowed = shared.origins.allowed(headers).is_some();
+    if *method != Method::GET && !is_allowed && is_from_elsewhere(headers) {
+        let message = "pages of other sites may not send pictures here, but for those named with \
+                       --allow-origin";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "cross-site", message));
     }
     if !OPEN.contains(&route) && !shared.tokens.admit(headers) {

@@ -16,6 +16,9 @@ pub struct Options {
     pub threads: usize,
     /// Bearer tokens, any of which opens the service; none leaves it open.
     pub tokens: Vec<String>,
+    /// Origins whose pages may call the service (CORS), such as `https://app.example.org`; `*` for all.
+    /// None by default: pages of other sites may not.
+    pub allowed_origins: Vec<String>,
     /// Directory of the reports to show, if any.
     pub results: Option<PathBuf>,
     /// What a request may cost.

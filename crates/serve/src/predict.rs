@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::api_error::ApiError;
 use crate::json::Json;
-use crate::queue::ExtractionResult;
+use crate::queue::{ExtractionResult, Purpose};
 use crate::state::Shared;
 use crate::upload::{Upload, uploads};
 
@@ -177,7 +177,8 @@ async fn reply(
     let request = extraction_request(&head.uri, shared, predict)?;
     let uploads = uploads(&head.headers, body, shared.limits.pictures).await?;
     let pictures = uploads.iter().map(|upload| (upload.picture.clone(), request)).collect();
-    let results = permit.predict(pictures, predict).await?;
+    let purpose = if predict { Purpose::Predict } else { Purpose::Embed };
+    let results = permit.predict(pictures, purpose).await?;
     if let [ExtractionResult { extraction: Extraction::Rejected(rejection), .. }] =
         results.as_slice()
     {

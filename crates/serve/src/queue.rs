@@ -5,15 +5,27 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use facefold_core::{Extraction, Rejection};
-use facefold_predict::{ExtractionRequest, FacePrediction};
+use facefold_predict::{DetectionMarks, ExtractionRequest, FacePrediction};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// What is done with the faces of a picture, once they are embedded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Purpose {
+    /// Nothing more.
+    Embed,
+    /// The bundles predict.
+    Predict,
+    /// Their crops become files.
+    Crops,
+    /// They are drawn on the picture, which becomes a file.
+    Draw(DetectionMarks),
+}
 
 /// A picture and what to do with it.
 pub(crate) struct Job {
     pub picture: Bytes,
     pub request: ExtractionRequest,
-    /// Whether the bundles predict too.
-    pub predict: bool,
+    pub purpose: Purpose,
     /// Closed when the request is gone.
     pub reply: oneshot::Sender<Outcome>,
 }
@@ -21,18 +33,21 @@ pub(crate) struct Job {
 /// What became of a picture; none where the server failed on it.
 pub(crate) type Outcome = Option<ExtractionResult>;
 
-/// An extracted picture, with the bundles' predictions if requested.
+/// An extracted picture, with the bundles' predictions or files if requested.
 #[derive(Debug)]
 pub(crate) struct ExtractionResult {
     pub extraction: Extraction,
     /// By face, then by bundle.
     pub predictions: Vec<Vec<FacePrediction>>,
+    /// The crops of its faces, or the picture with its faces drawn on it, as JPEG files.
+    pub files: Vec<Vec<u8>>,
 }
 
 impl ExtractionResult {
     /// A picture that never became a job.
     pub fn rejected(rejection: Rejection) -> Self {
-        Self { extraction: Extraction::Rejected(rejection), predictions: Vec::new() }
+        let extraction = Extraction::Rejected(rejection);
+        Self { extraction, predictions: Vec::new(), files: Vec::new() }
     }
 }
 
@@ -98,13 +113,13 @@ mod tests {
     use facefold_predict::ExtractionRequest;
     use tokio::sync::{Semaphore, oneshot};
 
-    use super::{Job, Queue};
+    use super::{Job, Purpose, Queue};
 
     fn job(number: u8) -> Job {
         Job {
             picture: Bytes::from(vec![number]),
             request: ExtractionRequest { faces: 1, aligned: false, mirrored: false, augmented: 0 },
-            predict: false,
+            purpose: Purpose::Embed,
             reply: oneshot::channel().0,
         }
     }

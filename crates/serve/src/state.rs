@@ -14,9 +14,10 @@ use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use crate::api_error::ApiError;
 use crate::connections::Connections;
+use crate::cors::Origins;
 use crate::metrics::Metrics;
 use crate::options::{BasePath, Limits};
-use crate::queue::{ExtractionResult, Job, Queue};
+use crate::queue::{ExtractionResult, Job, Purpose, Queue};
 use crate::report_cache::ReportCache;
 use crate::tokens::Tokens;
 
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub limits: Limits,
     pub threads: usize,
     pub tokens: Tokens,
+    pub origins: Origins,
     pub results: Option<ReportCache>,
     pub metrics: Metrics,
     pub connections: Arc<Connections>,
@@ -74,6 +76,7 @@ impl Shared {
             limits,
             threads: options.threads.max(1),
             tokens: Tokens::new(&options.tokens),
+            origins: Origins::new(&options.allowed_origins),
             results,
             metrics: Metrics::default(),
             connections: Arc::new(Connections::new(limits.connections)),
@@ -212,7 +215,7 @@ impl AdmissionPermit<'_> {
     pub async fn predict(
         &self,
         pictures: Vec<(Bytes, ExtractionRequest)>,
-        predict: bool,
+        purpose: Purpose,
     ) -> Result<Vec<ExtractionResult>, ApiError> {
         let _place = self.shared.place()?;
         let work = async {
@@ -221,7 +224,7 @@ impl AdmissionPermit<'_> {
                 let place = Arc::clone(&self.shared.places).acquire_owned().await;
                 let place = place.map_err(|_| ApiError::shutting_down())?;
                 let (reply, outcome) = oneshot::channel();
-                self.shared.queue.put(Job { picture, request, predict, reply }, place);
+                self.shared.queue.put(Job { picture, request, purpose, reply }, place);
                 waiting.push(outcome);
             }
             let mut results = Vec::with_capacity(waiting.len());

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use facefold_core::Extraction;
+use facefold_core::{Extraction, Face, FaceVariant, Rejection};
 use facefold_predict::{ExtractedFaces, ExtractionRequest, Predictor};
 
-use crate::queue::{ExtractionResult, Job, Outcome};
+use crate::queue::{ExtractionResult, Job, Outcome, Purpose};
 use crate::state::Shared;
 
 /// Starts the workers; they end when the queue is closed and empty.
@@ -68,7 +68,7 @@ fn outcomes(predictor: &Predictor, jobs: &[Job]) -> Vec<Outcome> {
         .iter()
         .zip(jobs)
         .map(|(extraction, job)| match extraction {
-            Extraction::Embedded { faces, found } if job.predict => {
+            Extraction::Embedded { faces, found } if job.purpose == Purpose::Predict => {
                 ExtractedFaces { path: "", faces, found: *found }
             }
             _ => ExtractedFaces { path: "", faces: &[], found: 0 },
@@ -81,8 +81,37 @@ fn outcomes(predictor: &Predictor, jobs: &[Job]) -> Vec<Outcome> {
             return Vec::new();
         }
     };
-    let results = extractions.into_iter().zip(predictions);
-    results
-        .map(|(extraction, predictions)| Some(ExtractionResult { extraction, predictions }))
-        .collect()
+    let results = extractions.into_iter().zip(predictions).zip(jobs);
+    let result = |((extraction, predictions), job): ((Extraction, _), &Job)| {
+        Some(match files(predictor, job, &extraction) {
+            Ok(files) => ExtractionResult { extraction, predictions, files },
+            Err(rejection) => ExtractionResult::rejected(rejection),
+        })
+    };
+    results.map(result).collect()
+}
+
+/// The files that are wanted of a picture and its faces.
+fn files(
+    predictor: &Predictor,
+    job: &Job,
+    extraction: &Extraction,
+) -> Result<Vec<Vec<u8>>, Rejection> {
+    let faces: Vec<Face> = match extraction {
+        Extraction::Embedded { faces, .. } => {
+            faces.iter().filter(|face| face.variant == FaceVariant::PLAIN).cloned().collect()
+        }
+        Extraction::Rejected(_) => Vec::new(),
+    };
+    match job.purpose {
+        Purpose::Embed | Purpose::Predict => Ok(Vec::new()),
+        Purpose::Crops => predictor.crop_files(&job.picture, &faces),
+        Purpose::Draw(marks) => match extraction {
+            // A picture without a face is drawn as it is.
+            Extraction::Rejected(rejection) if !rejection.reason.is_without_face() => {
+                Ok(Vec::new())
+            }
+            _ => Ok(vec![predictor.drawn(&job.picture, &faces, &marks)?]),
+        },
+    }
 }

@@ -17,13 +17,16 @@ pub struct BackendArguments {
     /// environment, where other users of the machine do not see it.
     #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
     pub token: Vec<String>,
+    /// Header of every request to the containers, as a gateway may ask for: `--header "X-Api-Key: KEY"`.
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub header: Vec<String>,
     /// How the containers are spoken to; `rest` is that of InsightFace-REST and `facefold serve`.
     #[arg(long, value_name = "rest|face-detection-recognition")]
     pub dialect: Option<Dialect>,
     /// Seconds to wait for a container's answer about one picture (default 60).
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<f64>,
-    /// Seconds to go on trying while no container answers (default 60).
+    /// Seconds to go on trying while no container answers, at the start too (default 60).
     #[arg(long, value_name = "SECONDS")]
     pub patience: Option<f64>,
 }

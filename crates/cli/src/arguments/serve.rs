@@ -48,6 +48,10 @@ pub struct ServeArguments {
     /// where other users of the machine do not see it.
     #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
     pub token: Vec<String>,
+    /// Origin whose pages may call the server from a browser (CORS), such as https://app.example.org;
+    /// `*` for all. Without this option no other site's may.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub allow_origin: Vec<String>,
     /// Model pack of a server that only embeds and has no bundle.
     #[arg(long)]
     pub model: Option<String>,
@@ -74,4 +78,17 @@ pub struct ServeArguments {
     pub timeout: u64,
     #[command(flatten)]
     pub run: RunArguments,
+}
+
+/// An origin: scheme, host and port.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or(text.strip_prefix("http://"));
+    let host = host.map(|host| host.trim_end_matches('/'));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ', '*']) => {
+            Ok(text.to_owned())
+        }
+        _ if text == "*" => Ok(text.to_owned()),
+        _ => Err("expected an origin such as https://app.example.org, or `*`".to_owned()),
+    }
 }

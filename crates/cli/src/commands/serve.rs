@@ -31,6 +31,7 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
         base_path: arguments.base_path.clone(),
         threads: threads(arguments.run.threads),
         tokens: arguments.token.clone(),
+        allowed_origins: arguments.allow_origin.clone(),
         results: arguments.results.clone(),
         limits: limits(arguments),
     };

@@ -175,6 +175,126 @@ fn a_token_opens_a_container_and_is_shown_nowhere() {
     succeed(local);
 }
 
+#[test]
+fn a_container_that_starts_late_and_then_changes_leaves_no_wrong_embedding() {
+    let dir = Dir::new();
+    let [whole, store] = ["whole", "store"].map(|name| dir.path(name));
+    let mock = Mock::start(container);
+    succeed(through(&[mock.url()], &[], drawn(), &whole));
+
+    // Cold for a while, closes the connection on MessagePack as 0.9.0 does, and after 30 pictures other
+    // models are behind the address, whose embeddings are others.
+    let (asked_so_far, embedded) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let changed = Arc::new(AtomicUsize::new(30));
+    let (count, limit) = (Arc::clone(&embedded), Arc::clone(&changed));
+    let other = Mock::start(move |asked| {
+        if asked_so_far.fetch_add(1, Ordering::SeqCst) < 4 {
+            return Act::Json(500, Value::Null);
+        }
+        if asked.header("content-type") == Some("application/msgpack") {
+            return Act::Wire(Vec::new());
+        }
+        let is_picture = asked.path == "/extract";
+        let so_far = count.fetch_add(usize::from(is_picture), Ordering::SeqCst);
+        match container(asked) {
+            Act::Json(status, mut body) if so_far >= limit.load(Ordering::SeqCst) => {
+                if asked.path == "/info" {
+                    body["models"]["rec_name"] = json!("glintr100");
+                } else if let Some(face) = body["data"][0]["faces"][0].as_object_mut() {
+                    let mut values = vec![0.0; 512];
+                    values[0] = 1.0;
+                    face["vec"] = json!(values);
+                }
+                Act::Json(status, body)
+            }
+            act => act,
+        }
+    });
+    let quick = ["--patience", "5"];
+    let message = fail(through(&[other.url()], &quick, drawn(), &store), 1);
+    assert!(message.contains("runs other models than at the start"), "{message}");
+    // What is stored was embedded by the models of the store.
+    let difference = line("store compare {} {}", &[&whole, &store]);
+    let output = run(difference);
+    let [ours, theirs] = [&whole, &store].map(|path| Store::open(path).expect("a store"));
+    let stored: Vec<ImageKey> = keys(&theirs).into_iter().collect();
+    assert!(stored.len() <= 30 && !stored.is_empty(), "{} stored: {output:?}", stored.len());
+    for (a, b) in embeddings(&ours, &stored).iter().zip(embeddings(&theirs, &stored)) {
+        assert!(cosine(a, &b) > 0.999_999);
+    }
+
+    // The models of before again: the same command goes on to the end.
+    changed.store(usize::MAX, Ordering::SeqCst);
+    json(through(&[other.url()], &quick, drawn(), &store));
+    assert_eq!(json(line("store compare {} {}", &[&whole, &store]))["equal"], true);
+}
+
+#[test]
+fn a_run_in_which_a_container_refuses_or_fails_on_everything_ends_non_zero() {
+    let dir = Dir::new();
+    let few = dir.path("few");
+    std::fs::create_dir_all(few.join("face")).expect("a folder");
+    for (at, picture) in walk(drawn()).iter().filter(|path| has_picture(path)).take(5).enumerate() {
+        std::fs::copy(picture, few.join(format!("face/{at}.jpg"))).expect("a copy");
+    }
+    let through = |mock: &Mock, name: &str| {
+        let mut command = facefold(["extract", "folder"]);
+        command.arg(&few).arg("--store").arg(dir.path(name)).args(["--backend", "insightface"]);
+        command.args(["--url", &mock.url(), "--patience", "2"]);
+        command
+    };
+    // Longer bodies than the client's probe are refused in every form.
+    let refusing = Mock::start(|asked| match asked.body.len() {
+        0..2_000 => container(asked),
+        _ => Act::Json(413, Value::Null),
+    });
+    let message = fail(through(&refusing, "refused"), 1);
+    assert!(message.contains("raise the limit on bodies"), "{message}");
+    // Every embedding is empty, of too few pictures for the extraction to stop by itself.
+    let failing = Mock::start(|asked| match container(asked) {
+        Act::Json(status, mut body) => {
+            if let Some(face) = body["data"][0]["faces"][0].as_object_mut() {
+                face["vec"] = json!([]);
+            }
+            Act::Json(status, body)
+        }
+        act => act,
+    });
+    let message = fail(through(&failing, "failed"), 1);
+    assert!(message.contains("none of 5 pictures could be embedded"), "{message}");
+
+    // Up to 60 kB: all are sent as JPEG, and embedded.
+    let narrow = Mock::start(|asked| match asked.body.len() {
+        0..60_000 => container(asked),
+        _ => Act::Json(413, Value::Null),
+    });
+    let output = run(through(&narrow, "narrow"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("JPEG of quality 98"), "{said}");
+}
+
+fn has_picture(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "jpg" || kind == "png")
+}
+
+#[test]
+fn headers_reach_a_container_and_are_shown_nowhere() {
+    let mock = Mock::start(|asked| match asked.header("x-api-key") {
+        Some("sesame") => container(asked),
+        _ => Act::Json(403, Value::Null),
+    });
+    let dir = Dir::new();
+    let store = dir.path("store");
+    let output =
+        run(through(&[mock.url()], &["--header", "X-Api-Key: sesame", "-vvv"], drawn(), &store));
+    let shown = [output.stdout.as_slice(), &output.stderr].concat();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(output.status.success() && !shown.contains("sesame"), "{shown}");
+    let wrong = through(&[mock.url()], &["--header", "sesame"], drawn(), &store);
+    let message = fail(wrong, 2);
+    assert!(message.contains("expected a header") && !message.contains("sesame"), "{message}");
+}
+
 /// `scripts/insightface_server.py`, stopped when dropped.
 struct Peer {
     child: Child,

@@ -97,7 +97,8 @@ pub struct ExtractSummary {
 }
 
 impl ExtractSummary {
-    /// Refuses an extraction for which most pictures could not be read, or none could be decoded.
+    /// Refuses an extraction for which most pictures could not be read, or none could be decoded or
+    /// embedded.
     ///
     /// # Errors
     /// [`Error::Data`] with the numbers.
@@ -113,9 +114,16 @@ impl ExtractSummary {
         }
         let damaged: u64 =
             RejectReason::ALL.iter().filter(|reason| reason.is_damage()).map(of).sum();
-        if damaged > 0 && damaged as usize == self.rows {
+        let unembedded = of(&RejectReason::BadEmbedding);
+        let failed = damaged + unembedded;
+        if failed > 0 && failed as usize == self.rows {
+            let (what, expected) = if unembedded > 0 {
+                ("embedded", "an extractor, or a container, that works")
+            } else {
+                ("decoded", "picture files")
+            };
             return Err(Error::data(format!(
-                "none of {damaged} pictures could be decoded: expected picture files; look at what was \
+                "none of {failed} pictures could be {what}: expected {expected}; look at what was \
                  rejected with `facefold store info {} --rejections`",
                 self.store.display()
             )));

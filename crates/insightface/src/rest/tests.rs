@@ -145,6 +145,17 @@ fn crops_have_one_embedding_each() {
 }
 
 #[test]
+fn before_0_9_5_the_item_of_a_crop_is_the_face_itself() {
+    // `embed_crops` of src/api_trt/modules/processing.py appends the dictionary of the face.
+    let face = json!({ "norm": 2.0, "vec": unit(), "gender": null, "age": null, "status": "ok" });
+    let outer = |item: &Value| json!({ "took_ms": 2.0, "data": [item], "status": "ok" });
+    let read = face_response(&response(&outer(&face)), true).unwrap();
+    assert!(matches!(read, FaceResponse::Crop(Ok(embedded)) if embedded.norm == Some(2.0)));
+    let failed = json!({ "status": "failed", "traceback": "…" });
+    assert_eq!(face_response(&response(&outer(&failed)), true), Err(Failure::Item));
+}
+
+#[test]
 fn responses_to_another_request_are_unreadable() {
     let item = json!({ "status": "ok", "faces": [] });
     for body in [

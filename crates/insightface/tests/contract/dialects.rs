@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use facefold_core::{Embedding, RejectReason, Rejection};
 use facefold_insightface::{
-    Crop, Dialect, InsightfaceError, InsightfaceExtractor, Options, Picture, Pictures, Quality,
-    RetryPolicy,
+    Attempt, Canvas, Crop, Dialect, Format, InsightfaceError, InsightfaceExtractor, Options,
+    Picture, Pictures, Quality, RetryPolicy,
 };
 use serde_json::{Value, json};
 
@@ -33,6 +33,13 @@ impl Pictures for Named {
     fn is_stored_upright(&self, _: &[u8]) -> bool {
         true
     }
+
+    fn attempts(&self, [width, height]: [u32; 2]) -> Vec<Attempt> {
+        let longer = width.max(height);
+        let side = |longer: u32| longer.clamp(256, 640).next_multiple_of(32);
+        let (padding, padded) = (longer / 4, longer + longer / 4 * 2);
+        vec![Attempt { padding: 0, side: side(longer) }, Attempt { padding, side: side(padded) }]
+    }
 }
 
 impl Picture for NamedPicture {
@@ -40,13 +47,13 @@ impl Picture for NamedPicture {
         [200, 100]
     }
 
-    fn png(&self, padding: u32) -> Result<Vec<u8>, Rejection> {
-        Ok(format!("png:{}:{padding};", self.0).into_bytes())
+    fn encode(&self, canvas: Canvas, _: u32, _: Format) -> Result<Vec<u8>, Rejection> {
+        Ok(format!("png:{}:{};", self.0, canvas.offset).into_bytes())
     }
 
     fn crop(&self) -> Result<Crop, Rejection> {
         Ok(Crop {
-            png: self.png(0)?,
+            png: self.encode(Canvas::padded([112; 2], 0), 1, Format::Png)?,
             bounding_box: [0.0, 0.0, 200.0, 100.0].into(),
             landmarks: [[1.0, 2.0]; 5],
             quality: self.quality(&[[0.0; 2]; 5])?,
@@ -60,6 +67,13 @@ impl Picture for NamedPicture {
 
 /// The name and padding of the picture that is asked about; nothing for the client's probe.
 pub fn picture(asked: &Asked) -> Option<(String, u32)> {
+    let text = shown(asked)?;
+    let (name, padding) = text.rsplit_once(':')?;
+    Some((name.to_owned(), padding.parse().unwrap()))
+}
+
+/// What a picture of the tests says of itself.
+pub fn shown(asked: &Asked) -> Option<String> {
     let base64 = |text: &Value| STANDARD.decode(text.as_str().unwrap()).unwrap();
     let bytes = match (asked.path.as_str(), asked.header("content-type")) {
         ("/extract", Some("application/json")) => {
@@ -74,9 +88,7 @@ pub fn picture(asked: &Asked) -> Option<(String, u32)> {
     };
     let start = bytes.windows(4).position(|window| window == b"png:")? + 4;
     let length = bytes[start..].iter().position(|byte| *byte == b';')?;
-    let text = String::from_utf8(bytes[start..start + length].to_vec()).unwrap();
-    let (name, padding) = text.rsplit_once(':')?;
-    Some((name.to_owned(), padding.parse().unwrap()))
+    Some(String::from_utf8(bytes[start..start + length].to_vec()).unwrap())
 }
 
 /// Where the embedding of a picture of this name has its one value that is not zero.

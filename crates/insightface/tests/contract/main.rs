@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dialects;
+mod insightface_rest;
 mod misbehaviour;
 mod mock;
 mod pipeline;

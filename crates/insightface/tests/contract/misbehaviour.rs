@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use facefold_core::{Extraction, Extractor, Rejection};
 use facefold_insightface::{
-    Crop, Dialect, InsightfaceError, InsightfaceExtractor, Options, Picture, Pictures, Quality,
-    Token,
+    Attempt, Canvas, Crop, Dialect, Format, InsightfaceError, InsightfaceExtractor, Options,
+    Picture, Pictures, Quality, Token,
 };
 use serde_json::{Value, json};
 
@@ -266,14 +266,19 @@ fn after_413_the_files_own_bytes_are_sent() {
         fn is_stored_upright(&self, bytes: &[u8]) -> bool {
             !bytes.starts_with(b"\xff\xd8\xff a turned")
         }
+
+        fn attempts(&self, _: [u32; 2]) -> Vec<Attempt> {
+            vec![Attempt { padding: 0, side: 640 }]
+        }
     }
     struct Large;
     impl Picture for Large {
         fn size(&self) -> [u32; 2] {
-            [200, 100]
+            // Scaled to 640 pixels here and there, so nothing is added.
+            [640, 480]
         }
 
-        fn png(&self, _: u32) -> Result<Vec<u8>, Rejection> {
+        fn encode(&self, _: Canvas, _: u32, _: Format) -> Result<Vec<u8>, Rejection> {
             Ok([b"png:x:0;".as_slice(), &[0; 5_000]].concat())
         }
 
@@ -299,7 +304,10 @@ fn after_413_the_files_own_bytes_are_sent() {
     // Others would see another picture in these bytes than this program does.
     for other in [b"GIF89a picture".as_slice(), b"\xff\xd8\xff a turned picture"] {
         let error = extractor.extract(&[other]).unwrap_err().to_string();
-        assert!(error.contains("raise the limit on bodies") && error.contains("bytes"), "{error}");
+        assert!(
+            error.contains("raise the limit on bodies") && error.contains("shortest"),
+            "{error}"
+        );
     }
 }
 
@@ -354,6 +362,27 @@ fn every_request_carries_the_token_of_its_replica_and_none_is_shown() {
         let url = format!("http://user:wrong-sesame@{}", mocks[0].address);
         let error = connect(Options { urls: vec![url], ..with(&[]) }).err().unwrap().to_string();
         assert!(error.contains("this name and password") && !error.contains("sesame"), "{error}");
+    }
+}
+
+#[test]
+fn every_request_carries_the_headers_and_none_is_shown() {
+    for dialect in BOTH {
+        let behave = behaving(dialect, "w600k_mbf", |_, _| None);
+        let mock = Mock::start(move |asked| match asked.header("x-api-key") {
+            Some("sesame") => behave(asked),
+            _ => Act::Json(403, Value::Null),
+        });
+        let with = |headers: &[&str]| {
+            let headers = headers.iter().map(|header| header.parse().unwrap()).collect();
+            Options { headers, ..options(dialect, &[&mock]) }
+        };
+        let extractor = connect(with(&["X-Api-Key: sesame", "X-Other: 1"])).unwrap();
+        assert_eq!(outcome_of(&extractor, "a"), "embedded");
+        assert!(connect(with(&["X-Api-Key: open"])).is_err());
+        assert!(!format!("{:?}", with(&["X-Api-Key: sesame"])).contains("sesame"));
+        let url = format!("http://user:sesame@{}", mock.address);
+        assert!(!format!("{:?}", Options { urls: vec![url], ..with(&[]) }).contains("sesame"));
     }
 }
 

@@ -158,6 +158,82 @@ fn retry_after_of_a_busy_server_is_obeyed() {
 }
 
 #[test]
+fn retry_after_is_waited_for_in_seconds_and_dates() {
+    // Dates count from the server's own clock.
+    let date = "Sun, 06 Nov 1994 08:49:38 GMT";
+    for (after, clock) in [("1", None), (date, Some("Sun, 06 Nov 1994 08:49:37 GMT"))] {
+        let first = AtomicUsize::new(0);
+        let mock = server(Dialect::Rest, move |_, _| {
+            let mut headers = vec![("retry-after", after.to_owned())];
+            headers.extend(clock.map(|clock| ("date", clock.to_owned())));
+            let busy = first.fetch_add(1, Ordering::SeqCst) == 0;
+            busy.then(|| Act::Full(503, headers, Vec::new()))
+        });
+        let mut options = options(Dialect::Rest, &[&mock]);
+        options.retry.outage = Duration::from_secs(20);
+        let extractor = connect(options).unwrap();
+        let start = Instant::now();
+        all_right(&extractor, &names(1));
+        assert!(start.elapsed() >= Duration::from_millis(990), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_cold_server_is_waited_for() {
+    for dialect in BOTH {
+        let asked = AtomicUsize::new(0);
+        let behave = behaving(dialect, "w600k_mbf", |_, _| None);
+        let mock = Mock::start(move |request| match asked.fetch_add(1, Ordering::SeqCst) {
+            0..3 => Act::Json(500, Value::Null),
+            3..5 => Act::Full(503, Vec::new(), Vec::new()),
+            _ => behave(request),
+        });
+        let extractor = connect(options(dialect, &[&mock])).unwrap();
+        all_right(&extractor, &names(1));
+
+        // One that is not there yet.
+        let gone = server(dialect, |_, _| None);
+        let (address, options) = (gone.address, options(dialect, &[&gone]));
+        drop(gone);
+        let extractor = std::thread::scope(|scope| {
+            let connecting = scope.spawn(|| connect(options).unwrap());
+            std::thread::sleep(Duration::from_millis(100));
+            let _started = Mock::start_at(address, behaving(dialect, "w600k_mbf", |_, _| None));
+            connecting.join().unwrap()
+        });
+        assert_eq!(extractor.info().backend, "insightface");
+    }
+}
+
+#[test]
+fn replicas_that_embed_one_picture_differently_are_noticed() {
+    for dialect in BOTH {
+        // The same names, and other weights: only embeddings show it.
+        let first = server(dialect, |_, _| None);
+        let second = server(dialect, move |name, _| {
+            Some(Act::ok(crate::dialects::good(dialect, &format!("other {name}"))))
+        });
+        let extractor = connect(options(dialect, &[&first, &second])).unwrap();
+        let names = names(12);
+        let bytes: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+        // Whichever was first is what the other is compared with; no call mixes the two.
+        let mut prefixes = std::collections::BTreeSet::new();
+        for _ in 0..2 {
+            for (name, outcome) in names.iter().zip(extractor.extract(&bytes).unwrap()) {
+                let Extraction::Embedded { faces, .. } = outcome else { panic!("{outcome:?}") };
+                let is_first = is_of(&faces[0].embedding, name);
+                assert!(is_first || is_of(&faces[0].embedding, &format!("other {name}")));
+                prefixes.insert(is_first);
+            }
+        }
+        assert_eq!(prefixes.len(), 1, "{dialect}");
+        drop([first, second]);
+        let ended = extractor.extract(&[b"x"]).unwrap_err().to_string();
+        assert!(ended.contains("embeds the same picture otherwise than"), "{ended}");
+    }
+}
+
+#[test]
 fn addresses_are_checked_before_anything_is_sent() {
     for url in ["", "localhost:18081", "ftp://x", "http://x/?a=b", "http://", "http://x#y"] {
         let error = connect(Options::new(vec![url.to_owned()])).err().unwrap();

@@ -185,7 +185,7 @@ fn colour(mark: &Mark) -> [u8; 3] {
     COLOURS[mark.number % COLOURS.len()]
 }
 
-fn fill(canvas: &mut RgbImage, area: &BoundingBox, colour: [u8; 3]) {
+pub(crate) fn fill(canvas: &mut RgbImage, area: &BoundingBox, colour: [u8; 3]) {
     for y in area.top.round() as i64..area.bottom.round() as i64 {
         for x in area.left.round() as i64..area.right.round() as i64 {
             blend(canvas, [x, y], colour, 1.0);
@@ -194,7 +194,7 @@ fn fill(canvas: &mut RgbImage, area: &BoundingBox, colour: [u8; 3]) {
 }
 
 /// The outline of a box, drawn inwards.
-fn frame(canvas: &mut RgbImage, area: &BoundingBox, stroke: f32, colour: [u8; 3]) {
+pub(crate) fn frame(canvas: &mut RgbImage, area: &BoundingBox, stroke: f32, colour: [u8; 3]) {
     let sides = [
         BoundingBox { bottom: area.top + stroke, ..*area },
         BoundingBox { top: area.bottom - stroke, ..*area },

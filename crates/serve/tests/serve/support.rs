@@ -123,6 +123,7 @@ pub fn options() -> Options {
         base_path: BasePath::default(),
         threads: 2,
         tokens: Vec::new(),
+        allowed_origins: Vec::new(),
         results: None,
         limits: Limits { drain_time: Duration::from_mins(1), ..Limits::default() },
     }

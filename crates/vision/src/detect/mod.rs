@@ -75,9 +75,11 @@ struct Head {
 
 /// How a picture is shown to the network: zeros added all round, and the input's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Attempt {
-    padding: u32,
-    side: u32,
+pub struct Attempt {
+    /// Pixels added on each side of the picture.
+    pub padding: u32,
+    /// Side of the input, which the longer side of the padded picture is scaled to.
+    pub side: u32,
 }
 
 impl Detector {
@@ -188,7 +190,9 @@ pub fn input_side(longer: u32) -> u32 {
     longer.clamp(LEAST_SIDE, MOST_SIDE).next_multiple_of(SIDE_STEP)
 }
 
-fn attempts(width: u32, height: u32) -> [Attempt; 3] {
+/// The attempts at a picture of this width and height, until one finds a face.
+#[must_use]
+pub fn attempts(width: u32, height: u32) -> [Attempt; 3] {
     let longer = width.max(height);
     let padding = longer / 4;
     let side = input_side(longer + 2 * padding);
