@@ -3,26 +3,26 @@
 mod arguments;
 mod columns;
 mod commands;
+mod config;
 mod containers;
 mod outcome;
 mod output;
 mod progress;
-mod provenance;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Arguments;
 use crate::outcome::{Outcome, Usage};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    listen_to_libraries(arguments.verbose);
-    let output = Output::new(arguments.json);
-    match commands::run(arguments.command, output) {
+    let ran = config::arguments().and_then(|arguments| {
+        listen_to_libraries(arguments.verbose);
+        commands::run(arguments.command, Output::new(arguments.json))
+    });
+    match ran {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Rejected) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => ExitCode::from(130),

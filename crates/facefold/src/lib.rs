@@ -81,6 +81,7 @@ mod options;
 pub mod parallel;
 pub mod prediction;
 mod progress;
+pub mod run_file;
 pub mod stores;
 pub mod synthetic;
 mod train;

@@ -10,7 +10,7 @@ use facefold_evaluate::Protocol;
 use super::learning::LearningArguments;
 use super::threshold::ThresholdArguments;
 use crate::outcome::Usage;
-use crate::{columns, provenance};
+use crate::{columns, config};
 
 /// Which rows heads are fitted and tested on, how often, and where the report goes.
 #[derive(Debug, Args)]

@@ -9,10 +9,8 @@ use facefold::{EvaluationOptions, LearningOptions, each_once};
 use facefold_core::Task;
 use facefold_evaluate::Protocol;
 
-use super::network::{MOST_THREADS, whole};
 use super::threshold::ThresholdArguments;
 use crate::outcome::Usage;
-use crate::provenance;
 
 /// Options of `judge`.
 #[derive(Debug, Args)]
@@ -95,7 +93,7 @@ impl JudgeArguments {
             protocol: protocol.map_err(Usage::error)?,
             thresholds: self.thresholds.ages(asked)?,
             max_false_adult: self.thresholds.max_false_adult,
-            origin: provenance::origin(),
+            origin: config::origin(),
             ..EvaluationOptions::new(learning, &[], &self.out)
         };
         let stem = self.predictions.file_stem().unwrap_or_default().to_string_lossy();

@@ -25,6 +25,9 @@ mod store;
 mod threshold;
 mod train;
 mod tune;
+mod values;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -75,6 +78,10 @@ pub struct Arguments {
     /// Print one JSON document on stdout.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Take options from this TOML file: `seed = 3` is --seed 3, `command = "cv"` the command. Flags
+    /// override it, and --no-KEY leaves one out. The run.toml next to a result repeats its run.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Say more on stderr (repeat for still more).
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,

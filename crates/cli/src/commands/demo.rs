@@ -19,10 +19,10 @@ use facefold_vision::decode::Limits;
 
 use super::extract::probe;
 use crate::arguments::DemoArguments;
+use crate::config;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
-use crate::provenance;
 
 /// Stands first in the report.
 const DRAWN: &str = "The faces are drawn, of people who do not exist: these figures show that the \
@@ -38,8 +38,7 @@ const NEXT: &str = "\
 Next:
   facefold predict photo.jpg     gender, age and age group of the face in a photograph
   facefold serve                 the same over HTTP, with a page at http://127.0.0.1:8080
-  facefold bundle show           what it was trained on, and what it must not be used for
-";
+  facefold bundle show           what it was trained on, and what it must not be used for";
 
 /// Runs `demo`.
 ///
@@ -48,7 +47,7 @@ Next:
 pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     let progress = Terminal::listening()?;
     let (model, extractor, fallback) = extractor(arguments, &progress)?;
-    output.say(&format!("Network: {}", network_name(extractor.info())))?;
+    output.say(&plan(arguments, &network_name(extractor.info())))?;
     if let Some(reason) = &fallback {
         output.say(reason)?;
     }
@@ -96,7 +95,7 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     };
     let options = EvaluationOptions {
         warnings,
-        origin: provenance::origin(),
+        origin: config::origin(),
         ..EvaluationOptions::new(learning, &["mlp", "svm", "linear"], &arguments.out)
     };
     let Some(report) = cross_validate_stores(&options, &progress)? else {

@@ -7,10 +7,10 @@ use facefold_core::Extractor;
 use facefold_vision::decode::Limits;
 
 use crate::arguments::{DECODE_STDIN, ExtractArguments};
-use crate::containers;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
+use crate::{config, containers};
 
 /// Runs `extract`.
 ///
@@ -42,6 +42,7 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
         oversample: arguments.oversample,
         retry_rejected: arguments.retry_rejected,
         probe: probe(),
+        run_file: config::origin().run_file,
     };
     let summary = extract(&source, &dataset, extractor.as_ref(), &options, &progress)?;
     progress.finish();

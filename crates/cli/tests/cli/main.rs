@@ -6,6 +6,7 @@
 mod across;
 mod augmented;
 mod bundle;
+mod config;
 mod explain;
 mod export;
 mod folders;

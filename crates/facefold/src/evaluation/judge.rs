@@ -105,6 +105,7 @@ fn store_of_labels(labels: &Path, directory: &Path, progress: &dyn Progress) -> 
         labels: labels.to_owned(),
         network: "none: labels alone".to_owned(),
         store: store.clone(),
+        run_file: None,
     };
     import(&options, progress)?;
     Ok(store)

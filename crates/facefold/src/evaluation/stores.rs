@@ -185,6 +185,7 @@ pub(super) fn evaluate_rows(
                 .write_csv(&options.out.join(label_errors_file(task)), MOST_LABEL_ERRORS)?;
         }
     }
+    options.origin.leave_run_file(&options.out)?;
     facefold_report::write(&report, &options.out)?;
     directory.journal().remove_others()?;
     Ok(Some(report))

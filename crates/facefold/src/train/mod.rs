@@ -2,6 +2,8 @@
 
 mod measure;
 
+use std::path::PathBuf;
+
 use facefold_core::{AgeThreshold, ErrorBound, FamiliarityModel, Fit, Prediction, Targets, Task};
 use facefold_datasets::DatasetKind;
 use facefold_evaluate::{
@@ -91,7 +93,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<Bundle> 
         training,
         weights: options.weights,
         label_policy: learning.policy.to_string(),
-        command: options.origin.command.clone(),
+        command: options.origin.training_command(),
         metrics: metrics.into(),
         licence: header.extractor.licence.clone(),
         seed: learning.seed,
