@@ -39,6 +39,9 @@ pub struct EvaluationArguments {
     /// Number of seeds, from 1 to 1000.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
+    /// Also write TensorBoard event files here: learning curves and metrics, a run for each head and fit.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Directory of the report (report.html, report.md, report.json, plots) and of every row's predictions;
     /// a report that lies there is replaced once this one is finished.
     #[arg(long)]
@@ -61,7 +64,8 @@ impl EvaluationArguments {
             thresholds: self.thresholds.ages(&learning.tasks)?,
             max_false_adult: self.thresholds.max_false_adult,
             seeds: self.seeds,
-            origin: provenance::origin(),
+            tensorboard: self.tensorboard.clone(),
+            origin: config::origin(),
             ..EvaluationOptions::new(learning, &[], &self.out)
         })
     }

@@ -23,6 +23,9 @@ pub struct TrainArguments {
     /// The head: any of those that `cv` compares.
     #[arg(long, default_value = "mlp")]
     pub head: String,
+    /// Also write TensorBoard event files here: learning curves and metrics, a run for each head and fit.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// The bundle to write.
     #[arg(long)]
     pub out: PathBuf,

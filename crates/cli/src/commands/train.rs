@@ -26,7 +26,8 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
             BundleWeightsName::F32 => WeightFormat::F32,
             BundleWeightsName::F16 => WeightFormat::F16,
         },
-        origin: provenance::training_origin(),
+        tensorboard: arguments.tensorboard.clone(),
+        origin: config::origin(),
         learning,
     };
     let bundle = train(&options, &Terminal::default())?;

@@ -28,6 +28,7 @@ mod replicas;
 mod serve;
 mod stores;
 mod support;
+mod tensorboard;
 mod thresholds;
 mod tune;
 mod usage;

@@ -50,6 +50,8 @@ pub struct EvaluationOptions {
     pub out: PathBuf,
     /// Sentences that come first in the report.
     pub warnings: Vec<String>,
+    /// A directory for `TensorBoard` event files of all fits ([`facefold_report::tensorboard`]).
+    pub tensorboard: Option<PathBuf>,
     /// Where the run comes from.
     pub origin: Origin,
 }
@@ -69,6 +71,7 @@ impl EvaluationOptions {
             seeds: 1,
             out: out.into(),
             warnings: Vec::new(),
+            tensorboard: None,
             origin: Origin::default(),
         }
     }
@@ -159,6 +162,9 @@ pub(super) fn evaluate_rows(
         if let Some(warning) = outcome.result.untrained_warning() {
             progress.note(&warning);
             warnings.push(warning);
+        }
+        if let Some(directory) = &options.tensorboard {
+            facefold_report::tensorboard::write_fits(&outcome.result, directory)?;
         }
         tasks.push(EvaluatedTask::new(
             stores,
