@@ -11,7 +11,7 @@ mod progress;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use facefold_core::files;
 use tracing_subscriber::EnvFilter;
 
 use crate::outcome::{Outcome, Usage};
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Rejected) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            output::note(&format!("error: {}", in_words(&error)));
+            output::note(&format!("error: {}", files::in_words(&with_causes(&error))));
             let wrong_usage = error.downcast_ref::<Usage>().is_some()
                 || matches!(error.downcast_ref(), Some(facefold::Error::Options(_)));
             ExitCode::from(if wrong_usage { 2 } else { 1 })
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 /// An error and its causes, without those that are already said.
-fn in_words(error: &anyhow::Error) -> String {
+fn with_causes(error: &anyhow::Error) -> String {
     let mut words = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if words.is_empty() {

@@ -188,6 +188,32 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether nothing is at a path: neither a file nor a folder, or a part of it is no folder.
+#[must_use]
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// A message without the system's words for what is wrong with a path.
+///
+/// ```
+/// use facefold_core::files::in_words;
+/// let message = in_words("failed to open file `a.csv`: No such file or directory (os error 2)");
+/// assert_eq!(message, "failed to open file `a.csv`: there is no such file or folder");
+/// ```
+#[must_use]
+pub fn in_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 6] = [
+        ("File exists (os error 17)", "a file of that name is there already"),
+        ("No such file or directory (os error 2)", "there is no such file or folder"),
+        ("Permission denied (os error 13)", "this user has no permission for it"),
+        ("Not a directory (os error 20)", "a part of the path is a file, not a folder"),
+        ("Is a directory (os error 21)", "it is a folder; expected a file"),
+        ("No space left on device (os error 28)", "the disk is full"),
+    ];
+    WORDS.iter().fold(message.to_owned(), |text, (system, ours)| text.replace(system, ours))
+}
+
 /// Whether a failure is not the file's: this process or the machine has no file descriptor, or
 /// no memory, left.
 #[must_use]

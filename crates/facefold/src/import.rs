@@ -184,7 +184,7 @@ impl Run<'_> {
         let rejected = |detail| Rejection::new(RejectReason::BadEmbedding, detail);
         self.outcomes[sample] = Some(outcome.map_err(rejected));
         let (done, total) = (row.number as u64 + 1, Some(self.total));
-        self.progress.step(Step { stage: Stage::Importing, done, total, item: "" });
+        self.progress.step(Step::new(Stage::Importing, done, total));
         Ok(())
     }
 

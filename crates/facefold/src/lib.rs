@@ -111,5 +111,6 @@ pub use network::{Faces, NetworkOptions};
 pub use options::{LearningOptions, Origin, each_once, head, head_options};
 pub use parallel::threads;
 pub use prediction::{load_bundles, predictor};
-pub use progress::{Progress, Stage, Step};
+pub use progress::{Pace, Progress, Stage, Step};
+pub use run_file::RunFile;
 pub use train::{TrainOptions, train};

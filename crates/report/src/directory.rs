@@ -27,7 +27,8 @@ pub fn label_errors_file(task: Task) -> String {
 /// # Errors
 /// Any error of the file system, naming the path.
 pub fn remove(directory: &Path) -> Result<(), ReportError> {
-    let documents = ["report.json", "report.md", "report.html"].map(|name| directory.join(name));
+    let documents = ["report.json", "report.md", "report.html", RUN_FILE];
+    let documents = documents.map(|name| directory.join(name));
     let tables = Task::ALL.into_iter().flat_map(tables_of).map(|name| directory.join(name));
     for path in documents.into_iter().chain(tables).chain(plots(directory)?) {
         match fs::remove_file(path) {

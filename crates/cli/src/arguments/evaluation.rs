@@ -9,6 +9,7 @@ use facefold_evaluate::Protocol;
 
 use super::learning::LearningArguments;
 use super::threshold::ThresholdArguments;
+use super::values::{PROTOCOLS, known};
 use crate::outcome::Usage;
 use crate::{columns, config};
 
@@ -32,7 +33,7 @@ pub struct EvaluationArguments {
     /// folds (published), kfold:K (by subject), split (published train/test), leave-one-set-out (each
     /// --store tested by heads of all others), or random80 (a fifth of the rows at random; random80:N
     /// draws N such divisions). Default: folds, else split, else kfold:5; of several stores kfold:5.
-    #[arg(long)]
+    #[arg(long, value_parser = known(PROTOCOLS), hide_possible_values = true)]
     pub protocol: Option<String>,
     #[command(flatten)]
     pub thresholds: ThresholdArguments,

@@ -93,7 +93,7 @@ pub struct Arguments {
 /// What facefold can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the whole pipeline on synthetic faces; the last line is the report's path.
+    /// Run the whole pipeline on synthetic faces; it ends with the report's path and what to try next.
     Demo(DemoArguments),
     /// List, fetch and verify the weights of detectors and embedding networks.
     #[command(subcommand)]
@@ -138,6 +138,12 @@ pub enum Command {
     /// Decode the picture on stdin and say nothing: `extract` tries pictures so that may end it.
     #[command(name = DECODE_STDIN, hide = true)]
     DecodeStdin,
+    /// Write manual pages, one for each command.
+    #[command(after_help = "Example: facefold man ~/.local/share/man/man1")]
+    Man {
+        /// Directory to write.
+        out: PathBuf,
+    },
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example: facefold completions bash > ~/.local/share/bash-completion/completions/facefold"

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::network::{RunArguments, whole};
+use super::network::{RunArguments, known_models};
+use super::values::whole;
 
 /// Mebibytes of a request: more than all pictures of one could have.
 const MOST_MEBIBYTES: usize = 4096;
@@ -45,7 +46,7 @@ pub struct ServeArguments {
     #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
     pub token: Vec<String>,
     /// Model pack of a server that only embeds and has no bundle.
-    #[arg(long)]
+    #[arg(long, value_parser = known_models(), hide_possible_values = true)]
     pub model: Option<String>,
     /// Most mebibytes of a request.
     #[arg(long, default_value_t = 32, value_name = "MIB", value_parser = whole(1..=MOST_MEBIBYTES))]

@@ -67,15 +67,13 @@ fn text(summary: &ExtractSummary) -> String {
         0 => String::new(),
         copies => format!("{copies} with the same bytes as another, "),
     };
+    let speed = match summary.pictures_per_second {
+        0.0 => String::new(),
+        speed => format!("; {speed:.1} pictures/s in {:.1} s", summary.seconds),
+    };
     let mut lines = vec![format!(
-        "{} rows: {} pictures embedded now, {} known before, {copies}{total} rejected; {:.1} \
-         pictures/s in {:.1} s ({})",
-        summary.rows,
-        summary.embedded,
-        summary.known,
-        summary.pictures_per_second,
-        summary.seconds,
-        summary.execution
+        "{} rows: {} pictures embedded now, {} known before, {copies}{total} rejected{speed} ({})",
+        summary.rows, summary.embedded, summary.known, summary.execution
     )];
     for (reason, count) in &summary.rejected {
         lines.push(format!("  {count:>7} {reason}"));

@@ -191,7 +191,8 @@ pub fn extract(
         }
     }
     list_rejected(&options.store, &listed, progress);
-    let done = summary.outcomes.iter().flatten().count() as f64;
+    let outcomes = summary.outcomes.iter().flatten().count() as u64;
+    let done = outcomes.saturating_sub(summary.known + summary.copies) as f64;
     Ok(ExtractSummary {
         store: options.store.clone(),
         rows: dataset.samples.len(),
