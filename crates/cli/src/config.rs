@@ -83,9 +83,13 @@ fn extend(words: &mut Vec<OsString>, definitions: &Command) -> Result<Vec<Entry>
     let lenient = |words: &[OsString]| {
         Arguments::command().ignore_errors(true).try_get_matches_from(words).ok()
     };
+    let Some(path) = config_of(words) else { return Ok(Vec::new()) };
+    let file = ConfigFile::read(&path)?;
+    let without = |entry: &Entry| OsString::from(format!("--no-{}", entry.name));
+    let (left_out, entries): (Vec<Entry>, Vec<Entry>) =
+        file.entries.iter().cloned().partition(|entry| words.contains(&without(entry)));
+    words.retain(|word| !left_out.iter().any(|entry| without(entry) == *word));
     let Some(given) = lenient(words) else { return Ok(Vec::new()) };
-    let Some(path) = given.get_one::<PathBuf>("config") else { return Ok(Vec::new()) };
-    let file = ConfigFile::read(path)?;
     let typed = words_of(command_of(definitions, &given).0);
     match &file.command {
         Some(command) if typed.is_empty() => {
@@ -99,10 +103,6 @@ fn extend(words: &mut Vec<OsString>, definitions: &Command) -> Result<Vec<Entry>
         }
         _ => {}
     }
-    let without = |entry: &Entry| OsString::from(format!("--no-{}", entry.name));
-    let (left_out, entries): (Vec<Entry>, Vec<Entry>) =
-        file.entries.iter().cloned().partition(|entry| words.contains(&without(entry)));
-    words.retain(|word| !left_out.iter().any(|entry| without(entry) == *word));
     let Some(given) = lenient(words) else { return Ok(Vec::new()) };
     let (definition, given) = command_of(definitions, &given);
     let is_typed =
@@ -126,6 +126,20 @@ fn extend(words: &mut Vec<OsString>, definitions: &Command) -> Result<Vec<Entry>
     }
     words.extend(places);
     Ok(entries)
+}
+
+/// The file that a command line names: clap cannot say it while options before it have no command yet.
+fn config_of(words: &[OsString]) -> Option<PathBuf> {
+    let mut words = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word == "--config" {
+            return words.next().map(PathBuf::from);
+        }
+        if let Some(path) = word.to_str().and_then(|word| word.strip_prefix("--config=")) {
+            return Some(path.into());
+        }
+    }
+    None
 }
 
 /// The name that an argument has in a file.

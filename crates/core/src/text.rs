@@ -104,12 +104,13 @@ pub fn wrapped(text: &str, width: usize) -> String {
     lines.join("\n")
 }
 
-/// The name that is most like one that there is not, by letters to insert, delete or replace; none
+/// The name that is most like one that there is not, by letters to insert, delete, replace or swap; none
 /// where more than a third of its letters would change.
 ///
 /// ```
 /// use facefold_core::text::nearest;
 /// assert_eq!(nearest("protocl", ["store", "protocol"]), Some("protocol"));
+/// assert_eq!(nearest("haed", ["head", "seed"]), Some("head"));
 /// assert_eq!(nearest("colour", ["store", "protocol"]), None);
 /// ```
 #[must_use]
@@ -120,20 +121,27 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     (PROPOSED * distance <= name.chars().count().max(PROPOSED)).then_some(found)
 }
 
-/// The Levenshtein distance: letters to insert, delete or replace.
+/// Letters to insert, delete or replace, or neighbours to swap (optimal string alignment).
 fn distance(first: &str, second: &str) -> usize {
-    let second: Vec<char> = second.chars().collect();
-    let mut row: Vec<usize> = (0..=second.len()).collect();
-    for (above, letter) in first.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = above + 1;
-        for (place, &other) in second.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[place + 1];
-            row[place + 1] = replaced.min(diagonal + 1).min(row[place] + 1);
+    let [first, second] = [first, second].map(|text| text.chars().collect::<Vec<char>>());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=second.len()).collect()];
+    for at in 1..=first.len() {
+        let mut row = vec![at];
+        for to in 1..=second.len() {
+            let replaced = rows[at - 1][to - 1] + usize::from(first[at - 1] != second[to - 1]);
+            let mut least = replaced.min(rows[at - 1][to] + 1).min(row[to - 1] + 1);
+            let is_swap = at > 1
+                && to > 1
+                && first[at - 1] == second[to - 2]
+                && first[at - 2] == second[to - 1];
+            if is_swap {
+                least = least.min(rows[at - 2][to - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[second.len()]
+    rows[first.len()][second.len()]
 }
 
 #[cfg(test)]
