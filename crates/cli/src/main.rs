@@ -3,31 +3,31 @@
 mod arguments;
 mod columns;
 mod commands;
+mod config;
 mod containers;
 mod outcome;
 mod output;
 mod progress;
-mod provenance;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use facefold_core::files;
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Arguments;
 use crate::outcome::{Outcome, Usage};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    listen_to_libraries(arguments.verbose);
-    let output = Output::new(arguments.json);
-    match commands::run(arguments.command, output) {
+    let ran = config::arguments().and_then(|arguments| {
+        listen_to_libraries(arguments.verbose);
+        commands::run(arguments.command, Output::new(arguments.json))
+    });
+    match ran {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Rejected) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            output::note(&format!("error: {}", in_words(&error)));
+            output::note(&format!("error: {}", files::in_words(&with_causes(&error))));
             let wrong_usage = error.downcast_ref::<Usage>().is_some()
                 || matches!(error.downcast_ref(), Some(facefold::Error::Options(_)));
             ExitCode::from(if wrong_usage { 2 } else { 1 })
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 /// An error and its causes, without those that are already said.
-fn in_words(error: &anyhow::Error) -> String {
+fn with_causes(error: &anyhow::Error) -> String {
     let mut words = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if words.is_empty() {

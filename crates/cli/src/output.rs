@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use anyhow::Result;
-use facefold_core::text::printable_lines;
+use console::Term;
+use facefold_core::text::{printable_lines, wrapped};
 use serde::Serialize;
 
 /// Where a command's answer goes.
@@ -49,7 +50,16 @@ impl Output {
 /// # Errors
 /// If stdout cannot be written.
 pub fn line(text: &str) -> Result<()> {
-    write(&printable_lines(text))
+    write(&fitted(text, &Term::stdout()))
+}
+
+/// A text as a terminal shows it: its lines broken between words, not at the edge.
+fn fitted(text: &str, to: &Term) -> String {
+    let text = printable_lines(text);
+    match to.size_checked() {
+        Some((_, width)) => wrapped(&text, usize::from(width)),
+        None => text.into_owned(),
+    }
 }
 
 /// Writes a script of our own to stdout, tabs and all.
@@ -98,7 +108,7 @@ fn write(text: &str) -> Result<()> {
 /// Writes a line to stderr, above a progress bar if there is one.
 pub fn note(text: &str) {
     // Nothing can be done about a stderr that cannot be written.
-    let _ = writeln!(io::stderr().lock(), "{}", printable_lines(text));
+    let _ = writeln!(io::stderr().lock(), "{}", fitted(text, &Term::stderr()));
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use facefold::{Progress, Stage, Step};
+use facefold::{Pace, Progress, Stage, Step};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output;
@@ -14,7 +14,7 @@ use crate::output;
 #[derive(Default)]
 pub struct Terminal {
     interrupted: Arc<AtomicBool>,
-    bar: Mutex<Option<(Stage, ProgressBar)>>,
+    bar: Mutex<Option<(Stage, ProgressBar, Pace)>>,
 }
 
 impl Terminal {
@@ -46,19 +46,19 @@ impl Terminal {
     /// Does something that writes to the terminal, while no bar is shown.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         match &*self.bar() {
-            Some((_, bar)) => bar.suspend(work),
+            Some((_, bar, _)) => bar.suspend(work),
             None => work(),
         }
     }
 
     /// Takes the bar away.
     pub fn finish(&self) {
-        if let Some((_, bar)) = self.bar().take() {
+        if let Some((_, bar, _)) = self.bar().take() {
             bar.finish_and_clear();
         }
     }
 
-    fn bar(&self) -> MutexGuard<'_, Option<(Stage, ProgressBar)>> {
+    fn bar(&self) -> MutexGuard<'_, Option<(Stage, ProgressBar, Pace)>> {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,19 +66,19 @@ impl Terminal {
 impl Progress for Terminal {
     fn step(&self, step: Step<'_>) {
         let mut shown = self.bar();
-        if shown.as_ref().is_none_or(|(stage, _)| *stage != step.stage) {
-            if let Some((_, bar)) = shown.take() {
+        if shown.as_ref().is_none_or(|(stage, ..)| *stage != step.stage) {
+            if let Some((_, bar, _)) = shown.take() {
                 bar.finish_and_clear();
             }
-            *shown = Some((step.stage, bar(step.stage)));
+            *shown = Some((step.stage, bar(step.stage), Pace::default()));
         }
-        if let Some((_, bar)) = &*shown {
+        if let Some((_, bar, pace)) = &mut *shown {
             bar.set_length(step.total.unwrap_or(step.done));
             bar.set_position(step.done);
-            bar.set_message(step.item.to_owned());
+            bar.set_message(format!("{} {}", pace.after(step), step.item));
         }
         if step.total == Some(step.done)
-            && let Some((_, bar)) = shown.take()
+            && let Some((_, bar, _)) = shown.take()
         {
             bar.finish_and_clear();
         }
@@ -107,10 +107,10 @@ fn bar(stage: Stage) -> ProgressBar {
     };
     let template = match stage {
         Stage::Fetching => {
-            "{prefix:>12} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left"
+            "{prefix:>12} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left"
         }
-        Stage::Frames => "{prefix:>12} {human_pos} {per_sec}",
-        _ => "{prefix:>12} [{bar:32}] {human_pos}/{human_len} {per_sec} {eta} left {msg}",
+        Stage::Frames => "{prefix:>12} {human_pos} {wide_msg}",
+        _ => "{prefix:>12} [{bar:24}] {human_pos}/{human_len} {wide_msg}",
     };
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())

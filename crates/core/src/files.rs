@@ -2,12 +2,15 @@
 //! bounds.
 
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
 /// How the names of files begin that are not whole yet, or never were.
 pub const PARTIAL: &str = ".partial-";
+
+/// The name of the file that repeats the run whose results lie next to it.
+pub const RUN_FILE: &str = "run.toml";
 
 /// Writes `data` to `path` through a temporary file in the same directory, synced, then renamed;
 /// the directory is created if need be, and synced after the rename.
@@ -68,6 +71,47 @@ pub fn partial_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Any error of the file system, naming the path.
 pub fn remove_partial_files(directory: &Path) -> io::Result<()> {
     partial_files(directory)?.into_iter().try_for_each(fs::remove_file)
+}
+
+/// An absolute path without links and `..` before its last part, which keeps its name; whether anything is
+/// there or not.
+///
+/// # Errors
+/// Any error of the file system but that nothing is there.
+pub fn real(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => Ok(canonical(parent)?.join(name)),
+        _ => canonical(&path),
+    }
+}
+
+/// A path without links and `..`, as far as it is there.
+fn canonical(path: &Path) -> io::Result<PathBuf> {
+    match (fs::canonicalize(path), path.parent(), path.file_name()) {
+        (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(canonical(parent)?.join(name))
+        }
+        (found, ..) => found,
+    }
+}
+
+/// A path as it is written in a file of a directory: relative to that, or absolute where the two have
+/// no more than the root in common.
+///
+/// # Errors
+/// As [`real`].
+pub fn seen_from(directory: &Path, path: &Path) -> io::Result<PathBuf> {
+    let (directory, path) = (canonical(&std::path::absolute(directory)?)?, real(path)?);
+    let pairs = directory.components().zip(path.components());
+    let shared = pairs.take_while(|(here, there)| here == there).count();
+    let is_name = |part: Component<'_>| matches!(part, Component::Normal(_));
+    if !path.components().take(shared).any(is_name) {
+        return Ok(path);
+    }
+    let up = directory.components().skip(shared).map(|_| Component::ParentDir);
+    let seen: PathBuf = up.chain(path.components().skip(shared)).collect();
+    Ok(if seen.as_os_str().is_empty() { Path::new(".").to_owned() } else { seen })
 }
 
 /// Why a file was not read.
@@ -144,6 +188,32 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether nothing is at a path: neither a file nor a folder, or a part of it is no folder.
+#[must_use]
+pub fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// A message without the system's words for what is wrong with a path.
+///
+/// ```
+/// use facefold_core::files::in_words;
+/// let message = in_words("failed to open file `a.csv`: No such file or directory (os error 2)");
+/// assert_eq!(message, "failed to open file `a.csv`: there is no such file or folder");
+/// ```
+#[must_use]
+pub fn in_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 6] = [
+        ("File exists (os error 17)", "a file of that name is there already"),
+        ("No such file or directory (os error 2)", "there is no such file or folder"),
+        ("Permission denied (os error 13)", "this user has no permission for it"),
+        ("Not a directory (os error 20)", "a part of the path is a file, not a folder"),
+        ("Is a directory (os error 21)", "it is a folder; expected a file"),
+        ("No space left on device (os error 28)", "the disk is full"),
+    ];
+    WORDS.iter().fold(message.to_owned(), |text, (system, ours)| text.replace(system, ours))
+}
+
 /// Whether a failure is not the file's: this process or the machine has no file descriptor, or
 /// no memory, left.
 #[must_use]
@@ -171,8 +241,8 @@ fn named(error: &io::Error, path: &Path) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::{
-        PARTIAL, children, is_exhausted, partial_files, read_at_most, remove_partial_files,
-        write_atomic,
+        PARTIAL, children, is_exhausted, partial_files, read_at_most, real, remove_partial_files,
+        seen_from, write_atomic,
     };
 
     #[test]
@@ -214,6 +284,30 @@ mod tests {
         assert!(is_exhausted(&bare()) && is_exhausted(&wrapped));
         let missing = fs_err::read("no/such/file").unwrap_err();
         assert!(!is_exhausted(&missing));
+    }
+
+    #[test]
+    fn paths_in_a_file_are_relative_to_its_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs_err::canonicalize(folder.path()).unwrap();
+        let (results, store) = (root.join("results/a"), root.join("stores/b"));
+        fs_err::create_dir_all(&results).unwrap();
+        let seen = |path: &std::path::Path| seen_from(&results, path).unwrap();
+        assert_eq!(seen(&store), std::path::Path::new("../../stores/b"));
+        assert_eq!(seen(&results), std::path::Path::new("."));
+        assert_eq!(seen(&results.join("../c/x.npy")), std::path::Path::new("../c/x.npy"));
+        assert_eq!(
+            seen(std::path::Path::new("/elsewhere/b")),
+            std::path::Path::new("/elsewhere/b")
+        );
+        assert_eq!(real(&results.join("../../stores/b")).unwrap(), store);
+        #[cfg(unix)]
+        {
+            // The link's own name stays: data sets go by the names of their stores.
+            std::os::unix::fs::symlink(&results, root.join("link")).unwrap();
+            assert_eq!(real(&root.join("link")).unwrap(), root.join("link"));
+            assert_eq!(seen_from(&root.join("link"), &store).unwrap(), seen(&store));
+        }
     }
 
     #[test]

@@ -67,9 +67,98 @@ pub fn from_cell(cell: &str) -> &str {
     cell.strip_prefix('\'').unwrap_or(cell)
 }
 
+/// Columns of a terminal that tables and texts fit into where its width is not known.
+pub const TERMINAL_WIDTH: usize = 80;
+
+/// The text with lines that are longer than so many letters broken between words, indented as they begin.
+/// Lines of tables stay as they are, and so do words that are longer.
+///
+/// ```
+/// use facefold_core::text::wrapped;
+/// assert_eq!(wrapped("  one two three", 9), "  one two\n  three");
+/// ```
+#[must_use]
+pub fn wrapped(text: &str, width: usize) -> String {
+    let of_table = |c: char| ('\u{2500}'..='\u{257f}').contains(&c);
+    let mut lines = Vec::new();
+    for line in text.split('\n') {
+        if line.chars().count() <= width || line.contains(of_table) {
+            lines.push(line.to_owned());
+            continue;
+        }
+        let words = line.trim_start();
+        let indent = &line[..line.len() - words.len()];
+        let mut current = indent.to_owned();
+        for word in words.split(' ') {
+            let fits = current.chars().count() + 1 + word.chars().count() <= width;
+            if current.len() == indent.len() {
+                current.push_str(word);
+            } else if fits {
+                current = format!("{current} {word}");
+            } else {
+                lines.push(std::mem::replace(&mut current, format!("{indent}{word}")));
+            }
+        }
+        lines.push(current);
+    }
+    lines.join("\n")
+}
+
+/// The name that is most like one that there is not, by letters to insert, delete, replace or swap; none
+/// where more than a third of its letters would change.
+///
+/// ```
+/// use facefold_core::text::nearest;
+/// assert_eq!(nearest("protocl", ["store", "protocol"]), Some("protocol"));
+/// assert_eq!(nearest("haed", ["head", "seed"]), Some("head"));
+/// assert_eq!(nearest("colour", ["store", "protocol"]), None);
+/// ```
+#[must_use]
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const PROPOSED: usize = 3;
+    let (distance, found) =
+        names.into_iter().map(|candidate| (distance(name, candidate), candidate)).min()?;
+    (PROPOSED * distance <= name.chars().count().max(PROPOSED)).then_some(found)
+}
+
+/// Letters to insert, delete or replace, or neighbours to swap (optimal string alignment).
+fn distance(first: &str, second: &str) -> usize {
+    let [first, second] = [first, second].map(|text| text.chars().collect::<Vec<char>>());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=second.len()).collect()];
+    for at in 1..=first.len() {
+        let mut row = vec![at];
+        for to in 1..=second.len() {
+            let replaced = rows[at - 1][to - 1] + usize::from(first[at - 1] != second[to - 1]);
+            let mut least = replaced.min(rows[at - 1][to] + 1).min(row[to - 1] + 1);
+            let is_swap = at > 1
+                && to > 1
+                && first[at - 1] == second[to - 2]
+                && first[at - 2] == second[to - 1];
+            if is_swap {
+                least = least.min(rows[at - 2][to - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[first.len()][second.len()]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{cell, from_cell, printable, printable_lines};
+    use super::{cell, from_cell, printable, printable_lines, wrapped};
+
+    #[test]
+    fn lines_are_broken_between_words_alone() {
+        let text =
+            "a sentence of some words\n    and   a column\n│ a table stays as it is │\nshort";
+        assert_eq!(
+            wrapped(text, 12),
+            "a sentence\nof some\nwords\n    and   a\n    column\n│ a table stays as it is │\nshort"
+        );
+        assert_eq!(wrapped("/a/path/that/is/long and more", 10), "/a/path/that/is/long\nand more");
+        assert_eq!(wrapped("", 10), "");
+    }
 
     #[test]
     fn no_control_character_is_left() {

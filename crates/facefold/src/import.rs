@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::extract::Source;
 use crate::progress::{Progress, Stage, Step};
+use crate::run_file::RunFile;
 
 /// Longest name of a network.
 const LONGEST_NAME: usize = 200;
@@ -34,6 +35,8 @@ pub struct ImportOptions {
     pub network: String,
     /// Directory of the store; made if it is not there. It belongs to one list of labels.
     pub store: PathBuf,
+    /// What is written into the store as `run.toml`, the file that repeats the run.
+    pub run_file: Option<RunFile>,
 }
 
 /// The result of an import.
@@ -94,6 +97,7 @@ pub fn import(options: &ImportOptions, progress: &dyn Progress) -> Result<Import
     let header =
         StoreHeader::new(fingerprint.clone(), info.clone(), dataset_info(&dataset, options)?);
     let mut store = Store::create_or_open(&options.store, header)?;
+    options.run_file.iter().try_for_each(|file| file.write_into(&options.store))?;
     let mut run = Run {
         store: &mut store,
         fingerprint: &fingerprint,
@@ -190,7 +194,7 @@ impl Run<'_> {
         let rejected = |detail| Rejection::new(RejectReason::BadEmbedding, detail);
         self.outcomes[sample] = Some(outcome.map_err(rejected));
         let (done, total) = (row.number as u64 + 1, Some(self.total));
-        self.progress.step(Step { stage: Stage::Importing, done, total, item: "" });
+        self.progress.step(Step::new(Stage::Importing, done, total));
         Ok(())
     }
 

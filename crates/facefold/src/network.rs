@@ -154,7 +154,7 @@ pub fn fetch_weights(
             progress.note(&format!("fetching {} from {source}", pack.name));
         }
         models::Progress::Downloaded(done, total) => {
-            progress.step(Step { stage: Stage::Fetching, done, total, item: pack.name });
+            progress.step(Step { item: pack.name, ..Step::new(Stage::Fetching, done, total) });
         }
         models::Progress::Failed(failure) => {
             progress.note(&format!("{}: {}", failure.source, failure.reason));

@@ -1,6 +1,6 @@
 //! Which rows and labels to learn from, and with which settings of heads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use facefold_core::{AgeGroups, AuxiliaryKind, Head, Task};
 use facefold_datasets::{ExactAges, LabelPolicy};
@@ -13,6 +13,7 @@ use crate::data::LeastQuality;
 use crate::error::{Error, Result};
 use crate::evaluation::dimension::list;
 use crate::initial::InitialHeads;
+use crate::run_file::RunFile;
 
 /// What to learn from which stores: the options of everything that trains.
 #[derive(Debug, Clone)]
@@ -115,6 +116,21 @@ pub struct Origin {
     pub command: String,
     /// The commit of the program, where known.
     pub commit: Option<String>,
+    /// What is written into the report's directory as `run.toml`, the file that repeats the run.
+    pub run_file: Option<RunFile>,
+}
+
+impl Origin {
+    /// The command as a bundle has it, whose bytes do not depend on the machine.
+    pub(crate) fn training_command(&self) -> String {
+        let command = self.run_file.as_ref().map(RunFile::training_command);
+        command.unwrap_or_else(|| self.command.clone())
+    }
+
+    /// Leaves the file that repeats the run in a directory, if there is one.
+    pub(crate) fn leave_run_file(&self, directory: &Path) -> Result<()> {
+        self.run_file.iter().try_for_each(|file| file.write_into(directory))
+    }
 }
 
 /// A head by its name.

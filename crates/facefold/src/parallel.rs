@@ -51,7 +51,7 @@ impl Parallel<'_> {
             threads: self.threads,
             is_cancelled: &|| self.progress.is_cancelled(),
             progress: &|done| {
-                self.progress.step(Step { stage, done: done as u64, total, item: "" });
+                self.progress.step(Step::new(stage, done as u64, total));
             },
         })
     }

@@ -20,7 +20,7 @@ pub fn generate(
 ) -> Result<Option<SyntheticSummary>> {
     let total = Some(options.pictures as u64);
     let drawn = facefold_synthetic::generate(out, options, &|done, _| {
-        progress.step(Step { stage: Stage::Drawing, done: done as u64, total, item: "" });
+        progress.step(Step::new(Stage::Drawing, done as u64, total));
         if progress.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match drawn {

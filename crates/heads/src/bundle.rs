@@ -182,8 +182,12 @@ impl Bundle {
     /// [`BundleError::Read`] where the file cannot be read, [`BundleError::Corrupt`] where it is
     /// no bundle; both name the path.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
-        let bytes =
-            files::read_at_most(path, MOST_BYTES).map_err(|source| BundleError::Read { source })?;
+        let bytes = files::read_at_most(path, MOST_BYTES).map_err(|source| {
+            if files::is_absent(&source) {
+                return BundleError::Absent { path: path.to_owned() };
+            }
+            BundleError::Read { source }
+        })?;
         Self::from_bytes(&bytes)
             .map_err(|reason| BundleError::Corrupt { path: path.to_owned(), reason })
     }
@@ -410,6 +414,12 @@ fn checksum<'a>(
 /// Why a bundle cannot be written, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
+    /// Nothing is there.
+    #[error("expected a bundle at `{}`, found nothing there; `facefold train` makes one", path.display())]
+    Absent {
+        /// The path.
+        path: PathBuf,
+    },
     /// The file cannot be read.
     #[error("cannot read the bundle: {source}")]
     Read {

@@ -3,6 +3,7 @@
 //! The table names the fields of [`HeadOptions`], from which the defaults come; tests hold it to them, to
 //! what each head reads, and to `docs/heads.md`.
 
+use facefold_core::text;
 use serde_json::Value;
 
 use crate::options::HeadOptions;
@@ -36,9 +37,6 @@ const GROUPS: [(&str, &[&str]); 14] = [
     ("linear", &["linear"]),
     ("majority", &[]),
 ];
-
-/// Names whose distance to what was written is at most a third of its length are proposed.
-const PROPOSED: usize = 3;
 
 impl Setting {
     /// The group: `svm` of `svm.c`; none of a common setting.
@@ -103,25 +101,7 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     if let Some(same) = SETTINGS.iter().find(|setting| key(setting) == name) {
         return Some(same.name);
     }
-    let (distance, found) =
-        SETTINGS.iter().map(|setting| (distance(&name, setting.name), setting.name)).min()?;
-    (PROPOSED * distance <= name.chars().count().max(PROPOSED)).then_some(found)
-}
-
-/// The Levenshtein distance: letters to insert, delete or replace.
-fn distance(first: &str, second: &str) -> usize {
-    let second: Vec<char> = second.chars().collect();
-    let mut row: Vec<usize> = (0..=second.len()).collect();
-    for (above, letter) in first.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = above + 1;
-        for (place, &other) in second.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[place + 1];
-            row[place + 1] = replaced.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[second.len()]
+    text::nearest(&name, SETTINGS.iter().map(|setting| setting.name))
 }
 
 /// A value as documents show it.

@@ -1,6 +1,6 @@
 //! Predictions as a table for the terminal.
 
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use facefold_core::text::printable;
 
 use crate::prediction::{ClassPrediction, FacePrediction};
@@ -79,7 +79,7 @@ pub fn table(predictions: &[FacePrediction]) -> String {
         .filter(|(_, cell)| predictions.iter().any(|prediction| cell(prediction).is_some()))
         .collect();
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(shown.iter().map(|(name, _)| name));
     for prediction in predictions {
         table.add_row(shown.iter().map(|(_, cell)| cell(prediction).unwrap_or_default()));

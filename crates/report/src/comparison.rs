@@ -1,10 +1,11 @@
 //! A comparison of heads, or of whole results, as Markdown and for the terminal.
 
+use facefold_core::text::{TERMINAL_WIDTH, wrapped};
 use facefold_evaluate::compare::{CandidateScore, Decision};
 use facefold_evaluate::{Comparison, Metric, PairComparison};
 
 use crate::format::{self, NONE};
-use crate::inline::literal;
+use crate::inline::{literal, unescaped};
 use crate::markdown::render;
 use crate::page::{Block, Page};
 use crate::table::Table;
@@ -44,16 +45,22 @@ pub(crate) fn details(page: &mut Page, comparison: &Comparison) {
     page.paragraph(basis(comparison));
 }
 
-/// The comparison for the terminal.
+/// The comparison for the terminal: a table of heads, then a list of pairs.
 #[must_use]
 pub fn terminal(comparison: &Comparison) -> String {
     let warnings = comparison.warnings.iter().map(|warning| format!("! {warning}\n"));
     let mut text = warnings.collect::<Vec<_>>().concat();
-    for table in [values(comparison), pairs(comparison), tests(comparison)] {
-        text.push_str(&table.terminal());
+    text.push_str(&values(comparison).terminal());
+    let (pairs, tests) = (pairs(comparison), tests(comparison));
+    for (row, pair) in comparison.pairs.iter().enumerate() {
+        let lines = format!("  {}\n  {}", pairs.described(row), tests.described(row));
+        text.push_str(&format!(
+            "\n{}\n{}\n",
+            unescaped(&name(pair)),
+            wrapped(&lines, TERMINAL_WIDTH)
+        ));
     }
-    text.push_str(&comparison.summary());
-    text.push('\n');
+    text.push_str(&format!("\n{}\n", comparison.summary()));
     text
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use facefold_core::Task;
-use facefold_core::files::{children, remove_partial_files};
+use facefold_core::files::{RUN_FILE, children, remove_partial_files};
 use facefold_evaluate::forget_rows;
 use fs_err as fs;
 
@@ -20,14 +20,15 @@ pub fn label_errors_file(task: Task) -> String {
     format!("{task}/label-errors.csv")
 }
 
-/// Deletes the report that lies in a directory, whatever run it is of: documents, plots, predictions
+/// Deletes the report that lies in a directory, whatever run it is of: documents, the file that repeats the run, plots, predictions
 /// and label-error candidates of all tasks, and what a killed run left unfinished. The JSON goes first:
 /// where it is, the rest is. Fits stay, and so does everything that is of no report.
 ///
 /// # Errors
 /// Any error of the file system, naming the path.
 pub fn remove(directory: &Path) -> Result<(), ReportError> {
-    let documents = ["report.json", "report.md", "report.html"].map(|name| directory.join(name));
+    let documents = ["report.json", "report.md", "report.html", RUN_FILE];
+    let documents = documents.map(|name| directory.join(name));
     let tables = Task::ALL.into_iter().flat_map(tables_of).map(|name| directory.join(name));
     for path in documents.into_iter().chain(tables).chain(plots(directory)?) {
         match fs::remove_file(path) {

@@ -44,6 +44,14 @@ pub enum ReportError {
     /// A file that cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// Nothing is there, or something else than a report.
+    #[error(
+        "expected a report at `{}`, found no `report.json` there; `facefold cv` makes one", path.display()
+    )]
+    NoReport {
+        /// The directory, or the file.
+        path: PathBuf,
+    },
     /// A file that is no report.
     #[error("`{}` is no report that this version can read: {message}", path.display())]
     Invalid {

@@ -27,6 +27,7 @@ mod png;
 mod side_by_side;
 mod svg;
 mod table;
+pub mod tensorboard;
 mod terminal;
 mod write;
 

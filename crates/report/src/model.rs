@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use facefold_core::files::is_absent;
 use facefold_evaluate::{
     Comparison, CvResult, MatrixResult, Metric, SearchResult, SetName, SliceReport,
 };
@@ -251,9 +252,12 @@ impl MatrixReport {
 
 /// The bytes of `report.json`, or of the one in a directory, and its path.
 pub(crate) fn read_json(path: &Path) -> Result<(PathBuf, Vec<u8>), ReportError> {
-    let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
-    let bytes = fs_err::read(&path)?;
-    Ok((path, bytes))
+    let file = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
+    match fs_err::read(&file) {
+        Ok(bytes) => Ok((file, bytes)),
+        Err(error) if is_absent(&error) => Err(ReportError::NoReport { path: path.to_owned() }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use facefold_core::checksum::{self, Checksum, UNSEALED};
+use facefold_core::files::is_absent;
 use facefold_core::{ExtractorInfo, Fingerprint, TAPS_LAYOUT};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -117,7 +118,7 @@ impl StoreHeader {
     pub(crate) fn read(directory: &Path, path: &Path) -> Result<Option<Self>, StoreError> {
         let text = match fs::read(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let corrupt = |what: String| StoreError::Corrupt {

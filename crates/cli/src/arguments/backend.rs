@@ -1,7 +1,10 @@
 //! What computes the embeddings: options of `extract`.
 
+use clap::builder::TypedValueParser as _;
 use clap::{Args, ValueEnum};
 use facefold_insightface::Dialect;
+
+use super::values::known;
 
 /// What computes the embeddings, and where.
 #[derive(Debug, Args, Clone, Default)]
@@ -21,7 +24,8 @@ pub struct BackendArguments {
     #[arg(long, value_name = "NAME: VALUE")]
     pub header: Vec<String>,
     /// How the containers are spoken to; `rest` is that of InsightFace-REST and `facefold serve`.
-    #[arg(long, value_name = "rest|face-detection-recognition")]
+    #[arg(long, value_name = "rest|face-detection-recognition",
+        value_parser = known(["rest", "face-detection-recognition"]).try_map(|name| name.parse::<Dialect>()), hide_possible_values = true)]
     pub dialect: Option<Dialect>,
     /// Seconds to wait for a container's answer about one picture (default 60).
     #[arg(long, value_name = "SECONDS")]

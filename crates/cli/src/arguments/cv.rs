@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::evaluation::EvaluationArguments;
+use super::values::known_heads;
 
 /// Options of `cv`.
 #[derive(Debug, Args)]
@@ -29,6 +30,6 @@ pub struct CvArguments {
     /// mlp-multi-task-ensemble, mlp-groups-from-age (age groups from years), mlp-stacked (years from groups),
     /// mlp-residual, svm, svm-linear, svm-linfa (the reference, slow), trees, knn, linear,
     /// majority; several with commas.
-    #[arg(long, value_delimiter = ',', default_value = "mlp,svm,linear")]
+    #[arg(long, value_delimiter = ',', default_value = "mlp,svm,linear", value_parser = known_heads(), hide_possible_values = true)]
     pub head: Vec<String>,
 }

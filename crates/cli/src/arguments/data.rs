@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use facefold::Source;
-use facefold_datasets::LoadOptions;
+use facefold_datasets::{DatasetKind, LoadOptions};
 
+use super::values::known;
 use crate::outcome::Usage;
 
 /// What to do with a data set.
@@ -50,6 +51,7 @@ Examples:
 #[derive(Debug, Args)]
 pub struct SourceArguments {
     /// Kind of data set: adience, utkface, fairface, imdb-wiki, folder or manifest.
+    #[arg(value_parser = known(DatasetKind::ALL.map(DatasetKind::as_str)), hide_possible_values = true)]
     pub kind: String,
     /// Its directory (for `manifest`, the CSV file).
     pub root: PathBuf,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::network::{MOST_THREADS, whole};
+use super::network::known_models;
+use super::values::{MOST_THREADS, whole};
 
 /// Options of `demo`.
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub struct DemoArguments {
     #[arg(long, default_value_t = 60)]
     pub subjects: usize,
     /// Model pack; by default `buffalo_s`, or `untrained` if it cannot be had.
-    #[arg(long)]
+    #[arg(long, value_parser = known_models(), hide_possible_values = true)]
     pub model: Option<String>,
     /// Seed of the drawing, the folds' inner validation and the heads.
     #[arg(long, default_value_t = 0)]

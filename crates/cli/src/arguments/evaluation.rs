@@ -9,8 +9,9 @@ use facefold_evaluate::Protocol;
 
 use super::learning::LearningArguments;
 use super::threshold::ThresholdArguments;
+use super::values::{PROTOCOLS, known};
 use crate::outcome::Usage;
-use crate::{columns, provenance};
+use crate::{columns, config};
 
 /// Which rows heads are fitted and tested on, how often, and where the report goes.
 #[derive(Debug, Args)]
@@ -32,13 +33,16 @@ pub struct EvaluationArguments {
     /// folds (published), kfold:K (by subject), split (published train/test), leave-one-set-out (each
     /// --store tested by heads of all others), or random80 (a fifth of the rows at random; random80:N
     /// draws N such divisions). Default: folds, else split, else kfold:5; of several stores kfold:5.
-    #[arg(long)]
+    #[arg(long, value_parser = known(PROTOCOLS), hide_possible_values = true)]
     pub protocol: Option<String>,
     #[command(flatten)]
     pub thresholds: ThresholdArguments,
     /// Number of seeds, from 1 to 1000.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: u64,
+    /// Also write TensorBoard event files here: learning curves and metrics, a run for each head and fit.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Directory of the report (report.html, report.md, report.json, plots) and of every row's predictions;
     /// a report that lies there is replaced once this one is finished.
     #[arg(long)]
@@ -61,7 +65,8 @@ impl EvaluationArguments {
             thresholds: self.thresholds.ages(&learning.tasks)?,
             max_false_adult: self.thresholds.max_false_adult,
             seeds: self.seeds,
-            origin: provenance::origin(),
+            tensorboard: self.tensorboard.clone(),
+            origin: config::origin(),
             ..EvaluationOptions::new(learning, &[], &self.out)
         })
     }

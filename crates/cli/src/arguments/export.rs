@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::values::known_tasks;
+
 /// Options of `export`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -25,7 +27,7 @@ pub struct ExportArguments {
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Tasks of the bundle: gender, age-group, age, class; several with commas. Default: all.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = known_tasks(&[]), hide_possible_values = true)]
     pub task: Vec<String>,
     /// Put the embedding network before the heads, so that the file takes crops.
     #[arg(long)]

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use super::values::known_heads;
+
 /// Options of `heads`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -13,5 +15,6 @@ cv, tune, matrix and train take a setting as --set svm.c=0.1,1,10, tune also sev
 --grid svm.c=1,10. docs/heads.md says more.")]
 pub struct HeadsArguments {
     /// Show the settings of this head only.
+    #[arg(value_parser = known_heads(), hide_possible_values = true)]
     pub name: Option<String>,
 }

@@ -9,10 +9,10 @@ use facefold::{EvaluationOptions, LearningOptions, each_once};
 use facefold_core::Task;
 use facefold_evaluate::Protocol;
 
-use super::network::{MOST_THREADS, whole};
 use super::threshold::ThresholdArguments;
+use super::values::{AGE_GROUPS, MOST_THREADS, POLICIES, PROTOCOLS, known, known_tasks, whole};
+use crate::config;
 use crate::outcome::Usage;
-use crate::provenance;
 
 /// Options of `judge`.
 #[derive(Debug, Args)]
@@ -41,23 +41,23 @@ pub struct JudgeArguments {
     #[arg(long)]
     pub name: Option<String>,
     /// Tasks: gender, age-group, age, class; several with commas. Default: all that the file has.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = known_tasks(&[]), hide_possible_values = true)]
     pub task: Vec<String>,
     /// A result of `cv` to compare with, on the rows that both have; repeat it for several.
     #[arg(long, value_name = "RESULT")]
     pub against: Vec<PathBuf>,
     /// How age strings become age groups: exact, remap or nearest.
-    #[arg(long, default_value = "exact")]
+    #[arg(long, default_value = "exact", value_parser = known(POLICIES), hide_possible_values = true)]
     pub label_policy: String,
     /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
-    #[arg(long, default_value = "adience")]
+    #[arg(long, default_value = "adience", value_parser = known(AGE_GROUPS), hide_possible_values = true)]
     pub age_groups: String,
     /// Use only rows with an exact age in this range, both ends included.
     #[arg(long, value_name = "LOW-HIGH")]
     pub ages: Option<String>,
     /// How rows are split, as in `cv`: every row is tested once, and intervals and limits are chosen on
     /// others.
-    #[arg(long)]
+    #[arg(long, value_parser = known(PROTOCOLS), hide_possible_values = true)]
     pub protocol: Option<String>,
     #[command(flatten)]
     pub thresholds: ThresholdArguments,
@@ -95,7 +95,7 @@ impl JudgeArguments {
             protocol: protocol.map_err(Usage::error)?,
             thresholds: self.thresholds.ages(asked)?,
             max_false_adult: self.thresholds.max_false_adult,
-            origin: provenance::origin(),
+            origin: config::origin(),
             ..EvaluationOptions::new(learning, &[], &self.out)
         };
         let stem = self.predictions.file_stem().unwrap_or_default().to_string_lossy();

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use facefold::{InitialHeads, LearningOptions, each_once, head_options};
 use facefold_store::Features;
 
-use super::network::{MOST_THREADS, whole};
+use super::values::{AGE_GROUPS, MOST_THREADS, POLICIES, known, known_tasks, whole};
 
 use crate::outcome::Usage;
 
@@ -21,20 +21,20 @@ pub struct LearningArguments {
     #[arg(long, required = true)]
     pub store: Vec<PathBuf>,
     /// Tasks: gender, age-group, age, class; several with commas.
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required = true, value_parser = known_tasks(&[]), hide_possible_values = true)]
     pub task: Vec<String>,
     /// Labels that multi-task heads (`mlp-multi-task`, `mlp-multi-task-ensemble`) learn in addition to each task's own and
     /// never answer: race, or a task; several with commas. Those of test rows are never read.
-    #[arg(long, value_delimiter = ',', value_name = "LABELS")]
+    #[arg(long, value_delimiter = ',', value_name = "LABELS", value_parser = known_tasks(&["race"]), hide_possible_values = true)]
     pub auxiliary: Vec<String>,
     /// What the heads see: embedding, taps or both. Default: both where the store has taps.
     #[arg(long, value_enum)]
     pub features: Option<FeaturesName>,
     /// How age strings become age groups: exact, remap or nearest.
-    #[arg(long, default_value = "exact")]
+    #[arg(long, default_value = "exact", value_parser = known(POLICIES), hide_possible_values = true)]
     pub label_policy: String,
     /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
-    #[arg(long, default_value = "adience")]
+    #[arg(long, default_value = "adience", value_parser = known(AGE_GROUPS), hide_possible_values = true)]
     pub age_groups: String,
     /// Leave out rows whose face is worse than this: size=40 (pixels), score=0.6 (of the detector),
     /// norm=15 (of the embedding), luminance=30, sharpness=50; several with commas. They are neither

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::learning::LearningArguments;
+use super::values::known_heads;
 
 /// Options of `matrix`.
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub struct MatrixArguments {
     #[command(flatten)]
     pub learning: LearningArguments,
     /// Heads, each with a matrix of its own; several with commas. Any of those that `cv` compares.
-    #[arg(long, value_delimiter = ',', default_value = "mlp")]
+    #[arg(long, value_delimiter = ',', default_value = "mlp", value_parser = known_heads(), hide_possible_values = true)]
     pub head: Vec<String>,
     /// Number of seeds, from 1 to 1000.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]

@@ -25,6 +25,9 @@ mod store;
 mod threshold;
 mod train;
 mod tune;
+mod values;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -75,6 +78,10 @@ pub struct Arguments {
     /// Print one JSON document on stdout.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Take options from this TOML file: `seed = 3` is --seed 3, `command = "cv"` the command. Flags
+    /// override it, and --no-KEY leaves one out. The run.toml next to a result repeats its run.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Say more on stderr (repeat for still more).
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -86,7 +93,7 @@ pub struct Arguments {
 /// What facefold can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the whole pipeline on synthetic faces; the last line is the report's path.
+    /// Run the whole pipeline on synthetic faces; it ends with the report's path and what to try next.
     Demo(DemoArguments),
     /// List, fetch and verify the weights of detectors and embedding networks.
     #[command(subcommand)]
@@ -131,6 +138,12 @@ pub enum Command {
     /// Decode the picture on stdin and say nothing: `extract` tries pictures so that may end it.
     #[command(name = DECODE_STDIN, hide = true)]
     DecodeStdin,
+    /// Write manual pages, one for each command.
+    #[command(after_help = "Example: facefold man ~/.local/share/man/man1")]
+    Man {
+        /// Directory to write.
+        out: PathBuf,
+    },
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example: facefold completions bash > ~/.local/share/bash-completion/completions/facefold"

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::network::known_models;
+
 /// What to do with weights.
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
@@ -19,7 +21,7 @@ Examples:
   facefold models fetch buffalo_l --from ~/Downloads/buffalo_l.zip")]
     Fetch {
         /// Name of the pack.
-        #[arg(default_value = "buffalo_s")]
+        #[arg(default_value = "buffalo_s", value_parser = known_models(), hide_possible_values = true)]
         name: String,
         /// Take the files from here instead of the network.
         #[arg(long, value_name = "FILE")]

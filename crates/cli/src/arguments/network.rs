@@ -1,38 +1,32 @@
 //! How embeddings are computed: the options of every command that runs the networks.
 
-use std::ops::RangeInclusive;
-
 use clap::{Args, ValueEnum};
 use facefold::NetworkOptions;
 use facefold::network::{DEFAULT_DEVICE, DEFAULT_MODEL};
 use facefold_engine::Precision;
+use facefold_vision::models::PACKS;
 
-/// More threads than any machine has cores.
-pub const MOST_THREADS: usize = 1024;
+use super::values::{Known, MOST_THREADS, known, whole};
 
-/// Reads a whole number in a range.
-pub fn whole(
-    range: RangeInclusive<usize>,
-) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
-    move |text| {
-        let found = text.parse().ok().filter(|number| range.contains(number));
-        found.ok_or_else(|| {
-            format!("expected a whole number from {} to {}", range.start(), range.end())
-        })
-    }
+/// Devices, of several GPUs the first.
+const DEVICES: [&str; 4] = [DEFAULT_DEVICE, "candle", "cuda:0", "metal"];
+
+/// The name of a model pack.
+pub fn known_models() -> Known {
+    known(PACKS.iter().map(|pack| pack.name))
 }
 
 /// How embeddings are computed; shared by all commands that compute some.
 #[derive(Debug, Args, Clone)]
 pub struct NetworkArguments {
     /// Model pack: `buffalo_s`, `buffalo_l` or `untrained`.
-    #[arg(long, default_value = DEFAULT_MODEL)]
+    #[arg(long, default_value = DEFAULT_MODEL, value_parser = known_models(), hide_possible_values = true)]
     pub model: String,
     /// Arithmetic of the CPU engine; by default the fastest that stays within 1e-6 of f32.
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionName>,
     /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
-    #[arg(long, default_value = DEFAULT_DEVICE)]
+    #[arg(long, default_value = DEFAULT_DEVICE, value_parser = known(DEVICES), hide_possible_values = true)]
     pub device: String,
     /// Worker threads; 0 takes all cores.
     #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS))]
@@ -61,7 +55,7 @@ pub struct RunArguments {
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionName>,
     /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
-    #[arg(long, default_value = DEFAULT_DEVICE)]
+    #[arg(long, default_value = DEFAULT_DEVICE, value_parser = known(DEVICES), hide_possible_values = true)]
     pub device: String,
     /// Worker threads; 0 takes all cores.
     #[arg(long, default_value_t = 0, value_parser = whole(0..=MOST_THREADS))]

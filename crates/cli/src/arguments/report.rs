@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use clap::builder::TypedValueParser as _;
 use facefold_report::TableFormat;
+
+use super::values::known;
 
 /// What to do with a report.
 #[derive(Debug, Subcommand)]
@@ -31,7 +34,8 @@ pub enum ReportCommand {
         /// Directory that `cv` wrote.
         result: PathBuf,
         /// latex (package booktabs), csv (a line a head and metric), markdown, or bibtex (references).
-        #[arg(long, value_name = "FORMAT")]
+        #[arg(long, value_name = "FORMAT",
+            value_parser = known(["latex", "csv", "markdown", "bibtex"]).try_map(|name| name.parse::<TableFormat>()), hide_possible_values = true)]
         format: TableFormat,
         /// Directory to write into.
         #[arg(long, value_name = "DIR")]

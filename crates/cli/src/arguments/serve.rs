@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use facefold_serve::BasePath;
 
-use super::network::{RunArguments, whole};
+use super::network::{RunArguments, known_models};
+use super::values::whole;
 
 /// Mebibytes of a request: more than all pictures of one could have.
 const MOST_MEBIBYTES: usize = 4096;
@@ -53,7 +54,7 @@ pub struct ServeArguments {
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub allow_origin: Vec<String>,
     /// Model pack of a server that only embeds and has no bundle.
-    #[arg(long)]
+    #[arg(long, value_parser = known_models(), hide_possible_values = true)]
     pub model: Option<String>,
     /// Most mebibytes of a request.
     #[arg(long, default_value_t = 32, value_name = "MIB", value_parser = whole(1..=MOST_MEBIBYTES))]

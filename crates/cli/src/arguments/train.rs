@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::learning::LearningArguments;
 use super::threshold::ThresholdArguments;
+use super::values::known_heads;
 
 /// Options of `train`.
 #[derive(Debug, Args)]
@@ -21,8 +22,11 @@ pub struct TrainArguments {
     #[command(flatten)]
     pub thresholds: ThresholdArguments,
     /// The head: any of those that `cv` compares.
-    #[arg(long, default_value = "mlp")]
+    #[arg(long, default_value = "mlp", value_parser = known_heads(), hide_possible_values = true)]
     pub head: String,
+    /// Also write TensorBoard event files here: learning curves and metrics, a run for each head and fit.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// The bundle to write.
     #[arg(long)]
     pub out: PathBuf,

@@ -4,6 +4,7 @@ use clap::Args;
 use facefold_heads::spaces;
 
 use super::evaluation::EvaluationArguments;
+use super::values::{known, known_heads};
 
 /// Options of `tune`.
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub struct TuneArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,
     /// Heads, each searched on its own; several with commas.
-    #[arg(long, value_delimiter = ',', default_value = "mlp")]
+    #[arg(long, value_delimiter = ',', default_value = "mlp", value_parser = known_heads(), hide_possible_values = true)]
     pub head: Vec<String>,
     /// Values to try for a setting: a list (lists and objects as JSON), or with --random also a
     /// range LOW..HIGH (add :log to draw factors evenly, :int for whole numbers). Repeat it for more
@@ -39,7 +40,7 @@ pub struct TuneArguments {
     pub random: Option<usize>,
     /// What to try where no --grid is given: small (every head), optimisers (perceptrons: `AdamW`,
     /// Adam, SGD, an L1 penalty), wide (perceptrons and svm; needs --random).
-    #[arg(long, default_value = spaces::DEFAULT)]
+    #[arg(long, default_value = spaces::DEFAULT, value_parser = known(["small", "optimisers", "wide"]), hide_possible_values = true)]
     pub space: String,
     /// One in so many configurations goes on to the next step; 1 gives all the whole budget.
     #[arg(long, default_value_t = 3, value_name = "N")]

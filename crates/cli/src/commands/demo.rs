@@ -19,10 +19,10 @@ use facefold_vision::decode::Limits;
 
 use super::extract::probe;
 use crate::arguments::DemoArguments;
+use crate::config;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
-use crate::provenance;
 
 /// Stands first in the report.
 const DRAWN: &str = "The faces are drawn, of people who do not exist: these figures show that the \
@@ -34,12 +34,11 @@ const DRAWING: &str = "The embedded bundle on one of these faces. It was trained
                        believe nothing of what is predicted.";
 
 /// What to try after the demo.
-const NEXT: &str = "\
+const NEXT: &str = "
 Next:
   facefold predict photo.jpg     gender, age and age group of the face in a photograph
   facefold serve                 the same over HTTP, with a page at http://127.0.0.1:8080
-  facefold bundle show           what it was trained on, and what it must not be used for
-";
+  facefold bundle show           what it was trained on, and what it must not be used for";
 
 /// Runs `demo`.
 ///
@@ -48,7 +47,7 @@ Next:
 pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     let progress = Terminal::listening()?;
     let (model, extractor, fallback) = extractor(arguments, &progress)?;
-    output.say(&format!("Network: {}", network_name(extractor.info())))?;
+    output.say(&plan(arguments, &network_name(extractor.info())))?;
     if let Some(reason) = &fallback {
         output.say(reason)?;
     }
@@ -81,12 +80,9 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     if extracted.interrupted {
         return Ok(Outcome::Interrupted);
     }
-    output.say(&format!(
-        "Embedded {} pictures, rejected {} ({:.0} pictures/s)",
-        extracted.distinct_pictures as u64 - extracted.rejected.values().sum::<u64>(),
-        extracted.rejected.values().sum::<u64>(),
-        extracted.pictures_per_second
-    ))?;
+    let rejected = extracted.rejected.values().sum::<u64>();
+    let embedded = extracted.distinct_pictures as u64 - rejected;
+    output.say(&format!("Embedded {embedded} pictures, rejected {rejected}"))?;
 
     let warnings: Vec<String> = fallback.into_iter().chain([DRAWN.to_owned()]).collect();
     let learning = LearningOptions {
@@ -96,7 +92,7 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     };
     let options = EvaluationOptions {
         warnings,
-        origin: provenance::origin(),
+        origin: config::origin(),
         ..EvaluationOptions::new(learning, &["mlp", "svm", "linear"], &arguments.out)
     };
     let Some(report) = cross_validate_stores(&options, &progress)? else {
@@ -104,9 +100,22 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Outcome> {
     };
     output.answer(&report, || facefold_report::terminal(&report))?;
     output.say(&first_face(arguments, &model, &pictures, &dataset)?)?;
-    output.say(NEXT)?;
-    output.say(&arguments.out.join("report.md").display().to_string())?;
+    output.say(&format!("\n{}\n{NEXT}", arguments.out.join("report.html").display()))?;
     Ok(Outcome::Done)
+}
+
+/// What the demo does, in five lines.
+fn plan(arguments: &DemoArguments, network: &str) -> String {
+    format!(
+        "1. Draws {} faces of {} people who do not exist.\n\
+         2. Embeds each with {network}.\n\
+         3. Fits three heads for gender and age group, and tests them on people they have not seen.\n\
+         4. Writes a report with tables and plots into {}.\n\
+         5. Predicts gender and age of one face with the embedded bundle.\n",
+        arguments.pictures,
+        arguments.subjects,
+        arguments.out.display()
+    )
 }
 
 /// What the embedded bundle predicts for one of the synthetic faces, or why it cannot.

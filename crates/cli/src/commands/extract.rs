@@ -7,10 +7,10 @@ use facefold_core::Extractor;
 use facefold_vision::decode::Limits;
 
 use crate::arguments::{DECODE_STDIN, ExtractArguments};
-use crate::containers;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
+use crate::{config, containers};
 
 /// Runs `extract`.
 ///
@@ -42,6 +42,7 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
         oversample: arguments.oversample,
         retry_rejected: arguments.retry_rejected,
         probe: probe(),
+        run_file: config::origin().run_file,
     };
     let summary = extract(&source, &dataset, extractor.as_ref(), &options, &progress)?;
     progress.finish();
@@ -66,15 +67,13 @@ fn text(summary: &ExtractSummary) -> String {
         0 => String::new(),
         copies => format!("{copies} with the same bytes as another, "),
     };
+    let speed = match summary.pictures_per_second {
+        0.0 => String::new(),
+        speed => format!("; {speed:.1} pictures/s in {:.1} s", summary.seconds),
+    };
     let mut lines = vec![format!(
-        "{} rows: {} pictures embedded now, {} known before, {copies}{total} rejected; {:.1} \
-         pictures/s in {:.1} s ({})",
-        summary.rows,
-        summary.embedded,
-        summary.known,
-        summary.pictures_per_second,
-        summary.seconds,
-        summary.execution
+        "{} rows: {} pictures embedded now, {} known before, {copies}{total} rejected{speed} ({})",
+        summary.rows, summary.embedded, summary.known, summary.execution
     )];
     for (reason, count) in &summary.rejected {
         lines.push(format!("  {count:>7} {reason}"));

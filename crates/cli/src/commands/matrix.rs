@@ -4,10 +4,10 @@ use anyhow::Result;
 use facefold::{MatrixOptions, matrix_of_stores};
 
 use crate::arguments::MatrixArguments;
+use crate::config;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
-use crate::provenance;
 
 /// Runs `matrix`.
 ///
@@ -20,7 +20,7 @@ pub fn run(arguments: &MatrixArguments, output: Output) -> Result<Outcome> {
         heads: arguments.head.clone(),
         seeds: arguments.seeds,
         out: arguments.out.clone(),
-        origin: provenance::origin(),
+        origin: config::origin(),
     };
     let report = matrix_of_stores(&options, &progress)?;
     progress.finish();

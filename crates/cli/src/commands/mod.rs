@@ -54,6 +54,12 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
             facefold::extract::decode_input(std::io::stdin().lock())?;
             Ok(Outcome::Done)
         }
+        Command::Man { out } => {
+            fs_err::create_dir_all(&out)?;
+            clap_mangen::generate_to(Arguments::command(), &out)?;
+            output.say(&format!("{}", out.join("facefold.1").display()))?;
+            Ok(Outcome::Done)
+        }
         Command::Completions { shell } => {
             // Not straight to stdout: a reader that has gone would be a panic.
             let mut script = Vec::new();

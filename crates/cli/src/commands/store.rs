@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::arguments::{ExportFormatName, ImportArguments, StoreCommand};
+use crate::config;
 use crate::outcome::{Outcome, Usage};
 use crate::output::{self, Output};
 use crate::progress::Terminal;
@@ -71,6 +72,7 @@ fn import(arguments: &ImportArguments, output: Output) -> Result<Outcome> {
         labels: arguments.labels.clone(),
         network: arguments.network.clone(),
         store: arguments.store.clone(),
+        run_file: config::origin().run_file,
     };
     let progress = Terminal::listening()?;
     let summary = facefold::import::import(&options, &progress)?;

@@ -2,14 +2,15 @@
 
 use anyhow::Result;
 use facefold::{TrainOptions, train};
+use facefold_core::files::RUN_FILE;
 use facefold_heads::WeightFormat;
 use serde_json::json;
 
 use crate::arguments::{BundleWeightsName, TrainArguments};
+use crate::config;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::progress::Terminal;
-use crate::provenance;
 
 /// Runs `train`.
 ///
@@ -25,11 +26,15 @@ pub fn run(arguments: &TrainArguments, output: Output) -> Result<Outcome> {
             BundleWeightsName::F32 => WeightFormat::F32,
             BundleWeightsName::F16 => WeightFormat::F16,
         },
-        origin: provenance::training_origin(),
+        tensorboard: arguments.tensorboard.clone(),
+        origin: config::origin(),
         learning,
     };
     let bundle = train(&options, &Terminal::default())?;
     bundle.save(&arguments.out)?;
+    if let Some(file) = &options.origin.run_file {
+        file.write(&arguments.out.with_extension(RUN_FILE))?;
+    }
     let answer = json!({ "bundle": arguments.out, "metrics": bundle.metrics });
     output.answer(&answer, || {
         let mut lines: Vec<String> = bundle

@@ -6,6 +6,7 @@
 mod across;
 mod augmented;
 mod bundle;
+mod config;
 mod explain;
 mod export;
 mod folders;
@@ -28,6 +29,7 @@ mod report;
 mod serve;
 mod stores;
 mod support;
+mod tensorboard;
 mod thresholds;
 mod tune;
 mod usage;

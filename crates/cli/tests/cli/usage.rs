@@ -38,6 +38,37 @@ fn completions_know_the_commands() {
 }
 
 #[test]
+fn completions_know_names_of_data_sets_tasks_heads_protocols_and_models() {
+    for (shell, names) in [
+        ("zsh", &["utkface", "age-group", "mlp-multi-task", "leave-one-set-out", "buffalo_l"]),
+        ("bash", &["imdb-wiki", "age-group", "svm-linear", "random80", "untrained"]),
+    ] {
+        let script = succeed(line(&format!("completions {shell}"), &[]));
+        // Not in the help of an option, but where the script lists values.
+        let listed = |name: &&&str| {
+            script.lines().any(|line| {
+                line.contains(*name) && (line.contains("compgen -W") || line.contains(":("))
+            })
+        };
+        let missing: Vec<_> = names.iter().filter(|name| !listed(name)).collect();
+        assert!(missing.is_empty(), "{shell}: {missing:?}");
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let dir = crate::support::Dir::new();
+    let pages = dir.path("man1");
+    let first = succeed(line("man {}", &[&pages]));
+    assert_eq!(first.trim_end(), pages.join("facefold.1").display().to_string());
+    for name in ["facefold", "facefold-cv", "facefold-store-import", "facefold-bundle-show"] {
+        let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).expect(name);
+        assert!(page.contains(".SH SYNOPSIS") && page.contains("Example"), "{page}");
+    }
+    assert!(!pages.join("facefold-decode-stdin.1").exists());
+}
+
+#[test]
 fn wrong_usage_exits_with_2_and_says_what_was_expected() {
     let store = drawn_store();
     for (arguments, expected) in [
@@ -111,5 +142,45 @@ fn a_path_that_is_not_there_is_named() {
     ] {
         let message = fail(line(arguments, &[missing]), 1);
         assert!(message.contains("no/such/place"), "{arguments}: {message}");
+        assert!(!message.contains("os error"), "{arguments}: {message}");
+    }
+}
+
+#[test]
+fn a_wrong_file_or_folder_is_named_in_our_own_words() {
+    let dir = crate::support::Dir::new();
+    let (folder, file, store) = (dir.path("folder"), dir.path("file"), drawn_store());
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(&file, "text").expect("a file");
+    let missing = std::path::Path::new("no/such/place");
+    let truth = "judge {} --store {} --out o";
+    for (arguments, paths, expected) in [
+        ("store info {}", vec![&*folder], "expected a store at"),
+        ("store info {}", vec![&file], "expected a store at"),
+        ("cv --store {} --task gender --out o", vec![&file], "expected a store at"),
+        ("report open {}", vec![&folder], "found no `report.json`"),
+        ("report open {}", vec![&file], "is no report"),
+        ("report open {}", vec![store], "found no `report.json`"),
+        ("report export {} --format csv", vec![missing], "expected a report at"),
+        ("compare {}", vec![missing], "expected a report at"),
+        ("bundle show {}", vec![missing], "expected a bundle at"),
+        ("bundle show {}", vec![&folder], "found a folder"),
+        ("bundle show {}", vec![&file], "is not a bundle"),
+        ("export {} --out x", vec![missing], "expected a bundle at"),
+        (truth, vec![missing, store], "there is no such file or folder"),
+        (truth, vec![&folder, store], "it is a folder; expected a file"),
+        ("data check folder {}", vec![&file], "is not a folder"),
+        ("extract utkface {} --store s", vec![&folder], "expected"),
+        ("predict {}", vec![&folder], "no picture in"),
+        (
+            "store import {} x.csv --network n --store s",
+            vec![&missing.join("a.npy")],
+            "no such file",
+        ),
+        ("models fetch buffalo_s --from {}", vec![missing], "no such file"),
+    ] {
+        let message = fail(line(arguments, &paths), 1);
+        assert!(message.contains(expected), "{arguments}: {message}");
+        assert!(!message.contains("os error"), "{arguments}: {message}");
     }
 }

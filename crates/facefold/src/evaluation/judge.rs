@@ -115,6 +115,7 @@ fn store_of_labels(labels: &Path, directory: &Path, progress: &dyn Progress) -> 
         labels: labels.to_owned(),
         network: LABELS_ALONE.to_owned(),
         store: store.clone(),
+        run_file: None,
     };
     import(&options, progress)?;
     Ok(store)

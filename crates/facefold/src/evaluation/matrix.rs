@@ -82,6 +82,7 @@ pub fn matrix_of_stores(
     };
     directory.require_all_rows(&stores)?;
     facefold_report::remove(&options.out)?;
+    options.origin.leave_run_file(&options.out)?;
     facefold_report::write_matrix(&report, &options.out)?;
     directory.journal().remove_others()?;
     Ok(Some(report))

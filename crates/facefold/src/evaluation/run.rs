@@ -105,6 +105,7 @@ pub(super) fn with_progress<T>(
                 done: fit.done as u64,
                 total: Some(fit.total as u64),
                 item: &format!("{} {}", fit.head, fit.split),
+                known: fit.resumed,
             });
             cancel.fetch_or(progress.is_cancelled(), Ordering::Relaxed);
         },

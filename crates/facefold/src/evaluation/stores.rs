@@ -50,6 +50,8 @@ pub struct EvaluationOptions {
     pub out: PathBuf,
     /// Sentences that come first in the report.
     pub warnings: Vec<String>,
+    /// A directory for `TensorBoard` event files of all fits ([`facefold_report::tensorboard`]).
+    pub tensorboard: Option<PathBuf>,
     /// Where the run comes from.
     pub origin: Origin,
 }
@@ -69,6 +71,7 @@ impl EvaluationOptions {
             seeds: 1,
             out: out.into(),
             warnings: Vec::new(),
+            tensorboard: None,
             origin: Origin::default(),
         }
     }
@@ -160,6 +163,9 @@ pub(super) fn evaluate_rows(
             progress.note(&warning);
             warnings.push(warning);
         }
+        if let Some(directory) = &options.tensorboard {
+            facefold_report::tensorboard::write_fits(&outcome.result, directory)?;
+        }
         tasks.push(EvaluatedTask::new(
             stores,
             data,
@@ -185,6 +191,7 @@ pub(super) fn evaluate_rows(
                 .write_csv(&options.out.join(label_errors_file(task)), MOST_LABEL_ERRORS)?;
         }
     }
+    options.origin.leave_run_file(&options.out)?;
     facefold_report::write(&report, &options.out)?;
     directory.journal().remove_others()?;
     Ok(Some(report))

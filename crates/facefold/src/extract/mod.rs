@@ -23,6 +23,7 @@ use crate::data::require_no_removal;
 use crate::error::{Error, Result};
 use crate::parallel::threads;
 use crate::progress::Progress;
+use crate::run_file::RunFile;
 
 /// How a data set is extracted.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct ExtractOptions {
     pub retry_rejected: bool,
     /// Tries pictures at which an earlier run ended in a process of its own.
     pub probe: Option<DecodeProbe>,
+    /// What is written into the store as `run.toml`, the file that repeats the run.
+    pub run_file: Option<RunFile>,
 }
 
 impl ExtractOptions {
@@ -57,6 +60,7 @@ impl ExtractOptions {
             oversample: 0,
             retry_rejected: false,
             probe: None,
+            run_file: None,
         }
     }
 }
@@ -82,7 +86,7 @@ pub struct ExtractSummary {
     pub copies: u64,
     /// Pictures rejected, in this run or before, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
-    /// Pictures per second of wall-clock time.
+    /// Pictures worked on in this run, per second of wall-clock time: those known before are not counted.
     pub pictures_per_second: f64,
     /// Wall-clock seconds.
     pub seconds: f64,
@@ -150,6 +154,8 @@ pub fn extract(
     let mut store = Store::create_or_open(&options.store, header)?;
     // It would bring back a person who is half removed.
     require_no_removal(&store)?;
+    // Before the first picture, so that the file also goes on with a run that was cut off.
+    options.run_file.iter().try_for_each(|file| file.write_into(&options.store))?;
     if options.retry_rejected {
         let forgotten = store.forget_rejections()?;
         progress.note(&format!("trying {forgotten} rejected pictures again"));
@@ -193,7 +199,8 @@ pub fn extract(
         }
     }
     list_rejected(&options.store, &listed, progress);
-    let done = summary.outcomes.iter().flatten().count() as f64;
+    let outcomes = summary.outcomes.iter().flatten().count() as u64;
+    let done = outcomes.saturating_sub(summary.known + summary.copies) as f64;
     Ok(ExtractSummary {
         store: options.store.clone(),
         rows: dataset.samples.len(),

@@ -131,6 +131,7 @@ fn write(
 ) -> Result<()> {
     let total = Some(summary.outcomes.len() as u64);
     for (message, done) in receiver.iter().zip(1..) {
+        let known = matches!(message, Message::Known(..) | Message::Copy(..));
         match message {
             Message::Failed(error) => return Err(error.into()),
             Message::Unreadable(index, rejection) => {
@@ -150,7 +151,7 @@ fn write(
                 summary.outcomes[index] = Some(Ok(key));
             }
         }
-        progress.step(Step { stage: Stage::Extracting, done, total, item: "" });
+        progress.step(Step { known, ..Step::new(Stage::Extracting, done, total) });
     }
     Ok(())
 }

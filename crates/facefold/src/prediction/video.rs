@@ -142,7 +142,7 @@ impl Work<'_> {
             let answered =
                 parallel.map(&block, |_, frame| self.predictor.predict("", &frame.picture))?;
             done += block.len() as u64;
-            progress.step(Step { stage: Stage::Frames, done, total: None, item: "" });
+            progress.step(Step::new(Stage::Frames, done, None));
             let mut marks = Vec::with_capacity(block.len());
             for (frame, answers) in block.iter().zip(&answered) {
                 let persons = people.add(frame.number, answers);

@@ -2,6 +2,8 @@
 
 mod measure;
 
+use std::path::PathBuf;
+
 use facefold_core::{AgeThreshold, ErrorBound, FamiliarityModel, Fit, Prediction, Targets, Task};
 use facefold_datasets::DatasetKind;
 use facefold_evaluate::{
@@ -9,6 +11,7 @@ use facefold_evaluate::{
     choose_thresholds, plan_training,
 };
 use facefold_heads::{Bundle, FeatureChoice, TaskCounts, TaskHead, TrainingSet, WeightFormat};
+use facefold_report::tensorboard::write_training;
 use facefold_store::Features;
 use serde_json::json;
 
@@ -32,7 +35,9 @@ pub struct TrainOptions {
     pub max_false_adult: ErrorBound,
     /// How the bundle stores the heads' matrices.
     pub weights: WeightFormat,
-    /// Where the run comes from. The command is written into the bundle.
+    /// A directory for `TensorBoard` event files ([`facefold_report::tensorboard`]).
+    pub tensorboard: Option<PathBuf>,
+    /// Where the run comes from. The command is written into the bundle, without directories.
     pub origin: Origin,
 }
 
@@ -46,6 +51,7 @@ impl TrainOptions {
             thresholds: Vec::new(),
             max_false_adult: ErrorBound::default(),
             weights: WeightFormat::F32,
+            tensorboard: None,
             origin: Origin::default(),
         }
     }
@@ -91,7 +97,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<Bundle> 
         training,
         weights: options.weights,
         label_policy: learning.policy.to_string(),
-        command: options.origin.command.clone(),
+        command: options.origin.training_command(),
         metrics: metrics.into(),
         licence: header.extractor.licence.clone(),
         seed: learning.seed,
@@ -148,6 +154,10 @@ fn fit(
     let Fit { head: fitted, validation } = head.fit(&training, &kept, seed)?;
     let predicted = PredictedValues::new(&validation.targets)?;
     let measured = Metrics::measure(&predicted, kept.targets(), task == Task::AgeGroup)?;
+    if let Some(directory) = &options.tensorboard {
+        let log = fitted.log();
+        write_training((task, &options.head), log, measured.as_ref(), directory)?;
+    }
     let by_age_group = by_age_group(&predicted, kept.targets())?;
     let by_set = by_set(data, &held_out, &predicted)?;
     let calibration =
