@@ -130,7 +130,7 @@ pub fn import(options: &ImportOptions, progress: &dyn Progress) -> Result<Import
             },
         ))?;
     }
-    // Nobody could ask for their removal any more, as no label row names them.
+    // No label row names them any more, by which their removal could be asked for.
     let superseded =
         if interrupted { 0 } else { store.retain_pictures(|key| seen.contains(key))? };
     store.finish()?;

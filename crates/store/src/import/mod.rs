@@ -285,6 +285,14 @@ impl ImportedRows {
 
     /// Refuses parts that do not fit to the embeddings.
     fn check(&self, main: &Path) -> Result<(), ImportError> {
+        if let Some(keys) = self.keys.as_ref().filter(|keys| keys.len() != self.len()) {
+            return Err(ImportError::file(
+                main,
+                format!("{} paths, one for each row of the embeddings", self.len()),
+                format!("{}", keys.len()),
+                "write both from the same rows",
+            ));
+        }
         let like = |part: &'static str, matrix: &Matrix, width: usize| {
             if matrix.rows() != self.len() {
                 return Err(ImportError::Rows {

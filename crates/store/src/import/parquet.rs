@@ -40,6 +40,8 @@ struct Candidate {
     name: String,
     columns: Vec<usize>,
     lists: bool,
+    /// What is wrong with numbered columns.
+    gap: Option<String>,
 }
 
 fn failed(path: &Path) -> impl Fn(ParquetError) -> ImportError + '_ {
@@ -70,7 +72,15 @@ impl Matrix {
         }
         let names: Vec<&str> = candidates.iter().map(|found| found.name.as_str()).collect();
         let Some(index) = choose(path, &names, part, alone, "columns")? else { return Ok(None) };
-        let Candidate { columns, lists, .. } = candidates.swap_remove(index);
+        let Candidate { columns, lists, gap, .. } = candidates.swap_remove(index);
+        if let Some(gap) = gap {
+            return Err(ImportError::file(
+                path,
+                "numbered columns of floats without a gap, from 0 or 1 on",
+                gap,
+                "write all of them as floats, or as one column of lists",
+            ));
+        }
         check_compression(path, &builder, &columns)?;
         let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let mut matrix = Self { path: path.to_owned(), width: columns.len(), columns, lists, rows };
@@ -132,7 +142,12 @@ fn candidates(fields: &[&Field]) -> Vec<Candidate> {
         let name = field.name().as_str();
         match field.data_type() {
             DataType::List(item) if is_float(item.data_type()) => {
-                found.push(Candidate { name: name.to_owned(), columns: vec![column], lists: true });
+                found.push(Candidate {
+                    name: name.to_owned(),
+                    columns: vec![column],
+                    lists: true,
+                    gap: None,
+                });
             }
             data_type if is_float(data_type) => {
                 let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -146,11 +161,15 @@ fn candidates(fields: &[&Field]) -> Vec<Candidate> {
     for (stem, mut columns) in families {
         columns.sort_unstable();
         let first = columns.first().map_or(0, |&(number, _)| number);
-        let without_gap = columns.iter().enumerate().all(|(at, &(number, _))| number == first + at);
-        if first <= 1 && without_gap && columns.len() > 1 {
+        let expected = |at: usize| first.min(1) + at;
+        let gap = columns.iter().enumerate().find(|(at, (number, _))| *number != expected(*at));
+        let gap = gap.map(|(at, (number, _))| {
+            format!("`{stem}{number}` where a column of floats `{stem}{}` should be", expected(at))
+        });
+        if columns.len() > 1 {
             let name = stem.trim_end_matches(['_', '-', '.', ' ']).to_owned();
             let columns = columns.into_iter().map(|(_, column)| column).collect();
-            found.push(Candidate { name, columns, lists: false });
+            found.push(Candidate { name, columns, lists: false, gap });
         }
     }
     found

@@ -146,6 +146,7 @@ fn npz_files_have_their_parts_by_name_compressed_or_not() {
         for (name, bytes) in [
             ("paths", npy("<U5", false, "(3,)", &wide(&["ä.jpg", "b.jpg", "c"]))),
             ("labels", npy("<i8", false, "(3,)", &[0; 24])),
+            ("two", npy("<U5", false, "(2,)", &wide(&["a", "b"]))),
             ("embeddings", matrix(&ROWS.concat(), "(3, 2)")),
             ("mirrored", matrix(&mirrored, "(3, 2)")),
             ("taps", matrix(&taps, "(3, 1)")),
@@ -162,6 +163,9 @@ fn npz_files_have_their_parts_by_name_compressed_or_not() {
         assert_eq!(rows.keys().unwrap(), ["ä.jpg", "b.jpg", "c"]);
         let found = read(&files).unwrap();
         assert_eq!(found[1], (Some(vec![3.0, 4.5]), Some(vec![-3.0, -4.5]), vec![0.2]));
+        let short = ImportFiles { key: Some("two".to_owned()), ..files.clone() };
+        let message = ImportedRows::open(&short).unwrap_err().to_string();
+        assert!(message.contains("expected 3 paths, one for each row of the embeddings, found 2"));
         let other = ImportFiles { key: Some("names".to_owned()), ..files };
         let message = ImportedRows::open(&other).unwrap_err().to_string();
         assert!(
@@ -262,6 +266,15 @@ fn parquet_files_of_lists_and_of_numbered_columns_give_the_same_rows() {
         message.contains("or one named `embeddings`, found the columns `clip`, `dino`"),
         "{message}"
     );
+    // A column is missing, or of integers: the others are no matrix, and nothing else is taken for it.
+    let gap = vec![("e_0", column(0)), ("e_2", column(1))];
+    parquet(&path, gap.clone(), Compression::SNAPPY);
+    let message = embeddings(path.clone()).unwrap_err().to_string();
+    assert!(message.contains("`e_2` where a column of floats `e_1` should be"), "{message}");
+    let others = [("p_0", column(0)), ("p_1", column(1))];
+    parquet(&path, gap.into_iter().chain(others).collect(), Compression::SNAPPY);
+    let message = embeddings(path.clone()).unwrap_err().to_string();
+    assert!(message.contains("found the columns `e`, `p`"), "{message}");
     parquet(&path, vec![("norm", norm)], Compression::SNAPPY);
     let message = embeddings(path).unwrap_err().to_string();
     assert!(message.contains("found the columns `norm` (Float64)"), "{message}");
