@@ -102,7 +102,8 @@ fn a_cancelled_extraction_and_cross_validation_go_on_where_they_were() {
     let finished = fits(&out);
     assert!(!finished.is_empty() && finished.len() < 10, "{} fits", finished.len());
     // Another build of the program goes on with them: made anew they would have taken another time.
-    let origin = Origin { command: "again".to_owned(), commit: Some("another".to_owned()) };
+    let origin =
+        Origin { command: "again".to_owned(), commit: Some("another".to_owned()), run_file: None };
     let options = EvaluationOptions { origin, ..options };
     let listener = Listener::new(Stage::Fitting, u64::MAX);
     let report = cross_validate_stores(&options, &listener).expect("a report").expect("finished");
