@@ -1,5 +1,6 @@
 //! Why the library could not do what it was asked.
 
+use std::error::Error as _;
 use std::fmt;
 
 use facefold_core::pictures::ListError;
@@ -108,6 +109,36 @@ impl Error {
     /// [`Error::Options`] from whatever says what is wrong.
     pub fn options(message: impl fmt::Display) -> Self {
         Self::Options(message.to_string())
+    }
+
+    /// The message with those of its sources behind it, each said once.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let mut words = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            let message = cause.to_string();
+            if !words.contains(&message) {
+                words = format!("{words}: {message}");
+            }
+            source = cause.source();
+        }
+        words
+    }
+
+    /// Whether it comes from a file or directory that is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        std::iter::from_fn(|| {
+            let error = source?;
+            source = error.source();
+            Some(error)
+        })
+        .any(|error| {
+            let io = error.downcast_ref::<std::io::Error>();
+            io.is_some_and(|io| io.kind() == std::io::ErrorKind::NotFound)
+        })
     }
 
     /// [`Error::Data`] from whatever says what is wrong.

@@ -8,7 +8,7 @@
 //!
 //! | to | call | example |
 //! | --- | --- | --- |
-//! | embed pictures | [`NetworkOptions::extractor`] | `embed` |
+//! | embed pictures | [`NetworkOptions::extractor`], [`embed()`] | `embed` |
 //! | predict with a bundle | [`load_bundles`], [`predictor()`] | `train_and_predict` |
 //! | embed a data set into a store | [`Source::load`], [`extract()`] | `train_and_predict` |
 //! | import embeddings that another program made | [`import()`](import::import) | |
@@ -17,6 +17,7 @@
 //! | search for settings, or test across data sets | [`tune_stores`], [`matrix_of_stores`] | |
 //! | evaluate predictions of another program | [`judge`](evaluation::judge) | |
 //! | compare results of several runs | [`compare_results`] | |
+//! | compare heads on embeddings and labels in memory, with a report | [`cross_validate_embeddings`] | |
 //! | compare heads on features of your own | [`TaskData::new`], [`cross_validate()`], [`compare()`] | `custom_head` |
 //!
 //! The examples lie in `crates/facefold/examples`; `cargo run -p facefold --example custom_head` needs
@@ -71,6 +72,7 @@
 //! errors name options as the command line calls them.
 
 pub mod data;
+mod embed;
 mod error;
 pub mod evaluation;
 pub mod extract;
@@ -98,10 +100,12 @@ pub use facefold_vision as vision;
 pub use ndarray;
 
 pub use data::{JoinedStores, RowId, TaskData};
+pub use embed::embed;
 pub use error::{Error, Result};
 pub use evaluation::{
-    CvOptions, EvaluationOptions, MatrixOptions, TuneOptions, compare, cross_validate,
-    cross_validate_stores, matrix_of_stores, tune_stores,
+    CvOptions, EvaluationOptions, LabelledEmbeddings, MatrixOptions, ResultRow, TuneOptions,
+    compare, cross_validate, cross_validate_embeddings, cross_validate_stores, matrix_of_stores,
+    tune_stores,
 };
 pub use extract::{ExtractOptions, ExtractSummary, Source, extract};
 pub use facefold_predict::Predictor;

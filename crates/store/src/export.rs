@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema};
 use facefold_core::text::cell;
-use facefold_core::{BoundingBox, Extraction, FaceVariant, ImageKey};
+use facefold_core::{BoundingBox, Extraction, FaceVariant, ImageKey, Sample};
 use fs_err as fs;
 use ndarray::Array2;
 use parquet::arrow::ArrowWriter;
@@ -103,11 +103,15 @@ const COLUMNS: [&str; 17] = [
     "bounding_box",
 ];
 
-/// A label row with the embedding's key and numbers.
-struct Row<'a> {
-    sample: &'a SampleRow,
-    key: ImageKey,
-    face: FaceSummary,
+/// A label row that has an embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddedSample {
+    /// The label row.
+    pub sample: Sample,
+    /// The key of its picture, by which [`Store::load_matrix`] finds the embedding.
+    pub key: ImageKey,
+    /// The numbers of its main face.
+    pub face: FaceSummary,
 }
 
 impl Store {
@@ -129,14 +133,8 @@ impl Store {
             return Err(StoreError::IntoStore { path: directory.to_owned() });
         }
         let samples = self.samples()?;
-        let faces = self.main_faces()?;
-        let rows: Vec<Row<'_>> = samples
-            .iter()
-            .filter_map(|sample| {
-                let key = sample.key?;
-                Some(Row { sample, key, face: *faces.get(&key)? })
-            })
-            .collect();
+        let all = samples.len();
+        let rows = self.with_faces(samples)?;
         fs::create_dir_all(directory)?;
         disk::remove_partial_files(directory)?;
         let files = match format {
@@ -144,7 +142,25 @@ impl Store {
             ExportFormat::Parquet => vec![self.export_parquet(&rows, directory)?],
             ExportFormat::Csv => vec![self.export_csv(&rows, directory)?],
         };
-        Ok(Exported { files, rows: rows.len(), left_out: samples.len() - rows.len() })
+        Ok(Exported { files, rows: rows.len(), left_out: all - rows.len() })
+    }
+
+    /// Every label row that has an embedding, in the order of the samples table: the rows of
+    /// [`Self::export`].
+    ///
+    /// # Errors
+    /// [`StoreError::NoSamples`], or a corrupt file.
+    pub fn embedded_samples(&self) -> Result<Vec<EmbeddedSample>, StoreError> {
+        self.with_faces(self.samples()?)
+    }
+
+    fn with_faces(&self, samples: Vec<SampleRow>) -> Result<Vec<EmbeddedSample>, StoreError> {
+        let faces = self.main_faces()?;
+        let embedded = samples.into_iter().filter_map(|SampleRow { sample, key, .. }| {
+            let key = key?;
+            Some(EmbeddedSample { sample, key, face: *faces.get(&key)? })
+        });
+        Ok(embedded.collect())
     }
 
     /// The numbers in addition to the plain embedding of every picture's main face.
@@ -171,7 +187,11 @@ impl Store {
         Ok(all)
     }
 
-    fn chunk(&self, rows: &[Row<'_>], features: Features) -> Result<Array2<f32>, StoreError> {
+    fn chunk(
+        &self,
+        rows: &[EmbeddedSample],
+        features: Features,
+    ) -> Result<Array2<f32>, StoreError> {
         let keys: Vec<ImageKey> = rows.iter().map(|row| row.key).collect();
         self.load_matrix(&Select { variant: FaceVariant::PLAIN, features, keys: &keys })
     }
@@ -186,7 +206,11 @@ impl Store {
         parts
     }
 
-    fn export_npy(&self, rows: &[Row<'_>], directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    fn export_npy(
+        &self,
+        rows: &[EmbeddedSample],
+        directory: &Path,
+    ) -> Result<Vec<PathBuf>, StoreError> {
         let index = directory.join("index.csv");
         for earlier in [&index, &directory.join("embeddings.npy"), &directory.join("taps.npy")] {
             if earlier.exists() {
@@ -216,7 +240,7 @@ impl Store {
         Ok(files)
     }
 
-    fn export_csv(&self, rows: &[Row<'_>], directory: &Path) -> Result<PathBuf, StoreError> {
+    fn export_csv(&self, rows: &[EmbeddedSample], directory: &Path) -> Result<PathBuf, StoreError> {
         let path = directory.join("embeddings.csv");
         let (embedding, taps) = self.header.lengths();
         let mut writer = csv::Writer::from_writer(PartialFile::new(directory)?);
@@ -236,7 +260,11 @@ impl Store {
         Ok(path)
     }
 
-    fn export_parquet(&self, rows: &[Row<'_>], directory: &Path) -> Result<PathBuf, StoreError> {
+    fn export_parquet(
+        &self,
+        rows: &[EmbeddedSample],
+        directory: &Path,
+    ) -> Result<PathBuf, StoreError> {
         let path = directory.join("embeddings.parquet");
         let parquet = |source| StoreError::parquet(&path, source);
         let parts = self.parts();
@@ -271,7 +299,7 @@ impl Store {
     }
 }
 
-impl Row<'_> {
+impl EmbeddedSample {
     /// One text a column of [`COLUMNS`]; empty where unknown.
     /// As [`Self::cells`], with texts that no spreadsheet runs.
     fn csv_cells(&self) -> [String; COLUMNS.len()] {
@@ -285,7 +313,7 @@ impl Row<'_> {
     }
 
     fn cells(&self) -> [String; COLUMNS.len()] {
-        let Self { sample: SampleRow { sample, .. }, key, face } = self;
+        let Self { sample, key, face } = self;
         let BoundingBox { left, top, right, bottom } = face.bounding_box;
         [
             sample.path.to_string_lossy().into_owned(),
@@ -325,7 +353,7 @@ fn column_field(name: &str) -> Field {
     }
 }
 
-fn column_of(rows: &[Row<'_>], place: usize) -> ArrayRef {
+fn column_of(rows: &[EmbeddedSample], place: usize) -> ArrayRef {
     let float = |value: fn(&FaceSummary) -> Option<f32>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| value(&row.face)).collect::<Float32Array>())
     };

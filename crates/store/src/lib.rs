@@ -71,7 +71,7 @@ mod writer;
 pub use attempts::Attempts;
 pub use compare::Difference;
 pub use error::StoreError;
-pub use export::{ExportFormat, Exported, InvalidExportFormat};
+pub use export::{EmbeddedSample, ExportFormat, Exported, InvalidExportFormat};
 pub use forget::{Forget, Forgotten, NotedReport};
 pub use header::{DatasetInfo, StoreHeader};
 pub use import::{ImportError, ImportFiles, ImportedRow, ImportedRows};

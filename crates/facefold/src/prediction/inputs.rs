@@ -1,11 +1,12 @@
 //! The pictures to predict for: files, directories, and what comes on a stream.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use facefold_core::{RejectReason, Rejection, pictures};
 use facefold_vision::decode;
+use image::{ImageFormat, RgbImage};
 
 use crate::error::{Context, Error, Result};
 use crate::progress::Progress;
@@ -20,23 +21,43 @@ pub enum Input {
     File(PathBuf),
     /// Bytes of a picture's file that came on a stream.
     Bytes(Vec<u8>),
+    /// A decoded picture.
+    Pixels(RgbImage),
 }
 
 impl Input {
+    /// A decoded picture by its values: red, green and blue of each pixel, row by row from the top left.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the number of values is another, or there is no pixel.
+    pub fn pixels(width: u32, height: u32, values: Vec<u8>) -> Result<Self> {
+        let found = values.len();
+        let expected = 3 * u64::from(width) * u64::from(height);
+        RgbImage::from_raw(width, height, values)
+            .filter(|_| found as u64 == expected && found > 0)
+            .map(Self::Pixels)
+            .ok_or_else(|| {
+                Error::data(format!(
+                    "pixels: expected three values for each of {height} x {width} pixels, found {found} values"
+                ))
+            })
+    }
+
     fn path(&self) -> &Path {
         match self {
             Self::File(path) => path,
-            Self::Bytes(_) => Path::new("-"),
+            Self::Bytes(_) | Self::Pixels(_) => Path::new("-"),
         }
     }
 
-    /// The path; `-` for what came on a stream.
+    /// The path; `-` for what is no file.
     #[must_use]
     pub fn name(&self) -> String {
         self.path().display().to_string()
     }
 
-    /// The bytes of the picture's file.
+    /// The bytes of the picture's file; of pixels, those of a file that decodes to them, so that the
+    /// same limits hold for them.
     ///
     /// # Errors
     /// As [`pictures::read`].
@@ -44,8 +65,17 @@ impl Input {
         match self {
             Self::File(path) => pictures::read(path),
             Self::Bytes(bytes) => Ok(bytes.clone()),
+            Self::Pixels(picture) => bitmap(picture),
         }
     }
+}
+
+/// A picture as an uncompressed file, which is written and decoded without changing a value.
+fn bitmap(picture: &RgbImage) -> Result<Vec<u8>, Rejection> {
+    let mut file = Vec::new();
+    let written = picture.write_to(&mut Cursor::new(&mut file), ImageFormat::Bmp);
+    written.map_err(|error| Rejection::new(RejectReason::TooLarge, error.to_string()))?;
+    Ok(file)
 }
 
 /// The pictures asked for: files as they are, those below directories in name order, and what comes on
@@ -186,7 +216,22 @@ pub(super) fn picture_names(inputs: &[Input], reserved: &[&str]) -> Vec<String> 
 mod tests {
     use std::path::{Path, PathBuf};
 
-    use super::{names, require_outside};
+    use facefold_vision::decode::{Limits, decode};
+    use image::{Rgb, RgbImage};
+
+    use super::{Input, names, require_outside};
+
+    #[test]
+    fn pixels_stay_what_they_are() {
+        // A width whose rows of three bytes a pixel are padded in the file.
+        let picture = RgbImage::from_fn(17, 19, |x, y| Rgb([x as u8, y as u8, (7 * x * y) as u8]));
+        let file = Input::Pixels(picture.clone()).read().unwrap();
+        assert_eq!(decode(&file, &Limits::default()).unwrap(), picture);
+        for (width, height, values) in [(2, 2, 11), (2, 2, 13), (0, 2, 0)] {
+            let message = Input::pixels(width, height, vec![0; values]).unwrap_err().to_string();
+            assert!(message.ends_with(&format!("found {values} values")), "{message}");
+        }
+    }
 
     #[test]
     fn no_two_names_are_alike() {
