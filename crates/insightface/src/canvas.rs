@@ -83,9 +83,9 @@ mod tests {
         for size in
             [[16, 16], [100, 80], [128, 128], [200, 200], [201, 133], [300, 500], [816, 816]]
         {
-            let longer = size.iter().copied().max().unwrap();
+            let longer: u32 = size.iter().copied().max().unwrap();
             for (padding, side) in
-                [(0, 256_u32.max(longer.min(640).next_multiple_of(32))), (7, 320)]
+                [(0, 256.max(longer.min(640).next_multiple_of(32))), (7, 320)]
             {
                 let attempt = Attempt { padding, side };
                 let wanted = f64::from(side) / f64::from(longer + 2 * padding);

@@ -51,7 +51,8 @@ impl Options {
             ..LearningOptions::new("", &tasks)
         };
         let names: Vec<&str> = self.heads.iter().map(String::as_str).collect();
-        let origin = Origin { command: "facefold.cross_validate".to_owned(), commit: None };
+        let origin =
+            Origin { command: "facefold.cross_validate".to_owned(), commit: None, run_file: None };
         Ok(EvaluationOptions {
             protocol: protocol.map_err(|e| argument("protocol", e))?,
             thresholds: self.thresholds,

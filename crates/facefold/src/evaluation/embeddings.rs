@@ -71,8 +71,10 @@ fn cross_validate_in(
     fs_err::write(&labels, rows.list())?;
     let store = directory.join("embeddings");
     let network = "embeddings in memory".to_owned();
-    let imported =
-        import(&ImportOptions { files, labels, network, store: store.clone() }, progress)?;
+    let imported = import(
+        &ImportOptions { files, labels, network, store: store.clone(), run_file: None },
+        progress,
+    )?;
     if imported.interrupted {
         return Ok(None);
     }
