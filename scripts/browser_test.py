@@ -59,7 +59,17 @@ class Browser:
         options = {"binary": chromium, "args": arguments}
         capabilities = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self.session = ""
-        self.session = "/session/" + self.ask("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
+        self.session = "/session/" + self.begin(capabilities)
+
+    def begin(self, capabilities):
+        """A session; on a busy machine Chromium sometimes ends while it starts."""
+        for attempt in range(5):
+            try:
+                return self.ask("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
+            except AssertionError:
+                if attempt == 4:
+                    raise
+                time.sleep(2)
 
     def ask(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()

@@ -129,6 +129,9 @@ impl Error {
     /// Whether it comes from a file or directory that is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
+        if matches!(self, Self::Bundle(error) if matches!(**error, BundleError::Absent { .. })) {
+            return true;
+        }
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
         std::iter::from_fn(|| {
             let error = source?;

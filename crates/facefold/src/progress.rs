@@ -181,7 +181,7 @@ mod tests {
         for done in 1..=900 {
             assert_eq!(known.after(step(done, true)), "");
         }
-        let mut new = Pace { begun: known.begun - std::time::Duration::from_secs(100), known: 900 };
-        assert_eq!(new.after(step(910, false)), "0.1 pictures/s, 15 min left");
+        let mut new = Pace { begun: known.begun - std::time::Duration::from_secs(50), known: 900 };
+        assert_eq!(new.after(step(910, false)), "0.2 pictures/s, 8 min left");
     }
 }

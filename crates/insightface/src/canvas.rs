@@ -84,9 +84,7 @@ mod tests {
             [[16, 16], [100, 80], [128, 128], [200, 200], [201, 133], [300, 500], [816, 816]]
         {
             let longer: u32 = size.iter().copied().max().unwrap();
-            for (padding, side) in
-                [(0, 256.max(longer.min(640).next_multiple_of(32))), (7, 320)]
-            {
+            for (padding, side) in [(0, 256.max(longer.min(640).next_multiple_of(32))), (7, 320)] {
                 let attempt = Attempt { padding, side };
                 let wanted = f64::from(side) / f64::from(longer + 2 * padding);
                 for input in [[640, 640], [655, 640], [1280, 1280]] {

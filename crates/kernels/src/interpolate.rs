@@ -225,10 +225,11 @@ mod tests {
         /// The fast way is taken where it can be.
         #[test]
         fn usual_rows_are_done_in_blocks(pixels in 22_usize..900, scale in 0.2..3.0_f64) {
-            prop_assume!(super::has_blocks());
             let count = (pixels as f64 / scale) as usize;
             let resizer = RowResizer::new(pixels, taps(pixels, scale, 0.5, count));
-            prop_assert_eq!(resizer.blocks.len(), (3 * count).div_ceil(super::LANES));
+            // None where the processor has no instructions for them.
+            let all = if super::has_blocks() { (3 * count).div_ceil(super::LANES) } else { 0 };
+            prop_assert_eq!(resizer.blocks.len(), all);
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::pipeline::{read_json, without_times};
 use crate::support::{Dir, drawn, drawn_store, fail, line, succeed};
 
-const CV: &str = "cv --store {} --task gender,age-group --head linear,knn --protocol kfold:3 --set knn.k=3,5 \
+const CV: &str = "cv --store {} --task gender,age-group --head linear,knn --protocol kfold:3 --set knn.n_neighbors=7 \
                   --features embedding --threshold 18 --task age --seed 3 --out {}";
 
 fn report(out: &Path) -> Value {
@@ -51,13 +51,26 @@ fn a_result_holds_the_file_that_repeats_its_run() {
         &[&file, &flags],
     ));
     let overridden = text(&flags.join("run.toml"));
-    for line in ["task = [\"gender\"]", "head = [\"knn\"]", "seed = 4", "set = [\"knn.k=3,5\"]"] {
+    for line in
+        ["task = [\"gender\"]", "head = [\"knn\"]", "seed = 4", "set = [\"knn.n_neighbors=7\"]"]
+    {
         assert!(overridden.lines().any(|found| found == line), "{line}: {overridden}");
     }
     for absent in ["protocol", "threshold"] {
         assert!(!overridden.lines().any(|line| line.starts_with(absent)), "{overridden}");
     }
     assert_eq!(read_json(&flags.join("report.json"))["tasks"].as_array().map(Vec::len), Some(1));
+}
+
+/// The columns of an exported index that label a picture; none of its cells is quoted.
+fn labels_of(index: &str) -> String {
+    let mut rows = index.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = rows.next().expect("a header");
+    let wanted = ["path", "subject", "gender"];
+    let place = |name| header.iter().position(|column| *column == name).expect("the column");
+    let places = wanted.map(place);
+    let line = |row: Vec<&str>| places.map(|place| row[place]).join(",");
+    std::iter::once(wanted.join(",")).chain(rows.map(line)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -73,8 +86,9 @@ fn a_store_and_a_bundle_have_the_file_that_repeats_their_run() {
     assert!(resumed.starts_with("120 rows: 0 pictures embedded now, 120 known"), "{resumed}");
 
     let [vectors, labels, imported, twice] =
-        ["x/embeddings.npy", "x/index.csv", "imported", "twice"].map(|name| dir.path(name));
+        ["x/embeddings.npy", "x/labels.csv", "imported", "twice"].map(|name| dir.path(name));
     succeed(line("store export {} --format npy --out {}", &[&first, &dir.path("x")]));
+    std::fs::write(&labels, labels_of(&text(&dir.path("x/index.csv")))).expect("a list");
     let import = "store import {} {} --network ours --store {}";
     succeed(line(import, &[&vectors, &labels, &imported]));
     succeed(line("store import --config {} --store {}", &[&imported.join("run.toml"), &twice]));

@@ -47,7 +47,8 @@ fn completions_know_names_of_data_sets_tasks_heads_protocols_and_models() {
         // Not in the help of an option, but where the script lists values.
         let listed = |name: &&&str| {
             script.lines().any(|line| {
-                line.contains(*name) && (line.contains("compgen -W") || line.contains(":("))
+                let lists = ["compgen -W", "opts=", ":("].iter().any(|list| line.contains(list));
+                lists && line.contains(*name)
             })
         };
         let missing: Vec<_> = names.iter().filter(|name| !listed(name)).collect();
