@@ -551,7 +551,7 @@ mod tests {
     #[test]
     fn probabilities_of_many_classes_may_be_rounded() {
         let classes: Vec<String> = (0..10).map(|class| format!("c{class}")).collect();
-        let names: String = (0..10).map(|class| format!(",p_c{class}")).collect();
+        let names = (0..10).map(|class| format!(",p_c{class}")).collect::<Vec<_>>().concat();
         let table =
             read(&format!("path,class{names}\n1.jpg,c0,0.12{}\n", ",0.1".repeat(8) + ",0.12"))
                 .unwrap();

@@ -69,7 +69,7 @@ pub struct Step<'a> {
     pub known: bool,
 }
 
-impl<'a> Step<'a> {
+impl Step<'_> {
     /// So many items of a stage, the last of which was worked on and has no name.
     #[must_use]
     pub fn new(stage: Stage, done: u64, total: Option<u64>) -> Self {
@@ -107,7 +107,7 @@ fn pace(unit: &str, worked: u64, left: Option<u64>, seconds: f64) -> String {
         return String::new();
     }
     let rate = worked as f64 / seconds;
-    let digits = if rate < 10.0 { 1 } else { 0 };
+    let digits = usize::from(rate < 10.0);
     let speed = if rate < 0.1 {
         format!("{:.0} s for one of the {unit}", 1.0 / rate)
     } else {
@@ -181,7 +181,8 @@ mod tests {
         for done in 1..=900 {
             assert_eq!(known.after(step(done, true)), "");
         }
-        let mut new = Pace { begun: known.begun - std::time::Duration::from_secs(50), known: 900 };
+        let before = known.begun.checked_sub(std::time::Duration::from_secs(50));
+        let mut new = Pace { begun: before.expect("a clock that has run so long"), known: 900 };
         assert_eq!(new.after(step(910, false)), "0.2 pictures/s, 8 min left");
     }
 }

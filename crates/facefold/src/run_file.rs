@@ -244,7 +244,7 @@ impl ConfigFile {
             .map_err(|error| file.wrong(1, format!("expected UTF-8, found {error}")))?;
         let line = |span: Option<std::ops::Range<usize>>| {
             let before = &text.as_bytes()[..span.map_or(0, |span| span.start).min(text.len())];
-            1 + before.iter().filter(|&&byte| byte == b'\n').count()
+            before.split(|byte| *byte == b'\n').count()
         };
         let document = Document::parse(&text)
             .map_err(|error| file.wrong(line(error.span()), error.message()))?;

@@ -175,7 +175,7 @@ unsafe fn run_blocks(blocks: &[Block], source: &[u8], output: &mut [u16]) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop_assert_eq, prop_assume, proptest};
+    use proptest::prelude::{any, prop_assert_eq, proptest};
 
     use super::{RowResizer, Tap};
 

@@ -54,13 +54,14 @@ pub fn terminal(comparison: &Comparison) -> String {
     let (pairs, tests) = (pairs(comparison), tests(comparison));
     for (row, pair) in comparison.pairs.iter().enumerate() {
         let lines = format!("  {}\n  {}", pairs.described(row), tests.described(row));
-        text.push_str(&format!(
-            "\n{}\n{}\n",
-            unescaped(&name(pair)),
-            wrapped(&lines, TERMINAL_WIDTH)
-        ));
+        let (name, lines) = (unescaped(&name(pair)), wrapped(&lines, TERMINAL_WIDTH));
+        for line in ["\n", &name, "\n", &lines, "\n"] {
+            text.push_str(line);
+        }
     }
-    text.push_str(&format!("\n{}\n", comparison.summary()));
+    for line in ["\n", &comparison.summary(), "\n"] {
+        text.push_str(line);
+    }
     text
 }
 

@@ -279,7 +279,7 @@ pub(crate) async fn extract(
 
 /// The body of `POST /draw_detections`, as far as it is used.
 #[derive(Deserialize)]
-struct Draw {
+struct DrawRequest {
     images: Pictures,
     threshold: Option<f32>,
     draw_landmarks: Option<bool>,
@@ -289,7 +289,7 @@ struct Draw {
     min_face_size: Option<f32>,
 }
 
-impl Draw {
+impl DrawRequest {
     fn marks(&self) -> DetectionMarks {
         DetectionMarks {
             landmarks: self.draw_landmarks.unwrap_or(true),
@@ -307,7 +307,7 @@ pub(crate) async fn draw(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let (permit, head, body) = shared.admit(request).await?;
-    let mut draw: Draw = body_of(&head.headers, &body)?;
+    let mut draw: DrawRequest = body_of(&head.headers, &body)?;
     drop(body);
     let picture = draw.images.pictures(&shared)?.into_iter().next();
     let picture = picture.ok_or_else(|| ApiError::unusable("expected a picture in images.data"))?;
@@ -338,7 +338,8 @@ pub(crate) async fn draw_upload(
         }
     }
     fields.insert("images".to_owned(), json!({}));
-    let draw: Draw = serde_json::from_value(fields.into()).map_err(|error| unreadable(&error))?;
+    let draw: DrawRequest =
+        serde_json::from_value(fields.into()).map_err(|error| unreadable(&error))?;
     let picture = picture.ok_or_else(|| ApiError::unusable("expected a picture as `file`"))?;
     drawn(&shared, &permit, picture, &draw).await
 }
@@ -357,7 +358,7 @@ async fn drawn(
     shared: &Shared,
     permit: &AdmissionPermit<'_>,
     picture: Bytes,
-    draw: &Draw,
+    draw: &DrawRequest,
 ) -> Result<Response, ApiError> {
     let request = ExtractionRequest {
         faces: most_faces(draw.limit_faces, shared),

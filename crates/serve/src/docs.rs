@@ -60,7 +60,8 @@ fn section(page: &mut String, title: &str, summary: &str, route: &Value) {
         let description = escaped(response["description"].as_str().unwrap_or_default());
         items.push(format!("<code>{}</code>: {description}", escaped(status)));
     }
-    let items: String = items.iter().map(|item| format!("<li>{item}</li>\n")).collect();
+    let items: Vec<String> = items.iter().map(|item| format!("<li>{item}</li>\n")).collect();
+    let items = items.concat();
     // A text takes whatever is written to it.
     let _ = write!(page, "<h2>{title}</h2>\n<p>{summary}</p>\n<ul>\n{items}</ul>\n");
 }

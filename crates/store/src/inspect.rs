@@ -168,7 +168,7 @@ impl Store {
         if self.removal_is_unfinished() {
             // Half of it may be there, such as a shard next to the one that replaces it. What else is
             // said to be done, the extraction above all, would bring back the person who was to be forgotten.
-            let first = format!("a removal is not finished: {}", FINISH_REMOVAL);
+            let first = format!("a removal is not finished: {FINISH_REMOVAL}");
             found.problems.insert(0, first);
         }
         Ok(found)

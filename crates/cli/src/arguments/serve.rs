@@ -49,7 +49,7 @@ pub struct ServeArguments {
     /// where other users of the machine do not see it.
     #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
     pub token: Vec<String>,
-    /// Origin whose pages may call the server from a browser (CORS), such as https://app.example.org;
+    /// Origin whose pages may call the server from a browser (CORS), such as `https://app.example.org`;
     /// `*` for all. Without this option no other site's may.
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub allow_origin: Vec<String>,

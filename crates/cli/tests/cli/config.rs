@@ -47,7 +47,7 @@ fn a_result_holds_the_file_that_repeats_its_run() {
 
     // Flags override; --no-KEY leaves out.
     succeed(line(
-        "cv --no-protocol --no-threshold --config={} --task=gender --head knn --seed 4 --out {}",
+        "cv --no-protocol --no-threshold --config {} --task=gender --head knn --seed 4 --out {}",
         &[&file, &flags],
     ));
     let overridden = text(&flags.join("run.toml"));
