@@ -67,6 +67,25 @@ pub fn from_cell(cell: &str) -> &str {
     cell.strip_prefix('\'').unwrap_or(cell)
 }
 
+/// A word as a shell takes it: in single quotes where it has more than plain letters.
+///
+/// ```
+/// use facefold_core::text::shell_word;
+/// assert_eq!(shell_word("/a/b_c-1.npy"), "/a/b_c-1.npy");
+/// assert_eq!(shell_word("my clip.npy"), "'my clip.npy'");
+/// assert_eq!(shell_word("it's"), r"'it'\''s'");
+/// assert_eq!(shell_word(""), "''");
+/// ```
+#[must_use]
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// Columns of a terminal that tables and texts fit into where its width is not known.
 pub const TERMINAL_WIDTH: usize = 80;
 

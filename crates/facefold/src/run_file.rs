@@ -13,6 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use facefold_core::files::{self, RUN_FILE, read_at_most, write_atomic};
+use facefold_core::text::shell_word as quoted;
 use toml_edit::{Document, Item};
 
 use crate::error::{Error, Result};
@@ -181,16 +182,6 @@ fn toml_value(value: &str) -> String {
 /// A basic string of TOML: that of JSON, but for the one control character that JSON leaves.
 fn toml_string(text: &str) -> String {
     serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
-}
-
-/// A value as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 /// What `--config` reads: a command and options, whose names and types a command line checks.

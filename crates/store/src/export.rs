@@ -300,7 +300,6 @@ impl Store {
 }
 
 impl EmbeddedSample {
-    /// One text a column of [`COLUMNS`]; empty where unknown.
     /// As [`Self::cells`], with texts that no spreadsheet runs.
     fn csv_cells(&self) -> [String; COLUMNS.len()] {
         let mut cells = self.cells();
@@ -312,6 +311,7 @@ impl EmbeddedSample {
         cells
     }
 
+    /// One text a column of [`COLUMNS`]; empty where unknown.
     fn cells(&self) -> [String; COLUMNS.len()] {
         let Self { sample, key, face } = self;
         let BoundingBox { left, top, right, bottom } = face.bounding_box;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use facefold_core::text::shell_word as quoted;
 use serde_json::Value;
 
 use crate::header::StoreHeader;
@@ -77,32 +78,5 @@ impl StoreHeader {
             );
         }
         Some(parts.join(" "))
-    }
-}
-
-/// A word as a shell takes it.
-fn quoted(text: &str) -> String {
-    let plain = |letter: char| letter.is_alphanumeric() || "/._-+=:,@%".contains(letter);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        for (text, expected) in [
-            ("/a/b_c-1.npy", "/a/b_c-1.npy"),
-            ("my clip.npy", "'my clip.npy'"),
-            ("it's", r"'it'\''s'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(text), expected);
-        }
     }
 }

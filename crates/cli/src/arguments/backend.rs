@@ -20,8 +20,9 @@ pub struct BackendArguments {
     /// environment, where other users of the machine do not see it.
     #[arg(long, env = "FACEFOLD_TOKEN", value_delimiter = ',', hide_env_values = true)]
     pub token: Vec<String>,
-    /// Header of every request to the containers, as a gateway may ask for: `--header "X-Api-Key: KEY"`.
-    #[arg(long, value_name = "NAME: VALUE")]
+    /// Header of every request to the containers, as a gateway may ask for: `--header "X-Api-Key: KEY"`. It may be
+    /// a secret, so no `run.toml` has it.
+    #[arg(long, value_name = "NAME: VALUE", hide_env_values = true)]
     pub header: Vec<String>,
     /// How the containers are spoken to; `rest` is that of InsightFace-REST and `facefold serve`.
     #[arg(long, value_name = "rest|face-detection-recognition",

@@ -22,7 +22,9 @@ Examples:
       --out results/unseen
   facefold cv --store stores/utkface --task age --ages 21-60 --protocol random80 --out results/published
   facefold cv --store stores/utkface --task age --head mlp --columns 0-511 --without-mirrored --out results/part
-  facefold cv --store stores/utkface --task age --threshold 18 --max-false-adult 1% --out results/over-18")]
+  facefold cv --store stores/utkface --task age --threshold 18 --max-false-adult 1% --out results/over-18
+  facefold cv --store stores/utkface --task age --head mlp --tensorboard events --out results/curves
+  facefold cv --config results/age/run.toml --seed 4 --out results/seed-4     the same run with another seed")]
 pub struct CvArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,

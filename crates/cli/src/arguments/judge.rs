@@ -10,7 +10,9 @@ use facefold_core::Task;
 use facefold_evaluate::Protocol;
 
 use super::threshold::ThresholdArguments;
-use super::values::{AGE_GROUPS, MOST_THREADS, POLICIES, PROTOCOLS, known, known_tasks, whole};
+use super::values::{
+    AGE_GROUPS, MOST_THREADS, PROTOCOLS, known, known_policies, known_tasks, whole,
+};
 use crate::config;
 use crate::outcome::Usage;
 
@@ -47,7 +49,7 @@ pub struct JudgeArguments {
     #[arg(long, value_name = "RESULT")]
     pub against: Vec<PathBuf>,
     /// How age strings become age groups: exact, remap or nearest.
-    #[arg(long, default_value = "exact", value_parser = known(POLICIES), hide_possible_values = true)]
+    #[arg(long, default_value = "exact", value_parser = known_policies(), hide_possible_values = true)]
     pub label_policy: String,
     /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
     #[arg(long, default_value = "adience", value_parser = known(AGE_GROUPS), hide_possible_values = true)]

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use facefold::{InitialHeads, LearningOptions, each_once, head_options};
 use facefold_store::Features;
 
-use super::values::{AGE_GROUPS, MOST_THREADS, POLICIES, known, known_tasks, whole};
+use super::values::{AGE_GROUPS, MOST_THREADS, known, known_policies, known_tasks, whole};
 
 use crate::outcome::Usage;
 
@@ -31,7 +31,7 @@ pub struct LearningArguments {
     #[arg(long, value_enum)]
     pub features: Option<FeaturesName>,
     /// How age strings become age groups: exact, remap or nearest.
-    #[arg(long, default_value = "exact", value_parser = known(POLICIES), hide_possible_values = true)]
+    #[arg(long, default_value = "exact", value_parser = known_policies(), hide_possible_values = true)]
     pub label_policy: String,
     /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
     #[arg(long, default_value = "adience", value_parser = known(AGE_GROUPS), hide_possible_values = true)]

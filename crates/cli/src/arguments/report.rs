@@ -35,7 +35,7 @@ pub enum ReportCommand {
         result: PathBuf,
         /// latex (package booktabs), csv (a line a head and metric), markdown, or bibtex (references).
         #[arg(long, value_name = "FORMAT",
-            value_parser = known(["latex", "csv", "markdown", "bibtex"]).try_map(|name| name.parse::<TableFormat>()), hide_possible_values = true)]
+            value_parser = known(TableFormat::ALL.map(TableFormat::as_str)).try_map(|name| name.parse::<TableFormat>()), hide_possible_values = true)]
         format: TableFormat,
         /// Directory to write into.
         #[arg(long, value_name = "DIR")]

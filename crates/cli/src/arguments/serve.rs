@@ -30,6 +30,7 @@ Examples:
   facefold serve --bundle faces.facefold --results results/ --listen 127.0.0.1:9000
   FACEFOLD_TOKEN=$(openssl rand -hex 24) facefold serve --listen 0.0.0.0:8080
   facefold serve --model buffalo_s                     no bundle: embeddings only
+  facefold serve --base-path /faces                    below /faces/ of a site, behind its proxy
   curl -H 'content-type: image/jpeg' --data-binary @picture.jpg http://127.0.0.1:8080/v1/predict
   curl -F a=@one.jpg -F b=@two.jpg 'http://127.0.0.1:8080/v1/predict?faces=all'")]
 pub struct ServeArguments {

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command, Error};
 use facefold_core::Task;
+use facefold_datasets::LabelPolicy;
 use facefold_heads::registry;
 
 /// More threads than any machine has cores.
@@ -13,9 +14,6 @@ pub const MOST_THREADS: usize = 1024;
 
 /// Protocols, those with a number under an example.
 pub const PROTOCOLS: [&str; 5] = ["folds", "kfold:5", "split", "leave-one-set-out", "random80"];
-
-/// Label policies.
-pub const POLICIES: [&str; 3] = ["exact", "remap", "nearest"];
 
 /// Age groups that have a name.
 pub const AGE_GROUPS: [&str; 2] = ["adience", "nine"];
@@ -44,6 +42,11 @@ pub fn known(names: impl IntoIterator<Item = &'static str>) -> Known {
 /// The name of a task, or another of these.
 pub fn known_tasks(others: &[&'static str]) -> Known {
     known(Task::ALL.iter().map(|task| task.as_str()).chain(others.iter().copied()))
+}
+
+/// The name of a label policy.
+pub fn known_policies() -> Known {
+    known(LabelPolicy::ALL.map(LabelPolicy::as_str))
 }
 
 /// The name of a head.

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::insightface::container;
+use crate::mock::Mock;
 use crate::pipeline::{read_json, without_times};
 use crate::support::{Dir, drawn, drawn_store, fail, line, succeed};
 
@@ -147,4 +149,16 @@ fn no_secret_is_in_the_file() {
         let file = text(&store.join("run.toml"));
         assert!(file.contains("untrained") && !file.contains("s3cret"), "{file}");
     }
+}
+
+#[test]
+fn no_header_of_a_gateway_is_in_the_file() {
+    let dir = Dir::new();
+    let (mock, store) = (Mock::start(container), dir.path("store"));
+    let mut command =
+        line("extract adience {} --store {} --backend insightface", &[drawn(), &store]);
+    command.args(["--url", &mock.url(), "--header", "X-Api-Key: s3cret"]);
+    succeed(command);
+    let file = text(&store.join("run.toml"));
+    assert!(file.contains("insightface") && !file.contains("s3cret"), "{file}");
 }

@@ -81,7 +81,7 @@ def of_array(picture: np.ndarray[Any, Any], number: int) -> tuple[int, int, byte
 
 
 def is_pil(picture: Any) -> bool:
-    """Whether it is a PIL image; whoever has one has imported PIL."""
+    """Whether it is a PIL image, which is never so before PIL was imported."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(picture, pil.Image)
 
