@@ -13,6 +13,7 @@ pub mod extraction;
 pub mod familiarity;
 pub mod feature_dataset;
 pub mod feature_matrix;
+pub mod file_lock;
 pub mod files;
 pub mod fingerprint;
 pub mod font;
@@ -39,6 +40,7 @@ pub use extraction::{
 pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
 pub use feature_dataset::{AuxiliaryTask, FeatureDataset};
 pub use feature_matrix::{FeatureMatrix, MatrixIdentity};
+pub use file_lock::FileLock;
 pub use fingerprint::{Fingerprint, Precision};
 pub use head::{Epoch, Fit, FittedHead, Head, HeadError, StateDict, TrainingLog};
 pub use intervals::{AgeEstimate, AgeIntervals, CalibrationRow, age_deviation};

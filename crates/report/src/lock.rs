@@ -1,9 +1,9 @@
 //! The directory that a report is written into: one program at a time, and nothing else's.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 
-use facefold_core::Task;
+use facefold_core::{FileLock, Task};
 
 use crate::directory::FITS;
 use crate::error::ReportError;
@@ -13,7 +13,7 @@ use crate::error::ReportError;
 /// nothing keeps others out.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _handle: Option<File>,
+    _lock: Option<FileLock>,
 }
 
 impl DirectoryLock {
@@ -23,11 +23,11 @@ impl DirectoryLock {
     /// [`ReportError::Busy`] where another program holds it.
     pub fn of(directory: &Path) -> Result<Self, ReportError> {
         let directory = here(directory);
-        let Ok(handle) = File::open(directory) else { return Ok(Self { _handle: None }) };
-        match handle.try_lock() {
-            Ok(()) => Ok(Self { _handle: Some(handle) }),
-            Err(TryLockError::WouldBlock) => Err(ReportError::Busy { path: directory.to_owned() }),
-            Err(TryLockError::Error(_)) => Ok(Self { _handle: None }),
+        let lock = File::open(directory).and_then(FileLock::try_new);
+        match lock {
+            Ok(Some(lock)) => Ok(Self { _lock: Some(lock) }),
+            Ok(None) => Err(ReportError::Busy { path: directory.to_owned() }),
+            Err(_) => Ok(Self { _lock: None }),
         }
     }
 

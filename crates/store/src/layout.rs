@@ -1,9 +1,9 @@
 //! Where the files of a store lie, and the lock that keeps a second writer out.
 
-use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use facefold_core::FileLock;
 use fs_err as fs;
 
 use crate::disk::{self, PARTIAL};
@@ -59,24 +59,17 @@ impl Layout {
         self.derived().join("index.bin")
     }
 
-    /// Takes the writer's lock, which the system releases when the writer ends or is killed.
-    pub(crate) fn lock_for_writing(&self) -> Result<fs::File, StoreError> {
+    /// Takes the writer's lock, which the system gives back when the writer is killed.
+    pub(crate) fn lock_for_writing(&self) -> Result<FileLock, StoreError> {
         let file = disk::open_lock(&self.directory.join("lock"))?;
-        match file.file().try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                Err(StoreError::Locked { path: self.directory.clone() })
-            }
-            Err(TryLockError::Error(error)) => Err(error.into()),
-        }
+        FileLock::try_new(file.into_file())?
+            .ok_or_else(|| StoreError::Locked { path: self.directory.clone() })
     }
 
     /// Waits for the lock under which derived files are built.
-    pub(crate) fn lock_derived(&self) -> io::Result<fs::File> {
+    pub(crate) fn lock_derived(&self) -> io::Result<FileLock> {
         disk::create_dir_all(&self.derived())?;
-        let file = disk::open_lock(&self.derived().join("lock"))?;
-        file.lock()?;
-        Ok(file)
+        FileLock::wait(disk::open_lock(&self.derived().join("lock"))?.into_file())
     }
 
     /// Makes the directory of a new store, refusing one that holds anything else.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Mutex;
 
-use facefold_core::{Extraction, ImageKey};
+use facefold_core::{Extraction, FileLock, ImageKey};
 use fs_err as fs;
 
 use crate::disk;
@@ -48,7 +48,7 @@ pub struct StoreWriter {
     /// Whether shards or names could not be written: what the disk has then is only known after it
     /// is read again.
     failed: bool,
-    _lock: fs::File,
+    _lock: FileLock,
 }
 
 impl Deref for StoreWriter {
