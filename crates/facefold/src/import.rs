@@ -66,6 +66,9 @@ pub struct ImportSummary {
     pub unlabelled: usize,
     /// Label rows with the values of an earlier one: together they count as one picture.
     pub identical: usize,
+    /// Label rows whose path has further rows with other labels: which are right is unknown, so that no
+    /// task uses them.
+    pub contradictory: usize,
     /// Embeddings of an earlier import that no label row has any more. They were removed.
     pub superseded: usize,
     /// Label rows that name no subject.
@@ -148,6 +151,7 @@ pub fn import(options: &ImportOptions, progress: &dyn Progress) -> Result<Import
         without_row: if interrupted { 0 } else { of(Option::is_none) },
         unlabelled: matched.iter().filter(|sample| sample.is_none()).count(),
         identical,
+        contradictory: dataset.samples.iter().filter(|sample| sample.label_conflict).count(),
         superseded,
         without_subject: dataset.samples.iter().filter(|sample| sample.subject.is_none()).count(),
         interrupted,
@@ -385,6 +389,7 @@ impl ImportSummary {
             without_row,
             unlabelled,
             identical,
+            contradictory,
             superseded,
             without_subject,
             ..
@@ -411,6 +416,13 @@ impl ImportSummary {
             format!(
                 "{identical} rows have the very values of an earlier one: they count as the same picture and \
                  subject"
+            ),
+        );
+        say(
+            *contradictory,
+            format!(
+                "{contradictory} of {rows} label rows have a path that a later row repeats with other labels: no task \
+                 uses them"
             ),
         );
         say(
