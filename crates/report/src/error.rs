@@ -16,6 +16,11 @@ pub enum ReportError {
         /// The directory.
         path: PathBuf,
     },
+    /// References are asked of a comparison, which has none.
+    #[error(
+        "a comparison has no references: expected latex, csv or markdown; `report export` has those of a result"
+    )]
+    NoReferences,
     /// A directory that another program writes into.
     #[error(
         "another run writes its report into `{path}`: wait for it, or name another directory with --out"

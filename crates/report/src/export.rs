@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use facefold_core::files::write_atomic;
-use facefold_evaluate::MetricSummary;
+use facefold_evaluate::{Comparison, MetricSummary};
 
 use crate::comparison;
 use crate::contents;
@@ -94,6 +94,29 @@ impl Report {
             TableFormat::Markdown => markdown_tables(self),
             TableFormat::Bibtex => bibtex::entries(self),
         }
+    }
+}
+
+/// The tables of a comparison of results ([`crate::compare_results`]) as text: each head on the common rows,
+/// then every pair.
+///
+/// # Errors
+/// [`ReportError::NoReferences`] for [`TableFormat::Bibtex`].
+pub fn comparison_tables(
+    comparisons: &[Comparison],
+    format: TableFormat,
+) -> Result<String, ReportError> {
+    match format {
+        TableFormat::Latex => Ok(latex::comparisons(comparisons)),
+        TableFormat::Csv => Ok(csv::comparisons(comparisons)),
+        TableFormat::Markdown => {
+            let of_task = |comparison: &Comparison| {
+                let name = contents::heading(comparison.task);
+                format!("{name}\n\n{}", comparison::markdown(comparison))
+            };
+            Ok(comparisons.iter().map(of_task).collect::<Vec<_>>().join("\n"))
+        }
+        TableFormat::Bibtex => Err(ReportError::NoReferences),
     }
 }
 

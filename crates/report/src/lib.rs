@@ -35,7 +35,7 @@ pub use directory::{FITS, forget_pictures, label_errors_file, remove};
 pub use drawing::Drawing;
 pub use either::AnyReport;
 pub use error::ReportError;
-pub use export::{Exported, TableFormat, export};
+pub use export::{Exported, TableFormat, comparison_tables, export};
 pub use html::html;
 pub use lock::DirectoryLock;
 pub use markdown::markdown;

@@ -3,10 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use clap::builder::TypedValueParser as _;
+use clap::builder::TypedValueParser;
 use facefold_report::TableFormat;
 
 use super::values::known;
+
+/// The name of one of these languages of tables.
+pub(super) fn table_format(
+    formats: &[TableFormat],
+) -> impl TypedValueParser<Value = TableFormat> + use<> {
+    known(formats.iter().map(|format| format.as_str())).try_map(|name| name.parse())
+}
 
 /// What to do with a report.
 #[derive(Debug, Subcommand)]
@@ -34,8 +41,7 @@ pub enum ReportCommand {
         /// Directory that `cv` wrote.
         result: PathBuf,
         /// latex (package booktabs), csv (a line a head and metric), markdown, or bibtex (references).
-        #[arg(long, value_name = "FORMAT",
-            value_parser = known(TableFormat::ALL.map(TableFormat::as_str)).try_map(|name| name.parse::<TableFormat>()), hide_possible_values = true)]
+        #[arg(long, value_name = "FORMAT", value_parser = table_format(&TableFormat::ALL), hide_possible_values = true)]
         format: TableFormat,
         /// Directory to write into.
         #[arg(long, value_name = "DIR")]

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use facefold_evaluate::Comparison;
+use serde_json::json;
 
 use crate::arguments::CompareArguments;
 use crate::outcome::Outcome;
@@ -13,7 +14,12 @@ use crate::output::Output;
 /// If a result cannot be read, or no task is in two of them.
 pub fn run(arguments: &CompareArguments, output: Output) -> Result<Outcome> {
     let comparisons = facefold_report::compare_results(&arguments.results, arguments.seed)?;
-    output.answer(&comparisons, || text(&comparisons))?;
+    let Some(format) = arguments.format else {
+        output.answer(&comparisons, || text(&comparisons))?;
+        return Ok(Outcome::Done);
+    };
+    let tables = facefold_report::comparison_tables(&comparisons, format)?;
+    output.answer(&json!({ "tables": tables }), || tables.clone())?;
     Ok(Outcome::Done)
 }
 

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use facefold_testing::{Need, given};
 
 use crate::support::{Dir, fail, json, line, run, succeed};
 
@@ -171,6 +174,38 @@ fn empty_identical_and_missing_rows_are_counted() {
     labels(&list, 29, true);
     let message = fail(line(IMPORT, &[&matrix, &list, &new]), 1);
     assert!(message.contains("expected 30 label rows"), "{message}");
+}
+
+#[test]
+fn label_rows_that_contradict_a_repetition_of_theirs_are_counted() {
+    let Some(python) = given(Need::Python) else { return };
+    let dir = Dir::new();
+    let [matrix, list, store] = made(&dir, 30);
+    let named = dir.path("clip.npz");
+    let script = "import sys, numpy\n\
+                  paths = [f'faces/{row}.jpg' for row in range(30)]\n\
+                  numpy.savez(sys.argv[2], embeddings=numpy.load(sys.argv[1]), paths=paths)";
+    let written = Command::new(python).args(["-c", script]).args([&matrix, &named]).status();
+    assert!(written.expect("python starts").success());
+    let text = std::fs::read_to_string(&list).expect("a list");
+    // One repeated as it is, one with another age.
+    let (same, other) =
+        (format!("faces/4.jpg,subject-0,{},f", age(4)), "faces/5.jpg,subject-0,99,m");
+    std::fs::write(&list, format!("{text}{same}\n{other}\n")).expect("a list");
+    let import = format!("{IMPORT} --key paths");
+    let summary = json(line(&import, &[&named, &list, &store]));
+    assert_eq!((&summary["rows"], &summary["contradictory"]), (&30.into(), &1.into()));
+    let said = run(line(&import, &[&named, &list, &store]));
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(
+        said.contains("1 of 30 label rows have a path that a later row repeats with"),
+        "{said}"
+    );
+    let report = json(line(
+        "cv --store {} --task age --head linear --protocol kfold:3 --out {}",
+        &[&store, &dir.path("cv")],
+    ));
+    assert_eq!(report["tasks"][0]["rows"]["used"], 29);
 }
 
 #[test]

@@ -86,6 +86,43 @@ fn tables_and_plots_are_written_in_three_formats() {
 }
 
 #[test]
+fn a_comparison_of_results_is_printed_as_tables_with_the_values_of_its_json() {
+    let dir = Dir::new();
+    let other = dir.path("other");
+    succeed(line(
+        "cv --store {} --task gender,age --head svm --features embedding --protocol kfold:3 --out {}",
+        &[drawn_store(), &other],
+    ));
+    let compared =
+        |options: &str| line(&format!("compare {{}} {{}}{options}"), &[result(), &other]);
+    let comparisons = json(compared(""));
+    let csv = succeed(compared(" --format csv"));
+    let mut rows = csv.lines().map(|row| row.split(',').collect::<Vec<_>>());
+    let header = rows.next().expect("a header");
+    assert_eq!((header.len(), rows.clone().count()), (13, 2), "a line a task: {csv}");
+    for (row, comparison) in rows.zip(comparisons.as_array().expect("tasks")) {
+        let of =
+            |column: &str| row[header.iter().position(|name| *name == column).expect("a column")];
+        let number = |column: &str| of(column).parse::<f64>().expect("a number");
+        let pair = &comparison["pairs"][0];
+        assert_eq!(of("task"), comparison["task"].as_str().expect("a task"));
+        assert_eq!((of("first"), of("second")), ("linear (result)", "svm (other)"));
+        assert_eq!(Some(number("difference")), pair["difference"].as_f64());
+        assert_eq!(Some(number("interval_high")), pair["interval"]["high"].as_f64());
+        assert_eq!(Some(number("p_holm")), pair["adjusted_p"].as_f64());
+        assert!(
+            (number("first_value") - number("second_value") - number("difference")).abs() < 1e-9
+        );
+    }
+    let latex = succeed(compared(" --format latex"));
+    assert_eq!(latex.matches("\\toprule").count(), 4, "heads and pairs of two tasks: {latex}");
+    assert!(latex.contains("linear (result) & svm (other) & "), "{latex}");
+    assert!(succeed(compared(" --format markdown")).contains("| linear (result) − svm (other) |"));
+    let message = fail(compared(" --format bibtex"), 2);
+    assert!(message.contains("latex, csv, markdown"), "{message}");
+}
+
+#[test]
 fn what_has_no_tables_is_refused_with_what_to_do() {
     let dir = Dir::new();
     let message = fail(line("report export {} --format word", &[result()]), 2);

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use facefold_core::text::cell;
+use facefold_evaluate::{Comparison, Decision};
 
 use crate::model::Report;
 
@@ -34,6 +35,44 @@ pub(super) fn table(report: &Report) -> String {
                     numbers.join(",")
                 );
             }
+        }
+    }
+    text
+}
+
+/// A line a task and pair of heads: the difference is that of the first less the second, a fraction or years.
+pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
+    let mut text = "task,metric,first,second,first_value,second_value,difference,interval_low,interval_high,p_holm,\
+                    better,rows,subjects\n"
+        .to_owned();
+    for comparison in comparisons {
+        let value = |label: &str| {
+            let found = comparison.candidates.iter().find(|candidate| candidate.label == label);
+            found.map_or_else(String::new, |candidate| candidate.value.to_string())
+        };
+        for pair in &comparison.pairs {
+            let better = match pair.decision {
+                Decision::FirstBetter => "first",
+                Decision::SecondBetter => "second",
+                Decision::Undecided => "",
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "{},{},{},{},{},{},{},{},{},{},{better},{},{}",
+                comparison.task,
+                quoted(comparison.metric.name()),
+                quoted(&pair.first),
+                quoted(&pair.second),
+                value(&pair.first),
+                value(&pair.second),
+                pair.difference,
+                pair.interval.low,
+                pair.interval.high,
+                pair.adjusted_p,
+                comparison.rows,
+                comparison.subjects,
+            );
         }
     }
     text

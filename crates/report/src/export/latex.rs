@@ -15,7 +15,41 @@ pub(super) fn tables(report: &Report) -> String {
             [Some(heads(report, task)), task.comparison.as_ref().map(pairs)].into_iter().flatten()
         })
         .collect();
+    document(&tables)
+}
+
+/// The heads of each comparison on the common rows, and their pairs.
+pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
+    let tables: Vec<String> = comparisons
+        .iter()
+        .flat_map(|comparison| [candidates(comparison), pairs(comparison)])
+        .collect();
+    document(&tables)
+}
+
+fn document(tables: &[String]) -> String {
     format!("% \\usepackage{{booktabs}}\n\n{}", tables.join("\n"))
+}
+
+fn candidates(comparison: &Comparison) -> String {
+    let metric = comparison.metric;
+    let header = ["head", &format::heading(metric), "95 % interval"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    for candidate in &comparison.candidates {
+        rows.push(vec![
+            candidate.label.clone(),
+            format::value(metric, candidate.value),
+            format::interval(metric, candidate.interval),
+        ]);
+    }
+    let caption = format!(
+        "Heads for {} on {} rows of {} subjects that all of them predicted; 95 % intervals by a bootstrap of \
+         subjects.",
+        task_name(comparison.task),
+        format::count(comparison.rows),
+        format::count(comparison.subjects),
+    );
+    table(&caption, &format!("tab:{}-common-rows", comparison.task), &rows)
 }
 
 fn heads(report: &Report, task: &TaskReport) -> String {
