@@ -5,19 +5,18 @@
 //! any, are in a column for each class (`p_female`, `p_male`), or in one for the predicted class
 //! (`gender_probability`). Other columns are not read.
 
+mod head;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use csv::StringRecord;
 use facefold_core::text::from_cell;
-use facefold_core::{
-    AgeTarget, FeatureDataset, FeatureMatrix, Fit, FittedHead, Gender, Head, HeadError, ImageKey,
-    PredictedTargets, Prediction, StateDict, Task, TrainingLog,
-};
-use ndarray::Array2;
+use facefold_core::{AgeTarget, Gender, ImageKey, Task};
 
 use crate::error::EvaluateError;
+
+pub use head::ExternalHead;
 
 /// Words for a prediction that was not made.
 const MISSING: [&str; 9] = ["", "nan", "none", "null", "na", "n/a", "-", "?", "unknown"];
@@ -401,189 +400,5 @@ fn file_error(path: &Path, message: String) -> EvaluateError {
     EvaluateError::File { path: path.to_owned(), message }
 }
 
-/// A head that predicts what another program predicted, whatever it is fitted to.
-#[derive(Debug, Clone)]
-pub struct ExternalHead {
-    name: String,
-    settings: serde_json::Value,
-    /// By the row of the matrix: probabilities, or an age; empty without a prediction.
-    values: Arc<Vec<Vec<f32>>>,
-    classes: usize,
-}
-
-impl ExternalHead {
-    /// A head by the predictions for each row of the matrix; empty for rows without one. `classes` is
-    /// 0 for ages. What the predictions depend on is in the settings.
-    #[must_use]
-    pub fn new(
-        name: String,
-        settings: serde_json::Value,
-        values: Vec<Vec<f32>>,
-        classes: usize,
-    ) -> Self {
-        Self { name, settings, values: Arc::new(values), classes }
-    }
-}
-
-impl Head for ExternalHead {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        self.settings.clone()
-    }
-
-    fn fit(
-        &self,
-        _training: &FeatureDataset<'_>,
-        validation: &FeatureDataset<'_>,
-        _seed: u64,
-    ) -> Result<Fit, HeadError> {
-        let notes = vec!["predicted by another program; nothing was fitted".to_owned()];
-        let log = TrainingLog { notes, ..TrainingLog::default() };
-        Fit::of(FittedExternal { head: self.clone(), log }, validation)
-    }
-}
-
-/// Predictions of another program.
-struct FittedExternal {
-    head: ExternalHead,
-    log: TrainingLog,
-}
-
-impl FittedHead for FittedExternal {
-    fn predict(&self, _matrix: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
-        let ExternalHead { values, classes, .. } = &self.head;
-        let width = (*classes).max(1);
-        let mut all = Vec::with_capacity(rows.len() * width);
-        for &row in rows {
-            let values = values.get(row).filter(|values| values.len() == width);
-            let values = values.ok_or_else(|| {
-                HeadError::Shape(format!("expected a prediction of row {row}, found none"))
-            })?;
-            all.extend_from_slice(values);
-        }
-        if *classes == 0 {
-            return Ok(PredictedTargets::Regression(all).into());
-        }
-        let all = Array2::from_shape_vec((rows.len(), width), all);
-        all.map(|all| PredictedTargets::Classes(all).into())
-            .map_err(|error| HeadError::Shape(error.to_string()))
-    }
-
-    fn log(&self) -> &TrainingLog {
-        &self.log
-    }
-
-    fn state_dict(&self) -> StateDict {
-        let config = self.head.settings.clone();
-        StateDict { kind: "external".to_owned(), config, tensors: [].into() }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use facefold_core::Task;
-
-    use super::{ExternalPredictions, MatchedPredictions};
-
-    fn read(text: &str) -> Result<ExternalPredictions, String> {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x.csv");
-        fs_err::write(&path, text).unwrap();
-        ExternalPredictions::read(&path).map_err(|error| error.to_string())
-    }
-
-    fn of(text: &str, task: Task) -> Result<MatchedPredictions, String> {
-        let classes: &[&str] = match task {
-            Task::Gender => &["female", "male"],
-            Task::AgeGroup => &["0-2", "4-6", "60-100"],
-            Task::Class => &["a", "b"],
-            Task::Age => &[],
-        };
-        let classes: Vec<String> = classes.iter().map(ToString::to_string).collect();
-        let pictures = ["1.jpg", "x/2.jpg", "3.jpg"].map(str::to_owned);
-        read(text)?.of_pictures(task, &classes, &pictures).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn rows_are_matched_by_their_paths_and_counted() {
-        let text = "Path,Gender,other\n./x/2.jpg,woman,1\n1.jpg,M,2\n9.jpg,F,3\n3.jpg,nan,4\n";
-        let found = of(text, Task::Gender).unwrap();
-        assert_eq!(found.values, [Some(vec![0.0, 1.0]), Some(vec![1.0, 0.0]), None]);
-        assert_eq!((found.others, found.has_probabilities), (1, false));
-        assert_eq!(read(text).unwrap().tasks(), [Task::Gender]);
-        let found = of("path,age\n3.jpg,41.5\n", Task::Age).unwrap();
-        assert_eq!(found.values, [None, None, Some(vec![41.5])]);
-    }
-
-    #[test]
-    fn probabilities_may_be_of_all_classes_of_one_of_two_or_of_the_predicted_one() {
-        let found = of("path,p_female\n1.jpg,0.75\n", Task::Gender).unwrap();
-        assert_eq!(
-            (found.values[0].as_deref(), found.has_probabilities),
-            (Some(&[0.75, 0.25][..]), true)
-        );
-        let found = of("path,class,p_a,p_b\n1.jpg,b,0.4,0.6\n", Task::Class).unwrap();
-        let values = found.values[0].clone().unwrap();
-        assert!((values[0] - 0.4).abs() < 1e-6 && (values[1] - 0.6).abs() < 1e-6, "{values:?}");
-        let found = of("path,age_group,age_group_probability\n1.jpg,(4 - 6),0.5\n", Task::AgeGroup);
-        assert_eq!(found.unwrap().values[0], Some(vec![0.25, 0.5, 0.25]));
-        let found = of("path,age-group\n1.jpg,60+\nx/2.jpg,5\n", Task::AgeGroup).unwrap();
-        assert_eq!(found.values[0], Some(vec![0.0, 0.0, 1.0]));
-        assert_eq!(found.values[1], Some(vec![0.0, 1.0, 0.0]));
-        // Of equally probable classes the one that is named.
-        let found = of("path,class,p_a,p_b\n1.jpg,b,0.5,0.5\n", Task::Class).unwrap();
-        let values = found.values[0].clone().unwrap();
-        assert!(values[1] > values[0], "{values:?}");
-    }
-
-    #[test]
-    fn a_column_of_probabilities_is_not_taken_for_two_classes() {
-        let classes = ["Happy face", "happy-face"].map(str::to_owned);
-        let table = read("path,class,p_happy face\n1.jpg,happy-face,0.9\n").unwrap();
-        let message = table.of_pictures(Task::Class, &classes, &["1.jpg".to_owned()]).unwrap_err();
-        let message = message.to_string();
-        assert!(message.contains("both `Happy face` and `happy-face`"), "{message}");
-    }
-
-    #[test]
-    fn probabilities_of_many_classes_may_be_rounded() {
-        let classes: Vec<String> = (0..10).map(|class| format!("c{class}")).collect();
-        let names = (0..10).map(|class| format!(",p_c{class}")).collect::<Vec<_>>().concat();
-        let table =
-            read(&format!("path,class{names}\n1.jpg,c0,0.12{}\n", ",0.1".repeat(8) + ",0.12"))
-                .unwrap();
-        let found = table.of_pictures(Task::Class, &classes, &["1.jpg".to_owned()]).unwrap();
-        assert!(found.values[0].as_ref().is_some_and(|values| values[0] > 0.11));
-    }
-
-    #[test]
-    fn tables_that_cannot_be_read_name_the_line() {
-        for (text, task, expected) in [
-            ("file,age\n1.jpg,3\n", Task::Age, "expected a column `path` (or `key`)"),
-            ("path,gendr\n1.jpg,f\n", Task::Gender, "expected a column of predictions"),
-            ("path,age\n1.jpg,3\n./1.jpg,4\n", Task::Age, "line 3: expected each picture once"),
-            ("path,age,Age\n1.jpg,3,4\n", Task::Age, "expected each column once"),
-            ("path,age\n1.jpg,old\n", Task::Age, "line 2: expected an age in years, found `old`"),
-            ("path,age\n1.jpg,1987\n", Task::Age, "found `1987`"),
-            ("path,gender\n1.jpg,x\n", Task::Gender, "one of `female`, `male`, found `x`"),
-            ("path,age_group\n1.jpg,3\n", Task::AgeGroup, "found `3`"),
-            ("path,age\n1.jpg,3\n", Task::Gender, "expected a column `gender`"),
-            ("path,p_female\n1.jpg,1.5\n", Task::Gender, "a probability from 0 to 1"),
-            ("path,p_female,p_male\n1.jpg,0.5,0.1\n", Task::Gender, "sum up to 1"),
-            ("path,age_group,p_0-2\n1.jpg,0-2,1\n", Task::AgeGroup, "without `p_4-6`"),
-            (
-                "path,age_group,p_0-2,p_4-6,p_60-100\n1.jpg,0-2,0.5,0.4,0.05\n",
-                Task::AgeGroup,
-                "sum up to 1",
-            ),
-            ("path,gender,p_female\n1.jpg,m,0.9\n", Task::Gender, "the most probable class"),
-            ("path,gender,gender_probability\n1.jpg,m,0.3\n", Task::Gender, "which is the highest"),
-        ] {
-            let message = of(text, task).unwrap_err();
-            assert!(message.contains(expected), "{text}: {message}");
-        }
-    }
-}
+mod tests;

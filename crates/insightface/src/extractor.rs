@@ -12,7 +12,8 @@ use facefold_core::{
 
 use crate::access::{Address, Header, Token, without_user};
 use crate::canvas::{Canvas, canvas};
-use crate::client::{Client, Dialect, ExtractionFailure};
+use crate::client::{Client, ExtractionFailure};
+use crate::dialect::Dialect;
 use crate::error::InsightfaceError;
 use crate::faces::{
     CheckedEmbedding, DetectedFace, EMBEDDING_LENGTH, FaceResponse, SCORE_THRESHOLD, main_face,

@@ -37,6 +37,7 @@
 mod access;
 mod canvas;
 mod client;
+mod dialect;
 mod error;
 mod extractor;
 pub mod face_detection_recognition;
@@ -51,7 +52,7 @@ mod retry;
 mod transport;
 
 pub use access::{Header, Token};
-pub use client::{Dialect, UnknownDialect};
+pub use dialect::{Dialect, UnknownDialect};
 pub use error::InsightfaceError;
 pub use extractor::{InsightfaceExtractor, Options};
 pub use faces::{BadEmbedding, EMBEDDING_LENGTH, SCORE_THRESHOLD};

@@ -10,6 +10,7 @@ mod config;
 mod explain;
 mod export;
 mod folders;
+mod forget;
 mod heads;
 mod hostile;
 mod import;
