@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 PICTURES, PEOPLE, LENGTH, FOLDS = 480, 80, 768, 5
-STRENGTH = 5.0
+STRENGTH = 2.0
 # What may differ between two runs of one command: when, how long, and the words of the command.
 TIMES = {"command", "created", "date", "seconds"}
 

@@ -69,9 +69,6 @@ pub enum DatasetError {
         /// The name of the split's folder.
         split: String,
     },
-    /// Rendering the distributions failed.
-    #[error("cannot draw the distributions: {0}")]
-    Plot(String),
     /// A name that is no kind of data set.
     #[error(
         "expected a kind of data set `adience`, `utkface`, `fairface`, `imdb-wiki`, `folder` or `manifest`, found `{0}`"

@@ -2,7 +2,7 @@
 //! frozen `ArcFace` network.
 //!
 //! This crate is what the `facefold` command is made of, for programs of your own. It parses no command
-//! line and prints nothing; long work takes a [`Progress`], which hears how far it is and may stop it.
+//! line and prints nothing; long work takes a [`Progress`], which is given how far it is and may stop it.
 //!
 //! # Start here
 //!

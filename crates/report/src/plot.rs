@@ -3,10 +3,12 @@
 mod density;
 mod dots;
 mod forest;
+mod histograms;
 
 pub use density::density;
 pub use dots::dots;
 pub use forest::{Estimate, forest};
+pub use histograms::{Histogram, histograms};
 
 use crate::drawing::{Anchor, Drawing, Paint, text_width};
 

@@ -10,9 +10,13 @@ use super::values::known;
 
 /// The name of one of these languages of tables.
 pub(super) fn table_format(
-    formats: &[TableFormat],
-) -> impl TypedValueParser<Value = TableFormat> + use<> {
-    known(formats.iter().map(|format| format.as_str())).try_map(|name| name.parse())
+    formats: &'static [TableFormat],
+) -> impl TypedValueParser<Value = TableFormat> {
+    known(formats.iter().map(|format| format.as_str())).try_map(|name| {
+        let found = formats.iter().copied().find(|format| format.as_str() == name);
+        let names: Vec<_> = formats.iter().map(|format| format.as_str()).collect();
+        found.ok_or_else(|| format!("expected one of {}, found `{name}`", names.join(", ")))
+    })
 }
 
 /// What to do with a report.

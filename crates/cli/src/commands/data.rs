@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use facefold::data::distributions;
 use facefold::synthetic::{self, SyntheticOptions};
 use facefold_core::files::write_atomic;
 use facefold_datasets::check::{CheckOptions, check};
@@ -48,7 +49,7 @@ fn check_source(
     let dataset = source.source()?.load(&())?;
     let found = check(&dataset, &CheckOptions { images, ..CheckOptions::default() });
     if let Some(path) = plot {
-        write_atomic(path, found.plot()?.as_bytes())?;
+        write_atomic(path, distributions(&found).svg().as_bytes())?;
         output::note(&format!("drew the distributions in {}", path.display()));
     }
     output.answer(&found, || found.to_string())?;

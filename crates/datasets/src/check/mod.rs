@@ -13,7 +13,6 @@ use crate::select::{Selection, select};
 use crate::tally::{LabelCount, Tally};
 
 mod histogram;
-mod plot;
 mod text;
 
 pub use histogram::{Bar, Histogram, Histograms};

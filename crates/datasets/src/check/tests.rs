@@ -115,24 +115,6 @@ fn json_holds_plain_integers() {
 }
 
 #[test]
-fn the_plot_has_every_bar_and_is_self_contained() {
-    let found = check(&made_up(), &CheckOptions::default());
-    let svg = found.plot().unwrap();
-    assert!(svg.starts_with("<svg"));
-    let bars = [&found.histograms.age, &found.histograms.gender, &found.histograms.subject_sizes];
-    for bar in bars.iter().flat_map(|histogram| &histogram.bars) {
-        assert!(svg.contains(&bar.label), "{}", bar.label);
-    }
-    assert!(svg.contains("samples by gender"));
-    assert!(!svg.contains("href") && !svg.contains("@import"));
-    assert_eq!(svg, found.plot().unwrap(), "the same set gives the same drawing");
-
-    let nothing = Dataset::new(DatasetKind::Folder, Path::new("pictures"));
-    let svg = check(&nothing, &CheckOptions::default()).plot().unwrap();
-    assert!(svg.contains("subjects by number of samples: none named"));
-}
-
-#[test]
 fn the_official_lists_are_valid() {
     let Some(folder) = given(Need::Data) else { return };
     let root = folder.join("adience");

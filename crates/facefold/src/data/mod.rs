@@ -1,6 +1,7 @@
 //! From stores to the rows of a task.
 
 mod attributes;
+mod distributions;
 mod joined;
 mod quality;
 mod store_rows;
@@ -9,6 +10,7 @@ mod task_data;
 mod tasks;
 pub(crate) mod warnings;
 
+pub use distributions::distributions;
 pub(crate) use joined::Changed;
 pub use joined::JoinedStores;
 pub use quality::LeastQuality;
