@@ -246,7 +246,7 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
 
     let csv = succeed(line(&format!("{predict} --format csv"), &[&bundle, &film]));
     let rows: Vec<&str> = csv.lines().collect();
-    assert!(rows[0].starts_with("person,first_seconds,last_seconds,frames,gender,"), "{csv}");
+    assert!(rows[0].starts_with("track,first_seconds,last_seconds,frames,gender,"), "{csv}");
     assert_eq!(rows.len(), 2, "{csv}");
     let output = run(line(predict, &[&bundle, &film]));
     let note = String::from_utf8_lossy(&output.stderr);
