@@ -24,6 +24,12 @@ pub struct RowInfo {
 }
 
 impl RowInfo {
+    /// A row of a subject, in no published fold or split.
+    #[must_use]
+    pub fn new(path: impl Into<String>, subject: SubjectId) -> Self {
+        Self { path: path.into(), subject: Some(subject), fold: None, split: None, set: None }
+    }
+
     /// The subject's name, or the row's path where it has none.
     #[must_use]
     pub fn subject_name(&self) -> &str {

@@ -28,7 +28,7 @@
 //! Two classes, separated by the first of eight features, for 40 subjects with three pictures each:
 //!
 //! ```
-//! use facefold::core::{FeatureMatrix, Fold, SubjectId, Targets, Task};
+//! use facefold::core::{FeatureMatrix, SubjectId, Targets, Task};
 //! use facefold::evaluate::{Metrics, RowInfo};
 //! use facefold::heads::HeadOptions;
 //! use facefold::ndarray::Array2;
@@ -39,13 +39,8 @@
 //! let features = Array2::from_shape_fn((120, 8), |(row, column)| {
 //!     noise(row, column) + if column == 0 { class(row) as f32 } else { 0.0 }
 //! });
-//! let rows = (0..120).map(|row| RowInfo {
-//!     path: format!("{row}.jpg"),
-//!     subject: Some(SubjectId::new(format!("subject {}", row / 3))),
-//!     fold: None,
-//!     split: None,
-//!     set: None,
-//! });
+//! let subject = |row: usize| SubjectId::new(format!("subject {}", row / 3));
+//! let rows = (0..120).map(|row| RowInfo::new(format!("{row}.jpg"), subject(row)));
 //! let data = TaskData::new(
 //!     (Task::Gender, vec!["female".to_owned(), "male".to_owned()]),
 //!     FeatureMatrix::new(features, None)?,
