@@ -27,6 +27,48 @@ const over = document.documentElement.scrollWidth - window.innerWidth;
 return [...found, ...cut, ...(over > 0 ? [`the page, by ${over} pixels`] : [])];
 """
 
+# What is wider than the window, or cut off by an element that hides what runs over it.
+WIDER = """
+const unseen = [...document.body.querySelectorAll('*')].filter((one) => getComputedStyle(one).clipPath === 'inset(50%)');
+const seen = [...document.body.querySelectorAll('*')].filter((one) => one.checkVisibility() && !unseen.some((hidden) => hidden.contains(one)));
+const name = (one) => `${one.tagName.toLowerCase()}${one.id ? '#' + one.id : ''}.${one.className} "${one.textContent.trim().slice(0, 40)}"`;
+const wide = seen.filter((one) => {
+    const area = one.getBoundingClientRect();
+    return area.width > 0 && (area.right > window.innerWidth + 1 || area.left < -1);
+});
+const cut = seen.filter((one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== 'visible' && one.clientWidth > 0);
+const over = document.documentElement.scrollWidth - window.innerWidth;
+return [...wide, ...cut].map(name).concat(over > 0 ? [`the page, by ${over} pixels`] : []);
+"""
+
+# The least contrast of a visible text on the opaque ground under it, and that text. Disabled buttons are exempt (WCAG 2.2, 1.4.3).
+TEXT_CONTRAST = """
+const parts = (colour) => colour.match(/[0-9.]+/g).map(Number);
+const light = (rgb) => rgb.slice(0, 3).map((part) => part / 255).map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, at) => sum + [0.2126, 0.7152, 0.0722][at] * part, 0);
+const ancestors = (one) => { const all = []; for (; one; one = one.parentElement) all.push(one); return all; };
+let least = [21, ''];
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+    const one = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !one.checkVisibility() || one.closest('.unseen, :disabled, script, noscript, rect, title') || one.closest('svg') && !one.closest('text')) continue;
+    const above = ancestors(one);
+    const grounds = above.map((each) => parts(getComputedStyle(each).backgroundColor)).filter((each) => (each[3] ?? 1) > 0);
+    const sheet = one.closest('svg')?.querySelector('.sheet');
+    // Digits on cells have a check of their own.
+    if (sheet && /^[0-9,. %]+$/.test(texts.currentNode.data) && one.closest('svg').querySelector('.cell')) continue;
+    const ground = sheet ? parts(getComputedStyle(sheet).fill) : grounds.find((each) => (each[3] ?? 1) === 1) ?? [255, 255, 255];
+    const opacity = above.reduce((product, each) => product * Number(getComputedStyle(each).opacity), 1);
+    if (opacity === 0) continue;
+    const style = getComputedStyle(one);
+    const ink = parts(one.closest('svg') ? style.fill : style.color).slice(0, 3).map((part, at) => opacity * part + (1 - opacity) * ground[at]);
+    const [a, b] = [light(ink), light(ground)];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < least[0]) least = [contrast, texts.currentNode.data.trim().slice(0, 60)];
+}
+return least;
+"""
+
 # The least contrast of a digit on the cell under it, of all confusion matrices.
 CONTRAST = """
 const parts = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map(Number);
@@ -81,6 +123,10 @@ def check_report(browser, path, axe, screenshots):
                 browser.run(FOLD, is_open)
                 over = browser.run(OVERFLOWING)
                 assert not over, f"{path}: {width} pixels wide: {len(over)} parts run over or are cut off: {over[:5]}"
+                wide = browser.run(WIDER)
+                assert not wide, f"{path}: {width} pixels wide: {len(wide)} elements are wider than the window or cut off: {wide[:5]}"
+                contrast, text = browser.run(TEXT_CONTRAST)
+                assert contrast >= LEAST_CONTRAST, f"{path}: {scheme}: a contrast of {contrast:.2f}: {text!r}"
                 if axe and (not is_open or (width, scheme) in OPENED_FOR_AXE):
                     found = violations(browser, axe)
                     assert not found, f"{path}: {width} pixels wide, {scheme}: axe: {found}"
