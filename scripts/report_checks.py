@@ -10,6 +10,8 @@ import re
 MOST_PIXELS, MOST_PAGES = 6000, 12
 # WCAG 2.2, 1.4.3.
 LEAST_CONTRAST = 4.5
+# Letters of a plot, in pixels, also on a phone.
+LEAST_LETTERS = 8
 
 # axe takes a minute for a long report with its parts open.
 OPENED_FOR_AXE = [(1280, "light"), (390, "dark")]
@@ -90,6 +92,19 @@ for (const cell of document.querySelectorAll('rect.cell')) {
 return [least, cells];
 """
 
+# The smallest letters of plots, in pixels of the screen.
+SMALLEST = """
+const texts = [...document.querySelectorAll('svg text')].filter((one) => one.checkVisibility());
+const size = (one) => { const matrix = one.getScreenCTM(); return parseFloat(getComputedStyle(one).fontSize) * Math.hypot(matrix.a, matrix.b); };
+return Math.min(99, ...texts.map(size));
+"""
+
+# Whether what is reached by hovering can be seen where there is none.
+ANCHORS = """
+const anchors = [...document.querySelectorAll('h2 > .anchor, h3 > .anchor, .fold > .anchor')].filter((one) => one.checkVisibility());
+return anchors.filter((one) => getComputedStyle(one).opacity === '0').map((one) => one.getAttribute('href'));
+"""
+
 LINKS = """
 const headings = [...document.querySelectorAll('h2, h3')];
 const dead = [...document.querySelectorAll('a[href^="#"]')].filter((link) => !document.getElementById(link.getAttribute('href').slice(1)));
@@ -125,6 +140,11 @@ def check_report(browser, path, axe, screenshots):
                 assert not over, f"{path}: {width} pixels wide: {len(over)} parts run over or are cut off: {over[:5]}"
                 wide = browser.run(WIDER)
                 assert not wide, f"{path}: {width} pixels wide: {len(wide)} elements are wider than the window or cut off: {wide[:5]}"
+                smallest = browser.run(SMALLEST)
+                assert smallest >= LEAST_LETTERS, f"{path}: {width} pixels wide: letters of {smallest:.1f} pixels in a plot"
+                if width < 600:
+                    hidden = browser.run(ANCHORS)
+                    assert not hidden, f"{path}: links that a finger cannot find: {hidden[:5]}"
                 contrast, text = browser.run(TEXT_CONTRAST)
                 assert contrast >= LEAST_CONTRAST, f"{path}: {scheme}: a contrast of {contrast:.2f}: {text!r}"
                 if axe and (not is_open or (width, scheme) in OPENED_FOR_AXE):
