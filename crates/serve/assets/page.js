@@ -467,7 +467,8 @@ function table(header, rows) {
   const cell = (content, column) => column
     ? make("td", { className: classes[column], "data-label": header[column] }, make("span", {}, content))
     : make("th", { scope: "row" }, content);
-  return make("table", { className: header.length > 3 ? "wide" : "" },
+  const isLong = rows.some((row) => row.slice(1).some((content) => text(content).length > 10));
+  return make("table", { className: header.length > (isLong ? 3 : 4) ? "wide" : "" },
     make("thead", {}, make("tr", {}, ...header.map(heading))),
     make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell)))));
 }
