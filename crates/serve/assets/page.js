@@ -26,17 +26,10 @@ function make(tag, properties = {}, ...children) {
 
 /** Text with its `code` and **strong** words as elements, as reports write them. */
 function inline(text) {
-  const parts = text.split(/(`[^`]+`|\*\*)/).filter(Boolean);
-  const [out, strong] = [document.createDocumentFragment(), make("strong")];
-  let into = out;
-  for (const part of parts) {
-    if (part === "**") {
-      into = into === out ? out.appendChild(strong.cloneNode()) : out;
-    } else {
-      into.append(part.length > 2 && part.startsWith("`") ? make("code", {}, part.slice(1, -1)) : part);
-    }
-  }
-  return out;
+  const code = (part, at) => at % 2 ? make("code", {}, part) : part;
+  const words = (part) => part.split(/`([^`]+)`/).map(code);
+  const parts = text.split("**").map((part, at) => at % 2 ? make("strong", {}, ...words(part)) : words(part));
+  return make("span", {}, ...parts.flat());
 }
 
 function say(text) {
@@ -291,8 +284,7 @@ function unfamiliar(face) {
   const kinds = ["age", ...Object.keys(KINDS)];
   const doubtful = kinds.filter((kind) => firstOf(face, kind)?.familiarity?.unfamiliar).map((kind) => KINDS[kind] ?? "age");
   if (!doubtful.length) return null;
-  const [last, ...others] = doubtful.reverse();
-  const words = others.length ? `${others.reverse().join(", ")} and ${last}` : last;
+  const words = new Intl.ListFormat("en-GB").format(doubtful);
   return make("p", { className: "notice" }, `This face is unlike those the model was trained on: the ${words} may be wrong.`);
 }
 
