@@ -10,8 +10,8 @@ import re
 MOST_PIXELS, MOST_PAGES = 6000, 12
 # WCAG 2.2, 1.4.3.
 LEAST_CONTRAST = 4.5
-# Letters of a plot, in pixels, also on a phone.
-LEAST_LETTERS = 8
+# The height of digits in a plot, in pixels, also on a phone; a long title may have smaller letters.
+LEAST_DIGITS = 8
 
 # axe takes a minute for a long report with its parts open.
 OPENED_FOR_AXE = [(1280, "light"), (390, "dark")]
@@ -92,9 +92,9 @@ for (const cell of document.querySelectorAll('rect.cell')) {
 return [least, cells];
 """
 
-# The smallest letters of plots, in pixels of the screen.
+# The smallest digits in plots, in pixels of the screen.
 SMALLEST = """
-const texts = [...document.querySelectorAll('svg text')].filter((one) => one.checkVisibility());
+const texts = [...document.querySelectorAll('svg text')].filter((one) => one.checkVisibility() && /^[0-9]/.test(one.textContent));
 const size = (one) => { const matrix = one.getScreenCTM(); return parseFloat(getComputedStyle(one).fontSize) * Math.hypot(matrix.a, matrix.b); };
 return Math.min(99, ...texts.map(size));
 """
@@ -141,7 +141,7 @@ def check_report(browser, path, axe, screenshots):
                 wide = browser.run(WIDER)
                 assert not wide, f"{path}: {width} pixels wide: {len(wide)} elements are wider than the window or cut off: {wide[:5]}"
                 smallest = browser.run(SMALLEST)
-                assert smallest >= LEAST_LETTERS, f"{path}: {width} pixels wide: letters of {smallest:.1f} pixels in a plot"
+                assert smallest >= LEAST_DIGITS, f"{path}: {width} pixels wide: digits of {smallest:.1f} pixels in a plot"
                 if width < 600:
                     hidden = browser.run(ANCHORS)
                     assert not hidden, f"{path}: links that a finger cannot find: {hidden[:5]}"
