@@ -9,8 +9,9 @@ network, serves it on a free port of this machine, and ends all that it began.
     scripts/browser_test.py target/debug/facefold --screenshots shots --results results --axe node_modules/axe-core/axe.min.js
     scripts/browser_test.py target/debug/facefold --break 'picture.append(box)=void box'
 
-A report of two tasks on the drawn faces is checked at two widths, light and dark, folded and open, and in print; with --results
-also those there. axe-core (an npm package) looks for barriers where --axe gives its file.
+The page is checked in each of its states at two widths, light and dark: nothing wider than the window, text with contrast. So is a
+report of two tasks on the drawn faces, folded and open, and in print; with --results also those there. axe-core (an npm package)
+looks for barriers in all of them where --axe gives its file.
 
 With --break the page's script is changed on its way to the browser, which the test must notice.
 """
@@ -20,6 +21,7 @@ import base64
 import http.client
 import http.server
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -30,6 +32,7 @@ import time
 import urllib.error
 import urllib.request
 
+from page_checks import WORDS, States, check_states, table
 from report_checks import check_report
 
 # The key under which WebDriver names elements (https://www.w3.org/TR/webdriver2/#elements).
@@ -117,6 +120,7 @@ class Browser:
         """A window of this size, light or dark."""
         mobile = width < 600
         self.developer("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+        self.developer("Emulation.setTouchEmulationEnabled", enabled=mobile)
         self.developer("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def screenshot(self, path):
@@ -136,35 +140,59 @@ class Browser:
 
 
 class Served:
-    """`facefold serve` on a free port, with a bundle trained on drawn faces, and a report on them."""
+    """`facefold serve` on free ports, with bundles trained on drawn faces, and reports on them."""
+
+    token = "a-token-for-this-test"
 
     def __init__(self, facefold, directory, results):
-        drawn, store, bundle = directory / "drawn", directory / "store", directory / "faces.facefold"
-
-        def run(*arguments):
-            subprocess.run([facefold, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-        run("data", "generate", drawn, "--subjects", 12, "--pictures", 60, "--seed", 3)
-        run("extract", "adience", drawn, "--store", store, "--model", "untrained")
-        self.report = directory / "two-tasks"
-        run("cv", "--store", store, "--task", "gender,age-group", "--head", "linear,knn", "--out", self.report)
-        run("train", "--store", store, "--task", "gender,age-group", "--head", "linear", "--out", bundle)
-        extra = ["--results", str(results)] if results else []
-        command = [facefold, "serve", "--bundle", str(bundle), "--listen", "127.0.0.1:0", "--offline", *extra]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        assert "http://" in line, f"expected an address, found {line!r}"
-        self.address = "http://" + line.split("http://", 1)[1].strip()
-        self.reports = [self.report / "report.html"]
+        self.facefold, self.directory, self.processes = facefold, directory, []
+        drawn, store, self.bundle = directory / "drawn", directory / "store", directory / "faces.facefold"
+        self.run("data", "generate", drawn, "--subjects", 12, "--pictures", 60, "--seed", 3)
+        self.run("extract", "adience", drawn, "--store", store, "--model", "untrained")
+        shown = directory / "results"
+        two_tasks = ("cv", "--store", store, "--task", "gender,age-group")
+        self.run(*two_tasks, "--head", "linear,knn", "--out", shown / "two-tasks")
+        self.run(*two_tasks, "--head", "svm-linear", "--out", shown / "one-head")
+        for task in ("gender", "age-group"):
+            self.run("cv", "--store", store, "--task", task, "--head", "knn", "--out", shown / f"only-{task}")
+        self.run("train", "--store", store, "--task", "gender,age-group", "--head", "linear", "--out", self.bundle)
+        self.reports = [shown / "two-tasks" / "report.html"]
         for result in sorted(results.glob("*/report.json")) if results else []:
             if "matrix" not in result.parent.name:
-                run("report", "render", result.parent, "--out", directory / "rendered" / result.parent.name)
+                shutil.copytree(result.parent, shown / result.parent.name)
+                self.run("report", "render", result.parent, "--out", directory / "rendered" / result.parent.name)
                 self.reports.append(directory / "rendered" / result.parent.name / "report.html")
         self.pictures = sorted(drawn.rglob("*.jpg"))[:3]
+        self.address = self.serve("--bundle", self.bundle, "--results", shown)
+
+    def run(self, *arguments):
+        subprocess.run([self.facefold, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def serve(self, *arguments, token=None):
+        """The address of a server; it asks for the token where there is one."""
+        command = [self.facefold, "serve", *map(str, arguments), "--listen", "127.0.0.1:0", "--offline"]
+        environment = {name: value for name, value in os.environ.items() if name != "FACEFOLD_TOKEN"}
+        environment |= {"FACEFOLD_TOKEN": token} if token else {}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+        self.processes.append(process)
+        line = process.stdout.readline()
+        assert "http://" in line, f"expected an address, found {line!r}"
+        return "http://" + line.split("http://", 1)[1].strip()
+
+    def serve_ages(self):
+        """A server of a bundle for ages that decides at 18, and one of two bundles that asks for a token."""
+        drawn, store, ages = self.directory / "people", self.directory / "people-store", self.directory / "ages.facefold"
+        self.run("data", "generate", drawn, "--subjects", 30, "--pictures", 320, "--seed", 5)
+        self.run("extract", "adience", drawn, "--store", store, "--model", "untrained")
+        self.run("train", "--store", store, "--task", "gender,age", "--head", "mlp", "--threshold", 18, "--max-false-adult", "10%", "--out", ages)
+        self.with_ages = self.serve("--bundle", ages)
+        self.with_token = self.serve("--bundle", ages, "--bundle", self.bundle, token=self.token)
 
     def close(self):
-        self.process.terminate()
-        assert self.process.wait(timeout=60) == 0, "facefold serve did not end well"
+        for process in self.processes:
+            process.terminate()
+        codes = [process.wait(timeout=60) for process in self.processes]
+        assert not any(codes), f"facefold serve did not end well: {codes}"
 
 
 def meddler(address, change):
@@ -262,7 +290,7 @@ def check_ways_in(browser, pictures, directory):
 def check_maps(browser):
     """Occlusion maps on demand, reached and asked for by keyboard."""
     name = browser.run("const button = document.querySelector('.prediction .explain'); button.focus(); return button.getAttribute('aria-label')")
-    assert name == "Explain the predictions for face 1", name
+    assert name == "Explain these predictions (face 1)", name
     browser.key(ENTER)
     maps = browser.wait("a map of each prediction", """
         const maps = [...document.querySelector('.prediction .maps').querySelectorAll('figure')];
@@ -325,7 +353,7 @@ def check_keyboard(browser):
     browser.wait("the face's predictions in focus", "return document.activeElement.classList.contains('face')")
 
 
-def check_looks(browser, screenshots, with_reports):
+def check_looks(browser, screenshots):
     """Nothing is cut off or runs over, at two widths, light and dark."""
     for name, width, height in [("wide", 1280, 900), ("phone", 390, 844)]:
         for scheme in ("light", "dark"):
@@ -344,8 +372,7 @@ def check_looks(browser, screenshots, with_reports):
                 browser.screenshot(screenshots / f"{name}-{scheme}-maps.png")
                 browser.run("document.getElementById('worth').scrollIntoView()")
                 browser.screenshot(screenshots / f"{name}-{scheme}-worth.png")
-    if with_reports:
-        check_reports(browser, screenshots)
+    check_reports(browser, screenshots)
 
 
 def check_reports(browser, screenshots):
@@ -382,8 +409,8 @@ def main():
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("chromium-browser"))
     parser.add_argument("--driver", default=shutil.which("chromedriver"))
     parser.add_argument("--screenshots", type=pathlib.Path, help="directory for screenshots")
-    parser.add_argument("--results", type=pathlib.Path, help="reports to show")
-    parser.add_argument("--axe", type=pathlib.Path, help="axe-core's axe.min.js, to look for barriers in reports")
+    parser.add_argument("--results", type=pathlib.Path, help="further reports to show and check")
+    parser.add_argument("--axe", type=pathlib.Path, help="axe-core's axe.min.js, to look for barriers")
     parser.add_argument("--break", dest="change", metavar="OLD=NEW", help="change the script, which must make the test fail")
     arguments = parser.parse_args()
     if not arguments.chromium or not arguments.driver:
@@ -398,16 +425,24 @@ def main():
             browser = Browser(arguments.chromium, arguments.driver, directory)
             try:
                 address = meddler(served.address, arguments.change) if arguments.change else served.address
+                if not arguments.change:
+                    served.serve_ages()
                 check_page(browser, address, served.pictures)
                 check_ways_in(browser, served.pictures, directory)
                 check_keyboard(browser)
                 check_maps(browser)
                 check_neighbours(browser)
-                check_looks(browser, arguments.screenshots, arguments.results is not None)
+                check_looks(browser, arguments.screenshots)
                 # The response to what is no picture is 415, which the console reports as an error.
                 complaints = [text for text in browser.complaints() if "415" not in text and "/v1/compare" not in text]
                 assert not complaints, complaints
                 axe = arguments.axe.read_text() if arguments.axe else None
+                if not arguments.change:
+                    for check in WORDS:
+                        check(browser, States(browser, served, address))
+                    lines, faults = check_states(browser, served, address, axe, arguments.screenshots)
+                    print(table(lines))
+                    assert not faults, "\n".join([f"{len(faults)} faults of the page:", *faults])
                 for report in served.reports:
                     print(check_report(browser, report, axe, arguments.screenshots))
             finally:
@@ -415,7 +450,7 @@ def main():
         finally:
             served.close()
     if not arguments.axe:
-        print("skipped: barriers in reports, as --axe does not say where axe-core is")
+        print("skipped: barriers, as --axe does not say where axe-core is")
     print("the page works: dropped, chosen and taken pictures get predictions; keyboard, two widths, light and dark")
 
 

@@ -103,11 +103,13 @@ impl RunFile {
         words.join(" ")
     }
 
-    /// The text of the file, as it lies in a directory.
+    /// The text of the file, as it lies in a directory; an empty path is the working directory.
     ///
     /// # Errors
     /// A directory that cannot be found out about.
     pub fn text(&self, directory: &Path) -> Result<String> {
+        let is_here = directory.as_os_str().is_empty();
+        let directory = if is_here { Path::new(".") } else { directory };
         let mut lines = vec![
             format!(
                 "# Repeats a run of facefold {}: facefold --config {RUN_FILE}",
@@ -346,6 +348,14 @@ mod tests {
         let expected =
             r"facefold train 'it'\''s' --store a --store b --task gender,age --set svm.c=0.1,1";
         assert!(line.starts_with(expected), "{line}");
+    }
+
+    /// Where a bare name such as `faces.facefold` lies.
+    #[test]
+    fn an_empty_path_is_the_working_directory() {
+        let text = |directory: &str| run().text(std::path::Path::new(directory)).unwrap();
+        assert_eq!(text(""), text("."));
+        assert!(text("").contains("root = \"data/it's\"\n"), "{}", text(""));
     }
 
     #[test]

@@ -3,8 +3,15 @@
 // server only, and puts every text into the page as text.
 
 const at = (id) => document.getElementById(id);
-const percent = (share) => `${(100 * share).toFixed(share > 0.995 || share < 0.005 ? 1 : 0)} %`;
 let token = "";
+
+/** A fraction in percent; one that is close to 0 or 1 is never rounded to it. */
+function percent(share) {
+  if (share > 0 && share < 0.001) return "< 0.1 %";
+  if (share > 0.999 && share < 1) return "> 99.9 %";
+  const near = (share > 0 && share < 0.005) || (share > 0.995 && share < 1);
+  return `${(100 * share).toFixed(near ? 1 : 0)} %`;
+}
 
 /** An element with properties and children; strings become text. */
 function make(tag, properties = {}, ...children) {
@@ -15,6 +22,14 @@ function make(tag, properties = {}, ...children) {
   }
   element.append(...children.filter((child) => child !== null));
   return element;
+}
+
+/** Text with its `code` and **strong** words as elements, as reports write them. */
+function inline(text) {
+  const code = (part, at) => at % 2 ? make("code", {}, part) : part;
+  const words = (part) => part.split(/`([^`]+)`/).map(code);
+  const parts = text.split("**").map((part, at) => at % 2 ? make("strong", {}, ...words(part)) : words(part));
+  return make("span", {}, ...parts.flat());
 }
 
 function say(text) {
@@ -59,6 +74,7 @@ function askForToken() {
   if (!tokenGiven) {
     const form = at("token-form");
     form.hidden = false;
+    at("token-note").textContent = token ? "The server refused this token." : "It is kept until this page is closed.";
     at("token").focus();
     tokenGiven = new Promise((resolve) => {
       form.onsubmit = (event) => {
@@ -78,36 +94,91 @@ function askForToken() {
 
 async function tellAll(files) {
   const pictures = [...files];
-  let done = 0;
+  let [done, failed] = [0, 0];
   const progress = () => say(pictures.length === 1 ? "Processing …" : `Processing: ${done} of ${pictures.length} …`);
   progress();
   for (const file of pictures) {
-    const place = make("article", { className: "prediction" }, make("h2", {}, file.name || "picture"));
+    const place = make("article", { className: "prediction" });
     at("predictions").prepend(place);
-    await predict(file, place);
+    if (!await predict(file, place)) failed += 1;
     done += 1;
     progress();
   }
-  say(done === 1 ? "Done." : `${done} pictures done.`);
+  const without = done === 1 ? "No prediction." : `${done} pictures done, ${failed} without a prediction.`;
+  const all = done === 1 ? "Done." : `${done} pictures done.`;
+  say(failed ? without : all);
 }
 
-async function predict(file, place) {
+/** Fills the place with a picture and its predictions; `whole` takes all of the picture as one aligned face. */
+async function predict(file, place, whole = false) {
   const picture = showPicture(file);
   const side = make("div", {}, make("p", { className: "quiet" }, "Processing …"));
-  place.append(picture, side);
+  place.replaceChildren(make("h2", {}, file.name || "picture"), picture, side);
   try {
     const headers = { "content-type": contentType(file) };
-    const reply = await ask("v1/predict?faces=all", { method: "POST", headers, body: file });
+    const reply = await ask(`v1/predict?faces=all${whole ? "&aligned=true" : ""}`, { method: "POST", headers, body: file });
     const result = reply.pictures[0];
-    side.replaceChildren(...result.faces.map((face, number) => faceCard(face, number, file)));
+    side.replaceChildren(...result.faces.map((face, number) => faceCard(face, number, file, whole)));
+    if (whole) side.append(make("p", { className: "caption" }, "No face was looked for: the whole picture was taken as one aligned face."));
     if (result.faces_found > result.faces.length) {
       const rest = result.faces_found - result.faces.length;
       side.append(make("p", { className: "caption" }, `${rest} more found: too small, or beyond the limit on faces.`));
     }
     await drawBoxes(picture, result.faces, side);
+    return true;
   } catch (problem) {
-    side.replaceChildren(make("p", { className: "warning", role: "alert" }, problemWords(problem)));
+    side.replaceChildren(...troubles(problem, file, place));
+    return false;
   }
+}
+
+/** Rejections of pictures in which there may be a face. */
+const WITHOUT_FACE = {
+  "no-face": "No face was found in this picture.",
+  "low-score": "Something like a face was found, but not clearly enough.",
+  "too-small": "The face or the picture is too small.",
+  "bad-landmarks": "A face was found, but not where its eyes, nose and mouth are.",
+};
+
+/** Rejections of files. */
+const UNREAD = {
+  "not-a-picture": "This file is no picture that can be read. JPEG, PNG, WebP, BMP, TIFF and GIF of one frame can.",
+  empty: "This file is empty.",
+  truncated: "This file ends early. Copy it again from where it is whole.",
+  undecodable: "This file is damaged, or of a rare kind that is not read. Save it again as JPEG or PNG.",
+  animated: "This file has several frames or pages. Save one of them as JPEG or PNG.",
+  "wrong-channels": "This picture's colours are not RGB or grey. Save it in RGB as JPEG or PNG.",
+  "too-large": "This picture is too large for this server. Make it smaller, or crop it.",
+};
+
+/** What went wrong, and what helps. */
+function troubles(problem, file, place) {
+  const words = WITHOUT_FACE[problem.code] ?? UNREAD[problem.code];
+  if (!words) return [make("p", { className: "warning", role: "alert" }, problemWords(problem))];
+  const parts = [make("p", { className: "warning", role: "alert" }, words)];
+  if (problem.code in WITHOUT_FACE) parts.push(...advice(file, place));
+  if (problem.code in UNREAD) place.classList.add("unread");
+  return [...parts, make("p", { className: "caption" }, problemWords(problem))];
+}
+
+/** Which pictures work, and the way for a crop that the face fills. */
+function advice(file, place) {
+  const button = make("button", { type: "button", className: "whole" }, "Predict the whole picture as one face");
+  button.onclick = async () => {
+    say("Processing …");
+    say(await predict(file, place, true) ? "Done." : "No prediction.");
+    place.querySelector(".face")?.focus();
+  };
+  return [
+    make("p", {}, "What helps:"),
+    make("ul", { className: "advice" },
+      make("li", {}, make("strong", {}, "Larger: "), "come closer, or crop the picture to the head and shoulders."),
+      make("li", {}, make("strong", {}, "Upright, towards the camera: "), "a face from the side or upside down may not be found."),
+      make("li", {}, make("strong", {}, "Well lit and sharp, "), "with nothing over eyes, nose or mouth."),
+      make("li", {}, make("strong", {}, "Some space around it: "), "a face that fills the picture from edge to edge may not be found.")),
+    make("p", {}, "Is the picture such a crop, with one upright face that fills it?"),
+    make("p", {}, button),
+  ];
 }
 
 const contentType = (file) => file.type.startsWith("image/") ? file.type : "application/octet-stream";
@@ -134,7 +205,7 @@ async function drawBoxes(picture, faces, side) {
     const [top, bottom] = [clip(face.box[1], height), clip(face.box[3], height)];
     const card = side.children[number];
     const label = make("span", { className: "face-label" }, `${number + 1} · ${short(face)}`);
-    const box = make("button", { type: "button", className: "face-box", "aria-label": `Face ${number + 1}: ${short(face)}` }, label);
+    const box = make("button", { type: "button", className: "face-box", "aria-label": `Face ${number + 1} · ${short(face)}` }, label);
     box.style.left = `${(100 * left) / width}%`;
     box.style.top = `${(100 * top) / height}%`;
     box.style.width = `${(100 * (right - left)) / width}%`;
@@ -177,46 +248,81 @@ function spreadLabels(picture) {
   }
 }
 
-/** The first bundle's predictions in a few words. */
+const KINDS = { gender: "gender", age_group: "age group", class: "class" };
+
+/** The prediction of a kind: that of the first bundle which has one. */
+const firstOf = (face, kind) => face.predictions.find((prediction) => (prediction[kind] ?? null) !== null);
+
+const years = (age) => `${Math.round(age)} years`;
+
+/** The card's predictions in a few words. */
 function short(face) {
-  const words = [];
-  for (const prediction of face.predictions) {
-    if (prediction.gender) words.push(prediction.gender.label);
-    if (prediction.age !== null) words.push(`${Math.round(prediction.age)} years`);
-    else if (prediction.age_group) words.push(prediction.age_group.label);
-    if (prediction.class) words.push(prediction.class.label);
-    if (words.length) break;
-  }
-  return words.join(", ") || "a face";
+  const [gender, aged, grouped, named] = ["gender", "age", "age_group", "class"].map((kind) => firstOf(face, kind));
+  const words = [gender?.gender.label, aged ? years(aged.age) : grouped?.age_group.label, named?.class.label];
+  return words.filter(Boolean).join(", ") || "a face";
 }
 
-function faceCard(face, number, file) {
-  const several = face.predictions.length > 1;
-  const parts = face.predictions.flatMap((prediction) => [
-    several ? make("h3", {}, prediction.bundle) : null,
-    prediction.familiarity?.unfamiliar
-      ? make("p", { className: "warning" }, "This face is unlike those the model was trained on: its predictions are unreliable.")
-      : null,
-    ...["gender", "age_group", "class"].filter((kind) => prediction[kind]).flatMap((kind) => [
-      make("p", { className: "caption" }, { gender: "gender, as annotators label it", age_group: "age group", class: "class" }[kind]),
-      bars(prediction[kind]),
-    ]),
-    ...ages(prediction),
-  ]);
-  const score = `detector ${percent(face.score)}, embedding norm ${face.norm.toFixed(1)}`;
+/** One value for each thing predicted, whatever the number of bundles; what else they say is folded, and so is the group of an age. */
+function faceCard(face, number, file, whole) {
+  const aged = firstOf(face, "age");
+  const parts = [
+    ...(aged ? ages(aged) : []),
+    ...Object.entries(KINDS).flatMap(([kind, name]) => {
+      const prediction = firstOf(face, kind)?.[kind];
+      if (!prediction) return [];
+      if (kind === "age_group" && aged) return [make("details", {}, make("summary", {}, "Age group"), bars(prediction))];
+      return [make("p", { className: "caption" }, kind === "gender" ? "gender, as annotators label it" : name), bars(prediction)];
+    }),
+  ];
   return make("div", { className: "face", tabIndex: -1 },
-    make("h3", {}, `Face ${number + 1}`), ...parts, make("p", { className: "caption" }, score), explainer(face, number, file));
+    make("h3", {}, `Face ${number + 1}`), unfamiliar(face), ...parts,
+    face.predictions.length > 1 ? everyBundle(face) : null, details(face, aged), explainer(face, number, file, whole));
+}
+
+/** A warning about a face that is unlike those of the training sets. */
+function unfamiliar(face) {
+  const kinds = ["age", ...Object.keys(KINDS)];
+  const doubtful = kinds.filter((kind) => firstOf(face, kind)?.familiarity?.unfamiliar).map((kind) => KINDS[kind] ?? "age");
+  if (!doubtful.length) return null;
+  const words = new Intl.ListFormat("en-GB").format(doubtful);
+  return make("p", { className: "notice" }, `This face is unlike those the model was trained on: the ${words} may be wrong.`);
+}
+
+/** What each bundle predicts, folded. */
+function everyBundle(face) {
+  const rows = face.predictions.map((prediction) => [
+    prediction.bundle, prediction.age === null ? "–" : years(prediction.age),
+    ...Object.keys(KINDS).map((kind) => prediction[kind]?.label ?? "–"),
+    prediction.thresholds.map((at) => `${at.age} or older: ${DECISIONS[at.decision]}`).join("; ") || "–",
+    prediction.familiarity?.unfamiliar ? "unlike the training faces" : "–"]);
+  const header = ["bundle", "age", ...Object.values(KINDS), "decision", "note"];
+  const filled = header.map((_, column) => !column || rows.some((row) => row[column] !== "–"));
+  const kept = (row) => row.filter((_, column) => filled[column]);
+  return make("details", {}, make("summary", {}, "What each bundle predicts"), table(kept(header), rows.map(kept)));
+}
+
+/** The numbers behind a card, folded. */
+function details(face, aged) {
+  const lines = [`Detector score: ${percent(face.score)}. Embedding norm: ${face.norm.toFixed(1)}.`];
+  for (const at of aged?.thresholds ?? []) {
+    if (at.probability_over !== null) {
+      lines.push(`Probability of being ${at.age} or older, by the predicted distribution: ${percent(at.probability_over)}. It alone does not decide: the decision also keeps a margin.`);
+    }
+  }
+  const familiarity = face.predictions.find((prediction) => prediction.familiarity)?.familiarity;
+  if (familiarity) lines.push(`Familiarity: of the training sets' own faces ${percent(familiarity.score)} are as unusual as this one, or more so.`);
+  return make("details", {}, make("summary", {}, "Details"), ...lines.map((line) => make("p", { className: "caption" }, line)));
 }
 
 /** A button that requests occlusion maps, and the maps in the response. */
-function explainer(face, number, file) {
+function explainer(face, number, file, whole) {
   const maps = make("div", { className: "maps", "aria-live": "polite" });
-  const button = make("button", { type: "button", className: "explain", "aria-label": `Explain the predictions for face ${number + 1}` }, "Explain these predictions");
+  const button = make("button", { type: "button", className: "explain", "aria-label": `Explain these predictions (face ${number + 1})` }, "Explain these predictions");
   button.onclick = async () => {
     button.disabled = true;
     maps.replaceChildren(make("p", { className: "quiet" }, "Covering one part of the face after another …"));
     try {
-      const reply = await ask(`v1/explain?face=${face.index}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
+      const reply = await ask(`v1/explain?face=${face.index}${whole ? "&aligned=true" : ""}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
       maps.replaceChildren(...reply.explanations.map((one) => mapFigure(one, face.predictions.length > 1)),
         make("p", { className: "caption" }, "Each part of the aligned face was covered in turn, in the mean colour of the face; colours show how the prediction changed."));
       button.hidden = true;
@@ -248,39 +354,57 @@ function bars(prediction) {
   return list;
 }
 
-/** A line for each age threshold that the bundle decides at. */
+const DECISIONS = { over: "yes", under: "no", undecided: "cannot say" };
+
+/** For each age threshold that the bundle decides at, the decision and what it means. */
 function decisions(prediction) {
-  const words = { over: "yes", under: "no", "undecided": "cannot say" };
-  return prediction.thresholds.map((at) => {
-    const line = make("p", { className: "value" }, `${at.age} or older: ${words[at.decision]}`);
-    if (at.probability_over !== null) {
-      line.append(make("span", { className: "interval" }, ` – probability ${percent(at.probability_over)}`));
-    }
-    return line;
+  return prediction.thresholds.flatMap(({ age, decision }) => {
+    const meaning = {
+      over: `Looks clearly older than ${age}: few people under ${age} get a yes.`,
+      under: `Looks clearly younger than ${age}: few people of ${age} or older get a no.`,
+      undecided: prediction.familiarity?.unfamiliar
+        ? "Nothing is decided about a face unlike the training faces. Ask for a document."
+        : `Looks too close to ${age}: a yes or a no would be wrong too often. Ask for a document.`,
+    };
+    return [
+      make("p", { className: "value decision" }, `${age} or older: ${DECISIONS[decision]}`),
+      make("p", { className: "caption" }, meaning[decision]),
+    ];
   });
 }
 
-/** The predicted age, above the predicted distribution where the head has one. */
-function ages(prediction) {
-  if (prediction.age === null) return [];
-  const caption = make("p", { className: "caption" }, "age");
-  const predicted = make("p", { className: "value" }, `${prediction.age.toFixed(1)} years`);
-  if (prediction.age_low !== null) {
-    const interval = ` – ${prediction.age_low.toFixed(0)} to ${prediction.age_high.toFixed(0)} (80 % interval)`;
-    predicted.append(make("span", { className: "interval" }, interval));
+/** The one interval around a predicted age: calibrated, else that of the predicted distribution; none without either. */
+function interval({ age_low: low, age_high: high, age_distribution: probabilities, familiarity }) {
+  if (low !== null) {
+    const wider = familiarity?.unfamiliar ? " It is wider for an unfamiliar face." : "";
+    return { low: Math.round(low), high: Math.round(high), meaning: `80 % interval: for about 8 of 10 faces the true age lies in it.${wider}` };
   }
-  const probabilities = prediction.age_distribution;
-  if (!probabilities) return [caption, predicted, ...decisions(prediction)];
-  let [sum, low, high] = [0, 0, probabilities.length - 1];
-  probabilities.forEach((share, year) => {
-    if (sum < 0.1) low = year;
-    if (sum < 0.9) high = year;
-    sum += share;
-  });
+  if (!probabilities) return null;
+  const below = (share) => {
+    let sum = 0;
+    return probabilities.findIndex((one) => (sum += one) >= share);
+  };
+  return { low: below(0.1), high: below(0.9), meaning: "80 % of the predicted distribution, not checked against true ages." };
+}
+
+/** The predicted age with its interval, the decisions, and the predicted distribution where the head has one. */
+function ages(prediction) {
+  const range = interval(prediction);
+  const predicted = make("p", { className: "value age" }, years(prediction.age));
+  if (range) predicted.append(make("span", { className: "interval" }, `, likely ${range.low} to ${range.high}`));
+  const parts = [make("p", { className: "caption" }, "age"), predicted];
+  if (range) parts.push(make("p", { className: "caption" }, range.meaning));
+  parts.push(...decisions(prediction));
+  return prediction.age_distribution ? [...parts, ...distribution(prediction, range)] : parts;
+}
+
+/** The distribution over ages, with the years of the interval marked. */
+function distribution({ age, age_distribution: probabilities }, range) {
   const most = Math.max(...probabilities);
-  const chart = make("div", { className: "ages", role: "img", "aria-label": `Distribution over ages; 80 % of it is from ${low} to ${high} years` });
+  const chart = make("div", { className: "ages", role: "img", "aria-label": `Predicted distribution over ages from 0 to ${probabilities.length - 1} years` });
   probabilities.forEach((share, year) => {
-    const column = make("div", { className: year === Math.round(prediction.age) ? "year predicted-year" : "year", title: `${year}: ${percent(share)}` });
+    const place = year < range.low || year > range.high ? "outside" : "inside";
+    const column = make("div", { className: `year ${year === Math.round(age) ? "predicted-year" : place}`, title: `${year}: ${percent(share)}` });
     column.style.height = `${(100 * share) / most}%`;
     chart.append(column);
   });
@@ -289,8 +413,7 @@ function ages(prediction) {
     tick.style.left = `${(100 * (year + 0.5)) / probabilities.length}%`;
     return tick;
   }));
-  const words = `80 % of the predicted distribution is from ${low} to ${high} years.`;
-  return [caption, predicted, ...decisions(prediction), chart, axis, make("p", { className: "caption" }, words)];
+  return [chart, axis, make("p", { className: "caption" }, "Predicted distribution over ages; pale bars are outside the interval.")];
 }
 
 /* ---- the camera ---- */
@@ -307,6 +430,7 @@ async function startCamera() {
   at("video").srcObject = stream;
   at("viewfinder").hidden = false;
   await at("video").play();
+  at("viewfinder").scrollIntoView({ block: "nearest" });
   at("shoot").focus();
 }
 
@@ -326,11 +450,19 @@ function shoot() {
 
 /* ---- what the numbers are worth ---- */
 
+/** A table whose first column names its rows; numbers stand to the right. On a narrow screen a wide one is a list of cards. */
 function table(header, rows) {
-  const cell = (tag, text, column) => make(tag, { className: column ? "number" : "" }, text);
-  return make("div", { className: "scroll" }, make("table", {},
-    make("thead", {}, make("tr", {}, ...header.map((text, column) => cell("th", text, column)))),
-    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((text, column) => cell("td", text, column)))))));
+  const text = (content) => content.textContent ?? content;
+  const isNumber = (column) => column > 0 && rows.every((row) => /^([<>] )?[-−]?\d|^–$/.test(text(row[column])));
+  const classes = header.map((_, column) => isNumber(column) ? "number" : "");
+  const heading = (name, column) => make("th", { scope: "col", className: classes[column] }, name);
+  const cell = (content, column) => column
+    ? make("td", { className: classes[column], "data-label": header[column] }, make("span", {}, content))
+    : make("th", { scope: "row" }, content);
+  const isLong = rows.some((row) => row.slice(1).some((content) => text(content).length > 10));
+  return make("table", { className: header.length > (isLong ? 3 : 4) ? "wide" : "" },
+    make("thead", {}, make("tr", {}, ...header.map(heading))),
+    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell)))));
 }
 
 function worthOf(task, measured) {
@@ -367,6 +499,9 @@ function setInWords(set) {
 
 function showModels(models) {
   at("model").textContent = `${models.network}, ${models.execution}`;
+  if (models.detector === "none") {
+    at("whole").textContent = "The bundle was trained on aligned crops: no face is looked for, and every picture is taken whole as one face, whatever it shows.";
+  }
   at("terms").textContent = `Terms of the network: ${models.licence}.`;
   at("bundles").replaceChildren(...models.bundles.map((bundle) => make("details", { open: models.bundles.length === 1 },
     make("summary", {}, bundle.name), ...bundle.tasks.flatMap((task) => worthOf(task, bundle.metrics?.[task.task])),
@@ -396,8 +531,8 @@ function showList(reports) {
     tick.onchange = () => { at("compare").disabled = ticked().length !== 2; };
     const open = make("button", { type: "button" }, report.name);
     open.onclick = () => into(openReport(report.name));
-    const cells = [tick, open, report.dataset, report.tasks.join(", "), report.features, report.date];
-    return make("tr", {}, ...cells.map((content) => make("td", {}, content)));
+    const cells = { compare: tick, report: open, data: report.dataset, tasks: report.tasks.join(", "), features: report.features, date: report.date };
+    return make("tr", {}, ...Object.entries(cells).map(([name, content]) => make("td", { "data-label": name }, content)));
   }));
 }
 
@@ -414,16 +549,20 @@ async function into(parts) {
   at("report").replaceChildren(make("p", { className: "quiet" }, "Reading …"));
   try {
     at("report").replaceChildren(...await parts);
+    at("report").scrollIntoView({ block: "start" });
   } catch (problem) {
     at("report").replaceChildren(make("p", { className: "warning", role: "alert" }, problem.message));
   }
 }
 
+/** A value, and its interval on a line of its own. */
 function metricText(metric) {
   const scale = metric.share ? 100 : 1;
   const shown = (value) => (scale * value).toFixed(2);
-  const interval = metric.interval === null ? "" : ` (${shown(metric.interval.low)} to ${shown(metric.interval.high)})`;
-  return `${shown(metric.pooled)}${interval}`;
+  const value = make("span", {}, shown(metric.pooled));
+  if (metric.interval === null) return value;
+  value.append(" ", make("span", { className: "between" }, `(${shown(metric.interval.low)} to ${shown(metric.interval.high)})`));
+  return value;
 }
 
 const headings = (task) => task.heads[0].metrics.map((metric) => metric.share ? `${metric.name}, %` : metric.name);
@@ -436,12 +575,12 @@ async function openReport(name) {
   return [
     make("h2", {}, report.name),
     make("p", {}, wholeReport(name)),
-    ...report.warnings.map((text) => make("p", { className: "notice" }, text)),
+    ...report.warnings.map((text) => make("p", { className: "notice" }, inline(text))),
     make("p", {}, `${data.kind}, ${data.embedded.toLocaleString("en")} of ${data.samples.toLocaleString("en")} label rows embedded with ${source.network.name}; features: ${source.features}; label policy: ${data.label_policy ?? "–"}.`),
     ...report.tasks.flatMap((task) => [
       make("h3", {}, `${task.task} · ${task.protocol} · ${task.rows.toLocaleString("en")} rows of ${task.subjects.toLocaleString("en")} subjects`),
       table(["head", ...headings(task)], task.heads.map((head) => [head.name, ...head.metrics.map(metricText)])),
-      make("p", {}, task.words ?? ""),
+      task.words ? make("p", {}, inline(task.words)) : "",
     ]),
     make("h3", {}, "Plots"),
     make("div", { className: "plots" }, ...plots),
@@ -472,14 +611,27 @@ async function plot(name, file) {
   return make("figure", {}, image);
 }
 
+/** Metrics in years; the others are fractions. */
+const IN_YEARS = ["mean-absolute-error", "range-distance"];
+
+function pairs({ metric, pairs }) {
+  const inYears = IN_YEARS.includes(metric);
+  const shown = (value) => ((inYears ? 1 : 100) * value).toFixed(2);
+  const better = { "first-better": (pair) => pair.first, "second-better": (pair) => pair.second, undecided: () => "no significant difference" };
+  return table(["first less second", `difference, ${inYears ? "years" : "points"}`, "95 % interval", "p (Holm)", "better"], pairs.map((pair) => [
+    `${pair.first} − ${pair.second}`, shown(pair.difference), `${shown(pair.interval.low)} to ${shown(pair.interval.high)}`,
+    pair.adjusted_p < 0.001 ? "< 0.001" : pair.adjusted_p.toFixed(3), better[pair.decision](pair)]));
+}
+
 async function compareReports([first, second]) {
   const query = new URLSearchParams({ first, second });
   try {
     const comparisons = await ask(`v1/compare?${query}`);
     return [make("h2", {}, `${first} and ${second}`), ...comparisons.flatMap((one) => [
       make("h3", {}, `${one.task}, on ${one.rows.toLocaleString("en")} rows that both have`),
-      make("p", {}, one.summary),
-      table(["first minus second", "p (Holm)", "summary"], one.pairs.map((pair) => [`${pair.first} − ${pair.second}`, pair.adjusted_p < 0.001 ? "< 0.001" : pair.adjusted_p.toFixed(3), pair.summary])),
+      ...(one.warnings ?? []).map((text) => make("p", { className: "notice" }, inline(text))),
+      make("p", {}, inline(one.summary)),
+      pairs(one),
     ])];
   } catch (problem) {
     if (problem.status !== 422) throw problem;
