@@ -45,7 +45,7 @@ fn check_source(
     plot: Option<&Path>,
     output: Output,
 ) -> Result<Outcome> {
-    let dataset = source.source()?.load(&())?;
+    let dataset = source.source(&())?.load(&())?;
     let found = check(&dataset, &CheckOptions { images, ..CheckOptions::default() });
     if let Some(path) = plot {
         write_atomic(path, found.plot()?.as_bytes())?;
