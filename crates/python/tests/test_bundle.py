@@ -34,6 +34,7 @@ class Bundles(unittest.TestCase):
         self.assertIsInstance(first.age, float)
         self.assertEqual((last.status, last.gender, last.age), ("not-a-picture", None, None))
         self.assertTrue(last.detail)
+        self.assertEqual((last.landmarks, last.bounding_box, last.faces_found), (None, None, 0))
 
     def test_pixels_are_predicted_as_files_are(self):
         path = next(program.pictures().rglob("*.jpg"))
