@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use facefold::predict::{BundleCard, FacePrediction};
-use facefold::prediction::{file_stem, predict_pictures, take_whole_pictures};
+use facefold::prediction::{PictureFiles, file_stem, predict_pictures, take_whole_pictures};
 use facefold::vision::decode::Limits;
 use facefold::{
     Error, Faces, NetworkOptions, Predictor, Progress, load_bundles, predictor, threads,
@@ -72,7 +72,7 @@ impl Bundle {
             predict_pictures(
                 &inputs,
                 &predictor,
-                None,
+                PictureFiles::default(),
                 threads(asked_threads),
                 progress,
                 |found| {
