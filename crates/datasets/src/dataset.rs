@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DatasetError;
 use crate::missing::known;
 use crate::tally::Tally;
-use crate::{adience, fairface, folder, imdb_wiki, manifest, utkface};
+use crate::{adience, fairface, folder, imdb_wiki, manifest, unlabelled, utkface};
 
 /// A layout of pictures and labels that can be loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,17 +31,20 @@ pub enum DatasetKind {
     Folder,
     /// A CSV list of one's own.
     Manifest,
+    /// Pictures without labels.
+    Pictures,
 }
 
 impl DatasetKind {
     /// All kinds, in the order of the command line's help.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Adience,
         Self::UtkFace,
         Self::FairFace,
         Self::ImdbWiki,
         Self::Folder,
         Self::Manifest,
+        Self::Pictures,
     ];
 
     /// The name on the command line and in stores.
@@ -54,6 +57,7 @@ impl DatasetKind {
             Self::ImdbWiki => "imdb-wiki",
             Self::Folder => "folder",
             Self::Manifest => "manifest",
+            Self::Pictures => "pictures",
         }
     }
 
@@ -65,7 +69,7 @@ impl DatasetKind {
             Self::UtkFace => "non-commercial research only; copyright stays with the owners",
             Self::FairFace => "CC BY 4.0",
             Self::ImdbWiki => "academic research only; copyright stays with the owners",
-            Self::Folder | Self::Manifest => "those of the pictures' source",
+            Self::Folder | Self::Manifest | Self::Pictures => "those of the pictures' source",
         }
     }
 }
@@ -137,6 +141,9 @@ pub struct LoadOptions {
     /// Adience's lists of near-frontal faces (`fold_frontal_0_data.txt` to `_4_`), a part of the
     /// main lists, instead of the main lists.
     pub frontal: bool,
+    /// Of [`DatasetKind::Pictures`] the pictures, relative to ROOT or absolute, where they are not all
+    /// that lie below ROOT.
+    pub pictures: Option<Vec<PathBuf>>,
 }
 
 /// Why a label row gave no sample, or a file below ROOT was passed over.
@@ -318,6 +325,7 @@ pub fn load(
         DatasetKind::ImdbWiki => imdb_wiki::load(root, options.labels.as_deref()),
         DatasetKind::Folder => folder::load(root),
         DatasetKind::Manifest => manifest::load(root, options.labels.as_deref()),
+        DatasetKind::Pictures => unlabelled::load(root, options.pictures.as_deref()),
     }?;
     if dataset.rows == 0 && dataset.samples.is_empty() {
         return Err(DatasetError::NoRows(dataset.label_files));

@@ -71,7 +71,7 @@ pub enum DatasetError {
     },
     /// A name that is no kind of data set.
     #[error(
-        "expected a kind of data set `adience`, `utkface`, `fairface`, `imdb-wiki`, `folder` or `manifest`, found `{0}`"
+        "expected a kind of data set `adience`, `utkface`, `fairface`, `imdb-wiki`, `folder`, `manifest` or `pictures`, found `{0}`"
     )]
     UnknownKind(String),
     /// A name that is no tree of Adience.

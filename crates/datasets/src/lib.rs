@@ -23,6 +23,7 @@ mod mat;
 mod missing;
 mod pictures;
 mod table;
+mod unlabelled;
 mod utkface;
 
 pub use ages::ExactAges;

@@ -180,10 +180,12 @@ impl Loaded {
             faces.iter().map(|face| face.mirrored.map(Features::from)).collect();
         let matrix = self.matrix(&plain, mirrored.as_deref())?;
         let empty = |face: &Crops<'_>| FacePrediction {
-            faces: face.found,
+            faces_found: face.found,
             face_index: face.plain.index,
             bounding_box: Some(face.plain.bounding_box),
+            landmarks: Some(face.plain.landmarks),
             score: Some(face.plain.score),
+            norm: Some(face.plain.embedding.norm()),
             ..FacePrediction::empty(face.path, &self.name)
         };
         let mut predictions: Vec<FacePrediction> = faces.iter().map(empty).collect();

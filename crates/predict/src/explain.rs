@@ -49,12 +49,12 @@ impl Predictor {
         }
         let mut located = self.extractor.locate(&upright)?;
         let found = located.faces.len();
-        if which.face >= found {
+        if which.face_index >= found {
             let detail =
-                format!("expected a face with number {}, found {found} in all", which.face);
+                format!("expected a face with index {}, found {found} in all", which.face_index);
             return Err(Rejection::new(RejectReason::NoFace, detail).into());
         }
-        Ok(located.faces.swap_remove(which.face))
+        Ok(located.faces.swap_remove(which.face_index))
     }
 
     fn embed(&self, crops: &[Crop]) -> Result<Vec<CropEmbedding>, ExplainError> {
@@ -70,7 +70,7 @@ impl Predictor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FaceSelector {
     /// 0 for the main face.
-    pub face: usize,
+    pub face_index: usize,
     /// Take the whole picture as the crop.
     pub aligned: bool,
 }

@@ -4,14 +4,15 @@
 //! it was trained, what it scored, and what it must not be used for.
 //! A [`Predictor`] ties bundles to the extractor that their features come from; it gives a
 //! [`FacePrediction`] for each face of a picture. [`csv`] and [`table`] write predictions for programs and
-//! people, [`annotate()`] draws them on the picture. [`Predictor::explain`] makes
-//! [occlusion maps](occlusion).
+//! people, [`annotate()`] draws them on the picture, and [`Predictor::crops`] cuts its faces out.
+//! [`Predictor::explain`] makes [occlusion maps](occlusion).
 //! [`export()`](export::export) writes a bundle for other runtimes.
 //! [`Frames`] reads videos and cameras, in which [`TrackAggregator`] are followed and averaged.
 
 pub mod annotate;
 mod bundles;
 pub mod card;
+mod crops;
 pub mod csv;
 mod default_bundle;
 mod detections;
@@ -29,6 +30,7 @@ pub mod tracks;
 pub use annotate::{Mark, annotate};
 pub use bundles::trained_on_whole_pictures;
 pub use card::{BundleCard, TaskCard};
+pub use crops::CropFile;
 pub use default_bundle::{DEFAULT_BUNDLE, default_bundle};
 pub use detections::DetectionMarks;
 pub use explain::{ExplainError, FaceExplained, FaceSelector};

@@ -93,23 +93,27 @@ impl ThresholdDecision {
 /// The predictions of one bundle for one face; `None` for tasks without a head.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FacePrediction {
-    /// The picture.
+    /// The picture's path; of bytes the name that they came under.
     pub path: String,
     /// How it ended.
     pub status: Status,
     /// What exactly was wrong with a rejected picture.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The bundle.
     pub bundle: String,
     /// 0 for the main face.
     pub face_index: u16,
     /// Number of faces found in the picture.
-    pub faces: u32,
-    /// Left, top, right, bottom in pixels of the decoded picture.
+    pub faces_found: u32,
+    /// Left, top, right, bottom in pixels of the upright picture.
     pub bounding_box: Option<BoundingBox>,
-    /// Detector score in [0, 1].
+    /// x, y of left eye, right eye, nose, left and right mouth corner in pixels of the upright
+    /// picture; `left` is the viewer's left. Of an aligned crop where a crop has them.
+    pub landmarks: Option<[[f32; 2]; 5]>,
+    /// Detector score in [0, 1]; 1 where no face was looked for.
     pub score: Option<f32>,
+    /// Norm of the embedding.
+    pub norm: Option<f32>,
     /// How similar the face is to the training faces, where the bundle estimates it: what it
     /// predicts for an unfamiliar face is little more than a guess.
     pub familiarity: Option<Familiarity>,
@@ -126,12 +130,11 @@ pub struct FacePrediction {
     pub age_high: Option<f32>,
     /// How much the age varies while units of the network are dropped as in training, as a standard
     /// deviation in years; for heads that estimate it (Monte-Carlo dropout).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub age_mc_dropout_uncertainty: Option<f32>,
     /// Standard deviation of the predicted age distribution, in years, where the head predicts one.
     pub age_uncertainty: Option<f32>,
-    /// Predicted probabilities of the ages 0, 1, 2, … years; they sum to 1.
-    #[serde(skip)]
+    /// Predicted probabilities of the ages 0, 1, 2, … years, which sum to 1; where the head predicts
+    /// them.
     pub age_distribution: Option<Vec<f32>>,
     /// Decisions at the age thresholds that the bundle was trained for, ascending.
     pub thresholds: Vec<ThresholdDecision>,
@@ -157,9 +160,11 @@ impl FacePrediction {
             detail: None,
             bundle: bundle.to_owned(),
             face_index: 0,
-            faces: 0,
+            faces_found: 0,
             bounding_box: None,
+            landmarks: None,
             score: None,
+            norm: None,
             familiarity: None,
             gender: None,
             age_group: None,

@@ -44,6 +44,8 @@ pub enum PredictError {
 pub struct Predictor {
     pub(crate) extractor: LocalExtractor,
     pub(crate) bundles: Bundles,
+    /// Pictures are aligned crops.
+    aligned: bool,
 }
 
 impl Predictor {
@@ -62,7 +64,21 @@ impl Predictor {
         bundles: Vec<(String, Bundle)>,
     ) -> Result<Self, PredictError> {
         let bundles = Bundles::new(bundles, extractor.fingerprint(), extractor.info())?;
-        Ok(Self { extractor, bundles })
+        let aligned = !extractor.detects();
+        Ok(Self { extractor, bundles, aligned })
+    }
+
+    /// The same for pictures that are aligned crops: [`Self::predict`] looks for no face, and takes
+    /// each picture whole. The predictions for a crop are those for the face that it was cut out of.
+    #[must_use]
+    pub fn of_aligned_crops(self) -> Self {
+        Self { aligned: true, ..self }
+    }
+
+    /// Whether pictures are taken whole, as aligned crops.
+    #[must_use]
+    pub fn takes_aligned_crops(&self) -> bool {
+        self.aligned
     }
 
     /// What the embeddings are made with.
@@ -113,7 +129,8 @@ impl Predictor {
     /// # Errors
     /// [`PredictError`] where the extractor or a head fails; a rejected picture is a prediction.
     pub fn predict(&self, path: &str, bytes: &[u8]) -> Result<Vec<FacePrediction>, PredictError> {
-        match self.extractor.extract(&[bytes])?.pop() {
+        let request = ExtractionRequest { aligned: self.aligned, ..self.extractor.request() };
+        match self.extract(&[(bytes, request)])?.pop() {
             Some(Extraction::Embedded { faces, found }) => {
                 let picture = ExtractedFaces { path, faces: &faces, found };
                 Ok(self.predictions(&[picture])?.into_iter().flatten().flatten().collect())

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use facefold::predict::{BundleCard, FacePrediction};
-use facefold::prediction::{file_stem, predict_pictures, take_whole_pictures};
+use facefold::prediction::{PictureFiles, file_stem, predict_pictures, take_whole_pictures};
 use facefold::vision::decode::Limits;
 use facefold::{
     Error, Faces, NetworkOptions, Predictor, Progress, load_bundles, predictor, threads,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyList};
+use pyo3::types::PyList;
 
 use crate::errors::raised;
-use crate::extractor::{floats, network};
+use crate::extractor::network;
 use crate::pictures::inputs;
 use crate::work;
 
@@ -28,8 +28,8 @@ pub struct Bundle {
     predictors: Mutex<HashMap<(bool, bool), Arc<Predictor>>>,
 }
 
-/// The number of the picture, the prediction as JSON, and the probabilities of ages as float32 values.
-type Predicted<'py> = (usize, String, Option<Bound<'py, PyByteArray>>);
+/// The number of the picture, and the prediction as JSON.
+type Predicted = (usize, String);
 
 #[pymethods]
 impl Bundle {
@@ -57,14 +57,14 @@ impl Bundle {
     }
 
     /// The predictions for pictures, one a face in the order of the pictures.
-    fn predict<'py>(
+    fn predict(
         &self,
-        py: Python<'py>,
-        pictures: &Bound<'py, PyList>,
+        py: Python<'_>,
+        pictures: &Bound<'_, PyList>,
         aligned: bool,
         all_faces: bool,
         asked_threads: usize,
-    ) -> PyResult<Vec<Predicted<'py>>> {
+    ) -> PyResult<Vec<Predicted>> {
         let inputs = inputs(pictures)?;
         let predictions = work::run(py, |progress| {
             let predictor = self.predictor(aligned, all_faces, progress)?;
@@ -72,7 +72,7 @@ impl Bundle {
             predict_pictures(
                 &inputs,
                 &predictor,
-                None,
+                PictureFiles::default(),
                 threads(asked_threads),
                 progress,
                 |found| {
@@ -85,9 +85,7 @@ impl Bundle {
         })?;
         let predicted =
             predictions.into_iter().map(|(picture, prediction): (usize, FacePrediction)| {
-                let json = serde_json::to_string(&prediction).map_err(raised)?;
-                let distribution = prediction.age_distribution.as_deref();
-                Ok((picture, json, distribution.map(|values| floats(py, values))))
+                Ok((picture, serde_json::to_string(&prediction).map_err(raised)?))
             });
         predicted.collect()
     }

@@ -84,6 +84,7 @@ struct Found {
     bounding_boxes: Vec<f32>,
     landmarks: Vec<f32>,
     scores: Vec<f32>,
+    norms: Vec<f32>,
     rejected: Vec<(usize, &'static str, String)>,
 }
 
@@ -104,6 +105,7 @@ impl Found {
             self.bounding_boxes.extend([around.left, around.top, around.right, around.bottom]);
             self.landmarks.extend(face.landmarks.as_flattened());
             self.scores.push(face.score);
+            self.norms.push(face.embedding.norm());
         }
     }
 
@@ -115,6 +117,7 @@ impl Found {
         dict.set_item("bounding_boxes", floats(py, &self.bounding_boxes))?;
         dict.set_item("landmarks", floats(py, &self.landmarks))?;
         dict.set_item("scores", floats(py, &self.scores))?;
+        dict.set_item("norms", floats(py, &self.norms))?;
         dict.set_item("rejected", self.rejected)?;
         Ok(dict)
     }

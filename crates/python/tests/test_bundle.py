@@ -34,6 +34,17 @@ class Bundles(unittest.TestCase):
         self.assertIsInstance(first.age, float)
         self.assertEqual((last.status, last.gender, last.age), ("not-a-picture", None, None))
         self.assertTrue(last.detail)
+        self.assertEqual((last.landmarks, last.bounding_box, last.faces_found), (None, None, 0))
+
+    def test_crops_that_the_program_wrote_are_predicted_as_the_pictures_were(self):
+        paths = sorted((program.pictures()).rglob("*.jpg"))[:3]
+        crops = program.directory("crops")
+        program.facefold("predict", "--bundle", program.bundle(), "--crops", crops, *paths)
+        bundle = facefold.Bundle(program.bundle())
+        found, again = bundle.predict(paths), bundle.predict(sorted(crops.iterdir()), aligned=True)
+        self.assertEqual(len(again), 3)
+        for face, crop in zip(found, again):
+            self.assertEqual((face.gender, face.age, face.norm), (crop.gender, crop.age, crop.norm))
 
     def test_pixels_are_predicted_as_files_are(self):
         path = next(program.pictures().rglob("*.jpg"))
@@ -76,6 +87,11 @@ class Bundles(unittest.TestCase):
             printed = program.facefold("predict", "--format", "json", "--faces", faces, *paths)
             found = bundle.predict(paths, faces=faces)
             self.assertEqual([prediction.to_dict() for prediction in found], json.loads(printed))
+        crops = program.directory("default-crops")
+        program.facefold("predict", "--crops", crops, *paths)
+        of_crops = bundle.predict(sorted(crops.iterdir()), aligned=True)
+        ages = sorted(face.age for face in bundle.predict(paths) if face.status == "ok")
+        self.assertEqual(sorted(face.age for face in of_crops), ages)
         predicted = [prediction for prediction in found if prediction.status == "ok"]
         self.assertTrue(predicted, found)
         ages = predicted[0].age_distribution

@@ -201,8 +201,8 @@ async function drawBoxes(picture, faces, side) {
   if (!width) return;
   faces.forEach((face, number) => {
     const clip = (value, most) => Math.min(Math.max(value, 0), most);
-    const [left, right] = [clip(face.box[0], width), clip(face.box[2], width)];
-    const [top, bottom] = [clip(face.box[1], height), clip(face.box[3], height)];
+    const [left, right] = [clip(face.bounding_box[0], width), clip(face.bounding_box[2], width)];
+    const [top, bottom] = [clip(face.bounding_box[1], height), clip(face.bounding_box[3], height)];
     const card = side.children[number];
     const label = make("span", { className: "face-label" }, `${number + 1} · ${short(face)}`);
     const box = make("button", { type: "button", className: "face-box", "aria-label": `Face ${number + 1} · ${short(face)}` }, label);
@@ -322,7 +322,7 @@ function explainer(face, number, file, whole) {
     button.disabled = true;
     maps.replaceChildren(make("p", { className: "quiet" }, "Covering one part of the face after another …"));
     try {
-      const reply = await ask(`v1/explain?face=${face.index}${whole ? "&aligned=true" : ""}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
+      const reply = await ask(`v1/explain?face_index=${face.face_index}${whole ? "&aligned=true" : ""}`, { method: "POST", headers: { "content-type": contentType(file) }, body: file });
       maps.replaceChildren(...reply.explanations.map((one) => mapFigure(one, face.predictions.length > 1)),
         make("p", { className: "caption" }, "Each part of the aligned face was covered in turn, in the mean colour of the face; colours show how the prediction changed."));
       button.hidden = true;

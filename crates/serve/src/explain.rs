@@ -23,9 +23,8 @@ use crate::upload::uploads;
 
 #[derive(Serialize)]
 struct Reply {
-    face: usize,
-    /// Left, top, right, bottom in pixels of the decoded picture.
-    #[serde(rename = "box")]
+    face_index: usize,
+    /// Left, top, right, bottom in pixels of the upright picture.
     bounding_box: BoundingBox,
     /// Side of a patch and the step to the next, in pixels of the crop of 112 x 112.
     patch: usize,
@@ -70,7 +69,7 @@ pub(crate) async fn explain(
     };
     let explained = permit.explain(upload.picture, which).await?;
     let reply = Reply {
-        face: which.face,
+        face_index: which.face_index,
         bounding_box: explained.bounding_box,
         patch: occlusion::PATCH,
         step: occlusion::STEP,
@@ -103,18 +102,19 @@ fn which(uri: &Uri, most: usize) -> Result<FaceSelector, ApiError> {
     let mut which = FaceSelector::default();
     for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
-            Some(("face", number)) => match number.parse::<usize>() {
-                Ok(face) if face < most => which.face = face,
+            Some(("face_index", number)) => match number.parse::<usize>() {
+                Ok(index) if index < most => which.face_index = index,
                 _ => {
                     let last = most - 1;
-                    return Err(ApiError::unusable(format!("expected `face` from 0 to {last}")));
+                    let message = format!("expected `face_index` from 0 to {last}");
+                    return Err(ApiError::unusable(message));
                 }
             },
             Some(("aligned", "false")) => which.aligned = false,
             Some(("aligned", "true")) => which.aligned = true,
             _ => {
                 return Err(ApiError::unusable(
-                    "expected `face=NUMBER`, `aligned=true` or `aligned=false` in the query",
+                    "expected `face_index=NUMBER`, `aligned=true` or `aligned=false` in the query",
                 ));
             }
         }

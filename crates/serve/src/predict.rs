@@ -33,22 +33,21 @@ struct Reply<'a> {
 #[derive(Serialize)]
 struct PictureReply<'a> {
     /// As the sender called it.
-    name: &'a str,
+    path: &'a str,
     /// `ok`, or the reason of the rejection.
     status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
     /// Number of faces that the detector found, of which at most the requested number follow.
     faces_found: u32,
     faces: Vec<FaceReply<'a>>,
 }
 
-/// Coordinates are pixels of the decoded picture.
+/// Coordinates are pixels of the upright picture. The fields of picture, face and prediction together
+/// are those of [`FacePrediction`].
 #[derive(Serialize)]
 struct FaceReply<'a> {
-    index: u16,
+    face_index: u16,
     /// Left, top, right, bottom.
-    #[serde(rename = "box")]
     bounding_box: BoundingBox,
     /// Left eye, right eye, nose, left and right mouth corner, as the viewer sees them.
     landmarks: [[f32; 2]; 5],
@@ -73,10 +72,11 @@ struct BundlePrediction<'a> {
     /// Ends of the interval in which eight of ten true ages lie, where the bundle has one.
     age_low: Option<f32>,
     age_high: Option<f32>,
+    /// Standard deviation by Monte-Carlo dropout, in years, for heads that estimate it.
+    age_mc_dropout_uncertainty: Option<f32>,
     /// Standard deviation of the predicted age distribution, in years.
     age_uncertainty: Option<f32>,
     /// Predicted probabilities of the ages 0, 1, 2, … years
-    #[serde(skip_serializing_if = "Option::is_none")]
     age_distribution: Option<&'a [f32]>,
     /// Decisions at the age thresholds of the bundle.
     thresholds: &'a [ThresholdDecision],
@@ -93,6 +93,7 @@ impl<'a> From<&'a FacePrediction> for BundlePrediction<'a> {
             age: prediction.age,
             age_low: prediction.age_low,
             age_high: prediction.age_high,
+            age_mc_dropout_uncertainty: prediction.age_mc_dropout_uncertainty,
             age_uncertainty: prediction.age_uncertainty,
             age_distribution: prediction.age_distribution.as_deref(),
             thresholds: &prediction.thresholds,
@@ -103,10 +104,10 @@ impl<'a> From<&'a FacePrediction> for BundlePrediction<'a> {
 
 impl<'a> PictureReply<'a> {
     fn new(upload: &'a Upload, results: &'a ExtractionResult, predict: bool) -> Self {
-        let name = upload.name.as_str();
+        let path = upload.name.as_str();
         match &results.extraction {
             Extraction::Rejected(rejection) => Self {
-                name,
+                path,
                 status: rejection.reason.as_str(),
                 detail: Some(&rejection.detail),
                 faces_found: 0,
@@ -128,7 +129,7 @@ impl<'a> PictureReply<'a> {
                     };
                     plain.map(reply).collect()
                 };
-                Self { name, status: "ok", detail: None, faces_found: *found, faces }
+                Self { path, status: "ok", detail: None, faces_found: *found, faces }
             }
         }
     }
@@ -137,7 +138,7 @@ impl<'a> PictureReply<'a> {
 impl From<&Face> for FaceReply<'_> {
     fn from(face: &Face) -> Self {
         Self {
-            index: face.index,
+            face_index: face.index,
             bounding_box: face.bounding_box,
             landmarks: face.landmarks,
             score: face.score,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use facefold::Source;
+use facefold::{Progress, Source};
 use facefold_datasets::{DatasetKind, LoadOptions};
 
 use super::values::known;
@@ -50,11 +50,14 @@ Examples:
 /// Which data set, and where.
 #[derive(Debug, Args)]
 pub struct SourceArguments {
-    /// Kind of data set: adience, utkface, fairface, imdb-wiki, folder or manifest.
+    /// Kind of data set: adience, utkface, fairface, imdb-wiki, folder, manifest or pictures (without
+    /// labels).
     #[arg(value_parser = known(DatasetKind::ALL.map(DatasetKind::as_str)), hide_possible_values = true)]
     pub kind: String,
-    /// Its directory (for `manifest`, the CSV file).
-    pub root: PathBuf,
+    /// Its directory (for `manifest`, the CSV file; for `pictures`, what `predict` takes: pictures,
+    /// directories, or - for a list of paths on stdin).
+    #[arg(required = true, num_args = 1..)]
+    pub root: Vec<PathBuf>,
     /// Label file with subjects and folds, where it does not lie in its usual place.
     #[arg(long, value_name = "CSV")]
     pub labels: Option<PathBuf>,
@@ -70,16 +73,32 @@ impl SourceArguments {
     /// The library's name for it.
     ///
     /// # Errors
-    /// [`Usage`] for an unknown kind.
-    pub fn source(&self) -> Result<Source> {
+    /// [`Usage`] for an unknown kind, or several directories of one that has one; a list on stdin that
+    /// cannot be read.
+    pub fn source(&self, progress: &dyn Progress) -> Result<Source> {
+        let kind: DatasetKind = self.kind.parse().map_err(Usage::error)?;
+        if kind == DatasetKind::Pictures {
+            return Ok(Source::of_pictures(&self.root, std::io::stdin().lock(), progress)?);
+        }
+        let [root] = self.root.as_slice() else {
+            return Err(Usage::error(format!(
+                "`{kind}` is in one directory: expected one path, found {}; only `pictures` has several",
+                self.root.len()
+            )));
+        };
         let tree = match self.tree {
             Tree::Aligned => facefold_datasets::Tree::Aligned,
             Tree::Faces => facefold_datasets::Tree::Faces,
         };
         Ok(Source {
-            kind: self.kind.parse().map_err(Usage::error)?,
-            root: self.root.clone(),
-            options: LoadOptions { labels: self.labels.clone(), tree, frontal: self.frontal },
+            kind,
+            root: root.clone(),
+            options: LoadOptions {
+                labels: self.labels.clone(),
+                tree,
+                frontal: self.frontal,
+                pictures: None,
+            },
         })
     }
 }

@@ -21,6 +21,8 @@ Examples:
   facefold extract adience data/adience --store stores/adience
   facefold extract utkface data/utkface --store stores/utkface --taps
   facefold extract folder data/crops --store stores/crops --aligned
+  facefold extract pictures holiday/ --store stores/holiday
+  find . -name '*.jpg' | facefold extract pictures --store stores/found -
   facefold extract adience data/adience --store stores/adience-more --taps --oversample 8
   facefold extract utkface data/utkface --store stores/container --backend insightface \\
       --url http://127.0.0.1:18081 --url http://127.0.0.1:18082")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// A video instead of pictures, and pictures with the predictions drawn on them.
+/// A video instead of pictures, and what is written: annotated pictures and crops.
 #[derive(Debug, Args)]
 pub struct MediaArguments {
     /// A video file, or a camera such as /dev/video0, instead of pictures.
@@ -17,4 +17,8 @@ pub struct MediaArguments {
     /// boxes and labels. Pictures without a usable face are left out.
     #[arg(long, value_name = "DIR")]
     pub annotate: Option<PathBuf>,
+    /// Directory for the aligned crop of each face, as a PNG file of 112 x 112 pixels:
+    /// NAME-face-N.png, where N is its `face_index`, 0 for the main face. Not for videos.
+    #[arg(long, value_name = "DIR")]
+    pub crops: Option<PathBuf>,
 }

@@ -18,6 +18,8 @@ Examples:
   facefold predict holiday/ --format csv > holiday.csv
   find . -name '*.jpg' | facefold predict --format jsonl -
   facefold predict --faces all --annotate drawn/ holiday/
+  facefold predict --faces all --crops crops/ holiday/
+  facefold predict --aligned crops/                         the same predictions again
   facefold predict --video party.mp4 --fps 10
   facefold predict --video /dev/video0                      until Ctrl-C
   facefold predict --bundle faces.facefold photo.jpg        a bundle of your own
@@ -39,7 +41,7 @@ pub struct PredictArguments {
     /// How answers are printed.
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub format: AnswerFormat,
-    /// Pictures are aligned crops already: skip detection.
+    /// Pictures are aligned crops already, such as --crops writes: skip detection. With any bundle.
     #[arg(long)]
     pub aligned: bool,
     /// Exit with 3 if a picture was rejected.

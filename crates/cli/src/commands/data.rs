@@ -46,7 +46,7 @@ fn check_source(
     plot: Option<&Path>,
     output: Output,
 ) -> Result<Outcome> {
-    let dataset = source.source()?.load(&())?;
+    let dataset = source.source(&())?.load(&())?;
     let found = check(&dataset, &CheckOptions { images, ..CheckOptions::default() });
     if let Some(path) = plot {
         write_atomic(path, distributions(&found).svg().as_bytes())?;

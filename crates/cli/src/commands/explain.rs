@@ -61,7 +61,7 @@ fn text(explained: &ExplainedPictures) -> String {
         let scale = if is_class { 100.0 } else { 1.0 };
         let unit = if is_class { "points" } else { "years" };
         let mean = |count: usize| format!("mean of {count}");
-        let answer = match (&entry.label, entry.answer) {
+        let answer = match (&entry.label, entry.prediction) {
             (Some(label), Some(share)) => format!("{label} {:.0} %", 100.0 * share),
             (Some(label), None) => format!("{}: {label}", entry.task),
             (None, Some(years)) => format!("{years:.1} years"),

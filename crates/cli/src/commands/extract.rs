@@ -21,7 +21,7 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     network.check()?;
     let containers = containers::check(arguments)?;
     let progress = Terminal::default();
-    let source = arguments.source.source()?;
+    let source = arguments.source.source(&progress)?;
     let dataset = source.load(&progress)?;
     let asked = arguments.network.threads;
     let (extractor, workers): (Box<dyn Extractor>, usize) = if let Some(options) = containers {

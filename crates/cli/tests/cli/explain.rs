@@ -40,7 +40,7 @@ fn maps_of_pictures_and_their_means_are_written_and_printed() {
     assert_eq!(pictures[0]["label"], predicted[0]["gender"]["label"]);
     let share = |value: &Value| value.as_f64().expect("a share");
     let (answer, probability) =
-        (share(&pictures[0]["answer"]), share(&predicted[0]["gender"]["probability"]));
+        (share(&pictures[0]["prediction"]), share(&predicted[0]["gender"]["probability"]));
     assert!((answer - probability).abs() < 1e-6, "{answer} is not {probability}");
     assert!(values(&pictures[0]).iter().any(|&value| value != 0.0), "covering changes nothing");
     assert_eq!(values(&pictures[0]).len(), 144);

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use facefold_core::ImageKey;
 
 use crate::serve::pictures;
-use crate::support::{Dir, drawn, drawn_store, json, line, run, succeed};
+use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
 
 /// A set of two classes with two pictures each, and a folder next to them that is no class.
 fn set(dir: &Dir) -> PathBuf {
@@ -97,6 +97,110 @@ fn a_list_with_odd_names_stays_a_list() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let ok = text.lines().filter(|line| line.contains("\"status\":\"ok\"")).count();
         assert_eq!((ok, text.lines().count()), (2, 2), "{text}");
+    }
+}
+
+/// The paths of a store's label rows that have an embedding.
+fn embedded(dir: &Dir, store: &Path) -> Vec<String> {
+    let out = dir.path("exported");
+    succeed(line("store export {} --format npy --out {}", &[store, &out]));
+    let index = std::fs::read_to_string(out.join("index.csv")).expect("an index");
+    let first = |row: &str| row.split(',').next().expect("a cell").to_owned();
+    index.lines().skip(1).map(first).collect()
+}
+
+#[test]
+fn extract_takes_the_pictures_that_predict_takes() {
+    let dir = Dir::new();
+    let bundle = dir.path("drawn.facefold");
+    let train = "train --store {} --task gender --head linear --out {}";
+    succeed(line(train, &[drawn_store(), &bundle]));
+    set(&dir);
+    // Known by its content alone, where it is named.
+    std::fs::rename(dir.path("set/male/4.jpg"), dir.path("single")).expect("a rename");
+    std::fs::write(dir.path("set/broken.jpg"), "no picture").expect("a file");
+    let list = "single\n./set/female/1.jpg\n\nset/male/3.jpe\nsingle\n";
+    std::fs::write(dir.path("list.txt"), list).expect("a list");
+    for (number, inputs) in
+        ["set", "set/female single", "set/female/2.JFIF", "-", "- set/male"].into_iter().enumerate()
+    {
+        let inside = |template: &str, paths: &[&Path]| {
+            let mut command = line(&format!("{template} {inputs}"), paths);
+            command.current_dir(dir.path(""));
+            command.stdin(std::fs::File::open(dir.path("list.txt")).expect("a list"));
+            command
+        };
+        let store = dir.path(&format!("store-{number}"));
+        let extract = "extract pictures --model untrained --store {}";
+        let summary = json(inside(extract, &[&store]));
+        let predicted = json(inside("predict --bundle {}", &[&bundle]));
+        let mut expected: Vec<String> = Vec::new();
+        for prediction in predicted.as_array().expect("predictions") {
+            let path = prediction["path"].as_str().expect("a path").to_owned();
+            if prediction["status"] == "ok" && !expected.contains(&path) {
+                expected.push(path);
+            }
+        }
+        // Below one directory paths are relative to it.
+        let below = |path: &String| path.strip_prefix("set/").unwrap_or(path).to_owned();
+        if inputs == "set" {
+            expected = expected.iter().map(below).collect();
+        }
+        assert_eq!(embedded(&dir, &store), expected, "{inputs}");
+        let rejected = summary["rejected"].as_object().expect("reasons").len();
+        assert_eq!(rejected, usize::from(inputs == "set"), "{summary}");
+        // The same command again has nothing to do.
+        assert_eq!(json(inside(extract, &[&store]))["embedded"], 0);
+        let check = json(inside("data check pictures", &[]));
+        assert_eq!(check["unlabelled"], summary["rows"], "{inputs}");
+    }
+    let several = "extract folder {} {} --model untrained --store {}";
+    let (set, store) = (dir.path("set"), dir.path("store"));
+    let message = fail(line(several, &[&set, &set, &store]), 2);
+    assert!(message.contains("expected one path, found 2"), "{message}");
+    let mut bytes = line("extract pictures - --model untrained --store {}", &[&store]);
+    bytes.stdin(std::fs::File::open(dir.path("single")).expect("a picture"));
+    let message = fail(bytes, 2);
+    assert!(message.contains("expected a list of paths, found a picture"), "{message}");
+}
+
+#[test]
+fn a_missing_path_is_named_and_the_others_are_done() {
+    let dir = Dir::new();
+    let root = set(&dir);
+    let [bundle, store, maps] = ["drawn.facefold", "store", "maps"].map(|name| dir.path(name));
+    let [gone, empty] = ["gone", "empty"].map(|name| dir.path(name));
+    let train = "train --store {} --task gender --head linear --out {}";
+    succeed(line(train, &[drawn_store(), &bundle]));
+    std::fs::create_dir(&empty).expect("a folder");
+    for (command, own) in [
+        ("predict --json --bundle {} {} {} {}", &bundle),
+        ("extract pictures --json --model untrained --store {} {} {} {}", &store),
+    ] {
+        let output = run(line(command, &[own, &gone, &empty, &root]));
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        for part in ["gone", "empty", "2 of 6 pictures could not be read"] {
+            assert!(said.contains(part), "{command}: {said}");
+        }
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("one whole document");
+    }
+    assert_eq!(embedded(&dir, &store).len(), 4);
+    let explain = "explain --json --mean-only --bundle {} --out {} {} {}";
+    let output = run(line(explain, &[&bundle, &maps, &empty, &root.join("female/1.jpg")]));
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("no picture in this directory"), "{said}");
+    let explained: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(explained["rejected"][0]["status"], "unreadable");
+    assert_eq!(explained["pictures"].as_array().map(Vec::len), Some(1), "{explained}");
+    // A root that is not there is an error before anything is made.
+    let nothing = dir.path("nothing");
+    for kind in ["folder", "manifest", "utkface", "pictures"] {
+        let extract = format!("extract {kind} {{}} --model untrained --store {{}}");
+        let message = fail(line(&extract, &[&gone, &nothing]), 1);
+        assert!(message.contains("gone"), "{kind}: {message}");
+        assert!(!nothing.exists(), "{kind}");
     }
 }
 

@@ -119,6 +119,87 @@ fn a_served_bundle_answers_as_predict_does_and_ends_on_sigterm() {
     assert_eq!(said.matches("`faces` was trained on aligned crops").count(), 1, "{said}");
 }
 
+/// The fields of a prediction over HTTP, those of its picture and face among them.
+fn flattened(reply: &Value) -> serde_json::Map<String, Value> {
+    let mut levels = vec![reply["pictures"][0].clone()];
+    for list in ["faces", "predictions"] {
+        let level = levels.last_mut().and_then(Value::as_object_mut).expect("fields");
+        let mut inner = level.remove(list).expect("a list");
+        levels.push(inner[0].take());
+    }
+    levels.into_iter().flat_map(|level| level.as_object().expect("fields").clone()).collect()
+}
+
+#[test]
+fn a_prediction_has_the_same_fields_over_http_and_on_the_command_line() {
+    let dir = Dir::new();
+    let bundle = bundle(&dir, "--head mlp --set mlp.epochs=2 --threshold 18");
+    let served = Served::start(line("serve --bundle {} --listen 127.0.0.1:0", &[&bundle]));
+    let picture = first_picture(drawn());
+    let bytes = std::fs::read(&picture).expect("a picture");
+    let (status, body) = served.ask("POST", "/v1/predict", "image/jpeg", &bytes);
+    assert_eq!(status, 200, "{body}");
+    let mut over_http = flattened(&serde_json::from_str(&body).expect("JSON"));
+    let mut printed = json(line("predict --bundle {} {}", &[&bundle, &picture]));
+    let printed = printed[0].as_object_mut().expect("fields");
+    // Called otherwise: the picture by its path, the bundle by its file.
+    for name in ["path", "bundle"] {
+        assert!(over_http.remove(name).is_some() && printed.remove(name).is_some(), "{name}");
+    }
+    assert_eq!(over_http, *printed);
+    let expected = [
+        "age",
+        "age_distribution",
+        "age_group",
+        "age_high",
+        "age_low",
+        "age_mc_dropout_uncertainty",
+        "age_uncertainty",
+        "bounding_box",
+        "class",
+        "detail",
+        "face_index",
+        "faces_found",
+        "familiarity",
+        "gender",
+        "landmarks",
+        "norm",
+        "score",
+        "status",
+        "thresholds",
+    ];
+    let mut names: Vec<&String> = printed.keys().collect();
+    names.sort();
+    assert_eq!(names, expected, "docs/predictions.md lists the fields");
+
+    // A picture without a face has the same fields too.
+    let (none, maps) = (dir.path("none.jpg"), dir.path("maps"));
+    std::fs::write(&none, "no picture").expect("a file");
+    let rejected = json(line("predict --bundle {} {}", &[&bundle, &none]));
+    let mut names: Vec<&String> = rejected[0].as_object().expect("fields").keys().collect();
+    names.retain(|name| !["path", "bundle"].contains(&name.as_str()));
+    names.sort();
+    assert_eq!(names, expected);
+
+    let (status, body) = served.ask("POST", "/v1/explain", "image/jpeg", &bytes);
+    assert_eq!(status, 200, "{body}");
+    let over_http: Value = serde_json::from_str(&body).expect("JSON");
+    let printed = json(line("explain --bundle {} --out {} {}", &[&bundle, &maps, &picture]));
+    for (one, map) in [&over_http["explanations"], &printed["pictures"]]
+        .map(|list| list[0].clone())
+        .into_iter()
+        .zip([["summary", "legend", "overlay"], ["path", "pictures", "file"]])
+    {
+        let mut names: Vec<&String> = one.as_object().expect("fields").keys().collect();
+        names.retain(|name| !map.contains(&name.as_str()));
+        names.sort();
+        assert_eq!(
+            names,
+            ["bundle", "grid", "label", "max", "max_at", "min", "prediction", "task"]
+        );
+    }
+}
+
 #[test]
 fn age_errors_are_output_by_age_group() {
     let dir = Dir::new();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{Extractor, RejectReason, Rejection, Sample};
-use facefold_datasets::{Dataset, oversampling};
+use facefold_datasets::{Dataset, DatasetKind, oversampling};
 use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver, rejection_of};
 use serde::Serialize;
 use serde_json::json;
@@ -98,11 +98,14 @@ pub struct ExtractSummary {
     pub fingerprint: String,
     /// Terms of the weights.
     pub licence: String,
+    /// Whether every picture was asked for by its path, so that one that cannot be read is an error.
+    #[serde(skip)]
+    pub named: bool,
 }
 
 impl ExtractSummary {
-    /// Refuses an extraction for which most pictures could not be read, or none could be decoded or
-    /// embedded.
+    /// Refuses an extraction for which most pictures could not be read (of those named one by one, any),
+    /// or none could be decoded or embedded.
     ///
     /// # Errors
     /// [`Error::Data`] with the numbers.
@@ -114,6 +117,13 @@ impl ExtractSummary {
             return Err(Error::data(format!(
                 "{missing} of {all} pictures could not be read: is the disk with the pictures mounted? What could \
                  be read is in the store"
+            )));
+        }
+        if self.named && unreadable > 0 {
+            return Err(Error::data(format!(
+                "{unreadable} of {} pictures could not be read: expected files that can be opened; the \
+                 others are in the store",
+                self.rows
             )));
         }
         let damaged: u64 =
@@ -217,6 +227,7 @@ pub fn extract(
         execution: extractor.info().execution.clone(),
         fingerprint: extractor.fingerprint().to_string(),
         licence: extractor.info().licence.clone(),
+        named: dataset.kind == DatasetKind::Pictures,
     })
 }
 

@@ -1,11 +1,13 @@
 //! Which data set, and where it lies.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use facefold_core::pictures::skipped_note;
 use facefold_datasets::{Dataset, DatasetKind, LoadOptions};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::prediction::{Input, inputs};
 use crate::progress::Progress;
 
 /// A data set on disk.
@@ -13,7 +15,8 @@ use crate::progress::Progress;
 pub struct Source {
     /// Its layout.
     pub kind: DatasetKind,
-    /// Its directory; for [`DatasetKind::Manifest`] the CSV file.
+    /// Its directory; for [`DatasetKind::Manifest`] the CSV file; for listed [`DatasetKind::Pictures`] the
+    /// current directory.
     pub root: PathBuf,
     /// Which of its labels and pictures.
     pub options: LoadOptions,
@@ -23,6 +26,37 @@ impl Source {
     /// A data set whose labels lie where they usually do.
     pub fn new(kind: DatasetKind, root: impl Into<PathBuf>) -> Self {
         Self { kind, root: root.into(), options: LoadOptions::default() }
+    }
+
+    /// Pictures without labels, given as [`inputs()`] takes them for predictions: files, directories,
+    /// and a list of paths on `stream` for `-`. Those of one directory are known by their paths below
+    /// it, others by their paths as given.
+    ///
+    /// # Errors
+    /// As [`inputs()`]; a picture on `stream`, which has no path.
+    pub fn of_pictures(
+        paths: &[PathBuf],
+        stream: impl Read,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        if let [directory] = paths
+            && directory.is_dir()
+        {
+            return Ok(Self::new(DatasetKind::Pictures, directory));
+        }
+        let picture = |input: Input| match input {
+            Input::File(path) | Input::NoPicture(path, _) => Ok(path),
+            Input::Bytes(_) | Input::Pixels(_) => Err(Error::options(
+                "stdin: expected a list of paths, found a picture: a store knows pictures by their \
+                 paths; name its file",
+            )),
+        };
+        let listed = inputs(paths, stream, progress)?.into_iter().map(picture);
+        let options = LoadOptions {
+            pictures: Some(listed.collect::<Result<_>>()?),
+            ..LoadOptions::default()
+        };
+        Ok(Self { options, ..Self::new(DatasetKind::Pictures, Path::new(".")) })
     }
 
     /// Reads its labels. What a reader should know about them is noted.

@@ -6,7 +6,7 @@ use facefold_heads::Bundle;
 use facefold_predict::{DEFAULT_BUNDLE, Predictor, default_bundle, trained_on_whole_pictures};
 use facefold_vision::decode::Limits;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{Faces, NetworkOptions};
 use crate::progress::Progress;
 
@@ -26,7 +26,9 @@ pub fn load_bundles(
 }
 
 /// A predictor for named bundles, on the networks that the first one was trained with; without
-/// bundles on those of `network`. Of `faces`, the bundles decide whether taps are needed.
+/// bundles on those of `network`. Of `faces`, the bundles decide whether taps are needed; with
+/// `aligned` any bundle takes aligned crops, and those that were trained on whole pictures take
+/// nothing else.
 ///
 /// # Errors
 /// Networks that cannot be had, or a bundle that was trained with others.
@@ -55,12 +57,34 @@ pub fn predictor(
     }
     let trained = bundles.first().map(|(_, bundle)| bundle.extractor.model.as_str());
     let network = network.of_model(trained.unwrap_or(&network.model));
-    let faces = Faces { taps: Predictor::needs_taps(&bundles), ..faces };
-    Ok(Predictor::new(network.extractor(faces, limits, progress)?, bundles)?)
+    require_one_kind(&bundles)?;
+    let aligned = faces.aligned;
+    // A bundle belongs to networks with a detector or to such without, whatever the pictures are.
+    let whole = if bundles.is_empty() { aligned } else { trained_whole(&bundles) };
+    let faces = Faces { taps: Predictor::needs_taps(&bundles), aligned: whole, ..faces };
+    let predictor = Predictor::new(network.extractor(faces, limits, progress)?, bundles)?;
+    Ok(if aligned { predictor.of_aligned_crops() } else { predictor })
+}
+
+fn trained_whole(bundles: &[(String, Bundle)]) -> bool {
+    !trained_on_whole_pictures(bundles).is_empty()
+}
+
+/// Refuses bundles trained on whole pictures next to those trained on detected faces.
+fn require_one_kind(bundles: &[(String, Bundle)]) -> Result<()> {
+    let whole = trained_on_whole_pictures(bundles);
+    let of_faces = bundles.iter().find(|(name, _)| !whole.contains(&name.as_str()));
+    match (whole.first(), of_faces) {
+        (Some(whole), Some((of_faces, _))) => Err(Error::options(format!(
+            "`{whole}` was trained on whole pictures as crops and `{of_faces}` on detected faces: \
+             expected bundles of one kind; predict with one after the other"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Whether pictures are taken whole, without looking for a face: as asked, or because a bundle was
-/// trained so, which is noted.
+/// trained so. What that means for the predictions is noted.
 pub fn take_whole_pictures(
     bundles: &[(String, Bundle)],
     asked: bool,
@@ -74,6 +98,17 @@ pub fn take_whole_pictures(
              taken whole as one, whatever it shows; for photographs, extract without --aligned and \
              train anew",
             trained_so.join("`, `")
+        ));
+    }
+    let others = bundles.iter().map(|(name, _)| name.as_str());
+    let others: Vec<&str> = others.filter(|name| !trained_so.contains(name)).collect();
+    if asked && !others.is_empty() {
+        let were = if others.len() == 1 { "was" } else { "were" };
+        progress.note(&format!(
+            "note: `{}` {were} trained on faces that facefold detected and aligned: predictions, \
+             intervals and familiarity hold for crops aligned in the same way, such as \
+             `predict --crops` writes",
+            others.join("`, `")
         ));
     }
     asked || !trained_so.is_empty()

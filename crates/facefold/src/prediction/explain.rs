@@ -35,7 +35,7 @@ pub struct MapEntry {
     pub label: Option<String>,
     /// Probability of the predicted class, or years; none for a mean.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<f32>,
+    pub prediction: Option<f32>,
     /// The map.
     #[serde(flatten)]
     pub map: MapSummary,
@@ -110,7 +110,7 @@ pub fn explain_pictures(
         bundles: names(paths.iter().map(Path::new), &[]),
         paths,
     };
-    let which = FaceSelector { face: 0, aligned: options.aligned };
+    let which = FaceSelector { face_index: 0, aligned: options.aligned };
     let means: Mutex<Means> = Mutex::default();
     let work =
         |index: usize, input: &Input| -> Result<Result<Vec<MapEntry>, (String, Rejection)>> {
@@ -184,7 +184,7 @@ impl Maps<'_> {
             bundle: one.bundle.clone(),
             task: one.task,
             label: one.label.clone(),
-            answer: Some(one.prediction),
+            prediction: Some(one.prediction),
             map: one.map.summary(),
             file: None,
         };
@@ -226,7 +226,7 @@ impl Maps<'_> {
                 bundle: self.paths.get(*bundle).cloned().unwrap_or_default(),
                 task: *task,
                 label: (!label.is_empty()).then(|| label.clone()),
-                answer: None,
+                prediction: None,
                 map: map.summary(),
                 file: Some(file),
             });

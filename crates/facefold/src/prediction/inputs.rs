@@ -23,6 +23,8 @@ pub enum Input {
     Bytes(Vec<u8>),
     /// A decoded picture.
     Pixels(RgbImage),
+    /// A folder that cannot be read or holds no picture, and which of both.
+    NoPicture(PathBuf, String),
 }
 
 impl Input {
@@ -45,7 +47,7 @@ impl Input {
 
     fn path(&self) -> &Path {
         match self {
-            Self::File(path) => path,
+            Self::File(path) | Self::NoPicture(path, _) => path,
             Self::Bytes(_) | Self::Pixels(_) => Path::new("-"),
         }
     }
@@ -66,6 +68,7 @@ impl Input {
             Self::File(path) => pictures::read(path),
             Self::Bytes(bytes) => Ok(bytes.clone()),
             Self::Pixels(picture) => bitmap(picture),
+            Self::NoPicture(_, why) => Err(Rejection::new(RejectReason::Unreadable, why)),
         }
     }
 }
@@ -79,10 +82,11 @@ fn bitmap(picture: &RgbImage) -> Result<Vec<u8>, Rejection> {
 }
 
 /// The pictures asked for: files as they are, those below directories in name order, and what comes on
-/// `stream` for `-`. What is passed over is noted.
+/// `stream` for `-`. What is passed over is noted. A path that is not there, and a directory that holds no
+/// picture, is an input that cannot be read.
 ///
 /// # Errors
-/// A directory that cannot be read or holds no picture.
+/// A stream that cannot be read, is too long or in an unknown encoding.
 pub fn inputs(
     paths: &[PathBuf],
     mut stream: impl Read,
@@ -93,14 +97,21 @@ pub fn inputs(
         if path.as_os_str() == "-" {
             inputs.extend(streamed(&mut stream)?);
         } else if path.is_dir() {
-            let found = pictures::below(path)?;
+            let found = match pictures::below(path) {
+                Ok(found) => found,
+                Err(error) => {
+                    inputs.push(Input::NoPicture(path.clone(), error.kind().to_string()));
+                    continue;
+                }
+            };
             let skipped =
                 found.skipped.into_iter().map(|(what, why)| (what.display().to_string(), why));
             if let Some(note) = pictures::skipped_note(path, skipped) {
                 progress.note(&note);
             }
             if found.pictures.is_empty() {
-                return Err(Error::data(format!("no picture in `{}`", path.display())));
+                let why = "no picture in this directory".to_owned();
+                inputs.push(Input::NoPicture(path.clone(), why));
             }
             inputs.extend(found.pictures.iter().map(|below| Input::File(path.join(below))));
         } else {

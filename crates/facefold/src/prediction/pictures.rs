@@ -3,10 +3,20 @@
 use facefold_predict::{FacePrediction, Predictor, Status};
 
 use super::annotations::AnnotatedPictures;
+use super::crops::PictureCrops;
 use super::inputs::{Input, Unreadable};
 use crate::error::{Error, Result};
 use crate::parallel::Parallel;
 use crate::progress::{Progress, Stage};
+
+/// What is written about each picture.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PictureFiles<'a> {
+    /// The picture with its predictions drawn on it.
+    pub annotated: Option<&'a AnnotatedPictures>,
+    /// The aligned crops of its faces.
+    pub crops: Option<&'a PictureCrops>,
+}
 
 /// What became of many pictures.
 #[derive(Debug, Default)]
@@ -26,7 +36,7 @@ pub struct PredictedPictures {
 pub fn predict_pictures<E: From<Error> + Send>(
     inputs: &[Input],
     predictor: &Predictor,
-    annotated: Option<&AnnotatedPictures>,
+    files: PictureFiles<'_>,
     threads: usize,
     progress: &dyn Progress,
     mut take: impl FnMut(Vec<FacePrediction>) -> Result<(), E>,
@@ -37,8 +47,11 @@ pub fn predict_pictures<E: From<Error> + Send>(
             Err(rejection) => return Ok(predictor.rejected(&input.name(), &rejection)),
         };
         let predicted = predictor.predict(&input.name(), &bytes).map_err(Error::from)?;
-        if let Some(annotated) = annotated {
+        if let Some(annotated) = files.annotated {
             annotated.picture(index, &bytes, &predicted)?;
+        }
+        if let Some(crops) = files.crops {
+            crops.picture(index, &bytes, predictor, &predicted)?;
         }
         Ok(predicted)
     };

@@ -68,14 +68,21 @@ class Prediction:
     """``ok``, or why there is no prediction: ``no-face``, ``undecodable``, ..."""
     detail: str | None
     """What exactly was wrong with a rejected picture."""
+    bundle: str
+    """The bundle."""
     face_index: int
     """0 for the main face."""
-    faces: int
+    faces_found: int
     """Number of faces found in the picture."""
     bounding_box: tuple[float, float, float, float] | None
     """Left, top, right, bottom in pixels of the upright picture."""
+    landmarks: tuple[tuple[float, float], ...] | None
+    """x, y of left eye, right eye, nose, left and right corner of the mouth in pixels of the upright picture; left is
+    the viewer's. Of an aligned crop where a crop has them."""
     score: float | None
-    """The detector's score in [0, 1]."""
+    """The detector's score in [0, 1]; 1 where no face was looked for."""
+    norm: float | None
+    """Norm of the embedding."""
     familiarity: Familiarity | None
     """How similar the face is to the training faces."""
     gender: ClassPrediction | None
@@ -86,6 +93,8 @@ class Prediction:
     """Lower end of the interval that holds eight of ten true ages."""
     age_high: float | None
     """Its upper end."""
+    age_mc_dropout_uncertainty: float | None
+    """Standard deviation by Monte-Carlo dropout, in years, for heads that estimate it."""
     age_uncertainty: float | None
     """Standard deviation of the predicted age distribution, in years."""
     age_distribution: np.ndarray[Any, np.dtype[np.float32]] | None = field(repr=False)
@@ -164,32 +173,36 @@ class Bundle:
         predictions = []
         for first, batch in _pictures.batches(pictures):
             found = self._bundle.predict(batch, aligned, all_faces, self.threads)
-            for number, text, distribution in found:
+            for number, text in found:
                 is_path = isinstance(batch[number], str)
-                predictions.append(_prediction(first + number, is_path, json.loads(text), distribution))
+                predictions.append(_prediction(first + number, is_path, json.loads(text)))
         return predictions
 
 
-def _prediction(picture: int, is_path: bool, found: dict[str, Any], distribution: bytearray | None) -> Prediction:
+def _prediction(picture: int, is_path: bool, found: dict[str, Any]) -> Prediction:
     familiarity = found["familiarity"]
-    box = found["bounding_box"]
+    box, landmarks, distribution = found["bounding_box"], found["landmarks"], found["age_distribution"]
     return Prediction(
         picture=picture,
         path=found["path"] if is_path else None,
         status=found["status"],
-        detail=found.get("detail"),
+        detail=found["detail"],
+        bundle=found["bundle"],
         face_index=found["face_index"],
-        faces=found["faces"],
+        faces_found=found["faces_found"],
         bounding_box=None if box is None else tuple(box),
+        landmarks=None if landmarks is None else tuple((x, y) for x, y in landmarks),
         score=found["score"],
+        norm=found["norm"],
         familiarity=None if familiarity is None else Familiarity(**familiarity),
         gender=_class(found["gender"]),
         age_group=_class(found["age_group"]),
         age=found["age"],
         age_low=found["age_low"],
         age_high=found["age_high"],
+        age_mc_dropout_uncertainty=found["age_mc_dropout_uncertainty"],
         age_uncertainty=found["age_uncertainty"],
-        age_distribution=None if distribution is None else _pictures.floats(distribution, -1),
+        age_distribution=None if distribution is None else np.array(distribution, dtype=np.float32),
         thresholds=[ThresholdDecision(**decision) for decision in found["thresholds"]],
         class_=_class(found["class"]),
         _json=found,

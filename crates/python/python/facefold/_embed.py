@@ -55,6 +55,8 @@ class Embeddings:
     """(faces, 5, 2): x, y of left eye, right eye, nose, left and right corner of the mouth; left is the viewer's."""
     scores: Floats
     """(faces,): the detector's score in [0, 1]; 1 where nothing was detected."""
+    norms: Floats
+    """(faces,): the norm of each embedding, a measure of the picture's quality."""
     rejected: dict[int, Rejection] = field(repr=False)
     """The pictures without a face, by their numbers."""
     fingerprint: str = field(repr=False)
@@ -145,6 +147,7 @@ class Embedder:
             columns["bounding_boxes"].append(_pictures.floats(found["bounding_boxes"], -1, 4))
             columns["landmarks"].append(_pictures.floats(found["landmarks"], -1, 5, 2))
             columns["scores"].append(_pictures.floats(found["scores"], -1))
+            columns["norms"].append(_pictures.floats(found["norms"], -1))
         empty = {
             "embeddings": (0, self.embedding_length),
             "bounding_boxes": (0, 4),
@@ -164,6 +167,7 @@ COLUMNS: dict[str, type[np.generic]] = {
     "bounding_boxes": np.float32,
     "landmarks": np.float32,
     "scores": np.float32,
+    "norms": np.float32,
 }
 
 

@@ -17,7 +17,7 @@ fn a_face_is_explained_with_a_map_a_head() {
     let reply = reply.json();
     let results = post(server.address, "/v1/predict", "image/png", &bytes).json();
     let face = &results["pictures"][0]["faces"][0];
-    assert_eq!(reply["box"], face["box"]);
+    assert_eq!(reply["bounding_box"], face["bounding_box"]);
     let explanations = reply["explanations"].as_array().unwrap();
     let tasks: Vec<&str> = explanations.iter().map(|one| one["task"].as_str().unwrap()).collect();
     assert_eq!(tasks, ["gender", "age-group", "age"]);
@@ -50,8 +50,8 @@ fn rejections_have_the_same_status_in_explain_and_predict() {
         ("/v1/explain", "image/png", b"no picture", 415),
         ("/v1/explain", "text/plain", &good, 415),
         ("/v1/explain", "image/png", &good[..good.len() / 2], 422),
-        ("/v1/explain?face=-1", "image/png", &good, 422),
-        ("/v1/explain?face=99", "image/png", &good, 422),
+        ("/v1/explain?face_index=-1", "image/png", &good, 422),
+        ("/v1/explain?face_index=99", "image/png", &good, 422),
         ("/v1/explain?faces=all", "image/png", &good, 422),
     ];
     for (path, kind, body, status) in cases {

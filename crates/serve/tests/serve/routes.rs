@@ -20,7 +20,7 @@ fn predictions_have_probabilities_and_a_distribution() {
     let pictures = reply["pictures"].as_array().unwrap();
     assert_eq!((pictures.len(), &pictures[0]["status"]), (1, &Value::from("ok")));
     let face = &pictures[0]["faces"][0];
-    assert_eq!(face["box"].as_array().unwrap().len(), 4);
+    assert_eq!(face["bounding_box"].as_array().unwrap().len(), 4);
     assert_eq!(face["landmarks"].as_array().unwrap().len(), 5);
     let answer = &face["predictions"][0];
     assert_eq!(answer["bundle"], "drawn");
@@ -68,7 +68,7 @@ fn a_form_of_many_pictures_keeps_names_order_and_errors() {
     let reply = post(server.address, "/v1/predict?faces=all", &kind, &body);
     assert_eq!(reply.status, 200, "{}", reply.text());
     let pictures = reply.json()["pictures"].as_array().unwrap().clone();
-    let results: Vec<_> = pictures.iter().map(|p| (&p["name"], &p["status"])).collect();
+    let results: Vec<_> = pictures.iter().map(|p| (&p["path"], &p["status"])).collect();
     assert_eq!(results[0], (&Value::from("one.png"), &Value::from("ok")));
     assert_eq!(results[1].0, "broken.png");
     assert_ne!(results[1].1, "ok");

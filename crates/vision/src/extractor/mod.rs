@@ -173,6 +173,19 @@ impl LocalExtractor {
         })
     }
 
+    /// What [`Extractor::extract`] wants of each picture.
+    #[must_use]
+    pub fn request(&self) -> ExtractionRequest {
+        let faces = if self.all_faces { usize::MAX } else { 1 };
+        ExtractionRequest { faces, aligned: false, mirrored: self.mirror, augmented: 0 }
+    }
+
+    /// Whether it looks for faces; else every picture is taken whole, as an aligned crop.
+    #[must_use]
+    pub fn detects(&self) -> bool {
+        self.detector.is_some()
+    }
+
     /// Decodes a picture under the extractor's limits, with EXIF orientation applied.
     ///
     /// # Errors
@@ -249,13 +262,7 @@ impl Extractor for LocalExtractor {
         &self,
         pictures: &[(&[u8], u32)],
     ) -> Result<Vec<Extraction>, ExtractorError> {
-        let faces = if self.all_faces { usize::MAX } else { 1 };
-        let request = |augmented| ExtractionRequest {
-            faces,
-            aligned: false,
-            mirrored: self.mirror,
-            augmented,
-        };
+        let request = |augmented| ExtractionRequest { augmented, ..self.request() };
         let pictures: Vec<_> =
             pictures.iter().map(|(bytes, versions)| (*bytes, request(*versions))).collect();
         self.extract_together(&pictures)

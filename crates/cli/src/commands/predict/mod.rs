@@ -5,7 +5,8 @@ mod video;
 
 use anyhow::Result;
 use facefold::prediction::{
-    AnnotatedPictures, VideoOptions, inputs, predict_pictures, require_outside, take_whole_pictures,
+    AnnotatedPictures, PictureCrops, PictureFiles, VideoOptions, inputs, predict_pictures,
+    require_outside, take_whole_pictures,
 };
 use facefold::{Faces, Predictor, Progress as _, load_bundles, predictor, threads};
 use facefold_vision::decode::Limits;
@@ -25,8 +26,16 @@ const DEFAULT_RATE: f64 = 5.0;
 /// If a bundle cannot be read or was made with another network.
 pub fn run(arguments: &PredictArguments, output: Output) -> Result<Outcome> {
     let media = &arguments.media;
-    if let Some(directory) = &media.annotate {
-        require_outside("--annotate", directory, &arguments.input)?;
+    for (option, directory) in [("--annotate", &media.annotate), ("--crops", &media.crops)] {
+        if let Some(directory) = directory {
+            require_outside(option, directory, &arguments.input)?;
+        }
+    }
+    if media.crops.is_some() && media.video.is_some() {
+        return Err(Usage::error(
+            "--crops is for pictures: leave it out, or extract the frames with `ffmpeg -i FILE \
+             frames/%06d.png` and predict for `frames/`",
+        ));
     }
     if media.fps.is_some() && media.video.is_none() {
         return Err(Usage::error("--fps is for videos: add --video, or leave it out"));
@@ -57,21 +66,27 @@ fn pictures(
     output: Output,
 ) -> Result<Outcome> {
     let inputs = inputs(&arguments.input, std::io::stdin().lock(), progress)?;
-    let directory = arguments.media.annotate.as_deref();
+    let media = &arguments.media;
+    let annotated = media.annotate.as_deref();
     let annotated =
-        directory.map(|path| AnnotatedPictures::of_pictures(path, &inputs)).transpose()?;
+        annotated.map(|path| AnnotatedPictures::of_pictures(path, &inputs)).transpose()?;
+    let crops = media.crops.as_deref();
+    let crops = crops.map(|path| PictureCrops::new(path, &inputs)).transpose()?;
+    let files = PictureFiles { annotated: annotated.as_ref(), crops: crops.as_ref() };
     progress.listen()?;
     let mut printer = Printer::new(arguments, predictor, output)?;
     let threads = threads(arguments.run.threads);
-    let predicted =
-        predict_pictures(&inputs, predictor, annotated.as_ref(), threads, progress, |answers| {
-            progress.suspend(|| printer.print(answers))
-        });
+    let predicted = predict_pictures(&inputs, predictor, files, threads, progress, |answers| {
+        progress.suspend(|| printer.print(answers))
+    });
     progress.finish();
     let predicted = predicted?;
     printer.finish()?;
     if let Some(annotated) = annotated {
         output::note(&annotated.summary("picture"));
+    }
+    if let Some(crops) = crops {
+        output::note(&crops.summary());
     }
     if progress.is_cancelled() {
         return Ok(Outcome::Interrupted);

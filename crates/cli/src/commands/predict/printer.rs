@@ -54,11 +54,15 @@ impl Printer {
     /// # Errors
     /// If stdout cannot be written.
     pub fn print(&mut self, answers: Vec<FacePrediction>) -> Result<()> {
-        // No format prints it, and it is the largest part of an answer.
+        // No table has it, and it is the largest part of an answer.
         let short = |answer| FacePrediction { age_distribution: None, ..answer };
         match self {
-            Self::Table(kept) | Self::Json(kept) => {
+            Self::Table(kept) => {
                 kept.extend(answers.into_iter().map(short));
+                Ok(())
+            }
+            Self::Json(kept) => {
+                kept.extend(answers);
                 Ok(())
             }
             Self::JsonLines => answers.iter().try_for_each(output::document_line),
