@@ -276,7 +276,8 @@ def check_ways_in(browser, pictures, directory):
     noise.write_bytes(b"this is no picture")
     browser.type("#files", str(noise))
     alert = browser.wait("a word on what is no picture", "return document.querySelector('.prediction [role=alert]')?.textContent")
-    assert "not-a-picture" in alert, alert
+    assert "no picture" in alert, alert
+    assert "not-a-picture" in browser.run("return document.querySelector('.prediction').textContent")
     browser.run("document.querySelector('.prediction:has([role=alert])').remove()")
     browser.click("#camera")
     browser.wait("the camera", "return document.getElementById('video').videoWidth > 0 && !document.getElementById('viewfinder').hidden")
