@@ -24,7 +24,7 @@ impl FileLock {
         }
     }
 
-    /// Waits until nobody else holds the lock of an open file or directory.
+    /// Waits until no other program holds the lock of an open file or directory.
     ///
     /// # Errors
     /// Any error of the system.

@@ -290,7 +290,7 @@ fn crops_that_were_written_are_predicted_as_the_faces_were_by_any_bundle() {
 }
 
 #[test]
-fn a_bundle_of_crops_takes_crops_and_no_other_bundle_beside_it() {
+fn a_bundle_of_crops_takes_crops_and_no_other_bundle_with_it() {
     if !has_weights() {
         return skip(Need::Weights);
     }
