@@ -80,7 +80,7 @@ def own_head(clone, environment, pictures):
         printed, _ = run(line, clone, environment)
     assert answered(printed.replace("holiday/", ""), "photo.jpg") or re.search(r"photo\.jpg\s+(female|male)", printed), printed
     report = json.loads((clone / "results/utkface/report.json").read_text())
-    heads = [[head["name"] for head in task["heads"]] for task in report["tasks"]]
+    heads = [[head["name"] for head in task["result"]["heads"]] for task in report["tasks"]]
     assert len(heads) == 3 and all({"mlp", "svm", "linear"} <= set(names) for names in heads), heads
     for name in ("report.html", "report.md", "run.toml"):
         assert (clone / "results/utkface" / name).is_file(), name
