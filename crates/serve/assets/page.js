@@ -565,7 +565,17 @@ function metricText(metric) {
   return value;
 }
 
-const headings = (task) => task.heads[0].metrics.map((metric) => metric.share ? `${metric.name}, %` : metric.name);
+const metricName = (metric) => metric.share ? `${metric.name}, %` : metric.name;
+
+/** The metrics of heads, a row each with its name; – where a head lacks one that another has. */
+function metricsTable(named) {
+  const names = [...new Set(named.flatMap(([, head]) => head.metrics.map(metricName)))];
+  const cell = (head, name) => {
+    const metric = head.metrics.find((one) => metricName(one) === name);
+    return metric ? metricText(metric) : "–";
+  };
+  return table(["head", ...names], named.map(([label, head]) => [label, ...names.map((name) => cell(head, name))]));
+}
 
 async function openReport(name) {
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
@@ -579,7 +589,7 @@ async function openReport(name) {
     make("p", {}, `${data.kind}, ${data.embedded.toLocaleString("en")} of ${data.samples.toLocaleString("en")} label rows embedded with ${source.network.name}; features: ${source.features}; label policy: ${data.label_policy ?? "–"}.`),
     ...report.tasks.flatMap((task) => [
       make("h3", {}, `${task.task} · ${task.protocol} · ${task.rows.toLocaleString("en")} rows of ${task.subjects.toLocaleString("en")} subjects`),
-      table(["head", ...headings(task)], task.heads.map((head) => [head.name, ...head.metrics.map(metricText)])),
+      metricsTable(task.heads.map((head) => [head.name, head])),
       task.words ? make("p", {}, inline(task.words)) : "",
     ]),
     make("h3", {}, "Plots"),
@@ -644,8 +654,8 @@ function sideBySide(reports) {
   const tasks = [...new Set(reports.flatMap((report) => report.tasks.map((task) => task.task)))];
   return tasks.flatMap((name) => {
     const found = reports.map((report) => [report.name, report.tasks.find((task) => task.task === name)]).filter(([, task]) => task);
-    const rows = found.flatMap(([report, task]) => task.heads.map((head) => [`${head.name} (${report}, ${task.protocol})`, ...head.metrics.map(metricText)]));
-    return [make("h3", {}, name), table(["head", ...headings(found[0][1])], rows)];
+    const heads = found.flatMap(([report, task]) => task.heads.map((head) => [`${head.name} (${report}, ${task.protocol})`, head]));
+    return [make("h3", {}, name), metricsTable(heads)];
   });
 }
 
