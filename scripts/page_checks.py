@@ -250,7 +250,19 @@ def check_report_words(browser, states):
     assert header == ["first less second", "difference, points", "95 % interval", "p (Holm)", "better"], header
 
 
-WORDS = [check_interval, check_decision, check_unfamiliar, check_advice, check_unreadable, check_token, check_whole_pictures, check_report_words]
+def check_side_by_side(browser, states):
+    """Reports whose heads have different metrics: every value stands under its own name."""
+    states.state_list_of_reports()
+    cells = browser.run("""
+        const metric = (name, pooled) => ({ name, share: false, pooled, interval: null });
+        const report = (name, metrics) => ({ name, tasks: [{ task: 'age', protocol: 'folds', heads: [{ name: 'mlp', metrics }] }] });
+        const parts = sideBySide([report('a', [metric('MAE', 4), metric('RMSE', 6)]), report('b', [metric('RMSE', 7)])]);
+        const table = parts.find((part) => part.tagName === 'TABLE') ?? parts.at(-1).querySelector('table');
+        return [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent));""")
+    assert cells == [["head", "MAE", "RMSE"], ["mlp (a, folds)", "4.00", "6.00"], ["mlp (b, folds)", "–", "7.00"]], cells
+
+
+WORDS = [check_interval, check_decision, check_unfamiliar, check_advice, check_unreadable, check_token, check_whole_pictures, check_report_words, check_side_by_side]
 
 
 def check_states(browser, served, address, axe, screenshots):
