@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs `facefold serve` as deploy/ says: behind nginx at a sub-path, called by generated clients, and in the image's steps.
+"""Runs `facefold serve` as deploy/ says: behind nginx at a sub-path, called by generated clients, its unit, and in the image's steps.
 
 Needs nginx and npm (Debian's packages, or yours) and Python's venv; what a check lacks is named, and the check skipped.
 It draws its own faces and trains a bundle on them with the untrained network. Generators are fetched: openapi-python-client,
@@ -158,7 +158,8 @@ def check_pages(port):
     assert (status, headers.get("location")) == (308, "faces/"), (status, headers)
     status, _, page = get(port, f"{BASE}/")
     assert status == 200, status
-    for address in re.findall(r'(?:href|src)="([^"]*)"', page.decode()):
+    addresses = re.findall(r'(?:href|src)="([^"]*)"', page.decode())
+    for address in (address for address in addresses if not address.startswith("data:")):
         assert not address.startswith(("/", "http")), address
         assert get(port, f"{BASE}/{address}")[0] == 200, address
     status = get(port, "/v1/models")[0]
@@ -255,6 +256,16 @@ def check_image(directory, facefold, bundle):
     assert process.returncode == 0, f"the container's program ends with {process.returncode}"
 
 
+def check_unit(directory, facefold):
+    """systemd finds nothing to complain of in deploy/facefold.service, with the program in its place."""
+    unit = (ROOT / "deploy/facefold.service").read_text()
+    assert "/usr/local/bin/facefold" in unit
+    path = directory / "facefold.service"
+    path.write_text(unit.replace("/usr/local/bin/facefold", facefold))
+    done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("facefold", help="the program")
@@ -281,6 +292,11 @@ def main():
                 place.mkdir()
                 check_answers(call(place, port, pictures), expected)
                 print(f"a generated {name} client: predictions as `facefold predict` gives them, embeddings, problems")
+        if shutil.which("systemd-analyze"):
+            check_unit(directory, facefold)
+            print("the unit: systemd-analyze verify finds nothing")
+        else:
+            print("skipped: the unit, as there is no systemd-analyze")
         if arguments.image:
             check_image(directory, facefold, bundle)
             print("the image's steps: runs as its own user, is healthy, ends at SIGTERM")
