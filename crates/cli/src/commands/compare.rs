@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::arguments::CompareArguments;
 use crate::outcome::Outcome;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// Runs `compare`.
 ///
@@ -18,6 +18,12 @@ pub fn run(arguments: &CompareArguments, output: Output) -> Result<Outcome> {
         output.answer(&comparisons, || text(&comparisons))?;
         return Ok(Outcome::Done);
     };
+    // Also where the tables are piped into a file: a CSV file has no place for them.
+    for comparison in &comparisons {
+        for warning in &comparison.warnings {
+            output::note(&format!("{}: {warning}", comparison.task));
+        }
+    }
     let tables = facefold_report::comparison_tables(&comparisons, format)?;
     output.answer(&json!({ "tables": tables }), || tables.clone())?;
     Ok(Outcome::Done)

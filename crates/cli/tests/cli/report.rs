@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::support::{Dir, drawn_store, fail, json, line, succeed};
+use crate::support::{Dir, drawn_store, fail, json, line, run, succeed};
 
 /// A result of two tasks, made once for all tests here.
 fn result() -> &'static PathBuf {
@@ -118,8 +118,32 @@ fn a_comparison_of_results_is_printed_as_tables_with_the_values_of_its_json() {
     assert_eq!(latex.matches("\\toprule").count(), 4, "heads and pairs of two tasks: {latex}");
     assert!(latex.contains("linear (result) & svm (other) & "), "{latex}");
     assert!(succeed(compared(" --format markdown")).contains("| linear (result) − svm (other) |"));
+    assert!(!latex.contains("% warning"), "{latex}");
     let message = fail(compared(" --format bibtex"), 2);
     assert!(message.contains("latex, csv, markdown"), "{message}");
+}
+
+#[test]
+fn tables_of_results_that_differ_in_more_than_their_heads_say_so() {
+    let dir = Dir::new();
+    let other = dir.path("other");
+    succeed(line(
+        "cv --store {} --task gender --head svm --features embedding --protocol kfold:4 --out {}",
+        &[drawn_store(), &other],
+    ));
+    let compared = |format: &str| {
+        let command = format!("compare {{}} {{}} --format {format}");
+        let output = run(line(&command, &[result(), &other]));
+        assert!(output.status.success());
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"))
+    };
+    let warning = "were split by different protocols";
+    for format in ["latex", "csv", "markdown"] {
+        let [tables, notes] = compared(format);
+        assert!(notes.replace('\n', " ").contains(warning), "{format}: {notes}");
+        assert_eq!(tables.contains(warning), format != "csv", "{format}: {tables}");
+    }
+    assert!(compared("latex")[0].contains("% warning: "));
 }
 
 #[test]

@@ -22,13 +22,19 @@ pub(super) fn tables(report: &Report) -> String {
 pub(super) fn comparisons(comparisons: &[Comparison]) -> String {
     let tables: Vec<String> = comparisons
         .iter()
-        .flat_map(|comparison| [candidates(comparison), pairs(comparison)])
+        .flat_map(|comparison| [warnings(comparison), candidates(comparison), pairs(comparison)])
         .collect();
     document(&tables)
 }
 
 fn document(tables: &[String]) -> String {
     format!("% \\usepackage{{booktabs}}\n\n{}", tables.join("\n"))
+}
+
+/// What a reader must know before the tables, as comments.
+fn warnings(comparison: &Comparison) -> String {
+    let lines = comparison.warnings.iter().flat_map(|warning| warning.lines());
+    lines.map(|line| format!("% warning: {line}\n")).collect()
 }
 
 fn candidates(comparison: &Comparison) -> String {
