@@ -34,7 +34,8 @@ fn document(tables: &[String]) -> String {
 /// What a reader must know before the tables, as comments.
 fn warnings(comparison: &Comparison) -> String {
     let lines = comparison.warnings.iter().flat_map(|warning| warning.lines());
-    lines.map(|line| format!("% warning: {line}\n")).collect()
+    let lines: Vec<String> = lines.map(|line| format!("% warning: {line}\n")).collect();
+    lines.concat()
 }
 
 fn candidates(comparison: &Comparison) -> String {
