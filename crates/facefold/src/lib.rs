@@ -11,6 +11,7 @@
 //! | embed pictures | [`NetworkOptions::extractor`], [`embed()`] | `embed` |
 //! | predict with a bundle | [`load_bundles`], [`predictor()`] | `train_and_predict` |
 //! | embed a data set into a store | [`Source::load`], [`extract()`] | `train_and_predict` |
+//! | extract a data set on several machines | [`extract::DatasetShard`], [`merge()`] | |
 //! | import embeddings that another program made | [`import()`](import::import) | |
 //! | train a bundle | [`train()`] | `train_and_predict` |
 //! | compare heads on stores, with a report | [`cross_validate_stores`] | `cross_validate` |
@@ -73,6 +74,7 @@ pub mod evaluation;
 pub mod extract;
 pub mod import;
 mod initial;
+mod merge;
 pub mod network;
 mod options;
 pub mod parallel;
@@ -106,6 +108,7 @@ pub use extract::{ExtractOptions, ExtractSummary, Source, extract};
 pub use facefold_predict::Predictor;
 pub use facefold_report::compare_results;
 pub use initial::InitialHeads;
+pub use merge::{MergeOptions, MergeSummary, merge};
 pub use network::{Faces, NetworkOptions};
 pub use options::{LearningOptions, Origin, each_once, head, head_options};
 pub use parallel::threads;

@@ -13,6 +13,8 @@ pub enum Stage {
     Extracting,
     /// Reading embeddings that another program made.
     Importing,
+    /// Taking over the pictures of several stores.
+    Merging,
     /// Fitting heads.
     Fitting,
     /// Predicting for pictures.
@@ -32,6 +34,7 @@ impl Stage {
             Self::Drawing => "drawing",
             Self::Extracting => "extracting",
             Self::Importing => "importing",
+            Self::Merging => "merging",
             Self::Fitting => "fitting",
             Self::Predicting => "predicting",
             Self::Frames => "frames",
@@ -48,6 +51,7 @@ impl Stage {
             Self::Fetching => "bytes",
             Self::Drawing | Self::Extracting | Self::Predicting | Self::Explaining => "pictures",
             Self::Importing => "rows",
+            Self::Merging => "stores",
             Self::Fitting => "fits",
             Self::Frames => "frames",
         }

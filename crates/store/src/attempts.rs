@@ -14,6 +14,7 @@ use facefold_core::ImageKey;
 use fs_err as fs;
 
 use crate::error::StoreError;
+use crate::store::Store;
 use crate::writer::StoreWriter;
 
 /// The file's name.
@@ -51,6 +52,14 @@ impl StoreWriter {
     /// A file that cannot be read or written.
     pub fn attempts(&self) -> Result<Attempts, StoreError> {
         Ok(Attempts::open(&self.layout.directory)?)
+    }
+}
+
+impl Store {
+    /// Whether an extraction into the store is under way, or was cut off.
+    #[must_use]
+    pub fn extraction_is_unfinished(&self) -> bool {
+        self.layout.directory.join(FILE).exists()
     }
 }
 

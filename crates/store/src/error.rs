@@ -185,8 +185,8 @@ pub enum StoreError {
     },
     /// No samples table yet.
     #[error(
-        "`{path}` has no samples table yet: let the `extract` or `store import` command that makes the store \
-             run to its end"
+        "`{path}` has no samples table yet: let the `extract`, `store import` or `store merge` command that makes \
+         the store run to its end"
     )]
     NoSamples {
         /// The directory.

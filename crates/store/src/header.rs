@@ -20,6 +20,12 @@ pub(crate) const FORMAT: u32 = 2;
 /// The format whose `store.json` and `samples.parquet` carry no checksums; all else is the same.
 const WITHOUT_CHECKSUMS: u32 = 1;
 
+/// The option of [`DatasetInfo::options`] with the part of the data set that the store is of: `3/8`.
+pub const SHARD: &str = "shard";
+
+/// The option of [`DatasetInfo::options`] with a hash of the list that the data set's parts were made from.
+pub const LIST: &str = "list";
+
 /// Stands before the checksum in `store.json`.
 const MARKER: &[u8] = br#""checksum": ""#;
 
@@ -218,7 +224,7 @@ impl StoreHeader {
             "facefold extract {kind} {source} --store {}-new --taps",
             directory.display()
         )];
-        for name in ["labels", "tree"] {
+        for name in ["labels", "tree", SHARD] {
             let value = options.get(name).and_then(serde_json::Value::as_str);
             parts.extend(value.map(|value| format!("--{name} {value}")));
         }
@@ -268,8 +274,9 @@ impl StoreHeader {
 impl DatasetInfo {
     /// How the data set asked for differs from this one: what this one has, and what was found;
     /// none where both are the same one. Counts may differ: label files grow. So may the files of an
-    /// import, whose labels say what the rows are of.
-    pub(crate) fn difference(&self, wanted: &Self) -> Option<(String, String)> {
+    /// import, whose labels say what the rows are of, and the [`LIST`] behind a shard.
+    #[must_use]
+    pub fn difference(&self, wanted: &Self) -> Option<(String, String)> {
         if self.kind != wanted.kind {
             return Some((self.kind.clone(), wanted.kind.clone()));
         }
@@ -277,11 +284,13 @@ impl DatasetInfo {
             let named = |root: &Path| format!("{} `{}`", self.kind, root.display());
             return Some((named(&self.root), named(&wanted.root)));
         }
-        let options = self.options.as_object()?;
+        let mut options = self.options.as_object()?.clone();
+        // Of stores of earlier versions, which knew no shards.
+        options.entry(SHARD).or_insert(serde_json::Value::Null);
         let (name, stored) = options.iter().find(|&(name, stored)| {
             let found = wanted.options.get(name).unwrap_or(&serde_json::Value::Null);
             let places = stored.as_str().zip(found.as_str());
-            *name != IMPORT
+            ![IMPORT, LIST].contains(&name.as_str())
                 && stored != found
                 && !places.is_some_and(|(a, b)| same_place(a.as_ref(), b.as_ref()))
         })?;

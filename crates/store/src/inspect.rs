@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::error::StoreError;
 use crate::header::StoreHeader;
+use crate::merge::FINISH_MERGE;
 use crate::npy;
 use crate::remedy::FINISH_REMOVAL;
 use crate::samples::SampleRow;
@@ -164,6 +165,10 @@ impl Store {
             for name in ["embedding", "taps"] {
                 found.problems.extend(self.check_copy(name)?);
             }
+        }
+        if self.merge_is_unfinished() {
+            // What else is said to be done would have pictures extracted anew that a store to merge has.
+            found.problems.insert(0, format!("a merge is not finished: {FINISH_MERGE}"));
         }
         if self.removal_is_unfinished() {
             // Half of it may be there, such as a shard next to the one that replaces it. What else is

@@ -42,6 +42,11 @@ impl Layout {
         self.directory.join("removal")
     }
 
+    /// There while a merge is under way, and after one that was cut off.
+    pub(crate) fn merge(&self) -> PathBuf {
+        self.directory.join("merge")
+    }
+
     pub(crate) fn shards(&self) -> PathBuf {
         self.directory.join("shards")
     }

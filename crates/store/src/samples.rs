@@ -15,6 +15,7 @@ use parquet::errors::ParquetError;
 use crate::disk::write_atomic;
 use crate::error::StoreError;
 use crate::header::StoreHeader;
+use crate::merge;
 use crate::shard;
 use crate::store::{Outcome, Store};
 
@@ -217,6 +218,7 @@ impl Store {
             table.push(row)?;
         }
         self.put_table(table, header)?;
+        merge::end(&self.layout)?;
         Ok(taken_over)
     }
 
@@ -230,7 +232,8 @@ impl Store {
         for row in rows {
             table.push(row.borrow().clone())?;
         }
-        self.put_table(table, header)
+        self.put_table(table, header)?;
+        merge::end(&self.layout)
     }
 
     /// Puts a samples table in the place of the present one, with the header of the store that has it.

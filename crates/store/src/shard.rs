@@ -145,7 +145,11 @@ pub(crate) struct Keys {
 
 /// Reads the keys of a shard, whose bytes are checked.
 pub(crate) fn read_keys(layout: &Layout, name: &str) -> Result<Keys, StoreError> {
-    let bytes = read_checked(layout, name)?;
+    keys_of(read_checked(layout, name)?, layout, name)
+}
+
+/// The keys in the bytes of a shard.
+pub(crate) fn keys_of(bytes: Bytes, layout: &Layout, name: &str) -> Result<Keys, StoreError> {
     let embeddings = Kind::of(name) == Some(Kind::Embeddings);
     let columns: &[&str] = if embeddings { &["key", "face", "variant"] } else { &["key"] };
     let read = || -> Result<Keys, ParquetError> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use facefold::extract::DatasetShard;
 
 use super::backend::BackendArguments;
 use super::data::SourceArguments;
@@ -24,6 +25,7 @@ Examples:
   facefold extract pictures holiday/ --store stores/holiday
   find . -name '*.jpg' | facefold extract pictures --store stores/found -
   facefold extract adience data/adience --store stores/adience-more --taps --oversample 8
+  facefold extract utkface data/utkface --store stores/shard-3 --taps --shard 3/8   then `facefold store merge`
   facefold extract utkface data/utkface --store stores/container --backend insightface \\
       --url http://127.0.0.1:18081 --url http://127.0.0.1:18082")]
 // Switches of a command line are independent of each other.
@@ -52,6 +54,10 @@ pub struct ExtractArguments {
     /// range up to the commonest one.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=MOST_VERSIONS))]
     pub oversample: u32,
+    /// Extract the Ith of N parts of the data set only: N machines, or tasks of a cluster's array, each do one
+    /// into a store of its own, and `facefold store merge` joins them.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<DatasetShard>,
     /// Try rejected pictures again.
     #[arg(long)]
     pub retry_rejected: bool,

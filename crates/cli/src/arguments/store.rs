@@ -26,6 +26,25 @@ labels.csv has the columns of `extract manifest`: path, subject, age, gender, fo
 row i belongs to row i of the embeddings. cv, tune, matrix, train and compare then work as on any store;
 predict needs pictures, and refuses bundles of imported embeddings. docs/import.md says more.")]
     Import(ImportArguments),
+    /// Merge the stores of a data set's shards into one.
+    #[command(after_help = "\
+Examples:
+  facefold extract utkface data/utkface --taps --shard 1/2 --store stores/shard-1     on one machine
+  facefold extract utkface data/utkface --taps --shard 2/2 --store stores/shard-2     on another
+  facefold store merge stores/shard-1 stores/shard-2 --out stores/utkface
+
+The merged store has the pictures, bits and label rows that one extraction of the whole data set gives, and
+that `extract` command without --shard goes on with it. Nothing is written while a shard is missing or has not
+come to its end. The same command resumes, and takes over what the stores have got since. The stores stay as
+they are; deploy/ has templates for Slurm and Kubernetes.")]
+    Merge {
+        /// Stores of one data set and one network.
+        #[arg(required = true, num_args = 1..)]
+        stores: Vec<PathBuf>,
+        /// Directory of the merged store; made if it is not there.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Check every checksum of a store.
     Verify {
         /// The store's directory.

@@ -40,6 +40,7 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
         aligned: arguments.aligned,
         augment: arguments.augment,
         oversample: arguments.oversample,
+        shard: arguments.shard,
         retry_rejected: arguments.retry_rejected,
         probe: probe(),
         run_file: config::origin().run_file,

@@ -1,8 +1,9 @@
-//! `facefold store`: look into, verify, compare and export a store, and forget people in it.
+//! `facefold store`: look into, verify, merge, compare and export stores, and forget people in them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use facefold::MergeOptions;
 use facefold::import::{ImportOptions, ImportSummary};
 use facefold::stores::Forgotten;
 use facefold_core::{Rejection, SubjectId};
@@ -24,6 +25,7 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
     match command {
         StoreCommand::Info { dir, rejections } => info(&dir, rejections, output),
         StoreCommand::Import(arguments) => import(&arguments, output),
+        StoreCommand::Merge { stores, out } => merge(stores, out, output),
         StoreCommand::Verify { dir } => verify(&dir, output),
         StoreCommand::Forget { dir, subject, image } => {
             let subject = subject.map(SubjectId::new);
@@ -100,6 +102,38 @@ fn imported(summary: &ImportSummary) -> String {
     }
     lines.push(format!("store {} (fingerprint {})", summary.store.display(), summary.fingerprint));
     lines.join("\n")
+}
+
+fn merge(stores: Vec<PathBuf>, out: PathBuf, output: Output) -> Result<Outcome> {
+    let progress = Terminal::default();
+    let options = MergeOptions { stores, out, run_file: config::origin().run_file };
+    let summary = facefold::merge(&options, &progress)?;
+    progress.finish();
+    output.answer(&summary, || {
+        let mut text = format!(
+            "{} label rows of {} stores: {} pictures with embeddings and {} rejected ones taken over, {} known \
+             before\nstore {} (fingerprint {})",
+            summary.rows,
+            summary.stores,
+            summary.embedded,
+            summary.rejected,
+            summary.known,
+            summary.store.display(),
+            summary.fingerprint
+        );
+        if let Some(first) = summary.kept.first() {
+            text.push_str(&format!(
+                "\n{} label rows stay that none of the stores has any more, the first is {}: to remove one, \
+                 `facefold store forget {} --image PATH`",
+                summary.kept.len(),
+                first.display(),
+                summary.store.display()
+            ));
+        }
+        text
+    })?;
+    summary.require_readable()?;
+    Ok(Outcome::Done)
 }
 
 /// A label row without an embedding.

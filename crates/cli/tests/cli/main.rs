@@ -18,6 +18,7 @@ mod insightface;
 mod judge;
 mod kill;
 mod labels;
+mod merge;
 // The server of the client's own tests.
 #[path = "../../../insightface/tests/contract/mock.rs"]
 #[allow(dead_code, clippy::unwrap_used)]

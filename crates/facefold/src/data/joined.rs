@@ -82,6 +82,7 @@ impl JoinedStores {
         let stores: Vec<Store> = stores.collect::<Result<_, _>>()?;
         store_rows::require_different(&stores)?;
         stores.iter().try_for_each(store_rows::require_no_removal)?;
+        stores.iter().try_for_each(store_rows::require_no_merge)?;
         let embedding_only = options.features == Some(Features::Embedding);
         store_rows::require_comparable(&stores, embedding_only)?;
         let has_taps = stores.iter().all(Store::has_taps);

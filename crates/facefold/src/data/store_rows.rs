@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use facefold_core::{FeatureMatrix, ImageKey, Rejection, Sample, SubjectId};
 use facefold_evaluate::{SetName, SetRow};
-use facefold_store::{FINISH_REMOVAL, Features, SampleRow, Select, Store, rejection_of};
+use facefold_store::{
+    FINISH_MERGE, FINISH_REMOVAL, Features, SampleRow, Select, Store, rejection_of,
+};
 use ndarray::Array2;
 
 use super::subjects::{age, find_subjects};
@@ -128,6 +130,17 @@ pub(crate) fn require_no_removal(store: &Store) -> Result<()> {
         "a removal from the store `{}` is not finished: {}",
         store.directory().display(),
         FINISH_REMOVAL
+    )))
+}
+
+/// Refuses a store that lacks what a merge did not reach.
+pub(super) fn require_no_merge(store: &Store) -> Result<()> {
+    if !store.merge_is_unfinished() {
+        return Ok(());
+    }
+    Err(Error::data(format!(
+        "a merge into the store `{}` is not finished: {FINISH_MERGE}",
+        store.directory().display()
     )))
 }
 

@@ -4,6 +4,7 @@ mod containers;
 mod pictures;
 mod pipeline;
 mod probe;
+mod shard;
 mod source;
 
 use std::collections::BTreeMap;
@@ -11,12 +12,16 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{Extractor, RejectReason, Rejection, Sample};
 use facefold_datasets::{Dataset, DatasetKind, oversampling};
-use facefold_store::{DatasetInfo, SampleRow, Store, StoreHeader, TakenOver, rejection_of};
+use facefold_store::{
+    DatasetInfo, LIST, SHARD, SampleRow, Store, StoreHeader, TakenOver, rejection_of,
+};
 use serde::Serialize;
 use serde_json::json;
 
 pub use containers::container_extractor;
 pub use probe::{DecodeProbe, decode_input};
+pub use shard::DatasetShard;
+pub(crate) use shard::List;
 pub use source::Source;
 
 use crate::data::require_no_removal;
@@ -40,6 +45,8 @@ pub struct ExtractOptions {
     pub augment: u32,
     /// Most augmented versions of pictures of rare ages.
     pub oversample: u32,
+    /// Extract this part of the data set only, into a store of its own: [`crate::merge()`] joins them.
+    pub shard: Option<DatasetShard>,
     /// Try pictures again that were rejected before.
     pub retry_rejected: bool,
     /// Tries pictures at which an earlier run ended in a process of its own.
@@ -58,6 +65,7 @@ impl ExtractOptions {
             aligned: false,
             augment: 0,
             oversample: 0,
+            shard: None,
             retry_rejected: false,
             probe: None,
             run_file: None,
@@ -70,7 +78,7 @@ impl ExtractOptions {
 pub struct ExtractSummary {
     /// The store.
     pub store: PathBuf,
-    /// Label rows of the data set, duplicates left out.
+    /// Label rows of the data set, or of its shard, duplicates left out.
     pub rows: usize,
     /// Label rows that the data set no longer lists and that stay in the store.
     pub kept_rows: usize,
@@ -101,15 +109,23 @@ pub struct ExtractSummary {
     /// Whether every picture was asked for by its path, so that one that cannot be read is an error.
     #[serde(skip)]
     pub named: bool,
+    /// The part of the data set that was extracted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
 }
 
 impl ExtractSummary {
     /// Refuses an extraction for which most pictures could not be read (of those named one by one, any),
     /// or none could be decoded or embedded.
     ///
+    /// A shard may have such pictures alone: what is asked is then asked of the merged store.
+    ///
     /// # Errors
     /// [`Error::Data`] with the numbers.
     pub fn require_readable(&self) -> Result<()> {
+        if self.shard.is_some() {
+            return Ok(());
+        }
         let of = |reason: &RejectReason| self.rejected.get(reason).copied().unwrap_or_default();
         let unreadable = of(&RejectReason::Unreadable) as usize;
         let (missing, all) = (unreadable + self.missing_rows, self.rows + self.missing_rows);
@@ -158,9 +174,11 @@ pub fn extract(
     options: &ExtractOptions,
     progress: &dyn Progress,
 ) -> Result<ExtractSummary> {
-    require_pictures(dataset, options.retry_rejected)?;
-    let info = dataset_info(source, dataset, options)?;
-    let header = StoreHeader::new(extractor.fingerprint().clone(), extractor.info().clone(), info);
+    let shard =
+        options.shard.map_or(0..dataset.samples.len(), |shard| shard.rows(dataset.samples.len()));
+    let samples = &dataset.samples[shard.clone()];
+    require_pictures(dataset, samples, options.retry_rejected)?;
+    let header = store_header(source, dataset, extractor, options)?;
     let mut store = Store::create_or_open(&options.store, header)?;
     // It would bring back a person who is half removed.
     require_no_removal(&store)?;
@@ -171,7 +189,8 @@ pub fn extract(
         progress.note(&format!("trying {forgotten} rejected pictures again"));
     }
 
-    let pictures = requests(&dataset.samples, options);
+    // Which ages are rare is a question of the whole data set.
+    let pictures = &requests(&dataset.samples, options)[shard];
     let run = pipeline::Run {
         extractor,
         root: &dataset.root,
@@ -179,9 +198,9 @@ pub fn extract(
         probe: options.probe.as_ref(),
         progress,
     };
-    let summary = pipeline::run(&run, &mut store, &pictures)?;
+    let summary = pipeline::run(&run, &mut store, pictures)?;
 
-    let outcomes = || dataset.samples.iter().zip(&summary.outcomes);
+    let outcomes = || samples.iter().zip(&summary.outcomes);
     let taken_over = store.write_samples(outcomes().map(|(sample, outcome)| {
         let (key, rejection) = match outcome {
             Some(Ok(key)) => (Some(*key), None),
@@ -213,7 +232,7 @@ pub fn extract(
     let done = outcomes.saturating_sub(summary.known + summary.copies) as f64;
     Ok(ExtractSummary {
         store: options.store.clone(),
-        rows: dataset.samples.len(),
+        rows: samples.len(),
         kept_rows: taken_over.rows.len(),
         missing_rows: taken_over.rows.iter().filter(|path| is_absent(&dataset.root, path)).count(),
         distinct_pictures: store.embedded_keys().len() + stored.len(),
@@ -228,7 +247,23 @@ pub fn extract(
         fingerprint: extractor.fingerprint().to_string(),
         licence: extractor.info().licence.clone(),
         named: dataset.kind == DatasetKind::Pictures,
+        shard: options.shard.map(|shard| shard.to_string()),
     })
+}
+
+/// The header of the store that [`extract`] makes of a data set, for who embeds its pictures elsewhere: on a
+/// cluster.
+///
+/// # Errors
+/// Where the current directory, which relative paths are below, is unknown.
+pub fn store_header(
+    source: &Source,
+    dataset: &Dataset,
+    extractor: &dyn Extractor,
+    options: &ExtractOptions,
+) -> Result<StoreHeader> {
+    let info = dataset_info(source, dataset, options)?;
+    Ok(StoreHeader::new(extractor.fingerprint().clone(), extractor.info().clone(), info))
 }
 
 /// What the store says of the data set.
@@ -247,7 +282,10 @@ fn dataset_info(
         "taps": options.taps,
         "augment": options.augment,
         "oversample": options.oversample,
+        SHARD: options.shard.map(|shard| shard.to_string()),
+        LIST: List::of(&dataset.samples),
     });
+
     info.counts = BTreeMap::from([
         ("rows".to_owned(), dataset.rows as u64),
         ("duplicates".to_owned(), dataset.duplicates as u64),
@@ -269,17 +307,23 @@ fn requests(samples: &[Sample], options: &ExtractOptions) -> Vec<pipeline::Reque
 
 /// Refuses, before anything is changed, a data set none of whose pictures is there; and to forget
 /// why pictures were rejected where most are not there to be tried again.
-fn require_pictures(dataset: &Dataset, retry_rejected: bool) -> Result<()> {
-    let absent = |sample: &&Sample| is_absent(&dataset.root, &sample.path);
-    let all = dataset.samples.len();
-    let missing = dataset.samples.iter().filter(absent).count();
-    if let Some(first) = dataset.samples.iter().find(absent)
+fn require_pictures(dataset: &Dataset, samples: &[Sample], retry_rejected: bool) -> Result<()> {
+    let root = &dataset.root;
+    let absent = |sample: &&Sample| is_absent(root, &sample.path);
+    let all = samples.len();
+    let missing = samples.iter().filter(absent).count();
+    let is_shard = all < dataset.samples.len();
+    if is_shard && missing == all && dataset.samples.iter().any(|sample| !absent(&sample)) {
+        // The disk is there: the pictures of this shard are not.
+        return Ok(());
+    }
+    if let Some(first) = samples.iter().find(absent)
         && (missing == all || (retry_rejected && most(missing, all)))
     {
         return Err(Error::data(format!(
             "{missing} of {all} pictures are not there, the first is `{}`: is the disk with the pictures \
              mounted? Nothing was changed",
-            dataset.root.join(&first.path).display()
+            root.join(&first.path).display()
         )));
     }
     Ok(())
@@ -291,7 +335,7 @@ fn is_absent(root: &Path, path: &Path) -> bool {
     found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-fn most(some: usize, all: usize) -> bool {
+pub(crate) fn most(some: usize, all: usize) -> bool {
     2 * some > all
 }
 

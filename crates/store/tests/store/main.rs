@@ -13,5 +13,6 @@ mod export;
 mod forget;
 mod import;
 mod lifecycle;
+mod merge;
 mod python;
 mod util;
