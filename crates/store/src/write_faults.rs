@@ -203,6 +203,57 @@ fn a_removal_that_fails_anywhere_can_be_done_again() {
     }
 }
 
+/// Into a store whose rejections are partly superseded, so that old shards are replaced.
+#[test]
+fn a_merge_that_fails_anywhere_can_be_done_again() {
+    begin(None);
+    let [whole, part] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let expected = extract(whole.path(), false, |_| ()).unwrap();
+    let limits = SealLimits { pictures: 4, bytes: 1 << 20 };
+    let mut writer = Store::create_or_open(part.path(), header(6, 3)).unwrap().with_limits(limits);
+    for number in (0..PICTURES).filter(|number| *number != 11) {
+        writer.append(key(number), &outcome(number)).unwrap();
+    }
+    let part = writer.finish().unwrap();
+    let begun = |directory: &Path| {
+        let mut writer = Store::create_or_open(directory, header(6, 3)).unwrap();
+        // Embedded in the other store, known to both as rejected, and known here alone.
+        for number in [2, 3, 11] {
+            writer.append(key(number), &rejected()).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    let merge = |directory: &Path| -> Result<Store, StoreError> {
+        let mut writer = Store::open_for_writing(directory)?;
+        writer.begin_merge()?;
+        writer.take_embeddings(&part)?;
+        writer.take_rejections(&part)?;
+        writer.overwrite_samples(samples())?;
+        writer.finish()
+    };
+    let before = tempfile::tempdir().unwrap();
+    let before = begun(before.path());
+    for first in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        drop(begun(directory.path()));
+        begin(Some(plan(first, false)));
+        let failed = merge(directory.path()).is_err();
+        let met = begin(None).len();
+        let store = Store::open(directory.path()).unwrap();
+        let problems = store.verify().unwrap().problems;
+        let is = |other: &Store| store.compare(other).unwrap().is_empty();
+        let whole = is(&expected) && store.samples().is_ok();
+        assert!(store.merge_is_unfinished() || whole || is(&before), "change {first}");
+        let asks = |problem: &String| problem.contains("run the same `store merge`");
+        assert!(problems.first().is_none_or(asks), "change {first}: {problems:?}");
+        assert_whole(&merge(directory.path()).unwrap(), &expected);
+        if !failed && met <= first {
+            assert!(first > 20, "only {first} changes of the disk were counted");
+            return;
+        }
+    }
+}
+
 /// The files of an export in NumPy's format, where they are there.
 fn exported(directory: &Path) -> [Option<Vec<u8>>; 3] {
     ["index.csv", "embeddings.npy", "taps.npy"].map(|name| fs::read(directory.join(name)).ok())

@@ -1,0 +1,326 @@
+//! `facefold-cluster extract`: a data set's pictures become embeddings in a store, made by executors.
+//!
+//! The client holds the store. It sends the paths of a few hundred pictures at a time as a job of one task,
+//! and appends what comes back; a job that fails is sent again. A picture's key decides whether it is stored, so
+//! that no job, however often it ran, is stored twice.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use ballista::datafusion::arrow::array::{Array as _, AsArray as _};
+use ballista::datafusion::arrow::datatypes::UInt64Type;
+use ballista::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col, lit};
+use ballista::datafusion::scalar::ScalarValue;
+use clap::Args;
+use facefold::core::{Extraction, Extractor as _, RejectReason};
+use facefold::datasets::{Dataset, DatasetKind};
+use facefold::extract::store_header;
+use facefold::store::{SampleRow, Store, StoreError, StoreWriter};
+use facefold::{ExtractOptions, Source};
+use futures_util::{StreamExt as _, stream};
+
+use crate::columns::{self, Outcome};
+use crate::models::EmbedOptions;
+use crate::{functions, session};
+
+/// How often what was reached is made durable, label rows included.
+const COMMIT_EVERY: Duration = Duration::from_secs(30);
+
+/// The longest pause before a job is sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Options of `extract`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Executors read the pictures under the same absolute paths as this client. The store is what `facefold extract` of the
+same data set makes, to the bit where all processors are alike, and that command goes on with it.
+
+Example:
+  facefold-cluster extract utkface /data/utkface --taps --store stores/utkface --scheduler 10.0.0.1:50050")]
+pub struct ExtractArguments {
+    /// Kind of data set, as for `facefold extract`: adience, utkface, fairface, imdb-wiki, folder, manifest or pictures.
+    kind: String,
+    /// Its directory (for `manifest`, the CSV file).
+    root: PathBuf,
+    /// Label file with subjects and folds, where it does not lie in its usual place.
+    #[arg(long, value_name = "CSV")]
+    labels: Option<PathBuf>,
+    /// Directory of the store; made if it is not there. The same command resumes.
+    #[arg(long)]
+    store: PathBuf,
+    /// The scheduler.
+    #[arg(long, default_value = "127.0.0.1:50050", value_name = "HOST:PORT")]
+    scheduler: String,
+    /// Model pack.
+    #[arg(long, default_value = "buffalo_s")]
+    model: String,
+    /// Keep pooled intermediate maps with the embedding, of the crop and of its mirror image.
+    #[arg(long)]
+    taps: bool,
+    /// Skip detection: the whole picture is the aligned crop.
+    #[arg(long)]
+    aligned: bool,
+    /// Pictures of a job: what is computed again where an executor dies.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pictures: u32,
+    /// Jobs at a time: at least as many as the executors have threads, or some of them wait.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    jobs: u32,
+    /// Seconds to go on trying while a job fails.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    patience: u64,
+}
+
+/// Runs an extraction.
+///
+/// # Errors
+/// If the label files, the model or the store cannot be used, or a job fails for longer than `--patience`;
+/// what was extracted until then is kept.
+pub async fn run(arguments: &ExtractArguments) -> Result<()> {
+    let kind: DatasetKind = arguments.kind.parse()?;
+    let mut source = Source::new(kind, &arguments.root);
+    source.options.labels.clone_from(&arguments.labels);
+    let dataset = source.load(&())?;
+    let EmbedOptions { model, taps, aligned } = &arguments.embed_options();
+    let extractor = arguments.embed_options().load()?;
+    note(&format!(
+        "{model}{}, fingerprint {}",
+        if *aligned { ", aligned" } else { "" },
+        extractor.fingerprint()
+    ));
+    let options =
+        ExtractOptions { taps: *taps, aligned: *aligned, ..ExtractOptions::new(&arguments.store) };
+    let header = store_header(&source, &dataset, &extractor, &options)?;
+    drop(extractor);
+    let store = Store::create_or_open(&arguments.store, header)?;
+    if store.removal_is_unfinished() {
+        bail!(
+            "a removal from `{}` is not finished: {}",
+            arguments.store.display(),
+            store.remedy_for_lost_rows()
+        );
+    }
+    let mut extraction = Running::new(store, &dataset)?;
+    let known = extraction.reached();
+    let finished = extraction.run(arguments, &dataset).await;
+    // Also where a job failed for good.
+    let summary = extraction.finish(known);
+    let interrupted = finished?;
+    writeln!(std::io::stdout(), "{}", summary?)?;
+    if interrupted {
+        bail!("stopped before the end; the same command goes on from here");
+    }
+    Ok(())
+}
+
+impl ExtractArguments {
+    fn embed_options(&self) -> EmbedOptions {
+        EmbedOptions { model: self.model.clone(), taps: self.taps, aligned: self.aligned }
+    }
+}
+
+/// The pictures of a job: the place of each among the label rows, and its path.
+type Job = Vec<(usize, PathBuf)>;
+
+/// The store and the label rows of a running extraction.
+struct Running {
+    store: StoreWriter,
+    rows: Vec<SampleRow>,
+    committed: Instant,
+    started: Instant,
+}
+
+impl Running {
+    /// The label rows, with the pictures that an earlier run reached.
+    fn new(store: StoreWriter, dataset: &Dataset) -> Result<Self> {
+        let mut known = HashMap::new();
+        match store.samples() {
+            Ok(rows) => known.extend(rows.into_iter().map(|row| (row.sample.path.clone(), row))),
+            Err(StoreError::NoSamples { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let row = |sample: &facefold::core::Sample| {
+            let earlier = known.remove(&sample.path);
+            let key = earlier.and_then(|row| row.key).filter(|key| store.contains(key));
+            // A picture that could not be read is tried again.
+            SampleRow { sample: sample.clone(), key, rejection: None }
+        };
+        let rows = dataset.samples.iter().map(row).collect();
+        let now = Instant::now();
+        Ok(Self { store, rows, committed: now, started: now })
+    }
+
+    fn reached(&self) -> usize {
+        self.rows.iter().filter(|row| row.key.is_some() || row.rejection.is_some()).count()
+    }
+
+    /// Sends all jobs; whether it was interrupted.
+    async fn run(&mut self, arguments: &ExtractArguments, dataset: &Dataset) -> Result<bool> {
+        let root = std::path::absolute(&dataset.root)?;
+        let missing = self.rows.iter().enumerate().filter(|(_, row)| row.key.is_none());
+        let missing: Job =
+            missing.map(|(place, row)| (place, root.join(&row.sample.path))).collect();
+        let jobs = missing.chunks(arguments.pictures as usize).map(<[_]>::to_vec);
+        let jobs: Vec<Job> = jobs.collect();
+        let options = arguments.embed_options().to_text();
+        let patience = Duration::from_secs(arguments.patience);
+        let send = |job: Job| async {
+            let outcomes = send(&arguments.scheduler, &options, &job, patience).await;
+            (job, outcomes)
+        };
+        let mut running = stream::iter(jobs).map(send).buffer_unordered(arguments.jobs as usize);
+        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+        loop {
+            let finished = tokio::select! {
+                _ = &mut interrupt => return Ok(true),
+                next = running.next() => next,
+            };
+            let Some((job, outcomes)) = finished else { return Ok(false) };
+            for ((place, path), outcome) in job.into_iter().zip(outcomes?) {
+                self.take(place, &path, outcome)?;
+            }
+            if self.committed.elapsed() > COMMIT_EVERY {
+                self.commit()?;
+            }
+        }
+    }
+
+    /// Stores the outcome of a picture.
+    fn take(&mut self, place: usize, path: &Path, outcome: Outcome) -> Result<()> {
+        let expected = &self.store.header().fingerprint;
+        if outcome.fingerprint != expected.as_str() {
+            bail!(
+                "an executor has other networks: expected the fingerprint {expected}, found {}; give all executors \
+                 the same weights and the same version of this program",
+                outcome.fingerprint
+            );
+        }
+        let row = &mut self.rows[place];
+        match (outcome.key, outcome.extraction) {
+            (Some(key), extraction) => {
+                self.store.append(key, &extraction)?;
+                row.key = Some(key);
+            }
+            (None, Extraction::Rejected(rejection)) => row.rejection = Some(rejection),
+            (None, Extraction::Embedded { .. }) => {
+                bail!("`{}`: an executor gave embeddings without a key", path.display());
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.store.commit()?;
+        self.store.write_samples(&self.rows)?;
+        self.committed = Instant::now();
+        let (reached, all) = (self.reached(), self.rows.len());
+        note(&format!(
+            "{reached} of {all} pictures after {:.0} s",
+            self.started.elapsed().as_secs_f64()
+        ));
+        Ok(())
+    }
+
+    /// Writes what is there to the end; gives what it is, in words.
+    fn finish(mut self, known: usize) -> Result<String> {
+        self.store.commit()?;
+        self.store.write_samples(&self.rows)?;
+        let store = self.store.finish()?;
+        let stored = store.rejections()?;
+        let mut rejected: BTreeMap<RejectReason, usize> = BTreeMap::new();
+        for row in &self.rows {
+            let rejection =
+                row.key.as_ref().and_then(|key| stored.get(key)).or(row.rejection.as_ref());
+            if let Some(rejection) = rejection {
+                *rejected.entry(rejection.reason).or_default() += 1;
+            }
+        }
+        let reached = self.rows.iter().filter(|row| row.key.is_some() || row.rejection.is_some());
+        let reached = reached.count();
+        let seconds = self.started.elapsed().as_secs_f64();
+        let mut lines = vec![format!(
+            "{} rows: {} pictures done now, {known} known before, {} rejected; {:.1} pictures/s in {seconds:.1} s",
+            self.rows.len(),
+            reached - known,
+            rejected.values().sum::<usize>(),
+            (reached - known) as f64 / seconds.max(1e-9),
+        )];
+        lines.extend(rejected.iter().map(|(reason, count)| format!("  {count:>7} {reason}")));
+        let fingerprint = &store.header().fingerprint;
+        lines.push(format!("store {} (fingerprint {fingerprint})", store.directory().display()));
+        Ok(lines.join("\n"))
+    }
+}
+
+/// Has a job done, again where it fails: one outcome a picture, in their order.
+async fn send(
+    scheduler: &str,
+    options: &str,
+    job: &Job,
+    patience: Duration,
+) -> Result<Vec<Outcome>> {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(500);
+    loop {
+        let attempt = tokio::time::timeout(patience, attempt(scheduler, options, job)).await;
+        let error = match attempt {
+            Ok(Ok(outcomes)) => return Ok(outcomes),
+            Ok(Err(error)) => error,
+            Err(_) => anyhow!("no answer within {} s", patience.as_secs()),
+        };
+        if start.elapsed() + pause > patience {
+            let first =
+                job.first().map_or_else(String::new, |(_, path)| path.display().to_string());
+            return Err(error.context(format!(
+                "a job of {} pictures, the first of them `{first}`, failed for {} s on the scheduler {scheduler}",
+                job.len(),
+                patience.as_secs()
+            )));
+        }
+        note(&format!("a job failed and is sent again: {error:#}"));
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+}
+
+async fn attempt(scheduler: &str, options: &str, job: &Job) -> Result<Vec<Outcome>> {
+    // A session of its own: that of a scheduler which was restarted is unknown to it.
+    let session = session::connect(scheduler).await?;
+    let batches = session.execute_logical_plan(plan(options, job)?).await?.collect().await?;
+    let mut found: Vec<Option<Outcome>> = vec![None; job.len()];
+    for batch in &batches {
+        let places =
+            batch.column(0).as_primitive_opt::<UInt64Type>().context("places of pictures")?;
+        let outcomes = columns::read(batch.column(1))?;
+        for (row, outcome) in outcomes.into_iter().enumerate() {
+            let place = usize::try_from(places.value(row))?;
+            *found.get_mut(place).context("the place of a picture")? = Some(outcome);
+        }
+        debug_assert!(places.null_count() == 0);
+    }
+    let missing = found.iter().filter(|outcome| outcome.is_none()).count();
+    if missing > 0 {
+        bail!("expected {} outcomes, {missing} are missing", job.len());
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// `SELECT place, embed_file(path, options) FROM (VALUES …)`, in one partition.
+fn plan(options: &str, job: &Job) -> Result<LogicalPlan> {
+    let rows = job.iter().enumerate().map(|(place, (_, path))| {
+        let path = path.as_os_str().as_encoded_bytes().to_vec();
+        vec![lit(ScalarValue::UInt64(Some(place as u64))), lit(ScalarValue::Binary(Some(path)))]
+    });
+    let outcome = functions::embed_file().call(vec![col("column2"), lit(options)]);
+    let plan = LogicalPlanBuilder::values(rows.collect())?
+        .project(vec![col("column1").alias("place"), outcome.alias("outcome")])?;
+    Ok(plan.build()?)
+}
+
+fn note(text: &str) {
+    // Nothing can be done about a stderr that cannot be written.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

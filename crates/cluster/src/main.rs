@@ -1,0 +1,70 @@
+//! Defines the `facefold-cluster` command: a scheduler and executors of a cluster that know facefold's
+//! functions, and what is run on them: an extraction into a store, or SQL.
+
+mod columns;
+mod extract;
+mod functions;
+mod models;
+mod services;
+mod session;
+mod sql;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::extract::ExtractArguments;
+use crate::services::{ExecutorArguments, SchedulerArguments};
+use crate::sql::SqlArguments;
+
+/// Age and gender from faces, on a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "facefold-cluster", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the scheduler, which gives work to executors.
+    Scheduler(SchedulerArguments),
+    /// Run an executor, which embeds pictures.
+    Executor(ExecutorArguments),
+    /// Extract a data set into a store, on all executors.
+    Extract(ExtractArguments),
+    /// Run a query with the functions `embed` and `predict`, and print its rows.
+    Sql(SqlArguments),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing can be done about a stderr that cannot be written.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let filter = EnvFilter::try_from_env("FACEFOLD_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Plans are taken apart by recursion.
+        .thread_stack_size(16 << 20)
+        .build()?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Scheduler(arguments) => services::scheduler(&arguments).await,
+            Command::Executor(arguments) => services::executor(&arguments).await,
+            Command::Extract(arguments) => extract::run(&arguments).await,
+            Command::Sql(arguments) => sql::run(&arguments).await,
+        }
+    })
+}

@@ -1,0 +1,121 @@
+//! The services of a cluster: a scheduler, and executors.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use ballista_core::config::TaskSchedulingPolicy;
+use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::config::SchedulerConfig;
+use ballista_scheduler::scheduler_process::start_server;
+use clap::Args;
+
+use crate::session;
+
+/// An executor that was not heard of for so many seconds is dead, and its tasks are given to others.
+const DEAD_AFTER_SECONDS: u64 = 20;
+
+/// How often the scheduler looks for dead executors, in seconds.
+const LOOK_SECONDS: u64 = 5;
+
+/// How often a task may fail on executors that die at it, before its job fails. The client then sends it again.
+const TASK_FAILURES: usize = 4;
+
+/// Options of `scheduler`.
+#[derive(Debug, Args)]
+pub struct SchedulerArguments {
+    /// Address to listen on. Whoever reaches it can run queries on all executors: keep it, and the executors,
+    /// in a network of their own.
+    #[arg(long, default_value = "127.0.0.1:50050")]
+    listen: SocketAddr,
+    /// The name by which executors and clients reach this machine. Default: the address to listen on.
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+}
+
+/// Runs the scheduler until it is stopped.
+///
+/// # Errors
+/// An address that is taken.
+pub async fn scheduler(arguments: &SchedulerArguments) -> Result<()> {
+    let listen = arguments.listen;
+    let config = SchedulerConfig {
+        bind_host: listen.ip().to_string(),
+        bind_port: listen.port(),
+        external_host: arguments.host.clone().unwrap_or_else(|| listen.ip().to_string()),
+        // Executors ask for work, so that they find a scheduler again that was restarted.
+        scheduling_policy: TaskSchedulingPolicy::PullStaged,
+        executor_timeout_seconds: DEAD_AFTER_SECONDS,
+        expire_dead_executor_interval_seconds: LOOK_SECONDS,
+        no_executors_grace_period_seconds: DEAD_AFTER_SECONDS,
+        finished_job_data_clean_up_interval_seconds: 60,
+        finished_job_state_clean_up_interval_seconds: 120,
+        task_max_failures: TASK_FAILURES,
+        override_config_producer: Some(Arc::new(session::config)),
+        override_session_builder: Some(Arc::new(session::state)),
+        ..SchedulerConfig::default()
+    };
+    let cluster = BallistaCluster::new_from_config(&config).await?;
+    start_server(cluster, listen, Arc::new(config)).await.context("the scheduler failed")
+}
+
+/// Options of `executor`.
+#[derive(Debug, Args)]
+pub struct ExecutorArguments {
+    /// The scheduler.
+    #[arg(long, default_value = "127.0.0.1:50050", value_name = "HOST:PORT")]
+    scheduler: String,
+    /// Address to listen on, for results.
+    #[arg(long, default_value = "127.0.0.1:50051")]
+    listen: SocketAddr,
+    /// The name by which clients reach this machine. Default: the address to listen on.
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Tasks at a time, each on a thread of its own; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Directory for results until they are fetched. Default: a temporary one.
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+}
+
+/// Runs an executor until it is stopped.
+///
+/// # Errors
+/// An address that is taken, or a scheduler that cannot be reached.
+pub async fn executor(arguments: &ExecutorArguments) -> Result<()> {
+    let (host, port) = arguments
+        .scheduler
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
+        .with_context(|| {
+            format!("--scheduler: expected HOST:PORT, found `{}`", arguments.scheduler)
+        })?;
+    let listen = arguments.listen;
+    let work = match &arguments.work {
+        Some(work) => work.clone(),
+        None => std::env::temp_dir().join(format!("facefold-executor-{}", std::process::id())),
+    };
+    std::fs::create_dir_all(&work).with_context(|| format!("cannot make `{}`", work.display()))?;
+    let config = ExecutorProcessConfig {
+        bind_host: listen.ip().to_string(),
+        external_host: Some(arguments.host.clone().unwrap_or_else(|| listen.ip().to_string())),
+        port: listen.port(),
+        grpc_port: listen.port() + 1,
+        scheduler_host: host,
+        scheduler_port: port,
+        scheduler_connect_timeout_seconds: 60,
+        vcores: arguments.threads,
+        task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
+        work_dir: Some(work.display().to_string()),
+        job_data_ttl_seconds: 3600,
+        job_data_clean_up_interval_seconds: 300,
+        executor_heartbeat_interval_seconds: LOOK_SECONDS,
+        override_function_registry: Some(Arc::new(session::registry()?)),
+        override_config_producer: Some(Arc::new(session::config)),
+        ..ExecutorProcessConfig::default()
+    };
+    start_executor_process(Arc::new(config)).await.context("the executor failed")
+}

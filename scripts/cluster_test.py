@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""A cluster on one machine: its store is that of one process, though executors are killed and the scheduler is restarted.
+
+A scheduler and three executors of facefold-cluster extract generated pictures. An executor is killed twice (SIGKILL; another one
+takes its place), the scheduler is killed and started again once. The store must equal the one that `facefold extract` makes: the same keys,
+the same bits. Then two executors of one thread each are timed against two threads of one process, one after the other, in turns.
+
+    scripts/cluster_test.py                                  # 2,000 pictures
+    scripts/cluster_test.py --pictures 20000 --model buffalo_s --report results/bench/cluster.md
+
+It builds both programs in release mode, unless --programs says where they are.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def free_port(used):
+    """A port that nothing listens on, and the next one: an executor takes two."""
+    while True:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+        if port < 65000 and not {port, port + 1} & used:
+            used |= {port, port + 1}
+            return port
+
+
+def listens(port):
+    with socket.socket() as one:
+        one.settimeout(0.2)
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Cluster:
+    """A scheduler and executors, which can be killed."""
+
+    def __init__(self, program, directory):
+        self.program, self.directory, self.used = program, directory, set()
+        self.scheduler_port = free_port(self.used)
+        self.scheduler, self.executors = None, []
+        self.log = open(directory / "cluster.log", "ab")
+        self.start_scheduler()
+
+    def spawn(self, *arguments):
+        return subprocess.Popen([self.program, *arguments], stdout=self.log, stderr=self.log)
+
+    def start_scheduler(self):
+        self.scheduler = self.spawn("scheduler", "--listen", f"127.0.0.1:{self.scheduler_port}")
+        wait_for(lambda: listens(self.scheduler_port), "the scheduler")
+
+    def start_executor(self, threads=1):
+        port = free_port(self.used)
+        work = self.directory / f"work-{port}"
+        executor = self.spawn(
+            "executor", "--scheduler", f"127.0.0.1:{self.scheduler_port}", "--listen", f"127.0.0.1:{port}",
+            "--threads", str(threads), "--work", str(work))
+        self.executors.append(executor)
+        wait_for(lambda: listens(port), "an executor")
+
+    def kill_executor(self):
+        executor = self.executors.pop(0)
+        executor.send_signal(signal.SIGKILL)
+        executor.wait()
+
+    def restart_scheduler(self):
+        self.scheduler.send_signal(signal.SIGKILL)
+        self.scheduler.wait()
+        self.start_scheduler()
+
+    def stop(self):
+        for process in [*self.executors, self.scheduler]:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+def wait_for(ready, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            sys.exit(f"{what} does not answer within {seconds} s")
+        time.sleep(0.05)
+
+
+def run(*command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))} ends with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--timed-pictures", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="untrained")
+    parser.add_argument("--programs", type=pathlib.Path, help="directory of facefold and facefold-cluster")
+    parser.add_argument("--report", type=pathlib.Path)
+    arguments = parser.parse_args()
+    if arguments.programs is None:
+        run("cargo", "build", "--locked", "--release", "--manifest-path", ROOT / "Cargo.toml")
+        run("cargo", "build", "--locked", "--release", "--manifest-path", ROOT / "crates/cluster/Cargo.toml", "--target-dir", ROOT / "target/cluster")
+        programs = [ROOT / "target/release/facefold", ROOT / "target/cluster/release/facefold-cluster"]
+    else:
+        programs = [arguments.programs / name for name in ("facefold", "facefold-cluster")]
+    facefold, cluster_program = programs
+
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="facefold-cluster-"))
+    subjects = max(arguments.pictures // 10, 8)
+    run(facefold, "data", "generate", directory / "set", "--subjects", subjects, "--pictures", arguments.pictures)
+    shared = ["--model", arguments.model, "--taps"]
+    single = directory / "single"
+    run(facefold, "extract", "adience", directory / "set", "--store", single, *shared)
+
+    cluster = Cluster(cluster_program, directory)
+    for _ in range(3):
+        cluster.start_executor()
+    store = directory / "store"
+    client = subprocess.Popen(
+        [str(word) for word in (cluster_program, "extract", "adience", directory / "set", "--store", store, *shared, "--pictures", 64,
+                                "--scheduler", f"127.0.0.1:{cluster.scheduler_port}")],
+        stdout=subprocess.PIPE, stderr=cluster.log, text=True)
+
+    def stored():
+        log = store / "log"
+        shards = sum(path.stat().st_size for path in (store / "shards").glob("*")) if (store / "shards").is_dir() else 0
+        return shards + (log.stat().st_size if log.exists() else 0)
+
+    # 20 KB a picture: a fifth, two fifths and three fifths of all.
+    row_bytes = stored_bytes = sum(path.stat().st_size for path in (single / "shards").glob("*"))
+    events = [cluster.kill_executor, cluster.restart_scheduler, cluster.kill_executor]
+    done = []
+    for number, event in enumerate(events, 1):
+        wait_for(lambda: stored() > number * row_bytes / 5 or client.poll() is not None, "the store", 3600)
+        if client.poll() is not None:
+            sys.exit("the extraction was over before everything was killed: give more --pictures")
+        event()
+        if event == cluster.kill_executor:
+            cluster.start_executor()
+        done.append(f"{event.__name__} at {stored() / stored_bytes:.0%}")
+    out, _ = client.communicate(timeout=7200)
+    cluster.stop()
+    if client.returncode != 0:
+        sys.exit(f"the extraction ends with {client.returncode}; {directory / 'cluster.log'}")
+    print(out, flush=True)
+    difference = json.loads(run(facefold, "store", "compare", single, store, "--json"))
+    verified = json.loads(run(facefold, "store", "verify", store, "--json"))
+    assert difference["equal"] and verified["ok"], (difference, verified)
+    exported = []
+    for name in (single, store):
+        run(facefold, "store", "export", name, "--format", "csv", "--out", directory / "export")
+        exported.append((directory / "export/embeddings.csv").read_bytes())
+    assert exported[0] == exported[1], "label rows in another order"
+    print(f"equal to one process after {', '.join(done)}", flush=True)
+
+    # Two executors of one thread against two threads of one process, in turns.
+    run(facefold, "data", "generate", directory / "timed", "--subjects", 100, "--pictures", arguments.timed_pictures)
+    cluster = Cluster(cluster_program, directory)
+    for _ in range(2):
+        cluster.start_executor()
+    rates = {"threads": [], "executors": []}
+    for number in range(arguments.rounds + 1):
+        for kind in rates:
+            target = directory / f"timed-{kind}"
+            shutil.rmtree(target, ignore_errors=True)
+            if kind == "threads":
+                command = [facefold, "extract", "adience", directory / "timed", "--store", target, *shared, "--threads", 2]
+            else:
+                command = [cluster_program, "extract", "adience", directory / "timed", "--store", target, *shared, "--pictures", 32,
+                           "--scheduler", f"127.0.0.1:{cluster.scheduler_port}"]
+            start = time.monotonic()
+            run(*command)
+            # The first round loads the executors' networks.
+            if number > 0:
+                rates[kind].append(arguments.timed_pictures / (time.monotonic() - start))
+    cluster.stop()
+    ratio = statistics.median(rates["executors"]) / statistics.median(rates["threads"])
+    medians = {kind: round(statistics.median(found), 1) for kind, found in rates.items()}
+    print(f"pictures/s, whole commands, medians of {arguments.rounds}: {medians}; ratio {ratio:.2f}")
+    if arguments.report:
+        arguments.report.parent.mkdir(parents=True, exist_ok=True)
+        arguments.report.write_text(
+            "# A cluster on one machine\n\n"
+            f"`scripts/cluster_test.py --pictures {arguments.pictures} --model {arguments.model}`, {os.cpu_count()} cores:\n\n"
+            f"- one scheduler, three executors of one thread, {arguments.pictures} generated pictures; {', '.join(done)} of the bytes: the store "
+            "equals that of one process (keys, bits, order of label rows), `store verify` says sound.\n"
+            f"- two executors of one thread against two threads of one process, {arguments.timed_pictures} pictures, whole commands, in turns, "
+            f"medians of {arguments.rounds}: {medians['executors']} against {medians['threads']} pictures/s, ratio {ratio:.2f}.\n")
+    shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    main()
