@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use facefold::MergeOptions;
 use facefold::import::{ImportOptions, ImportSummary};
 use facefold::stores::Forgotten;
+use facefold::{MergeOptions, MergeSummary};
 use facefold_core::{Rejection, SubjectId};
 use facefold_store::{ExportFormat, Forget, ImportFiles, Store};
 use serde::Serialize;
@@ -109,31 +109,28 @@ fn merge(stores: Vec<PathBuf>, out: PathBuf, output: Output) -> Result<Outcome> 
     let options = MergeOptions { stores, out, run_file: config::origin().run_file };
     let summary = facefold::merge(&options, &progress)?;
     progress.finish();
-    output.answer(&summary, || {
-        let mut text = format!(
-            "{} label rows of {} stores: {} pictures with embeddings and {} rejected ones taken over, {} known \
-             before\nstore {} (fingerprint {})",
-            summary.rows,
-            summary.stores,
-            summary.embedded,
-            summary.rejected,
-            summary.known,
-            summary.store.display(),
-            summary.fingerprint
-        );
-        if let Some(first) = summary.kept.first() {
-            text.push_str(&format!(
-                "\n{} label rows stay that none of the stores has any more, the first is {}: to remove one, \
-                 `facefold store forget {} --image PATH`",
-                summary.kept.len(),
-                first.display(),
-                summary.store.display()
-            ));
-        }
-        text
-    })?;
+    output.answer(&summary, || merged(&summary))?;
     summary.require_readable()?;
     Ok(Outcome::Done)
+}
+
+fn merged(summary: &MergeSummary) -> String {
+    let mut lines = vec![format!(
+        "{} label rows of {} stores: {} pictures with embeddings and {} rejected ones taken over, {} known \
+         before",
+        summary.rows, summary.stores, summary.embedded, summary.rejected, summary.known
+    )];
+    if let Some(first) = summary.kept.first() {
+        lines.push(format!(
+            "{} label rows stay that none of the stores has any more, the first is {}: to remove one, \
+             `facefold store forget {} --image PATH`",
+            summary.kept.len(),
+            first.display(),
+            summary.store.display()
+        ));
+    }
+    lines.push(format!("store {} (fingerprint {})", summary.store.display(), summary.fingerprint));
+    lines.join("\n")
 }
 
 /// A label row without an embedding.
