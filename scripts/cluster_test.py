@@ -13,7 +13,6 @@ It builds both programs in release mode, unless --programs says where they are.
 
 import argparse
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -24,7 +23,7 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from harness import ROOT, machine
 
 
 def free_port(used):
@@ -139,18 +138,19 @@ def main():
         shards = sum(path.stat().st_size for path in (store / "shards").glob("*")) if (store / "shards").is_dir() else 0
         return shards + (log.stat().st_size if log.exists() else 0)
 
-    # 20 KB a picture: a fifth, two fifths and three fifths of all.
-    row_bytes = stored_bytes = sum(path.stat().st_size for path in (single / "shards").glob("*"))
-    events = [cluster.kill_executor, cluster.restart_scheduler, cluster.kill_executor]
+    # At a fifth, two fifths and three fifths of all.
+    all_bytes = sum(path.stat().st_size for path in (single / "shards").glob("*"))
+    killed, restarted = "an executor killed", "the scheduler killed and started again"
+    events = [(cluster.kill_executor, killed), (cluster.restart_scheduler, restarted), (cluster.kill_executor, killed)]
     done = []
-    for number, event in enumerate(events, 1):
-        wait_for(lambda: stored() > number * row_bytes / 5 or client.poll() is not None, "the store", 3600)
+    for number, (event, words) in enumerate(events, 1):
+        wait_for(lambda: stored() > number * all_bytes / 5 or client.poll() is not None, "the store", 3600)
         if client.poll() is not None:
             sys.exit("the extraction was over before everything was killed: give more --pictures")
         event()
         if event == cluster.kill_executor:
             cluster.start_executor()
-        done.append(f"{event.__name__} at {stored() / stored_bytes:.0%}")
+        done.append(f"{words} at {stored() / all_bytes:.0%}")
     out, _ = client.communicate(timeout=7200)
     cluster.stop()
     if client.returncode != 0:
@@ -194,8 +194,8 @@ def main():
         arguments.report.parent.mkdir(parents=True, exist_ok=True)
         arguments.report.write_text(
             "# A cluster on one machine\n\n"
-            f"`scripts/cluster_test.py --pictures {arguments.pictures} --model {arguments.model}`, {os.cpu_count()} cores:\n\n"
-            f"- one scheduler, three executors of one thread, {arguments.pictures} generated pictures; {', '.join(done)} of the bytes: the store "
+            f"`scripts/cluster_test.py --pictures {arguments.pictures} --model {arguments.model}`. {machine(facefold)}.\n\n"
+            f"- one scheduler, three executors of one thread, {arguments.pictures} generated pictures; {', '.join(done)} of its bytes: the store "
             "equals that of one process (keys, bits, order of label rows), `store verify` says sound.\n"
             f"- two executors of one thread against two threads of one process, {arguments.timed_pictures} pictures, whole commands, in turns, "
             f"medians of {arguments.rounds}: {medians['executors']} against {medians['threads']} pictures/s, ratio {ratio:.2f}.\n")

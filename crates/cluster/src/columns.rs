@@ -1,4 +1,4 @@
-//! Outcomes of pictures as Arrow columns, and back: what executors send to whoever asked.
+//! Outcomes of pictures as Arrow columns, and back: what executors send to clients.
 
 use std::sync::{Arc, LazyLock};
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use ballista::datafusion::arrow::array::{
@@ -52,18 +52,18 @@ impl Kind {
 
 /// All functions, for sessions of clients, the scheduler and executors.
 pub fn all() -> Vec<Arc<ScalarUDF>> {
-    let function = |kind| {
-        // Not immutable: a planner would compute a call on a literal, on a machine without weights.
-        let signature = Signature::variadic_any(Volatility::Volatile);
-        Arc::new(ScalarUDF::new_from_impl(Function { kind, signature }))
-    };
     Kind::ALL.into_iter().map(function).collect()
 }
 
 /// `embed_file`, for plans that are not parsed from text.
 pub fn embed_file() -> Arc<ScalarUDF> {
+    function(Kind::EmbedFile)
+}
+
+fn function(kind: Kind) -> Arc<ScalarUDF> {
+    // Not immutable: a planner would compute a call on a literal, on a machine without weights.
     let signature = Signature::variadic_any(Volatility::Volatile);
-    Arc::new(ScalarUDF::new_from_impl(Function { kind: Kind::EmbedFile, signature }))
+    Arc::new(ScalarUDF::new_from_impl(Function { kind, signature }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -119,7 +119,9 @@ impl ScalarUDFImpl for Function {
         let column = column.as_binary::<i32>();
         let rows = (0..column.len()).map(|row| column.is_valid(row).then(|| column.value(row)));
         let made: ArrayRef = match self.kind {
-            Kind::Embed => Arc::new(embed(rows.map(|row| row.ok_or_else(no_bytes)), option)?),
+            Kind::Embed => {
+                Arc::new(embed(rows.map(|row| row.ok_or_else(no_bytes)), option.as_deref())?)
+            }
             Kind::EmbedFile => {
                 let contents: Vec<_> =
                     rows.map(|row| row.ok_or_else(no_bytes).and_then(read)).collect();
@@ -127,9 +129,9 @@ impl ScalarUDFImpl for Function {
                     Ok(bytes) => Ok(bytes.as_slice()),
                     Err(rejection) => Err(rejection.clone()),
                 });
-                Arc::new(embed(contents, option)?)
+                Arc::new(embed(contents, option.as_deref())?)
             }
-            Kind::Predict => Arc::new(predict(rows, option)?),
+            Kind::Predict => Arc::new(predict(rows, option.as_deref())?),
         };
         let is_constant = matches!(arguments.args[0], ColumnarValue::Scalar(_));
         if is_constant && made.len() == 1 {
@@ -170,9 +172,9 @@ fn external(error: facefold::Error) -> DataFusionError {
 /// Embeds pictures. A bad one is rejected, whatever it does to a decoder short of ending the process.
 fn embed<'a>(
     pictures: impl Iterator<Item = Result<&'a [u8], Rejection>>,
-    options: Option<String>,
+    options: Option<&str>,
 ) -> Result<StructArray> {
-    let options = EmbedOptions::parse(options.as_deref().unwrap_or("{}")).map_err(external)?;
+    let options = EmbedOptions::parse(options.unwrap_or("{}")).map_err(external)?;
     let extractor = extractor(&options).map_err(external)?;
     let fingerprint = extractor.fingerprint().to_string();
     let mut all = Vec::new();
@@ -226,9 +228,9 @@ static PREDICTION: LazyLock<Fields> = LazyLock::new(|| {
 /// Predicts for the main face of each picture.
 fn predict<'a>(
     pictures: impl Iterator<Item = Option<&'a [u8]>>,
-    bundle: Option<String>,
+    bundle: Option<&str>,
 ) -> Result<StructArray> {
-    let predictor = bundle_predictor(bundle.map(PathBuf::from)).map_err(external)?;
+    let predictor = bundle_predictor(bundle.map(Path::new)).map_err(external)?;
     let mut all: Vec<FacePrediction> = Vec::new();
     for picture in pictures {
         let predicted = match picture {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use facefold::prediction::file_stem;
@@ -36,7 +36,7 @@ impl EmbedOptions {
         let mut options =
             Self { model: NetworkOptions::default().model, taps: false, aligned: false };
         if !text.trim_start().starts_with('{') {
-            options.model = text.to_owned();
+            text.clone_into(&mut options.model);
             return Ok(options);
         }
         let document: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
@@ -81,9 +81,10 @@ pub fn extractor(options: &EmbedOptions) -> Result<Arc<LocalExtractor>> {
 ///
 /// # Errors
 /// A file that is no bundle, or networks that cannot be had.
-pub fn bundle_predictor(bundle: Option<PathBuf>) -> Result<Arc<Predictor>> {
+pub fn bundle_predictor(bundle: Option<&Path>) -> Result<Arc<Predictor>> {
     static LOADED: LazyLock<Mutex<HashMap<Option<PathBuf>, Arc<Predictor>>>> =
         LazyLock::new(Mutex::default);
+    let bundle = bundle.map(Path::to_owned);
     once(&LOADED, bundle.clone(), || {
         let bundles = load_bundles(bundle.as_slice(), file_stem)?;
         let network = NetworkOptions::default();

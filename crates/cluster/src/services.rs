@@ -26,7 +26,7 @@ const TASK_FAILURES: usize = 4;
 /// Options of `scheduler`.
 #[derive(Debug, Args)]
 pub struct SchedulerArguments {
-    /// Address to listen on. Whoever reaches it can run queries on all executors: keep it, and the executors,
+    /// Address to listen on. Who reaches it can run queries on all executors: keep it, and the executors,
     /// in a network of their own.
     #[arg(long, default_value = "127.0.0.1:50050")]
     listen: SocketAddr,
