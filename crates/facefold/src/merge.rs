@@ -131,7 +131,7 @@ pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<MergeSum
 struct Source {
     path: PathBuf,
     header: StoreHeader,
-    /// Its data set, without what tells its shards apart.
+    /// Its data set, without the shard and the list.
     dataset: DatasetInfo,
     shard: Option<DatasetShard>,
     /// The list of all label rows, of which those of the shard are in the store; none in stores of earlier

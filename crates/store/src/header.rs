@@ -23,7 +23,8 @@ const WITHOUT_CHECKSUMS: u32 = 1;
 /// The option of [`DatasetInfo::options`] with the part of the data set that the store is of: `3/8`.
 pub const SHARD: &str = "shard";
 
-/// The option of [`DatasetInfo::options`] with a hash of the list that the data set's parts were made from.
+/// The option of [`DatasetInfo::options`] with the number of label rows that the data set listed, and a hash of
+/// them.
 pub const LIST: &str = "list";
 
 /// Stands before the checksum in `store.json`.
@@ -274,7 +275,7 @@ impl StoreHeader {
 impl DatasetInfo {
     /// How the data set asked for differs from this one: what this one has, and what was found;
     /// none where both are the same one. Counts may differ: label files grow. So may the files of an
-    /// import, whose labels say what the rows are of, and the [`LIST`] behind a shard.
+    /// import, whose labels say what the rows are of, and the [`LIST`] of rows.
     #[must_use]
     pub fn difference(&self, wanted: &Self) -> Option<(String, String)> {
         if self.kind != wanted.kind {

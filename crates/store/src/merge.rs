@@ -10,11 +10,10 @@ use facefold_core::{Extraction, ImageKey, Rejection};
 
 use crate::disk::{self, PartialFile};
 use crate::error::StoreError;
-use crate::index::Entry;
 use crate::layout::Layout;
 use crate::seal;
 use crate::shard::{self, EmbeddingRow, Kind};
-use crate::store::Store;
+use crate::store::{Outcome, Store};
 use crate::writer::StoreWriter;
 
 /// What to do about a merge that is not finished, as the end of a sentence.
@@ -57,17 +56,17 @@ impl StoreWriter {
     pub fn take_embeddings(&mut self, other: &Store) -> Result<Merged, StoreError> {
         self.header.accept(&other.header, self.directory())?;
         self.seal()?;
-        let embedded = self.embedded_in_index();
         let all = other.embedded_keys();
-        let missing: HashSet<ImageKey> =
-            all.iter().copied().filter(|key| !embedded.contains(key)).collect();
+        let is_missing = |key: &ImageKey| self.outcome(key) != Some(Outcome::Embedded);
+        let missing: HashSet<ImageKey> = all.iter().copied().filter(is_missing).collect();
         self.begin_change();
+        let mut names = Vec::new();
         for shard in other.index.shards_of(Kind::Embeddings) {
-            let name = self.take_shard(other, &shard.name, &missing)?;
-            self.add_shard(name)?;
+            names.extend(self.take_shard(other, &shard.name, &missing)?);
         }
-        let name = self.take_logged(other, &missing)?;
-        self.add_shard(name)?;
+        names.extend(self.take_logged(other, &missing)?);
+        // At once: each call sorts the whole index.
+        self.store.index.add(&self.store.layout, &names)?;
         self.end_change();
         Ok(Merged { new: missing.len(), known: all.len() - missing.len() })
     }
@@ -81,11 +80,10 @@ impl StoreWriter {
         self.header.accept(&other.header, self.directory())?;
         self.seal()?;
         let mut merged = Merged::default();
-        let embedded = self.embedded_in_index();
         let own = self.store.rejections()?;
         let mut rows: Vec<(ImageKey, Rejection)> = Vec::new();
         for (key, rejection) in other.rejections()? {
-            if embedded.contains(&key) || own.contains_key(&key) {
+            if self.contains(&key) {
                 merged.known += 1;
             } else {
                 rows.push((key, rejection));
@@ -108,15 +106,10 @@ impl StoreWriter {
             disk::sync_names(&layout.shards())?;
             self.store.index.forget_rejections();
         }
-        self.add_shard(name)?;
+        let names: Vec<String> = name.into_iter().collect();
+        self.store.index.add(&self.store.layout, &names)?;
         self.end_change();
         Ok(merged)
-    }
-
-    /// The pictures with an embedding, all of which are sealed.
-    fn embedded_in_index(&self) -> HashSet<ImageKey> {
-        let entries = self.store.index.entries().iter();
-        entries.filter(|entry| entry.row().is_some()).map(Entry::key).collect()
     }
 
     /// Writes a shard of what one of another store has of these pictures: the same file where that is all.
@@ -162,10 +155,6 @@ impl StoreWriter {
             }
         }
         seal::write_embeddings(&self.store.layout, &self.store.header, &mut rows)
-    }
-
-    fn add_shard(&mut self, name: Option<String>) -> Result<(), StoreError> {
-        name.map_or(Ok(()), |name| self.store.index.add(&self.store.layout, &[name]))
     }
 }
 
