@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 
-from harness import ROOT, machine
+from harness import ROOT, draw, machine, run
 
 
 def free_port(used):
@@ -93,13 +93,6 @@ def wait_for(ready, what, seconds=60):
         time.sleep(0.05)
 
 
-def run(*command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} ends with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=2000)
@@ -118,8 +111,7 @@ def main():
     facefold, cluster_program = programs
 
     directory = pathlib.Path(tempfile.mkdtemp(prefix="facefold-cluster-"))
-    subjects = max(arguments.pictures // 10, 8)
-    run(facefold, "data", "generate", directory / "set", "--subjects", subjects, "--pictures", arguments.pictures)
+    draw(facefold, directory / "set", arguments.pictures)
     shared = ["--model", arguments.model, "--taps"]
     single = directory / "single"
     run(facefold, "extract", "adience", directory / "set", "--store", single, *shared)
@@ -167,7 +159,7 @@ def main():
     print(f"equal to one process after {', '.join(done)}", flush=True)
 
     # Two executors of one thread against two threads of one process, in turns.
-    run(facefold, "data", "generate", directory / "timed", "--subjects", 100, "--pictures", arguments.timed_pictures)
+    draw(facefold, directory / "timed", arguments.timed_pictures)
     cluster = Cluster(cluster_program, directory)
     for _ in range(2):
         cluster.start_executor()

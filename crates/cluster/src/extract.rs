@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use ballista::datafusion::arrow::array::{Array as _, AsArray as _};
+use ballista::datafusion::arrow::array::AsArray as _;
 use ballista::datafusion::arrow::datatypes::UInt64Type;
 use ballista::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col, lit};
 use ballista::datafusion::scalar::ScalarValue;
@@ -18,7 +18,7 @@ use clap::Args;
 use facefold::core::{Extraction, Extractor as _, RejectReason};
 use facefold::datasets::{Dataset, DatasetKind};
 use facefold::extract::store_header;
-use facefold::store::{SampleRow, Store, StoreError, StoreWriter};
+use facefold::store::{Attempts, SampleRow, Store, StoreError, StoreWriter};
 use facefold::{ExtractOptions, Source};
 use futures_util::{StreamExt as _, stream};
 
@@ -128,6 +128,8 @@ type Job = Vec<(usize, PathBuf)>;
 /// The store and the label rows of a running extraction.
 struct Running {
     store: StoreWriter,
+    /// There until all is done: no merge takes the store for whole before.
+    attempts: Attempts,
     rows: Vec<SampleRow>,
     committed: Instant,
     started: Instant,
@@ -150,7 +152,8 @@ impl Running {
         };
         let rows = dataset.samples.iter().map(row).collect();
         let now = Instant::now();
-        Ok(Self { store, rows, committed: now, started: now })
+        let attempts = store.attempts()?;
+        Ok(Self { store, attempts, rows, committed: now, started: now })
     }
 
     fn reached(&self) -> usize {
@@ -226,6 +229,10 @@ impl Running {
 
     /// Writes what is there to the end; gives what it is, in words.
     fn finish(mut self, known: usize) -> Result<String> {
+        let reached = self.reached();
+        if reached == self.rows.len() {
+            self.attempts.close()?;
+        }
         self.store.commit()?;
         self.store.write_samples(&self.rows)?;
         let store = self.store.finish()?;
@@ -238,8 +245,6 @@ impl Running {
                 *rejected.entry(rejection.reason).or_default() += 1;
             }
         }
-        let reached = self.rows.iter().filter(|row| row.key.is_some() || row.rejection.is_some());
-        let reached = reached.count();
         let seconds = self.started.elapsed().as_secs_f64();
         let mut lines = vec![format!(
             "{} rows: {} pictures done now, {known} known before, {} rejected; {:.1} pictures/s in {seconds:.1} s",
@@ -299,7 +304,6 @@ async fn attempt(scheduler: &str, options: &str, job: &Job) -> Result<Vec<Outcom
             let place = usize::try_from(places.value(row))?;
             *found.get_mut(place).context("the place of a picture")? = Some(outcome);
         }
-        debug_assert!(places.null_count() == 0);
     }
     let missing = found.iter().filter(|outcome| outcome.is_none()).count();
     if missing > 0 {
