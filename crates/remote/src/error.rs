@@ -1,0 +1,63 @@
+//! What can go wrong with a store on object storage.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A failure.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// An address that is none, or settings of the environment that do not fit it.
+    #[error(
+        "`{address}`: expected s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, found {what}"
+    )]
+    Address {
+        /// The address.
+        address: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There is no store.
+    #[error("there is no store at `{address}`: expected `store.json` in it")]
+    Missing {
+        /// The address.
+        address: String,
+    },
+    /// A request that failed, after having been tried again for minutes where that may help.
+    #[error(
+        "`{address}/{name}`: {source}; check the address, and credentials, region and endpoint in the environment; what \
+         was transferred is kept, and the same command goes on"
+    )]
+    Request {
+        /// The address of the store.
+        address: String,
+        /// The file; empty for its listing.
+        name: String,
+        /// The failure.
+        source: Box<object_store::Error>,
+    },
+    /// A file that is not what was written.
+    #[error(
+        "`{address}/{name}` is not what was written: expected other bytes; upload it again from a copy of the \
+         store for which `facefold store verify` says `sound`"
+    )]
+    Corrupt {
+        /// The address of the store.
+        address: String,
+        /// The file.
+        name: String,
+    },
+    /// The store and its local copy have both changed.
+    #[error(
+        "the store `{address}` was written by another program since its local copy `{}` was made, and the copy \
+         has changed too: to go on from what is at the address, delete the copy; pictures that it alone has are then extracted again", copy.display()
+    )]
+    Diverged {
+        /// The address of the store.
+        address: String,
+        /// The local copy.
+        copy: PathBuf,
+    },
+    /// The local disk.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
