@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use ballista::datafusion::arrow::array::AsArray as _;
 use ballista::datafusion::arrow::datatypes::UInt64Type;
 use ballista::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col, lit};
@@ -20,7 +20,7 @@ use facefold::datasets::{Dataset, DatasetKind};
 use facefold::extract::store_header;
 use facefold::store::{Attempts, SampleRow, Store, StoreError, StoreWriter};
 use facefold::{ExtractOptions, Source};
-use futures_util::{StreamExt as _, stream};
+use facefold_cluster::jobs::{self, Limits};
 
 use crate::columns::{self, Outcome};
 use crate::models::EmbedOptions;
@@ -29,8 +29,8 @@ use crate::{functions, session};
 /// How often what was reached is made durable, label rows included.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
 
-/// The longest pause before a job is sent again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A job is sent a second time when it takes so many times as long as others, once no job waits.
+const BACKUP_AFTER: f64 = 3.0;
 
 /// Options of `extract`.
 #[derive(Debug, Args)]
@@ -63,7 +63,7 @@ pub struct ExtractArguments {
     /// Skip detection: the whole picture is the aligned crop.
     #[arg(long)]
     aligned: bool,
-    /// Pictures of a job: what is computed again where an executor dies.
+    /// Pictures of a job: what is computed again where an executor dies. It takes some milliseconds to hand one out.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pictures: u32,
     /// Jobs at a time: at least as many as the executors have threads, or some of them wait.
@@ -167,26 +167,29 @@ impl Running {
         let missing: Job =
             missing.map(|(place, row)| (place, root.join(&row.sample.path))).collect();
         let jobs = missing.chunks(arguments.pictures as usize).map(<[_]>::to_vec);
-        let jobs: Vec<Job> = jobs.collect();
         let options = arguments.embed_options().to_text();
-        let patience = Duration::from_secs(arguments.patience);
-        let send = |job: Job| async {
-            let outcomes = send(&arguments.scheduler, &options, &job, patience).await;
-            (job, outcomes)
+        let limits = Limits {
+            at_a_time: arguments.jobs as usize,
+            patience: Duration::from_secs(arguments.patience),
+            backup_after: Some(BACKUP_AFTER),
         };
-        let mut running = stream::iter(jobs).map(send).buffer_unordered(arguments.jobs as usize);
-        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
-        loop {
-            let finished = tokio::select! {
-                _ = &mut interrupt => return Ok(true),
-                next = running.next() => next,
-            };
-            let Some((job, outcomes)) = finished else { return Ok(false) };
-            for ((place, path), outcome) in job.into_iter().zip(outcomes?) {
-                self.take(place, &path, outcome)?;
+        let attempt = async |job: &Job| {
+            let first = || job.first().map_or_else(String::new, |(_, path)| path.display().to_string());
+            attempt(&arguments.scheduler, &options, job).await.with_context(|| {
+                format!("{} pictures, the first of them `{}`", job.len(), first())
+            })
+        };
+        let take = |job: &Job, outcomes: Vec<Outcome>| {
+            for ((place, path), outcome) in job.iter().zip(outcomes) {
+                self.take(*place, path, outcome)?;
             }
-            if self.committed.elapsed() > COMMIT_EVERY {
-                self.commit()?;
+            if self.committed.elapsed() > COMMIT_EVERY { self.commit() } else { Ok(()) }
+        };
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true).map_err(Into::into),
+            finished = jobs::run(jobs, limits, attempt, note, take) => {
+                finished.with_context(|| format!("on the scheduler {}", arguments.scheduler))?;
+                Ok(false)
             }
         }
     }
@@ -260,37 +263,7 @@ impl Running {
     }
 }
 
-/// Has a job done, again where it fails: one outcome a picture, in their order.
-async fn send(
-    scheduler: &str,
-    options: &str,
-    job: &Job,
-    patience: Duration,
-) -> Result<Vec<Outcome>> {
-    let start = Instant::now();
-    let mut pause = Duration::from_millis(500);
-    loop {
-        let attempt = tokio::time::timeout(patience, attempt(scheduler, options, job)).await;
-        let error = match attempt {
-            Ok(Ok(outcomes)) => return Ok(outcomes),
-            Ok(Err(error)) => error,
-            Err(_) => anyhow!("no answer within {} s", patience.as_secs()),
-        };
-        if start.elapsed() + pause > patience {
-            let first =
-                job.first().map_or_else(String::new, |(_, path)| path.display().to_string());
-            return Err(error.context(format!(
-                "a job of {} pictures, the first of them `{first}`, failed for {} s on the scheduler {scheduler}",
-                job.len(),
-                patience.as_secs()
-            )));
-        }
-        note(&format!("a job failed and is sent again: {error:#}"));
-        tokio::time::sleep(pause).await;
-        pause = (2 * pause).min(LONGEST_PAUSE);
-    }
-}
-
+/// Has a job done: one outcome a picture, in their order.
 async fn attempt(scheduler: &str, options: &str, job: &Job) -> Result<Vec<Outcome>> {
     // A session of its own: that of a scheduler which was restarted is unknown to it.
     let session = session::connect(scheduler).await?;
