@@ -36,7 +36,7 @@ pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_ages_decide, 
 pub use bounding_box::BoundingBox;
 pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, IMPORTED,
-    ImageKey, RejectReason, Rejection, TAPS_LAYOUT,
+    ImageKey, RejectReason, Rejection, TAPS_LAYOUT, rows_of_equal_pictures,
 };
 pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
 pub use feature_dataset::{AuxiliaryTask, FeatureDataset};
@@ -46,7 +46,7 @@ pub use fingerprint::{Fingerprint, Precision};
 pub use function_head::FunctionHead;
 pub use head::{Epoch, Fit, FittedHead, Head, HeadError, StateDict, TrainingLog};
 pub use intervals::{AgeEstimate, AgeIntervals, CalibrationRow, age_deviation};
-pub use rows::{FeatureRows, RowValues};
+pub use rows::{FeatureRows, RowPlace, RowValues};
 pub use sample::{Fold, Gender, Sample, Split, SubjectId};
 pub use targets::{PredictedTargets, Prediction, TargetKind, Targets};
 pub use task::{AuxiliaryKind, Task};

@@ -1,6 +1,7 @@
 //! Rows of features, in memory or in mapped files, without copies.
 
 use std::fmt;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,6 +22,13 @@ pub struct FeatureRows {
     blocks: Vec<Block>,
     count: usize,
     width: usize,
+}
+
+/// Where a row lies among others: [`FeatureRows::place`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowPlace {
+    block: usize,
+    row: usize,
 }
 
 /// Rows that lie together.
@@ -129,6 +137,40 @@ impl FeatureRows {
         assert!(out.is_empty(), "{} values more than features", out.len());
     }
 
+    /// Where a row lies: rows that lie behind each other have ascending places, so that who reads
+    /// many rows in the order of their places reads files from front to back.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    #[must_use]
+    pub fn place(&self, row: usize) -> RowPlace {
+        assert!(row < self.count, "row {row} of {}", self.count);
+        let block = self.blocks.partition_point(|block| block.first <= row) - 1;
+        let Block { first, offset, order, .. } = &self.blocks[block];
+        let row = offset + row - first;
+        RowPlace { block, row: order.as_ref().map_or(row, |order| order[row] as usize) }
+    }
+
+    /// Reads rows from the disk, in this order, and forgets their values: what lies in mapped files is
+    /// then in the system's page cache.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn read_ahead(&self, rows: &[usize]) {
+        /// Values of a page; no page is smaller.
+        const PAGE: usize = 1024;
+        for &row in rows {
+            let RowPlace { block, row } = self.place(row);
+            for Part { values, width } in &self.blocks[block].parts {
+                let values = &(**values).as_ref()[row * width..][..*width];
+                for page in values.chunks(PAGE) {
+                    black_box(page[0]);
+                }
+                black_box(values.last());
+            }
+        }
+    }
+
     /// A copy of a row.
     ///
     /// # Panics
@@ -224,6 +266,8 @@ mod tests {
         assert_eq!(rows.to_array(), expected);
         assert_eq!(rows, FeatureRows::from(expected));
         assert_eq!(rows.columns(&[2, 0]).row(1), [7.0, 0.0]);
+        assert!(rows.place(1) < rows.place(0) && rows.place(0) == rows.place(2));
+        rows.read_ahead(&[1, 0, 2]);
         assert!(FeatureRows::selected(parts(), vec![3]).is_err());
     }
 
@@ -245,6 +289,8 @@ mod tests {
         };
         assert_eq!(first(&joined), [10.0, 20.0, 120.0, 100.0, 110.0]);
         assert_eq!(first(&again), [20.0, 120.0, 100.0, 10.0]);
+        // The third row lies first in its block, which lies behind the block of the first two.
+        assert!(joined.place(1) < joined.place(3) && joined.place(3) < joined.place(2));
         assert!(FeatureRows::concat(&[(&one, 0..5)]).is_err());
         let wide = FeatureRows::from(Array2::zeros((1, 3)));
         assert!(FeatureRows::concat(&[(&one, 0..1), (&wide, 0..1)]).is_err());

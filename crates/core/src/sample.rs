@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,15 +56,34 @@ impl fmt::Display for Gender {
     }
 }
 
-/// Who is in the picture; rows of one subject are never split between training and test.
+/// Who is in the picture; rows of one subject are never split between training and test. A clone shares
+/// the name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SubjectId(String);
+#[serde(from = "String", into = "String")]
+pub struct SubjectId(Arc<str>);
+
+impl From<String> for SubjectId {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<SubjectId> for Arc<str> {
+    fn from(subject: SubjectId) -> Self {
+        subject.0
+    }
+}
+
+impl From<SubjectId> for String {
+    fn from(subject: SubjectId) -> Self {
+        subject.as_str().to_owned()
+    }
+}
 
 impl SubjectId {
     /// A subject by the data set's own name for it.
     pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
+        name.into().into()
     }
 
     /// The data set's name for the subject.

@@ -1,8 +1,6 @@
 //! Byte-identical pictures whose labels disagree.
 
-use std::collections::HashMap;
-
-use facefold_core::{AgeLabel, AgeTarget, ImageKey, Sample, Targets, Task};
+use facefold_core::{AgeLabel, AgeTarget, ImageKey, Sample, Targets, Task, rows_of_equal_pictures};
 
 use crate::policy::DropReason;
 use crate::select::Selection;
@@ -19,15 +17,15 @@ use crate::select::Selection;
 /// ```
 #[must_use]
 pub fn contradicted<T: PartialEq>(keys: &[Option<ImageKey>], labels: &[Option<T>]) -> Vec<bool> {
-    let mut pictures: HashMap<ImageKey, (&T, bool)> = HashMap::new();
-    for (key, label) in keys.iter().zip(labels) {
-        if let (Some(key), Some(label)) = (key, label) {
-            let (first, differ) = pictures.entry(*key).or_insert((label, false));
-            *differ |= *first != label;
+    let mut contradicted = vec![false; keys.len()];
+    for rows in rows_of_equal_pictures(keys.iter().copied()) {
+        let mut labels = rows.iter().filter_map(|&row| labels.get(row)?.as_ref());
+        let first = labels.next();
+        if labels.any(|label| Some(label) != first) {
+            rows.into_iter().for_each(|row| contradicted[row] = true);
         }
     }
-    let differs = |key: &ImageKey| pictures.get(key).is_some_and(|(_, differ)| *differ);
-    keys.iter().map(|key| key.as_ref().is_some_and(differs)).collect()
+    contradicted
 }
 
 /// The label of a row for a task.

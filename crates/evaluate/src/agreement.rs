@@ -25,7 +25,7 @@ impl RowPredictions {
         let mut known = 0;
         for split in &result.splits {
             let rows: Vec<usize> =
-                (0..self.rows.len()).filter(|&row| self.rows[row].split == split.name).collect();
+                (0..self.rows.len()).filter(|&row| *self.rows[row].split == *split.name).collect();
             known += rows.len();
             if rows.len() > split.test {
                 return Err(other(format!(

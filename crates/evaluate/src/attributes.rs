@@ -1,6 +1,8 @@
 //! Attributes of test rows, by which results are sliced.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use crate::error::EvaluateError;
 use crate::predictions::PredictedRow;
@@ -15,7 +17,7 @@ pub const AGE_GROUP: &str = "age group";
 /// What is known of pictures, by their paths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attributes {
-    rows: HashMap<String, usize>,
+    rows: PathTable,
     columns: Vec<Attribute>,
 }
 
@@ -31,8 +33,8 @@ pub struct Attribute {
 /// The values of an attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttributeValues {
-    /// One of a few names.
-    Names(Vec<Option<String>>),
+    /// One of a few names; rows of one share it.
+    Names(Vec<Option<Arc<str>>>),
     /// A number; what is not finite counts as unknown.
     Numbers(Vec<Option<f32>>),
 }
@@ -49,7 +51,7 @@ impl AttributeValues {
 /// The name of the slice that each of some rows belongs to.
 pub(crate) struct Grouping {
     pub(crate) name: String,
-    pub(crate) of_row: Vec<Option<String>>,
+    pub(crate) of_row: Vec<Option<Arc<str>>>,
     /// Whether it may be combined with others: names are, bins of numbers are not.
     pub(crate) crossed: bool,
 }
@@ -59,7 +61,7 @@ impl Attributes {
     ///
     /// # Errors
     /// [`EvaluateError::Inconsistent`] where a column has another length than `paths`.
-    pub fn new(paths: Vec<String>, columns: Vec<Attribute>) -> Result<Self, EvaluateError> {
+    pub fn new(paths: &[Arc<str>], columns: Vec<Attribute>) -> Result<Self, EvaluateError> {
         for column in &columns {
             if column.values.len() != paths.len() {
                 return Err(EvaluateError::Inconsistent(format!(
@@ -70,16 +72,12 @@ impl Attributes {
                 )));
             }
         }
-        Ok(Self {
-            rows: paths.into_iter().enumerate().map(|(row, path)| (path, row)).collect(),
-            columns,
-        })
+        Ok(Self { rows: PathTable::new(paths), columns })
     }
 
     /// Every attribute as slices of these rows.
     pub(crate) fn groupings(&self, rows: &[PredictedRow]) -> Vec<Grouping> {
-        let places: Vec<Option<usize>> =
-            rows.iter().map(|row| self.rows.get(&row.path).copied()).collect();
+        let places: Vec<Option<usize>> = rows.iter().map(|row| self.rows.row(&row.path)).collect();
         let grouping = |column: &Attribute| {
             let (of_row, crossed) = match &column.values {
                 AttributeValues::Names(names) => {
@@ -97,21 +95,68 @@ impl Attributes {
     }
 }
 
+/// The row of each path, found by the path's hash: 16 bytes a row, as there may be millions.
+#[derive(Debug, Clone, PartialEq)]
+struct PathTable {
+    seed: u64,
+    /// Hashes, ascending, with their rows.
+    by_hash: Vec<(u64, u32)>,
+}
+
+impl PathTable {
+    /// The last row of each path. No two of the paths have one hash; another path, which is none of
+    /// them, has the hash of one in less than a millionth of a millionth of cases.
+    fn new(paths: &[Arc<str>]) -> Self {
+        let mut table = Self { seed: 0, by_hash: Vec::with_capacity(paths.len()) };
+        loop {
+            let hashes = paths.iter().zip(0..).map(|(path, row)| (table.hash(path), row));
+            let mut by_hash: Vec<(u64, u32)> = hashes.collect();
+            by_hash.sort_unstable();
+            let path = |row: u32| &paths[row as usize];
+            let collide =
+                |pair: &[(u64, u32)]| pair[0].0 == pair[1].0 && path(pair[0].1) != path(pair[1].1);
+            if !by_hash.windows(2).any(collide) {
+                table.by_hash = by_hash;
+                return table;
+            }
+            table.seed += 1;
+        }
+    }
+
+    fn hash(&self, path: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, path).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn row(&self, path: &str) -> Option<usize> {
+        let hash = self.hash(path);
+        let end = self.by_hash.partition_point(|&(other, _)| other <= hash);
+        let &(found, row) = self.by_hash.get(end.checked_sub(1)?)?;
+        (found == hash).then_some(row as usize)
+    }
+}
+
 impl Grouping {
     /// The slices of two attributes together.
     pub(crate) fn with(&self, other: &Self) -> Self {
-        let both = self.of_row.iter().zip(&other.of_row);
-        Self {
-            name: format!("{} × {}", self.name, other.name),
-            of_row: both.map(|(a, b)| Some(format!("{}, {}", a.as_ref()?, b.as_ref()?))).collect(),
-            crossed: false,
+        let mut names: HashMap<(&str, &str), Arc<str>> = HashMap::new();
+        let mut of_row = Vec::with_capacity(self.of_row.len());
+        for pair in self.of_row.iter().zip(&other.of_row) {
+            let (Some(a), Some(b)) = pair else {
+                of_row.push(None);
+                continue;
+            };
+            let name = names.entry((a, b)).or_insert_with(|| format!("{a}, {b}").into());
+            of_row.push(Some(Arc::clone(name)));
         }
+        Self { name: format!("{} × {}", self.name, other.name), of_row, crossed: false }
     }
 }
 
 /// The quantile bin of each value, by name. Equal values are never parted, so there may be fewer
 /// than [`BINS`] bins, and bins of unequal size.
-fn binned(values: &[Option<f32>]) -> Vec<Option<String>> {
+fn binned(values: &[Option<f32>]) -> Vec<Option<Arc<str>>> {
     let known = |value: &Option<f32>| value.filter(|value| value.is_finite()).map(f64::from);
     let mut sorted: Vec<f64> = values.iter().filter_map(known).collect();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -121,8 +166,8 @@ fn binned(values: &[Option<f32>]) -> Vec<Option<String>> {
     edges.dedup();
     // Below an edge at the least value there is nothing.
     edges.retain(|&edge| edge > least);
-    let names = bin_names(&edges);
-    let name = |value: f64| names[edges.partition_point(|&edge| edge <= value)].clone();
+    let names: Vec<Arc<str>> = bin_names(&edges).into_iter().map(Arc::from).collect();
+    let name = |value: f64| Arc::clone(&names[edges.partition_point(|&edge| edge <= value)]);
     values.iter().map(|value| known(value).map(name)).collect()
 }
 
@@ -152,10 +197,23 @@ fn distinct(numbers: &[f64]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{binned, distinct};
+    use std::sync::Arc;
+
+    use super::{PathTable, binned, distinct};
+
+    #[test]
+    fn paths_are_found_by_their_last_row() {
+        let paths: Vec<Arc<str>> = (0..5000).map(|row| format!("{}", row % 4000).into()).collect();
+        let table = PathTable::new(&paths);
+        assert_eq!(table.row("17"), Some(4017));
+        assert_eq!(table.row("2000"), Some(2000));
+        assert_eq!(table.row("4000"), None);
+        assert_eq!(PathTable::new(&[]).row(""), None);
+    }
 
     fn names(values: &[Option<f32>]) -> Vec<String> {
-        binned(values).into_iter().map(|name| name.unwrap_or_else(|| "-".to_owned())).collect()
+        let name = |name: Option<Arc<str>>| name.map_or("-".to_owned(), |n| n.to_string());
+        binned(values).into_iter().map(name).collect()
     }
 
     #[test]

@@ -124,7 +124,7 @@ mod tests {
 
     fn row(subject: &str, fold: u16) -> RowInfo {
         RowInfo {
-            path: format!("{subject}-{fold}"),
+            path: format!("{subject}-{fold}").into(),
             subject: Some(SubjectId::new(subject)),
             fold: Some(Fold(fold)),
             split: None,

@@ -235,7 +235,7 @@ impl<'a> Common<'a> {
         let turns = turns(first.predictions);
         let mut other_truth = 0;
         for (row, (info, &turn)) in first.predictions.rows.iter().zip(&turns).enumerate() {
-            let key = (info.path.as_str(), turn);
+            let key = (&*info.path, turn);
             let found: Option<Vec<usize>> =
                 indices.iter().map(|index| index.get(&key).copied()).collect();
             let Some(found) = found else { continue };
@@ -248,7 +248,7 @@ impl<'a> Common<'a> {
                 rows.push(row);
             }
             chosen.push(info.clone());
-            splits.push(info.split.as_str());
+            splits.push(&*info.split);
         }
         if chosen.is_empty() {
             return incomparable(
@@ -359,7 +359,7 @@ fn keep_deciding<T>(metric: Metric, ages: &[AgeTarget], values: &mut Vec<T>) {
 /// Where each picture's predictions are; a picture that several splits test has several.
 fn by_path(predictions: &RowPredictions) -> HashMap<(&str, usize), usize> {
     let turns = turns(predictions).into_iter();
-    let keys = predictions.rows.iter().zip(turns).map(|(info, turn)| (info.path.as_str(), turn));
+    let keys = predictions.rows.iter().zip(turns).map(|(info, turn)| (&*info.path, turn));
     keys.enumerate().map(|(row, key)| (key, row)).collect()
 }
 
@@ -368,7 +368,7 @@ fn turns(predictions: &RowPredictions) -> Vec<usize> {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     let rows = predictions.rows.iter();
     rows.map(|info| {
-        let count = seen.entry(info.path.as_str()).or_insert(0);
+        let count = seen.entry(&info.path).or_insert(0);
         *count += 1;
         *count - 1
     })

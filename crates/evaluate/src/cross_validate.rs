@@ -1,6 +1,7 @@
 //! Cross-validation: fits every head on every split under every seed, in parallel, and collects the
 //! predictions.
 
+use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 
 use facefold_core::{FeatureMatrix, Head, Targets, Task};
@@ -26,13 +27,13 @@ pub struct CvPlan<'a> {
     /// Features; may have rows that this task does not use.
     pub matrix: &'a FeatureMatrix,
     /// The row in `matrix` of each row here.
-    pub matrix_rows: Vec<usize>,
+    pub matrix_rows: Cow<'a, [usize]>,
     /// True labels of the rows.
     pub targets: Targets,
     /// What else is known of the rows, for heads that learn tasks together.
     pub auxiliary_labels: AuxiliaryLabels,
     /// Path, subject, fold and split of each row.
-    pub rows: Vec<RowInfo>,
+    pub rows: Cow<'a, [RowInfo]>,
     /// How the rows are divided.
     pub protocol: Protocol,
     /// The splits that [`crate::split::plan`] made of the rows.

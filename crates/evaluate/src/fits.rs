@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{AgeGroups, Fit, Head, Prediction, Targets, TrainingLog};
+use facefold_core::{AgeGroups, Fit, Head, Targets, TrainingLog};
 use rayon::prelude::*;
 
 use crate::age_predictions::AgePredictions;
@@ -15,6 +15,7 @@ use crate::auxiliary::{AuxiliaryLabels, MainTaskRows};
 use crate::calibration::Calibration;
 use crate::cross_validate::{CvPlan, CvRun, Progress};
 use crate::error::EvaluateError;
+use crate::gather::concat;
 use crate::journal::{FitAges, FitId, FitRecord};
 use crate::metrics::{Metrics, PredictedValues};
 use crate::result::FitResult;
@@ -32,6 +33,10 @@ pub(crate) struct Job<'a> {
     /// several data sets.
     pub(crate) calibrated: bool,
 }
+
+/// Rows predicted at a time where only the answers are kept: a distribution over ages takes half a
+/// kilobyte a row.
+const PREDICTED_ROWS: usize = 100_000;
 
 /// Raised whenever the same rows and settings give other fits than before.
 const FITS: &str = "facefold 2026 cross-validation v2";
@@ -182,15 +187,20 @@ impl<'a> Fits<'a> {
             head.fit(&training, &validation, seed).map_err(failed)?;
         let predict =
             |rows: &[usize]| fitted.predict(plan.matrix, &self.features_of(rows)).map_err(failed);
-        let measure = |prediction: &Prediction, rows: &[usize]| {
-            let predicted = PredictedValues::new(&prediction.targets)?;
-            let metrics = Metrics::measure(&predicted, &plan.targets.select(rows), plan.ordered())?;
-            Ok::<_, EvaluateError>((predicted, metrics))
+        let measure = |predicted: &PredictedValues, rows: &[usize]| {
+            Metrics::measure(predicted, &plan.targets.select(rows), plan.ordered())
         };
-        let (_, train) = measure(&predict(&split.train)?, &split.train)?;
-        let (_, validation) = measure(&held_out, &split.validation)?;
+        let fitted_values = split
+            .train
+            .chunks(PREDICTED_ROWS)
+            .map(|rows| PredictedValues::new(&predict(rows)?.targets))
+            .collect::<Result<Vec<_>, EvaluateError>>()?;
+        let train = measure(&concat(fitted_values.iter()), &split.train)?;
+        drop(fitted_values);
+        let validation = measure(&PredictedValues::new(&held_out.targets)?, &split.validation)?;
         let tested = predict(&split.test)?;
-        let (predicted_values, test) = measure(&tested, &split.test)?;
+        let predicted_values = PredictedValues::new(&tested.targets)?;
+        let test = measure(&predicted_values, &split.test)?;
         let Some(test) = test else {
             return Err(EvaluateError::TooFew(format!("`{}` has no test rows", split.name)));
         };

@@ -1,5 +1,7 @@
 //! Collects the fits of a plan into one result and one table of predictions.
 
+use std::sync::Arc;
+
 use facefold_core::{AgeTarget, Targets};
 
 use crate::cross_validate::{CvOutcome, CvPlan};
@@ -128,10 +130,11 @@ fn columns_of(plan: &CvPlan<'_>, head: &str, fits: &[FitRecord]) -> Vec<Predicti
 fn predicted_rows(plan: &CvPlan<'_>, splits: &[CvSplit]) -> Vec<PredictedRow> {
     let mut rows = Vec::new();
     for split in splits {
+        let name: Arc<str> = split.name.as_str().into();
         rows.extend(split.test.iter().map(|&row| PredictedRow {
-            path: plan.rows[row].path.clone(),
-            subject: plan.rows[row].subject_name().to_owned(),
-            split: split.name.clone(),
+            path: Arc::clone(&plan.rows[row].path),
+            subject: plan.rows[row].shared_subject_name(),
+            split: Arc::clone(&name),
         }));
     }
     rows
@@ -172,7 +175,7 @@ fn repeated(targets: &Targets, times: usize) -> Targets {
 }
 
 /// Puts predictions of one kind behind each other.
-fn concat<'a>(parts: impl Iterator<Item = &'a PredictedValues>) -> PredictedValues {
+pub(crate) fn concat<'a>(parts: impl Iterator<Item = &'a PredictedValues>) -> PredictedValues {
     let (mut classes, mut probabilities, mut all_years) = (Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         match part {

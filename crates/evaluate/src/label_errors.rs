@@ -103,9 +103,9 @@ pub fn label_error_candidates(
                 None => false,
             };
             LabelErrorCandidate {
-                path: info.path.clone(),
-                subject: info.subject.clone(),
-                split: info.split.clone(),
+                path: info.path.to_string(),
+                subject: info.subject.to_string(),
+                split: info.split.to_string(),
                 label,
                 prediction: predicted,
                 score,

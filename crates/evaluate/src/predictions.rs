@@ -2,6 +2,7 @@
 //! compared.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use facefold_core::text::{cell as safe, from_cell};
 use facefold_core::{AgeTarget, Targets, Task};
@@ -19,11 +20,11 @@ const FAMILIARITY: &str = "familiarity";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PredictedRow {
     /// The picture, relative to the data set's root.
-    pub path: String,
+    pub path: Arc<str>,
     /// Who is in it.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// The split whose test row it was.
-    pub split: String,
+    pub split: Arc<str>,
 }
 
 /// The predictions of one head under one seed.
@@ -220,9 +221,9 @@ impl RowPredictions {
             let cell = Cells { path, line: number + 2, classes };
             // The reader has checked that every record is as long as the header.
             rows.push(PredictedRow {
-                path: from_cell(&record[0]).to_owned(),
-                subject: from_cell(&record[1]).to_owned(),
-                split: from_cell(&record[2]).to_owned(),
+                path: from_cell(&record[0]).into(),
+                subject: from_cell(&record[1]).into(),
+                split: from_cell(&record[2]).into(),
             });
             match &mut truth {
                 Targets::Classes { indices, .. } => indices.push(cell.class(&record[3])?),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use facefold_core::{Fold, Split, SubjectId};
 
@@ -11,7 +12,7 @@ use crate::sets::SetName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowInfo {
     /// The picture, relative to the data set's root; identifies the row across results.
-    pub path: String,
+    pub path: Arc<str>,
     /// Who is in it. A row without a subject counts as a subject of its own, so estimate subjects
     /// first (see [`crate::subjects`]) where the data set names none.
     pub subject: Option<SubjectId>,
@@ -26,14 +27,22 @@ pub struct RowInfo {
 impl RowInfo {
     /// A row of a subject, in no published fold or split.
     #[must_use]
-    pub fn new(path: impl Into<String>, subject: SubjectId) -> Self {
+    pub fn new(path: impl Into<Arc<str>>, subject: SubjectId) -> Self {
         Self { path: path.into(), subject: Some(subject), fold: None, split: None, set: None }
+    }
+
+    /// [`Self::subject_name`], shared.
+    pub(crate) fn shared_subject_name(&self) -> Arc<str> {
+        match &self.subject {
+            Some(subject) => subject.clone().into(),
+            None => Arc::clone(&self.path),
+        }
     }
 
     /// The subject's name, or the row's path where it has none.
     #[must_use]
     pub fn subject_name(&self) -> &str {
-        self.subject.as_ref().map_or(self.path.as_str(), SubjectId::as_str)
+        self.subject.as_ref().map_or(&*self.path, SubjectId::as_str)
     }
 }
 

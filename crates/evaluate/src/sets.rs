@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn a_set_of_narrow_ages_among_others_is_reported() {
         let row = |set: &str| RowInfo {
-            path: String::new(),
+            path: "".into(),
             subject: None,
             fold: None,
             split: None,

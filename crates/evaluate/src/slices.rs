@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use facefold_core::intervals::coverage_probabilities;
 use facefold_core::rng::seeded;
@@ -325,9 +326,10 @@ impl<'a> HeadPredictions<'a> {
 /// Whether the face of each row is like the training faces, where that is known.
 fn familiarity(predictions: &RowPredictions) -> Option<Grouping> {
     let scores = predictions.familiarity.as_ref()?;
+    let names: [Arc<str>; 2] = ["familiar".into(), "unfamiliar".into()];
     let name = |&score: &f32| {
         let unfamiliar = score < Familiarity::UNFAMILIAR_BELOW;
-        Some(if unfamiliar { "unfamiliar" } else { "familiar" }.to_owned())
+        Some(Arc::clone(&names[usize::from(unfamiliar)]))
     };
     let of_row = scores.iter().map(name).collect();
     Some(Grouping { name: "familiarity".to_owned(), of_row, crossed: true })

@@ -369,7 +369,7 @@ impl<'a> Divider<'a> {
                 needed,
                 missing: missing.len(),
                 rows: self.rows.len(),
-                path: first.path.clone(),
+                path: first.path.to_string(),
             }),
         }
     }

@@ -1,9 +1,9 @@
 //! Groups rows into subjects where a data set names none, or names them in part: identical files,
 //! and similar embeddings.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use facefold_core::{ImageKey, SubjectId};
+use facefold_core::{ImageKey, SubjectId, rows_of_equal_pictures};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 use rayon::prelude::*;
 
@@ -79,10 +79,12 @@ pub fn group_subjects(
         )));
     }
     let mut links = Links::new(n);
-    let mut first_with: HashMap<ImageKey, usize> = HashMap::new();
+    let copies = rows_of_equal_pictures(keys.iter().copied().map(Some));
+    for rows in &copies {
+        rows.iter().for_each(|&row| links.join(rows[0], row));
+    }
     let mut first_named: HashMap<&SubjectId, usize> = HashMap::new();
-    for (row, (&key, name)) in keys.iter().zip(named).enumerate() {
-        links.join(*first_with.entry(key).or_insert(row), row);
+    for (row, name) in named.iter().enumerate() {
         if let Some(name) = name {
             links.join(*first_named.entry(name).or_insert(row), row);
         }
@@ -90,7 +92,8 @@ pub fn group_subjects(
     if let Some(embeddings) = embeddings {
         links = linked_by_likeness(links, rows, embeddings, threshold);
     }
-    Ok(grouped(links, rows, first_named.len()))
+    let shared = shared(&copies, named);
+    Ok(GroupedSubjects { shared, ..grouped(links, rows, first_named.len()) })
 }
 
 /// Links rows without a name with every row that they are like.
@@ -185,17 +188,17 @@ fn grouped(mut links: Links, rows: &SubjectRows<'_>, names: usize) -> GroupedSub
             of_root.entry(root).or_insert_with(|| SubjectId::new(fresh.next().unwrap_or_default()));
         subjects.push(name.clone());
     }
-    GroupedSubjects { subjects, unnamed, unnamed_of_named, merged, shared: shared(rows) }
+    GroupedSubjects { subjects, unnamed, unnamed_of_named, merged, shared: 0 }
 }
 
-/// Rows of pictures that name more than one subject.
-fn shared(rows: &SubjectRows<'_>) -> usize {
-    let mut names: HashMap<ImageKey, BTreeSet<&SubjectId>> = HashMap::new();
-    for (&key, name) in rows.keys.iter().zip(rows.named) {
-        names.entry(key).or_default().extend(name);
-    }
-    let several = |key: &&ImageKey| names.get(key).is_some_and(|names| names.len() > 1);
-    rows.keys.iter().filter(several).count()
+/// Rows of pictures that name more than one subject; `copies` are the rows of each picture that has several.
+fn shared(copies: &[Vec<usize>], named: &[Option<SubjectId>]) -> usize {
+    let several = |rows: &&Vec<usize>| {
+        let mut names = rows.iter().filter_map(|&row| named[row].as_ref());
+        let first = names.next();
+        names.any(|name| Some(name) != first)
+    };
+    copies.iter().filter(several).map(Vec::len).sum()
 }
 
 /// The chosen rows at length 1; an embedding of length 0 stays 0 and is like no other.

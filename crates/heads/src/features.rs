@@ -157,8 +157,21 @@ impl Standardiser {
 
     /// The standardised rows, `rows.len()` x d, times `factor`.
     pub(crate) fn rows(&self, source: &FeatureRows, rows: &[usize], factor: f32) -> Vec<f32> {
+        let mut values = Vec::new();
+        self.write_rows(source, rows, factor, &mut values);
+        values
+    }
+
+    /// The same, written over what `values` has.
+    pub(crate) fn write_rows(
+        &self,
+        source: &FeatureRows,
+        rows: &[usize],
+        factor: f32,
+        values: &mut Vec<f32>,
+    ) {
         let width = self.width();
-        let mut values = vec![0.0; rows.len() * width];
+        values.resize(rows.len() * width, 0.0);
         for (&index, out) in rows.iter().zip(values.chunks_exact_mut(width)) {
             self.apply(source, index, out);
             if factor != 1.0 {
@@ -167,7 +180,6 @@ impl Standardiser {
                 }
             }
         }
-        values
     }
 
     /// The standardised rows, some at a time, which bounds the memory of these copies.

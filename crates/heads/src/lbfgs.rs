@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-/// Number of (s, y) pairs kept, s the step and y the change of the gradient.
+/// Number of (s, y) pairs kept.
 const HISTORY: usize = 10;
 
 /// Where to stop.
@@ -20,23 +20,47 @@ pub(crate) struct Limits {
 pub(crate) struct Minimum {
     pub(crate) at: Vec<f64>,
     pub(crate) steps: usize,
+    curvature: Curvature,
 }
+
+impl Minimum {
+    /// Where the search for the minimum of a function much like this one begins: at this minimum, with
+    /// the curvature met on the way to it.
+    pub(crate) fn start(&self) -> Start {
+        Start { at: self.at.clone(), curvature: self.curvature.clone() }
+    }
+}
+
+/// Where a search begins.
+#[derive(Debug)]
+pub(crate) struct Start {
+    at: Vec<f64>,
+    curvature: Curvature,
+}
+
+impl From<Vec<f64>> for Start {
+    fn from(at: Vec<f64>) -> Self {
+        Self { at, curvature: Curvature::new() }
+    }
+}
+
+/// The last (s, y) pairs: steps and the changes of the gradient along them.
+type Curvature = VecDeque<(Vec<f64>, Vec<f64>)>;
 
 /// Minimises `function`, which gives value and gradient, from `start`.
 ///
 /// # Errors
 /// Whatever `function` fails with.
 pub(crate) fn minimise<E>(
-    start: Vec<f64>,
+    start: impl Into<Start>,
     limits: Limits,
     mut function: impl FnMut(&[f64]) -> Result<(f64, Vec<f64>), E>,
 ) -> Result<Minimum, E> {
-    let mut at = start;
+    let Start { mut at, curvature: mut history } = start.into();
     let (mut value, mut gradient) = function(&at)?;
-    let mut history: VecDeque<(Vec<f64>, Vec<f64>)> = VecDeque::with_capacity(HISTORY);
     for taken in 0..limits.steps {
         if gradient.iter().all(|part| part.abs() <= limits.gradient) {
-            return Ok(Minimum { at, steps: taken });
+            return Ok(Minimum { at, steps: taken, curvature: history });
         }
         let direction = descent(&gradient, &history);
         let directional_derivative = dot(&direction, &gradient);
@@ -56,7 +80,7 @@ pub(crate) fn minimise<E>(
         };
         // No step goes down any more: the precision of the function is spent.
         let Some((next, next_value, next_gradient)) = accepted else {
-            return Ok(Minimum { at, steps: taken });
+            return Ok(Minimum { at, steps: taken, curvature: history });
         };
         let s: Vec<f64> = next.iter().zip(&at).map(|(a, b)| a - b).collect();
         let y: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
@@ -68,11 +92,11 @@ pub(crate) fn minimise<E>(
         }
         (at, value, gradient) = (next, next_value, next_gradient);
     }
-    Ok(Minimum { at, steps: limits.steps })
+    Ok(Minimum { at, steps: limits.steps, curvature: history })
 }
 
 /// The quasi-Newton direction, by the two-loop recursion.
-fn descent(gradient: &[f64], history: &VecDeque<(Vec<f64>, Vec<f64>)>) -> Vec<f64> {
+fn descent(gradient: &[f64], history: &Curvature) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|part| -part).collect();
     let mut alphas = Vec::with_capacity(history.len());
     for (s, y) in history.iter().rev() {
@@ -121,5 +145,16 @@ mod tests {
         for (found, wanted) in found.at.iter().zip(target) {
             assert!((found - wanted).abs() < 1e-8, "{found} {wanted}");
         }
+        // A bowl that is nearly the same: the curvature is known, so few steps are left.
+        let other = |x: &[f64]| {
+            let (value, mut gradient) = bowl(x)?;
+            gradient.iter_mut().for_each(|part| *part += 0.01);
+            Ok::<_, Infallible>((value + 0.01 * x.iter().sum::<f64>(), gradient))
+        };
+        let (cold, warm) = (
+            minimise(found.at.clone(), limits, other).unwrap(),
+            minimise(found.start(), limits, other).unwrap(),
+        );
+        assert!(warm.steps <= 4 && warm.steps < cold.steps, "{} {}", warm.steps, cold.steps);
     }
 }

@@ -3,6 +3,7 @@
 mod export;
 mod products;
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use facefold_core::{FeatureDataset, HeadError, TargetKind, Targets, TrainingLog};
@@ -11,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::estimator::{Algorithm, Estimator, Model};
 use crate::features::Standardiser;
-use crate::lbfgs::{Limits, minimise};
+use crate::lbfgs::{Limits, Minimum, Start, minimise};
 use crate::loss::{self, Loss, WeightedTarget, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
 use crate::state_dict::{Reader, Tensors, json};
+use crate::subsample::stratified;
 use crate::svm::Scaling;
 use crate::years;
 
@@ -35,13 +37,20 @@ pub struct LinearOptions {
     pub l2_penalties: Vec<f64>,
     /// At most so many L-BFGS steps for each penalty.
     pub max_iter: usize,
+    /// Gigabytes that the standardised training rows may take. More of them are read from the store, and
+    /// standardised, in each step.
+    pub memory_gb: f64,
 }
 
 impl Default for LinearOptions {
     fn default() -> Self {
-        Self { l2_penalties: vec![0.1, 0.01, 0.001], max_iter: 150 }
+        Self { l2_penalties: vec![0.1, 0.01, 0.001], max_iter: 150, memory_gb: 4.0 }
     }
 }
+
+/// Training rows of the stratified subsample that is fitted first, where there are more than twice as
+/// many.
+const SUBSAMPLE: usize = 100_000;
 
 #[derive(Debug)]
 pub(crate) struct Linear {
@@ -57,6 +66,9 @@ impl Linear {
         let ok = !linear.l2_penalties.is_empty() && linear.l2_penalties.iter().all(positive);
         require(ok, "linear.l2_penalties", "a list of numbers above 0", &linear.l2_penalties)?;
         require(linear.max_iter > 0, "linear.max_iter", "at least 1", linear.max_iter)?;
+        let memory = linear.memory_gb;
+        let positive = memory > 0.0 && memory.is_finite();
+        require(positive, "linear.memory_gb", "above 0 gigabytes", memory)?;
         Ok(Estimator {
             name: NAME,
             settings: serde_json::json!({
@@ -79,13 +91,14 @@ impl Algorithm for Linear {
         features: &Standardiser,
         training: &FeatureDataset<'_>,
         validation: &FeatureDataset<'_>,
-        _seed: u64,
+        seed: u64,
     ) -> Result<(LinearModel, TrainingLog), HeadError> {
-        let objective = Objective::new(training.targets(), self.class_weights);
-        let rows = Rows::new(features, training);
-        let held_out = features.rows(validation.matrix().plain(), validation.rows(), 1.0);
-        let outputs = objective.outputs();
-        let mut at = vec![0.0; (features.width() + 1) * outputs];
+        let whole = self.problem(features, training);
+        // The subsample's minimum is near, and its curvature nearly the same: few steps are left.
+        let subsample =
+            (training.len() > 2 * SUBSAMPLE).then(|| subsample(training, seed)).transpose()?;
+        let subsample = subsample.as_ref().map(|training| self.problem(features, training));
+        let mut at = whole.origin();
         let mut best: Option<(f64, f64, LinearModel)> = None;
         let mut notes = Vec::new();
         // From the strongest penalty down, each start is near its end.
@@ -94,28 +107,22 @@ impl Algorithm for Linear {
         if validation.is_empty() {
             penalties = vec![self.options.l2_penalties[0]];
         }
+        let max_iter = self.options.max_iter;
         for &penalty in &penalties {
-            let limits = Limits { steps: self.options.max_iter, gradient: 1e-5 };
-            let found = minimise(at, limits, |at| {
-                let (value, mut gradient) = rows.evaluate(at, outputs, &objective);
-                let weights = features.width() * outputs;
-                let mut length = 0.0;
-                for (gradient, &weight) in gradient[..weights].iter_mut().zip(at) {
-                    *gradient += penalty * weight;
-                    length += weight * weight;
-                }
-                Ok::<_, HeadError>((value + penalty * length / 2.0, gradient))
-            })?;
+            let start = match &subsample {
+                Some(subsample) => subsample.minimise(at, penalty, max_iter).start(),
+                None => at.into(),
+            };
+            let found = whole.minimise(start, penalty, max_iter);
             at = found.at;
-            if found.steps == self.options.max_iter {
+            if found.steps == max_iter {
                 notes.push(format!(
                     "penalty {penalty}: stopped after {} steps, before the gradient vanished",
                     found.steps
                 ));
             }
-            let model = LinearModel::new(&at, &objective);
-            let error =
-                if validation.is_empty() { 0.0 } else { model.error(&held_out, validation) };
+            let model = LinearModel::new(&at, &whole.objective);
+            let error = if validation.is_empty() { 0.0 } else { model.error(features, validation) };
             if best.as_ref().is_none_or(|(lowest, ..)| error < *lowest) {
                 best = Some((error, penalty, model));
             }
@@ -128,10 +135,75 @@ impl Algorithm for Linear {
     }
 }
 
+/// A stratified subsample of the training rows.
+fn subsample<'a>(
+    training: &FeatureDataset<'a>,
+    seed: u64,
+) -> Result<FeatureDataset<'a>, HeadError> {
+    let chosen = stratified(training.targets(), SUBSAMPLE, seed);
+    let rows = chosen.iter().map(|&position| training.rows()[position]).collect();
+    FeatureDataset::new(training.matrix(), rows, training.targets().select(&chosen))
+}
+
+impl Linear {
+    /// What is minimised on some training rows.
+    fn problem<'a>(
+        &self,
+        features: &'a Standardiser,
+        training: &'a FeatureDataset<'_>,
+    ) -> Problem<'a> {
+        Problem {
+            objective: Objective::new(training.targets(), self.class_weights),
+            rows: Rows::new(features, training, self.options.memory_gb * 1e9),
+        }
+    }
+}
+
+/// Rows and what is minimised on them.
+struct Problem<'a> {
+    objective: Objective,
+    rows: Rows<'a>,
+}
+
+impl Problem<'_> {
+    /// Weights and biases of zero.
+    fn origin(&self) -> Vec<f64> {
+        vec![0.0; (self.rows.features.width() + 1) * self.objective.outputs()]
+    }
+
+    fn minimise(&self, start: impl Into<Start>, penalty: f64, max_iter: usize) -> Minimum {
+        let limits = Limits { steps: max_iter, gradient: 1e-5 };
+        let outputs = self.objective.outputs();
+        let weights = self.rows.features.width() * outputs;
+        let found = minimise(start, limits, |at| {
+            let (value, mut gradient) = self.rows.evaluate(at, outputs, &self.objective);
+            let mut length = 0.0;
+            for (gradient, &weight) in gradient[..weights].iter_mut().zip(at) {
+                *gradient += penalty * weight;
+                length += weight * weight;
+            }
+            Ok::<_, Infallible>((value + penalty * length / 2.0, gradient))
+        });
+        match found {
+            Ok(found) => found,
+            Err(never) => match never {},
+        }
+    }
+}
+
 /// Targets and loss of the objective.
 enum Objective {
-    Classes { soft: Vec<f32>, count: usize },
-    Regression { standardised: Vec<WeightedTarget>, mean: f32, deviation: f32 },
+    /// `total` is the sum of all rows' weights.
+    Classes {
+        soft: Vec<f32>,
+        count: usize,
+        total: f64,
+    },
+    Regression {
+        standardised: Vec<WeightedTarget>,
+        mean: f32,
+        deviation: f32,
+    },
 }
 
 impl Objective {
@@ -143,7 +215,8 @@ impl Objective {
                 for (row, &index) in indices.iter().enumerate() {
                     soft[row * count + index] = weights[index];
                 }
-                Self::Classes { soft, count: *count }
+                let total = weight(&soft).max(f64::MIN_POSITIVE);
+                Self::Classes { soft, count: *count, total }
             }
             Targets::Regression(ages) => {
                 let years = years::midpoints(ages);
@@ -166,10 +239,9 @@ impl Objective {
     /// outputs.
     fn loss(&self, outputs: &[f32], rows: Range<usize>) -> Loss {
         let (mut loss, share) = match self {
-            Self::Classes { soft, count } => {
+            Self::Classes { soft, count, total } => {
                 let of_rows = &soft[rows.start * count..rows.end * count];
-                let weight = |soft: &[f32]| soft.iter().map(|&q| f64::from(q)).sum::<f64>();
-                let share = weight(of_rows) / weight(soft).max(f64::MIN_POSITIVE);
+                let share = weight(of_rows) / total;
                 (loss::cross_entropy(outputs, of_rows, *count), share)
             }
             Self::Regression { standardised, .. } => {
@@ -183,6 +255,11 @@ impl Objective {
     }
 }
 
+/// The sum of rows' weights.
+fn weight(soft: &[f32]) -> f64 {
+    soft.iter().map(|&q| f64::from(q)).sum()
+}
+
 /// Mean and standard deviation of years; the deviation is at least 1.
 pub(crate) fn mean_and_deviation(years: &[f32]) -> (f32, f32) {
     let n = years.len().max(1) as f64;
@@ -192,31 +269,43 @@ pub(crate) fn mean_and_deviation(years: &[f32]) -> (f32, f32) {
 }
 
 /// The standardised training rows, n x d.
-struct Rows {
-    values: Vec<f32>,
-    width: usize,
+struct Rows<'a> {
+    features: &'a Standardiser,
+    training: &'a FeatureDataset<'a>,
+    /// All of them, where they fit into memory.
+    stored: Option<Vec<f32>>,
 }
 
 /// Rows whose gradients are added up in f32 before they join the sum in f64.
 const SUMMED_ROWS: usize = 256;
 
-impl Rows {
-    fn new(standardiser: &Standardiser, training: &FeatureDataset<'_>) -> Self {
-        let values = standardiser.rows(training.matrix().plain(), training.rows(), 1.0);
-        Self { values, width: standardiser.width() }
+impl<'a> Rows<'a> {
+    fn new(features: &'a Standardiser, training: &'a FeatureDataset<'_>, memory: f64) -> Self {
+        let bytes = (training.len() * features.width() * size_of::<f32>()) as f64;
+        let all = || features.rows(training.matrix().plain(), training.rows(), 1.0);
+        Self { features, training, stored: (bytes <= memory).then(all) }
     }
 
     /// Mean loss and its gradient at `at`: d x outputs weights, then the biases. Each row is read
     /// from memory once.
     fn evaluate(&self, at: &[f64], outputs: usize, objective: &Objective) -> (f64, Vec<f64>) {
-        let width = self.width;
+        let width = self.features.width();
         let (weights, biases) = at.split_at(width * outputs);
         let weights = transposed(weights, outputs, |&weight| weight as f32);
         let (mut value, mut gradient) = (0.0, vec![0.0; at.len()]);
         let (gradient_of_weights, gradient_of_biases) = gradient.split_at_mut(width * outputs);
         let mut sums = vec![0.0_f32; width * outputs];
         let mut first = 0;
-        for rows in self.values.chunks(SUMMED_ROWS * width) {
+        let mut read = Vec::new();
+        for chunk in self.training.rows().chunks(SUMMED_ROWS) {
+            let rows = match &self.stored {
+                Some(stored) => &stored[first * width..][..chunk.len() * width],
+                None => {
+                    let source = self.training.matrix().plain();
+                    self.features.write_rows(source, chunk, 1.0, &mut read);
+                    &read
+                }
+            };
             for block in rows.chunks(block_rows(width) * width) {
                 let end = first + block.len() / width;
                 let mut scores = multiply(block, &weights, width);
@@ -273,8 +362,9 @@ impl LinearModel {
     }
 
     /// Mean cross-entropy, or mean absolute error in years, of the rows of a dataset.
-    fn error(&self, rows: &[f32], dataset: &FeatureDataset<'_>) -> f64 {
-        let outputs = self.outputs(rows);
+    fn error(&self, features: &Standardiser, dataset: &FeatureDataset<'_>) -> f64 {
+        let chunks = features.chunks(dataset.matrix().plain(), dataset.rows());
+        let outputs: Vec<f32> = chunks.flat_map(|rows| self.outputs(&rows)).collect();
         match dataset.targets() {
             Targets::Classes { indices, count } => {
                 let mut soft = vec![0.0; indices.len() * count];

@@ -124,7 +124,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-const SETTINGS: [Setting; 49] = [
+const SETTINGS: [Setting; 51] = [
     Setting {
         name: "class_weights",
         values: "`none`, `balanced`, `sampled`",
@@ -213,6 +213,11 @@ const SETTINGS: [Setting; 49] = [
         name: "mlp.refit",
         values: "`true`, `false`",
         meaning: "a second fit on training and validation rows together, for all epochs. Validation scores and intervals are those of the first fit; `mlp-groups-from-age` and `mlp-stacked` do not refit",
+    },
+    Setting {
+        name: "mlp.memory_gb",
+        values: "above 0",
+        meaning: "gigabytes of training rows that are shuffled together; more are shuffled in windows of so many, made of blocks of neighbouring rows drawn from all over the training set",
     },
     Setting {
         name: "mlp.mc_dropout_passes",
@@ -341,6 +346,11 @@ const SETTINGS: [Setting; 49] = [
         name: "linear.max_iter",
         values: "",
         meaning: "L-BFGS steps for each penalty, at most",
+    },
+    Setting {
+        name: "linear.memory_gb",
+        values: "above 0",
+        meaning: "gigabytes for the standardised training rows; more are read from the store in each step",
     },
 ];
 

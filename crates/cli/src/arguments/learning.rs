@@ -55,8 +55,9 @@ pub struct LearningArguments {
     /// lists them).
     #[arg(long = "set", value_name = "HEAD.KEY=VALUE")]
     pub settings: Vec<String>,
-    /// Gigabytes that the kernel values of one fit of an SVM may take; above, it is approximated.
-    /// Fits run side by side on --threads. Default: `svm.memory_gb`, which is 4.
+    /// Gigabytes that the features or kernel values of one fit may take: above, an SVM is approximated, an
+    /// MLP shuffles its rows in windows, `linear` reads them anew in each step. Fits run side by side on
+    /// --threads. Default: `mlp.memory_gb`, `svm.memory_gb` and `linear.memory_gb`, which are 4.
     #[arg(long, value_name = "GB")]
     pub memory: Option<f64>,
     /// A bundle whose MLPs this run's start from instead of at random (same features and hidden
@@ -86,7 +87,13 @@ impl LearningArguments {
             augmented: !self.without_augmented,
             heads: {
                 let mut heads = head_options(&self.settings)?;
-                heads.svm.memory_gb = self.memory.unwrap_or(heads.svm.memory_gb);
+                for setting in [
+                    &mut heads.mlp.memory_gb,
+                    &mut heads.svm.memory_gb,
+                    &mut heads.linear.memory_gb,
+                ] {
+                    *setting = self.memory.unwrap_or(*setting);
+                }
                 heads
             },
             initial: InitialHeads::load(self.init.as_deref())?,

@@ -50,9 +50,9 @@ fn probabilities_and_intervals_that_cannot_be_are_refused() {
 fn csv_cells_are_no_formulas_and_read_back() {
     let texts = ["=1+1.jpg", "'quoted", "@SUM(A1)", "-1\n+1"];
     let rows = texts.map(|text| PredictedRow {
-        path: text.to_owned(),
-        subject: text.to_owned(),
-        split: "fold 0".to_owned(),
+        path: text.into(),
+        subject: text.into(),
+        split: "fold 0".into(),
     });
     let classes = ["+old".to_owned(), "a/1/low".to_owned()];
     let predicted_values = PredictedValues::Classes {

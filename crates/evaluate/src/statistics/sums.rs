@@ -237,6 +237,26 @@ impl SubjectSums {
         self.width
     }
 
+    /// The distinct sums among those of the subjects, with the number of subjects that have each; none
+    /// where there are more than `most`.
+    pub(crate) fn kinds(&self, most: usize) -> Option<(Self, Vec<u64>)> {
+        let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
+        let (mut values, mut subjects) = (Vec::new(), Vec::new());
+        for subject in self.values.chunks_exact(self.width) {
+            let bits = subject.iter().map(|value| value.to_bits()).collect();
+            let kind = *known.entry(bits).or_insert(subjects.len());
+            if kind == subjects.len() {
+                if subjects.len() == most {
+                    return None;
+                }
+                values.extend_from_slice(subject);
+                subjects.push(0);
+            }
+            subjects[kind] += 1;
+        }
+        Some((Self { width: self.width, values }, subjects))
+    }
+
     /// Sums over all subjects.
     #[must_use]
     pub fn totals(&self) -> Vec<f64> {
@@ -257,7 +277,7 @@ pub fn numbers(rows: &[PredictedRow]) -> Vec<usize> {
     rows.iter()
         .map(|row| {
             let fresh = known.len();
-            *known.entry(row.subject.as_str()).or_insert(fresh)
+            *known.entry(&row.subject).or_insert(fresh)
         })
         .collect()
 }

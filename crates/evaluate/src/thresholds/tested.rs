@@ -1,5 +1,7 @@
 //! Decisions on the test rows of all splits, by the limits that each fit chose.
 
+use std::sync::Arc;
+
 use facefold_core::{AgeDecision, AgeTarget, AgeThreshold, DecisionAges, ErrorBound};
 
 use super::strata::{AgeStrata, Outcome, band};
@@ -170,7 +172,7 @@ impl<'a> Tested<'a> {
     fn slices(&self, age: u32, outcomes: &[Outcome]) -> Vec<DecisionSlice> {
         let bands = Grouping {
             name: "true age".to_owned(),
-            of_row: self.truth.iter().map(|truth| band(*truth, age)).collect(),
+            of_row: self.truth.iter().map(|truth| band(*truth, age).map(Arc::from)).collect(),
             crossed: true,
         };
         let mut found = Vec::new();
@@ -178,7 +180,7 @@ impl<'a> Tested<'a> {
             [&bands].into_iter().chain(&self.groupings).filter(|grouping| grouping.crossed)
         {
             let mut names: Vec<&str> =
-                grouping.of_row.iter().flatten().map(String::as_str).collect();
+                grouping.of_row.iter().flatten().map(|name| &**name).collect();
             names.sort_unstable();
             names.dedup();
             if names.len() < 2 {

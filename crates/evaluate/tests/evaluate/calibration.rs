@@ -33,7 +33,7 @@ impl Aged {
                 features.extend([age, generator.random_range(-1.0..1.0)]);
                 years.push(age + shift + generator.random_range(-2.0..2.0));
                 rows.push(RowInfo {
-                    path: format!("{set}/{number}.jpg"),
+                    path: format!("{set}/{number}.jpg").into(),
                     subject: Some(SubjectId::new(format!("{set}: {number}"))),
                     fold: None,
                     split: None,
@@ -54,7 +54,7 @@ impl Aged {
             matrix_rows: (0..self.rows.len()).collect(),
             targets: self.targets.clone(),
             auxiliary_labels: AuxiliaryLabels::default(),
-            rows: self.rows.clone(),
+            rows: self.rows.clone().into(),
             protocol,
             splits: plan(&protocol, &self.rows, &self.targets, 1).unwrap(),
             heads: vec![Box::new(Nearest::default())],
@@ -154,16 +154,16 @@ fn distant_faces_are_unfamiliar_in_results_predictions_and_slices() {
     let predictions = &outcome.predictions;
     let scores = predictions.familiarity.as_ref().unwrap();
     assert_eq!(scores.len(), predictions.rows.len());
-    let far = predictions.rows.iter().position(|row| row.path == "2/0.jpg").unwrap();
+    let far = predictions.rows.iter().position(|row| &*row.path == "2/0.jpg").unwrap();
     assert!(scores[far] < 0.01);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("predictions.csv");
     predictions.write_csv(&path).unwrap();
     assert_eq!(&RowPredictions::read_csv(&path, Task::Age, &[]).unwrap(), predictions);
 
-    let paths = aged.rows.iter().map(|row| row.path.clone()).collect();
+    let paths: Vec<_> = aged.rows.iter().map(|row| row.path.clone()).collect();
     let report =
-        slices(predictions, "nearest", &Attributes::new(paths, Vec::new()).unwrap(), 1).unwrap();
+        slices(predictions, "nearest", &Attributes::new(&paths, Vec::new()).unwrap(), 1).unwrap();
     let familiarity = &report.attributes[0];
     assert_eq!(familiarity.name, "familiarity");
     let rows: usize = familiarity.slices.iter().map(|slice| slice.rows).sum();

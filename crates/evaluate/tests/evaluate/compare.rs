@@ -20,9 +20,9 @@ fn predictions(heads: &[(&str, u64, Wrong)]) -> RowPredictions {
         classes: vec!["female".to_owned(), "male".to_owned()],
         rows: (0..400)
             .map(|row| PredictedRow {
-                path: format!("{row}.jpg"),
-                subject: format!("person {}", row / 2),
-                split: format!("fold {}", row / 80),
+                path: format!("{row}.jpg").into(),
+                subject: format!("person {}", row / 2).into(),
+                split: format!("fold {}", row / 80).into(),
             })
             .collect(),
         columns: heads
@@ -114,7 +114,7 @@ fn a_picture_tested_twice_counts_twice_with_its_own_predictions() {
     let mut predictions =
         predictions(&[("late", 1, |row| row >= 360), ("never", 1, |row| row >= 400)]);
     for row in 200..400 {
-        predictions.rows[row].path = format!("{}.jpg", row - 200);
+        predictions.rows[row].path = format!("{}.jpg", row - 200).into();
     }
     let comparison = compared(&predictions, &["late", "never"]);
     assert_eq!((comparison.rows, comparison.rows_left_out), (400, 0));
@@ -192,7 +192,7 @@ fn more_heads_need_more_evidence() {
 fn results_are_compared_on_their_common_rows() {
     let first = predictions(&[("a", 1, |row| row % 20 == 0)]);
     let mut second = predictions(&[("a", 1, |row| row % 5 == 0)]);
-    second.rows[0].path = "elsewhere.jpg".to_owned();
+    second.rows[0].path = "elsewhere.jpg".into();
     let Targets::Classes { indices, .. } = &mut second.truth else { panic!() };
     indices[1] = 1 - indices[1];
     let splits = splits();

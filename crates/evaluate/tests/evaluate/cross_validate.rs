@@ -20,7 +20,7 @@ fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> 
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
         auxiliary_labels: AuxiliaryLabels::default(),
-        rows: people.rows.clone(),
+        rows: people.rows.clone().into(),
         protocol: Protocol::Folds,
         splits: plan(&Protocol::Folds, &people.rows, &people.targets, 7).unwrap(),
         heads,
@@ -250,9 +250,9 @@ fn predictions_with_other_figures_than_their_result_are_refused() {
         predictions.columns.remove(0);
     });
     assert!(message.contains("expected a column `one/1`, found none"), "{message}");
-    let message = refused(&|predictions| predictions.rows[0].split = "fold 9".to_owned());
+    let message = refused(&|predictions| predictions.rows[0].split = "fold 9".into());
     assert!(message.contains("found others"), "{message}");
-    let message = refused(&|predictions| predictions.rows[0].split = "fold 1".to_owned());
+    let message = refused(&|predictions| predictions.rows[0].split = "fold 1".into());
     assert!(message.contains("test rows of `fold 1`"), "{message}");
     // Rows that were forgotten leave the other splits as they were measured.
     let without_first = |predictions: &mut RowPredictions| {
@@ -340,10 +340,10 @@ fn ranges_are_scored_compared_and_sliced() {
         let summary = result.heads[0].summary.iter().find(|line| line.metric == primary).unwrap();
         assert!((comparison.candidates[0].value - summary.pooled).abs() < 1e-9);
 
-        let paths = predictions.rows.iter().map(|row| row.path.clone()).collect();
-        let halves = (0..240).map(|row| Some(["a", "b"][row % 2].to_owned())).collect();
+        let paths: Vec<_> = predictions.rows.iter().map(|row| row.path.clone()).collect();
+        let halves = (0..240).map(|row| Some(["a", "b"][row % 2].into())).collect();
         let halves = Attribute { name: "half".to_owned(), values: AttributeValues::Names(halves) };
-        let attributes = Attributes::new(paths, vec![halves]).unwrap();
+        let attributes = Attributes::new(&paths, vec![halves]).unwrap();
         let head = predictions.heads()[0];
         let sliced = slices(predictions, head, &attributes, 1).unwrap();
         assert_eq!((sliced.metric, sliced.rows), (primary, scored));

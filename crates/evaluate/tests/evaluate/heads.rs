@@ -165,7 +165,7 @@ pub fn people(subjects: usize, pictures: usize, seed: u64) -> People {
             features.extend(face.iter().map(|x| x + generator.random_range(-0.05..0.05_f32)));
             indices.push(label);
             rows.push(RowInfo {
-                path: format!("{subject}/{picture}.jpg"),
+                path: format!("{subject}/{picture}.jpg").into(),
                 subject: Some(SubjectId::new(format!("person {subject}"))),
                 fold: Some(Fold((subject % 5) as u16)),
                 split: None,

@@ -19,7 +19,7 @@ fn accuracy(protocol: Protocol) -> f64 {
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
         auxiliary_labels: AuxiliaryLabels::default(),
-        rows: people.rows,
+        rows: people.rows.into(),
         protocol,
         splits,
         heads: vec![Box::new(Nearest::default())],

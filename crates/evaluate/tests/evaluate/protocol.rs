@@ -12,7 +12,7 @@ use crate::heads::people;
 
 fn row(number: usize, subject: Option<&str>, fold: u16, split: Option<Split>) -> RowInfo {
     RowInfo {
-        path: format!("{number}.jpg"),
+        path: format!("{number}.jpg").into(),
         subject: subject.map(SubjectId::new),
         fold: Some(Fold(fold)),
         split,

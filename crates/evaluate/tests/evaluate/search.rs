@@ -106,7 +106,7 @@ fn rows() -> Rows {
     };
     let matrix = Array2::from_shape_fn((n, 1), |(row, _)| value(row));
     let rows = (0..n).map(|row| RowInfo {
-        path: format!("{row}.jpg"),
+        path: format!("{row}.jpg").into(),
         subject: Some(SubjectId::new(format!("person {}", subject(row)))),
         fold: None,
         split: Some(if subject(row) % 8 < 2 { Split::Test } else { Split::Train }),
@@ -125,7 +125,7 @@ fn plan_of<'a>(rows: &'a Rows, seen: &'static Seen, protocol: Protocol) -> CvPla
         matrix_rows: (0..rows.infos.len()).collect(),
         splits: plan(&protocol, &rows.infos, &targets, 7).unwrap(),
         targets,
-        rows: rows.infos.clone(),
+        rows: rows.infos.clone().into(),
         protocol,
         heads: vec![Box::new(Threshold { at: 0.9, epochs: 1.0, seen })],
         seed: 7,

@@ -148,7 +148,7 @@ fn plan_of<'a>(people: &'a People, heads: &'static [AtomicUsize]) -> (CvPlan<'a>
         matrix_rows: (0..people.rows.len()).collect(),
         targets: people.targets.clone(),
         auxiliary_labels: AuxiliaryLabels::default(),
-        rows: people.rows.clone(),
+        rows: people.rows.clone().into(),
         protocol: Protocol::LeaveOneSetOut,
         splits: planned.splits.clone(),
         heads: vec![Box::new(Nearest { fits: heads })],

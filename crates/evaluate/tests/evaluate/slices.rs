@@ -33,9 +33,9 @@ fn predictions() -> RowPredictions {
 
 fn row(number: usize) -> PredictedRow {
     PredictedRow {
-        path: format!("{number}.jpg"),
-        subject: format!("person {}", number / 2),
-        split: "fold 0".to_owned(),
+        path: format!("{number}.jpg").into(),
+        subject: format!("person {}", number / 2).into(),
+        split: "fold 0".into(),
     }
 }
 
@@ -44,13 +44,13 @@ fn in_b(row: usize) -> bool {
 }
 
 fn names(name: &str, of_row: impl Fn(usize) -> Option<&'static str>) -> Attribute {
-    let values = (0..400).map(|row| of_row(row).map(str::to_owned)).collect();
+    let values = (0..400).map(|row| of_row(row).map(Into::into)).collect();
     Attribute { name: name.to_owned(), values: AttributeValues::Names(values) }
 }
 
 fn measured(columns: Vec<Attribute>) -> SliceReport {
-    let paths = (0..400).map(|row| format!("{row}.jpg")).collect();
-    slices(&predictions(), "mlp", &Attributes::new(paths, columns).unwrap(), 3).unwrap()
+    let paths: Vec<_> = (0..400).map(|row| format!("{row}.jpg").into()).collect();
+    slices(&predictions(), "mlp", &Attributes::new(&paths, columns).unwrap(), 3).unwrap()
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn small_slices_and_unknown_rows_are_counted_only() {
     });
     let mut predictions = predictions();
     for row in &mut predictions.rows[20..60] {
-        row.subject = "one person".to_owned();
+        row.subject = "one person".into();
     }
-    let paths = (0..400).map(|row| format!("{row}.jpg")).collect();
-    let attributes = Attributes::new(paths, vec![rare]).unwrap();
+    let paths: Vec<_> = (0..400).map(|row| format!("{row}.jpg").into()).collect();
+    let attributes = Attributes::new(&paths, vec![rare]).unwrap();
     let report = slices(&predictions, "mlp", &attributes, 3).unwrap();
     let [rare] = report.attributes.as_slice() else { panic!("{report:?}") };
     assert_eq!(rare.unknown_rows, 60);
@@ -147,7 +147,7 @@ fn slices_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn an_attribute_of_another_length_is_refused() {
-    let error = Attributes::new(Vec::new(), vec![names("group", |_| None)]).unwrap_err();
+    let error = Attributes::new(&[], vec![names("group", |_| None)]).unwrap_err();
     assert!(error.to_string().contains("`group` has 400 values for 0 pictures"), "{error}");
 }
 

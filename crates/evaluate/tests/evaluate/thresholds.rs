@@ -95,7 +95,7 @@ fn people(seed: u64) -> People {
         let age: f32 = generator.random_range(0_u8..60).into();
         for picture in 0..2 {
             rows.push(RowInfo {
-                path: format!("{person}-{picture}.jpg"),
+                path: format!("{person}-{picture}.jpg").into(),
                 subject: Some(SubjectId::new(format!("person {person}"))),
                 fold: None,
                 split: Some([Split::Train, Split::Validation, Split::Test][person % 3]),
@@ -104,10 +104,10 @@ fn people(seed: u64) -> People {
             years.push(age);
             let miss: f32 = generator.random_range(-4.0..4.0) + generator.random_range(-4.0..4.0);
             features.push((age + miss).max(0.0));
-            genders.push(Some(["female", "male"][person / 3 % 2].to_owned()));
+            genders.push(Some(["female", "male"][person / 3 % 2].into()));
         }
     }
-    let paths = rows.iter().map(|row: &RowInfo| row.path.clone()).collect();
+    let paths: Vec<_> = rows.iter().map(|row: &RowInfo| row.path.clone()).collect();
     let gender = Attribute { name: "gender".to_owned(), values: AttributeValues::Names(genders) };
     People {
         matrix: FeatureMatrix::new(
@@ -117,7 +117,7 @@ fn people(seed: u64) -> People {
         .unwrap(),
         rows,
         years,
-        attributes: Attributes::new(paths, vec![gender]).unwrap(),
+        attributes: Attributes::new(&paths, vec![gender]).unwrap(),
     }
 }
 
@@ -138,7 +138,7 @@ fn decide(
         splits: plan(&Protocol::Split, &people.rows, &targets, 7).unwrap(),
         targets,
         auxiliary_labels: AuxiliaryLabels::default(),
-        rows: people.rows.clone(),
+        rows: people.rows.clone().into(),
         protocol: Protocol::Split,
         heads: vec![Box::new(Feature { distribution })],
         seed: 7,

@@ -1,8 +1,9 @@
 //! What is known of the pictures that are tested on, to cut results into slices by.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use facefold_core::{AgeTarget, ImageKey, Targets, Task};
+use facefold_core::{AgeTarget, Gender, ImageKey, Targets, Task};
 use facefold_evaluate::attributes::AGE_GROUP;
 use facefold_evaluate::{Attribute, AttributeValues, Attributes};
 use facefold_store::FaceSummary;
@@ -35,15 +36,17 @@ impl JoinedStores {
                 rows.iter().map(|&row| (measure.of)(face(self.matrix_rows[row])?)).collect(),
             ),
         };
-        let names = |name: &str, of: &dyn Fn(usize) -> Option<String>| Attribute {
+        let names = |name: &str, of: &dyn Fn(usize) -> Option<Arc<str>>| Attribute {
             name: name.to_owned(),
             values: AttributeValues::Names(rows.iter().map(|&row| of(row)).collect()),
         };
         let selection = self.selection(Task::AgeGroup, options)?;
-        let mut groups: Vec<Option<String>> = vec![None; self.samples.len()];
+        let class_names: Vec<Arc<str>> =
+            selection.class_names.iter().map(|name| name.as_str().into()).collect();
+        let mut groups: Vec<Option<Arc<str>>> = vec![None; self.samples.len()];
         if let Targets::Classes { indices, .. } = &selection.targets {
             for (&row, &class) in selection.rows.iter().zip(indices) {
-                groups[row] = Some(selection.class_names[class].clone());
+                groups[row] = Some(Arc::clone(&class_names[class]));
             }
         }
         // A range that is no group of the policy's may still lie in one.
@@ -52,22 +55,29 @@ impl JoinedStores {
             let age = age.filter(|age| age.is_range());
             if let (None, Some(age)) = (&group, age) {
                 let found = options.groups.group_covering(age);
-                *group = found.map(|class| selection.class_names[class].clone());
+                *group = found.map(|class| Arc::clone(&class_names[class]));
             }
         }
         let genders = self.agreed(|sample| sample.gender);
+        let gender_names = Gender::ALL.map(|gender| Arc::from(gender.to_string()));
         let races = self.agreed(|sample| sample.race.as_deref());
+        let race_names: HashMap<&str, Arc<str>> =
+            races.iter().flatten().map(|&race| (race, Arc::from(race))).collect();
+        let set_names: Vec<(usize, Arc<str>)> =
+            self.sets.iter().map(|set| (set.rows.end, set.name.as_str().into())).collect();
+        let set_name = |row| {
+            let place = set_names.partition_point(|&(end, _)| end <= row);
+            Some(Arc::clone(&set_names.get(place)?.1))
+        };
         let mut labels = vec![
             names(AGE_GROUP, &|row| groups[row].clone()),
-            names("gender", &|row| Some(genders[row]?.to_string())),
-            names("race", &|row| races[row].map(str::to_owned)),
+            names("gender", &|row| Some(Arc::clone(&gender_names[genders[row]?.index()]))),
+            names("race", &|row| race_names.get(races[row]?).cloned()),
         ];
         if self.tested().count() > 1 {
-            labels.push(names("set", &|row| Some(self.set_of(row).name.to_string())));
+            labels.push(names("set", &set_name));
         }
-        Ok(Attributes::new(
-            rows.iter().map(|&row| self.path(row)).collect(),
-            labels.into_iter().chain(MEASURES.map(number)).collect(),
-        )?)
+        let paths: Vec<Arc<str>> = rows.iter().map(|&row| self.path(row).into()).collect();
+        Ok(Attributes::new(&paths, labels.into_iter().chain(MEASURES.map(number)).collect())?)
     }
 }

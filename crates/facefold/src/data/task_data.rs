@@ -1,5 +1,6 @@
 //! The rows of one task: features, labels, subjects and folds, in one type.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use facefold_core::{FeatureMatrix, Targets, Task};
@@ -165,9 +166,9 @@ impl TaskData {
             auxiliary_labels: self.auxiliary.clone(),
             classes: self.classes.clone(),
             matrix: &self.features,
-            matrix_rows: self.feature_rows.clone(),
+            matrix_rows: Cow::from(&self.feature_rows),
             targets: self.labels.clone(),
-            rows: self.rows.clone(),
+            rows: Cow::from(&self.rows),
             protocol: Protocol::LeaveOneSetOut,
             splits: Vec::new(),
             heads: Vec::new(),
@@ -188,7 +189,7 @@ mod tests {
     use super::{RowId, TaskData};
 
     fn row(path: &str) -> RowInfo {
-        RowInfo { path: path.to_owned(), subject: None, fold: None, split: None, set: None }
+        RowInfo { path: path.into(), subject: None, fold: None, split: None, set: None }
     }
 
     fn made(row_ids: &[RowId], count: usize, classes: &[&str]) -> Result<TaskData, String> {

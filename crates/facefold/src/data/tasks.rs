@@ -157,7 +157,7 @@ impl JoinedStores {
     fn row_info(&self, index: usize) -> RowInfo {
         let (sample, set) = (&self.samples[index], self.set_of(index));
         RowInfo {
-            path: self.path(index),
+            path: self.path(index).into(),
             subject: self.subjects[index].clone(),
             fold: sample.fold,
             split: match set.role {

@@ -140,7 +140,7 @@ impl Judged<'_> {
         let pictures: Vec<String> = if self.table.is_by_key() {
             row_ids.iter().map(|&row| stores.picture(row).to_string()).collect()
         } else {
-            data.rows.iter().map(|row| row.path.clone()).collect()
+            data.rows.iter().map(|row| row.path.to_string()).collect()
         };
         let found = self.table.of_pictures(task, &data.classes, &pictures)?;
         let kept: Vec<usize> = (0..data.len()).filter(|&row| found.values[row].is_some()).collect();

@@ -1,4 +1,5 @@
 //! Training batches: shuffled rows with random horizontal flips, mixup and input dropout.
+//! `order.rs` has the order of the rows.
 
 use facefold_core::FeatureMatrix;
 use facefold_core::rng::{Rng, seeded};
@@ -9,6 +10,7 @@ use rand::seq::SliceRandom;
 use super::MlpOptions;
 use super::dropout::drop_values;
 use super::loss::{BatchTargets, EncodedTargets};
+use super::order::EpochOrder;
 use crate::features::Standardiser;
 
 /// Draws the batches of all epochs.
@@ -19,9 +21,7 @@ pub(super) struct Batches<'a> {
     features: &'a Standardiser,
     options: &'a MlpOptions,
     size: usize,
-    order: Vec<usize>,
-    /// Positions class by class, where each class shall fill an equal part of every epoch.
-    balanced: Option<Vec<Vec<usize>>>,
+    order: EpochOrder,
     /// One stream a purpose, so that turning one off leaves the others as they were.
     shuffle: Rng,
     mirror: Rng,
@@ -38,6 +38,7 @@ impl<'a> Batches<'a> {
         seed: u64,
     ) -> Self {
         let n = rows.len();
+        let order = EpochOrder::new((matrix, rows), balanced, options.memory_gb * 1e9);
         Self {
             matrix,
             rows,
@@ -45,8 +46,7 @@ impl<'a> Batches<'a> {
             options,
             // Small sets need steps more than they need smooth gradients.
             size: options.batch_size.min((n / 20).max(32)).min(n),
-            order: (0..n).collect(),
-            balanced,
+            order,
             shuffle: seeded(seed, "mlp shuffle"),
             mirror: seeded(seed, "mlp mirror"),
             mix: seeded(seed, "mlp mixup"),
@@ -64,15 +64,13 @@ impl<'a> Batches<'a> {
         self.order.len() / self.size
     }
 
+    /// Rows that are shuffled together, where that is not all of them.
+    pub(super) fn window_rows(&self) -> Option<usize> {
+        self.order.window_rows()
+    }
+
     /// Starts an epoch.
     pub(super) fn shuffle(&mut self) {
-        if let Some(classes) = &self.balanced {
-            // Round robin over the classes; a class's rows are sampled with replacement.
-            for (place, row) in self.order.iter_mut().enumerate() {
-                let class = &classes[place % classes.len()];
-                *row = class[self.shuffle.random_range(0..class.len())];
-            }
-        }
         self.order.shuffle(&mut self.shuffle);
     }
 
@@ -82,7 +80,15 @@ impl<'a> Batches<'a> {
         number: usize,
         targets: &EncodedTargets,
     ) -> (Vec<f32>, BatchTargets) {
-        let chosen = &self.order[number * self.size..][..self.size];
+        let places = number * self.size..(number + 1) * self.size;
+        if let Some(window) = self.order.beginning_in(places.clone()) {
+            let rows: Vec<usize> = window.iter().map(|&position| self.rows[position]).collect();
+            self.matrix.plain().read_ahead(&rows);
+            if let Some(mirrored) = self.matrix.mirrored() {
+                mirrored.read_ahead(&rows);
+            }
+        }
+        let chosen = self.order.positions(places);
         let alpha = self.options.mixup;
         let mut partners = chosen.to_vec();
         if alpha > 0.0 {

@@ -1,6 +1,8 @@
 //! Targets encoded for the network's outputs: one-hot, soft or standardised, of one task or
 //! several.
 
+use std::collections::HashMap;
+
 use facefold_core::{TargetKind, Targets};
 
 use super::{AgeLoss, MlpOptions};
@@ -33,13 +35,23 @@ pub(super) struct EncodedTargets {
 struct TaskTargets {
     loss: TaskLoss,
     weight: f64,
-    /// Soft targets (probabilities or levels), rows x `soft_width`; empty for a loss of one number.
-    soft: Vec<f32>,
-    soft_width: usize,
+    /// Soft targets (probabilities or levels) of each row; without values for a loss of one number.
+    soft: SoftTargets,
     /// Ages in years, standardised for a loss of one number; empty for classes.
     years: Vec<WeightedTarget>,
     /// Both ends of the ages that are known as ranges, in the unit of `years`; empty where none is.
     ranges: Vec<Option<(f32, f32)>>,
+}
+
+/// Soft targets of rows, each kept once: rows of one label have the same.
+struct SoftTargets {
+    width: usize,
+    /// One after the other, `width` values each; first that of rows without a label, zeros.
+    distinct: Vec<f32>,
+    /// Which of them a label has, by its class or the bits of its age.
+    known: HashMap<u32, u32>,
+    /// Which of them each row has.
+    of_row: Vec<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +71,35 @@ struct TaskBatch {
 
 /// Soft targets, ages, and age ranges of some rows.
 type RowTargets<'a> = (&'a [f32], &'a [WeightedTarget], &'a [IntervalTarget]);
+
+impl SoftTargets {
+    /// Of rows that have no label yet.
+    fn new(rows: usize, width: usize) -> Self {
+        let (distinct, known) = (vec![0.0; width], HashMap::new());
+        Self { width, distinct, known, of_row: vec![0; rows] }
+    }
+
+    /// Gives a row the target of its label, which `write` writes over zeros where no row had it before.
+    fn set(&mut self, row: usize, label: u32, write: impl FnOnce(&mut [f32])) {
+        let next = self.known.len() as u32 + 1;
+        let (width, distinct) = (self.width, &mut self.distinct);
+        self.of_row[row] = *self.known.entry(label).or_insert_with(|| {
+            let start = distinct.len();
+            distinct.resize(start + width, 0.0);
+            write(&mut distinct[start..]);
+            next
+        });
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        &self.distinct[self.of_row[row] as usize * self.width..][..self.width]
+    }
+
+    /// The targets of all rows, one after the other.
+    fn all(&self) -> Vec<f32> {
+        (0..self.of_row.len()).flat_map(|row| self.row(row)).copied().collect()
+    }
+}
 
 impl TaskBatch {
     fn known(&self) -> RowTargets<'_> {
@@ -149,7 +190,7 @@ impl EncodedTargets {
         let task = &self.tasks[0];
         let ranges: Vec<IntervalTarget> =
             (0..task.ranges.len()).filter_map(|row| task.ranged(row, row, 1.0)).collect();
-        task.loss(outputs, (&task.soft, &task.years, &ranges), thresholds).loss.value
+        task.loss(outputs, (&task.soft.all(), &task.years, &ranges), thresholds).loss.value
     }
 }
 
@@ -172,12 +213,12 @@ impl TaskTargets {
                 },
             ),
         };
-        let mut soft = vec![0.0; rows * soft_width];
+        let mut soft = SoftTargets::new(rows, soft_width);
         let (mut years, mut ranges) = (Vec::new(), Vec::new());
         match labels.targets {
             Targets::Classes { indices, .. } => {
                 for (&row, &index) in labels.positions.iter().zip(indices) {
-                    soft[row * soft_width + index] = labels.class_weights[index];
+                    soft.set(row, index as u32, |to| to[index] = labels.class_weights[index]);
                 }
             }
             Targets::Regression(ages) => {
@@ -186,33 +227,33 @@ impl TaskTargets {
                     ranges = vec![None; rows];
                 }
                 for (&row, &target) in labels.positions.iter().zip(ages) {
-                    let row_targets = &mut soft[row * soft_width..][..soft_width];
-                    let Some(age) = target.exact_years() else {
+                    if target.is_range() {
                         let scaled = |years: f32| match options.age_loss {
                             AgeLoss::L1 | AgeLoss::L2 => (years - mean) / deviation,
                             AgeLoss::Distribution { .. } | AgeLoss::Ordinal => years,
                         };
                         ranges[row] = Some((scaled(target.low()), scaled(target.high())));
-                        if let AgeLoss::Ordinal = options.age_loss {
-                            years[row] = WeightedTarget::certain(target.low());
-                            write_levels(target.low(), row_targets);
-                        }
-                        continue;
-                    };
-                    years[row] = WeightedTarget::certain(age);
-                    match options.age_loss {
-                        AgeLoss::Distribution { sigma, growth, .. } => {
-                            age_distribution(age, sigma + growth * age.max(0.0), row_targets);
-                        }
-                        AgeLoss::Ordinal => write_levels(age, row_targets),
-                        AgeLoss::L1 | AgeLoss::L2 => {
-                            years[row].value = (age - mean) / deviation;
-                        }
                     }
+                    // Of a range the ordinal loss knows that the person is older than its start.
+                    let age = target.low();
+                    if target.is_range() && options.age_loss != AgeLoss::Ordinal {
+                        continue;
+                    }
+                    years[row] = WeightedTarget::certain(match options.age_loss {
+                        AgeLoss::Distribution { .. } | AgeLoss::Ordinal => age,
+                        AgeLoss::L1 | AgeLoss::L2 => (age - mean) / deviation,
+                    });
+                    soft.set(row, age.to_bits(), |to| match options.age_loss {
+                        AgeLoss::Distribution { sigma, growth, .. } => {
+                            age_distribution(age, sigma + growth * age.max(0.0), to);
+                        }
+                        AgeLoss::Ordinal => write_levels(age, to),
+                        AgeLoss::L1 | AgeLoss::L2 => {}
+                    });
                 }
             }
         }
-        Self { loss, weight: labels.weight, soft, soft_width, years, ranges }
+        Self { loss, weight: labels.weight, soft, years, ranges }
     }
 
     fn outputs(&self) -> usize {
@@ -228,12 +269,8 @@ impl TaskTargets {
         for (row, &(one, other, lambda)) in pairs.iter().enumerate() {
             batch.ranges.extend(self.ranged(one, row, lambda));
             batch.ranges.extend(self.ranged(other, row, 1.0 - lambda));
-            if self.soft_width > 0 {
-                let row = |index: usize| &self.soft[index * self.soft_width..][..self.soft_width];
-                batch
-                    .soft
-                    .extend(row(one).iter().zip(row(other)).map(|(a, b)| mix(lambda, *a, *b)));
-            }
+            let soft = self.soft.row(one).iter().zip(self.soft.row(other));
+            batch.soft.extend(soft.map(|(a, b)| mix(lambda, *a, *b)));
             if !self.years.is_empty() {
                 let (one, other) = (self.years[one], self.years[other]);
                 batch.years.push(match (one.weight > 0.0, other.weight > 0.0) {

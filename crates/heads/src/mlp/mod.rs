@@ -18,6 +18,7 @@ mod multi_task;
 mod norm;
 mod optimizer;
 mod options;
+mod order;
 mod predict;
 mod product;
 mod schedule;

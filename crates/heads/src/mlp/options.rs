@@ -132,6 +132,10 @@ pub struct MlpOptions {
     /// Whether the network is fitted a second time, on training and validation rows together, for
     /// all epochs. The validation rows choose only the temperature then.
     pub refit: bool,
+    /// Gigabytes of training rows that are shuffled together. More of them are shuffled in windows of so
+    /// many, each made of blocks of rows that lie together, drawn from all over the training set: an epoch
+    /// then reads the features once, from front to back of each block.
+    pub memory_gb: f64,
     /// Monte-Carlo dropout: forward passes with dropout by which a fitted head estimates its
     /// uncertainty; 0 for none. (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016.)
     pub mc_dropout_passes: usize,
@@ -159,6 +163,7 @@ impl Default for MlpOptions {
             logit_adjustment: 0.3,
             temperature: true,
             refit: true,
+            memory_gb: 4.0,
             mc_dropout_passes: 0,
         }
     }
@@ -197,6 +202,7 @@ impl MlpOptions {
         require(self.l1 >= 0.0 && self.l1.is_finite(), "mlp.l1", "at least 0", self.l1)?;
         require(self.epochs > 0, "mlp.epochs", "at least 1", self.epochs)?;
         require(self.batch_size > 1, "mlp.batch_size", "at least 2", self.batch_size)?;
+        require(positive(self.memory_gb), "mlp.memory_gb", "above 0 gigabytes", self.memory_gb)?;
         let passes = self.mc_dropout_passes;
         require(
             passes != 1 && passes <= 10_000,

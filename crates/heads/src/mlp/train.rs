@@ -96,6 +96,12 @@ pub(super) fn fit(
         let (n, size) = (data.rows.len(), batches.size());
         log.notes.push(format!("{n} training rows: {epochs} epochs in batches of {size}"));
     }
+    if let Some(window) = batches.window_rows() {
+        log.notes.push(format!(
+            "{} training rows are shuffled {window} at a time (`mlp.memory_gb`), in blocks of neighbouring rows",
+            data.rows.len()
+        ));
+    }
     let mut best = Checkpoint::default();
     for number in 1..=epochs {
         batches.shuffle();

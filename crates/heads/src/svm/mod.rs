@@ -244,7 +244,8 @@ impl Svm {
         ));
         let datasets = (training, validation);
         let settings = (options, self.unit_gamma(features, training));
-        let primal = Primal::new(features, datasets, subproblems, settings, &landmarks);
+        let landmarks = (landmarks.as_slice(), seed);
+        let primal = Primal::new(features, datasets, subproblems, settings, landmarks);
         let trials = |gamma| primal.trials(gamma);
         let trial = choose(options, subproblems, trials, validation.targets(), &mut log)?;
         let chosen = (trial.cost, f64::from(primal.function(trial.gamma).gamma));

@@ -7,6 +7,8 @@
 //! kernel values of x with the landmarks (Williams and Seeger, "Using the Nystroem method to speed
 //! up kernel machines", 2001). All classifiers of a head are fitted together.
 
+use std::convert::Infallible;
+
 use facefold_core::{FeatureDataset, HeadError};
 use facefold_kernels::{Matrix, MatrixMut, Multiplier};
 
@@ -18,8 +20,9 @@ use super::options::{Kernel, SvmOptions};
 use super::subproblems::Subproblems;
 use super::whiten::whitening;
 use crate::features::Standardiser;
-use crate::lbfgs::{Limits, minimise};
+use crate::lbfgs::{Limits, Minimum, Start, minimise};
 use crate::state_dict::multiplier;
+use crate::subsample::stratified;
 
 /// Rows that are worked on at a time.
 const CHUNK: usize = 4096;
@@ -30,6 +33,9 @@ const GRADIENT: f64 = 1e-5;
 /// Added to the diagonal of the landmarks' kernel matrix, relative to it: landmarks that are
 /// nearly the same would otherwise get coefficients that f32 cannot hold.
 const JITTER: f32 = 1e-4;
+/// Training rows of the stratified subsample that a linear kernel's problem is solved on first, where there
+/// are more than twice as many.
+const SUBSAMPLE: usize = 100_000;
 /// Landmarks are no fewer, whatever the memory.
 const LEAST_LANDMARKS: usize = 16;
 
@@ -71,6 +77,7 @@ pub(super) struct Primal<'a> {
     unit_gamma: f64,
     /// Positions of the landmarks among the training rows.
     pub(super) landmarks: &'a [usize],
+    seed: u64,
     /// For each training row and classifier: its weight with the sign of its class (0 where it
     /// takes no part), or its regression target.
     targets: Vec<f32>,
@@ -82,7 +89,7 @@ impl<'a> Primal<'a> {
         (training, validation): (&'a FeatureDataset<'a>, &'a FeatureDataset<'a>),
         subproblems: &'a Subproblems,
         (options, unit_gamma): (&'a SvmOptions, f64),
-        landmarks: &'a [usize],
+        (landmarks, seed): (&'a [usize], u64),
     ) -> Self {
         let classifiers = subproblems.problems.len();
         let mut targets = vec![0.0; training.len() * classifiers];
@@ -100,6 +107,7 @@ impl<'a> Primal<'a> {
             options,
             unit_gamma,
             landmarks,
+            seed,
             targets,
         }
     }
@@ -107,6 +115,22 @@ impl<'a> Primal<'a> {
     /// The kernel at a gamma.
     pub(super) fn function(&self, gamma: f64) -> KernelFunction {
         KernelFunction::new(self.options, gamma * self.unit_gamma)
+    }
+
+    /// Fewer rows to begin with, and their targets, where features are read anew in each step and rows are
+    /// many.
+    fn subsample(&self) -> Result<Option<(FeatureDataset<'a>, Vec<f32>)>, HeadError> {
+        let Self { training, targets, .. } = self;
+        if self.options.kernel != Kernel::Linear || training.len() <= 2 * SUBSAMPLE {
+            return Ok(None);
+        }
+        let chosen = stratified(training.targets(), SUBSAMPLE, self.seed);
+        let rows = in_order(training.rows(), &chosen);
+        let labels = training.targets().select(&chosen);
+        let classifiers = self.subproblems.problems.len();
+        let of_row = |&row: &usize| &targets[row * classifiers..][..classifiers];
+        let targets = chosen.iter().flat_map(of_row).copied().collect();
+        Ok(Some((FeatureDataset::new(training.matrix(), rows, labels)?, targets)))
     }
 
     /// Scaled features of examples at some positions.
@@ -130,6 +154,11 @@ impl<'a> Primal<'a> {
     /// All classifiers at every cost of one gamma, in the order of the options' costs.
     pub(super) fn trials(&self, gamma: f64) -> Result<Vec<Trial>, HeadError> {
         let mut view = View::new(self, gamma)?;
+        let subsample = self.subsample()?;
+        let mut subsample = match &subsample {
+            Some((training, targets)) => Some(View::of_features(self, training, targets)?),
+            None => None,
+        };
         let (n, classifiers) = (self.training.len(), self.subproblems.problems.len());
         let costs = &self.options.c;
         let mut rising: Vec<usize> = (0..costs.len()).collect();
@@ -139,9 +168,12 @@ impl<'a> Primal<'a> {
         for place in rising {
             let penalty = 1.0 / (costs[place] * n as f64);
             let limits = Limits { steps: STEPS, gradient: GRADIENT };
-            let found = minimise(at, limits, |at| -> Result<_, HeadError> {
-                Ok(view.evaluate(at, penalty))
-            })?;
+            // The subsample's minimum is near, and its curvature nearly the same: few steps are left.
+            let start = match &mut subsample {
+                Some(subsample) => subsample.minimise(at, limits, penalty).start(),
+                None => at.into(),
+            };
+            let found = view.minimise(start, limits, penalty);
             at = found.at;
             let coefficients = view.coefficients(&at);
             let biases = &at[view.width * classifiers..];
@@ -173,9 +205,11 @@ impl<'a> Primal<'a> {
     }
 }
 
-/// The training rows as a linear classifier sees them.
+/// Training rows as a linear classifier sees them.
 struct View<'a> {
     primal: &'a Primal<'a>,
+    training: &'a FeatureDataset<'a>,
+    targets: &'a [f32],
     /// Values of a row: landmarks, or features.
     width: usize,
     /// Kernel values with the landmarks, chunk by chunk; empty for a linear kernel, whose features
@@ -188,11 +222,10 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(primal: &'a Primal<'a>, gamma: f64) -> Result<Self, HeadError> {
-        let mut multiplier = multiplier()?;
         if primal.options.kernel == Kernel::Linear {
-            let width = primal.features.width();
-            return Ok(Self { primal, width, stored: Vec::new(), whitening: None, multiplier });
+            return Self::of_features(primal, primal.training, &primal.targets);
         }
+        let mut multiplier = multiplier()?;
         let (function, m) = (primal.function(gamma), primal.landmarks.len());
         let values = primal.scaled(primal.training, primal.landmarks);
         let support = Support::new(values.clone(), primal.features.width());
@@ -210,7 +243,28 @@ impl<'a> View<'a> {
             support.kernel_values(&values, function, &mut multiplier)
         };
         let stored = positions.chunks(CHUNK).map(similar).collect();
-        Ok(Self { primal, width: m, stored, whitening, multiplier })
+        let (training, targets) = (primal.training, primal.targets.as_slice());
+        Ok(Self { primal, training, targets, width: m, stored, whitening, multiplier })
+    }
+
+    /// Rows as their features, with the targets of each classifier.
+    fn of_features(
+        primal: &'a Primal<'a>,
+        training: &'a FeatureDataset<'a>,
+        targets: &'a [f32],
+    ) -> Result<Self, HeadError> {
+        let (width, multiplier) = (primal.features.width(), multiplier()?);
+        let (stored, whitening) = (Vec::new(), None);
+        Ok(Self { primal, training, targets, width, stored, whitening, multiplier })
+    }
+
+    /// The weights and biases of least mean loss plus penalty.
+    fn minimise(&mut self, start: impl Into<Start>, limits: Limits, penalty: f64) -> Minimum {
+        let found = minimise(start, limits, |at| Ok::<_, Infallible>(self.evaluate(at, penalty)));
+        match found {
+            Ok(found) => found,
+            Err(never) => match never {},
+        }
     }
 
     /// What the values of a row are multiplied by, width x classifiers, at the weights `at`.
@@ -229,7 +283,7 @@ impl<'a> View<'a> {
 
     /// Mean loss plus penalty, and its gradient, at width x classifiers weights and the biases.
     fn evaluate(&mut self, at: &[f64], penalty: f64) -> (f64, Vec<f64>) {
-        let (n, classifiers) = (self.primal.training.len(), self.primal.subproblems.problems.len());
+        let (n, classifiers) = (self.training.len(), self.primal.subproblems.problems.len());
         let coefficients = self.coefficients(at);
         let coefficients = Matrix::new(&coefficients, self.width, classifiers);
         let (weights, biases) = at.split_at(self.width * classifiers);
@@ -238,20 +292,20 @@ impl<'a> View<'a> {
         let mut loss = 0.0;
         let mut bias_gradient = vec![0.0; classifiers];
         let mut gradient = vec![0.0; self.width * classifiers];
-        let positions: Vec<usize> = (0..n).collect();
-        for (place, chunk) in positions.chunks(CHUNK).enumerate() {
-            let scaled;
+        let mut read = Vec::new();
+        for (place, chunk) in self.training.rows().chunks(CHUNK).enumerate() {
             let rows = if let Some(rows) = self.stored.get(place) {
                 rows
             } else {
-                scaled = self.primal.scaled(self.primal.training, chunk);
-                &scaled
+                let (features, source) = (self.primal.features, self.training.matrix().plain());
+                features.write_rows(source, chunk, scale(features.width()), &mut read);
+                &read
             };
             let rows = Matrix::new(rows, chunk.len(), self.width);
             let mut gradients = vec![0.0; chunk.len() * classifiers];
             let to = MatrixMut::new(&mut gradients, chunk.len(), classifiers);
             self.multiplier.multiply(rows, coefficients, to);
-            let targets = &self.primal.targets[chunk[0] * classifiers..][..gradients.len()];
+            let targets = &self.targets[place * CHUNK * classifiers..][..gradients.len()];
             for (at, (gradient, &target)) in gradients.iter_mut().zip(targets).enumerate() {
                 let decision = f64::from(*gradient) + biases[at % classifiers];
                 let (value, derivative) = match epsilon {

@@ -144,7 +144,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
     let matrix = FeatureMatrix::new(plain, None).unwrap();
     let rows: Vec<RowInfo> = (0..n)
         .map(|row| RowInfo {
-            path: format!("{row}.jpg"),
+            path: format!("{row}.jpg").into(),
             subject: Some(SubjectId::new(format!("person {}", row / 6))),
             fold: Some(Fold((row / 6 % 5) as u16)),
             split: None,
@@ -164,7 +164,7 @@ fn task_of(task: Task, targets: Targets) -> TaskReport {
         matrix_rows: (0..n).collect(),
         targets,
         auxiliary_labels: AuxiliaryLabels::default(),
-        rows,
+        rows: rows.into(),
         protocol: Protocol::Folds,
         splits,
         heads: vec![
@@ -276,7 +276,7 @@ fn attributes() -> Attributes {
         Attribute {
             name: "light".to_owned(),
             values: AttributeValues::Names(
-                (0..300).map(|row| light(row).map(str::to_owned)).collect(),
+                (0..300).map(|row| light(row).map(Into::into)).collect(),
             ),
         },
         Attribute {
@@ -284,8 +284,8 @@ fn attributes() -> Attributes {
             values: AttributeValues::Numbers((0..300).map(|row| Some((row % 50) as f32)).collect()),
         },
     ];
-    let paths = (0..300).map(|row| format!("{row}.jpg")).collect();
-    Attributes::new(paths, columns).unwrap()
+    let paths: Vec<_> = (0..300).map(|row| format!("{row}.jpg").into()).collect();
+    Attributes::new(&paths, columns).unwrap()
 }
 
 fn sliced(predictions: &RowPredictions) -> SliceReport {

@@ -154,6 +154,7 @@ fn batch(rows: &[SampleRow]) -> Result<RecordBatch, StoreError> {
 }
 
 pub(super) fn read(bytes: Bytes, mut each: impl FnMut(SampleRow)) -> Result<(), ParquetError> {
+    let mut last_subject = None;
     for batch in table::reader(bytes, &[])? {
         let batch = batch?;
         let [path, raw_age, gender, race, subject, split, class, reason, detail] = [
@@ -188,7 +189,9 @@ pub(super) fn read(bytes: Bytes, mut each: impl FnMut(SampleRow)) -> Result<(), 
                 raw_age: raw_age.value(row).to_owned(),
                 gender: text(gender).as_deref().and_then(Gender::parse),
                 race: text(race),
-                subject: text(subject).map(SubjectId::new),
+                subject: subject
+                    .is_valid(row)
+                    .then(|| shared(&mut last_subject, subject.value(row))),
                 fold: fold.is_valid(row).then(|| Fold(fold.value(row))),
                 split: text(split).map(|text| text.parse().map_err(invalid_split)).transpose()?,
                 class: text(class),
@@ -203,6 +206,15 @@ pub(super) fn read(bytes: Bytes, mut each: impl FnMut(SampleRow)) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// A subject that shares the name of the last one where it is the same: rows of one subject mostly stand
+/// together, and there may be millions.
+fn shared(last: &mut Option<SubjectId>, name: &str) -> SubjectId {
+    match last {
+        Some(last) if last.as_str() == name => last.clone(),
+        _ => last.insert(SubjectId::new(name)).clone(),
+    }
 }
 
 /// The bytes of a path that is no text; none for every other path.
