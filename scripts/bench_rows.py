@@ -148,6 +148,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=3, help="epochs of the MLP")
     parser.add_argument("--memory", type=float, default=2, help="gigabytes of features that one fit may take")
     parser.add_argument("--limit", type=float, default=8, help="gigabytes that the program may have in all")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="HEAD.KEY=VALUE", help="settings of the heads, as `facefold cv` takes them")
+    parser.add_argument("--stores", type=pathlib.Path, metavar="DIR", help="keep the stores there, and take what is there already")
     parser.add_argument("--plot", type=pathlib.Path, metavar="FILE", help="write a plot, SVG, there")
     arguments = parser.parse_args()
     facefold = program(arguments)
@@ -155,19 +157,22 @@ def main():
     points = []
     options = [
         "--protocol", "split", "--task", arguments.task, "--head", arguments.heads, "--memory", arguments.memory,
-        "--set", f"mlp.epochs={arguments.epochs}"]
+        "--set", f"mlp.epochs={arguments.epochs}", *(word for setting in arguments.settings for word in ("--set", setting))]
     with tempfile.TemporaryDirectory(dir=arguments.work) as directory:
         for rows in map(int, arguments.rows.split(",")):
-            store, out = pathlib.Path(directory) / "store", pathlib.Path(directory) / "report"
-            started = time.monotonic()
-            run(arguments.example, store, rows)
-            made = time.monotonic() - started
+            store, out = (arguments.stores or pathlib.Path(directory)) / str(rows), pathlib.Path(directory) / "report"
+            if store.is_dir():
+                # Made again, so that every run does the same.
+                shutil.rmtree(store / "derived", ignore_errors=True)
+            else:
+                run(arguments.example, store, rows)
             seconds, cpu, memory, printed = measured([facefold, "cv", "--store", store, "--out", out, *options], group)
             trained, heads = fits(json.loads((out / "report.json").read_text()))
-            points.append({"rows": rows, "trained": trained, "made": made, "seconds": seconds, "cpu": cpu, "memory": memory, "heads": heads})
+            points.append({"rows": rows, "trained": trained, "seconds": seconds, "cpu": cpu, "memory": memory, "heads": heads})
             print(json.dumps(points[-1]), flush=True)
-            shutil.rmtree(store)
             shutil.rmtree(out)
+            if not arguments.stores:
+                shutil.rmtree(store)
     limited = f"at most {arguments.limit:g} GB in all, the page cache of its files included (a control group)" if group.path else "no limit: this machine lets no control group be made"
     group.remove()
     heads = list(points[0]["heads"])

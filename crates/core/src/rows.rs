@@ -1,7 +1,6 @@
 //! Rows of features, in memory or in mapped files, without copies.
 
 use std::fmt;
-use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -151,26 +150,6 @@ impl FeatureRows {
         RowPlace { block, row: order.as_ref().map_or(row, |order| order[row] as usize) }
     }
 
-    /// Reads rows from the disk, in this order, and forgets their values: what lies in mapped files is
-    /// then in the system's page cache.
-    ///
-    /// # Panics
-    /// Where there is no such row.
-    pub fn read_ahead(&self, rows: &[usize]) {
-        /// Values of a page; no page is smaller.
-        const PAGE: usize = 1024;
-        for &row in rows {
-            let RowPlace { block, row } = self.place(row);
-            for Part { values, width } in &self.blocks[block].parts {
-                let values = &(**values).as_ref()[row * width..][..*width];
-                for page in values.chunks(PAGE) {
-                    black_box(page[0]);
-                }
-                black_box(values.last());
-            }
-        }
-    }
-
     /// A copy of a row.
     ///
     /// # Panics
@@ -267,7 +246,6 @@ mod tests {
         assert_eq!(rows, FeatureRows::from(expected));
         assert_eq!(rows.columns(&[2, 0]).row(1), [7.0, 0.0]);
         assert!(rows.place(1) < rows.place(0) && rows.place(0) == rows.place(2));
-        rows.read_ahead(&[1, 0, 2]);
         assert!(FeatureRows::selected(parts(), vec![3]).is_err());
     }
 

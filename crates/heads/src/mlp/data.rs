@@ -11,6 +11,7 @@ use super::MlpOptions;
 use super::dropout::drop_values;
 use super::loss::{BatchTargets, EncodedTargets};
 use super::order::EpochOrder;
+use super::window::Window;
 use crate::features::Standardiser;
 
 /// Draws the batches of all epochs.
@@ -22,6 +23,8 @@ pub(super) struct Batches<'a> {
     options: &'a MlpOptions,
     size: usize,
     order: EpochOrder,
+    /// Rows of the present window, where not all rows are shuffled together.
+    window: Window,
     /// One stream a purpose, so that turning one off leaves the others as they were.
     shuffle: Rng,
     mirror: Rng,
@@ -47,6 +50,7 @@ impl<'a> Batches<'a> {
             // Small sets need steps more than they need smooth gradients.
             size: options.batch_size.min((n / 20).max(32)).min(n),
             order,
+            window: Window::default(),
             shuffle: seeded(seed, "mlp shuffle"),
             mirror: seeded(seed, "mlp mirror"),
             mix: seeded(seed, "mlp mixup"),
@@ -81,12 +85,9 @@ impl<'a> Batches<'a> {
         targets: &EncodedTargets,
     ) -> (Vec<f32>, BatchTargets) {
         let places = number * self.size..(number + 1) * self.size;
-        if let Some(window) = self.order.beginning_in(places.clone()) {
-            let rows: Vec<usize> = window.iter().map(|&position| self.rows[position]).collect();
-            self.matrix.plain().read_ahead(&rows);
-            if let Some(mirrored) = self.matrix.mirrored() {
-                mirrored.read_ahead(&rows);
-            }
+        if let Some(positions) = self.order.beginning_in(places.clone()) {
+            let rows = (self.matrix, self.rows);
+            self.window.load(positions, rows, self.features);
         }
         let chosen = self.order.positions(places);
         let alpha = self.options.mixup;
@@ -104,13 +105,16 @@ impl<'a> Batches<'a> {
         let mut partner = vec![0.0; width];
         for (&(one, other, lambda), out) in pairs.iter().zip(values.chunks_exact_mut(width)) {
             let mut read = |index: usize, out: &mut [f32]| {
-                let side = match matrix.mirrored() {
-                    Some(mirrored) if self.options.horizontal_flip && self.mirror.random() => {
-                        mirrored
+                let mirrored = matrix
+                    .mirrored()
+                    .filter(|_| self.options.horizontal_flip && self.mirror.random());
+                match self.window.row(index, mirrored.is_some()) {
+                    Some(row) => out.copy_from_slice(row),
+                    None => {
+                        let side = mirrored.unwrap_or_else(|| matrix.plain());
+                        self.features.apply(side, self.rows[index], out);
                     }
-                    _ => matrix.plain(),
-                };
-                self.features.apply(side, self.rows[index], out);
+                }
             };
             read(one, out);
             if lambda < 1.0 {

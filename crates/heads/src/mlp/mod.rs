@@ -26,6 +26,7 @@ mod storage;
 mod thresholds;
 mod train;
 mod variables;
+mod window;
 
 use std::sync::Arc;
 
