@@ -60,6 +60,10 @@ pub enum Error {
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A store on object storage.
+    #[cfg(feature = "object-storage")]
+    #[error(transparent)]
+    Remote(Box<facefold_remote::RemoteError>),
     /// Embeddings that another program made.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -93,6 +97,13 @@ pub enum Error {
 }
 
 // Boxed, as they are large: every result of this crate would be.
+#[cfg(feature = "object-storage")]
+impl From<facefold_remote::RemoteError> for Error {
+    fn from(error: facefold_remote::RemoteError) -> Self {
+        Self::Remote(Box::new(error))
+    }
+}
+
 impl From<BundleError> for Error {
     fn from(error: BundleError) -> Self {
         Self::Bundle(Box::new(error))

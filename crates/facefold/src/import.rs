@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::extract::Source;
 use crate::progress::{Progress, Stage, Step};
+use crate::remote;
 use crate::run_file::RunFile;
 
 /// Longest name of a network.
@@ -87,6 +88,14 @@ pub struct ImportSummary {
 /// # Errors
 /// Files that do not fit together, a value that is not finite, or a store of something else.
 pub fn import(options: &ImportOptions, progress: &dyn Progress) -> Result<ImportSummary> {
+    remote::writing(&options.store, progress, |directory| {
+        let options = ImportOptions { store: directory.to_owned(), ..options.clone() };
+        import_into(&options, progress)
+    })
+}
+
+/// [`import`], into a directory.
+fn import_into(options: &ImportOptions, progress: &dyn Progress) -> Result<ImportSummary> {
     let network = network_name(&options.network)?;
     let rows = ImportedRows::open(&options.files)?;
     let dataset = Source::new(DatasetKind::Manifest, &options.labels).load(progress)?;

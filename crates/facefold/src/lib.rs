@@ -80,6 +80,7 @@ mod options;
 pub mod parallel;
 pub mod prediction;
 mod progress;
+pub mod remote;
 pub mod run_file;
 pub mod stores;
 pub mod synthetic;

@@ -14,6 +14,7 @@ use crate::data::require_no_removal;
 use crate::error::{Context as _, Error, Result};
 use crate::extract::{DatasetShard, List, most};
 use crate::progress::{Progress, Stage, Step};
+use crate::remote;
 use crate::run_file::RunFile;
 
 /// Which stores are merged.
@@ -79,6 +80,16 @@ impl MergeSummary {
 /// one whose extraction has not come to its end. Later a file that is corrupt or cannot be read or written;
 /// what was taken over until then is kept, and the store is known as unfinished.
 pub fn merge(options: &MergeOptions, progress: &dyn Progress) -> Result<MergeSummary> {
+    let stores = options.stores.iter().map(|store| remote::local_store(store, progress));
+    let stores: Vec<PathBuf> = stores.collect::<Result<_>>()?;
+    remote::writing(&options.out, progress, |out| {
+        let options = MergeOptions { stores, out: out.to_owned(), ..options.clone() };
+        merge_into(&options, progress)
+    })
+}
+
+/// [`merge`], of directories into one.
+fn merge_into(options: &MergeOptions, progress: &dyn Progress) -> Result<MergeSummary> {
     require_apart(&options.stores, &options.out)?;
     let sources = sources(&options.stores)?;
     let rows = joined_rows(&sources)?;

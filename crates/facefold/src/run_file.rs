@@ -17,6 +17,7 @@ use facefold_core::text::shell_word as quoted;
 use toml_edit::{Document, Item};
 
 use crate::error::{Error, Result};
+use crate::remote::is_address;
 
 /// Longest file that is read: more than any command line.
 const MOST_BYTES: u64 = 1 << 20;
@@ -153,7 +154,7 @@ impl Argument {
     /// Its line in the file.
     fn toml(&self, directory: &Path) -> Result<String> {
         let value = |value: &String| match value {
-            path if self.is_path && path != STDIN => {
+            path if self.is_path && path != STDIN && !is_address(Path::new(path)) => {
                 let path = files::seen_from(directory, Path::new(path))?;
                 Ok(toml_string(&path.to_string_lossy()))
             }
@@ -269,7 +270,7 @@ impl ConfigFile {
     /// # Errors
     /// A directory that cannot be found out about.
     pub fn resolved(&self, value: &str) -> Result<PathBuf> {
-        if value == STDIN {
+        if value == STDIN || is_address(Path::new(value)) {
             return Ok(value.into());
         }
         let path = files::real(&self.path.parent().unwrap_or(Path::new("")).join(value))?;

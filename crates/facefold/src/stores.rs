@@ -8,6 +8,7 @@ use facefold_store::{Forget, Store, StoreWriter};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::remote;
 
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -35,7 +36,12 @@ pub struct Forgotten {
 /// # Errors
 /// Where a run is at work on a report, before anything is changed; if the store or a report cannot be read
 /// or written, and the same call then goes on.
-pub fn forget(directory: &Path, what: Forget<'_>) -> Result<Forgotten> {
+pub fn forget(store: &Path, what: Forget<'_>) -> Result<Forgotten> {
+    remote::writing(store, &(), |directory| forget_in(directory, what))
+}
+
+/// [`forget`], in a directory.
+fn forget_in(directory: &Path, what: Forget<'_>) -> Result<Forgotten> {
     let mut store = Store::open_for_writing(directory)?;
     let traces = store.find_traces(what)?;
     let mut reports = Reports::default();

@@ -27,9 +27,6 @@ use url::Url;
 pub use error::RemoteError;
 use record::{Record, Version};
 
-/// Schemes of addresses.
-const SCHEMES: [&str; 6] = ["s3://", "s3a://", "gs://", "az://", "abfs://", "azure://"];
-
 /// The header of a store, which is uploaded last.
 const HEADER: &str = "store.json";
 
@@ -64,12 +61,6 @@ pub struct RemoteStore {
     objects: Arc<dyn ObjectStore>,
     prefix: ObjectPath,
     runtime: Runtime,
-}
-
-/// Whether a path is the address of a store on object storage.
-#[must_use]
-pub fn is_address(path: &Path) -> bool {
-    path.to_str().is_some_and(|text| SCHEMES.iter().any(|scheme| text.starts_with(scheme)))
 }
 
 impl RemoteStore {
@@ -114,8 +105,9 @@ impl RemoteStore {
         directory.join(&hash[..16]).join(name)
     }
 
-    /// Downloads what the remote store has and a local copy lacks; deletes shards that the remote store
-    /// has lost since. What a local run added and did not upload stays.
+    /// Downloads what the remote store has and a local copy lacks; deletes shards that another program
+    /// has removed there. What a local run added and did not upload stays, and so do shards that are gone there
+    /// though nobody wrote the store: the next upload brings them back.
     ///
     /// # Errors
     /// [`RemoteError::Missing`] where there is no store, unless `may_be_missing`; [`RemoteError::Diverged`]
@@ -125,8 +117,9 @@ impl RemoteStore {
         self.runtime.block_on(self.fetch_files(copy, may_be_missing))
     }
 
-    /// Uploads what a local copy has and the remote store lacks: shards only, or, with `whole`, the other
-    /// files too, the header last.
+    /// Uploads what a local copy has and the remote store lacks: shards, of a store that has no header there
+    /// yet the header, and, with `whole`, all other files, the header last; shards that the copy lacks are then
+    /// deleted there.
     ///
     /// # Errors
     /// [`RemoteError::Diverged`] where another program has written the remote store since; a request that
@@ -142,26 +135,35 @@ impl RemoteStore {
     ) -> Result<Transferred, RemoteError> {
         let mut record = Record::read(copy)?;
         let files = self.list().await?;
-        if !files.iter().any(|(name, _)| name == HEADER) {
-            return if may_be_missing && record.is_empty() {
-                Ok(Transferred::default())
-            } else {
-                Err(RemoteError::Missing { address: self.address.clone() })
-            };
-        }
+        let Some((_, header)) = files.iter().find(|(name, _)| name == HEADER) else {
+            if !may_be_missing {
+                return Err(RemoteError::Missing { address: self.address.clone() });
+            }
+            // Not made yet, or lost there: all that the copy has is uploaded.
+            if !record.is_empty() {
+                Record::default().write(copy)?;
+            }
+            return Ok(Transferred::default());
+        };
         fs::create_dir_all(copy.join(SHARDS))?;
-        let names: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-        for name in record.lost(&names) {
-            remove(&copy.join(&name))?;
-            record.forget(&name);
+        if !record.is_same(HEADER, header) {
+            let names: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+            for name in record.lost(&names) {
+                remove(&copy.join(&name))?;
+                record.forget(&name);
+            }
         }
         let mut moved = Transferred::default();
         let (shards, others): (Vec<_>, Vec<_>) =
             files.iter().partition(|(name, _)| name.starts_with(SHARDS));
-        let missing = shards.into_iter().filter(|(name, version)| {
+        let is_missing = |(name, version): &&(String, Version)| {
             fs::metadata(copy.join(name)).map_or(true, |file| file.len() != version.bytes)
-        });
-        let downloads = missing.map(|(name, version)| async move {
+        };
+        let (missing, present): (Vec<_>, Vec<_>) = shards.into_iter().partition(is_missing);
+        for (name, version) in present {
+            record.note(name, version.clone(), None);
+        }
+        let downloads = missing.into_iter().map(|(name, version)| async move {
             self.download(name, version, copy).await?;
             Ok::<_, RemoteError>((name, version))
         });
@@ -232,10 +234,9 @@ impl RemoteStore {
         }
         drop(uploads);
         record.write(copy)?;
-        if !whole {
-            return Ok(moved);
-        }
-        for name in FILES {
+        // A run under way has a header too, so that it can go on on another machine.
+        let names = if whole { &FILES[..] } else { &[HEADER] };
+        for &name in names.iter().filter(|name| whole || remote(name).is_none()) {
             let path = copy.join(name);
             let local = hash_of(&path)?;
             if local.is_none()
@@ -249,6 +250,18 @@ impl RemoteStore {
             record.note(name, version, local);
             record.write(copy)?;
         }
+        if !whole {
+            return Ok(moved);
+        }
+        // Only now that the header does not count on them: shards of a run that ended before it had one, too.
+        for (name, _) in files.iter().filter(|(name, _)| name.starts_with(SHARDS)) {
+            if !copy.join(name).exists() {
+                let deleted = self.objects.delete(&self.object(name)).await;
+                deleted.map_err(|error| self.failed(name, error))?;
+                record.forget(name);
+            }
+        }
+        record.write(copy)?;
         Ok(moved)
     }
 

@@ -6,7 +6,7 @@ use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
 
-use super::{PART, RemoteError, RemoteStore, Transferred, is_address};
+use super::{PART, RemoteError, RemoteStore, Transferred};
 
 fn remote() -> (RemoteStore, Arc<InMemory>) {
     let objects = Arc::new(InMemory::new());
@@ -61,21 +61,29 @@ fn a_store_that_was_uploaded_is_fetched_whole_and_once() {
 }
 
 #[test]
-fn what_changes_is_followed_and_shards_come_before_the_header() {
+fn what_changes_is_followed() {
     let (remote, _) = remote();
     let directory = tempfile::tempdir().unwrap();
     let (one, other) = (directory.path().join("one"), directory.path().join("other"));
     store(&one);
-    // A run that is under way.
-    assert_eq!(remote.upload(&one, false).unwrap().files, 2);
-    assert!(matches!(remote.fetch(&other, false), Err(RemoteError::Missing { .. })));
-    remote.upload(&one, true).unwrap();
-    remote.fetch(&other, false).unwrap();
+    // A run that is under way can go on elsewhere.
+    assert_eq!(remote.upload(&one, false).unwrap().files, 3);
+    assert_eq!(remote.fetch(&other, true).unwrap().files, 3);
+    assert!(!other.join("samples.parquet").exists());
+    assert_eq!(remote.upload(&one, true).unwrap().files, 1);
+    assert_eq!(remote.fetch(&other, false).unwrap().files, 1);
     write(&one, &shard(b"more"), b"more");
     write(&one, "store.json", b"another header");
     assert_eq!(remote.upload(&one, true).unwrap().files, 2);
     assert_eq!(remote.fetch(&other, false).unwrap().files, 2);
     assert_eq!(fs::read(other.join("store.json")).unwrap(), b"another header");
+    // A removal writes the shards of the others anew, and deletes those of before.
+    fs::remove_file(one.join(shard(b"more"))).unwrap();
+    write(&one, &shard(b"less"), b"less");
+    write(&one, "store.json", b"header after a removal");
+    assert_eq!(remote.upload(&one, true).unwrap().files, 2);
+    assert_eq!(remote.fetch(&other, false).unwrap().files, 2);
+    assert!(!other.join(shard(b"more")).exists() && other.join(shard(b"less")).exists());
 }
 
 #[test]
@@ -113,24 +121,45 @@ fn a_download_goes_on_and_corrupt_bytes_are_refused() {
     let error = remote.fetch(&third, false).unwrap_err();
     assert!(matches!(&error, RemoteError::Corrupt { name, .. } if *name == small), "{error}");
     assert!(!third.join(&small).exists() && !third.join("store.json").exists());
-    // A shard that is gone there goes here too; one that only the copy has stays.
+    // A shard that was removed there goes here too; one that only the copy has stays.
     remote.runtime.block_on(objects.delete(&object)).unwrap();
     write(&other, &shard(b"own"), b"own");
+    remote.fetch(&other, false).unwrap();
+    assert!(other.join(&small).exists(), "nobody wrote the store");
+    let header = ObjectPath::from("stores/faces/store.json");
+    remote.runtime.block_on(objects.put(&header, "written".into())).unwrap();
     remote.fetch(&other, false).unwrap();
     assert!(!other.join(&small).exists() && other.join(shard(b"own")).exists());
 }
 
 #[test]
-fn addresses_are_distinguished_from_paths() {
-    for (text, expected) in [
-        ("s3://bucket/faces", true),
-        ("az://box/a/b", true),
-        ("stores/s3", false),
-        ("/s3://a", false),
-    ] {
-        assert_eq!(is_address(Path::new(text)), expected, "{text}");
+fn what_the_server_lost_is_uploaded_again() {
+    let (remote, objects) = remote();
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (directory.path().join("one"), directory.path().join("other"));
+    let [_, small] = store(&one);
+    remote.upload(&one, true).unwrap();
+    // Shards of a run that never had a header belong to no store.
+    let strange = ObjectPath::from(format!("stores/faces/{}", shard(b"strange")));
+    remote.runtime.block_on(objects.put(&strange, "strange".into())).unwrap();
+    remote.upload(&one, true).unwrap();
+    assert!(remote.runtime.block_on(objects.head(&strange)).is_err());
+    let names = [small.as_str(), "store.json"];
+    for (lost, uploaded) in [(&names[..1], 1), (&names[..], 2)] {
+        for name in lost {
+            let object = ObjectPath::from(format!("stores/faces/{name}"));
+            remote.runtime.block_on(objects.delete(&object)).unwrap();
+        }
+        assert_eq!(remote.fetch(&one, true).unwrap(), Transferred::default());
+        assert!(remote.upload(&one, true).unwrap().files >= uploaded);
+        assert!(one.join(&small).exists());
     }
-    for text in ["s3://", "s3://bucket", "s3://bucket/"] {
+    assert_eq!(remote.fetch(&other, false).unwrap().files, 4);
+}
+
+#[test]
+fn what_is_no_address_is_refused() {
+    for text in ["s3://", "s3://bucket", "s3://bucket/", "smb://server/faces", "faces"] {
         assert!(matches!(RemoteStore::open(text), Err(RemoteError::Address { .. })), "{text}");
     }
     let (remote, _) = remote();

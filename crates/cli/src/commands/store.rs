@@ -43,7 +43,7 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
                 ExportFormatName::Parquet => ExportFormat::Parquet,
                 ExportFormatName::Csv => ExportFormat::Csv,
             };
-            let store = Store::open(&dir)?;
+            let store = opened(&dir)?;
             let summary = store.export(format, &out)?;
             let lost = store.lost_rows()?;
             if lost > 0 {
@@ -60,6 +60,14 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
             Ok(Outcome::Done)
         }
     }
+}
+
+/// A store in a directory, or at an address.
+fn opened(path: &Path) -> Result<Store> {
+    let progress = Terminal::default();
+    let directory = facefold::remote::local_store(path, &progress)?;
+    progress.finish();
+    Ok(Store::open(&directory)?)
 }
 
 fn import(arguments: &ImportArguments, output: Output) -> Result<Outcome> {
@@ -142,7 +150,7 @@ struct RejectedRow {
 }
 
 fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
-    let store = Store::open(dir)?;
+    let store = opened(dir)?;
     let info = store.info()?;
     let rejected = if list { store.rejected_samples()? } else { Vec::new() };
     let rejections: Vec<RejectedRow> = rejected
@@ -203,7 +211,7 @@ fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
 }
 
 fn verify(dir: &Path, output: Output) -> Result<Outcome> {
-    let verification = Store::open(dir)?.verify()?;
+    let verification = opened(dir)?.verify()?;
     let mut answer = serde_json::to_value(&verification)?;
     answer["ok"] = verification.is_valid().into();
     output.answer(&answer, || {
@@ -297,7 +305,7 @@ fn left_behind(removed: &Forgotten) -> Vec<String> {
 }
 
 fn compare(first: &Path, second: &Path, output: Output) -> Result<Outcome> {
-    let difference = Store::open(first)?.compare(&Store::open(second)?)?;
+    let difference = opened(first)?.compare(&opened(second)?)?;
     let answer = json!({
         "equal": difference.is_empty(),
         "fingerprints": difference.fingerprints,

@@ -23,6 +23,7 @@ mod merge;
 #[path = "../../../insightface/tests/contract/mock.rs"]
 #[allow(dead_code, clippy::unwrap_used)]
 mod mock;
+mod object_storage;
 mod pipeline;
 mod predict;
 mod real;

@@ -13,6 +13,7 @@ use super::task_data::RowId;
 use crate::error::{Error, Result};
 use crate::options::LearningOptions;
 use crate::progress::Progress;
+use crate::remote;
 
 /// The rows of one or several stores that have an embedding, with their features and subjects.
 #[derive(Debug)]
@@ -74,6 +75,12 @@ impl JoinedStores {
         if directories.is_empty() {
             return Err(Error::options("expected at least one store, found none"));
         }
+        let local = directories
+            .iter()
+            .map(|&(path, role)| Ok((remote::local_store(path, progress)?, role)));
+        let local: Vec<(PathBuf, Role)> = local.collect::<Result<_>>()?;
+        let directories: Vec<(&Path, Role)> =
+            local.iter().map(|(directory, role)| (directory.as_path(), *role)).collect();
         let named =
             directories.iter().map(|(directory, _)| Ok((store_rows::name(directory)?, *directory)));
         let named: Vec<(SetName, &Path)> = named.collect::<Result<_>>()?;

@@ -28,12 +28,14 @@ use crate::data::require_no_removal;
 use crate::error::{Error, Result};
 use crate::parallel::threads;
 use crate::progress::Progress;
+use crate::remote;
 use crate::run_file::RunFile;
 
 /// How a data set is extracted.
 #[derive(Debug, Clone)]
 pub struct ExtractOptions {
-    /// Directory of the store; made if it is not there. It belongs to one data set.
+    /// Directory of the store, or an address ([`crate::remote`]); made if it is not there. It belongs to one data
+    /// set.
     pub store: PathBuf,
     /// Pictures that are worked on at a time, each on a thread of its own.
     pub workers: usize,
@@ -168,6 +170,20 @@ impl ExtractSummary {
 /// # Errors
 /// If the extractor or the store fails; what was extracted until then is kept.
 pub fn extract(
+    source: &Source,
+    dataset: &Dataset,
+    extractor: &dyn Extractor,
+    options: &ExtractOptions,
+    progress: &dyn Progress,
+) -> Result<ExtractSummary> {
+    remote::writing(&options.store, progress, |directory| {
+        let options = ExtractOptions { store: directory.to_owned(), ..options.clone() };
+        extract_into(source, dataset, extractor, &options, progress)
+    })
+}
+
+/// [`extract`], into a directory.
+fn extract_into(
     source: &Source,
     dataset: &Dataset,
     extractor: &dyn Extractor,
