@@ -169,22 +169,34 @@ impl Store {
     /// [`StoreError`] where a shard or the log is corrupt or cannot be read.
     pub fn main_faces(&self) -> Result<HashMap<ImageKey, FaceSummary>, StoreError> {
         let mut all = HashMap::new();
+        self.for_each_main_face(|key, face| {
+            all.insert(key, face);
+        })?;
+        Ok(all)
+    }
+
+    /// Calls `each` with what [`Self::main_faces`] gives, picture by picture: a map of millions takes gigabytes.
+    ///
+    /// # Errors
+    /// As [`Self::main_faces`].
+    pub fn for_each_main_face(
+        &self,
+        mut each: impl FnMut(ImageKey, FaceSummary),
+    ) -> Result<(), StoreError> {
         for shard in self.index.shards_of(Kind::Embeddings) {
-            shard::for_each_main_face(&self.layout, &shard.name, |key, face| {
-                all.insert(key, face);
-            })?;
+            shard::for_each_main_face(&self.layout, &shard.name, &mut each)?;
         }
         for entry in self.logged.values() {
             if let Extraction::Embedded { faces, found } = self.read_logged(entry)?.extraction {
                 let plain = |face: &&facefold_core::Face| {
                     face.index == 0 && face.variant == FaceVariant::PLAIN
                 };
-                all.extend(
-                    faces.iter().find(plain).map(|face| (entry.key, FaceSummary::of(face, found))),
-                );
+                if let Some(face) = faces.iter().find(plain) {
+                    each(entry.key, FaceSummary::of(face, found));
+                }
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     fn chunk(

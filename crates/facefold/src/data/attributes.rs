@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use facefold_core::{AgeTarget, Gender, ImageKey, Targets, Task};
+use facefold_core::{AgeTarget, Gender, Targets, Task};
 use facefold_evaluate::attributes::AGE_GROUP;
 use facefold_evaluate::{Attribute, AttributeValues, Attributes};
-use facefold_store::FaceSummary;
 
 use super::joined::JoinedStores;
-use super::quality::{MEASURES, Measure};
+use super::quality::MEASURES;
 use super::store_rows::DataSet;
 use crate::error::Result;
 use crate::evaluation::LABELS_ALONE;
@@ -22,20 +21,15 @@ impl JoinedStores {
     /// # Errors
     /// If a store cannot be read.
     pub(crate) fn attributes(&self, options: &LearningOptions) -> Result<Attributes> {
-        let mut faces: HashMap<ImageKey, FaceSummary> = HashMap::new();
-        // The embeddings of labels alone are made up, and so is their norm.
-        let known = |set: &&DataSet| set.store.header().extractor.network != LABELS_ALONE;
-        for set in self.tested().filter(known) {
-            faces.extend(set.store.main_faces()?);
-        }
         let rows: Vec<usize> = self.tested().flat_map(|set| set.rows.clone()).collect();
-        let face = |row: Option<usize>| faces.get(&self.keys[row?]);
-        let number = |measure: Measure| Attribute {
+        let measured = self.measured()?;
+        let numbers = MEASURES.iter().zip(measured).map(|(measure, values)| Attribute {
             name: measure.title.to_owned(),
             values: AttributeValues::Numbers(
-                rows.iter().map(|&row| (measure.of)(face(self.matrix_rows[row])?)).collect(),
+                rows.iter().map(|&row| values[self.matrix_rows[row]?]).collect(),
             ),
-        };
+        });
+        let numbers: Vec<Attribute> = numbers.collect();
         let names = |name: &str, of: &dyn Fn(usize) -> Option<Arc<str>>| Attribute {
             name: name.to_owned(),
             values: AttributeValues::Names(rows.iter().map(|&row| of(row)).collect()),
@@ -78,6 +72,27 @@ impl JoinedStores {
             labels.push(names("set", &set_name));
         }
         let paths: Vec<Arc<str>> = rows.iter().map(|&row| self.path(row).into()).collect();
-        Ok(Attributes::new(&paths, labels.into_iter().chain(MEASURES.map(number)).collect())?)
+        Ok(Attributes::new(&paths, labels.into_iter().chain(numbers).collect())?)
+    }
+
+    /// The measures of the faces that are tested on, in the order of [`MEASURES`], a value a row of the matrix.
+    fn measured(&self) -> Result<[Vec<Option<f32>>; MEASURES.len()]> {
+        let mut measured = MEASURES.map(|_| vec![None; self.keys.len()]);
+        let mut by_key: Vec<usize> = (0..self.keys.len()).collect();
+        by_key.sort_unstable_by_key(|&row| self.keys[row]);
+        // The embeddings of labels alone are made up, and so is their norm.
+        let known = |set: &&DataSet| set.store.header().extractor.network != LABELS_ALONE;
+        for set in self.tested().filter(known) {
+            set.store.for_each_main_face(|key, face| {
+                let first = by_key.partition_point(|&row| self.keys[row] < key);
+                let rows = by_key[first..].iter().take_while(|&&row| self.keys[row] == key);
+                for &row in rows {
+                    for (measure, values) in MEASURES.iter().zip(&mut measured) {
+                        values[row] = (measure.of)(&face);
+                    }
+                }
+            })?;
+        }
+        Ok(measured)
     }
 }

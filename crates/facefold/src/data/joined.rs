@@ -37,7 +37,7 @@ pub struct JoinedStores {
     /// Subject of each label row.
     pub(super) subjects: Vec<Option<SubjectId>>,
     /// Why a label row with an embedding is not used.
-    pub(super) left_out: Vec<Option<String>>,
+    pub(super) left_out: BTreeMap<usize, String>,
     /// What a reader must know about the rows.
     pub notes: Vec<String>,
     /// Those of them on rows that count as one subject.
@@ -122,7 +122,7 @@ impl JoinedStores {
             columns: Vec::new(),
             rejected: BTreeMap::new(),
             subjects,
-            left_out: Vec::new(),
+            left_out: BTreeMap::new(),
             subject_notes: notes.clone(),
             notes,
         };
@@ -139,7 +139,7 @@ impl JoinedStores {
                 .matrix_rows
                 .extend(set.matrix_rows.into_iter().map(|row| row.map(|row| row + keys)));
             joined.keys.extend(set.keys);
-            joined.left_out.extend(set.left_out);
+            joined.left_out.extend(set.left_out.into_iter().map(|(row, why)| (first + row, why)));
             for (reason, count) in set.rejected {
                 *joined.rejected.entry(reason).or_default() += count;
             }

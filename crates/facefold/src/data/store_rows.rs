@@ -57,7 +57,7 @@ pub(super) struct StoreRows {
     pub(super) rejected: BTreeMap<String, usize>,
     pub(super) subjects: Vec<Option<SubjectId>>,
     /// Why a label row with an embedding is not used.
-    pub(super) left_out: Vec<Option<String>>,
+    pub(super) left_out: BTreeMap<usize, String>,
     pub(super) notes: Vec<String>,
     /// Those of them on rows that count as one subject.
     pub(super) subject_notes: Vec<String>,
@@ -245,7 +245,7 @@ impl StoreRows {
             keys,
             matrix,
             rejected,
-            left_out: Vec::new(),
+            left_out: BTreeMap::new(),
             notes: if augmented > 0 { vec![versions] } else { Vec::new() },
             subject_notes: Vec::new(),
         };
@@ -283,7 +283,7 @@ impl StoreRows {
 
     /// Which label rows are not used, and why: the face is not good enough, or the age is not
     /// among those asked for.
-    fn refused(&self, options: &LearningOptions) -> Result<Vec<Option<String>>> {
+    fn refused(&self, options: &LearningOptions) -> Result<BTreeMap<usize, String>> {
         if self.is_imported()
             && let Some(least) = options.quality.iter().find(|least| least.needs_picture())
         {
@@ -302,7 +302,8 @@ impl StoreRows {
                 face.and_then(|face| options.quality.iter().find_map(|least| least.refuses(face)));
             poor.or_else(|| options.ages?.refuses(sample))
         };
-        Ok(self.matrix_rows.iter().zip(&self.samples).map(refused).collect())
+        let rows = self.matrix_rows.iter().zip(&self.samples).enumerate();
+        Ok(rows.filter_map(|(index, row)| Some((index, refused(row)?))).collect())
     }
 }
 

@@ -33,7 +33,7 @@ impl JoinedStores {
             selection.dropped.iter().map(|(reason, &count)| (reason.to_string(), count)).collect();
         let mut kept = Vec::new();
         for (position, &index) in selection.rows.iter().enumerate() {
-            match (self.matrix_rows[index], &self.left_out[index]) {
+            match (self.matrix_rows[index], self.left_out.get(&index)) {
                 (Some(row), None) => kept.push((position, index, row)),
                 (Some(_), Some(reason)) => *dropped.entry(reason.clone()).or_default() += 1,
                 (None, _) => *dropped.entry("no embedding".to_owned()).or_default() += 1,
@@ -128,7 +128,7 @@ impl JoinedStores {
         let races = self.agreed(|sample| sample.race.as_deref().filter(|_| !sample.label_conflict));
         let mut found: Vec<(usize, usize, &str)> = Vec::new();
         for (index, race) in races.into_iter().enumerate() {
-            let row = self.matrix_rows[index].filter(|_| self.left_out[index].is_none());
+            let row = self.matrix_rows[index].filter(|_| !self.left_out.contains_key(&index));
             if let (Some(row), Some(race)) = (row, race) {
                 found.push((index, row, race));
             }

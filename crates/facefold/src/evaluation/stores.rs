@@ -138,7 +138,9 @@ pub(super) fn evaluate_rows(
     let start = Instant::now();
     let learning = &options.learning;
     let protocol = stores.protocol(options.protocol)?;
-    let attributes = stores.attributes(learning)?;
+    // Needed by the fits for thresholds alone, and as large as they are.
+    let has_thresholds = !options.thresholds.is_empty();
+    let mut attributes = has_thresholds.then(|| stores.attributes(learning)).transpose()?;
     let mut warnings = options.warnings.clone();
     let mut tasks = Vec::new();
     let directory = ReportDirectory::claim(&options.out)?;
@@ -151,7 +153,7 @@ pub(super) fn evaluate_rows(
         for warning in &data.warnings {
             progress.note(warning);
         }
-        let plan = plan_task(options, stores, (&data, heads), protocol, &attributes)?;
+        let plan = plan_task(options, stores, (&data, heads), protocol, attributes.as_ref())?;
         if let Some(warning) = uneven_folds(&plan.protocol, &plan.rows, &plan.splits) {
             progress.note(&format!("{task}: {warning}"));
             warnings.push(format!("{task}: {warning}"));
@@ -166,14 +168,12 @@ pub(super) fn evaluate_rows(
         if let Some(directory) = &options.tensorboard {
             facefold_report::tensorboard::write_fits(&outcome.result, directory)?;
         }
-        tasks.push(EvaluatedTask::new(
-            stores,
-            data,
-            outcome,
-            searches,
-            &attributes,
-            learning.seed,
-        )?);
+        drop(plan);
+        let attributes = match &mut attributes {
+            Some(known) => known,
+            unknown => unknown.insert(stores.attributes(learning)?),
+        };
+        tasks.push(EvaluatedTask::new(stores, data, outcome, searches, attributes, learning.seed)?);
     }
     warnings.extend(warnings::of_run(stores, learning));
     let provenance = provenance::of(stores, &options.origin, start.elapsed());
@@ -212,11 +212,12 @@ fn plan_task<'a>(
     stores: &JoinedStores,
     (data, heads): (&'a TaskData, Vec<Box<dyn Head>>),
     protocol: Protocol,
-    attributes: &'a Attributes,
+    attributes: Option<&'a Attributes>,
 ) -> Result<CvPlan<'a>> {
-    let (learning, ages) = (&options.learning, &options.thresholds);
-    let thresholds = (!ages.is_empty()).then(|| Thresholds {
-        ages: ages.clone(),
+    let learning = &options.learning;
+    let thresholds = attributes.filter(|_| !options.thresholds.is_empty());
+    let thresholds = thresholds.map(|attributes| Thresholds {
+        ages: options.thresholds.clone(),
         max_error: options.max_false_adult,
         attributes,
     });
