@@ -93,24 +93,8 @@ def wait_for(ready, what, seconds=60):
         time.sleep(0.05)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2000)
-    parser.add_argument("--timed-pictures", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="untrained")
-    parser.add_argument("--programs", type=pathlib.Path, help="directory of facefold and facefold-cluster")
-    parser.add_argument("--report", type=pathlib.Path)
-    arguments = parser.parse_args()
-    if arguments.programs is None:
-        run("cargo", "build", "--locked", "--release", "--manifest-path", ROOT / "Cargo.toml")
-        run("cargo", "build", "--locked", "--release", "--manifest-path", ROOT / "crates/cluster/Cargo.toml", "--target-dir", ROOT / "target/cluster")
-        programs = [ROOT / "target/release/facefold", ROOT / "target/cluster/release/facefold-cluster"]
-    else:
-        programs = [arguments.programs / name for name in ("facefold", "facefold-cluster")]
-    facefold, cluster_program = programs
-
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="facefold-cluster-"))
+def survive(facefold, cluster_program, directory, arguments):
+    """An extraction during which executors and the scheduler are killed; gives what was killed when."""
     draw(facefold, directory / "set", arguments.pictures)
     shared = ["--model", arguments.model, "--taps"]
     single = directory / "single"
@@ -158,39 +142,69 @@ def main():
     assert exported[0] == exported[1], "label rows in another order"
     print(f"equal to one process after {', '.join(done)}", flush=True)
 
-    # Two executors of one thread against two threads of one process, in turns.
+    return done
+
+
+def rates(facefold, cluster_program, directory, arguments):
+    """Pictures a second of two executors of one thread, and of two threads of one process, in turns; medians."""
+    shared = ["--model", arguments.model, "--taps"]
     draw(facefold, directory / "timed", arguments.timed_pictures)
     cluster = Cluster(cluster_program, directory)
     for _ in range(2):
         cluster.start_executor()
-    rates = {"threads": [], "executors": []}
+    found = {"threads": [], "executors": []}
     for number in range(arguments.rounds + 1):
-        for kind in rates:
+        for kind in found:
             target = directory / f"timed-{kind}"
             shutil.rmtree(target, ignore_errors=True)
             if kind == "threads":
                 command = [facefold, "extract", "adience", directory / "timed", "--store", target, *shared, "--threads", 2]
             else:
-                command = [cluster_program, "extract", "adience", directory / "timed", "--store", target, *shared, "--pictures", 32,
+                command = [cluster_program, "extract", "adience", directory / "timed", "--store", target, *shared,
                            "--scheduler", f"127.0.0.1:{cluster.scheduler_port}"]
             start = time.monotonic()
             run(*command)
             # The first round loads the executors' networks.
             if number > 0:
-                rates[kind].append(arguments.timed_pictures / (time.monotonic() - start))
+                found[kind].append(arguments.timed_pictures / (time.monotonic() - start))
     cluster.stop()
-    ratio = statistics.median(rates["executors"]) / statistics.median(rates["threads"])
-    medians = {kind: round(statistics.median(found), 1) for kind, found in rates.items()}
-    print(f"pictures/s, whole commands, medians of {arguments.rounds}: {medians}; ratio {ratio:.2f}")
+    return {kind: statistics.median(of_rounds) for kind, of_rounds in found.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=2000, help="of the extraction during which processes are killed; 0 for rates alone")
+    parser.add_argument("--timed-pictures", type=int, default=4000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="untrained")
+    parser.add_argument("--programs", type=pathlib.Path, help="directory of facefold and facefold-cluster")
+    parser.add_argument("--report", type=pathlib.Path)
+    arguments = parser.parse_args()
+    if arguments.programs is None:
+        run("cargo", "build", "--locked", "--release", "--manifest-path", ROOT / "Cargo.toml")
+        run("cargo", "build", "--locked", "--release", "--manifest-path", ROOT / "crates/cluster/Cargo.toml", "--target-dir", ROOT / "target/cluster")
+        programs = [ROOT / "target/release/facefold", ROOT / "target/cluster/release/facefold-cluster"]
+    else:
+        programs = [arguments.programs / name for name in ("facefold", "facefold-cluster")]
+    facefold, cluster_program = programs
+
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="facefold-cluster-"))
+    lines = []
+    if arguments.pictures > 0:
+        done = survive(facefold, cluster_program, directory, arguments)
+        lines.append(
+            f"- one scheduler, three executors of one thread, {arguments.pictures} generated pictures; {', '.join(done)} of its bytes: the store "
+            "equals that of one process (keys, bits, order of label rows), `store verify` says sound.")
+    medians = rates(facefold, cluster_program, directory, arguments)
+    ratio = medians["executors"] / medians["threads"]
+    lines.append(
+        f"- two executors of one thread against two threads of one process, {arguments.timed_pictures} pictures, whole commands, in turns, "
+        f"medians of {arguments.rounds}: {medians['executors']:.1f} against {medians['threads']:.1f} pictures/s, ratio {ratio:.2f}.")
+    text = "\n".join(["# A cluster on one machine", "", f"`scripts/cluster_test.py --pictures {arguments.pictures} --model {arguments.model}`. {machine(facefold)}.", "", *lines, ""])
+    print(text)
     if arguments.report:
         arguments.report.parent.mkdir(parents=True, exist_ok=True)
-        arguments.report.write_text(
-            "# A cluster on one machine\n\n"
-            f"`scripts/cluster_test.py --pictures {arguments.pictures} --model {arguments.model}`. {machine(facefold)}.\n\n"
-            f"- one scheduler, three executors of one thread, {arguments.pictures} generated pictures; {', '.join(done)} of its bytes: the store "
-            "equals that of one process (keys, bits, order of label rows), `store verify` says sound.\n"
-            f"- two executors of one thread against two threads of one process, {arguments.timed_pictures} pictures, whole commands, in turns, "
-            f"medians of {arguments.rounds}: {medians['executors']} against {medians['threads']} pictures/s, ratio {ratio:.2f}.\n")
+        arguments.report.write_text(text)
     shutil.rmtree(directory)
 
 

@@ -6,7 +6,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 
 /// Where the local copies of remote stores are kept: `$FACEFOLD_STORES`, else `facefold/stores` in the user's cache
@@ -28,6 +28,33 @@ pub fn copies_directory() -> PathBuf {
 #[must_use]
 pub fn is_address(path: &Path) -> bool {
     path.to_str().is_some_and(|text| text.contains("://"))
+}
+
+/// Refuses an address where a directory is needed, for what is written there.
+///
+/// # Errors
+/// [`Error::Options`] naming the option.
+pub fn require_directory(option: &str, path: &Path) -> Result<()> {
+    require_plain_path(path)?;
+    if !is_address(path) {
+        return Ok(());
+    }
+    Err(Error::options(format!(
+        "{option}: expected a directory on this machine, found the address `{}`; stores alone lie on object storage",
+        path.display()
+    )))
+}
+
+/// Refuses a path that was meant as an address: `s3:/bucket`.
+fn require_plain_path(path: &Path) -> Result<()> {
+    let text = path.to_str().unwrap_or_default();
+    let is_meant = ["s3:", "gs:", "az:"].iter().any(|scheme| text.starts_with(scheme));
+    if is_meant && !is_address(path) {
+        return Err(Error::options(format!(
+            "`{text}`: expected an address such as s3://BUCKET/PREFIX, or a directory, which is then written ./{text}"
+        )));
+    }
+    Ok(())
 }
 
 /// The directory to read a store from: the path itself, or, of an address, the local copy, which is first brought up
@@ -59,20 +86,30 @@ mod storage {
 
     use facefold_remote::{RemoteStore, Transferred};
 
-    use super::{copies_directory, is_address};
+    use super::{copies_directory, is_address, require_plain_path};
     use crate::error::Result;
     use crate::progress::Progress;
 
     /// How often sealed shards are uploaded while a run goes on.
     const UPLOAD_EVERY: Duration = Duration::from_secs(20);
 
+    /// How often other machines hear of it.
+    const RENEW_EVERY: Duration = Duration::from_secs(10);
+
     pub(super) fn local_store(path: &Path, progress: &dyn Progress) -> Result<PathBuf> {
+        require_plain_path(path)?;
         if !is_address(path) {
             return Ok(path.to_owned());
         }
         let (remote, copy) = opened(path)?;
-        let found = remote.fetch(&copy, false)?;
-        progress.note(&description("downloaded", found, &remote, &copy));
+        match remote.read(&copy)? {
+            Some(found) => progress.note(&description("downloaded", found, &remote, &copy)),
+            None => progress.note(&format!(
+                "`{}`: a run on this machine writes it; its local copy `{}` is read as it is",
+                remote.address(),
+                copy.display()
+            )),
+        }
         Ok(copy)
     }
 
@@ -81,29 +118,48 @@ mod storage {
         progress: &dyn Progress,
         work: impl FnOnce(&Path) -> Result<T>,
     ) -> Result<T> {
+        require_plain_path(path)?;
         if !is_address(path) {
             return work(path);
         }
         let (remote, copy) = opened(path)?;
-        let found = remote.fetch(&copy, true)?;
-        progress.note(&description("downloaded", found, &remote, &copy));
-        let done = std::thread::scope(|scope| {
-            let (ended, wait) = channel::<()>();
-            let (remote, copy) = (&remote, &copy);
-            scope.spawn(move || {
-                while wait.recv_timeout(UPLOAD_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let writer = remote.write(&copy)?;
+        if writer.earlier.files > 0 {
+            let what = "uploaded what an earlier run left:";
+            progress.note(&description(what, writer.earlier, &remote, &copy));
+        }
+        progress.note(&description("downloaded", writer.downloaded, &remote, &copy));
+        let (done, uploaded) = std::thread::scope(|scope| {
+            let (work_ended, until_work_ended) = channel::<()>();
+            let (all_ended, until_all_ended) = channel::<()>();
+            let writer_here = &writer;
+            let uploads = scope.spawn(move || {
+                while until_work_ended.recv_timeout(UPLOAD_EVERY) == Err(RecvTimeoutError::Timeout)
+                {
                     // What fails now is tried again, and reported at the end.
-                    if let Err(error) = remote.upload(copy, false) {
+                    if let Err(error) = writer_here.upload_shards() {
                         tracing::warn!("{error}");
                     }
                 }
             });
-            let done = work(copy);
-            drop(ended);
-            done
+            scope.spawn(move || {
+                let mut times = 0;
+                while until_all_ended.recv_timeout(RENEW_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    times += 1;
+                    if let Err(error) = writer_here.renew(times) {
+                        tracing::warn!("{error}");
+                    }
+                }
+            });
+            let done = work(&copy);
+            drop(work_ended);
+            // Joined before the last upload, which it would run into.
+            let joined = uploads.join();
+            // Also of a run that failed: what it reached is then there for the next one, wherever it runs.
+            let uploaded = writer_here.finish(done.is_ok() && joined.is_ok());
+            drop(all_ended);
+            (done, uploaded)
         });
-        // Also of a run that failed: what it reached is then there for the next one, wherever it runs.
-        let uploaded = remote.upload(&copy, done.is_ok());
         let done = done?;
         progress.note(&description("uploaded", uploaded?, &remote, &copy));
         Ok(done)
@@ -135,7 +191,7 @@ mod storage {
     use crate::progress::Progress;
 
     pub(super) fn local_store(path: &Path, _: &dyn Progress) -> Result<PathBuf> {
-        require_directory(path)?;
+        require_no_address(path)?;
         Ok(path.to_owned())
     }
 
@@ -144,11 +200,11 @@ mod storage {
         _: &dyn Progress,
         work: impl FnOnce(&Path) -> Result<T>,
     ) -> Result<T> {
-        require_directory(path)?;
+        require_no_address(path)?;
         work(path)
     }
 
-    fn require_directory(path: &Path) -> Result<()> {
+    fn require_no_address(path: &Path) -> Result<()> {
         if !super::is_address(path) {
             return Ok(());
         }

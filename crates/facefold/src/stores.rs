@@ -8,6 +8,7 @@ use facefold_store::{Forget, Store, StoreWriter};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::remote;
 
 /// What was removed.
@@ -36,8 +37,8 @@ pub struct Forgotten {
 /// # Errors
 /// Where a run is at work on a report, before anything is changed; if the store or a report cannot be read
 /// or written, and the same call then goes on.
-pub fn forget(store: &Path, what: Forget<'_>) -> Result<Forgotten> {
-    remote::writing(store, &(), |directory| forget_in(directory, what))
+pub fn forget(store: &Path, what: Forget<'_>, progress: &dyn Progress) -> Result<Forgotten> {
+    remote::writing(store, progress, |directory| forget_in(directory, what))
 }
 
 /// [`forget`], in a directory.

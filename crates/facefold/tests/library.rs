@@ -137,7 +137,7 @@ fn a_trained_bundle_predicts_and_a_forgotten_subject_is_gone() {
     assert!(answers[0].gender.is_some() && answers[0].age_group.is_some(), "{answers:?}");
 
     let subject = sample.subject.expect("named");
-    let forgotten = stores::forget(&store, Forget::Subject(&subject)).expect("forgotten");
+    let forgotten = stores::forget(&store, Forget::Subject(&subject), &()).expect("forgotten");
     assert!(forgotten.pictures > 0, "{forgotten:?}");
     let left = Store::open(&store).expect("a store").embedded_keys().len();
     assert_eq!(left as u64, summary.embedded - forgotten.pictures as u64);
@@ -206,7 +206,7 @@ fn no_report_is_made_of_somebody_who_is_forgotten_meanwhile() {
     let mut subjects: Vec<_> = samples.into_iter().filter_map(|sample| sample.subject).collect();
     subjects.dedup();
     let forget = |number: usize| {
-        stores::forget(&store, Forget::Subject(&subjects[number]))
+        stores::forget(&store, Forget::Subject(&subjects[number]), &())
             .map_err(|error| error.to_string())
     };
     let cell = |number: usize| format!(",{},", subjects[number]);
@@ -270,6 +270,6 @@ fn nothing_is_learnt_from_a_store_with_an_unfinished_removal() {
     let learning = LearningOptions::new(&store, &[Task::Gender]);
     assert!(train(&TrainOptions::new(learning, "linear"), &()).is_err());
     assert!(extraction(root.path(), &()).is_err());
-    stores::forget(&store, Forget::Subject(&subject)).expect("finished");
+    stores::forget(&store, Forget::Subject(&subject), &()).expect("finished");
     assert!(cross_validate_stores(&evaluation(&store, &out, "cv"), &()).is_ok());
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use facefold::core::{FaceVariant, ImageKey};
+use facefold::remote::{is_address, local_store};
 use facefold::store::{EmbeddedSample, Select, Store as OnDisk};
 use pyo3::exceptions::PyFileNotFoundError;
 use pyo3::prelude::*;
@@ -23,14 +24,14 @@ pub struct Store {
 impl Store {
     #[new]
     fn new(py: Python<'_>, directory: PathBuf) -> PyResult<Self> {
-        if !directory.exists() {
+        if !is_address(&directory) && !directory.exists() {
             return Err(PyFileNotFoundError::new_err(format!(
                 "expected the directory of a store, found nothing at `{}`",
                 directory.display()
             )));
         }
-        let (store, samples) = work::run(py, move |_| {
-            let store = OnDisk::open(&directory)?;
+        let (store, samples) = work::run(py, move |progress| {
+            let store = OnDisk::open(&local_store(&directory, progress)?)?;
             let samples = store.embedded_samples()?;
             Ok((store, samples))
         })?;

@@ -37,14 +37,29 @@ pub enum RemoteError {
     },
     /// A file that is not what was written.
     #[error(
-        "`{address}/{name}` is not what was written: expected other bytes; upload it again from a copy of the \
-         store for which `facefold store verify` says `sound`"
+        "`{address}/{name}` is not what was written: expected other bytes; the command that made the store uploads it \
+         again, on a machine whose local copy has it"
     )]
     Corrupt {
         /// The address of the store.
         address: String,
         /// The file.
         name: String,
+    },
+    /// Another run writes the store.
+    #[error(
+        "another run writes the store `{address}`: wait for its end; where it was killed on another machine, the same \
+         command goes on a minute after"
+    )]
+    Busy {
+        /// The address.
+        address: String,
+    },
+    /// A shard of the local copy that is not what was written.
+    #[error("`{}` is damaged: delete it, and run the same command again", path.display())]
+    Damaged {
+        /// The shard.
+        path: PathBuf,
     },
     /// The store and its local copy have both changed.
     #[error(

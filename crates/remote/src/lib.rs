@@ -2,13 +2,14 @@
 //! store, and uploads of what a local run adds to it.
 //!
 //! Programs work on the local copy: what is derived from a store (the key index, matrices of features)
-//! needs files that can be mapped. [`RemoteStore::fetch`] downloads what is new, by ranges, so that a download that was
-//! cut off goes on; [`RemoteStore::upload`] uploads what is new, shards first and the header last, so that
+//! needs files that can be mapped. [`RemoteStore::read`] downloads what is new, by ranges, so that a download that was
+//! cut off goes on; a [`Writer`] uploads what is new, shards first and the header last, so that
 //! the remote store is whole whenever an upload is cut off. Shards carry the hash of their bytes in their names, and
 //! are compared with it.
 
 mod error;
 mod record;
+mod writer;
 
 use std::collections::BTreeSet;
 use std::io::{Seek as _, Write as _};
@@ -26,6 +27,7 @@ use url::Url;
 
 pub use error::RemoteError;
 use record::{Record, Version};
+pub use writer::Writer;
 
 /// The header of a store, which is uploaded last.
 const HEADER: &str = "store.json";
@@ -35,6 +37,12 @@ const FILES: [&str; 3] = ["run.toml", "samples.parquet", HEADER];
 
 /// The directory of shards.
 const SHARDS: &str = "shards";
+
+/// What a store derives from its shards.
+const DERIVED: &str = "derived";
+
+/// Schemes of addresses.
+const SCHEMES: [&str; 6] = ["s3", "s3a", "gs", "az", "abfs", "abfss"];
 
 /// Bytes of a request.
 const PART: u64 = 8 << 20;
@@ -72,6 +80,14 @@ impl RemoteStore {
     pub fn open(address: &str) -> Result<Self, RemoteError> {
         let invalid = |what: String| RemoteError::Address { address: address.to_owned(), what };
         let url = Url::parse(address).map_err(|error| invalid(error.to_string()))?;
+        if !SCHEMES.contains(&url.scheme()) {
+            return Err(invalid(format!("the scheme `{}`", url.scheme())));
+        }
+        if url.fragment().is_some() || url.query().is_some() || !url.username().is_empty() {
+            return Err(invalid(
+                "a `#`, a `?` or a user name, which are no part of a prefix".to_owned(),
+            ));
+        }
         if url.path().trim_matches('/').is_empty() {
             return Err(invalid("a bucket without a prefix".to_owned()));
         }
@@ -105,34 +121,31 @@ impl RemoteStore {
         directory.join(&hash[..16]).join(name)
     }
 
-    /// Downloads what the remote store has and a local copy lacks; deletes shards that another program
-    /// has removed there. What a local run added and did not upload stays, and so do shards that are gone there
-    /// though nobody wrote the store: the next upload brings them back.
+    /// Downloads what the remote store has and a local copy lacks, for a reader; deletes shards that another
+    /// program has removed there. Shards that are gone there though no one wrote the store stay. `None` where a run
+    /// on this machine writes the copy: it is ahead of the remote store then, and is left as it is.
     ///
     /// # Errors
-    /// [`RemoteError::Missing`] where there is no store, unless `may_be_missing`; [`RemoteError::Diverged`]
-    /// where both have changed; a file that is not what its name says, or a request that fails for
-    /// minutes. What was downloaded stays, and the same call goes on from there.
-    pub fn fetch(&self, copy: &Path, may_be_missing: bool) -> Result<Transferred, RemoteError> {
-        self.runtime.block_on(self.fetch_files(copy, may_be_missing))
+    /// [`RemoteError::Missing`] where there is no store; a file that is not what was written, or a request that
+    /// fails for minutes. What was downloaded stays, and the same call goes on from there.
+    pub fn read(&self, copy: &Path) -> Result<Option<Transferred>, RemoteError> {
+        let _downloads = record::download_lock(copy)?;
+        // Looked at after the wait: a writer that begins now waits for this download.
+        let Some(_free) = record::writer_lock(copy)? else { return Ok(None) };
+        self.runtime.block_on(self.fetch(copy, false)).map(Some)
     }
 
-    /// Uploads what a local copy has and the remote store lacks: shards, of a store that has no header there
-    /// yet the header, and, with `whole`, all other files, the header last; shards that the copy lacks are then
-    /// deleted there.
+    /// Begins to write the store: claims it there, uploads what an earlier run on this copy left, and downloads what
+    /// the copy lacks. Once for each run.
     ///
     /// # Errors
-    /// [`RemoteError::Diverged`] where another program has written the remote store since; a request that
-    /// fails for minutes. What was uploaded stays, and the same call goes on from there.
-    pub fn upload(&self, copy: &Path, whole: bool) -> Result<Transferred, RemoteError> {
-        self.runtime.block_on(self.upload_files(copy, whole))
+    /// [`RemoteError::Busy`] where another run writes it, here or elsewhere; otherwise as [`Self::read`], but that
+    /// the store need not be there yet.
+    pub fn write<'a>(&'a self, copy: &'a Path) -> Result<Writer<'a>, RemoteError> {
+        Writer::begin(self, copy)
     }
 
-    async fn fetch_files(
-        &self,
-        copy: &Path,
-        may_be_missing: bool,
-    ) -> Result<Transferred, RemoteError> {
+    async fn fetch(&self, copy: &Path, may_be_missing: bool) -> Result<Transferred, RemoteError> {
         let mut record = Record::read(copy)?;
         let files = self.list().await?;
         let Some((_, header)) = files.iter().find(|(name, _)| name == HEADER) else {
@@ -140,29 +153,44 @@ impl RemoteStore {
                 return Err(RemoteError::Missing { address: self.address.clone() });
             }
             // Not made yet, or lost there: all that the copy has is uploaded.
-            if !record.is_empty() {
-                Record::default().write(copy)?;
-            }
+            record.clear();
+            record.write(copy)?;
             return Ok(Transferred::default());
         };
         fs::create_dir_all(copy.join(SHARDS))?;
+        let mut is_written = false;
         if !record.is_same(HEADER, header) {
+            let bytes = self.get(HEADER, 0..header.bytes).await?;
+            self.require_whole(HEADER, &bytes)?;
+            is_written = record.hash(HEADER) != Some(blake3::hash(&bytes).to_hex().as_str());
+        }
+        if is_written {
             let names: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
             for name in record.lost(&names) {
                 remove(&copy.join(&name))?;
+                // What was made of it goes too: it may be of a person who was forgotten.
+                remove_directory(&copy.join(DERIVED))?;
                 record.forget(&name);
+                record.write(copy)?;
             }
         }
         let mut moved = Transferred::default();
         let (shards, others): (Vec<_>, Vec<_>) =
             files.iter().partition(|(name, _)| name.starts_with(SHARDS));
-        let is_missing = |(name, version): &&(String, Version)| {
-            fs::metadata(copy.join(name)).map_or(true, |file| file.len() != version.bytes)
-        };
-        let (missing, present): (Vec<_>, Vec<_>) = shards.into_iter().partition(is_missing);
-        for (name, version) in present {
-            record.note(name, version.clone(), None);
+        let mut missing = Vec::new();
+        for file @ (name, version) in shards {
+            match fs::metadata(copy.join(name)) {
+                Ok(found) if found.len() == version.bytes => {
+                    record.note(name, version.clone(), None)
+                }
+                // Damaged there, or here.
+                Ok(_) if self.is_right(copy, name)? => {}
+                // A run that was cut off has removed it, and is not uploaded yet.
+                Err(_) if record.pending.is_some() && record.has(name) => {}
+                _ => missing.push(file),
+            }
         }
+        record.write(copy)?;
         let downloads = missing.into_iter().map(|(name, version)| async move {
             self.download(name, version, copy).await?;
             Ok::<_, RemoteError>((name, version))
@@ -170,6 +198,7 @@ impl RemoteStore {
         let mut downloads = stream::iter(downloads).buffer_unordered(AT_A_TIME);
         while let Some((name, version)) = downloads.try_next().await? {
             record.note(name, version.clone(), None);
+            record.write(copy)?;
             moved.files += 1;
             moved.bytes += version.bytes;
         }
@@ -183,45 +212,51 @@ impl RemoteStore {
             if record.is_same(name, version) && (local.is_some() || name == "run.toml") {
                 continue;
             }
-            if local.is_some() && record.has_changed(name, local.as_deref()) {
-                return Err(self.diverged(copy));
-            }
             let bytes = self.get(name, 0..version.bytes).await?;
-            write_atomic(&path, &bytes)?;
-            record.note(name, version.clone(), Some(blake3::hash(&bytes).to_hex().to_string()));
-            moved.files += 1;
-            moved.bytes += version.bytes;
+            let hash = blake3::hash(&bytes).to_hex().to_string();
+            if local.as_ref() != Some(&hash) {
+                self.require_whole(name, &bytes)?;
+                if local.is_some() && record.pending.is_some() {
+                    return Err(self.diverged(copy));
+                }
+                write_atomic(&path, &bytes)?;
+                moved.files += 1;
+                moved.bytes += version.bytes;
+            }
+            record.note(name, version.clone(), Some(hash));
+            record.write(copy)?;
         }
-        record.write(copy)?;
         Ok(moved)
     }
 
-    async fn upload_files(&self, copy: &Path, whole: bool) -> Result<Transferred, RemoteError> {
+    async fn upload(&self, copy: &Path, whole: bool) -> Result<Transferred, RemoteError> {
         let mut record = Record::read(copy)?;
         let files = self.list().await?;
         let remote = |name: &str| files.iter().find(|(other, _)| other == name).map(|(_, v)| v);
         if let Some(header) = remote(HEADER)
             && !record.is_same(HEADER, header)
         {
-            return Err(self.diverged(copy));
+            let bytes = self.get(HEADER, 0..header.bytes).await?;
+            let hash = Some(blake3::hash(&bytes).to_hex().to_string());
+            if hash.as_deref() != record.hash(HEADER) && hash != hash_of(&copy.join(HEADER))? {
+                return Err(self.diverged(copy));
+            }
+            record.note(HEADER, header.clone(), hash);
         }
         let mut moved = Transferred::default();
-        let mut shards = Vec::new();
-        for path in facefold_core::files::children(&copy.join(SHARDS))? {
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if path.extension().is_some_and(|ending| ending == "parquet") && !name.starts_with('.')
-            {
-                shards.push(format!("{SHARDS}/{name}"));
-            }
-        }
-        shards.sort_unstable();
         let mut missing = Vec::new();
-        for name in shards {
-            let bytes = fs::metadata(copy.join(&name))?.len();
-            if remote(&name).is_none_or(|version| version.bytes != bytes) {
+        for path in facefold_core::files::children(&copy.join(SHARDS))? {
+            let Some(file) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let name = format!("{SHARDS}/{file}");
+            let bytes = fs::metadata(&path)?.len();
+            if is_shard(file) && remote(&name).is_none_or(|version| version.bytes != bytes) {
+                if !self.is_right(copy, &name)? {
+                    return Err(RemoteError::Damaged { path });
+                }
                 missing.push((name, bytes));
             }
         }
+        missing.sort_unstable();
         let uploads = missing.iter().map(|(name, bytes)| async move {
             let version = self.put(name, &copy.join(name)).await?;
             Ok::<_, RemoteError>((name, *bytes, version))
@@ -229,18 +264,17 @@ impl RemoteStore {
         let mut uploads = stream::iter(uploads).buffer_unordered(AT_A_TIME);
         while let Some((name, bytes, version)) = uploads.try_next().await? {
             record.note(name, version, None);
+            record.write(copy)?;
             moved.files += 1;
             moved.bytes += bytes;
         }
         drop(uploads);
-        record.write(copy)?;
         // A run under way has a header too, so that it can go on on another machine.
         let names = if whole { &FILES[..] } else { &[HEADER] };
         for &name in names.iter().filter(|name| whole || remote(name).is_none()) {
             let path = copy.join(name);
             let local = hash_of(&path)?;
-            if local.is_none()
-                || (remote(name).is_some() && !record.has_changed(name, local.as_deref()))
+            if local.is_none() || (remote(name).is_some() && record.hash(name) == local.as_deref())
             {
                 continue;
             }
@@ -259,10 +293,30 @@ impl RemoteStore {
                 let deleted = self.objects.delete(&self.object(name)).await;
                 deleted.map_err(|error| self.failed(name, error))?;
                 record.forget(name);
+                record.write(copy)?;
             }
         }
+        record.pending = None;
         record.write(copy)?;
         Ok(moved)
+    }
+
+    /// Whether a local shard has the bytes that its name says.
+    fn is_right(&self, copy: &Path, name: &str) -> Result<bool, RemoteError> {
+        Ok(hash_of(&copy.join(name))?.is_some_and(|hash| is_named(name, &hash)))
+    }
+
+    /// Refuses a header or table that was cut off.
+    fn require_whole(&self, name: &str, bytes: &[u8]) -> Result<(), RemoteError> {
+        let whole = match name {
+            HEADER => serde_json::from_slice::<serde_json::Value>(bytes).is_ok(),
+            "samples.parquet" => bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"),
+            _ => true,
+        };
+        if whole {
+            return Ok(());
+        }
+        Err(RemoteError::Corrupt { address: self.address.clone(), name: name.to_owned() })
     }
 
     /// The files of the store, by their names below its prefix.
@@ -275,9 +329,9 @@ impl RemoteStore {
                 .map(|parts| parts.map(|part| part.as_ref().to_owned()).collect())
                 .unwrap_or_default();
             let name = parts.join("/");
-            let is_shard = matches!(&parts[..], [directory, file] if directory == SHARDS
-                && Path::new(file).extension().is_some_and(|ending| ending == "parquet"));
-            if is_shard || FILES.contains(&name.as_str()) {
+            let below =
+                matches!(&parts[..], [directory, file] if directory == SHARDS && is_shard(file));
+            if below || FILES.contains(&name.as_str()) {
                 files.push((name, Version::of(&object)));
             }
         }
@@ -391,10 +445,22 @@ fn hash_of(path: &Path) -> Result<Option<String>, RemoteError> {
     Ok(Some(hasher.finalize().to_hex().to_string()))
 }
 
+/// Whether a file is a shard by its name.
+fn is_shard(file: &str) -> bool {
+    !file.starts_with('.') && Path::new(file).extension().is_some_and(|ending| ending == "parquet")
+}
+
 /// Whether a shard's name ends with the first half of the hash of its bytes, as a store names them.
 fn is_named(name: &str, hash: &str) -> bool {
     let stem = name.trim_end_matches(".parquet");
     stem.rsplit('-').next().is_some_and(|end| end.len() == 32 && hash.starts_with(end))
+}
+
+fn remove_directory(path: &Path) -> Result<(), RemoteError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn remove(path: &Path) -> Result<(), RemoteError> {

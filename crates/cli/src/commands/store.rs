@@ -247,7 +247,9 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
 }
 
 fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
-    let removed = facefold::stores::forget(dir, what)?;
+    let progress = Terminal::default();
+    let removed = facefold::stores::forget(dir, what, &progress)?;
+    progress.finish();
     output.answer(&removed, || {
         let mut lines = vec![if removed.pictures + removed.label_rows > 0 {
             format!(

@@ -185,7 +185,7 @@ fn a_store_on_s3_is_that_of_a_directory_though_the_server_goes_away() {
     assert!(child.wait().expect("an exit code").success());
     assert_eq!(json(on(&other, &proxy, compare(store)))["equal"], true);
 
-    // It goes away, and the client is killed before it comes back: nobody takes the parts for a store,
+    // It goes away, and the client is killed before it comes back: the parts are not taken for a store,
     // and the same command goes on.
     let store = "s3://faces/stores/killed";
     proxy.cut_after(600_000);
@@ -199,18 +199,40 @@ fn a_store_on_s3_is_that_of_a_directory_though_the_server_goes_away() {
     succeed(on(&one, &proxy, extract(store)));
     assert_eq!(json(on(&other, &proxy, compare(store)))["equal"], true);
 
-    // Who is forgotten is gone from the server's shards, and from the other machine's copy.
+    // Who is forgotten is gone from the server's shards, and from the other machine's copy, also where the
+    // server goes away before all is uploaded and the client is killed then.
     let info = |machine| json(on(machine, &proxy, line(&format!("store info {store}"), &[])));
-    let before = info(&other)["embedded"].as_u64().expect("a number");
     let table = dir.path("export");
-    succeed(on(
-        &other,
-        &proxy,
-        line(&format!("store export {store} --format csv --out {{}}"), &[&table]),
-    ));
+    let export = format!("store export {store} --format csv --out {{}}");
+    succeed(on(&other, &proxy, line(&export, &[&table])));
     let rows = std::fs::read_to_string(table.join("embeddings.csv")).expect("a table");
-    let path = rows.lines().nth(1).and_then(|row| row.split(',').next()).expect("a row").to_owned();
-    let forget = format!("store forget {store} --image {path}");
-    succeed(on(&one, &proxy, line(&forget, &[])));
-    assert_eq!(info(&other)["embedded"].as_u64(), Some(before - 1), "{path}");
+    let paths: Vec<&str> =
+        rows.lines().skip(1).filter_map(|row| row.split(',').next()).take(2).collect();
+    let forget = |path: &str| line(&format!("store forget {store} --image {path}"), &[]);
+    let before = info(&other)["embedded"].as_u64().expect("a number");
+    succeed(on(&one, &proxy, forget(paths[0])));
+    assert_eq!(info(&other)["embedded"].as_u64(), Some(before - 1), "{paths:?}");
+
+    proxy.cut_after(600_000);
+    let mut child =
+        on(&one, &proxy, forget(paths[1])).stdout(Stdio::null()).spawn().expect("starts");
+    proxy.wait_for_cut();
+    child.kill().expect("a running program");
+    child.wait().expect("an exit code");
+    proxy.mend();
+    // The next command that writes uploads what was left, and says that the picture is gone.
+    let words = fail(on(&one, &proxy, forget(paths[1])), 1);
+    assert!(words.contains("uploaded what an earlier run left"), "{words}");
+    for machine in [&one, &other] {
+        assert_eq!(info(machine)["embedded"].as_u64(), Some(before - 2), "{paths:?}");
+        let verified = json(on(machine, &proxy, line(&format!("store verify {store}"), &[])));
+        assert_eq!(verified["ok"], true, "{verified}");
+    }
+
+    // Addresses are for stores alone.
+    let cv = format!("cv --store {store} --task gender --head linear --out s3://faces/reports/one");
+    let words = fail(on(&one, &proxy, line(&cv, &[])), 2);
+    assert!(words.contains("--out: expected a directory"), "{words}");
+    let words = fail(on(&one, &proxy, line("store info s3:/faces/stores/cut", &[])), 2);
+    assert!(words.contains("expected an address such as s3://"), "{words}");
 }

@@ -24,6 +24,7 @@ impl ReportDirectory {
     /// # Errors
     /// As [`DirectoryLock::claim`].
     pub fn claim(path: &Path) -> Result<Self> {
+        crate::remote::require_directory("--out", path)?;
         let lock = DirectoryLock::claim(path)?;
         let journal = DirectoryJournal::new(path.join(FITS));
         Ok(Self { path: path.to_owned(), journal, _lock: lock })

@@ -4,6 +4,7 @@
 
 mod export;
 mod kinds;
+mod large;
 mod learning;
 mod ranges;
 mod repeat;

@@ -19,7 +19,7 @@ class Store:
     Row ``i`` of :meth:`to_numpy` and of :meth:`to_pandas` is of one label row with an embedding, in the
     order of the labels.
 
-    :param directory: The store's directory.
+    :param directory: The store's directory, or its address on object storage (``s3://bucket/prefix``).
     :raises FileNotFoundError: A directory that is not there.
     :raises ValueError: A directory that is no store, or a store without label rows.
 
