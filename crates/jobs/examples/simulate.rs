@@ -1,9 +1,8 @@
 //! The scheduling of an extraction on made-up executors, in made-up time: how long it takes, what is computed
 //! twice, and that no job is lost or taken twice.
 //!
-//! `cargo run --release --manifest-path crates/cluster/Cargo.toml --target-dir target/cluster --example simulate`
-//! prints a Markdown table. What gives out the jobs is what `facefold-cluster extract` runs
-//! ([`facefold_cluster::jobs`]); executors and the clock are made up.
+//! `cargo run --release -p facefold-jobs --example simulate` prints a Markdown table. What gives out the jobs is what `facefold-cluster extract` runs
+//! ([`facefold_jobs::run`]); executors and the clock are made up.
 //!
 //! - Every executor has one thread, a speed between 0.8 and 1.2 of the rate, and one in fifty a tenth of it.
 //! - It dies after a time drawn from an exponential distribution, is found dead 20 to 25 s later, and another
@@ -16,8 +15,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use facefold::core::rng::{Rng, seeded};
-use facefold_cluster::jobs::{Limits, Summary, run};
+use facefold_core::rng::{Rng, seeded};
+use facefold_jobs::{Limits, Summary, run};
 use rand::Rng as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -41,7 +40,8 @@ const RESTARTED_EVERY: Duration = Duration::from_secs(6 * 3600);
 fn main() -> Result<()> {
     let patient = None;
     let backups = Some(3.0);
-    let plan = |pictures, executors, loss, backup_after| Plan { pictures, executors, loss, backup_after };
+    let plan =
+        |pictures, executors, loss, backup_after| Plan { pictures, executors, loss, backup_after };
     println!(
         "| pictures | jobs | executors | lost an hour | second tries | hours | hours without any fault | computed twice | tries that failed | \
          jobs lost | jobs taken twice |"
@@ -87,7 +87,11 @@ impl Simulated {
             summary.done,
             plan.executors,
             100.0 * plan.loss,
-            if plan.backup_after.is_some() { summary.backups.to_string() } else { "off".to_owned() },
+            if plan.backup_after.is_some() {
+                summary.backups.to_string()
+            } else {
+                "off".to_owned()
+            },
             time.as_secs_f64() / 3600.0,
             ideal / 3600.0,
             100.0 * (spent / needed - 1.0),
@@ -107,10 +111,16 @@ async fn simulate(plan: Plan) -> Result<Simulated> {
     let mut taken = vec![0_u8; jobs];
     let start = Instant::now();
     let attempt = async |_: &usize| cluster.run_job().await;
-    let summary = run(0..jobs, limits, attempt, |_| (), |&job, ()| {
-        taken[job] = taken[job].saturating_add(1);
-        Ok(())
-    })
+    let summary = run(
+        0..jobs,
+        limits,
+        attempt,
+        |_| (),
+        |&job, ()| {
+            taken[job] = taken[job].saturating_add(1);
+            Ok(())
+        },
+    )
     .await?;
     let (lost, doubled) =
         (taken.iter().filter(|&&n| n == 0).count(), taken.iter().filter(|&&n| n > 1).count());
