@@ -22,7 +22,9 @@ pub fn contradicted<T: PartialEq>(keys: &[Option<ImageKey>], labels: &[Option<T>
         let mut labels = rows.iter().filter_map(|&row| labels.get(row)?.as_ref());
         let first = labels.next();
         if labels.any(|label| Some(label) != first) {
-            rows.into_iter().for_each(|row| contradicted[row] = true);
+            for row in rows {
+                contradicted[row] = true;
+            }
         }
     }
     contradicted

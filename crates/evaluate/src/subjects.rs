@@ -81,7 +81,9 @@ pub fn group_subjects(
     let mut links = Links::new(n);
     let copies = rows_of_equal_pictures(keys.iter().copied().map(Some));
     for rows in &copies {
-        rows.iter().for_each(|&row| links.join(rows[0], row));
+        for &row in rows {
+            links.join(rows[0], row);
+        }
     }
     let mut first_named: HashMap<&SubjectId, usize> = HashMap::new();
     for (row, name) in named.iter().enumerate() {

@@ -148,7 +148,9 @@ mod tests {
         // A bowl that is nearly the same: the curvature is known, so few steps are left.
         let other = |x: &[f64]| {
             let (value, mut gradient) = bowl(x)?;
-            gradient.iter_mut().for_each(|part| *part += 0.01);
+            for part in &mut gradient {
+                *part += 0.01;
+            }
             Ok::<_, Infallible>((value + 0.01 * x.iter().sum::<f64>(), gradient))
         };
         let (cold, warm) = (

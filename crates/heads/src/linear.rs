@@ -298,13 +298,12 @@ impl<'a> Rows<'a> {
         let mut first = 0;
         let mut read = Vec::new();
         for chunk in self.training.rows().chunks(SUMMED_ROWS) {
-            let rows = match &self.stored {
-                Some(stored) => &stored[first * width..][..chunk.len() * width],
-                None => {
-                    let source = self.training.matrix().plain();
-                    self.features.write_rows(source, chunk, 1.0, &mut read);
-                    &read
-                }
+            let rows = if let Some(stored) = &self.stored {
+                &stored[first * width..][..chunk.len() * width]
+            } else {
+                let source = self.training.matrix().plain();
+                self.features.write_rows(source, chunk, 1.0, &mut read);
+                &read
             };
             for block in rows.chunks(block_rows(width) * width) {
                 let end = first + block.len() / width;

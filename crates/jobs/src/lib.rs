@@ -209,7 +209,7 @@ mod tests {
     use super::{Limits, run};
 
     const LIMITS: Limits =
-        Limits { at_a_time: 4, patience: Duration::from_secs(600), backup_after: Some(3.0) };
+        Limits { at_a_time: 4, patience: Duration::from_mins(10), backup_after: Some(3.0) };
 
     #[tokio::test(start_paused = true)]
     async fn failing_jobs_are_tried_again_and_each_is_done_once() {

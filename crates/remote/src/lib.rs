@@ -181,10 +181,10 @@ impl RemoteStore {
         for file @ (name, version) in shards {
             match fs::metadata(copy.join(name)) {
                 Ok(found) if found.len() == version.bytes => {
-                    record.note(name, version.clone(), None)
+                    record.note(name, version.clone(), None);
                 }
                 // Damaged there, or here.
-                Ok(_) if self.is_right(copy, name)? => {}
+                Ok(_) if is_right(copy, name)? => {}
                 // A run that was cut off has removed it, and is not uploaded yet.
                 Err(_) if record.pending.is_some() && record.has(name) => {}
                 _ => missing.push(file),
@@ -250,7 +250,7 @@ impl RemoteStore {
             let name = format!("{SHARDS}/{file}");
             let bytes = fs::metadata(&path)?.len();
             if is_shard(file) && remote(&name).is_none_or(|version| version.bytes != bytes) {
-                if !self.is_right(copy, &name)? {
+                if !is_right(copy, &name)? {
                     return Err(RemoteError::Damaged { path });
                 }
                 missing.push((name, bytes));
@@ -301,11 +301,6 @@ impl RemoteStore {
         Ok(moved)
     }
 
-    /// Whether a local shard has the bytes that its name says.
-    fn is_right(&self, copy: &Path, name: &str) -> Result<bool, RemoteError> {
-        Ok(hash_of(&copy.join(name))?.is_some_and(|hash| is_named(name, &hash)))
-    }
-
     /// Refuses a header or table that was cut off.
     fn require_whole(&self, name: &str, bytes: &[u8]) -> Result<(), RemoteError> {
         let whole = match name {
@@ -340,7 +335,7 @@ impl RemoteStore {
     }
 
     fn object(&self, name: &str) -> ObjectPath {
-        name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+        name.split('/').fold(self.prefix.clone(), ObjectPath::join)
     }
 
     async fn get(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, RemoteError> {
@@ -443,6 +438,11 @@ fn hash_of(path: &Path) -> Result<Option<String>, RemoteError> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(Some(hasher.finalize().to_hex().to_string()))
+}
+
+/// Whether a local shard has the bytes that its name says.
+fn is_right(copy: &Path, name: &str) -> Result<bool, RemoteError> {
+    Ok(hash_of(&copy.join(name))?.is_some_and(|hash| is_named(name, &hash)))
 }
 
 /// Whether a file is a shard by its name.

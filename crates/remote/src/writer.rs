@@ -15,7 +15,7 @@ use crate::{HEADER, RemoteError, RemoteStore, Transferred};
 const CLAIM: &str = "writer.json";
 
 /// A claim that was not renewed for so long is that of a run that ended.
-const RENEWED_WITHIN: Duration = Duration::from_secs(60);
+const RENEWED_WITHIN: Duration = Duration::from_mins(1);
 
 /// How often a claim of another run is looked at.
 const LOOK: Duration = Duration::from_secs(5);

@@ -52,7 +52,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     writer.write_samples((0..pictures).map(|number| person(number).row(number)))?;
     writer.finish()?;
-    println!("{pictures} pictures of {subjects} subjects in {}", directory.display());
     Ok(())
 }
 

@@ -108,12 +108,11 @@ impl<'a> Batches<'a> {
                 let mirrored = matrix
                     .mirrored()
                     .filter(|_| self.options.horizontal_flip && self.mirror.random());
-                match self.window.row(index, mirrored.is_some()) {
-                    Some(row) => out.copy_from_slice(row),
-                    None => {
-                        let side = mirrored.unwrap_or_else(|| matrix.plain());
-                        self.features.apply(side, self.rows[index], out);
-                    }
+                if let Some(row) = self.window.row(index, mirrored.is_some()) {
+                    out.copy_from_slice(row);
+                } else {
+                    let side = mirrored.unwrap_or_else(|| matrix.plain());
+                    self.features.apply(side, self.rows[index], out);
                 }
             };
             read(one, out);
