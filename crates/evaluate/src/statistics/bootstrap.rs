@@ -53,8 +53,7 @@ pub struct Estimate {
 /// Estimates statistics that are functions of sums over subjects.
 ///
 /// Of many subjects (100,000 or more) it draws how often each kind of equal ones, or each block of
-/// them, comes into a set: numbers of the same multinomial distribution, so that ten million rows take
-/// seconds.
+/// them, comes into a set: numbers of the same multinomial distribution.
 ///
 /// `statistic` gets the sums over a resampled set, laid out as in `sums`, and gives one or more
 /// values, the same number each time. The interval is the percentile interval of Efron and
