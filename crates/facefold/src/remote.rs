@@ -93,7 +93,7 @@ mod storage {
     /// How often sealed shards are uploaded while a run goes on.
     const UPLOAD_EVERY: Duration = Duration::from_secs(20);
 
-    /// How often other machines hear of it.
+    /// How often the claim on the store is renewed.
     const RENEW_EVERY: Duration = Duration::from_secs(10);
 
     pub(super) fn local_store(path: &Path, progress: &dyn Progress) -> Result<PathBuf> {

@@ -90,7 +90,7 @@ impl<'a> Writer<'a> {
     /// Uploads all that is new, of a run that failed shards alone, and gives the claim back.
     ///
     /// # Errors
-    /// [`RemoteError::Busy`] where another run has taken the claim, as this one was not heard of for a minute;
+    /// [`RemoteError::Busy`] where another run has taken the claim, as this one did not renew it for a minute;
     /// otherwise as [`Self::upload_shards`]. The next run uploads the rest.
     pub fn finish(&self, succeeded: bool) -> Result<Transferred, RemoteError> {
         let Self { remote, copy, run, .. } = self;
