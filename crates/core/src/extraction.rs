@@ -49,7 +49,7 @@ pub fn rows_of_equal_pictures(
     keys: impl IntoIterator<Item = Option<ImageKey>, IntoIter: Clone>,
 ) -> Vec<Vec<usize>> {
     let keys = keys.into_iter();
-    // The first bytes of a hash tell nearly all pictures apart.
+    // The first bytes of a hash distinguish nearly all pictures.
     let start = |key: ImageKey| key.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     let mut starts: Vec<(u64, usize)> =
         keys.clone().enumerate().filter_map(|(row, key)| Some((start(key?), row))).collect();

@@ -39,9 +39,9 @@ pub struct Writer<'a> {
     remote: &'a RemoteStore,
     copy: &'a Path,
     run: String,
-    /// What was transferred at the beginning: uploaded of an earlier run, and downloaded.
+    /// What a run that was cut off had left, and was uploaded at the beginning.
     pub earlier: Transferred,
-    /// Downloaded.
+    /// What was downloaded at the beginning.
     pub downloaded: Transferred,
     _only: FileLock,
 }

@@ -259,8 +259,8 @@ mod tests {
         (mean, variance)
     }
 
-    /// All ways of drawing have the bootstrap's distribution: equal means and variances, to what 6,000
-    /// draws tell.
+    /// All ways of drawing have the bootstrap's distribution: equal means and variances, as far as 6,000
+    /// draws show.
     #[test]
     fn all_ways_of_drawing_agree() {
         let subjects: Vec<usize> = (0..900).map(|row| row / 3).collect();
