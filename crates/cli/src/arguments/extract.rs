@@ -33,7 +33,7 @@ Examples:
 pub struct ExtractArguments {
     #[command(flatten)]
     pub source: SourceArguments,
-    /// Directory of the store, or its address (s3://bucket/prefix); made if it is not there. It belongs to one data set: another one is refused.
+    /// Directory of the store, or its address (`s3://bucket/prefix`); made if it is not there. It belongs to one data set: another one is refused.
     #[arg(long)]
     pub store: PathBuf,
     #[command(flatten)]
