@@ -31,29 +31,32 @@ impl Standardiser {
         let mut standardiser = Self::unscaled(training, unit_columns)?;
         let width = standardiser.width();
         let mut row = vec![0.0; width];
-        let (mut sum, mut squares) = (vec![0.0_f64; width], vec![0.0_f64; width]);
+        // Sums of differences from the first row, in one pass: the rows may lie on a disk.
+        let mut origin = vec![0.0; width];
         let plain = training.matrix().plain();
+        standardiser.apply(plain, training.rows()[0], &mut origin);
+        let (mut sum, mut squares) = (vec![0.0_f64; width], vec![0.0_f64; width]);
         for &index in training.rows() {
             standardiser.apply(plain, index, &mut row);
-            for (sum, &value) in sum.iter_mut().zip(&row) {
-                *sum += f64::from(value);
+            for ((&value, &origin), (sum, square)) in
+                row.iter().zip(&origin).zip(sum.iter_mut().zip(&mut squares))
+            {
+                let difference = f64::from(value) - f64::from(origin);
+                *sum += difference;
+                *square += difference * difference;
             }
         }
         let n = training.len() as f64;
-        for &index in training.rows() {
-            standardiser.apply(plain, index, &mut row);
-            for ((square, &value), sum) in squares.iter_mut().zip(&row).zip(&sum) {
-                *square += (f64::from(value) - sum / n).powi(2);
-            }
-        }
         if let Some(column) = squares.iter().position(|square| !square.is_finite()) {
             return Err(HeadError::Untrainable(format!(
                 "column {column} of the training rows holds values that are not finite"
             )));
         }
         for column in 0..width {
-            let mean = sum[column] / n;
-            let deviation = (squares[column] / n).sqrt();
+            let from_origin = sum[column] / n;
+            let mean = f64::from(origin[column]) + from_origin;
+            let variance = squares[column] / n - from_origin * from_origin;
+            let deviation = variance.max(0.0).sqrt();
             let varies = deviation > 1e-6 * mean.abs().max(1e-6);
             standardiser.mean[column] = mean as f32;
             standardiser.scale[column] = if varies { (1.0 / deviation) as f32 } else { 0.0 };

@@ -6,6 +6,10 @@ use std::collections::VecDeque;
 /// Number of (s, y) pairs kept.
 const HISTORY: usize = 10;
 
+/// A step is not worth the evaluation where less than this part of the value is to be won: it is lost in the
+/// rounding of the function.
+const LEAST_DESCENT: f64 = 1e-11;
+
 /// Where to stop.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -15,11 +19,13 @@ pub(crate) struct Limits {
     pub(crate) gradient: f64,
 }
 
-/// The minimum found, and the number of steps taken.
+/// The minimum found, and what it took.
 #[derive(Debug)]
 pub(crate) struct Minimum {
     pub(crate) at: Vec<f64>,
     pub(crate) steps: usize,
+    /// How often the function was evaluated.
+    pub(crate) evaluations: usize,
     curvature: Curvature,
 }
 
@@ -58,9 +64,10 @@ pub(crate) fn minimise<E>(
 ) -> Result<Minimum, E> {
     let Start { mut at, curvature: mut history } = start.into();
     let (mut value, mut gradient) = function(&at)?;
+    let mut evaluations = 1;
     for taken in 0..limits.steps {
         if gradient.iter().all(|part| part.abs() <= limits.gradient) {
-            return Ok(Minimum { at, steps: taken, curvature: history });
+            return Ok(Minimum { at, steps: taken, evaluations, curvature: history });
         }
         let direction = descent(&gradient, &history);
         let directional_derivative = dot(&direction, &gradient);
@@ -70,17 +77,18 @@ pub(crate) fn minimise<E>(
         let accepted = loop {
             let next: Vec<f64> = at.iter().zip(&direction).map(|(a, d)| a + step * d).collect();
             let (next_value, next_gradient) = function(&next)?;
+            evaluations += 1;
             if next_value <= value + 1e-4 * step * directional_derivative {
                 break Some((next, next_value, next_gradient));
             }
             step /= 2.0;
-            if step < 1e-10 {
+            if step * -directional_derivative < LEAST_DESCENT * value.abs() {
                 break None;
             }
         };
         // No step goes down any more: the precision of the function is spent.
         let Some((next, next_value, next_gradient)) = accepted else {
-            return Ok(Minimum { at, steps: taken, curvature: history });
+            return Ok(Minimum { at, steps: taken, evaluations, curvature: history });
         };
         let s: Vec<f64> = next.iter().zip(&at).map(|(a, b)| a - b).collect();
         let y: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
@@ -92,7 +100,7 @@ pub(crate) fn minimise<E>(
         }
         (at, value, gradient) = (next, next_value, next_gradient);
     }
-    Ok(Minimum { at, steps: limits.steps, curvature: history })
+    Ok(Minimum { at, steps: limits.steps, evaluations, curvature: history })
 }
 
 /// The quasi-Newton direction, by the two-loop recursion.

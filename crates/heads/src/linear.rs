@@ -115,6 +115,13 @@ impl Algorithm for Linear {
             };
             let found = whole.minimise(start, penalty, max_iter);
             at = found.at;
+            if subsample.is_some() {
+                notes.push(format!(
+                    "penalty {penalty}: {} passes over the rows, from the minimum on a stratified subsample of \
+                     {SUBSAMPLE}",
+                    found.evaluations
+                ));
+            }
             if found.steps == max_iter {
                 notes.push(format!(
                     "penalty {penalty}: stopped after {} steps, before the gradient vanished",

@@ -40,6 +40,11 @@ pub(super) fn choose(
             tried.join("; ")
         ));
     }
+    if let Some(passes) = trial.passes {
+        log.notes.push(format!(
+            "{name}: {passes} passes over the rows, from the minimum on a stratified subsample"
+        ));
+    }
     if trial.unfinished > 0 {
         let of = trial.duals.len();
         log.notes.push(format!(

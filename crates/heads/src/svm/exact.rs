@@ -25,6 +25,8 @@ pub(super) struct Trial {
     pub(super) decisions: Vec<f32>,
     /// Binary classifiers whose fit was stopped before their optimum.
     pub(super) unfinished: usize,
+    /// How often all rows were read, where there are too many to begin with all of them.
+    pub(super) passes: Option<usize>,
 }
 
 impl Trial {
@@ -76,6 +78,7 @@ impl Exact<'_> {
             duals: Vec::new(),
             decisions: Vec::new(),
             unfinished: 0,
+            passes: None,
         };
         let mut trials: Vec<Trial> = costs.iter().map(trial).collect();
         // From the lowest cost up, each start is near its end.

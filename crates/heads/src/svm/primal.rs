@@ -192,6 +192,7 @@ impl<'a> Primal<'a> {
                 duals: (0..classifiers).map(dual).collect(),
                 decisions: Vec::new(),
                 unfinished: if found.steps == STEPS { classifiers } else { 0 },
+                passes: subsample.is_some().then_some(found.evaluations),
             };
             let fitted = self.classifiers(&trial);
             let positions: Vec<usize> = (0..self.validation.len()).collect();
@@ -291,7 +292,10 @@ impl<'a> View<'a> {
             self.primal.subproblems.problems.first().and_then(|subproblem| subproblem.epsilon);
         let mut loss = 0.0;
         let mut bias_gradient = vec![0.0; classifiers];
-        let mut gradient = vec![0.0; self.width * classifiers];
+        // Of a chunk in f32, of all chunks in f64: the rounding of a long sum in f32 is larger than the
+        // gradient at which the search ends.
+        let mut of_chunk = vec![0.0_f32; self.width * classifiers];
+        let mut sums = vec![0.0_f64; self.width * classifiers];
         let mut read = Vec::new();
         for (place, chunk) in self.training.rows().chunks(CHUNK).enumerate() {
             let rows = if let Some(rows) = self.stored.get(place) {
@@ -317,21 +321,24 @@ impl<'a> View<'a> {
                 *gradient = derivative as f32;
             }
             let gradients = Matrix::new(&gradients, chunk.len(), classifiers);
-            let to = MatrixMut::new(&mut gradient, self.width, classifiers);
-            self.multiplier.accumulate(rows.transposed(), gradients, to);
+            let to = MatrixMut::new(&mut of_chunk, self.width, classifiers);
+            self.multiplier.multiply(rows.transposed(), gradients, to);
+            sums.iter_mut().zip(&of_chunk).for_each(|(sum, &part)| *sum += f64::from(part));
         }
         if let Some(inverse) = &self.whitening {
-            let sums = gradient.clone();
+            let total: Vec<f32> = sums.iter().map(|&sum| sum as f32).collect();
             self.multiplier.multiply(
                 Matrix::new(inverse, self.width, self.width),
-                Matrix::new(&sums, self.width, classifiers),
-                MatrixMut::new(&mut gradient, self.width, classifiers),
+                Matrix::new(&total, self.width, classifiers),
+                MatrixMut::new(&mut of_chunk, self.width, classifiers),
             );
+            sums.iter_mut().zip(&of_chunk).for_each(|(sum, &part)| *sum = f64::from(part));
         }
         let lengths: f64 = weights.iter().map(|weight| weight * weight).sum();
-        let gradients = gradient.iter().zip(weights);
-        let mut gradient: Vec<f64> = gradients
-            .map(|(&gradient, weight)| f64::from(gradient) / n as f64 + penalty * weight)
+        let mut gradient: Vec<f64> = sums
+            .iter()
+            .zip(weights)
+            .map(|(sum, weight)| sum / n as f64 + penalty * weight)
             .collect();
         gradient.extend(bias_gradient.iter().map(|gradient| gradient / n as f64));
         (loss / n as f64 + penalty * lengths / 2.0, gradient)
