@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A cluster on one machine: its store is that of one process, though executors are killed and the scheduler is restarted.
 
-A scheduler and three executors of facefold-cluster extract generated pictures. An executor is killed twice (SIGKILL; another one
-takes its place), the scheduler is killed and started again once. The store must equal the one that `facefold extract` makes: the same keys,
+A scheduler and three executors of facefold-cluster extract generated pictures, on encrypted connections; who lacks the credentials is
+refused. An executor is killed twice (SIGKILL; another one takes its place), the scheduler is killed and started again once. The store must equal the one that `facefold extract` makes: the same keys,
 the same bits. Then two executors of one thread each are timed against two threads of one process, one after the other, in turns.
 
     scripts/cluster_test.py                                  # 2,000 pictures
@@ -49,12 +49,31 @@ class Cluster:
     def __init__(self, program, directory):
         self.program, self.directory, self.used = program, directory, set()
         self.scheduler_port = free_port(self.used)
+        self.credentials = directory / "credentials"
+        if not self.credentials.is_dir():
+            run(program, "credentials", self.credentials)
         self.scheduler, self.executors = None, []
         self.log = open(directory / "cluster.log", "ab")
         self.start_scheduler()
 
     def spawn(self, *arguments):
-        return subprocess.Popen([self.program, *arguments], stdout=self.log, stderr=self.log)
+        return subprocess.Popen([self.program, *arguments, "--credentials", self.credentials], stdout=self.log, stderr=self.log)
+
+    def client(self):
+        """Options of a client."""
+        return ["--scheduler", f"127.0.0.1:{self.scheduler_port}", "--credentials", self.credentials]
+
+    def refuse_strangers(self):
+        """A client with the credentials is served; one without, or with those of another cluster, is not."""
+        query = [self.program, "sql", "SELECT 40 + 2 AS answer"]
+        assert "42" in run(*query, *self.client())
+        other = self.directory / "other-credentials"
+        run(self.program, "credentials", other)
+        for options in ([], ["--credentials", other]):
+            command = [*query, "--scheduler", f"127.0.0.1:{self.scheduler_port}", *options]
+            refused = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=120)
+            assert refused.returncode != 0 and "42" not in refused.stdout, refused
+        shutil.rmtree(other)
 
     def start_scheduler(self):
         self.scheduler = self.spawn("scheduler", "--listen", f"127.0.0.1:{self.scheduler_port}")
@@ -103,10 +122,10 @@ def survive(facefold, cluster_program, directory, arguments):
     cluster = Cluster(cluster_program, directory)
     for _ in range(3):
         cluster.start_executor()
+    cluster.refuse_strangers()
     store = directory / "store"
     client = subprocess.Popen(
-        [str(word) for word in (cluster_program, "extract", "adience", directory / "set", "--store", store, *shared, "--pictures", 64,
-                                "--scheduler", f"127.0.0.1:{cluster.scheduler_port}")],
+        [str(word) for word in (cluster_program, "extract", "adience", directory / "set", "--store", store, *shared, "--pictures", 64, *cluster.client())],
         stdout=subprocess.PIPE, stderr=cluster.log, text=True)
 
     def stored():
@@ -160,8 +179,7 @@ def rates(facefold, cluster_program, directory, arguments):
             if kind == "threads":
                 command = [facefold, "extract", "adience", directory / "timed", "--store", target, *shared, "--threads", 2]
             else:
-                command = [cluster_program, "extract", "adience", directory / "timed", "--store", target, *shared,
-                           "--scheduler", f"127.0.0.1:{cluster.scheduler_port}"]
+                command = [cluster_program, "extract", "adience", directory / "timed", "--store", target, *shared, *cluster.client()]
             start = time.monotonic()
             run(*command)
             # The first round loads the executors' networks.
@@ -193,7 +211,7 @@ def main():
     if arguments.pictures > 0:
         done = survive(facefold, cluster_program, directory, arguments)
         lines.append(
-            f"- one scheduler, three executors of one thread, {arguments.pictures} generated pictures; {', '.join(done)} of its bytes: the store "
+            f"- one scheduler, three executors of one thread, mutual TLS, {arguments.pictures} generated pictures; {', '.join(done)} of its bytes: the store "
             "equals that of one process (keys, bits, order of label rows), `store verify` says sound.")
     medians = rates(facefold, cluster_program, directory, arguments)
     ratio = medians["executors"] / medians["threads"]

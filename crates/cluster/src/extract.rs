@@ -18,11 +18,13 @@ use clap::Args;
 use facefold::core::{Extraction, Extractor as _, RejectReason};
 use facefold::datasets::{Dataset, DatasetKind};
 use facefold::extract::store_header;
+use facefold::remote::{is_address, pictures_at};
 use facefold::store::{Attempts, SampleRow, Store, StoreError, StoreWriter};
 use facefold::{ExtractOptions, Source};
 use facefold_jobs::Limits;
 
 use crate::columns::{self, Outcome};
+use crate::credentials::{Credentials, CredentialsArguments};
 use crate::models::EmbedOptions;
 use crate::{functions, session};
 
@@ -35,15 +37,18 @@ const BACKUP_AFTER: f64 = 3.0;
 /// Options of `extract`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Executors read the pictures under the same absolute paths as this client. The store is what `facefold extract` of the
+Executors read the pictures under the same absolute paths as this client, or from object storage (credentials, region and
+endpoint are those of each executor's environment). The store is what `facefold extract` of the
 same data set makes, to the bit where all processors are alike, and that command goes on with it.
 
 Example:
-  facefold-cluster extract utkface /data/utkface --taps --store stores/utkface --scheduler 10.0.0.1:50050")]
+  facefold-cluster extract utkface /data/utkface --taps --store stores/utkface --scheduler 10.0.0.1:50050
+  facefold-cluster extract pictures s3://faces/2026 --store stores/2026 --scheduler 10.0.0.1:50050")]
 pub struct ExtractArguments {
     /// Kind of data set, as for `facefold extract`: adience, utkface, fairface, imdb-wiki, folder, manifest or pictures.
     kind: String,
-    /// Its directory (for `manifest`, the CSV file).
+    /// Its directory (for `manifest`, the CSV file); for `pictures` also an address of object storage, such as
+    /// `s3://bucket/prefix`, which the executors then read.
     root: PathBuf,
     /// Label file with subjects and folds, where it does not lie in its usual place.
     #[arg(long, value_name = "CSV")]
@@ -54,6 +59,8 @@ pub struct ExtractArguments {
     /// The scheduler.
     #[arg(long, default_value = "127.0.0.1:50050", value_name = "HOST:PORT")]
     scheduler: String,
+    #[command(flatten)]
+    credentials: CredentialsArguments,
     /// Model pack.
     #[arg(long, default_value = "buffalo_s")]
     model: String,
@@ -81,7 +88,19 @@ pub struct ExtractArguments {
 /// what was extracted until then is kept.
 pub async fn run(arguments: &ExtractArguments) -> Result<()> {
     let kind: DatasetKind = arguments.kind.parse()?;
-    let mut source = Source::new(kind, &arguments.root);
+    let mut source = match arguments.root.to_str().filter(|_| is_address(&arguments.root)) {
+        // Known by their whole addresses.
+        Some(address) if kind == DatasetKind::Pictures => {
+            let mut source = Source::new(kind, "/");
+            source.options.pictures = Some(listed(address).await?);
+            source
+        }
+        Some(address) => bail!(
+            "`{address}`: expected a directory, as label files are read from one; of pictures without labels \
+             (`pictures`) an address may be given"
+        ),
+        None => Source::new(kind, &arguments.root),
+    };
     source.options.labels.clone_from(&arguments.labels);
     let dataset = source.load(&())?;
     let EmbedOptions { model, taps, aligned } = &arguments.embed_options();
@@ -114,6 +133,12 @@ pub async fn run(arguments: &ExtractArguments) -> Result<()> {
         bail!("stopped before the end; the same command goes on from here");
     }
     Ok(())
+}
+
+/// The pictures below an address.
+async fn listed(address: &str) -> Result<Vec<PathBuf>> {
+    let address = address.to_owned();
+    Ok(tokio::task::spawn_blocking(move || pictures_at(&address)).await??)
 }
 
 impl ExtractArguments {
@@ -164,10 +189,14 @@ impl Running {
     async fn run(&mut self, arguments: &ExtractArguments, dataset: &Dataset) -> Result<bool> {
         let root = std::path::absolute(&dataset.root)?;
         let missing = self.rows.iter().enumerate().filter(|(_, row)| row.key.is_none());
+        let place_of = |path: &Path| {
+            if is_address(path) { path.to_owned() } else { root.join(path) }
+        };
         let missing: Job =
-            missing.map(|(place, row)| (place, root.join(&row.sample.path))).collect();
+            missing.map(|(place, row)| (place, place_of(&row.sample.path))).collect();
         let jobs = missing.chunks(arguments.pictures as usize).map(<[_]>::to_vec);
         let options = arguments.embed_options().to_text();
+        let credentials = arguments.credentials.read()?;
         let limits = Limits {
             at_a_time: arguments.jobs as usize,
             patience: Duration::from_secs(arguments.patience),
@@ -176,7 +205,7 @@ impl Running {
         let attempt = async |job: &Job| {
             let first =
                 || job.first().map_or_else(String::new, |(_, path)| path.display().to_string());
-            attempt(&arguments.scheduler, &options, job)
+            attempt(&arguments.scheduler, credentials.as_ref(), &options, job)
                 .await
                 .with_context(|| format!("{} pictures, the first of them `{}`", job.len(), first()))
         };
@@ -265,9 +294,14 @@ impl Running {
 }
 
 /// Has a job done: one outcome a picture, in their order.
-async fn attempt(scheduler: &str, options: &str, job: &Job) -> Result<Vec<Outcome>> {
+async fn attempt(
+    scheduler: &str,
+    credentials: Option<&Credentials>,
+    options: &str,
+    job: &Job,
+) -> Result<Vec<Outcome>> {
     // A session of its own: that of a scheduler which was restarted is unknown to it.
-    let session = session::connect(scheduler).await?;
+    let session = session::connect(scheduler, credentials).await?;
     let batches = session.execute_logical_plan(plan(options, job)?).await?.collect().await?;
     let mut found: Vec<Option<Outcome>> = vec![None; job.len()];
     for batch in &batches {

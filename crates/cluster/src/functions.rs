@@ -18,6 +18,7 @@ use ballista::datafusion::logical_expr::{
 };
 use facefold::core::{Extraction, Extractor as _, ImageKey, RejectReason, Rejection, pictures};
 use facefold::predict::FacePrediction;
+use facefold::remote::{is_address, read_pictures};
 
 use crate::columns::{Outcome, outcome_type, outcomes};
 use crate::models::{EmbedOptions, bundle_predictor, extractor};
@@ -123,8 +124,7 @@ impl ScalarUDFImpl for Function {
                 Arc::new(embed(rows.map(|row| row.ok_or_else(no_bytes)), option.as_deref())?)
             }
             Kind::EmbedFile => {
-                let contents: Vec<_> =
-                    rows.map(|row| row.ok_or_else(no_bytes).and_then(read)).collect();
+                let contents = read(&rows.collect::<Vec<_>>())?;
                 let contents = contents.iter().map(|read| match read {
                     Ok(bytes) => Ok(bytes.as_slice()),
                     Err(rejection) => Err(rejection.clone()),
@@ -157,7 +157,28 @@ fn binary(column: &ArrayRef) -> Result<ArrayRef> {
     }
 }
 
-fn read(path: &[u8]) -> Result<Vec<u8>, Rejection> {
+/// The bytes of files, and of pictures on object storage, which are read together.
+fn read(paths: &[Option<&[u8]>]) -> Result<Vec<Result<Vec<u8>, Rejection>>> {
+    let address = |path: &Option<&[u8]>| {
+        let text = std::str::from_utf8((*path)?).ok()?;
+        is_address(Path::new(text)).then_some(text)
+    };
+    let addresses: Vec<Option<&str>> = paths.iter().map(address).collect();
+    let remote: Vec<&str> = addresses.iter().copied().flatten().collect();
+    let mut remote = match remote.is_empty() {
+        true => Vec::new(),
+        false => read_pictures(&remote).map_err(external)?,
+    }
+    .into_iter();
+    let contents = paths.iter().zip(&addresses).map(|(path, address)| match (address, path) {
+        (Some(_), _) => remote.next().unwrap_or_else(|| Err(no_bytes())),
+        (None, Some(path)) => read_file(path),
+        (None, None) => Err(no_bytes()),
+    });
+    Ok(contents.collect())
+}
+
+fn read_file(path: &[u8]) -> Result<Vec<u8>, Rejection> {
     #[cfg(unix)]
     let path = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path);
     #[cfg(not(unix))]

@@ -2,6 +2,7 @@
 //! functions, and what is run on them: an extraction into a store, or SQL.
 
 mod columns;
+mod credentials;
 mod extract;
 mod functions;
 mod models;
@@ -10,12 +11,14 @@ mod session;
 mod sql;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::credentials::Credentials;
 use crate::extract::ExtractArguments;
 use crate::services::{ExecutorArguments, SchedulerArguments};
 use crate::sql::SqlArguments;
@@ -30,6 +33,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make credentials for a cluster: copy the directory to all of its machines, and give it to all of its parts.
+    Credentials {
+        /// Directory to make.
+        dir: PathBuf,
+    },
     /// Run the scheduler, which gives work to executors.
     Scheduler(SchedulerArguments),
     /// Run an executor, which embeds pictures.
@@ -61,6 +69,7 @@ fn run(arguments: Arguments) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         match arguments.command {
+            Command::Credentials { dir } => Credentials::create(&dir),
             Command::Scheduler(arguments) => services::scheduler(&arguments).await,
             Command::Executor(arguments) => services::executor(&arguments).await,
             Command::Extract(arguments) => extract::run(&arguments).await,

@@ -5,13 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use arrow_flight::flight_service_server::FlightServiceServer;
 use ballista_core::config::TaskSchedulingPolicy;
+use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use ballista_core::utils::{GrpcServerConfig, create_grpc_server};
+use ballista_executor::ArrowFlightServerProvider;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
+use ballista_executor::flight_service::BallistaFlightService;
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::SchedulerConfig;
-use ballista_scheduler::scheduler_process::start_server;
+use ballista_scheduler::scheduler_process::{create_scheduler, start_server};
 use clap::Args;
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 
+use crate::credentials::{Credentials, ListenArguments};
 use crate::session;
 
 /// An executor that was not heard of for so many seconds is dead, and its tasks are given to others.
@@ -26,21 +33,23 @@ const TASK_FAILURES: usize = 4;
 /// Options of `scheduler`.
 #[derive(Debug, Args)]
 pub struct SchedulerArguments {
-    /// Address to listen on. Who reaches it can run queries on all executors: keep it, and the executors,
-    /// in a network of their own.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:50050")]
     listen: SocketAddr,
     /// The name by which executors and clients reach this machine. Default: the address to listen on.
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
+    #[command(flatten)]
+    access: ListenArguments,
 }
 
 /// Runs the scheduler until it is stopped.
 ///
 /// # Errors
-/// An address that is taken.
+/// An address that is taken, or that needs credentials.
 pub async fn scheduler(arguments: &SchedulerArguments) -> Result<()> {
     let listen = arguments.listen;
+    let credentials = arguments.access.read(listen)?;
     let config = SchedulerConfig {
         bind_host: listen.ip().to_string(),
         bind_port: listen.port(),
@@ -53,12 +62,34 @@ pub async fn scheduler(arguments: &SchedulerArguments) -> Result<()> {
         finished_job_data_clean_up_interval_seconds: 60,
         finished_job_state_clean_up_interval_seconds: 120,
         task_max_failures: TASK_FAILURES,
-        override_config_producer: Some(Arc::new(session::config)),
+        override_config_producer: Some(session::configure(credentials.as_ref())),
         override_session_builder: Some(Arc::new(session::state)),
+        override_create_grpc_client_endpoint: credentials.as_ref().map(Credentials::endpoint),
+        use_tls: credentials.is_some(),
         ..SchedulerConfig::default()
     };
     let cluster = BallistaCluster::new_from_config(&config).await?;
-    start_server(cluster, listen, Arc::new(config)).await.context("the scheduler failed")
+    let Some(credentials) = credentials else {
+        return start_server(cluster, listen, Arc::new(config))
+            .await
+            .context("the scheduler failed");
+    };
+    // Ballista's own server does not encrypt.
+    let (decoded, encoded) = (
+        config.grpc_server_max_decoding_message_size as usize,
+        config.grpc_server_max_encoding_message_size as usize,
+    );
+    let scheduler =
+        create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config)).await?;
+    let service = SchedulerGrpcServer::new(scheduler)
+        .max_decoding_message_size(decoded)
+        .max_encoding_message_size(encoded);
+    create_grpc_server(&GrpcServerConfig::default())
+        .tls_config(credentials.server())?
+        .add_service(service)
+        .serve(listen)
+        .await
+        .context("the scheduler failed")
 }
 
 /// Options of `executor`.
@@ -79,12 +110,14 @@ pub struct ExecutorArguments {
     /// Directory for results until they are fetched. Default: a temporary one.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
+    #[command(flatten)]
+    access: ListenArguments,
 }
 
 /// Runs an executor until it is stopped.
 ///
 /// # Errors
-/// An address that is taken, or a scheduler that cannot be reached.
+/// An address that is taken or that needs credentials, or a scheduler that cannot be reached.
 pub async fn executor(arguments: &ExecutorArguments) -> Result<()> {
     let (host, port) = arguments
         .scheduler
@@ -94,6 +127,7 @@ pub async fn executor(arguments: &ExecutorArguments) -> Result<()> {
             format!("--scheduler: expected HOST:PORT, found `{}`", arguments.scheduler)
         })?;
     let listen = arguments.listen;
+    let credentials = arguments.access.read(listen)?;
     let work = match &arguments.work {
         Some(work) => work.clone(),
         None => std::env::temp_dir().join(format!("facefold-executor-{}", std::process::id())),
@@ -114,8 +148,22 @@ pub async fn executor(arguments: &ExecutorArguments) -> Result<()> {
         job_data_clean_up_interval_seconds: 300,
         executor_heartbeat_interval_seconds: LOOK_SECONDS,
         override_function_registry: Some(Arc::new(session::registry()?)),
-        override_config_producer: Some(Arc::new(session::config)),
+        override_config_producer: Some(session::configure(credentials.as_ref())),
+        override_create_grpc_client_endpoint: credentials.as_ref().map(Credentials::endpoint),
+        override_arrow_flight_service: credentials.map(results),
         ..ExecutorProcessConfig::default()
     };
     start_executor_process(Arc::new(config)).await.context("the executor failed")
+}
+
+/// The service that gives results to who has the credentials.
+fn results(credentials: Credentials) -> Arc<ArrowFlightServerProvider> {
+    Arc::new(move |work, listen, mut shutdown, config| {
+        let service = FlightServiceServer::new(BallistaFlightService::new(work));
+        let server = create_grpc_server(&config).tls_config(credentials.server());
+        tokio::spawn(async move {
+            let served = server?.add_service(service).serve_with_shutdown(listen, shutdown.recv());
+            served.await.map_err(Into::into)
+        })
+    })
 }

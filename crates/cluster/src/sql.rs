@@ -8,6 +8,7 @@ use ballista::datafusion::arrow::util::pretty::pretty_format_batches;
 use ballista::datafusion::prelude::ParquetReadOptions;
 use clap::Args;
 
+use crate::credentials::CredentialsArguments;
 use crate::session;
 
 /// Options of `sql`.
@@ -23,6 +24,8 @@ pub struct SqlArguments {
     /// The scheduler.
     #[arg(long, default_value = "127.0.0.1:50050", value_name = "HOST:PORT")]
     scheduler: String,
+    #[command(flatten)]
+    credentials: CredentialsArguments,
     /// A Parquet file, or a directory of them, that all executors see under this path.
     #[arg(long = "table", value_name = "NAME=PATH", value_parser = named)]
     tables: Vec<(String, PathBuf)>,
@@ -41,7 +44,8 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
 /// # Errors
 /// A table that cannot be read, a query that is wrong, or a scheduler that cannot be reached.
 pub async fn run(arguments: &SqlArguments) -> Result<()> {
-    let session = session::connect(&arguments.scheduler).await?;
+    let credentials = arguments.credentials.read()?;
+    let session = session::connect(&arguments.scheduler, credentials.as_ref()).await?;
     for (name, path) in &arguments.tables {
         let path = std::path::absolute(path)?;
         let place = path.to_str().with_context(|| format!("`{}` is no UTF-8", path.display()))?;

@@ -170,7 +170,9 @@ fn is_hidden(path: &Path) -> bool {
     name.starts_with('.') || OF_SYSTEMS.contains(&name.to_lowercase().as_str())
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether a file's name ends as a picture's does.
+#[must_use]
+pub fn is_picture(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     ENDINGS.contains(&ending.as_str())
 }

@@ -6,6 +6,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use facefold_core::Rejection;
+
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -40,7 +42,7 @@ pub fn require_directory(option: &str, path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::options(format!(
-        "{option}: expected a directory on this machine, found the address `{}`; stores alone lie on object storage",
+        "{option}: expected a path on this machine, found the address `{}`; stores alone lie on object storage",
         path.display()
     )))
 }
@@ -66,6 +68,22 @@ pub fn local_store(path: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     storage::local_store(path, progress)
 }
 
+/// The addresses of the pictures on object storage below an address, sorted.
+///
+/// # Errors
+/// An address that is none, or that cannot be reached.
+pub fn pictures_at(address: &str) -> Result<Vec<PathBuf>> {
+    storage::pictures_at(address)
+}
+
+/// The bytes of pictures on object storage, some read at a time, in the order of their addresses.
+///
+/// # Errors
+/// Where no request can be made at all; a picture that cannot be read is rejected.
+pub fn read_pictures(addresses: &[&str]) -> Result<Vec<std::result::Result<Vec<u8>, Rejection>>> {
+    storage::read_pictures(addresses)
+}
+
 /// Runs what writes into a store on its directory: of an address on the local copy, uploading what is new.
 ///
 /// # Errors
@@ -81,10 +99,12 @@ pub(crate) fn writing<T>(
 #[cfg(feature = "object-storage")]
 mod storage {
     use std::path::{Path, PathBuf};
+    use std::sync::OnceLock;
     use std::sync::mpsc::{RecvTimeoutError, channel};
     use std::time::Duration;
 
-    use facefold_remote::{RemoteStore, Transferred};
+    use facefold_core::{RejectReason, Rejection};
+    use facefold_remote::{PictureReader, RemoteError, RemoteStore, Transferred};
 
     use super::{copies_directory, is_address, require_plain_path};
     use crate::error::Result;
@@ -165,6 +185,30 @@ mod storage {
         Ok(done)
     }
 
+    pub(super) fn pictures_at(address: &str) -> Result<Vec<PathBuf>> {
+        let found = reader()?.list(address)?;
+        Ok(found.into_iter().map(PathBuf::from).collect())
+    }
+
+    pub(super) fn read_pictures(
+        addresses: &[&str],
+    ) -> Result<Vec<std::result::Result<Vec<u8>, Rejection>>> {
+        let read = reader()?.read(addresses).into_iter();
+        let rejection =
+            |error: RemoteError| Rejection::new(RejectReason::Unreadable, error.to_string());
+        Ok(read.map(|bytes| bytes.map_err(rejection)).collect())
+    }
+
+    /// One for the whole program: it keeps its connections.
+    fn reader() -> Result<&'static PictureReader> {
+        static READER: OnceLock<PictureReader> = OnceLock::new();
+        if let Some(reader) = READER.get() {
+            return Ok(reader);
+        }
+        let made = PictureReader::new()?;
+        Ok(READER.get_or_init(|| made))
+    }
+
     fn opened(address: &Path) -> Result<(RemoteStore, PathBuf)> {
         let remote = RemoteStore::open(&address.to_string_lossy())?;
         let copy = remote.copy_below(&copies_directory());
@@ -187,6 +231,8 @@ mod storage {
 mod storage {
     use std::path::{Path, PathBuf};
 
+    use facefold_core::Rejection;
+
     use crate::error::{Error, Result};
     use crate::progress::Progress;
 
@@ -202,6 +248,18 @@ mod storage {
     ) -> Result<T> {
         require_no_address(path)?;
         work(path)
+    }
+
+    pub(super) fn pictures_at(address: &str) -> Result<Vec<PathBuf>> {
+        require_no_address(Path::new(address))?;
+        Ok(Vec::new())
+    }
+
+    pub(super) fn read_pictures(
+        addresses: &[&str],
+    ) -> Result<Vec<std::result::Result<Vec<u8>, Rejection>>> {
+        addresses.iter().try_for_each(|address| require_no_address(Path::new(address)))?;
+        Ok(Vec::new())
     }
 
     fn require_no_address(path: &Path) -> Result<()> {

@@ -35,6 +35,14 @@ pub enum RemoteError {
         /// The failure.
         source: Box<object_store::Error>,
     },
+    /// A picture, or a listing of pictures, that cannot be had.
+    #[error("`{address}`: {source}")]
+    Picture {
+        /// Its address.
+        address: String,
+        /// The failure.
+        source: Box<object_store::Error>,
+    },
     /// A file that is not what was written.
     #[error(
         "`{address}/{name}` is not what was written: expected other bytes; the command that made the store uploads it \

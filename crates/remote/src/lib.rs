@@ -8,6 +8,7 @@
 //! are compared with it.
 
 mod error;
+mod pictures;
 mod record;
 mod writer;
 
@@ -26,6 +27,7 @@ use tokio::runtime::Runtime;
 use url::Url;
 
 pub use error::RemoteError;
+pub use pictures::PictureReader;
 use record::{Record, Version};
 pub use writer::Writer;
 
@@ -53,6 +55,15 @@ const AT_A_TIME: usize = 4;
 /// The end of the name of a file that is not whole yet.
 const PARTIAL: &str = ".download";
 
+fn invalid_address(address: &str, what: String) -> RemoteError {
+    RemoteError::Address { address: address.to_owned(), what }
+}
+
+/// Credentials, region and endpoint, as `object_store` calls them.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value))
+}
+
 /// What a transfer moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Transferred {
@@ -78,7 +89,7 @@ impl RemoteStore {
     /// # Errors
     /// [`RemoteError::Address`], or settings that do not go together.
     pub fn open(address: &str) -> Result<Self, RemoteError> {
-        let invalid = |what: String| RemoteError::Address { address: address.to_owned(), what };
+        let invalid = |what: String| invalid_address(address, what);
         let url = Url::parse(address).map_err(|error| invalid(error.to_string()))?;
         if !SCHEMES.contains(&url.scheme()) {
             return Err(invalid(format!("the scheme `{}`", url.scheme())));
@@ -91,9 +102,8 @@ impl RemoteStore {
         if url.path().trim_matches('/').is_empty() {
             return Err(invalid("a bucket without a prefix".to_owned()));
         }
-        let variables = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (objects, prefix) =
-            parse_url_opts(&url, variables).map_err(|error| invalid(error.to_string()))?;
+            parse_url_opts(&url, environment()).map_err(|error| invalid(error.to_string()))?;
         Self::of(address, Arc::from(objects), prefix)
     }
 
