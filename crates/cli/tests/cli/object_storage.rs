@@ -1,8 +1,8 @@
-//! Stores at `s3://…`, on moto's S3 server behind a proxy that can be cut.
+//! Stores at `s3://…`, on moto's S3 server, which can be killed, behind a proxy that can be cut.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,32 +12,81 @@ use facefold_testing::{Need, given};
 
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
 
-/// Moto's server, ended with the test.
+/// Moto's server with what it has in a file, written before a request is answered: a server that is killed and
+/// started again has all that it had confirmed, parts of uploads too.
+const MAIN: &str = r#"
+import os, pickle, sys, threading
+from moto.s3.models import s3_backends
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+
+path, port = sys.argv[1], int(sys.argv[2])
+buckets = s3_backends["123456789012"]["aws"].buckets
+if os.path.exists(path):
+    with open(path, "rb") as file:
+        buckets.update(pickle.load(file))
+application, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+def answer(request, start):
+    with lock:
+        body = application(request, start)
+        if request["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            with open(path + ".new", "wb") as file:
+                pickle.dump(dict(buckets), file)
+            os.replace(path + ".new", path)
+        return body
+
+run_simple("127.0.0.1", port, answer, threaded=True)
+"#;
+
+/// The server, ended with the test.
 struct Server {
+    python: PathBuf,
+    state: PathBuf,
     child: Child,
     port: u16,
 }
 
 impl Server {
-    /// A server with the bucket `faces`.
-    fn start(python: &Path) -> Self {
+    /// A server with the bucket `faces`, which keeps what it has at `state`.
+    fn start(python: &Path, state: &Path) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("its address").port();
         drop(free);
-        let main = "import sys; from moto.server import main; main(sys.argv[1:])";
-        let child = Command::new(python)
-            .args(["-c", main, "-H", "127.0.0.1", "-p", &port.to_string()])
+        let child = Self::spawn(python, state, port);
+        let server = Self { python: python.to_owned(), state: state.to_owned(), child, port };
+        server.wait_for(Self::make_bucket);
+        server
+    }
+
+    fn spawn(python: &Path, state: &Path, port: u16) -> Child {
+        Command::new(python)
+            .args(["-c", MAIN])
+            .arg(state)
+            .arg(port.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("python starts");
-        let server = Self { child, port };
+            .expect("python starts")
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().expect("a running server");
+        self.child.wait().expect("an exit code");
+    }
+
+    /// After [`Self::kill`], on the same port.
+    fn start_again(&mut self) {
+        self.child = Self::spawn(&self.python, &self.state, self.port);
+        self.wait_for(|server| TcpStream::connect(("127.0.0.1", server.port)).is_ok());
+    }
+
+    fn wait_for(&self, ready: impl Fn(&Self) -> bool) {
         let start = Instant::now();
-        while !server.make_bucket() {
+        while !ready(self) {
             assert!(start.elapsed() < Duration::from_mins(1), "moto does not answer");
             std::thread::sleep(Duration::from_millis(100));
         }
-        server
     }
 
     fn make_bucket(&self) -> bool {
@@ -156,9 +205,9 @@ fn compare(store: &str) -> Command {
 #[test]
 fn a_store_on_s3_is_that_of_a_directory_though_the_server_goes_away() {
     let Some(python) = given(Need::Python) else { return };
-    let server = Server::start(&python);
-    let proxy = Proxy::before(&server);
     let dir = Dir::new();
+    let mut server = Server::start(&python, &dir.path("server"));
+    let proxy = Proxy::before(&server);
     let (one, other) = (dir.path("one"), dir.path("other"));
 
     // Written by one machine, read by another.
@@ -175,24 +224,27 @@ fn a_store_on_s3_is_that_of_a_directory_though_the_server_goes_away() {
     let run = std::fs::read_to_string(out.join("run.toml")).expect("run.toml");
     assert!(run.contains("s3://faces/stores/drawn"), "{run}");
 
-    // The server goes away in the middle of an upload, and comes back.
+    // The server is killed in the middle of an upload, and comes back.
     let store = "s3://faces/stores/cut";
     proxy.cut_after(600_000);
     let mut child = on(&one, &proxy, extract(store)).stdout(Stdio::null()).spawn().expect("starts");
     proxy.wait_for_cut();
-    std::thread::sleep(Duration::from_secs(1));
+    server.kill();
+    server.start_again();
     proxy.mend();
     assert!(child.wait().expect("an exit code").success());
     assert_eq!(json(on(&other, &proxy, compare(store)))["equal"], true);
 
-    // It goes away, and the client is killed before it comes back: the parts are not taken for a store,
+    // Both are killed: the parts are not taken for a store,
     // and the same command goes on.
     let store = "s3://faces/stores/killed";
     proxy.cut_after(600_000);
     let mut child = on(&one, &proxy, extract(store)).stdout(Stdio::null()).spawn().expect("starts");
     proxy.wait_for_cut();
+    server.kill();
     child.kill().expect("a running program");
     child.wait().expect("an exit code");
+    server.start_again();
     proxy.mend();
     let words = fail(on(&other, &proxy, line(&format!("store info {store}"), &[])), 1);
     assert!(words.contains("there is no store"), "{words}");
@@ -230,9 +282,16 @@ fn a_store_on_s3_is_that_of_a_directory_though_the_server_goes_away() {
     }
 
     // Addresses are for stores alone.
-    let cv = format!("cv --store {store} --task gender --head linear --out s3://faces/reports/one");
-    let words = fail(on(&one, &proxy, line(&cv, &[])), 2);
-    assert!(words.contains("--out: expected a directory"), "{words}");
+    for command in [
+        format!("cv --store {store} --task gender --head linear"),
+        format!("train --store {store} --task gender"),
+        format!("store export {store} --format csv"),
+        "demo".to_owned(),
+    ] {
+        let to_address = line(&format!("{command} --out s3://faces/reports/one"), &[]);
+        let words = fail(on(&one, &proxy, to_address), 2);
+        assert!(words.contains("--out: expected a path on this machine"), "{words}");
+    }
     let words = fail(on(&one, &proxy, line("store info s3:/faces/stores/cut", &[])), 2);
     assert!(words.contains("expected an address such as s3://"), "{words}");
 }
