@@ -1,7 +1,6 @@
 //! Defines the `facefold` command: reads the arguments, runs one command, gives the exit code.
 
 mod arguments;
-mod columns;
 mod commands;
 mod config;
 mod containers;

@@ -1,6 +1,7 @@
 //! Import: embeddings that another program made become a store.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{
@@ -76,6 +77,26 @@ pub struct ImportSummary {
     pub without_subject: usize,
     /// Whether it was cancelled before its end.
     pub interrupted: bool,
+}
+
+impl fmt::Display for ImportSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} of {} label rows have an embedding of {} values of `{}`",
+            self.embedded, self.rows, self.embedding_length, self.network
+        )?;
+        if self.taps_length > 0 {
+            writeln!(f, "with {} further features", self.taps_length)?;
+        }
+        if self.mirrored {
+            writeln!(f, "with those of the mirrored pictures")?;
+        }
+        if self.interrupted {
+            writeln!(f, "stopped before the end; the same command goes on from here")?;
+        }
+        write!(f, "store {} (fingerprint {})", self.store.display(), self.fingerprint)
+    }
 }
 
 /// Imports embeddings and labels into a store, on which everything works but what needs pictures.

@@ -1,6 +1,7 @@
 //! Merging: stores of the parts of a data set, extracted on several machines, become one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{ImageKey, RejectReason};
@@ -49,6 +50,28 @@ pub struct MergeSummary {
     pub known: usize,
     /// The fingerprint of the store.
     pub fingerprint: String,
+}
+
+impl fmt::Display for MergeSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} label rows of {} stores: {} pictures with embeddings and {} rejected ones taken over, {} known \
+             before",
+            self.rows, self.stores, self.embedded, self.rejected, self.known
+        )?;
+        if let Some(first) = self.kept.first() {
+            writeln!(
+                f,
+                "{} label rows stay that none of the stores has any more, the first is {}: to remove one, \
+                 `facefold store forget {} --image PATH`",
+                self.kept.len(),
+                first.display(),
+                self.store.display()
+            )?;
+        }
+        write!(f, "store {} (fingerprint {})", self.store.display(), self.fingerprint)
+    }
 }
 
 impl MergeSummary {

@@ -1,5 +1,6 @@
 //! From the name of a model pack to an extractor, fetching missing weights on the way.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::ExtractorError;
@@ -179,6 +180,17 @@ pub struct PackStatus {
     pub files: Vec<PackFile>,
     /// Its terms.
     pub licence: &'static str,
+}
+
+impl fmt::Display for PackStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.present { "here" } else { "not here" };
+        writeln!(f, "{} ({state}): {}", self.name, self.summary)?;
+        for file in &self.files {
+            writeln!(f, "  {:<8} {}", file.state, file.path.display())?;
+        }
+        write!(f, "  {}", self.licence)
+    }
 }
 
 /// A file of a model pack.

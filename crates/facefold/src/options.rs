@@ -141,6 +141,31 @@ pub fn head(name: &str, options: &HeadOptions) -> Result<Box<dyn Head>> {
     registry::head(name, options).map_err(Error::options)
 }
 
+/// More columns than any network's features have.
+const MOST_COLUMNS: usize = 1 << 20;
+
+/// The columns of the features that ranges such as `0-511` name, in their order.
+///
+/// # Errors
+/// [`Error::Options`] for what is no range.
+pub fn columns(ranges: &[String]) -> Result<Vec<usize>> {
+    let mut columns = Vec::new();
+    for range in ranges {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        match (first.parse::<usize>(), last.parse::<usize>()) {
+            (Ok(first), Ok(last)) if first <= last && last < MOST_COLUMNS => {
+                columns.extend(first..=last);
+            }
+            _ => {
+                return Err(Error::options(format!(
+                    "--columns: expected ranges such as 0-511,768-1023, found `{range}`"
+                )));
+            }
+        }
+    }
+    Ok(columns)
+}
+
 /// The settings of heads that `mlp.epochs=20` and the like make, laid over the defaults. Values are
 /// written as those that `tune` searches: several with commas (`svm.c=0.1,1,10`), where the setting is a
 /// list. [`facefold_heads::settings`] has all names.
@@ -206,4 +231,19 @@ pub fn each_once<T: Clone + PartialEq>(items: &[T]) -> Vec<T> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::columns;
+
+    #[test]
+    fn ranges_name_columns_in_order() {
+        let of = |text: &str| columns(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(of("4-6,0,2-2").unwrap(), [4, 5, 6, 0, 2]);
+        assert!(columns(&[]).unwrap().is_empty());
+        for wrong in ["", "3-1", "a", "1-", "-2", "1-2-3", "0-99999999999"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
 }

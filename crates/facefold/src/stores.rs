@@ -1,6 +1,7 @@
 //! Forgetting people: in a store, and in the reports that were made from it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_report::{DirectoryLock, ReportError};
@@ -14,6 +15,8 @@ use crate::remote;
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Forgotten {
+    /// The store.
+    pub store: PathBuf,
     /// Pictures removed from the store.
     pub pictures: usize,
     /// Label rows removed from the store.
@@ -28,6 +31,58 @@ pub struct Forgotten {
     pub other_removal_unfinished: bool,
 }
 
+impl Forgotten {
+    /// Where the forgotten person may still be found, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let missing = self.reports_not_found.len();
+        if missing > 0 {
+            warnings.push(format!(
+                "warning: {missing} reports made from this store were not found where they were written: one that \
+                 was moved still has its rows of the forgotten person; delete it, or make it anew"
+            ));
+        }
+        for (original, reports) in &self.reports_of_original {
+            warnings.push(format!(
+                "warning: {} reports were left as they are, as they were made from {}, of which this store is a \
+                 copy: run `store forget` on that one too",
+                reports.len(),
+                original.display()
+            ));
+        }
+        if self.other_removal_unfinished {
+            warnings.push(
+                "warning: an earlier removal from this store is not finished: run that `store forget` command again"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+impl fmt::Display for Forgotten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let store = self.store.display();
+        if self.pictures + self.label_rows > 0 {
+            let (pictures, rows) = (self.pictures, self.label_rows);
+            writeln!(f, "removed {pictures} pictures and {rows} label rows from {store}")?;
+        } else {
+            writeln!(f, "finished the removal from {store} that was cut off")?;
+        }
+        for (report, rows) in &self.reports {
+            writeln!(f, "removed {rows} rows and all fits from {}", report.display())?;
+        }
+        for report in &self.reports_not_found {
+            writeln!(f, "not found: the report {}, made from this store", report.display())?;
+        }
+        f.write_str(
+            "not searched: pictures, label files, files of imported embeddings, trained bundles, and copies made \
+             elsewhere",
+        )
+    }
+}
+
 /// Removes a picture, or all pictures of a subject, from a store, and their rows and all finished fits
 /// from the reports made from it on this machine. Trained bundles, pictures and label files stay.
 ///
@@ -38,7 +93,8 @@ pub struct Forgotten {
 /// Where a run is at work on a report, before anything is changed; if the store or a report cannot be read
 /// or written, and the same call then goes on.
 pub fn forget(store: &Path, what: Forget<'_>, progress: &dyn Progress) -> Result<Forgotten> {
-    remote::writing(store, progress, |directory| forget_in(directory, what))
+    let forgotten = remote::writing(store, progress, |directory| forget_in(directory, what))?;
+    Ok(Forgotten { store: store.to_owned(), ..forgotten })
 }
 
 /// [`forget`], in a directory.

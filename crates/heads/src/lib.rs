@@ -55,4 +55,4 @@ pub use stacking::StackingOptions;
 pub use svm::{Kernel, MultiClass, Scaling, SvmOptions};
 pub use training_set::{LabelCount, TaskCounts, TrainingSet};
 pub use trees::TreeOptions;
-pub use weights::WeightFormat;
+pub use weights::{InvalidWeightFormat, WeightFormat};

@@ -1,6 +1,7 @@
 //! How a bundle's file stores the numbers of its heads.
 
 use std::fmt;
+use std::str::FromStr;
 
 use half::f16;
 use ndarray::{ArrayD, IxDyn};
@@ -30,6 +31,20 @@ impl WeightFormat {
             Self::F32 => "f32",
             Self::F16 => "f16",
         }
+    }
+}
+
+/// A text that names no weight format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected weights as `f32` or `f16`, found `{0}`")]
+pub struct InvalidWeightFormat(String);
+
+impl FromStr for WeightFormat {
+    type Err = InvalidWeightFormat;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWeightFormat> {
+        let found = [Self::F32, Self::F16].into_iter().find(|format| format.as_str() == text);
+        found.ok_or_else(|| InvalidWeightFormat(text.to_owned()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! An ONNX graph under construction: nodes, stored tensors, inputs, outputs, notes for the reader.
 
+use std::str::FromStr;
+
 use prost::Message;
 
 use crate::proto::{
@@ -25,6 +27,24 @@ pub enum WeightStorage {
     F16,
     /// 8-bit integers and a scale for each output channel.
     Int8,
+}
+
+/// A text that names no storage of weights.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected weights as `f32`, `f16` or `int8`, found `{0}`")]
+pub struct InvalidWeightStorage(String);
+
+impl FromStr for WeightStorage {
+    type Err = InvalidWeightStorage;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWeightStorage> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            "int8" => Ok(Self::Int8),
+            _ => Err(InvalidWeightStorage(text.to_owned())),
+        }
+    }
 }
 
 /// A setting of a node.

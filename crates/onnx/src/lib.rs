@@ -15,7 +15,7 @@ mod tensor;
 mod tests;
 
 pub use export::export;
-pub use graph::{Attribute, Graph, WeightStorage};
+pub use graph::{Attribute, Graph, InvalidWeightStorage, WeightStorage};
 pub use import::import;
 
 /// Why an ONNX file did not become a network, or a network an ONNX file.

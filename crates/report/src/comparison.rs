@@ -45,6 +45,15 @@ pub(crate) fn details(page: &mut Page, comparison: &Comparison) {
     page.paragraph(basis(comparison));
 }
 
+/// Comparisons for the terminal, each under the name of its task.
+#[must_use]
+pub fn terminals(comparisons: &[Comparison]) -> String {
+    let blocks = comparisons
+        .iter()
+        .map(|comparison| format!("{}\n{}", comparison.task, terminal(comparison)));
+    blocks.collect::<Vec<_>>().join("\n")
+}
+
 /// The comparison for the terminal: a table of heads, then a list of pairs.
 #[must_use]
 pub fn terminal(comparison: &Comparison) -> String {

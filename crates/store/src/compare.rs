@@ -34,11 +34,11 @@ impl Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
-            return f.write_str("the stores are equal");
+            return f.write_str("equal: the same keys and the same bits");
         }
         let mut parts = Vec::new();
         if let Some((first, second)) = &self.fingerprints {
-            parts.push(format!("fingerprints {first} and {second}"));
+            parts.push(format!("different networks: fingerprints {first} and {second}"));
         }
         for (keys, what) in [
             (&self.only_first, "only in the first store"),

@@ -1,6 +1,7 @@
 //! What a store holds, and whether it still holds what was written.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -39,6 +40,47 @@ pub struct StoreInfo {
     pub bytes: u64,
     /// Bytes of derived files, which can be deleted.
     pub derived_bytes: u64,
+}
+
+impl fmt::Display for StoreInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StoreHeader { dataset, extractor, fingerprint, .. } = &self.header;
+        writeln!(f, "made from     {} at {}", dataset.kind, dataset.root.display())?;
+        writeln!(
+            f,
+            "network       {} ({}), detector {}",
+            extractor.network, extractor.model, extractor.detector
+        )?;
+        writeln!(
+            f,
+            "computed by   {}, precision class {}",
+            extractor.execution, extractor.precision
+        )?;
+        writeln!(f, "fingerprint   {fingerprint}")?;
+        writeln!(
+            f,
+            "features      embedding {}, taps {}",
+            extractor.embedding_length, extractor.taps_length
+        )?;
+        let rejected: usize = self.rejected.values().sum();
+        writeln!(f, "pictures      {} embedded, {rejected} rejected", self.embedded)?;
+        for (reason, count) in &self.rejected {
+            writeln!(f, "{count:>14} {reason}")?;
+        }
+        let rows = self.samples.map_or_else(
+            || "none yet: what makes the store has not come to its end".to_owned(),
+            |rows| rows.to_string(),
+        );
+        writeln!(f, "label rows    {rows}")?;
+        writeln!(
+            f,
+            "on disk       {} shards, {:.1} MB, and {:.1} MB that can be made again",
+            self.shards,
+            self.bytes as f64 / 1e6,
+            self.derived_bytes as f64 / 1e6
+        )?;
+        write!(f, "terms         {}", extractor.licence)
+    }
 }
 
 /// A shard and what is wrong with it.
@@ -80,6 +122,37 @@ impl Verification {
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: usize = self.shards.iter().map(|shard| shard.rows).sum();
+        writeln!(
+            f,
+            "{} shards with {rows} rows, {} pictures in the log",
+            self.shards.len(),
+            self.log_records
+        )?;
+        if self.incomplete_log_bytes > 0 {
+            writeln!(
+                f,
+                "{} bytes at the log's end, from byte {}, are no whole record; the command that made the store \
+                 clears them when it is run again",
+                self.incomplete_log_bytes, self.incomplete_log_at
+            )?;
+        }
+        if !self.has_checksums {
+            writeln!(
+                f,
+                "store.json and samples.parquet carry no checksums, so that a changed label cannot be found; run \
+                 the same `extract` command once, which adds them"
+            )?;
+        }
+        for problem in &self.problems {
+            writeln!(f, "{problem}")?;
+        }
+        f.write_str(if self.is_valid() { "sound" } else { "damaged" })
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use facefold::{Progress, Source};
-use facefold_datasets::{DatasetKind, LoadOptions};
+use facefold_datasets::{DatasetKind, LoadOptions, Tree};
 
-use super::values::known;
+use super::values::{known, one_of};
 use crate::outcome::Usage;
 
 /// What to do with a data set.
@@ -61,8 +61,8 @@ pub struct SourceArguments {
     /// Label file with subjects and folds, where it does not lie in its usual place.
     #[arg(long, value_name = "CSV")]
     pub labels: Option<PathBuf>,
-    /// Which of Adience's two picture trees to read.
-    #[arg(long, value_enum, default_value_t = Tree::Aligned)]
+    /// Which of Adience's two picture trees to read: aligned (aligned faces, 816 x 816) or faces (loose crops).
+    #[arg(long, default_value_t = Tree::Aligned, value_parser = one_of::<Tree>(["aligned", "faces"]), hide_possible_values = true)]
     pub tree: Tree,
     /// Read Adience's lists of near-frontal faces instead of its main lists.
     #[arg(long)]
@@ -86,28 +86,15 @@ impl SourceArguments {
                 self.root.len()
             )));
         };
-        let tree = match self.tree {
-            Tree::Aligned => facefold_datasets::Tree::Aligned,
-            Tree::Faces => facefold_datasets::Tree::Faces,
-        };
         Ok(Source {
             kind,
             root: root.clone(),
             options: LoadOptions {
                 labels: self.labels.clone(),
-                tree,
+                tree: self.tree,
                 frontal: self.frontal,
                 pictures: None,
             },
         })
     }
-}
-
-/// Adience's picture trees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Tree {
-    /// Aligned faces, 816x816.
-    Aligned,
-    /// Loose crops.
-    Faces,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::network::known_models;
-use super::values::{MOST_THREADS, whole};
+use super::values::{MOST_THREADS, local_path, whole};
 
 /// Options of `demo`.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ faces, and with what to try next.
 Example: facefold demo --out results/demo")]
 pub struct DemoArguments {
     /// Where pictures, store and report go.
-    #[arg(long, default_value = "results/demo")]
+    #[arg(long, value_parser = local_path(), default_value = "results/demo")]
     pub out: PathBuf,
     /// Number of pictures to draw.
     #[arg(long, default_value_t = 600)]

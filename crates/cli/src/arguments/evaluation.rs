@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use facefold::EvaluationOptions;
+use facefold::{EvaluationOptions, columns};
 use facefold_evaluate::Protocol;
 
 use super::learning::LearningArguments;
 use super::threshold::ThresholdArguments;
 use super::values::{PROTOCOLS, known};
+use crate::config;
 use crate::outcome::Usage;
-use crate::{columns, config};
 
 /// Which rows heads are fitted and tested on, how often, and where the report goes.
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ impl EvaluationArguments {
         let protocol = self.protocol.as_deref().map(str::parse::<Protocol>).transpose();
         Ok(EvaluationOptions {
             test_stores: self.test_store.clone(),
-            columns: columns::parse(&self.columns)?,
+            columns: columns(&self.columns)?,
             mirrored: !self.without_mirrored,
             protocol: protocol.map_err(Usage::error)?,
             thresholds: self.thresholds.ages(&learning.tasks)?,

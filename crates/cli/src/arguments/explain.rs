@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::network::RunArguments;
+use super::values::local_path;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
@@ -27,7 +28,7 @@ pub struct ExplainArguments {
     pub input: Vec<PathBuf>,
     /// Directory of the maps: NAME-TASK.png, and the means over all pictures and over those of
     /// each predicted class, mean-TASK.png and mean-TASK-CLASS.png.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_parser = local_path(), value_name = "DIR")]
     pub out: PathBuf,
     /// Write only the means.
     #[arg(long)]

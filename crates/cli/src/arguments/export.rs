@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use facefold_predict::export::WeightStorage;
 
-use super::values::known_tasks;
+use super::values::{known_tasks, local_path, one_of};
 
 /// Options of `export`.
 #[derive(Debug, Args)]
@@ -24,7 +25,7 @@ pub struct ExportArguments {
     /// Trained bundle.
     pub bundle: PathBuf,
     /// The ONNX file to write.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_parser = local_path(), value_name = "FILE")]
     pub out: PathBuf,
     /// Tasks of the bundle: gender, age-group, age, class; several with commas. Default: all.
     #[arg(long, value_delimiter = ',', value_parser = known_tasks(&[]), hide_possible_values = true)]
@@ -32,22 +33,11 @@ pub struct ExportArguments {
     /// Put the embedding network before the heads, so that the file takes crops.
     #[arg(long)]
     pub with_backbone: bool,
-    /// How the weights of convolutions and fully connected layers are stored; all is computed in
-    /// f32.
-    #[arg(long, value_enum, default_value_t = WeightsName::F32)]
-    pub weights: WeightsName,
+    /// How the weights of convolutions and fully connected layers are stored: f32, f16 (half the size) or int8 (8-bit
+    /// integers and a scale for each output channel); all is computed in f32.
+    #[arg(long, default_value = "f32", value_parser = one_of::<WeightStorage>(["f32", "f16", "int8"]), hide_possible_values = true)]
+    pub weights: WeightStorage,
     /// Never use the network to fetch a missing model.
     #[arg(long)]
     pub offline: bool,
-}
-
-/// How weights are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum WeightsName {
-    /// Single precision: the largest file.
-    F32,
-    /// Half precision.
-    F16,
-    /// 8-bit integers and a scale for each output channel.
-    Int8,
 }

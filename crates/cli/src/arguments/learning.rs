@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use facefold::{InitialHeads, LearningOptions, each_once, head_options};
 use facefold_store::Features;
 
-use super::values::{AGE_GROUPS, MOST_THREADS, known, known_policies, known_tasks, whole};
-
+use super::values::{AGE_GROUPS, MOST_THREADS, known, known_policies, known_tasks, one_of, whole};
 use crate::outcome::Usage;
 
 /// What to learn, from which rows and features; shared by `cv` and `train`.
@@ -28,8 +27,8 @@ pub struct LearningArguments {
     #[arg(long, value_delimiter = ',', value_name = "LABELS", value_parser = known_tasks(&["race"]), hide_possible_values = true)]
     pub auxiliary: Vec<String>,
     /// What the heads see: embedding, taps or both. Default: both where the store has taps.
-    #[arg(long, value_enum)]
-    pub features: Option<FeaturesName>,
+    #[arg(long, value_parser = one_of::<Features>(["embedding", "taps", "both"]), hide_possible_values = true)]
+    pub features: Option<Features>,
     /// How age strings become age groups: exact, remap or nearest.
     #[arg(long, default_value = "exact", value_parser = known_policies(), hide_possible_values = true)]
     pub label_policy: String,
@@ -79,7 +78,7 @@ impl LearningArguments {
             stores: self.store.clone(),
             tasks: each_once(&parsed(&self.task)?),
             auxiliary: each_once(&parsed(&self.auxiliary)?),
-            features: self.features.map(Features::from),
+            features: self.features,
             policy: self.label_policy.parse().map_err(Usage::error)?,
             groups: self.age_groups.parse().map_err(Usage::error)?,
             quality: parsed(&self.min_quality)?,
@@ -108,25 +107,4 @@ impl LearningArguments {
 /// Each text as what it names.
 fn parsed<T: FromStr<Err: Display>>(texts: &[String]) -> Result<Vec<T>> {
     texts.iter().map(|text| text.parse().map_err(Usage::error)).collect()
-}
-
-/// What a head sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FeaturesName {
-    /// The network's last layer.
-    Embedding,
-    /// Pooled intermediate maps.
-    Taps,
-    /// The embedding, then taps.
-    Both,
-}
-
-impl From<FeaturesName> for Features {
-    fn from(name: FeaturesName) -> Self {
-        match name {
-            FeaturesName::Embedding => Self::Embedding,
-            FeaturesName::Taps => Self::Taps,
-            FeaturesName::Both => Self::Both,
-        }
-    }
 }

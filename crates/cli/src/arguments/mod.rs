@@ -38,7 +38,7 @@ pub use cv::CvArguments;
 pub use data::{DataCommand, SourceArguments};
 pub use demo::DemoArguments;
 pub use explain::ExplainArguments;
-pub use export::{ExportArguments, WeightsName};
+pub use export::ExportArguments;
 pub use extract::ExtractArguments;
 pub use heads::HeadsArguments;
 pub use judge::JudgeArguments;
@@ -48,8 +48,8 @@ pub use network::NetworkArguments;
 pub use predict::{AnswerFormat, FacesName, PredictArguments};
 pub use report::ReportCommand;
 pub use serve::ServeArguments;
-pub use store::{ExportFormatName, ImportArguments, StoreCommand};
-pub use train::{BundleWeightsName, TrainArguments};
+pub use store::{ImportArguments, StoreCommand};
+pub use train::TrainArguments;
 pub use tune::TuneArguments;
 
 /// The hidden command that `extract` starts for pictures at which an earlier run ended.

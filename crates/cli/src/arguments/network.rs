@@ -1,12 +1,15 @@
 //! How embeddings are computed: the options of every command that runs the networks.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use facefold::NetworkOptions;
 use facefold::network::{DEFAULT_DEVICE, DEFAULT_MODEL};
 use facefold_engine::Precision;
 use facefold_vision::models::PACKS;
 
-use super::values::{Known, MOST_THREADS, known, whole};
+use super::values::{Known, MOST_THREADS, known, one_of, whole};
+
+/// What the CPU engine computes in.
+const PRECISIONS: [&str; 3] = ["f32", "bf16x3", "bf16"];
 
 /// Devices, of several GPUs the first.
 const DEVICES: [&str; 4] = [DEFAULT_DEVICE, "candle", "cuda:0", "metal"];
@@ -22,9 +25,10 @@ pub struct NetworkArguments {
     /// Model pack: `buffalo_s`, `buffalo_l` or `untrained`.
     #[arg(long, default_value = DEFAULT_MODEL, value_parser = known_models(), hide_possible_values = true)]
     pub model: String,
-    /// Arithmetic of the CPU engine; by default the fastest that stays within 1e-6 of f32.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionName>,
+    /// Arithmetic of the CPU engine: f32, bf16x3 (each number as two bf16 halves: near f32, on AMX) or bf16 (quicker,
+    /// cosine to f32 about 0.9999; a store of its own). Default: the fastest that stays within 1e-6 of f32.
+    #[arg(long, value_parser = one_of::<Precision>(PRECISIONS), hide_possible_values = true)]
+    pub precision: Option<Precision>,
     /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
     #[arg(long, default_value = DEFAULT_DEVICE, value_parser = known(DEVICES), hide_possible_values = true)]
     pub device: String,
@@ -41,7 +45,7 @@ impl NetworkArguments {
     pub fn options(&self) -> NetworkOptions {
         NetworkOptions {
             model: self.model.clone(),
-            precision: self.precision.map(Precision::from),
+            precision: self.precision,
             device: self.device.clone(),
             offline: self.offline,
         }
@@ -51,9 +55,9 @@ impl NetworkArguments {
 /// How the networks of a bundle run; the bundle says which they are.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Arithmetic of the CPU engine; must be of the bundle's precision class.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionName>,
+    /// Arithmetic of the CPU engine: f32, bf16x3 or bf16; must be of the bundle's precision class.
+    #[arg(long, value_parser = one_of::<Precision>(PRECISIONS), hide_possible_values = true)]
+    pub precision: Option<Precision>,
     /// Where the networks run: cpu (the CPU engine), candle (candle on the CPU), cuda:0, metal.
     #[arg(long, default_value = DEFAULT_DEVICE, value_parser = known(DEVICES), hide_possible_values = true)]
     pub device: String,
@@ -70,30 +74,9 @@ impl RunArguments {
     pub fn options(&self) -> NetworkOptions {
         NetworkOptions {
             model: DEFAULT_MODEL.to_owned(),
-            precision: self.precision.map(Precision::from),
+            precision: self.precision,
             device: self.device.clone(),
             offline: self.offline,
-        }
-    }
-}
-
-/// Arithmetic of the CPU engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionName {
-    /// Single precision.
-    F32,
-    /// Each number as two bf16 halves: near f32, on AMX.
-    Bf16x3,
-    /// bf16: quicker, cosine to f32 about 0.9999; a store of its own.
-    Bf16,
-}
-
-impl From<PrecisionName> for Precision {
-    fn from(name: PrecisionName) -> Self {
-        match name {
-            PrecisionName::F32 => Self::F32,
-            PrecisionName::Bf16x3 => Self::Bf16x3,
-            PrecisionName::Bf16 => Self::Bf16,
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use clap::builder::TypedValueParser;
 use facefold_report::TableFormat;
 
-use super::values::known;
+use super::values::{known, local_path};
 
 /// The name of one of these languages of tables.
 pub(super) fn table_format(
@@ -34,7 +34,7 @@ pub enum ReportCommand {
         /// Directory that `cv`, `tune` or `matrix` wrote.
         result: PathBuf,
         /// Directory to write into; the report's own where none is given.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_parser = local_path(), value_name = "DIR")]
         out: Option<PathBuf>,
     },
     /// Print a report's tables for a paper; with `--out` write them, and every plot as SVG, PDF and PNG.
@@ -48,7 +48,7 @@ pub enum ReportCommand {
         #[arg(long, value_name = "FORMAT", value_parser = table_format(&TableFormat::ALL), hide_possible_values = true)]
         format: TableFormat,
         /// Directory to write into.
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_parser = local_path(), value_name = "DIR")]
         out: Option<PathBuf>,
     },
 }

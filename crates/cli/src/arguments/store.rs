@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand};
+use facefold_store::ExportFormat;
+
+use super::values::{local_path, one_of};
 
 /// What to do with a store.
 #[derive(Debug, Subcommand)]
@@ -88,11 +91,11 @@ Example: facefold store export stores/utkface --format npy --out exported
     Export {
         /// The store's directory.
         dir: PathBuf,
-        /// File format.
-        #[arg(long, value_enum)]
-        format: ExportFormatName,
+        /// File format: npy (embeddings.npy and index.csv), parquet or csv (embeddings.parquet or embeddings.csv).
+        #[arg(long, value_parser = one_of::<ExportFormat>(["npy", "parquet", "csv"]), hide_possible_values = true)]
+        format: ExportFormat,
         /// Directory to write.
-        #[arg(long)]
+        #[arg(long, value_parser = local_path())]
         out: PathBuf,
     },
 }
@@ -125,15 +128,4 @@ pub struct ImportArguments {
     /// The same of the mirrored pictures. Default: `mirrored_taps` in EMBEDDINGS.
     #[arg(long, value_name = "FILE")]
     pub mirrored_taps: Option<PathBuf>,
-}
-
-/// Formats of `store export`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormatName {
-    /// embeddings.npy and index.csv.
-    Npy,
-    /// embeddings.parquet.
-    Parquet,
-    /// embeddings.csv.
-    Csv,
 }

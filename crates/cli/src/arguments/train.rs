@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use facefold_heads::WeightFormat;
 
 use super::learning::LearningArguments;
 use super::threshold::ThresholdArguments;
-use super::values::known_heads;
+use super::values::{known_heads, local_path, one_of};
 
 /// Options of `train`.
 #[derive(Debug, Args)]
@@ -28,19 +29,10 @@ pub struct TrainArguments {
     #[arg(long, value_name = "DIR")]
     pub tensorboard: Option<PathBuf>,
     /// The bundle to write.
-    #[arg(long)]
+    #[arg(long, value_parser = local_path())]
     pub out: PathBuf,
-    /// How the bundle stores the heads' matrices; f16 halves it and moves predictions by less than
-    /// 0.001 (probability) or 0.05 years.
-    #[arg(long, value_enum, default_value_t = BundleWeightsName::F32)]
-    pub weights: BundleWeightsName,
-}
-
-/// How a bundle stores matrices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BundleWeightsName {
-    /// Single precision: what was trained, to the bit.
-    F32,
-    /// Half precision.
-    F16,
+    /// How the bundle stores the heads' matrices: f32 (what was trained, to the bit) or f16 (half of it; moves
+    /// predictions by less than 0.001 (probability) or 0.05 years).
+    #[arg(long, default_value_t, value_parser = one_of::<WeightFormat>(["f32", "f16"]), hide_possible_values = true)]
+    pub weights: WeightFormat,
 }

@@ -1,10 +1,14 @@
 //! Values of options: whole numbers in a range, and names that completion scripts know.
 
+use std::error::Error;
 use std::ffi::OsStr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
-use clap::{Arg, Command, Error};
+use clap::builder::{PathBufValueParser, PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, Command};
+use facefold::remote::require_directory;
 use facefold_core::Task;
 use facefold_datasets::LabelPolicy;
 use facefold_heads::registry;
@@ -30,6 +34,11 @@ pub fn whole(
     }
 }
 
+/// A path on this machine, where only stores may lie on object storage.
+pub fn local_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| require_directory("--out", &path).map(|()| path))
+}
+
 /// Any text, of which completion scripts know these; the library says what is wrong with others.
 #[derive(Clone)]
 pub struct Known(Vec<&'static str>);
@@ -37,6 +46,14 @@ pub struct Known(Vec<&'static str>);
 /// A text that is one of these, or of their kind.
 pub fn known(names: impl IntoIterator<Item = &'static str>) -> Known {
     Known(names.into_iter().collect())
+}
+
+/// A text that is one of these, as what it names.
+pub fn one_of<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+{
+    known(names).try_map(|name| name.parse())
 }
 
 /// The name of a task, or another of these.
@@ -62,7 +79,7 @@ impl TypedValueParser for Known {
         command: &Command,
         argument: Option<&Arg>,
         value: &OsStr,
-    ) -> Result<String, Error> {
+    ) -> Result<String, clap::Error> {
         StringValueParser::new().parse_ref(command, argument, value)
     }
 

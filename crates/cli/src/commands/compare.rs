@@ -1,7 +1,7 @@
 //! `facefold compare`: the results of several runs side by side, on the rows they share.
 
 use anyhow::Result;
-use facefold_evaluate::Comparison;
+use facefold_report::comparison;
 use serde_json::json;
 
 use crate::arguments::CompareArguments;
@@ -15,7 +15,7 @@ use crate::output::{self, Output};
 pub fn run(arguments: &CompareArguments, output: Output) -> Result<Outcome> {
     let comparisons = facefold_report::compare_results(&arguments.results, arguments.seed)?;
     let Some(format) = arguments.format else {
-        output.answer(&comparisons, || text(&comparisons))?;
+        output.answer(&comparisons, || comparison::terminals(&comparisons))?;
         return Ok(Outcome::Done);
     };
     // Also where the tables are piped into a file: a CSV file has no place for them.
@@ -27,12 +27,4 @@ pub fn run(arguments: &CompareArguments, output: Output) -> Result<Outcome> {
     let tables = facefold_report::comparison_tables(&comparisons, format)?;
     output.answer(&json!({ "tables": tables }), || tables.clone())?;
     Ok(Outcome::Done)
-}
-
-/// A table for each task.
-pub fn text(comparisons: &[Comparison]) -> String {
-    let blocks = comparisons.iter().map(|comparison| {
-        format!("{}\n{}", comparison.task, facefold_report::comparison::terminal(comparison))
-    });
-    blocks.collect::<Vec<_>>().join("\n")
 }

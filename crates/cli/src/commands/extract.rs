@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use facefold::extract::{DecodeProbe, container_extractor};
-use facefold::{ExtractOptions, ExtractSummary, Faces, extract, threads};
+use facefold::{ExtractOptions, Faces, extract, threads};
 use facefold_core::Extractor;
 use facefold_vision::decode::Limits;
 
@@ -47,7 +47,7 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     };
     let summary = extract(&source, &dataset, extractor.as_ref(), &options, &progress)?;
     progress.finish();
-    output.answer(&summary, || text(&summary))?;
+    output.answer(&summary, || summary.to_string())?;
     summary.require_readable()?;
     Ok(match &summary {
         summary if summary.interrupted => Outcome::Interrupted,
@@ -60,29 +60,4 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
 pub fn probe() -> Option<DecodeProbe> {
     let program = std::env::current_exe().ok()?;
     Some(DecodeProbe { program, arguments: vec![DECODE_STDIN.into()] })
-}
-
-fn text(summary: &ExtractSummary) -> String {
-    let total: u64 = summary.rejected.values().sum();
-    let copies = match summary.copies {
-        0 => String::new(),
-        copies => format!("{copies} with the same bytes as another, "),
-    };
-    let speed = match summary.pictures_per_second {
-        0.0 => String::new(),
-        speed => format!("; {speed:.1} pictures/s in {:.1} s", summary.seconds),
-    };
-    let mut lines = vec![format!(
-        "{} rows: {} pictures embedded now, {} known before, {copies}{total} rejected{speed} ({})",
-        summary.rows, summary.embedded, summary.known, summary.execution
-    )];
-    for (reason, count) in &summary.rejected {
-        lines.push(format!("  {count:>7} {reason}"));
-    }
-    if summary.interrupted {
-        lines.push("stopped before the end; the same command goes on from here".to_owned());
-    }
-    lines.push(format!("store {} (fingerprint {})", summary.store.display(), summary.fingerprint));
-    lines.push(summary.licence.clone());
-    lines.join("\n")
 }

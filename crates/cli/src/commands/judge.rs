@@ -4,10 +4,9 @@ use std::iter::once;
 
 use anyhow::Result;
 use facefold::evaluation::judge;
-use facefold_report::compare_results;
+use facefold_report::{compare_results, comparison};
 use serde_json::json;
 
-use super::compare;
 use crate::arguments::JudgeArguments;
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -33,7 +32,7 @@ pub fn run(arguments: &JudgeArguments, output: Output) -> Result<Outcome> {
     output.answer(&answer, || {
         let path = arguments.out.join("report.md");
         let mut blocks = vec![facefold_report::terminal(&report)];
-        blocks.extend((!comparisons.is_empty()).then(|| compare::text(&comparisons)));
+        blocks.extend((!comparisons.is_empty()).then(|| comparison::terminals(&comparisons)));
         blocks.push(path.display().to_string());
         blocks.join("\n")
     })?;

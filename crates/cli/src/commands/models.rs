@@ -34,15 +34,6 @@ pub fn run(command: ModelsCommand, output: Output) -> Result<Outcome> {
     }
 }
 
-fn text(pack: &PackStatus) -> String {
-    let state = if pack.present { "here" } else { "not here" };
-    let mut lines = vec![format!("{} ({state}): {}", pack.name, pack.summary)];
-    let files = pack.files.iter();
-    lines.extend(files.map(|file| format!("  {:<8} {}", file.state, file.path.display())));
-    lines.push(format!("  {}", pack.licence));
-    lines.join("\n")
-}
-
 fn packs(directory: &Path) -> Result<Vec<PackStatus>> {
     PACKS.iter().map(|pack| Ok(pack_status(pack, directory)?)).collect()
 }
@@ -50,13 +41,15 @@ fn packs(directory: &Path) -> Result<Vec<PackStatus>> {
 fn list(output: Output) -> Result<Outcome> {
     let directory = default_directory();
     let packs = packs(&directory)?;
-    output.answer(&packs, || packs.iter().map(text).collect::<Vec<_>>().join("\n\n"))?;
+    output.answer(&packs, || {
+        packs.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+    })?;
     Ok(Outcome::Done)
 }
 
 fn list_pack(pack: &ModelPack, directory: &Path, output: Output) -> Result<Outcome> {
     let answer = pack_status(pack, directory)?;
-    output.answer(&answer, || text(&answer))?;
+    output.answer(&answer, || answer.to_string())?;
     Ok(Outcome::Done)
 }
 
@@ -86,7 +79,7 @@ fn verify(output: Output) -> Result<Outcome> {
             answer.default_precision,
             answer.available_kernels.join(", ")
         )];
-        lines.extend(answer.packs.iter().map(text));
+        lines.extend(answer.packs.iter().map(ToString::to_string));
         lines.join("\n")
     })?;
     let damaged: Vec<String> = answer

@@ -1,17 +1,17 @@
 //! `facefold store`: look into, verify, merge, compare and export stores, and forget people in them.
 
+use std::iter::once;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use facefold::import::{ImportOptions, ImportSummary};
-use facefold::stores::Forgotten;
-use facefold::{MergeOptions, MergeSummary};
+use facefold::MergeOptions;
+use facefold::import::ImportOptions;
 use facefold_core::{Rejection, SubjectId};
-use facefold_store::{ExportFormat, Forget, ImportFiles, Store};
+use facefold_store::{Forget, ImportFiles, Store};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::arguments::{ExportFormatName, ImportArguments, StoreCommand};
+use crate::arguments::{ImportArguments, StoreCommand};
 use crate::config;
 use crate::outcome::{Outcome, Usage};
 use crate::output::{self, Output};
@@ -38,11 +38,6 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
         }
         StoreCommand::Compare { first, second } => compare(&first, &second, output),
         StoreCommand::Export { dir, format, out } => {
-            let format = match format {
-                ExportFormatName::Npy => ExportFormat::Npy,
-                ExportFormatName::Parquet => ExportFormat::Parquet,
-                ExportFormatName::Csv => ExportFormat::Csv,
-            };
             let store = opened(&dir)?;
             let summary = store.export(format, &out)?;
             let lost = store.lost_rows()?;
@@ -90,26 +85,8 @@ fn import(arguments: &ImportArguments, output: Output) -> Result<Outcome> {
     for warning in summary.warnings() {
         output::note(&warning);
     }
-    output.answer(&summary, || imported(&summary))?;
+    output.answer(&summary, || summary.to_string())?;
     Ok(if summary.interrupted { Outcome::Interrupted } else { Outcome::Done })
-}
-
-fn imported(summary: &ImportSummary) -> String {
-    let mut lines = vec![format!(
-        "{} of {} label rows have an embedding of {} values of `{}`",
-        summary.embedded, summary.rows, summary.embedding_length, summary.network
-    )];
-    if summary.taps_length > 0 {
-        lines.push(format!("with {} further features", summary.taps_length));
-    }
-    if summary.mirrored {
-        lines.push("with those of the mirrored pictures".to_owned());
-    }
-    if summary.interrupted {
-        lines.push("stopped before the end; the same command goes on from here".to_owned());
-    }
-    lines.push(format!("store {} (fingerprint {})", summary.store.display(), summary.fingerprint));
-    lines.join("\n")
 }
 
 fn merge(stores: Vec<PathBuf>, out: PathBuf, output: Output) -> Result<Outcome> {
@@ -117,28 +94,9 @@ fn merge(stores: Vec<PathBuf>, out: PathBuf, output: Output) -> Result<Outcome> 
     let options = MergeOptions { stores, out, run_file: config::origin().run_file };
     let summary = facefold::merge(&options, &progress)?;
     progress.finish();
-    output.answer(&summary, || merged(&summary))?;
+    output.answer(&summary, || summary.to_string())?;
     summary.require_readable()?;
     Ok(Outcome::Done)
-}
-
-fn merged(summary: &MergeSummary) -> String {
-    let mut lines = vec![format!(
-        "{} label rows of {} stores: {} pictures with embeddings and {} rejected ones taken over, {} known \
-         before",
-        summary.rows, summary.stores, summary.embedded, summary.rejected, summary.known
-    )];
-    if let Some(first) = summary.kept.first() {
-        lines.push(format!(
-            "{} label rows stay that none of the stores has any more, the first is {}: to remove one, \
-             `facefold store forget {} --image PATH`",
-            summary.kept.len(),
-            first.display(),
-            summary.store.display()
-        ));
-    }
-    lines.push(format!("store {} (fingerprint {})", summary.store.display(), summary.fingerprint));
-    lines.join("\n")
 }
 
 /// A label row without an embedding.
@@ -162,50 +120,10 @@ fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
         answer["rejections"] = serde_json::to_value(&rejections)?;
     }
     output.answer(&answer, || {
-        let extractor = &info.header.extractor;
-        let mut lines = vec![
-            format!(
-                "made from     {} at {}",
-                info.header.dataset.kind,
-                info.header.dataset.root.display()
-            ),
-            format!(
-                "network       {} ({}), detector {}",
-                extractor.network, extractor.model, extractor.detector
-            ),
-            format!(
-                "computed by   {}, precision class {}",
-                extractor.execution, extractor.precision
-            ),
-            format!("fingerprint   {}", info.header.fingerprint),
-            format!(
-                "features      embedding {}, taps {}",
-                extractor.embedding_length, extractor.taps_length
-            ),
-            format!(
-                "pictures      {} embedded, {} rejected",
-                info.embedded,
-                info.rejected.values().sum::<usize>()
-            ),
-        ];
-        lines.extend(info.rejected.iter().map(|(reason, count)| format!("{count:>14} {reason}")));
-        lines.push(match info.samples {
-            Some(rows) => format!("label rows    {rows}"),
-            None => {
-                "label rows    none yet: what makes the store has not come to its end".to_owned()
-            }
-        });
-        lines.push(format!(
-            "on disk       {} shards, {:.1} MB, and {:.1} MB that can be made again",
-            info.shards,
-            info.bytes as f64 / 1e6,
-            info.derived_bytes as f64 / 1e6
-        ));
-        lines.push(format!("terms         {}", extractor.licence));
-        lines.extend(rejections.iter().map(|row| {
+        let listed = rejections.iter().map(|row| {
             format!("rejected {}: {} ({})", row.path, row.rejection.reason, row.rejection.detail)
-        }));
-        lines.join("\n")
+        });
+        once(info.to_string()).chain(listed).collect::<Vec<_>>().join("\n")
     })?;
     Ok(Outcome::Done)
 }
@@ -214,31 +132,7 @@ fn verify(dir: &Path, output: Output) -> Result<Outcome> {
     let verification = opened(dir)?.verify()?;
     let mut answer = serde_json::to_value(&verification)?;
     answer["ok"] = verification.is_valid().into();
-    output.answer(&answer, || {
-        let rows: usize = verification.shards.iter().map(|shard| shard.rows).sum();
-        let mut lines = vec![format!(
-            "{} shards with {rows} rows, {} pictures in the log",
-            verification.shards.len(),
-            verification.log_records
-        )];
-        if verification.incomplete_log_bytes > 0 {
-            lines.push(format!(
-                "{} bytes at the log's end, from byte {}, are no whole record; the command that made \
-                 the store clears them when it is run again",
-                verification.incomplete_log_bytes, verification.incomplete_log_at
-            ));
-        }
-        if !verification.has_checksums {
-            lines.push(
-                "store.json and samples.parquet carry no checksums, so that a changed label cannot be \
-                 found; run the same `extract` command once, which adds them"
-                    .to_owned(),
-            );
-        }
-        lines.extend(verification.problems.iter().cloned());
-        lines.push(if verification.is_valid() { "sound" } else { "damaged" }.to_owned());
-        lines.join("\n")
-    })?;
+    output.answer(&answer, || verification.to_string())?;
     if verification.is_valid() {
         Ok(Outcome::Done)
     } else {
@@ -250,60 +144,11 @@ fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
     let progress = Terminal::default();
     let removed = facefold::stores::forget(dir, what, &progress)?;
     progress.finish();
-    output.answer(&removed, || {
-        let mut lines = vec![if removed.pictures + removed.label_rows > 0 {
-            format!(
-                "removed {} pictures and {} label rows from {}",
-                removed.pictures,
-                removed.label_rows,
-                dir.display()
-            )
-        } else {
-            format!("finished the removal from {} that was cut off", dir.display())
-        }];
-        for (report, rows) in &removed.reports {
-            lines.push(format!("removed {rows} rows and all fits from {}", report.display()));
-        }
-        for report in &removed.reports_not_found {
-            lines.push(format!("not found: the report {}, made from this store", report.display()));
-        }
-        lines.push(
-            "not searched: pictures, label files, files of imported embeddings, trained bundles, and copies made elsewhere"
-                .to_owned(),
-        );
-        lines.join("\n")
-    })?;
-    for warning in left_behind(&removed) {
+    output.answer(&removed, || removed.to_string())?;
+    for warning in removed.warnings() {
         output::note(&warning);
     }
     Ok(Outcome::Done)
-}
-
-/// Where the forgotten person may still be found.
-fn left_behind(removed: &Forgotten) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let missing = removed.reports_not_found.len();
-    if missing > 0 {
-        warnings.push(format!(
-            "warning: {missing} reports made from this store were not found where they were written: one that \
-             was moved still has its rows of the forgotten person; delete it, or make it anew"
-        ));
-    }
-    for (original, reports) in &removed.reports_of_original {
-        warnings.push(format!(
-            "warning: {} reports were left as they are, as they were made from {}, of which this store is a \
-             copy: run `store forget` on that one too",
-            reports.len(),
-            original.display()
-        ));
-    }
-    if removed.other_removal_unfinished {
-        warnings.push(
-            "warning: an earlier removal from this store is not finished: run that `store forget` command again"
-                .to_owned(),
-        );
-    }
-    warnings
 }
 
 fn compare(first: &Path, second: &Path, output: Output) -> Result<Outcome> {
@@ -315,16 +160,7 @@ fn compare(first: &Path, second: &Path, output: Output) -> Result<Outcome> {
         "only_second": difference.only_second,
         "different": difference.different,
     });
-    output.answer(&answer, || match &difference.fingerprints {
-        _ if difference.is_empty() => "equal: the same keys and the same bits".to_owned(),
-        Some((first, second)) => format!("different networks: fingerprints {first} and {second}"),
-        None => format!(
-            "{} pictures only in the first, {} only in the second, {} with other bits",
-            difference.only_first.len(),
-            difference.only_second.len(),
-            difference.different.len()
-        ),
-    })?;
+    output.answer(&answer, || difference.to_string())?;
     if difference.is_empty() {
         Ok(Outcome::Done)
     } else {

@@ -8,6 +8,7 @@ mod shard;
 mod source;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::{Extractor, RejectReason, Rejection, Sample};
@@ -114,6 +115,33 @@ pub struct ExtractSummary {
     /// The part of the data set that was extracted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
+}
+
+impl fmt::Display for ExtractSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rejected: u64 = self.rejected.values().sum();
+        write!(
+            f,
+            "{} rows: {} pictures embedded now, {} known before, ",
+            self.rows, self.embedded, self.known
+        )?;
+        if self.copies > 0 {
+            write!(f, "{} with the same bytes as another, ", self.copies)?;
+        }
+        write!(f, "{rejected} rejected")?;
+        if self.pictures_per_second > 0.0 {
+            write!(f, "; {:.1} pictures/s in {:.1} s", self.pictures_per_second, self.seconds)?;
+        }
+        writeln!(f, " ({})", self.execution)?;
+        for (reason, count) in &self.rejected {
+            writeln!(f, "  {count:>7} {reason}")?;
+        }
+        if self.interrupted {
+            writeln!(f, "stopped before the end; the same command goes on from here")?;
+        }
+        writeln!(f, "store {} (fingerprint {})", self.store.display(), self.fingerprint)?;
+        f.write_str(&self.licence)
+    }
 }
 
 impl ExtractSummary {

@@ -1,10 +1,13 @@
 //! Occlusion maps of single pictures, and their means.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use facefold_core::text::printable;
 use facefold_core::{Rejection, Task, files};
 use facefold_predict::occlusion::{self, MapSummary, overlay_with_text};
 use facefold_predict::{
@@ -71,6 +74,43 @@ pub struct ExplainedPictures {
     /// Pictures that could not be opened.
     #[serde(skip)]
     pub unreadable: Unreadable,
+}
+
+impl fmt::Display for ExplainedPictures {
+    /// A table of the maps, and a line for each picture without one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(UTF8_HORIZONTAL_ONLY);
+        table.set_header(["picture", "predicted", "most that a patch takes", "at", "map"]);
+        for entry in self.pictures.iter().chain(&self.means) {
+            let is_class = entry.task != Task::Age;
+            let scale = if is_class { 100.0 } else { 1.0 };
+            let unit = if is_class { "points" } else { "years" };
+            let mean = |count: usize| format!("mean of {count}");
+            let answer = match (&entry.label, entry.prediction) {
+                (Some(label), Some(share)) => format!("{label} {:.0} %", 100.0 * share),
+                (Some(label), None) => format!("{}: {label}", entry.task),
+                (None, Some(years)) => format!("{years:.1} years"),
+                (None, None) => entry.task.to_string(),
+            };
+            let [x, y] = entry.map.max_at;
+            table.add_row([
+                entry
+                    .path
+                    .as_ref()
+                    .map_or_else(|| mean(entry.pictures), |path| printable(path).into_owned()),
+                answer,
+                format!("{:.1} {unit}", scale * entry.map.max),
+                format!("{x}, {y}"),
+                entry.file.clone().unwrap_or_default(),
+            ]);
+        }
+        write!(f, "{table}")?;
+        for RejectedPicture { path, status, detail } in &self.rejected {
+            write!(f, "\n{}: {status}: {detail}", printable(path))?;
+        }
+        Ok(())
+    }
 }
 
 /// Where maps go, and how they are made.

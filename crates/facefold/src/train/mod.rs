@@ -1,6 +1,7 @@
 //! Training: heads fitted on the rows of one or several stores become a bundle.
 
 mod measure;
+mod summary;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,8 @@ use crate::data::{DataSet, JoinedStores, TaskData};
 use crate::error::Result;
 use crate::options::{LearningOptions, Origin, head};
 use crate::progress::Progress;
+pub use summary::training_summary;
+
 use measure::{by_age_group, by_set, spread};
 
 /// What is trained.

@@ -2,6 +2,8 @@
 
 mod backbone;
 
+use std::fmt;
+
 use facefold_core::{ExtractorError, HeadError, Task};
 use facefold_heads::{Bundle, BundleError, FeatureChoice, TaskHead};
 use facefold_onnx::computation::ComputationGraph;
@@ -59,6 +61,13 @@ pub struct Exported {
     pub outputs: Vec<Port>,
 }
 
+impl fmt::Display for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "takes {}", self.input)?;
+        self.outputs.iter().try_for_each(|output| write!(f, "\ngives {output}"))
+    }
+}
+
 /// An input or output of the file: f32, a face a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Port {
@@ -66,6 +75,14 @@ pub struct Port {
     pub name: String,
     /// Its sides without the first, which is the number of faces.
     pub shape: Vec<usize>,
+}
+
+impl fmt::Display for Port {
+    /// `crop: n x 3 x 112 x 112`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: n", self.name)?;
+        self.shape.iter().try_for_each(|side| write!(f, " x {side}"))
+    }
 }
 
 /// Writes heads of a bundle as an ONNX file: those of these tasks, or all where none is named.
