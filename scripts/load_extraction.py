@@ -7,7 +7,7 @@ FACEFOLD is the program. It draws DRAWN pictures of faces that do not exist; eac
 many times, with a number in a JPEG comment, so that no two copies have the same key and all are
 decoded, detected, aligned and embedded. The pictures and the store lie in DIR meanwhile, by default
 a temporary directory: 100,000 take 1.8 GB. Prints the rate and the memory for each tenth of the
-pictures, as the program's own progress bar tells them, and writes them to FILE in Markdown. Exits
+pictures, as the program's own progress bar shows them, and writes them to FILE in Markdown. Exits
 with 1 if the last tenth was more than a tenth slower or faster than the first, by the processor
 time that it took, or if the memory grew by more than a tenth from the second tenth to the last.
 """

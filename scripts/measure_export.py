@@ -142,7 +142,7 @@ def crops(images, rows):
 
 
 def by_facefold(facefold, bundle, images, rows):
-    """Years and the probability of `male` that `facefold predict` tells, a row a picture."""
+    """Years and the probability of `male` that `facefold predict` predicts, a row a picture."""
     import numpy as np
 
     paths = "\n".join(str(images / path) for path, *_ in rows)
@@ -163,7 +163,7 @@ def session(path, threads):
 
 
 def by_file(path, pictures):
-    """Years and the probability of `male` that a file tells, a row a picture."""
+    """Years and the probability of `male` that a file predicts, a row a picture."""
     import numpy as np
 
     file = session(path, len(os.sched_getaffinity(0)))

@@ -31,7 +31,8 @@ fn allowed() -> Arrows {
 
 /// Of this machine's platform: what others need has never been fetched on a fresh one.
 fn metadata() -> Value {
-    let version = Command::new(env!("CARGO")).arg("-vV").output().expect("cargo tells its version");
+    let version =
+        Command::new(env!("CARGO")).arg("-vV").output().expect("cargo prints its version");
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
     let output = Command::new(env!("CARGO"))

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::files::read_at_most;
 use facefold_core::{Gender, Sample, SubjectId};
+use jiff::Span;
+use jiff::civil::Date;
 
 use crate::dataset::{
     Dataset, DatasetKind, Deduplication, SkipReason, require_folder, stays_below_root,
@@ -194,30 +196,23 @@ fn age_at_midyear(birth: f64, taken: f64) -> Option<i64> {
     if !(birth.is_finite() && taken.is_finite()) {
         return None;
     }
-    let (year, month, day) = date_of((birth.floor() - UNIX_EPOCH) as i64);
-    let born_later_in_year = (month, day) > (7, 1);
+    let born = date_of((birth.floor() - UNIX_EPOCH) as i64)?;
+    let born_later_in_year = (born.month(), born.day()) > (7, 1);
     // A year that is no number of years at all may be as large as an i64.
-    Some((taken as i64).saturating_sub(year + i64::from(born_later_in_year)))
+    Some((taken as i64).saturating_sub(i64::from(born.year()) + i64::from(born_later_in_year)))
 }
 
-/// Year, month and day of a number of days since 1 January 1970 in the Gregorian calendar
-/// (Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
-fn date_of(days: i64) -> (i64, i64, i64) {
-    let shifted = days.saturating_add(719_468);
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+/// The date that is so many days after 1 January 1970, in the Gregorian calendar; none beyond the years that a
+/// calendar has.
+fn date_of(days: i64) -> Option<Date> {
+    Date::constant(1970, 1, 1).checked_add(Span::new().try_days(days).ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use facefold_core::{Gender, SubjectId};
+
+    use jiff::civil::Date;
 
     use super::{age_at_midyear, celebrity, date_of, load};
     use crate::dataset::{Dataset, SkipReason};
@@ -286,10 +281,10 @@ mod tests {
         assert_eq!(born(722_998.0, 2010.0), Some(29), "1980-07-02");
         assert_eq!(born(693_596.0, 1968.0), Some(68), "1900-01-01");
         assert_eq!(born(f64::NAN, 2010.0), None);
-        assert_eq!(born(-1e300, 1e300), Some(i64::MAX), "no overflow");
-        assert_eq!(date_of(0), (1970, 1, 1));
-        assert_eq!(date_of(11_016), (2000, 2, 29));
-        assert_eq!(date_of(-1), (1969, 12, 31));
+        assert_eq!(born(-1e300, 1e300), None, "no calendar goes there");
+        assert_eq!(born(730_000.0, 1e300), Some(i64::MAX - 2000), "no overflow");
+        assert_eq!(date_of(11_016), Some(Date::constant(2000, 2, 29)));
+        assert_eq!(date_of(-1), Some(Date::constant(1969, 12, 31)));
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Encoded {
 }
 
 #[derive(Serialize)]
-struct Reply<'a> {
+struct ResponseBody<'a> {
     took: Timing,
     data: Vec<Item<'a>>,
     /// With `embed_only` the container has these two in place of `took`.
@@ -258,7 +258,7 @@ pub(crate) async fn extract(
     let each = took / results.len().max(1) as f64;
     let data: Vec<Item<'_>> = results.iter().map(|results| extract.item(results, each)).collect();
     let is_crops = request.aligned;
-    let reply = Reply {
+    let reply = ResponseBody {
         took: Timing { total_ms: took },
         data,
         status: is_crops.then_some("ok"),

@@ -22,7 +22,7 @@ use crate::state::Shared;
 use crate::upload::uploads;
 
 #[derive(Serialize)]
-struct Reply {
+struct ResponseBody {
     face_index: usize,
     /// Left, top, right, bottom in pixels of the upright picture.
     bounding_box: BoundingBox,
@@ -68,7 +68,7 @@ pub(crate) async fn explain(
         return Err(ApiError::unusable("expected a picture"));
     };
     let explained = permit.explain(upload.picture, which).await?;
-    let reply = Reply {
+    let body = ResponseBody {
         face_index: which.face_index,
         bounding_box: explained.bounding_box,
         patch: occlusion::PATCH,
@@ -76,7 +76,7 @@ pub(crate) async fn explain(
         explanations: explained.explanations.iter().map(one).collect::<Result<_, _>>()?,
         took_ms: start.elapsed().as_secs_f64() * 1000.0,
     };
-    Ok(Json(reply).into_response())
+    Ok(Json(body).into_response())
 }
 
 fn one(explanation: &Explanation) -> Result<TaskExplanation, ApiError> {

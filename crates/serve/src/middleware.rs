@@ -45,7 +45,7 @@ pub(crate) async fn check(
     let origin = shared.origins.allowed(request.headers());
     let is_preflight = origin.is_some() && cors::is_preflight(request.method(), request.headers());
     let mut response = match admit(&shared, route, request.method(), request.headers()) {
-        // A preflight has no token, and tells a page of an allowed origin that it may send one.
+        // A preflight has no token, and lets a page of an allowed origin know that it may send one.
         Ok(()) | Err(_) if is_preflight => cors::preflight(),
         // A panic is a fault of ours, and ends one request, not a connection.
         Ok(()) => std::panic::AssertUnwindSafe(next.run(request))

@@ -21,17 +21,17 @@ use crate::upload::{Upload, uploads};
 
 /// The response to a request with pictures.
 #[derive(Serialize)]
-struct Reply<'a> {
+struct ResponseBody<'a> {
     /// Model pack.
     model: &'a str,
     /// What the embeddings are made with.
     fingerprint: String,
-    pictures: Vec<PictureReply<'a>>,
+    pictures: Vec<PictureResponse<'a>>,
     took_ms: f64,
 }
 
 #[derive(Serialize)]
-struct PictureReply<'a> {
+struct PictureResponse<'a> {
     /// As the sender called it.
     path: &'a str,
     /// `ok`, or the reason of the rejection.
@@ -39,13 +39,13 @@ struct PictureReply<'a> {
     detail: Option<&'a str>,
     /// Number of faces that the detector found, of which at most the requested number follow.
     faces_found: u32,
-    faces: Vec<FaceReply<'a>>,
+    faces: Vec<FaceResponse<'a>>,
 }
 
 /// Coordinates are pixels of the upright picture. The fields of picture, face and prediction together
 /// are those of [`FacePrediction`].
 #[derive(Serialize)]
-struct FaceReply<'a> {
+struct FaceResponse<'a> {
     face_index: u16,
     /// Left, top, right, bottom.
     bounding_box: BoundingBox,
@@ -102,7 +102,7 @@ impl<'a> From<&'a FacePrediction> for BundlePrediction<'a> {
     }
 }
 
-impl<'a> PictureReply<'a> {
+impl<'a> PictureResponse<'a> {
     fn new(upload: &'a Upload, results: &'a ExtractionResult, predict: bool) -> Self {
         let path = upload.name.as_str();
         match &results.extraction {
@@ -117,17 +117,18 @@ impl<'a> PictureReply<'a> {
                 let plain = faces.iter().filter(|face| face.variant == FaceVariant::PLAIN);
                 let faces = if predict {
                     let results = results.predictions.iter();
-                    let reply = |(face, results): (&'a Face, &'a Vec<FacePrediction>)| FaceReply {
-                        predictions: Some(results.iter().map(BundlePrediction::from).collect()),
-                        ..FaceReply::from(face)
-                    };
-                    plain.zip(results).map(reply).collect()
+                    let response =
+                        |(face, results): (&'a Face, &'a Vec<FacePrediction>)| FaceResponse {
+                            predictions: Some(results.iter().map(BundlePrediction::from).collect()),
+                            ..FaceResponse::from(face)
+                        };
+                    plain.zip(results).map(response).collect()
                 } else {
-                    let reply = |face: &'a Face| FaceReply {
+                    let response = |face: &'a Face| FaceResponse {
                         embedding: Some(face.embedding.as_slice()),
-                        ..FaceReply::from(face)
+                        ..FaceResponse::from(face)
                     };
-                    plain.map(reply).collect()
+                    plain.map(response).collect()
                 };
                 Self { path, status: "ok", detail: None, faces_found: *found, faces }
             }
@@ -135,7 +136,7 @@ impl<'a> PictureReply<'a> {
     }
 }
 
-impl From<&Face> for FaceReply<'_> {
+impl From<&Face> for FaceResponse<'_> {
     fn from(face: &Face) -> Self {
         Self {
             face_index: face.index,
@@ -154,7 +155,7 @@ pub(crate) async fn predict(
     State(shared): State<Arc<Shared>>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    reply(&shared, request, true).await
+    respond(&shared, request, true).await
 }
 
 /// `POST /v1/embed`: the embeddings of the faces of one or many pictures.
@@ -162,10 +163,10 @@ pub(crate) async fn embed(
     State(shared): State<Arc<Shared>>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    reply(&shared, request, false).await
+    respond(&shared, request, false).await
 }
 
-async fn reply(
+async fn respond(
     shared: &Arc<Shared>,
     request: Request<Body>,
     predict: bool,
@@ -186,15 +187,15 @@ async fn reply(
         return Err(rejection.into());
     }
     let pictures = uploads.iter().zip(&results);
-    let reply = Reply {
+    let response = ResponseBody {
         model: &shared.predictor.info().model,
         fingerprint: shared.predictor.fingerprint().to_string(),
         pictures: pictures
-            .map(|(upload, results)| PictureReply::new(upload, results, predict))
+            .map(|(upload, results)| PictureResponse::new(upload, results, predict))
             .collect(),
         took_ms: start.elapsed().as_secs_f64() * 1000.0,
     };
-    Ok(Json(reply).into_response())
+    Ok(Json(response).into_response())
 }
 
 /// Parses the query.

@@ -105,7 +105,7 @@ impl StoreHeader {
         Self { format: FORMAT, fingerprint, extractor, dataset, has_samples: false, id, tables }
     }
 
-    /// What tells the store from all others; none in stores of earlier versions.
+    /// What distinguishes the store from all others; none in stores of earlier versions.
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }

@@ -15,7 +15,6 @@ mod heads;
 mod judge;
 mod learning;
 mod matrix;
-mod media;
 mod models;
 mod network;
 mod predict;

@@ -57,13 +57,13 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
     let task = &report["tasks"][0];
     assert_eq!(task["result"]["protocol"], "stores");
     assert_eq!(report["dataset"]["kind"], "store, tested on pictures-store");
-    let partition = &task["result"]["splits"][0];
-    assert_eq!(partition["name"], "pictures-store");
+    let split = &task["result"]["splits"][0];
+    assert_eq!(split["name"], "pictures-store");
     let used = |set: &str| task["rows"]["of_sets"][set].as_u64().expect("rows of a set");
-    let trained = ["train", "validation"].map(|part| partition[part].as_u64().expect("a count"));
+    let trained = ["train", "validation"].map(|part| split[part].as_u64().expect("a count"));
     let left_out = used("store") - trained.iter().sum::<u64>();
     assert!(left_out >= shared as u64 / 2, "{left_out}");
-    assert_eq!(partition["test"], used("pictures-store"));
+    assert_eq!(split["test"], used("pictures-store"));
     let text = read_text(&out.join("report.md"));
     assert!(text.contains(&format!("{left_out} training rows are left out")), "{text}");
     assert!(text.contains("fitted on one or several data sets and tested on others"), "{text}");
@@ -76,7 +76,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
             .all(|row| row.starts_with("shared-") || row.starts_with("other-"))
     );
 
-    // Several stores to train on and to test on: a partition for each of the latter.
+    // Several stores to train on and to test on: a split for each of the latter.
     let third = dir.path("third");
     copy(&store, &third);
     let out = dir.path("two-tests");
@@ -142,7 +142,7 @@ fn stores_are_joined_and_no_subject_is_on_both_sides() {
     assert!(sets["store"].as_u64() > sets["pictures-store"].as_u64(), "{sets}");
 }
 
-/// Path, subject and partition of every row.
+/// Path, subject and split of every row.
 fn csv_rows(text: &str) -> impl Iterator<Item = [String; 3]> + '_ {
     text.lines().skip(1).map(|row| {
         let mut cells = row.split(',').map(str::to_owned);
@@ -161,11 +161,11 @@ fn each_set_is_left_out_once() {
         &[drawn_store(), &store, &out],
     ));
     let task = &read_json(&out.join("report.json"))["tasks"][0];
-    let partitions = task["result"]["splits"].as_array().expect("splits");
+    let splits = task["result"]["splits"].as_array().expect("splits");
     let names: Vec<&str> =
-        partitions.iter().map(|partition| partition["name"].as_str().expect("a name")).collect();
+        splits.iter().map(|split| split["name"].as_str().expect("a name")).collect();
     assert_eq!(names, ["store", "pictures-store"]);
-    assert!(partitions.iter().all(|partition| partition["shared_test_rows"] == 0));
+    assert!(splits.iter().all(|split| split["shared_test_rows"] == 0));
     let message = fail(
         line(
             "cv --store {} --task gender --protocol leave-one-set-out --out {}",

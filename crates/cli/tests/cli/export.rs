@@ -65,8 +65,8 @@ fn distances(output: &Value, answers: &Value) -> [f64; 2] {
         let years = output["outputs"]["age"][row].as_f64().expect("years");
         let expected = answer["age"].as_f64().expect("years");
         furthest[1] = furthest[1].max((years - expected).abs());
-        let shares = answer["gender"]["probabilities"].as_array().expect("shares");
-        for (share, class) in shares.iter().zip(&classes) {
+        let probabilities = answer["gender"]["probabilities"].as_array().expect("probabilities");
+        for (share, class) in probabilities.iter().zip(&classes) {
             assert_eq!(share[0].as_str(), Some(class.as_str()));
             let place = classes.iter().position(|name| name == class).expect("a class");
             let found = output["outputs"]["gender_probability"][row][place].as_f64();

@@ -70,10 +70,9 @@ fn copies_stand_in_one_fold_and_serve_no_task_that_they_contradict() {
         assert_eq!(dropped["labels of one picture disagree"], 10, "{task}: {dropped}");
         assert_eq!(rows.len(), 50);
         for number in 0..30 {
-            let partition =
-                |copy: &str| rows.get(&format!("{copy}/{number}.jpg")).map(|row| &row.0);
-            assert_eq!(partition("a"), partition("b"), "{task} {number}");
-            assert_eq!(partition("a").is_none(), contradicted.contains(&number), "{task} {number}");
+            let split = |copy: &str| rows.get(&format!("{copy}/{number}.jpg")).map(|row| &row.0);
+            assert_eq!(split("a"), split("b"), "{task} {number}");
+            assert_eq!(split("a").is_none(), contradicted.contains(&number), "{task} {number}");
         }
         let subjects = report["tasks"][place]["result"]["subjects"].as_u64().expect("a count");
         assert!((5..=25).contains(&subjects), "each pair is one: {subjects}");

@@ -186,7 +186,7 @@ fn a_trained_bundle_predicts_and_refuses_another_network() {
         assert_eq!(cells[1], "ok", "{row}");
         assert!(["f", "m"].contains(&cells[2]), "{row}");
         assert!(labels.iter().any(|label| label == cells[4]), "{row}");
-        assert_eq!(cells[5], "", "a bundle without an age head tells no years: {row}");
+        assert_eq!(cells[5], "", "a bundle without an age head predicts no years: {row}");
         count += 1;
     }
     assert!(count >= 120, "{count}");

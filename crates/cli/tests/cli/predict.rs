@@ -412,9 +412,10 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
     let single = |number: u64| {
         let path = dir.path(&format!("one-stills/{number:03}.png"));
         let output = json(line("predict --bundle {} {}", &[&bundle, &path]));
-        let shares = output[0]["gender"]["probabilities"].clone();
+        let probabilities = output[0]["gender"]["probabilities"].clone();
         let name = &track["gender"]["label"];
-        let pair = shares.as_array().expect("shares").iter().find(|pair| pair[0] == *name);
+        let pair =
+            probabilities.as_array().expect("probabilities").iter().find(|pair| pair[0] == *name);
         pair.expect("the class")[1].as_f64().expect("a share")
     };
     let (one, two) = (single(0), single(15));

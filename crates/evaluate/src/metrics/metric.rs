@@ -147,46 +147,72 @@ impl Metric {
     /// calibration error grows in every resampled set.
     #[must_use]
     pub fn has_interval(self) -> bool {
-        !matches!(
-            self,
+        match self {
+            Self::Accuracy
+            | Self::BalancedAccuracy
+            | Self::OneOffAccuracy
+            | Self::MeanAbsoluteError
+            | Self::CumulativeScore5
+            | Self::RangeDistance
+            | Self::InsideRange
+            | Self::MeanError
+            | Self::Correlation
+            | Self::IntervalCoverage => true,
             Self::MacroF1
-                | Self::CohensKappa
-                | Self::RocAuc
-                | Self::CalibrationError
-                | Self::RootMeanSquaredError
-        )
+            | Self::CohensKappa
+            | Self::RocAuc
+            | Self::CalibrationError
+            | Self::RootMeanSquaredError => false,
+        }
     }
 
     /// Whether more is better.
     #[must_use]
     pub fn higher_is_better(self) -> bool {
-        !matches!(
-            self,
-            Self::CalibrationError
-                | Self::MeanAbsoluteError
-                | Self::RootMeanSquaredError
-                | Self::MeanError
-                | Self::RangeDistance
-        )
+        self.unit() != Unit::Years && self != Self::CalibrationError
     }
 
     /// Whether it is a fraction, shown in per cent; else it is in years, or a coefficient.
     #[must_use]
     pub fn is_fraction(self) -> bool {
-        !matches!(
-            self,
-            Self::MeanAbsoluteError
-                | Self::RootMeanSquaredError
-                | Self::MeanError
-                | Self::RangeDistance
-        ) && !self.is_coefficient()
+        self.unit() == Unit::Fraction
     }
 
     /// Whether it is a coefficient up to 1: a correlation, or kappa.
     #[must_use]
     pub fn is_coefficient(self) -> bool {
-        matches!(self, Self::Correlation | Self::CohensKappa)
+        self.unit() == Unit::Coefficient
     }
+
+    fn unit(self) -> Unit {
+        match self {
+            Self::Accuracy
+            | Self::BalancedAccuracy
+            | Self::OneOffAccuracy
+            | Self::MacroF1
+            | Self::RocAuc
+            | Self::CalibrationError
+            | Self::CumulativeScore5
+            | Self::InsideRange
+            | Self::IntervalCoverage => Unit::Fraction,
+            Self::MeanAbsoluteError
+            | Self::RootMeanSquaredError
+            | Self::RangeDistance
+            | Self::MeanError => Unit::Years,
+            Self::CohensKappa | Self::Correlation => Unit::Coefficient,
+        }
+    }
+}
+
+/// What a metric is measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// From 0 to 1, shown in per cent.
+    Fraction,
+    /// Errors in years.
+    Years,
+    /// Up to 1.
+    Coefficient,
 }
 
 impl fmt::Display for Metric {

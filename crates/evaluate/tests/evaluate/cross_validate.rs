@@ -163,7 +163,7 @@ fn a_head_that_fails_is_named() {
     };
     let message = cross_validate(&plan, &run).unwrap_err().to_string();
     assert!(message.starts_with("head `one` on split `fold "), "{message}");
-    assert!(message.ends_with("with seed 3: cannot train: dice have no years"), "{message}");
+    assert!(message.ends_with("with seed 3: cannot train: guesses have no years"), "{message}");
 }
 
 #[test]

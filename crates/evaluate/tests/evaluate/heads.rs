@@ -110,7 +110,7 @@ impl Head for RandomGuess {
         seed: u64,
     ) -> Result<Fit, HeadError> {
         let Targets::Classes { count, .. } = training.targets() else {
-            return Err(HeadError::Untrainable("dice have no years".to_owned()));
+            return Err(HeadError::Untrainable("guesses have no years".to_owned()));
         };
         let (first, count) = (training.rows()[0], *count);
         Fit::of(FittedDice { seed, first, count, log: TrainingLog::default() }, validation)
@@ -126,7 +126,7 @@ struct FittedDice {
 
 impl FittedHead for FittedDice {
     fn predict(&self, _: &FeatureMatrix, rows: &[usize]) -> Result<Prediction, HeadError> {
-        let mut generator = seeded(self.seed, &format!("dice {}", self.first));
+        let mut generator = seeded(self.seed, &format!("guess {}", self.first));
         let mut probabilities = Array2::zeros((rows.len(), self.count));
         for number in 0..rows.len() {
             probabilities[(number, generator.random_range(0..self.count))] = 1.0;
@@ -140,7 +140,7 @@ impl FittedHead for FittedDice {
 
     fn state_dict(&self) -> StateDict {
         StateDict {
-            kind: "dice".to_owned(),
+            kind: "guess".to_owned(),
             config: serde_json::Value::Null,
             tensors: BTreeMap::new(),
         }

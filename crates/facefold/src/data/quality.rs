@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use facefold_store::FaceSummary;
 
-/// A number that tells something of a face's quality: the higher, the better or brighter.
+/// A measure of a face's quality: the higher, the better or brighter.
 #[derive(Debug, Clone, Copy)]
 pub struct Measure {
     /// The name on the command line.

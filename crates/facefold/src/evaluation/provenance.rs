@@ -1,30 +1,26 @@
 //! Where a result comes from: command, commit, machine, network and samples.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use facefold_core::{ExtractorInfo, Task};
 use facefold_report::{Dataset, Machine, Network, Provenance, SetInfo};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 use crate::data::{DataSet, JoinedStores, Role};
 use crate::options::{LearningOptions, Origin};
 
-/// The machine, as far as the system tells.
+/// The machine, as far as the system says.
 #[must_use]
 pub fn machine() -> Machine {
-    let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        text.lines()
-            .find(|line| line.starts_with(name))
-            .and_then(|line| line.split_once(':'))
-            .map(|(_, value)| value.trim().to_owned())
-    };
-    let kibibytes = field(&read("/proc/meminfo"), "MemTotal")
-        .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-        .unwrap_or(0);
+    let what = RefreshKind::nothing()
+        .with_cpu(CpuRefreshKind::nothing())
+        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(what);
+    let cpu = system.cpus().first().map(|cpu| cpu.brand().trim()).filter(|name| !name.is_empty());
     Machine {
-        cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned()),
+        cpu: cpu.unwrap_or("unknown").to_owned(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        memory: kibibytes * 1024,
+        memory: system.total_memory(),
         system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
     }
 }
@@ -122,21 +118,7 @@ fn set_infos(stores: &JoinedStores) -> Vec<SetInfo> {
 /// Today's date in UTC, `2026-11-22`.
 #[must_use]
 pub fn today() -> String {
-    let days = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs() / 86_400) as i64;
-    // Howard Hinnant, chrono-compatible low-level date algorithms, civil_from_days.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
 }
 
 #[cfg(test)]

@@ -21,11 +21,11 @@ pub(super) struct Decoder {
     limits: Limits,
 }
 
-struct Upright(Decoded);
+struct DecodedPicture(Decoded);
 
 impl Pictures for Decoder {
     fn open(&self, bytes: &[u8]) -> Result<Box<dyn Picture + '_>, Rejection> {
-        Ok(Box::new(Upright(inspect(bytes, &self.limits)?.decode()?)))
+        Ok(Box::new(DecodedPicture(inspect(bytes, &self.limits)?.decode()?)))
     }
 
     fn is_stored_upright(&self, bytes: &[u8]) -> bool {
@@ -38,7 +38,7 @@ impl Pictures for Decoder {
     }
 }
 
-impl Picture for Upright {
+impl Picture for DecodedPicture {
     fn size(&self) -> [u32; 2] {
         [self.0.width(), self.0.height()]
     }
