@@ -12,6 +12,8 @@ It builds both programs in release mode, unless --programs says where they are.
 """
 
 import argparse
+import atexit
+import csv
 import json
 import pathlib
 import shutil
@@ -54,6 +56,8 @@ class Cluster:
             run(program, "credentials", self.credentials)
         self.scheduler, self.executors = None, []
         self.log = open(directory / "cluster.log", "ab")
+        # Also where a check fails.
+        atexit.register(self.stop)
         self.start_scheduler()
 
     def spawn(self, *arguments):
@@ -100,8 +104,9 @@ class Cluster:
 
     def stop(self):
         for process in [*self.executors, self.scheduler]:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            if process and process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
 
 
 def wait_for(ready, what, seconds=60):
@@ -164,6 +169,27 @@ def survive(facefold, cluster_program, directory, arguments):
     return done
 
 
+def from_objects(facefold, cluster, directory, shared):
+    """Pictures that executors read from an object store, here one of files, are those of the directory."""
+    pictures = directory / "pictures"
+    draw(facefold, pictures, 200)
+    run(facefold, "extract", "pictures", pictures, "--store", directory / "of-files", *shared)
+    run(cluster.program, "extract", "pictures", f"file://{pictures}", "--store", directory / "of-objects", *shared, *cluster.client())
+    difference = json.loads(run(facefold, "store", "compare", directory / "of-files", directory / "of-objects", "--json"))
+    assert difference["equal"], difference
+    print("pictures of an object store: equal", flush=True)
+    if "buffalo_s" in shared:
+        # What the embedded bundle needs.
+        ours = run(facefold, "predict", "--format", "csv", "--offline", pictures)
+        theirs = run(cluster.program, "predict", f"file://{pictures}", *cluster.client())
+        ours, theirs = ([*csv.DictReader(text.splitlines())] for text in (ours, theirs))
+        assert len(ours) == len(theirs), (len(ours), len(theirs))
+        for one, other in zip(ours, theirs):
+            same = one["status"] == other["status"] and one["gender"] == other["gender"][:1] and other["path"].endswith(one["path"].split("pictures/")[-1])
+            assert same and abs(float(one["age"] or 0) - float(other["age"] or 0)) < 0.06, (one, other)
+        print("predictions: equal", flush=True)
+
+
 def rates(facefold, cluster_program, directory, arguments):
     """Pictures a second of two executors of one thread, and of two threads of one process, in turns; medians."""
     shared = ["--model", arguments.model, "--taps"]
@@ -185,6 +211,8 @@ def rates(facefold, cluster_program, directory, arguments):
             # The first round loads the executors' networks.
             if number > 0:
                 found[kind].append(arguments.timed_pictures / (time.monotonic() - start))
+    print(json.dumps(found), flush=True)
+    from_objects(facefold, cluster, directory, shared)
     cluster.stop()
     return {kind: statistics.median(of_rounds) for kind, of_rounds in found.items()}
 

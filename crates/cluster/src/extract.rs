@@ -9,30 +9,22 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use ballista::datafusion::arrow::array::AsArray as _;
-use ballista::datafusion::arrow::datatypes::UInt64Type;
-use ballista::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, col, lit};
-use ballista::datafusion::scalar::ScalarValue;
+use anyhow::{Result, bail};
+use ballista::datafusion::arrow::array::ArrayRef;
 use clap::Args;
+use facefold::ExtractOptions;
 use facefold::core::{Extraction, Extractor as _, RejectReason};
 use facefold::datasets::{Dataset, DatasetKind};
 use facefold::extract::store_header;
-use facefold::remote::{is_address, pictures_at};
 use facefold::store::{Attempts, SampleRow, Store, StoreError, StoreWriter};
-use facefold::{ExtractOptions, Source};
-use facefold_jobs::Limits;
 
 use crate::columns::{self, Outcome};
-use crate::credentials::{Credentials, CredentialsArguments};
+use crate::functions;
+use crate::jobs::{self, JobArguments, Pictures};
 use crate::models::EmbedOptions;
-use crate::{functions, session};
 
 /// How often what was reached is made durable, label rows included.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
-
-/// A job is sent a second time when it takes so many times as long as others, once no job waits.
-const BACKUP_AFTER: f64 = 3.0;
 
 /// Options of `extract`.
 #[derive(Debug, Args)]
@@ -56,11 +48,6 @@ pub struct ExtractArguments {
     /// Directory of the store; made if it is not there. The same command resumes.
     #[arg(long)]
     store: PathBuf,
-    /// The scheduler.
-    #[arg(long, default_value = "127.0.0.1:50050", value_name = "HOST:PORT")]
-    scheduler: String,
-    #[command(flatten)]
-    credentials: CredentialsArguments,
     /// Model pack.
     #[arg(long, default_value = "buffalo_s")]
     model: String,
@@ -70,15 +57,8 @@ pub struct ExtractArguments {
     /// Skip detection: the whole picture is the aligned crop.
     #[arg(long)]
     aligned: bool,
-    /// Pictures of a job: what is computed again where an executor dies. It takes some milliseconds to hand one out.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pictures: u32,
-    /// Jobs at a time: at least as many as the executors have threads, or some of them wait.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    jobs: u32,
-    /// Seconds to go on trying while a job fails.
-    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
-    patience: u64,
+    #[command(flatten)]
+    jobs: JobArguments,
 }
 
 /// Runs an extraction.
@@ -88,24 +68,12 @@ pub struct ExtractArguments {
 /// what was extracted until then is kept.
 pub async fn run(arguments: &ExtractArguments) -> Result<()> {
     let kind: DatasetKind = arguments.kind.parse()?;
-    let mut source = match arguments.root.to_str().filter(|_| is_address(&arguments.root)) {
-        // Known by their whole addresses.
-        Some(address) if kind == DatasetKind::Pictures => {
-            let mut source = Source::new(kind, "/");
-            source.options.pictures = Some(listed(address).await?);
-            source
-        }
-        Some(address) => bail!(
-            "`{address}`: expected a directory, as label files are read from one; of pictures without labels \
-             (`pictures`) an address may be given"
-        ),
-        None => Source::new(kind, &arguments.root),
-    };
+    let mut source = jobs::source(kind, &arguments.root).await?;
     source.options.labels.clone_from(&arguments.labels);
     let dataset = source.load(&())?;
     let EmbedOptions { model, taps, aligned } = &arguments.embed_options();
     let extractor = arguments.embed_options().load()?;
-    note(&format!(
+    crate::note(&format!(
         "{model}{}, fingerprint {}",
         if *aligned { ", aligned" } else { "" },
         extractor.fingerprint()
@@ -135,20 +103,11 @@ pub async fn run(arguments: &ExtractArguments) -> Result<()> {
     Ok(())
 }
 
-/// The pictures below an address.
-async fn listed(address: &str) -> Result<Vec<PathBuf>> {
-    let address = address.to_owned();
-    Ok(tokio::task::spawn_blocking(move || pictures_at(&address)).await??)
-}
-
 impl ExtractArguments {
     fn embed_options(&self) -> EmbedOptions {
         EmbedOptions { model: self.model.clone(), taps: self.taps, aligned: self.aligned }
     }
 }
-
-/// The pictures of a job: the place of each among the label rows, and its path.
-type Job = Vec<(usize, PathBuf)>;
 
 /// The store and the label rows of a running extraction.
 struct Running {
@@ -185,43 +144,21 @@ impl Running {
         self.rows.iter().filter(|row| row.key.is_some() || row.rejection.is_some()).count()
     }
 
-    /// Sends all jobs; whether it was interrupted.
+    /// Has all pictures embedded that are missing; whether it was interrupted.
     async fn run(&mut self, arguments: &ExtractArguments, dataset: &Dataset) -> Result<bool> {
-        let root = std::path::absolute(&dataset.root)?;
-        let missing = self.rows.iter().enumerate().filter(|(_, row)| row.key.is_none());
-        let place_of = |path: &Path| {
-            if is_address(path) { path.to_owned() } else { root.join(path) }
-        };
-        let missing: Job =
-            missing.map(|(place, row)| (place, place_of(&row.sample.path))).collect();
-        let jobs = missing.chunks(arguments.pictures as usize).map(<[_]>::to_vec);
+        let places = jobs::places(dataset)?.into_iter().enumerate();
+        let missing: Pictures =
+            places.filter(|(place, _)| self.rows[*place].key.is_none()).collect();
         let options = arguments.embed_options().to_text();
-        let credentials = arguments.credentials.read()?;
-        let limits = Limits {
-            at_a_time: arguments.jobs as usize,
-            patience: Duration::from_secs(arguments.patience),
-            backup_after: Some(BACKUP_AFTER),
-        };
-        let attempt = async |job: &Job| {
-            let first =
-                || job.first().map_or_else(String::new, |(_, path)| path.display().to_string());
-            attempt(&arguments.scheduler, credentials.as_ref(), &options, job)
-                .await
-                .with_context(|| format!("{} pictures, the first of them `{}`", job.len(), first()))
-        };
-        let take = |job: &Job, outcomes: Vec<Outcome>| {
+        let take = |job: &Pictures, outcomes: Vec<Outcome>| {
             for ((place, path), outcome) in job.iter().zip(outcomes) {
                 self.take(*place, path, outcome)?;
             }
             if self.committed.elapsed() > COMMIT_EVERY { self.commit() } else { Ok(()) }
         };
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true).map_err(Into::into),
-            finished = facefold_jobs::run(jobs, limits, attempt, note, take) => {
-                finished.with_context(|| format!("on the scheduler {}", arguments.scheduler))?;
-                Ok(false)
-            }
-        }
+        let function = (functions::embed_file(), Some(options.as_str()));
+        let read = |column: &ArrayRef| Ok(columns::read(column)?);
+        arguments.jobs.run(&missing, function, read, take).await
     }
 
     /// Stores the outcome of a picture.
@@ -253,7 +190,7 @@ impl Running {
         self.store.write_samples(&self.rows)?;
         self.committed = Instant::now();
         let (reached, all) = (self.reached(), self.rows.len());
-        note(&format!(
+        crate::note(&format!(
             "{reached} of {all} pictures after {:.0} s",
             self.started.elapsed().as_secs_f64()
         ));
@@ -291,48 +228,4 @@ impl Running {
         lines.push(format!("store {} (fingerprint {fingerprint})", store.directory().display()));
         Ok(lines.join("\n"))
     }
-}
-
-/// Has a job done: one outcome a picture, in their order.
-async fn attempt(
-    scheduler: &str,
-    credentials: Option<&Credentials>,
-    options: &str,
-    job: &Job,
-) -> Result<Vec<Outcome>> {
-    // A session of its own: that of a scheduler which was restarted is unknown to it.
-    let session = session::connect(scheduler, credentials).await?;
-    let batches = session.execute_logical_plan(plan(options, job)?).await?.collect().await?;
-    let mut found: Vec<Option<Outcome>> = vec![None; job.len()];
-    for batch in &batches {
-        let places =
-            batch.column(0).as_primitive_opt::<UInt64Type>().context("places of pictures")?;
-        let outcomes = columns::read(batch.column(1))?;
-        for (row, outcome) in outcomes.into_iter().enumerate() {
-            let place = usize::try_from(places.value(row))?;
-            *found.get_mut(place).context("the place of a picture")? = Some(outcome);
-        }
-    }
-    let missing = found.iter().filter(|outcome| outcome.is_none()).count();
-    if missing > 0 {
-        bail!("expected {} outcomes, {missing} are missing", job.len());
-    }
-    Ok(found.into_iter().flatten().collect())
-}
-
-/// `SELECT place, embed_file(path, options) FROM (VALUES …)`, in one partition.
-fn plan(options: &str, job: &Job) -> Result<LogicalPlan> {
-    let rows = job.iter().enumerate().map(|(place, (_, path))| {
-        let path = path.as_os_str().as_encoded_bytes().to_vec();
-        vec![lit(ScalarValue::UInt64(Some(place as u64))), lit(ScalarValue::Binary(Some(path)))]
-    });
-    let outcome = functions::embed_file().call(vec![col("column2"), lit(options)]);
-    let plan = LogicalPlanBuilder::values(rows.collect())?
-        .project(vec![col("column1").alias("place"), outcome.alias("outcome")])?;
-    Ok(plan.build()?)
-}
-
-fn note(text: &str) {
-    // Nothing can be done about a stderr that cannot be written.
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

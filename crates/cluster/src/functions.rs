@@ -1,6 +1,8 @@
-//! The functions that queries call: `embed` and `predict` on the bytes of pictures, `embed_file` on paths.
+//! The functions that queries call: `embed` and `predict` on the bytes of pictures, `embed_file` and `predict_file` on
+//! paths.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -29,17 +31,23 @@ enum Kind {
     Embed,
     EmbedFile,
     Predict,
+    PredictFile,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Embed, Self::EmbedFile, Self::Predict];
+    const ALL: [Self; 4] = [Self::Embed, Self::EmbedFile, Self::Predict, Self::PredictFile];
 
     fn name(self) -> &'static str {
         match self {
             Self::Embed => "embed",
             Self::EmbedFile => "embed_file",
             Self::Predict => "predict",
+            Self::PredictFile => "predict_file",
         }
+    }
+
+    fn takes_paths(self) -> bool {
+        matches!(self, Self::EmbedFile | Self::PredictFile)
     }
 
     fn usage(self) -> &'static str {
@@ -47,6 +55,7 @@ impl Kind {
             Self::Embed => "embed(content [, options])",
             Self::EmbedFile => "embed_file(path [, options])",
             Self::Predict => "predict(content [, bundle])",
+            Self::PredictFile => "predict_file(path [, bundle])",
         }
     }
 }
@@ -59,6 +68,11 @@ pub fn all() -> Vec<Arc<ScalarUDF>> {
 /// `embed_file`, for plans that are not parsed from text.
 pub fn embed_file() -> Arc<ScalarUDF> {
     function(Kind::EmbedFile)
+}
+
+/// `predict_file`, for plans that are not parsed from text.
+pub fn predict_file() -> Arc<ScalarUDF> {
+    function(Kind::PredictFile)
 }
 
 fn function(kind: Kind) -> Arc<ScalarUDF> {
@@ -90,17 +104,17 @@ impl ScalarUDFImpl for Function {
             matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
         };
         let first = arguments.first().is_some_and(|kind| {
-            *kind == DataType::Null || bytes(kind) || (self.kind == Kind::EmbedFile && text(kind))
+            *kind == DataType::Null || bytes(kind) || (self.kind.takes_paths() && text(kind))
         });
         if !first || arguments.len() > 2 || !arguments.iter().skip(1).all(text) {
             return plan_err!(
-                "{}: expected a picture's bytes (for embed_file, its path), then text; found {arguments:?}",
+                "{}: expected a picture's bytes (for embed_file and predict_file, its path), then text; found {arguments:?}",
                 self.kind.usage()
             );
         }
         Ok(match self.kind {
             Kind::Embed | Kind::EmbedFile => outcome_type(),
-            Kind::Predict => DataType::Struct(PREDICTION.clone()),
+            Kind::Predict | Kind::PredictFile => DataType::Struct(PREDICTION.clone()),
         })
     }
 
@@ -119,19 +133,16 @@ impl ScalarUDFImpl for Function {
         let column = binary(&column)?;
         let column = column.as_binary::<i32>();
         let rows = (0..column.len()).map(|row| column.is_valid(row).then(|| column.value(row)));
+        let contents = if self.kind.takes_paths() {
+            read(&rows.collect::<Vec<_>>())?
+        } else {
+            rows.map(|row| row.map(Cow::Borrowed).ok_or_else(no_bytes)).collect()
+        };
+        let pictures = contents.iter().map(|content| content.as_deref().map_err(Clone::clone));
+        let option = option.as_deref();
         let made: ArrayRef = match self.kind {
-            Kind::Embed => {
-                Arc::new(embed(rows.map(|row| row.ok_or_else(no_bytes)), option.as_deref())?)
-            }
-            Kind::EmbedFile => {
-                let contents = read(&rows.collect::<Vec<_>>())?;
-                let contents = contents.iter().map(|read| match read {
-                    Ok(bytes) => Ok(bytes.as_slice()),
-                    Err(rejection) => Err(rejection.clone()),
-                });
-                Arc::new(embed(contents, option.as_deref())?)
-            }
-            Kind::Predict => Arc::new(predict(rows, option.as_deref())?),
+            Kind::Embed | Kind::EmbedFile => Arc::new(embed(pictures, option)?),
+            Kind::Predict | Kind::PredictFile => Arc::new(predict(pictures, option)?),
         };
         let is_constant = matches!(arguments.args[0], ColumnarValue::Scalar(_));
         if is_constant && made.len() == 1 {
@@ -158,12 +169,8 @@ fn binary(column: &ArrayRef) -> Result<ArrayRef> {
 }
 
 /// The bytes of files, and of pictures on object storage, which are read together.
-fn read(paths: &[Option<&[u8]>]) -> Result<Vec<Result<Vec<u8>, Rejection>>> {
-    let address = |path: &Option<&[u8]>| {
-        let text = std::str::from_utf8((*path)?).ok()?;
-        is_address(Path::new(text)).then_some(text)
-    };
-    let addresses: Vec<Option<&str>> = paths.iter().map(address).collect();
+fn read<'a>(paths: &[Option<&[u8]>]) -> Result<Vec<Result<Cow<'a, [u8]>, Rejection>>> {
+    let addresses: Vec<Option<&str>> = paths.iter().map(|path| address(*path)).collect();
     let remote: Vec<&str> = addresses.iter().copied().flatten().collect();
     let mut remote = match remote.is_empty() {
         true => Vec::new(),
@@ -175,7 +182,13 @@ fn read(paths: &[Option<&[u8]>]) -> Result<Vec<Result<Vec<u8>, Rejection>>> {
         (None, Some(path)) => read_file(path),
         (None, None) => Err(no_bytes()),
     });
-    Ok(contents.collect())
+    Ok(contents.map(|content| content.map(Cow::Owned)).collect())
+}
+
+/// An address of object storage, where a path is one.
+fn address(path: Option<&[u8]>) -> Option<&str> {
+    let text = std::str::from_utf8(path?).ok()?;
+    is_address(Path::new(text)).then_some(text)
 }
 
 fn read_file(path: &[u8]) -> Result<Vec<u8>, Rejection> {
@@ -248,15 +261,15 @@ static PREDICTION: LazyLock<Fields> = LazyLock::new(|| {
 
 /// Predicts for the main face of each picture.
 fn predict<'a>(
-    pictures: impl Iterator<Item = Option<&'a [u8]>>,
+    pictures: impl Iterator<Item = Result<&'a [u8], Rejection>>,
     bundle: Option<&str>,
 ) -> Result<StructArray> {
     let predictor = bundle_predictor(bundle.map(Path::new)).map_err(external)?;
     let mut all: Vec<FacePrediction> = Vec::new();
     for picture in pictures {
         let predicted = match picture {
-            None => Err(no_bytes()),
-            Some(bytes) => match catch_unwind(AssertUnwindSafe(|| predictor.predict("", bytes))) {
+            Err(rejection) => Err(rejection),
+            Ok(bytes) => match catch_unwind(AssertUnwindSafe(|| predictor.predict("", bytes))) {
                 Ok(predicted) => Ok(predicted.map_err(|error| external(error.into()))?),
                 Err(panic) => Err(crashed(&*panic)),
             },

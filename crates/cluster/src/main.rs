@@ -5,7 +5,9 @@ mod columns;
 mod credentials;
 mod extract;
 mod functions;
+mod jobs;
 mod models;
+mod predict;
 mod services;
 mod session;
 mod sql;
@@ -20,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::credentials::Credentials;
 use crate::extract::ExtractArguments;
+use crate::predict::PredictArguments;
 use crate::services::{ExecutorArguments, SchedulerArguments};
 use crate::sql::SqlArguments;
 
@@ -44,6 +47,8 @@ enum Command {
     Executor(ExecutorArguments),
     /// Extract a data set into a store, on all executors.
     Extract(ExtractArguments),
+    /// Predict for all pictures of a directory or an object store, on all executors.
+    Predict(PredictArguments),
     /// Run a query with the functions `embed` and `predict`, and print its rows.
     Sql(SqlArguments),
 }
@@ -73,7 +78,14 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Scheduler(arguments) => services::scheduler(&arguments).await,
             Command::Executor(arguments) => services::executor(&arguments).await,
             Command::Extract(arguments) => extract::run(&arguments).await,
+            Command::Predict(arguments) => predict::run(&arguments).await,
             Command::Sql(arguments) => sql::run(&arguments).await,
         }
     })
+}
+
+/// Writes a line for the user, above all results.
+fn note(text: &str) {
+    // Nothing can be done about a stderr that cannot be written.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

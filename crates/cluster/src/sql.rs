@@ -14,7 +14,7 @@ use crate::session;
 /// Options of `sql`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Functions: predict(content [, bundle]), embed(content [, options]), embed_file(path [, options]). A bundle is a file
+Functions: predict(content [, bundle]), predict_file(path [, bundle]), embed(content [, options]), embed_file(path [, options]). A bundle is a file
 that all executors have; without it the embedded one predicts. Options are a model pack, or JSON such as
 '{\"model\": \"buffalo_s\", \"taps\": true}'.
 
