@@ -175,6 +175,7 @@ def main():
                 shutil.rmtree(store)
     limited = f"at most {arguments.limit:g} GB in all, the page cache of its files included (a control group)" if group.path else "no limit: this machine lets no control group be made"
     group.remove()
+    points.sort(key=lambda point: point["rows"])
     heads = list(points[0]["heads"])
     lines = [
         "# More rows than memory", "",

@@ -52,7 +52,7 @@ pub struct ListenArguments {
     #[command(flatten)]
     credentials: CredentialsArguments,
     /// Listen to other machines without --credentials: everyone who reaches the address can run queries and read
-    /// files. For networks that nobody else reaches.
+    /// files. For networks that no one else reaches.
     #[arg(long)]
     insecure: bool,
 }

@@ -47,7 +47,7 @@ pub fn parse(
 ) -> Result<(ArgMatches, Option<RunFile>), ConfigError> {
     let mut definitions = command.clone();
     definitions.build();
-    let entries = extend(&mut words, &definitions)?;
+    let entries = extend(&mut words, command, &definitions)?;
     let matches = command.clone().try_get_matches_from(words).map_err(|error| {
         let wrong = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
         let wrong = wrong.split(' ').next().and_then(|word| word.strip_prefix("--"));
@@ -81,10 +81,15 @@ fn words_of(definition: &Command) -> String {
 }
 
 /// Adds what the `--config` of a command line gives, as far as other words do not give it; what was added.
-fn extend(words: &mut Vec<OsString>, definitions: &Command) -> Result<Vec<Entry>, ConfigError> {
+fn extend(
+    words: &mut Vec<OsString>,
+    command: &Command,
+    definitions: &Command,
+) -> Result<Vec<Entry>, ConfigError> {
     // What is wrong with the words is for the parse that follows; so is --help.
     let lenient = |words: &[OsString]| {
-        definitions.clone().ignore_errors(true).try_get_matches_from(words).ok()
+        // Not one that was built: that does not get to the inner command of words that are wrong.
+        command.clone().ignore_errors(true).try_get_matches_from(words).ok()
     };
     let Some(path) = config_of(words) else { return Ok(Vec::new()) };
     let file = ConfigFile::read(&path)?;
