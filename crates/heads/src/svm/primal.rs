@@ -156,7 +156,7 @@ impl<'a> Primal<'a> {
         let mut view = View::new(self, gamma)?;
         let subsample = self.subsample()?;
         let mut subsample = match &subsample {
-            Some((training, targets)) => Some(View::of_features(self, training, targets)?),
+            Some((training, targets)) => Some(View::of_subsample(self, training, targets)?),
             None => None,
         };
         let (n, classifiers) = (self.training.len(), self.subproblems.problems.len());
@@ -213,8 +213,8 @@ struct View<'a> {
     targets: &'a [f32],
     /// Values of a row: landmarks, or features.
     width: usize,
-    /// Kernel values with the landmarks, chunk by chunk; empty for a linear kernel, whose features
-    /// are scaled anew each time rather than held twice.
+    /// Kernel values with the landmarks, chunk by chunk, or scaled features of a subsample; empty for all rows of a
+    /// linear kernel, whose features are scaled anew each time rather than held twice.
     stored: Vec<Vec<f32>>,
     /// L^-1, where there are landmarks.
     whitening: Option<Vec<f32>>,
@@ -257,6 +257,23 @@ impl<'a> View<'a> {
         let (width, multiplier) = (primal.features.width(), multiplier()?);
         let (stored, whitening) = (Vec::new(), None);
         Ok(Self { primal, training, targets, width, stored, whitening, multiplier })
+    }
+
+    /// The same of a subsample, whose features are kept where they fit into memory: its rows lie far apart, so that
+    /// reading them reads nearly all from a disk.
+    fn of_subsample(
+        primal: &'a Primal<'a>,
+        training: &'a FeatureDataset<'a>,
+        targets: &'a [f32],
+    ) -> Result<Self, HeadError> {
+        let mut view = Self::of_features(primal, training, targets)?;
+        let bytes = (training.len() * view.width * size_of::<f32>()) as f64;
+        if bytes <= primal.options.memory_gb * 1e9 {
+            let positions: Vec<usize> = (0..training.len()).collect();
+            view.stored =
+                positions.chunks(CHUNK).map(|chunk| primal.scaled(training, chunk)).collect();
+        }
+        Ok(view)
     }
 
     /// The weights and biases of least mean loss plus penalty.
