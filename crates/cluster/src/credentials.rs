@@ -125,8 +125,9 @@ impl Credentials {
             options.write(true).create_new(true);
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file =
-                options.open(&path).with_context(|| format!("cannot make `{}`", path.display()))?;
+            let mut file = options.open(&path).with_context(|| {
+                format!("cannot make `{}`; give a new directory", path.display())
+            })?;
             file.write_all(text.as_bytes())?;
         }
         Ok(())

@@ -138,8 +138,13 @@ pub async fn source(kind: DatasetKind, root: &Path) -> Result<Source> {
              (`pictures`) an address may be given"
         );
     }
-    let address = address.to_owned();
-    let listed = tokio::task::spawn_blocking(move || pictures_at(&address)).await??;
+    let below = address.to_owned();
+    let listed = tokio::task::spawn_blocking(move || pictures_at(&below)).await??;
+    if listed.is_empty() {
+        bail!(
+            "`{address}`: expected pictures below this address, found none; check bucket and prefix"
+        );
+    }
     let mut source = Source::new(kind, "/");
     source.options.pictures = Some(listed);
     Ok(source)

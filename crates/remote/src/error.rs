@@ -36,12 +36,26 @@ pub enum RemoteError {
         source: Box<object_store::Error>,
     },
     /// A picture, or a listing of pictures, that cannot be had.
-    #[error("`{address}`: {source}")]
+    #[error(
+        "`{address}`: {source}; check the address, and credentials, region and endpoint in the environment"
+    )]
     Picture {
         /// Its address.
         address: String,
         /// The failure.
         source: Box<object_store::Error>,
+    },
+    /// A picture that is larger than any that is read.
+    #[error(
+        "`{address}`: expected a picture of at most {most} bytes, found {bytes}; make it smaller, or leave it out"
+    )]
+    TooLarge {
+        /// Its address.
+        address: String,
+        /// Its size.
+        bytes: u64,
+        /// The largest that is read.
+        most: u64,
     },
     /// A file that is not what was written.
     #[error(

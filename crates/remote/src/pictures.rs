@@ -62,8 +62,8 @@ impl PictureReader {
         let (bucket, path, _) = self.opened(address)?;
         let found = bucket.get(&path).await.map_err(|error| failed(address, error))?;
         if found.meta.size > MOST_BYTES {
-            let what = format!("{} bytes, of at most {MOST_BYTES}", found.meta.size);
-            return Err(invalid_address(address, what));
+            let (address, bytes) = (address.to_owned(), found.meta.size);
+            return Err(RemoteError::TooLarge { address, bytes, most: MOST_BYTES });
         }
         Ok(found.bytes().await.map_err(|error| failed(address, error))?.to_vec())
     }
