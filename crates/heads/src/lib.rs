@@ -36,6 +36,7 @@ pub mod spaces;
 mod stacking;
 mod state_dict;
 mod subsample;
+mod surrogate;
 mod svm;
 mod training_set;
 mod trees;

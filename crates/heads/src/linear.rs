@@ -3,7 +3,6 @@
 mod export;
 mod products;
 
-use std::convert::Infallible;
 use std::ops::Range;
 
 use facefold_core::{FeatureDataset, HeadError, TargetKind, Targets, TrainingLog};
@@ -12,11 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::estimator::{Algorithm, Estimator, Model};
 use crate::features::Standardiser;
-use crate::lbfgs::{Limits, Minimum, Start, minimise};
+use crate::lbfgs::{Limits, Minimum};
 use crate::loss::{self, Loss, WeightedTarget, softmax};
 use crate::options::{ClassWeights, HeadOptions, require};
 use crate::state_dict::{Reader, Tensors, json};
 use crate::subsample::stratified;
+use crate::surrogate::{minimise, minimise_with_subsample};
 use crate::svm::Scaling;
 use crate::years;
 
@@ -94,7 +94,6 @@ impl Algorithm for Linear {
         seed: u64,
     ) -> Result<(LinearModel, TrainingLog), HeadError> {
         let whole = self.problem(features, training);
-        // The subsample's minimum is near, and its curvature nearly the same: few steps are left.
         let subsample =
             (training.len() > 2 * SUBSAMPLE).then(|| subsample(training, seed)).transpose()?;
         let subsample = subsample.as_ref().map(|training| self.problem(features, training));
@@ -109,16 +108,11 @@ impl Algorithm for Linear {
         }
         let max_iter = self.options.max_iter;
         for &penalty in &penalties {
-            let start = match &subsample {
-                Some(subsample) => subsample.minimise(at, penalty, max_iter).start(),
-                None => at.into(),
-            };
-            let found = whole.minimise(start, penalty, max_iter);
+            let found = whole.minimise(subsample.as_ref(), at, penalty, max_iter);
             at = found.at;
             if subsample.is_some() {
                 notes.push(format!(
-                    "penalty {penalty}: {} passes over the rows, from the minimum on a stratified subsample of \
-                     {SUBSAMPLE}",
+                    "penalty {penalty}: {} passes over the rows, with the help of a stratified subsample of {SUBSAMPLE}",
                     found.evaluations
                 ));
             }
@@ -178,23 +172,35 @@ impl Problem<'_> {
         vec![0.0; (self.rows.features.width() + 1) * self.objective.outputs()]
     }
 
-    fn minimise(&self, start: impl Into<Start>, penalty: f64, max_iter: usize) -> Minimum {
+    /// The weights and biases of least mean loss plus penalty; with a subsample of the rows in fewer passes.
+    fn minimise(
+        &self,
+        subsample: Option<&Self>,
+        start: Vec<f64>,
+        penalty: f64,
+        max_iter: usize,
+    ) -> Minimum {
         let limits = Limits { steps: max_iter, gradient: 1e-5 };
+        let whole = |at: &[f64]| self.evaluate(at, penalty);
+        match subsample {
+            Some(subsample) => {
+                minimise_with_subsample(start, limits, whole, |at| subsample.evaluate(at, penalty))
+            }
+            None => minimise(start, limits, whole),
+        }
+    }
+
+    /// Mean loss plus penalty, and its gradient.
+    fn evaluate(&self, at: &[f64], penalty: f64) -> (f64, Vec<f64>) {
         let outputs = self.objective.outputs();
         let weights = self.rows.features.width() * outputs;
-        let found = minimise(start, limits, |at| {
-            let (value, mut gradient) = self.rows.evaluate(at, outputs, &self.objective);
-            let mut length = 0.0;
-            for (gradient, &weight) in gradient[..weights].iter_mut().zip(at) {
-                *gradient += penalty * weight;
-                length += weight * weight;
-            }
-            Ok::<_, Infallible>((value + penalty * length / 2.0, gradient))
-        });
-        match found {
-            Ok(found) => found,
-            Err(never) => match never {},
+        let (value, mut gradient) = self.rows.evaluate(at, outputs, &self.objective);
+        let mut length = 0.0;
+        for (gradient, &weight) in gradient[..weights].iter_mut().zip(at) {
+            *gradient += penalty * weight;
+            length += weight * weight;
         }
+        (value + penalty * length / 2.0, gradient)
     }
 }
 

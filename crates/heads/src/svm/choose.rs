@@ -42,7 +42,7 @@ pub(super) fn choose(
     }
     if let Some(passes) = trial.passes {
         log.notes.push(format!(
-            "{name}: {passes} passes over the rows, from the minimum on a stratified subsample"
+            "{name}: {passes} passes over the rows, with the help of a stratified subsample"
         ));
     }
     if trial.unfinished > 0 {

@@ -7,8 +7,6 @@
 //! kernel values of x with the landmarks (Williams and Seeger, "Using the Nystroem method to speed
 //! up kernel machines", 2001). All classifiers of a head are fitted together.
 
-use std::convert::Infallible;
-
 use facefold_core::{FeatureDataset, HeadError};
 use facefold_kernels::{Matrix, MatrixMut, Multiplier};
 
@@ -20,9 +18,10 @@ use super::options::{Kernel, SvmOptions};
 use super::subproblems::Subproblems;
 use super::whiten::whitening;
 use crate::features::Standardiser;
-use crate::lbfgs::{Limits, Minimum, Start, minimise};
+use crate::lbfgs::{Limits, Minimum};
 use crate::state_dict::multiplier;
 use crate::subsample::stratified;
+use crate::surrogate::{minimise, minimise_with_subsample};
 
 /// Rows that are worked on at a time.
 const CHUNK: usize = 4096;
@@ -168,12 +167,7 @@ impl<'a> Primal<'a> {
         for place in rising {
             let penalty = 1.0 / (costs[place] * n as f64);
             let limits = Limits { steps: STEPS, gradient: GRADIENT };
-            // The subsample's minimum is near, and its curvature nearly the same: few steps are left.
-            let start = match &mut subsample {
-                Some(subsample) => subsample.minimise(at, limits, penalty).start(),
-                None => at.into(),
-            };
-            let found = view.minimise(start, limits, penalty);
+            let found = view.minimise(subsample.as_mut(), at, limits, penalty);
             at = found.at;
             let coefficients = view.coefficients(&at);
             let biases = &at[view.width * classifiers..];
@@ -276,12 +270,20 @@ impl<'a> View<'a> {
         Ok(view)
     }
 
-    /// The weights and biases of least mean loss plus penalty.
-    fn minimise(&mut self, start: impl Into<Start>, limits: Limits, penalty: f64) -> Minimum {
-        let found = minimise(start, limits, |at| Ok::<_, Infallible>(self.evaluate(at, penalty)));
-        match found {
-            Ok(found) => found,
-            Err(never) => match never {},
+    /// The weights and biases of least mean loss plus penalty; with a subsample of the rows in fewer passes.
+    fn minimise(
+        &mut self,
+        subsample: Option<&mut Self>,
+        start: Vec<f64>,
+        limits: Limits,
+        penalty: f64,
+    ) -> Minimum {
+        let whole = |at: &[f64]| self.evaluate(at, penalty);
+        match subsample {
+            Some(subsample) => {
+                minimise_with_subsample(start, limits, whole, |at| subsample.evaluate(at, penalty))
+            }
+            None => minimise(start, limits, whole),
         }
     }
 
