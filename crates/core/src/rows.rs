@@ -150,6 +150,23 @@ impl FeatureRows {
         RowPlace { block, row: order.as_ref().map_or(row, |order| order[row] as usize) }
     }
 
+    /// The stretches of values, one for each part of their columns, from the first of some rows to the last one, which
+    /// are in the order of their places; none where they lie in several files.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    #[must_use]
+    pub fn stretches(&self, rows: &[usize]) -> Vec<&[f32]> {
+        let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return Vec::new() };
+        let (first, last) = (self.place(first), self.place(last));
+        if first.block != last.block || last.row < first.row {
+            return Vec::new();
+        }
+        let stretch = |part: &Part| first.row * part.width..(last.row + 1) * part.width;
+        let parts = self.blocks[first.block].parts.iter();
+        parts.map(|part| &(*part.values).as_ref()[stretch(part)]).collect()
+    }
+
     /// A copy of a row.
     ///
     /// # Panics

@@ -5,14 +5,14 @@
 //! rows of d values in the subsample the distance to the minimum shrinks by about sqrt(d / m) a round (Shamir, Srebro
 //! and Zhang, "Communication-efficient distributed optimization using an approximate Newton-type method", ICML 2014;
 //! Jordan, Lee and Yang, "Communication-efficient distributed statistical inference", JASA 114, 2019). Where a round
-//! gains little, L-BFGS over all rows does the rest.
+//! gains little, L-BFGS over all rows does the rest, from the curvature met on the subsample.
 
 use std::convert::Infallible;
 
 use crate::lbfgs::{self, Limits, Minimum, Start};
 
 /// A round is worth another one where it leaves at most this part of the gradient.
-const WORTHWHILE: f64 = 0.5;
+const WORTHWHILE: f64 = 0.9;
 /// The corrected function is minimised until this part of the gradient over all rows is left.
 const INNER_GRADIENT: f64 = 0.02;
 /// Steps of L-BFGS a round, in memory.
@@ -67,7 +67,7 @@ pub(crate) fn minimise_with_subsample(
         return best;
     }
     let left = Limits { steps: limits.steps.saturating_sub(evaluations), ..limits };
-    let mut found = minimise(best.at, left, whole);
+    let mut found = minimise(best.start(), left, whole);
     found.steps += evaluations;
     found.evaluations += evaluations;
     found

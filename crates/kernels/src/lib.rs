@@ -20,5 +20,5 @@ pub mod x86;
 pub use cpu::{ENGINE_VARIABLE, Kernel, KernelError};
 pub use dispatch::{Vectorised, dispatch_simd};
 pub use interpolate::{RowResizer, Tap};
-pub use mapped::MappedFile;
+pub use mapped::{MappedFile, prefetch};
 pub use matrix::{Matrix, MatrixMut, Multiplier, Panels};

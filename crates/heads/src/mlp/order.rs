@@ -12,7 +12,7 @@ use rand::Rng as _;
 use rand::seq::SliceRandom;
 
 /// Rows of a block: 1 MB of embeddings of 512 values, which disks read as fast as longer stretches.
-const BLOCK_ROWS: usize = 512;
+pub(super) const BLOCK_ROWS: usize = 512;
 
 /// Orders the positions 0 to n - 1 of the training rows, anew each epoch.
 pub(super) struct EpochOrder {

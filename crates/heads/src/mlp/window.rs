@@ -2,7 +2,9 @@
 //! they lie there, and drawn in any.
 
 use facefold_core::{FeatureMatrix, FeatureRows};
+use facefold_kernels::prefetch;
 
+use super::order::BLOCK_ROWS;
 use crate::features::Standardiser;
 
 /// Rows by their positions in the training set.
@@ -33,7 +35,7 @@ impl Window {
         }
         let own: Vec<usize> = positions.iter().map(|&position| rows[position]).collect();
         let read = |side: &FeatureRows, values: &mut Vec<f32>| {
-            features.write_rows(side, &own, 1.0, values);
+            read(side, &own, features, values);
         };
         read(matrix.plain(), &mut self.plain);
         if let Some(mirrored) = matrix.mirrored() {
@@ -51,5 +53,25 @@ impl Window {
         }
         let values = if mirrored { &self.mirrored } else { &self.plain };
         values.get(place * self.width..(place + 1) * self.width)
+    }
+}
+
+/// Blocks that are asked for before they are needed: some megabytes, so that the disk is never idle.
+const AHEAD: usize = 8;
+
+/// Reads rows block by block. Blocks lie far apart, and what lies between them is not read.
+fn read(side: &FeatureRows, rows: &[usize], features: &Standardiser, values: &mut Vec<f32>) {
+    let width = features.width();
+    values.resize(rows.len() * width, 0.0);
+    let blocks: Vec<&[usize]> = rows.chunks(BLOCK_ROWS).collect();
+    let ask = |block: &&[usize]| side.stretches(block).into_iter().for_each(prefetch);
+    blocks.iter().take(AHEAD).for_each(ask);
+    for (number, (block, out)) in
+        blocks.iter().zip(values.chunks_mut(BLOCK_ROWS * width)).enumerate()
+    {
+        blocks.iter().skip(number + AHEAD).take(1).for_each(ask);
+        for (&row, out) in block.iter().zip(out.chunks_exact_mut(width)) {
+            features.apply(side, row, out);
+        }
     }
 }
