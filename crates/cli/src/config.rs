@@ -8,10 +8,10 @@ use clap::{CommandFactory, FromArgMatches};
 use facefold::Origin;
 use facefold::run_file::RunFile;
 use facefold_config::ConfigError;
+use facefold_terminal::note;
 
 use crate::arguments::Arguments;
-use crate::outcome::Usage;
-use crate::output::note;
+use crate::outcome::usage;
 
 /// The commit that the binary was built from, or `unknown`.
 const COMMIT: &str = env!("FACEFOLD_COMMIT");
@@ -45,10 +45,10 @@ pub fn arguments() -> Result<Arguments> {
             }
             exit(error.exit_code())
         }
-        Err(error) => return Err(Usage::error(error)),
+        Err(error) => return Err(usage(error)),
     };
     if let Some(run) = run {
         let _ = RUN.set(run);
     }
-    Arguments::from_arg_matches(&matches).map_err(Usage::error)
+    Arguments::from_arg_matches(&matches).map_err(usage)
 }

@@ -13,21 +13,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// Wrong usage that clap cannot see: exit code 2.
-#[derive(Debug)]
-pub struct Usage(String);
-
-impl Usage {
-    /// Wrong usage, from the words of whoever parsed it.
-    pub fn error(error: impl fmt::Display) -> anyhow::Error {
-        Self(error.to_string()).into()
-    }
+/// Wrong usage that clap cannot see, in the words of whoever parsed it: exit code 2.
+pub fn usage(error: impl fmt::Display) -> anyhow::Error {
+    facefold::Error::options(error).into()
 }
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}

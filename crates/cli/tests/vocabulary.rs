@@ -122,7 +122,7 @@ fn text_files(path: &Path, files: &mut Vec<PathBuf>) {
     }
     let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
     // Scripts without an extension are text, too.
-    let kinds = ["rs", "md", "py", "sh", "js", "html"];
+    let kinds = ["rs", "md", "py", "sh", "js", "html", "txt"];
     if extension.is_none_or(|extension| kinds.contains(&extension.as_str())) {
         files.push(path.to_owned());
     }

@@ -263,6 +263,11 @@ mod tests {
         assert_eq!(rows, FeatureRows::from(expected));
         assert_eq!(rows.columns(&[2, 0]).row(1), [7.0, 0.0]);
         assert!(rows.place(1) < rows.place(0) && rows.place(0) == rows.place(2));
+        let all: [&[f32]; 2] = [&[0.0, 1.0, 10.0, 11.0, 20.0, 21.0], &[7.0, 8.0, 9.0]];
+        assert_eq!(rows.stretches(&[1, 0]), all);
+        assert_eq!(rows.stretches(&[2]), [&all[0][4..], &all[1][2..]]);
+        // Rows in another order than that of their places, and no rows, have none.
+        assert!(rows.stretches(&[0, 1]).is_empty() && rows.stretches(&[]).is_empty());
         assert!(FeatureRows::selected(parts(), vec![3]).is_err());
     }
 
@@ -277,6 +282,8 @@ mod tests {
         let other = FeatureRows::selected(vec![(values, 2)], vec![2, 0, 1]).unwrap();
         let joined = FeatureRows::concat(&[(&one, 1..3), (&other, 0..3)]).unwrap();
         assert_eq!((joined.count(), joined.width()), (5, 2));
+        assert!(joined.stretches(&[0, 2]).is_empty());
+        assert_eq!(joined.stretches(&[3, 4]), [&[100.0, 101.0, 110.0, 111.0]]);
         // A slice of concatenated rows, across their blocks, and an empty one.
         let again = FeatureRows::concat(&[(&joined, 1..4), (&one, 4..4), (&joined, 0..1)]).unwrap();
         let first = |rows: &FeatureRows| -> Vec<f32> {

@@ -163,6 +163,19 @@ fn distance(first: &str, second: &str) -> usize {
     rows[first.len()][second.len()]
 }
 
+/// An error and its causes, joined by colons, without those whose words an earlier one has.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::{cell, from_cell, printable, printable_lines, wrapped};

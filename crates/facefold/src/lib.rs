@@ -17,6 +17,7 @@
 //! | compare heads on stores, with a report | [`cross_validate_stores`] | `cross_validate` |
 //! | search for settings, or test across data sets | [`tune_stores`], [`matrix_of_stores`] | |
 //! | evaluate predictions of another program | [`judge`](evaluation::judge) | |
+//! | run the whole pipeline on synthetic faces | [`demo()`] | |
 //! | compare results of several runs | [`compare_results`] | |
 //! | compare heads on embeddings and labels in memory, with a report | [`cross_validate_embeddings`] | |
 //! | compare heads on features of your own | [`TaskData::new`], [`cross_validate()`], [`compare()`] | `custom_head` |
@@ -68,6 +69,7 @@
 //! errors name options as the command line calls them.
 
 pub mod data;
+mod demo;
 mod embed;
 mod error;
 pub mod evaluation;
@@ -98,6 +100,7 @@ pub use facefold_vision as vision;
 pub use ndarray;
 
 pub use data::{JoinedStores, RowId, TaskData};
+pub use demo::{Demo, DemoOptions, demo};
 pub use embed::embed;
 pub use error::{Error, Result};
 pub use evaluation::{

@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use facefold_core::ExtractorError;
-use facefold_engine::Precision;
+use facefold_engine::{Kernel, Precision};
+use facefold_heads::{Bundle, FeatureChoice};
 use facefold_vision::candle_executor::open_device;
 use facefold_vision::decode::Limits;
-use facefold_vision::extractor::{Backend, LocalExtractor, LocalOptions};
-use facefold_vision::models::{self, FileState, ModelPack, ModelsError, Sources};
+use facefold_vision::extractor::{Backend, LocalExtractor, LocalOptions, PackNetworks};
+use facefold_vision::models::{self, FileState, ModelPack, ModelsError, PACKS, Sources};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -222,4 +223,88 @@ pub fn pack_status(pack: &ModelPack, directory: &Path) -> Result<PackStatus> {
     });
     let files = files.collect();
     Ok(PackStatus { name: pack.name, summary: pack.summary, present, files, licence: pack.licence })
+}
+
+/// Hashes the files of all packs in a directory.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn pack_statuses(directory: &Path) -> Result<Vec<PackStatus>> {
+    PACKS.iter().map(|pack| pack_status(pack, directory)).collect()
+}
+
+/// What would run here, and whether the files of the model packs are what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// The instructions that the CPU engine uses.
+    pub kernels: String,
+    /// Its precision, where none is asked for.
+    pub default_precision: String,
+    /// All instructions that it can use here.
+    pub available_kernels: Vec<String>,
+    /// The packs.
+    pub packs: Vec<PackStatus>,
+}
+
+impl Verification {
+    /// Refuses files that are not those that belong there.
+    ///
+    /// # Errors
+    /// Their names, and what to do.
+    pub fn require_undamaged(&self) -> Result<()> {
+        let files = self.packs.iter().flat_map(|pack| &pack.files);
+        let damaged = files.filter(|file| file.state == "damaged");
+        let damaged: Vec<String> = damaged.map(|file| file.path.display().to_string()).collect();
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Data(format!(
+            "not the pinned bytes: {}; delete them and run `facefold models fetch`",
+            damaged.join(", ")
+        )))
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kernels, precision) = (&self.kernels, &self.default_precision);
+        let available = self.available_kernels.join(", ");
+        write!(
+            f,
+            "CPU engine: {kernels} kernels, {precision} by default (this machine can run {available})"
+        )?;
+        self.packs.iter().try_for_each(|pack| write!(f, "\n{pack}"))
+    }
+}
+
+/// Hashes all files, and chooses the CPU engine's kernels.
+///
+/// # Errors
+/// A file that cannot be read, or kernels that were asked for and cannot run here.
+pub fn verify_weights(directory: &Path) -> Result<Verification> {
+    let kernel = Kernel::choose().map_err(|error| Error::Data(error.to_string()))?;
+    Ok(Verification {
+        kernels: kernel.to_string(),
+        default_precision: Precision::default_for(kernel).to_string(),
+        available_kernels: Kernel::available().iter().map(ToString::to_string).collect(),
+        packs: pack_statuses(directory)?,
+    })
+}
+
+/// The networks that a bundle's features come from, fetched where that is allowed.
+///
+/// # Errors
+/// A bundle of imported embeddings, or weights that cannot be had.
+pub fn bundle_networks(
+    bundle: &Bundle,
+    offline: bool,
+    progress: &dyn Progress,
+) -> Result<PackNetworks> {
+    bundle.require_network()?;
+    let pack = ModelPack::named(&bundle.extractor.model)?;
+    let directory = models::default_directory();
+    let detects = bundle.extractor.detector != "none";
+    let taps = bundle.features != FeatureChoice::Embedding;
+    let load = || PackNetworks::load(pack, &directory, detects, taps);
+    with_weights(pack, &directory, offline, progress, load)
 }

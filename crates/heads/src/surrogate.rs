@@ -156,7 +156,9 @@ mod tests {
     fn a_subsample_unlike_the_rows_costs_passes_and_no_precision() {
         let rows = rows(20_000);
         let mut other = rows[..4_000].to_vec();
-        other.iter_mut().for_each(|(row, _)| row.reverse());
+        for (row, _) in &mut other {
+            row.reverse();
+        }
         let found = minimise_with_subsample(
             vec![0.0; WIDTH],
             LIMITS,

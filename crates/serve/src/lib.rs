@@ -29,6 +29,6 @@ mod workers;
 mod write_timeout;
 
 pub use app::{OPENAPI, ROUTES};
-pub use options::{BasePath, Limits, Options};
+pub use options::{BasePath, Limits, Options, origin};
 pub use server::{ServeError, Server, Stopper};
 pub use upload::pictures_in;

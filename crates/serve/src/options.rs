@@ -108,6 +108,22 @@ impl Default for Limits {
     }
 }
 
+/// An origin whose pages may call a server: scheme, host and port; or `*` for all.
+///
+/// # Errors
+/// What was expected.
+pub fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or(text.strip_prefix("http://"));
+    let host = host.map(|host| host.trim_end_matches('/'));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ', '*']) => {
+            Ok(text.to_owned())
+        }
+        _ if text == "*" => Ok(text.to_owned()),
+        _ => Err("expected an origin such as https://app.example.org, or `*`".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::BasePath;

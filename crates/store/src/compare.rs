@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use facefold_core::{Extraction, ImageKey};
+use serde::Serialize;
 
 use crate::codec;
 use crate::error::StoreError;
@@ -11,7 +12,7 @@ use crate::shard::{self, Kind};
 use crate::store::Store;
 
 /// How two stores differ. Order of extraction, shards and logs do not count, only what they hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The fingerprints, where they differ.
     pub fingerprints: Option<(String, String)>,

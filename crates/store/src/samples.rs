@@ -4,6 +4,7 @@ mod table;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use facefold_core::checksum::{self, Checksum};
 use facefold_core::{ImageKey, Rejection, Sample};
 use fs_err as fs;
 use parquet::errors::ParquetError;
+use serde::{Serialize, Serializer};
 
 use crate::disk::write_atomic;
 use crate::error::StoreError;
@@ -33,14 +35,29 @@ pub struct SampleRow {
 }
 
 /// A label row whose picture has no embedding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RejectedSample {
     /// The picture, relative to the data set's root.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// The picture's key; none where its file could not be read.
+    #[serde(skip)]
     pub key: Option<ImageKey>,
     /// Why it has none.
+    #[serde(flatten)]
     pub rejection: Rejection,
+}
+
+/// Also a path that is no Unicode.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+impl fmt::Display for RejectedSample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Rejection { reason, detail } = &self.rejection;
+        write!(f, "rejected {}: {reason} ({detail})", self.path.display())
+    }
 }
 
 /// Why a label row has no embedding, if it was rejected: what the store says of its picture, by the

@@ -20,6 +20,7 @@ mod random;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -116,6 +117,16 @@ pub struct SyntheticSummary {
     pub rows: usize,
     /// Pictures that were there from an interrupted run with the same options.
     pub kept: usize,
+}
+
+impl fmt::Display for SyntheticSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pictures, subjects, root) = (self.pictures, self.subjects, self.root.display());
+        write!(
+            f,
+            "{pictures} pictures of {subjects} subjects who do not exist, in Adience's layout, in {root}"
+        )
+    }
 }
 
 /// Marks a folder as a synthetic dataset, with its options.

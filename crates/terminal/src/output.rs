@@ -2,9 +2,8 @@
 //! file's name may hold reaches the terminal.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::{self, Result, Write};
 
-use anyhow::Result;
 use console::Term;
 use facefold_core::text::{printable_lines, wrapped};
 use serde::Serialize;
@@ -101,7 +100,7 @@ fn without_controls(json: &str) -> Cow<'_, str> {
 fn write(text: &str) -> Result<()> {
     match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+        result => result,
     }
 }
 

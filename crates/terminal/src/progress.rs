@@ -1,14 +1,14 @@
 //! Progress on a terminal: bars with rate and remaining time, and notes above them; elsewhere notes
 //! alone. Ctrl-C asks the work to stop; a second one ends the program at once.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use facefold::{Pace, Progress, Stage, Step};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output;
+use crate::output::note;
 
 /// Shows the library's progress.
 #[derive(Default)]
@@ -22,7 +22,7 @@ impl Terminal {
     ///
     /// # Errors
     /// As [`Self::listen`].
-    pub fn listening() -> anyhow::Result<Self> {
+    pub fn listening() -> io::Result<Self> {
         let terminal = Self::default();
         terminal.listen()?;
         Ok(terminal)
@@ -32,15 +32,9 @@ impl Terminal {
     ///
     /// # Errors
     /// If a listener is installed already.
-    pub fn listen(&self) -> anyhow::Result<()> {
+    pub fn listen(&self) -> io::Result<()> {
         let flag = Arc::clone(&self.interrupted);
-        ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            output::note("stopping; what is done is kept (press Ctrl-C again to stop at once)");
-        })?;
-        Ok(())
+        on_interrupt("what is done is kept", move || flag.store(true, Ordering::SeqCst))
     }
 
     /// Does something that writes to the terminal, while no bar is shown.
@@ -85,7 +79,7 @@ impl Progress for Terminal {
     }
 
     fn note(&self, message: &str) {
-        self.suspend(|| output::note(message));
+        self.suspend(|| note(message));
     }
 
     fn is_cancelled(&self) -> bool {
@@ -99,8 +93,24 @@ impl Drop for Terminal {
     }
 }
 
+/// Does something at the first Ctrl-C or SIGTERM, and says what becomes of the work; the second ends the program.
+///
+/// # Errors
+/// If a listener is installed already.
+pub fn on_interrupt(becomes: &'static str, act: impl Fn() + Send + 'static) -> io::Result<()> {
+    let asked = AtomicBool::new(false);
+    let listen = ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        note(&format!("stopping; {becomes} (press Ctrl-C again to stop at once)"));
+        act();
+    });
+    listen.map_err(io::Error::other)
+}
+
 fn bar(stage: Stage) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
+    let target = if io::stderr().is_terminal() {
         ProgressDrawTarget::stderr_with_hz(5)
     } else {
         ProgressDrawTarget::hidden()

@@ -29,11 +29,19 @@ pub struct BackendArguments {
         value_parser = known(["rest", "face-detection-recognition"]).try_map(|name| name.parse::<Dialect>()), hide_possible_values = true)]
     pub dialect: Option<Dialect>,
     /// Seconds to wait for a container's answer about one picture (default 60).
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<f64>,
     /// Seconds to go on trying while no container answers, at the start too (default 60).
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub patience: Option<f64>,
+}
+
+/// A day: no user waits longer for a response.
+const MOST_SECONDS: f64 = 86_400.0;
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let found = text.parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= MOST_SECONDS);
+    found.ok_or_else(|| format!("expected seconds, from above 0 to {MOST_SECONDS}"))
 }
 
 /// What computes embeddings.

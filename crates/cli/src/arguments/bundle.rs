@@ -9,11 +9,7 @@ use clap::Subcommand;
 pub enum BundleCommand {
     /// Show a bundle's card: the sets trained on with their counts, the figures, the terms, and
     /// what it must not be used for.
-    #[command(after_help = "\
-Examples:
-  facefold bundle show                      the bundle that predict and serve use by default
-  facefold bundle show faces.facefold
-  facefold bundle show --json               also the learning curves and confusion matrices")]
+    #[command(after_help = include_str!("../../help/bundle-show.txt"))]
     Show {
         /// Trained bundle. Default: the embedded one.
         bundle: Option<PathBuf>,

@@ -7,16 +7,9 @@ use facefold_report::TableFormat;
 
 use super::report::table_format;
 
-/// A comparison has no references of its own.
-const WITHOUT_REFERENCES: [TableFormat; 3] =
-    [TableFormat::Latex, TableFormat::Csv, TableFormat::Markdown];
-
 /// Options of `compare`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  facefold compare results/embedding results/taps
-  facefold compare results/deepface results/utkface --format latex > comparison.tex")]
+#[command(after_help = include_str!("../../help/compare.txt"))]
 pub struct CompareArguments {
     /// Directories that `cv` or `judge` wrote.
     #[arg(required = true, num_args = 1..)]
@@ -25,6 +18,6 @@ pub struct CompareArguments {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Print tables for a paper: latex (package booktabs), csv (a line a pair), or markdown.
-    #[arg(long, value_name = "FORMAT", value_parser = table_format(&WITHOUT_REFERENCES), hide_possible_values = true)]
+    #[arg(long, value_name = "FORMAT", value_parser = table_format(&TableFormat::ALL[..3]), hide_possible_values = true)]
     pub format: Option<TableFormat>,
 }

@@ -8,16 +8,13 @@ use facefold::{Progress, Source};
 use facefold_datasets::{DatasetKind, LoadOptions, Tree};
 
 use super::values::{known, one_of};
-use crate::outcome::Usage;
+use crate::outcome::usage;
 
 /// What to do with a data set.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     /// Read the label files and print folds, labels, dropped rows and leaks. Needs no picture.
-    #[command(after_help = "\
-Examples:
-  facefold data check adience data/adience
-  facefold data check utkface data/utkface --images --plot utkface.svg")]
+    #[command(after_help = include_str!("../../help/data-check.txt"))]
     Check {
         #[command(flatten)]
         source: SourceArguments,
@@ -73,28 +70,16 @@ impl SourceArguments {
     /// The library's name for it.
     ///
     /// # Errors
-    /// [`Usage`] for an unknown kind, or several directories of one that has one; a list on stdin that
+    /// [`facefold::Error::Options`] for an unknown kind, or several directories of one that has one; a list on stdin that
     /// cannot be read.
     pub fn source(&self, progress: &dyn Progress) -> Result<Source> {
-        let kind: DatasetKind = self.kind.parse().map_err(Usage::error)?;
-        if kind == DatasetKind::Pictures {
-            return Ok(Source::of_pictures(&self.root, std::io::stdin().lock(), progress)?);
-        }
-        let [root] = self.root.as_slice() else {
-            return Err(Usage::error(format!(
-                "`{kind}` is in one directory: expected one path, found {}; only `pictures` has several",
-                self.root.len()
-            )));
+        let options = LoadOptions {
+            labels: self.labels.clone(),
+            tree: self.tree,
+            frontal: self.frontal,
+            pictures: None,
         };
-        Ok(Source {
-            kind,
-            root: root.clone(),
-            options: LoadOptions {
-                labels: self.labels.clone(),
-                tree: self.tree,
-                frontal: self.frontal,
-                pictures: None,
-            },
-        })
+        let kind = self.kind.parse().map_err(usage)?;
+        Ok(Source::of_paths(kind, &self.root, options, std::io::stdin().lock(), progress)?)
     }
 }

@@ -9,13 +9,7 @@ use super::values::{MOST_THREADS, local_path, whole};
 
 /// Options of `demo`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Draws a seeded set of faces (no real person), embeds them with the network that can be had, and
-cross-validates MLP against SVM on five folds that no subject crosses. The figures say that the
-pipeline works; they are no result. It ends with the embedded bundle's prediction for one of these
-faces, and with what to try next.
-
-Example: facefold demo --out results/demo")]
+#[command(after_help = include_str!("../../help/demo.txt"))]
 pub struct DemoArguments {
     /// Where pictures, store and report go.
     #[arg(long, value_parser = local_path(), default_value = "results/demo")]

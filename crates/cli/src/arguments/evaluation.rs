@@ -11,7 +11,7 @@ use super::learning::LearningArguments;
 use super::threshold::ThresholdArguments;
 use super::values::{PROTOCOLS, known};
 use crate::config;
-use crate::outcome::Usage;
+use crate::outcome::usage;
 
 /// Which rows heads are fitted and tested on, how often, and where the report goes.
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ impl EvaluationArguments {
     /// The library's options, without heads.
     ///
     /// # Errors
-    /// [`Usage`] naming the option.
+    /// [`facefold::Error::Options`] naming the option.
     pub fn options(&self) -> Result<EvaluationOptions> {
         let learning = self.learning.options()?;
         let protocol = self.protocol.as_deref().map(str::parse::<Protocol>).transpose();
@@ -61,7 +61,7 @@ impl EvaluationArguments {
             test_stores: self.test_store.clone(),
             columns: columns(&self.columns)?,
             mirrored: !self.without_mirrored,
-            protocol: protocol.map_err(Usage::error)?,
+            protocol: protocol.map_err(usage)?,
             thresholds: self.thresholds.ages(&learning.tasks)?,
             max_false_adult: self.thresholds.max_false_adult,
             seeds: self.seeds,

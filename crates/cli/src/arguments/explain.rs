@@ -9,16 +9,7 @@ use super::values::local_path;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-A patch of 24 x 24 pixels is slid over the aligned crop of 112 x 112; each time the face is embedded
-anew and the heads are asked again. What the answer loses is drawn over the crop: orange where
-covering takes away from the predicted class (or makes the face younger), blue where it adds to it (or
-makes it older).
-
-Examples:
-  facefold explain photo.jpg --out maps                     maps/photo-gender.png, …
-  facefold explain holiday/ --out maps                      also maps/mean-gender.png, …
-  ls old/*.jpg | facefold explain --bundle faces.facefold --mean-only --out maps -")]
+#[command(after_help = include_str!("../../help/explain.txt"))]
 pub struct ExplainArguments {
     /// Trained bundle; several are explained side by side. Default: the embedded one.
     #[arg(long)]

@@ -9,18 +9,7 @@ use super::values::{known_tasks, local_path, one_of};
 
 /// Options of `export`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Without --with-backbone the file takes `features`, rows as a store keeps them: the embedding, then
-the taps, as far as the heads see them. With it the file takes `crop`, n x 3 x 112 x 112, the RGB
-values 0 to 255 of faces aligned by the five-point template, and answers as `predict` does about the
-same crop. Outputs are `gender_probability`, `age_group_probability`, `class_probability`, each
-n x classes, and `age`, n years. Heads: mlp, mlp-ensemble, mlp-multi-task, mlp-multi-task-ensemble,
-mlp-residual, linear; svm, svm-linear and svm-linfa for years, two classes, or one class against the
-rest. docs/export.md has an example in Python.
-
-Examples:
-  facefold export faces.facefold --out head.onnx
-  facefold export faces.facefold --task gender --with-backbone --weights int8 --out gender.onnx")]
+#[command(after_help = include_str!("../../help/export.txt"))]
 pub struct ExportArguments {
     /// Trained bundle.
     pub bundle: PathBuf,

@@ -14,20 +14,7 @@ const MOST_VERSIONS: i64 = 100;
 
 /// Options of `extract`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Every picture ends embedded or rejected with a reason; both are kept, so that the same command
-goes on where it was cut off and never does a picture twice.
-
-Examples:
-  facefold extract adience data/adience --store stores/adience
-  facefold extract utkface data/utkface --store stores/utkface --taps
-  facefold extract folder data/crops --store stores/crops --aligned
-  facefold extract pictures holiday/ --store stores/holiday
-  find . -name '*.jpg' | facefold extract pictures --store stores/found -
-  facefold extract adience data/adience --store stores/adience-more --taps --oversample 8
-  facefold extract utkface data/utkface --store stores/shard-3 --taps --shard 3/8   then `facefold store merge`
-  facefold extract utkface data/utkface --store stores/container --backend insightface \\
-      --url http://127.0.0.1:18081 --url http://127.0.0.1:18082")]
+#[command(after_help = include_str!("../../help/extract.txt"))]
 // Switches of a command line are independent of each other.
 #[allow(clippy::struct_excessive_bools)]
 pub struct ExtractArguments {

@@ -9,26 +9,17 @@ use facefold::{EvaluationOptions, LearningOptions, each_once};
 use facefold_core::Task;
 use facefold_evaluate::Protocol;
 
+use super::learning::LabellingArguments;
 use super::threshold::ThresholdArguments;
-use super::values::{
-    AGE_GROUPS, MOST_THREADS, PROTOCOLS, known, known_policies, known_tasks, whole,
-};
+use super::values::{MOST_THREADS, PROTOCOLS, known, known_tasks, whole};
 use crate::config;
-use crate::outcome::Usage;
+use crate::outcome::usage;
 
 /// Options of `judge`.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("truth").required(true),
-    after_help = "\
-PREDICTIONS.csv has a row for each picture: `path` as the labels have it (or `key`, as `store export` writes it), and
-any of gender, age (years), age_group and class; probabilities as p_female,p_male or gender_probability. Label
-rows without a prediction, and predictions without a label row, are counted first. docs/judge.md says more.
-
-Examples:
-  facefold judge deepface.csv --store stores/utkface --out results/deepface
-  facefold judge deepface.csv --store stores/utkface --against results/utkface --out results/deepface
-  facefold judge deepface.csv --labels labels.csv --threshold 18 --out results/deepface"
+    after_help = include_str!("../../help/judge.txt")
 )]
 pub struct JudgeArguments {
     /// The predictions: a CSV file.
@@ -48,15 +39,8 @@ pub struct JudgeArguments {
     /// A result of `cv` to compare with, on the rows that both have; repeat it for several.
     #[arg(long, value_name = "RESULT")]
     pub against: Vec<PathBuf>,
-    /// How age strings become age groups: exact, remap or nearest.
-    #[arg(long, default_value = "exact", value_parser = known_policies(), hide_possible_values = true)]
-    pub label_policy: String,
-    /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
-    #[arg(long, default_value = "adience", value_parser = known(AGE_GROUPS), hide_possible_values = true)]
-    pub age_groups: String,
-    /// Use only rows with an exact age in this range, both ends included.
-    #[arg(long, value_name = "LOW-HIGH")]
-    pub ages: Option<String>,
+    #[command(flatten)]
+    pub labelling: LabellingArguments,
     /// How rows are split, as in `cv`: every row is tested once, and intervals and limits are chosen on
     /// others.
     #[arg(long, value_parser = known(PROTOCOLS), hide_possible_values = true)]
@@ -78,23 +62,20 @@ impl JudgeArguments {
     /// The library's options.
     ///
     /// # Errors
-    /// [`Usage`] naming the option.
+    /// [`facefold::Error::Options`] naming the option.
     pub fn options(&self) -> Result<JudgeOptions> {
         let tasks: Result<Vec<Task>, _> = self.task.iter().map(|name| name.parse()).collect();
-        let tasks = each_once(&tasks.map_err(Usage::error)?);
+        let tasks = each_once(&tasks.map_err(usage)?);
         let protocol = self.protocol.as_deref().map(str::parse::<Protocol>).transpose();
         let learning = LearningOptions {
             stores: self.store.iter().cloned().collect(),
-            policy: self.label_policy.parse().map_err(Usage::error)?,
-            groups: self.age_groups.parse().map_err(Usage::error)?,
-            ages: self.ages.as_deref().map(str::parse).transpose().map_err(Usage::error)?,
             seed: self.seed,
             threads: self.threads,
-            ..LearningOptions::new("", &tasks)
+            ..self.labelling.options(&tasks)?
         };
         let asked = if tasks.is_empty() { &Task::ALL[..] } else { &tasks };
         let evaluation = EvaluationOptions {
-            protocol: protocol.map_err(Usage::error)?,
+            protocol: protocol.map_err(usage)?,
             thresholds: self.thresholds.ages(asked)?,
             max_false_adult: self.thresholds.max_false_adult,
             origin: config::origin(),

@@ -7,10 +7,11 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::Args;
 use facefold::{InitialHeads, LearningOptions, each_once, head_options};
+use facefold_core::Task;
 use facefold_store::Features;
 
 use super::values::{AGE_GROUPS, MOST_THREADS, known, known_policies, known_tasks, one_of, whole};
-use crate::outcome::Usage;
+use crate::outcome::usage;
 
 /// What to learn, from which rows and features; shared by `cv` and `train`.
 #[derive(Debug, Args, Clone)]
@@ -29,21 +30,13 @@ pub struct LearningArguments {
     /// What the heads see: embedding, taps or both. Default: both where the store has taps.
     #[arg(long, value_parser = one_of::<Features>(["embedding", "taps", "both"]), hide_possible_values = true)]
     pub features: Option<Features>,
-    /// How age strings become age groups: exact, remap or nearest.
-    #[arg(long, default_value = "exact", value_parser = known_policies(), hide_possible_values = true)]
-    pub label_policy: String,
-    /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
-    #[arg(long, default_value = "adience", value_parser = known(AGE_GROUPS), hide_possible_values = true)]
-    pub age_groups: String,
+    #[command(flatten)]
+    pub labelling: LabellingArguments,
     /// Leave out rows whose face is worse than this: size=40 (pixels), score=0.6 (of the detector),
     /// norm=15 (of the embedding), luminance=30, sharpness=50; several with commas. They are neither
     /// trained nor tested on, and counted in the report.
     #[arg(long, value_delimiter = ',', value_name = "WHAT=LEAST")]
     pub min_quality: Vec<String>,
-    /// Use only rows with an exact age in this range, both ends included, for all tasks: 21-60 is
-    /// what most papers on `UTKFace` use.
-    #[arg(long, value_name = "LOW-HIGH")]
-    pub ages: Option<String>,
     /// Train on pictures as they are only, where the store has augmented versions of them too.
     #[arg(long)]
     pub without_augmented: bool,
@@ -72,17 +65,14 @@ impl LearningArguments {
     /// The library's options.
     ///
     /// # Errors
-    /// [`Usage`] naming the option.
+    /// [`facefold::Error::Options`] naming the option.
     pub fn options(&self) -> Result<LearningOptions> {
         let options = LearningOptions {
             stores: self.store.clone(),
             tasks: each_once(&parsed(&self.task)?),
             auxiliary: each_once(&parsed(&self.auxiliary)?),
             features: self.features,
-            policy: self.label_policy.parse().map_err(Usage::error)?,
-            groups: self.age_groups.parse().map_err(Usage::error)?,
             quality: parsed(&self.min_quality)?,
-            ages: self.ages.as_deref().map(str::parse).transpose().map_err(Usage::error)?,
             augmented: !self.without_augmented,
             heads: {
                 let mut heads = head_options(&self.settings)?;
@@ -98,13 +88,45 @@ impl LearningArguments {
             initial: InitialHeads::load(self.init.as_deref())?,
             seed: self.seed,
             threads: self.threads,
+            ..self.labelling.options(&[])?
         };
         options.check()?;
         Ok(options)
     }
 }
 
+/// What labels mean; shared by all commands that read a store's.
+#[derive(Debug, Args, Clone)]
+pub struct LabellingArguments {
+    /// How age strings become age groups: exact, remap or nearest.
+    #[arg(long, default_value = "exact", value_parser = known_policies(), hide_possible_values = true)]
+    pub label_policy: String,
+    /// Age groups: adience, nine, or a list such as 0-12,13-19,20+.
+    #[arg(long, default_value = "adience", value_parser = known(AGE_GROUPS), hide_possible_values = true)]
+    pub age_groups: String,
+    /// Use only rows with an exact age in this range, both ends included, for all tasks: 21-60 is
+    /// what most papers on `UTKFace` use.
+    #[arg(long, value_name = "LOW-HIGH")]
+    pub ages: Option<String>,
+}
+
+impl LabellingArguments {
+    /// The library's options, without stores.
+    ///
+    /// # Errors
+    /// [`facefold::Error::Options`] naming the option.
+    pub fn options(&self, tasks: &[Task]) -> Result<LearningOptions> {
+        Ok(LearningOptions {
+            stores: Vec::new(),
+            policy: self.label_policy.parse().map_err(usage)?,
+            groups: self.age_groups.parse().map_err(usage)?,
+            ages: self.ages.as_deref().map(str::parse).transpose().map_err(usage)?,
+            ..LearningOptions::new("", tasks)
+        })
+    }
+}
+
 /// Each text as what it names.
 fn parsed<T: FromStr<Err: Display>>(texts: &[String]) -> Result<Vec<T>> {
-    texts.iter().map(|text| text.parse().map_err(Usage::error)).collect()
+    texts.iter().map(|text| text.parse().map_err(usage)).collect()
 }

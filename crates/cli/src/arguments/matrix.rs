@@ -9,16 +9,7 @@ use super::values::known_heads;
 
 /// Options of `matrix`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Each --store is tested by heads fitted on each --store alone, and on all others together; within a
-store by folds by subject. Subjects that have a picture in the test set are never trained on. The same
-command resumes.
-
-Examples:
-  facefold matrix --store stores/utkface --store stores/fairface --store stores/wiki \\
-      --task gender,age,age-group --head mlp --out results/matrix
-  facefold matrix --store stores/utkface --store stores/wiki --task age --head mlp,svm --seeds 3 \\
-      --out results/age-matrix")]
+#[command(after_help = include_str!("../../help/matrix.txt"))]
 pub struct MatrixArguments {
     #[command(flatten)]
     pub learning: LearningArguments,

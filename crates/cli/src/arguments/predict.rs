@@ -8,23 +8,7 @@ use super::network::RunArguments;
 
 /// Options of `predict`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Without --bundle the embedded one answers; `facefold bundle show` says what it was trained on and
-what it must not be used for.
-
-Examples:
-  facefold predict photo.jpg
-  facefold predict holiday/ --format csv > holiday.csv
-  find . -name '*.jpg' | facefold predict --format jsonl -
-  facefold predict --faces all --annotate drawn/ holiday/
-  facefold predict --faces all --crops crops/ holiday/
-  facefold predict --aligned crops/                         the same predictions again
-  facefold predict --video party.mp4 --fps 10
-  facefold predict --video /dev/video0                      until Ctrl-C
-  facefold predict --bundle faces.facefold photo.jpg        a bundle of your own
-
-A video gives one row a person: when they were seen, and the mean of the answers over all frames
-with their face. It is read through ffmpeg, which must be installed.")]
+#[command(after_help = include_str!("../../help/predict.txt"))]
 pub struct PredictArguments {
     /// Trained bundle; several answer side by side. Default: the embedded one.
     #[arg(long)]

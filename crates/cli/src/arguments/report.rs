@@ -12,10 +12,11 @@ use super::values::{known, local_path};
 pub(super) fn table_format(
     formats: &'static [TableFormat],
 ) -> impl TypedValueParser<Value = TableFormat> {
-    known(formats.iter().map(|format| format.as_str())).try_map(|name| {
+    let names = move || formats.iter().map(|format| format.as_str());
+    known(names()).try_map(move |name| {
         let found = formats.iter().copied().find(|format| format.as_str() == name);
-        let names: Vec<_> = formats.iter().map(|format| format.as_str()).collect();
-        found.ok_or_else(|| format!("expected one of {}, found `{name}`", names.join(", ")))
+        let all = || names().collect::<Vec<_>>().join(", ");
+        found.ok_or_else(|| format!("expected one of {}, found `{name}`", all()))
     })
 }
 

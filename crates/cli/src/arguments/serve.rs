@@ -20,19 +20,7 @@ const MOST_SECONDS: u64 = 86_400;
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-The page is at the address itself; /openapi.json describes the routes, /metrics counts for
-Prometheus, and /extract answers like an InsightFace-REST container. Ctrl-C or SIGTERM finishes what
-is in work. No picture is written to disk or logged.
-
-Examples:
-  facefold serve                                       the embedded bundle
-  facefold serve --bundle faces.facefold --results results/ --listen 127.0.0.1:9000
-  FACEFOLD_TOKEN=$(openssl rand -hex 24) facefold serve --listen 0.0.0.0:8080
-  facefold serve --model buffalo_s                     no bundle: embeddings only
-  facefold serve --base-path /faces                    below /faces/ of a site, behind its proxy
-  curl -H 'content-type: image/jpeg' --data-binary @picture.jpg http://127.0.0.1:8080/v1/predict
-  curl -F a=@one.jpg -F b=@two.jpg 'http://127.0.0.1:8080/v1/predict?faces=all'")]
+#[command(after_help = include_str!("../../help/serve.txt"))]
 pub struct ServeArguments {
     /// Trained bundle; several answer side by side. Default: the embedded one, or none with --model.
     #[arg(long)]
@@ -52,7 +40,7 @@ pub struct ServeArguments {
     pub token: Vec<String>,
     /// Origin whose pages may call the server from a browser (CORS), such as `https://app.example.org`;
     /// `*` for all. Without this option no other site's may.
-    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    #[arg(long, value_name = "ORIGIN", value_parser = facefold_serve::origin)]
     pub allow_origin: Vec<String>,
     /// Model pack of a server that only embeds and has no bundle.
     #[arg(long, value_parser = known_models(), hide_possible_values = true)]
@@ -80,17 +68,4 @@ pub struct ServeArguments {
     pub timeout: u64,
     #[command(flatten)]
     pub run: RunArguments,
-}
-
-/// An origin: scheme, host and port.
-fn origin(text: &str) -> Result<String, String> {
-    let host = text.strip_prefix("https://").or(text.strip_prefix("http://"));
-    let host = host.map(|host| host.trim_end_matches('/'));
-    match host {
-        Some(host) if !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ', '*']) => {
-            Ok(text.to_owned())
-        }
-        _ if text == "*" => Ok(text.to_owned()),
-        _ => Err("expected an origin such as https://app.example.org, or `*`".to_owned()),
-    }
 }

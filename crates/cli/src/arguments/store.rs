@@ -19,27 +19,10 @@ pub enum StoreCommand {
         rejections: bool,
     },
     /// Make a store of embeddings that another program made: CLIP, dlib, or any other network.
-    #[command(after_help = "\
-Examples:
-  facefold store import clip.npy labels.csv --store stores/clip --network clip-vit-l14
-  facefold store import clip.parquet labels.csv --key path --store stores/clip --network clip-vit-l14
-  facefold cv --store stores/clip --task gender,age --head mlp,linear --out results/clip
-
-labels.csv has the columns of `extract manifest`: path, subject, age, gender, fold, split, race, class; its
-row i belongs to row i of the embeddings. cv, tune, matrix, train and compare then work as on any store;
-predict needs pictures, and refuses bundles of imported embeddings. docs/import.md says more.")]
+    #[command(after_help = include_str!("../../help/store-import.txt"))]
     Import(ImportArguments),
     /// Merge the stores of a data set's shards into one.
-    #[command(after_help = "\
-Examples:
-  facefold extract utkface data/utkface --taps --shard 1/2 --store stores/shard-1     on one machine
-  facefold extract utkface data/utkface --taps --shard 2/2 --store stores/shard-2     on another
-  facefold store merge stores/shard-1 stores/shard-2 --out stores/utkface
-
-The merged store has the pictures, bits and label rows that one extraction of the whole data set gives, and
-that `extract` command without --shard goes on with it. Nothing is written while a shard is missing or has not
-come to its end. The same command resumes, and takes over what the stores have got since. The stores stay as
-they are; deploy/ has templates for Slurm and Kubernetes.")]
+    #[command(after_help = include_str!("../../help/store-merge.txt"))]
     Merge {
         /// Stores of one data set and one network.
         #[arg(required = true, num_args = 1..)]
@@ -57,15 +40,7 @@ they are; deploy/ has templates for Slurm and Kubernetes.")]
     /// in reports that were made from the store on this machine.
     #[command(
         group = ArgGroup::new("what").required(true),
-        after_help = "\
-Example: facefold store forget stores/utkface --subject 1234
-
-While a run makes a report from the store, it is refused. Where it was killed, the same command finishes it.
-Reports that were moved or deleted are counted and named.
-
-Trained bundles are not searched: heads of k nearest neighbours and support vectors hold embeddings of
-training pictures. Train them anew. Pictures, label files and files of embeddings stay where they are:
-remove them there too, or the next extraction or import brings the person back."
+        after_help = include_str!("../../help/store-forget.txt")
     )]
     Forget {
         /// The store's directory.

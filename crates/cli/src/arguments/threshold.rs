@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use facefold_core::{ErrorBound, Task};
 
-use crate::outcome::Usage;
+use crate::outcome::usage;
 
 /// At which ages to decide, and how often that may go wrong.
 #[derive(Debug, Args, Clone, Default)]
@@ -24,7 +24,7 @@ impl ThresholdArguments {
     /// The thresholds, ascending and each once.
     ///
     /// # Errors
-    /// [`Usage`] where the tasks lack `age`, by which is decided.
+    /// [`facefold::Error::Options`] where the tasks lack `age`, by which is decided.
     pub fn ages(&self, tasks: &[Task]) -> Result<Vec<u32>> {
         let mut ages = self.thresholds.clone();
         ages.sort_unstable();
@@ -33,7 +33,7 @@ impl ThresholdArguments {
             && !tasks.contains(&Task::Age)
         {
             let found: Vec<&str> = tasks.iter().map(|task| task.as_str()).collect();
-            return Err(Usage::error(format!(
+            return Err(usage(format!(
                 "--threshold {age}: expected the task `age` in --task, found {}; add it",
                 found.join(", ")
             )));

@@ -11,12 +11,7 @@ use super::values::{known_heads, local_path, one_of};
 
 /// Options of `train`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  facefold train --store stores/utkface --task gender,age --head mlp --out faces.facefold
-  facefold train --store stores/utkface --task gender,age --head mlp-multi-task-ensemble --out multi-task.facefold
-  facefold train --store stores/utkface --store stores/wiki --task gender,age --out both.facefold
-  facefold train --store stores/utkface --task age --threshold 18 --threshold 21 --out doors.facefold")]
+#[command(after_help = include_str!("../../help/train.txt"))]
 pub struct TrainArguments {
     #[command(flatten)]
     pub learning: LearningArguments,

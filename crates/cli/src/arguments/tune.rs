@@ -8,21 +8,7 @@ use super::values::{known, known_heads};
 
 /// Options of `tune`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-For every division the search sees training and validation rows only; the head with the settings
-chosen meets the test rows once, as `mlp-tuned`, next to `mlp` with the settings as given. Everything
-tried stands in the report. By successive halving all configurations begin with few epochs (heads
-without epochs: few training subjects), and the best go on with more. The same command resumes.
-
-Examples:
-  facefold tune --store stores/utkface --task age --head mlp --out results/age-tuned
-  facefold tune --store stores/utkface --task gender --head mlp,svm \\
-      --grid mlp.dropout=0.2,0.4 --grid 'mlp.hidden_layer_sizes=[256,256],[512]' --out results/gender-tuned
-  facefold tune --store stores/utkface --task gender --head svm --random 20 \\
-      --range svm.c=0.1..100:log --range svm.gamma=0.05..4:log --out results/gender-svm
-  facefold tune --store stores/utkface --task age --space optimisers --out results/optimisers
-  facefold tune --store stores/utkface --store stores/wiki --task age --protocol leave-one-set-out \\
-      --out results/age-unseen")]
+#[command(after_help = include_str!("../../help/tune.txt"))]
 pub struct TuneArguments {
     #[command(flatten)]
     pub evaluation: EvaluationArguments,

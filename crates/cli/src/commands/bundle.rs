@@ -4,10 +4,10 @@ use anyhow::Result;
 use facefold::load_bundles;
 use facefold::prediction::file_stem;
 use facefold_predict::BundleCard;
+use facefold_terminal::Output;
 
 use crate::arguments::BundleCommand;
 use crate::outcome::Outcome;
-use crate::output::Output;
 
 /// Runs `bundle`.
 ///

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use facefold_report::comparison;
+use facefold_terminal::{self as terminal, Output};
 use serde_json::json;
 
 use crate::arguments::CompareArguments;
 use crate::outcome::Outcome;
-use crate::output::{self, Output};
 
 /// Runs `compare`.
 ///
@@ -21,7 +21,7 @@ pub fn run(arguments: &CompareArguments, output: Output) -> Result<Outcome> {
     // Also where the tables are piped into a file: a CSV file has no place for them.
     for comparison in &comparisons {
         for warning in &comparison.warnings {
-            output::note(&format!("{}: {warning}", comparison.task));
+            terminal::note(&format!("{}: {warning}", comparison.task));
         }
     }
     let tables = facefold_report::comparison_tables(&comparisons, format)?;

@@ -5,11 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 use facefold::{EvaluationOptions, cross_validate_stores};
 use facefold_report::Report;
+use facefold_terminal::{Output, Terminal};
 
 use crate::arguments::CvArguments;
 use crate::outcome::Outcome;
-use crate::output::Output;
-use crate::progress::Terminal;
 
 /// Runs `cv`.
 ///

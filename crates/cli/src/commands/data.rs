@@ -7,11 +7,10 @@ use facefold::data::distributions;
 use facefold::synthetic::{self, SyntheticOptions};
 use facefold_core::files::write_atomic;
 use facefold_datasets::check::{CheckOptions, check};
+use facefold_terminal::{self as terminal, Output, Terminal};
 
 use crate::arguments::{DataCommand, SourceArguments};
 use crate::outcome::Outcome;
-use crate::output::{self, Output};
-use crate::progress::Terminal;
 
 /// Runs `data`.
 ///
@@ -27,14 +26,7 @@ pub fn run(command: DataCommand, output: Output) -> Result<Outcome> {
                 SyntheticOptions { subjects, pictures, seed, ..SyntheticOptions::default() };
             let summary = synthetic::generate(&out, &options, &Terminal::listening()?)?;
             let Some(summary) = summary else { return Ok(Outcome::Interrupted) };
-            output.answer(&summary, || {
-                format!(
-                    "{} pictures of {} subjects who do not exist, in Adience's layout, in {}",
-                    summary.pictures,
-                    summary.subjects,
-                    summary.root.display()
-                )
-            })?;
+            output.answer(&summary, || summary.to_string())?;
             Ok(Outcome::Done)
         }
     }
@@ -50,7 +42,7 @@ fn check_source(
     let found = check(&dataset, &CheckOptions { images, ..CheckOptions::default() });
     if let Some(path) = plot {
         write_atomic(path, distributions(&found).svg().as_bytes())?;
-        output::note(&format!("drew the distributions in {}", path.display()));
+        terminal::note(&format!("drew the distributions in {}", path.display()));
     }
     output.answer(&found, || found.to_string())?;
     let errors = found.errors();

@@ -6,12 +6,11 @@ use facefold::prediction::{
 };
 use facefold::{Faces, Progress as _, load_bundles, predictor, threads};
 use facefold_predict::trained_on_whole_pictures;
+use facefold_terminal::{Output, Terminal};
 use facefold_vision::decode::Limits;
 
 use crate::arguments::ExplainArguments;
 use crate::outcome::Outcome;
-use crate::output::Output;
-use crate::progress::Terminal;
 
 /// Runs `explain`.
 ///

@@ -1,18 +1,15 @@
 //! `facefold export`: a bundle becomes an ONNX file.
 
 use anyhow::{Context, Result};
-use facefold::network::with_weights;
+use facefold::network::bundle_networks;
 use facefold_core::{Task, files};
-use facefold_heads::{Bundle, FeatureChoice};
+use facefold_heads::Bundle;
 use facefold_predict::export::{ExportError, export};
-use facefold_vision::extractor::PackNetworks;
-use facefold_vision::models::{ModelPack, default_directory};
+use facefold_terminal::{Output, Terminal};
 use serde_json::json;
 
 use crate::arguments::ExportArguments;
-use crate::outcome::{Outcome, Usage};
-use crate::output::Output;
-use crate::progress::Terminal;
+use crate::outcome::{Outcome, usage};
 
 /// Runs `export`.
 ///
@@ -21,13 +18,13 @@ use crate::progress::Terminal;
 /// to be had.
 pub fn run(arguments: &ExportArguments, output: Output) -> Result<Outcome> {
     let tasks = arguments.task.iter().map(|name| name.parse());
-    let tasks = tasks.collect::<Result<Vec<Task>, _>>().map_err(Usage::error)?;
+    let tasks = tasks.collect::<Result<Vec<Task>, _>>().map_err(usage)?;
     let bundle = Bundle::load(&arguments.bundle)?;
-    let networks =
-        if arguments.with_backbone { Some(networks(&bundle, arguments.offline)?) } else { None };
+    let networks = || bundle_networks(&bundle, arguments.offline, &Terminal::default());
+    let networks = arguments.with_backbone.then(networks).transpose()?;
     let exported = export(&bundle, networks.as_ref(), &tasks, arguments.weights);
     let exported = exported.map_err(|error| match error {
-        ExportError::Task { .. } => Usage::error(error),
+        ExportError::Task { .. } => usage(error),
         error => error.into(),
     })?;
     files::write_atomic(&arguments.out, &exported.bytes)
@@ -44,15 +41,4 @@ pub fn run(arguments: &ExportArguments, output: Output) -> Result<Outcome> {
         format!("{exported}\n{licence}\n{out} ({bytes} bytes)")
     })?;
     Ok(Outcome::Done)
-}
-
-/// The networks that the bundle's features come from.
-fn networks(bundle: &Bundle, offline: bool) -> Result<PackNetworks> {
-    bundle.require_network()?;
-    let pack = ModelPack::named(&bundle.extractor.model)?;
-    let models = default_directory();
-    let detects = bundle.extractor.detector != "none";
-    let taps = bundle.features != FeatureChoice::Embedding;
-    let load = || PackNetworks::load(pack, &models, detects, taps);
-    Ok(with_weights(pack, &models, offline, &Terminal::default(), load)?)
 }

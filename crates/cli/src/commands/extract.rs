@@ -4,12 +4,11 @@ use anyhow::Result;
 use facefold::extract::{DecodeProbe, container_extractor};
 use facefold::{ExtractOptions, Faces, extract, threads};
 use facefold_core::Extractor;
+use facefold_terminal::{Output, Terminal};
 use facefold_vision::decode::Limits;
 
 use crate::arguments::{DECODE_STDIN, ExtractArguments};
 use crate::outcome::Outcome;
-use crate::output::Output;
-use crate::progress::Terminal;
 use crate::{config, containers};
 
 /// Runs `extract`.
@@ -23,7 +22,7 @@ pub fn run(arguments: &ExtractArguments, output: Output) -> Result<Outcome> {
     let progress = Terminal::default();
     let source = arguments.source.source(&progress)?;
     let dataset = source.load(&progress)?;
-    let asked = arguments.network.threads;
+    let asked = arguments.network.run.threads;
     let (extractor, workers): (Box<dyn Extractor>, usize) = if let Some(options) = containers {
         container_extractor(options, asked)?
     } else {

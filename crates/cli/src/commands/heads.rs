@@ -4,20 +4,20 @@ use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use facefold::heads::settings::{self, Setting};
 use facefold::heads::{HeadOptions, registry};
+use facefold_terminal::Output;
 use serde_json::{Value, json};
 
 use crate::arguments::HeadsArguments;
-use crate::outcome::{Outcome, Usage};
-use crate::output::Output;
+use crate::outcome::{Outcome, usage};
 
 /// Runs `heads`.
 ///
 /// # Errors
-/// [`Usage`] where there is no head of the name.
+/// [`facefold::Error::Options`] where there is no head of the name.
 pub fn run(arguments: &HeadsArguments, output: Output) -> Result<Outcome> {
     let name = arguments.name.as_deref();
     if let Some(name) = name {
-        registry::head(name, &HeadOptions::default()).map_err(Usage::error)?;
+        registry::head(name, &HeadOptions::default()).map_err(usage)?;
     }
     let is_shown = |head: &str| name.is_none_or(|name| name == head);
     let heads: Vec<_> = registry::names().filter(|(head, _)| is_shown(head)).collect();

@@ -5,12 +5,11 @@ use std::iter::once;
 use anyhow::Result;
 use facefold::evaluation::judge;
 use facefold_report::{compare_results, comparison};
+use facefold_terminal::{Output, Terminal};
 use serde_json::json;
 
 use crate::arguments::JudgeArguments;
 use crate::outcome::Outcome;
-use crate::output::Output;
-use crate::progress::Terminal;
 
 /// Runs `judge`.
 ///

@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use facefold::{MatrixOptions, matrix_of_stores};
+use facefold_terminal::{Output, Terminal};
 
 use crate::arguments::MatrixArguments;
 use crate::config;
 use crate::outcome::Outcome;
-use crate::output::Output;
-use crate::progress::Terminal;
 
 /// Runs `matrix`.
 ///

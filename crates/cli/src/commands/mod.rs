@@ -21,15 +21,15 @@ mod tune;
 
 use anyhow::Result;
 use clap::CommandFactory;
+use facefold_terminal::{self as terminal, Output};
 
 use crate::arguments::{Arguments, Command};
 use crate::outcome::Outcome;
-use crate::output::{self, Output};
 
 /// Runs one command.
 ///
 /// # Errors
-/// Whatever the command could not do; [`Usage`] where it was asked wrongly.
+/// Whatever the command could not do; [`facefold::Error::Options`] where it was asked wrongly.
 pub fn run(command: Command, output: Output) -> Result<Outcome> {
     match command {
         Command::Demo(arguments) => demo::run(&arguments, output),
@@ -64,7 +64,7 @@ pub fn run(command: Command, output: Output) -> Result<Outcome> {
             // Not straight to stdout: a reader that has gone would be a panic.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "facefold", &mut script);
-            output::script(&String::from_utf8_lossy(&script))?;
+            terminal::script(&String::from_utf8_lossy(&script))?;
             Ok(Outcome::Done)
         }
     }

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use facefold_report::{AnyReport, Exported, Report};
+use facefold_terminal::Output;
 use serde_json::json;
 
 use crate::arguments::ReportCommand;
 use crate::outcome::Outcome;
-use crate::output::Output;
 
 /// Runs `report`.
 ///

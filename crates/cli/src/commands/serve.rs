@@ -1,22 +1,18 @@
 //! `facefold serve`: answers over HTTP, and a web page.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use facefold::prediction::{file_stem, take_whole_pictures};
-use facefold::{Faces, load_bundles, threads};
-use facefold_heads::Bundle;
+use facefold::prediction::{served_bundles, take_whole_pictures};
+use facefold::{Faces, threads};
 use facefold_predict::Predictor;
 use facefold_serve::{Limits, Options, Server};
+use facefold_terminal::{self as terminal, Output, Terminal, on_interrupt};
 use facefold_vision::decode;
 use serde_json::json;
 
 use crate::arguments::ServeArguments;
-use crate::outcome::{Outcome, Usage};
-use crate::output::{self, Output};
-use crate::progress::Terminal;
+use crate::outcome::{Outcome, usage};
 
 /// Runs `serve` until Ctrl-C or SIGTERM.
 ///
@@ -24,7 +20,7 @@ use crate::progress::Terminal;
 /// If a bundle cannot be read or was made with another network, or the address is taken.
 pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
     if arguments.token.iter().any(String::is_empty) {
-        return Err(Usage::error("an empty token would let all in: unset FACEFOLD_TOKEN"));
+        return Err(usage("an empty token would let all in: unset FACEFOLD_TOKEN"));
     }
     let options = Options {
         listen: arguments.listen,
@@ -37,17 +33,10 @@ pub fn run(arguments: &ServeArguments, output: Output) -> Result<Outcome> {
     };
     let server = Server::bind(predictor(arguments)?, &options)?;
     let stopper = server.stopper();
-    let asked = std::sync::atomic::AtomicBool::new(false);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, std::sync::atomic::Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        output::note("stopping; what is in work is finished (press Ctrl-C again to stop at once)");
-        stopper.stop();
-    })?;
+    on_interrupt("what is in work is finished", move || stopper.stop())?;
     let address = server.address();
     if !address.ip().is_loopback() && arguments.token.is_empty() {
-        output::note(
+        terminal::note(
             "warning: whoever reaches this address can send pictures here; --token lets in only \
              those who know it",
         );
@@ -74,10 +63,7 @@ fn limits(arguments: &ServeArguments) -> Limits {
 }
 
 fn predictor(arguments: &ServeArguments) -> Result<Predictor> {
-    let (model, bundles) = match &arguments.model {
-        Some(model) if arguments.bundle.is_empty() => (model.clone(), Vec::new()),
-        asked => named_bundles(&arguments.bundle, asked.as_deref())?,
-    };
+    let (model, bundles) = served_bundles(&arguments.bundle, arguments.model.as_deref())?;
     let (network, progress) = (arguments.run.options().of_model(model), Terminal::default());
     let faces =
         Faces { taps: false, aligned: take_whole_pictures(&bundles, false, &progress), all: true };
@@ -86,23 +72,4 @@ fn predictor(arguments: &ServeArguments) -> Result<Predictor> {
         ..decode::Limits::default()
     };
     Ok(facefold::predictor(bundles, &network, faces, limits, &progress)?)
-}
-
-/// The bundles with names that differ, and the model pack that their features come from.
-fn named_bundles(
-    paths: &[PathBuf],
-    asked: Option<&str>,
-) -> Result<(String, Vec<(String, Bundle)>)> {
-    let bundles = load_bundles(paths, file_stem)?;
-    let mut names = HashSet::new();
-    if let Some((name, _)) = bundles.iter().find(|(name, _)| !names.insert(name)) {
-        return Err(Usage::error(format!("two bundles are called `{name}`: rename one")));
-    }
-    let model = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
-    match asked {
-        Some(asked) if asked != model => Err(Usage::error(format!(
-            "the bundle was trained on `{model}`, and --model asks for `{asked}`: leave it out"
-        ))),
-        _ => Ok((model, bundles)),
-    }
 }

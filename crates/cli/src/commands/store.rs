@@ -6,16 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use facefold::MergeOptions;
 use facefold::import::ImportOptions;
-use facefold_core::{Rejection, SubjectId};
+use facefold_core::SubjectId;
 use facefold_store::{Forget, ImportFiles, Store};
-use serde::Serialize;
-use serde_json::json;
+use facefold_terminal::{self as terminal, Output, Terminal};
 
 use crate::arguments::{ImportArguments, StoreCommand};
 use crate::config;
-use crate::outcome::{Outcome, Usage};
-use crate::output::{self, Output};
-use crate::progress::Terminal;
+use crate::outcome::{Outcome, usage};
 
 /// Runs `store`.
 ///
@@ -32,7 +29,7 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
             let what = match (&subject, &image) {
                 (Some(subject), _) => Forget::Subject(subject),
                 (None, Some(image)) => Forget::Image(image),
-                (None, None) => return Err(Usage::error("give --subject or --image")),
+                (None, None) => return Err(usage("give --subject or --image")),
             };
             forget(&dir, what, output)
         }
@@ -42,7 +39,7 @@ pub fn run(command: StoreCommand, output: Output) -> Result<Outcome> {
             let summary = store.export(format, &out)?;
             let lost = store.lost_rows()?;
             if lost > 0 {
-                output::note(&facefold::data::lost_rows(lost, &store));
+                terminal::note(&facefold::data::lost_rows(lost, &store));
             }
             output.answer(&summary, || {
                 format!(
@@ -83,7 +80,7 @@ fn import(arguments: &ImportArguments, output: Output) -> Result<Outcome> {
     let summary = facefold::import::import(&options, &progress)?;
     progress.finish();
     for warning in summary.warnings() {
-        output::note(&warning);
+        terminal::note(&warning);
     }
     output.answer(&summary, || summary.to_string())?;
     Ok(if summary.interrupted { Outcome::Interrupted } else { Outcome::Done })
@@ -99,30 +96,16 @@ fn merge(stores: Vec<PathBuf>, out: PathBuf, output: Output) -> Result<Outcome> 
     Ok(Outcome::Done)
 }
 
-/// A label row without an embedding.
-#[derive(Debug, Serialize)]
-struct RejectedRow {
-    path: String,
-    #[serde(flatten)]
-    rejection: Rejection,
-}
-
 fn info(dir: &Path, list: bool, output: Output) -> Result<Outcome> {
     let store = opened(dir)?;
     let info = store.info()?;
     let rejected = if list { store.rejected_samples()? } else { Vec::new() };
-    let rejections: Vec<RejectedRow> = rejected
-        .into_iter()
-        .map(|row| RejectedRow { path: row.path.display().to_string(), rejection: row.rejection })
-        .collect();
     let mut answer = serde_json::to_value(&info)?;
     if list {
-        answer["rejections"] = serde_json::to_value(&rejections)?;
+        answer["rejections"] = serde_json::to_value(&rejected)?;
     }
     output.answer(&answer, || {
-        let listed = rejections.iter().map(|row| {
-            format!("rejected {}: {} ({})", row.path, row.rejection.reason, row.rejection.detail)
-        });
+        let listed = rejected.iter().map(ToString::to_string);
         once(info.to_string()).chain(listed).collect::<Vec<_>>().join("\n")
     })?;
     Ok(Outcome::Done)
@@ -146,20 +129,15 @@ fn forget(dir: &Path, what: Forget<'_>, output: Output) -> Result<Outcome> {
     progress.finish();
     output.answer(&removed, || removed.to_string())?;
     for warning in removed.warnings() {
-        output::note(&warning);
+        terminal::note(&warning);
     }
     Ok(Outcome::Done)
 }
 
 fn compare(first: &Path, second: &Path, output: Output) -> Result<Outcome> {
     let difference = opened(first)?.compare(&opened(second)?)?;
-    let answer = json!({
-        "equal": difference.is_empty(),
-        "fingerprints": difference.fingerprints,
-        "only_first": difference.only_first,
-        "only_second": difference.only_second,
-        "different": difference.different,
-    });
+    let mut answer = serde_json::to_value(&difference)?;
+    answer["equal"] = difference.is_empty().into();
     output.answer(&answer, || difference.to_string())?;
     if difference.is_empty() {
         Ok(Outcome::Done)

@@ -3,13 +3,12 @@
 use anyhow::Result;
 use facefold::{TrainOptions, train};
 use facefold_core::files::RUN_FILE;
+use facefold_terminal::{Output, Terminal};
 use serde_json::json;
 
 use crate::arguments::TrainArguments;
 use crate::config;
 use crate::outcome::Outcome;
-use crate::output::Output;
-use crate::progress::Terminal;
 
 /// Runs `train`.
 ///

@@ -3,12 +3,11 @@
 use anyhow::Result;
 use facefold::{EvaluationOptions, TuneOptions, tune_stores};
 use facefold_evaluate::InnerValidation;
+use facefold_terminal::{Output, Terminal};
 
 use super::cv;
 use crate::arguments::TuneArguments;
 use crate::outcome::Outcome;
-use crate::output::Output;
-use crate::progress::Terminal;
 
 /// Runs `tune`.
 ///

@@ -28,7 +28,7 @@ impl DecodeProbe {
     ///
     /// # Errors
     /// How the process ended, as a sentence.
-    pub(super) fn decodes(&self, picture: &[u8]) -> Result<(), String> {
+    pub fn decodes(&self, picture: &[u8]) -> Result<(), String> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

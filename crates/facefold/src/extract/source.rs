@@ -28,6 +28,30 @@ impl Source {
         Self { kind, root: root.into(), options: LoadOptions::default() }
     }
 
+    /// A data set of a kind by the paths that a user gave: one directory, or of [`DatasetKind::Pictures`] what
+    /// [`Self::of_pictures`] takes.
+    ///
+    /// # Errors
+    /// Several directories of a kind that has one, or as [`Self::of_pictures`].
+    pub fn of_paths(
+        kind: DatasetKind,
+        paths: &[PathBuf],
+        options: LoadOptions,
+        stream: impl Read,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        if kind == DatasetKind::Pictures {
+            return Self::of_pictures(paths, stream, progress);
+        }
+        let [root] = paths else {
+            return Err(Error::options(format!(
+                "`{kind}` is in one directory: expected one path, found {}; only `pictures` has several",
+                paths.len()
+            )));
+        };
+        Ok(Self { kind, root: root.clone(), options })
+    }
+
     /// Pictures without labels, given as [`inputs()`] takes them for predictions: files, directories,
     /// and a list of paths on `stream` for `-`. Those of one directory are known by their paths below
     /// it, others by their paths as given.

@@ -1,5 +1,6 @@
 //! Bundles, and the networks that their features come from.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use facefold_heads::Bundle;
@@ -23,6 +24,32 @@ pub fn load_bundles(
         return Ok(vec![(DEFAULT_BUNDLE.to_owned(), default_bundle()?)]);
     }
     paths.iter().map(|path| Ok((name(path), Bundle::load(path)?))).collect()
+}
+
+/// The bundles of a server, by names that differ, and the model pack that their features come from: of these files,
+/// or the embedded one; none where only a model pack is given, by which a server only embeds.
+///
+/// # Errors
+/// A file that is no bundle, two of one name, or a model pack that is not that of the bundles.
+pub fn served_bundles(
+    paths: &[PathBuf],
+    model: Option<&str>,
+) -> Result<(String, Vec<(String, Bundle)>)> {
+    if let Some(model) = model.filter(|_| paths.is_empty()) {
+        return Ok((model.to_owned(), Vec::new()));
+    }
+    let bundles = load_bundles(paths, file_stem)?;
+    let mut names = HashSet::new();
+    if let Some((name, _)) = bundles.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(Error::options(format!("two bundles are called `{name}`: rename one")));
+    }
+    let trained = bundles.first().map_or_else(String::new, |(_, b)| b.extractor.model.clone());
+    match model {
+        Some(model) if model != trained => Err(Error::options(format!(
+            "the bundle was trained on `{trained}`, and --model asks for `{model}`: leave it out"
+        ))),
+        _ => Ok((trained, bundles)),
+    }
 }
 
 /// A predictor for named bundles, on the networks that the first one was trained with; without

@@ -9,7 +9,7 @@ mod pictures;
 mod video;
 
 pub use annotations::AnnotatedPictures;
-pub use bundles::{file_stem, load_bundles, predictor, take_whole_pictures};
+pub use bundles::{file_stem, load_bundles, predictor, served_bundles, take_whole_pictures};
 pub use crops::PictureCrops;
 pub use explain::{ExplainOptions, ExplainedPictures, MapEntry, RejectedPicture, explain_pictures};
 pub use inputs::{Input, Unreadable, inputs, require_outside};

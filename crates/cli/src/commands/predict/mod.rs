@@ -9,12 +9,11 @@ use facefold::prediction::{
     require_outside, take_whole_pictures,
 };
 use facefold::{Faces, Predictor, Progress as _, load_bundles, predictor, threads};
+use facefold_terminal::{self as terminal, Output, Terminal};
 use facefold_vision::decode::Limits;
 
 use crate::arguments::{FacesName, PredictArguments};
-use crate::outcome::{Outcome, Usage};
-use crate::output::{self, Output};
-use crate::progress::Terminal;
+use crate::outcome::{Outcome, usage};
 use printer::Printer;
 
 /// Frames a second, where the user does not say.
@@ -32,13 +31,13 @@ pub fn run(arguments: &PredictArguments, output: Output) -> Result<Outcome> {
         }
     }
     if media.crops.is_some() && media.video.is_some() {
-        return Err(Usage::error(
+        return Err(usage(
             "--crops is for pictures: leave it out, or extract the frames with `ffmpeg -i FILE \
              frames/%06d.png` and predict for `frames/`",
         ));
     }
     if media.fps.is_some() && media.video.is_none() {
-        return Err(Usage::error("--fps is for videos: add --video, or leave it out"));
+        return Err(usage("--fps is for videos: add --video, or leave it out"));
     }
     let rate = media.fps.unwrap_or(DEFAULT_RATE);
     let options = VideoOptions { rate, threads: threads(arguments.run.threads) };
@@ -77,16 +76,16 @@ fn pictures(
     let mut printer = Printer::new(arguments, predictor, output)?;
     let threads = threads(arguments.run.threads);
     let predicted = predict_pictures(&inputs, predictor, files, threads, progress, |answers| {
-        progress.suspend(|| printer.print(answers))
+        progress.suspend(|| printer.print(answers)).map_err(anyhow::Error::from)
     });
     progress.finish();
     let predicted = predicted?;
     printer.finish()?;
     if let Some(annotated) = annotated {
-        output::note(&annotated.summary("picture"));
+        terminal::note(&annotated.summary("picture"));
     }
     if let Some(crops) = crops {
-        output::note(&crops.summary());
+        terminal::note(&crops.summary());
     }
     if progress.is_cancelled() {
         return Ok(Outcome::Interrupted);

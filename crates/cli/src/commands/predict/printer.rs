@@ -1,11 +1,12 @@
 //! Prints answers as they come, where the format allows it.
 
-use anyhow::Result;
+use std::io::Result;
+
 use facefold_predict::csv::{self, Columns};
 use facefold_predict::{FacePrediction, Predictor, table};
+use facefold_terminal::{self as terminal, Output};
 
 use crate::arguments::{AnswerFormat, FacesName, PredictArguments};
-use crate::output::{self, Output};
 
 /// Where answers go. A table and a JSON array are whole at the end only; lines are printed at once,
 /// and memory does not grow with them.
@@ -43,7 +44,7 @@ impl Printer {
                     face_index: arguments.faces == Some(FacesName::All),
                     bundle: predictor.bundles() > 1,
                 };
-                output::line(&csv::header(&columns))?;
+                terminal::line(&csv::header(&columns))?;
                 Self::Csv(columns)
             }
         })
@@ -65,9 +66,9 @@ impl Printer {
                 kept.extend(answers);
                 Ok(())
             }
-            Self::JsonLines => answers.iter().try_for_each(output::document_line),
+            Self::JsonLines => answers.iter().try_for_each(terminal::document_line),
             Self::Csv(columns) => {
-                answers.iter().try_for_each(|answer| output::line(&csv::line(answer, columns)))
+                answers.iter().try_for_each(|answer| terminal::line(&csv::line(answer, columns)))
             }
         }
     }
@@ -78,8 +79,8 @@ impl Printer {
     /// If stdout cannot be written.
     pub fn finish(self) -> Result<()> {
         match self {
-            Self::Table(answers) => output::line(&table::table(&answers)),
-            Self::Json(answers) => output::document(&answers),
+            Self::Table(answers) => terminal::line(&table::table(&answers)),
+            Self::Json(answers) => terminal::document(&answers),
             Self::JsonLines | Self::Csv(_) => Ok(()),
         }
     }

@@ -1,15 +1,15 @@
 //! `predict --video`: the people of a video or in front of a camera.
 
+use std::io;
 use std::path::Path;
 
 use anyhow::Result;
 use facefold::prediction::{AnnotatedPictures, VideoOptions, follow_video};
 use facefold_predict::{Predictor, TrackSummary, tracks};
+use facefold_terminal::{self as terminal, Output, Terminal};
 
 use crate::arguments::{AnswerFormat, PredictArguments};
 use crate::outcome::Outcome;
-use crate::output::{self, Output};
-use crate::progress::Terminal;
 
 /// Follows the people of a video until its end, or until the user asks to stop.
 ///
@@ -32,7 +32,7 @@ pub fn run(
         print(arguments, &followed.people, output)?;
     }
     if let Some(annotated) = annotated {
-        output::note(&annotated.summary("frame"));
+        terminal::note(&annotated.summary("frame"));
     }
     match followed.failure {
         Some(error) => Err(error.into()),
@@ -41,28 +41,20 @@ pub fn run(
     }
 }
 
-fn print(arguments: &PredictArguments, all: &[TrackSummary], output: Output) -> Result<()> {
+fn print(arguments: &PredictArguments, all: &[TrackSummary], output: Output) -> io::Result<()> {
     if output.is_json() || arguments.format == AnswerFormat::Json {
-        return output::document(all);
+        return terminal::document(all);
     }
     match arguments.format {
         AnswerFormat::Table | AnswerFormat::Json if all.is_empty() => {
-            output::note("no face was found in any frame");
+            terminal::note("no face was found in any frame");
             Ok(())
         }
-        AnswerFormat::Table | AnswerFormat::Json => output::line(&tracks::table(all)),
-        AnswerFormat::Jsonl => {
-            for person in all {
-                output::document_line(person)?;
-            }
-            Ok(())
-        }
+        AnswerFormat::Table | AnswerFormat::Json => terminal::line(&tracks::table(all)),
+        AnswerFormat::Jsonl => all.iter().try_for_each(terminal::document_line),
         AnswerFormat::Csv => {
-            output::line(&tracks::COLUMNS.join(","))?;
-            for person in all {
-                output::line(&tracks::csv_line(person))?;
-            }
-            Ok(())
+            terminal::line(&tracks::COLUMNS.join(","))?;
+            all.iter().try_for_each(|person| terminal::line(&tracks::csv_line(person)))
         }
     }
 }
