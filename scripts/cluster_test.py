@@ -2,8 +2,9 @@
 """A cluster on one machine: its store is that of one process, though executors are killed and the scheduler is restarted.
 
 A scheduler and three executors of facefold-cluster extract generated pictures, on encrypted connections; who lacks the credentials is
-refused. An executor is killed twice (SIGKILL; another one takes its place), the scheduler is killed and started again once. The store must equal the one that `facefold extract` makes: the same keys,
-the same bits. Then two executors of one thread each are timed against two threads of one process, one after the other, in turns.
+refused. An executor is killed twice (SIGKILL; another one takes its place), the scheduler is killed and started again once, and
+the process that works for an executor is killed, which that one starts again. The store must equal the one that `facefold extract` makes: the same keys,
+the same bits; so must those of pictures on object storage and in Parquet files. Then two executors of one thread each are timed against two threads of one process, one after the other, in turns.
 
     scripts/cluster_test.py                                  # 2,000 pictures
     scripts/cluster_test.py --pictures 20000 --model buffalo_s --report results/bench/cluster.md
@@ -15,6 +16,7 @@ import argparse
 import atexit
 import csv
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -26,6 +28,12 @@ import tempfile
 import time
 
 from harness import ROOT, draw, machine, run
+
+
+def kill(process):
+    """Kills a process and those that it has started, with SIGKILL."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def free_port(used):
@@ -61,7 +69,8 @@ class Cluster:
         self.start_scheduler()
 
     def spawn(self, *arguments):
-        return subprocess.Popen([self.program, *arguments, "--credentials", self.credentials], stdout=self.log, stderr=self.log)
+        return subprocess.Popen(
+            [self.program, *arguments, "--credentials", self.credentials], stdout=self.log, stderr=self.log, start_new_session=True)
 
     def client(self):
         """Options of a client."""
@@ -93,20 +102,20 @@ class Cluster:
         wait_for(lambda: listens(port), "an executor")
 
     def kill_executor(self):
-        executor = self.executors.pop(0)
-        executor.send_signal(signal.SIGKILL)
-        executor.wait()
+        kill(self.executors.pop(0))
+
+    def kill_worker(self):
+        """The process that works for an executor; the executor starts another."""
+        subprocess.run(["pkill", "-KILL", "-P", str(self.executors[0].pid)], check=True)
 
     def restart_scheduler(self):
-        self.scheduler.send_signal(signal.SIGKILL)
-        self.scheduler.wait()
+        kill(self.scheduler)
         self.start_scheduler()
 
     def stop(self):
         for process in [*self.executors, self.scheduler]:
             if process and process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
+                kill(process)
 
 
 def wait_for(ready, what, seconds=60):
@@ -138,10 +147,10 @@ def survive(facefold, cluster_program, directory, arguments):
         shards = sum(path.stat().st_size for path in (store / "shards").glob("*")) if (store / "shards").is_dir() else 0
         return shards + (log.stat().st_size if log.exists() else 0)
 
-    # At a fifth, two fifths and three fifths of all.
+    # At a fifth, two, three and four fifths of all.
     all_bytes = sum(path.stat().st_size for path in (single / "shards").glob("*"))
     killed, restarted = "an executor killed", "the scheduler killed and started again"
-    events = [(cluster.kill_executor, killed), (cluster.restart_scheduler, restarted), (cluster.kill_executor, killed)]
+    events = [(cluster.kill_executor, killed), (cluster.restart_scheduler, restarted), (cluster.kill_executor, killed), (cluster.kill_worker, "an executor's own process killed")]
     done = []
     for number, (event, words) in enumerate(events, 1):
         wait_for(lambda: stored() > number * all_bytes / 5 or client.poll() is not None, "the store", 3600)
@@ -190,6 +199,47 @@ def from_objects(facefold, cluster, directory, shared):
         print("predictions: equal", flush=True)
 
 
+# Pictures of a directory and labels as a Parquet file, row groups of 50, and as a list.
+TABLE = """
+import csv, pathlib, sys
+import pyarrow, pyarrow.parquet
+root, table, labels = map(pathlib.Path, sys.argv[1:])
+paths = sorted(path for path in root.rglob("*") if path.suffix == ".jpg")
+rows = [{"path": str(path.relative_to(root)), "age": 20 + number % 50, "gender": "fm"[number % 2], "subject": f"s{number // 3}"} for number, path in enumerate(paths)]
+contents = [path.read_bytes() for path in paths]
+pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row | {"content": content} for row, content in zip(rows, contents)]), table, row_group_size=50)
+with open(labels, "w", newline="") as file:
+    writer = csv.DictWriter(file, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+"""
+
+
+def from_tables(facefold, cluster, directory, shared):
+    """Pictures and labels in a Parquet file give the store of the same pictures and a list."""
+    python = os.environ.get("FACEFOLD_PARITY_PYTHON", ROOT / "target/peers/bin/python")
+    pictures, table, labels = directory / "pictures", directory / "faces.parquet", directory / "labels.csv"
+    if subprocess.run([python, "-c", "import pyarrow.parquet"], capture_output=True).returncode != 0:
+        sys.exit(f"expected pyarrow in {python}; scripts/test makes it, or name a Python that has it in FACEFOLD_PARITY_PYTHON")
+    run(python, "-c", TABLE, pictures, table, labels)
+    run(facefold, "extract", "manifest", pictures, "--labels", labels, "--store", directory / "of-list", *shared)
+    run(cluster.program, "extract", "parquet", table, "--store", directory / "of-table", *shared, *cluster.client())
+    difference = json.loads(run(facefold, "store", "compare", directory / "of-list", directory / "of-table", "--json"))
+    assert difference["equal"], difference
+    exported = []
+    for name in ("of-list", "of-table"):
+        run(facefold, "store", "export", directory / name, "--format", "csv", "--out", directory / "export")
+        exported.append((directory / "export/embeddings.csv").read_bytes())
+    assert exported[0] == exported[1], "other label rows"
+    print("pictures in a Parquet file: equal", flush=True)
+    if "buffalo_s" in shared:
+        ours = run(facefold, "predict", "--format", "csv", "--offline", *sorted(pictures.rglob("*.jpg")))
+        theirs = run(cluster.program, "predict", table, *cluster.client())
+        ours, theirs = ([*csv.DictReader(text.splitlines())] for text in (ours, theirs))
+        assert [one["status"] for one in ours] == [one["status"] for one in theirs], (len(ours), len(theirs))
+        print("predictions for a Parquet file: equal", flush=True)
+
+
 def rates(facefold, cluster_program, directory, arguments):
     """Pictures a second of two executors of one thread, and of two threads of one process, in turns; medians."""
     shared = ["--model", arguments.model, "--taps"]
@@ -213,6 +263,7 @@ def rates(facefold, cluster_program, directory, arguments):
                 found[kind].append(arguments.timed_pictures / (time.monotonic() - start))
     print(json.dumps(found), flush=True)
     from_objects(facefold, cluster, directory, shared)
+    from_tables(facefold, cluster, directory, shared)
     cluster.stop()
     return {kind: statistics.median(of_rounds) for kind, of_rounds in found.items()}
 

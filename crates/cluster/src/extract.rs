@@ -5,23 +5,27 @@
 //! that no job, however often it ran, is stored twice.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use ballista::datafusion::arrow::array::ArrayRef;
 use clap::Args;
-use facefold::ExtractOptions;
 use facefold::core::{Extraction, Extractor as _, RejectReason};
-use facefold::datasets::{Dataset, DatasetKind};
+use facefold::datasets::Dataset;
 use facefold::extract::store_header;
 use facefold::store::{Attempts, SampleRow, Store, StoreError, StoreWriter};
+use facefold::{ExtractOptions, Stage};
+use facefold_terminal::{line, note};
 
 use crate::columns::{self, Outcome};
 use crate::functions;
-use crate::jobs::{self, JobArguments, Pictures};
+use crate::jobs::{Input, JobArguments, Pictures};
 use crate::models::EmbedOptions;
+
+/// The kind of a data set in Parquet files.
+const PARQUET: &str = "parquet";
 
 /// How often what was reached is made durable, label rows included.
 const COMMIT_EVERY: Duration = Duration::from_secs(30);
@@ -31,15 +35,19 @@ const COMMIT_EVERY: Duration = Duration::from_secs(30);
 #[command(after_help = "\
 Executors read the pictures under the same absolute paths as this client, or from object storage (credentials, region and
 endpoint are those of each executor's environment). The store is what `facefold extract` of the
-same data set makes, to the bit where all processors are alike, and that command goes on with it.
+same data set makes, to the bit where all processors are alike, and that command goes on with it. Parquet files have a
+column `path` with the pictures' names, `content` with their bytes, and any of subject, age, gender, fold, split, race and
+class; their store is that of the same pictures and labels as `manifest`.
 
 Example:
   facefold-cluster extract utkface /data/utkface --taps --store stores/utkface --scheduler 10.0.0.1:50050
-  facefold-cluster extract pictures s3://faces/2026 --store stores/2026 --scheduler 10.0.0.1:50050")]
+  facefold-cluster extract pictures s3://faces/2026 --store stores/2026 --scheduler 10.0.0.1:50050
+  facefold-cluster extract parquet /data/faces.parquet --store stores/faces --scheduler 10.0.0.1:50050")]
 pub struct ExtractArguments {
-    /// Kind of data set, as for `facefold extract`: adience, utkface, fairface, imdb-wiki, folder, manifest or pictures.
+    /// Kind of data set, as for `facefold extract`: adience, utkface, fairface, imdb-wiki, folder, manifest or pictures;
+    /// or parquet.
     kind: String,
-    /// Its directory (for `manifest`, the CSV file); for `pictures` also an address of object storage, such as
+    /// Its directory (for `manifest`, the CSV file; for `parquet`, a file or a directory of them); for `pictures` also an address of object storage, such as
     /// `s3://bucket/prefix`, which the executors then read.
     root: PathBuf,
     /// Label file with subjects and folds, where it does not lie in its usual place.
@@ -67,13 +75,10 @@ pub struct ExtractArguments {
 /// If the label files, the model or the store cannot be used, or a job fails for longer than `--patience`;
 /// what was extracted until then is kept.
 pub async fn run(arguments: &ExtractArguments) -> Result<()> {
-    let kind: DatasetKind = arguments.kind.parse()?;
-    let mut source = jobs::source(kind, &arguments.root).await?;
-    source.options.labels.clone_from(&arguments.labels);
-    let dataset = source.load(&())?;
+    let Input { source, dataset, places } = arguments.input().await?;
     let EmbedOptions { model, taps, aligned } = &arguments.embed_options();
     let extractor = arguments.embed_options().load()?;
-    crate::note(&format!(
+    note(&format!(
         "{model}{}, fingerprint {}",
         if *aligned { ", aligned" } else { "" },
         extractor.fingerprint()
@@ -92,11 +97,11 @@ pub async fn run(arguments: &ExtractArguments) -> Result<()> {
     }
     let mut extraction = Running::new(store, &dataset)?;
     let known = extraction.reached();
-    let finished = extraction.run(arguments, &dataset).await;
+    let finished = extraction.run(arguments, places).await;
     // Also where a job failed for good.
     let summary = extraction.finish(known);
     let interrupted = finished?;
-    writeln!(std::io::stdout(), "{}", summary?)?;
+    line(&summary?)?;
     if interrupted {
         bail!("stopped before the end; the same command goes on from here");
     }
@@ -104,6 +109,16 @@ pub async fn run(arguments: &ExtractArguments) -> Result<()> {
 }
 
 impl ExtractArguments {
+    async fn input(&self) -> Result<Input> {
+        if self.kind != PARQUET {
+            return Input::load(self.kind.parse()?, &self.root, self.labels.as_deref()).await;
+        }
+        if self.labels.is_some() {
+            bail!("--labels: the labels of `{PARQUET}` are columns of its files; leave it out");
+        }
+        Input::of_tables(&self.root, true)
+    }
+
     fn embed_options(&self) -> EmbedOptions {
         EmbedOptions { model: self.model.clone(), taps: self.taps, aligned: self.aligned }
     }
@@ -145,8 +160,8 @@ impl Running {
     }
 
     /// Has all pictures embedded that are missing; whether it was interrupted.
-    async fn run(&mut self, arguments: &ExtractArguments, dataset: &Dataset) -> Result<bool> {
-        let places = jobs::places(dataset)?.into_iter().enumerate();
+    async fn run(&mut self, arguments: &ExtractArguments, places: Vec<PathBuf>) -> Result<bool> {
+        let places = places.into_iter().enumerate();
         let missing: Pictures =
             places.filter(|(place, _)| self.rows[*place].key.is_none()).collect();
         let options = arguments.embed_options().to_text();
@@ -158,7 +173,7 @@ impl Running {
         };
         let function = (functions::embed_file(), Some(options.as_str()));
         let read = |column: &ArrayRef| Ok(columns::read(column)?);
-        arguments.jobs.run(&missing, function, read, take).await
+        arguments.jobs.run(Stage::Extracting, &missing, function, read, take).await
     }
 
     /// Stores the outcome of a picture.
@@ -189,11 +204,12 @@ impl Running {
         self.store.commit()?;
         self.store.write_samples(&self.rows)?;
         self.committed = Instant::now();
-        let (reached, all) = (self.reached(), self.rows.len());
-        crate::note(&format!(
-            "{reached} of {all} pictures after {:.0} s",
-            self.started.elapsed().as_secs_f64()
-        ));
+        // A log has no bar.
+        if !std::io::stderr().is_terminal() {
+            let (reached, all) = (self.reached(), self.rows.len());
+            let seconds = self.started.elapsed().as_secs_f64();
+            note(&format!("{reached} of {all} pictures after {seconds:.0} s"));
+        }
         Ok(())
     }
 

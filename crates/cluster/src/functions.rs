@@ -24,6 +24,7 @@ use facefold::remote::{is_address, read_pictures};
 
 use crate::columns::{Outcome, outcome_type, outcomes};
 use crate::models::{EmbedOptions, bundle_predictor, extractor};
+use crate::{crashes, tables};
 
 /// What a function does with each picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -168,27 +169,49 @@ fn binary(column: &ArrayRef) -> Result<ArrayRef> {
     }
 }
 
-/// The bytes of files, and of pictures on object storage, which are read together.
-fn read<'a>(paths: &[Option<&[u8]>]) -> Result<Vec<Result<Cow<'a, [u8]>, Rejection>>> {
-    let addresses: Vec<Option<&str>> = paths.iter().map(|path| address(*path)).collect();
-    let remote: Vec<&str> = addresses.iter().copied().flatten().collect();
-    let mut remote = match remote.is_empty() {
-        true => Vec::new(),
-        false => read_pictures(&remote).map_err(external)?,
-    }
-    .into_iter();
-    let contents = paths.iter().zip(&addresses).map(|(path, address)| match (address, path) {
-        (Some(_), _) => remote.next().unwrap_or_else(|| Err(no_bytes())),
-        (None, Some(path)) => read_file(path),
-        (None, None) => Err(no_bytes()),
-    });
-    Ok(contents.map(|content| content.map(Cow::Owned)).collect())
+/// Where the bytes of a picture are.
+enum Place<'a> {
+    File(&'a [u8]),
+    /// On object storage.
+    Address(&'a str),
+    /// In a row of a Parquet file.
+    Row(tables::Place),
 }
 
-/// An address of object storage, where a path is one.
-fn address(path: Option<&[u8]>) -> Option<&str> {
-    let text = std::str::from_utf8(path?).ok()?;
-    is_address(Path::new(text)).then_some(text)
+impl<'a> Place<'a> {
+    fn of(path: &'a [u8]) -> Self {
+        match std::str::from_utf8(path) {
+            Ok(text) if is_address(Path::new(text)) => Self::Address(text),
+            Ok(text) => text.parse().map_or(Self::File(path), Self::Row),
+            Err(_) => Self::File(path),
+        }
+    }
+}
+
+/// The bytes of files, of pictures on object storage, and of rows of Parquet files; what lies together is read together.
+fn read<'a>(paths: &[Option<&[u8]>]) -> Result<Vec<Result<Cow<'a, [u8]>, Rejection>>> {
+    let places: Vec<Option<Place<'_>>> = paths.iter().map(|path| path.map(Place::of)).collect();
+    let (mut addresses, mut rows) = (Vec::new(), Vec::new());
+    for place in places.iter().flatten() {
+        match place {
+            Place::Address(address) => addresses.push(*address),
+            Place::Row(row) => rows.push(row.clone()),
+            Place::File(_) => {}
+        }
+    }
+    let mut remote = match addresses.is_empty() {
+        true => Vec::new(),
+        false => read_pictures(&addresses).map_err(external)?,
+    }
+    .into_iter();
+    let mut rows = tables::read(&rows).into_iter();
+    let contents = places.iter().map(|place| match place {
+        Some(Place::Address(_)) => remote.next().unwrap_or_else(|| Err(no_bytes())),
+        Some(Place::Row(_)) => rows.next().unwrap_or_else(|| Err(no_bytes())),
+        Some(Place::File(path)) => read_file(path),
+        None => Err(no_bytes()),
+    });
+    Ok(contents.map(|content| content.map(Cow::Owned)).collect())
 }
 
 fn read_file(path: &[u8]) -> Result<Vec<u8>, Rejection> {
@@ -203,7 +226,7 @@ fn external(error: facefold::Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// Embeds pictures. A bad one is rejected, whatever it does to a decoder short of ending the process.
+/// Embeds pictures. A bad one is rejected, whatever it does to a decoder.
 fn embed<'a>(
     pictures: impl Iterator<Item = Result<&'a [u8], Rejection>>,
     options: Option<&str>,
@@ -215,19 +238,21 @@ fn embed<'a>(
     for picture in pictures {
         let (key, extraction) = match picture {
             Ok(bytes) => {
-                let extracted = catch_unwind(AssertUnwindSafe(|| extractor.extract(&[bytes])));
-                let extraction = match extracted {
-                    Ok(Ok(mut outcomes)) if outcomes.len() == 1 => outcomes.remove(0),
-                    Ok(Ok(outcomes)) => {
+                let key = ImageKey::of(bytes);
+                let extract = || catch_unwind(AssertUnwindSafe(|| extractor.extract(&[bytes])));
+                let extraction = match crashes::noted(key, bytes, extract) {
+                    Ok(Ok(Ok(mut outcomes))) if outcomes.len() == 1 => outcomes.remove(0),
+                    Ok(Ok(Ok(outcomes))) => {
                         return exec_err!(
                             "expected one outcome of a picture, found {}",
                             outcomes.len()
                         );
                     }
-                    Ok(Err(error)) => return Err(DataFusionError::External(Box::new(error))),
-                    Err(panic) => Extraction::Rejected(crashed(&*panic)),
+                    Ok(Ok(Err(error))) => return Err(DataFusionError::External(Box::new(error))),
+                    Ok(Err(panic)) => Extraction::Rejected(crashed(&*panic)),
+                    Err(rejection) => Extraction::Rejected(rejection),
                 };
-                (Some(ImageKey::of(bytes)), extraction)
+                (Some(key), extraction)
             }
             Err(rejection) => (None, Extraction::Rejected(rejection)),
         };
@@ -269,10 +294,14 @@ fn predict<'a>(
     for picture in pictures {
         let predicted = match picture {
             Err(rejection) => Err(rejection),
-            Ok(bytes) => match catch_unwind(AssertUnwindSafe(|| predictor.predict("", bytes))) {
-                Ok(predicted) => Ok(predicted.map_err(|error| external(error.into()))?),
-                Err(panic) => Err(crashed(&*panic)),
-            },
+            Ok(bytes) => {
+                let predict = || catch_unwind(AssertUnwindSafe(|| predictor.predict("", bytes)));
+                match crashes::noted(ImageKey::of(bytes), bytes, predict) {
+                    Ok(Ok(predicted)) => Ok(predicted.map_err(|error| external(error.into()))?),
+                    Ok(Err(panic)) => Err(crashed(&*panic)),
+                    Err(rejection) => Err(rejection),
+                }
+            }
         };
         all.push(match predicted.map(|answers| answers.into_iter().next()) {
             Ok(Some(answer)) => answer,

@@ -10,13 +10,14 @@ use ballista::datafusion::arrow::datatypes::UInt64Type;
 use ballista::datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ScalarUDF, col, lit};
 use ballista::datafusion::scalar::ScalarValue;
 use clap::Args;
-use facefold::Source;
 use facefold::datasets::{Dataset, DatasetKind};
 use facefold::remote::{is_address, pictures_at};
+use facefold::{Progress as _, Source, Stage, Step};
 use facefold_jobs::Limits;
+use facefold_terminal::Terminal;
 
 use crate::credentials::{Credentials, CredentialsArguments};
-use crate::session;
+use crate::{session, tables};
 
 /// A job is sent a second time when it takes so many times as long as others, once no job waits.
 const BACKUP_AFTER: f64 = 3.0;
@@ -51,11 +52,20 @@ impl JobArguments {
     /// A job that failed for longer than `--patience`, or what `take` fails with.
     pub async fn run<O>(
         &self,
+        stage: Stage,
         pictures: &[(usize, PathBuf)],
         (function, option): (Arc<ScalarUDF>, Option<&str>),
         read: impl Fn(&ArrayRef) -> Result<Vec<O>>,
-        take: impl FnMut(&Pictures, Vec<O>) -> Result<()>,
+        mut take: impl FnMut(&Pictures, Vec<O>) -> Result<()>,
     ) -> Result<bool> {
+        let progress = Terminal::default();
+        let mut done = 0;
+        let take = |job: &Pictures, outcomes| {
+            take(job, outcomes)?;
+            done += job.len() as u64;
+            progress.step(Step::new(stage, done, Some(pictures.len() as u64)));
+            Ok(())
+        };
         let credentials = self.credentials.read()?;
         let jobs = pictures.chunks(self.pictures as usize).map(<[_]>::to_vec);
         let limits = Limits {
@@ -73,7 +83,7 @@ impl JobArguments {
         };
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true).map_err(Into::into),
-            finished = facefold_jobs::run(jobs, limits, attempt, crate::note, take) => {
+            finished = facefold_jobs::run(jobs, limits, attempt, |text: &str| progress.note(text), take) => {
                 finished.with_context(|| format!("on the scheduler {}", self.scheduler))?;
                 Ok(false)
             }
@@ -124,11 +134,42 @@ fn plan(
     Ok(plan.build()?)
 }
 
-/// A data set in a directory; of pictures without labels also below an address, by which each is then known.
-///
-/// # Errors
-/// An address of anything else, or one that cannot be reached.
-pub async fn source(kind: DatasetKind, root: &Path) -> Result<Source> {
+/// Pictures to work on.
+pub struct Input {
+    /// Which data set.
+    pub source: Source,
+    /// Its samples.
+    pub dataset: Dataset,
+    /// Where executors find the picture of each.
+    pub places: Vec<PathBuf>,
+}
+
+impl Input {
+    /// A data set in a directory; of pictures without labels also below an address, by which each is then known.
+    ///
+    /// # Errors
+    /// An address of anything else, or one that cannot be reached; whatever is wrong with label files.
+    pub async fn load(kind: DatasetKind, root: &Path, labels: Option<&Path>) -> Result<Self> {
+        let mut source = source(kind, root).await?;
+        source.options.labels = labels.map(Path::to_owned);
+        let dataset = source.load(&())?;
+        let root = std::path::absolute(&dataset.root)?;
+        let place = |path: &PathBuf| if is_address(path) { path.clone() } else { root.join(path) };
+        let places = dataset.samples.iter().map(|sample| place(&sample.path)).collect();
+        Ok(Self { source, dataset, places })
+    }
+
+    /// Pictures in Parquet files, with their labels where those are asked for.
+    ///
+    /// # Errors
+    /// As [`tables::load`].
+    pub fn of_tables(root: &Path, labels: bool) -> Result<Self> {
+        let (source, dataset, places) = tables::load(root, labels)?;
+        Ok(Self { source, dataset, places })
+    }
+}
+
+async fn source(kind: DatasetKind, root: &Path) -> Result<Source> {
     let Some(address) = root.to_str().filter(|_| is_address(root)) else {
         return Ok(Source::new(kind, root));
     };
@@ -148,14 +189,4 @@ pub async fn source(kind: DatasetKind, root: &Path) -> Result<Source> {
     let mut source = Source::new(kind, "/");
     source.options.pictures = Some(listed);
     Ok(source)
-}
-
-/// Where executors find the pictures of a data set.
-///
-/// # Errors
-/// No current directory.
-pub fn places(dataset: &Dataset) -> Result<Vec<PathBuf>> {
-    let root = std::path::absolute(&dataset.root)?;
-    let place = |path: &PathBuf| if is_address(path) { path.clone() } else { root.join(path) };
-    Ok(dataset.samples.iter().map(|sample| place(&sample.path)).collect())
 }

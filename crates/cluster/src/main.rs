@@ -2,6 +2,7 @@
 //! functions, and what is run on them: an extraction into a store, or SQL.
 
 mod columns;
+mod crashes;
 mod credentials;
 mod extract;
 mod functions;
@@ -11,13 +12,14 @@ mod predict;
 mod services;
 mod session;
 mod sql;
+mod tables;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use facefold_terminal::note;
 use tracing_subscriber::EnvFilter;
 
 use crate::credentials::Credentials;
@@ -47,18 +49,20 @@ enum Command {
     Executor(ExecutorArguments),
     /// Extract a data set into a store, on all executors.
     Extract(ExtractArguments),
-    /// Predict for all pictures of a directory or an object store, on all executors.
+    /// Predict for all pictures of a directory, an object store or Parquet files, on all executors.
     Predict(PredictArguments),
     /// Run a query with the functions `embed` and `predict`, and print its rows.
     Sql(SqlArguments),
+    /// Decode the picture on stdin and say nothing: executors try pictures so that may end them.
+    #[command(name = crashes::DECODE_STDIN, hide = true)]
+    DecodeStdin,
 }
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing can be done about a stderr that cannot be written.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            note(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -80,12 +84,7 @@ fn run(arguments: Arguments) -> Result<()> {
             Command::Extract(arguments) => extract::run(&arguments).await,
             Command::Predict(arguments) => predict::run(&arguments).await,
             Command::Sql(arguments) => sql::run(&arguments).await,
+            Command::DecodeStdin => Ok(facefold::extract::decode_input(std::io::stdin().lock())?),
         }
     })
-}
-
-/// Writes a line for the user, above all results.
-fn note(text: &str) {
-    // Nothing can be done about a stderr that cannot be written.
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

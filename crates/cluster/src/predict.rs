@@ -1,4 +1,4 @@
-//! `facefold-cluster predict`: predictions for all pictures of a directory or an object store, as CSV.
+//! `facefold-cluster predict`: predictions for all pictures of a directory, an object store or Parquet files, as CSV.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,10 +13,11 @@ use ballista::datafusion::arrow::csv::WriterBuilder;
 use ballista::datafusion::arrow::datatypes::{DataType, Field, Schema};
 use ballista::datafusion::arrow::record_batch::RecordBatch;
 use clap::Args;
+use facefold::Stage;
 use facefold::datasets::DatasetKind;
 
-use crate::functions;
-use crate::jobs::{self, JobArguments, Pictures};
+use crate::jobs::{Input, JobArguments, Pictures};
+use crate::{functions, tables};
 
 /// Options of `predict`.
 #[derive(Debug, Args)]
@@ -24,8 +25,9 @@ use crate::jobs::{self, JobArguments, Pictures};
 Example:
   facefold-cluster predict s3://faces/2026 --scheduler 10.0.0.1:50050 --out predictions.csv")]
 pub struct PredictArguments {
-    /// A directory that all executors see under the same absolute path, or an address of object storage, such as
-    /// `s3://bucket/prefix`.
+    /// A directory that all executors see under the same absolute path, an address of object storage, such as
+    /// `s3://bucket/prefix`, or Parquet files with columns `path` and `content` (a file, or a directory of them, that is
+    /// named `*.parquet`).
     root: PathBuf,
     /// A bundle that all executors have under this path. Default: the embedded one.
     #[arg(long, value_name = "FILE")]
@@ -43,8 +45,13 @@ pub struct PredictArguments {
 /// Pictures that cannot be listed, a file that cannot be written, or a job that fails for longer than
 /// `--patience`; rows until then are written.
 pub async fn run(arguments: &PredictArguments) -> Result<()> {
-    let dataset = jobs::source(DatasetKind::Pictures, &arguments.root).await?.load(&())?;
-    let pictures: Pictures = jobs::places(&dataset)?.into_iter().enumerate().collect();
+    let root = &arguments.root;
+    let input = match tables::is_table(root) {
+        true => Input::of_tables(root, false)?,
+        false => Input::load(DatasetKind::Pictures, root, None).await?,
+    };
+    let Input { dataset, places, .. } = input;
+    let pictures: Pictures = places.into_iter().enumerate().collect();
     let bundle = arguments.bundle.as_ref().map(std::path::absolute).transpose()?;
     let bundle = bundle.as_ref().map(|path| path.to_str().context("--bundle: expected UTF-8"));
     let out: Box<dyn Write> = match &arguments.out {
@@ -61,7 +68,8 @@ pub async fn run(arguments: &PredictArguments) -> Result<()> {
         rows.take(job[0].0, &batch(paths.map(Some).collect(), &found)?)
     };
     let function = (functions::predict_file(), bundle.transpose()?);
-    let interrupted = arguments.jobs.run(&pictures, function, rows_of, take).await?;
+    let interrupted =
+        arguments.jobs.run(Stage::Predicting, &pictures, function, rows_of, take).await?;
     rows.out.flush()?;
     if interrupted {
         bail!("stopped after {} of {} pictures", rows.written, pictures.len());

@@ -19,7 +19,7 @@ use clap::Args;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 
 use crate::credentials::{Credentials, ListenArguments};
-use crate::session;
+use crate::{crashes, session};
 
 /// An executor that was not heard of for so many seconds is dead, and its tasks are given to others.
 const DEAD_AFTER_SECONDS: u64 = 20;
@@ -107,7 +107,7 @@ pub struct ExecutorArguments {
     /// Tasks at a time, each on a thread of its own; 0 takes all cores.
     #[arg(long, default_value_t = 0)]
     threads: usize,
-    /// Directory for results until they are fetched. Default: a temporary one.
+    /// Directory for results until they are fetched, and for a note of the pictures in work. Default: a temporary one.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
     #[command(flatten)]
@@ -119,6 +119,9 @@ pub struct ExecutorArguments {
 /// # Errors
 /// An address that is taken or that needs credentials, or a scheduler that cannot be reached.
 pub async fn executor(arguments: &ExecutorArguments) -> Result<()> {
+    if !crashes::supervise().await? {
+        return Ok(());
+    }
     let (host, port) = arguments
         .scheduler
         .rsplit_once(':')
@@ -130,9 +133,11 @@ pub async fn executor(arguments: &ExecutorArguments) -> Result<()> {
     let credentials = arguments.access.read(listen)?;
     let work = match &arguments.work {
         Some(work) => work.clone(),
-        None => std::env::temp_dir().join(format!("facefold-executor-{}", std::process::id())),
+        // Known to the process that is started again where this one ends.
+        None => std::env::temp_dir().join(format!("facefold-executor-{}", listen.port())),
     };
     std::fs::create_dir_all(&work).with_context(|| format!("cannot make `{}`", work.display()))?;
+    crashes::watch(&work)?;
     let config = ExecutorProcessConfig {
         bind_host: listen.ip().to_string(),
         external_host: Some(arguments.host.clone().unwrap_or_else(|| listen.ip().to_string())),
