@@ -199,11 +199,12 @@ fn read<'a>(paths: &[Option<&[u8]>]) -> Result<Vec<Result<Cow<'a, [u8]>, Rejecti
             Place::File(_) => {}
         }
     }
-    let mut remote = match addresses.is_empty() {
-        true => Vec::new(),
-        false => read_pictures(&addresses).map_err(external)?,
-    }
-    .into_iter();
+    let remote = if addresses.is_empty() {
+        Vec::new()
+    } else {
+        read_pictures(&addresses).map_err(external)?
+    };
+    let mut remote = remote.into_iter();
     let mut rows = tables::read(&rows).into_iter();
     let contents = places.iter().map(|place| match place {
         Some(Place::Address(_)) => remote.next().unwrap_or_else(|| Err(no_bytes())),

@@ -46,9 +46,10 @@ pub struct PredictArguments {
 /// `--patience`; rows until then are written.
 pub async fn run(arguments: &PredictArguments) -> Result<()> {
     let root = &arguments.root;
-    let input = match tables::is_table(root) {
-        true => Input::of_tables(root, false)?,
-        false => Input::load(DatasetKind::Pictures, root, None).await?,
+    let input = if tables::is_table(root) {
+        Input::of_tables(root, false)?
+    } else {
+        Input::load(DatasetKind::Pictures, root, None).await?
     };
     let Input { dataset, places, .. } = input;
     let pictures: Pictures = places.into_iter().enumerate().collect();

@@ -167,8 +167,8 @@ fn results(credentials: Credentials) -> Arc<ArrowFlightServerProvider> {
         let service = FlightServiceServer::new(BallistaFlightService::new(work));
         let server = create_grpc_server(&config).tls_config(credentials.server());
         tokio::spawn(async move {
-            let served = server?.add_service(service).serve_with_shutdown(listen, shutdown.recv());
-            served.await.map_err(Into::into)
+            let running = server?.add_service(service);
+            running.serve_with_shutdown(listen, shutdown.recv()).await.map_err(Into::into)
         })
     })
 }
