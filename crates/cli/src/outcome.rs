@@ -13,7 +13,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// Wrong usage that clap cannot see, in the words of whoever parsed it: exit code 2.
+/// Wrong usage that clap cannot see, in the words of the error: exit code 2.
 pub fn usage(error: impl fmt::Display) -> anyhow::Error {
     facefold::Error::options(error).into()
 }

@@ -47,8 +47,9 @@ pub fn watch(work: &Path) -> Result<()> {
         program: std::env::current_exe()?,
         arguments: vec![OsString::from(DECODE_STDIN)],
     };
-    let crashes = Crashes::open(work, probe)
-        .with_context(|| format!("cannot note pictures in `{}`", work.display()))?;
+    let crashes = Crashes::open(work, probe).with_context(|| {
+        format!("cannot note pictures in `{}`; name another directory with --work", work.display())
+    })?;
     // A second one would be of the same directory.
     let _ = OF_THIS_EXECUTOR.set(crashes);
     Ok(())

@@ -39,7 +39,7 @@ same data set makes, to the bit where all processors are alike, and that command
 column `path` with the pictures' names, `content` with their bytes, and any of subject, age, gender, fold, split, race and
 class; their store is that of the same pictures and labels as `manifest`.
 
-Example:
+Examples:
   facefold-cluster extract utkface /data/utkface --taps --store stores/utkface --scheduler 10.0.0.1:50050
   facefold-cluster extract pictures s3://faces/2026 --store stores/2026 --scheduler 10.0.0.1:50050
   facefold-cluster extract parquet /data/faces.parquet --store stores/faces --scheduler 10.0.0.1:50050")]

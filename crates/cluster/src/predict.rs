@@ -22,8 +22,9 @@ use crate::{functions, tables};
 /// Options of `predict`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  facefold-cluster predict s3://faces/2026 --scheduler 10.0.0.1:50050 --out predictions.csv")]
+Examples:
+  facefold-cluster predict s3://faces/2026 --scheduler 10.0.0.1:50050 --out predictions.csv
+  facefold-cluster predict /data/faces.parquet --scheduler 10.0.0.1:50050 --out predictions.csv")]
 pub struct PredictArguments {
     /// A directory that all executors see under the same absolute path, an address of object storage, such as
     /// `s3://bucket/prefix`, or Parquet files with columns `path` and `content` (a file, or a directory of them, that is
