@@ -6,14 +6,14 @@ else but Python's standard library. It draws its own faces, trains a bundle on t
 network, serves it on a free port of this machine, and ends all that it began.
 
     scripts/browser_test.py target/debug/facefold
-    scripts/browser_test.py target/debug/facefold --screenshots shots --results results --axe node_modules/axe-core/axe.min.js
+    scripts/browser_test.py target/debug/facefold --screenshots shots --results results/* --axe node_modules/axe-core/axe.min.js
     scripts/browser_test.py target/debug/facefold --break 'picture.append(box)=void box'
 
 The page is checked in each of its states at two widths, light and dark: nothing wider than the window, text with contrast. So is a
-report of two tasks on the drawn faces, folded and open, and in print; with --results also those there. axe-core (an npm package)
+report of two tasks on the drawn faces, folded and open, and in print; with --results also that of each of these directories. axe-core (an npm package)
 looks for barriers in all of them where --axe gives its file.
 
-With --break the page's script is changed on its way to the browser, which the test must notice.
+With --break, once or more, the same checks then run on the page with its script changed on its way to the browser, and must fail.
 """
 
 import argparse
@@ -39,7 +39,8 @@ from report_checks import check_report
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 # Their code points as WebDriver's keys (https://www.w3.org/TR/webdriver2/#keyboard-actions).
 TAB, ENTER = "\ue004", "\ue007"
-PATIENCE = 30.0
+# Seconds to wait for what a page should show, and for what a broken page may not.
+PATIENCE, BROKEN_PATIENCE = 30.0, 8.0
 
 
 class Browser:
@@ -61,6 +62,7 @@ class Browser:
         ]
         options = {"binary": chromium, "args": arguments}
         capabilities = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        self.patience = PATIENCE
         self.session = ""
         self.session = "/session/" + self.begin(capabilities)
 
@@ -105,13 +107,13 @@ class Browser:
 
     def wait(self, what, script, *arguments):
         """Waits until a script's return is true."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while time.monotonic() < end:
             value = self.run(script, *arguments)
             if value:
                 return value
             time.sleep(0.1)
-        raise AssertionError(f"waited {PATIENCE:.0f} s in vain for {what}")
+        raise AssertionError(f"waited {self.patience:.0f} s in vain for {what}")
 
     def developer(self, command, **parameters):
         self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
@@ -157,11 +159,11 @@ class Served:
             self.run("cv", "--store", store, "--task", task, "--head", "knn", "--out", shown / f"only-{task}")
         self.run("train", "--store", store, "--task", "gender,age-group", "--head", "linear", "--out", self.bundle)
         self.reports = [shown / "two-tasks" / "report.html"]
-        for result in sorted(results.glob("*/report.json")) if results else []:
-            if "matrix" not in result.parent.name:
-                shutil.copytree(result.parent, shown / result.parent.name)
-                self.run("report", "render", result.parent, "--out", directory / "rendered" / result.parent.name)
-                self.reports.append(directory / "rendered" / result.parent.name / "report.html")
+        for result in results:
+            if (result / "report.json").is_file() and "matrix" not in result.name:
+                shutil.copytree(result, shown / result.name)
+                self.run("report", "render", result, "--out", directory / "rendered" / result.name)
+                self.reports.append(directory / "rendered" / result.name / "report.html")
         self.pictures = sorted(drawn.rglob("*.jpg"))[:3]
         self.address = self.serve("--bundle", self.bundle, "--results", shown)
 
@@ -184,7 +186,7 @@ class Served:
         drawn, store, ages = self.directory / "people", self.directory / "people-store", self.directory / "ages.facefold"
         self.run("data", "generate", drawn, "--subjects", 30, "--pictures", 320, "--seed", 5)
         self.run("extract", "adience", drawn, "--store", store, "--model", "untrained")
-        self.run("train", "--store", store, "--task", "gender,age", "--head", "mlp", "--threshold", 18, "--max-false-adult", "10%", "--out", ages)
+        self.run("train", "--store", store, "--task", "gender,age", "--head", "mlp", "--set", "mlp.min_steps=100", "--threshold", 18, "--max-false-adult", "10%", "--out", ages)
         self.with_ages = self.serve("--bundle", ages)
         self.with_token = self.serve("--bundle", ages, "--bundle", self.bundle, token=self.token)
 
@@ -354,6 +356,28 @@ def check_keyboard(browser):
     browser.wait("the face's predictions in focus", "return document.activeElement.classList.contains('face')")
 
 
+def check_use(browser, address, pictures, directory):
+    """What a visitor does, one thing after another."""
+    check_page(browser, address, pictures)
+    check_ways_in(browser, pictures, directory)
+    check_keyboard(browser)
+    check_maps(browser)
+    check_neighbours(browser)
+
+
+def check_broken(browser, served, change, directory):
+    """A page whose script is changed must not pass."""
+    browser.patience = BROKEN_PATIENCE
+    try:
+        check_use(browser, meddler(served.address, change), served.pictures, directory)
+    except AssertionError as complaint:
+        print(f"noticed {change!r}: {complaint}")
+    else:
+        raise AssertionError(f"a page with {change!r} passes")
+    finally:
+        browser.patience = PATIENCE
+
+
 def check_looks(browser, screenshots):
     """Nothing is cut off or runs over, at two widths, light and dark."""
     for name, width, height in [("wide", 1280, 900), ("phone", 390, 844)]:
@@ -413,9 +437,9 @@ def main():
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("chromium-browser"))
     parser.add_argument("--driver", default=shutil.which("chromedriver"))
     parser.add_argument("--screenshots", type=pathlib.Path, help="directory for screenshots")
-    parser.add_argument("--results", type=pathlib.Path, help="further reports to show and check")
+    parser.add_argument("--results", type=pathlib.Path, nargs="+", default=[], metavar="RESULT", help="further reports to show and check")
     parser.add_argument("--axe", type=pathlib.Path, help="axe-core's axe.min.js, to look for barriers")
-    parser.add_argument("--break", dest="change", metavar="OLD=NEW", help="change the script, which must make the test fail")
+    parser.add_argument("--break", dest="changes", metavar="OLD=NEW", action="append", default=[], help="change the script, which must make the checks fail")
     arguments = parser.parse_args()
     if not arguments.chromium or not arguments.driver:
         sys.exit("no chromium or no chromedriver: apt-get install chromium chromium-driver")
@@ -428,27 +452,22 @@ def main():
         try:
             browser = Browser(arguments.chromium, arguments.driver, directory)
             try:
-                address = meddler(served.address, arguments.change) if arguments.change else served.address
-                if not arguments.change:
-                    served.serve_ages()
-                check_page(browser, address, served.pictures)
-                check_ways_in(browser, served.pictures, directory)
-                check_keyboard(browser)
-                check_maps(browser)
-                check_neighbours(browser)
+                served.serve_ages()
+                check_use(browser, served.address, served.pictures, directory)
                 check_looks(browser, arguments.screenshots)
                 # The response to what is no picture is 415, which the console reports as an error.
                 complaints = [text for text in browser.complaints() if "415" not in text and "/v1/compare" not in text]
                 assert not complaints, complaints
                 axe = arguments.axe.read_text() if arguments.axe else None
-                if not arguments.change:
-                    for check in WORDS:
-                        check(browser, States(browser, served, address))
-                    lines, faults = check_states(browser, served, address, axe, arguments.screenshots)
-                    print(table(lines))
-                    assert not faults, "\n".join([f"{len(faults)} faults of the page:", *faults])
+                for check in WORDS:
+                    check(browser, States(browser, served, served.address))
+                lines, faults = check_states(browser, served, served.address, axe, arguments.screenshots)
+                print(table(lines))
+                assert not faults, "\n".join([f"{len(faults)} faults of the page:", *faults])
                 for report in served.reports:
                     print(check_report(browser, report, axe, arguments.screenshots))
+                for change in arguments.changes:
+                    check_broken(browser, served, change, directory)
             finally:
                 browser.close()
         finally:

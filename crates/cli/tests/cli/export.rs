@@ -46,14 +46,15 @@ fn bundle(dir: &Dir, store: &Path, head: &str, more: &str) -> PathBuf {
     bundle
 }
 
-/// What onnxruntime makes of the file.
-fn ask(python: &Path, model: &Path, crops: &Path) -> Value {
+/// What onnxruntime makes of each file.
+fn ask(python: &Path, models: &[PathBuf], crops: &Path) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/parity_export.py");
     let mut command = Command::new(python);
-    let output = command.arg(script).arg(model).arg("--crops").arg(crops).output();
+    let output = command.arg(script).args(models).arg("--crops").arg(crops).output();
     let output = output.expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 /// The largest distances of probabilities and years between a file's answers and facefold's.
@@ -96,16 +97,19 @@ fn files_with_the_network_answer_as_predict_does() {
         let (crops, store) = prepared(&dir, model);
         let bundle = bundle(&dir, &store, head, more);
         let answers = json(line("predict --aligned --bundle {} {}", &[&bundle, &crops]));
-        let file = dir.path("model.onnx");
         // Two f32 networks differ in the order of their sums: the last bits of features, which the
         // heads pass on. Where `predict` runs in bf16x3, with 16 bits a factor, a probability was
         // 1e-4 away. f16 keeps 11 bits of a weight, int8 7 of the largest of its channel.
-        for (weights, tolerance) in
-            [("f32", [3e-4, 5e-3]), ("f16", [0.05, 0.5]), ("int8", [0.3, 4.0])]
-        {
+        let tolerances = [("f32", [3e-4, 5e-3]), ("f16", [0.05, 0.5]), ("int8", [0.3, 4.0])];
+        let files = tolerances.map(|(weights, _)| {
+            let file = dir.path(&format!("{weights}.onnx"));
             let export = format!("export {{}} --with-backbone --weights {weights} --out {{}}");
             succeed(line(&export, &[&bundle, &file]));
-            let output = ask(&python, &file, &crops);
+            file
+        });
+        let outputs = ask(&python, &files, &crops);
+        assert_eq!(outputs.len(), files.len());
+        for ((weights, tolerance), output) in tolerances.into_iter().zip(outputs) {
             assert_eq!(output["notes"]["mirrored"], mirrored);
             let furthest = distances(&output, &answers);
             println!("{model}, {head}, {weights}: {furthest:?}");

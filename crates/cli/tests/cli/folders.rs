@@ -7,7 +7,7 @@ use std::process::Stdio;
 use facefold_core::ImageKey;
 
 use crate::serve::pictures;
-use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
+use crate::support::{Dir, drawn, drawn_bundle, fail, json, line, run, succeed};
 
 /// A set of two classes with two pictures each, and a folder next to them that is no class.
 fn set(dir: &Dir) -> PathBuf {
@@ -41,9 +41,7 @@ fn every_command_reads_the_same_pictures_of_a_folder_and_names_the_rest() {
     let dir = Dir::new();
     let root = set(&dir);
     add_links_and_a_pipe(&root);
-    let bundle = dir.path("drawn.facefold");
-    let train = "train --store {} --task gender --head linear --out {}";
-    succeed(line(train, &[drawn_store(), &bundle]));
+    let bundle = drawn_bundle();
 
     let skipped = |said: &[u8]| {
         let said = String::from_utf8_lossy(said).into_owned();
@@ -78,9 +76,7 @@ fn a_list_with_odd_names_stays_a_list() {
     use std::os::unix::ffi::OsStrExt;
 
     let dir = Dir::new();
-    let bundle = dir.path("drawn.facefold");
-    let train = "train --store {} --task gender --head linear --out {}";
-    succeed(line(train, &[drawn_store(), &bundle]));
+    let bundle = drawn_bundle();
     let all = pictures(drawn());
     let odd = dir.path("").join(std::ffi::OsStr::from_bytes(b"Zo\xe9\x1b.jpg"));
     std::fs::copy(&all[1], &odd).expect("a copy");
@@ -112,9 +108,7 @@ fn embedded(dir: &Dir, store: &Path) -> Vec<String> {
 #[test]
 fn extract_takes_the_pictures_that_predict_takes() {
     let dir = Dir::new();
-    let bundle = dir.path("drawn.facefold");
-    let train = "train --store {} --task gender --head linear --out {}";
-    succeed(line(train, &[drawn_store(), &bundle]));
+    let bundle = drawn_bundle();
     set(&dir);
     // Known by its content alone, where it is named.
     std::fs::rename(dir.path("set/male/4.jpg"), dir.path("single")).expect("a rename");
@@ -168,10 +162,9 @@ fn extract_takes_the_pictures_that_predict_takes() {
 fn a_missing_path_is_named_and_the_others_are_done() {
     let dir = Dir::new();
     let root = set(&dir);
-    let [bundle, store, maps] = ["drawn.facefold", "store", "maps"].map(|name| dir.path(name));
+    let [store, maps] = ["store", "maps"].map(|name| dir.path(name));
+    let bundle = drawn_bundle();
     let [gone, empty] = ["gone", "empty"].map(|name| dir.path(name));
-    let train = "train --store {} --task gender --head linear --out {}";
-    succeed(line(train, &[drawn_store(), &bundle]));
     std::fs::create_dir(&empty).expect("a folder");
     for (command, own) in [
         ("predict --json --bundle {} {} {} {}", &bundle),
@@ -193,7 +186,8 @@ fn a_missing_path_is_named_and_the_others_are_done() {
     assert!(said.contains("no picture in this directory"), "{said}");
     let explained: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(explained["rejected"][0]["status"], "unreadable");
-    assert_eq!(explained["pictures"].as_array().map(Vec::len), Some(1), "{explained}");
+    // The picture that is there, for each of two tasks.
+    assert_eq!(explained["pictures"].as_array().map(Vec::len), Some(2), "{explained}");
     // A root that is not there is an error before anything is made.
     let nothing = dir.path("nothing");
     for kind in ["folder", "manifest", "utkface", "pictures"] {

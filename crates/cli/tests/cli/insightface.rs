@@ -372,7 +372,7 @@ fn two_python_peers_one_killed_give_what_the_local_extractor_gives() {
     let Some(models) = given(Need::Weights) else { return };
     let Some(data) = given(Need::Data) else { return };
     let dir = Dir::new();
-    let root = real_pictures(&dir, &data, 200);
+    let root = real_pictures(&dir, &data, 100);
     let [local, remote, crops, remote_crops] =
         ["local", "remote", "crops", "remote-crops"].map(|name| dir.path(name));
     // Detectors with the input that the local one has for pictures of 200 pixels.
@@ -401,14 +401,14 @@ fn two_python_peers_one_killed_give_what_the_local_extractor_gives() {
     let start = Instant::now();
     let log = remote.join("log");
     let size = || std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
-    while size() < 100 * 2_000 && start.elapsed() < Duration::from_mins(2) {
+    while size() < 50 * 2_000 && start.elapsed() < Duration::from_mins(2) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let before = size();
     peers[1].child.kill().expect("a peer to kill");
     let output = child.wait_with_output().expect("facefold ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(before < 180 * 2_000, "the peer was killed too late: {before} bytes were written");
+    assert!(before < 90 * 2_000, "the peer was killed too late: {before} bytes were written");
     let [worst, _] = compared(&local, &remote, 2, 0.05);
     assert!(worst >= 0.99, "detected faces: smallest cosine {worst}");
 
@@ -433,7 +433,7 @@ fn compared(local: &Path, remote: &Path, differing: usize, norm: f64) -> [f64; 2
     println!("{} here, {} there, {} in one only", ours.len(), theirs.len(), only.len());
     assert!(only.len() <= differing, "{only:?}");
     let common: Vec<ImageKey> = ours.intersection(&theirs).copied().collect();
-    assert!(common.len() >= 180, "{} pictures", common.len());
+    assert!(common.len() >= 90, "{} pictures", common.len());
     let [ours, theirs] = [&local, &remote].map(|store| embeddings(store, &common));
     let cosines = ours.iter().zip(&theirs).map(|(a, b)| cosine(a, b));
     let mut cosines: Vec<f64> = cosines.collect();

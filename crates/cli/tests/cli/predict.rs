@@ -13,15 +13,7 @@ use serde_json::Value;
 use crate::serve::{Served, pictures};
 use facefold_testing::{Need, skip};
 
-use crate::support::{Dir, drawn, drawn_store, fail, has_weights, json, line, run, succeed};
-
-/// A bundle for gender and age group on the untrained network's embeddings and taps.
-fn bundle(dir: &Dir) -> PathBuf {
-    let bundle = dir.path("drawn.facefold");
-    let train = "train --store {} --task gender,age-group --head linear --out {}";
-    succeed(line(train, &[drawn_store(), &bundle]));
-    bundle
-}
+use crate::support::{Dir, drawn, drawn_bundle, fail, has_weights, json, line, run, succeed};
 
 fn files(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
@@ -35,7 +27,7 @@ fn files(directory: &Path) -> Vec<String> {
 #[test]
 fn annotated_pictures_have_names_of_their_own_and_leave_inputs_alone() {
     let dir = Dir::new();
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     let all = pictures(drawn());
     for (from, to) in [(0, "a/one.jpg"), (1, "b/one.jpg"), (2, "b/two.jpg")] {
         let path = dir.path("in").join(to);
@@ -65,8 +57,7 @@ fn annotated_pictures_have_names_of_their_own_and_leave_inputs_alone() {
 
 #[test]
 fn stdin_is_a_list_of_paths_or_the_bytes_of_a_picture() {
-    let dir = Dir::new();
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     let all = pictures(drawn());
     let output = |content: &[u8]| -> Value {
         let mut child = line("predict --bundle {} --format json -", &[&bundle])
@@ -94,7 +85,7 @@ fn stdin_is_a_list_of_paths_or_the_bytes_of_a_picture() {
 #[test]
 fn what_cannot_be_opened_is_named_and_the_others_are_answered() {
     let dir = Dir::new();
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     let good = &pictures(drawn())[0];
     let [gone, list, out] = ["gone.jpg", "list.txt", "out"].map(|name| dir.path(name));
     let predict = "predict --bundle {} --format csv {} {}";
@@ -132,7 +123,7 @@ fn what_cannot_be_opened_is_named_and_the_others_are_answered() {
 #[cfg(unix)]
 fn no_name_of_a_file_moves_the_cursor_or_is_run() {
     let dir = Dir::new();
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     std::fs::create_dir(dir.path("in")).expect("a folder");
     let names = ["=1+1\u{1b}[2J.jpg", "a\u{9b}31m\u{7}\r\n.jpg", "-b.jpg"];
     for name in names {
@@ -167,7 +158,7 @@ fn no_name_of_a_file_moves_the_cursor_or_is_run() {
 fn a_bundle_of_crops_says_that_it_looks_for_no_face() {
     let dir = Dir::new();
     // The untrained network has no detector.
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     let (picture, out) = (&pictures(drawn())[0], dir.path("out"));
     let said = |template: &str| {
         let output = run(line(template, &[&bundle, &out, picture]));
@@ -330,7 +321,7 @@ fn a_bundle_of_crops_takes_crops_and_no_other_bundle_with_it() {
 #[test]
 fn crops_have_names_of_their_own_and_lie_outside_what_is_read() {
     let dir = Dir::new();
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     let all = pictures(drawn());
     for (from, to) in [(0, "a/one.jpg"), (1, "b/one.jpg")] {
         let path = dir.path("in").join(to);
@@ -387,7 +378,7 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
         return;
     }
     let dir = Dir::new();
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     let all = pictures(drawn());
     let frames = (0..20).map(|number| {
         let picture = image::open(&all[number / 10]).expect("a picture").into_rgb8();
@@ -473,7 +464,7 @@ fn two_who_pass_each_other_by_are_two_rows() {
 #[test]
 fn a_video_that_cannot_be_read_is_said() {
     let dir = Dir::new();
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     let text = dir.path("text.mp4");
     std::fs::write(&text, "this is no film").expect("a file");
     let nowhere = dir.path("nowhere.mp4");
@@ -505,7 +496,7 @@ fn a_film_that_is_stopped_tells_what_was_found() {
         return;
     }
     let dir = Dir::new();
-    let bundle = bundle(&dir);
+    let bundle = drawn_bundle();
     let still = image::open(&pictures(drawn())[0]).expect("a picture").into_rgb8();
     let film = film(&dir, "still", std::iter::repeat_n(still, 20));
     // A film of 40 minutes, from 2 seconds: it is stopped long before its end.

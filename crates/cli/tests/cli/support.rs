@@ -85,6 +85,20 @@ pub fn drawn_store() -> &'static Path {
     })
 }
 
+/// A bundle for gender and age group, trained once for all tests on the drawn store's embeddings and
+/// taps.
+pub fn drawn_bundle() -> PathBuf {
+    static BUNDLE: OnceLock<Dir> = OnceLock::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let path = PATH.get_or_init(|| {
+        let path = BUNDLE.get_or_init(Dir::new).path("drawn.facefold");
+        let train = "train --store {} --task gender,age-group --head linear --out {}";
+        succeed(line(train, &[drawn_store(), &path]));
+        path
+    });
+    path.clone()
+}
+
 /// Whether the weights of `buffalo_s` lie where facefold looks for them.
 pub fn has_weights() -> bool {
     let list = json(line("models list", &[]));
