@@ -1,12 +1,14 @@
 //! Out-of-distribution detection: how similar a face's features are to those of the training faces.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView1, Axis};
 use rand::seq::index::sample_weighted;
 use serde::{Deserialize, Serialize};
 
 use crate::feature_matrix::FeatureMatrix;
 use crate::head::HeadError;
-use crate::principal_components::{leading, moments, quantised, standardised};
+use crate::principal_components::{COMPONENTS, leading, moments, quantised, standardised};
 use crate::rng::{Rng, seeded};
 use crate::rows::FeatureRows;
 
@@ -48,14 +50,14 @@ impl Familiarity {
 ///
 /// The distance is the root of the sum of the squares of three statistics, each 0 up to the median
 /// of the held-out rows and rising by as much again at each distance from it to their 99 %
-/// quantile: the root mean square of what the leading principal components leave of the
-/// standardised columns, the reconstruction error; the same over the deep columns only; and the
-/// root mean square of the standardised deep columns themselves. Deep columns are the second half
-/// of the taps, which come from the network's last map: earlier maps also depend on how a picture
-/// was made, and would make good photographs from another source unfamiliar. Without taps all
-/// columns count as deep. Standardised values are clipped at 3 deviations. Each statistic is a mean
-/// over the crop and its mirror image. The distance is in units of the held-out rows' own 99 %
-/// quantile, which is the border of the unfamiliar.
+/// quantile: the root mean square of what the leading principal components leave of the standardised
+/// deep columns, their reconstruction error; the same of the middle columns; and the root mean
+/// square of the standardised deep columns themselves. Deep columns are the second half of the taps,
+/// which come from the network's last map, and middle columns the first half: still earlier maps
+/// depend on how a picture was made, and would make good photographs from another source
+/// unfamiliar. Without taps all columns count as both. Standardised values are clipped at 3
+/// deviations. Each statistic is a mean over the crop and its mirror image. The distance is in units
+/// of the held-out rows' own 99 % quantile, which is the border of the unfamiliar.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FamiliarityModel(FamiliarityParameters);
 
@@ -88,17 +90,19 @@ pub struct WeightedRows<'a> {
 }
 
 impl FamiliarityModel {
-    /// Fits on training rows, and sets the border on rows of the same sets that were held out. None
-    /// where there are fewer than 50 held-out rows, no training rows, or no features.
+    /// Fits on training rows, and sets the border on rows of the same sets that were held out, each
+    /// of which counts the same: with equal weight for each data set a few odd rows of a small one
+    /// would set the border. None where there are fewer than 50 held-out rows, no training rows, or
+    /// no features.
     ///
     /// # Errors
     /// [`HeadError::Untrainable`] where features are not finite.
     pub fn fit(
         matrix: &FeatureMatrix,
         training: WeightedRows<'_>,
-        held_out: WeightedRows<'_>,
+        held_out: &[usize],
     ) -> Result<Option<Self>, HeadError> {
-        if held_out.rows.len() < LEAST_ROWS || training.rows.is_empty() || matrix.width() == 0 {
+        if held_out.len() < LEAST_ROWS || training.rows.is_empty() || matrix.width() == 0 {
             return Ok(None);
         }
         let embedding = matrix.embedding();
@@ -117,17 +121,15 @@ impl FamiliarityModel {
             statistics: [[0.0, 1.0]; STATISTICS],
             distances: Vec::new(),
         });
-        let measured = model.measure(matrix, held_out.rows)?;
+        let measured = model.measure(matrix, held_out)?;
         for statistic in 0..STATISTICS {
-            let values = measured.iter().map(|row| row[statistic]);
-            let quantiles = Quantiles::new(values, held_out.weights);
+            let quantiles = Quantiles::new(measured.iter().map(|row| row[statistic]));
             let [median, border] = [0.5, FAMILIAR].map(|level| quantiles.at(level));
             // A statistic without variance is not informative, whatever its values later.
             let border = if border > median { border } else { median + UNREACHED };
             model.0.statistics[statistic] = [median, border];
         }
-        let distances = measured.iter().map(|row| model.combined(row));
-        let quantiles = Quantiles::new(distances, held_out.weights);
+        let quantiles = Quantiles::new(measured.iter().map(|row| model.combined(row)));
         let border = quantiles.at(FAMILIAR).max(f32::MIN_POSITIVE);
         let level = |step: usize| step as f64 / STEPS as f64;
         model.0.distances = (0..=STEPS).map(|step| quantiles.at(level(step)) / border).collect();
@@ -144,6 +146,12 @@ impl FamiliarityModel {
     /// [`HeadError::Corrupt`] where they do not fit together.
     pub fn new(parts: FamiliarityParameters) -> Result<Self, HeadError> {
         let (k, d) = parts.components.dim();
+        if k > COMPONENTS {
+            return Err(HeadError::Corrupt(format!(
+                "its familiarity has {k} components, at most {COMPONENTS} expected: it is of an \
+                 earlier version of facefold, which measured otherwise; train the bundle again"
+            )));
+        }
         let sizes = d > 0
             && [parts.mean.len(), parts.scale.len()] == [d, d]
             && parts.units.len() == k
@@ -239,15 +247,20 @@ impl FamiliarityModel {
         let FamiliarityParameters { embedding, mean, scale, .. } = &self.0;
         // The embedding is no map; without taps there is nothing else.
         let taps = mean.len() - embedding;
-        let deep = if taps == 0 { 0 } else { embedding + taps / 2 };
+        let [middle, deep] = match taps {
+            0 => [0..mean.len(), 0..mean.len()],
+            _ => [*embedding..embedding + taps / 2, embedding + taps / 2..mean.len()],
+        };
         let mut measured = Vec::with_capacity(rows.len());
         for chunk in rows.chunks(256) {
             let standardised = standardised(values(source, chunk, *embedding), mean, scale);
             let inside = standardised.dot(&components.t()).dot(components);
             let rest = &standardised - &inside;
             measured.extend(standardised.rows().into_iter().zip(rest.rows()).map(|(own, rest)| {
-                let [own_deep, rest_deep] = [own, rest].map(|row| row.split_at(Axis(0), deep).1);
-                [clipped(rest), clipped(rest_deep), clipped(own_deep)]
+                let part = |row: ArrayView1<'_, f32>, columns: &Range<usize>| {
+                    clipped(row.slice_axis(Axis(0), columns.clone().into()))
+                };
+                [part(rest, &middle), part(rest, &deep), part(own, &deep)]
             }));
         }
         measured
@@ -290,30 +303,21 @@ fn clipped(values: ArrayView1<'_, f32>) -> f32 {
     (squares / values.len() as f32).sqrt()
 }
 
-/// Weighted values in ascending order.
-struct Quantiles {
-    /// Values with the weight of all up to them.
-    reached: Vec<(f32, f64)>,
-}
+/// Values in ascending order.
+struct Quantiles(Vec<f32>);
 
 impl Quantiles {
-    fn new(values: impl Iterator<Item = f32>, weights: &[f64]) -> Self {
-        let mut reached: Vec<(f32, f64)> = values.zip(weights.iter().copied()).collect();
-        reached.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut sum = 0.0;
-        for (_, weight) in &mut reached {
-            sum += *weight;
-            *weight = sum;
-        }
-        Self { reached }
+    fn new(values: impl Iterator<Item = f32>) -> Self {
+        let mut sorted: Vec<f32> = values.collect();
+        sorted.sort_by(f32::total_cmp);
+        Self(sorted)
     }
 
-    /// Weighted quantile: the least value up to which at least this fraction of the weight lies.
+    /// The least value up to which at least this fraction of the values lies; 0 without values.
     fn at(&self, level: f64) -> f32 {
-        let wanted = self.reached.last().map_or(0.0, |last| last.1) * level;
-        // Sums of weights miss their product by a rounding error.
-        let at = self.reached.partition_point(|&(_, sum)| sum < wanted * (1.0 - 1e-9));
-        self.reached.get(at).or(self.reached.last()).map_or(0.0, |&(value, _)| value)
+        // A level that is a fraction of the number of values misses it by a rounding error.
+        let reached = (self.0.len() as f64 * level - 1e-6).ceil().max(1.0) as usize;
+        self.0.get(reached - 1).or(self.0.last()).copied().unwrap_or(0.0)
     }
 }
 
@@ -351,8 +355,7 @@ mod tests {
         let held_out: Vec<usize> = (600..1_600).collect();
         let matrix = matrix(3_000);
         let training = WeightedRows { rows, weights };
-        let held_out = WeightedRows { rows: &held_out, weights: &[1.0; 1_000] };
-        FamiliarityModel::fit(&matrix, training, held_out).unwrap().unwrap()
+        FamiliarityModel::fit(&matrix, training, &held_out).unwrap().unwrap()
     }
 
     fn model() -> FamiliarityModel {
@@ -396,22 +399,34 @@ mod tests {
     }
 
     #[test]
-    fn datasets_are_weighted() {
-        // Held-out rows of a set far away, that count for nearly nothing, do not move the border.
+    fn a_small_set_does_not_set_the_border() {
+        // 6 of 1,006 held-out rows are far away: fewer than the 1 % that is left beyond the border.
         let matrix = matrix(2_000);
         let training: Vec<usize> = (0..600).collect();
         let training = WeightedRows { rows: &training, weights: &[1.0; 600] };
-        let mut held_out: Vec<usize> = (600..1_000).collect();
-        held_out.extend([2_000; 100]);
-        let fit = |weight: f64| {
-            let weights: Vec<f64> =
-                held_out.iter().map(|&row| if row == 2_000 { weight } else { 1.0 }).collect();
-            let held_out = WeightedRows { rows: &held_out, weights: &weights };
-            let model = FamiliarityModel::fit(&matrix, training, held_out).unwrap().unwrap();
-            model.of(&matrix, &[2_000]).unwrap()[0]
+        let unfamiliar = |far: usize| {
+            let held_out: Vec<usize> =
+                (600..1_600).chain(std::iter::repeat_n(2_000, far)).collect();
+            let model = FamiliarityModel::fit(&matrix, training, &held_out).unwrap().unwrap();
+            model.of(&matrix, &[2_000]).unwrap()[0].unfamiliar
         };
-        assert!(fit(1e-6).unfamiliar);
-        assert!(!fit(1.0).unfamiliar);
+        assert!(unfamiliar(6));
+        assert!(!unfamiliar(20));
+    }
+
+    #[test]
+    fn training_rows_are_drawn_by_weight() {
+        let rows: Vec<usize> = (0..12_000).collect();
+        let heavy = |weight: f64| {
+            let weights: Vec<f64> =
+                rows.iter().map(|&row| if row < 600 { 1.0 } else { weight }).collect();
+            let rows = WeightedRows { rows: &rows, weights: &weights };
+            let drawn = super::drawn(rows, &mut seeded(0, "drawn")).unwrap();
+            assert_eq!(drawn.len(), super::MOST_ROWS);
+            drawn.iter().filter(|&&row| row < 600).count()
+        };
+        assert_eq!(heavy(1e-9), 600);
+        assert!((200..300).contains(&heavy(1.0)));
     }
 
     #[test]
@@ -425,10 +440,15 @@ mod tests {
         let matrix = matrix(100);
         let rows: Vec<usize> = (0..49).collect();
         let few = WeightedRows { rows: &rows, weights: &[1.0; 49] };
-        assert_eq!(FamiliarityModel::fit(&matrix, few, few).unwrap(), None);
+        assert_eq!(FamiliarityModel::fit(&matrix, few, &rows).unwrap(), None);
         let narrow = FeatureMatrix::new(Array2::zeros((1, 3)), None).unwrap();
         assert!(model().of(&narrow, &[0]).is_err());
-        let odd: [fn(&mut FamiliarityParameters); 6] = [
+        let odd: [fn(&mut FamiliarityParameters); 7] = [
+            // As many as an earlier version had, of other statistics.
+            |parts| {
+                parts.components = Array2::zeros((48, WIDTH));
+                parts.units = vec![1.0; 48];
+            },
             |parts| parts.embedding = WIDTH + 1,
             |parts| parts.mean[0] = f32::NAN,
             |parts| parts.scale.truncate(1),

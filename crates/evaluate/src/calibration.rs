@@ -36,24 +36,19 @@ pub struct CalibratedIntervals {
 }
 
 impl Calibration<'_> {
-    /// Fits familiarity on the training rows, with its border on the held-out rows; each data set
-    /// has equal weight. `None` where too few rows are held out.
+    /// Fits familiarity on the training rows, each data set with equal weight, with its border on
+    /// the held-out rows. `None` where too few rows are held out.
     ///
     /// # Errors
     /// As [`FamiliarityModel::fit`].
     pub fn familiarity(&self) -> Result<Option<FamiliarityModel>, HeadError> {
-        let weighted = |rows: &[usize]| {
-            let sets: Vec<Vec<usize>> = self.by_set(rows).into_values().collect();
-            let sizes: Vec<usize> = sets.iter().map(Vec::len).collect();
-            (self.features_of(&sets.concat()), balanced_weights(&sizes))
+        let sets: Vec<Vec<usize>> = self.by_set(self.training).into_values().collect();
+        let sizes: Vec<usize> = sets.iter().map(Vec::len).collect();
+        let training = WeightedRows {
+            rows: &self.features_of(&sets.concat()),
+            weights: &balanced_weights(&sizes),
         };
-        let (training, training_weights) = weighted(self.training);
-        let (held_out, held_out_weights) = weighted(self.held_out);
-        FamiliarityModel::fit(
-            self.own.matrix,
-            WeightedRows { rows: &training, weights: &training_weights },
-            WeightedRows { rows: &held_out, weights: &held_out_weights },
-        )
+        FamiliarityModel::fit(self.own.matrix, training, &self.features_of(self.held_out))
     }
 
     /// Calibrates intervals around the ages that a head predicts: on the held-out rows, for which

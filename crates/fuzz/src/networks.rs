@@ -180,9 +180,8 @@ fn made_bundles() -> Vec<Bundle> {
     };
     let all: Vec<usize> = (0..ROWS).collect();
     let weights = [1.0; ROWS];
-    let [training, held_out] =
-        [0..20, 20..ROWS].map(|at| WeightedRows { rows: &all[at.clone()], weights: &weights[at] });
-    let familiarity = FamiliarityModel::fit(&matrix, training, held_out).unwrap();
+    let training = WeightedRows { rows: &all[..20], weights: &weights[..20] };
+    let familiarity = FamiliarityModel::fit(&matrix, training, &all[20..]).unwrap();
     let tasks = [Task::Gender, Task::Age, Task::AgeGroup];
     let heads = registry::names().enumerate();
     heads

@@ -92,10 +92,8 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, PredictedT
 fn familiarity(matrix: &FeatureMatrix) -> Option<FamiliarityModel> {
     let rows: Vec<usize> = (0..ROWS).collect();
     let weights = [1.0; ROWS];
-    let part = |rows: std::ops::Range<usize>| (rows.clone(), rows);
-    let [training, held_out] = [part(0..60), part(60..ROWS)]
-        .map(|(at, of)| WeightedRows { rows: &rows[at], weights: &weights[of] });
-    FamiliarityModel::fit(matrix, training, held_out).unwrap()
+    let training = WeightedRows { rows: &rows[..60], weights: &weights[..60] };
+    FamiliarityModel::fit(matrix, training, &rows[60..]).unwrap()
 }
 
 fn fingerprint(text: &str) -> Fingerprint {

@@ -369,7 +369,7 @@ mod tests {
         let bundle = Bundle {
             heads,
             features: FeatureChoice::Embedding,
-            familiarity: FamiliarityModel::fit(&matrix, all, all).unwrap(),
+            familiarity: FamiliarityModel::fit(&matrix, all, all.rows).unwrap(),
             fingerprint: Fingerprint::builder().text("test", "bundles").finish(),
             extractor,
             training: Vec::new(),

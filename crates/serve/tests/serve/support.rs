@@ -71,7 +71,7 @@ fn train() -> Bundle {
     // Each picture many times over: enough rows to measure what is usual.
     let (repeated, weights) = ((0..120).map(|row| row % 12).collect::<Vec<usize>>(), [1.0; 120]);
     let all = WeightedRows { rows: &repeated, weights: &weights };
-    let familiarity = FamiliarityModel::fit(&matrix, all, all).unwrap();
+    let familiarity = FamiliarityModel::fit(&matrix, all, &repeated).unwrap();
     let groups = AgeGroups::nine();
     let years: Vec<f32> = (0..12).map(|row| row as f32 * 6.0 + 3.0).collect();
     let classes = |count: usize| Targets::Classes {
