@@ -40,7 +40,7 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 # Their code points as WebDriver's keys (https://www.w3.org/TR/webdriver2/#keyboard-actions).
 TAB, ENTER = "\ue004", "\ue007"
 # Seconds to wait for what a page should show, and for what a broken page may not.
-PATIENCE, BROKEN_PATIENCE = 30.0, 8.0
+TIMEOUT, BROKEN_TIMEOUT = 30.0, 8.0
 
 
 class Browser:
@@ -62,7 +62,7 @@ class Browser:
         ]
         options = {"binary": chromium, "args": arguments}
         capabilities = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
-        self.patience = PATIENCE
+        self.timeout = TIMEOUT
         self.session = ""
         self.session = "/session/" + self.begin(capabilities)
 
@@ -107,13 +107,13 @@ class Browser:
 
     def wait(self, what, script, *arguments):
         """Waits until a script's return is true."""
-        end = time.monotonic() + self.patience
+        end = time.monotonic() + self.timeout
         while time.monotonic() < end:
             value = self.run(script, *arguments)
             if value:
                 return value
             time.sleep(0.1)
-        raise AssertionError(f"waited {self.patience:.0f} s in vain for {what}")
+        raise AssertionError(f"waited {self.timeout:.0f} s in vain for {what}")
 
     def developer(self, command, **parameters):
         self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
@@ -367,7 +367,7 @@ def check_use(browser, address, pictures, directory):
 
 def check_broken(browser, served, change, directory):
     """A page whose script is changed must not pass."""
-    browser.patience = BROKEN_PATIENCE
+    browser.timeout = BROKEN_TIMEOUT
     try:
         check_use(browser, meddler(served.address, change), served.pictures, directory)
     except AssertionError as complaint:
@@ -375,7 +375,7 @@ def check_broken(browser, served, change, directory):
     else:
         raise AssertionError(f"a page with {change!r} passes")
     finally:
-        browser.patience = PATIENCE
+        browser.timeout = TIMEOUT
 
 
 def check_looks(browser, screenshots):
