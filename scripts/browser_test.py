@@ -160,6 +160,7 @@ class Served:
         self.run("train", "--store", store, "--task", "gender,age-group", "--head", "linear", "--out", self.bundle)
         self.reports = [shown / "two-tasks" / "report.html"]
         for result in results:
+            assert result.exists(), f"--results: {result} is not there"
             if (result / "report.json").is_file() and "matrix" not in result.name:
                 shutil.copytree(result, shown / result.name)
                 self.run("report", "render", result, "--out", directory / "rendered" / result.name)
