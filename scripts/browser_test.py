@@ -40,7 +40,7 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 # Their code points as WebDriver's keys (https://www.w3.org/TR/webdriver2/#keyboard-actions).
 TAB, ENTER = "\ue004", "\ue007"
 # Seconds to wait for what a page should show, and for what a broken page may not.
-TIMEOUT, BROKEN_TIMEOUT = 30.0, 8.0
+TIMEOUT, BROKEN_TIMEOUT = 30.0, 4.0
 
 
 class Browser:
@@ -185,7 +185,7 @@ class Served:
     def serve_ages(self):
         """A server of a bundle for ages that decides at 18, and one of two bundles that asks for a token."""
         drawn, store, ages = self.directory / "people", self.directory / "people-store", self.directory / "ages.facefold"
-        self.run("data", "generate", drawn, "--subjects", 30, "--pictures", 320, "--seed", 5)
+        self.run("data", "generate", drawn, "--subjects", 30, "--pictures", 160, "--seed", 5)
         self.run("extract", "adience", drawn, "--store", store, "--model", "untrained")
         self.run("train", "--store", store, "--task", "gender,age", "--head", "mlp", "--set", "mlp.min_steps=100", "--threshold", 18, "--max-false-adult", "10%", "--out", ages)
         self.with_ages = self.serve("--bundle", ages)

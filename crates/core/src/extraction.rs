@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::bounding_box::BoundingBox;
 use crate::fingerprint::{Fingerprint, Precision};
 
+/// Least score of the detector, 0 to 1, with which a box is a face; of all extractors, so that they see the same
+/// faces.
+pub const SCORE_THRESHOLD: f32 = 0.5;
+
 /// blake3 of a picture's bytes: pictures with the same bytes have the same embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -36,7 +36,7 @@ pub use age_target::{AgeTarget, InvalidAgeTarget, LAST_YEAR, exact_ages_decide, 
 pub use bounding_box::BoundingBox;
 pub use extraction::{
     Embedding, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant, IMPORTED,
-    ImageKey, RejectReason, Rejection, TAPS_LAYOUT, rows_of_equal_pictures,
+    ImageKey, RejectReason, Rejection, SCORE_THRESHOLD, TAPS_LAYOUT, rows_of_equal_pictures,
 };
 pub use familiarity::{Familiarity, FamiliarityModel, FamiliarityParameters, WeightedRows};
 pub use feature_dataset::{AuxiliaryTask, FeatureDataset};

@@ -1,4 +1,4 @@
-//! Which of a face's numbers a head sees.
+//! Which features of a face a head uses.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use facefold_core::{ExtractorInfo, HeadError};
 use serde::{Deserialize, Serialize};
 
-/// Which of a face's numbers a head sees.
+/// Which features of a face a head uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FeatureChoice {

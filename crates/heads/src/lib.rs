@@ -3,7 +3,7 @@
 //!
 //! [`registry::head`] makes a head by name; [`Bundle`] stores fitted heads in one file with all
 //! that prediction needs. To add a head, write a file that implements `Algorithm` and `Model`
-//! (`estimator.rs`) or `Head` and `FittedHead`, and add a line to [`registry`].
+//! (`estimator.rs`) or `Head` and `FittedHead`, and enter it where `CONTRIBUTING.md` says.
 //!
 //! [`linfa`] makes estimators of that library of them.
 //!

@@ -1,6 +1,6 @@
 //! The heads by name.
 //!
-//! To add a head: write its file, then give it a line in the table `HEADS`.
+//! To add a head: its file, a line in the table `HEADS`, and its settings; `CONTRIBUTING.md` lists the places.
 
 use facefold_core::{FittedHead, Head, HeadError, StateDict};
 use facefold_onnx::computation::{ComputationGraph, Value};

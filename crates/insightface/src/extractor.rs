@@ -7,7 +7,7 @@ use std::time::Instant;
 use facefold_core::workers::Workers;
 use facefold_core::{
     BoundingBox, Extraction, Extractor, ExtractorError, ExtractorInfo, Face, FaceVariant,
-    Fingerprint, Precision, RejectReason, Rejection,
+    Fingerprint, Precision, RejectReason, Rejection, SCORE_THRESHOLD,
 };
 
 use crate::access::{Address, Header, Token, without_user};
@@ -15,9 +15,7 @@ use crate::canvas::{Canvas, canvas};
 use crate::client::{Client, ExtractionFailure};
 use crate::dialect::Dialect;
 use crate::error::InsightfaceError;
-use crate::faces::{
-    CheckedEmbedding, DetectedFace, EMBEDDING_LENGTH, FaceResponse, SCORE_THRESHOLD, main_face,
-};
+use crate::faces::{CheckedEmbedding, DetectedFace, EMBEDDING_LENGTH, FaceResponse, main_face};
 use crate::forms::Forms;
 use crate::pictures::{Attempt, Format, Picture, Pictures, Quality};
 use crate::retry::RetryPolicy;

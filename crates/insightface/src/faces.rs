@@ -1,12 +1,9 @@
 //! Faces of all dialects: checked embeddings, and the choice of the main face.
 
-use facefold_core::{BoundingBox, Embedding, Rejection};
+use facefold_core::{BoundingBox, Embedding, Rejection, SCORE_THRESHOLD};
 
 /// Length of an embedding; all ArcFace networks of these containers have it.
 pub const EMBEDDING_LENGTH: usize = 512;
-
-/// Least score of a face: that of the local extractor, so that both see the same faces.
-pub const SCORE_THRESHOLD: f32 = 0.5;
 
 /// How far from 1 the length of a unit embedding may be; half-precision servers are 5e-4 off.
 const UNIT_TOLERANCE: f64 = 2e-3;

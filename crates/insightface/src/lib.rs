@@ -55,6 +55,6 @@ pub use access::{Header, Token};
 pub use dialect::{Dialect, UnknownDialect};
 pub use error::InsightfaceError;
 pub use extractor::{InsightfaceExtractor, Options};
-pub use faces::{BadEmbedding, EMBEDDING_LENGTH, SCORE_THRESHOLD};
+pub use faces::{BadEmbedding, EMBEDDING_LENGTH};
 pub use pictures::{Attempt, Canvas, Crop, Format, Picture, Pictures, Quality};
 pub use retry::RetryPolicy;

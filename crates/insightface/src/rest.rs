@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use facefold_core::{Fingerprint, Precision, RejectReason, Rejection};
+use facefold_core::{Fingerprint, Precision, RejectReason, Rejection, SCORE_THRESHOLD};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::Failure;
-use crate::faces::{
-    BadEmbedding, CheckedEmbedding, DetectedFace, FaceResponse, SCORE_THRESHOLD, embedded,
-};
+use crate::faces::{BadEmbedding, CheckedEmbedding, DetectedFace, FaceResponse, embedded};
 use crate::nan;
 use crate::transport::{HttpResponse, RequestBody};
 

@@ -1,4 +1,4 @@
-//! Jobs for executors that die, dawdle, or answer and are not heard: each job is done once.
+//! Jobs for executors that crash, run slowly or lose their replies: each job is done once.
 //!
 //! A job that fails is tried again. When none waits any more, those that take much longer than others are
 //! tried a second time while the first try runs on, and the first answer counts (backup tasks: Dean and

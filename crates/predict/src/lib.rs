@@ -7,7 +7,8 @@
 //! people, [`annotate()`] draws them on the picture, and [`Predictor::crops`] cuts its faces out.
 //! [`Predictor::explain`] makes [occlusion maps](occlusion).
 //! [`export()`](export::export) writes a bundle for other runtimes.
-//! [`Frames`] reads videos and cameras, in which [`TrackAggregator`] are followed and averaged.
+//! [`Frames`] reads videos and cameras; a [`TrackAggregator`] follows faces through them and averages the predictions
+//! for each.
 
 pub mod annotate;
 mod bundles;

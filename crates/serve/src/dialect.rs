@@ -474,7 +474,7 @@ pub(crate) async fn info(State(shared): State<Arc<Shared>>) -> Response {
             "extract_embedding": true,
             "extract_ga": false,
             "detect_masks": false,
-            "det_thresh": 0.5,
+            "det_thresh": facefold_core::SCORE_THRESHOLD,
         },
     }))
     .into_response()

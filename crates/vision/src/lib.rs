@@ -1,5 +1,5 @@
 //! Extraction on this machine, from bytes to aligned faces and embeddings: decode, SCRFD,
-//! five-point alignment, the ArcFace networks in candle.
+//! five-point alignment, and the ArcFace networks, run by `engine` or by candle (on other devices, and as its reference).
 
 pub mod align;
 pub mod augment;

@@ -9,10 +9,7 @@ use facefold_terminal::Output;
 use crate::arguments::BundleCommand;
 use crate::outcome::Outcome;
 
-/// Runs `bundle`.
-///
-/// # Errors
-/// If the bundle cannot be read.
+/// Runs `bundle`; an error if the bundle cannot be read.
 pub fn run(command: BundleCommand, output: Output) -> Result<Outcome> {
     let BundleCommand::Show { bundle } = command;
     for (name, bundle) in load_bundles(bundle.as_slice(), file_stem)? {

@@ -8,10 +8,7 @@ use serde_json::json;
 use crate::arguments::CompareArguments;
 use crate::outcome::Outcome;
 
-/// Runs `compare`.
-///
-/// # Errors
-/// If a result cannot be read, or no task is in two of them.
+/// Runs `compare`; an error if a result cannot be read, or no task is in two of them.
 pub fn run(arguments: &CompareArguments, output: Output) -> Result<Outcome> {
     let comparisons = facefold_report::compare_results(&arguments.results, arguments.seed)?;
     let Some(format) = arguments.format else {

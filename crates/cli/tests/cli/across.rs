@@ -1,13 +1,22 @@
 //! Several stores at once: joined, tested on each other, as a matrix; rows left out by quality and age.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::pipeline::read_json;
 use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
 
-/// A store of a manifest: all pictures of the subject drawn first, and 40 pictures of other people.
-fn other_store(dir: &Dir) -> (std::path::PathBuf, usize) {
+/// A store of a manifest, made once for all tests: all pictures of the subject drawn first, and 40 pictures of
+/// other people. With it the number of the former.
+fn other_store() -> (&'static Path, usize) {
+    static DIR: OnceLock<Dir> = OnceLock::new();
+    static STORE: OnceLock<(PathBuf, usize)> = OnceLock::new();
+    let (store, shared) = STORE.get_or_init(|| made(DIR.get_or_init(Dir::new)));
+    (store, *shared)
+}
+
+fn made(dir: &Dir) -> (PathBuf, usize) {
     let (other, root) = (dir.path("other"), dir.path("pictures"));
     succeed(line("data generate {} --subjects 12 --pictures 48 --seed 8", &[&other]));
     std::fs::create_dir_all(&root).expect("a directory");
@@ -47,11 +56,11 @@ fn read_text(path: &Path) -> String {
 #[test]
 fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
     let dir = Dir::new();
-    let (store, shared) = other_store(&dir);
+    let (store, shared) = other_store();
     let out = dir.path("across");
     succeed(line(
         "cv --store {} --test-store {} --task gender --head linear --features embedding --out {}",
-        &[drawn_store(), &store, &out],
+        &[drawn_store(), store, &out],
     ));
     let report = read_json(&out.join("report.json"));
     let task = &report["tasks"][0];
@@ -78,12 +87,12 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
 
     // Several stores to train on and to test on: a split for each of the latter.
     let third = dir.path("third");
-    copy(&store, &third);
+    copy(store, &third);
     let out = dir.path("two-tests");
     succeed(line(
         "cv --store {} --test-store {} --test-store {} --task gender --head linear \
          --features embedding --out {}",
-        &[drawn_store(), &store, &third, &out],
+        &[drawn_store(), store, &third, &out],
     ));
     let task = &read_json(&out.join("report.json"))["tasks"][0];
     assert_eq!(task["result"]["splits"][1]["name"], "third");
@@ -95,7 +104,7 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
     let message = fail(
         line(
             "cv --store {} --test-store {} --task gender --head linear --out {}",
-            &[&third, &store, &dir.path("self")],
+            &[&third, store, &dir.path("self")],
         ),
         1,
     );
@@ -105,11 +114,11 @@ fn heads_are_tested_on_the_other_store_without_subjects_of_both() {
 #[test]
 fn stores_are_joined_and_no_subject_is_on_both_sides() {
     let dir = Dir::new();
-    let (store, shared) = other_store(&dir);
+    let (store, shared) = other_store();
     let out = dir.path("joined");
     let command = line(
         "cv --store {} --store {} --task gender,age-group --head linear --features embedding --out {}",
-        &[drawn_store(), &store, &out],
+        &[drawn_store(), store, &out],
     );
     let message = String::from_utf8_lossy(&run(command).stderr).into_owned();
     assert!(message.contains("pictures-store 0"), "a set without ages says so: {message}");
@@ -136,7 +145,7 @@ fn stores_are_joined_and_no_subject_is_on_both_sides() {
     let bundle = dir.path("both.facefold");
     let trained = json(line(
         "train --store {} --store {} --task gender --head linear --features embedding --out {}",
-        &[drawn_store(), &store, &bundle],
+        &[drawn_store(), store, &bundle],
     ));
     let sets = &trained["metrics"]["gender"]["rows_of_sets"];
     assert!(sets["store"].as_u64() > sets["pictures-store"].as_u64(), "{sets}");
@@ -153,12 +162,12 @@ fn csv_rows(text: &str) -> impl Iterator<Item = [String; 3]> + '_ {
 #[test]
 fn each_set_is_left_out_once() {
     let dir = Dir::new();
-    let (store, _) = other_store(&dir);
+    let (store, _) = other_store();
     let out = dir.path("unseen");
     succeed(line(
         "cv --store {} --store {} --task gender --head linear --features embedding \
          --protocol leave-one-set-out --out {}",
-        &[drawn_store(), &store, &out],
+        &[drawn_store(), store, &out],
     ));
     let task = &read_json(&out.join("report.json"))["tasks"][0];
     let splits = task["result"]["splits"].as_array().expect("splits");
@@ -179,13 +188,13 @@ fn each_set_is_left_out_once() {
 #[test]
 fn the_matrix_has_a_cell_for_every_pair_and_resumes() {
     let dir = Dir::new();
-    let (store, _) = other_store(&dir);
+    let (store, _) = other_store();
     let out = dir.path("matrix");
     let command = || {
         line(
             "matrix --store {} --store {} --task gender,age-group --head linear \
              --features embedding --out {}",
-            &[drawn_store(), &store, &out],
+            &[drawn_store(), store, &out],
         )
     };
     let first = json(command());
@@ -242,11 +251,11 @@ fn the_matrix_has_a_cell_for_every_pair_and_resumes() {
 #[test]
 fn stores_that_cannot_be_joined_are_refused_by_name() {
     let dir = Dir::new();
-    let (store, _) = other_store(&dir);
+    let (store, _) = other_store();
     let bare = dir.path("bare");
     succeed(line(
         "extract manifest {} --store {} --model untrained",
-        &[dir.path("pictures").as_path(), &bare],
+        &[&store.with_file_name("pictures"), &bare],
     ));
     let cv = |one: &Path, other: &Path, code| {
         fail(
@@ -257,7 +266,7 @@ fn stores_that_cannot_be_joined_are_refused_by_name() {
             code,
         )
     };
-    let message = cv(&store, &bare, 1);
+    let message = cv(store, &bare, 1);
     assert!(
         message.contains("taps a face") && message.contains("--features embedding"),
         "{message}"
@@ -271,12 +280,12 @@ fn stores_that_cannot_be_joined_are_refused_by_name() {
     made["id"] = "0123456789abcdef0123456789abcdef".into();
     std::fs::create_dir_all(&foreign).expect("a directory");
     std::fs::write(foreign.join("store.json"), made.to_string()).expect("a header");
-    let message = cv(&store, &foreign, 1);
+    let message = cv(store, &foreign, 1);
     assert!(message.contains("has the fingerprint"), "{message}");
-    for path in [&store, &foreign] {
+    for path in [store, &foreign] {
         assert!(message.contains(&path.display().to_string()), "{message}");
     }
-    let message = cv(&store, &store, 2);
+    let message = cv(store, store, 2);
     assert!(message.contains("both named `pictures-store`"), "{message}");
 }
 

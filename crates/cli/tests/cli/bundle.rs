@@ -3,11 +3,11 @@
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 
-use crate::serve::{Served, pictures};
+use crate::serve::Served;
 use facefold_testing::{Need, skip};
 
 use crate::support::{
-    Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, run, succeed,
+    Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, pictures, run, succeed,
 };
 
 #[test]

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::serve::pictures;
-use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
+use crate::support::{Dir, drawn, drawn_store, fail, files, json, line, pictures, run, succeed};
 
 fn bundle(dir: &Dir, features: &str) -> PathBuf {
     let bundle = dir.path(&format!("{features}.facefold"));
@@ -32,7 +31,10 @@ fn maps_of_pictures_and_their_means_are_written_and_printed() {
         std::fs::copy(picture, input.join(format!("{number}.jpg"))).expect("a copy");
     }
     std::fs::write(input.join("broken.jpg"), "no picture").expect("a file");
-    let output = json(line("explain --bundle {} --out {} {}", &[&bundle, &out, &input]));
+    let output = run(line("explain --json --bundle {} --out {} {}", &[&bundle, &out, &input]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.matches("no face is looked for").count(), 1, "{said}");
+    let output: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let pictures = output["pictures"].as_array().expect("pictures");
     assert_eq!(pictures.len(), 2 * 2, "two pictures, two heads");
     assert_eq!(output["rejected"].as_array().map(Vec::len), Some(1));
@@ -76,12 +78,19 @@ fn bundles_that_see_other_features_have_other_maps_and_a_mean_can_stand_alone() 
     // Both ask for taps from the extractor, and one looks at embeddings only.
     let (one, two) = (bundle(&dir, "embedding"), bundle(&dir, "both"));
     let (out, picture) = (dir.path("out"), pictures(drawn()).swap_remove(0));
-    let explain = "explain --bundle {} --out {} --mean-only {}";
-    let alone = json(line(explain, &[&one, &out, &picture]));
-    let taps = json(line(explain, &[&two, &out, &picture]));
-    assert_ne!(values(&alone["pictures"][0]), values(&taps["pictures"][0]));
-    assert!(alone["pictures"][0]["file"].is_null());
-    let written = std::fs::read_dir(&out).expect("a directory").count();
+    let explain = "explain --bundle {} --bundle {} --out {} --mean-only {}";
+    let output = json(line(explain, &[&one, &two, &out, &picture]));
+    let of = |bundle: &str| {
+        let all = output["pictures"].as_array().expect("pictures").iter();
+        let is_of =
+            |map: &&Value| map["bundle"].as_str().is_some_and(|path| path.ends_with(bundle));
+        all.filter(is_of).collect::<Vec<_>>()
+    };
+    let [alone, taps] = ["embedding.facefold", "both.facefold"].map(of);
+    assert_ne!(values(alone[0]), values(taps[0]));
+    assert!(alone[0]["file"].is_null());
     // For each task over all, and over the predicted class.
-    assert!((4..=6).contains(&written), "{written} files");
+    for bundle in ["embedding", "both"] {
+        assert_eq!(files(&out.join(bundle)).len(), 4, "{bundle}");
+    }
 }

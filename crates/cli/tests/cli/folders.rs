@@ -6,8 +6,7 @@ use std::process::Stdio;
 
 use facefold_core::ImageKey;
 
-use crate::serve::pictures;
-use crate::support::{Dir, drawn, drawn_bundle, fail, json, line, run, succeed};
+use crate::support::{Dir, drawn, drawn_bundle, fail, json, line, pictures, run, succeed};
 
 /// A set of two classes with two pictures each, and a folder next to them that is no class.
 fn set(dir: &Dir) -> PathBuf {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::stores::listed;
-use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
+use crate::support::{DRAWN, Dir, drawn, drawn_store, fail, json, line, succeed};
 
 const SHARDS: usize = 8;
 
@@ -45,8 +45,8 @@ fn shards_one_of_which_comes_late_merge_to_the_same_store() {
     // In any order.
     let backwards: Vec<PathBuf> = stores.iter().rev().cloned().collect();
     let merged = json(merge(&backwards, &out));
-    assert_eq!((&merged["stores"], &merged["rows"]), (&8.into(), &120.into()), "{merged}");
-    for known in [0, 120] {
+    assert_eq!((&merged["stores"], &merged["rows"]), (&8.into(), &DRAWN.into()), "{merged}");
+    for known in [0, DRAWN] {
         let verified = json(line("store verify {}", &[&out]));
         assert_eq!(verified["ok"], true, "{verified}");
         let difference = json(line("store compare {} {}", &[drawn_store(), &out]));
@@ -55,13 +55,17 @@ fn shards_one_of_which_comes_late_merge_to_the_same_store() {
         assert!(one == two, "label rows and embeddings in another order");
         if known == 0 {
             let again = json(merge(&stores, &out));
-            assert_eq!((&again["embedded"], &again["known"]), (&0.into(), &120.into()), "{again}");
+            assert_eq!(
+                (&again["embedded"], &again["known"]),
+                (&0.into(), &DRAWN.into()),
+                "{again}"
+            );
         }
     }
     // The extraction of the whole goes on with it.
     let whole =
         json(line("extract adience {} --store {} --model untrained --taps", &[drawn(), &out]));
-    assert_eq!(whole["known"], 120, "{whole}");
+    assert_eq!(whole["known"], DRAWN, "{whole}");
 }
 
 #[test]

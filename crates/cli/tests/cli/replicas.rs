@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use facefold_core::{ImageKey, RejectReason};
 use facefold_store::Store;
 
-use crate::insightface::{cosine, embeddings, keys};
-use crate::serve::{Served, pictures};
-use crate::support::{Dir, drawn, has_weights, line, succeed};
+use crate::serve::Served;
+use crate::stored::{cosine, embeddings, keys};
+use crate::support::{Dir, drawn, has_weights, line, pictures, succeed};
 
 /// About as many bytes as the store's log grows by a picture.
 const ROW: u64 = 2_000;
@@ -62,14 +62,14 @@ fn two_replicas_of_facefold_one_killed_give_what_the_local_extractor_gives() {
         .expect("facefold starts");
     let start = Instant::now();
     let size = || std::fs::metadata(remote.join("log")).map_or(0, |metadata| metadata.len());
-    while size() < 30 * ROW && start.elapsed() < Duration::from_mins(2) {
+    while size() < 15 * ROW && start.elapsed() < Duration::from_mins(2) {
         std::thread::sleep(Duration::from_millis(1));
     }
     let before = size();
     replicas[1].child.kill().expect("a replica to kill");
     let output = child.wait_with_output().expect("facefold ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(before < 110 * ROW, "the replica was killed too late: {before} bytes were written");
+    assert!(before < 50 * ROW, "the replica was killed too late: {before} bytes were written");
 
     let rejected = rejections(&local);
     assert!(rejected.len() >= 2, "{rejected:?}");
@@ -77,7 +77,7 @@ fn two_replicas_of_facefold_one_killed_give_what_the_local_extractor_gives() {
     let [ours, theirs] = [&local, &remote].map(|path| Store::open(path).expect("a store"));
     assert_eq!(keys(&ours), keys(&theirs));
     let all: Vec<ImageKey> = keys(&ours).into_iter().collect();
-    assert!(all.len() >= 100, "{} pictures", all.len());
+    assert!(all.len() >= 50, "{} pictures", all.len());
     let rows = embeddings(&ours, &all).into_iter().zip(embeddings(&theirs, &all));
     let worst = rows.map(|(a, b)| cosine(&a, &b)).fold(1.0, f64::min);
     println!("{model}: {} pictures, killed at {before} bytes, smallest cosine {worst}", all.len());

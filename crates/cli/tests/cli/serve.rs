@@ -7,9 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use facefold_testing::{Need, skip};
-
-use crate::support::{Dir, drawn, fail, json, line, succeed};
+use crate::support::{Dir, drawn, fail, json, line, pictures, succeed};
 
 /// A server that is ended with the test.
 pub struct Served {
@@ -55,7 +53,7 @@ impl Drop for Served {
 /// A bundle for gender and years. The drawn set's own ages are ranges, so a manifest gives years.
 fn bundle(dir: &Dir, extra: &str) -> PathBuf {
     let mut manifest = b"path,subject,age,gender\n".to_vec();
-    for (number, picture) in pictures(drawn()).iter().take(80).enumerate() {
+    for (number, picture) in pictures(drawn()).iter().take(60).enumerate() {
         let (subject, age) = (number / 2, 20 + number / 2);
         let gender = if subject % 2 == 0 { "f" } else { "m" };
         std::fs::copy(picture, dir.path(&format!("{number}.jpg"))).expect("a copy");
@@ -72,23 +70,6 @@ fn bundle(dir: &Dir, extra: &str) -> PathBuf {
 
 fn first_picture(directory: &Path) -> PathBuf {
     pictures(directory).swap_remove(0)
-}
-
-pub fn pictures(directory: &Path) -> Vec<PathBuf> {
-    let mut open = vec![directory.to_owned()];
-    let mut pictures = Vec::new();
-    while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            match path.extension() {
-                _ if path.is_dir() => open.push(path),
-                Some(extension) if extension == "jpg" => pictures.push(path),
-                _ => {}
-            }
-        }
-    }
-    pictures.sort();
-    pictures
 }
 
 #[test]
@@ -240,47 +221,4 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
     let command = line(&format!("serve --bundle {{}} --listen {address}"), &[&bundle]);
     let message = fail(command, 1);
     assert!(message.contains("cannot listen on") && message.contains("--listen"), "{message}");
-}
-
-/// Runs `scripts/browser_test.py`; none where there is no browser to run it with.
-fn browser(extra: &[&str]) -> Option<std::process::Output> {
-    let there = |program: &str| {
-        Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok()
-    };
-    if !["python3", "chromium", "chromedriver"].into_iter().all(there) {
-        skip(Need::Browser);
-        return None;
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = Command::new("python3")
-        .arg(root.join("scripts/browser_test.py"))
-        .arg(env!("CARGO_BIN_EXE_facefold"))
-        .args(extra)
-        .output();
-    Some(output.expect("python3 runs"))
-}
-
-#[test]
-fn the_page_works_in_a_browser() {
-    // A report of each kind of task, among them the longest.
-    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results");
-    let reports = ["everyone-folds", "utkface-folds", "wiki-gender"].map(|name| results.join(name));
-    let mut arguments = vec!["--results"];
-    arguments.extend(reports.iter().map(|report| report.to_str().expect("a path in UTF-8")));
-    // The same checks of a page that is broken must fail.
-    let broken = [
-        ("picture.append(box)=void box", "a box over the dropped picture"),
-        ("src: one.overlay=src: ''", "a map of each prediction"),
-    ];
-    for (change, _) in broken {
-        arguments.extend(["--break", change]);
-    }
-    let Some(output) = browser(&arguments) else { return };
-    let [stdout, stderr] =
-        [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    assert!(output.status.success(), "{stderr}");
-    for (change, complaint) in broken {
-        let noticed = |line: &str| line.contains(change) && line.contains(complaint);
-        assert!(stdout.lines().any(noticed), "`{change}`: {stdout}");
-    }
 }

@@ -22,7 +22,7 @@ impl Dir {
 
 /// The command with these arguments, not started yet.
 pub fn facefold<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_facefold"));
+    let mut command = Command::new(crate::PROGRAM);
     command.args(arguments);
     command
 }
@@ -63,13 +63,45 @@ pub fn fail(command: Command, code: i32) -> String {
     stderr
 }
 
+/// Pictures of the drawn set, with as many rows.
+pub const DRAWN: u64 = 60;
+
+/// All JPEG files below a directory, sorted.
+pub fn pictures(directory: &Path) -> Vec<PathBuf> {
+    let mut open = vec![directory.to_owned()];
+    let mut pictures = Vec::new();
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            match path.extension() {
+                _ if path.is_dir() => open.push(path),
+                Some(extension) if extension == "jpg" => pictures.push(path),
+                _ => {}
+            }
+        }
+    }
+    pictures.sort();
+    pictures
+}
+
+/// Names of what is in a directory, sorted.
+pub fn files(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
 /// A small drawn set, drawn once for all tests.
 pub fn drawn() -> &'static Path {
-    static DRAWN: OnceLock<Dir> = OnceLock::new();
+    static DIR: OnceLock<Dir> = OnceLock::new();
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
-        let root = DRAWN.get_or_init(Dir::new).path("drawn");
-        succeed(line("data generate {} --subjects 20 --pictures 120 --seed 7", &[&root]));
+        let root = DIR.get_or_init(Dir::new).path("drawn");
+        let generate = format!("data generate {{}} --subjects 20 --pictures {DRAWN} --seed 6");
+        succeed(line(&generate, &[&root]));
         root
     })
 }
@@ -94,6 +126,22 @@ pub fn drawn_bundle() -> PathBuf {
         let path = BUNDLE.get_or_init(Dir::new).path("drawn.facefold");
         let train = "train --store {} --task gender,age-group --head linear --out {}";
         succeed(line(train, &[drawn_store(), &path]));
+        path
+    });
+    path.clone()
+}
+
+/// A bundle for gender of faces that `buffalo_s` finds and embeds, trained once for all tests that have its
+/// weights.
+pub fn faces_bundle() -> PathBuf {
+    static BUNDLE: OnceLock<Dir> = OnceLock::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let path = PATH.get_or_init(|| {
+        let dir = BUNDLE.get_or_init(Dir::new);
+        let [store, path] = ["store", "faces.facefold"].map(|name| dir.path(name));
+        succeed(line("extract adience {} --store {}", &[drawn(), &store]));
+        let train = "train --store {} --task gender --head linear --out {}";
+        succeed(line(train, &[&store, &path]));
         path
     });
     path.clone()

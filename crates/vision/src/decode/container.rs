@@ -1,7 +1,7 @@
 //! GIF, TIFF and BMP: is the file whole, how many frames does it hold, and does all of it agree
 //! with its header? Nothing is decoded.
 //!
-//! Most decoders stop at the first frame and forgive a missing end, so both must be asked apart.
+//! Most decoders stop at the first frame and forgive a missing end, so both are checked separately.
 
 use std::borrow::Cow;
 use std::io::Read;

@@ -11,9 +11,6 @@ use image::RgbImage;
 
 use crate::resize::resize;
 
-/// Least score of a face.
-pub const SCORE_THRESHOLD: f32 = 0.5;
-
 /// Boxes that overlap by more (intersection over union) show the same face.
 pub const OVERLAP_THRESHOLD: f32 = 0.4;
 
@@ -52,7 +49,7 @@ impl Detection {
 /// What the detector made of one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detections {
-    /// Faces of at least [`SCORE_THRESHOLD`], the main one first, then by falling prominence.
+    /// Faces of at least [`SCORE_THRESHOLD`](facefold_core::SCORE_THRESHOLD), the main one first, then by falling prominence.
     pub faces: Vec<Detection>,
     /// The best score of any anchor in any attempt, which distinguishes a near miss from an empty
     /// picture.

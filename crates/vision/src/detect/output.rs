@@ -1,9 +1,9 @@
 //! Decodes SCRFD's anchor grids to boxes and landmarks in the picture.
 
-use facefold_core::BoundingBox;
+use facefold_core::{BoundingBox, SCORE_THRESHOLD};
 use facefold_engine::EngineError;
 
-use super::{Detection, SCORE_THRESHOLD};
+use super::Detection;
 
 /// Anchors in a cell of the grid.
 const ANCHORS: usize = 2;

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use facefold_core::{
     BoundingBox, Extraction, Extractor, ExtractorError, ExtractorInfo, Fingerprint, RejectReason,
-    Rejection, TAPS_LAYOUT,
+    Rejection, SCORE_THRESHOLD, TAPS_LAYOUT,
 };
 use image::RgbImage;
 
 use crate::align::{CROP_SIDE, Crop, TEMPLATE, align};
 use crate::decode::{Decoded, Limits, inspect};
-use crate::detect::{Detection, Detector, SCORE_THRESHOLD};
+use crate::detect::{Detection, Detector};
 use crate::models::{self, ModelPack};
 
 pub use backend::Backend;

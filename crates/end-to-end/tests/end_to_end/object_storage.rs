@@ -226,7 +226,7 @@ fn a_store_on_s3_is_that_of_a_directory_though_the_server_goes_away() {
 
     // The server is killed in the middle of an upload, and comes back.
     let store = "s3://faces/stores/cut";
-    proxy.cut_after(600_000);
+    proxy.cut_after(300_000);
     let mut child = on(&one, &proxy, extract(store)).stdout(Stdio::null()).spawn().expect("starts");
     proxy.wait_for_cut();
     server.kill();
@@ -238,7 +238,7 @@ fn a_store_on_s3_is_that_of_a_directory_though_the_server_goes_away() {
     // Both are killed: the parts are not taken for a store,
     // and the same command goes on.
     let store = "s3://faces/stores/killed";
-    proxy.cut_after(600_000);
+    proxy.cut_after(300_000);
     let mut child = on(&one, &proxy, extract(store)).stdout(Stdio::null()).spawn().expect("starts");
     proxy.wait_for_cut();
     server.kill();
@@ -265,7 +265,7 @@ fn a_store_on_s3_is_that_of_a_directory_though_the_server_goes_away() {
     succeed(on(&one, &proxy, forget(paths[0])));
     assert_eq!(info(&other)["embedded"].as_u64(), Some(before - 1), "{paths:?}");
 
-    proxy.cut_after(600_000);
+    proxy.cut_after(300_000);
     let mut child =
         on(&one, &proxy, forget(paths[1])).stdout(Stdio::null()).spawn().expect("starts");
     proxy.wait_for_cut();

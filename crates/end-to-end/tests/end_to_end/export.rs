@@ -7,27 +7,35 @@ use std::process::Command;
 use image::imageops::FilterType;
 use serde_json::Value;
 
-use crate::serve::pictures;
 use facefold_testing::{Need, given, skip};
 
-use crate::support::{Dir, drawn, fail, has_weights, json, line, succeed};
+use crate::support::{Dir, drawn, fail, has_weights, json, line, pictures, succeed};
 
 /// Settings under which an MLP is trained in a moment.
 const QUICK: &str = "--set mlp.hidden_layer_sizes=[32] --set mlp.epochs=2 --set mlp.min_steps=60 \
                      --set ensemble.members=2";
 
-/// Drawn faces as crops, and a store of them with genders and years by a manifest: the drawn set's
-/// own ages are ranges.
+/// The crops that onnxruntime is asked for.
+const ASKED: usize = 12;
+
+/// A folder of the first drawn faces as crops, and a store of more of them with genders and years by a
+/// manifest: the drawn set's own ages are ranges.
 fn prepared(dir: &Dir, model: &str) -> (PathBuf, PathBuf) {
     let [root, store] =
         [format!("drawn-{model}"), format!("store-{model}")].map(|name| dir.path(&name));
-    let crops = root.join("crops");
-    std::fs::create_dir_all(&crops).expect("a folder");
+    let [crops, asked] = ["crops", "asked"].map(|name| root.join(name));
+    for folder in [&crops, &asked] {
+        std::fs::create_dir_all(folder).expect("a folder");
+    }
     let mut list = "path,subject,age,gender\n".to_owned();
     for (number, path) in pictures(drawn()).iter().take(48).enumerate() {
         let picture = image::open(path).expect("a picture");
         let crop = picture.resize_exact(112, 112, FilterType::Triangle).into_rgb8();
-        crop.save(crops.join(format!("{number:02}.png"))).expect("a crop");
+        let name = format!("{number:02}.png");
+        crop.save(crops.join(&name)).expect("a crop");
+        if number < ASKED {
+            crop.save(asked.join(&name)).expect("a crop");
+        }
         let (subject, gender) = (number / 2, ["f", "m"][number / 2 % 2]);
         writeln!(list, "crops/{number:02}.png,s{subject},{},{gender}", 20 + subject)
             .expect("a line");
@@ -35,7 +43,7 @@ fn prepared(dir: &Dir, model: &str) -> (PathBuf, PathBuf) {
     std::fs::write(root.join("manifest.csv"), list).expect("a manifest");
     let extract = format!("extract manifest {{}} --store {{}} --model {model} --aligned --taps");
     succeed(line(&extract, &[&root, &store]));
-    (crops, store)
+    (asked, store)
 }
 
 fn bundle(dir: &Dir, store: &Path, head: &str, more: &str) -> PathBuf {

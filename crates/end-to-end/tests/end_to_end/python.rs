@@ -1,9 +1,6 @@
 //! The Python package's tests (`crates/python/tests`), on the extension module that was built with this program:
 //! what Python gets is what the program stores and prints.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::expect_used)]
-
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,7 +44,7 @@ fn the_python_package_gives_the_bits_of_the_program() {
         .arg(sources().join("tests"))
         .env("PYTHONPATH", package())
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("FACEFOLD_PROGRAM", env!("CARGO_BIN_EXE_facefold"));
+        .env("FACEFOLD_PROGRAM", crate::PROGRAM);
     let output = tests.output().expect("python starts");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stdout));
