@@ -16,7 +16,8 @@ use crate::outcome::Outcome;
 /// What libraries say, by the number of `-v`.
 const LEVELS: [&str; 4] = ["warn", "info", "debug", "trace"];
 
-/// The program.
+/// The program; its exit code.
+#[must_use]
 pub fn main() -> ExitCode {
     let ran = config::arguments().and_then(|arguments| {
         terminal::log(LEVELS[usize::from(arguments.verbose).min(LEVELS.len() - 1)]);

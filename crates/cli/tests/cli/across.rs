@@ -244,7 +244,7 @@ fn the_matrix_has_a_cell_for_every_pair_and_resumes() {
     assert!(read_text(&out.join("report.md")).contains("store → store"));
     let message = fail(line("compare {} {}", &[&out, &out]), 1);
     assert!(message.contains("found that of `matrix`"), "{message}");
-    let message = fail(line("matrix --store {} --task gender --out {}", &[&store, &out]), 2);
+    let message = fail(line("matrix --store {} --task gender --out {}", &[store, &out]), 2);
     assert!(message.contains("at least two stores"), "{message}");
 }
 
