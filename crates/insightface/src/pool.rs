@@ -125,8 +125,9 @@ impl Pool {
             let wait = rested.map_or(LOOK, |until| until.saturating_duration_since(now)).min(LOOK);
             let wait = wait.max(Duration::from_millis(1));
             // A replica that works to capacity is no outage, however long that takes.
-            let is_full =
-                states.iter().any(|state| state.encoding.is_some() && !state.is_backing_off(now));
+            let is_full = states
+                .iter()
+                .any(|state| !state.out && state.encoding.is_some() && !state.is_backing_off(now));
             let waited = self.changed.wait_timeout(states, wait);
             states = waited.unwrap_or_else(PoisonError::into_inner).0;
             if let Some(since) = trouble.as_mut().filter(|_| is_full) {
