@@ -7,15 +7,16 @@ use serde_json::json;
 use crate::data::TaskData;
 use crate::error::Result;
 
-/// What a head says of how sure it is, and whether it is right in that: its mean spread on rows that
-/// it is right about and on the others; for years, on the half of the rows with the smaller errors
-/// and on the other. None for heads that say nothing.
-pub(super) fn spread(
-    spread: Option<&[f32]>,
+/// The mean predicted uncertainty of rows with small errors and of rows with large ones: of classes,
+/// rows predicted right and wrong; of years, the halves below and from the median error. A head whose
+/// uncertainty is worth something has more of it where its errors are large. None for heads that
+/// predict no uncertainty.
+pub(super) fn uncertainty_by_error(
+    uncertainty: Option<&[f32]>,
     answers: &PredictedValues,
     truth: &Targets,
 ) -> Option<serde_json::Value> {
-    let spread = spread?;
+    let uncertainty = uncertainty?;
     let errors: Vec<f32> = match (answers, truth) {
         (PredictedValues::Regression(predicted), Targets::Regression(truth)) => {
             predicted.iter().zip(truth).map(|(&predicted, age)| age.distance(predicted)).collect()
@@ -32,8 +33,11 @@ pub(super) fn spread(
         Targets::Classes { .. } => 0.5,
     };
     let mean = |large: bool| {
-        let chosen = spread.iter().zip(&errors).filter(|(_, error)| (**error >= border) == large);
-        let chosen: Vec<f64> = chosen.map(|(spread, _)| f64::from(*spread)).collect();
+        let rows = uncertainty.iter().zip(&errors);
+        let chosen: Vec<f64> = rows
+            .filter(|(_, error)| (**error >= border) == large)
+            .map(|(value, _)| f64::from(*value))
+            .collect();
         (!chosen.is_empty()).then(|| chosen.iter().sum::<f64>() / chosen.len() as f64)
     };
     Some(json!({ "of_small_errors": mean(false), "of_large_errors": mean(true) }))

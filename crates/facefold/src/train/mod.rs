@@ -22,7 +22,7 @@ use crate::options::{LearningOptions, Origin, head};
 use crate::progress::Progress;
 pub use summary::training_summary;
 
-use measure::{by_age_group, by_set, spread};
+use measure::{by_age_group, by_set, uncertainty_by_error};
 
 /// What is trained.
 #[derive(Debug, Clone)]
@@ -166,7 +166,8 @@ fn fit(
     let calibration =
         Calibration { own, auxiliary_labels: auxiliary, training: &trained, held_out: &held_out };
     let intervals = calibration.intervals(head.as_ref(), &validation, familiarity, seed)?;
-    let spread = spread(validation.uncertainty.as_deref(), &predicted, kept.targets());
+    let uncertainty =
+        uncertainty_by_error(validation.uncertainty.as_deref(), &predicted, kept.targets());
     let age_thresholds = thresholds(options, &validation, kept.targets(), progress);
     let metrics = json!({
         "head": options.head,
@@ -177,7 +178,7 @@ fn fit(
         "by_age_group": by_age_group,
         "by_set": by_set,
         "interval_sets_left_out": intervals.as_ref().map(|found| found.sets_left_out),
-        "spread": spread,
+        "uncertainty": uncertainty,
         "log": fitted.log(),
     });
     let task_head = TaskHead {
