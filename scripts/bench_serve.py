@@ -170,7 +170,7 @@ def offline_rate(facefold, model, drawn, count, directory, number):
     before, start = cpu_seconds(), time.monotonic()
     command = [facefold, "extract", "adience", drawn, "--store", store, "--model", model, "--offline", "--json"]
     extracted = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    # The drawn set holds every picture twice, under both of Adience's trees.
+    # The synthetic dataset holds every picture twice, under both of Adience's trees.
     done = json.loads(extracted.stdout)["distinct_pictures"]
     if done != count:
         sys.exit(f"expected `extract` to do the {count} pictures that the server is sent, found {done}")

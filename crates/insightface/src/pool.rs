@@ -121,7 +121,8 @@ impl Pool {
             if !states.iter().any(|state| !state.out && !state.is_backing_off(now)) {
                 trouble.get_or_insert(now);
             }
-            let rested = states.iter().filter_map(|state| state.backs_off_until).min();
+            let resting = states.iter().filter(|state| !state.out && state.is_backing_off(now));
+            let rested = resting.filter_map(|state| state.backs_off_until).min();
             let wait = rested.map_or(LOOK, |until| until.saturating_duration_since(now)).min(LOOK);
             let wait = wait.max(Duration::from_millis(1));
             // A replica that works to capacity is no outage, however long that takes.

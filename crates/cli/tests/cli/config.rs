@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::insightface::container;
 use crate::mock::Mock;
 use crate::pipeline::{read_json, without_times};
-use crate::support::{DRAWN, Dir, drawn, drawn_store, fail, line, succeed};
+use crate::support::{Dir, SYNTHETIC, drawn, drawn_store, fail, line, succeed};
 
 const CV: &str = "cv --store {} --task gender,age-group --head linear,knn --protocol kfold:3 --set knn.n_neighbors=7 \
                   --features embedding --threshold 18 --task age --seed 3 --out {}";
@@ -85,7 +85,7 @@ fn a_store_and_a_bundle_have_the_file_that_repeats_their_run() {
     succeed(line("store verify {}", &[&again]));
     // The same command, without any further word, resumes.
     let resumed = succeed(line("--config {}", &[&again.join("run.toml")]));
-    let known = format!("{DRAWN} rows: 0 pictures embedded now, {DRAWN} known");
+    let known = format!("{SYNTHETIC} rows: 0 pictures embedded now, {SYNTHETIC} known");
     assert!(resumed.starts_with(&known), "{resumed}");
 
     let [vectors, labels, imported, twice] =

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::stores::listed;
-use crate::support::{DRAWN, Dir, drawn, drawn_store, fail, json, line, succeed};
+use crate::support::{Dir, SYNTHETIC, drawn, drawn_store, fail, json, line, succeed};
 
 const SHARDS: usize = 8;
 
@@ -45,8 +45,8 @@ fn shards_one_of_which_comes_late_merge_to_the_same_store() {
     // In any order.
     let backwards: Vec<PathBuf> = stores.iter().rev().cloned().collect();
     let merged = json(merge(&backwards, &out));
-    assert_eq!((&merged["stores"], &merged["rows"]), (&8.into(), &DRAWN.into()), "{merged}");
-    for known in [0, DRAWN] {
+    assert_eq!((&merged["stores"], &merged["rows"]), (&8.into(), &SYNTHETIC.into()), "{merged}");
+    for known in [0, SYNTHETIC] {
         let verified = json(line("store verify {}", &[&out]));
         assert_eq!(verified["ok"], true, "{verified}");
         let difference = json(line("store compare {} {}", &[drawn_store(), &out]));
@@ -57,7 +57,7 @@ fn shards_one_of_which_comes_late_merge_to_the_same_store() {
             let again = json(merge(&stores, &out));
             assert_eq!(
                 (&again["embedded"], &again["known"]),
-                (&0.into(), &DRAWN.into()),
+                (&0.into(), &SYNTHETIC.into()),
                 "{again}"
             );
         }
@@ -65,7 +65,7 @@ fn shards_one_of_which_comes_late_merge_to_the_same_store() {
     // The extraction of the whole goes on with it.
     let whole =
         json(line("extract adience {} --store {} --model untrained --taps", &[drawn(), &out]));
-    assert_eq!(whole["known"], DRAWN, "{whole}");
+    assert_eq!(whole["known"], SYNTHETIC, "{whole}");
 }
 
 #[test]

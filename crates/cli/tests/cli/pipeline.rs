@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use facefold_testing::{Need, skip};
 
-use crate::support::{DRAWN, Dir, drawn, drawn_store, fail, has_tiles, json, line, succeed};
+use crate::support::{Dir, SYNTHETIC, drawn, drawn_store, fail, has_tiles, json, line, succeed};
 
 #[test]
 fn check_reconciles_the_drawn_labels() {
@@ -19,7 +19,7 @@ fn check_reconciles_the_drawn_labels() {
         .sum();
     assert_eq!(folds, distinct);
     assert!(report["rows"].as_u64().expect("rows") >= distinct);
-    assert!(distinct >= DRAWN);
+    assert!(distinct >= SYNTHETIC);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_trained_bundle_predicts_and_refuses_another_network() {
         assert_eq!(cells[5], "", "a bundle without an age head predicts no years: {row}");
         count += 1;
     }
-    assert!(count >= DRAWN as usize, "{count}");
+    assert!(count >= SYNTHETIC as usize, "{count}");
 
     let answers = json(line("predict --bundle {} {}", &[&bundle, &drawn().join("aligned")]));
     assert_eq!(answers.as_array().expect("answers").len(), count);

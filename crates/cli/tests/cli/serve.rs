@@ -50,7 +50,7 @@ impl Drop for Served {
     }
 }
 
-/// A bundle for gender and years. The drawn set's own ages are ranges, so a manifest gives years.
+/// A bundle for gender and years. The synthetic dataset's own ages are ranges, so a manifest gives years.
 fn bundle(dir: &Dir, extra: &str) -> PathBuf {
     let mut manifest = b"path,subject,age,gender\n".to_vec();
     for (number, picture) in pictures(drawn()).iter().take(60).enumerate() {
@@ -201,6 +201,9 @@ fn age_errors_are_output_by_age_group() {
     let whole = &age["validation"]["regression"];
     assert_eq!(rows, number(&whole["rows"]));
     assert!((sum / rows - number(&whole["mean_absolute_error"])).abs() < 1e-6);
+    for errors in ["of_small_errors", "of_large_errors"] {
+        assert!(number(&age["uncertainty"][errors]) > 0.0, "{age}");
+    }
 }
 
 #[test]

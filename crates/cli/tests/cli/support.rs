@@ -63,8 +63,8 @@ pub fn fail(command: Command, code: i32) -> String {
     stderr
 }
 
-/// Pictures of the drawn set, with as many rows.
-pub const DRAWN: u64 = 60;
+/// Pictures of the synthetic dataset, with as many rows.
+pub const SYNTHETIC: u64 = 60;
 
 /// All JPEG files below a directory, sorted.
 pub fn pictures(directory: &Path) -> Vec<PathBuf> {
@@ -94,19 +94,19 @@ pub fn files(directory: &Path) -> Vec<String> {
     names
 }
 
-/// A small drawn set, drawn once for all tests.
+/// A small synthetic dataset, generated once for all tests.
 pub fn drawn() -> &'static Path {
     static DIR: OnceLock<Dir> = OnceLock::new();
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let root = DIR.get_or_init(Dir::new).path("drawn");
-        let generate = format!("data generate {{}} --subjects 20 --pictures {DRAWN} --seed 6");
+        let generate = format!("data generate {{}} --subjects 20 --pictures {SYNTHETIC} --seed 6");
         succeed(line(&generate, &[&root]));
         root
     })
 }
 
-/// A store of the drawn set, made with the untrained network, extracted once for all tests.
+/// A store of the synthetic dataset, made with the untrained network, extracted once for all tests.
 pub fn drawn_store() -> &'static Path {
     static STORE: OnceLock<Dir> = OnceLock::new();
     static ROOT: OnceLock<PathBuf> = OnceLock::new();

@@ -66,7 +66,7 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
     assert_eq!(track["last_frame"], count - 1);
     assert_eq!(files(&out).len() as u64, count);
     assert_eq!(files(&out)[0], "frame-000000.jpg");
-    let share = track["gender"]["probability"].as_f64().expect("a probability");
+    let mean = track["gender"]["probability"].as_f64().expect("a probability");
     // The mean lies between what single frames of the two halves say.
     let single = |number: u64| {
         let path = dir.path(&format!("one-stills/{number:03}.png"));
@@ -75,11 +75,11 @@ fn a_film_of_one_person_is_one_row_that_averages_its_frames() {
         let name = &track["gender"]["label"];
         let pair =
             probabilities.as_array().expect("probabilities").iter().find(|pair| pair[0] == *name);
-        pair.expect("the class")[1].as_f64().expect("a share")
+        pair.expect("the class")[1].as_f64().expect("a probability")
     };
     let (one, two) = (single(0), single(15));
     let between = one.min(two) - 0.1..=one.max(two) + 0.1;
-    assert!(between.contains(&share), "{share} of {one} and {two}");
+    assert!(between.contains(&mean), "{mean} of {one} and {two}");
 
     let csv = succeed(line(&format!("{predict} --format csv"), &[&bundle, &film]));
     let rows: Vec<&str> = csv.lines().collect();
@@ -156,7 +156,7 @@ fn a_video_that_cannot_be_read_is_said() {
 }
 
 #[test]
-fn a_film_that_is_stopped_tells_what_was_found() {
+fn a_film_that_is_stopped_reports_what_was_found() {
     if !has_ffmpeg() {
         return;
     }

@@ -25,7 +25,7 @@ fn browser(extra: &[&str]) -> Option<std::process::Output> {
 
 #[test]
 fn the_page_works_in_a_browser() {
-    // A report of each kind of task, among them the longest; `--results results/*` lays all of them out.
+    // A report of each kind of task; `--results results/*` lays all of them out.
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results");
     let reports = ["utkface-folds", "wiki-gender"].map(|name| results.join(name));
     let mut arguments = vec!["--results"];

@@ -19,7 +19,7 @@ const QUICK: &str = "--set mlp.hidden_layer_sizes=[32] --set mlp.epochs=2 --set 
 const ASKED: usize = 12;
 
 /// A folder of the first drawn faces as crops, and a store of more of them with genders and years by a
-/// manifest: the drawn set's own ages are ranges.
+/// manifest: the synthetic dataset's own ages are ranges.
 fn prepared(dir: &Dir, model: &str) -> (PathBuf, PathBuf) {
     let [root, store] =
         [format!("drawn-{model}"), format!("store-{model}")].map(|name| dir.path(&name));
@@ -75,11 +75,12 @@ fn distances(output: &Value, answers: &Value) -> [f64; 2] {
         let expected = answer["age"].as_f64().expect("years");
         furthest[1] = furthest[1].max((years - expected).abs());
         let probabilities = answer["gender"]["probabilities"].as_array().expect("probabilities");
-        for (share, class) in probabilities.iter().zip(&classes) {
-            assert_eq!(share[0].as_str(), Some(class.as_str()));
+        for (probability, class) in probabilities.iter().zip(&classes) {
+            assert_eq!(probability[0].as_str(), Some(class.as_str()));
             let place = classes.iter().position(|name| name == class).expect("a class");
             let found = output["outputs"]["gender_probability"][row][place].as_f64();
-            let difference = found.expect("a share") - share[1].as_f64().expect("a share");
+            let difference =
+                found.expect("a probability") - probability[1].as_f64().expect("a probability");
             furthest[0] = furthest[0].max(difference.abs());
         }
     }
@@ -127,7 +128,7 @@ fn files_with_the_network_answer_as_predict_does() {
 }
 
 #[test]
-fn a_file_tells_its_size_input_and_outputs() {
+fn a_file_states_its_size_input_and_outputs() {
     let dir = Dir::new();
     let bundle = bundle(&dir, &prepared(&dir, "untrained").1, "linear", "");
     let [head, whole] = ["head.onnx", "whole.onnx"].map(|name| dir.path(name));

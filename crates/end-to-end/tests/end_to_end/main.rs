@@ -1,4 +1,4 @@
-//! The `facefold` command with other programs.
+//! The `facefold` command with other programs, and its demo.
 
 // Helpers of tests fail by panicking and say what is skipped, as tests do.
 #![allow(clippy::expect_used, clippy::print_stdout)]
