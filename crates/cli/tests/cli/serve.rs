@@ -183,9 +183,10 @@ fn a_prediction_has_the_same_fields_over_http_and_on_the_command_line() {
 }
 
 #[test]
-fn age_errors_are_output_by_age_group() {
+fn age_errors_are_output_by_age_group_and_uncertainty_by_error() {
     let dir = Dir::new();
-    let bundle = bundle(&dir, "--head mlp --set mlp.epochs=2 --set mlp.min_steps=60");
+    let quick = "--head mlp --set mlp.epochs=2 --set mlp.min_steps=60";
+    let bundle = bundle(&dir, &format!("{quick} --set mlp.mc_dropout_passes=8"));
     let served = Served::start(line("serve --bundle {} --listen 127.0.0.1:0", &[&bundle]));
     let (status, body) = served.ask("GET", "/v1/models", "text/plain", b"");
     assert_eq!(status, 200, "{body}");
