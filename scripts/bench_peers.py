@@ -131,7 +131,7 @@ def extract(cores, binary, folder, models, precision, kernel):
 
 
 class Gate:
-    """Tells whether cores are quiet, by how long a network takes on each."""
+    """Measures whether cores are quiet, by how long a network takes on each."""
 
     def __init__(self, binary, model, cores):
         self.request = {"stage": "network", "model": model, "side": 112, "rounds": 2}
@@ -349,7 +349,7 @@ def pipeline(arguments, models, gate, binary, peers, folders, threads_of):
     return lines, rows
 
 
-def verdict(found):
+def against_bounds(found):
     """What is wanted next to what was found, as far as this machine has the kernels."""
     lines = ["| what | threads | wanted | found | |", "| --- | ---: | ---: | ---: | --- |"]
 
@@ -443,7 +443,7 @@ def main():
     text = ["# facefold against onnxruntime, OpenCV and insightface", "", f"    {command}", ""]
     text += [f"Start: {begin}.", "", f"End: {machine()}.", ""]
     text += [f"Medians of interleaved rounds, of the quiet ones where all on as many threads have three; {arguments.pictures} pictures of each kind.", "", *notes]
-    text += ["", "## Ratios to onnxruntime (and OpenCV)", "", *verdict(rows)]
+    text += ["", "## Ratios to onnxruntime (and OpenCV)", "", *against_bounds(rows)]
     for table, (lines, _) in found.items():
         text += ["", f"## {titles[table]}", "", *lines]
     print("\n".join(text))

@@ -271,7 +271,7 @@ def main():
     answered = counts.get(200, 0) + counts.get(422, 0)
     ratio, tail = capacity / rate(offline), percentile(half, 0.99) / statistics.median(alone)
     growth = memory[1] / memory[0] - 1
-    verdict = lambda good: "yes" if good else "NO"
+    met = lambda good: "yes" if good else "NO"
     unhealthy = sum(status != 200 for status, _ in health)
     others = {status: count for status, count in counts.items() if status not in (200, 422, 429)}
     lines = [
@@ -282,19 +282,19 @@ def main():
         "| what | measured | wanted | |", "| --- | ---: | ---: | --- |",
         f"| offline rate of `extract`, median of {ROUNDS} | {rate(offline):.1f}/s | | |",
         f"| served, {8 * threads} clients, median of {ROUNDS} | {capacity:.1f}/s | | |",
-        f"| served / offline | {ratio:.2f} | >= 0.8 | {verdict(ratio >= 0.8)} |",
+        f"| served / offline | {ratio:.2f} | >= 0.8 | {met(ratio >= 0.8)} |",
         f"| served with --batch 1 | {rate(single):.1f}/s | | |",
         f"| CPU a picture: `extract` / served / --batch 1 | {' / '.join(milliseconds(cpu(way)) for way in (offline, batched, single))} | | |",
         f"| one request at a time, median | {milliseconds(statistics.median(alone))} | | |",
         f"| at half load, median / p99 | {milliseconds(statistics.median(half))} / {milliseconds(percentile(half, 0.99))} | | |",
-        f"| p99 at half load / one at a time | {tail:.2f} | <= 3 | {verdict(tail <= 3)} |",
+        f"| p99 at half load / one at a time | {tail:.2f} | <= 3 | {met(tail <= 3)} |",
         f"| {OVERLOAD} times the capacity for {took:.0f} s: requests sent | {sum(counts.values())} | | |",
         f"| of these answered / refused (429) | {answered} / {counts.get(429, 0)} | | |",
-        f"| other statuses | {json.dumps(others)} | none | {verdict(not others)} |",
+        f"| other statuses | {json.dumps(others)} | none | {met(not others)} |",
         f"| answered a second while overloaded | {answered / took:.1f}/s | | |",
-        f"| `/health` asked / not 200 / slowest | {len(health)} / {unhealthy} / {milliseconds(max(time for _, time in health))} | 0 | {verdict(unhealthy == 0)} |",
-        f"| memory after warm-up / at the end / most | {' / '.join(map(mebibytes, memory))} | within 5 % | {verdict(abs(growth) <= 0.05)} |",
-        f"| memory of {len(HEADS)} kinds of heads after {arguments.answers // 10} / {arguments.answers} answers of `/v1/predict` | {mebibytes(warm)} / {mebibytes(end)} | within 5 % | {verdict(end <= 1.05 * warm)} |",
+        f"| `/health` asked / not 200 / slowest | {len(health)} / {unhealthy} / {milliseconds(max(time for _, time in health))} | 0 | {met(unhealthy == 0)} |",
+        f"| memory after warm-up / at the end / most | {' / '.join(map(mebibytes, memory))} | within 5 % | {met(abs(growth) <= 0.05)} |",
+        f"| memory of {len(HEADS)} kinds of heads after {arguments.answers // 10} / {arguments.answers} answers of `/v1/predict` | {mebibytes(warm)} / {mebibytes(end)} | within 5 % | {met(end <= 1.05 * warm)} |",
         "", f"Statuses at half load: {json.dumps(half_counts)}. All offline rates: {', '.join(f'{value:.1f}' for value, _ in offline)};",
         f"batched: {', '.join(f'{value:.1f}' for value, _ in batched)}; single: {', '.join(f'{value:.1f}' for value, _ in single)}.", "",
     ]

@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::options::{LearningOptions, Origin};
 use crate::progress::Progress;
 
-/// Pictures with a doubtful label that are named in a file; a reader looks through no more.
+/// Candidates for label errors that are named in a file; a reader looks through no more.
 const MOST_LABEL_ERRORS: usize = 200;
 
 /// Which heads are evaluated on which rows, and where the report goes.
