@@ -71,6 +71,7 @@ pub(crate) fn load(root: &Path, options: &LoadOptions) -> Result<Dataset, Datase
         }
         dataset.label_files.push(path);
     }
+    keys.finish(&mut dataset);
     if lists == Lists::Main && Lists::Frontal.present(directory) {
         dataset.notes.push(
             "the lists fold_frontal_0_data.txt to fold_frontal_4_data.txt are there too and were \

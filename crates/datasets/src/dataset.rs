@@ -1,11 +1,13 @@
 //! The kinds of data sets, how they are loaded, and what a loaded one holds.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use facefold_core::{AgeLabel, Sample};
+use facefold_core::names::normalised;
+use facefold_core::{AgeLabel, Sample, SubjectId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
@@ -282,6 +284,8 @@ pub(crate) fn stays_below_root(path: impl AsRef<Path>) -> bool {
 #[derive(Default)]
 pub(crate) struct Deduplication {
     first: HashMap<String, usize>,
+    /// Two subjects that rows with the same key name: one person.
+    one_person: Vec<[SubjectId; 2]>,
 }
 
 impl Deduplication {
@@ -289,7 +293,14 @@ impl Deduplication {
     ///
     /// Rows with the same key are the same picture; if they are not equal in all that a sample
     /// holds, the correct one is unknown, so the kept sample counts as a label conflict.
-    pub fn add(&mut self, dataset: &mut Dataset, key: String, sample: Sample, raw_gender: &str) {
+    pub fn add(
+        &mut self,
+        dataset: &mut Dataset,
+        key: String,
+        mut sample: Sample,
+        raw_gender: &str,
+    ) {
+        normalise_names(&mut sample);
         dataset.rows += 1;
         dataset.ages.add(&sample.raw_age, sample.fold);
         dataset.genders.add(raw_gender, sample.fold);
@@ -300,9 +311,59 @@ impl Deduplication {
             kept.label_conflict = sample.label_conflict;
             let same = *kept == sample;
             kept.label_conflict |= conflict || !same;
+            match (&kept.subject, sample.subject) {
+                (Some(one), Some(other)) if *one != other => {
+                    self.one_person.push([one.clone(), other]);
+                }
+                (None, named) => kept.subject = named,
+                _ => {}
+            }
         } else {
             self.first.insert(key, dataset.samples.len());
             dataset.samples.push(sample);
+        }
+    }
+
+    /// Gives subjects that rows of one picture name one name, the first, in all samples of `dataset`: the
+    /// row that linked them was kept once, and their other pictures must not stand in training and test.
+    pub fn finish(self, dataset: &mut Dataset) {
+        if self.one_person.is_empty() {
+            return;
+        }
+        let mut of_name: HashMap<SubjectId, SubjectId> = HashMap::new();
+        for [one, other] in self.one_person {
+            let [one, other] = [one, other].map(|name| of_name.get(&name).cloned().unwrap_or(name));
+            for name in of_name.values_mut().filter(|name| **name == other) {
+                name.clone_from(&one);
+            }
+            of_name.insert(other, one.clone());
+            of_name.insert(one.clone(), one);
+        }
+        let renamed = of_name.iter().filter(|(name, first)| name != first).count();
+        for subject in dataset.samples.iter_mut().filter_map(|sample| sample.subject.as_mut()) {
+            if let Some(first) = of_name.get(subject) {
+                subject.clone_from(first);
+            }
+        }
+        if renamed > 0 {
+            dataset.notes.push(format!(
+                "{renamed} subjects are named in a second row of a picture that another subject has: each \
+                 counts as one person with the first"
+            ));
+        }
+    }
+}
+
+/// Gives the names of people and classes the one form in which they are compared.
+fn normalise_names(sample: &mut Sample) {
+    if let Some(subject) = &mut sample.subject
+        && let Cow::Owned(name) = normalised(subject.as_str())
+    {
+        *subject = SubjectId::new(name);
+    }
+    for text in [&mut sample.class, &mut sample.race].into_iter().flatten() {
+        if let Cow::Owned(name) = normalised(text) {
+            *text = name;
         }
     }
 }
@@ -358,7 +419,7 @@ pub(crate) fn require_folder(root: &Path, expected: &'static str) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use facefold_core::Sample;
+    use facefold_core::{Sample, SubjectId};
 
     use super::{Dataset, DatasetKind, Deduplication, LoadOptions, Tree, load};
 
@@ -405,5 +466,56 @@ mod tests {
         assert!(!dataset.samples[0].label_conflict);
         assert!(dataset.samples[1].label_conflict);
         assert_eq!(dataset.ages.total("5"), 2);
+    }
+
+    #[test]
+    fn subjects_of_one_picture_are_one_person_in_every_row() {
+        let mut dataset = Dataset::new(DatasetKind::Manifest, "root".as_ref());
+        let mut keys = Deduplication::default();
+        let rows = [
+            ("a", "ann"),
+            ("b", "ben"),
+            ("c", "cid"),
+            ("d", "dot"),
+            ("e", "eve"),
+            ("f", ""),
+            // Ben is Cid, Cid is Ann, Eve is Dot.
+            ("c", "ben"),
+            ("a", "cid"),
+            ("d", "eve"),
+            ("f", "eve"),
+        ];
+        for (path, subject) in rows {
+            let subject = Some(subject).filter(|name| !name.is_empty()).map(SubjectId::new);
+            let sample = Sample { subject, ..Sample::unlabelled(path) };
+            keys.add(&mut dataset, path.to_owned(), sample, "f");
+        }
+        keys.finish(&mut dataset);
+        let names: Vec<&str> =
+            dataset.samples.iter().map(|s| s.subject.as_ref().unwrap().as_str()).collect();
+        assert_eq!(names, ["ann", "ann", "ann", "dot", "dot", "dot"]);
+        assert!(dataset.notes[0].starts_with("3 subjects are named in a second row"));
+    }
+
+    #[test]
+    fn a_name_in_composed_and_decomposed_letters_is_one() {
+        let mut dataset = Dataset::new(DatasetKind::Manifest, "root".as_ref());
+        let mut keys = Deduplication::default();
+        for (path, name) in [("a", "Zo\u{eb}"), ("b", "Zoe\u{308}")] {
+            let sample = Sample {
+                subject: Some(SubjectId::new(name)),
+                class: Some(name.to_owned()),
+                race: Some(name.to_owned()),
+                ..Sample::unlabelled(path)
+            };
+            keys.add(&mut dataset, path.to_owned(), sample, "f");
+        }
+        for sample in &dataset.samples {
+            assert_eq!(sample.subject.as_ref().unwrap().as_str(), "Zo\u{eb}");
+            assert_eq!(
+                (sample.class.as_deref(), sample.race.as_deref()),
+                (Some("Zoë"), Some("Zoë"))
+            );
+        }
     }
 }

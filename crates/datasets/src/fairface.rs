@@ -35,6 +35,7 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
         }
         dataset.label_files.push(path);
     }
+    keys.finish(&mut dataset);
     Ok(dataset)
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn load(root: &Path) -> Result<Dataset, DatasetError> {
             dataset.add_unlabelled(sample);
         }
     }
+    keys.finish(&mut dataset);
     Ok(dataset)
 }
 

@@ -86,6 +86,7 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
             Err(reason) => dataset.drop_row(rows.paths[row].clone(), reason),
         }
     }
+    keys.finish(&mut dataset);
     dataset.label_files.push(path);
     Ok(dataset)
 }

@@ -73,6 +73,7 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
         let key = sample.path.to_string_lossy().into_owned();
         keys.add(&mut dataset, key, sample, row.get(columns[3]));
     }
+    keys.finish(&mut dataset);
     dataset.label_files.push(path);
     Ok(dataset)
 }

@@ -61,6 +61,7 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
             dataset.add_unlabelled(sample);
         }
     }
+    keys.finish(&mut dataset);
     for file in listed.order.iter().filter(|file| !met.contains(file.as_str())) {
         dataset.drop_row(file.clone(), SkipReason::NoPicture);
     }

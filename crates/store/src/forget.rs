@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
+use facefold_core::names::normalised;
 use facefold_core::{ImageKey, SubjectId};
 use fs_err as fs;
 
@@ -67,7 +68,9 @@ impl Store {
             Forget::Image(path) => spellings(path, &self.header.dataset.root),
         };
         let named = |row: &SampleRow| match of {
-            Forget::Subject(subject) => row.sample.subject.as_ref() == Some(subject),
+            Forget::Subject(subject) => row.sample.subject.as_ref().is_some_and(|named| {
+                named == subject || normalised(named.as_str()) == normalised(subject.as_str())
+            }),
             Forget::Image(_) => spellings.contains(&plain(&row.sample.path)),
         };
         let mut keys: HashSet<ImageKey> =
