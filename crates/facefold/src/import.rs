@@ -400,7 +400,7 @@ fn by_key(
         let expected = dataset.samples.first().map(|s| s.path.display().to_string());
         return Err(Error::data(format!(
             "`{embeddings}`: expected paths as `{labels}` has them (`{}`), found none of them (`{found}`); write \
-             both alike",
+             both alike, or name the column otherwise where the rows are in the order of the labels",
             expected.unwrap_or_default()
         )));
     }

@@ -90,7 +90,8 @@ pub struct ImportArguments {
     #[arg(long, value_name = "NAME")]
     pub network: String,
     /// The column (of .npz, the array) of the embeddings' file with the path of each row's picture, by
-    /// which rows find their labels. Without it both are in the same order.
+    /// which rows find their labels. Default: `path` or `file`, if it has that; else both are in the same
+    /// order.
     #[arg(long, value_name = "COLUMN")]
     pub key: Option<String>,
     /// Embeddings of the mirrored pictures, trained on and averaged as those of extracted ones are.

@@ -16,6 +16,9 @@ pub use error::ImportError;
 /// Most values of a row: longer ones are a matrix that was not meant.
 const MOST_VALUES: usize = 65_536;
 
+/// Names by which a column, or array, of texts is taken for the paths of the rows' pictures.
+const PATHS: [&str; 6] = ["path", "paths", "file", "files", "filename", "filenames"];
+
 /// Bytes of values that are read at once.
 const BLOCK_BYTES: usize = 4 << 20;
 
@@ -30,8 +33,9 @@ pub struct ImportFiles {
     pub taps: Option<PathBuf>,
     /// The same of the mirrored pictures.
     pub mirrored_taps: Option<PathBuf>,
-    /// The column (in NPZ files, array) of the embeddings' file that has the path of each row's picture;
-    /// none where the rows are in the order of the labels.
+    /// The column (in NPZ files, array) of the embeddings' file that has the path of each row's picture.
+    /// None for `path`, `paths`, `file`, `files`, `filename` or `filenames`, where there is one with texts, else
+    /// for rows in the order of the labels.
     pub key: Option<String>,
 }
 
@@ -271,7 +275,13 @@ impl ImportedRows {
         let embeddings = Matrix::open(main, Part::Embeddings, true)?.ok_or_else(|| {
             ImportError::file(main, "embeddings", "none", "write them as a matrix of floats")
         })?;
-        let keys = files.key.as_deref().map(|key| keys(main, key)).transpose()?;
+        let keys = match &files.key {
+            Some(key) => Some(keys(main, key)?),
+            None => match path_column(main)? {
+                Some(name) => Some(keys(main, &name)?),
+                None => None,
+            },
+        };
         let rows = Self {
             embeddings,
             mirrored: part(Part::Mirrored, &files.mirrored)?,
@@ -415,6 +425,16 @@ fn next_of<'a>(cursor: &'a mut Option<Cursor<'_>>) -> Result<Option<&'a [f32]>, 
         Some(cursor) => cursor.next(),
         None => Ok(None),
     }
+}
+
+/// The column, or array, of a file with the paths of its rows by its name ([`PATHS`]).
+fn path_column(path: &Path) -> Result<Option<String>, ImportError> {
+    let names = match ending(path).as_str() {
+        "npz" => npz::text_arrays(path)?,
+        "parquet" | "pq" => parquet::text_columns(path)?,
+        _ => Vec::new(),
+    };
+    Ok(PATHS.iter().find_map(|wanted| names.iter().find(|name| name == wanted)).cloned())
 }
 
 /// The texts of a column, or array, of a file.

@@ -101,6 +101,20 @@ fn damaged(named: &Path, error: &io::Error) -> ImportError {
     }
 }
 
+/// The names of the arrays that are no numbers: texts, and Python's objects, which [`texts`] refuses.
+pub(super) fn text_arrays(path: &Path) -> Result<Vec<String>, ImportError> {
+    let (mut archive, names) = open(path)?;
+    let mut found = Vec::new();
+    for name in names {
+        let mut entry = archive.by_name(&format!("{name}.npy")).map_err(|e| unlike(path, &e))?;
+        let header = Header::read(&mut entry, &array(path, &name))?;
+        if header.dtype.contains(['U', 'S', 'O']) {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
 /// The texts of an array (`<U…` or `|S…`).
 pub(super) fn texts(path: &Path, name: &str) -> Result<Vec<String>, ImportError> {
     let (mut archive, names) = open(path)?;

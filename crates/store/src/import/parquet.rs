@@ -276,6 +276,14 @@ fn list<'a>(path: &Path, batch: &'a RecordBatch) -> Result<&'a ListArray, Import
     })
 }
 
+/// The names of the columns of texts.
+pub(super) fn text_columns(path: &Path) -> Result<Vec<String>, ImportError> {
+    let builder = open(path)?;
+    let fields = builder.schema().fields().iter();
+    let texts = fields.filter(|field| *field.data_type() == DataType::Utf8);
+    Ok(texts.map(|field| field.name().clone()).collect())
+}
+
 /// The texts of a column.
 pub(super) fn texts(path: &Path, name: &str) -> Result<Vec<String>, ImportError> {
     let builder = open(path)?;

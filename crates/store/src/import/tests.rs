@@ -157,6 +157,8 @@ fn npz_files_have_their_parts_by_name_compressed_or_not() {
         }
         let bytes = archive.finish().unwrap().into_inner();
         let path = written(directory.path(), "x.npz", &bytes);
+        let unnamed = ImportedRows::open(&files(path.clone())).unwrap();
+        assert_eq!(unnamed.keys().unwrap(), ["ä.jpg", "b.jpg", "c"]);
         let files = ImportFiles { key: Some("paths".to_owned()), ..files(path.clone()) };
         let rows = ImportedRows::open(&files).unwrap();
         assert_eq!((rows.len(), rows.lengths(), rows.has_mirrored()), (3, (2, 1), true));
@@ -256,8 +258,13 @@ fn parquet_files_of_lists_and_of_numbered_columns_give_the_same_rows() {
     let bare = vec![("path", names.clone()), ("0", column(0)), ("1", column(1))];
     parquet(&path, bare, Compression::SNAPPY);
     assert_eq!(embeddings(path.clone()).unwrap(), some(&ROWS));
-    let files = ImportFiles { key: Some("path".to_owned()), ..files(path.clone()) };
-    assert_eq!(ImportedRows::open(&files).unwrap().keys().unwrap(), ["a.jpg", "b.jpg", "c.jpg"]);
+    for key in [None, Some("path".to_owned())] {
+        let files = ImportFiles { key, ..files(path.clone()) };
+        assert_eq!(
+            ImportedRows::open(&files).unwrap().keys().unwrap(),
+            ["a.jpg", "b.jpg", "c.jpg"]
+        );
+    }
 
     let two = vec![("clip", lists(&list)), ("dino", lists(&list))];
     parquet(&path, two, Compression::SNAPPY);
