@@ -20,7 +20,7 @@ const OPEN_FROM: f32 = 100.0;
 /// use facefold_core::AgeTarget;
 /// let twenties: AgeTarget = "20-29".parse()?;
 /// assert_eq!((twenties.midpoint(), twenties.exact_years()), (24.5, None));
-/// assert_eq!((twenties.distance(25.0), twenties.distance(31.0)), (0.0, 2.0));
+/// assert_eq!((twenties.distance(29.6), twenties.distance(31.0)), (0.0, 2.0));
 /// assert_eq!(AgeTarget::exact(34.0).distance(31.0), 3.0);
 /// # Ok::<(), facefold_core::InvalidAgeTarget>(())
 /// ```
@@ -107,9 +107,11 @@ impl AgeTarget {
     }
 
     /// Years from a predicted age to the range: 0 inside it; the absolute error where the age is
-    /// exact.
+    /// exact. To a range a prediction counts in completed years, as its label does: 29.6 lies in 20-29, and 19.6
+    /// one year before it.
     #[must_use]
     pub fn distance(self, predicted: f32) -> f32 {
+        let predicted = if self.is_range() { predicted.trunc() } else { predicted };
         // What is no number is at no distance that is one.
         if predicted < self.low {
             self.low - predicted
@@ -206,9 +208,13 @@ mod tests {
     #[test]
     fn distances_are_measured_from_the_range_ends() {
         let twenties = AgeTarget::range(20.0, 29.0).unwrap();
-        for (predicted, distance) in [(18.5, 1.5), (20.0, 0.0), (29.0, 0.0), (29.5, 0.5)] {
+        for (predicted, distance) in
+            [(18.5, 2.0), (19.9, 1.0), (20.0, 0.0), (29.9, 0.0), (30.0, 1.0), (31.5, 2.0)]
+        {
             assert_eq!(twenties.distance(predicted), distance);
         }
+        assert_eq!(AgeTarget::range(0.0, 2.0).unwrap().distance(-0.4), 0.0);
+        assert_eq!(AgeTarget::exact(20.0).distance(20.75), 0.75);
         assert!(twenties.distance(f32::NAN).is_nan());
         assert!(AgeTarget::exact(3.0).distance(f32::NAN).is_nan());
         // An open end counts as 100 in the middle, not as the last year.
