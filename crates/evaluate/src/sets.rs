@@ -133,6 +133,14 @@ const COMPARED: usize = 2000;
 /// about one in a million; drawn ones are alike in every second pair.
 const CONFUSED: f64 = 1e-3;
 
+/// Where likeness says nothing, it also links more than a quarter of all subjects to each other, and more
+/// than [`MOST_NAMES`]. A person who stands in a set under some names gives pairs that are alike too,
+/// though in a group of that size.
+const CLUSTER: f64 = 0.25;
+
+/// Names that one person may have.
+const MOST_NAMES: usize = 5;
+
 /// Who stands in more than one set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SharedSubjects {
@@ -209,8 +217,7 @@ struct Alike {
 
 fn alike_rows(sets: &[SetRows<'_>], threshold: f32) -> Alike {
     let embedded: Vec<Embedded<'_>> = sets.iter().map(|set| Embedded::of(set)).collect();
-    let confused = |set: &Embedded<'_>| set.confused(threshold).filter(|&share| share > CONFUSED);
-    let confused: Vec<Option<f64>> = embedded.iter().map(confused).collect();
+    let confused: Vec<Option<f64>> = embedded.iter().map(|set| set.confused(threshold)).collect();
     let distinct = |&(set, _): &(usize, &Embedded<'_>)| confused[set].is_none();
     let mut pairs = Vec::new();
     for (second, others) in embedded.iter().enumerate().filter(distinct) {
@@ -285,8 +292,8 @@ impl<'a> Embedded<'a> {
         }
     }
 
-    /// The share of pairs of rows of different named subjects that are alike; none where fewer than
-    /// two subjects are named.
+    /// The share of pairs of rows of different named subjects that are alike, where likeness does not
+    /// distinguish them.
     fn confused(&self, threshold: f32) -> Option<f64> {
         let mut seen = HashSet::new();
         let rows = self.rows.iter().enumerate();
@@ -303,7 +310,20 @@ impl<'a> Embedded<'a> {
             let [one, two] = [i, j].map(|at| &self.of_set[self.rows[named[at]]]);
             subjects::is_one_subject(cosine, threshold, one.age, two.age)
         });
-        (pairs > 0).then(|| alike.count() as f64 / pairs as f64)
+        let mut links = Links::new(named.len());
+        let mut found = 0_usize;
+        for (one, other, _) in alike {
+            links.join(one, other);
+            found += 1;
+        }
+        let mut sizes: HashMap<usize, usize> = HashMap::new();
+        for subject in 0..named.len() {
+            *sizes.entry(links.root(subject)).or_default() += 1;
+        }
+        let largest = sizes.into_values().max().unwrap_or_default();
+        let share = found as f64 / pairs as f64;
+        let confused = largest > MOST_NAMES && largest as f64 > CLUSTER * named.len() as f64;
+        (confused && share > CONFUSED).then_some(share)
     }
 
     /// The rows of two sets that show one subject in different pictures, as their embeddings say.
@@ -459,17 +479,41 @@ mod tests {
         assert_eq!(joined.shared, shared);
         assert_eq!(joined.indistinct, []);
 
-        // Were Ann and Ben alike, likeness would say nothing of the first set.
-        let likened = directions.mapv(f32::abs) + 1.0;
-        let sets = [set("x", &first, likened.view()), set("y", &second, others.view())];
-        let joined = join_subjects(&sets, Some(THRESHOLD)).unwrap();
-        assert_eq!(joined.indistinct, [(SetName::new("x"), 1.0)]);
-        let shared = SharedSubjects { pictures: 1, rows: 2, alike: 0, subjects: 1 };
-        assert_eq!(joined.shared, shared);
-
         let sets = [set("x", &first, directions.view()), set("y", &second, directions.view())];
         let error = join_subjects(&sets, Some(THRESHOLD)).unwrap_err();
         assert!(error.to_string().contains("the set `y` has 4 x 3 embeddings"), "{error}");
+    }
+
+    /// `n` subjects of a set, by number; the first `names` of them are one person, and all where
+    /// `names` is `n`.
+    fn directions(n: usize, names: usize) -> Array2<f32> {
+        Array2::from_shape_fn((n, n), |(row, column)| {
+            f32::from(u8::from(column == row.saturating_sub(names - 1)))
+        })
+    }
+
+    #[test]
+    fn likeness_counts_unless_it_confuses_the_subjects_of_a_set() {
+        let people: Vec<SubjectId> = (0..40).map(|row| SubjectId::new(row.to_string())).collect();
+        let rows = |first: u8| -> Vec<_> {
+            (0..40_u8)
+                .map(|row| ("a.jpg", Some(&people[usize::from(row)]), first + row, 30.0))
+                .collect()
+        };
+        let (first, second) = (rows(0), rows(100));
+        let others = directions(40, 1);
+        let joined = |names: usize| {
+            let these = directions(40, names);
+            let sets = [set("x", &first, these.view()), set("y", &second, others.view())];
+            join_subjects(&sets, Some(THRESHOLD)).unwrap()
+        };
+        // One person under two, and under five names: 1 and 10 of 780 pairs of subjects are alike.
+        assert_eq!((joined(2).shared.subjects, joined(2).indistinct), (39, vec![]));
+        assert_eq!((joined(5).shared.subjects, joined(5).indistinct), (36, vec![]));
+        // All alike, as drawn faces are.
+        let confused = joined(40);
+        assert_eq!(confused.indistinct, [(SetName::new("x"), 1.0)]);
+        assert_eq!(confused.shared, SharedSubjects::default());
     }
 
     #[test]

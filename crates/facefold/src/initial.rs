@@ -31,6 +31,23 @@ impl InitialHeads {
         }
     }
 
+    /// What a reader must know where heads that start from a bundle are evaluated: it does not say which
+    /// people it was trained on, so that no split keeps them apart from the test rows.
+    pub(crate) fn warning<'a>(&self, tested: impl Iterator<Item = &'a str>) -> Option<String> {
+        let bundle = self.0.as_deref()?;
+        let trained: Vec<&str> = bundle.training.iter().map(|set| set.name.as_str()).collect();
+        let both: Vec<String> = tested
+            .filter(|set| trained.contains(set))
+            .map(|set| format!(" A set `{set}` is tested here, too."))
+            .collect();
+        Some(format!(
+            "Heads start from a bundle that was trained on `{}` (--init): where people, or pictures, of these \
+             stand among the test rows, figures are too good.{}",
+            trained.join("`, `"),
+            both.concat()
+        ))
+    }
+
     /// The settings with the bundle's head for this task to start from, or, where it has none, with
     /// its first one, whose hidden layers serve other tasks too.
     pub(crate) fn options(&self, task: Task, settings: &HeadOptions) -> HeadOptions {

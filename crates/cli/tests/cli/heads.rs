@@ -31,6 +31,18 @@ fn tasks_are_learnt_together_and_gone_on_with() {
     let answer = json(line(&format!("{go_on} --init {{}} --out {{}}"), &arguments));
     let notes = answer["metrics"]["gender"]["log"]["notes"].to_string();
     assert!(notes.contains("started from a trained head"), "{notes}");
+    // A bundle does not say who it was trained on, so that its people may be tested on.
+    let tune = format!(
+        "tune --store {{}} --task gender --head mlp {QUICK} --protocol kfold:2 \
+         --grid mlp.dropout=0.2,0.4 --init {{}} --out {{}}"
+    );
+    let report = json(line(&tune, &[drawn_store(), &bundle, &dir.path("tuned")]));
+    assert!(report["warnings"].to_string().contains("(--init): where people"), "{report}");
+    for head in 0..2 {
+        let head = &report["tasks"][0]["result"]["heads"][head];
+        let notes = head["fits"][0]["log"]["notes"].to_string();
+        assert!(notes.contains("started from a trained head"), "{}: {notes}", head["name"]);
+    }
     let wider = format!("{go_on} --set mlp.hidden_layer_sizes=[8] --init {{}} --out {{}}");
     let message = fail(line(&wider, &arguments), 1);
     assert!(message.contains("mlp.hidden_layer_sizes") && message.contains("[16]"), "{message}");

@@ -42,6 +42,8 @@ pub struct JoinedStores {
     pub notes: Vec<String>,
     /// Those of them on rows that count as one subject.
     subject_notes: Vec<String>,
+    /// What must be known of the sets before any figure.
+    warnings: Vec<String>,
 }
 
 /// Why a report on label rows cannot be made any more.
@@ -102,10 +104,21 @@ impl JoinedStores {
         Self::joined(sets.collect::<Result<_>>()?, features)
     }
 
+    /// What must be known of the sets before any figure.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// What must be known where heads start from a bundle and are evaluated here, if they do.
+    pub(crate) fn warning_of_initial_heads(&self, learning: &LearningOptions) -> Option<String> {
+        let tested = self.sets.iter().filter(|set| set.role != Role::Training);
+        learning.initial.warning(tested.map(|set| set.name.as_str()))
+    }
+
     /// The rows of all sets behind each other, with the subjects of all.
     fn joined(sets: Vec<StoreRows>, features: Features) -> Result<Self> {
-        let mut notes = Vec::new();
-        let subjects = joined_subjects(&sets, &mut notes)?;
+        let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+        let subjects = joined_subjects(&sets, &mut notes, &mut warnings)?;
         let matrices: Vec<FeatureMatrix> = sets.iter().map(|set| set.matrix.clone()).collect();
         let matrix = match &matrices[..] {
             [only] => only.clone(),
@@ -125,6 +138,7 @@ impl JoinedStores {
             left_out: BTreeMap::new(),
             subject_notes: notes.clone(),
             notes,
+            warnings,
         };
         for set in sets {
             let (first, keys) = (joined.samples.len(), joined.keys.len());

@@ -91,10 +91,12 @@ fn notes_on_imported(found: &GroupedSubjects) -> Vec<String> {
     notes
 }
 
-/// The subject of each label row of all sets, and notes on those who stand in several.
+/// The subject of each label row of all sets, notes on those who stand in several, and what must be known
+/// before any figure.
 pub(super) fn joined_subjects(
     sets: &[StoreRows],
     notes: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Option<SubjectId>>> {
     if let [only] = sets {
         return Ok(only.subjects.clone());
@@ -125,10 +127,11 @@ pub(super) fn joined_subjects(
     }
     let joined = join_subjects(&rows, Some(THRESHOLD))?;
     notes.push(note_on(joined.shared, joined.indistinct.is_empty()));
-    notes.extend(joined.indistinct.iter().map(|(set, share)| {
+    warnings.extend(joined.indistinct.iter().map(|(set, share)| {
         format!(
             "{:.2} % of pairs of different subjects of `{set}` have a cosine of at least {THRESHOLD}: \
-             likeness does not distinguish them, so only equal bytes join it with other sets.",
+             likeness does not distinguish them, so only equal bytes join it with other sets. Where people of \
+             `{set}` stand in another set in other pictures, figures are too good.",
             100.0 * share
         )
     }));
@@ -140,7 +143,7 @@ fn note_on(shared: SharedSubjects, all_compared: bool) -> String {
     let SharedSubjects { pictures, rows, alike, subjects } = shared;
     if subjects == 0 && !all_compared {
         return "No picture stands in more than one set, byte for byte. Whether subjects of two sets are \
-                alike was not compared for every set:"
+                alike was not compared for every set."
             .to_owned();
     }
     if subjects == 0 {

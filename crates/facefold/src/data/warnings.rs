@@ -35,7 +35,15 @@ pub(crate) fn of_run(stores: &JoinedStores, options: &LearningOptions) -> Vec<St
     let imported =
         imported.then(|| format!("{without_subject} of {} {NO_LIKENESS}.", stores.samples.len()));
     let alike = warn_of_names(stores);
-    untrained.into_iter().chain(imported).chain(alike).chain(lost).chain(ages).collect()
+    let of_sets = stores.warnings().to_vec();
+    untrained
+        .into_iter()
+        .chain(of_sets)
+        .chain(imported)
+        .chain(alike)
+        .chain(lost)
+        .chain(ages)
+        .collect()
 }
 
 /// What a reader must know where sets of imported embeddings name subjects alike: whether they are the same

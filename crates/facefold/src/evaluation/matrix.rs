@@ -57,6 +57,10 @@ pub fn matrix_of_stores(
     let stores = JoinedStores::open(learning, &[], progress)?;
     learning.initial.check(stores.store())?;
     let (mut tasks, mut warnings) = (Vec::new(), Vec::new());
+    if let Some(warning) = stores.warning_of_initial_heads(learning) {
+        progress.note(&warning);
+        warnings.push(warning);
+    }
     let directory = ReportDirectory::claim(&options.out)?;
     directory.announce_replacement(&options.origin.command, progress);
     directory.note_in(&stores, progress)?;

@@ -137,6 +137,7 @@ pub(super) fn head_with(
     Configuration(settings): &Configuration,
     share: f64,
 ) -> Result<Box<dyn Head>, HeadError> {
+    let start = options.start.clone();
     let mut document =
         serde_json::to_value(options).map_err(|error| HeadError::Setting(error.to_string()))?;
     for (name, value) in settings {
@@ -148,6 +149,7 @@ pub(super) fn head_with(
         HeadError::Setting(format!("{}: {error}", settings.join(" ")))
     };
     let mut options: HeadOptions = serde_json::from_value(document).map_err(shown)?;
+    options.start = start;
     options.mlp.epochs = part(options.mlp.epochs, share);
     options.mlp.min_steps = part(options.mlp.min_steps, share);
     registry::head(head, &options)

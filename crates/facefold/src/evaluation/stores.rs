@@ -142,6 +142,10 @@ pub(super) fn evaluate_rows(
     let has_thresholds = !options.thresholds.is_empty();
     let mut attributes = has_thresholds.then(|| stores.attributes(learning)).transpose()?;
     let mut warnings = options.warnings.clone();
+    if let Some(warning) = stores.warning_of_initial_heads(learning) {
+        progress.note(&warning);
+        warnings.push(warning);
+    }
     let mut tasks = Vec::new();
     let directory = ReportDirectory::claim(&options.out)?;
     directory.announce_replacement(&options.origin.command, progress);

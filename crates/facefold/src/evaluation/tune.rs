@@ -64,6 +64,7 @@ pub fn tune_stores(
     let trials = space.of_heads(&options.heads, settings)?;
     evaluate(options, progress, |plan, run| {
         let (mut heads, mut results) = (Vec::new(), Vec::new());
+        let settings = &options.learning.initial.options(plan.task, settings);
         for Trials { head, configurations, budget } in &trials {
             let found = facefold_evaluate::search(
                 plan,

@@ -71,6 +71,9 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<Bundle> 
     learning.require_learner(&[head(&options.head, &learning.heads)?])?;
     let stores = JoinedStores::open(learning, &[], progress)?;
     learning.initial.check(stores.store())?;
+    for warning in stores.warning_of_initial_heads(learning).iter().chain(stores.warnings()) {
+        progress.note(warning);
+    }
     let header = stores.store().header();
     let all = learning.tasks.iter().map(|&task| stores.task(task, learning));
     let all = all.collect::<Result<Vec<TaskData>>>()?;
