@@ -269,3 +269,21 @@ fn a_refit_trains_on_the_validation_rows_and_is_evaluated_without_them() {
     };
     assert_eq!(temperature(&quick()), temperature(&options));
 }
+
+#[test]
+fn a_fit_that_learns_its_rows_by_heart_is_not_refitted() {
+    // Features that say nothing of the age.
+    let mut generator = seeded(1, "noise");
+    let noise = Array2::from_shape_fn((300, 40), |_| generator.random_range(-1.0..1.0_f32));
+    let years = (0..300).map(|row: u16| f32::from(20 + row * 7 % 50)).collect();
+    let (matrix, targets) = (FeatureMatrix::new(noise, None).unwrap(), Targets::exact_years(years));
+    let mut options = quick();
+    options.mlp.min_steps = 900;
+    let once = fit("mlp", &options, &matrix, &targets, 1);
+    options.mlp.refit = true;
+    let refitted = fit("mlp", &options, &matrix, &targets, 1);
+    let notes = &refitted.log().notes;
+    assert!(notes.iter().any(|note| note.starts_with("not refitted on all rows")), "{notes:?}");
+    let rows = test_rows(&matrix);
+    assert!(refitted.predict(&matrix, &rows).unwrap() == once.predict(&matrix, &rows).unwrap());
+}
