@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 PICTURES, PEOPLE, LENGTH, FOLDS = 480, 80, 768, 5
 STRENGTH = 2.0
 # What may differ between two runs of one command: when, how long, and the words of the command.
-TIMES = {"command", "created", "date", "seconds"}
+TIMES = {"checksum", "command", "created", "date", "seconds"}
 
 
 def facefold(program, *words):

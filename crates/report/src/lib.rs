@@ -24,6 +24,7 @@ mod page;
 mod pdf;
 pub mod plot;
 mod png;
+mod sealed;
 mod side_by_side;
 mod svg;
 mod table;

@@ -14,6 +14,7 @@ use crate::inline::literal;
 use crate::markdown::render;
 use crate::model::{MatrixReport, TaskMatrix};
 use crate::page::{Block, Page};
+use crate::sealed::sealed;
 use crate::table::Table;
 
 /// Stands over every table of figures.
@@ -52,11 +53,10 @@ pub fn write(report: &MatrixReport, directory: &Path) -> Result<PathBuf, ReportE
     let path = directory.join("report.md");
     write_atomic(&path, markdown(report).as_bytes())?;
     let json_path = directory.join("report.json");
-    let mut json = serde_json::to_vec(report).map_err(|error| ReportError::Invalid {
+    let json = sealed(report).map_err(|error| ReportError::Invalid {
         path: json_path.clone(),
         message: error.to_string(),
     })?;
-    json.push(b'\n');
     write_atomic(&json_path, &json)?;
     Ok(path)
 }

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
+use crate::sealed;
 
 /// The version of `report.json`; raised when a reader of the old one would misread the new.
 pub const FORMAT: u32 = 1;
@@ -271,5 +272,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
         Some(format) => return Err(format!("expected format {FORMAT}, found {format}")),
         None => return Err(format!("expected format {FORMAT}, found none")),
     }
+    sealed::check(bytes)?;
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }

@@ -9,6 +9,7 @@ use crate::either::AnyReport;
 use crate::error::ReportError;
 use crate::lock::DirectoryLock;
 use crate::model::Report;
+use crate::sealed::sealed;
 use crate::{contents, html, markdown, matrix};
 
 /// The files of a written report.
@@ -52,11 +53,10 @@ pub fn write(report: &Report, directory: &Path) -> Result<Written, ReportError> 
     };
     write_atomic(&written.markdown, markdown::render(&page).as_bytes())?;
     write_atomic(&written.html, html::render(&page).as_bytes())?;
-    let mut json = serde_json::to_vec(report).map_err(|error| ReportError::Invalid {
+    let json = sealed(report).map_err(|error| ReportError::Invalid {
         path: written.json.clone(),
         message: error.to_string(),
     })?;
-    json.push(b'\n');
     write_atomic(&written.json, &json)?;
     Ok(written)
 }
