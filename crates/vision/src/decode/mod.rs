@@ -18,9 +18,11 @@
 //! the one that is decoded, and profiles, texts and thumbnails are never unpacked.
 
 mod container;
+mod exif;
 mod jpeg;
 mod memory;
 mod png;
+mod tiff;
 mod webp;
 
 use std::borrow::Cow;
@@ -185,6 +187,7 @@ impl<'a> Content<'a> {
             ImageFormat::Jpeg => Self::Jpeg(jpeg::File::parse(bytes)),
             ImageFormat::Png => Self::Other(format, png::prepare(bytes)?),
             ImageFormat::WebP => Self::Other(format, webp::prepare(bytes)?),
+            ImageFormat::Tiff => Self::Other(format, tiff::prepare(bytes)?),
             _ => Self::Other(format, container::prepare(bytes, format)?),
         })
     }
@@ -228,7 +231,9 @@ impl<'a> Content<'a> {
                     return Err(undecodable("the data go on behind the last pixel"));
                 }
                 if *format == ImageFormat::Tiff {
-                    container::check_strips(&prepared.bytes, memory)?;
+                    return tiff::check_strips(&prepared.bytes, memory)
+                        .and_then(|()| decode_other(&prepared.bytes, *format, memory))
+                        .map_err(|rejection| tiff::explained(&prepared.bytes, rejection));
                 }
                 decode_other(&prepared.bytes, *format, memory)
             }
@@ -347,8 +352,13 @@ fn undecodable(detail: impl Into<String>) -> Rejection {
 
 fn rejection(error: &ImageError) -> Rejection {
     let detail = error.to_string();
-    if matches!(error, ImageError::Limits(_)) {
-        return Rejection::new(RejectReason::TooLarge, detail);
+    match error {
+        ImageError::Limits(_) => return Rejection::new(RejectReason::TooLarge, detail),
+        // It is not among its own causes below.
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            return Rejection::new(RejectReason::Truncated, detail);
+        }
+        _ => {}
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {

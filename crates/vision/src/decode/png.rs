@@ -7,7 +7,7 @@ use facefold_core::Rejection;
 use image::metadata::Orientation;
 
 use super::container::{Endian, read_u32};
-use super::{Prepared, undecodable};
+use super::{Prepared, exif, undecodable};
 
 const SIGNATURE: usize = 8;
 
@@ -31,7 +31,7 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Prepared<'_>, Rejection> {
             b"IHDR" => headers += 1,
             b"acTL" => frames = read_u32(content, 0, Endian::Big).unwrap_or(2).max(1),
             b"eXIf" => {
-                orientation = Orientation::from_exif_chunk(content).unwrap_or(orientation);
+                orientation = exif::orientation(content).unwrap_or(orientation);
             }
             _ => {}
         }

@@ -64,10 +64,16 @@ fn every_format_gives_the_picture() {
     }
 }
 
-/// A JPEG with an EXIF segment that holds nothing but an orientation.
+/// An EXIF block that holds nothing but an orientation, with the name that it has in a JPEG.
+fn exif(orientation: u8) -> Vec<u8> {
+    let mut block = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    block.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    block
+}
+
+/// A JPEG with an EXIF segment.
 fn oriented(orientation: u8) -> Vec<u8> {
-    let mut tiff = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
-    tiff.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    let tiff = exif(orientation);
     let plain = encoded(quarters(), ImageFormat::Jpeg);
     let mut bytes = plain[..2].to_vec();
     bytes.extend([0xff, 0xe1]);
@@ -99,6 +105,20 @@ fn exif_orientation_is_applied() {
             [(w / 4, h / 4), (3 * w / 4, h / 4), (w / 4, 3 * h / 4), (3 * w / 4, 3 * h / 4)];
         for ((x, y), quarter) in centres.into_iter().zip(quarters) {
             assert!(close(*picture.get_pixel(x, y), quarter), "orientation {orientation}");
+        }
+    }
+}
+
+#[test]
+fn exif_of_png_and_webp_is_applied_with_and_without_its_name() {
+    let (png, webp) =
+        (encoded(quarters(), ImageFormat::Png), encoded(quarters(), ImageFormat::WebP));
+    for block in [&exif(6)[..], &exif(6)[6..]] {
+        let chunk = chunk(&[b"eXIf", block].concat());
+        let png = [&png[..33], &chunk, &png[33..]].concat();
+        let webp = extended_webp(&webp, [47, 31], &[(b"EXIF", block)]);
+        for file in [png, webp] {
+            assert_eq!(decode(&file, &Limits::default()).unwrap().dimensions(), (32, 48));
         }
     }
 }

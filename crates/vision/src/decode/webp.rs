@@ -6,7 +6,7 @@ use facefold_core::Rejection;
 use image::metadata::Orientation;
 
 use super::container::{Endian, read_u32};
-use super::{Prepared, undecodable};
+use super::{Prepared, exif, undecodable};
 
 const HEADER: usize = 12;
 
@@ -31,7 +31,7 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Prepared<'_>, Rejection> {
         match &kind {
             b"VP8X" => canvas = content.get(4..10).map(|sides| (three(sides), three(&sides[3..]))),
             b"ANMF" => frames += 1,
-            b"EXIF" => orientation = Orientation::from_exif_chunk(content).unwrap_or(orientation),
+            b"EXIF" => orientation = exif::orientation(content).unwrap_or(orientation),
             b"VP8 " | b"VP8L" if picture.is_some() => {
                 return Err(undecodable("more than one picture in the file"));
             }

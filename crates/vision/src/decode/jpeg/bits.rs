@@ -94,6 +94,14 @@ impl<'a> Bits<'a> {
         self.held < 0
     }
 
+    /// Whether the byte that the last code ends in is filled up with ones, as an encoder does, and
+    /// only zeros follow.
+    pub fn end_before_zeros(&self) -> bool {
+        let filling = u32::try_from(self.held % 8).unwrap_or(0);
+        let filled = self.buffer.leading_ones() >= filling;
+        filled && self.data.iter().rev().take(self.left()).all(|&byte| byte == 0)
+    }
+
     /// Whole bytes that were not taken.
     pub fn left(&self) -> usize {
         self.data.len().saturating_sub(self.at) + usize::try_from(self.held / 8).unwrap_or(0)

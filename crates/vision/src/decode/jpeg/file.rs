@@ -3,6 +3,7 @@
 use facefold_core::Rejection;
 use image::metadata::Orientation;
 
+use super::super::exif;
 use super::frame::Frame;
 use super::huffman::Definition;
 use super::tables::Tables;
@@ -274,7 +275,7 @@ impl<'a> File<'a> {
     fn read_orientation(&mut self, content: &[u8]) {
         if self.orientation == Orientation::NoTransforms
             && let Some(exif) = content.strip_prefix(b"Exif\0\0")
-            && let Some(orientation) = Orientation::from_exif_chunk(exif)
+            && let Some(orientation) = exif::orientation(exif)
         {
             self.orientation = orientation;
         }

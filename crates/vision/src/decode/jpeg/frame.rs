@@ -32,6 +32,20 @@ impl Frame {
         (most(|c| c.h).unwrap_or(1), most(|c| c.v).unwrap_or(1))
     }
 
+    /// Whether zune-jpeg decodes components of these sampling factors as libjpeg does: the first
+    /// component has the greatest ones, 1, 2 or 4, and each other one has those or 1.
+    ///
+    /// All 32 such combinations were compared. Where 2 stands beside 4, or another component than
+    /// the first is the greatest, most come out wrong.
+    pub fn is_sampled_as_usual(&self) -> bool {
+        let (h, v) = self.most();
+        let usual = |own: usize, most: usize| own == 1 || own == most;
+        matches!(h, 1 | 2 | 4)
+            && matches!(v, 1 | 2 | 4)
+            && self.components.first().is_some_and(|first| (first.h, first.v) == (h, v))
+            && self.components.iter().all(|c| usual(c.h, h) && usual(c.v, v))
+    }
+
     /// Columns and rows of the blocks that cover a component, without padding to whole MCUs.
     pub fn blocks(&self, component: usize) -> (usize, usize) {
         let (h, v) = self.most();

@@ -1,10 +1,11 @@
 //! JPEG: the file is taken apart here, every block of its scans is counted, and only what makes
 //! pixels is handed on, so that no other reader of the file can see another picture in it.
 //!
-//! A scan has no checksum. Corrupt data are detected because they hold another number
-//! of blocks than the frame has, or no code at all; a decoder would fill in the rest. So the codes
-//! are walked ([`scan`]) before zune-jpeg decodes the picture. It mistakes sequential pictures in
-//! several scans, which are decoded here as libjpeg does ([`planes`]).
+//! A scan has no checksum. Corrupt data are detected because they hold another number of blocks
+//! than the frame has, no code at all, or blocks that only zeros make ([`zeros`]); a decoder would
+//! fill in the rest. So the codes are walked ([`scan`]) before zune-jpeg decodes the picture. It
+//! mistakes sequential pictures in several scans, and unusual sampling: those are decoded here as
+//! libjpeg does ([`planes`]), and progressive pictures of such sampling are rejected.
 
 mod bits;
 mod file;
@@ -14,6 +15,7 @@ mod idct;
 mod planes;
 mod scan;
 mod tables;
+mod zeros;
 
 use facefold_core::{RejectReason, Rejection};
 use image::{DynamicImage, RgbImage};
@@ -24,6 +26,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::Header;
 pub(super) use file::File;
+use frame::Frame;
 
 /// Bytes a pixel at the peak: three coefficients of 16 bits (a progressive picture keeps them
 /// all) and three samples.
@@ -50,10 +53,14 @@ pub(super) fn header(file: &File) -> Result<Header, Rejection> {
 pub(super) fn decode(file: &File) -> Result<DynamicImage, Rejection> {
     let frame = file.frame()?;
     file.check_scans()?;
+    let usual = frame.is_sampled_as_usual();
     let pixels = if frame.progressive {
+        if !usual {
+            return Err(unusual_sampling(frame));
+        }
         scan::check_progressive(file)?;
         by_zune(&file.canonical()?)?
-    } else if file.scans.len() == 1 {
+    } else if usual && file.scans.len() == 1 {
         scan::check_sequential(file)?;
         by_zune(&file.canonical()?)?
     } else {
@@ -74,6 +81,18 @@ fn by_zune(canonical: &[u8]) -> Result<Vec<u8>, Rejection> {
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(canonical), options);
     decoder.decode().map_err(|error| undecodable(error.to_string()))
+}
+
+fn unusual_sampling(frame: &Frame) -> Rejection {
+    let factors: Vec<String> = frame
+        .components
+        .iter()
+        .map(|component| format!("{}x{}", component.h, component.v))
+        .collect();
+    undecodable(format!(
+        "a progressive JPEG whose components are sampled {} is not read: save it as a baseline JPEG",
+        factors.join(", ")
+    ))
 }
 
 fn undecodable(detail: impl Into<String>) -> Rejection {

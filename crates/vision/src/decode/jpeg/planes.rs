@@ -1,5 +1,5 @@
-//! Sequential pictures in several scans: a plane a component, then upsampling and colours as in
-//! libjpeg-turbo with its default settings.
+//! Sequential pictures in several scans or of unusual sampling: a plane a component, then upsampling
+//! and colours as in libjpeg-turbo with its default settings.
 
 use facefold_core::Rejection;
 
@@ -49,6 +49,7 @@ impl Blocks for Sink<'_> {
 /// Corrupt data, tables that are missing, or factors of sampling that are no whole multiples.
 pub(super) fn decode(file: &File<'_>) -> Result<Vec<u8>, Rejection> {
     let frame = file.frame()?;
+    let ratios = ratios(frame)?;
     let mut planes: Vec<Plane> = (0..frame.components.len()).map(|c| plane(frame, c)).collect();
     for (number, scan) in file.scans.iter().enumerate() {
         let quanta = scan
@@ -62,7 +63,6 @@ pub(super) fn decode(file: &File<'_>) -> Result<Vec<u8>, Rejection> {
     }
     let mut rgb = Vec::new();
     let (width, height) = (usize::from(frame.width), usize::from(frame.height));
-    let ratios = ratios(frame)?;
     let mut rows = vec![vec![0_u8; width]; planes.len()];
     rgb.reserve_exact(3 * width * height);
     for y in 0..height {
@@ -76,7 +76,7 @@ pub(super) fn decode(file: &File<'_>) -> Result<Vec<u8>, Rejection> {
             [luma, blue, red] => {
                 rgb.extend(luma.iter().zip(blue).zip(red).flat_map(|((&y, &b), &r)| ycc(y, b, r)));
             }
-            _ => return Err(undecodable(format!("{} components in several scans", rows.len()))),
+            _ => return Err(undecodable(format!("expected 3 components, found {}", rows.len()))),
         }
     }
     Ok(rgb)

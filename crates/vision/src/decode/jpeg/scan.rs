@@ -9,6 +9,7 @@ use super::huffman::{
     END_OF_BLOCK, FARTHEST, Pair, Pairs, Table, difference, extend, run_and_value, run_or_end,
 };
 use super::undecodable;
+use super::zeros::{Repeats, may_repeat};
 
 /// What the walk of a block found.
 type Walked = Result<(), &'static str>;
@@ -22,6 +23,9 @@ const OUT_OF_RANGE: &str = "a block is far brighter or darker than any";
 /// large: beyond this it is corrupt. Differences add up, so corruption anywhere before shows here.
 const BRIGHTEST: i32 = 1024 + 256;
 
+/// Bytes of zeros that may stand behind a scan: libjpeg passes over them.
+const MOST_PADDING: usize = 4;
+
 /// Gets the coefficients of a sequential scan's blocks, in natural order, not yet dequantized.
 pub(super) trait Blocks {
     /// Whether it wants them; a walk that only counts is faster.
@@ -32,7 +36,7 @@ pub(super) trait Blocks {
 }
 
 /// Counts blocks only.
-pub(super) struct Counted;
+struct Counted;
 
 impl Blocks for Counted {
     const WANTED: bool = false;
@@ -40,12 +44,25 @@ impl Blocks for Counted {
     fn block(&mut self, _: usize, _: (usize, usize), _: &[i16; 64]) {}
 }
 
+/// Has all coefficients read, and so checked, and keeps none.
+struct Checked;
+
+impl Blocks for Checked {
+    const WANTED: bool = true;
+
+    fn block(&mut self, _: usize, _: (usize, usize), _: &[i16; 64]) {}
+}
+
 /// Checks the data of a sequential picture's only scan.
 ///
 /// # Errors
-/// Data that end early, go on after the last block, or make no blocks.
+/// Data that end early, go on after the last block, make no blocks, or were replaced by zeros.
 pub(super) fn check_sequential(file: &File<'_>) -> Result<(), Rejection> {
-    sequential(file, 0, &mut Counted)
+    if may_repeat(&file.scans[0].parts) {
+        sequential(file, 0, &mut Checked)
+    } else {
+        sequential(file, 0, &mut Counted)
+    }
 }
 
 /// Walks a sequential scan's blocks.
@@ -178,6 +195,7 @@ fn pass(bits: &mut Bits<'_>, table: &Table, pairs: &Pairs) -> Walked {
 /// Reads the coefficients of a block.
 fn coefficients(bits: &mut Bits<'_>, table: &Table, block: &mut [i16; 64]) -> Walked {
     let mut at = 1;
+    let mut repeats = Repeats::default();
     while at < 64 {
         bits.fill();
         let code = table.next(bits);
@@ -188,9 +206,10 @@ fn coefficients(bits: &mut Bits<'_>, table: &Table, block: &mut [i16; 64]) -> Wa
         at += u32::from(code.advance);
         if code.size > 0 {
             let size = u32::from(code.size);
-            let value = extend(bits.take(size), size);
+            let value = bits.take(size);
+            repeats.add(u32::from(code.advance) - 1, size, value)?;
             let &place = ZIGZAG.get(at as usize - 1).ok_or(TOO_LONG)?;
-            block[usize::from(place)] = value as i16;
+            block[usize::from(place)] = extend(value, size) as i16;
         }
     }
     if at == 64 || at >= END_OF_BLOCK { Ok(()) } else { Err(TOO_LONG) }
@@ -273,7 +292,8 @@ fn walk(
                 Rejection::new(reason, format!("scan {scan}, MCU {index} of {total}: {what}"))
             })?;
         }
-        if bits.left() > 0 {
+        let padded = end == total && bits.left() <= MOST_PADDING && bits.end_before_zeros();
+        if bits.left() > 0 && !padded {
             return Err(undecodable(format!(
                 "scan {}: {} bytes are left after MCU {end} of {total}",
                 number + 1,

@@ -4,6 +4,10 @@ use facefold_core::RejectReason;
 
 use super::super::{Limits, decode};
 
+mod sampling;
+mod writer;
+mod zeros;
+
 /// Made by `tests/fixtures/make_jpegs.py`, which says how it is laid out.
 const CORPUS: &[u8] = include_bytes!("../../../tests/fixtures/jpegs.bin");
 const PIXELS: usize = 53 * 37 * 3;
@@ -101,6 +105,18 @@ fn data_that_go_wrong_are_rejected() {
     }
     // There is no checksum: data of another kind may by chance make as many blocks.
     assert!(rejected * 100 >= tried * 97, "{rejected} of {tried}");
+}
+
+#[test]
+fn a_few_zeros_behind_the_data_change_nothing() {
+    for Case { name, file, .. } in corpus() {
+        let (data, end) = file.split_at(file.len() - 2);
+        let with = |extra: &[u8]| decode(&[data, extra, end].concat(), &Limits::default());
+        let plain = with(&[]).unwrap();
+        assert_eq!(with(&[0]).as_ref(), Ok(&plain), "{name}");
+        assert_eq!(with(&[0; 4]).as_ref(), Ok(&plain), "{name}");
+        assert!(with(&[0; 5]).is_err() && with(&[0, 1]).is_err(), "{name}");
+    }
 }
 
 #[test]
