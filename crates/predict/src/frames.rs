@@ -1,8 +1,8 @@
 //! The frames of a video or a camera, through an `ffmpeg` that is started here.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -13,7 +13,26 @@ const HEAD: usize = 14;
 /// A frame of more bytes than this is no frame: 100 megapixels of three bytes.
 const MOST: usize = 300_000_000;
 /// Bytes of ffmpeg's error output that are kept.
-const WORDS: u64 = 4096;
+const WORDS: usize = 4096;
+
+/// Parts of ffmpeg's errors about films that are whole: about what is not read, and about films that
+/// were cut out of longer ones, whose first frames refer to earlier ones.
+const HARMLESS: [&str; 9] = [
+    "Referenced QT chapter track not found",
+    "unable to decode APP fields",
+    "Application provided invalid",
+    "co located POCs unavailable",
+    "mmco: unref short failure",
+    "reference picture missing during reorder",
+    "Missing reference picture",
+    "Could not find ref with POC",
+    "Last message repeated",
+];
+/// How the names of decoders of sound begin, of which ffmpeg may report errors though no sound is read.
+const OF_SOUND: [&str; 17] = [
+    "aac", "ac3", "alac", "amr", "ape", "atrac", "dca", "eac3", "flac", "mlp", "mp1", "mp2", "mp3",
+    "opus", "pcm_", "truehd", "vorbis",
+];
 
 /// Why there are no frames.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +64,20 @@ pub enum VideoError {
         /// Its last words.
         said: String,
     },
+    /// ffmpeg read what it could, and reported an error.
+    #[error(
+        "`{}` could be read only in part ({frames} frames were read): a part of it is missing or \
+         damaged; the first error of ffmpeg: {said}",
+        path.display()
+    )]
+    Partial {
+        /// The file.
+        path: PathBuf,
+        /// Frames that were read.
+        frames: u64,
+        /// Its first error.
+        said: String,
+    },
     /// ffmpeg sent something else than frames.
     #[error("ffmpeg sent no frame where one was expected: {0}")]
     Garbled(String),
@@ -65,9 +98,18 @@ pub struct Frames {
     path: PathBuf,
     output: BufReader<ChildStdout>,
     child: Arc<Mutex<Child>>,
-    words: Option<JoinHandle<String>>,
+    words: Option<JoinHandle<Words>>,
     next: u64,
     is_over: bool,
+}
+
+/// What ffmpeg wrote about errors.
+#[derive(Debug, Default)]
+struct Words {
+    /// The beginning of it.
+    said: String,
+    /// The first error about a film that is not whole.
+    damage: Option<String>,
 }
 
 /// Ends the reading of frames from another thread.
@@ -115,13 +157,7 @@ impl Frames {
         let output = child.stdout.take().ok_or_else(piped)?;
         let errors = child.stderr.take().ok_or_else(piped)?;
         // Read concurrently: a full pipe would block ffmpeg.
-        let words = std::thread::spawn(move || {
-            let (mut errors, mut said) = (errors, Vec::new());
-            // Whatever could be read is reported.
-            let _ = errors.by_ref().take(WORDS).read_to_end(&mut said);
-            let _ = io::copy(&mut errors, &mut io::sink());
-            String::from_utf8_lossy(&said).trim().to_owned()
-        });
+        let words = std::thread::spawn(move || listen(errors));
         Ok(Self {
             path: path.to_owned(),
             output: BufReader::with_capacity(1 << 20, output),
@@ -167,10 +203,11 @@ impl Frames {
         }
     }
 
-    /// The end of the stream, or ffmpeg's error.
+    /// The end of the stream, or ffmpeg's error. A camera's single bad frames are none.
     fn end(&mut self) -> Result<Option<Frame>, VideoError> {
         let status = locked(&self.child).wait();
-        let said = self.words.take().and_then(|words| words.join().ok()).unwrap_or_default();
+        let Words { said, damage } =
+            self.words.take().and_then(|words| words.join().ok()).unwrap_or_default();
         let failed = |said: String| VideoError::Failed {
             path: self.path.clone(),
             frames: self.next,
@@ -179,7 +216,12 @@ impl Frames {
         match status {
             Ok(status) if !status.success() => Err(failed(said)),
             Ok(_) if self.next == 0 => Err(failed("it holds no frame".to_owned())),
-            Ok(_) => Ok(None),
+            Ok(_) => match damage.filter(|_| !is_device(&self.path)) {
+                Some(said) => {
+                    Err(VideoError::Partial { path: self.path.clone(), frames: self.next, said })
+                }
+                None => Ok(None),
+            },
             Err(error) => Err(failed(error.to_string())),
         }
     }
@@ -207,7 +249,39 @@ impl Drop for Frames {
     }
 }
 
-/// Frames as BMP files one after another: each says how long it is, whatever its size.
+/// Reads ffmpeg's errors to their end.
+fn listen(errors: ChildStderr) -> Words {
+    let (mut errors, mut line) = (BufReader::new(errors), Vec::new());
+    let (mut said, mut first) = (String::new(), None);
+    // Whatever could be read is reported.
+    while errors.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        let text = String::from_utf8_lossy(&line);
+        if said.len() < WORDS {
+            said.push_str(&text);
+        }
+        first = first.or_else(|| damage(text.trim()));
+        line.clear();
+    }
+    Words { said: said.trim().to_owned(), damage: first }
+}
+
+/// A line of ffmpeg's errors as far as it tells that a film is not whole: without the address after the
+/// name of what reports it, as in `[h264 @ 0x55d0c8] error while decoding MB 0 5`.
+fn damage(line: &str) -> Option<String> {
+    let (from, said) = match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((from, said)) => (from.split(" @ ").next().unwrap_or(from), said),
+        None => ("", line),
+    };
+    let is_harmless = said.is_empty()
+        || HARMLESS.iter().any(|part| said.contains(part))
+        || OF_SOUND.iter().any(|start| from.starts_with(start));
+    // `NULL` is a parser without a name.
+    let from = if matches!(from, "" | "NULL") { String::new() } else { format!("{from}: ") };
+    (!is_harmless).then(|| format!("{from}{said}"))
+}
+
+/// Frames as BMP files one after another: each says how long it is, whatever its size. Where a film's
+/// pixels are not square, its frames are stretched until they are, fourfold at most.
 fn options(path: &Path, rate: f64) -> Vec<std::ffi::OsString> {
     let mut options: Vec<std::ffi::OsString> =
         ["-nostdin", "-hide_banner", "-loglevel", "error"].map(Into::into).to_vec();
@@ -223,7 +297,8 @@ fn options(path: &Path, rate: f64) -> Vec<std::ffi::OsString> {
     }
     options.extend(["-map", "0:v:0", "-vf"].map(Into::into));
     // Upwards: the frame at a time is the last one before it, and a single one is not lost.
-    options.push(format!("fps={rate}:round=up").into());
+    let square = r"scale=iw*clip(sar\,1\,4):ih/clip(sar\,0.25\,1)";
+    options.push(format!("fps={rate}:round=up,{square}").into());
     options.extend(["-f", "image2pipe", "-c:v", "bmp", "-pix_fmt", "bgr24", "-"].map(Into::into));
     options
 }
@@ -234,9 +309,120 @@ fn locked(child: &Mutex<Child>) -> std::sync::MutexGuard<'_, Child> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+    use std::process::{Command, Stdio};
 
-    use super::{Frames, VideoError, options};
+    use facefold_testing::{Need, skip};
+
+    use super::{Frames, VideoError, damage, options};
+
+    /// A film of two seconds and a sound, made by ffmpeg; none where that is not there.
+    fn film(directory: &Path, name: &str, how: &[&str]) -> Option<PathBuf> {
+        let path = directory.join(name);
+        let made = Command::new("ffmpeg")
+            .args(["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i"])
+            .args(["testsrc=size=160x120:rate=10:duration=2", "-f", "lavfi", "-i"])
+            .arg("sine=frequency=440:duration=3")
+            .args(["-c:v", "mpeg4", "-q:v", "2"])
+            .args(how)
+            .arg(&path)
+            .stdin(Stdio::null())
+            .status();
+        let Ok(status) = made else {
+            skip(Need::Ffmpeg);
+            return None;
+        };
+        assert!(status.success());
+        Some(path)
+    }
+
+    /// The sizes of all frames, and how they ended.
+    fn read(path: &Path) -> (Vec<(u32, u32)>, Option<VideoError>) {
+        let (mut sizes, mut end) = (Vec::new(), None);
+        for frame in Frames::open(path, 5.0).unwrap() {
+            match frame {
+                Ok(frame) => {
+                    let picture = image::load_from_memory(&frame.picture).unwrap();
+                    sizes.push((picture.width(), picture.height()));
+                }
+                Err(error) => end = Some(error),
+            }
+        }
+        (sizes, end)
+    }
+
+    #[test]
+    fn a_film_that_ends_early_or_is_damaged_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(path) = film(directory.path(), "whole.mkv", &[]) else { return };
+        let (whole, end) = read(&path);
+        // The sound is longer, which is no damage.
+        assert!(whole.len() >= 10 && end.is_none(), "{whole:?}, {end:?}");
+        let bytes = fs_err::read(&path).unwrap();
+        let cut = directory.path().join("cut.mkv");
+        fs_err::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        let (half, end) = read(&cut);
+        let said = end.expect("an error").to_string();
+        assert!((1..whole.len()).contains(&half.len()), "{half:?}");
+        assert!(said.contains("cut.mkv` could be read only in part"), "{said}");
+        assert!(said.ends_with(": File ended prematurely"), "{said}");
+
+        let mut noisy = bytes;
+        let middle = noisy.len() / 3;
+        noisy[middle..].iter_mut().step_by(53).for_each(|byte| *byte ^= 0x5a);
+        let damaged = directory.path().join("damaged.mkv");
+        fs_err::write(&damaged, &noisy).unwrap();
+        let (_, end) = read(&damaged);
+        assert!(matches!(end, Some(VideoError::Partial { .. })), "{end:?}");
+    }
+
+    #[test]
+    fn pixels_that_are_not_square_are_stretched() {
+        let directory = tempfile::tempdir().unwrap();
+        for (sar, size) in [
+            ("1", (160, 120)),
+            ("0", (160, 120)),
+            ("4/3", (213, 120)),
+            ("3/4", (160, 160)),
+            ("100", (640, 120)),
+        ] {
+            let name = format!("{}.mkv", sar.replace('/', "-"));
+            let filter = format!("setsar={sar}");
+            let Some(path) = film(directory.path(), &name, &["-vf", &filter, "-an"]) else {
+                return;
+            };
+            let (sizes, end) = read(&path);
+            assert!(end.is_none() && sizes.iter().all(|found| *found == size), "{sar}: {sizes:?}");
+        }
+    }
+
+    #[test]
+    fn errors_of_whole_films_are_no_damage() {
+        for line in [
+            "",
+            "[mov,mp4,m4a,3gp,3g2,mj2 @ 0x55d0c8] Referenced QT chapter track not found",
+            "[mjpeg @ 0x55d0c8] unable to decode APP fields: Invalid data found",
+            "[h264 @ 0x55d0c8] co located POCs unavailable",
+            "[aac @ 0x55d0c8] Input buffer exhausted before END element found",
+            "    Last message repeated 3 times",
+        ] {
+            assert_eq!(damage(line), None, "{line}");
+        }
+        for (line, said) in [
+            (
+                "[h264 @ 0x55d0c8] error while decoding MB 0 5, bytestream -5",
+                "h264: error while decoding MB 0 5, bytestream -5",
+            ),
+            (
+                "[matroska,webm @ 0x55d0c8] File ended prematurely",
+                "matroska,webm: File ended prematurely",
+            ),
+            ("film.mp4: Invalid data found", "film.mp4: Invalid data found"),
+            ("[NULL @ 0x55d0c8] Invalid NAL unit size", "Invalid NAL unit size"),
+        ] {
+            assert_eq!(damage(line).as_deref(), Some(said));
+        }
+    }
 
     fn line(path: &str, rate: f64) -> String {
         let words = options(Path::new(path), rate);

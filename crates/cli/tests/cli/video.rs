@@ -156,6 +156,39 @@ fn a_video_that_cannot_be_read_is_said() {
 }
 
 #[test]
+fn a_film_that_ends_early_is_answered_and_said() {
+    if !has_ffmpeg() {
+        return;
+    }
+    let dir = Dir::new();
+    let bundle = drawn_bundle();
+    let still = image::open(&pictures(drawn())[0]).expect("a picture").into_rgb8();
+    let film = film(&dir, "still", std::iter::repeat_n(still, 20));
+    let [whole, cut] = ["whole.mkv", "cut.mkv"].map(|name| dir.path(name));
+    let copied = Command::new("ffmpeg")
+        .args(["-nostdin", "-loglevel", "error", "-i"])
+        .arg(&film)
+        .args(["-c", "copy"])
+        .arg(&whole)
+        .status();
+    assert!(copied.expect("ffmpeg runs").success());
+    let bytes = std::fs::read(&whole).expect("a film");
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).expect("half a film");
+    let predict = "predict --bundle {} --video {} --format jsonl";
+    let frames = |text: &str| {
+        let row: Value = serde_json::from_str(text).expect("a row");
+        row["frames"].as_u64().expect("a count")
+    };
+    let all = frames(&succeed(line(predict, &[&bundle, &whole])));
+    let output = run(line(predict, &[&bundle, &cut]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("could be read only in part") && said.contains("prematurely"), "{said}");
+    let some = frames(&String::from_utf8_lossy(&output.stdout));
+    assert!((1..all).contains(&some), "{some} of {all}");
+}
+
+#[test]
 fn a_film_that_is_stopped_reports_what_was_found() {
     if !has_ffmpeg() {
         return;

@@ -50,8 +50,18 @@ pub struct FollowedVideo {
     pub people: Vec<TrackSummary>,
     /// Whether it was cancelled.
     pub cancelled: bool,
-    /// Why the video could not be read to its end.
+    /// Why the video could not be read to its end, or not whole.
     pub failure: Option<Error>,
+}
+
+impl FollowedVideo {
+    /// Whether there is something to report: a person was seen, or no person is in the frames
+    /// that could be read.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        let is_partial = |error| matches!(error, &Error::Video(VideoError::Partial { .. }));
+        !self.people.is_empty() || self.failure.as_ref().is_none_or(is_partial)
+    }
 }
 
 /// Follows the people of a video until its end, or until it is cancelled. Frames are annotated where
@@ -160,7 +170,25 @@ impl Work<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::VideoOptions;
+    use std::path::PathBuf;
+
+    use facefold_predict::VideoError;
+
+    use super::{FollowedVideo, VideoOptions};
+
+    #[test]
+    fn a_part_of_a_film_without_people_is_an_answer() {
+        let (path, said) = (PathBuf::new(), String::new());
+        let ended = |failure: Option<VideoError>| FollowedVideo {
+            people: Vec::new(),
+            cancelled: false,
+            failure: failure.map(Into::into),
+        };
+        assert!(ended(None).has_answer());
+        let partial = VideoError::Partial { path: path.clone(), frames: 1, said: said.clone() };
+        assert!(ended(Some(partial)).has_answer());
+        assert!(!ended(Some(VideoError::Failed { path, frames: 0, said })).has_answer());
+    }
 
     #[test]
     fn a_rate_is_some_frames_a_second() {

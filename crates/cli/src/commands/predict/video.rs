@@ -28,7 +28,7 @@ pub fn run(
     let progress = Terminal::listening()?;
     let followed = follow_video(path, predictor, annotated.as_ref(), options, &progress)?;
     progress.finish();
-    if followed.failure.is_none() || !followed.people.is_empty() {
+    if followed.has_answer() {
         print(arguments, &followed.people, output)?;
     }
     if let Some(annotated) = annotated {
