@@ -1,5 +1,7 @@
 //! Picture files as users have them: below folders, in lists, and on disks that hold anything.
 
+mod encodings;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fmt;
@@ -23,27 +25,51 @@ pub const MOST_BYTES: u64 = 256 << 20;
 
 /// Names of folders and files that systems, file servers and synchronisers leave among others; any
 /// case. What starts with a dot is left out too.
-const OF_SYSTEMS: [&str; 19] = [
+const OF_SYSTEMS: [&str; 35] = [
+    // macOS, and Macs on file servers.
     "__macosx",
+    "network trash folder",
+    "temporary items",
+    "thefindbycontentfolder",
+    "thevolumesettingsfolder",
+    // Windows.
+    "$recycle.bin",
+    "$extend",
+    "$windows.~bt",
+    "$windows.~ws",
+    "recycled",
+    "recycler",
+    "system volume information",
+    "thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    // Linux and Android.
+    "lost+found",
+    "lost.dir",
     "__pycache__",
+    // File servers: Synology, QNAP, NetApp and others.
+    "@appstore",
+    "@autoupdate",
+    "@database",
+    "@docker",
+    "@download",
     "@eadir",
     "@recently-snapshot",
     "@recycle",
+    "@s2s",
     "@sharebin",
+    "@sharesnap",
     "@tmp",
+    "@transcode",
     "#recycle",
     "#snapshot",
     "~snapshot",
-    "$recycle.bin",
-    "recycler",
-    "system volume information",
-    "lost+found",
-    "found.000",
-    "network trash folder",
-    "temporary items",
-    "thumbs.db",
-    "desktop.ini",
 ];
+
+/// How the names of further folders begin that file servers leave: `@SynoResource` and
+/// `@synologydrive` of Synology, `@__thumb` and `@__qini` of QNAP; any case.
+const OF_SERVERS: [&str; 2] = ["@syno", "@__"];
 
 /// Why a file or folder was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -167,7 +193,17 @@ impl Walk {
 
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') || OF_SYSTEMS.contains(&name.to_lowercase().as_str())
+    let lower = name.to_lowercase();
+    name.starts_with('.')
+        || OF_SYSTEMS.contains(&lower.as_str())
+        || OF_SERVERS.iter().any(|start| lower.starts_with(start))
+        || is_of_disk_check(&lower)
+}
+
+/// Whether Windows put what a check of the disk found into a folder of this name: `found.000` and so on.
+fn is_of_disk_check(lower: &str) -> bool {
+    let number = lower.strip_prefix("found.").unwrap_or_default();
+    number.len() == 3 && number.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Whether a file's name ends as a picture's does.
@@ -224,30 +260,51 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
     })
 }
 
-/// A list of paths in an unknown encoding.
+/// Why bytes are no list of paths.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the list of paths: expected one path a line in UTF-8 or the system's encoding, found {found}; \
-     save it as UTF-8"
-)]
-pub struct ListError {
-    found: &'static str,
+pub enum ListError {
+    /// A list in another encoding.
+    #[error(
+        "the list of paths: expected one path a line in UTF-8 or the system's encoding, found \
+         {found}; save it as UTF-8"
+    )]
+    Encoding {
+        /// The encoding.
+        found: &'static str,
+    },
+    /// No text, and nothing that a decoder reads either.
+    #[error(
+        "found neither a picture that can be read (JPEG, PNG, WebP, BMP, TIFF or GIF) nor a list of \
+         paths: the bytes start {start}"
+    )]
+    Binary {
+        /// The first bytes, in hexadecimal digits.
+        start: String,
+    },
 }
 
 /// The paths of a list, one a line; or one before each NUL where the list has any. A byte order
 /// mark is no part of the first, and UTF-16 is read where it has one. Empty lines are left out.
 ///
 /// # Errors
-/// [`ListError`] for UTF-16 that is invalid or has no byte order mark.
+/// [`ListError::Encoding`] for UTF-16 that is invalid or has no byte order mark, and for UTF-32;
+/// [`ListError::Binary`] for what is no text.
 pub fn list(bytes: &[u8]) -> Result<Vec<PathBuf>, ListError> {
+    if encodings::is_utf32(bytes) {
+        return Err(ListError::Encoding { found: "UTF-32" });
+    }
     let bytes = match bytes {
         [0xff, 0xfe, rest @ ..] => return utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => return utf16(rest, u16::from_be_bytes),
         [0xef, 0xbb, 0xbf, rest @ ..] => rest,
         _ => bytes,
     };
-    if looks_like_utf16(bytes) {
-        return Err(ListError { found: "UTF-16 without a byte order mark" });
+    if encodings::is_utf16(bytes) {
+        return Err(ListError::Encoding { found: "UTF-16 without a byte order mark" });
+    }
+    if encodings::is_binary(bytes) {
+        let start = bytes[..bytes.len().min(12)].iter().map(|byte| format!("{byte:02x}"));
+        return Err(ListError::Binary { start: start.collect::<Vec<_>>().join(" ") });
     }
     if bytes.contains(&0) {
         return Ok(paths(bytes.split(|&byte| byte == 0)).collect());
@@ -275,15 +332,8 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Vec<PathBuf>, ListErr
     let units: Vec<u16> = units.iter().map(|bytes| unit(*bytes)).collect();
     match String::from_utf16(&units) {
         Ok(text) if rest.is_empty() => Ok(paths(text.lines().map(str::as_bytes)).collect()),
-        _ => Err(ListError { found: "invalid UTF-16" }),
+        _ => Err(ListError::Encoding { found: "invalid UTF-16" }),
     }
-}
-
-/// Whether every second byte of several is 0, as where each ASCII letter takes two.
-fn looks_like_utf16(bytes: &[u8]) -> bool {
-    let pairs = bytes.as_chunks::<2>().0;
-    let half = |zero: usize| pairs.iter().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);
-    pairs.len() >= 4 && (half(0) || half(1))
 }
 
 #[cfg(test)]
@@ -333,12 +383,22 @@ mod tests {
             "$RECYCLE.BIN",
             "System Volume Information",
             "#recycle",
+            "found.000",
+            "a/FOUND.013",
+            "RECYCLED",
+            "LOST.DIR",
+            "@SynoResource",
+            "a/@__thumb",
         ];
         let mut files: Vec<String> = hidden.iter().map(|name| format!("{name}/1.jpg")).collect();
         files.extend(["a/1.jpg".to_owned(), "a/._1.jpg".to_owned()]);
+        let kept = ["@anna", "found.jpg", "found.year", "recycled art"];
+        files.extend(kept.iter().map(|name| format!("{name}/1.jpg")));
         let root = folder(&files.iter().map(String::as_str).collect::<Vec<_>>());
         let (pictures, skipped) = found(root.path());
-        assert_eq!(pictures, ["a/1.jpg"]);
+        let read =
+            ["@anna/1.jpg", "a/1.jpg", "found.jpg/1.jpg", "found.year/1.jpg", "recycled art/1.jpg"];
+        assert_eq!(pictures, read);
         assert_eq!(skipped.len(), hidden.len() + 1);
         assert!(skipped.iter().all(|(_, reason)| *reason == SkippedBecause::Hidden));
         // A folder that is named explicitly is read.

@@ -17,7 +17,7 @@ use fs_err as fs;
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
 
-use super::inputs::{Input, Unreadable, names, picture_names};
+use super::inputs::{Input, Unreadable, names, picture_names, shortened};
 use crate::error::{Context, Result};
 use crate::parallel::{Parallel, locked};
 use crate::progress::{Progress, Stage};
@@ -88,8 +88,10 @@ impl fmt::Display for ExplainedPictures {
             let unit = if is_class { "points" } else { "years" };
             let mean = |count: usize| format!("mean of {count}");
             let answer = match (&entry.label, entry.prediction) {
-                (Some(label), Some(share)) => format!("{label} {:.0} %", 100.0 * share),
-                (Some(label), None) => format!("{}: {label}", entry.task),
+                (Some(label), Some(share)) => {
+                    format!("{} {:.0} %", printable(label), 100.0 * share)
+                }
+                (Some(label), None) => format!("{}: {}", entry.task, printable(label)),
                 (None, Some(years)) => format!("{years:.1} years"),
                 (None, None) => entry.task.to_string(),
             };
@@ -102,7 +104,7 @@ impl fmt::Display for ExplainedPictures {
                 answer,
                 format!("{:.1} {unit}", scale * entry.map.max),
                 format!("{x}, {y}"),
-                entry.file.clone().unwrap_or_default(),
+                entry.file.as_deref().map(printable).unwrap_or_default().into_owned(),
             ]);
         }
         write!(f, "{table}")?;
@@ -282,6 +284,7 @@ impl Maps<'_> {
     fn file(&self, what: &str, bundle: usize, task: Task, label: &str) -> PathBuf {
         // A class may be called whatever a folder is called.
         let label = label.replace(['/', '\\'], "_");
+        let label = shortened(&label);
         let dash = if label.is_empty() { "" } else { "-" };
         let name = format!("{what}-{task}{dash}{label}.png");
         match self.bundles.get(bundle) {

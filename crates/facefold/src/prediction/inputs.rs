@@ -1,5 +1,6 @@
 //! The pictures to predict for: files, directories, and what comes on a stream.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,11 @@ use crate::progress::Progress;
 
 /// How many unreadable inputs are named.
 const SHOWN: usize = 20;
+/// Bytes of a name for what is written about an input: with what is put behind it, it is a name on any
+/// file system.
+const LONGEST_NAME: usize = 200;
+/// Hexadecimal digits of its hash in a name that was shortened.
+const DIGITS: usize = 12;
 
 /// A picture to predict for.
 #[derive(Debug, Clone)]
@@ -132,11 +138,34 @@ fn streamed(stream: impl Read) -> Result<Vec<Input>> {
             pictures::MOST_BYTES
         )));
     }
-    if decode::is_picture(&bytes) {
+    if decode::is_picture(&bytes) && !is_list_by_its_start(&bytes) {
         return Ok(vec![Input::Bytes(bytes)]);
     }
     let list = pictures::list(&bytes).context(failed)?;
     Ok(list.into_iter().map(Input::File).collect())
+}
+
+/// Whether bytes that start with the letters of a picture's format are a list, whose first name does.
+fn is_list_by_its_start(bytes: &[u8]) -> bool {
+    let is_letter = |byte: &u8| *byte >= b' ' && *byte != 0x7f;
+    match bytes {
+        // The length of the file: its last byte is a letter in names only.
+        [b'R', b'I', b'F', b'F', _, _, _, last, ..] => is_letter(last),
+        // Width, height and the colours that follow have control characters, or letters beyond ASCII.
+        [b'G', b'I', b'F', b'8', _, b'a', header @ ..] => {
+            let header = &header[..header.len().min(7)];
+            let line = header.split(|byte| b"\n\r\0".contains(byte)).next().unwrap_or_default();
+            line.iter().all(|byte| is_letter(byte) && byte.is_ascii()) && !is_gif(bytes)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a block of a GIF follows its header, and the colours that this announces.
+fn is_gif(bytes: &[u8]) -> bool {
+    let Some(&[.., flags, _, _]) = bytes.first_chunk::<13>() else { return false };
+    let colours = if flags & 0x80 == 0 { 0 } else { 3 << (1 + (flags & 7)) };
+    matches!(bytes.get(13 + colours), Some(b'!' | b',' | b';'))
 }
 
 /// Inputs that could not be opened: the others are predicted for.
@@ -202,20 +231,32 @@ pub fn require_outside(option: &str, directory: &Path, paths: &[PathBuf]) -> Res
     Ok(())
 }
 
-/// A name for what is written about each path: its file name without the ending, with a number
-/// where that is taken (also by one of `reserved`, or where only case differs).
+/// A name for what is written about each path: its file name without the ending, [shortened](shortened), with
+/// a number where that is taken (also by one of `reserved`, or where only case differs).
 pub(super) fn names<'a>(paths: impl Iterator<Item = &'a Path>, reserved: &[&str]) -> Vec<String> {
     let mut taken: HashSet<String> = reserved.iter().map(|&name| name.to_owned()).collect();
     paths
         .map(|path| {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             let stem = if stem.is_empty() || stem == "-" { "picture".into() } else { stem };
+            let stem = shortened(&stem);
             let numbered = (2..).map(|number| format!("{stem}-{number}"));
             let mut free = std::iter::once(stem.to_string()).chain(numbered);
             let free = free.find(|name| taken.insert(name.to_lowercase()));
             free.unwrap_or_default()
         })
         .collect()
+}
+
+/// A part of a file's name that leaves room for what is put before and behind it: as it is, or its
+/// beginning and a hash of the whole.
+pub(super) fn shortened(name: &str) -> Cow<'_, str> {
+    if name.len() <= LONGEST_NAME {
+        return Cow::Borrowed(name);
+    }
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    let beginning = &name[..name.floor_char_boundary(LONGEST_NAME - DIGITS - 1)];
+    Cow::Owned(format!("{beginning}-{}", &hash[..DIGITS]))
 }
 
 /// [`names`] of pictures.
@@ -230,7 +271,7 @@ mod tests {
     use facefold_vision::decode::{Limits, decode};
     use image::{Rgb, RgbImage};
 
-    use super::{Input, names, require_outside};
+    use super::{Input, LONGEST_NAME, inputs, names, require_outside};
 
     #[test]
     fn pixels_stay_what_they_are() {
@@ -253,6 +294,49 @@ mod tests {
         lower.sort();
         lower.dedup();
         assert_eq!(lower.len(), paths.len());
+    }
+
+    #[test]
+    fn long_names_are_shortened_and_stay_distinct() {
+        let long = |last: &str| format!("a/{}{last}.jpg", "é".repeat(123));
+        let paths = [long("1"), long("2"), long("1"), "short.jpg".to_owned()];
+        let found = names(paths.iter().map(Path::new), &[]);
+        assert!(found.iter().all(|name| name.len() <= LONGEST_NAME + 2), "{found:?}");
+        assert!(found[0].starts_with("éé") && found[0] != found[1], "{found:?}");
+        assert_eq!(found[2], format!("{}-2", found[0]));
+        assert_eq!(found[3], "short");
+    }
+
+    #[test]
+    fn a_list_may_start_as_a_picture_does() {
+        let streamed = |bytes: &[u8]| inputs(&["-".into()], bytes, &()).unwrap();
+        let gif = b"GIF89a\x40\x01\xf0\x00\x00\x00\x00;".as_slice();
+        let lists: [(&[u8], usize); 6] = [
+            (b"GIF89a stills/x.jpg\nb.jpg\n", 2),
+            (b"GIF87a\nb.jpg\nc.jpg\n", 3),
+            (b"GIF89a.jpg\0b.jpg\0", 2),
+            (b"RIFF2024WEBP.webp\nb.jpg\n", 2),
+            (b"BM stills of a film.jpg\n", 1),
+            (b"II*.jpg\nMM*.jpg\n", 2),
+        ];
+        for (list, names) in lists {
+            let found = streamed(list);
+            assert_eq!(found.len(), names, "{}", list.escape_ascii());
+            assert!(found.iter().all(|input| matches!(input, Input::File(_))));
+        }
+        let webp = b"RIFF\x24\x01\0\0WEBPVP8 ".as_slice();
+        // A size of 0x2020 by 0x2020, and no colours.
+        let letters = b"GIF89a    p ~,".as_slice();
+        for picture in [gif, webp, letters] {
+            assert!(
+                matches!(streamed(picture)[..], [Input::Bytes(_)]),
+                "{}",
+                picture.escape_ascii()
+            );
+        }
+        let heic = inputs(&["-".into()], b"\0\0\0\x18ftypheic\0\0".as_slice(), &()).unwrap_err();
+        let said = heic.in_full();
+        assert!(said.starts_with("cannot read stdin: found neither a picture"), "{said}");
     }
 
     #[test]
