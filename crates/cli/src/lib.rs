@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Rejected) => ExitCode::from(3),
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            terminal::note(&format!("error: {}", files::in_words(&with_causes(error.as_ref()))));
+            terminal::failure(&files::in_words(&with_causes(error.as_ref())));
             let wrong_usage = matches!(error.downcast_ref(), Some(facefold::Error::Options(_)));
             ExitCode::from(if wrong_usage { 2 } else { 1 })
         }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use facefold_terminal::note;
+use facefold_terminal::failure;
 use tracing_subscriber::EnvFilter;
 
 use crate::credentials::Credentials;
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("error: {error:#}"));
+            failure(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 /// The text with each control character as an escape that can be read, such as `\u{1b}` or `\n`: a
 /// file's name can hold sequences that move a terminal's cursor, change its title or hide lines. So
-/// with the characters that turn the direction of writing and would show a name in another order.
+/// with Unicode's separators of lines and paragraphs, and with the characters that turn the direction
+/// of writing and would show a name in another order.
 ///
 /// ```
 /// use facefold_core::text::printable;
@@ -16,13 +17,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, moves)
 }
 
-/// Whether a character moves what stands around it: a control character, or one of Unicode's
-/// embeddings, overrides and isolates (UAX 9).
+/// Whether a character moves what stands around it: a control character, a separator of lines or
+/// paragraphs, or one of Unicode's embeddings, overrides and isolates (UAX 9).
 fn moves(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// As [`printable`], but lines and tabs stay as they are: for texts of several lines.
+/// As [`printable`], but lines and tabs stay as they are: for texts of several lines, in which names
+/// are [`printable`] already.
 #[must_use]
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| moves(c) && c != '\n' && c != '\t')
@@ -199,6 +201,10 @@ mod tests {
         assert_eq!(printable("a\nb\u{9b}31m"), "a\\nb\\u{9b}31m");
         assert_eq!(printable_lines("a\nb\tc\rd\u{7f}"), "a\nb\tc\\rd\\u{7f}");
         assert_eq!(printable("gpj.\u{202e}a\u{2066}"), "gpj.\\u{202e}a\\u{2066}");
+        let separated = "a\u{2028}b\u{2029}c\u{85}d";
+        for safe in [printable(separated), printable_lines(separated)] {
+            assert_eq!(safe, "a\\u{2028}b\\u{2029}c\\u{85}d");
+        }
         for harmless in ["", "päth/to a.jpg", "\u{202f}", "日本.png"] {
             assert_eq!(printable(harmless), harmless);
         }

@@ -177,7 +177,7 @@ fn extractor(
     match extractor(DEFAULT_MODEL) {
         Ok(extractor) => Ok((DEFAULT_MODEL.to_owned(), extractor, None)),
         Err(error) => {
-            progress.note(&with_causes(&error));
+            progress.note(&with_causes(&error).split_whitespace().collect::<Vec<_>>().join(" "));
             let reason = "The weights of buffalo_s cannot be had, so this ran on an untrained \
                           network (seeded random weights, whole pictures as crops).";
             Ok(("untrained".to_owned(), extractor("untrained")?, Some(reason.to_owned())))

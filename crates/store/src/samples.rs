@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use facefold_core::checksum::{self, Checksum};
+use facefold_core::text::printable;
 use facefold_core::{ImageKey, Rejection, Sample};
 use fs_err as fs;
 use parquet::errors::ParquetError;
@@ -56,7 +57,8 @@ fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
 impl fmt::Display for RejectedSample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Rejection { reason, detail } = &self.rejection;
-        write!(f, "rejected {}: {reason} ({detail})", self.path.display())
+        let path = self.path.to_string_lossy();
+        write!(f, "rejected {}: {reason} ({detail})", printable(&path))
     }
 }
 

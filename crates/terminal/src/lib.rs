@@ -5,5 +5,5 @@ mod output;
 mod progress;
 
 pub use log::log;
-pub use output::{Output, document, document_line, line, note, script};
+pub use output::{Output, document, document_line, failure, line, note, script};
 pub use progress::{Terminal, on_interrupt};

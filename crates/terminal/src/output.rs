@@ -1,11 +1,11 @@
-//! What goes to stdout: answers for a person, or one JSON document. No control character that a
-//! file's name may hold reaches the terminal.
+//! What goes to stdout: answers for a person, or one JSON document; and notes on stderr. No control
+//! character that a file's name may hold reaches the terminal, and none begins a line of a note.
 
 use std::borrow::Cow;
 use std::io::{self, Result, Write};
 
 use console::Term;
-use facefold_core::text::{printable_lines, wrapped};
+use facefold_core::text::{printable, printable_lines, wrapped};
 use serde::Serialize;
 
 /// Where a command's answer goes.
@@ -85,10 +85,10 @@ pub fn document_line<T: Serialize>(value: &T) -> Result<()> {
     write(&without_controls(&serde_json::to_string(value)?))
 }
 
-/// JSON with the control characters escaped that it need not escape: U+007F to U+009F. They stand
-/// in strings only.
+/// JSON with the characters escaped that it need not escape: the control characters U+007F to U+009F,
+/// and the separators of lines and paragraphs. They stand in strings only.
 fn without_controls(json: &str) -> Cow<'_, str> {
-    let is_left = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+    let is_left = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}');
     if !json.contains(is_left) {
         return Cow::Borrowed(json);
     }
@@ -104,23 +104,44 @@ fn write(text: &str) -> Result<()> {
     }
 }
 
-/// Writes a line to stderr, above a progress bar if there is one.
+/// Writes one line to stderr, above a progress bar if there is one: a line feed in it is a name's,
+/// and escaped as other control characters are.
 pub fn note(text: &str) {
+    say_aside(&printable(text));
+}
+
+/// Writes why a command failed to stderr: `error: ` and the reason. Where that has several lines,
+/// those after the first are indented, so that no name in it makes a line of its own `error: `.
+pub fn failure(reason: &str) {
+    say_aside(&failure_lines(reason));
+}
+
+fn failure_lines(reason: &str) -> String {
+    format!("error: {}", reason.trim_end().replace('\n', "\n  "))
+}
+
+fn say_aside(text: &str) {
     // Nothing can be done about a stderr that cannot be written.
     let _ = writeln!(io::stderr().lock(), "{}", fitted(text, &Term::stderr()));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::without_controls;
+    use super::{failure_lines, without_controls};
 
     #[test]
     fn json_without_controls_is_the_same_document() {
-        let text = "a\u{1b}[2J\u{7f}\u{9b}31m\nö\u{a0}";
+        let text = "a\u{1b}[2J\u{7f}\u{9b}31m\nö\u{a0}\u{2028}";
         let json = serde_json::to_string(text).unwrap();
         let safe = without_controls(&json);
         assert!(!safe.chars().any(char::is_control), "{safe}");
         assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), text);
-        assert!(safe.contains("\\u007f\\u009b31m"), "{safe}");
+        assert!(safe.contains("\\u007f\\u009b31m") && safe.ends_with("\\u2028\""), "{safe}");
+    }
+
+    #[test]
+    fn no_name_in_a_reason_begins_a_line() {
+        let said = failure_lines("cannot read `a\nerror: all is lost`:\n  1 | x\n");
+        assert_eq!(said, "error: cannot read `a\n  error: all is lost`:\n    1 | x");
     }
 }

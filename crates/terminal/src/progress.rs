@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use facefold::{Pace, Progress, Stage, Step};
+use facefold_core::text::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::note;
@@ -69,7 +70,7 @@ impl Progress for Terminal {
         if let Some((_, bar, pace)) = &mut *shown {
             bar.set_length(step.total.unwrap_or(step.done));
             bar.set_position(step.done);
-            bar.set_message(format!("{} {}", pace.after(step), step.item));
+            bar.set_message(format!("{} {}", pace.after(step), printable(step.item)));
         }
         if step.total == Some(step.done)
             && let Some((_, bar, _)) = shown.take()

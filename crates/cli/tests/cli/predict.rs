@@ -115,7 +115,7 @@ fn no_name_of_a_file_moves_the_cursor_or_is_run() {
         std::fs::copy(&pictures(drawn())[0], dir.path("in").join(name)).expect("a copy");
     }
     std::fs::write(dir.path("in/c\u{1b}]0;title\u{7}.jpg"), "no picture").expect("a file");
-    let gone = PathBuf::from("gone\u{1b}[31m.jpg");
+    let gone = PathBuf::from("gone\u{1b}[31m\nerror: all\u{2028}is lost.jpg");
     for format in ["table", "csv", "json", "jsonl"] {
         let predict = format!("predict --bundle {{}} --format {format} . {{}}");
         let mut command = line(&predict, &[&bundle, &gone]);
@@ -127,6 +127,9 @@ fn no_name_of_a_file_moves_the_cursor_or_is_run() {
         let text = String::from_utf8(all).expect("UTF-8");
         let bad = |c: char| c.is_control() && c != '\n';
         assert!(!text.chars().any(bad), "{format}: {text:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("\\nerror: all\\u{2028}is lost.jpg`"), "{said}");
+        assert!(!said.lines().any(|line| line.starts_with("error: all")), "{said}");
         if format == "jsonl" {
             let first: Value = serde_json::from_str(text.lines().next().expect("a line")).unwrap();
             let path = first["path"].as_str().expect("a path");

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use facefold_core::Fold;
+use facefold_core::text::printable;
 
 use super::{Check, TaskCount};
 use crate::tally::LabelCount;
@@ -23,14 +24,14 @@ impl fmt::Display for Check {
         if let Some(images) = &self.images {
             writeln!(f, "\npictures: {} there, {} missing", images.present, images.missing)?;
             for path in &images.examples {
-                writeln!(f, "  missing: {}", path.display())?;
+                writeln!(f, "  missing: {}", printable(&path.to_string_lossy()))?;
             }
         }
         for note in &self.notes {
-            writeln!(f, "\nnote: {note}")?;
+            writeln!(f, "\nnote: {}", printable(note))?;
         }
         for error in self.errors() {
-            writeln!(f, "\nerror: {error}")?;
+            writeln!(f, "\nerror: {}", printable(&error))?;
         }
         Ok(())
     }
@@ -54,7 +55,7 @@ impl Check {
             writeln!(f, "  {count:>8}  passed over: {reason}")?;
         }
         for skipped in &self.skipped_examples {
-            writeln!(f, "            {}: {}", skipped.what, skipped.reason)?;
+            writeln!(f, "            {}: {}", printable(&skipped.what), skipped.reason)?;
         }
         Ok(())
     }
@@ -122,7 +123,8 @@ impl Check {
             let folds: Vec<String> = leak.folds.iter().map(ToString::to_string).collect();
             let splits: Vec<&str> = leak.splits.iter().map(|split| split.as_str()).collect();
             let places = [folds.join(", "), splits.join(", ")].join(" ");
-            writeln!(f, "  leak: `{}` is in {}", leak.subject, places.trim())?;
+            let subject = leak.subject.to_string();
+            writeln!(f, "  leak: `{}` is in {}", printable(&subject), places.trim())?;
         }
         Ok(())
     }
@@ -145,15 +147,16 @@ fn table(
     if rows.iter().all(|row| row.label.is_empty() || row.total == 0) {
         return Ok(());
     }
-    let widest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0).max(14);
+    let labels: Vec<_> = rows.iter().map(|row| printable(&row.label)).collect();
+    let widest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(14);
     writeln!(f, "\n{title}")?;
     write!(f, "  {:widest$}{:>8}", "", "total")?;
     for fold in folds {
         write!(f, "{:>8}", format!("fold {fold}"))?;
     }
     writeln!(f)?;
-    for row in rows {
-        let label = if row.label.is_empty() { "(empty)" } else { &row.label };
+    for (row, label) in rows.iter().zip(&labels) {
+        let label = if label.is_empty() { "(empty)" } else { label.as_ref() };
         write!(f, "  {label:widest$}{:>8}", row.total)?;
         for count in &row.per_fold {
             write!(f, "{count:>8}")?;
