@@ -89,9 +89,8 @@ pub struct ImportArguments {
     /// The network that made them. Stores of two networks, or of two lengths, are never joined.
     #[arg(long, value_name = "NAME")]
     pub network: String,
-    /// The column (of .npz, the array) of the embeddings' file with the path of each row's picture, by
-    /// which rows find their labels. Default: `path` or `file`, if it has that; else both are in the same
-    /// order.
+    /// The column (of .npz, the array) of the embeddings' file with the path of each row's picture.
+    /// Default: `path` or `file`, if it has that; else the rows are in the order of the labels.
     #[arg(long, value_name = "COLUMN")]
     pub key: Option<String>,
     /// Embeddings of the mirrored pictures, trained on and averaged as those of extracted ones are.

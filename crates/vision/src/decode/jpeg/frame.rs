@@ -35,7 +35,7 @@ impl Frame {
     /// Whether zune-jpeg decodes components of these sampling factors as libjpeg does: the first
     /// component has the greatest ones, 1, 2 or 4, and each other one has those or 1.
     ///
-    /// All 32 such combinations were compared. Where 2 stands beside 4, or another component than
+    /// All 32 such combinations were compared. Where a 2 meets a 4, or another component than
     /// the first is the greatest, most come out wrong.
     pub fn is_sampled_as_usual(&self) -> bool {
         let (h, v) = self.most();

@@ -120,7 +120,7 @@ fn an_orientation_of_either_type_is_applied() {
 }
 
 #[test]
-fn tiles_with_a_plane_for_each_colour_are_told_so() {
+fn tiles_with_a_plane_for_each_colour_are_rejected() {
     let tiles = page(200)
         .with(258, SHORT, &[8, 8, 8])
         .with(262, SHORT, &[2])

@@ -50,7 +50,7 @@ fn one_scan_of_any_sampling_is_decoded_as_separate_scans_are() {
 }
 
 #[test]
-fn a_progressive_picture_is_decoded_or_told_to_have_unusual_sampling() {
+fn a_progressive_picture_is_decoded_or_rejected_for_its_sampling() {
     let mut decoded = 0;
     for sampling in samplings() {
         match decode(&jpeg(sampling, Scans::Progressive, mean), &Limits::default()) {
