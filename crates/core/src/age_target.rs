@@ -111,7 +111,9 @@ impl AgeTarget {
     /// one year before it.
     #[must_use]
     pub fn distance(self, predicted: f32) -> f32 {
-        let predicted = if self.is_range() { predicted.trunc() } else { predicted };
+        let of_years = self.low.fract() == 0.0 && self.high.fract() == 0.0;
+        // Not the floor: a prediction just below 0 is one of 0.
+        let predicted = if self.is_range() && of_years { predicted.trunc() } else { predicted };
         // What is no number is at no distance that is one.
         if predicted < self.low {
             self.low - predicted
@@ -215,6 +217,7 @@ mod tests {
         }
         assert_eq!(AgeTarget::range(0.0, 2.0).unwrap().distance(-0.4), 0.0);
         assert_eq!(AgeTarget::exact(20.0).distance(20.75), 0.75);
+        assert_eq!(AgeTarget::range(20.5, 25.5).unwrap().distance(20.75), 0.0);
         assert!(twenties.distance(f32::NAN).is_nan());
         assert!(AgeTarget::exact(3.0).distance(f32::NAN).is_nan());
         // An open end counts as 100 in the middle, not as the last year.

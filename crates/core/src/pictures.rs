@@ -25,7 +25,7 @@ pub const MOST_BYTES: u64 = 256 << 20;
 
 /// Names of folders and files that systems, file servers and synchronisers leave among others; any
 /// case. What starts with a dot is left out too.
-const OF_SYSTEMS: [&str; 35] = [
+const OF_SYSTEMS: [&str; 40] = [
     // macOS, and Macs on file servers.
     "__macosx",
     "network trash folder",
@@ -49,6 +49,9 @@ const OF_SYSTEMS: [&str; 35] = [
     "lost.dir",
     "__pycache__",
     // File servers: Synology, QNAP, NetApp and others.
+    "@__desc",
+    "@__qini",
+    "@__thumb",
     "@appstore",
     "@autoupdate",
     "@database",
@@ -60,16 +63,14 @@ const OF_SYSTEMS: [&str; 35] = [
     "@s2s",
     "@sharebin",
     "@sharesnap",
+    "@synoresource",
+    "@synologydrive",
     "@tmp",
     "@transcode",
     "#recycle",
     "#snapshot",
     "~snapshot",
 ];
-
-/// How the names of further folders begin that file servers leave: `@SynoResource` and
-/// `@synologydrive` of Synology, `@__thumb` and `@__qini` of QNAP; any case.
-const OF_SERVERS: [&str; 2] = ["@syno", "@__"];
 
 /// Why a file or folder was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -194,10 +195,7 @@ impl Walk {
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let lower = name.to_lowercase();
-    name.starts_with('.')
-        || OF_SYSTEMS.contains(&lower.as_str())
-        || OF_SERVERS.iter().any(|start| lower.starts_with(start))
-        || is_of_disk_check(&lower)
+    name.starts_with('.') || OF_SYSTEMS.contains(&lower.as_str()) || is_of_disk_check(&lower)
 }
 
 /// Whether Windows put what a check of the disk found into a folder of this name: `found.000` and so on.
@@ -392,12 +390,19 @@ mod tests {
         ];
         let mut files: Vec<String> = hidden.iter().map(|name| format!("{name}/1.jpg")).collect();
         files.extend(["a/1.jpg".to_owned(), "a/._1.jpg".to_owned()]);
-        let kept = ["@anna", "found.jpg", "found.year", "recycled art"];
+        let kept = ["@__anna", "@anna", "@synoptic", "found.jpg", "found.year", "recycled art"];
         files.extend(kept.iter().map(|name| format!("{name}/1.jpg")));
         let root = folder(&files.iter().map(String::as_str).collect::<Vec<_>>());
         let (pictures, skipped) = found(root.path());
-        let read =
-            ["@anna/1.jpg", "a/1.jpg", "found.jpg/1.jpg", "found.year/1.jpg", "recycled art/1.jpg"];
+        let read = [
+            "@__anna/1.jpg",
+            "@anna/1.jpg",
+            "@synoptic/1.jpg",
+            "a/1.jpg",
+            "found.jpg/1.jpg",
+            "found.year/1.jpg",
+            "recycled art/1.jpg",
+        ];
         assert_eq!(pictures, read);
         assert_eq!(skipped.len(), hidden.len() + 1);
         assert!(skipped.iter().all(|(_, reason)| *reason == SkippedBecause::Hidden));

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use facefold_core::names::normalised;
+use facefold_core::names::{composed, normalised};
 use facefold_core::{AgeLabel, Sample, SubjectId};
 use serde::{Deserialize, Serialize};
 
@@ -325,23 +325,27 @@ impl Deduplication {
     }
 
     /// Gives subjects that rows of one picture name one name, the first, in all samples of `dataset`: the
-    /// row that linked them was kept once, and their other pictures must not stand in training and test.
+    /// row that linked them was kept once, and their other pictures must not stand in training and test. More
+    /// names than [`MOST_NAMES`] are no one person's: pictures of several people are listed so, and all keep
+    /// their names.
     pub fn finish(self, dataset: &mut Dataset) {
-        if self.one_person.is_empty() {
-            return;
-        }
-        let mut of_name: HashMap<SubjectId, SubjectId> = HashMap::new();
+        let mut people = People::default();
         for [one, other] in self.one_person {
-            let [one, other] = [one, other].map(|name| of_name.get(&name).cloned().unwrap_or(name));
-            for name in of_name.values_mut().filter(|name| **name == other) {
-                name.clone_from(&one);
-            }
-            of_name.insert(other, one.clone());
-            of_name.insert(one.clone(), one);
+            people.join(one, other);
         }
-        let renamed = of_name.iter().filter(|(name, first)| name != first).count();
+        let (mut renamed, mut of_many) = (0, 0);
+        let first_names = people.first_names();
+        for (name, (first, names)) in &first_names {
+            if *names > MOST_NAMES {
+                of_many += 1;
+            } else if name != first {
+                renamed += 1;
+            }
+        }
         for subject in dataset.samples.iter_mut().filter_map(|sample| sample.subject.as_mut()) {
-            if let Some(first) = of_name.get(subject) {
+            if let Some((first, names)) = first_names.get(subject)
+                && *names <= MOST_NAMES
+            {
                 subject.clone_from(first);
             }
         }
@@ -351,6 +355,59 @@ impl Deduplication {
                  counts as one person with the first"
             ));
         }
+        if of_many > 0 {
+            dataset.notes.push(format!(
+                "{of_many} subjects are named in rows of pictures that others have too, more than {MOST_NAMES} \
+                 of them in a chain, as where several people are in a picture: each keeps its name"
+            ));
+        }
+    }
+}
+
+/// Names that one person may have.
+const MOST_NAMES: usize = 5;
+
+/// Names of subjects, those of one person linked: union-find in order of appearance.
+#[derive(Default)]
+struct People {
+    numbers: HashMap<SubjectId, usize>,
+    names: Vec<SubjectId>,
+    /// A name of the same person that appeared before, or itself.
+    before: Vec<usize>,
+}
+
+impl People {
+    fn number(&mut self, name: SubjectId) -> usize {
+        *self.numbers.entry(name).or_insert_with_key(|name| {
+            self.names.push(name.clone());
+            self.before.push(self.before.len());
+            self.names.len() - 1
+        })
+    }
+
+    fn root(&mut self, mut at: usize) -> usize {
+        while self.before[at] != at {
+            self.before[at] = self.before[self.before[at]];
+            at = self.before[at];
+        }
+        at
+    }
+
+    fn join(&mut self, one: SubjectId, other: SubjectId) {
+        let [one, other] = [one, other].map(|name| self.number(name));
+        let (one, other) = (self.root(one), self.root(other));
+        self.before[one.max(other)] = one.min(other);
+    }
+
+    /// Of each name the person's first, and how many names the person has.
+    fn first_names(mut self) -> HashMap<SubjectId, (SubjectId, usize)> {
+        let roots: Vec<usize> = (0..self.names.len()).map(|at| self.root(at)).collect();
+        let mut sizes = vec![0; roots.len()];
+        for &root in &roots {
+            sizes[root] += 1;
+        }
+        let names = self.names.iter().zip(roots);
+        names.map(|(name, root)| (name.clone(), (self.names[root].clone(), sizes[root]))).collect()
     }
 }
 
@@ -362,7 +419,7 @@ fn normalise_names(sample: &mut Sample) {
         *subject = SubjectId::new(name);
     }
     for text in [&mut sample.class, &mut sample.race].into_iter().flatten() {
-        if let Cow::Owned(name) = normalised(text) {
+        if let Cow::Owned(name) = composed(text) {
             *text = name;
         }
     }
@@ -419,6 +476,8 @@ pub(crate) fn require_folder(root: &Path, expected: &'static str) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use facefold_core::{Sample, SubjectId};
 
     use super::{Dataset, DatasetKind, Deduplication, LoadOptions, Tree, load};
@@ -493,8 +552,27 @@ mod tests {
         keys.finish(&mut dataset);
         let names: Vec<&str> =
             dataset.samples.iter().map(|s| s.subject.as_ref().unwrap().as_str()).collect();
-        assert_eq!(names, ["ann", "ann", "ann", "dot", "dot", "dot"]);
+        assert_eq!(names, ["cid", "cid", "cid", "dot", "dot", "dot"]);
         assert!(dataset.notes[0].starts_with("3 subjects are named in a second row"));
+    }
+
+    #[test]
+    fn people_of_group_photographs_keep_their_names() {
+        let mut dataset = Dataset::new(DatasetKind::Manifest, "root".as_ref());
+        let mut keys = Deduplication::default();
+        for row in 0..20 {
+            for person in [row, row + 1] {
+                let subject = Some(SubjectId::new(format!("p{person}")));
+                let path = format!("{row}.jpg");
+                let sample = Sample { subject, ..Sample::unlabelled(&path) };
+                keys.add(&mut dataset, path, sample, "f");
+            }
+        }
+        keys.finish(&mut dataset);
+        let names: HashSet<&str> =
+            dataset.samples.iter().map(|s| s.subject.as_ref().unwrap().as_str()).collect();
+        assert_eq!(names.len(), 20);
+        assert!(dataset.notes[0].starts_with("21 subjects are named"), "{:?}", dataset.notes);
     }
 
     #[test]

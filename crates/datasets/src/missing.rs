@@ -1,5 +1,7 @@
 //! Words for missing values in label files.
 
+use facefold_core::names::INVISIBLE;
+
 /// The words, in lower case and without blanks and marks: `N/A` is `na`.
 const WORDS: [&str; 18] = [
     "nan",
@@ -53,7 +55,9 @@ pub fn known(text: &str) -> Option<&str> {
         .filter(|letter| letter.is_alphanumeric())
         .collect::<String>()
         .to_lowercase();
-    let silent = text.chars().all(|letter| letter.is_whitespace() || MARKS.contains(&letter));
+    let silent = text.chars().all(|letter| {
+        letter.is_whitespace() || MARKS.contains(&letter) || INVISIBLE.contains(&letter)
+    });
     (!silent && !WORDS.contains(&bare.as_str())).then_some(text)
 }
 
@@ -73,6 +77,9 @@ mod tests {
         for text in [
             "",
             "  ",
+            "\u{200b}",
+            "-\u{feff}",
+            "nan\u{200b}",
             "nan",
             "NaN",
             "NONE",

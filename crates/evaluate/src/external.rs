@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
+use facefold_core::names::composed;
 use facefold_core::text::from_cell;
 use facefold_core::{AgeTarget, Gender, ImageKey, Task};
 
@@ -56,8 +57,8 @@ pub struct MatchedPredictions {
 }
 
 /// The name of a column as it is looked for.
-fn normalised(name: &str) -> String {
-    name.trim().to_lowercase().replace(['-', ' '], "_")
+fn plain_name(name: &str) -> String {
+    composed(name.trim()).to_lowercase().replace(['-', ' '], "_")
 }
 
 /// The columns that a task's predictions may be in.
@@ -84,7 +85,7 @@ impl ExternalPredictions {
         let header = reader.headers().map_err(broken)?.clone();
         let mut columns = HashMap::new();
         for (index, name) in header.iter().enumerate() {
-            if columns.insert(normalised(name), index).is_some() {
+            if columns.insert(plain_name(name), index).is_some() {
                 return Err(file_error(
                     path,
                     format!("expected each column once, found two `{name}`"),
@@ -203,7 +204,7 @@ impl ExternalPredictions {
     fn columns_of(&self, task: Task, classes: &[String]) -> Result<TaskColumns, EvaluateError> {
         let label = self.label(task);
         let of_class = |class: &String| {
-            let name = format!("p_{}", normalised(class));
+            let name = format!("p_{}", plain_name(class));
             self.columns.get(&name).copied()
         };
         let of_classes: Vec<Option<usize>> = classes.iter().map(of_class).collect();
@@ -219,7 +220,7 @@ impl ExternalPredictions {
                         "expected a column of probabilities for each class of {task}, found `p_{}` for both \
                          `{other}` and `{class}`, whose names differ in case, blanks or hyphens alone; leave the \
                          probabilities out, or rename one class in the labels and here",
-                        normalised(class)
+                        plain_name(class)
                     ),
                 ));
             }
@@ -376,7 +377,7 @@ fn is_missing(text: &str) -> bool {
 
 /// The class that a text names: a gender, an age group by its name or by ages in it, or a class.
 fn class_of(task: Task, classes: &[String], text: &str) -> Option<usize> {
-    let named = |name: &str| classes.iter().position(|class| class == name);
+    let named = |name: &str| classes.iter().position(|class| composed(class) == composed(name));
     match task {
         Task::Gender => named(&Gender::parse(text)?.to_string()),
         Task::AgeGroup => named(text).or_else(|| {

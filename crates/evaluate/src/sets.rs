@@ -134,7 +134,7 @@ const COMPARED: usize = 2000;
 const CONFUSED: f64 = 1e-3;
 
 /// Where likeness says nothing, it also links more than a quarter of all subjects to each other, and more
-/// than [`MOST_NAMES`]. A person who stands in a set under some names gives pairs that are alike too,
+/// than [`MOST_NAMES`], or all of three or more where there are no more. A person who stands in a set under some names gives pairs that are alike too,
 /// though in a group of that size.
 const CLUSTER: f64 = 0.25;
 
@@ -322,7 +322,11 @@ impl<'a> Embedded<'a> {
         }
         let largest = sizes.into_values().max().unwrap_or_default();
         let share = found as f64 / pairs as f64;
-        let confused = largest > MOST_NAMES && largest as f64 > CLUSTER * named.len() as f64;
+        let confused = if named.len() <= MOST_NAMES {
+            largest > 2 && largest == named.len()
+        } else {
+            largest > MOST_NAMES && largest as f64 > CLUSTER * named.len() as f64
+        };
         (confused && share > CONFUSED).then_some(share)
     }
 
@@ -514,6 +518,11 @@ mod tests {
         let confused = joined(40);
         assert_eq!(confused.indistinct, [(SetName::new("x"), 1.0)]);
         assert_eq!(confused.shared, SharedSubjects::default());
+        // All of three.
+        let three = Array2::ones((3, 40));
+        let sets = [set("x", &first[..3], three.view()), set("y", &second, others.view())];
+        let joined = join_subjects(&sets, Some(THRESHOLD)).unwrap();
+        assert_eq!(joined.indistinct, [(SetName::new("x"), 1.0)]);
     }
 
     #[test]

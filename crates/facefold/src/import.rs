@@ -120,7 +120,19 @@ fn import_into(options: &ImportOptions, progress: &dyn Progress) -> Result<Impor
     let network = network_name(&options.network)?;
     let rows = ImportedRows::open(&options.files)?;
     let dataset = Source::new(DatasetKind::Manifest, &options.labels).load(progress)?;
-    let matched = match rows.keys() {
+    let keys = rows.keys().filter(|keys| {
+        let asked = options.files.key.is_some();
+        let of_labels = asked || names_some(keys, &dataset);
+        if !of_labels {
+            progress.note(&format!(
+                "`{}` has a column of paths, none of which `{}` has: rows are taken in the order of the labels",
+                options.files.embeddings.display(),
+                options.labels.display()
+            ));
+        }
+        of_labels
+    });
+    let matched = match keys {
         Some(keys) => by_key(keys, &dataset, options)?,
         None => in_order(rows.len(), rows.lengths().0, &dataset, options)?,
     };
@@ -366,6 +378,25 @@ fn in_order(
     Ok((0..rows).map(Some).collect())
 }
 
+/// The label rows by their path.
+fn by_path(dataset: &Dataset) -> HashMap<&Path, usize> {
+    let samples = dataset.samples.iter().enumerate();
+    samples.map(|(index, sample)| (sample.path.as_path(), index)).collect()
+}
+
+/// A key as label rows have their paths: below the root, without `./` before it.
+fn below_root<'a>(key: &'a str, dataset: &Dataset) -> &'a Path {
+    let path = Path::new(key);
+    let path = path.strip_prefix(&dataset.root).unwrap_or(path);
+    path.strip_prefix(".").unwrap_or(path)
+}
+
+/// Whether a key is the path of a label row.
+fn names_some(keys: &[String], dataset: &Dataset) -> bool {
+    let samples = by_path(dataset);
+    keys.iter().any(|key| samples.contains_key(below_root(key, dataset)))
+}
+
 /// The sample of each row by its path.
 fn by_key(
     keys: &[String],
@@ -373,18 +404,11 @@ fn by_key(
     options: &ImportOptions,
 ) -> Result<Vec<Option<usize>>> {
     let (labels, embeddings) = (options.labels.display(), options.files.embeddings.display());
-    let samples: HashMap<&Path, usize> = dataset
-        .samples
-        .iter()
-        .enumerate()
-        .map(|(index, sample)| (sample.path.as_path(), index))
-        .collect();
+    let samples = by_path(dataset);
     let mut first: HashMap<usize, usize> = HashMap::new();
     let mut matched = Vec::with_capacity(keys.len());
     for (row, key) in keys.iter().enumerate() {
-        let path = Path::new(key);
-        let path = path.strip_prefix(&dataset.root).unwrap_or(path);
-        let sample = samples.get(path.strip_prefix(".").unwrap_or(path)).copied();
+        let sample = samples.get(below_root(key, dataset)).copied();
         if let Some(sample) = sample
             && let Some(earlier) = first.insert(sample, row)
         {
@@ -400,7 +424,7 @@ fn by_key(
         let expected = dataset.samples.first().map(|s| s.path.display().to_string());
         return Err(Error::data(format!(
             "`{embeddings}`: expected paths as `{labels}` has them (`{}`), found none of them (`{found}`); write \
-             both alike, or name the column otherwise where the rows are in the order of the labels",
+             both alike",
             expected.unwrap_or_default()
         )));
     }

@@ -212,7 +212,7 @@ const SETTINGS: [Setting; 51] = [
     Setting {
         name: "mlp.refit",
         values: "`true`, `false`",
-        meaning: "a second fit on training and validation rows together, for all epochs, unless the validation loss of the first rose again until its last epoch. Validation scores and intervals are those of the first fit; `mlp-groups-from-age` and `mlp-stacked` do not refit",
+        meaning: "a second fit on training and validation rows together, for all epochs, unless the set is small and the validation error of the first rose again until its last epoch. Validation scores and intervals are those of the first fit; `mlp-groups-from-age` and `mlp-stacked` do not refit",
     },
     Setting {
         name: "mlp.memory_gb",

@@ -17,7 +17,15 @@ const WORDS: usize = 4096;
 
 /// Parts of ffmpeg's errors about films that are whole: about what is not read, and about films that
 /// were cut out of longer ones, whose first frames refer to earlier ones.
-const HARMLESS: [&str; 9] = [
+const HARMLESS: [&str; 17] = [
+    "non-existing PPS",
+    "non-existing SPS",
+    "PPS id out of range",
+    "decode_slice_header error",
+    "no frame!",
+    "Invalid frame dimensions 0x0",
+    "Error submitting packet to decoder",
+    "Error while decoding stream",
     "Referenced QT chapter track not found",
     "unable to decode APP fields",
     "Application provided invalid",
@@ -29,9 +37,10 @@ const HARMLESS: [&str; 9] = [
     "Last message repeated",
 ];
 /// How the names of decoders of sound begin, of which ffmpeg may report errors though no sound is read.
-const OF_SOUND: [&str; 17] = [
-    "aac", "ac3", "alac", "amr", "ape", "atrac", "dca", "eac3", "flac", "mlp", "mp1", "mp2", "mp3",
-    "opus", "pcm_", "truehd", "vorbis",
+const OF_SOUND: [&str; 25] = [
+    "aac", "ac3", "adpcm", "alac", "amr", "ape", "atrac", "cook", "dca", "eac3", "flac", "gsm",
+    "mlp", "mp1", "mp2", "mp3", "opus", "pcm_", "sipr", "speex", "truehd", "tta", "vorbis",
+    "wavpack", "wma",
 ];
 
 /// Why there are no frames.
@@ -266,12 +275,15 @@ fn listen(errors: ChildStderr) -> Words {
 }
 
 /// A line of ffmpeg's errors as far as it tells that a film is not whole: without the address after the
-/// name of what reports it, as in `[h264 @ 0x55d0c8] error while decoding MB 0 5`.
+/// name of what reports it, as in `[h264 @ 0x55d0c8] error while decoding MB 0 5`. Of several names the last,
+/// as in `[vist#0:0/h264 @ 0x55d0c8] [dec:h264 @ 0x55d0d0] …`.
 fn damage(line: &str) -> Option<String> {
-    let (from, said) = match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
-        Some((from, said)) => (from.split(" @ ").next().unwrap_or(from), said),
-        None => ("", line),
-    };
+    let (mut from, mut said) = ("", line);
+    while let Some((name, rest)) = said.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        from = name.split(" @ ").next().unwrap_or(name);
+        said = rest;
+    }
+    let from = from.strip_prefix("dec:").unwrap_or(from);
     let is_harmless = said.is_empty()
         || HARMLESS.iter().any(|part| said.contains(part))
         || OF_SOUND.iter().any(|start| from.starts_with(start));

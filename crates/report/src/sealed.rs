@@ -29,9 +29,11 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
         before.is_some_and(|before| bytes[..before].ends_with(MARKER))
     });
     if is_sealed && checksum::check(bytes, MARKER) != Checksum::Right {
-        return Err("expected what its checksum says, found other bytes: it was damaged, or changed by hand; \
-                    copy it anew, or repeat its run"
-            .to_owned());
+        return Err(
+            "expected what its checksum says, found other bytes: it was damaged, or written by \
+                    another program; copy it anew, repeat its run, or take its entry `checksum` out"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -221,13 +221,16 @@ struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Years by their error; classes by the loss, which is less noisy than accuracy.
     fn improves(&self, epoch: &Epoch, target: TargetKind) -> bool {
-        let error = |epoch: &Epoch| match target {
-            TargetKind::Regression => epoch.validation_score,
-            TargetKind::Classes { .. } => epoch.validation_loss,
-        };
-        self.epoch.as_ref().is_none_or(|best| error(epoch) < error(best))
+        self.epoch.as_ref().is_none_or(|best| error(epoch, target) < error(best, target))
+    }
+}
+
+/// What decides between epochs: of years their error; of classes the loss, which is less noisy than accuracy.
+pub(super) fn error(epoch: &Epoch, target: TargetKind) -> f64 {
+    match target {
+        TargetKind::Regression => epoch.validation_score,
+        TargetKind::Classes { .. } => epoch.validation_loss,
     }
 }
 

@@ -248,7 +248,7 @@ fn age_ranges(page: &mut Page, result: &CvResult) {
     }
     page.paragraph(format!(
         "On {} whose age label is a range: the fraction predicted inside it, both ends included, \
-         and the mean distance to it, which is 0 inside.",
+         and the mean distance to it, which is 0 inside; in completed years, so that 29.6 is inside 20-29.",
         test_rows(result, AgeMetrics::range_rows),
     ));
     page.table(table);
