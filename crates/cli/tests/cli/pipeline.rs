@@ -245,11 +245,12 @@ pub fn read_json(path: &std::path::Path) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Drops what may differ between two runs of one command: how long things took, and when.
+/// Drops what may differ between two runs of one command: how long things took, and when, and the checksum of it.
 pub fn without_times(mut value: Value) -> Value {
     match &mut value {
         Value::Object(map) => {
-            map.retain(|name, _| !name.contains("seconds") && name != "date" && name != "command");
+            let varies = ["date", "command", "checksum"];
+            map.retain(|name, _| !name.contains("seconds") && !varies.contains(&name.as_str()));
             for inner in map.values_mut() {
                 *inner = without_times(inner.take());
             }
