@@ -20,6 +20,7 @@ pub mod font;
 pub mod function_head;
 pub mod head;
 pub mod intervals;
+pub mod links;
 pub mod names;
 pub mod pictures;
 mod principal_components;

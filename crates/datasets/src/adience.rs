@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{Fold, Gender, Sample, SubjectId};
 
-use crate::dataset::{Dataset, DatasetKind, Deduplication, LoadOptions, Tree, require_folder};
+use crate::dataset::{Dataset, DatasetKind, LoadOptions, Tree, require_folder};
+use crate::deduplication::Deduplication;
 use crate::error::DatasetError;
 use crate::missing::known;
 use crate::table::{Columns, Row, Table};

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{Gender, Sample, Split};
 
-use crate::dataset::{Dataset, DatasetKind, Deduplication, require_folder, stays_below_root};
+use crate::dataset::{Dataset, DatasetKind, require_folder, stays_below_root};
+use crate::deduplication::Deduplication;
 use crate::error::DatasetError;
 use crate::table::{Columns, Row, Table};
 

@@ -10,7 +10,8 @@ use std::path::Path;
 
 use facefold_core::{AgeLabel, Gender, Sample, Split};
 
-use crate::dataset::{Dataset, DatasetKind, Deduplication, SkipReason, Skipped, require_folder};
+use crate::dataset::{Dataset, DatasetKind, SkipReason, Skipped, require_folder};
+use crate::deduplication::Deduplication;
 use crate::error::DatasetError;
 use crate::missing::known;
 use crate::pictures;

@@ -12,9 +12,8 @@ use facefold_core::{Gender, Sample, SubjectId};
 use jiff::Span;
 use jiff::civil::Date;
 
-use crate::dataset::{
-    Dataset, DatasetKind, Deduplication, SkipReason, require_folder, stays_below_root,
-};
+use crate::dataset::{Dataset, DatasetKind, SkipReason, require_folder, stays_below_root};
+use crate::deduplication::Deduplication;
 use crate::error::DatasetError;
 use crate::mat::{self, Value};
 use crate::missing::known;

@@ -7,6 +7,7 @@
 pub mod ages;
 pub mod check;
 pub mod dataset;
+mod deduplication;
 pub mod error;
 pub mod oversample;
 pub mod policy;

@@ -11,7 +11,8 @@ use std::path::{Component, Path, PathBuf};
 
 use facefold_core::{Fold, Gender, Sample, SubjectId};
 
-use crate::dataset::{Dataset, DatasetKind, Deduplication, require_folder};
+use crate::dataset::{Dataset, DatasetKind, require_folder};
+use crate::deduplication::Deduplication;
 use crate::error::DatasetError;
 use crate::table::{Columns, Row, Table};
 

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use facefold_core::{AgeLabel, Fold, Gender, Sample, Split, SubjectId};
 
-use crate::dataset::{
-    Dataset, DatasetKind, Deduplication, SkipReason, require_folder, stays_below_root,
-};
+use crate::dataset::{Dataset, DatasetKind, SkipReason, require_folder, stays_below_root};
+use crate::deduplication::Deduplication;
 use crate::error::DatasetError;
 use crate::pictures;
 use crate::table::{Columns, Row, Table};

@@ -21,7 +21,6 @@ mod gather;
 mod holdout;
 pub mod journal;
 pub mod label_errors;
-mod links;
 pub mod matrix;
 pub mod metrics;
 pub mod predictions;

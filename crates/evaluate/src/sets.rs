@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use facefold_core::links::Links;
 use facefold_core::{ImageKey, SubjectId, Targets};
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
-use crate::links::Links;
 use crate::row_info::RowInfo;
 use crate::subjects::{self, COPY};
 

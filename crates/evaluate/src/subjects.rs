@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use facefold_core::links::Links;
 use facefold_core::{ImageKey, SubjectId, rows_of_equal_pictures};
 use ndarray::{Array2, ArrayView2, Axis, Slice};
 use rayon::prelude::*;
 
 use crate::error::EvaluateError;
-use crate::links::Links;
 
 /// Age from which cosines are trusted: `ArcFace` embeddings of infants lie close to each other.
 pub const LEAST_AGE: f32 = 7.0;

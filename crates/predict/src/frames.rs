@@ -274,7 +274,7 @@ fn listen(errors: ChildStderr) -> Words {
     Words { said: said.trim().to_owned(), damage: first }
 }
 
-/// A line of ffmpeg's errors as far as it tells that a film is not whole: without the address after the
+/// A line of ffmpeg's errors as far as it says that a film is not whole: without the address after the
 /// name of what reports it, as in `[h264 @ 0x55d0c8] error while decoding MB 0 5`. Of several names the last,
 /// as in `[vist#0:0/h264 @ 0x55d0c8] [dec:h264 @ 0x55d0d0] …`.
 fn damage(line: &str) -> Option<String> {

@@ -5,7 +5,8 @@ use std::path::Path;
 use facefold_core::{Fold, Gender, Sample, Split, SubjectId, Task};
 
 use super::{CheckOptions, check};
-use crate::dataset::{Dataset, DatasetKind, Deduplication, LoadOptions, SkipReason, load};
+use crate::dataset::{Dataset, DatasetKind, LoadOptions, SkipReason, load};
+use crate::deduplication::Deduplication;
 use crate::policy::{DropReason, LabelPolicy};
 use facefold_testing::{Need, given};
 

@@ -268,7 +268,7 @@ fn the_removal_of_one_person_does_not_end_that_of_another() {
     let who = SubjectId::new(WHO);
     let mut writer = Store::open_for_writing(directory.path()).unwrap();
     let traces = writer.find_traces(Forget::Subject(&who)).unwrap();
-    // Whoever types the name may write its letters in another form of Unicode.
+    // The name may be typed in another form of Unicode.
     let typed = SubjectId::new(format!("\u{ff3a}{}\u{200b}", &WHO[1..]));
     assert_eq!(writer.find_traces(Forget::Subject(&typed)).unwrap().keys, traces.keys);
     assert!(writer.begin_removal(&traces).unwrap());
