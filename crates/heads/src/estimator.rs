@@ -161,13 +161,15 @@ impl<M: Model> FittedHead for Fitted<M> {
     }
 }
 
-/// Class probabilities or ages that lie row by row.
+/// Class probabilities, or ages, none below 0, that lie row by row.
 pub(crate) fn predicted_targets(
     target: TargetKind,
     outputs: Vec<f32>,
 ) -> Result<PredictedTargets, HeadError> {
     match target {
-        TargetKind::Regression => Ok(PredictedTargets::Regression(outputs)),
+        TargetKind::Regression => {
+            Ok(PredictedTargets::Regression(outputs.into_iter().map(years::not_negative).collect()))
+        }
         TargetKind::Classes { count } => {
             Array2::from_shape_vec((outputs.len() / count.max(1), count), outputs)
                 .map(PredictedTargets::Classes)

@@ -1,6 +1,18 @@
-//! Age labels that are ranges: their midpoints, and the validation error that chooses a fit.
+//! Ages in years: labels that are ranges, the validation error that chooses a fit, and predicted ages.
 
 use facefold_core::{AgeTarget, Targets, exact_ages_decide};
+use facefold_onnx::computation::{ComputationGraph, Operation, Value};
+
+/// A predicted age, or 0 where a regression went below it. What is no number stays none.
+pub(crate) fn not_negative(years: f32) -> f32 {
+    if years < 0.0 { 0.0 } else { years }
+}
+
+/// Exports the predicted age of a face from those of its crops: the mean, or 0 where that is below it.
+pub(crate) fn export(years: Value, graph: &mut ComputationGraph) -> Value {
+    let mean = graph.compute(Operation::MeanOfCrops { width: 1 }, &[years]);
+    graph.rectify(mean)
+}
 
 /// The ages in years; for a range, its midpoint.
 pub(crate) fn midpoints(ages: &[AgeTarget]) -> Vec<f32> {

@@ -5,6 +5,7 @@ use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 
 use super::LinearModel;
 use crate::estimator::Fitted;
+use crate::years;
 
 /// Exports the computation of the head of this state dict.
 pub(crate) fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<Value, HeadError> {
@@ -12,9 +13,13 @@ pub(crate) fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<
     let features = features.export(graph);
     let weights = model.columns().into_iter().collect();
     let outputs = graph.layer("output", features, weights, model.biases);
-    let (prediction, width) = match target {
-        TargetKind::Regression => (graph.scaled(outputs, model.years.1, model.years.0), 1),
-        TargetKind::Classes { count } => (graph.compute(Operation::Softmax, &[outputs]), count),
-    };
-    Ok(graph.compute(Operation::MeanOfCrops { width }, &[prediction]))
+    Ok(match target {
+        TargetKind::Regression => {
+            years::export(graph.scaled(outputs, model.years.1, model.years.0), graph)
+        }
+        TargetKind::Classes { count } => {
+            let probabilities = graph.compute(Operation::Softmax, &[outputs]);
+            graph.compute(Operation::MeanOfCrops { width: count }, &[probabilities])
+        }
+    })
 }

@@ -7,6 +7,7 @@ use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 use super::{AgeDecoding, AgeLoss, MlpOptions};
 use crate::age_graph;
 use crate::loss::{YEARS, expectation, median_year, ordinal_probabilities, softmax};
+use crate::years::not_negative;
 
 /// Decodes the outputs of a trained network.
 #[derive(Debug, Clone)]
@@ -94,7 +95,7 @@ impl Decoder {
     /// Years, one a row, of what [`Self::probabilities`] gives for years.
     pub(super) fn years_of(&self, probabilities: &[f32]) -> Vec<f32> {
         if !self.predicts_distribution() {
-            return probabilities.to_vec();
+            return probabilities.iter().copied().map(not_negative).collect();
         }
         let year = match self.decoding {
             AgeDecoding::MedianYear => median_year,
@@ -134,7 +135,8 @@ impl Decoder {
         graph: &mut ComputationGraph,
     ) -> Value {
         match self.decoding {
-            _ if !self.predicts_distribution() => probabilities,
+            _ if matches!(self.target, TargetKind::Classes { .. }) => probabilities,
+            _ if !self.predicts_distribution() => graph.rectify(probabilities),
             AgeDecoding::MedianYear => age_graph::median_year(graph, probabilities),
             AgeDecoding::Median => age_graph::median(graph, probabilities),
             AgeDecoding::Expectation => age_graph::expectation(graph, probabilities),

@@ -6,6 +6,7 @@ use facefold_onnx::computation::{ComputationGraph, Operation, Value};
 use super::fitted::{LEAST_PROBABILITY, SvmModel, scale};
 use super::subproblems::present_classes;
 use crate::estimator::Fitted;
+use crate::years;
 
 /// Exports the computation of the head of this state dict: years, two classes, or one class against
 /// the rest. The coupling of the pairs of more classes is a loop that ends when it has converged.
@@ -14,11 +15,15 @@ pub(crate) fn export(state: &StateDict, graph: &mut ComputationGraph) -> Result<
     let rows = features.export(graph);
     let scaled = graph.with(Operation::Multiply, rows, scale(features.width()));
     let decisions = model.classifiers.export(scaled, graph);
-    let (prediction, width) = match target {
-        TargetKind::Regression => (graph.scaled(decisions, model.years.1, model.years.0), 1),
-        TargetKind::Classes { count } => (probabilities(&name, &model, decisions, graph)?, count),
-    };
-    Ok(graph.compute(Operation::MeanOfCrops { width }, &[prediction]))
+    Ok(match target {
+        TargetKind::Regression => {
+            years::export(graph.scaled(decisions, model.years.1, model.years.0), graph)
+        }
+        TargetKind::Classes { count } => {
+            let probabilities = probabilities(&name, &model, decisions, graph)?;
+            graph.compute(Operation::MeanOfCrops { width: count }, &[probabilities])
+        }
+    })
 }
 
 fn probabilities(

@@ -5,7 +5,7 @@ use facefold_heads::{AgeDecoding, AgeLoss, HeadOptions, MultiClass, registry};
 use facefold_onnx::computation::{ComputationGraph, Operation, Step, Value};
 use ndarray::{Array2, Axis, concatenate};
 
-use crate::support::{aged, blobs, fit, quick, test_rows};
+use crate::support::{aged, blobs, fit, quick, test_rows, years};
 
 /// The value of a formula for rows of features, of so many crops a face.
 fn evaluate(
@@ -128,6 +128,27 @@ fn exported_regressors_agree_with_their_heads() {
     options.ensemble.members = 2;
     for name in ["mlp-residual", "mlp-ensemble", "linear", "svm", "svm-linear"] {
         agrees(name, &options, &matrix, &targets);
+    }
+}
+
+/// Far from the training rows a regression goes below 0, where no age is.
+#[test]
+fn no_age_below_0_is_predicted_or_exported() {
+    let (matrix, targets) = aged(240, 1);
+    let mut options = quick();
+    options.mlp.age_loss = AgeLoss::L2;
+    for name in ["mlp", "linear", "svm-linear"] {
+        let fitted = fit(name, &options, &matrix, &targets, 3);
+        let far = -10.0 * &matrix.plain().to_array();
+        let rows: Vec<usize> = (0..far.nrows()).collect();
+        let mut graph = ComputationGraph::default();
+        let prediction = registry::export(&fitted.state_dict(), &mut graph).unwrap();
+        let exported = evaluate(&graph, prediction, far.clone(), 1);
+        let predicted =
+            years(fitted.predict(&FeatureMatrix::new(far, None).unwrap(), &rows).unwrap());
+        for ages in [exported.into_raw_vec_and_offset().0, predicted] {
+            assert!(ages.contains(&0.0) && ages.iter().all(|&age| age >= 0.0), "{name}: {ages:?}");
+        }
     }
 }
 
