@@ -1,5 +1,7 @@
 //! Intervals around predicted ages, calibrated on rows that the head was not fitted on.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::censored::{AgeInterval, age_probabilities};
@@ -102,6 +104,8 @@ pub struct CalibrationRow {
     pub weight: f64,
     /// Distance from the training faces, 1 at the border of the unfamiliar; 0 where not known.
     pub distance: f32,
+    /// Number of the subject: rows with the same one show one person, whose residuals are alike.
+    pub subject: usize,
 }
 
 impl CalibrationRow {
@@ -294,12 +298,23 @@ fn bins(rows: &[CalibrationRow]) -> Vec<usize> {
     starts
 }
 
-/// The weight that may lie outside at one end: a tenth of all, with the new row's own. That weighs
-/// what a row drawn by weight does; of n equal ones, one of n + 1.
+/// The weight that may lie outside at one end: a tenth of all, with the new subject's own. That weighs what
+/// the subject of a row drawn by weight does; of n equal ones with a row each, one of n + 1. What lies outside
+/// and the new subject together must not be more than that (Angelopoulos et al., "Conformal risk control",
+/// 2022, with the weight of a subject's rows outside as its loss), and [`outermost`] adds one row's weight
+/// of the new subject's.
 fn spare(rows: &[CalibrationRow]) -> f64 {
-    let weights = || rows.iter().map(|row| row.weight);
-    let sum: f64 = weights().sum();
-    TAIL * (sum + weights().map(|weight| weight * weight).sum::<f64>() / sum)
+    let sum: f64 = rows.iter().map(|row| row.weight).sum();
+    let mut of_subjects: HashMap<usize, f64> = HashMap::new();
+    for row in rows {
+        *of_subjects.entry(row.subject).or_default() += row.weight;
+    }
+    let mean_of = |weight: &dyn Fn(&CalibrationRow) -> f64| {
+        rows.iter().map(|row| row.weight * weight(row)).sum::<f64>() / sum
+    };
+    let new_row = mean_of(&|row| row.weight);
+    let new_subject = mean_of(&|row| of_subjects[&row.subject]);
+    TAIL * (sum + new_subject) - (new_subject - new_row)
 }
 
 /// Of residuals from the outermost inwards, with their weights, the last up to which no more than

@@ -27,9 +27,9 @@ const OLDEST_CHALLENGE: u32 = 116;
 /// use facefold_core::ErrorBound;
 /// let bound: ErrorBound = "1%".parse()?;
 /// assert_eq!(bound.rate(), 0.01);
-/// // Were the next row an error, it would be one of 99, or one of 100.
-/// assert!(!bound.holds(0, 98));
-/// assert!(bound.holds(0, 99));
+/// // Were the next subject an error, it would be one of 99, or one of 100.
+/// assert!(!bound.holds(0.0, 98));
+/// assert!(bound.holds(0.0, 99));
 /// # Ok::<(), facefold_core::threshold::InvalidBound>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -50,17 +50,18 @@ impl ErrorBound {
         self.0
     }
 
-    /// Whether a limit with so many errors in so many rows keeps the bound, in expectation, on a
-    /// new row: whether the error rate would be at most the bound if the new row were an error too
-    /// (Angelopoulos et al., "Conformal risk control", 2022).
+    /// Whether a limit with so many errors among so many subjects keeps the bound, in expectation, on a
+    /// new subject: whether the error rate would be at most the bound if the new one were an error too
+    /// (Angelopoulos et al., "Conformal risk control", 2022). A subject with several rows adds the
+    /// fraction of them that are errors.
     #[must_use]
-    pub fn holds(self, errors: usize, rows: usize) -> bool {
-        (errors + 1) as f64 <= self.0 * (rows + 1) as f64
+    pub fn holds(self, errors: f64, subjects: usize) -> bool {
+        errors + 1.0 <= self.0 * (subjects + 1) as f64
     }
 
-    /// The smallest number of rows without an error that shows that the bound holds.
+    /// The smallest number of subjects without an error that shows that the bound holds.
     #[must_use]
-    pub fn min_rows(self) -> usize {
+    pub fn min_subjects(self) -> usize {
         (1.0 / self.0).ceil() as usize - 1
     }
 }
@@ -179,35 +180,54 @@ pub struct AgeThreshold {
     /// Largest fraction of minors called over, and of adults called under.
     pub max_error: ErrorBound,
     /// The challenge age: whose lower decile is at least this is called over. None where no
-    /// challenge age keeps the bound, as with fewer than [`ErrorBound::min_rows`] minors.
+    /// challenge age keeps the bound, as with fewer than [`ErrorBound::min_subjects`] minors.
     pub over_from: Option<u32>,
     /// Whose median is below this is called under. None where no limit keeps the bound.
     pub under_below: Option<u32>,
-    /// Minors that `over_from` was chosen on.
+    /// Minors that `over_from` was chosen on: subjects, not rows.
     pub minors: usize,
-    /// Adults that `under_below` was chosen on.
+    /// Adults that `under_below` was chosen on, subjects too.
     pub adults: usize,
 }
 
 impl AgeThreshold {
-    /// Chooses both limits, in whole years, on the lower deciles of minors and the medians of
-    /// adults that the head was not fitted on: the smallest challenge age, from the threshold on,
-    /// and the largest limit below which people are called under, up to the threshold, that keep
-    /// the bound ([`ErrorBound::holds`]).
-    ///
-    /// As errors can only fall while a limit moves away from the threshold, this is conformal risk
-    /// control: over draws of these people and of a new one like them, the new one is an error with
-    /// at most the bound's probability.
+    /// [`Self::choose_by_subject`] where each subject has one row.
     #[must_use]
     pub fn choose(age: u32, max_error: ErrorBound, minors: &[f32], adults: &[f32]) -> Self {
-        let keeps = |errors: usize, rows: &[f32]| max_error.holds(errors, rows.len());
-        let from = |limit: u32| minors.iter().filter(|&&years| years >= limit as f32).count();
-        let below = |limit: u32| adults.iter().filter(|&&years| years < limit as f32).count();
+        let alone = |years: &[f32]| years.iter().map(|&years| vec![years]).collect::<Vec<_>>();
+        Self::choose_by_subject(age, max_error, &alone(minors), &alone(adults))
+    }
+
+    /// Chooses both limits, in whole years, on the lower deciles of minors and the medians of
+    /// adults that the head was not fitted on, those of a subject's rows together: the smallest
+    /// challenge age, from the threshold on, and the largest limit below which people are called
+    /// under, up to the threshold, that keep the bound ([`ErrorBound::holds`]).
+    ///
+    /// As errors can only fall while a limit moves away from the threshold, this is conformal risk
+    /// control: over draws of these people and of a new one like them, a picture of the new one is an
+    /// error with at most the bound's probability. Rows of one person are errors together, and so say
+    /// no more than one.
+    #[must_use]
+    pub fn choose_by_subject(
+        age: u32,
+        max_error: ErrorBound,
+        minors: &[Vec<f32>],
+        adults: &[Vec<f32>],
+    ) -> Self {
+        let keeps = |subjects: &[Vec<f32>], is_error: &dyn Fn(f32) -> bool| {
+            let errors = subjects.iter().map(|rows| {
+                let errors = rows.iter().filter(|&&years| is_error(years)).count();
+                errors as f64 / rows.len().max(1) as f64
+            });
+            max_error.holds(errors.sum(), subjects.len())
+        };
+        let over = |limit: &u32| keeps(minors, &|years| years >= *limit as f32);
+        let under = |limit: &u32| keeps(adults, &|years| years < *limit as f32);
         Self {
             age,
             max_error,
-            over_from: (age..=OLDEST_CHALLENGE).find(|&limit| keeps(from(limit), minors)),
-            under_below: (1..=age).rev().find(|&limit| keeps(below(limit), adults)),
+            over_from: (age..=OLDEST_CHALLENGE).find(over),
+            under_below: (1..=age).rev().find(under),
             minors: minors.len(),
             adults: adults.len(),
         }
@@ -289,13 +309,13 @@ mod tests {
 
     #[test]
     fn a_bound_holds_if_one_more_error_would_keep_it() {
-        // 330 rows: 4 of 331 are more than 1 %, 3 are not.
-        assert!(bound("1%").holds(2, 330) && !bound("1%").holds(3, 330));
+        // 330 subjects: 4 of 331 are more than 1 %, 3 are not.
+        assert!(bound("1%").holds(2.0, 330) && !bound("1%").holds(3.0, 330));
         for text in ["1%", "3%", "7%", "50%"] {
-            let least = bound(text).min_rows();
-            assert!(bound(text).holds(0, least) && !bound(text).holds(0, least - 1), "{text}");
+            let least = bound(text).min_subjects();
+            assert!(bound(text).holds(0.0, least) && !bound(text).holds(0.0, least - 1), "{text}");
         }
-        assert!(!bound("50%").holds(0, 0));
+        assert!(!bound("50%").holds(0.0, 0));
     }
 
     #[test]
@@ -320,7 +340,24 @@ mod tests {
     }
 
     #[test]
-    fn too_few_rows_give_no_decision() {
+    fn rows_of_one_subject_count_as_one() {
+        // 100 minors of whom one looks 30 in all of twenty pictures, and one in half of them.
+        let mut minors = vec![vec![10.0]; 98];
+        minors.push(vec![30.0; 20]);
+        minors.push([vec![30.0; 10], vec![10.0; 10]].concat());
+        let adults = vec![vec![40.0]; 100];
+        let choose = |error| AgeThreshold::choose_by_subject(18, bound(error), &minors, &adults);
+        // 1.5 and a new one of 101 are 2.48 %.
+        assert_eq!((choose("2%").over_from, choose("2%").minors), (Some(31), 100));
+        assert_eq!(choose("2.5%").over_from, Some(18));
+        // A thousand pictures of three minors are three minors.
+        let few = vec![vec![10.0; 400]; 3];
+        let chosen = AgeThreshold::choose_by_subject(18, bound("1%"), &few, &adults);
+        assert_eq!((chosen.over_from, chosen.minors), (None, 3));
+    }
+
+    #[test]
+    fn too_few_subjects_give_no_decision() {
         let chosen = AgeThreshold::choose(18, bound("1%"), &[5.0; 98], &[40.0; 98]);
         assert_eq!((chosen.over_from, chosen.under_below), (None, None));
         assert_eq!(chosen.decide(80.0.into()), AgeDecision::Undecided);

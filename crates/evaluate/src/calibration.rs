@@ -1,7 +1,7 @@
 //! Calibration on rows that a head was not fitted on: intervals
 //! around ages, and which faces are unlike the training faces.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use facefold_core::intervals::balanced_weights;
 use facefold_core::{
@@ -120,9 +120,13 @@ impl Calibration<'_> {
         let distances = distances(familiarity, self.own.matrix, &self.features_of(rows))?;
         let truth = true_ages(&self.own.targets.select(rows));
         let known = truth.into_iter().zip(AgeEstimate::of_prediction(prediction)).zip(distances);
+        // By the number of a subject's first row: subjects of several groups have other numbers.
+        let mut subjects = HashMap::new();
         Ok(known
-            .filter_map(|((truth, estimate), distance)| {
-                Some(CalibrationRow { estimate, truth: truth?, weight: 1.0, distance })
+            .zip(rows)
+            .filter_map(|(((truth, estimate), distance), &row)| {
+                let subject = *subjects.entry(self.own.rows[row].subject_name()).or_insert(row);
+                Some(CalibrationRow { estimate, truth: truth?, weight: 1.0, distance, subject })
             })
             .collect())
     }

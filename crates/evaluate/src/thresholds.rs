@@ -9,6 +9,8 @@
 mod strata;
 mod tested;
 
+use std::collections::BTreeMap;
+
 use facefold_core::{AgeTarget, AgeThreshold, DecisionAges, ErrorBound, Targets};
 use serde::{Deserialize, Serialize};
 
@@ -144,32 +146,38 @@ pub struct DecisionSlice {
 }
 
 /// Limits for each threshold, chosen on predictions for people that the head was not fitted on.
+/// `subjects` are names or numbers, one a row: rows of one subject count as one.
 #[must_use]
-pub fn choose_thresholds(
+pub fn choose_thresholds<S: Ord>(
     ages: &[u32],
     max_error: ErrorBound,
     predicted: &[DecisionAges],
     truth: &Targets,
+    subjects: &[S],
 ) -> Vec<AgeThreshold> {
     let truth = true_ages(truth);
-    ages.iter().map(|&age| choose(age, max_error, predicted, truth)).collect()
+    ages.iter().map(|&age| choose(age, max_error, predicted, truth, subjects)).collect()
 }
 
-fn choose(
+fn choose<S: Ord>(
     age: u32,
     max_error: ErrorBound,
     predicted: &[DecisionAges],
     truth: &[AgeTarget],
+    subjects: &[S],
 ) -> AgeThreshold {
-    let of_class = |wanted: AgeClass, get: fn(&DecisionAges) -> f32| -> Vec<f32> {
-        let rows = predicted.iter().zip(truth);
-        rows.filter(|(_, truth)| age_class(**truth, age) == Some(wanted))
-            .map(|(ages, _)| get(ages))
-            .collect()
+    let of_class = |wanted: AgeClass, get: fn(&DecisionAges) -> f32| -> Vec<Vec<f32>> {
+        let mut found: BTreeMap<&S, Vec<f32>> = BTreeMap::new();
+        for ((ages, truth), subject) in predicted.iter().zip(truth).zip(subjects) {
+            if age_class(*truth, age) == Some(wanted) {
+                found.entry(subject).or_default().push(get(ages));
+            }
+        }
+        found.into_values().collect()
     };
     let minors = of_class(AgeClass::Minor, |ages| ages.lower_decile);
     let adults = of_class(AgeClass::Adult, |ages| ages.median);
-    AgeThreshold::choose(age, max_error, &minors, &adults)
+    AgeThreshold::choose_by_subject(age, max_error, &minors, &adults)
 }
 
 /// The true ages behind targets; none for classes.
@@ -212,11 +220,16 @@ mod tests {
         let predicted: Vec<DecisionAges> =
             (0..400).map(|row| ((row % 40) as f32 + 1.5).into()).collect();
         let bound = "5%".parse().unwrap();
-        let chosen = choose_thresholds(&[18, 25], bound, &predicted, &truth);
+        let alone: Vec<usize> = (0..400).collect();
+        let chosen = choose_thresholds(&[18, 25], bound, &predicted, &truth, &alone);
         // Those one year below a threshold are predicted half a year above it, 10 of 180 and of
         // 250; 11 are more than 5 % of 181, and not of 251.
         let limits: Vec<_> =
             chosen.iter().map(|limits| (limits.over_from, limits.minors)).collect();
         assert_eq!(limits, [(Some(19), 180), (Some(25), 250)]);
+        // Two pictures of each are half as many people, who are too few for the same limit: 5 of 90 and a new one.
+        let pairs: Vec<usize> = (0..400).map(|row| row % 200).collect();
+        let chosen = choose_thresholds(&[18], bound, &predicted, &truth, &pairs);
+        assert_eq!((chosen[0].over_from, chosen[0].minors), (Some(19), 90));
     }
 }

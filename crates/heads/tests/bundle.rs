@@ -73,6 +73,7 @@ fn head(kind: &str, task: Task, matrix: &FeatureMatrix) -> (TaskHead, PredictedT
         truth: (f32::from(years), 1.1 * f32::from(years)),
         weight: 1.0,
         distance: 0.0,
+        subject: usize::from(years),
     };
     let age_intervals = match task {
         Task::Age => AgeIntervals::fit(&(0..40).map(row).collect::<Vec<_>>()),

@@ -10,7 +10,13 @@ use crate::rng::{Rng, seeded};
 use crate::threshold::quantile_age;
 
 fn row(estimate: AgeEstimate, truth: f32) -> CalibrationRow {
-    CalibrationRow { estimate, truth: (truth, truth), weight: 1.0, distance: 0.0 }
+    CalibrationRow { estimate, truth: (truth, truth), weight: 1.0, distance: 0.0, subject: 0 }
+}
+
+/// Intervals calibrated on rows of as many subjects.
+fn fit(rows: &[CalibrationRow]) -> Option<AgeIntervals> {
+    let alone = |(subject, row): (usize, &CalibrationRow)| CalibrationRow { subject, ..*row };
+    AgeIntervals::fit(&rows.iter().enumerate().map(alone).collect::<Vec<_>>())
 }
 
 /// Rows of a head that predicts numbers.
@@ -72,7 +78,7 @@ fn whole_years(n: usize, seed: u64) -> Vec<CalibrationRow> {
 
 #[test]
 fn intervals_widen_with_uncertainty_and_keep_their_coverage() {
-    let intervals = AgeIntervals::fit(&unsure(2_000, 1)).unwrap();
+    let intervals = fit(&unsure(2_000, 1)).unwrap();
     assert!(intervals.is_valid());
     let new = unsure(20_000, 2);
     for deviations in [1.0..6.0, 1.0..2.0, 5.0..6.0] {
@@ -100,11 +106,11 @@ fn datasets_have_equal_weight_whatever_their_size() {
             row(estimate, 40.0 + generator.random_range(-most..=most))
         }));
     }
-    let by_row = AgeIntervals::fit(&rows).unwrap();
+    let by_row = fit(&rows).unwrap();
     for (row, weight) in rows.iter_mut().zip(balanced_weights(&[1_000, 100])) {
         row.weight = weight;
     }
-    let by_set = AgeIntervals::fit(&rows).unwrap();
+    let by_set = fit(&rows).unwrap();
     let inside = |intervals: &AgeIntervals| {
         [&rows[..1_000], &rows[1_000..]].map(|set| intervals.coverage(set))
     };
@@ -125,7 +131,7 @@ fn intervals_of_unfamiliar_faces_widen_to_keep_their_coverage() {
     }
     let (unfamiliar, familiar): (Vec<_>, Vec<_>) =
         rows.iter().copied().partition(|row| row.distance > 1.0);
-    let intervals = AgeIntervals::fit(&rows).unwrap();
+    let intervals = fit(&rows).unwrap();
     let probabilities = [&unfamiliar, &familiar].map(|rows| intervals.coverage(rows));
     assert!(probabilities.iter().all(|share| (0.78..0.86).contains(share)), "{probabilities:?}");
     let estimate = rows[0].estimate;
@@ -133,7 +139,7 @@ fn intervals_of_unfamiliar_faces_widen_to_keep_their_coverage() {
     assert_eq!(widths[0], widths[1]);
     assert!(widths[1..].windows(2).all(|pair| pair[0] < pair[1]), "{widths:?}");
     // Where nothing is known of unfamiliar faces, they widen all the same.
-    let intervals = AgeIntervals::fit(&familiar).unwrap();
+    let intervals = fit(&familiar).unwrap();
     assert!(width(&intervals, &estimate, 2.0) > width(&intervals, &estimate, 1.0));
 }
 
@@ -144,14 +150,14 @@ fn ages_within_a_range_are_weighted_by_probability() {
     let alone = coverage_probabilities(&[None, Some(range.truth)], &[(0.0, 1.0), (30.5, 38.5)]);
     assert!(alone[0].is_none() && (alone[1].unwrap() - 0.8).abs() < 1e-6, "{alone:?}");
     // The ages 30 to 39 of all rows, of which nothing else is known: eight of ten are 31 to 38.
-    let intervals = AgeIntervals::fit(&vec![range; 1_000]).unwrap();
+    let intervals = fit(&vec![range; 1_000]).unwrap();
     assert_eq!(intervals.around(&estimate, 0.0), (31.0, 38.0));
     assert!((intervals.coverage(&[range]) - 0.8).abs() < 1e-6);
 }
 
 #[test]
 fn a_frequent_prediction_does_not_narrow_its_neighbours() {
-    let intervals = AgeIntervals::fit(&whole_years(2_000, 1)).unwrap();
+    let intervals = fit(&whole_years(2_000, 1)).unwrap();
     assert!(intervals.is_valid());
     assert!(width(&intervals, &AgeEstimate::of_years(26.0), 0.0) <= 2.0);
     let new = whole_years(20_000, 2);
@@ -165,7 +171,7 @@ fn a_frequent_prediction_does_not_narrow_its_neighbours() {
 
 #[test]
 fn coverage_is_80_percent_at_every_age() {
-    let intervals = AgeIntervals::fit(&growing(2_000, 1)).unwrap();
+    let intervals = fit(&growing(2_000, 1)).unwrap();
     assert!(intervals.is_valid());
     let new = growing(20_000, 2);
     for ages in [0.0..80.0, 0.0..20.0, 60.0..80.0] {
@@ -182,9 +188,35 @@ fn coverage_is_80_percent_at_every_age() {
 fn interval_ends_are_the_10th_and_90th_percentiles() {
     // 29 errors of -14 to 14: the third from either end, as 30 * 0.1 = 3.
     let truth: Vec<f32> = (0_i16..29).map(|i| 50.0 + f32::from(i - 14)).collect();
-    let intervals = AgeIntervals::fit(&numbers(&[50.0; 29], &truth)).unwrap();
+    let intervals = fit(&numbers(&[50.0; 29], &truth)).unwrap();
     assert_eq!(intervals.around(&AgeEstimate::of_years(50.0), 0.0), (38.0, 62.0));
     assert_eq!(intervals.around(&AgeEstimate::of_years(5.0), 0.0), (0.0, 17.0));
+}
+
+/// Rows of some subjects, twenty each, whose errors are mostly their subject's.
+fn people(n: usize, generator: &mut Rng) -> Vec<CalibrationRow> {
+    let mut rows = Vec::new();
+    for subject in 0..n {
+        let off = 5.0 * normal(generator);
+        rows.extend((0..20).map(|_| {
+            let estimate = AgeEstimate { median: 50.0, deviation: Some(1.0) };
+            CalibrationRow { subject, ..row(estimate, 50.0 + off + normal(generator)) }
+        }));
+    }
+    rows
+}
+
+#[test]
+fn rows_of_few_subjects_keep_the_coverage_on_others() {
+    let mut generator = seeded(1, "people");
+    let new = people(2_000, &mut generator);
+    let (mut by_subject, mut by_row) = (0.0, 0.0);
+    for _ in 0..100 {
+        let rows = people(24, &mut generator);
+        by_subject += AgeIntervals::fit(&rows).unwrap().coverage(&new) / 100.0;
+        by_row += fit(&rows).unwrap().coverage(&new) / 100.0;
+    }
+    assert!((0.79..0.86).contains(&by_subject) && by_row < 0.78, "{by_subject}, {by_row}");
 }
 
 #[test]
@@ -209,11 +241,11 @@ fn deviation_of_a_distribution_is_in_years() {
 
 #[test]
 fn too_few_or_invalid_rows_give_no_intervals() {
-    assert_eq!(AgeIntervals::fit(&numbers(&[1.0; 19], &[1.0; 19])), None);
-    assert_eq!(AgeIntervals::fit(&numbers(&[f32::NAN; 30], &[1.0; 30])), None);
+    assert_eq!(fit(&numbers(&[1.0; 19], &[1.0; 19])), None);
+    assert_eq!(fit(&numbers(&[f32::NAN; 30], &[1.0; 30])), None);
     let mut rows = unsure(30, 1);
     rows[3].weight = 0.0;
-    assert_eq!(AgeIntervals::fit(&rows), None);
+    assert_eq!(fit(&rows), None);
     for unsound in [
         r#"{"edges":[1.0],"factors":[[0.0,1.0]],"exponent":1.0}"#,
         r#"{"edges":[],"factors":[[-1.0,1.0]],"exponent":1.0}"#,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use facefold_core::{AgeDecision, AgeTarget, AgeThreshold, DecisionAges, ErrorBound};
+use facefold_core::{AgeDecision, AgeTarget, AgeThreshold, DecisionAges, ErrorBound, Familiarity};
 
 use super::strata::{AgeStrata, Outcome, band};
 use super::{ChallengeAge, ChosenLimits, DecisionSlice, Rate, ThresholdResult, choose, true_ages};
@@ -27,6 +27,8 @@ pub(super) struct Tested<'a> {
     groupings: Vec<Grouping>,
     /// What decisions rest on, under each seed.
     predicted: Vec<Vec<DecisionAges>>,
+    /// Whether nothing is decided, as the face is unlike the training faces; under each seed.
+    unfamiliar: Vec<Vec<bool>>,
 }
 
 impl<'a> Tested<'a> {
@@ -57,7 +59,13 @@ impl<'a> Tested<'a> {
             fits.flat_map(|(_, ages)| ages.test.decision_ages()).collect()
         };
         let predicted = (0..seeds).map(of_seed).collect();
-        Ok(Self { fits, plan_truth, truth, subjects: numbers(rows), groupings, predicted })
+        let unfamiliar = |seed: usize| -> Vec<bool> {
+            let fits = fits.iter().skip(seed).step_by(seeds);
+            fits.flat_map(|(fit, ages)| unfamiliar_rows(fit, ages.test.len())).collect()
+        };
+        let unfamiliar = (0..seeds).map(unfamiliar).collect();
+        let subjects = numbers(rows);
+        Ok(Self { fits, plan_truth, truth, subjects, groupings, predicted, unfamiliar })
     }
 
     pub(super) fn at(&self, age: u32, max_error: ErrorBound, plan: &CvPlan<'_>) -> ThresholdResult {
@@ -105,7 +113,9 @@ impl<'a> Tested<'a> {
         let of_fit = |(number, (_, ages)): (usize, &(&FitRecord, &FitAges))| {
             let rows = &plan.splits[number / seeds].validation;
             let truth: Vec<AgeTarget> = rows.iter().map(|&row| self.plan_truth[row]).collect();
-            choose(age, max_error, &ages.validation.decision_ages(), &truth)
+            let subjects: Vec<&str> =
+                rows.iter().map(|&row| plan.rows[row].subject_name()).collect();
+            choose(age, max_error, &ages.validation.decision_ages(), &truth, &subjects)
         };
         self.fits.iter().enumerate().map(of_fit).collect()
     }
@@ -142,6 +152,9 @@ impl<'a> Tested<'a> {
         let outcome = |(row, split): (usize, &usize)| {
             let mut outcome = Outcome::default();
             for (seed, predicted) in self.predicted.iter().enumerate() {
+                if self.unfamiliar[seed][row] {
+                    continue;
+                }
                 match limits[split * seeds + seed].decide(predicted[row]) {
                     AgeDecision::Over => outcome.over += weight,
                     AgeDecision::Under => outcome.under += weight,
@@ -155,8 +168,10 @@ impl<'a> Tested<'a> {
 
     fn challenge(&self, age: u32, strata: &AgeStrata) -> ChallengeAge {
         let passes = |row: usize| {
-            let passed =
-                self.predicted.iter().filter(|column| column[row].lower_decile >= age as f32);
+            let seeds = self.predicted.iter().zip(&self.unfamiliar);
+            let passed = seeds.filter(|(ages, unfamiliar)| {
+                !unfamiliar[row] && ages[row].lower_decile >= age as f32
+            });
             passed.count() as f64 / self.predicted.len() as f64
         };
         ChallengeAge {
@@ -198,5 +213,13 @@ impl<'a> Tested<'a> {
             }
         }
         found
+    }
+}
+
+/// Whether each test row of a fit is unfamiliar; none is where familiarity was not calibrated.
+fn unfamiliar_rows(fit: &FitRecord, rows: usize) -> Vec<bool> {
+    match &fit.familiarity {
+        Some(scores) => scores.iter().map(|&score| score < Familiarity::UNFAMILIAR_BELOW).collect(),
+        None => vec![false; rows],
     }
 }

@@ -171,7 +171,9 @@ fn fit(
     let intervals = calibration.intervals(head.as_ref(), &validation, familiarity, seed)?;
     let uncertainty =
         uncertainty_by_error(validation.uncertainty.as_deref(), &predicted, kept.targets());
-    let age_thresholds = thresholds(options, &validation, kept.targets(), progress);
+    let subjects: Vec<&str> = held_out.iter().map(|&row| data.rows[row].subject_name()).collect();
+    let truth = (kept.targets(), subjects.as_slice());
+    let age_thresholds = thresholds(options, &validation, truth, progress);
     let metrics = json!({
         "head": options.head,
         "training_rows": training.len(),
@@ -215,12 +217,13 @@ fn announce_split(data: &TaskData, partition: &CvSplit, progress: &dyn Progress)
 fn thresholds(
     options: &TrainOptions,
     validation: &Prediction,
-    truth: &Targets,
+    (truth, subjects): (&Targets, &[&str]),
     progress: &dyn Progress,
 ) -> Vec<AgeThreshold> {
     let Some(predicted) = AgePredictions::of(validation) else { return Vec::new() };
     let predicted = predicted.decision_ages();
-    let chosen = choose_thresholds(&options.thresholds, options.max_false_adult, &predicted, truth);
+    let (ages, bound) = (&options.thresholds, options.max_false_adult);
+    let chosen = choose_thresholds(ages, bound, &predicted, truth, subjects);
     for limits in &chosen {
         progress.note(&description(limits));
     }
@@ -235,7 +238,7 @@ fn description(limits: &AgeThreshold) -> String {
         || {
             format!(
                 "no one is decided to be over ({minors} minors, at least {} are needed)",
-                max_error.min_rows()
+                max_error.min_subjects()
             )
         },
         |limit| format!("over from a lower decile of {limit} (chosen on {minors} minors)"),

@@ -81,9 +81,9 @@ fn words(head: &HeadResult, at: &ThresholdResult) -> String {
         let most = at.chosen.iter().map(|chosen| chosen.limits.minors).max().unwrap_or(0);
         return format!(
             "`{name}` passes no one as {age} or older: to choose a challenge age that passes at most \
-             {bound} of minors takes at least {} minors among the validation rows of a fit, and \
-             there are {}; add pictures of minors, or raise `--max-false-adult`.",
-            format::count(bound.min_rows()),
+             {bound} of minors takes at least {} minors, each a person, among the validation rows of a fit, and \
+             there are {}; add pictures of other minors, or raise `--max-false-adult`.",
+            format::count(bound.min_subjects()),
             format::count(most),
         );
     };

@@ -48,9 +48,9 @@ pub fn bundle() -> Bundle {
     BUNDLE.get_or_init(train).clone()
 }
 
-fn calibration_row() -> CalibrationRow {
+fn calibration_row(subject: usize) -> CalibrationRow {
     let estimate = AgeEstimate { median: 30.0, deviation: Some(5.0) };
-    CalibrationRow { estimate, truth: (25.0, 25.0), weight: 1.0, distance: 0.0 }
+    CalibrationRow { estimate, truth: (25.0, 25.0), weight: 1.0, distance: 0.0, subject }
 }
 
 fn train() -> Bundle {
@@ -85,8 +85,10 @@ fn train() -> Bundle {
         let dataset = FeatureDataset::new(&matrix, (0..12).collect(), targets).unwrap();
         let head = registry::head(head, &options).unwrap();
         let state = head.fit(&dataset, &dataset, 0).unwrap().head.state_dict();
-        let age_intervals = (task == Task::Age)
-            .then(|| AgeIntervals::fit(&[calibration_row(); 40]).expect("enough rows"));
+        let age_intervals = (task == Task::Age).then(|| {
+            AgeIntervals::fit(&std::array::from_fn::<_, 40, _>(calibration_row))
+                .expect("enough rows")
+        });
         let age_groups = (task == Task::AgeGroup).then(|| groups.clone());
         let age_thresholds = match task {
             Task::Age => vec![AgeThreshold::choose(18, bound, &[9.0; 400], &[40.0; 400])],
