@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use facefold::core::Task;
+use facefold::core::{ImageKey, PredictedTargets, Task};
 use facefold::datasets::DatasetKind;
-use facefold::store::{Forget, SampleRow, Store};
+use facefold::store::{Features, Forget, SampleRow, Store};
 use facefold::synthetic::SyntheticOptions;
 use facefold::vision::LocalExtractor;
 use facefold::vision::decode::Limits;
@@ -66,13 +66,21 @@ fn extracted(root: &Path, progress: &dyn Progress) -> ExtractSummary {
 }
 
 fn extraction(root: &Path, progress: &dyn Progress) -> facefold::Result<ExtractSummary> {
+    extraction_by(&extractor(), root, progress)
+}
+
+fn extraction_by(
+    extractor: &LocalExtractor,
+    root: &Path,
+    progress: &dyn Progress,
+) -> facefold::Result<ExtractSummary> {
     let pictures = root.join("pictures");
     let options = SyntheticOptions { subjects: 16, pictures: 48, ..SyntheticOptions::default() };
     synthetic::generate(&pictures, &options, &()).expect("drawn");
     let source = Source::new(DatasetKind::Adience, &pictures);
     let dataset = source.load(&()).expect("labels");
     let options = ExtractOptions { workers: 2, ..ExtractOptions::new(root.join("store")) };
-    extract(&source, &dataset, &extractor(), &options, progress)
+    extract(&source, &dataset, extractor, &options, progress)
 }
 
 /// The files of finished fits below a report's directory.
@@ -141,6 +149,41 @@ fn a_trained_bundle_predicts_and_a_forgotten_subject_is_gone() {
     assert!(forgotten.pictures > 0, "{forgotten:?}");
     let left = Store::open(&store).expect("a store").embedded_keys().len();
     assert_eq!(left as u64, summary.embedded - forgotten.pictures as u64);
+}
+
+/// A store with taps has mirrored rows too, which heads on embeddings alone are trained and measured on.
+#[test]
+fn a_picture_is_predicted_as_its_rows_of_the_store_are() {
+    let root = tempfile::tempdir().expect("a directory");
+    let faces = Faces { taps: true, ..Faces::default() };
+    let extractor = untrained().extractor(faces, Limits::default(), &()).expect("an extractor");
+    extraction_by(&extractor, root.path(), &()).expect("extracted");
+    let path = root.path().join("store");
+    let learning = LearningOptions::new(&path, &[Task::Gender]);
+    let learning = LearningOptions { features: Some(Features::Embedding), ..learning };
+    let bundle = train(&TrainOptions::new(learning, "linear"), &()).expect("a bundle");
+    assert!(bundle.mirrored);
+    let head = bundle.fitted().expect("a head").swap_remove(0);
+    let bundles = vec![("mine".to_owned(), bundle)];
+    let predictor =
+        predictor(bundles, &untrained(), Faces::default(), Limits::default(), &()).expect("fits");
+
+    let store = Store::open(&path).expect("a store");
+    let source = Source::new(DatasetKind::Adience, root.path().join("pictures"));
+    for sample in source.load(&()).expect("labels").samples.iter().take(8) {
+        let picture = std::fs::read(source.root.join(&sample.path)).expect("a picture");
+        let key = ImageKey::of(&picture);
+        let matrix = store.load_features(Features::Embedding, &[key], false).expect("its rows");
+        let PredictedTargets::Classes(expected) =
+            head.predict(&matrix, &[0]).expect("a prediction").targets
+        else {
+            panic!("expected classes")
+        };
+        let mut answers = predictor.predict("", &picture).expect("no failure");
+        let gender = answers.swap_remove(0).gender.expect("a class");
+        let found: Vec<f32> = gender.probabilities.iter().map(|class| class.1).collect();
+        assert_eq!(found, expected.row(0).to_vec(), "{}", sample.path.display());
+    }
 }
 
 /// Calls something once, at the first note or step that is asked for.

@@ -188,6 +188,7 @@ fn made_bundles() -> Vec<Bundle> {
         .map(|(number, (kind, _))| Bundle {
             heads: vec![head(kind, tasks[number % 3], &matrix)],
             features: FeatureChoice::Both,
+            mirrored: number % 2 == 0,
             familiarity: familiarity.clone().filter(|_| number == 0),
             fingerprint: Fingerprint::builder().text("network", "made-up").finish(),
             extractor: extractor.clone(),

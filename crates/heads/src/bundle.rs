@@ -109,6 +109,9 @@ pub struct Bundle {
     pub heads: Vec<TaskHead>,
     /// What the heads see of a face.
     pub features: FeatureChoice,
+    /// Whether the heads were trained and measured on mirrored crops too: each prediction is then
+    /// the mean over the crop and its mirror image (flip TTA), else it is by the crop alone.
+    pub mirrored: bool,
     /// Detects faces unlike the training faces, where enough rows were held out to calibrate
     /// it.
     pub familiarity: Option<FamiliarityModel>,
@@ -140,6 +143,9 @@ struct Manifest<'a> {
     format: u32,
     heads: Vec<ManifestHead<'a>>,
     features: FeatureChoice,
+    /// Present where it is not [`FeatureChoice::usually_mirrored`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mirrored: Option<bool>,
     fingerprint: Cow<'a, Fingerprint>,
     extractor: Cow<'a, ExtractorInfo>,
     training: Cow<'a, [TrainingSet]>,
@@ -317,6 +323,7 @@ impl Bundle {
             format: FORMAT,
             heads: heads.collect(),
             features: self.features,
+            mirrored: (self.mirrored != self.features.usually_mirrored()).then_some(self.mirrored),
             fingerprint: Cow::Borrowed(&self.fingerprint),
             extractor: Cow::Borrowed(&self.extractor),
             training: Cow::Borrowed(&self.training),
@@ -369,6 +376,7 @@ impl Bundle {
         Ok(Self {
             heads,
             features: manifest.features,
+            mirrored: manifest.mirrored.unwrap_or(manifest.features.usually_mirrored()),
             familiarity: familiarity::restore(&of_familiarity)?,
             fingerprint: manifest.fingerprint.into_owned(),
             extractor: manifest.extractor.into_owned(),

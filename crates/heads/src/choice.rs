@@ -38,6 +38,13 @@ impl FeatureChoice {
             Self::Both => extractor.embedding_length + extractor.taps_length,
         }
     }
+
+    /// Whether heads on these features see mirrored crops too where a bundle's file does not say:
+    /// those that see taps, as `extract --taps` embeds both crops.
+    #[must_use]
+    pub fn usually_mirrored(self) -> bool {
+        self != Self::Embedding
+    }
 }
 
 impl fmt::Display for FeatureChoice {

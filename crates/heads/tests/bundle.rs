@@ -105,6 +105,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
     Bundle {
         heads,
         features: FeatureChoice::Both,
+        mirrored: true,
         familiarity: familiarity(&matrix()),
         fingerprint: fingerprint("one"),
         extractor: ExtractorInfo {
@@ -148,6 +149,21 @@ fn every_head_predicts_the_same_bits_after_a_round_trip() {
             loaded.fitted().unwrap().iter().zip(&predictions).zip(tasks)
         {
             assert!(fitted.predict(&matrix, &rows).unwrap().targets == *expected, "{kind} {task}");
+        }
+    }
+}
+
+/// The file says it only where it is not what the features imply, so that files without the field
+/// keep their bytes and their meaning.
+#[test]
+fn whether_heads_see_mirrored_crops_is_kept() {
+    for features in [FeatureChoice::Embedding, FeatureChoice::Taps, FeatureChoice::Both] {
+        for mirrored in [false, true] {
+            let bundle = Bundle { features, mirrored, ..bundle(Vec::new()) };
+            let bytes = bundle.to_bytes().unwrap();
+            assert!(Bundle::from_bytes(&bytes).unwrap() == bundle, "{features} {mirrored}");
+            let said = String::from_utf8_lossy(&bytes).contains(r#"\"mirrored\""#);
+            assert_eq!(said, mirrored == (features == FeatureChoice::Embedding), "{features}");
         }
     }
 }

@@ -81,7 +81,8 @@ impl Bundles {
         for loaded in &self.0 {
             let mut of_bundle = Vec::with_capacity(faces.len());
             // Faces with a mirrored crop and faces without one are rows of different matrices.
-            for faces in faces.chunk_by(|a, b| a.mirrored.is_some() == b.mirrored.is_some()) {
+            let both = |face: &Crops<'_>| loaded.mirrored(face).is_some();
+            for faces in faces.chunk_by(|a, b| both(a) == both(b)) {
                 of_bundle.extend(loaded.predict_faces(faces)?);
             }
             for (predictions, prediction) in predictions.iter_mut().zip(of_bundle) {
@@ -92,7 +93,8 @@ impl Bundles {
     }
 
     /// The change of each head of each bundle from its prediction for the first row to that for
-    /// each of the others, in the order of bundles and heads. `mirrored` has a row a row, or none.
+    /// each of the others, in the order of bundles and heads. `mirrored` has a row a row, or none;
+    /// only bundles that were trained on mirrored crops see it.
     pub fn shifts(
         &self,
         plain: &[Features<'_>],
@@ -100,6 +102,7 @@ impl Bundles {
     ) -> Result<Vec<OcclusionEffect>, HeadError> {
         let mut shifts = Vec::new();
         for loaded in &self.0 {
+            let mirrored = mirrored.filter(|_| loaded.bundle.mirrored);
             let matrix = loaded.matrix(plain, mirrored)?;
             let rows: Vec<usize> = (0..matrix.rows()).collect();
             for (head, fitted) in loaded.bundle.heads.iter().zip(&loaded.heads) {
@@ -143,6 +146,11 @@ impl<'a> From<&'a Face> for Features<'a> {
 }
 
 impl Loaded {
+    /// The mirrored crop of a face, where the bundle was trained on such and the face has one.
+    fn mirrored<'a>(&self, face: &Crops<'a>) -> Option<&'a Face> {
+        face.mirrored.filter(|_| self.bundle.mirrored)
+    }
+
     /// The features of crops, a row each, as the bundle's heads were trained to see them.
     fn matrix(
         &self,
@@ -173,11 +181,11 @@ impl Loaded {
         FeatureMatrix::new(rows(plain)?, mirrored.map(rows).transpose()?)?.with_embedding(embedding)
     }
 
-    /// The predictions for faces that all have a mirrored crop, or all have none.
+    /// The predictions for faces that all have a mirrored crop for the bundle, or all have none.
     fn predict_faces(&self, faces: &[Crops<'_>]) -> Result<Vec<FacePrediction>, HeadError> {
         let plain: Vec<Features<'_>> = faces.iter().map(|face| face.plain.into()).collect();
         let mirrored: Option<Vec<Features<'_>>> =
-            faces.iter().map(|face| face.mirrored.map(Features::from)).collect();
+            faces.iter().map(|face| self.mirrored(face).map(Features::from)).collect();
         let matrix = self.matrix(&plain, mirrored.as_deref())?;
         let empty = |face: &Crops<'_>| FacePrediction {
             faces_found: face.found,
@@ -369,6 +377,7 @@ mod tests {
         let bundle = Bundle {
             heads,
             features: FeatureChoice::Embedding,
+            mirrored: false,
             familiarity: FamiliarityModel::fit(&matrix, all, all.rows).unwrap(),
             fingerprint: Fingerprint::builder().text("test", "bundles").finish(),
             extractor,
@@ -403,7 +412,7 @@ mod tests {
     #[test]
     fn all_faces_of_a_picture_are_predicted_in_one_call() {
         let calls = Arc::new(Mutex::new(Vec::new()));
-        let bundles = bundles(&calls);
+        let mut bundles = bundles(&calls);
         let faces: Vec<Face> = (0..5).map(face).collect();
         let crops = |mirrored: fn(&Face) -> Option<&Face>| -> Vec<Crops<'_>> {
             faces
@@ -421,9 +430,14 @@ mod tests {
         assert!(first.age_distribution.is_some() && first.familiarity.is_some());
         assert!(first.gender.is_some() && together[0] != together[1]);
 
-        // Some without a mirrored crop: each is predicted as alone, in the order of the faces.
+        // Mirrored crops, which are there for another bundle, change nothing.
         let some = crops(|face| (face.index > 1).then_some(face));
         calls.lock().unwrap().clear();
+        assert!(bundles.predict_faces(&some).unwrap() == alone);
+        assert_eq!(calls.lock().unwrap().split_off(0), [5, 5]);
+
+        // Some without a mirrored crop: each is predicted as alone, in the order of the faces.
+        bundles.0[0].bundle.mirrored = true;
         assert!(bundles.predict_faces(&some).unwrap() == alone);
         assert_eq!(calls.lock().unwrap().split_off(0), [2, 2, 3, 3]);
     }

@@ -44,6 +44,8 @@ pub struct BundleCard {
     pub features: String,
     /// Number of features a face.
     pub columns: usize,
+    /// Whether predictions are means over the crop and its mirror image, as in training.
+    pub mirrored: bool,
     /// Model pack of the embeddings.
     pub model: String,
     /// Embedding network.
@@ -103,6 +105,7 @@ impl BundleCard {
             tasks: tasks.collect(),
             features: bundle.features.to_string(),
             columns: bundle.features.width(extractor),
+            mirrored: bundle.mirrored,
             model: extractor.model.clone(),
             network: extractor.network.clone(),
             detector: extractor.detector.clone(),
@@ -152,12 +155,13 @@ impl BundleCard {
         };
         let tasks: Vec<String> = self.tasks.iter().map(task).collect();
         let network = format!("{} ({}, detector {})", self.network, self.model, self.detector);
+        let crops = if self.mirrored { "the crop and its mirror image" } else { "the crop" };
         let rows = [
             ("bundle", self.name.clone()),
             ("predicts", tasks.join(", ")),
             ("network", network),
             ("precision", format!("class {}", self.precision)),
-            ("features", format!("{} ({} columns)", self.features, self.columns)),
+            ("features", format!("{} ({} columns), of {crops}", self.features, self.columns)),
             ("fingerprint", self.fingerprint.clone()),
             ("weights", self.weights.to_string()),
             ("label policy", self.label_policy.clone()),

@@ -111,10 +111,11 @@ impl Predictor {
         self.bundles.thresholds()
     }
 
-    /// Whether a bundle was trained with mirrored crops, so that predictions want them.
+    /// Whether a bundle was trained on mirrored crops too, so that pictures are to be extracted with
+    /// them; other bundles do not look at them.
     #[must_use]
     pub fn wants_mirrored(&self) -> bool {
-        self.info().taps_length > 0
+        self.bundles.iter().any(|(_, bundle)| bundle.mirrored)
     }
 
     /// The prediction of every bundle for a rejected picture.
@@ -129,7 +130,8 @@ impl Predictor {
     /// # Errors
     /// [`PredictError`] where the extractor or a head fails; a rejected picture is a prediction.
     pub fn predict(&self, path: &str, bytes: &[u8]) -> Result<Vec<FacePrediction>, PredictError> {
-        let request = ExtractionRequest { aligned: self.aligned, ..self.extractor.request() };
+        let (aligned, mirrored) = (self.aligned, self.wants_mirrored());
+        let request = ExtractionRequest { aligned, mirrored, ..self.extractor.request() };
         match self.extract(&[(bytes, request)])?.pop() {
             Some(Extraction::Embedded { faces, found }) => {
                 let picture = ExtractedFaces { path, faces: &faces, found };
@@ -153,7 +155,9 @@ impl Predictor {
     }
 
     /// Predicts for the extracted faces of pictures, all in one call of each head: for each
-    /// picture and each of its faces, in order, one prediction a bundle.
+    /// picture and each of its faces, in order, one prediction a bundle. Each bundle predicts as it
+    /// does alone. One that was trained on mirrored crops too predicts a face that was extracted
+    /// without one by its crop alone.
     ///
     /// # Errors
     /// [`PredictError::Head`] where a head fails.

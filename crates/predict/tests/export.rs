@@ -98,6 +98,7 @@ fn bundle(heads: Vec<TaskHead>) -> Bundle {
     Bundle {
         heads,
         features: FeatureChoice::Both,
+        mirrored: false,
         familiarity: None,
         fingerprint: Fingerprint::builder().text("test", "export").finish(),
         licence: extractor.licence.clone(),

@@ -1,5 +1,7 @@
 //! The embedded bundle, and what a bundle says of itself.
 
+use std::path::PathBuf;
+
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 
@@ -82,6 +84,53 @@ fn a_bundle_of_two_sets_tells_of_each() {
     assert_eq!(rows, number(&gender["validation_rows"]));
     let accuracy = number(&gender["validation"]["classes"]["accuracy"]);
     assert!((right / rows - accuracy).abs() < 1e-9, "{gender}");
+}
+
+/// A store with taps has mirrored rows too, which heads on embeddings alone are trained and measured on.
+#[test]
+fn a_bundle_predicts_alike_alone_and_with_others() {
+    let dir = Dir::new();
+    let [store, alone, crop] =
+        ["store", "embedding.facefold", "crop.facefold"].map(|name| dir.path(name));
+    let train =
+        "train --store {} --task gender,age-group --head linear --features embedding --out {}";
+    succeed(line(train, &[drawn_store(), &alone]));
+    // Without mirrored rows.
+    succeed(line("extract adience {} --store {} --model untrained", &[drawn(), &store]));
+    succeed(line(train, &[&store, &crop]));
+    let bundles = [drawn_bundle(), alone, crop];
+    let mirrored = |bundle: &PathBuf| json(line("bundle show {}", &[bundle]))["mirrored"].clone();
+    assert_eq!(bundles.each_ref().map(mirrored), [true, true, false]);
+
+    let photos = pictures(drawn());
+    let [one, two, three] = [0, 20, 40].map(|number| &photos[number]);
+    let [both, embedding, crop] = &bundles;
+    let together = json(line(
+        "predict --bundle {} --bundle {} --bundle {} {} {} {}",
+        &[both, embedding, crop, one, two, three],
+    ));
+    let together = together.as_array().expect("predictions");
+    let mut first = Vec::new();
+    for bundle in &bundles {
+        let found = json(line("predict --bundle {} {} {} {}", &[bundle, one, two, three]));
+        let of_bundle = |prediction: &&Value| prediction["bundle"] == found[0]["bundle"];
+        let among: Vec<Value> = together.iter().filter(of_bundle).cloned().collect();
+        assert_eq!(Value::from(among), found, "{}", bundle.display());
+        first.push(found[0].clone());
+    }
+
+    let serve = "serve --bundle {} --bundle {} --bundle {} --listen 127.0.0.1:0 --threads 1";
+    let served = Served::start(line(serve, &[both, embedding, crop]));
+    let bytes = std::fs::read(one).expect("a picture");
+    let (status, body) = served.ask("POST", "/v1/predict", "image/jpeg", &bytes);
+    assert_eq!(status, 200, "{body}");
+    let reply: Value = serde_json::from_str(&body).expect("JSON");
+    let predictions = &reply["pictures"][0]["faces"][0]["predictions"];
+    for (number, alone) in first.iter().enumerate() {
+        for key in ["gender", "age_group", "familiarity"] {
+            assert_eq!(predictions[number][key], alone[key], "{key} of {}", alone["bundle"]);
+        }
+    }
 }
 
 #[test]

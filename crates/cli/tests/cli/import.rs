@@ -106,6 +106,14 @@ fn imported_embeddings_are_cross_validated_trained_on_and_exported() {
     let message = fail(line("predict --bundle {} {}", &[&bundle, &picture]), 1);
     assert!(message.contains("trained on imported embeddings of `clip-vit-l14`"), "{message}");
     succeed(line("export {} --out {}", &[&bundle, &dir.path("clip.onnx")]));
+
+    // Further features are not those of mirrored pictures.
+    let [taps, wide, both] = ["taps.npy", "wide", "both.facefold"].map(|name| dir.path(name));
+    npy(&taps, &rows(120, 8));
+    succeed(line(&format!("{IMPORT} --taps {{}}"), &[&matrix, &list, &wide, &taps]));
+    succeed(line("train --store {} --task gender --head linear --out {}", &[&wide, &both]));
+    let card = json(line("bundle show {}", &[&both]));
+    assert_eq!((&card["features"], &card["mirrored"]), (&"both".into(), &false.into()));
 }
 
 #[test]

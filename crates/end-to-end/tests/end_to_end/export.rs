@@ -20,9 +20,9 @@ const ASKED: usize = 12;
 
 /// A folder of the first drawn faces as crops, and a store of more of them with genders and years by a
 /// manifest: the synthetic dataset's own ages are ranges.
-fn prepared(dir: &Dir, model: &str) -> (PathBuf, PathBuf) {
+fn prepared(dir: &Dir, model: &str, taps: &str) -> (PathBuf, PathBuf) {
     let [root, store] =
-        [format!("drawn-{model}"), format!("store-{model}")].map(|name| dir.path(&name));
+        [format!("drawn-{model}"), format!("store-{model}{taps}")].map(|name| dir.path(&name));
     let [crops, asked] = ["crops", "asked"].map(|name| root.join(name));
     for folder in [&crops, &asked] {
         std::fs::create_dir_all(folder).expect("a folder");
@@ -41,7 +41,7 @@ fn prepared(dir: &Dir, model: &str) -> (PathBuf, PathBuf) {
             .expect("a line");
     }
     std::fs::write(root.join("manifest.csv"), list).expect("a manifest");
-    let extract = format!("extract manifest {{}} --store {{}} --model {model} --aligned --taps");
+    let extract = format!("extract manifest {{}} --store {{}} --model {model} --aligned {taps}");
     succeed(line(&extract, &[&root, &store]));
     (asked, store)
 }
@@ -87,23 +87,24 @@ fn distances(output: &Value, answers: &Value) -> [f64; 2] {
     furthest
 }
 
-/// By both crops where the heads see taps, and by one where they see the embedding alone.
+/// By both crops where the heads were trained on both, and by one where the store has no mirrored crops.
 #[test]
 fn files_with_the_network_answer_as_predict_does() {
     let Some(python) = given(Need::Python) else { return };
     let mut cases = vec![
-        ("untrained", "mlp", "", "true"),
-        ("untrained", "mlp-ensemble", "--features taps", "true"),
-        ("untrained", "linear", "--features embedding", "false"),
+        ("untrained", "--taps", "mlp", "", "true"),
+        ("untrained", "--taps", "mlp-ensemble", "--features taps", "true"),
+        ("untrained", "--taps", "linear", "--features embedding", "true"),
+        ("untrained", "", "linear", "", "false"),
     ];
     if has_weights() {
-        cases.push(("buffalo_s", "mlp", "", "true"));
+        cases.push(("buffalo_s", "--taps", "mlp", "", "true"));
     } else {
         skip(Need::Weights);
     }
     let dir = Dir::new();
-    for (model, head, more, mirrored) in cases {
-        let (crops, store) = prepared(&dir, model);
+    for (model, taps, head, more, mirrored) in cases {
+        let (crops, store) = prepared(&dir, model, taps);
         let bundle = bundle(&dir, &store, head, more);
         let answers = json(line("predict --aligned --bundle {} {}", &[&bundle, &crops]));
         // Two f32 networks differ in the order of their sums: the last bits of features, which the
@@ -121,7 +122,7 @@ fn files_with_the_network_answer_as_predict_does() {
         for ((weights, tolerance), output) in tolerances.into_iter().zip(outputs) {
             assert_eq!(output["notes"]["mirrored"], mirrored);
             let furthest = distances(&output, &answers);
-            println!("{model}, {head}, {weights}: {furthest:?}");
+            println!("{model}, {taps}, {head}, {weights}: {furthest:?}");
             assert!(furthest[0] < tolerance[0] && furthest[1] < tolerance[1], "{furthest:?}");
         }
     }
@@ -130,7 +131,7 @@ fn files_with_the_network_answer_as_predict_does() {
 #[test]
 fn a_file_states_its_size_input_and_outputs() {
     let dir = Dir::new();
-    let bundle = bundle(&dir, &prepared(&dir, "untrained").1, "linear", "");
+    let bundle = bundle(&dir, &prepared(&dir, "untrained", "--taps").1, "linear", "");
     let [head, whole] = ["head.onnx", "whole.onnx"].map(|name| dir.path(name));
     let output = json(line("export {} --task age --out {}", &[&bundle, &head]));
     assert_eq!(output["input"]["name"], "features");
@@ -152,7 +153,7 @@ fn a_file_states_its_size_input_and_outputs() {
 #[test]
 fn a_narrow_head_behind_its_network_is_below_5_megabytes() {
     let dir = Dir::new();
-    let (_, store) = prepared(&dir, "untrained");
+    let (_, store) = prepared(&dir, "untrained", "--taps");
     let [bundle, out] = ["narrow.facefold", "narrow.onnx"].map(|name| dir.path(name));
     let train = "train --store {} --task age --set mlp.epochs=1 --set mlp.min_steps=1 \
                  --set mlp.hidden_layer_sizes=[96,256,256] --out {}";

@@ -97,6 +97,7 @@ pub fn train(options: &TrainOptions, progress: &dyn Progress) -> Result<Bundle> 
             Features::Taps => FeatureChoice::Taps,
             Features::Both => FeatureChoice::Both,
         },
+        mirrored: stores.matrix.mirrored().is_some(),
         familiarity,
         fingerprint: header.fingerprint.clone(),
         extractor: header.extractor.clone(),

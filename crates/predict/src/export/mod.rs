@@ -90,9 +90,9 @@ impl fmt::Display for Port {
 /// Without `networks` the file takes [`FEATURES`], n x d, as stores keep them: the embedding, then
 /// the taps, as far as the bundle's heads see them. With them it takes [`CROP`],
 /// n x 3 x 112 x 112, the RGB values 0 to 255 of aligned crops, and predicts as
-/// [`crate::Predictor`] does, by the mirrored crops too where the heads see taps. It gives
-/// `gender_probability` (or that of another task with classes), n x classes in the order of the
-/// note `classes.gender`, and `age`, n years.
+/// [`crate::Predictor`] does, by the mirrored crops too where the heads were trained on them. It
+/// gives `gender_probability` (or that of another task with classes), n x classes in the order of
+/// the note `classes.gender`, and `age`, n years.
 ///
 /// # Errors
 /// [`ExportError`]: a task or head that is not to be had, networks that are not the bundle's.
@@ -110,13 +110,13 @@ pub fn export(
         Some(networks) => {
             bundle.check(&networks.fingerprint(bundle.extractor.precision))?;
             let shape = vec![3, backbone::SIDE, backbone::SIDE];
-            (Port { name: CROP.to_owned(), shape }, backbone::crops(bundle.features))
+            (Port { name: CROP.to_owned(), shape }, backbone::crops(bundle))
         }
     };
     graph.input(&input.name, &input.shape);
     let features = match networks {
         None => FEATURES.to_owned(),
-        Some(networks) => backbone::write(&mut graph, networks, bundle.features)?,
+        Some(networks) => backbone::write(&mut graph, networks, bundle)?,
     };
     let mut outputs = Vec::with_capacity(heads.len());
     for head in heads {
@@ -193,7 +193,7 @@ fn note_bundle(graph: &mut Graph, bundle: &Bundle, with_network: bool) {
         }
     };
     graph.note("features", columns.to_string());
-    graph.note("mirrored", (with_network && backbone::crops(bundle.features) > 1).to_string());
+    graph.note("mirrored", (with_network && backbone::crops(bundle) > 1).to_string());
     graph.note("model", bundle.extractor.model.as_str());
     graph.note("network", bundle.extractor.network.as_str());
     graph.note("fingerprint", bundle.fingerprint.to_string());

@@ -104,6 +104,7 @@ fn train() -> Bundle {
             fit(Task::Age, "mlp", Vec::new(), Targets::exact_years(years)),
         ],
         features: FeatureChoice::Embedding,
+        mirrored: false,
         familiarity,
         fingerprint: extractor.fingerprint().clone(),
         extractor: extractor.info().clone(),
