@@ -26,6 +26,7 @@ use crate::statistics::classical::{
 };
 use crate::statistics::mean;
 use crate::statistics::permutation::{PermutationTest, sign_flip};
+use crate::statistics::proportion;
 use crate::statistics::sums::{RowScores, SubjectSums};
 use crate::summary_text;
 use subjects::JoinedSubjects;
@@ -82,7 +83,7 @@ pub struct CandidateScore {
     pub seeds: usize,
     /// Its value of the primary metric.
     pub value: f64,
-    /// 95 % interval by subject.
+    /// 95 % interval by subject; exact where an accuracy is equal for all subjects.
     pub interval: Interval,
     /// Wilson's 95 % interval, which takes rows as independent; for accuracy, each picture tested
     /// once.
@@ -147,14 +148,18 @@ pub fn compare(candidates: &[Candidate<'_>], seed: u64) -> Result<Comparison, Ev
         let sums = SubjectSums::of_values(&common.subjects.numbers, &values);
         let columns =
             candidate.predictions.columns.iter().filter(|column| column.head == candidate.head);
-        let estimate = mean_by_subject(&sums, seed);
+        let (value, drawn, _) = mean_by_subject(&sums, seed);
         let score = CandidateScore {
             label: candidate.label.clone(),
             seeds: columns.count(),
-            value: estimate.0,
-            interval: estimate.1,
+            value,
+            interval: if metric.is_fraction() {
+                proportion::interval(value, drawn, || sums.subjects())
+            } else {
+                drawn
+            },
             wilson: (metric == Metric::Accuracy && !common.repeats)
-                .then(|| wilson(estimate.0, values.len())),
+                .then(|| wilson(value, values.len())),
         };
         scored.push((score, values));
     }

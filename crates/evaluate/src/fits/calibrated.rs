@@ -15,6 +15,7 @@ use crate::result::{FamiliarityCheck, IntervalCheck};
 use crate::split::CvSplit;
 use crate::statistics::bootstrap::bootstrap;
 use crate::statistics::mean;
+use crate::statistics::proportion;
 use crate::statistics::sums::SubjectSums;
 
 /// Familiarity of a split's faces, made once for all heads and seeds.
@@ -101,11 +102,14 @@ impl Fits<'_> {
         let widths: Vec<f64> =
             inside.iter().map(|&(row, _)| f64::from(intervals[row].1 - intervals[row].0)).collect();
         let sums = SubjectSums::of_values(&subject_of, &fractions);
-        let coverage = bootstrap(&sums, &|sums| vec![sums[1] / sums[0]], self.plan.seed);
+        let drawn = bootstrap(&sums, &|sums| vec![sums[1] / sums[0]], self.plan.seed);
+        let drawn = drawn.first()?;
         Some(IntervalCheck {
             rows: inside.len(),
             coverage: mean(&fractions),
-            coverage_interval: coverage.first()?.interval,
+            coverage_interval: proportion::interval(drawn.estimate, drawn.interval, || {
+                sums.subjects()
+            }),
             width: mean(&widths),
             sets_left_out,
         })

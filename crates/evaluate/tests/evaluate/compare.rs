@@ -158,6 +158,22 @@ fn a_head_does_not_differ_from_itself() {
     assert_eq!(pair.decision, Decision::Undecided);
 }
 
+/// Differences that are 0 for all subjects keep their interval; accuracies without an error have one of
+/// some width, whatever the number of pictures.
+#[test]
+fn heads_without_an_error_have_intervals() {
+    let predictions = predictions(&[("a", 1, |_| false), ("b", 1, |_| false)]);
+    let comparison = compared(&predictions, &["a", "b"]);
+    for candidate in &comparison.candidates {
+        // scipy.stats.beta.ppf(0.025, 200, 1)
+        let low = candidate.interval.low;
+        assert!((low - 0.981_724_659_644_863_8).abs() < 1e-9, "{low}");
+        assert_eq!((candidate.value, candidate.interval.high), (1.0, 1.0));
+    }
+    let pair = &comparison.pairs[0];
+    assert_eq!((pair.interval.low, pair.interval.high), (0.0, 0.0));
+}
+
 #[test]
 fn seeds_are_averaged_first_and_mcnemar_is_omitted() {
     let predictions = predictions(&[
