@@ -5,6 +5,11 @@
 //! difference does not contain 0. Both rest on correctness (0 or 1) or absolute error in years,
 //! averaged over seeds first. `McNemar`'s test, the corrected t-test and Wilson's interval are
 //! reported as well and decide nothing.
+//!
+//! Where results name different subjects, rows are one subject if any of the results says so,
+//! whichever comes first.
+
+mod subjects;
 
 use std::collections::HashMap;
 
@@ -13,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
 use crate::metrics::Metric;
-use crate::predictions::{PredictedRow, RowPredictions};
+use crate::predictions::RowPredictions;
 use crate::result::SplitSummary;
 use crate::statistics::bootstrap::{Interval, bootstrap};
 use crate::statistics::classical::{
@@ -21,8 +26,10 @@ use crate::statistics::classical::{
 };
 use crate::statistics::mean;
 use crate::statistics::permutation::{PermutationTest, sign_flip};
-use crate::statistics::sums::{RowScores, SubjectSums, numbers};
+use crate::statistics::proportion;
+use crate::statistics::sums::{RowScores, SubjectSums};
 use crate::summary_text;
+use subjects::JoinedSubjects;
 
 /// The p below which a difference counts.
 pub const SIGNIFICANCE: f64 = 0.05;
@@ -59,7 +66,7 @@ pub struct Comparison {
     /// Those of them that all have, with other truths.
     #[serde(default)]
     pub rows_with_other_labels: usize,
-    /// Subjects of the common rows.
+    /// Subjects of the common rows, as all results together name them.
     pub subjects: usize,
     /// Each candidate on the common rows.
     pub candidates: Vec<CandidateScore>,
@@ -76,7 +83,7 @@ pub struct CandidateScore {
     pub seeds: usize,
     /// Its value of the primary metric.
     pub value: f64,
-    /// 95 % interval by subject.
+    /// 95 % interval by subject; exact where an accuracy is equal for all subjects.
     pub interval: Interval,
     /// Wilson's 95 % interval, which takes rows as independent; for accuracy, each picture tested
     /// once.
@@ -138,17 +145,21 @@ pub fn compare(candidates: &[Candidate<'_>], seed: u64) -> Result<Comparison, Ev
     for (candidate, rows) in candidates.iter().zip(&common.rows_of) {
         let scores = RowScores::of_head(candidate.predictions, &candidate.head)?;
         let values: Vec<f64> = rows.iter().map(|&row| scores.of_row(row, metric)).collect();
-        let sums = SubjectSums::of_values(&common.subjects, &values);
+        let sums = SubjectSums::of_values(&common.subjects.numbers, &values);
         let columns =
             candidate.predictions.columns.iter().filter(|column| column.head == candidate.head);
-        let estimate = mean_by_subject(&sums, seed);
+        let (value, drawn, _) = mean_by_subject(&sums, seed);
         let score = CandidateScore {
             label: candidate.label.clone(),
             seeds: columns.count(),
-            value: estimate.0,
-            interval: estimate.1,
+            value,
+            interval: if metric.is_fraction() {
+                proportion::interval(value, drawn, || sums.subjects())
+            } else {
+                drawn
+            },
             wilson: (metric == Metric::Accuracy && !common.repeats)
-                .then(|| wilson(estimate.0, values.len())),
+                .then(|| wilson(value, values.len())),
         };
         scored.push((score, values));
     }
@@ -166,12 +177,12 @@ pub fn compare(candidates: &[Candidate<'_>], seed: u64) -> Result<Comparison, Ev
     }
     Ok(Comparison {
         task: common.task,
-        warnings: common.warning().into_iter().collect(),
+        warnings: common.warnings(candidates),
         metric,
-        rows: common.subjects.len(),
+        rows: common.splits.len(),
         rows_left_out: common.left_out,
         rows_with_other_labels: common.other_truth,
-        subjects: common.subjects.iter().max().map_or(0, |last| last + 1),
+        subjects: common.subjects.count,
         candidates: scored.into_iter().map(|(score, _)| score).collect(),
         pairs,
     })
@@ -188,13 +199,14 @@ struct Common<'a> {
     metric: Metric,
     /// For each candidate the numbers of the common rows in its predictions, all in one order.
     rows_of: Vec<Vec<usize>>,
-    /// Subject number and split of each common row, as the first candidate names them.
-    subjects: Vec<usize>,
+    /// Who is in the common rows.
+    subjects: JoinedSubjects,
+    /// The split of each common row in the first candidate's result.
     splits: Vec<&'a str>,
     left_out: usize,
     /// Rows of all candidates whose truths differ.
     other_truth: usize,
-    /// Whether pictures occur in several rows.
+    /// Whether pictures occur in several common rows.
     repeats: bool,
 }
 
@@ -230,10 +242,9 @@ impl<'a> Common<'a> {
         let indices: Vec<HashMap<(&str, usize), usize>> =
             candidates.iter().map(|candidate| by_path(candidate.predictions)).collect();
         let mut rows_of = vec![Vec::new(); candidates.len()];
-        let mut chosen: Vec<PredictedRow> = Vec::new();
         let mut splits = Vec::new();
         let turns = turns(first.predictions);
-        let mut other_truth = 0;
+        let (mut other_truth, mut repeats) = (0, false);
         for (row, (info, &turn)) in first.predictions.rows.iter().zip(&turns).enumerate() {
             let key = (&*info.path, turn);
             let found: Option<Vec<usize>> =
@@ -247,10 +258,10 @@ impl<'a> Common<'a> {
             for (rows, row) in rows_of.iter_mut().zip(found) {
                 rows.push(row);
             }
-            chosen.push(info.clone());
             splits.push(&*info.split);
+            repeats |= turn > 0;
         }
-        if chosen.is_empty() {
+        if splits.is_empty() {
             return incomparable(
                 "no row was predicted by all heads with the same label".to_owned(),
             );
@@ -259,11 +270,10 @@ impl<'a> Common<'a> {
             indices.iter().flat_map(|index| index.keys().copied()).collect();
         all.sort_unstable();
         all.dedup();
-        let left_out = all.len() - chosen.len();
+        let left_out = all.len() - splits.len();
         let truth = first.predictions.truth.select(&rows_of[0]);
         let metric = Metric::primary(first.predictions.task, &truth);
         if let Targets::Regression(ages) = &truth {
-            keep_deciding(metric, ages, &mut chosen);
             keep_deciding(metric, ages, &mut splits);
             for rows in &mut rows_of {
                 keep_deciding(metric, ages, rows);
@@ -274,23 +284,24 @@ impl<'a> Common<'a> {
             metric,
             left_out,
             other_truth,
+            subjects: JoinedSubjects::new(candidates, &rows_of),
             rows_of,
-            subjects: numbers(&chosen),
             splits,
-            repeats: turns.iter().any(|&turn| turn > 0),
+            repeats,
         })
     }
 
-    /// The warning where rows are left out.
-    fn warning(&self) -> Option<String> {
+    /// The warnings where rows are left out, and where results have different subjects.
+    fn warnings(&self, candidates: &[Candidate<'_>]) -> Vec<String> {
         let (left_out, other_truth) = (self.left_out, self.other_truth);
-        (left_out > 0).then(|| {
+        let rows = (left_out > 0).then(|| {
             format!(
                 "{left_out} rows are left out: {} that only some results have, and {other_truth} whose \
                  label differs between them.",
                 left_out - other_truth
             )
-        })
+        });
+        rows.into_iter().chain(self.subjects.warning(candidates)).collect()
     }
 
     /// The quotient of test to training rows where both candidates have the same splits.
@@ -312,7 +323,7 @@ impl<'a> Common<'a> {
         seed: u64,
     ) -> PairComparison {
         let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-        let sums = SubjectSums::of_values(&self.subjects, &differences);
+        let sums = SubjectSums::of_values(&self.subjects.numbers, &differences);
         let (difference, interval, standard_error) = mean_by_subject(&sums, seed);
         let by_subject: Vec<f64> = (0..sums.subjects())
             .map(|subject| sums.subject(subject)[1] / sums.subject(subject)[0])

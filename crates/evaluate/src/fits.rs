@@ -1,13 +1,14 @@
 //! Runs fits in parallel: loads each from the journal or fits it, and measures its predictions.
 
 mod calibrated;
+mod key;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use facefold_core::{AgeGroups, Fit, Head, Targets, TrainingLog};
+use facefold_core::{Fit, Head, TrainingLog};
 use rayon::prelude::*;
 
 use crate::age_predictions::AgePredictions;
@@ -21,6 +22,7 @@ use crate::metrics::{Metrics, PredictedValues};
 use crate::result::FitResult;
 use crate::split::CvSplit;
 use calibrated::{Calibrated, SharedFamiliarity};
+use key::FitKeys;
 
 /// A fit to run: a head, under the name it has in results, on a split under a seed.
 #[derive(Clone, Copy)]
@@ -38,14 +40,11 @@ pub(crate) struct Job<'a> {
 /// kilobyte a row.
 const PREDICTED_ROWS: usize = 100_000;
 
-/// Raised whenever the same rows and settings give other fits than before.
-const FITS: &str = "facefold 2026 cross-validation v2";
-
 /// Runs fits on the rows of a plan.
 pub(crate) struct Fits<'a> {
     plan: &'a CvPlan<'a>,
     run: &'a CvRun<'a>,
-    base: blake3::Hash,
+    keys: FitKeys,
     pool: rayon::ThreadPool,
     familiarity: Mutex<HashMap<Vec<usize>, SharedFamiliarity>>,
 }
@@ -57,7 +56,7 @@ impl<'a> Fits<'a> {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
                 EvaluateError::Inconsistent(format!("cannot start {threads} threads: {error}"))
             })?;
-        Ok(Self { plan, run, base: plan.hash(), pool, familiarity: Mutex::default() })
+        Ok(Self { plan, run, keys: FitKeys::new(plan), pool, familiarity: Mutex::default() })
     }
 
     /// Where parallel work belongs that comes after the fits.
@@ -126,35 +125,18 @@ impl<'a> Fits<'a> {
     }
 
     fn load_or_fit(&self, job: &Job<'_>) -> Result<(FitRecord, bool), EvaluateError> {
-        let Job { name, head, split, seed, calibrated } = *job;
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(self.base.as_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update(head.settings().to_string().as_bytes());
-        hasher.update(&seed.to_le_bytes());
-        hasher.update(&[u8::from(calibrated)]);
-        if head.uses_auxiliary_tasks() {
-            for labels in &self.plan.auxiliary_labels.tasks {
-                hasher.update(labels.kind.to_string().as_bytes());
-                hash_labels(&mut hasher, &labels.matrix_rows, &labels.targets);
-            }
-            let groups = self.plan.auxiliary_labels.age_groups.as_ref().map_or("", AgeGroups::name);
-            hasher.update(groups.as_bytes());
-        }
-        for rows in [&split.train, &split.validation, &split.test] {
-            hash_rows(&mut hasher, rows);
-        }
         let id = FitId {
             task: self.plan.task.to_string(),
-            head: name.to_owned(),
-            split: split.name.clone(),
-            seed,
-            hash: hasher.finalize().to_hex().to_string(),
+            head: job.name.to_owned(),
+            split: job.split.name.clone(),
+            seed: job.seed,
+            hash: self.keys.of(self.plan, job),
         };
         let journal = self.run.journal;
-        let known =
-            journal.load(&id).filter(|record| record.predicted_values.len() == split.test.len());
-        if let Some(record) = known {
+        let test = &job.split.test;
+        let known = journal.load(&id).filter(|record| record.predicted_values.len() == test.len());
+        if let Some(mut record) = known {
+            record.result.intervals = self.check_again(test, &record);
             return Ok((record, true));
         }
         let record = self.fit(id, job)?;
@@ -248,42 +230,6 @@ impl<'a> Fits<'a> {
     fn features_of(&self, rows: &[usize]) -> Vec<usize> {
         rows.iter().map(|&row| self.plan.matrix_rows[row]).collect()
     }
-}
-
-impl CvPlan<'_> {
-    /// A hash of all that every fit of the plan depends on. The matrix goes by its stamp: its values
-    /// may be gigabytes.
-    fn hash(&self) -> blake3::Hash {
-        let mut hasher = blake3::Hasher::new_derive_key(FITS);
-        for text in [self.stamp.as_str(), env!("CARGO_PKG_VERSION"), self.task.as_str()] {
-            hasher.update(text.as_bytes());
-            hasher.update(&[0]);
-        }
-        let mirrored = usize::from(self.matrix.mirrored().is_some());
-        hash_rows(&mut hasher, &[self.matrix.rows(), self.matrix.width(), mirrored]);
-        let originals: Vec<usize> = self.matrix.augmented().map(|(_, original)| original).collect();
-        hash_rows(&mut hasher, &originals);
-        hash_labels(&mut hasher, &self.matrix_rows, &self.targets);
-        hasher.finalize()
-    }
-}
-
-fn hash_labels(hasher: &mut blake3::Hasher, matrix_rows: &[usize], targets: &Targets) {
-    hash_rows(hasher, matrix_rows);
-    match targets {
-        Targets::Classes { indices, .. } => hash_rows(hasher, indices),
-        Targets::Regression(ages) => {
-            let ends = ages.iter().flat_map(|age| [age.low(), age.high()]);
-            let bytes: Vec<u8> = ends.flat_map(f32::to_le_bytes).collect();
-            hasher.update(&bytes);
-        }
-    }
-}
-
-fn hash_rows(hasher: &mut blake3::Hasher, rows: &[usize]) {
-    hasher.update(&(rows.len() as u64).to_le_bytes());
-    let bytes: Vec<u8> = rows.iter().flat_map(|&row| (row as u64).to_le_bytes()).collect();
-    hasher.update(&bytes);
 }
 
 /// A log without infinite numbers, which JSON does not have: the curve is cut there, with a note.

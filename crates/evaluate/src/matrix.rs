@@ -414,7 +414,7 @@ fn measure(
     let figures = wanted.iter().zip(&estimates).filter_map(|(&metric, estimate)| {
         let (value, interval) = match metric {
             Metric::IntervalCoverage => coverage(fits)?,
-            _ => (estimate.estimate, Some(estimate.interval)),
+            _ => (estimate.estimate, Some(scores.interval(&sums, metric, estimate))),
         };
         value.is_finite().then_some(CellMetric { metric, value, interval })
     });

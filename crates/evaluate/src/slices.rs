@@ -19,6 +19,7 @@ use crate::metrics::{Metric, Metrics, PredictedValues};
 use crate::predictions::RowPredictions;
 use crate::statistics::bootstrap::{Interval, LEVEL, draw_counts, quantile};
 use crate::statistics::mean;
+use crate::statistics::proportion;
 use crate::statistics::sums::{RowScores, numbers};
 
 /// A slice of fewer rows is listed and not measured.
@@ -139,7 +140,9 @@ fn worse(metric: Metric, a: &Slice, b: &Slice) -> Ordering {
 /// are names. An attribute that does not part the rows is left out.
 ///
 /// Intervals are percentile intervals from [`SLICE_DRAWS`] sets of subjects drawn with
-/// replacement, the same for all slices, so a slice and the rest are drawn together.
+/// replacement, the same for all slices, so a slice and the rest are drawn together. Where a
+/// proportion is equal for all subjects of a slice, as where all its rows are right, its interval is
+/// the exact one of Clopper and Pearson (1934) with subjects as trials.
 ///
 /// # Errors
 /// [`EvaluateError::Incomparable`] where the head has no predictions.
@@ -179,21 +182,27 @@ pub fn slices(
             rows_of.extend(rows);
         }
     }
-    let drawn = |values: &[f64]| {
+    let drawn = |values: &[f64], is_proportion: bool| {
         // What is not known of a row does not count.
         let known = |row: &usize| !values[*row].is_nan();
         let part =
             |rows: &Vec<usize>| Part::of(rows.iter().copied().filter(known), &subjects, values);
         let parts: Vec<Part> = rows_of.iter().map(part).collect();
         let whole = Part::of((0..values.len()).filter(known), &subjects, values);
-        intervals(&parts, &whole, subject_count, seed)
+        let mut found = intervals(&parts, &whole, subject_count, seed);
+        if is_proportion {
+            for (part, (interval, _)) in parts.iter().zip(&mut found) {
+                *interval = proportion::interval(part.mean(), *interval, || part.0.len());
+            }
+        }
+        found
     };
-    for (slice, (interval, gap)) in every(&mut found).zip(drawn(&values)) {
+    for (slice, (interval, gap)) in every(&mut found).zip(drawn(&values, metric.is_fraction())) {
         slice.interval = interval;
         slice.gap_interval = gap;
     }
     if let Some(checked) = head_predictions.intervals() {
-        let both = drawn(&checked.inside).into_iter().zip(drawn(&checked.width));
+        let both = drawn(&checked.inside, true).into_iter().zip(drawn(&checked.width, false));
         for ((slice, rows), (coverage, width)) in every(&mut found).zip(&rows_of).zip(both) {
             slice.intervals = checked.on(rows, coverage.0, width.0);
         }
@@ -228,6 +237,14 @@ impl Part {
             sum.1 += values[row];
         }
         Self(sums.into_iter().map(|(subject, (rows, sum))| (subject, rows, sum)).collect())
+    }
+
+    fn mean(&self) -> f64 {
+        let (rows, total) = self
+            .0
+            .iter()
+            .fold((0.0, 0.0), |(rows, total), subject| (rows + subject.1, total + subject.2));
+        total / rows
     }
 
     /// Rows and sum of values where each subject counts as often as it was drawn.

@@ -1,13 +1,14 @@
 //! Confidence intervals and tests with the subject, not the picture, as the sampling unit.
 //!
 //! Pictures of one person are correlated, so tests that take rows as independent find differences
-//! where there are none. The permutation test and the bootstrap here draw whole subjects;
-//! `McNemar`'s test and Wilson's interval, which take rows as independent, are reported
-//! for comparison with published results.
+//! where there are none. The permutation test and the bootstrap here draw whole subjects; the
+//! interval of a proportion that is equal for all subjects has the subjects as trials. `McNemar`'s test and Wilson's interval, which take rows as independent, are reported for comparison with
+//! published results.
 
 pub mod bootstrap;
 pub mod classical;
 pub mod permutation;
+pub(crate) mod proportion;
 pub mod sums;
 
 /// Mean; 0 of an empty list.

@@ -28,7 +28,8 @@ pub struct MetricSummary {
     /// Over all test rows together, averaged over seeds.
     pub pooled: f64,
     /// 95 % interval of `pooled`, by drawing subjects with replacement, where the metric
-    /// [has one](Metric::has_interval).
+    /// [has one](Metric::has_interval). Of a proportion that is equal for all subjects, the exact one
+    /// of Clopper and Pearson (1934) for so many trials.
     pub interval: Option<Interval>,
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn summarise(
                     Some(index) => intervals[index].estimate,
                     None => head.pooled.get(metric)?,
                 },
-                interval: interval.map(|index| intervals[index].interval),
+                interval: interval.map(|index| scores.interval(&sums, metric, &intervals[index])),
             })
         })
         .collect())

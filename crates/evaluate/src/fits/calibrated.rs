@@ -9,11 +9,13 @@ use facefold_core::{AgeEstimate, Familiarity, FamiliarityModel, HeadError, Predi
 use super::{Fits, Job};
 use crate::calibration::{Calibration, true_ages};
 use crate::error::EvaluateError;
+use crate::journal::FitRecord;
 use crate::metrics::{Metric, Metrics, PredictedValues};
 use crate::result::{FamiliarityCheck, IntervalCheck};
 use crate::split::CvSplit;
 use crate::statistics::bootstrap::bootstrap;
 use crate::statistics::mean;
+use crate::statistics::proportion;
 use crate::statistics::sums::SubjectSums;
 
 /// Familiarity of a split's faces, made once for all heads and seeds.
@@ -56,11 +58,7 @@ impl Fits<'_> {
         let estimates = AgeEstimate::of_prediction(tested);
         let around = |(row, estimate)| calibrated.intervals.around(estimate, distance(row));
         let intervals: Vec<(f32, f32)> = estimates.iter().enumerate().map(around).collect();
-        let truth = true_ages(&self.plan.targets.select(test));
-        let fractions = coverage_probabilities(&truth, &intervals).into_iter().enumerate();
-        let inside: Vec<(usize, f64)> =
-            fractions.filter_map(|(row, share)| Some((row, share?))).collect();
-        let check = self.check_intervals(test, &inside, &intervals, calibrated.sets_left_out);
+        let check = self.check_intervals(test, &intervals, calibrated.sets_left_out);
         Ok(Calibrated { intervals: Some(intervals), check, familiarity })
     }
 
@@ -73,14 +71,24 @@ impl Fits<'_> {
         }
     }
 
-    /// Coverage on the test rows with an age label; `inside` are the rows within their interval.
+    /// The check of a finished fit, by the subjects that its test rows have now: where names were
+    /// corrected since, other rows are drawn together, and the fit is the same.
+    pub(super) fn check_again(&self, test: &[usize], record: &FitRecord) -> Option<IntervalCheck> {
+        let before = record.result.intervals?;
+        self.check_intervals(test, record.intervals.as_deref()?, before.sets_left_out)
+    }
+
+    /// Coverage on the test rows with an age label.
     fn check_intervals(
         &self,
         test: &[usize],
-        inside: &[(usize, f64)],
         intervals: &[(f32, f32)],
         sets_left_out: usize,
     ) -> Option<IntervalCheck> {
+        let truth = true_ages(&self.plan.targets.select(test));
+        let fractions = coverage_probabilities(&truth, intervals).into_iter().enumerate();
+        let inside: Vec<(usize, f64)> =
+            fractions.filter_map(|(row, share)| Some((row, share?))).collect();
         if inside.is_empty() {
             return None;
         }
@@ -94,11 +102,14 @@ impl Fits<'_> {
         let widths: Vec<f64> =
             inside.iter().map(|&(row, _)| f64::from(intervals[row].1 - intervals[row].0)).collect();
         let sums = SubjectSums::of_values(&subject_of, &fractions);
-        let coverage = bootstrap(&sums, &|sums| vec![sums[1] / sums[0]], self.plan.seed);
+        let drawn = bootstrap(&sums, &|sums| vec![sums[1] / sums[0]], self.plan.seed);
+        let drawn = drawn.first()?;
         Some(IntervalCheck {
             rows: inside.len(),
             coverage: mean(&fractions),
-            coverage_interval: coverage.first()?.interval,
+            coverage_interval: proportion::interval(drawn.estimate, drawn.interval, || {
+                sums.subjects()
+            }),
             width: mean(&widths),
             sets_left_out,
         })

@@ -7,6 +7,8 @@ use facefold_core::{Targets, Task};
 use crate::error::EvaluateError;
 use crate::metrics::{Metric, Moments, PredictedValues};
 use crate::predictions::{PredictedRow, RowPredictions};
+use crate::statistics::bootstrap::{Estimate, Interval};
+use crate::statistics::proportion;
 
 /// Sums of years, without and with the moments of both ages.
 const YEARS_WIDTH: usize = 6;
@@ -148,6 +150,37 @@ impl RowScores {
         if count > 0.0 { value } else { f64::NAN }
     }
 
+    /// The interval of a metric that was drawn by subject. Of a proportion of rows that is equal for
+    /// all subjects it is exact ([`proportion::interval`]); of the balanced accuracy where it is 0
+    /// or 1.
+    pub(crate) fn interval(
+        &self,
+        sums: &SubjectSums,
+        metric: Metric,
+        drawn: &Estimate,
+    ) -> Interval {
+        let with = |column: usize| sums.subjects_with(column);
+        let (proportion, interval) = (drawn.estimate, drawn.interval);
+        match metric {
+            Metric::Accuracy | Metric::OneOffAccuracy | Metric::CumulativeScore5 => {
+                proportion::interval(proportion, interval, || with(0))
+            }
+            Metric::InsideRange => proportion::interval(proportion, interval, || with(3)),
+            Metric::BalancedAccuracy if proportion::is_extreme(proportion) => {
+                // Each class weighs the same: of all that have one mean recall, classes of so many
+                // subjects as the rarest has are the likeliest to show no error.
+                let trials = || {
+                    let classes = (3..self.width).step_by(2).map(with).filter(|&count| count > 0);
+                    let (count, rarest) = classes
+                        .fold((0, usize::MAX), |(n, least), subjects| (n + 1, least.min(subjects)));
+                    rarest.saturating_mul(count).min(with(0))
+                };
+                proportion::interval(proportion, interval, trials)
+            }
+            _ => interval,
+        }
+    }
+
     fn has_moments(&self) -> bool {
         !self.classes && self.width == MOMENTS_WIDTH
     }
@@ -229,6 +262,11 @@ impl SubjectSums {
     #[must_use]
     pub fn subjects(&self) -> usize {
         self.values.len() / self.width
+    }
+
+    /// Number of subjects with a sum above 0 in a column.
+    fn subjects_with(&self, column: usize) -> usize {
+        self.values.chunks_exact(self.width).filter(|subject| subject[column] > 0.0).count()
     }
 
     /// Number of sums a subject has.

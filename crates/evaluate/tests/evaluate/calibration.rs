@@ -1,12 +1,13 @@
 //! Intervals and familiarity, calibrated on rows and data sets that a fit has not seen.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use facefold_core::rng::seeded;
 use facefold_core::{FeatureMatrix, Head, SubjectId, Targets, Task};
 use facefold_evaluate::{
-    Attributes, AuxiliaryLabels, Calibration, CvOutcome, CvPlan, CvRun, MainTaskRows, NoJournal,
-    Protocol, RowInfo, RowPredictions, SetName, cross_validate, plan, slices,
+    Attributes, AuxiliaryLabels, Calibration, CvOutcome, CvPlan, CvRun, DirectoryJournal,
+    FitResult, IntervalCheck, Journal, MainTaskRows, NoJournal, Protocol, RowInfo, RowPredictions,
+    SetName, cross_validate, plan, slices,
 };
 use ndarray::Array2;
 use rand::Rng as _;
@@ -134,6 +135,49 @@ fn no_row_of_a_set_left_out_calibrates_a_fit_that_saw_its_subject() {
     let fit = head.fit(&dataset, &validation, 1).unwrap();
     let found = calibration.intervals(&head, &fit.validation, None, 1).unwrap().unwrap();
     assert_eq!(found.sets_left_out, 0);
+}
+
+/// The checks of a plan's fits.
+fn checks(plan: &CvPlan<'_>, journal: &dyn Journal) -> Vec<IntervalCheck> {
+    let cancel = AtomicBool::new(false);
+    let run = CvRun { threads: 2, journal, cancel: &cancel, progress: &|_| {} };
+    let outcome = cross_validate(plan, &run).unwrap();
+    let check = |fit: &FitResult| fit.intervals.unwrap();
+    outcome.result.heads[0].fits.iter().map(check).collect()
+}
+
+/// Subjects are corrected, and the same command is run again: splits of published folds stay as they are.
+#[test]
+fn resumed_fits_have_the_intervals_of_the_subjects_as_they_are() {
+    static FITS: [AtomicUsize; 1] = [AtomicUsize::new(0)];
+    let fits = || FITS[0].load(Ordering::SeqCst);
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DirectoryJournal::new(directory.path());
+    let aged = Aged::new(&[0.0]);
+    let heads = || -> Vec<Box<dyn Head>> { vec![Box::new(Nearest { fits: &FITS })] };
+    let mut plan = CvPlan { heads: heads(), ..aged.plan(Protocol::KFold(5)) };
+    let before = checks(&plan, &journal);
+    assert_eq!(fits(), 5);
+    for (row, info) in plan.rows.to_mut().iter_mut().enumerate() {
+        info.subject = Some(SubjectId::new(format!("person {}", row / 20)));
+    }
+    let resumed = checks(&plan, &journal);
+    assert_eq!(fits(), 5, "the same rows are trained on");
+    assert_ne!(resumed, before);
+    assert_eq!(resumed, checks(&plan, &NoJournal));
+
+    // Subjects of two training sets, on which no set left out is calibrated any more.
+    let aged = Aged::new(&[0.0; 3]);
+    let mut plan = CvPlan { heads: heads(), ..aged.plan(Protocol::LeaveOneSetOut) };
+    let (before, begun) = (checks(&plan, &journal), fits());
+    for row in ROWS_OF_SET..ROWS_OF_SET + 200 {
+        let info = aged.rows[row - ROWS_OF_SET].subject.clone();
+        plan.rows.to_mut()[row].subject = info;
+    }
+    let resumed = checks(&plan, &journal);
+    assert_eq!(fits(), begun + 3, "one fit, and one for each set that is left out");
+    assert_ne!(resumed[2], before[2]);
+    assert_eq!(resumed, checks(&plan, &NoJournal));
 }
 
 #[test]

@@ -158,6 +158,22 @@ fn a_head_does_not_differ_from_itself() {
     assert_eq!(pair.decision, Decision::Undecided);
 }
 
+/// Differences that are 0 for all subjects keep their interval; accuracies without an error have one of
+/// some width, whatever the number of pictures.
+#[test]
+fn heads_without_an_error_have_intervals() {
+    let predictions = predictions(&[("a", 1, |_| false), ("b", 1, |_| false)]);
+    let comparison = compared(&predictions, &["a", "b"]);
+    for candidate in &comparison.candidates {
+        // scipy.stats.beta.ppf(0.025, 200, 1)
+        let low = candidate.interval.low;
+        assert!((low - 0.981_724_659_644_863_8).abs() < 1e-9, "{low}");
+        assert_eq!((candidate.value, candidate.interval.high), (1.0, 1.0));
+    }
+    let pair = &comparison.pairs[0];
+    assert_eq!((pair.interval.low, pair.interval.high), (0.0, 0.0));
+}
+
 #[test]
 fn seeds_are_averaged_first_and_mcnemar_is_omitted() {
     let predictions = predictions(&[
@@ -216,6 +232,86 @@ fn results_are_compared_on_their_common_rows() {
     let error = compare(&[candidate("one", &first), candidate("two", &third)], 1).unwrap_err();
     assert!(matches!(&error, EvaluateError::Incomparable(_)));
     assert!(error.to_string().contains("`two` predicts gender (male, female)"), "{error}");
+}
+
+/// Of two results one names people with ten pictures each, the other none, or other people.
+#[test]
+fn rows_are_one_subject_where_any_result_says_so() {
+    let by = |wrong: Wrong, subject: &dyn Fn(usize) -> String| {
+        let mut result = predictions(&[("head", 1, wrong)]);
+        for (row, info) in result.rows.iter_mut().enumerate() {
+            info.subject = subject(row).into();
+        }
+        result
+    };
+    let person = |row: usize| format!("person {}", row / 10);
+    let picture = |row: usize| format!("{row}.jpg");
+    // Wrong about three people of 40, and about few pictures of all.
+    let (few_people, few_pictures): (Wrong, Wrong) =
+        (|row| row / 10 % 13 == 0 && row < 390, |row| row % 80 == 3);
+    let named = by(few_people, &person);
+    let splits = splits();
+    let both = |results: [&RowPredictions; 2]| {
+        let [first, second] = [0, 1].map(|number| Candidate {
+            label: ["one", "two"][number].to_owned(),
+            head: "head".to_owned(),
+            predictions: results[number],
+            splits: &splits,
+        });
+        compare(&[first, second], 1).unwrap()
+    };
+    let alike = both([&named, &by(few_pictures, &person)]);
+    assert_eq!((alike.subjects, &alike.warnings), (40, &Vec::new()));
+    assert_eq!(alike.pairs[0].decision, Decision::Undecided);
+
+    let unnamed = by(few_pictures, &picture);
+    let (forth, back) = (both([&named, &unnamed]), both([&unnamed, &named]));
+    for comparison in [&forth, &back] {
+        assert_eq!((comparison.rows, comparison.subjects), (400, 40));
+        assert_eq!(comparison.pairs[0].decision, Decision::Undecided);
+        assert_eq!(comparison.pairs[0].permutation.p_value, alike.pairs[0].permutation.p_value);
+    }
+    assert_eq!(forth.pairs, alike.pairs);
+    let [warning] = forth.warnings.as_slice() else { panic!("{:?}", forth.warnings) };
+    assert!(warning.contains("common rows: `one`: 40; `two`: 400. "), "{warning}");
+    assert!(warning.ends_with("which gives 40."), "{warning}");
+    assert!(back.warnings[0].contains("`one`: 400; `two`: 40."), "{:?}", back.warnings);
+
+    // Other names of the same people are the same subjects; an equal name in both joins no rows.
+    let renamed = by(few_pictures, &|row| format!("person {}", 39 - row / 10));
+    let other_names = both([&named, &renamed]);
+    assert_eq!((other_names.subjects, &other_names.warnings), (40, &Vec::new()));
+    assert_eq!(other_names.pairs, alike.pairs);
+
+    // The first joins rows 0 to 9, the second 5 to 14, and so on: in the end all are one.
+    let shifted = by(few_pictures, &|row| format!("person {}", (row + 5) / 10));
+    let chained = both([&named, &shifted]);
+    assert_eq!(chained.subjects, 1);
+    assert!(chained.warnings[0].contains("`one`: 40; `two`: 41."), "{:?}", chained.warnings);
+}
+
+/// Pictures tested twice by one result only are tested once in the comparison.
+#[test]
+fn the_order_of_results_does_not_decide_whether_rows_are_repeated() {
+    let once = predictions(&[("a", 1, |row| row % 20 == 0)]);
+    let mut twice = predictions(&[("a", 1, |row| row % 5 == 0)]);
+    for row in 200..400 {
+        twice.rows[row].path = format!("{}.jpg", row - 200).into();
+        twice.rows[row].subject = format!("person {}", (row - 200) / 2).into();
+    }
+    let splits = splits();
+    let candidate = |label: &str, predictions| Candidate {
+        label: label.to_owned(),
+        head: "a".to_owned(),
+        predictions,
+        splits: &splits,
+    };
+    for results in [[&once, &twice], [&twice, &once]] {
+        let both = [candidate("one", results[0]), candidate("two", results[1])];
+        let comparison = compare(&both, 1).unwrap();
+        assert_eq!((comparison.rows, comparison.subjects), (200, 100));
+        assert!(comparison.pairs[0].mcnemar.is_some());
+    }
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use facefold_core::{AgeTarget, Fold, Head, Targets, Task};
+use facefold_core::{AgeTarget, Fold, Head, Split, SubjectId, Targets, Task};
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, AuxiliaryLabels, Candidate, CvOutcome, CvPlan,
     CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, PredictedValues,
-    Protocol, RowPredictions, compare, cross_validate, label_error_candidates, plan, slices,
+    Protocol, RowInfo, RowPredictions, SetName, TaskLabels, compare, cross_validate,
+    label_error_candidates, plan, slices,
 };
 
-use crate::heads::{Nearest, People, RandomGuess, people};
+use crate::heads::{Nearest, NearestMultiTask, People, RandomGuess, people};
 
 fn plan_of<'a>(people: &'a People, heads: Vec<Box<dyn Head>>, seeds: &[u64]) -> CvPlan<'a> {
     CvPlan {
@@ -146,6 +147,89 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     other.stamp = "another stamp".to_owned();
     run(&other, 1, &journal);
     assert_eq!(FITS[0].load(Ordering::SeqCst), 21);
+}
+
+/// Every fourth picture has a label of an auxiliary task only. Where its subject, fold, split or set is
+/// corrected, it may belong to a test person: a fit that was trained on it is not taken from the journal.
+#[test]
+fn corrected_auxiliary_rows_repeat_the_fits_that_may_have_used_them() {
+    static FITS: [AtomicUsize; 1] = [AtomicUsize::new(0)];
+    static ALONE: [AtomicUsize; 1] = [AtomicUsize::new(0)];
+    let counts = || [&FITS, &ALONE].map(|fits| fits[0].load(Ordering::SeqCst));
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DirectoryJournal::new(directory.path());
+    let people = people(30, 4, 1);
+    let all: Vec<usize> = (0..people.rows.len()).collect();
+    let own: Vec<usize> = all.iter().copied().filter(|row| row % 4 < 3).collect();
+    let rows: Vec<RowInfo> = own.iter().map(|&row| people.rows[row].clone()).collect();
+    let targets = people.targets.select(&own);
+    let splits = plan(&Protocol::Folds, &rows, &targets, 7).unwrap();
+    let plan = |correct: &dyn Fn(&mut RowInfo)| {
+        let mut labelled = people.rows.clone();
+        labelled.iter_mut().skip(3).step_by(4).for_each(correct);
+        let labels = TaskLabels {
+            kind: Task::Age.into(),
+            matrix_rows: all.clone(),
+            rows: labelled,
+            targets: Targets::exact_years(all.iter().map(|&row| row as f32).collect()),
+        };
+        CvPlan {
+            matrix_rows: own.clone().into(),
+            targets: targets.clone(),
+            auxiliary_labels: AuxiliaryLabels { tasks: vec![labels], age_groups: None },
+            rows: rows.clone().into(),
+            splits: splits.clone(),
+            ..plan_of(
+                &people,
+                vec![
+                    Box::new(NearestMultiTask(Nearest { fits: &FITS })),
+                    Box::new(Nearest { fits: &ALONE }),
+                ],
+                &[1],
+            )
+        }
+    };
+    // Wrong names first: each such row is of a person of its own, in the next fold.
+    let wrong = |row: &mut RowInfo| {
+        row.subject = Some(SubjectId::new(format!("unknown {}", row.path)));
+        row.fold = row.fold.map(|Fold(fold)| Fold((fold + 1) % 5));
+    };
+    let leaked = run(&plan(&wrong), 1, &journal);
+    assert_eq!(counts(), [5, 5]);
+    assert_eq!(leaked, run(&plan(&wrong), 1, &journal));
+    assert_eq!(counts(), [5, 5]);
+
+    let right = plan(&|_| {});
+    let corrected = run(&right, 1, &journal);
+    assert_eq!(counts(), [10, 5], "a head without auxiliary tasks keeps its fits");
+    assert_ne!(corrected, leaked);
+    assert_eq!(corrected, run(&right, 1, &NoJournal));
+
+    let corrections: [&dyn Fn(&mut RowInfo); 4] = [
+        &|row| row.subject = None,
+        &|row| row.fold = None,
+        &|row| row.split = Some(Split::Test),
+        &|row| row.set = Some(SetName::new("another")),
+    ];
+    for correct in corrections {
+        let (before, plan) = (counts()[0], plan(correct));
+        let resumed = run(&plan, 1, &journal);
+        assert_eq!(counts()[0], before + 5);
+        assert_eq!(resumed, run(&plan, 1, &NoJournal));
+    }
+}
+
+#[test]
+fn a_further_class_without_rows_repeats_the_fits() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DirectoryJournal::new(directory.path());
+    let people = people(30, 4, 1);
+    let mut plan = plan_of(&people, vec![Box::new(Nearest::default())], &[1]);
+    run(&plan, 1, &journal);
+    plan.classes.push("unknown".to_owned());
+    let Targets::Classes { count, .. } = &mut plan.targets else { panic!() };
+    *count = 3;
+    assert_eq!(run(&plan, 1, &journal), run(&plan, 1, &NoJournal));
 }
 
 #[test]

@@ -45,6 +45,43 @@ impl Head for Nearest {
     }
 }
 
+/// The same, of a head that learns auxiliary tasks too; its fit depends on how many auxiliary labels
+/// it is given.
+pub struct NearestMultiTask(pub Nearest);
+
+impl Head for NearestMultiTask {
+    fn name(&self) -> &'static str {
+        "nearest-multi-task"
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        self.0.settings()
+    }
+
+    fn uses_auxiliary_tasks(&self) -> bool {
+        true
+    }
+
+    fn fit(
+        &self,
+        training: &FeatureDataset<'_>,
+        validation: &FeatureDataset<'_>,
+        seed: u64,
+    ) -> Result<Fit, HeadError> {
+        let mut fit = self.0.fit(training, validation, seed)?;
+        let labels = training.auxiliary_tasks().iter().map(|task| task.rows.len()).sum();
+        let mut log = fit.head.log().clone();
+        log.rows_used = labels;
+        let head = FittedNearest {
+            rows: training.rows().to_vec(),
+            targets: training.targets().clone(),
+            log,
+        };
+        fit.head = Box::new(head);
+        Ok(fit)
+    }
+}
+
 struct FittedNearest {
     rows: Vec<usize>,
     targets: Targets,

@@ -77,6 +77,31 @@ fn the_worst_group_is_first_with_its_gap() {
     assert!((report.value - 0.84).abs() < 1e-12);
 }
 
+/// Twelve people without an error may have more errors than none; so may none of 200.
+#[test]
+fn a_slice_without_an_error_has_an_interval() {
+    let group = names("group", |row| Some(if row < 48 { "few" } else { "many" }));
+    let mut predictions = predictions();
+    for (number, row) in predictions.rows[..48].iter_mut().enumerate() {
+        row.subject = format!("person {}", number / 4).into();
+    }
+    let PredictedValues::Classes { predicted, .. } = &mut predictions.columns[0].predicted_values
+    else {
+        panic!()
+    };
+    predicted[..48].fill(0);
+    let paths: Vec<_> = (0..400).map(|row| format!("{row}.jpg").into()).collect();
+    let attributes = Attributes::new(&paths, vec![group]).unwrap();
+    let report = slices(&predictions, "mlp", &attributes, 3).unwrap();
+    let slices = &report.attributes[0].slices;
+    let [many, few] = slices.as_slice() else { panic!("{slices:?}") };
+    assert_eq!((few.name.as_str(), few.subjects, few.value), ("few", 12, 1.0));
+    // scipy.stats.beta.ppf(0.025, 12, 1)
+    assert!((few.interval.low - 0.735_351_530_602_948_8).abs() < 1e-9, "{few:?}");
+    assert_eq!(few.interval.high, 1.0);
+    assert!(many.interval.low > 0.7 && many.interval.high < 0.9, "{many:?}");
+}
+
 #[test]
 fn names_are_crossed_numbers_binned_and_constant_attributes_dropped() {
     let group = names("group", |row| Some(if in_b(row) { "b" } else { "a" }));

@@ -61,8 +61,9 @@ fn all(page: &mut Page, report: &SliceReport) {
         "`{}` on slices of its {} test rows; over all of them: {} {}. The gap is a slice less all \
          other test rows. Every table begins with the worst slice. Intervals draw subjects ({} \
          draws, the same for all slices) and are not corrected for the number of slices: of twenty \
-         gaps that mean nothing, one has an interval without 0; and one from 100 to 100 says only \
-         that no error was seen. Numbers are cut at their quintiles. \
+         gaps that mean nothing, one has an interval without 0. Where a proportion is equal for all \
+         subjects of a slice, as where no error was seen, its interval is the exact one of Clopper \
+         and Pearson with subjects as trials. Numbers are cut at their quintiles. \
          Slices of fewer than {LEAST_ROWS} rows or {LEAST_SUBJECTS} subjects are too small to \
          measure. Luminance and sharpness are those of the aligned crop.",
         report.head,

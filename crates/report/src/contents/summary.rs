@@ -21,7 +21,8 @@ pub(crate) fn write(page: &mut Page, report: &Report) {
     page.table(heads(report));
     let mut words = "Every value is over all test rows, averaged over seeds; in brackets is its 95 % \
                      interval by a bootstrap that draws subjects, as pictures of one person are not \
-                     independent."
+                     independent; where a proportion is equal for all subjects, as where no error was \
+                     seen, it is the exact one of Clopper and Pearson with subjects as trials."
         .to_owned();
     if without_baseline {
         words.push_str(" The plots leave the majority baseline out.");
