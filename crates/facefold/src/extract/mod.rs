@@ -253,6 +253,15 @@ fn extract_into(
         };
         SampleRow { sample: sample.clone(), key, rejection }
     }))?;
+    if !summary.cancelled {
+        // Of files that others have replaced: nobody could say any more whose they are.
+        let replaced = store.remove_unlabelled()?;
+        if replaced > 0 {
+            progress.note(&format!(
+                "{replaced} pictures whose files were replaced since were removed from the store"
+            ));
+        }
+    }
     let store = store.finish()?;
     announce(&taken_over, &options.store, progress);
 
