@@ -30,6 +30,33 @@ pub struct FitId {
     pub hash: String,
 }
 
+impl FitId {
+    /// The name of the fit's file: `age-mlp-fold-0-7.json`. One that other fits may have too, or that is too
+    /// long, ends in a checksum of the whole.
+    fn file_name(&self) -> String {
+        let full = format!("{}-{}-{}-{}", self.task, self.head, self.split, self.seed);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+        let mut name: String = full.chars().map(plain).collect();
+        // The arrow stands between the sets of a matrix.
+        let is_distinct = full.chars().all(|c| c.is_ascii() || c == '→');
+        if !is_distinct || name.len() + ENDING.len() > LONGEST_NAME {
+            name.truncate(LONGEST_NAME - ENDING.len() - SUM_DIGITS - 1);
+            let sum = blake3::hash(full.as_bytes()).to_hex();
+            name = format!("{name}-{}", &sum[..SUM_DIGITS]);
+        }
+        name + ENDING
+    }
+}
+
+/// How the name of a fit's file ends.
+const ENDING: &str = ".json";
+
+/// Most bytes of a name; file systems take 255.
+const LONGEST_NAME: usize = 200;
+
+/// Digits of the checksum in a name.
+const SUM_DIGITS: usize = 16;
+
 /// A finished fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitRecord {
@@ -108,13 +135,9 @@ impl DirectoryJournal {
         Self { directory: directory.into(), used: Mutex::default() }
     }
 
-    /// A fit's file: `age-mlp-fold-0-7.json`. A fit with another hash replaces it.
+    /// A fit's file. A fit with another hash replaces it.
     fn path(&self, id: &FitId) -> PathBuf {
-        let name: String = format!("{}-{}-{}-{}", id.task, id.head, id.split, id.seed)
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
-            .collect();
-        let path = self.directory.join(format!("{name}.json"));
+        let path = self.directory.join(id.file_name());
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
         path
     }
@@ -172,5 +195,41 @@ impl Journal for DirectoryJournal {
         let _ = checksum::seal(&mut bytes, MARKER);
         write_atomic(&path, &bytes)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FitId, LONGEST_NAME};
+
+    fn name(split: &str) -> String {
+        let id = FitId {
+            task: "age".to_owned(),
+            head: "mlp".to_owned(),
+            split: split.to_owned(),
+            seed: 7,
+            hash: String::new(),
+        };
+        id.file_name()
+    }
+
+    #[test]
+    fn names_in_ascii_are_read_as_they_are() {
+        assert_eq!(name("fold-0"), "age-mlp-fold-0-7.json");
+        assert_eq!(name("utk_face → wiki, fold 0"), "age-mlp-utk-face---wiki--fold-0-7.json");
+    }
+
+    #[test]
+    fn fits_of_sets_in_other_letters_or_with_long_names_have_files_of_their_own() {
+        let long = "a".repeat(120);
+        let splits = ["ЖЖ", "ФФ", "ЖЖ → ФФ", "ФФ → ЖЖ"].map(str::to_owned);
+        let long = [format!("{long} → {long}b"), format!("{long} → {long}c")];
+        let mut names: Vec<String> = splits.iter().chain(&long).map(|split| name(split)).collect();
+        for name in &names {
+            assert!(name.is_ascii() && name.len() <= LONGEST_NAME, "{name}");
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 6, "{names:?}");
     }
 }
