@@ -1,12 +1,14 @@
 //! The journal of finished fits, from which an interrupted run resumes.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use facefold_core::Task;
 use facefold_core::checksum::{self, Checksum, UNSEALED};
 use facefold_core::files::{children, sync_directory, write_atomic};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::age_predictions::AgePredictions;
@@ -129,6 +131,45 @@ struct Checksummed<R> {
 /// Stands before the checksum in a file.
 const MARKER: &[u8] = br#""checksum":""#;
 
+/// How the file of a fit begins.
+const BEGINNING: &[u8] = br#"{"record":{"id":{"task":"#;
+
+/// Whether a file is one that a [`DirectoryJournal`] wrote, and not another program: a corrupt one is known by its
+/// name.
+///
+/// # Errors
+/// Any error of the file system, naming the path.
+pub fn is_fit(path: &Path) -> io::Result<bool> {
+    if !fs_err::symlink_metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let mut bytes = Vec::new();
+    let mut file = fs_err::File::open(path)?;
+    Read::by_ref(&mut file).take(BEGINNING.len() as u64).read_to_end(&mut bytes)?;
+    if bytes == BEGINNING {
+        return Ok(true);
+    }
+    if !has_name_of_fit(path) {
+        return Ok(false);
+    }
+    file.read_to_end(&mut bytes)?;
+    let is_json = serde_json::from_slice::<IgnoredAny>(&bytes).is_ok();
+    Ok(!is_json || checksum::check(&bytes, MARKER) != Checksum::Absent)
+}
+
+/// Whether a name is made as [`FitId::file_name`] makes them.
+fn has_name_of_fit(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((front, last)) = name.strip_suffix(ENDING).and_then(|name| name.rsplit_once('-'))
+    else {
+        return false;
+    };
+    let is_sum = last.len() == SUM_DIGITS && last.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_of =
+        |task: &Task| front.strip_prefix(task.as_str()).is_some_and(|rest| rest.starts_with('-'));
+    (is_sum || last.parse::<u64>().is_ok()) && Task::ALL.iter().any(is_of)
+}
+
 impl DirectoryJournal {
     /// A journal in this directory, which is created with the first fit.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
@@ -143,7 +184,7 @@ impl DirectoryJournal {
     }
 
     /// Deletes the fits that were neither loaded nor saved since this journal was made: another
-    /// run's.
+    /// run's. Files that are no fits stay.
     ///
     /// # Errors
     /// Any error of the file system, naming the path.
@@ -154,8 +195,7 @@ impl DirectoryJournal {
             return Ok(());
         }
         for path in paths {
-            let is_fit = path.extension().is_some_and(|extension| extension == "json");
-            if is_fit && !used.contains(&path) {
+            if !used.contains(&path) && is_fit(&path)? {
                 fs_err::remove_file(path)?;
             }
         }
@@ -186,6 +226,12 @@ impl Journal for DirectoryJournal {
 
     fn save(&self, record: &FitRecord) -> Result<(), EvaluateError> {
         let path = self.path(&record.id);
+        if path.exists() && !is_fit(&path)? {
+            let message = "expected a fit of an earlier run, or no file, found one of another program; move it away, \
+                           or write the report into another directory"
+                .to_owned();
+            return Err(EvaluateError::File { path, message });
+        }
         let sealed = Checksummed { record, checksum: UNSEALED.to_owned() };
         let mut bytes = serde_json::to_vec(&sealed).map_err(|error| EvaluateError::File {
             path: path.clone(),
@@ -227,6 +273,7 @@ mod tests {
         let mut names: Vec<String> = splits.iter().chain(&long).map(|split| name(split)).collect();
         for name in &names {
             assert!(name.is_ascii() && name.len() <= LONGEST_NAME, "{name}");
+            assert!(super::has_name_of_fit(name.as_ref()), "{name}");
         }
         names.sort();
         names.dedup();
