@@ -221,6 +221,9 @@ impl Running {
         }
         self.store.commit()?;
         self.store.write_samples(&self.rows)?;
+        if reached == self.rows.len() {
+            self.store.remove_unlabelled()?;
+        }
         let store = self.store.finish()?;
         let stored = store.rejections()?;
         let mut rejected: BTreeMap<RejectReason, usize> = BTreeMap::new();

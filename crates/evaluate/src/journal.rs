@@ -1,12 +1,14 @@
 //! The journal of finished fits, from which an interrupted run resumes.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use facefold_core::Task;
 use facefold_core::checksum::{self, Checksum, UNSEALED};
 use facefold_core::files::{children, sync_directory, write_atomic};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::age_predictions::AgePredictions;
@@ -29,6 +31,33 @@ pub struct FitId {
     /// fingerprint: a fit with another hash is another fit.
     pub hash: String,
 }
+
+impl FitId {
+    /// The name of the fit's file: `age-mlp-fold-0-7.json`. One that other fits may have too, or that is too
+    /// long, ends in a checksum of the whole.
+    fn file_name(&self) -> String {
+        let full = format!("{}-{}-{}-{}", self.task, self.head, self.split, self.seed);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+        let mut name: String = full.chars().map(plain).collect();
+        // The arrow stands between the sets of a matrix.
+        let is_distinct = full.chars().all(|c| c.is_ascii() || c == '→');
+        if !is_distinct || name.len() + ENDING.len() > LONGEST_NAME {
+            name.truncate(LONGEST_NAME - ENDING.len() - SUM_DIGITS - 1);
+            let sum = blake3::hash(full.as_bytes()).to_hex();
+            name = format!("{name}-{}", &sum[..SUM_DIGITS]);
+        }
+        name + ENDING
+    }
+}
+
+/// How the name of a fit's file ends.
+const ENDING: &str = ".json";
+
+/// Most bytes of a name; file systems take 255.
+const LONGEST_NAME: usize = 200;
+
+/// Digits of the checksum in a name.
+const SUM_DIGITS: usize = 16;
 
 /// A finished fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,25 +131,60 @@ struct Checksummed<R> {
 /// Stands before the checksum in a file.
 const MARKER: &[u8] = br#""checksum":""#;
 
+/// How the file of a fit begins.
+const BEGINNING: &[u8] = br#"{"record":{"id":{"task":"#;
+
+/// Whether a file is one that a [`DirectoryJournal`] wrote, and not another program: a corrupt one is known by its
+/// name.
+///
+/// # Errors
+/// Any error of the file system, naming the path.
+pub fn is_fit(path: &Path) -> io::Result<bool> {
+    if !fs_err::symlink_metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    let mut bytes = Vec::new();
+    let mut file = fs_err::File::open(path)?;
+    Read::by_ref(&mut file).take(BEGINNING.len() as u64).read_to_end(&mut bytes)?;
+    if bytes == BEGINNING {
+        return Ok(true);
+    }
+    if !has_name_of_fit(path) {
+        return Ok(false);
+    }
+    file.read_to_end(&mut bytes)?;
+    let is_json = serde_json::from_slice::<IgnoredAny>(&bytes).is_ok();
+    Ok(!is_json || checksum::check(&bytes, MARKER) != Checksum::Absent)
+}
+
+/// Whether a name is made as [`FitId::file_name`] makes them.
+fn has_name_of_fit(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((front, last)) = name.strip_suffix(ENDING).and_then(|name| name.rsplit_once('-'))
+    else {
+        return false;
+    };
+    let is_sum = last.len() == SUM_DIGITS && last.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_of =
+        |task: &Task| front.strip_prefix(task.as_str()).is_some_and(|rest| rest.starts_with('-'));
+    (is_sum || last.parse::<u64>().is_ok()) && Task::ALL.iter().any(is_of)
+}
+
 impl DirectoryJournal {
     /// A journal in this directory, which is created with the first fit.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), used: Mutex::default() }
     }
 
-    /// A fit's file: `age-mlp-fold-0-7.json`. A fit with another hash replaces it.
+    /// A fit's file. A fit with another hash replaces it.
     fn path(&self, id: &FitId) -> PathBuf {
-        let name: String = format!("{}-{}-{}-{}", id.task, id.head, id.split, id.seed)
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
-            .collect();
-        let path = self.directory.join(format!("{name}.json"));
+        let path = self.directory.join(id.file_name());
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
         path
     }
 
     /// Deletes the fits that were neither loaded nor saved since this journal was made: another
-    /// run's.
+    /// run's. Files that are no fits stay.
     ///
     /// # Errors
     /// Any error of the file system, naming the path.
@@ -131,8 +195,7 @@ impl DirectoryJournal {
             return Ok(());
         }
         for path in paths {
-            let is_fit = path.extension().is_some_and(|extension| extension == "json");
-            if is_fit && !used.contains(&path) {
+            if !used.contains(&path) && is_fit(&path)? {
                 fs_err::remove_file(path)?;
             }
         }
@@ -163,6 +226,12 @@ impl Journal for DirectoryJournal {
 
     fn save(&self, record: &FitRecord) -> Result<(), EvaluateError> {
         let path = self.path(&record.id);
+        if path.exists() && !is_fit(&path)? {
+            let message = "expected a fit of an earlier run, or no file, found one of another program; move it away, \
+                           or write the report into another directory"
+                .to_owned();
+            return Err(EvaluateError::File { path, message });
+        }
         let sealed = Checksummed { record, checksum: UNSEALED.to_owned() };
         let mut bytes = serde_json::to_vec(&sealed).map_err(|error| EvaluateError::File {
             path: path.clone(),
@@ -172,5 +241,42 @@ impl Journal for DirectoryJournal {
         let _ = checksum::seal(&mut bytes, MARKER);
         write_atomic(&path, &bytes)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FitId, LONGEST_NAME};
+
+    fn name(split: &str) -> String {
+        let id = FitId {
+            task: "age".to_owned(),
+            head: "mlp".to_owned(),
+            split: split.to_owned(),
+            seed: 7,
+            hash: String::new(),
+        };
+        id.file_name()
+    }
+
+    #[test]
+    fn names_in_ascii_are_read_as_they_are() {
+        assert_eq!(name("fold-0"), "age-mlp-fold-0-7.json");
+        assert_eq!(name("utk_face → wiki, fold 0"), "age-mlp-utk-face---wiki--fold-0-7.json");
+    }
+
+    #[test]
+    fn fits_of_sets_in_other_letters_or_with_long_names_have_files_of_their_own() {
+        let long = "a".repeat(120);
+        let splits = ["ЖЖ", "ФФ", "ЖЖ → ФФ", "ФФ → ЖЖ"].map(str::to_owned);
+        let long = [format!("{long} → {long}b"), format!("{long} → {long}c")];
+        let mut names: Vec<String> = splits.iter().chain(&long).map(|split| name(split)).collect();
+        for name in &names {
+            assert!(name.is_ascii() && name.len() <= LONGEST_NAME, "{name}");
+            assert!(super::has_name_of_fit(name.as_ref()), "{name}");
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 6, "{names:?}");
     }
 }

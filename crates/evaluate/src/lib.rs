@@ -47,7 +47,7 @@ pub use cross_validate::{
 };
 pub use curves::{AgeHistogram, RocCurve, roc_curves};
 pub use error::EvaluateError;
-pub use journal::{DirectoryJournal, FitAges, FitId, FitRecord, Journal, NoJournal};
+pub use journal::{DirectoryJournal, FitAges, FitId, FitRecord, Journal, NoJournal, is_fit};
 pub use label_errors::{LabelErrorCandidate, LabelErrorCandidates, label_error_candidates};
 pub use matrix::{
     CellMetric, CellOutcome, HeadMatrix, MatrixCell, MatrixPlan, MatrixResult, MeasuredCell,

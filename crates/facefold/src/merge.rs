@@ -144,6 +144,8 @@ fn merge_into(options: &MergeOptions, progress: &dyn Progress) -> Result<MergeSu
         known += before;
     }
     let kept = store.write_samples(&rows)?.rows;
+    // Where the pictures of one path differ, no row names that of the other store.
+    store.remove_unlabelled()?;
     let store = store.finish()?;
     let is_unreadable = |row: &&SampleRow| {
         row.rejection.as_ref().is_some_and(|found| found.reason == RejectReason::Unreadable)

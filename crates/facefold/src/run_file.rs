@@ -280,6 +280,49 @@ impl ConfigFile {
     }
 }
 
+/// Takes the values that `keep` refuses out of the file in a directory, with the lines that have none then; nothing
+/// where there is no such file.
+///
+/// # Errors
+/// As [`ConfigFile::read`], or a file that cannot be written.
+pub(crate) fn retain_values(directory: &Path, keep: impl Fn(&str) -> bool) -> Result<()> {
+    let path = directory.join(RUN_FILE);
+    if !path.exists() {
+        return Ok(());
+    }
+    let file = ConfigFile::read(&path)?;
+    let bytes = read_at_most(&path, MOST_BYTES)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines: Vec<String> = text.lines().map(|line| format!("{line}\n")).collect();
+    for Entry { name, line, value } in &file.entries {
+        let (values, is_list) = match value {
+            ConfigValue::Switch(_) => continue,
+            ConfigValue::One(value) => (std::slice::from_ref(value), false),
+            ConfigValue::Many(values) => (values.as_slice(), true),
+        };
+        let kept: Vec<&String> = values.iter().filter(|value| keep(value)).collect();
+        if kept.len() == values.len() {
+            continue;
+        }
+        let rest = &mut lines[line - 1..];
+        // An array that somebody has broken into lines goes on in those below.
+        let continued = rest.iter().skip(1);
+        let continued =
+            continued.take_while(|line| line.trim_start().starts_with(['"', '\'', ']']));
+        let last = continued.count();
+        rest[..=last].fill(String::new());
+        if is_list && !kept.is_empty() {
+            let kept: Vec<String> = kept.into_iter().map(|value| toml_value(value)).collect();
+            rest[0] = format!("{name} = [{}]\n", kept.join(", "));
+        }
+    }
+    let kept = lines.concat();
+    if kept != text {
+        write_atomic(&path, kept.as_bytes())?;
+    }
+    Ok(())
+}
+
 /// The value of an item of TOML, or what is wrong with it.
 fn value(item: &Item) -> Result<ConfigValue, String> {
     let found = || {
@@ -308,7 +351,7 @@ fn value(item: &Item) -> Result<ConfigValue, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Argument, ArgumentKind, ConfigFile, ConfigValue, RunFile, quoted};
+    use super::{Argument, ArgumentKind, ConfigFile, ConfigValue, RunFile, quoted, retain_values};
 
     fn argument(kind: ArgumentKind, name: &str, values: &[&str]) -> Argument {
         Argument {
@@ -349,6 +392,30 @@ mod tests {
         let expected =
             r"facefold train 'it'\''s' --store a --store b --task gender,age --set svm.c=0.1,1";
         assert!(line.starts_with(expected), "{line}");
+    }
+
+    #[test]
+    fn values_are_taken_out_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.toml");
+        let retain = |text: &str| {
+            fs_err::write(&path, text).unwrap();
+            retain_values(folder.path(), |value| value != "../anna.jpg").unwrap();
+            fs_err::read_to_string(&path).unwrap()
+        };
+        retain_values(folder.path(), |_| false).unwrap();
+        let text = |root: &str| {
+            format!("# Repeats\ncommand = \"extract\"\n{root}threads = 2\n# seed = 0\n")
+        };
+        let lists =
+            ["[\"../anna.jpg\", \"../bob.jpg\"]", "[\n\"../anna.jpg\",\n  \"../bob.jpg\",\n]"];
+        for list in lists {
+            let left = retain(&text(&format!("root = {list}\n")));
+            assert_eq!(left, text("root = [\"../bob.jpg\"]\n"));
+        }
+        assert_eq!(retain(&text("root = \"../anna.jpg\"\n")), text(""));
+        let other = text("root = [\n\"../bob.jpg\"]\n");
+        assert_eq!(retain(&other), other);
     }
 
     /// Where a bare name such as `faces.facefold` lies.

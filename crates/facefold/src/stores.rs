@@ -4,21 +4,25 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use facefold_core::files::real;
 use facefold_report::{DirectoryLock, ReportError};
 use facefold_store::{Forget, Store, StoreWriter};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::remote;
+use crate::remote::{self, is_address};
+use crate::run_file;
 
 /// What was removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Forgotten {
     /// The store.
     pub store: PathBuf,
-    /// Pictures removed from the store.
+    /// Pictures removed from the store, by whose label rows they were known.
     pub pictures: usize,
+    /// Pictures removed with them as no label row named them: whose they were is unknown.
+    pub unlabelled: usize,
     /// Label rows removed from the store.
     pub label_rows: usize,
     /// Rows of predictions and `label_errors`, by the directory of their report.
@@ -70,6 +74,13 @@ impl fmt::Display for Forgotten {
         } else {
             writeln!(f, "finished the removal from {store} that was cut off")?;
         }
+        if self.unlabelled > 0 {
+            writeln!(
+                f,
+                "removed {} more pictures, which no label row named: nobody can say whose they were",
+                self.unlabelled
+            )?;
+        }
         for (report, rows) in &self.reports {
             writeln!(f, "removed {rows} rows and all fits from {}", report.display())?;
         }
@@ -112,7 +123,8 @@ fn forget_in(directory: &Path, what: Forget<'_>) -> Result<Forgotten> {
         return Err(error);
     }
     let mut forgotten = Forgotten {
-        pictures: traces.keys.len(),
+        pictures: traces.keys.len() - traces.unlabelled,
+        unlabelled: traces.unlabelled,
         label_rows: traces.paths.len(),
         reports_not_found: reports.not_found,
         reports_of_original: reports.of_original,
@@ -133,10 +145,28 @@ fn forget_in(directory: &Path, what: Forget<'_>) -> Result<Forgotten> {
         let rows = facefold_report::forget_pictures(directory, &|path| paths.contains(path))?;
         forgotten.reports.insert(directory.clone(), rows);
     }
+    forget_in_run_file(&store, &traces.paths)?;
     // Last, so that a removal which failed before can be repeated.
     store.forget(&traces)?;
     forgotten.other_removal_unfinished = store.removal_is_unfinished();
     Ok(forgotten)
+}
+
+/// Takes forgotten pictures out of the file that repeats the extraction, which names those that were given one
+/// by one.
+fn forget_in_run_file(store: &Store, forgotten: &[PathBuf]) -> Result<()> {
+    // A path that cannot be looked up is taken as it is.
+    let found = |path: PathBuf| real(&path).unwrap_or(path);
+    let (root, directory) = (&store.header().dataset.root, store.directory());
+    let paths: HashSet<PathBuf> = forgotten.iter().map(|path| found(root.join(path))).collect();
+    run_file::retain_values(directory, |value| {
+        let is_gone = if is_address(Path::new(value)) {
+            forgotten.iter().any(|path| path == Path::new(value))
+        } else {
+            paths.contains(&found(directory.join(value)))
+        };
+        !is_gone
+    })
 }
 
 /// The reports that were noted in a store.

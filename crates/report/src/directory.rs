@@ -1,11 +1,12 @@
 //! The directory of a report: what of it belongs to a report, and what must go.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use facefold_core::Task;
-use facefold_core::files::{RUN_FILE, children, remove_partial_files};
-use facefold_evaluate::forget_rows;
+use facefold_core::files::{RUN_FILE, children, is_absent, remove_partial_files};
+use facefold_evaluate::{forget_rows, is_fit};
 use fs_err as fs;
 
 use crate::error::ReportError;
@@ -27,10 +28,7 @@ pub fn label_errors_file(task: Task) -> String {
 /// # Errors
 /// Any error of the file system, naming the path.
 pub fn remove(directory: &Path) -> Result<(), ReportError> {
-    let documents = ["report.json", "report.md", "report.html", RUN_FILE];
-    let documents = documents.map(|name| directory.join(name));
-    let tables = Task::ALL.into_iter().flat_map(tables_of).map(|name| directory.join(name));
-    for path in documents.into_iter().chain(tables).chain(plots(directory)?) {
+    for path in files(directory)? {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             Ok(()) | Err(_) => {}
@@ -42,6 +40,51 @@ pub fn remove(directory: &Path) -> Result<(), ReportError> {
         let _ = fs::remove_dir(directory.join(name));
     }
     Ok(())
+}
+
+/// The files that [`remove`] deletes, whether they are there or not.
+fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let documents = ["report.json", "report.md", "report.html", RUN_FILE].map(str::to_owned);
+    let tables = Task::ALL.into_iter().flat_map(tables_of);
+    let named = documents.into_iter().chain(tables).map(|name| directory.join(name));
+    Ok(named.chain(plots(directory)?).collect())
+}
+
+/// Refuses a directory in which a report would replace files that are of none: where there is neither a report
+/// nor a fit of a run that was cut off.
+///
+/// # Errors
+/// [`ReportError::Foreign`], or any error of the file system, naming the path.
+pub(crate) fn require_no_foreign_file(directory: &Path) -> Result<(), ReportError> {
+    if holds_report(directory)? {
+        return Ok(());
+    }
+    for path in children(&directory.join(FITS))? {
+        if is_fit(&path)? {
+            return Ok(());
+        }
+    }
+    for path in files(directory)? {
+        if path.symlink_metadata().is_ok() && !is_run_file(&path)? {
+            return Err(ReportError::Foreign { path });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a directory has the `report.json` of some version of this program, damaged or not.
+fn holds_report(directory: &Path) -> io::Result<bool> {
+    match fs::read(directory.join("report.json")) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).contains("\"provenance\"")),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a file is one that repeats a run, as its first line says.
+fn is_run_file(path: &Path) -> io::Result<bool> {
+    Ok(path.file_name() == Some(OsStr::new(RUN_FILE))
+        && fs::read(path)?.starts_with(b"# Repeats a run of facefold"))
 }
 
 /// Deletes what killed runs left unfinished in the directory of a report, its fits among it.
@@ -75,7 +118,7 @@ pub fn forget_pictures(
         }
     }
     for path in children(&directory.join(FITS))? {
-        if path.extension().is_some_and(|extension| extension == "json") {
+        if is_fit(&path)? {
             fs::remove_file(path)?;
         }
     }
@@ -99,7 +142,8 @@ fn plots(directory: &Path) -> io::Result<Vec<PathBuf>> {
 mod tests {
     use std::path::Path;
 
-    use super::{forget_pictures, fs, remove};
+    use super::{RUN_FILE, forget_pictures, fs, remove, require_no_foreign_file};
+    use crate::lock::DirectoryLock;
 
     /// What a run leaves that was killed while it wrote: before a file had its name.
     const UNFINISHED: [&str; 4] =
@@ -131,11 +175,40 @@ mod tests {
     }
 
     #[test]
+    fn files_of_other_programs_are_not_replaced() {
+        let names =
+            ["report.md", "report.json", RUN_FILE, "age/predictions.csv", "plots/age-heads.svg"];
+        for name in names {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::create_dir_all(directory.path().join("fits")).unwrap();
+            let curve = directory.path().join("fits/my-curve.json");
+            fs::write(&curve, "{\"mine\":1}").unwrap();
+            require_no_foreign_file(directory.path()).unwrap();
+            fs::write(&path, "{\"mine\":2}").unwrap();
+            let refused = DirectoryLock::claim(directory.path()).unwrap_err().to_string();
+            assert!(refused.contains(name) && refused.contains("move the file away"), "{refused}");
+            // What a run has left that was cut off makes it a report's.
+            fs::write(directory.path().join("fits/age-mlp-fold-0-0.json"), "cut o").unwrap();
+            require_no_foreign_file(directory.path()).unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(RUN_FILE), "# Repeats a run of facefold 0.1.0").unwrap();
+        require_no_foreign_file(directory.path()).unwrap();
+        fs::write(directory.path().join("report.json"), "{\"provenance\":").unwrap();
+        fs::write(directory.path().join("report.md"), "# gender").unwrap();
+        require_no_foreign_file(directory.path()).unwrap();
+    }
+
+    #[test]
     fn a_picture_is_also_forgotten_in_what_a_killed_run_left_unfinished() {
         let directory = tempfile::tempdir().unwrap();
         killed(directory.path());
+        let curve = directory.path().join("fits/my-curve.json");
+        fs::write(&curve, "{}").unwrap();
         forget_pictures(directory.path(), &|path| path.starts_with("anna")).unwrap();
         assert_eq!(left(directory.path()), [""; 0]);
-        assert!(!directory.path().join("fits/age-mlp-fold-0-0.json").exists());
+        assert!(!directory.path().join("fits/age-mlp-fold-0-0.json").exists() && curve.exists());
     }
 }

@@ -46,6 +46,15 @@ pub enum ReportError {
         /// The link.
         path: PathBuf,
     },
+    /// A file of another program under the name of one of a report's.
+    #[error(
+        "`{path}` would be replaced, and nothing next to it is of a report: expected an empty directory, or one that \
+         a run has written its report into; move the file away, or name another directory with --out"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file that cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use facefold_core::{FileLock, Task};
 
-use crate::directory::FITS;
+use crate::directory::{FITS, require_no_foreign_file};
 use crate::error::ReportError;
 
 /// A report's directory that no other program changes for as long as this is held: of two at once the
@@ -34,8 +34,8 @@ impl DirectoryLock {
     /// Makes a directory for a report where it is not there, and locks it.
     ///
     /// # Errors
-    /// [`ReportError::Busy`]; [`ReportError::Store`] and [`ReportError::Link`] where what lies there is not
-    /// a report's to replace.
+    /// [`ReportError::Busy`]; [`ReportError::Store`], [`ReportError::Link`] and [`ReportError::Foreign`] where
+    /// what lies there is not a report's to replace.
     pub fn claim(directory: &Path) -> Result<Self, ReportError> {
         let directory = here(directory);
         if directory.join("store.json").exists() {
@@ -48,7 +48,9 @@ impl DirectoryLock {
                 return Err(ReportError::Link { path });
             }
         }
-        Self::of(directory)
+        let lock = Self::of(directory)?;
+        require_no_foreign_file(directory)?;
+        Ok(lock)
     }
 }
 

@@ -203,6 +203,19 @@ pub enum StoreError {
         /// Who or what was named.
         what: String,
     },
+    /// A removal from a store whose label rows do not yet name all of its pictures.
+    #[error(
+        "nothing was removed from `{path}`: expected a label row for each picture, found {pictures} pictures \
+         without one, of a run that was cut off, and any of them may be one to forget; {first}, then this one"
+    )]
+    UnknownPictures {
+        /// The directory.
+        path: PathBuf,
+        /// How many pictures have no label row.
+        pictures: usize,
+        /// What is to be done first.
+        first: String,
+    },
     /// The Parquet library failed.
     #[error("`{path}`: {source}")]
     Parquet {

@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::header::StoreHeader;
 use crate::index::{Entry, Index};
 use crate::layout::Layout;
+use crate::merge::FINISH_MERGE;
 use crate::samples::SampleRow;
 use crate::seal;
 use crate::shard::{self, EmbeddingRow, Kind};
@@ -34,8 +35,10 @@ pub enum Forget<'a> {
 pub struct Forgotten {
     /// The label rows: those named, and all others with the bytes of their pictures.
     pub paths: Vec<PathBuf>,
-    /// The pictures.
+    /// The pictures, those that no label row names among them.
     pub keys: HashSet<ImageKey>,
+    /// How many pictures no label row names. They go too: nobody can say whose they are.
+    pub unlabelled: usize,
     /// The hash by which the removal is known until it is finished.
     pub(crate) removal: String,
 }
@@ -54,15 +57,28 @@ pub struct NotedReport {
 
 impl Store {
     /// Looks for all that the store holds of a person or a picture: nothing where a removal of them was
-    /// cut off at its end.
+    /// cut off at its end. Pictures without a label row may be theirs, as a file that another one of its
+    /// name has replaced, and are added.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`] where it holds nothing else, or a file that is corrupt or cannot be read.
+    /// [`StoreError::UnknownPictures`] where a run that was cut off would name pictures without a label row,
+    /// [`StoreError::Unknown`] where it holds nothing of them, or a file that is corrupt or cannot be read.
     pub fn find_traces(&self, of: Forget<'_>) -> Result<Forgotten, StoreError> {
         let samples = match self.samples() {
-            Err(StoreError::NoSamples { .. }) => Vec::new(),
-            samples => samples?,
+            Err(StoreError::NoSamples { .. }) => None,
+            samples => Some(samples?),
         };
+        let unlabelled = self.unlabelled_pictures(samples.as_deref().unwrap_or_default());
+        if let Some(first) = self.unfinished_run(samples.is_some())
+            && !unlabelled.is_empty()
+            && !self.removal_is_unfinished()
+        {
+            let (path, pictures) = (self.directory().to_owned(), unlabelled.len());
+            return Err(StoreError::UnknownPictures { path, pictures, first });
+        }
+        // Without a table they are all pictures; a removal that was cut off is still to be finished.
+        let unlabelled = if samples.is_some() { unlabelled } else { HashSet::new() };
+        let samples = samples.unwrap_or_default();
         let spellings = match of {
             Forget::Subject(_) => Vec::new(),
             Forget::Image(path) => spellings(path, &self.header.dataset.root),
@@ -95,7 +111,30 @@ impl Store {
             };
             return Err(StoreError::Unknown { path: self.directory().to_owned(), what });
         }
-        Ok(Forgotten { paths, keys, removal })
+        let named = keys.len();
+        keys.extend(unlabelled);
+        let unlabelled = keys.len() - named;
+        Ok(Forgotten { paths, keys, unlabelled, removal })
+    }
+
+    /// The pictures, embedded or rejected, that none of these label rows names.
+    pub(crate) fn unlabelled_pictures(&self, samples: &[SampleRow]) -> HashSet<ImageKey> {
+        let sealed = self.index.entries().iter().map(Entry::key);
+        let mut keys: HashSet<ImageKey> = sealed.chain(self.logged.keys().copied()).collect();
+        for key in samples.iter().filter_map(|row| row.key) {
+            keys.remove(&key);
+        }
+        keys
+    }
+
+    /// What to do first about a run that was cut off, or is under way, and would name pictures that have no
+    /// label row yet.
+    fn unfinished_run(&self, has_samples: bool) -> Option<String> {
+        if self.merge_is_unfinished() {
+            return Some(FINISH_MERGE.to_owned());
+        }
+        let is_unfinished = self.extraction_is_unfinished() || !has_samples;
+        is_unfinished.then(|| self.run_again())
     }
 
     /// Notes the directory of a report that was made from this store, for the removal of a
@@ -268,6 +307,19 @@ impl StoreWriter {
         self.forget_derived()?;
         self.end_change();
         Ok(others.len())
+    }
+
+    /// Removes the embeddings that no label row names any more, of pictures whose file another one has
+    /// replaced; gives how many pictures there were. Only once a run has come to its end: the pictures
+    /// of one that was cut off have no label rows yet. Rejections stay, so that no picture is tried twice.
+    ///
+    /// # Errors
+    /// As [`Self::retain_pictures`] and [`Store::samples`].
+    pub fn remove_unlabelled(&mut self) -> Result<usize, StoreError> {
+        self.seal()?;
+        let mut others = self.unlabelled_pictures(&self.samples()?);
+        others.retain(|key| !self.is_rejected(key));
+        self.retain_pictures(|key| !others.contains(key))
     }
 
     /// Deletes what is derived from the shards, and looks through them anew.

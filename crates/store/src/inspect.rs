@@ -34,6 +34,8 @@ pub struct StoreInfo {
     pub unsealed: usize,
     /// Label rows in the samples table; none before an extraction has come to its end.
     pub samples: Option<usize>,
+    /// Pictures that no label row names.
+    pub pictures_without_sample: usize,
     /// Number of sealed shards.
     pub shards: usize,
     /// Bytes of shards, log and samples table.
@@ -72,6 +74,9 @@ impl fmt::Display for StoreInfo {
             |rows| rows.to_string(),
         );
         writeln!(f, "label rows    {rows}")?;
+        if self.pictures_without_sample > 0 {
+            writeln!(f, "no label row  {} pictures", self.pictures_without_sample)?;
+        }
         writeln!(
             f,
             "on disk       {} shards, {:.1} MB, and {:.1} MB that can be made again",
@@ -149,6 +154,14 @@ impl fmt::Display for Verification {
                  the same `extract` command once, which adds them"
             )?;
         }
+        if self.pictures_without_sample > 0 {
+            writeln!(
+                f,
+                "{} pictures have no label row: a run was cut off, or other files have taken the place of theirs; \
+                 the command that made the store gives them rows, or removes their embeddings, when it is run again",
+                self.pictures_without_sample
+            )?;
+        }
         for problem in &self.problems {
             writeln!(f, "{problem}")?;
         }
@@ -180,10 +193,11 @@ impl Store {
             *rejected.entry(rejection.reason).or_default() += 1;
         }
         let samples = match self.samples() {
-            Ok(rows) => Some(rows.len()),
+            Ok(rows) => Some(rows),
             Err(StoreError::NoSamples { .. }) => None,
             Err(error) => return Err(error),
         };
+        let unlabelled = self.unlabelled_pictures(samples.as_deref().unwrap_or_default());
         let single = [self.layout.header(), self.layout.log(), self.layout.samples()];
         let mut bytes = size_of_directory(&self.layout.shards())?;
         for path in single {
@@ -195,7 +209,8 @@ impl Store {
             rejected,
             embeddings,
             unsealed: self.logged.len(),
-            samples,
+            samples: samples.map(|rows| rows.len()),
+            pictures_without_sample: unlabelled.len(),
             shards: self.index.shards().len(),
             bytes,
             derived_bytes: size_of_directory(&self.layout.derived())?,
@@ -290,17 +305,18 @@ impl Store {
     fn check_samples(&self, found: &mut Verification) -> Result<(), StoreError> {
         let samples = match self.samples() {
             Ok(samples) => samples,
-            Err(StoreError::NoSamples { .. }) => return Ok(()),
+            Err(StoreError::NoSamples { .. }) => {
+                found.pictures_without_sample = self.len();
+                return Ok(());
+            }
             Err(error @ StoreError::Corrupt { .. }) => {
                 found.problems.push(error.to_string());
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        let named: HashSet<ImageKey> = samples.iter().filter_map(|row| row.key).collect();
         found.samples_without_outcome = self.lost(&samples);
-        let known = named.iter().filter(|key| self.contains(key)).count();
-        found.pictures_without_sample = self.len() - known;
+        found.pictures_without_sample = self.unlabelled_pictures(&samples).len();
         if found.samples_without_outcome > 0 {
             found.problems.push(format!(
                 "{} label rows name pictures that have neither an embedding nor a rejection: {}",

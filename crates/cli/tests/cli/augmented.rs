@@ -1,7 +1,8 @@
 //! Augmented versions of pictures: trained on, never tested on.
 
 use crate::pipeline::read_json;
-use crate::support::{Dir, drawn, drawn_store, fail, json, line, succeed};
+use crate::stores::listed;
+use crate::support::{Dir, drawn, drawn_store, fail, json, line, run, succeed};
 
 #[test]
 fn versions_are_trained_on_and_nothing_else_changes() {
@@ -55,4 +56,32 @@ fn versions_are_trained_on_and_nothing_else_changes() {
     let note =
         |report: &serde_json::Value| report.to_string().contains("augmented versions of pictures");
     assert_eq!([note(&with), note(&without), note(&plain)], [true, false, false]);
+}
+
+#[test]
+fn versions_that_earlier_labels_asked_for_are_noted() {
+    let dir = Dir::new();
+    let (set, store) = (dir.path("set"), dir.path("store"));
+    listed(&set, 3, 8);
+    let extract = |rare: u32| {
+        let row = |number: u32| {
+            let gender = if number.is_multiple_of(2) { "female" } else { "male" };
+            let age = if number == rare { 70 } else { 25 };
+            format!("{gender}/3-{number}.png,s{number},{age}\n")
+        };
+        let rows: String = (0..8).map(row).collect();
+        std::fs::write(set.join("manifest.csv"), format!("path,subject,age\n{rows}"))
+            .expect("a list");
+        let command = "extract manifest {} --store {} --model untrained --oversample 2";
+        let output = run(line(command, &[&set, &store]));
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let note = "pictures keep the augmented versions that earlier labels asked for";
+    for _ in 0..2 {
+        let words = extract(0);
+        assert!(!words.contains(note), "{words}");
+    }
+    let words = extract(1);
+    assert!(words.contains(&format!("2 {note}")), "{words}");
 }

@@ -70,6 +70,33 @@ fn a_person_is_forgotten_in_joint_reports_of_a_store_that_had_another_name() {
 }
 
 #[test]
+fn replaced_pictures_and_the_names_of_pictures_are_forgotten() {
+    let dir = Dir::new();
+    let [set, other, store, named] = ["set", "other", "store", "named"].map(|name| dir.path(name));
+    listed(&set, 6, 8);
+    listed(&other, 7, 2);
+    let extract = || line("extract manifest {} --store {} --model untrained", &[&set, &store]);
+    succeed(extract());
+    let picture = set.join("female/6-0.png");
+    std::fs::copy(other.join("female/7-0.png"), &picture).expect("another picture");
+    let words = String::from_utf8_lossy(&run(extract()).stderr).into_owned();
+    assert!(words.contains("1 pictures whose files were replaced since were removed"), "{words}");
+    let verified = json(line("store verify {}", &[&store]));
+    assert_eq!((&verified["ok"], &verified["pictures_without_sample"]), (&true.into(), &0.into()));
+    let removed = json(line("store forget {} --subject person-6-0", &[&store]));
+    assert_eq!((&removed["pictures"], &removed["unlabelled"]), (&1.into(), &0.into()));
+
+    // Those that are given one by one stand in the file that repeats the extraction.
+    let second = set.join("female/6-2.png");
+    let command = "extract pictures {} {} --store {} --model untrained";
+    succeed(line(command, &[&picture, &second, &named]));
+    let run_file = || std::fs::read_to_string(named.join("run.toml")).expect("a run file");
+    assert!(run_file().contains("6-0.png"));
+    succeed(line("store forget {} --image {}", &[&named, &picture]));
+    assert!(!run_file().contains("6-0.png") && run_file().contains("6-2.png"), "{}", run_file());
+}
+
+#[test]
 fn a_removal_that_was_killed_is_reported_and_finished() {
     let dir = Dir::new();
     let store = extracted(&dir);

@@ -251,6 +251,26 @@ fn nothing_of_another_run_is_left_next_to_its_report() {
     assert_eq!(files(&out), expected);
 }
 
+#[test]
+fn a_report_replaces_and_deletes_no_file_of_another_program() {
+    let dir = Dir::new();
+    let out = dir.path("work");
+    std::fs::create_dir_all(out.join("fits")).expect("a directory");
+    let [curve, text] = ["fits/my-curve.json", "report.md"].map(|name| out.join(name));
+    for path in [&curve, &text] {
+        std::fs::write(path, "{\"mine\":1}").expect("a file");
+    }
+    let cv =
+        || line("cv --store {} --task gender --head majority --out {}", &[drawn_store(), &out]);
+    let message = fail(cv(), 1);
+    assert!(message.contains("report.md` would be replaced"), "{message}");
+    assert!(message.contains("move the file away"), "{message}");
+    std::fs::remove_file(&text).expect("a file");
+    succeed(cv());
+    succeed(cv());
+    assert_eq!(std::fs::read_to_string(&curve).expect("a file"), "{\"mine\":1}");
+}
+
 /// A store of 24 pictures of noise, each of a subject of its own.
 pub fn extracted(dir: &Dir) -> PathBuf {
     let (set, store) = (dir.path("set"), dir.path("store"));

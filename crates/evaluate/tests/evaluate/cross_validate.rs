@@ -7,7 +7,7 @@ use facefold_core::{AgeTarget, Fold, Head, Split, SubjectId, Targets, Task};
 use facefold_evaluate::{
     Attribute, AttributeValues, Attributes, AuxiliaryLabels, Candidate, CvOutcome, CvPlan,
     CvResult, CvRun, DirectoryJournal, EvaluateError, Journal, Metric, NoJournal, PredictedValues,
-    Protocol, RowInfo, RowPredictions, SetName, TaskLabels, compare, cross_validate,
+    Protocol, RowInfo, RowPredictions, SetName, TaskLabels, compare, cross_validate, is_fit,
     label_error_candidates, plan, slices,
 };
 
@@ -83,6 +83,29 @@ fn means_and_deviations_are_those_of_the_fits() {
 }
 
 #[test]
+fn files_of_other_programs_among_the_fits_are_neither_deleted_nor_replaced() {
+    static FITS: [AtomicUsize; 1] = [AtomicUsize::new(0)];
+    let directory = tempfile::tempdir().unwrap();
+    let journal = DirectoryJournal::new(directory.path());
+    let people = people(30, 4, 1);
+    let plan = plan_of(&people, vec![Box::new(Nearest { fits: &FITS })], &[1]);
+    for name in ["my-curve.json", "age-2024.json"] {
+        fs_err::write(directory.path().join(name), r#"{"mine":1}"#).unwrap();
+    }
+    run(&plan, 1, &journal);
+    journal.remove_others().unwrap();
+    assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 7);
+    let fits = fs_err::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let fit = fits.into_iter().find(|path| is_fit(path).unwrap()).unwrap();
+    fs_err::write(&fit, r#"{"mine":1}"#).unwrap();
+    let cancel = AtomicBool::new(false);
+    let again = CvRun { threads: 1, journal: &journal, cancel: &cancel, progress: &|_| {} };
+    let refused = cross_validate(&plan, &again).unwrap_err().to_string();
+    assert!(refused.contains("found one of another program; move it away"), "{refused}");
+    assert_eq!(fs_err::read_to_string(&fit).unwrap(), r#"{"mine":1}"#);
+}
+
+#[test]
 fn an_interrupted_run_resumes_without_repeating_a_fit() {
     static FITS: [AtomicUsize; 1] = [AtomicUsize::new(0)];
     let directory = tempfile::tempdir().unwrap();
@@ -126,8 +149,10 @@ fn an_interrupted_run_resumes_without_repeating_a_fit() {
     assert_eq!(resumed, run(&plan, 1, &journal));
     assert_eq!(FITS[0].load(Ordering::SeqCst), 10, "all come from the journal again");
 
-    // Fits that this run did not ask for are another's.
-    fs_err::write(directory.path().join("gender-mlp-fold-0-1.json"), "{}").unwrap();
+    // Fits that this run did not ask for are another's, corrupt ones too.
+    let whole = fs_err::read(&corrupt).unwrap();
+    fs_err::write(directory.path().join("gender-mlp-fold-0-1.json"), &whole[9..]).unwrap();
+    fs_err::write(directory.path().join("gender-mlp-fold-1-1.json"), &whole).unwrap();
     fs_err::write(directory.path().join("notes.txt"), "mine").unwrap();
     journal.remove_others().unwrap();
     assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 6);

@@ -7,11 +7,11 @@ mod probe;
 mod shard;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use facefold_core::{Extractor, RejectReason, Rejection, Sample};
+use facefold_core::{Extractor, ImageKey, RejectReason, Rejection, Sample};
 use facefold_datasets::{Dataset, DatasetKind, oversampling};
 use facefold_store::{
     DatasetInfo, LIST, SHARD, SampleRow, Store, StoreHeader, TakenOver, rejection_of,
@@ -253,8 +253,26 @@ fn extract_into(
         };
         SampleRow { sample: sample.clone(), key, rejection }
     }))?;
+    if !summary.cancelled {
+        // Of files that others have replaced: nobody could say any more whose they are.
+        let replaced = store.remove_unlabelled()?;
+        if replaced > 0 {
+            progress.note(&format!(
+                "{replaced} pictures whose files were replaced since were removed from the store"
+            ));
+        }
+    }
     let store = store.finish()?;
     announce(&taken_over, &options.store, progress);
+    if options.oversample > 0 {
+        let others = with_other_versions(&store, pictures, &summary.outcomes)?;
+        if others > 0 {
+            progress.note(&format!(
+                "{others} pictures keep the augmented versions that earlier labels asked for; to have those of \
+                 today's labels, extract into another --store"
+            ));
+        }
+    }
 
     let stored = store.rejections()?;
     let mut rejected: BTreeMap<RejectReason, u64> = BTreeMap::new();
@@ -347,6 +365,25 @@ fn requests(samples: &[Sample], options: &ExtractOptions) -> Vec<pipeline::Reque
         versions: options.augment.max(rare),
     };
     samples.iter().zip(rare).map(request).collect()
+}
+
+/// How many pictures have another number of augmented versions than today's labels ask for: the store had
+/// embedded them with earlier ones.
+fn with_other_versions(
+    store: &Store,
+    pictures: &[pipeline::Request],
+    outcomes: &[Option<Result<ImageKey, Rejection>>],
+) -> Result<usize> {
+    // A picture has the versions that one of its rows asks for.
+    let mut are_asked: HashMap<ImageKey, bool> = HashMap::new();
+    for (picture, outcome) in pictures.iter().zip(outcomes) {
+        let Some(Ok(key)) = outcome else { continue };
+        let variants = store.variants(key)?;
+        let augmented = variants.iter().filter(|variant| variant.training_only()).count();
+        let is_asked = variants.is_empty() || augmented == picture.versions as usize;
+        *are_asked.entry(*key).or_default() |= is_asked;
+    }
+    Ok(are_asked.values().filter(|is_asked| !**is_asked).count())
 }
 
 /// Refuses, before anything is changed, a data set none of whose pictures is there; and to forget

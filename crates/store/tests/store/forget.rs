@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use facefold_core::{
     Extraction, FaceVariant, ImageKey, RejectReason, Rejection, Sample, SubjectId,
 };
-use facefold_store::{Features, Forget, NotedReport, SampleRow, Select, Store, StoreError};
+use facefold_store::{
+    Features, Forget, NotedReport, SampleRow, Select, Store, StoreError, StoreWriter,
+};
 
 use crate::util::{append, contents, create, key, outcome, row};
 
@@ -303,4 +305,118 @@ fn a_picture_is_known_by_every_path_to_it() {
         let found = writer.find_traces(Forget::Image(&path)).unwrap();
         assert_eq!(found.paths, [PathBuf::from("album/picture-1.jpg")], "{}", path.display());
     }
+}
+
+/// Lets another picture take the place of one: no label row names the earlier one any more.
+fn replace(writer: &mut StoreWriter, number: u32, by: u32) {
+    append(writer, by..by + 1);
+    let replaced = |mut row: SampleRow| {
+        if row.key == Some(key(number)) {
+            row.key = Some(key(by));
+        }
+        row
+    };
+    let rows: Vec<SampleRow> = writer.samples().unwrap().into_iter().map(replaced).collect();
+    writer.write_samples(rows).unwrap();
+}
+
+#[test]
+fn a_picture_that_another_has_replaced_goes_with_its_subject() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let mut writer = Store::open_for_writing(directory.path()).unwrap();
+    replace(&mut writer, 3, 40);
+    drop(writer);
+    let store = Store::open(directory.path()).unwrap();
+    let found = store.verify().unwrap();
+    assert_eq!((found.pictures_without_sample, found.is_valid()), (1, true));
+    assert!(found.to_string().contains("1 pictures have no label row"), "{found}");
+    let info = store.info().unwrap();
+    assert_eq!(info.pictures_without_sample, 1);
+    assert!(info.to_string().contains("no label row  1 pictures"), "{info}");
+
+    // Of nobody who is named they are no traces.
+    let nobody = SubjectId::new("Marvin");
+    let unknown = forget(directory.path(), Forget::Subject(&nobody)).unwrap_err();
+    assert!(matches!(unknown, StoreError::Unknown { .. }), "{unknown}");
+    let who = SubjectId::new(WHO);
+    let traces = store.find_traces(Forget::Subject(&who)).unwrap();
+    assert_eq!((traces.keys.len(), traces.unlabelled), (4, 1));
+    assert_eq!(forget(directory.path(), Forget::Subject(&who)).unwrap(), 4);
+    assert_eq!(seen(directory.path()), 0);
+    let store = Store::open(directory.path()).unwrap();
+    assert!([3, 40].iter().all(|&number| !store.contains(&key(number))));
+    assert_eq!(store.verify().unwrap().pictures_without_sample, 0);
+}
+
+#[test]
+fn embeddings_that_no_label_row_names_are_removed_and_rejections_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let mut writer = Store::open_for_writing(directory.path()).unwrap();
+    replace(&mut writer, 3, 40);
+    // What lies in the place of 5 now is rejected, so that its row keeps what it had.
+    append(&mut writer, 49..50);
+    let before = writer.len();
+    assert_eq!(writer.remove_unlabelled().unwrap(), 1);
+    assert!(!writer.contains(&key(3)) && writer.is_rejected(&key(49)));
+    assert_eq!((writer.len(), writer.remove_unlabelled().unwrap()), (before - 1, 0));
+    let store = writer.finish().unwrap();
+    assert!(store.verify().unwrap().is_valid());
+    assert!(store.samples().unwrap().iter().all(|row| store.contains(&row.key.unwrap())));
+}
+
+#[test]
+fn nobody_is_forgotten_while_pictures_wait_for_their_label_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    made(directory.path());
+    let who = SubjectId::new(WHO);
+    let mut writer = Store::open_for_writing(directory.path()).unwrap();
+    // Rows were added, and the extraction was killed.
+    let attempts = writer.attempts().unwrap();
+    append(&mut writer, 20..23);
+    drop((attempts, writer));
+    let before = contents(directory.path());
+    let refused = forget(directory.path(), Forget::Subject(&who)).unwrap_err().to_string();
+    assert!(refused.starts_with("nothing was removed from"), "{refused}");
+    assert!(refused.contains("found 3 pictures without one"), "{refused}");
+    assert!(refused.contains("run the same `extract` command again, then"), "{refused}");
+    assert_eq!(contents(directory.path()), before);
+
+    // A removal that was begun before is to be finished, and takes them too.
+    let mut writer = Store::open_for_writing(directory.path()).unwrap();
+    let mut rows = writer.samples().unwrap();
+    rows.extend((20..23).map(sample));
+    writer.write_samples(&rows).unwrap();
+    let traces = writer.find_traces(Forget::Subject(&who)).unwrap();
+    assert_eq!(traces.unlabelled, 0);
+    writer.begin_removal(&traces).unwrap();
+    append(&mut writer, 23..24);
+    drop(writer);
+    assert_eq!(forget(directory.path(), Forget::Subject(&who)).unwrap(), 4);
+    let store = Store::open(directory.path()).unwrap();
+    assert!(store.contains(&key(22)) && !store.contains(&key(23)));
+    assert!(store.verify().unwrap().is_valid());
+}
+
+#[test]
+fn nobody_is_forgotten_in_a_store_that_has_no_label_rows_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = create(directory.path());
+    append(&mut writer, 0..5);
+    drop(writer);
+    let store = Store::open(directory.path()).unwrap();
+    let who = SubjectId::new(WHO);
+    let refused = store.find_traces(Forget::Subject(&who)).unwrap_err();
+    assert!(matches!(refused, StoreError::UnknownPictures { pictures: 5, .. }), "{refused}");
+    assert_eq!(store.verify().unwrap().pictures_without_sample, 5);
+    assert_eq!(store.info().unwrap().pictures_without_sample, 5);
+    // Nor while a merge is to be finished.
+    drop(store);
+    made(&directory.path().join("merged"));
+    let mut writer = Store::open_for_writing(directory.path().join("merged")).unwrap();
+    writer.begin_merge().unwrap();
+    append(&mut writer, 20..21);
+    let refused = writer.find_traces(Forget::Subject(&who)).unwrap_err().to_string();
+    assert!(refused.contains("run the same `store merge` command again"), "{refused}");
 }
