@@ -24,6 +24,7 @@ pub mod links;
 pub mod names;
 pub mod pictures;
 mod principal_components;
+pub mod quotes;
 pub mod rng;
 pub mod rows;
 pub mod sample;

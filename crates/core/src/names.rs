@@ -37,3 +37,16 @@ pub fn normalised(name: &str) -> Cow<'_, str> {
 pub fn composed(name: &str) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfc().normalize(name)
 }
+
+/// The name of a column of a table as it is looked for: composed letters in lower case, without blanks around it, and
+/// with `_` for blanks and hyphens inside.
+///
+/// ```
+/// use facefold_core::names::column_name;
+/// assert_eq!(column_name(" Label Conflict"), "label_conflict");
+/// assert_eq!(column_name("Age-Group"), column_name("age_group"));
+/// ```
+#[must_use]
+pub fn column_name(name: &str) -> String {
+    composed(name.trim()).to_lowercase().replace(['-', ' '], "_")
+}

@@ -118,6 +118,20 @@ pub enum PredictedTargets {
     Regression(Vec<f32>),
 }
 
+/// The most probable class, of equally probable ones the first: the class that every head, command and service
+/// predicts. `None` without classes.
+///
+/// ```
+/// use facefold_core::targets::most_probable;
+/// assert_eq!(most_probable([0.2, 0.4, 0.4]), Some(1));
+/// assert_eq!(most_probable([]), None);
+/// ```
+#[must_use]
+pub fn most_probable(probabilities: impl IntoIterator<Item = f32>) -> Option<usize> {
+    let all = probabilities.into_iter().enumerate();
+    all.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(class, _)| class)
+}
+
 /// What a fitted head predicts for some rows, all of it from one forward pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {

@@ -103,7 +103,7 @@ fn require_list(path: &Path, lists: Lists, directory: &Path) -> Result<(), Datas
 
 fn read_list(path: &Path) -> Result<Table, DatasetError> {
     let table = Table::read(path, Columns::Tabs)?;
-    if table.header != HEADER {
+    if table.names != HEADER {
         return Err(DatasetError::File {
             path: path.to_owned(),
             expected: format!("the {} tab-separated columns `{}`", HEADER.len(), HEADER.join(" ")),

@@ -49,8 +49,9 @@ pub(crate) fn load(root: &Path, labels: Option<&Path>) -> Result<Dataset, Datase
     let unknown: Vec<&str> = table
         .header
         .iter()
-        .map(String::as_str)
-        .filter(|column| !COLUMNS.contains(column))
+        .zip(&table.names)
+        .filter(|(_, name)| !COLUMNS.contains(&name.as_str()))
+        .map(|(column, _)| column.as_str())
         .collect();
     if !unknown.is_empty() {
         return Err(DatasetError::File {
@@ -190,6 +191,9 @@ mod tests {
         assert_eq!(dataset.samples[1].subject, None);
         assert_eq!((dataset.samples[2].gender, dataset.samples[2].race.clone()), (None, None));
         assert_eq!(set("path\nonly.jpg\n").unwrap().rows, 1);
+        let capitals = set("Path,SUBJECT,Age, Gender\na.jpg,ann,35,f\n").unwrap();
+        assert!(capitals.samples[0].subject.is_some());
+        assert_eq!(capitals.samples[0].gender, Some(Gender::Female));
     }
 
     #[test]
@@ -251,6 +255,11 @@ mod tests {
         for (text, expected) in [
             ("path,subjects,agee\n", "found `subjects`, `agee`"),
             ("path,age,gender,age\na.jpg,3,f,40\n", "each column once, found two columns `age`"),
+            ("path,age,Age\na.jpg,3,40\n", "two columns of one name, `age` and `Age`"),
+            (
+                "path,subject\na.jpg,\"Ann\nb.jpg,Bob\n",
+                "line 2: expected the quoted cell `Ann` to end",
+            ),
             ("subject\nann\n", "expected a column `path`"),
             ("path,gender\na.jpg,f\nb.jpg,x\n", "line 3: expected a gender"),
             ("path,fold\na.jpg,-1\n", "line 2: expected a fold's number"),

@@ -1,9 +1,12 @@
 //! Label files with columns: read whole, with line numbers that an editor agrees with.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
 use facefold_core::files::read_at_most;
+use facefold_core::names::column_name;
+use facefold_core::quotes::check_quotes;
 
 use crate::error::DatasetError;
 use crate::missing::known;
@@ -25,8 +28,10 @@ pub(crate) enum Columns {
 pub(crate) struct Table {
     /// The file.
     pub path: PathBuf,
-    /// The names of its columns.
+    /// The names of its columns, as the file has them.
     pub header: Vec<String>,
+    /// The names by which columns are looked for ([`column_name`]).
+    pub names: Vec<String>,
     rows: Vec<(usize, StringRecord)>,
 }
 
@@ -49,6 +54,14 @@ impl Table {
             }
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        if columns == Columns::Commas {
+            check_quotes(text.as_bytes()).map_err(|error| DatasetError::Row {
+                path: path.to_owned(),
+                line: error.line,
+                expected: error.expected,
+                found: error.found,
+            })?;
+        }
         let mut reader = ReaderBuilder::new()
             .delimiter(if columns == Columns::Tabs { b'\t' } else { b',' })
             .quoting(columns == Columns::Commas)
@@ -90,12 +103,13 @@ impl Table {
             expected: "a header line".to_owned(),
             found: "an empty file".to_owned(),
         })?;
-        Ok(Self { path: path.to_owned(), header, rows })
+        let names = header.iter().map(|name| column_name(name)).collect();
+        Ok(Self { path: path.to_owned(), header, names, rows })
     }
 
-    /// The column of a name, if there is one.
+    /// The column of a name, whatever its case in the file, if there is one.
     pub fn column(&self, name: &str) -> Option<usize> {
-        self.header.iter().position(|column| column == name)
+        self.names.iter().position(|column| column == name)
     }
 
     /// The column of a name that must be there.
@@ -115,15 +129,20 @@ impl Table {
 
 /// Refuses a header that names a column twice: which of the two has the labels is not known.
 fn each_once(path: &Path, header: &[String]) -> Result<(), DatasetError> {
-    let mut named = header.iter().enumerate().filter(|(_, name)| !name.is_empty());
-    match named.find(|(at, name)| header[..*at].contains(name)) {
-        None => Ok(()),
-        Some((_, name)) => Err(DatasetError::File {
+    let mut earlier: HashMap<String, &str> = HashMap::new();
+    for name in header.iter().filter(|name| !name.is_empty()) {
+        let Some(before) = earlier.insert(column_name(name), name) else { continue };
+        return Err(DatasetError::File {
             path: path.to_owned(),
             expected: "each column once".to_owned(),
-            found: format!("two columns `{name}`"),
-        }),
+            found: if before == name {
+                format!("two columns `{name}`")
+            } else {
+                format!("two columns of one name, `{before}` and `{name}`")
+            },
+        });
     }
+    Ok(())
 }
 
 impl<'a> Row<'a> {
@@ -219,5 +238,37 @@ mod tests {
             );
         }
         assert!(read("\n").unwrap_err().contains("expected a header line, found an empty file"));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_refused_with_its_line() {
+        let rows: Vec<String> = (0..40).map(|row| format!("{row}.jpg,p{row}")).collect();
+        let with = |cells: &[(usize, &str)]| {
+            let mut rows = rows.clone();
+            for (row, cell) in cells {
+                rows[*row] = format!("{row}.jpg,{cell}");
+            }
+            read(&format!("path,subject\n{}\n", rows.join("\n")))
+        };
+        assert_eq!(
+            with(&[(10, "Ann \"A\" Lee"), (20, "\"Lee, Ann\"")]).unwrap().rows().count(),
+            40
+        );
+        for cells in
+            [&[(10, "\"Ann")][..], &[(10, "\"Ann"), (20, "\"Bob")], &[(10, "\""), (11, "\"")]]
+        {
+            let message = with(cells).unwrap_err();
+            assert!(message.contains("labels.csv, line 12: expected the quoted cell"), "{message}");
+        }
+    }
+
+    #[test]
+    fn columns_are_found_whatever_their_case() {
+        let table = read("FILE, Age ,Label-Conflict\na.jpg,3,1\n").unwrap();
+        assert_eq!(table.header, ["FILE", "Age", "Label-Conflict"]);
+        let columns = ["file", "age", "label_conflict", "fold"].map(|name| table.column(name));
+        assert_eq!(columns, [Some(0), Some(1), Some(2), None]);
+        let message = read("file,age,AGE\n").unwrap_err();
+        assert!(message.contains("found two columns of one name, `age` and `AGE`"), "{message}");
     }
 }

@@ -286,6 +286,17 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_the_list_are_read_whatever_their_case() {
+        let names = ["26_1_2_20170116220224657.jpg.chip.jpg"];
+        let list = "File,Age,Gender, Race,SUBJECT,Fold,Split,Label_Conflict\n\
+                    26_1_2_20170116220224657.jpg.chip.jpg,27,m,3,s1,4,test,1\n";
+        let sample = set(&names, Some(list)).unwrap().samples[0].clone();
+        assert_eq!((sample.raw_age.as_str(), sample.gender), ("27", Some(Gender::Male)));
+        assert_eq!((sample.race.as_deref(), sample.fold), (Some("Indian"), Some(Fold(4))));
+        assert!(sample.label_conflict && sample.subject.is_some() && sample.split.is_some());
+    }
+
+    #[test]
     fn missing_value_words_keep_the_labels_of_the_file_name() {
         let names = ["26_1_2_20170116220224657.jpg.chip.jpg"];
         let list = "file,age,gender,race,subject,fold,split,label_conflict\n\

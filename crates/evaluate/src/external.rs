@@ -3,7 +3,7 @@
 //! The table is a CSV file with a row for each picture. `path` (else `key`, the picture's key in a store)
 //! names it; `gender`, `age`, `age_group` and `class` are the predictions. Probabilities, where there are
 //! any, are in a column for each class (`p_female`, `p_male`), or in one for the predicted class
-//! (`gender_probability`). Other columns are not read.
+//! (`gender_probability`). Other columns are not read, nor are those without a value in any row.
 
 mod head;
 
@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
-use facefold_core::names::composed;
+use facefold_core::names::{column_name, composed};
+use facefold_core::quotes::check_quotes;
 use facefold_core::text::from_cell;
 use facefold_core::{AgeTarget, Gender, ImageKey, Task};
 
@@ -38,7 +39,7 @@ pub struct ExternalPredictions {
     path: PathBuf,
     checksum: String,
     by_key: bool,
-    /// Columns by their names in lower case, with `_` for `-`.
+    /// Columns by their names ([`column_name`]), without those that have no value in any row.
     columns: HashMap<String, usize>,
     /// The line of each row, and its cells.
     rows: Vec<(u64, StringRecord)>,
@@ -54,11 +55,6 @@ pub struct MatchedPredictions {
     pub others: usize,
     /// Whether the table has probabilities.
     pub has_probabilities: bool,
-}
-
-/// The name of a column as it is looked for.
-fn plain_name(name: &str) -> String {
-    composed(name.trim()).to_lowercase().replace(['-', ' '], "_")
 }
 
 /// The columns that a task's predictions may be in.
@@ -81,11 +77,12 @@ impl ExternalPredictions {
         let checksum = ImageKey::of(&bytes).to_string();
         let broken = |error: csv::Error| file_error(path, error.to_string());
         let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+        check_quotes(bytes).map_err(|error| file_error(path, error.to_string()))?;
         let mut reader = csv::Reader::from_reader(bytes);
         let header = reader.headers().map_err(broken)?.clone();
         let mut columns = HashMap::new();
         for (index, name) in header.iter().enumerate() {
-            if columns.insert(plain_name(name), index).is_some() {
+            if columns.insert(column_name(name), index).is_some() {
                 return Err(file_error(
                     path,
                     format!("expected each column once, found two `{name}`"),
@@ -119,13 +116,18 @@ impl ExternalPredictions {
             }
             rows.push((line, record));
         }
+        // `predict --format csv` writes columns of other tasks too, and leaves them empty.
+        let has_value = |column: usize| {
+            rows.iter().any(|(_, cells)| !is_missing(cells.get(column).map_or("", cell_text)))
+        };
+        columns.retain(|_, column| has_value(*column));
         let found = Self { path: path.to_owned(), checksum, by_key, columns, rows, by_name };
         if found.tasks().is_empty() {
             return Err(file_error(
                 path,
                 format!(
                     "expected a column of predictions (`gender`, `age`, `age_group`, `class`, or probabilities such as \
-                     `p_female`), found `{}`; rename the one that has them",
+                     `p_female`) with a value in some row, found `{}`; rename the one that has them",
                     header.iter().collect::<Vec<_>>().join("`, `")
                 ),
             ));
@@ -204,7 +206,7 @@ impl ExternalPredictions {
     fn columns_of(&self, task: Task, classes: &[String]) -> Result<TaskColumns, EvaluateError> {
         let label = self.label(task);
         let of_class = |class: &String| {
-            let name = format!("p_{}", plain_name(class));
+            let name = format!("p_{}", column_name(class));
             self.columns.get(&name).copied()
         };
         let of_classes: Vec<Option<usize>> = classes.iter().map(of_class).collect();
@@ -220,7 +222,7 @@ impl ExternalPredictions {
                         "expected a column of probabilities for each class of {task}, found `p_{}` for both \
                          `{other}` and `{class}`, whose names differ in case, blanks or hyphens alone; leave the \
                          probabilities out, or rename one class in the labels and here",
-                        plain_name(class)
+                        column_name(class)
                     ),
                 ));
             }
@@ -245,7 +247,10 @@ impl ExternalPredictions {
         if label.is_none() && known == 0 {
             return Err(file_error(
                 &self.path,
-                format!("expected a column `{}` for the task {task}, found none", names(task)[0]),
+                format!(
+                    "expected a column `{}` with values for the task {task}, found none",
+                    names(task)[0]
+                ),
             ));
         }
         let of_classes = if known > 0 { of_classes } else { Vec::new() };
@@ -283,17 +288,32 @@ impl ExternalPredictions {
         }
         let Some(predicted) = predicted else { return Ok(None) };
         let probability = match columns.of_label.map(|column| cells.text(column)) {
-            Some(text) if !is_missing(text) => cells.probability(text)?,
-            _ => 1.0,
+            None => 1.0,
+            Some(text) if is_missing(text) => return Ok(None),
+            Some(text) => cells.probability(text)?,
         };
-        let others = (1.0 - probability) / (classes.len() - 1).max(1) as f32;
-        if probability < others {
+        let count = classes.len().max(1) as f32;
+        if probability + ROUNDED < 1.0 / count {
             let expected = "the probability of the predicted class, which is the highest";
             return Err(cells.error(expected, &probability.to_string()));
         }
+        // Rounding may have made it less than that of the others.
+        let probability = probability.max(1.0 / count);
+        let others = (1.0 - probability) / (count - 1.0).max(1.0);
         let mut values = vec![others; classes.len()];
         values[predicted] = probability;
+        prefer(&mut values, predicted);
         Ok(Some(values))
+    }
+}
+
+/// Raises the probability of the named class by the least that there is where others are as probable, so that
+/// it is the predicted one.
+fn prefer(probabilities: &mut [f32], named: usize) {
+    let others = probabilities.iter().enumerate().filter(|(class, _)| *class != named);
+    let highest = others.map(|(_, value)| *value).fold(0.0, f32::max);
+    if probabilities[named] <= highest {
+        probabilities[named] = highest.next_up().min(1.0);
     }
 }
 
@@ -320,7 +340,7 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn text(&self, column: usize) -> &'a str {
-        self.table.rows[self.row].1.get(column).map_or("", |text| from_cell(text).trim())
+        self.table.rows[self.row].1.get(column).map_or("", cell_text)
     }
 
     fn error(&self, expected: &str, found: &str) -> EvaluateError {
@@ -365,10 +385,14 @@ impl<'a> Row<'a> {
         }
         // Of equally probable classes the one that is named.
         if let Some(predicted) = predicted {
-            values[predicted] = f32::from_bits(highest.to_bits() + 1).min(1.0);
+            prefer(&mut values, predicted);
         }
         Ok(Some(values))
     }
+}
+
+fn cell_text(cell: &str) -> &str {
+    from_cell(cell).trim()
 }
 
 fn is_missing(text: &str) -> bool {

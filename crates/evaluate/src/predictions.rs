@@ -117,7 +117,7 @@ impl RowPredictions {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let header = header_of(self.familiarity.is_some(), &self.columns, &self.classes);
         let broken = |error: csv::Error| file_error(path, error.to_string());
-        writer.write_record(&header).map_err(broken)?;
+        writer.write_record(header.iter().map(|name| safe(name).into_owned())).map_err(broken)?;
         for (number, row) in self.rows.iter().enumerate() {
             let truth = match &self.truth {
                 Targets::Classes { indices, .. } => safe(&self.classes[indices[number]]).into(),
@@ -156,14 +156,15 @@ impl RowPredictions {
     pub fn read_csv(path: &Path, task: Task, classes: &[String]) -> Result<Self, EvaluateError> {
         let mut reader = csv::Reader::from_reader(fs_err::File::open(path)?);
         let header = reader.headers().map_err(|error| file_error(path, error.to_string()))?.clone();
-        if header.iter().take(FIXED.len()).ne(FIXED) {
+        let header: Vec<&str> = header.iter().map(from_cell).collect();
+        if !header.starts_with(&FIXED) {
             return Err(file_error(path, format!("expected the columns {}", FIXED.join(","))));
         }
         let mut familiarity = None;
         let mut columns: Vec<PredictionColumn> = Vec::new();
         let mut kinds = Vec::new();
         let mut probabilities_left = 0;
-        for name in header.iter().skip(FIXED.len()) {
+        for name in header[FIXED.len()..].iter().copied() {
             // The name of a class may look like that of another column.
             let kind = if probabilities_left > 0 {
                 probabilities_left -= 1;
@@ -202,8 +203,8 @@ impl RowPredictions {
         }
         // Columns that are repeated, left out or exchanged would give rows the values of others.
         let expected = header_of(familiarity.is_some(), &columns, classes);
-        if header.iter().ne(expected.iter().map(String::as_str)) {
-            let found = header.iter().collect::<Vec<_>>().join(",");
+        if header != expected {
+            let found = header.join(",");
             let expected = expected.join(",");
             return Err(file_error(
                 path,

@@ -1,5 +1,6 @@
 //! The predictions of a bundle for a face.
 
+use facefold_core::targets::most_probable;
 use facefold_core::{
     AgeDecision, AgeThreshold, BoundingBox, DecisionAges, Familiarity, Gender, Rejection,
     probability_over,
@@ -35,7 +36,7 @@ impl Serialize for Status {
 /// One of several classes with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassPrediction {
-    /// The most probable class.
+    /// The most probable class, of equally probable ones the first.
     pub label: String,
     /// Its probability in [0, 1], as calibrated on validation rows.
     pub probability: f32,
@@ -47,11 +48,11 @@ pub struct ClassPrediction {
 }
 
 impl ClassPrediction {
-    /// The most probable class; `None` without classes.
+    /// The most probable class, of equally probable ones the first; `None` without classes.
     #[must_use]
     pub fn new(probabilities: Vec<(String, f32)>) -> Option<Self> {
-        let (label, probability) =
-            probabilities.iter().max_by(|a, b| a.1.total_cmp(&b.1)).cloned()?;
+        let predicted = most_probable(probabilities.iter().map(|(_, share)| *share))?;
+        let (label, probability) = probabilities.get(predicted).cloned()?;
         let entropy = |share: f32| if share > 0.0 { -share * share.ln() } else { 0.0 };
         let most = (probabilities.len().max(2) as f32).ln();
         let sum: f32 = probabilities.iter().map(|(_, share)| entropy(*share)).sum();
@@ -215,6 +216,14 @@ mod tests {
         // scipy.stats.entropy([0.9, 0.1]) / numpy.log(2)
         assert!((of(&[0.9, 0.1]) - 0.468_995_6).abs() < 1e-6);
         assert!(ClassPrediction::new(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn of_equally_probable_classes_the_first_is_predicted() {
+        let named =
+            [("a", 0.2), ("b", 0.4), ("c", 0.4)].map(|(name, share)| (name.to_owned(), share));
+        let predicted = ClassPrediction::new(named.to_vec()).unwrap();
+        assert_eq!((predicted.label.as_str(), predicted.probability), ("b", 0.4));
     }
 
     #[test]

@@ -99,3 +99,56 @@ fn tables_that_cannot_be_read_name_the_line() {
         assert!(message.contains(expected), "{text}: {message}");
     }
 }
+
+#[test]
+fn the_named_class_is_predicted_where_others_are_as_probable() {
+    let text = "path,gender,gender_probability\n1.jpg,f,0.5\nx/2.jpg,m,0.50\n3.jpg,m,0.499\n";
+    let found = of(text, Task::Gender).unwrap();
+    for (values, named) in found.values.into_iter().flatten().zip([0, 1, 1]) {
+        assert!(values[named] > values[1 - named], "{values:?}");
+        assert!((values[named] - 0.5).abs() < 1e-6, "{values:?}");
+    }
+    // A third, rounded down.
+    let text = "path,age_group,age_group_probability\n1.jpg,60+,0.33\nx/2.jpg,4-6,0.3333\n";
+    let found = of(text, Task::AgeGroup).unwrap();
+    for (values, named) in found.values.into_iter().flatten().zip([2, 1]) {
+        let others = values.iter().enumerate().filter(|(class, _)| *class != named);
+        assert!(others.into_iter().all(|(_, value)| *value < values[named]), "{values:?}");
+        assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{values:?}");
+    }
+}
+
+#[test]
+fn columns_without_a_value_are_not_read() {
+    let text = "path,gender,gender_probability,age_group,age,class,class_probability\n\
+                1.jpg,f,,,31.5,,\nx/2.jpg,m,,,,nan,\n";
+    let table = read(text).unwrap();
+    assert_eq!(table.tasks(), [Task::Gender, Task::Age]);
+    assert!(!of(text, Task::Gender).unwrap().has_probabilities);
+    let message = of(text, Task::Class).unwrap_err();
+    assert!(message.contains("a column `class` with values for the task class"), "{message}");
+    let message = read("path,gender\n1.jpg,\n").unwrap_err();
+    assert!(message.contains("with a value in some row, found `path`, `gender`"), "{message}");
+}
+
+#[test]
+fn a_row_without_its_probability_has_no_prediction() {
+    let found = of("path,gender,gender_probability\n1.jpg,f,0.8\n3.jpg,m,\n", Task::Gender);
+    let found = found.unwrap();
+    assert!(found.values[0].is_some() && found.has_probabilities);
+    assert_eq!(found.values[2], None);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_refused_with_its_line() {
+    let rows = |cells: [&str; 4]| {
+        let rows = cells.iter().enumerate().map(|(row, cell)| format!("{row}.jpg,3,{cell}\n"));
+        format!("path,age,note\n{}", rows.collect::<String>())
+    };
+    assert_eq!(read(&rows(["\"odd, dark\"", "\"two\nlines\"", "5\"", "x"])).unwrap().len(), 4);
+    for cells in [["x", "\"odd", "x", "x"], ["x", "\"odd", "\"odd", "x"], ["x", "\"5", "5\"", "x"]]
+    {
+        let message = read(&rows(cells)).unwrap_err();
+        assert!(message.contains("x.csv`: line 3: expected the quoted cell"), "{message}");
+    }
+}

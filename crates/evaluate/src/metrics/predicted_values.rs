@@ -1,6 +1,7 @@
 //! A head's predictions, reduced to what metrics are computed from.
 
 use facefold_core::PredictedTargets;
+use facefold_core::targets::most_probable;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvaluateError;
@@ -35,16 +36,10 @@ impl PredictedValues {
             PredictedTargets::Classes(probabilities) => {
                 let mut predicted = Vec::with_capacity(probabilities.nrows());
                 for (number, row) in probabilities.rows().into_iter().enumerate() {
-                    let mut best = (0, f32::NEG_INFINITY);
-                    for (class, &value) in row.iter().enumerate() {
-                        if !value.is_finite() {
-                            return Err(not_finite(number, value));
-                        }
-                        if value > best.1 {
-                            best = (class, value);
-                        }
+                    if let Some(&value) = row.iter().find(|value| !value.is_finite()) {
+                        return Err(not_finite(number, value));
                     }
-                    predicted.push(best.0);
+                    predicted.push(most_probable(row.iter().copied()).unwrap_or(0));
                 }
                 Ok(Self::Classes {
                     predicted,

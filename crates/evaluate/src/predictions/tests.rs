@@ -66,7 +66,7 @@ fn csv_cells_are_no_formulas_and_read_back() {
         truth: Targets::Classes { indices: vec![0, 0, 1, 1], count: 2 },
         familiarity: None,
         columns: vec![PredictionColumn {
-            head: "knn".to_owned(),
+            head: "=cmd|calc".to_owned(),
             seed: 0,
             predicted_values,
             intervals: None,
@@ -76,7 +76,9 @@ fn csv_cells_are_no_formulas_and_read_back() {
     let path = directory.path().join("predictions.csv");
     written.write_csv(&path).unwrap();
     let mut reader = csv::Reader::from_path(&path).unwrap();
-    for record in reader.records() {
+    let header = reader.headers().unwrap().clone();
+    assert_eq!(&header[4], "'=cmd|calc/0");
+    for record in std::iter::once(Ok(header)).chain(reader.records()) {
         for cell in &record.unwrap() {
             assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
         }

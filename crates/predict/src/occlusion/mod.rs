@@ -4,6 +4,7 @@
 
 mod overlay;
 
+use facefold_core::targets::most_probable;
 use facefold_core::{PredictedTargets, Task};
 use facefold_vision::align::{CROP_SIDE, Crop};
 use serde::Serialize;
@@ -66,7 +67,7 @@ impl OcclusionEffect {
             PredictedTargets::Regression(years) => (None, years.clone()),
             PredictedTargets::Classes(probabilities) => {
                 let first = probabilities.rows().into_iter().next()?;
-                let (predicted, _) = first.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
+                let predicted = most_probable(first.iter().copied())?;
                 (Some(classes.get(predicted)?.clone()), probabilities.column(predicted).to_vec())
             }
         };

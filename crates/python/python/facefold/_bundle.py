@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClassPrediction:
-    """The most probable class."""
+    """The most probable class, of equally probable ones the first."""
 
     label: str
     """Its name."""
