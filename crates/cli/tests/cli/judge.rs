@@ -91,6 +91,31 @@ fn predictions_are_evaluated_on_a_list_of_labels() {
 }
 
 #[test]
+fn corrected_paths_of_labels_are_evaluated_anew() {
+    let dir = Dir::new();
+    let [list, table, out] = ["labels.csv", "tool.csv", "out"].map(|name| dir.path(name));
+    predictions(&table, true);
+    labels(&list);
+    let right = std::fs::read_to_string(&list).expect("the list");
+    // Each label stands by the picture two rows further on.
+    let rows: Vec<(&str, &str)> =
+        right.lines().skip(1).filter_map(|row| row.split_once(',')).collect();
+    let shifted = rows.iter().cycle().skip(2).zip(&rows);
+    let shifted: String =
+        shifted.map(|((path, _), (_, rest))| format!("{path},{rest}\n")).collect();
+    let judged = || {
+        let command = "judge {} --labels {} --task gender --out {}";
+        let answer = json(line(command, &[&table, &list, &out]));
+        let head = &task(&answer, "gender")["result"]["heads"][0];
+        head["pooled"]["classes"]["accuracy"].as_f64().expect("an accuracy")
+    };
+    std::fs::write(&list, format!("path,subject,age,gender\n{shifted}")).expect("a list");
+    assert!(judged() < 0.5);
+    std::fs::write(&list, right).expect("a list");
+    assert!((judged() - 215.0 / 239.0).abs() < 1e-9);
+}
+
+#[test]
 fn predictions_are_compared_with_heads_on_identical_rows() {
     let dir = Dir::new();
     let (cv, out, store) = (dir.path("cv"), dir.path("out"), drawn_store());

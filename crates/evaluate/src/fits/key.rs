@@ -3,7 +3,7 @@
 //! What a fit does not use is not hashed, so that labels, names and settings of no influence leave
 //! finished fits as they are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use facefold_core::{AgeGroups, Targets};
 
@@ -13,7 +13,7 @@ use crate::row_info::RowInfo;
 use crate::sets::SetName;
 
 /// Raised whenever the same rows and settings give other fits than before.
-const FITS: &str = "facefold 2026 cross-validation v2";
+const FITS: &str = "facefold 2026 cross-validation v3";
 
 /// The keys of a plan's fits.
 pub(super) struct FitKeys {
@@ -60,12 +60,10 @@ impl FitKeys {
         for rows in [&split.train, &split.validation, &split.test] {
             hash_rows(&mut hasher, rows);
         }
-        if calibrated && matches!(plan.targets, Targets::Regression(_)) {
-            let seen = rows_across_sets(&plan.rows, &split.train);
-            if !seen.is_empty() {
-                hash_rows(&mut hasher, &seen);
-            }
-        }
+        // Which rows show one person, and which are of one set: heads and intervals are calibrated by both.
+        let kept = || split.train.iter().chain(&split.validation).map(|&row| &plan.rows[row]);
+        hash_rows(&mut hasher, &numbers(kept().map(RowInfo::subject_name)));
+        hash_rows(&mut hasher, &numbers(kept().map(set_name)));
         hasher.finalize().to_hex().to_string()
     }
 }
@@ -86,13 +84,16 @@ fn base(plan: &CvPlan<'_>) -> blake3::Hash {
     hasher.finalize()
 }
 
+fn set_name(row: &RowInfo) -> &str {
+    row.set.as_ref().map_or("", SetName::as_str)
+}
+
 /// Subject, set, fold and split of each row: by these
 /// [`crate::auxiliary::AuxiliaryLabels::datasets`] chooses the rows that may be trained on.
 fn hash_places(hasher: &mut blake3::Hasher, rows: &[RowInfo]) {
     hasher.update(&(rows.len() as u64).to_le_bytes());
     for row in rows {
-        let set = row.set.as_ref().map_or("", SetName::as_str);
-        for text in [row.subject_name(), set] {
+        for text in [row.subject_name(), set_name(row)] {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         }
@@ -103,30 +104,24 @@ fn hash_places(hasher: &mut blake3::Hasher, rows: &[RowInfo]) {
     }
 }
 
-/// Training rows whose subject has training rows in another data set too: a set that is left out to
-/// calibrate on is calibrated without them.
-fn rows_across_sets(rows: &[RowInfo], training: &[usize]) -> Vec<usize> {
-    let mut first_set: HashMap<&str, Option<&SetName>> = HashMap::new();
-    let mut several: HashSet<&str> = HashSet::new();
-    for &row in training {
-        let (subject, set) = (rows[row].subject_name(), rows[row].set.as_ref());
-        if *first_set.entry(subject).or_insert(set) != set {
-            several.insert(subject);
-        }
-    }
-    let seen = |row: &usize| several.contains(rows[*row].subject_name());
-    training.iter().copied().filter(seen).collect()
+/// The number of each row's name, in order of appearance: equal where rows have one name.
+fn numbers<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    names
+        .map(|name| {
+            let fresh = known.len();
+            *known.entry(name).or_insert(fresh)
+        })
+        .collect()
 }
 
 fn hash_labels(hasher: &mut blake3::Hasher, matrix_rows: &[usize], targets: &Targets) {
     hash_rows(hasher, matrix_rows);
     match targets {
         Targets::Classes { indices, count } => {
+            // Classes without a row too: a head predicts their probability.
+            hash_rows(hasher, &[*count]);
             hash_rows(hasher, indices);
-            // Classes behind the last one with a row: a head predicts their probability too.
-            if *count > indices.iter().max().map_or(0, |&last| last + 1) {
-                hash_rows(hasher, &[*count]);
-            }
         }
         Targets::Regression(ages) => {
             let ends = ages.iter().flat_map(|age| [age.low(), age.high()]);

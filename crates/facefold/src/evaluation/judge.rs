@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use facefold_core::{FeatureMatrix, Head, Task};
+use facefold_core::{FeatureMatrix, Head, ImageKey, Task};
 use facefold_evaluate::external::{ExternalHead, ExternalPredictions};
 use facefold_heads::{HeadOptions, registry};
 use facefold_report::Report;
@@ -121,6 +121,15 @@ fn store_of_labels(labels: &Path, directory: &Path, progress: &dyn Progress) -> 
     Ok(store)
 }
 
+/// A checksum of the values of each row.
+fn checksum_of(values: &[Vec<f32>]) -> String {
+    let row = |row: &Vec<f32>| {
+        let numbers = row.iter().flat_map(|value| value.to_le_bytes());
+        (row.len() as u32).to_le_bytes().into_iter().chain(numbers).collect::<Vec<u8>>()
+    };
+    ImageKey::of(&values.iter().flat_map(row).collect::<Vec<u8>>()).to_string()
+}
+
 /// The predictions that are evaluated.
 struct Judged<'a> {
     options: &'a JudgeOptions,
@@ -165,6 +174,8 @@ impl Judged<'_> {
         let settings = json!({
             "predictions": self.options.predictions.file_name().map(|name| name.to_string_lossy()),
             "checksum": self.table.checksum(),
+            // The same file gives other rows these predictions where the labels name other pictures.
+            "rows": checksum_of(&values),
         });
         let head =
             ExternalHead::new(self.options.name.clone(), settings, values, data.classes.len());
