@@ -1,6 +1,8 @@
 //! Import: embeddings that another program made become a store.
 
-use std::collections::{HashMap, HashSet};
+mod matching;
+
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,7 @@ use crate::extract::Source;
 use crate::progress::{Progress, Stage, Step};
 use crate::remote;
 use crate::run_file::RunFile;
+use matching::match_rows;
 
 /// Longest name of a network.
 const LONGEST_NAME: usize = 200;
@@ -120,22 +123,7 @@ fn import_into(options: &ImportOptions, progress: &dyn Progress) -> Result<Impor
     let network = network_name(&options.network)?;
     let rows = ImportedRows::open(&options.files)?;
     let dataset = Source::new(DatasetKind::Manifest, &options.labels).load(progress)?;
-    let keys = rows.keys().filter(|keys| {
-        let asked = options.files.key.is_some();
-        let of_labels = asked || names_some(keys, &dataset);
-        if !of_labels {
-            progress.note(&format!(
-                "`{}` has a column of paths, none of which `{}` has: rows are taken in the order of the labels",
-                options.files.embeddings.display(),
-                options.labels.display()
-            ));
-        }
-        of_labels
-    });
-    let matched = match keys {
-        Some(keys) => by_key(keys, &dataset, options)?,
-        None => in_order(rows.len(), rows.lengths().0, &dataset, options)?,
-    };
+    let matched = match_rows(&rows, &dataset, options, progress)?;
     rows.for_each(|_| Ok::<(), ImportError>(()))?;
     let info = extractor_info(network, &rows, &options.files.embeddings);
     let fingerprint = fingerprint(&info);
@@ -350,85 +338,6 @@ fn dataset_info(dataset: &Dataset, options: &ImportOptions) -> Result<DatasetInf
     info.counts.insert("rows".to_owned(), dataset.rows as u64);
     info.counts.insert("duplicates".to_owned(), dataset.duplicates as u64);
     Ok(info)
-}
-
-/// The sample of each row where both are in one order.
-fn in_order(
-    rows: usize,
-    width: usize,
-    dataset: &Dataset,
-    options: &ImportOptions,
-) -> Result<Vec<Option<usize>>> {
-    let (labels, embeddings) = (options.labels.display(), options.files.embeddings.display());
-    if dataset.rows != rows {
-        let transposed = if dataset.rows == width { " (is it transposed?)" } else { "" };
-        return Err(Error::data(format!(
-            "`{labels}`: expected {rows} label rows, one for each row of `{embeddings}` in its order, found {}\
-             {transposed}; write both from the same list, or name the column with each row's path by --key",
-            dataset.rows
-        )));
-    }
-    if dataset.duplicates > 0 {
-        return Err(Error::data(format!(
-            "`{labels}`: expected each path once, as row i of the labels belongs to row i of `{embeddings}`, \
-             found {} rows whose path an earlier row has; give every row a path of its own",
-            dataset.duplicates
-        )));
-    }
-    Ok((0..rows).map(Some).collect())
-}
-
-/// The label rows by their path.
-fn by_path(dataset: &Dataset) -> HashMap<&Path, usize> {
-    let samples = dataset.samples.iter().enumerate();
-    samples.map(|(index, sample)| (sample.path.as_path(), index)).collect()
-}
-
-/// A key as label rows have their paths: below the root, without `./` before it.
-fn below_root<'a>(key: &'a str, dataset: &Dataset) -> &'a Path {
-    let path = Path::new(key);
-    let path = path.strip_prefix(&dataset.root).unwrap_or(path);
-    path.strip_prefix(".").unwrap_or(path)
-}
-
-/// Whether a key is the path of a label row.
-fn names_some(keys: &[String], dataset: &Dataset) -> bool {
-    let samples = by_path(dataset);
-    keys.iter().any(|key| samples.contains_key(below_root(key, dataset)))
-}
-
-/// The sample of each row by its path.
-fn by_key(
-    keys: &[String],
-    dataset: &Dataset,
-    options: &ImportOptions,
-) -> Result<Vec<Option<usize>>> {
-    let (labels, embeddings) = (options.labels.display(), options.files.embeddings.display());
-    let samples = by_path(dataset);
-    let mut first: HashMap<usize, usize> = HashMap::new();
-    let mut matched = Vec::with_capacity(keys.len());
-    for (row, key) in keys.iter().enumerate() {
-        let sample = samples.get(below_root(key, dataset)).copied();
-        if let Some(sample) = sample
-            && let Some(earlier) = first.insert(sample, row)
-        {
-            return Err(Error::data(format!(
-                "`{embeddings}`, row {row} (from 0): expected a path of its own, found `{key}`, which row \
-                 {earlier} has; keep one of them"
-            )));
-        }
-        matched.push(sample);
-    }
-    if matched.iter().all(Option::is_none) {
-        let found = keys.first().map_or("no row", String::as_str);
-        let expected = dataset.samples.first().map(|s| s.path.display().to_string());
-        return Err(Error::data(format!(
-            "`{embeddings}`: expected paths as `{labels}` has them (`{}`), found none of them (`{found}`); write \
-             both alike",
-            expected.unwrap_or_default()
-        )));
-    }
-    Ok(matched)
 }
 
 /// Says what a person should know of an import.

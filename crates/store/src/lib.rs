@@ -75,7 +75,7 @@ pub use error::StoreError;
 pub use export::{EmbeddedSample, ExportFormat, Exported, InvalidExportFormat};
 pub use forget::{Forget, Forgotten, NotedReport};
 pub use header::{DatasetInfo, LIST, SHARD, StoreHeader};
-pub use import::{ImportError, ImportFiles, ImportedRow, ImportedRows};
+pub use import::{ImportError, ImportFiles, ImportedRow, ImportedRows, TextColumn};
 pub use inspect::{ShardCheck, StoreInfo, Verification};
 pub use matrix::{Features, InvalidFeatures, Select};
 pub use merge::{FINISH_MERGE, Merged};

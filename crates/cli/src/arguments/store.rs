@@ -90,7 +90,7 @@ pub struct ImportArguments {
     #[arg(long, value_name = "NAME")]
     pub network: String,
     /// The column (of .npz, the array) of the embeddings' file with the path of each row's picture.
-    /// Default: `path` or `file`, if it has that; else the rows are in the order of the labels.
+    /// Default: any that has the paths of the labels; else the rows are in the order of the labels.
     #[arg(long, value_name = "COLUMN")]
     pub key: Option<String>,
     /// Embeddings of the mirrored pictures, trained on and averaged as those of extracted ones are.

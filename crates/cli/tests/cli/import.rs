@@ -217,6 +217,40 @@ fn label_rows_that_contradict_a_repetition_of_theirs_are_counted() {
 }
 
 #[test]
+fn rows_find_their_labels_by_any_column_with_their_paths() {
+    let Some(python) = given(Need::Python) else { return };
+    let dir = Dir::new();
+    let [matrix, list, store] = made(&dir, 30);
+    // The same rows in another order, as their paths say.
+    let script = "import sys, numpy\n\
+                  rows = numpy.load(sys.argv[1])[::-1]\n\
+                  paths = [sys.argv[4] + f'faces/{row}.jpg' for row in range(30)][::-1]\n\
+                  numpy.savez(sys.argv[2], embeddings=rows, **{sys.argv[3]: paths})";
+    let save = |file: &Path, name: &str, prefix: &str| {
+        let written = Command::new(python)
+            .args(["-c", script])
+            .args([&matrix, file])
+            .args([name, prefix])
+            .status();
+        assert!(written.expect("python starts").success());
+    };
+    let values = |store: &Path, out: PathBuf| {
+        succeed(line("store export {} --format npy --out {}", &[store, &out]));
+        std::fs::read(out.join("embeddings.npy")).expect("a file")
+    };
+    succeed(line(IMPORT, &[&matrix, &list, &store]));
+    let expected = values(&store, dir.path("expected"));
+    for (number, (name, prefix)) in [("image", ""), ("path", "/data/")].into_iter().enumerate() {
+        let (file, store) = (dir.path("x.npz"), dir.path(&format!("store-{number}")));
+        save(&file, name, prefix);
+        let said = run(line(IMPORT, &[&file, &list, &store]));
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains("find their labels by the"), "{said}");
+        assert!(values(&store, dir.path(&format!("out-{number}"))) == expected, "other labels");
+    }
+}
+
+#[test]
 fn a_repeated_import_takes_over_the_files_as_they_are_now() {
     let dir = Dir::new();
     let [matrix, list, store] = made(&dir, 30);

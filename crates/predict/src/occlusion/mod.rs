@@ -271,6 +271,10 @@ mod tests {
                 .unwrap();
         assert_eq!((shift.label.as_deref(), shift.prediction), (Some("male"), 0.75));
         assert_eq!(shift.grid, [0.25, -0.125]);
+        // Of equally probable classes the first.
+        let equal = PredictedTargets::Classes(array![[0.5, 0.5], [0.25, 0.75]]);
+        let shift = OcclusionEffect::between("b".to_owned(), Task::Gender, &classes, &equal);
+        assert_eq!(shift.unwrap().label.as_deref(), Some("female"));
         let years = PredictedTargets::Regression(vec![30.0, 28.0, 33.5]);
         let shift = OcclusionEffect::between("b".to_owned(), Task::Age, &[], &years).unwrap();
         assert_eq!((shift.label.as_deref(), shift.prediction), (None, 30.0));

@@ -16,7 +16,7 @@ pub use error::ImportError;
 /// Most values of a row: longer ones are a matrix that was not meant.
 const MOST_VALUES: usize = 65_536;
 
-/// Names by which a column, or array, of texts is taken for the paths of the rows' pictures.
+/// Names that say that a column, or array, of texts has the paths of the rows' pictures.
 const PATHS: [&str; 6] = ["path", "paths", "file", "files", "filename", "filenames"];
 
 /// Bytes of values that are read at once.
@@ -34,8 +34,7 @@ pub struct ImportFiles {
     /// The same of the mirrored pictures.
     pub mirrored_taps: Option<PathBuf>,
     /// The column (in NPZ files, array) of the embeddings' file that has the path of each row's picture.
-    /// None for `path`, `paths`, `file`, `files`, `filename` or `filenames`, where there is one with texts, else
-    /// for rows in the order of the labels.
+    /// None for any column of texts that has those of the labels, else for rows in the order of the labels.
     pub key: Option<String>,
 }
 
@@ -257,7 +256,20 @@ pub struct ImportedRows {
     mirrored: Option<Matrix>,
     taps: Option<Matrix>,
     mirrored_taps: Option<Matrix>,
-    keys: Option<Vec<String>>,
+    texts: Vec<TextColumn>,
+    unread: Vec<String>,
+}
+
+/// A column, or array, with a text for each row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextColumn {
+    /// Its name.
+    pub name: String,
+    /// The text of each row.
+    pub texts: Vec<String>,
+    /// Whether its name says that it has the paths of pictures: `path`, `paths`, `file`, `files`, `filename`,
+    /// `filenames`, or that of [`ImportFiles::key`].
+    pub is_path_name: bool,
 }
 
 impl ImportedRows {
@@ -275,31 +287,53 @@ impl ImportedRows {
         let embeddings = Matrix::open(main, Part::Embeddings, true)?.ok_or_else(|| {
             ImportError::file(main, "embeddings", "none", "write them as a matrix of floats")
         })?;
-        let keys = match &files.key {
-            Some(key) => Some(keys(main, key)?),
-            None => match path_column(main)? {
-                Some(name) => Some(keys(main, &name)?),
-                None => None,
-            },
-        };
-        let rows = Self {
+        let mut rows = Self {
             embeddings,
             mirrored: part(Part::Mirrored, &files.mirrored)?,
             taps: part(Part::Taps, &files.taps)?,
             mirrored_taps: part(Part::MirroredTaps, &files.mirrored_taps)?,
-            keys,
+            texts: Vec::new(),
+            unread: Vec::new(),
         };
+        rows.read_texts(files)?;
         rows.check(main)?;
         Ok(rows)
     }
 
+    /// Reads the column that is asked for; without one all that have a text for each row, those first whose names
+    /// say that they have paths.
+    fn read_texts(&mut self, files: &ImportFiles) -> Result<(), ImportError> {
+        let main = files.embeddings.as_path();
+        if let Some(name) = &files.key {
+            let texts = texts(main, name, true)?;
+            self.texts.push(TextColumn { name: name.clone(), texts, is_path_name: true });
+            return Ok(());
+        }
+        let mut names = text_columns(main)?;
+        let rank = |name: &String| PATHS.iter().position(|path| path == name);
+        names.sort_by_key(|name| rank(name).unwrap_or(PATHS.len()));
+        for name in names {
+            let is_path_name = rank(&name).is_some();
+            match texts(main, &name, is_path_name) {
+                Ok(texts) if is_path_name || texts.len() == self.len() => {
+                    self.texts.push(TextColumn { name, texts, is_path_name });
+                }
+                // Such as the names of classes.
+                Ok(_) => {}
+                Err(ImportError::File { .. }) if !is_path_name => self.unread.push(name),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses parts that do not fit to the embeddings.
     fn check(&self, main: &Path) -> Result<(), ImportError> {
-        if let Some(keys) = self.keys.as_ref().filter(|keys| keys.len() != self.len()) {
+        if let Some(column) = self.texts.iter().find(|column| column.texts.len() != self.len()) {
             return Err(ImportError::file(
                 main,
                 format!("{} paths, one for each row of the embeddings", self.len()),
-                format!("{}", keys.len()),
+                format!("{}", column.texts.len()),
                 "write both from the same rows",
             ));
         }
@@ -369,10 +403,17 @@ impl ImportedRows {
         self.mirrored.is_some()
     }
 
-    /// The path of each row's picture, where a column has it.
+    /// The columns with a text for each row: the one that was asked for, else all, those first whose names say
+    /// that they have paths.
     #[must_use]
-    pub fn keys(&self) -> Option<&[String]> {
-        self.keys.as_deref()
+    pub fn text_columns(&self) -> &[TextColumn] {
+        &self.texts
+    }
+
+    /// The names of columns of texts that cannot be read, such as Python's objects.
+    #[must_use]
+    pub fn unread_columns(&self) -> &[String] {
+        &self.unread
     }
 
     /// Calls `each` with every row, in order.
@@ -427,21 +468,20 @@ fn next_of<'a>(cursor: &'a mut Option<Cursor<'_>>) -> Result<Option<&'a [f32]>, 
     }
 }
 
-/// The column, or array, of a file with the paths of its rows by its name ([`PATHS`]).
-fn path_column(path: &Path) -> Result<Option<String>, ImportError> {
-    let names = match ending(path).as_str() {
-        "npz" => npz::text_arrays(path)?,
-        "parquet" | "pq" => parquet::text_columns(path)?,
-        _ => Vec::new(),
-    };
-    Ok(PATHS.iter().find_map(|wanted| names.iter().find(|name| name == wanted)).cloned())
+/// The names of the columns, or arrays, of texts.
+fn text_columns(path: &Path) -> Result<Vec<String>, ImportError> {
+    match ending(path).as_str() {
+        "npz" => npz::text_arrays(path),
+        "parquet" | "pq" => parquet::text_columns(path),
+        _ => Ok(Vec::new()),
+    }
 }
 
-/// The texts of a column, or array, of a file.
-fn keys(path: &Path, name: &str) -> Result<Vec<String>, ImportError> {
+/// The texts of a column, or array, of a file; `whole` where no row may lack one.
+fn texts(path: &Path, name: &str, whole: bool) -> Result<Vec<String>, ImportError> {
     match ending(path).as_str() {
         "npz" => npz::texts(path, name),
-        "parquet" | "pq" => parquet::texts(path, name),
+        "parquet" | "pq" => parquet::texts(path, name, whole),
         _ => Err(ImportError::file(
             path,
             format!("an NPZ or Parquet file with a column `{name}`"),

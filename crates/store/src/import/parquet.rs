@@ -284,8 +284,8 @@ pub(super) fn text_columns(path: &Path) -> Result<Vec<String>, ImportError> {
     Ok(texts.map(|field| field.name().clone()).collect())
 }
 
-/// The texts of a column.
-pub(super) fn texts(path: &Path, name: &str) -> Result<Vec<String>, ImportError> {
+/// The texts of a column. A row without one is refused where `whole`, else has an empty one.
+pub(super) fn texts(path: &Path, name: &str, whole: bool) -> Result<Vec<String>, ImportError> {
     let builder = open(path)?;
     let fields = builder.schema().fields();
     let column = fields.iter().position(|field| field.name() == name);
@@ -311,7 +311,7 @@ pub(super) fn texts(path: &Path, name: &str) -> Result<Vec<String>, ImportError>
         let batch = batch.map_err(|error| failed(path)(error.into()))?;
         let found: &StringArray = batch.column(0).as_string();
         for text in found {
-            let text = text.ok_or_else(|| ImportError::Row {
+            let text = text.or((!whole).then_some("")).ok_or_else(|| ImportError::Row {
                 path: path.to_owned(),
                 row: texts.len(),
                 expected: format!("a text in `{name}`"),

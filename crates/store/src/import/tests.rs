@@ -52,6 +52,12 @@ fn read(files: &ImportFiles) -> Result<Found, ImportError> {
     Ok(found)
 }
 
+/// The names and texts of the columns of texts.
+fn texts(rows: &ImportedRows) -> Vec<(&str, Vec<&str>)> {
+    let columns = rows.text_columns().iter();
+    columns.map(|c| (c.name.as_str(), c.texts.iter().map(String::as_str).collect())).collect()
+}
+
 fn embeddings(path: PathBuf) -> Result<Vec<Option<Vec<f32>>>, ImportError> {
     Ok(read(&files(path))?.into_iter().map(|row| row.0).collect())
 }
@@ -158,11 +164,11 @@ fn npz_files_have_their_parts_by_name_compressed_or_not() {
         let bytes = archive.finish().unwrap().into_inner();
         let path = written(directory.path(), "x.npz", &bytes);
         let unnamed = ImportedRows::open(&files(path.clone())).unwrap();
-        assert_eq!(unnamed.keys().unwrap(), ["ä.jpg", "b.jpg", "c"]);
+        assert_eq!(texts(&unnamed), [("paths", vec!["ä.jpg", "b.jpg", "c"])]);
         let files = ImportFiles { key: Some("paths".to_owned()), ..files(path.clone()) };
         let rows = ImportedRows::open(&files).unwrap();
         assert_eq!((rows.len(), rows.lengths(), rows.has_mirrored()), (3, (2, 1), true));
-        assert_eq!(rows.keys().unwrap(), ["ä.jpg", "b.jpg", "c"]);
+        assert_eq!(texts(&rows), [("paths", vec!["ä.jpg", "b.jpg", "c"])]);
         let found = read(&files).unwrap();
         assert_eq!(found[1], (Some(vec![3.0, 4.5]), Some(vec![-3.0, -4.5]), vec![0.2]));
         let short = ImportFiles { key: Some("two".to_owned()), ..files.clone() };
@@ -260,11 +266,27 @@ fn parquet_files_of_lists_and_of_numbered_columns_give_the_same_rows() {
     assert_eq!(embeddings(path.clone()).unwrap(), some(&ROWS));
     for key in [None, Some("path".to_owned())] {
         let files = ImportFiles { key, ..files(path.clone()) };
-        assert_eq!(
-            ImportedRows::open(&files).unwrap().keys().unwrap(),
-            ["a.jpg", "b.jpg", "c.jpg"]
-        );
+        let rows = ImportedRows::open(&files).unwrap();
+        assert_eq!(texts(&rows), [("path", vec!["a.jpg", "b.jpg", "c.jpg"])]);
     }
+    // All columns of texts are read, those first that are named as paths are. A row may lack another text.
+    let image: ArrayRef = Arc::new(StringArray::from(vec![Some("3.jpg"), None, Some("1.jpg")]));
+    let several = vec![("image", image.clone()), ("clip", lists(&list)), ("file", names.clone())];
+    parquet(&path, several, Compression::SNAPPY);
+    let rows = ImportedRows::open(&files(path.clone())).unwrap();
+    let expected =
+        [("file", vec!["a.jpg", "b.jpg", "c.jpg"]), ("image", vec!["3.jpg", "", "1.jpg"])];
+    assert_eq!(texts(&rows), expected);
+    assert_eq!(
+        rows.text_columns().iter().map(|c| c.is_path_name).collect::<Vec<_>>(),
+        [true, false]
+    );
+    let asked = ImportFiles { key: Some("image".to_owned()), ..files(path.clone()) };
+    let message = ImportedRows::open(&asked).unwrap_err().to_string();
+    assert!(
+        message.contains("row 1 (from 0): expected a text in `image`, found null"),
+        "{message}"
+    );
 
     let two = vec![("clip", lists(&list)), ("dino", lists(&list))];
     parquet(&path, two, Compression::SNAPPY);
