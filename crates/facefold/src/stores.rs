@@ -77,7 +77,7 @@ impl fmt::Display for Forgotten {
         if self.unlabelled > 0 {
             writeln!(
                 f,
-                "removed {} more pictures, which no label row named: nobody can say whose they were",
+                "removed {} more pictures, which no label row named: whose they were is unknown",
                 self.unlabelled
             )?;
         }

@@ -37,7 +37,7 @@ pub struct Forgotten {
     pub paths: Vec<PathBuf>,
     /// The pictures, those that no label row names among them.
     pub keys: HashSet<ImageKey>,
-    /// How many pictures no label row names. They go too: nobody can say whose they are.
+    /// How many pictures no label row names. They go too: whose they are is unknown.
     pub unlabelled: usize,
     /// The hash by which the removal is known until it is finished.
     pub(crate) removal: String,

@@ -254,7 +254,7 @@ fn extract_into(
         SampleRow { sample: sample.clone(), key, rejection }
     }))?;
     if !summary.cancelled {
-        // Of files that others have replaced: nobody could say any more whose they are.
+        // Of files that others have replaced: whose they are would not be known any more.
         let replaced = store.remove_unlabelled()?;
         if replaced > 0 {
             progress.note(&format!(

@@ -335,9 +335,9 @@ fn a_picture_that_another_has_replaced_goes_with_its_subject() {
     assert_eq!(info.pictures_without_sample, 1);
     assert!(info.to_string().contains("no label row  1 pictures"), "{info}");
 
-    // Of nobody who is named they are no traces.
-    let nobody = SubjectId::new("Marvin");
-    let unknown = forget(directory.path(), Forget::Subject(&nobody)).unwrap_err();
+    // Of a subject without label rows they are no traces.
+    let stranger = SubjectId::new("Marvin");
+    let unknown = forget(directory.path(), Forget::Subject(&stranger)).unwrap_err();
     assert!(matches!(unknown, StoreError::Unknown { .. }), "{unknown}");
     let who = SubjectId::new(WHO);
     let traces = store.find_traces(Forget::Subject(&who)).unwrap();
@@ -367,7 +367,7 @@ fn embeddings_that_no_label_row_names_are_removed_and_rejections_are_not() {
 }
 
 #[test]
-fn nobody_is_forgotten_while_pictures_wait_for_their_label_rows() {
+fn a_removal_is_refused_while_pictures_wait_for_their_label_rows() {
     let directory = tempfile::tempdir().unwrap();
     made(directory.path());
     let who = SubjectId::new(WHO);
@@ -400,7 +400,7 @@ fn nobody_is_forgotten_while_pictures_wait_for_their_label_rows() {
 }
 
 #[test]
-fn nobody_is_forgotten_in_a_store_that_has_no_label_rows_yet() {
+fn a_removal_is_refused_in_a_store_that_has_no_label_rows_yet() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = create(directory.path());
     append(&mut writer, 0..5);
