@@ -1,6 +1,7 @@
 //! The dataset that a head is fitted on: rows of a feature matrix, their targets, and labels of
 //! auxiliary tasks.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::age::AgeGroups;
@@ -16,6 +17,8 @@ pub struct FeatureDataset<'a> {
     matrix: &'a FeatureMatrix,
     rows: Vec<usize>,
     targets: Targets,
+    /// A number for the subject of each row; `None` where none was given.
+    subjects: Option<Vec<usize>>,
     auxiliary_tasks: Vec<AuxiliaryTask>,
     age_groups: Option<AgeGroups>,
 }
@@ -46,7 +49,28 @@ impl<'a> FeatureDataset<'a> {
         targets: Targets,
     ) -> Result<Self, HeadError> {
         check(matrix, &rows, &targets)?;
-        Ok(Self { matrix, rows, targets, auxiliary_tasks: Vec::new(), age_groups: None })
+        let (subjects, auxiliary_tasks, age_groups) = (None, Vec::new(), None);
+        Ok(Self { matrix, rows, targets, subjects, auxiliary_tasks, age_groups })
+    }
+
+    /// The same dataset with the subject of each row, as a number. Training and validation rows are
+    /// numbered together: the same number is the same subject.
+    ///
+    /// Heads that divide the rows they are given, such as for out-of-fold predictions, put no
+    /// subject on both sides.
+    ///
+    /// # Errors
+    /// [`HeadError::Shape`] where there are not as many as rows.
+    pub fn with_subjects(mut self, subjects: Vec<usize>) -> Result<Self, HeadError> {
+        if subjects.len() != self.rows.len() {
+            return Err(HeadError::Shape(format!(
+                "{} rows with {} subjects",
+                self.rows.len(),
+                subjects.len()
+            )));
+        }
+        self.subjects = Some(subjects);
+        Ok(self)
     }
 
     /// The same dataset with labels of auxiliary tasks.
@@ -82,7 +106,8 @@ impl<'a> FeatureDataset<'a> {
         }
     }
 
-    /// This dataset followed by another of the same matrix, with the auxiliary labels of both.
+    /// This dataset followed by another of the same matrix, with the subjects and the auxiliary
+    /// labels of both. Where one has no subjects, its rows are subjects that the other does not have.
     ///
     /// # Errors
     /// [`HeadError::Shape`] where the targets are of different kinds.
@@ -102,6 +127,7 @@ impl<'a> FeatureDataset<'a> {
             matrix: self.matrix,
             rows: rows(&self.rows, &other.rows),
             targets: self.targets.concat(&other.targets)?,
+            subjects: self.concat_subjects(other),
             auxiliary_tasks,
             age_groups: self.age_groups.clone(),
         };
@@ -109,8 +135,21 @@ impl<'a> FeatureDataset<'a> {
         Ok(both)
     }
 
-    /// The same dataset with the augmented versions of its rows added, each with its row's target;
-    /// likewise for the auxiliary labels. For training only.
+    fn concat_subjects(&self, other: &FeatureDataset<'_>) -> Option<Vec<usize>> {
+        let unnamed = |dataset: &FeatureDataset<'_>, known: &[usize]| -> Vec<usize> {
+            let first = known.iter().max().map_or(0, |last| last + 1);
+            dataset.subjects().iter().map(|number| first + number).collect()
+        };
+        match (&self.subjects, &other.subjects) {
+            (None, None) => None,
+            (Some(one), Some(two)) => Some([&one[..], two].concat()),
+            (Some(one), None) => Some([&one[..], &unnamed(other, one)].concat()),
+            (None, Some(two)) => Some([&unnamed(self, two)[..], two].concat()),
+        }
+    }
+
+    /// The same dataset with the augmented versions of its rows added, each with its row's target
+    /// and subject; likewise for the auxiliary labels. For training only.
     #[must_use]
     pub fn augmented(mut self) -> Self {
         let mut versions: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -120,7 +159,7 @@ impl<'a> FeatureDataset<'a> {
         if versions.is_empty() {
             return self;
         }
-        let extend = |rows: &mut Vec<usize>, targets: &mut Targets| {
+        let extend = |rows: &mut Vec<usize>, targets: &mut Targets| -> Vec<usize> {
             let mut positions: Vec<usize> = (0..rows.len()).collect();
             for position in 0..rows.len() {
                 let more = versions.get(&rows[position]).map_or(&[][..], Vec::as_slice);
@@ -128,8 +167,12 @@ impl<'a> FeatureDataset<'a> {
                 positions.extend(more.iter().map(|_| position));
             }
             *targets = targets.select(&positions);
+            positions
         };
-        extend(&mut self.rows, &mut self.targets);
+        let positions = extend(&mut self.rows, &mut self.targets);
+        if let Some(subjects) = &mut self.subjects {
+            *subjects = positions.iter().map(|&position| subjects[position]).collect();
+        }
         for auxiliary in &mut self.auxiliary_tasks {
             extend(&mut auxiliary.rows, &mut auxiliary.targets);
         }
@@ -148,6 +191,7 @@ impl<'a> FeatureDataset<'a> {
             matrix: self.matrix,
             rows: Vec::new(),
             targets: self.targets.select(&[]),
+            subjects: self.subjects.as_ref().map(|_| Vec::new()),
             auxiliary_tasks: self.auxiliary_tasks.iter().map(auxiliary).collect(),
             age_groups: self.age_groups.clone(),
         }
@@ -169,6 +213,17 @@ impl<'a> FeatureDataset<'a> {
     #[must_use]
     pub fn targets(&self) -> &Targets {
         &self.targets
+    }
+
+    /// The subject of each row, as a number, in the order of [`Self::rows`]. Where none were given,
+    /// each row of the matrix is a subject of its own, as are its augmented versions with it.
+    #[must_use]
+    pub fn subjects(&self) -> Cow<'_, [usize]> {
+        if let Some(subjects) = &self.subjects {
+            return Cow::Borrowed(subjects);
+        }
+        let originals: HashMap<usize, usize> = self.matrix.augmented().collect();
+        self.rows.iter().map(|row| *originals.get(row).unwrap_or(row)).collect()
     }
 
     /// Labels of auxiliary tasks, at most one entry a task.
@@ -276,6 +331,30 @@ mod tests {
         assert_eq!(dataset.targets(), &Targets::exact_years(vec![7.0, 8.0, 7.0, 7.0]));
         assert_eq!(dataset.auxiliary_tasks()[0].rows, [2, 5]);
         assert_eq!(dataset.auxiliary_tasks()[0].targets.len(), 2);
+    }
+
+    #[test]
+    fn subjects_stay_with_their_rows() {
+        let matrix = FeatureMatrix::new(Array2::zeros((6, 2)), None).unwrap();
+        let matrix = matrix.with_augmented(vec![1, 1, 2]).unwrap();
+        let dataset = |rows: Vec<usize>| {
+            let years = Targets::exact_years(vec![7.0; rows.len()]);
+            FeatureDataset::new(&matrix, rows, years).unwrap()
+        };
+        assert!(dataset(vec![0, 1]).with_subjects(vec![4]).is_err());
+        let named = dataset(vec![1, 0]).with_subjects(vec![4, 2]).unwrap();
+        let unnamed = dataset(vec![0, 2]);
+        assert_eq!(*named.subjects(), [4, 2]);
+        assert_eq!(*named.clone().augmented().subjects(), [4, 2, 4, 4]);
+        // Without numbers, a row and its augmented versions are one subject.
+        assert_eq!(*unnamed.subjects(), [0, 2]);
+        assert_eq!(unnamed.clone().augmented().rows(), [0, 2, 5]);
+        assert_eq!(*unnamed.clone().augmented().subjects(), [0, 2, 2]);
+        assert_eq!(*named.concat(&named).unwrap().subjects(), [4, 2, 4, 2]);
+        assert_eq!(*unnamed.concat(&unnamed).unwrap().subjects(), [0, 2, 0, 2]);
+        assert_eq!(*named.concat(&unnamed).unwrap().subjects(), [4, 2, 5, 7]);
+        assert_eq!(*unnamed.concat(&named).unwrap().subjects(), [5, 7, 4, 2]);
+        assert_eq!(*named.concat(&named.empty()).unwrap().subjects(), [4, 2]);
     }
 
     #[test]

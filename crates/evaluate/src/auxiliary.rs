@@ -6,7 +6,7 @@ use facefold_core::{
     AgeGroups, AuxiliaryKind, AuxiliaryTask, FeatureDataset, FeatureMatrix, HeadError, Targets,
 };
 
-use crate::row_info::RowInfo;
+use crate::row_info::{RowInfo, subject_numbers};
 
 /// Labels of rows of a matrix.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ pub struct MainTaskRows<'a> {
 }
 
 impl AuxiliaryLabels {
-    /// Training set and validation set, with auxiliary labels.
+    /// Training set and validation set, with subjects and auxiliary labels.
     ///
     /// A row of another task serves training if it is a training row here; or, where it has no
     /// label here, if its subject has no row outside the training rows, and its set, its fold and
@@ -79,21 +79,24 @@ impl AuxiliaryLabels {
                     && places.contains(&(info.set.as_ref(), info.fold, info.split))
             }
         };
+        let subjects = subject_numbers(own.rows);
         let kept: BTreeSet<usize> = validation.iter().map(|&row| own.matrix_rows[row]).collect();
         Ok((
-            self.dataset_of(own, training, is_training)?.augmented(),
-            self.dataset_of(own, validation, |at, _| kept.contains(&at))?,
+            self.dataset_of(own, &subjects, training, is_training)?.augmented(),
+            self.dataset_of(own, &subjects, validation, |at, _| kept.contains(&at))?,
         ))
     }
 
     fn dataset_of<'a>(
         &self,
         own: MainTaskRows<'a>,
+        subjects: &[usize],
         chosen: &[usize],
         belongs: impl Fn(usize, &RowInfo) -> bool,
     ) -> Result<FeatureDataset<'a>, HeadError> {
         let matrix_rows = chosen.iter().map(|&row| own.matrix_rows[row]).collect();
         let dataset = FeatureDataset::new(own.matrix, matrix_rows, own.targets.select(chosen))?;
+        let dataset = dataset.with_subjects(chosen.iter().map(|&row| subjects[row]).collect())?;
         let dataset = match &self.age_groups {
             Some(groups) => dataset.with_age_groups(groups.clone())?,
             None => dataset,
@@ -130,6 +133,26 @@ mod tests {
             split: None,
             set: None,
         }
+    }
+
+    #[test]
+    fn rows_of_a_subject_have_its_number() {
+        let matrix = FeatureMatrix::new(Array2::zeros((7, 1)), None).unwrap();
+        let matrix = matrix.with_augmented(vec![4, 0]).unwrap();
+        let mut rows = ["a", "b", "a", "c", "b"].map(|subject| row(subject, 0));
+        rows[3].subject = None;
+        let targets = Targets::Classes { indices: vec![0; 5], count: 2 };
+        let own = MainTaskRows {
+            matrix: &matrix,
+            matrix_rows: &[0, 1, 2, 3, 4],
+            rows: &rows,
+            targets: &targets,
+        };
+        let none = AuxiliaryLabels::default();
+        let (training, validation) = none.datasets(own, &[4, 0, 2, 3], &[1]).unwrap();
+        assert_eq!(training.rows(), [4, 0, 2, 3, 5, 6]);
+        assert_eq!(*training.subjects(), [1, 0, 0, 2, 1, 0]);
+        assert_eq!(*validation.subjects(), [1]);
     }
 
     #[test]

@@ -13,16 +13,18 @@ impl Sigmoid {
     /// What is used where nothing can be fitted: a decision of 1, the margin, is 0.73 certain.
     pub(crate) const UNCALIBRATED: Self = Self { a: -1.0, b: 0.0 };
 
-    /// Fits the sigmoid to decisions and whether each row is of the class; [`Self::UNCALIBRATED`]
-    /// where one of the two kinds of rows is missing.
+    /// Fits the sigmoid to decisions and whether each row is of the class. `None` where one of the
+    /// two kinds of rows is missing, or where it would not rise with the decision: few rows, or rows
+    /// of few subjects, may say that a classifier is wrong more often than right, and that is no
+    /// reason to reverse it.
     ///
     /// After Lin, Lin and Weng, "A note on Platt's probabilistic outputs for support vector
     /// machines" (2007): smoothed targets, Newton steps with backtracking.
-    pub(crate) fn fit(decisions: &[f64], positive: &[bool]) -> Self {
+    pub(crate) fn fit(decisions: &[f64], positive: &[bool]) -> Option<Self> {
         let positives = positive.iter().filter(|&&is| is).count() as f64;
         let negatives = positive.len() as f64 - positives;
         if positives == 0.0 || negatives == 0.0 {
-            return Self::UNCALIBRATED;
+            return None;
         }
         let high = (positives + 1.0) / (positives + 2.0);
         let low = 1.0 / (negatives + 2.0);
@@ -74,7 +76,8 @@ impl Sigmoid {
             }
         }
         // A stored head has f32: with the same precision here it predicts the same bits.
-        Self { a: f64::from(at.a as f32), b: f64::from(at.b as f32) }
+        let fitted = Self { a: f64::from(at.a as f32), b: f64::from(at.b as f32) };
+        (fitted.a < 0.0).then_some(fitted)
     }
 
     /// The probability at a decision.
@@ -131,15 +134,27 @@ mod tests {
         let decisions: Vec<f64> = (0..21).map(|i| -2.0 + f64::from(i) * 0.2).collect();
         let positive: Vec<bool> =
             (0..21).map(|i| decisions[i as usize] + 2.0 * f64::from(7 * i).sin() > 0.0).collect();
-        let fitted = Sigmoid::fit(&decisions, &positive);
+        let fitted = Sigmoid::fit(&decisions, &positive).unwrap();
         assert!((fitted.a + 0.559_683).abs() < 1e-4, "{fitted:?}");
         assert!((fitted.b + 0.103_287).abs() < 1e-4, "{fitted:?}");
     }
 
     #[test]
     fn a_class_without_rows_is_not_calibrated() {
-        assert_eq!(Sigmoid::fit(&[1.0, 2.0], &[true, true]), Sigmoid::UNCALIBRATED);
+        assert_eq!(Sigmoid::fit(&[1.0, 2.0], &[true, true]), None);
         assert!(Sigmoid::UNCALIBRATED.of(1e6) <= 1.0 && Sigmoid::UNCALIBRATED.of(-1e6) >= 0.0);
+    }
+
+    /// Where decisions are wrong more often than right, or all the same, no sigmoid that falls or is
+    /// level comes of it. (LIBSVM's falls: scikit-learn's `_sigmoid_calibration` gives a = 4.25 for `wrong`.)
+    #[test]
+    fn a_sigmoid_never_reverses_the_decisions() {
+        let decisions: Vec<f64> = (0..20).map(|i| f64::from(i) / 10.0 - 1.0).collect();
+        let right: Vec<bool> = (0..20).map(|i| i >= 10).collect();
+        let wrong: Vec<bool> = right.iter().map(|is| !is).collect();
+        assert!(Sigmoid::fit(&decisions, &right).unwrap().a < 0.0);
+        assert_eq!(Sigmoid::fit(&decisions, &wrong), None);
+        assert_eq!(Sigmoid::fit(&[0.5; 20], &right), None);
     }
 
     #[test]

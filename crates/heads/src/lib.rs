@@ -19,6 +19,7 @@ mod estimator;
 mod familiarity;
 mod features;
 mod flip_tta;
+mod group_folds;
 mod groups_from_age;
 mod inner_products;
 mod knn;

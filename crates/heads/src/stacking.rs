@@ -10,6 +10,7 @@ use ndarray::{Array2, concatenate};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use crate::group_folds::{count_subjects, stratified_group_folds};
 use crate::members::{self, Member};
 use crate::mlp::{self, Mlp};
 use crate::options::require;
@@ -28,7 +29,7 @@ pub struct StackingOptions {
     /// group.
     pub groups: AgeGroups,
     /// Folds, 2 to 100: the group probabilities of the training rows are out-of-fold predictions of
-    /// first steps that were not trained on them.
+    /// first steps that were not trained on their subjects. There are no more folds than subjects.
     pub folds: usize,
 }
 
@@ -61,7 +62,8 @@ impl Stacking {
         Targets::Classes { indices: ages.iter().map(group).collect(), count: groups.ranges().len() }
     }
 
-    /// The first step's probabilities of the training rows, each by a fit that did not see it.
+    /// The first step's probabilities of the training rows, each by a fit that did not see its
+    /// subject, or, where all are of one subject, the row.
     fn held_out(
         &self,
         training: &FeatureDataset<'_>,
@@ -69,17 +71,18 @@ impl Stacking {
         seed: u64,
     ) -> Result<Array2<f32>, HeadError> {
         let n = training.len();
-        let folds = self.options.folds.min(n);
+        let mut subjects = training.subjects();
+        if count_subjects(subjects.iter().copied()) < 2 {
+            subjects = (0..n).collect();
+        }
+        let folds = self.options.folds.min(count_subjects(subjects.iter().copied()));
         let mut order: Vec<usize> = (0..n).collect();
         order.shuffle(&mut seeded(seed, "two-step parts"));
+        let fold_of = stratified_group_folds(&order, &subjects, &vec![0; n], folds);
         let mut probabilities = Array2::zeros((n, self.options.groups.ranges().len()));
-        for part in 0..folds {
-            let in_part = |position: &usize| position % folds == part;
-            let (out, rest): (Vec<usize>, Vec<usize>) = (0..n).partition(in_part);
-            let pick = |places: &[usize]| -> Vec<usize> {
-                places.iter().map(|&place| order[place]).collect()
-            };
-            let (out, rest) = (pick(&out), pick(&rest));
+        for fold in 0..folds {
+            let (out, rest): (Vec<usize>, Vec<usize>) =
+                order.iter().copied().partition(|&row| fold_of[row] == fold);
             let rows = |chosen: &[usize]| -> Vec<usize> {
                 chosen.iter().map(|&at| training.rows()[at]).collect()
             };
@@ -158,7 +161,9 @@ impl Head for Stacking {
             return Fit::of(Fitted::new(vec![only], training), validation);
         };
         let of_groups = |examples: &FeatureDataset<'_>, years: &[AgeTarget]| {
-            FeatureDataset::new(training.matrix(), examples.rows().to_vec(), self.groups_of(years))
+            let groups = self.groups_of(years);
+            FeatureDataset::new(training.matrix(), examples.rows().to_vec(), groups)?
+                .with_subjects(examples.subjects().into_owned())
         };
         let (training_groups, validation_groups) =
             (of_groups(training, years)?, of_groups(validation, kept)?);
@@ -251,4 +256,54 @@ pub(crate) fn restore(state: &StateDict) -> Result<Box<dyn FittedHead>, HeadErro
     }
     let steps = steps.iter().map(mlp::read).collect::<Result<_, _>>()?;
     Ok(Box::new(Fitted { steps, target, log }))
+}
+
+#[cfg(test)]
+mod tests {
+    use facefold_core::rng::seeded;
+    use facefold_core::{FeatureDataset, FeatureMatrix, Targets};
+    use ndarray::Array2;
+    use rand::Rng as _;
+
+    use super::{Stacking, StackingOptions};
+    use crate::HeadOptions;
+    use crate::mlp::{Architecture, Mlp};
+
+    /// Eight rows each of 30 people whose group cannot be seen: the probability of the true group is
+    /// high only where a first step was trained on other rows of the same person.
+    #[test]
+    fn out_of_fold_probabilities_are_of_people_not_trained_on() {
+        let mut generator = seeded(1, "people");
+        let faces = Array2::from_shape_fn((30, 16), |_| generator.random_range(-1.0..1.0_f32));
+        let groups: Vec<usize> = (0..30).map(|_| generator.random_range(0..9)).collect();
+        let plain = Array2::from_shape_fn((240, 16), |(row, column)| {
+            faces[[row / 8, column]] + generator.random_range(-0.05..0.05)
+        });
+        let matrix = FeatureMatrix::new(plain, None).unwrap();
+        let indices: Vec<usize> = (0..240).map(|row| groups[row / 8]).collect();
+        let targets = Targets::Classes { indices: indices.clone(), count: 9 };
+        let unnamed = FeatureDataset::new(&matrix, (0..240).collect(), targets).unwrap();
+        let subjects = (0..240).map(|row| row / 8).collect();
+        let named = unnamed.clone().with_subjects(subjects).unwrap();
+        let own_rows = unnamed.clone().with_subjects((0..240).rev().collect()).unwrap();
+        let one_subject = unnamed.clone().with_subjects(vec![7; 240]).unwrap();
+
+        let mut options = HeadOptions::default();
+        options.mlp.hidden_layer_sizes = vec![32];
+        (options.mlp.epochs, options.mlp.min_steps, options.mlp.refit) = (10, 200, false);
+        let member = Mlp::new(Architecture::Plain, &options).unwrap();
+        let head = Stacking::new(member, &StackingOptions::default()).unwrap();
+        let held_out =
+            |dataset: &FeatureDataset<'_>| head.held_out(dataset, &dataset.empty(), 1).unwrap();
+        let of_true_group = |dataset: &FeatureDataset<'_>| -> f32 {
+            let rows = held_out(dataset);
+            rows.rows().into_iter().zip(&indices).map(|(row, &group)| row[group]).sum::<f32>()
+                / 240.0
+        };
+        let (by_subject, by_row) = (of_true_group(&named), of_true_group(&unnamed));
+        assert!(by_subject < 0.2 && by_row > 0.35, "{by_subject} {by_row}");
+        // Subjects of one row each, and one subject of all rows, are divided row by row.
+        assert!(held_out(&own_rows) == held_out(&unnamed));
+        assert!(held_out(&one_subject) == held_out(&unnamed));
+    }
 }

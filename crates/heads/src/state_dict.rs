@@ -87,6 +87,18 @@ impl Reader<'_> {
         Ok(matrix)
     }
 
+    /// Rows of `width` values each, row by row: a tensor of two dimensions, or of one.
+    pub(crate) fn rows(&self, name: &str, width: usize) -> Result<Vec<f32>, HeadError> {
+        let tensor = self.tensor(name)?;
+        if tensor.ndim() != 1 {
+            return Ok(self.matrix(name, (None, Some(width)))?.iter().copied().collect());
+        }
+        if width == 0 && !tensor.is_empty() || width > 0 && !tensor.len().is_multiple_of(width) {
+            return Err(self.shape(name, &format!("[n * {width}]"), tensor));
+        }
+        self.vector(name, None)
+    }
+
     fn tensor(&self, name: &str) -> Result<&ArrayD<f32>, HeadError> {
         let tensor = self.0.tensors.get(name).ok_or_else(|| {
             HeadError::Corrupt(format!("a `{}` head needs the tensor `{name}`", self.0.kind))

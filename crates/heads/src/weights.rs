@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// How a bundle's file stores the matrices of its heads. Vectors (scales, means, thresholds, of
 /// which variances span more than half precision does) are always single precision: they are few.
-/// Everything is computed in single precision.
+/// So are trees, and the support vectors and coefficients of `svm` and `svm-linfa` with a Gaussian or
+/// polynomial kernel: their sums would move too much. Everything is computed in single precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightFormat {
@@ -19,7 +20,7 @@ pub enum WeightFormat {
     #[default]
     F32,
     /// Half precision: half the size, and predictions that move by less than 0.001 (probability)
-    /// or 0.05 years.
+    /// or 0.05 years; those of `knn` by a neighbour, where two are equally near.
     F16,
 }
 

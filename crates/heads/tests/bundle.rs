@@ -11,7 +11,9 @@ use facefold_core::{
     ExtractorInfo, FamiliarityModel, FeatureDataset, FeatureMatrix, Fingerprint, FittedHead,
     Precision, PredictedTargets, Targets, Task, WeightedRows,
 };
-use facefold_heads::{Bundle, FeatureChoice, HeadOptions, TaskHead, WeightFormat, registry};
+use facefold_heads::{
+    Bundle, FeatureChoice, HeadOptions, Kernel, TaskHead, WeightFormat, registry,
+};
 use ndarray::{Array2, ArrayD, ArrayView1, IxDyn};
 use proptest::prelude::*;
 use rand::Rng as _;
@@ -220,6 +222,85 @@ fn half_precision_changes_predictions_little_and_reads_back_exactly() {
     let moved = years(before[1].as_ref()).into_iter().zip(years(after[1].as_ref()));
     let moved = moved.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(moved > 0.0 && moved < 0.05, "{moved}");
+}
+
+/// Sums over hundreds of support vectors: half precision once moved them by 0.2 years and by 0.003.
+#[test]
+fn svms_of_many_rows_keep_their_predictions_in_half_precision() {
+    const N: usize = 600;
+    let mut generator = seeded(2, "many rows");
+    let plain = Array2::from_shape_fn((N, 64), |_| generator.random_range(-1.0..1.0_f32));
+    let many = FeatureMatrix::new(plain, None).unwrap().with_embedding(4).unwrap();
+    let years = (0..N).map(|_| generator.random_range(20..70_u8)).map(f32::from).collect();
+    let indices = (0..N).map(|_| generator.random_range(0..2)).collect();
+    let all = [
+        (Task::Age, Targets::exact_years(years)),
+        (Task::Gender, Targets::Classes { indices, count: 2 }),
+    ];
+    for (kind, kernel, smaller) in [
+        ("svm", Kernel::Gaussian, false),
+        ("svm", Kernel::Polynomial, false),
+        ("svm-linear", Kernel::Linear, true),
+    ] {
+        let mut options = HeadOptions::default();
+        (options.svm.kernel, options.svm.c, options.svm.gamma) = (kernel, vec![8.0], vec![0.5]);
+        let heads = all.iter().map(|(task, targets)| {
+            let rows: Vec<usize> = (0..400).collect();
+            let training = FeatureDataset::new(&many, rows.clone(), targets.select(&rows)).unwrap();
+            let head = registry::head(kind, &options).unwrap();
+            let state = head.fit(&training, &training.empty(), 0).unwrap().head.state_dict();
+            let classes = if *task == Task::Age { &[][..] } else { &["f", "m"] };
+            TaskHead {
+                task: *task,
+                classes: classes.iter().map(|&name| name.to_owned()).collect(),
+                age_groups: None,
+                age_intervals: None,
+                age_thresholds: Vec::new(),
+                state,
+            }
+        });
+        let full = bundle(heads.collect());
+        let half = Bundle { weights: WeightFormat::F16, ..full.clone() };
+        let bytes = half.to_bytes().unwrap();
+        let of_full = full.to_bytes().unwrap().len();
+        assert_eq!(bytes.len() < of_full - 100, smaller, "{kind}: {} {of_full}", bytes.len());
+        let loaded = Bundle::from_bytes(&bytes).unwrap();
+        let rows: Vec<usize> = (400..N).collect();
+        for (before, after) in full.fitted().unwrap().iter().zip(loaded.fitted().unwrap()) {
+            let (before, after) =
+                (before.predict(&many, &rows).unwrap(), after.predict(&many, &rows).unwrap());
+            let (moved, most) = match (&before.targets, &after.targets) {
+                (PredictedTargets::Regression(one), PredictedTargets::Regression(two)) => {
+                    let moved = one.iter().zip(two).map(|(a, b)| (a - b).abs());
+                    (moved.fold(0.0, f32::max), 0.05)
+                }
+                (PredictedTargets::Classes(one), PredictedTargets::Classes(two)) => {
+                    (furthest(one, two), 0.001)
+                }
+                _ => panic!("other targets"),
+            };
+            assert!(moved < most, "{kind} {kernel:?}: {moved}");
+        }
+    }
+}
+
+/// A bundle of before 1 December 2026 has matrices of support vectors and coefficients.
+#[test]
+fn support_vectors_stored_as_a_matrix_are_read() {
+    let matrix = matrix();
+    let rows: Vec<usize> = (0..ROWS).collect();
+    let (mut head, probabilities) = head("svm", Task::AgeGroup, &matrix);
+    for (name, width) in [("support", 6), ("coefficients", 28)] {
+        let values = head.state.tensors.get_mut(name).unwrap();
+        let shape = IxDyn(&[values.len() / width, width]);
+        *values = values.to_shape(shape).unwrap().into_owned();
+    }
+    for weights in [WeightFormat::F32, WeightFormat::F16] {
+        let bytes = Bundle { weights, ..bundle(vec![head.clone()]) }.to_bytes().unwrap();
+        let fitted = Bundle::from_bytes(&bytes).unwrap().fitted().unwrap();
+        let found = fitted[0].predict(&matrix, &rows).unwrap().targets;
+        assert_eq!(found == probabilities, weights == WeightFormat::F32);
+    }
 }
 
 #[test]

@@ -27,7 +27,8 @@ pub struct TrainArguments {
     #[arg(long, value_parser = local_path())]
     pub out: PathBuf,
     /// How the bundle stores the heads' matrices: f32 (what was trained, to the bit) or f16 (half of it; moves
-    /// predictions by less than 0.001 (probability) or 0.05 years).
+    /// predictions by less than 0.001 (probability) or 0.05 years). `trees` and, with a Gaussian or polynomial
+    /// kernel, `svm` stay f32.
     #[arg(long, default_value_t, value_parser = one_of::<WeightFormat>(["f32", "f16"]), hide_possible_values = true)]
     pub weights: WeightFormat,
 }

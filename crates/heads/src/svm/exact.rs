@@ -10,10 +10,11 @@ use super::kernel::KernelFunction;
 use super::options::{Kernel, SvmOptions};
 use super::solver::{DualProblem, Solution, TOLERANCE, solve};
 use super::subproblems::{Subproblem, Subproblems};
+use crate::group_folds::{count_subjects, stratified_group_folds};
 use crate::state_dict::multiplier;
 
-/// Parts of the training rows that are held out in turn for calibration, as in LIBSVM.
-const PARTS: usize = 5;
+/// Folds of the training rows for out-of-fold decisions, as many as in LIBSVM.
+const FOLDS: usize = 5;
 
 /// One cost and gamma of the grid, its classifiers, and their decisions on the validation rows.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub(super) struct Exact<'a> {
     pub(super) products: Products<'a>,
     /// The row among the products of each training row.
     pub(super) training: &'a [usize],
+    /// The subject of each training row.
+    pub(super) subjects: &'a [usize],
     /// The row among the products of each validation row.
     pub(super) validation: &'a [usize],
     pub(super) subproblems: &'a Subproblems,
@@ -162,21 +165,40 @@ impl Exact<'_> {
         Ok(())
     }
 
-    /// Decisions on the members of a subproblem, each by a classifier that did not see it.
-    pub(super) fn held_out(&self, subproblem: &Subproblem, trial: &Trial, seed: u64) -> Vec<f64> {
+    /// Out-of-fold decisions on the members of a subproblem: each by a classifier that saw no row of
+    /// its subject. `None` where a sign has rows of one subject only.
+    pub(super) fn held_out(
+        &self,
+        subproblem: &Subproblem,
+        trial: &Trial,
+        seed: u64,
+    ) -> Option<Vec<f64>> {
         let (order, rows) = self.ordered(subproblem);
-        let mut matrix = Vec::new();
-        self.products.among(&rows, self.function(trial.gamma), &mut matrix);
         let targets = in_order(&subproblem.targets, &order);
+        let subjects: Vec<usize> =
+            order.iter().map(|&at| self.subjects[subproblem.members[at]]).collect();
+        let signs: Vec<usize> = targets.iter().map(|&target| usize::from(target > 0.0)).collect();
+        for sign in 0..2 {
+            let own = subjects.iter().zip(&signs).filter(|(_, other)| **other == sign);
+            if count_subjects(own.map(|(&subject, _)| subject)) < 2 {
+                return None;
+            }
+        }
         let mut by_target: Vec<usize> = (0..targets.len()).collect();
         by_target.shuffle(&mut rng::seeded(seed, "held-out parts for calibration"));
         by_target.sort_by(|&a, &b| targets[a].total_cmp(&targets[b]));
+        let fold_of = stratified_group_folds(&by_target, &subjects, &signs, FOLDS);
+        let mut matrix = Vec::new();
+        self.products.among(&rows, self.function(trial.gamma), &mut matrix);
         let bounds = in_order(&subproblem.bounds(trial.cost), &order);
         let mut decisions = vec![0.0; targets.len()];
-        for part in 0..PARTS {
+        for fold in 0..FOLDS {
             // A coefficient that cannot leave 0 is a row that is not there.
             let mut kept = bounds.clone();
-            let out: Vec<usize> = by_target.iter().copied().skip(part).step_by(PARTS).collect();
+            let out: Vec<usize> = (0..targets.len()).filter(|&at| fold_of[at] == fold).collect();
+            if out.is_empty() {
+                continue;
+            }
             for &at in &out {
                 kept[at] = (0.0, 0.0);
             }
@@ -189,7 +211,7 @@ impl Exact<'_> {
                 decisions[order[at]] = sum + solution.bias;
             }
         }
-        decisions
+        Some(decisions)
     }
 }
 

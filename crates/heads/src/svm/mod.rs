@@ -199,9 +199,11 @@ impl Svm {
         let unit_gamma = self.unit_gamma(features, training);
         let (gram, [validation_rows, training_rows]) =
             self.products(features, training, validation)?;
+        let subjects = training.subjects();
         let exact = Exact {
             products: gram.products()?,
             training: &training_rows,
+            subjects: &subjects,
             validation: &validation_rows,
             subproblems,
             options,
@@ -217,7 +219,7 @@ impl Svm {
         let chosen = (trial.cost, f64::from(function.gamma));
         let mut model = self.model(classifiers, subproblems, training.targets(), chosen);
         let held_out = |subproblem: &Subproblem| exact.held_out(subproblem, &trial, seed);
-        let decisions = (trial.decisions.as_slice(), validation.targets());
+        let decisions = (trial.decisions.as_slice(), validation);
         calibrate(&mut model, subproblems, decisions, Some(&held_out), &mut log.notes);
         Ok((model, log))
     }
@@ -252,7 +254,7 @@ impl Svm {
         let classifiers = primal.classifiers(&trial);
         drop(primal);
         let mut model = self.model(classifiers, subproblems, training.targets(), chosen);
-        let decisions = (trial.decisions.as_slice(), validation.targets());
+        let decisions = (trial.decisions.as_slice(), validation);
         calibrate(&mut model, subproblems, decisions, None, &mut log.notes);
         Ok((model, log))
     }
@@ -299,7 +301,7 @@ impl Svm {
         for rows in features.chunks(validation.matrix().plain(), validation.rows()) {
             decisions.extend(model.decisions(rows)?);
         }
-        let decisions = (decisions.as_slice(), validation.targets());
+        let decisions = (decisions.as_slice(), validation);
         calibrate(&mut model, &subproblems, decisions, None, &mut log.notes);
         Ok((model, log))
     }
