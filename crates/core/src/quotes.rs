@@ -87,7 +87,9 @@ impl QuotedCell<'_> {
             let closes = byte == b'"' && self.text.get(at + 1) != Some(&b'"');
             let breaks = ends_line(self.text, at);
             if (closes || breaks) && line > self.line && commas >= self.column {
-                return Err(self.error(format!("line {line} in it, which may be a row of its own")));
+                return Err(
+                    self.error(&format!("line {line} in it, which may be a row of its own"))
+                );
             }
             if closes {
                 return self.require_separator(at + 1, line).map(|end| (end, line));
@@ -98,7 +100,7 @@ impl QuotedCell<'_> {
             commas += usize::from(byte == b',');
             at += if byte == b'"' { 2 } else { 1 };
         }
-        Err(self.error("the end of the file".to_owned()))
+        Err(self.error("the end of the file"))
     }
 
     /// The place of the comma or line end behind a closing quote; blanks may stand between.
@@ -109,12 +111,12 @@ impl QuotedCell<'_> {
             None | Some(b',' | b'\r' | b'\n') => Ok(at + blanks),
             Some(_) => {
                 let behind = shown(&behind[blanks..]);
-                Err(self.error(format!("`{behind}` behind the next quote, on line {line}")))
+                Err(self.error(&format!("`{behind}` behind the next quote, on line {line}")))
             }
         }
     }
 
-    fn error(&self, found: String) -> QuoteError {
+    fn error(&self, found: &str) -> QuoteError {
         QuoteError {
             line: self.line,
             expected: format!(
