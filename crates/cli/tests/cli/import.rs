@@ -227,7 +227,7 @@ fn rows_find_their_labels_by_any_column_with_their_paths() {
                   paths = [sys.argv[4] + f'faces/{row}.jpg' for row in range(30)][::-1]\n\
                   numpy.savez(sys.argv[2], embeddings=rows, **{sys.argv[3]: paths})";
     let save = |file: &Path, name: &str, prefix: &str| {
-        let written = Command::new(python)
+        let written = Command::new(&python)
             .args(["-c", script])
             .args([&matrix, file])
             .args([name, prefix])
