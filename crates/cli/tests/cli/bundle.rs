@@ -9,7 +9,8 @@ use crate::serve::Served;
 use facefold_testing::{Need, skip};
 
 use crate::support::{
-    Dir, drawn, drawn_store, fail, has_tiles, has_weights, json, line, pictures, run, succeed,
+    Dir, drawn, drawn_bundle, drawn_store, fail, has_tiles, has_weights, json, line, pictures, run,
+    succeed,
 };
 
 #[test]

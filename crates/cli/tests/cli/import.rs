@@ -96,8 +96,8 @@ fn imported_embeddings_are_cross_validated_trained_on_and_exported() {
     let accuracy = &report["tasks"][0]["result"]["heads"][0]["pooled"]["classes"]["accuracy"];
     assert!(accuracy.as_f64().expect("an accuracy") > 0.95, "{accuracy}");
     assert_eq!(report["warnings"], serde_json::json!([]));
-    let rows = std::fs::read_to_string(dir.path("cv").join("gender/predictions.csv"));
-    assert!(rows.expect("predictions").contains("faces/7.jpg"));
+    let table = std::fs::read_to_string(dir.path("cv").join("gender/predictions.csv"));
+    assert!(table.expect("predictions").contains("faces/7.jpg"));
 
     let bundle = dir.path("clip.facefold");
     succeed(line("train --store {} --task gender --head linear --out {}", &[&store, &bundle]));

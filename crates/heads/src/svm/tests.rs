@@ -354,11 +354,11 @@ fn people(people: usize, shift: f32, seed: u64) -> (FeatureMatrix, Vec<usize>, V
 }
 
 /// Some rows of [`people`], with or without their subjects.
-fn of_people<'a>(
-    (matrix, classes, subjects): &'a (FeatureMatrix, Vec<usize>, Vec<usize>),
+fn of_people(
+    (matrix, classes, subjects): &(FeatureMatrix, Vec<usize>, Vec<usize>),
     rows: std::ops::Range<usize>,
     named: bool,
-) -> FeatureDataset<'a> {
+) -> FeatureDataset<'_> {
     let targets = Targets::Classes { indices: classes[rows.clone()].to_vec(), count: 2 };
     let dataset = FeatureDataset::new(matrix, rows.clone().collect(), targets).unwrap();
     if named { dataset.with_subjects(subjects[rows].to_vec()).unwrap() } else { dataset }
