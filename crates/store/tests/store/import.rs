@@ -47,7 +47,7 @@ fn rows(path: &Path, key: Option<&str>) -> Result<(Vec<f32>, Option<Vec<String>>
         values.extend_from_slice(row.embedding.unwrap_or_default());
         Ok::<(), ImportError>(())
     })?;
-    Ok((values, rows.keys().map(<[String]>::to_vec)))
+    Ok((values, rows.text_columns().first().map(|column| column.texts.clone())))
 }
 
 #[test]
