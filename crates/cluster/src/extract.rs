@@ -220,9 +220,9 @@ impl Running {
             self.attempts.close()?;
         }
         self.store.commit()?;
-        self.store.write_samples(&self.rows)?;
+        let taken_over = self.store.write_samples(&self.rows)?;
         if reached == self.rows.len() {
-            self.store.remove_unlabelled()?;
+            self.store.remove_replaced(&taken_over)?;
         }
         let store = self.store.finish()?;
         let stored = store.rejections()?;

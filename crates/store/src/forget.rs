@@ -14,7 +14,7 @@ use crate::header::StoreHeader;
 use crate::index::{Entry, Index};
 use crate::layout::Layout;
 use crate::merge::FINISH_MERGE;
-use crate::samples::SampleRow;
+use crate::samples::{SampleRow, TakenOver};
 use crate::seal;
 use crate::shard::{self, EmbeddingRow, Kind};
 use crate::store::Store;
@@ -309,9 +309,24 @@ impl StoreWriter {
         Ok(others.len())
     }
 
-    /// Removes the embeddings that no label row names any more, of pictures whose file another one has
-    /// replaced; gives how many pictures there were. Only once a run has come to its end: the pictures
-    /// of one that was cut off have no label rows yet. Rejections stay, so that no picture is tried twice.
+    /// Removes the pictures that others have replaced; gives how many there were. Pictures without a label
+    /// row that are of a run which was cut off stay.
+    ///
+    /// # Errors
+    /// As [`Self::retain_pictures`].
+    pub fn remove_replaced(&mut self, taken_over: &TakenOver) -> Result<usize, StoreError> {
+        self.seal()?;
+        let replaced = &taken_over.replaced;
+        if replaced.is_empty() {
+            Ok(0)
+        } else {
+            self.retain_pictures(|key| !replaced.contains(key))
+        }
+    }
+
+    /// Removes the embeddings that no label row names, as those of one of two stores that were merged and
+    /// have other pictures under one path; gives how many pictures there were. Rejections stay, so that no
+    /// picture is tried twice.
     ///
     /// # Errors
     /// As [`Self::retain_pictures`] and [`Store::samples`].

@@ -194,6 +194,8 @@ pub struct TakenOver {
     pub pictures: usize,
     /// Rows that the data set no longer lists, of pictures that no other row shows: they stay.
     pub rows: Vec<PathBuf>,
+    /// Pictures that rows had and no row shows any more, as another one lies in their place now.
+    pub replaced: HashSet<ImageKey>,
 }
 
 impl Store {
@@ -219,6 +221,8 @@ impl Store {
                 if self.is_worse(row.key, earlier.key) {
                     taken_over.pictures += 1;
                     (row.key, row.rejection) = (Some(earlier.key), None);
+                } else if row.key.is_some_and(|key| key != earlier.key) {
+                    taken_over.replaced.insert(earlier.key);
                 }
             }
             if !known.is_empty() {
@@ -232,6 +236,7 @@ impl Store {
             let lost = |row: &SampleRow| known.contains_key(&row.sample.path);
             self.for_each_sample(|row| kept.extend(Some(row).filter(lost)))?;
         }
+        taken_over.replaced.retain(|key| !shown.contains(key));
         for row in kept {
             taken_over.rows.push(row.sample.path.clone());
             table.push(row)?;

@@ -254,8 +254,8 @@ fn extract_into(
         SampleRow { sample: sample.clone(), key, rejection }
     }))?;
     if !summary.cancelled {
-        // Of files that others have replaced: whose they are would not be known any more.
-        let replaced = store.remove_unlabelled()?;
+        // Whose they are would not be known any more.
+        let replaced = store.remove_replaced(&taken_over)?;
         if replaced > 0 {
             progress.note(&format!(
                 "{replaced} pictures whose files were replaced since were removed from the store"
@@ -422,7 +422,7 @@ pub(crate) fn most(some: usize, all: usize) -> bool {
 
 /// Says which label rows stay as they were.
 fn announce(taken_over: &TakenOver, store: &Path, progress: &dyn Progress) {
-    let TakenOver { pictures, rows } = taken_over;
+    let TakenOver { pictures, rows, .. } = taken_over;
     if *pictures > 0 {
         progress.note(&format!(
             "{pictures} label rows keep the pictures that they had: those there now were not read, or are rejected"

@@ -430,7 +430,7 @@ fn a_new_samples_table_keeps_the_rows_of_the_earlier_one() {
     let rows =
         [sample(0), relabelled.clone(), not_reached(2), renamed.clone(), unread(9), unread(77)];
     let taken_over = writer.write_samples(&rows).unwrap();
-    let expected = TakenOver { pictures: 3, rows: vec!["4.jpg".into()] };
+    let expected = TakenOver { pictures: 3, rows: vec!["4.jpg".into()], ..TakenOver::default() };
     assert_eq!(taken_over, expected);
     let kept = SampleRow { key: Some(key(1)), rejection: None, ..relabelled };
     let expected = [sample(0), kept, sample(2), renamed, sample(9), unread(77), sample(4)];
@@ -444,8 +444,11 @@ fn a_new_samples_table_keeps_the_rows_of_the_earlier_one() {
     assert_eq!(writer.samples().unwrap()[0], sample(0));
     // A picture with other bytes takes the place of the one before.
     let replaced = SampleRow { key: Some(key(55)), ..sample(0) };
-    assert_eq!(writer.write_samples([replaced.clone()]).unwrap().pictures, 0);
+    let taken_over = writer.write_samples([replaced.clone()]).unwrap();
+    assert_eq!((taken_over.pictures, &taken_over.replaced), (0, &[key(0)].into()));
     assert_eq!(writer.samples().unwrap()[0], replaced);
+    assert_eq!(writer.remove_replaced(&taken_over).unwrap(), 1);
+    assert!(!writer.contains(&key(0)) && writer.contains(&key(4)));
 }
 
 #[test]
