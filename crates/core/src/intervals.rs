@@ -1,6 +1,6 @@
 //! Intervals around predicted ages, calibrated on rows that the head was not fitted on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -298,11 +298,12 @@ fn bins(rows: &[CalibrationRow]) -> Vec<usize> {
     starts
 }
 
-/// The weight that may lie outside at one end: a tenth of all, with the new subject's own. That weighs what
-/// the subject of a row drawn by weight does; of n equal ones with a row each, one of n + 1. What lies outside
-/// and the new subject together must not be more than that (Angelopoulos et al., "Conformal risk control",
-/// 2022, with the weight of a subject's rows outside as its loss), and [`outermost`] adds one row's weight
-/// of the new subject's.
+/// The weight that may lie outside at one end: a tenth of all, with the new row's own. That weighs what a row
+/// drawn by weight does; of n equal ones, one of n + 1.
+///
+/// Rows of one subject miss together, by as much as their residuals are correlated: the new row then stands
+/// for 1 + (m - 1) rho rows of the m of its subject (the design effect of Kish, "Survey Sampling", 1965), which
+/// must not lie outside either; [`outermost`] leaves out one of them.
 fn spare(rows: &[CalibrationRow]) -> f64 {
     let sum: f64 = rows.iter().map(|row| row.weight).sum();
     let mut of_subjects: HashMap<usize, f64> = HashMap::new();
@@ -313,8 +314,36 @@ fn spare(rows: &[CalibrationRow]) -> f64 {
         rows.iter().map(|row| row.weight * weight(row)).sum::<f64>() / sum
     };
     let new_row = mean_of(&|row| row.weight);
-    let new_subject = mean_of(&|row| of_subjects[&row.subject]);
-    TAIL * (sum + new_subject) - (new_subject - new_row)
+    let others = mean_of(&|row| of_subjects[&row.subject]) - new_row;
+    let others = if others > 0.0 { others * intraclass_correlation(rows) } else { 0.0 };
+    TAIL * (sum + new_row) - (1.0 - TAIL) * others
+}
+
+/// How much of the variance of residuals lies between subjects, 0 to 1: the intraclass correlation by analysis
+/// of variance for groups of unlike size (Donner, "A review of inference procedures for the intraclass
+/// correlation coefficient", 1986). 1 where all rows are of one subject.
+fn intraclass_correlation(rows: &[CalibrationRow]) -> f64 {
+    let residual = |row: &CalibrationRow| {
+        let truth = f32::midpoint(row.truth.0, row.truth.1);
+        f64::from((truth - row.estimate.median) / row.estimate.scale())
+    };
+    // Rows, sum and sum of squares of each subject, in a fixed order.
+    let mut subjects: BTreeMap<usize, [f64; 3]> = BTreeMap::new();
+    for row in rows {
+        let sums = subjects.entry(row.subject).or_default();
+        let residual = residual(row);
+        for (sum, value) in sums.iter_mut().zip([1.0, residual, residual * residual]) {
+            *sum += value;
+        }
+    }
+    let (n, k) = (rows.len() as f64, subjects.len() as f64);
+    let total = |column: usize| subjects.values().map(|sums| sums[column]).sum::<f64>();
+    let explained: f64 = subjects.values().map(|sums| sums[1] * sums[1] / sums[0]).sum();
+    let between = (explained - total(1).powi(2) / n) / (k - 1.0);
+    let within = (total(2) - explained) / (n - k);
+    let size = (n - subjects.values().map(|sums| sums[0] * sums[0]).sum::<f64>() / n) / (k - 1.0);
+    let correlation = (between - within) / (between + (size - 1.0) * within);
+    if correlation.is_finite() { correlation.clamp(0.0, 1.0) } else { 1.0 }
 }
 
 /// Of residuals from the outermost inwards, with their weights, the last up to which no more than

@@ -28,7 +28,7 @@ struct Entry {
 /// Compares the heads of the results in these directories, task by task, without the majority
 /// baseline. A head that is in one result only is compared too.
 /// Warnings come first in a comparison where its results differ in more than their heads; where
-/// they name different subjects, [`compare`] says so.
+/// they name different subjects, [`compare()`] says so.
 ///
 /// # Errors
 /// A result that cannot be read or has no predictions, or no task with two heads.

@@ -193,14 +193,14 @@ fn interval_ends_are_the_10th_and_90th_percentiles() {
     assert_eq!(intervals.around(&AgeEstimate::of_years(5.0), 0.0), (0.0, 17.0));
 }
 
-/// Rows of some subjects, twenty each, whose errors are mostly their subject's.
-fn people(n: usize, generator: &mut Rng) -> Vec<CalibrationRow> {
+/// Rows of some subjects, twenty each, with errors of their subject and of their own, of these deviations.
+fn people(n: usize, [shared, own]: [f32; 2], generator: &mut Rng) -> Vec<CalibrationRow> {
     let mut rows = Vec::new();
     for subject in 0..n {
-        let off = 5.0 * normal(generator);
+        let off = shared * normal(generator);
         rows.extend((0..20).map(|_| {
             let estimate = AgeEstimate { median: 50.0, deviation: Some(1.0) };
-            CalibrationRow { subject, ..row(estimate, 50.0 + off + normal(generator)) }
+            CalibrationRow { subject, ..row(estimate, 50.0 + off + own * normal(generator)) }
         }));
     }
     rows
@@ -209,14 +209,24 @@ fn people(n: usize, generator: &mut Rng) -> Vec<CalibrationRow> {
 #[test]
 fn rows_of_few_subjects_keep_the_coverage_on_others() {
     let mut generator = seeded(1, "people");
-    let new = people(2_000, &mut generator);
-    let (mut by_subject, mut by_row) = (0.0, 0.0);
-    for _ in 0..100 {
-        let rows = people(24, &mut generator);
-        by_subject += AgeIntervals::fit(&rows).unwrap().coverage(&new) / 100.0;
-        by_row += fit(&rows).unwrap().coverage(&new) / 100.0;
+    for (deviations, correlated) in [([5.0, 1.0], true), ([0.0, 5.0], false)] {
+        let new = people(1_000, deviations, &mut generator);
+        let (mut by_subject, mut by_row) = (0.0, 0.0);
+        for _ in 0..300 {
+            let rows = people(12, deviations, &mut generator);
+            by_subject += AgeIntervals::fit(&rows).unwrap().coverage(&new) / 300.0;
+            by_row += fit(&rows).unwrap().coverage(&new) / 300.0;
+        }
+        let found = format!("{deviations:?}: {by_subject}, {by_row}");
+        if correlated {
+            assert!((0.8..0.92).contains(&by_subject) && by_row < 0.785, "{found}");
+        } else {
+            assert!(
+                (0.79..0.83).contains(&by_subject) && (0.79..0.82).contains(&by_row),
+                "{found}"
+            );
+        }
     }
-    assert!((0.79..0.86).contains(&by_subject) && by_row < 0.78, "{by_subject}, {by_row}");
 }
 
 #[test]

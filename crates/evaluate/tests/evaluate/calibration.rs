@@ -162,7 +162,7 @@ fn resumed_fits_have_the_intervals_of_the_subjects_as_they_are() {
         info.subject = Some(SubjectId::new(format!("person {}", row / 20)));
     }
     let resumed = checks(&plan, &journal);
-    assert_eq!(fits(), 5, "the same rows are trained on");
+    assert_eq!(fits(), 10, "calibrated by other subjects");
     assert_ne!(resumed, before);
     assert_eq!(resumed, checks(&plan, &NoJournal));
 
