@@ -2,8 +2,9 @@
 //!
 //! Pictures of one person are correlated, so tests that take rows as independent find differences
 //! where there are none. The permutation test and the bootstrap here draw whole subjects; the
-//! interval of a proportion that is equal for all subjects has the subjects as trials. `McNemar`'s test and Wilson's interval, which take rows as independent, are reported for comparison with
-//! published results.
+//! interval of a proportion that is equal for all subjects has the subjects as trials. `McNemar`'s test
+//! and Wilson's interval, which take rows as independent, are reported for comparison with published
+//! results.
 
 pub mod bootstrap;
 pub mod classical;

@@ -1,6 +1,5 @@
 //! Prediction intervals and familiarity of a fit's test rows, and their coverage.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use facefold_core::intervals::coverage_probabilities;
@@ -16,7 +15,7 @@ use crate::split::CvSplit;
 use crate::statistics::bootstrap::bootstrap;
 use crate::statistics::mean;
 use crate::statistics::proportion;
-use crate::statistics::sums::SubjectSums;
+use crate::statistics::sums::{SubjectSums, numbers_of};
 
 /// Familiarity of a split's faces, made once for all heads and seeds.
 pub(super) type SharedFamiliarity = Arc<OnceLock<Option<FamiliarityModel>>>;
@@ -92,12 +91,8 @@ impl Fits<'_> {
         if inside.is_empty() {
             return None;
         }
-        let mut subjects: HashMap<&str, usize> = HashMap::new();
-        let subject_of = |&(row, _): &(usize, f64)| {
-            let fresh = subjects.len();
-            *subjects.entry(self.plan.rows[test[row]].subject_name()).or_insert(fresh)
-        };
-        let subject_of: Vec<usize> = inside.iter().map(subject_of).collect();
+        let names = inside.iter().map(|&(row, _)| self.plan.rows[test[row]].subject_name());
+        let subject_of = numbers_of(names);
         let fractions: Vec<f64> = inside.iter().map(|&(_, share)| share).collect();
         let widths: Vec<f64> =
             inside.iter().map(|&(row, _)| f64::from(intervals[row].1 - intervals[row].0)).collect();

@@ -3,14 +3,13 @@
 //! What a fit does not use is not hashed, so that labels, names and settings of no influence leave
 //! finished fits as they are.
 
-use std::collections::HashMap;
-
 use facefold_core::{AgeGroups, Targets};
 
 use super::Job;
 use crate::cross_validate::CvPlan;
 use crate::row_info::RowInfo;
 use crate::sets::SetName;
+use crate::statistics::sums::numbers_of;
 
 /// Raised whenever the same rows and settings give other fits than before.
 const FITS: &str = "facefold 2026 cross-validation v3";
@@ -62,8 +61,8 @@ impl FitKeys {
         }
         // Which rows show one person, and which are of one set: heads and intervals are calibrated by both.
         let kept = || split.train.iter().chain(&split.validation).map(|&row| &plan.rows[row]);
-        hash_rows(&mut hasher, &numbers(kept().map(RowInfo::subject_name)));
-        hash_rows(&mut hasher, &numbers(kept().map(set_name)));
+        hash_rows(&mut hasher, &numbers_of(kept().map(RowInfo::subject_name)));
+        hash_rows(&mut hasher, &numbers_of(kept().map(set_name)));
         hasher.finalize().to_hex().to_string()
     }
 }
@@ -102,17 +101,6 @@ fn hash_places(hasher: &mut blake3::Hasher, rows: &[RowInfo]) {
         hasher.update(&fold.to_le_bytes());
         hasher.update(&[split]);
     }
-}
-
-/// The number of each row's name, in order of appearance: equal where rows have one name.
-fn numbers<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
-    let mut known: HashMap<&str, usize> = HashMap::new();
-    names
-        .map(|name| {
-            let fresh = known.len();
-            *known.entry(name).or_insert(fresh)
-        })
-        .collect()
 }
 
 fn hash_labels(hasher: &mut blake3::Hasher, matrix_rows: &[usize], targets: &Targets) {

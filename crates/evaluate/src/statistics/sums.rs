@@ -311,11 +311,16 @@ impl SubjectSums {
 /// A number for the subject of each row, from 0 in order of appearance.
 #[must_use]
 pub fn numbers(rows: &[PredictedRow]) -> Vec<usize> {
+    numbers_of(rows.iter().map(|row| &*row.subject))
+}
+
+/// A number for each name, from 0 in order of appearance: equal names have one.
+pub(crate) fn numbers_of<'a>(names: impl Iterator<Item = &'a str>) -> Vec<usize> {
     let mut known: HashMap<&str, usize> = HashMap::new();
-    rows.iter()
-        .map(|row| {
+    names
+        .map(|name| {
             let fresh = known.len();
-            *known.entry(&row.subject).or_insert(fresh)
+            *known.entry(name).or_insert(fresh)
         })
         .collect()
 }

@@ -407,7 +407,7 @@ fn few_subjects_never_reverse_the_decisions() {
     assert!(note.contains("1 of 1 binary classifiers are not calibrated"), "{note}");
 }
 
-/// Of people without anything that tells the classes apart, no fold knows the faces of another: the
+/// Of people whose classes cannot be distinguished, no fold knows the faces of another: the
 /// probabilities are near a half. Folds that cut people in two made them 0.80 at an accuracy of 0.53.
 #[test]
 fn folds_for_calibration_cut_no_subject_in_two() {
